@@ -1,0 +1,26 @@
+"""One word per tensor axis, used in every annotated shape of the project.
+
+========  =========================================================================
+batch     independent items
+stem      separated sources, in the order of a model's ``stems``
+channel   audio channels (1 mono, 2 stereo)
+time      samples of a waveform
+freq      bins of a spectrogram, DC first
+frame     hops of a spectrogram
+band      groups of bins that a network treats as one token
+bin       bins inside one band
+feature   numbers that describe one bin, band or token
+token     positions of a sequence that attention runs over
+head      attention heads
+========  =========================================================================
+
+``Wave`` and ``Stems`` are the two shapes every separator speaks.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+Wave = Float[Tensor, "batch channel time"]
+Stems = Float[Tensor, "batch stem channel time"]

@@ -1,0 +1,103 @@
+"""Strict configuration: a frozen dataclass to and from a mapping.
+
+An unknown key fails and names the nearest known one; every mistake is reported at once. The same
+mapping travels in the metadata of a safetensors file, in a card and in a recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from model_zoo.errors import ConfigError, nearest
+
+C = TypeVar("C", bound="Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of every configuration.
+
+    A subclass lists its contradictions in :meth:`mistakes`; the constructor raises all of them in
+    one :class:`~model_zoo.errors.ConfigError`.
+    """
+
+    def __post_init__(self) -> None:
+        mistakes = [*self._type_mistakes()] or [*self.mistakes()]
+        if mistakes:
+            raise ConfigError(type(self).__name__, mistakes)
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with these values, one sentence each; empty when nothing is."""
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """A mapping of plain values that :meth:`from_dict` turns back into this config."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
+        """Build from a mapping.
+
+        Raises:
+            ConfigError: for unknown keys and for values of the wrong kind, all at once.
+        """
+        hints = typing.get_type_hints(cls)
+        known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        unknown = [_unknown_key(key, known) for key in values if key not in known]
+        if unknown:
+            raise ConfigError(cls.__name__, unknown)
+        return cls(**{key: _plain_to_field(known[key], value) for key, value in values.items()})
+
+    def _type_mistakes(self) -> typing.Iterator[str]:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _fits(hints[field.name], value):
+                yield f"{field.name} must be {_words(hints[field.name])}, found {value!r}"
+
+
+def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
+    near = nearest(key, known)
+    return f"unknown key {key!r}" + (f", did you mean {near!r}?" if near else "")
+
+
+def _plain_to_field(hint: Any, value: Any) -> Any:
+    """JSON, TOML and YAML know lists but not tuples, and mappings but not configs."""
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        inner = typing.get_args(hint)[0]
+        return tuple(_plain_to_field(inner, item) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return hint.from_dict(value)  # type: ignore[union-attr]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin is typing.Literal:
+        return any(value == arg and type(value) is type(arg) for arg in args)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(arg, value) for arg in args)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(args[0], item) for item in value)
+    if origin is not None:
+        return isinstance(value, origin)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(repr(arg) for arg in typing.get_args(hint))
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, str(hint).replace("typing.", ""))

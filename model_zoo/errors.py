@@ -1,0 +1,121 @@
+"""The errors a user can meet.
+
+Every message says what was found and what to type next; nothing here ever reaches a user as a
+traceback. Catch the base class of a branch to handle the whole branch::
+
+    StemError
+    ├── UsageError              the request itself is wrong           (exit code 2)
+    │   ├── UnknownNameError    no such model, stem or architecture; offers the nearest
+    │   ├── ConfigError         unknown or contradictory options, all of them at once
+    │   └── DeviceError         the device asked for is not there
+    ├── AudioError              a sound file cannot be used           (exit code 1)
+    │   ├── DecodeError         it cannot be read
+    │   ├── EncodeError         it cannot be written in that format
+    │   └── FfmpegMissingError  it needs ffmpeg, and there is none
+    ├── OutputError             a file cannot be put where it should go
+    ├── WeightsError            a checkpoint cannot be used
+    │   ├── ChecksumError       its content is not what the card promises
+    │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
+    ├── NumericalError          the network produced NaN or infinity
+    └── MissingExtraError       an optional part is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class StemError(Exception):
+    """Base of everything a user can meet: ``str(error)`` is the sentence to show."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(StemError):
+    """The request itself is wrong; nothing was started."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UnknownNameError(UsageError):
+    """A model, stem, architecture or recipe that does not exist.
+
+    Args:
+        kind: what was looked for, e.g. ``"model"``.
+        name: the name the user typed.
+        known: the names that exist.
+        hint: what to type to see them, e.g. ``"stem models list"``.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        names = sorted(known)
+        near = nearest(name, names)
+        found = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
+        super().__init__(f"Unknown {kind} {name!r}: {found}" + (f" See: {hint}" if hint else ""))
+        self.name = name
+        self.nearest = near
+
+
+class ConfigError(UsageError):
+    """Options that are unknown or contradict each other, every mistake in one message."""
+
+    def __init__(self, where: str, mistakes: Iterable[str]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__(f"{where}: " + "; ".join(self.mistakes))
+
+
+class DeviceError(UsageError):
+    """The device that was asked for by name is not available here."""
+
+
+class AudioError(StemError):
+    """A sound file cannot be used."""
+
+
+class DecodeError(AudioError):
+    """A sound file cannot be read."""
+
+
+class EncodeError(AudioError):
+    """Audio cannot be written in the format that was asked for."""
+
+
+class FfmpegMissingError(AudioError):
+    """A format needs ffmpeg and no ffmpeg was found."""
+
+
+class OutputError(StemError):
+    """An output cannot be put where it should go."""
+
+
+class WeightsError(StemError):
+    """A checkpoint cannot be used."""
+
+
+class ChecksumError(WeightsError):
+    """The content of a file is not what its card promises."""
+
+
+class CheckpointError(WeightsError):
+    """A checkpoint is damaged, unsafe to read or of an unknown layout."""
+
+
+class NumericalError(StemError):
+    """The network produced NaN or infinity, in float32 too."""
+
+
+class MissingExtraError(StemError):
+    """An optional part of the program is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed. Type: pip install 'stemcli[{extra}]'")
+        self.extra = extra
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that resembles ``name`` most, or None when none does."""
+    by_folded = {word.casefold(): word for word in known}
+    matches = get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.55)
+    return by_folded[matches[0]] if matches else None

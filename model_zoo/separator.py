@@ -1,0 +1,71 @@
+"""The contract of every architecture.
+
+A separator is an ``nn.Module`` that turns mixtures into stems and knows nothing of files, chunks
+or devices: those belong to :mod:`stemcli.engine`. Any length at or above one analysis window goes
+in, the same length comes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from model_zoo.axes import Stems, Wave
+from model_zoo.config import Config
+
+
+@dataclass(frozen=True)
+class SeparatorConfig(Config):
+    """Fields that every architecture has; each architecture adds its own before them.
+
+    They are keyword-only, so that an architecture keeps the argument order of its paper.
+    """
+
+
+class Separator(nn.Module):
+    """Base of every architecture.
+
+    A subclass names its config class, calls ``super().__init__(*args, **kwargs)`` with the config's
+    own arguments and then builds its parts from ``self.config``.
+
+    Attributes:
+        config: the frozen values this network was built from.
+        sample_rate: rate of the waveforms it takes and gives, in Hz.
+        stems: names of what comes out, in order.
+        channels: audio channels of one item; with 1 the engine folds channels into the batch.
+        segment: length in samples that the network was trained on.
+        core: the exportable part, spectrogram features to mask or spectrum, without the STFT.
+    """
+
+    Config: ClassVar[type[SeparatorConfig]]
+
+    config: SeparatorConfig
+    sample_rate: int
+    stems: tuple[str, ...]
+    channels: int
+    segment: int
+    core: nn.Module
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.config = self.Config(*args, **kwargs)
+
+    @classmethod
+    def from_config(cls, config: SeparatorConfig) -> Self:
+        """Build from a config instance."""
+        return cls(**config.to_dict())
+
+    def forward(self, mixture: Wave) -> Stems:
+        """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def parameter_count(self) -> int:
+        """Number of trainable values."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def as_wave(mixture: Tensor) -> Tensor:
+    """Accept the seed's mono form ``batch time`` beside ``batch channel time``."""
+    return mixture.unsqueeze(1) if mixture.ndim == 2 else mixture
