@@ -1,0 +1,196 @@
+"""Cards: what is known of one set of trained weights, kept as data.
+
+A card is a TOML file named after the model. Bundled cards travel inside the package, the user's own
+lie in :func:`zoo_home` beside their weights. Nothing here imports torch, so that listing models is
+quick.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import platformdirs
+
+from model_zoo import toml
+from model_zoo.config import Config
+from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
+
+BUNDLED = Path(__file__).with_name("cards")
+HOME_VARIABLE = "STEM_HOME"
+SEE_LIST = "stem models list"
+NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
+
+
+@dataclass(frozen=True)
+class Score(Config):
+    """One measured number and what it means.
+
+    Attributes:
+        dataset: what it was measured on.
+        stem: which stem.
+        metric: e.g. ``"SDR"``; in dB unless the definition says otherwise.
+        definition: how the metric was computed, in words.
+        value: the number.
+    """
+
+    dataset: str
+    stem: str
+    metric: str
+    definition: str
+    value: float
+
+    def mistakes(self) -> list[str]:
+        """An undefined score is left out of a card, not written down."""
+        return [] if math.isfinite(self.value) else [f"{self.metric} of {self.stem} is not finite"]
+
+
+@dataclass(frozen=True)
+class Card(Config):
+    """What is known of one set of weights.
+
+    Attributes:
+        name: what the user types after ``--model``.
+        architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
+        description: one sentence.
+        stems: what the network gives, in order.
+        residual: name of mixture minus all stems; empty when the stems are already everything.
+        sample_rate: of the network, in Hz.
+        licence: of the weights, as their source states it; never guessed.
+        source: who made them, or where they come from.
+        paper: the publication that describes the network.
+        training_data: what they learned from.
+        url: where they were fetched from, pinned to a revision.
+        file: name of the safetensors file beside the card.
+        size: of that file, in bytes.
+        sha256: of that file, in lower-case hexadecimal.
+        parameters: trainable values of the network.
+        overlap: fraction of a chunk that the next chunk repeats, unless the user says otherwise.
+        scores: what was measured.
+    """
+
+    name: str
+    architecture: str
+    description: str = ""
+    stems: tuple[str, ...] = ()
+    residual: str = ""
+    sample_rate: int = 44100
+    licence: str = "not stated"
+    source: str = ""
+    paper: str = ""
+    training_data: str = ""
+    url: str = ""
+    file: str = ""
+    size: int = 0
+    sha256: str = ""
+    parameters: int = 0
+    overlap: float = 0.25
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Everything a user gets: the stems, then the residual when it has a name."""
+        return (*self.stems, self.residual) if self.residual else self.stems
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the fields."""
+        return [sentence for wrong, sentence in self._rules() if wrong]
+
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        yield not NAME_RULE.fullmatch(self.name), _name_mistake(self.name)
+        yield not self.stems, "stems must name at least one stem"
+        yield len(set(self.outputs)) < len(self.outputs), "two outputs have the same name"
+        yield self.sample_rate < 1, f"sample_rate must be positive, found {self.sample_rate}"
+        yield not 0 <= self.overlap < 1, f"overlap must be in [0, 1), found {self.overlap}"
+        yield not SHA256_RULE.fullmatch(self.sha256), "sha256 must be 64 hexadecimal digits"
+        yield Path(self.file).name != self.file, f"file must be a plain name, found {self.file!r}"
+
+    def to_toml(self) -> str:
+        """The text that :meth:`from_toml` reads back."""
+        return toml.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Read a card.
+
+        Raises:
+            CheckpointError: the file is no card; the sentence says why.
+        """
+        try:
+            card = cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ConfigError) as e:
+            raise CheckpointError(
+                f"The card {path} cannot be used: {e}. Repair or remove it"
+            ) from e
+        if card.name != path.stem:
+            raise CheckpointError(
+                f"The card {path} calls itself {card.name!r}. Type: mv {path} {card.name}.toml"
+            )
+        return card
+
+
+def zoo_home() -> Path:
+    """The user's zoo: the folder that STEM_HOME names, else the platform's folder for data."""
+    return Path(os.environ.get(HOME_VARIABLE) or platformdirs.user_data_path("stem", False))
+
+
+def cards() -> dict[str, Card]:
+    """Every card, bundled ones first; a user's card cannot take a bundled name."""
+    return {path.stem: Card.from_toml(path) for path in _card_files().values()}
+
+
+def find(name: str) -> Card:
+    """The card called ``name``.
+
+    Raises:
+        UnknownNameError: there is none; the nearest name is offered.
+        CheckpointError: the card is damaged.
+    """
+    return Card.from_toml(card_path(name))
+
+
+def card_path(name: str) -> Path:
+    """Where the card called ``name`` lies; its weights lie beside it.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    files = _card_files()
+    if name not in files:
+        raise UnknownNameError("model", name, files, hint=SEE_LIST)
+    return files[name]
+
+
+def is_bundled(name: str) -> bool:
+    """Whether ``name`` belongs to a model that travels inside the package."""
+    return (BUNDLED / f"{name}.toml").is_file()
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that a user's model cannot have.
+
+    Raises:
+        ConfigError: it is bundled already, or would not do as a file name.
+    """
+    if is_bundled(name):
+        raise ConfigError("--name", [f"{name!r} is bundled. Type another, e.g. --name my-{name}"])
+    if not NAME_RULE.fullmatch(name):
+        raise ConfigError("--name", [_name_mistake(name)])
+
+
+def _card_files() -> dict[str, Path]:
+    bundled, own = (sorted(folder.glob("*.toml")) for folder in (BUNDLED, zoo_home()))
+    return {path.stem: path for path in bundled} | {
+        path.stem: path for path in own if not is_bundled(path.stem)
+    }
+
+
+def _name_mistake(name: str) -> str:
+    return f"a name has lower-case letters, digits and . _ -, found {name!r}"

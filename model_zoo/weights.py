@@ -1,0 +1,212 @@
+"""Trained weights in and out: safetensors with the config in their metadata.
+
+The metadata of a file are texts: ``architecture``, ``config`` (JSON), ``residual`` and whatever
+else its maker wants to say. So a file is complete without its card.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model_zoo import registry
+from model_zoo.card import Card, card_path, find, zoo_home
+from model_zoo.errors import CheckpointError, ChecksumError, ConfigError, UnknownNameError
+from model_zoo.files import sha256, staged
+from model_zoo.separator import Separator
+
+__all__ = ["Weights", "load", "load_tensors", "read", "save", "verify", "zoo_home"]
+
+SUFFIX = ".safetensors"
+NAMES_SHOWN = 3
+
+
+class Weights(NamedTuple):
+    """Content of a weights file."""
+
+    architecture: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def load(name: str | os.PathLike[str]) -> Separator:
+    """A network with trained weights, in float32 and in evaluation mode.
+
+    Args:
+        name: a model of the zoo, or the path of a ``.safetensors`` file that :func:`save` wrote.
+
+    Raises:
+        UnknownNameError: no card has this name.
+        ChecksumError: the file is not the one that the card describes.
+        CheckpointError: the file is missing, damaged or does not fit its own config.
+    """
+    path = Path(name) if str(name).endswith(SUFFIX) else verify(find(str(name)))
+    content = read(path)
+    separator = _build(path, content)
+    load_tensors(separator, content.tensors, origin=str(path))
+    return separator.float().eval()
+
+
+def read(path: str | os.PathLike[str]) -> Weights:
+    """Content of a file that :func:`save` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or has no config inside.
+    """
+    tensors, metadata = read_safetensors(Path(path))
+    try:
+        config = json.loads(metadata["config"])
+        return Weights(metadata["architecture"], config, tensors, metadata)
+    except (KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path} does not say which network it belongs to. "
+            f"Type: stem models convert {path} --name NAME"
+        ) from error
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of any safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or is not a safetensors file ({error}). Copy or convert it again"
+        ) from error
+
+
+def save(
+    path: str | os.PathLike[str],
+    separator: Separator,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
+) -> str:
+    """Write the tensors and the config of ``separator``; return the SHA-256 of the file.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+        path: where to; missing folders are made.
+        separator: a network whose class is in the registry.
+        metadata: further texts, e.g. ``{"residual": "instrumental"}``.
+        half: store trainable values in float16, in half the space; :func:`load` widens them again.
+
+    Raises:
+        OutputError: the file cannot be written there.
+    """
+    described = {
+        "residual": "",
+        **(metadata or {}),
+        "architecture": registry.name_of(separator),
+        "config": json.dumps(separator.config.to_dict()),
+    }
+    with staged(Path(path)) as temporary:
+        _write(temporary, _plain_tensors(separator, half), described)
+        return sha256(temporary)
+
+
+def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin: str) -> None:
+    """Copy ``tensors`` into ``separator``, whose names and shapes they must match exactly.
+
+    Raises:
+        CheckpointError: names the tensors that are missing, unknown or of another shape.
+    """
+    wanted = {key: tuple(value.shape) for key, value in separator.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    differences = [*_differences(wanted, found)]
+    if differences:
+        raise CheckpointError(
+            f"{origin} does not fit {type(separator).__name__}: {'; '.join(differences)}. "
+            "Convert it again with the options it was trained with"
+        )
+    separator.load_state_dict(dict(tensors))
+
+
+def verify(card: Card) -> Path:
+    """Where the weights of ``card`` lie, after comparing their content with the card.
+
+    Raises:
+        CheckpointError: there is no such file.
+        ChecksumError: size or SHA-256 differ.
+    """
+    path = card_path(card.name).with_name(card.file or card.name + SUFFIX)
+    if not path.is_file():
+        raise CheckpointError(
+            f"The weights of {card.name!r} are not at {path}. "
+            f"Type: stem models convert CHECKPOINT --name {card.name}"
+        )
+    size = path.stat().st_size
+    if size != card.size:
+        raise _changed(card, path, f"{size} bytes instead of {card.size}")
+    if sha256(path) != card.sha256:
+        raise _changed(card, path, "another SHA-256")
+    return path
+
+
+def _build(path: Path, content: Weights) -> Separator:
+    """The network that a file describes; its random start leaves the caller's generator alone."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return registry.build(content.architecture, content.config)
+    except (UnknownNameError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} needs a network that this version does not have: {error}"
+        ) from error
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """The library reports a full disk or a missing folder as its own kind of error."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(error) from error
+
+
+def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:
+    trainable = {name for name, _ in separator.named_parameters()}
+    return {
+        name: (tensor.half() if half and name in trainable else tensor).detach().cpu().contiguous()
+        for name, tensor in separator.state_dict().items()
+    }
+
+
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    missing, unknown = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
+    if missing:
+        yield f"{_some(missing)} missing"
+    if unknown:
+        yield f"{_some(unknown)} unknown"
+    for name in sorted(wanted.keys() & found):
+        if wanted[name] != found[name]:
+            yield f"{name} is {found[name]} instead of {wanted[name]}"
+            return
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    rest = len(names) - NAMES_SHOWN
+    return shown + (f" and {rest} more" if rest > 0 else "")
+
+
+def _changed(card: Card, path: Path, how: str) -> ChecksumError:
+    return ChecksumError(
+        f"{path} has {how}, so it is not what the card of {card.name!r} describes. "
+        f"Remove it and install {card.name!r} again"
+    )
