@@ -1,0 +1,82 @@
+"""MelRNN: recurrent networks over mel bands, along frequency and time in turn.
+
+After the band-split RNN (Luo and Yu 2022, arXiv 2209.15174) in the form of MSRKit, whose tensor
+names it keeps: grouped GRUs, mel bands, and the spectrum itself as the answer in place of a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from model_zoo.architectures.mel_spectral import MelConfig, MelSeparator
+from model_zoo.blocks.dual_path import DualPath
+from model_zoo.blocks.recurrent import RNNBlock
+
+LAYERS_PER_BLOCK = 2
+
+
+@dataclass(frozen=True)
+class MelRNNConfig(MelConfig):
+    """Arguments of :class:`MelRNN`.
+
+    Attributes:
+        hidden_channels: width of a token.
+        num_layers: layers of one frequency and one time block each.
+        num_groups: recurrent networks side by side in every block.
+        window_size: STFT window in samples.
+        hop_size: samples between two frames.
+        sample_rate: in Hz.
+        time_bidirectional: read time in both directions; the public MSRKit weights read it forwards
+            only.
+    """
+
+    hidden_channels: int = 128
+    num_layers: int = 9
+    num_groups: int = 8
+    window_size: int = 2048
+    hop_size: int = 512
+    sample_rate: int = 48_000
+    output: Literal["mask", "map"] = field(default="map", kw_only=True)
+    time_bidirectional: bool = field(default=True, kw_only=True)
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the options."""
+        found = super().mistakes()
+        if self.hidden_channels % (2 * self.num_groups):
+            found.append("hidden_channels must be an even multiple of num_groups")
+        return found
+
+
+class MelRNN(MelSeparator):
+    """Spectrum of the stems from bidirectional GRUs.
+
+    Takes the arguments of :class:`MelRNNConfig`.
+    """
+
+    Config = MelRNNConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        self.freq_blocks = self._blocks(bidirectional=True)
+        self.time_blocks = self._blocks(bidirectional=config.time_bidirectional)
+
+    def _blocks(self, bidirectional: bool) -> nn.ModuleList:
+        config = self.config
+        return nn.ModuleList(
+            RNNBlock(
+                config.hidden_channels,
+                LAYERS_PER_BLOCK,
+                config.num_groups,
+                bidirectional=bidirectional,
+            )
+            for _ in range(config.num_layers)
+        )
+
+    @property
+    def core(self) -> DualPath:  # type: ignore[override]
+        """Features to spectrum: the parts of this network without the STFT."""
+        return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -1,0 +1,95 @@
+"""MelUNet: a convolutional U over mel bands.
+
+The U-Net (Ronneberger et al. 2015, arXiv 1505.04597; for voices Jansson et al. 2017) with ConvNeXt
+blocks, in the form of MSRKit, whose tensor names it keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.architectures.mel_spectral import MelConfig, MelSeparator
+from model_zoo.blocks.convolution import ConvNeXt2DBlock
+from model_zoo.blocks.spectral import Band
+
+KERNEL = (7, 7)
+
+
+@dataclass(frozen=True)
+class MelUNetConfig(MelConfig):
+    """Arguments of :class:`MelUNet`.
+
+    Attributes:
+        hidden_channels: features of the outermost level; every level doubles them.
+        num_layers: levels of the U.
+        upsampling_factor: by how much each level shrinks frames and bands.
+        window_size: STFT window in samples.
+        hop_size: samples between two frames.
+        sample_rate: in Hz.
+        depthwise: convolve every feature on its own; the public MSRKit weights mix them.
+    """
+
+    hidden_channels: int = 32
+    num_layers: int = 4
+    upsampling_factor: int = 2
+    window_size: int = 2048
+    hop_size: int = 512
+    sample_rate: int = 48_000
+    output: Literal["mask", "map"] = field(default="map", kw_only=True)
+    depthwise: bool = field(default=True, kw_only=True)
+
+
+class UPath(nn.Module):
+    """Split into bands, down the U, up again, and merge."""
+
+    def __init__(self, band: Band, down: nn.ModuleList, up: nn.ModuleList) -> None:
+        super().__init__()
+        self.band, self.down, self.up = band, down, up
+
+    def forward(
+        self, features: Float[Tensor, "batch freq frame feature"]
+    ) -> Float[Tensor, "batch freq frame number"]:
+        """Numbers per bin from features per bin."""
+        levels = [self.band.split(features)]
+        for block in self.down:
+            levels.append(block(levels[-1]))
+        x = levels.pop()
+        for block, skip in zip(reversed(self.up), reversed(levels), strict=True):
+            x = block(x, skip.shape[-2:])
+            # The outermost level has no bridge: the bands reach the output through the U only.
+            x = x if skip is levels[0] else x + skip
+        return self.band.unsplit(x)
+
+
+class MelUNet(MelSeparator):
+    """Spectrum of the stems from a U of ConvNeXt blocks.
+
+    Takes the arguments of :class:`MelUNetConfig`.
+    """
+
+    Config = MelUNetConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        widths = [config.hidden_channels * 2**level for level in range(config.num_layers + 1)]
+        stride = (config.upsampling_factor, config.upsampling_factor)
+        pairs = list(pairwise(widths))
+        self.upsampling_blocks = nn.ModuleList(
+            ConvNeXt2DBlock(KERNEL, stride, inner, outer, "transposed", depthwise=config.depthwise)
+            for outer, inner in pairs
+        )
+        self.downsampling_blocks = nn.ModuleList(
+            ConvNeXt2DBlock(KERNEL, stride, outer, inner, depthwise=config.depthwise)
+            for outer, inner in pairs
+        )
+
+    @property
+    def core(self) -> UPath:  # type: ignore[override]
+        """Features to spectrum: the parts of this network without the STFT."""
+        return UPath(self.band, self.downsampling_blocks, self.upsampling_blocks)
