@@ -17,6 +17,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     │   ├── ChecksumError       its content is not what the card promises
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
     ├── NumericalError          the network produced NaN or infinity
+    ├── OutOfMemoryError        a single chunk does not fit in the device's memory
     └── MissingExtraError       an optional part is not installed
 """
 
@@ -104,6 +105,10 @@ class CheckpointError(WeightsError):
 
 class NumericalError(StemError):
     """The network produced NaN or infinity, in float32 too."""
+
+
+class OutOfMemoryError(StemError):
+    """The smallest possible piece of work does not fit in the memory of the device."""
 
 
 class MissingExtraError(StemError):
