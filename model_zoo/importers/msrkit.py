@@ -1,0 +1,142 @@
+"""MSRKit generators: which network a state dict belongs to, read from its names and shapes.
+
+Layout: github.com/yongyizang/MSRKit (MIT). What shapes cannot tell (heads, hop, sample rate) comes
+from options; the sample rate is recognised by the mel bands that the file carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.ops.bands import mel_bank
+
+USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
+USUAL_HEADS = 4
+BANK_TOLERANCE = 1e-6  # heights of triangles that another library computed
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Options(NamedTuple):
+    """What the shapes of a checkpoint cannot tell; None is the usual value."""
+
+    num_heads: int | None = None
+    hop_size: int | None = None
+    sample_rate: int | None = None
+
+
+def infer(tensors: Mapping[str, Tensor], options: Options) -> tuple[str, dict[str, Any]]:
+    """Architecture and config of an MSRKit generator.
+
+    Raises:
+        CheckpointError: the names are not those of an MSRKit generator.
+        ConfigError: an option contradicts the tensors.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    architecture = recognise(shapes)
+    try:
+        common = _common(tensors, shapes, options)
+        return architecture, common | SIZES[architecture](shapes, options)
+    except (KeyError, IndexError) as error:
+        raise _unknown_layout(f"{error.args[0]} is missing or of another shape") from error
+
+
+def recognise(shapes: Shapes) -> str:
+    """The name of the architecture whose tensors these are.
+
+    Raises:
+        CheckpointError: of none that is known here.
+    """
+    if "band.pre_bandnet.weight" not in shapes:
+        raise _unknown_layout("there is no band.pre_bandnet.weight")
+    for architecture, mark in MARKS.items():
+        if mark in shapes:
+            return architecture
+    raise _unknown_layout(f"there is none of {', '.join(MARKS.values())}")
+
+
+def _common(tensors: Mapping[str, Tensor], shapes: Shapes, options: Options) -> dict[str, Any]:
+    window = shapes["fourier.window"][0]
+    num_bands, _, width = shapes["band.pre_bandnet.weight"]
+    return {
+        "hidden_channels": width,
+        "num_bands": num_bands,
+        "window_size": window,
+        "hop_size": options.hop_size or window // 4,
+        "sample_rate": sample_rate(tensors["band.filterbanks"], window, options.sample_rate),
+        # The length behind MSRKit's table of 200 windows of positions.
+        "segment": 200 * window,
+    }
+
+
+def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
+    """The rate in Hz whose mel bands are ``bank``; ``wanted`` is only checked.
+
+    Raises:
+        ConfigError: ``wanted``, or without it every usual rate, has other bands.
+    """
+    for rate in [wanted] if wanted else USUAL_RATES:
+        mel = mel_bank(rate, window, bank.shape[0])
+        if mel.shape == bank.shape and torch.allclose(mel, bank.float(), atol=BANK_TOLERANCE):
+            return rate
+    found = f"at {wanted} Hz" if wanted else "at any usual rate"
+    raise ConfigError(
+        "--sample-rate", [f"the checkpoint's mel bands are not those {found}. Type its real rate"]
+    )
+
+
+def _roformer(shapes: Shapes, options: Options) -> dict[str, Any]:
+    return {
+        "num_layers": _count(shapes, "freq_blocks."),
+        "num_heads": options.num_heads or USUAL_HEADS,
+        "output": "mask",
+    }
+
+
+def _rnn(shapes: Shapes, _: Options) -> dict[str, Any]:
+    backwards = "time_blocks.0.rnn.rnns.0.weight_ih_l0_reverse"
+    return {
+        "num_layers": _count(shapes, "freq_blocks."),
+        "num_groups": _count(shapes, "freq_blocks.0.rnn.rnns."),
+        "time_bidirectional": backwards in shapes,
+        "output": "map",
+    }
+
+
+def _unet(shapes: Shapes, _: Options) -> dict[str, Any]:
+    # Only the factor 2 exists among MSRKit's weights: the original ignores the option.
+    return {
+        "num_layers": _count(shapes, "downsampling_blocks."),
+        "upsampling_factor": 2,
+        "depthwise": shapes["downsampling_blocks.0.dwconv.weight"][1] == 1,
+        "output": "map",
+    }
+
+
+MARKS: dict[str, str] = {
+    "melroformer": "freq_blocks.0.att.c_attn.weight",
+    "melrnn": "freq_blocks.0.rnn.rnns.0.weight_ih_l0",
+    "melunet": "downsampling_blocks.0.dwconv.weight",
+}
+SIZES: dict[str, Callable[[Shapes, Options], dict[str, Any]]] = {
+    "melroformer": _roformer,
+    "melrnn": _rnn,
+    "melunet": _unet,
+}
+
+
+def _count(shapes: Shapes, prefix: str) -> int:
+    """How many numbered parts lie under ``prefix``."""
+    return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
+
+
+def _unknown_layout(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"These are not the tensors of an MSRKit generator ({why}). "
+        "Convert a generator of MSRKit: MelRoFormer, MelRNN or MelUNet"
+    )

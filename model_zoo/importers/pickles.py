@@ -1,0 +1,99 @@
+"""State dicts from foreign files, read without running what is inside.
+
+The one place of the project that opens pickles, and only with ``weights_only=True``: tensors,
+numbers and containers are read, anything that would have to be executed is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model_zoo.errors import CheckpointError
+from model_zoo.weights import SUFFIX, read_safetensors
+
+CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
+PART = "generator."  # of a checkpoint that holds the discriminators too
+WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
+
+
+def state_dict(path: Path) -> dict[str, Tensor]:
+    """The generator's tensors in a checkpoint, under their plain names.
+
+    Args:
+        path: a PyTorch file, or a safetensors file of any layout.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe to read or holds no tensors.
+    """
+    if path.suffix == SUFFIX:
+        return plain_names(read_safetensors(path)[0])
+    found = _tensors(_unwrap(_load(path)))
+    if not found:
+        raise CheckpointError(
+            f"{path} holds no tensors by name. "
+            "Save the network with torch.save(network.state_dict(), FILE) and convert that"
+        )
+    return plain_names(found)
+
+
+def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the generator without the prefixes that training adds to their names."""
+    names = {name: name for name in tensors}
+    while changed := _shorter(names):
+        names = changed
+    return {short: tensors[full] for short, full in names.items()}
+
+
+def _shorter(names: Mapping[str, str]) -> dict[str, str]:
+    """One prefix less, for every name; empty when there is none to take off."""
+    if any(short.startswith(PART) for short in names):
+        return {
+            short.removeprefix(PART): full
+            for short, full in names.items()
+            if short.startswith(PART)
+        }
+    # A running average counts its updates under a name of its own.
+    counted = {short: full for short, full in names.items() if short != "n_averaged"}
+    for prefix in WRAPPERS:
+        if counted and all(short.startswith(prefix) for short in counted):
+            return {short.removeprefix(prefix): full for short, full in counted.items()}
+    return counted if len(counted) < len(names) else {}
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist. Check the name") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} would have to run code to be read, which is unsafe, or is no checkpoint. "
+            "Save only its tensors with torch.save(network.state_dict(), FILE) and convert that"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} is damaged or is no PyTorch checkpoint. Copy or download it again"
+        ) from error
+
+
+def _unwrap(content: Any) -> Any:
+    """The mapping of names to tensors inside the mappings that trainers put around it."""
+    while isinstance(content, Mapping) and not _tensors(content):
+        inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
+        if not inner:
+            break
+        content = inner[0]
+    return content
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
