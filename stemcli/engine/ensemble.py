@@ -1,0 +1,128 @@
+"""One or several networks that separate a song together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+
+from model_zoo.separator import Separator
+from stemcli.engine.chunks import ChunkPlan, plan_chunks
+from stemcli.engine.device import resolve_device
+from stemcli.engine.network import Network
+from stemcli.engine.options import Options
+from stemcli.engine.precision import Precision, resolve_precision
+from stemcli.engine.stems import Selection, complete, select, shared_stems
+from stemcli.engine.tape import Block
+
+BATCHES = {"cpu": 1, "mps": 2, "cuda": 8}
+"""Chunks in one pass where the user names no number; a CPU is busy with one."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A separator with what its card says of its use.
+
+    Attributes:
+        name: as the user typed it.
+        separator: the network.
+        residual: name of the mixture minus all stems; empty when the stems are a full set.
+        overlap: fraction of a chunk that suits this model.
+    """
+
+    name: str
+    separator: Separator
+    residual: str = ""
+    overlap: float = 0.25
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The stems of the network, and the residual."""
+        return (*self.separator.stems, *((self.residual,) if self.residual else ()))
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of an ensemble.
+
+    Attributes:
+        network: what runs.
+        plan: how the song is cut for it.
+        residual: whether the mixture minus its stems is an output too.
+        shared: indices of the outputs that all members have.
+    """
+
+    network: Network
+    plan: ChunkPlan
+    residual: bool
+    shared: tuple[int, ...]
+
+    def outputs(self, stems: Block, mixture: Block) -> Block:
+        """The shared outputs, of a set that adds up to the mixture."""
+        return complete(stems, mixture, residual=self.residual)[:, list(self.shared)]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks, ready to run, and the outputs wanted from them.
+
+    Attributes:
+        name: names of the models joined by ``+``.
+        members: one for each model.
+        selection: which outputs are wanted.
+        batch: chunks in one pass.
+        device: where all members run.
+        precision: in which arithmetic.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    selection: Selection
+    batch: int
+    device: torch.device
+    precision: Precision
+
+    def outputs(self, estimates: Sequence[Block], mixture: Block) -> Block:
+        """The wanted outputs ``(frames, output, channel)``: the mean over the members.
+
+        Args:
+            estimates: of each member, ``(frames, stem, channel)`` at the rate of the mixture.
+            mixture: ``(frames, channel)``.
+        """
+        pairs = zip(self.members, estimates, strict=True)
+        total = reduce(np.add, (member.outputs(stems, mixture) for member, stems in pairs))
+        return self.selection.apply(total / np.float32(len(self.members)), mixture)
+
+
+def assemble(models: Sequence[Model], options: Options) -> Ensemble:
+    """Put models on the device and lay out their chunks.
+
+    Raises:
+        ConfigError: when the models share no stem.
+        UnknownNameError: for a stem they do not give.
+        DeviceError: for a device that is not there.
+    """
+    shared = shared_stems({model.name: model.outputs for model in models})
+    selection = select(shared, options.stems, options.two_stems)
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device)
+
+    def member(model: Model) -> Member:
+        network = Network(model.separator, device, precision)
+        places = tuple(model.outputs.index(stem) for stem in shared)
+        return Member(network, _plan(model, options), bool(model.residual), places)
+
+    members = tuple(map(member, models))
+    name = "+".join(model.name for model in models)
+    batch = options.batch_size or BATCHES[device.type]
+    return Ensemble(name, members, selection, batch, device, precision)
+
+
+def _plan(model: Model, options: Options) -> ChunkPlan:
+    network = model.separator
+    length = round(options.segment * network.sample_rate) if options.segment else network.segment
+    overlap = model.overlap if options.overlap is None else options.overlap
+    return plan_chunks(length, overlap, options.shifts, options.seed)

@@ -1,0 +1,23 @@
+"""From the names a user types to models that can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_zoo import weights
+from model_zoo.card import find
+from stemcli.engine.ensemble import Model
+
+
+def load_model(name: str) -> Model:
+    """A model of the zoo, or one from the path of a ``.safetensors`` file.
+
+    Raises:
+        UnknownNameError: the zoo has no such model; the nearest name is offered.
+        WeightsError: its file is missing, damaged or changed.
+    """
+    if name.endswith(weights.SUFFIX):
+        residual = weights.read(name).metadata.get("residual", "")
+        return Model(Path(name).stem, weights.load(name), residual)
+    card = find(name)
+    return Model(name, weights.load(name), card.residual, card.overlap)

@@ -1,0 +1,91 @@
+"""The arithmetic of stems: full sets, averages and complements, on blocks at the song's own rate.
+
+A block of stems is ``(frames, stem, channel)``, a block of the mixture ``(frames, channel)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_zoo.errors import ConfigError, UnknownNameError
+from stemcli.engine.tape import Block
+
+
+def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
+    """Make a full set of stems add up to the mixture.
+
+    Args:
+        stems: what the network gave.
+        mixture: what it heard.
+        residual: whether the rest of the mixture is a stem of its own, put last. If not, what is
+            missing is spread evenly over the stems; a single stem is no set and stays as it is.
+    """
+    missing = mixture - stems.sum(axis=1)
+    if residual:
+        return np.concatenate([stems, missing[:, None]], axis=1)
+    count = stems.shape[1]
+    return stems + missing[:, None] / np.float32(count) if count > 1 else stems
+
+
+def shared_stems(outputs: dict[str, Sequence[str]]) -> tuple[str, ...]:
+    """The stems that all models give, in the order of the first.
+
+    Args:
+        outputs: name of a model to names of its stems.
+
+    Raises:
+        ConfigError: when there are none.
+    """
+    first, *others = outputs.values()
+    shared = tuple(stem for stem in first if all(stem in other for other in others))
+    if not shared:
+        lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs.items())
+        raise ConfigError("Ensemble", [f"the models share no stem ({lists}): name others"])
+    return shared
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stems of a full set are wanted.
+
+    Attributes:
+        names: of the outputs.
+        picks: indices into the full set.
+        complement: whether the rest of the mixture follows as the last output.
+    """
+
+    names: tuple[str, ...]
+    picks: tuple[int, ...]
+    complement: bool = False
+
+    def apply(self, stems: Block, mixture: Block) -> Block:
+        """The wanted stems ``(frames, output, channel)``."""
+        wanted = stems[:, list(self.picks)]
+        return complete(wanted, mixture, residual=True) if self.complement else wanted
+
+
+def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
+    """Choose outputs by name.
+
+    Args:
+        available: the stems there are, in order.
+        stems: those that are wanted, all when empty.
+        two_stems: one stem to be given with its complement. The complement has the name of the
+            other stem where there are exactly two, else ``no_<stem>``.
+
+    Raises:
+        UnknownNameError: for a stem that there is not.
+    """
+    wanted = (two_stems,) if two_stems else tuple(stems) or tuple(available)
+    for name in wanted:
+        if name not in available:
+            raise UnknownNameError("stem", name, available)
+    picks = tuple(available.index(name) for name in wanted)
+    if not two_stems:
+        return Selection(wanted, picks)
+    rest = [name for name in available if name != two_stems]
+    other = rest[0] if len(rest) == 1 else f"no_{two_stems}"
+    return Selection((two_stems, other), picks, complement=True)

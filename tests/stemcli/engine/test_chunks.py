@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from itertools import takewhile
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stemcli.engine.chunks import ChunkPlan, plan_chunks, reflect, window
+
+lengths = st.integers(1, 80)
+overlaps = st.floats(0, 0.97)
+songs = st.integers(1, 300)
+
+
+def plans() -> st.SearchStrategy[ChunkPlan]:
+    return st.builds(plan_chunks, lengths, overlaps, st.integers(1, 4), st.integers(0, 9))
+
+
+def chunk_starts(plan: ChunkPlan, song: int) -> list[int]:
+    return list(takewhile(lambda start: plan.covers(start, song), plan.starts()))
+
+
+def test_starts_by_hand() -> None:
+    """8 long, half overlapping, so 2 of context: cores at 0 and 4 cover 6 samples."""
+    plan = plan_chunks(8, 0.5)
+    assert (plan.hop, plan.context) == (4, 2)
+    assert chunk_starts(plan, 6) == [-2, 2]
+    assert chunk_starts(plan, 4) == [-2]
+
+
+def test_a_second_grid_is_interleaved() -> None:
+    """Offset 3 moves the cores of the second grid to -3, 1 and 5."""
+    plan = ChunkPlan(length=8, hop=4, offsets=(0, 3))
+    assert chunk_starts(plan, 6) == [-5, -2, -1, 2, 3]
+
+
+@given(plans(), songs)
+def test_cores_of_each_grid_tile_the_song(plan: ChunkPlan, song: int) -> None:
+    """Law: every sample lies in exactly one core of each grid."""
+    cores = np.zeros(song, int)
+    for start in chunk_starts(plan, song):
+        core = start + plan.context
+        cores[max(0, core) : core + plan.hop] += 1
+    assert (cores == len(plan.offsets)).all()
+
+
+@given(plans(), songs)
+def test_no_chunk_needs_what_was_forgotten(plan: ChunkPlan, song: int) -> None:
+    """Law: all that a chunk reflects lies at or behind its ``oldest`` sample."""
+    for start in chunk_starts(plan, song):
+        positions = reflect(np.arange(start, start + plan.length), song)
+        assert positions.min() >= plan.oldest(start)
+
+
+@given(plans(), songs, st.integers(0, 100))
+def test_a_complete_chunk_does_not_depend_on_what_follows(
+    plan: ChunkPlan, received: int, more: int
+) -> None:
+    """Law: a chunk that counts as complete is cut the same when the song goes on."""
+    for start in chunk_starts(plan, received):
+        if plan.is_complete(start, received):
+            positions = np.arange(start, start + plan.length)
+            now, later = reflect(positions, received), reflect(positions, received + more)
+            np.testing.assert_array_equal(now, later)
+
+
+@given(st.integers(1, 60), st.integers(0, 200), st.integers(0, 200))
+def test_reflection_equals_numpy(length: int, before: int, after: int) -> None:
+    """Reference: numpy.pad, which reflects repeatedly too."""
+    song = np.arange(length)
+    expected = np.pad(song, (before, after), mode="reflect")
+    np.testing.assert_array_equal(reflect(np.arange(-before, length + after), length), expected)
+
+
+@given(st.integers(1, 400_000))
+def test_window_is_positive_and_symmetric(length: int) -> None:
+    """Law: no sample of a chunk is without weight, so no sum of weights is 0."""
+    ends = window(length)[[0, -1]] if length > 2000 else window(length)
+    assert (ends > 0).all()
+    np.testing.assert_allclose(ends, ends[::-1], rtol=1e-4)
+
+
+@given(st.integers(1, 200).map(lambda hop: 2 * hop))
+def test_half_overlapping_windows_add_up_to_one(length: int) -> None:
+    """Law of the Hann window: sin^2 + cos^2 = 1."""
+    halves = window(length).reshape(2, -1)
+    np.testing.assert_allclose(halves.sum(axis=0), 1, rtol=1e-6)
+
+
+def test_the_seed_decides_the_offsets() -> None:
+    """Law: same seed, same grids; the first grid never moves."""
+    one, again = plan_chunks(4000, 0.25, 5, seed=7), plan_chunks(4000, 0.25, 5, seed=7)
+    assert one == again
+    assert one != plan_chunks(4000, 0.25, 5, seed=8)
+    assert one.offsets[0] == 0
+    assert all(0 <= offset < one.hop for offset in one.offsets)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo.errors import DeviceError
+from stemcli.engine.device import resolve_device
+from stemcli.engine.precision import resolve_precision
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, apple: bool = False) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "apple", "expected"),
+    [(1, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")],
+)
+def test_auto_takes_the_best(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, expected: str
+) -> None:
+    pretend(monkeypatch, gpus=gpus, apple=apple)
+    assert resolve_device("auto") == torch.device(expected)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1", "mps"])
+def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pretend(monkeypatch, gpus=2, apple=True)
+    assert resolve_device(name) == torch.device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cuda", "No CUDA GPU is visible to PyTorch .*: type --device cpu"),
+        ("cuda:0", "No CUDA GPU is visible"),
+        ("mps", "No Apple GPU is visible"),
+        ("tpu", "Unknown device 'tpu': type auto, cpu, cuda, cuda:N or mps"),
+        ("cuda:x", "Unknown device"),
+    ],
+)
+def test_there_is_no_silent_fallback(
+    monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
+) -> None:
+    pretend(monkeypatch)
+    with pytest.raises(DeviceError, match=sentence):
+        resolve_device(name)
+
+
+def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, gpus=2)
+    with pytest.raises(DeviceError, match="no 'cuda:2', the last GPU is 'cuda:1'"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "name", "reason"),
+    [
+        (True, True, "bf16", "this CPU has AMX"),
+        (False, True, "bf16", "this CPU has AVX512_BF16"),
+        (False, False, "fp32", "this CPU has neither AVX512_BF16 nor AMX"),
+    ],
+)
+def test_auto_precision_of_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512: bool, name: str, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    precision = resolve_precision("auto", torch.device("cpu"))
+    assert (precision.name, precision.reason) == (name, reason)
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp32")]
+)
+def test_auto_precision_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
+) -> None:
+    """Golden: bf16 arrived with compute capability 8.0 (Ampere)."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision("auto", torch.device("cuda")).name == name
+
+
+def test_auto_precision_of_an_apple_gpu() -> None:
+    assert resolve_precision("auto", torch.device("mps")).name == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "transform"),
+    [
+        ("fp32", torch.float32, torch.float32),
+        ("bf16", torch.bfloat16, torch.float32),
+        ("fp16", torch.float16, torch.float32),
+    ],
+)
+def test_only_products_are_reduced(name: str, product: torch.dtype, transform: torch.dtype) -> None:
+    """Law: matrix products run in the precision asked for, Fourier transforms in float32."""
+    device = torch.device("cpu")
+    values = torch.ones(8, 8)
+    with resolve_precision(name, device).autocast(device):
+        assert (values @ values).dtype == product
+        spectrum = torch.stft(values, 4, window=torch.hann_window(4), return_complex=True)
+        assert spectrum.real.dtype == transform

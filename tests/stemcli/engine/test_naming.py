@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_zoo.errors import ConfigError, OutputError
+from stemcli.engine.naming import check_template, plan_outputs
+
+
+def plan(
+    song: str | Path = "in/My Song.mp3",
+    template: str = "{track}/{stem}.{ext}",
+    stems: tuple[str, ...] = ("vocals", "other"),
+    folder: str | Path = "out",
+) -> dict[str, Path]:
+    return plan_outputs(
+        Path(song), stems, template=template, folder=Path(folder), extension="wav", model="net"
+    )
+
+
+def test_all_fields_by_hand() -> None:
+    paths = plan(template="{model}/{track} - {stem}.{ext}")
+    assert paths == {
+        "vocals": Path("out/net/My Song - vocals.wav"),
+        "other": Path("out/net/My Song - other.wav"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        ("{track}/{stm}.{ext}", r"unknown field \{stm\}, did you mean \{stem\}\?"),
+        ("{zzz}/{stem}", r"unknown field \{zzz\}, known: \{track\} \{stem\} \{ext\} \{model\}"),
+        ("{track.parent}/{stem}", r"unknown field \{track.parent\}"),
+        ("{}{stem}", r"unknown field \{\}"),
+        ("{stem:>9}", r"unknown field \{stem\}"),
+        ("{stem", "cannot be read"),
+        ("", "it is empty"),
+        ("../{stem}.{ext}", "leaves the output folder"),
+        ("{track}/../../{stem}.{ext}", "leaves the output folder"),
+        ("/tmp/{stem}.{ext}", "leaves the output folder"),
+    ],
+)
+def test_templates_that_are_refused(template: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        check_template(template)
+
+
+def test_all_mistakes_come_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_template("../{trac}/{stm}")
+    assert len(caught.value.mistakes) == 3
+
+
+@pytest.mark.parametrize("template", ["{track}.{ext}", "all.wav"])
+def test_two_stems_on_one_path_are_refused(template: str) -> None:
+    with pytest.raises(ConfigError, match=r"'vocals' and 'other' would both .* put \{stem\}"):
+        plan(template=template)
+
+
+@pytest.mark.parametrize(
+    "stems", [("vocals", "Vocals"), ("caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\u0301")]
+)
+def test_names_that_a_file_system_takes_for_one_are_refused(stems: tuple[str, str]) -> None:
+    """Golden: HFS+, APFS and NTFS ignore case; HFS+ composes accents."""
+    with pytest.raises(ConfigError, match="would both be written"):
+        plan(stems=stems)
+
+
+def test_the_song_is_never_replaced(tmp_path: Path) -> None:
+    song = tmp_path / "vocals.wav"
+    with pytest.raises(OutputError, match="would replace the song"):
+        plan(song, "{stem}.{ext}", folder=tmp_path)
+
+
+def test_the_song_is_found_behind_a_link(tmp_path: Path) -> None:
+    song, link = tmp_path / "song.wav", tmp_path / "vocals.wav"
+    song.write_bytes(b"sound")
+    os.link(song, link)
+    with pytest.raises(OutputError, match="would replace the song"):
+        plan(song, "{stem}.{ext}", folder=tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["a/b", "a\\b", "../up", ".."])
+def test_a_stem_name_is_never_a_folder(stem: str) -> None:
+    (path,) = plan(stems=(stem,), template="{stem}").values()
+    assert path.parent == Path("out")
+    assert path.name != ".."
+
+
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).filter(
+        lambda name: name not in {".", ".."} and "/" not in name
+    )
+)
+def test_outputs_stay_in_their_folder(name: str) -> None:
+    """Law: whatever a song is called, braces and dots included."""
+    for path in plan(Path("in") / name).values():
+        assert path.parts[0] == "out"
+        assert ".." not in path.parts
+        assert len(path.parts) == 3

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from itertools import takewhile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemcli.engine.chunks import ChunkPlan, plan_chunks, window
+from stemcli.engine.overlap_add import OverlapAdd
+from stemcli.engine.tape import Block
+from tests.stemcli.engine.stubs import MidSide, Positional, Scaling, Stub, network, noise, stream
+
+plans = st.builds(
+    plan_chunks, st.integers(1, 64), st.floats(0, 0.9), st.integers(1, 3), st.integers(0, 9)
+)
+songs = st.builds(noise, st.integers(1, 150), st.integers(1, 5))
+sizes = st.integers(1, 120)
+
+
+def whole_signal(song: Block, plan: ChunkPlan, stems: int) -> Block:
+    """Reference: Positional over the whole padded song at once, one chunk after the other."""
+    pad = plan.length + plan.hop
+    padded = np.pad(song, ((pad, pad), (0, 0)), mode="reflect").astype(np.float64)
+    total = np.zeros((len(padded) + pad, stems, song.shape[1]))
+    weight = np.zeros((len(padded) + pad, 1, 1))
+    ramps = np.stack([np.linspace(k, 1 + k, plan.length) for k in range(stems)], axis=1)
+    for start in takewhile(lambda start: plan.covers(start, len(song)), plan.starts()):
+        place = slice(pad + start, pad + start + plan.length)
+        shape = window(plan.length)[:, None, None]
+        total[place] += shape * ramps[:, :, None] * padded[place][:, None]
+        weight[place] += shape
+    inside = slice(pad, pad + len(song))
+    return (total[inside] / weight[inside]).astype(np.float32)
+
+
+@given(songs, plans, sizes, st.integers(1, 3))
+def test_identity_gives_the_song_back(song: Block, plan: ChunkPlan, size: int, batch: int) -> None:
+    """Law: partition of unity, for any chunk, overlap, shifts, length, channels, block, batch."""
+    engine = OverlapAdd(network(Stub()), plan, song.shape[1], batch)
+    out = stream(engine, song, size)
+    assert out.shape == (len(song), 1, song.shape[1])
+    np.testing.assert_allclose(out[:, 0], song, rtol=1e-6, atol=0)
+
+
+@given(songs, plans, sizes, st.integers(1, 3))
+def test_streaming_equals_the_whole_signal(
+    song: Block, plan: ChunkPlan, size: int, batch: int
+) -> None:
+    engine = OverlapAdd(network(Positional(stems=("a", "b"))), plan, song.shape[1], batch)
+    expected = whole_signal(song, plan, stems=2)
+    np.testing.assert_allclose(stream(engine, song, size), expected, rtol=1e-5, atol=1e-6)
+
+
+@given(songs, plans, sizes, sizes)
+def test_block_size_does_not_matter(song: Block, plan: ChunkPlan, one: int, other: int) -> None:
+    """Law: bit for bit."""
+
+    def run(size: int) -> Block:
+        return stream(OverlapAdd(network(Positional()), plan, song.shape[1], 2), song, size)
+
+    np.testing.assert_array_equal(run(one), run(other))
+
+
+@given(songs, plans)
+def test_batch_size_does_not_matter(song: Block, plan: ChunkPlan) -> None:
+    """Law: bit for bit, for a network that treats items independently."""
+
+    def run(batch: int) -> Block:
+        return stream(OverlapAdd(network(Positional()), plan, song.shape[1], batch), song)
+
+    np.testing.assert_array_equal(run(1), run(5))
+
+
+@given(songs, plans)
+def test_a_stereo_network_keeps_mono_and_surround(song: Block, plan: ChunkPlan) -> None:
+    """Law: mid and side of every pair add up to its channels; nothing is downmixed."""
+    engine = OverlapAdd(network(MidSide(stems=("mid", "side"), channels=2)), plan, song.shape[1])
+    np.testing.assert_allclose(stream(engine, song).sum(axis=1), song, atol=1e-6)
+
+
+@given(plans, st.integers(1, 4), st.integers(1, 5))
+@settings(max_examples=15)
+def test_memory_is_bounded_by_the_chunk(plan: ChunkPlan, batch: int, longer: int) -> None:
+    """Law: two chunks of song, as much of sums per grid, and one batch, however long the song."""
+    size = 16
+    engine = OverlapAdd(network(Scaling()), plan, 1, batch)
+    song = noise(200 * longer, 1)
+    bound = (3 + 2 * batch) * plan.length + (1 + batch) * plan.hop + size
+    for start in range(0, len(song), size):
+        engine.push(song[start : start + size])
+        assert engine.buffered <= bound
+
+
+def test_samples_leave_as_soon_as_they_are_final() -> None:
+    """By hand: 8 long, hop 4; when 6 are heard the first chunk ends, the next begins at 2."""
+    engine = OverlapAdd(network(Stub()), plan_chunks(8, 0.5), 1)
+    song = noise(10, 1)
+    assert len(engine.push(song[:5])) == 0
+    assert len(engine.push(song[5:6])) == 2
+    assert len(engine.push(song[6:])) == 4
+    assert len(engine.finish()) == 4
+
+
+def test_chunks_are_batched() -> None:
+    """By hand: 10 hops of mono song are 10 chunks, in batches of 4, 4 and 2."""
+    separator = Stub()
+    stream(OverlapAdd(network(separator), plan_chunks(8, 0.5), 1, batch=4), noise(40, 1))
+    assert separator.batches == [4, 4, 2]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 63, 64, 65])
+def test_songs_shorter_than_a_chunk(frames: int) -> None:
+    song = noise(frames, 2)
+    out = stream(OverlapAdd(network(Stub()), plan_chunks(64, 0.5), 2), song)
+    np.testing.assert_allclose(out[:, 0], song, rtol=1e-6)
+
+
+def test_silence_stays_silent() -> None:
+    out = stream(OverlapAdd(network(Scaling()), plan_chunks(64, 0.5), 2), np.zeros((200, 2), "f4"))
+    assert out.shape == (200, 1, 2)
+    assert not out.any()
