@@ -1,0 +1,121 @@
+"""Decide where everything goes before anything is done.
+
+Two songs whose stems would meet in one file, also on a file system that ignores case or composes
+accents, are refused with both names, and so is a stem that would replace a song.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from model_zoo.errors import OutputError
+from stemcli.batch.walk import Song, folded
+from stemcli.engine.options import Options
+
+
+class Planner(Protocol):
+    """The part of a :class:`~stemcli.engine.session.Session` that knows where stems go."""
+
+    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+        """Stem name to path."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One song and the files its stems will become."""
+
+    song: Song
+    outputs: dict[str, Path]
+
+    @property
+    def name(self) -> str:
+        """What the song is called in events and reports: its place below the input folder."""
+        return str(self.song.folder / self.song.path.name)
+
+
+def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task]:
+    """Plan the outputs of all songs.
+
+    A song that is itself a planned output, from an earlier run into the same folder, is left out.
+
+    Raises:
+        OutputError: outputs collide, exist already or cannot be written.
+        StemError: whatever the session finds wrong with models, stems or the template.
+    """
+    check_writable(Path(options.output))
+    tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in _once(songs)]
+    tasks = _without_own_outputs(tasks)
+    _refuse_collisions(tasks)
+    if options.existing == "refuse":
+        _refuse_existing(tasks)
+    return tasks
+
+
+def check_writable(folder: Path) -> None:
+    """Check that ``folder`` can be written, or made where it does not exist yet.
+
+    Raises:
+        OutputError: a file is in the way or the rights are missing.
+    """
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{nearest} is a file, so {folder} cannot be a folder. Choose --output")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
+
+
+def _once(songs: Iterable[Song]) -> list[Song]:
+    """The same file typed twice is one song."""
+    return list({(song.path.absolute(), song.folder): song for song in songs}.values())
+
+
+def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
+    """A stem is known by its place and name; an earlier run may have chosen another format."""
+    makers = {
+        _key(output.with_suffix("")): task.song
+        for task in tasks
+        for output in task.outputs.values()
+    }
+    return [
+        task
+        for task in tasks
+        if makers.get(_key(task.song.path.with_suffix("")), task.song) == task.song
+    ]
+
+
+def _refuse_collisions(tasks: Sequence[Task]) -> None:
+    owners: dict[str, Task] = {}
+    songs = {_key(task.song.path): task for task in tasks}
+    for task in tasks:
+        for path in task.outputs.values():
+            other = owners.setdefault(_key(path), task)
+            if other is not task:
+                raise OutputError(
+                    f"{other.song.path} and {task.song.path} would both be written to {path}. "
+                    "Rename one of them or separate them into different folders with --output"
+                )
+            if _key(path) in songs:
+                raise OutputError(
+                    f"A stem of {task.song.path} would replace the song "
+                    f"{songs[_key(path)].song.path}. Choose another folder with --output"
+                )
+
+
+def _refuse_existing(tasks: Sequence[Task]) -> None:
+    existing = [path for task in tasks for path in task.outputs.values() if path.exists()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise OutputError(
+            f"{existing[0]} exists already{more}. Type --skip-existing or --overwrite"
+        )
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that some file system takes for one."""
+    return folded(str(path.resolve()))

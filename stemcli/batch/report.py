@@ -1,0 +1,121 @@
+"""What became of every song of a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from model_zoo.errors import OutputError
+from model_zoo.files import staged
+
+Outcome = Literal["done", "skipped", "failed"]
+CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs")
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """One song.
+
+    Attributes:
+        song: the path of the input.
+        outcome: ``done``, ``skipped`` or ``failed``.
+        message: why it was skipped or failed, one sentence.
+        outputs: stem name to path.
+        audio_seconds: length of what was separated.
+        wall_seconds: time it took.
+        trace: the traceback of a failure, for whoever repairs it.
+    """
+
+    song: str
+    outcome: Outcome
+    message: str
+    outputs: dict[str, str]
+    audio_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    trace: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the traceback."""
+        return {key: value for key, value in asdict(self).items() if key != "trace"}
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """All songs in the order they were given, and the time from the first to the last."""
+
+    tracks: tuple[TrackReport, ...]
+    wall_seconds: float
+
+    def count(self, outcome: Outcome) -> int:
+        """How many songs ended like this."""
+        return Counter(track.outcome for track in self.tracks)[outcome]
+
+    @property
+    def failures(self) -> list[TrackReport]:
+        """The songs that failed."""
+        return [track for track in self.tracks if track.outcome == "failed"]
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of all that was separated."""
+        return sum(track.audio_seconds for track in self.tracks)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when some song failed, else 0."""
+        return 1 if self.failures else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``speed`` is audio seconds per second of work."""
+        return {
+            "done": self.count("done"),
+            "skipped": self.count("skipped"),
+            "failed": self.count("failed"),
+            "audio_seconds": self.audio_seconds,
+            "wall_seconds": self.wall_seconds,
+            "speed": self.audio_seconds / self.wall_seconds if self.wall_seconds > 0 else 0.0,
+            "tracks": [track.to_dict() for track in self.tracks],
+        }
+
+    def to_csv(self) -> str:
+        """One row per song; the outputs are separated by `` | ``."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(self._rows())
+        return text.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write CSV to a path that ends in ``.csv``, else JSON.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        is_csv = path.suffix.lower() == ".csv"
+        text = self.to_csv() if is_csv else json.dumps(self.to_dict(), indent=2) + "\n"
+        with staged(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for track in self.tracks:
+            times = f"{track.audio_seconds:.3f}", f"{track.wall_seconds:.3f}"
+            outputs = " | ".join(track.outputs.values())
+            yield (track.song, track.outcome, track.message, *times, outputs)
+
+
+def check_report(path: Path) -> None:
+    """Check before the work that a report can be written there.
+
+    Raises:
+        OutputError: it is a folder, or lies in one that does not exist.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Type a file name after --report")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"The folder {path.parent} for the report does not exist. Make it first")

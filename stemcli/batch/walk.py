@@ -1,0 +1,192 @@
+"""Find the songs of a folder.
+
+Hidden files and folders are passed over, and so is what is no audio. Every real folder is visited
+once, whatever links lead to it, so a loop of links ends. Patterns know ``*`` (anything but a
+slash), ``**`` (anything) and ``?``; brackets mean themselves, because names of songs are full of
+them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from model_zoo.errors import UsageError
+
+EXTENSIONS = frozenset(
+    f".{ending}"
+    for kind in (
+        "aac ac3 aif aifc aiff alac ape au caf dts flac m4a m4b mka mp2 mp3 mpc oga ogg opus",
+        "snd tta w64 wav wma wv",
+        "3gp avi m4v mkv mov mp4 mpg webm wmv",
+    )
+    for ending in kind.split()
+)
+WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@dataclass(frozen=True)
+class Song:
+    """A file to separate and the sub-folder of the output that mirrors where it lies."""
+
+    path: Path
+    folder: Path = Path()
+
+
+@dataclass
+class Found:
+    """What a walk met.
+
+    Attributes:
+        songs: in the order of their paths.
+        hidden: number of files and folders whose name begins with a dot.
+        other: number of files that are no audio by their ending.
+        excluded: number of songs that the patterns left out.
+        unreadable: folders that may not be read.
+    """
+
+    songs: list[Song] = field(default_factory=list)
+    hidden: int = 0
+    other: int = 0
+    excluded: int = 0
+    unreadable: list[Path] = field(default_factory=list)
+
+
+def find_songs(
+    root: Path,
+    *,
+    recursive: bool = True,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    output: Path | None = None,
+) -> Found:
+    """Find the songs below ``root``.
+
+    Args:
+        root: the folder to walk.
+        recursive: visit sub-folders too.
+        include: patterns of which a song must match one, when there are any.
+        exclude: patterns of which a song may match none.
+        output: a folder to pass over when it lies below ``root``.
+
+    Raises:
+        UsageError: ``root`` is no folder.
+    """
+    if not root.is_dir():
+        found = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {found}. Type: stem batch FOLDER")
+    walk = _Walk(root, recursive, output)
+    walk.run()
+    _apply_patterns(walk.found, include, exclude)
+    return walk.found
+
+
+def require_songs(found: Found, root: Path) -> None:
+    """Refuse to do nothing.
+
+    Raises:
+        UsageError: no song was found; the sentence says what was found instead.
+    """
+    if found.songs or found.unreadable:
+        return
+    seen = [
+        f"{count} {what}"
+        for count, what in (
+            (found.excluded, "left out by --include and --exclude"),
+            (found.other, "files that are no audio"),
+            (found.hidden, "hidden"),
+        )
+        if count
+    ]
+    raise UsageError(
+        f"There is no song in {root} ({', '.join(seen) or 'it is empty'}). "
+        "Look at the path and at --recursive, --include and --exclude"
+    )
+
+
+def matches(pattern: str, path: PurePath) -> bool:
+    """Whether ``pattern`` fits a relative ``path``.
+
+    A pattern without a slash fits when it fits the name of the file or of one of its folders, one
+    with a slash when it fits the whole path. Case and the spelling of accents do not matter.
+    """
+    rule = _to_regex(pattern)
+    candidates = [path.as_posix()] if "/" in pattern else path.parts
+    return any(rule.fullmatch(folded(candidate)) for candidate in candidates)
+
+
+def folded(name: str) -> str:
+    """``name`` as a file system that ignores case and composes accents sees it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _to_regex(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", folded(pattern))
+    return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]) -> None:
+    def is_wanted(song: Song) -> bool:
+        place = song.folder / song.path.name
+        wanted = not include or any(matches(pattern, place) for pattern in include)
+        return wanted and not any(matches(pattern, place) for pattern in exclude)
+
+    kept = [song for song in found.songs if is_wanted(song)]
+    found.excluded = len(found.songs) - len(kept)
+    found.songs = sorted(kept, key=lambda song: (song.folder.parts, song.path.name))
+
+
+class _Walk:
+    """Real folders first, then linked ones that no real path led to."""
+
+    def __init__(self, root: Path, recursive: bool, output: Path | None) -> None:
+        self.found = Found()
+        self.recursive = recursive
+        self.pending: list[tuple[Path, Path]] = [(root, Path())]
+        self.linked: list[tuple[Path, Path]] = []
+        self.visited: set[Path] = set()
+        if output is not None and not _same(output, root):
+            self.visited.add(output.resolve())
+
+    def run(self) -> None:
+        while self.pending or self.linked:
+            place, folder = (self.pending or self.linked).pop(0)
+            real = place.resolve()
+            if real not in self.visited:
+                self.visited.add(real)
+                self._visit(place, folder)
+
+    def _visit(self, place: Path, folder: Path) -> None:
+        for entry in self._entries(place):
+            if entry.name.startswith("."):
+                self.found.hidden += 1
+            elif _is_folder(entry):
+                queue = self.linked if entry.is_symlink() else self.pending
+                if self.recursive:
+                    queue.append((place / entry.name, folder / entry.name))
+            elif Path(entry.name).suffix.lower() in EXTENSIONS:
+                self.found.songs.append(Song(place / entry.name, folder))
+            else:
+                self.found.other += 1
+
+    def _entries(self, place: Path) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(place) as entries:
+                yield from sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            self.found.unreadable.append(place)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()

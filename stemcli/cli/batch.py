@@ -1,0 +1,88 @@
+"""``stem batch``: all songs of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options, separation_options
+from stemcli.cli.params import report as report_path
+from stemcli.cli.words import examples
+
+if TYPE_CHECKING:
+    from stemcli.engine.options import Options
+
+
+@click.command(
+    "batch",
+    epilog=examples(
+        ("stem batch Music", "every song below Music, in separated/ with the same sub-folders"),
+        ("stem batch Music -o Stems --skip-existing --report stems.csv", "go on where it stopped"),
+        ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but the concerts"),
+    ),
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--recursive/--no-recursive", default=True, show_default=True, help="Visit sub-folders too."
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Take only songs that fit, by the name of the file or of one of its folders, e.g. '*.flac'"
+    " or 'Abbey Road'. * and ? stand for anything; may be repeated.",
+)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out songs that fit; may be repeated."
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=report_path,
+    metavar="FILE",
+    help="Write what became of each song to a .json or .csv file.",
+)
+@separation_options
+@console_options
+def command(
+    *,
+    folder: Path,
+    recursive: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    report_file: Path | None,
+    options: Options,
+    jobs: int,
+    console: Console,
+) -> None:
+    """Take every song of a folder apart.
+
+    The stems lie in sub-folders like those of the songs. Nothing begins before it is sure that no
+    two songs would write the same file; a song that fails is named at the end and the others are
+    done.
+    """
+    from stemcli.batch.report import check_report
+    from stemcli.batch.run import separate_songs
+    from stemcli.batch.walk import find_songs, require_songs
+
+    if report_file:
+        check_report(report_file)
+    found = find_songs(
+        folder,
+        recursive=recursive,
+        include=include,
+        exclude=exclude,
+        output=Path(options.output),
+    )
+    require_songs(found, folder)
+    console.found(found)
+    with console:
+        report = separate_songs(found.songs, options, jobs=jobs, on_event=console.show)
+    if report_file:
+        report.write(report_file)
+    console.report(report)
+    console.traces(report)
+    click.get_current_context().exit(1 if found.unreadable else report.exit_code)

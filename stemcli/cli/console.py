@@ -1,0 +1,214 @@
+"""What the user sees; the only module that draws.
+
+A terminal gets moving bars (:mod:`stemcli.cli.live`), a file or a pipe plain lines, a program JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from stemcli.cli.words import clock, counted, printable, times_real_time
+
+if TYPE_CHECKING:
+    from stemcli.batch.report import BatchReport
+    from stemcli.batch.walk import Found
+    from stemcli.engine import events
+
+PLAIN_INTERVAL = 10.0  # seconds between two lines about the progress of the same song
+
+
+def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> Console:
+    """The console that fits the options and the place where the output goes."""
+    if as_json:
+        return JsonConsole(verbose)
+    if quiet:
+        return Console(verbose)
+    if sys.stdout.isatty():
+        from stemcli.cli.live import LiveConsole
+
+        return LiveConsole(verbose)
+    return PlainConsole(verbose)
+
+
+class Console:
+    """Says nothing but errors; subclasses say more.
+
+    A context manager: what moves on the screen is put away at the end.
+    """
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Put away what moves."""
+
+    def show(self, event: events.Event) -> None:
+        """Show what the engine tells; may be called from several threads."""
+        handler = getattr(self, f"on_{event.to_dict()['event']}", None)
+        if handler:
+            with self._lock:
+                handler(event)
+
+    def line(self, text: str = "") -> None:
+        """Say one line to a human."""
+
+    def document(self, value: Any) -> None:
+        """Give ``value`` to a program."""
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table to a human; a column named with a leading ``>`` is set flush right."""
+
+    def found(self, found: Found) -> None:
+        """Say what a walk met; folders that could not be read are errors."""
+        for folder in found.unreadable:
+            self.error(f"{folder} may not be read, so its songs are left out.")
+
+    def report(self, report: BatchReport) -> None:
+        """Sum up a run."""
+
+    def traces(self, report: BatchReport) -> None:
+        """Show where failures happened, to whoever asked for it with ``--verbose``."""
+        for track in report.failures if self.verbose else ():
+            click.echo(f"{printable(track.song)}:\n{track.trace}", err=True)
+
+    def error(self, text: str) -> None:
+        """Say on stderr what went wrong; always shown."""
+        click.echo(f"Error: {printable(text)}", err=True)
+
+    def on_track_failed(self, event: events.TrackFailed) -> None:
+        """Name the song, unless the sentence does."""
+        named = Path(event.track).name in event.message
+        self.error(event.message if named else f"{event.track}: {event.message}")
+
+
+class JsonConsole(Console):
+    """One JSON document per line on stdout, and nothing else there."""
+
+    def show(self, event: events.Event) -> None:
+        """Print the event; a failure is a sentence on stderr as well."""
+        super().show(event)
+        with self._lock:
+            self.document(event.to_dict())
+
+    def document(self, value: Any) -> None:
+        """Print ``value`` in ASCII, so that no encoding can spoil it."""
+        click.echo(json.dumps(value))
+
+
+class HumanConsole(Console):
+    """Sentences for people, whatever the place."""
+
+    def line(self, text: str = "") -> None:
+        """Print one line."""
+        click.echo(printable(text))
+
+    def on_model_loaded(self, event: events.ModelLoaded) -> None:
+        """Name the device always, the reasons only when asked."""
+        why = f" ({event.precision}: {event.reason})" if self.verbose else ""
+        self.line(f"Model {event.model} on {event.device}, {event.precision}{why}")
+
+    def on_notice(self, event: events.Notice) -> None:
+        """Show what the user should know."""
+        self.line(f"Note: {event.track}: {event.message}")
+
+    def on_track_skipped(self, event: events.TrackSkipped) -> None:
+        """Say why nothing was done."""
+        self.line(f"{event.track}: skipped, {event.reason}")
+
+    def on_track_finished(self, event: events.TrackFinished) -> None:
+        """Say where the stems are."""
+        speed = times_real_time(event.audio_seconds, event.wall_seconds)
+        self.line(f"{event.track}: done in {clock(event.wall_seconds)}" + (speed and f", {speed}"))
+        width = max(map(len, event.outputs), default=0)
+        for stem, path in event.outputs.items():
+            self.line(f"  {stem:<{width}}  {path}")
+
+    def found(self, found: Found) -> None:
+        """Say how many songs there are and what was passed over."""
+        super().found(found)
+        passed = [
+            f"{count} {what}"
+            for count, what in (
+                (found.excluded, "excluded"),
+                (found.other, "not audio"),
+                (found.hidden, "hidden"),
+            )
+            if count
+        ]
+        self.line(
+            counted(len(found.songs), "song") + ((passed and f" ({', '.join(passed)})") or "")
+        )
+
+    def report(self, report: BatchReport) -> None:
+        """A line with all the sums, and a table of what failed."""
+        sums = [f"{report.count(outcome)} {outcome}" for outcome in ("done", "skipped", "failed")]
+        speed = times_real_time(report.audio_seconds, report.wall_seconds)
+        if speed:
+            sums.append(f"{clock(report.audio_seconds)} of music in {clock(report.wall_seconds)}")
+            sums.append(f"{speed} real time")
+        if report.failures:
+            self.table(
+                ("failed", "why"), [(track.song, track.message) for track in report.failures]
+            )
+        self.line(", ".join(sums))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Columns as wide as their content; a terminal that is too narrow folds long cells."""
+        from stemcli.cli.live import print_table
+
+        print_table(columns, [[printable(cell) for cell in row] for row in rows])
+
+
+class PlainConsole(HumanConsole):
+    """Lines that read well in a log."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        super().__init__(verbose)
+        self._last: dict[str, float] = {}
+
+    def on_track_started(self, event: events.TrackStarted) -> None:
+        """Say what was opened."""
+        self._last[event.track] = time.monotonic()
+        length = clock(event.seconds) if event.seconds is not None else "unknown length"
+        self.line(f"{event.track}: {length}, {event.sample_rate} Hz, {channels(event.channels)}")
+
+    def on_progress(self, event: events.Progress) -> None:
+        """Say how far it is, now and then."""
+        now = time.monotonic()
+        if now - self._last.get(event.track, now) >= PLAIN_INTERVAL:
+            self._last[event.track] = now
+            self.line(f"{event.track}: {event.stage}, {how_far(event)}")
+
+
+def how_far(event: events.Progress) -> str:
+    """``50 %`` where the end is known, else ``1:23``."""
+    if not event.seconds_total:
+        return clock(event.seconds_done)
+    return f"{min(1.0, event.seconds_done / event.seconds_total):.0%}"
+
+
+def channels(count: int) -> str:
+    """``mono``, ``stereo`` or ``6 channels``."""
+    names: Mapping[int, str] = {1: "mono", 2: "stereo"}
+    return names.get(count, f"{count} channels")

@@ -1,0 +1,190 @@
+"""Moving bars and tables, drawn by rich."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console as Terminal
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from stemcli.batch.events import BatchStarted
+from stemcli.cli.console import HumanConsole
+from stemcli.cli.words import clock, counted, printable, times_real_time
+from stemcli.engine import events
+
+UNFOLDED_WIDTH = 10_000  # columns where nothing is a terminal: no cell is ever cut
+NAME_SHARE = 0.3  # of the width of the terminal
+REFRESH = 5  # times per second
+
+
+class LiveConsole(HumanConsole):
+    """One bar per song that is worked on, and one for the whole run when there are several."""
+
+    def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
+        super().__init__(verbose)
+        self._terminal = terminal or _terminal()
+        self._bars = Progress(
+            *_columns(self._terminal.width),
+            console=self._terminal,
+            transient=True,
+            refresh_per_second=REFRESH,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._songs: dict[str, Song] = {}
+        self._run: Run | None = None
+
+    def close(self) -> None:
+        """Remove the bars."""
+        self._bars.stop()
+
+    def line(self, text: str = "") -> None:
+        """Print above the bars."""
+        self._terminal.print(Text(printable(text)), soft_wrap=True)
+
+    def on_batch_started(self, event: BatchStarted) -> None:
+        """Several songs get a bar for all of them."""
+        if event.songs > 1:
+            task = self._add(counted(event.songs, "song"), event.songs)
+            self._run = Run(task, event.songs)
+
+    def on_track_started(self, event: events.TrackStarted) -> None:
+        """A new bar."""
+        self._songs[event.track] = Song(self._add(printable(event.track), event.seconds))
+
+    def on_progress(self, event: events.Progress) -> None:
+        """Move the bar."""
+        song = self._songs[event.track]
+        song.reach(event.seconds_done, event.seconds_total)
+        self._bars.update(
+            song.task,
+            completed=event.seconds_done,
+            total=event.seconds_total,
+            stage=event.stage,
+            speed=times_real_time(event.seconds_done, song.pace.elapsed),
+            left=song.pace.left(song.share),
+        )
+        self._move_run()
+
+    def on_track_finished(self, event: events.TrackFinished) -> None:
+        """Replace the bar by the list of stems."""
+        super().on_track_finished(event)
+        self._end(event.track)
+
+    def on_track_skipped(self, event: events.TrackSkipped) -> None:
+        """Count it."""
+        super().on_track_skipped(event)
+        self._end(event.track)
+
+    def on_track_failed(self, event: events.TrackFailed) -> None:
+        """Remove the bar and say why."""
+        super().on_track_failed(event)
+        self._end(event.track)
+
+    def _add(self, name: str, total: float | None) -> TaskID:
+        self._bars.start()
+        return self._bars.add_task(name, total=total, stage="", speed="", left="")
+
+    def _end(self, track: str) -> None:
+        song = self._songs.pop(track, None)
+        if song:
+            self._bars.remove_task(song.task)
+        if self._run:
+            self._run.done += 1
+            self._move_run()
+
+    def _move_run(self) -> None:
+        if self._run:
+            run = self._run
+            share = run.share([song.share for song in self._songs.values()])
+            self._bars.update(
+                run.task,
+                completed=share * run.songs,
+                stage=f"{run.done}/{run.songs}",
+                left=run.pace.left(share),
+            )
+
+
+class Pace:
+    """How fast something goes since this object was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self._began
+
+    def left(self, share: float) -> str:
+        """Clock time until all is done when ``share`` of it is; empty while nobody can tell."""
+        return clock(self.elapsed * (1 - share) / share) if share > 0 else ""
+
+
+class Song:
+    """The bar of one song and how much of it is done, from 0 to 1."""
+
+    def __init__(self, task: TaskID) -> None:
+        self.task = task
+        self.pace = Pace()
+        self.share = 0.0
+
+    def reach(self, done: float, total: float | None) -> None:
+        """Note how far the song is."""
+        self.share = min(1.0, done / total) if total else 0.0
+
+
+class Run:
+    """The bar of the whole run and how many of its songs are over."""
+
+    def __init__(self, task: TaskID, songs: int) -> None:
+        self.task, self.songs = task, songs
+        self.pace = Pace()
+        self.done = 0
+
+    def share(self, current: Sequence[float]) -> float:
+        """How much of the run is done, from 0 to 1, with the songs that are being worked on."""
+        return min(1.0, (self.done + sum(current)) / self.songs)
+
+
+class LeftColumn(ProgressColumn):
+    """Time left, in words that cannot be mistaken for time spent."""
+
+    def render(self, task: Task) -> Text:
+        """``0:42 left``."""
+        left = task.fields["left"]
+        return Text(f"{left} left" if left else "", style="cyan")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout; a column named with a leading ``>`` is set flush right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: Any = "right" if column.startswith(">") else "left"
+        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _terminal().print(table)
+
+
+def _terminal() -> Terminal:
+    width = None if sys.stdout.isatty() else UNFOLDED_WIDTH
+    return Terminal(width=width, highlight=False, markup=False, emoji=False)
+
+
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """Name, stage, bar, speed and time left; the bar takes what the others leave."""
+    name = Column(max_width=max(12, int(width * NAME_SHARE)), no_wrap=True, overflow="ellipsis")
+    plain = Column(no_wrap=True)
+    return (
+        TextColumn("{task.description}", markup=False, table_column=name),
+        TextColumn("{task.fields[stage]}", markup=False, table_column=plain),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[speed]}", markup=False, table_column=Column(justify="right")),
+        LeftColumn(table_column=Column(no_wrap=True, justify="right")),
+    )

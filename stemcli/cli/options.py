@@ -1,0 +1,227 @@
+"""Every option of the command line, declared once; commands take whole bundles of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from stemcli.cli.params import device, fraction, names, seconds
+
+if TYPE_CHECKING:
+    from stemcli.engine.options import Options
+
+Existing = Literal["refuse", "skip", "overwrite"]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+VERBOSE = "stem.verbose"  # key in the context, for whoever reports an error
+FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+DEPTHS = ("auto", "16", "24", "32f")
+
+CONSOLE = (
+    click.option("--json", "as_json", is_flag=True, help="One JSON event per line, for programs."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Say why, and show tracebacks of errors."),
+)
+
+MODEL = (
+    click.option(
+        "-m",
+        "--model",
+        multiple=True,
+        default=("melroformer",),
+        metavar="NAME",
+        help="Network to use; several are averaged.  [default: melroformer]",
+    ),
+    click.option(
+        "--stems",
+        type=names,
+        metavar="A,B",
+        help="Write only these stems.  [default: all]",
+    ),
+    click.option(
+        "--two-stems",
+        default="",
+        metavar="STEM",
+        help="Write this stem and everything else as the other one.",
+    ),
+)
+
+QUALITY = (
+    click.option(
+        "--overlap",
+        type=fraction,
+        metavar="FRACTION",
+        help="How much neighbouring pieces share; more is smoother and slower."
+        "  [default: the model's]",
+    ),
+    click.option(
+        "--segment",
+        type=seconds,
+        metavar="TIME",
+        help="Length of a piece; shorter needs less memory.  [default: the model's]",
+    ),
+    click.option(
+        "--shifts",
+        type=click.IntRange(1, 20),
+        default=1,
+        show_default=True,
+        help="Separate this often, slightly shifted, and average.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Start of all random choices."
+    ),
+)
+
+MACHINE = (
+    click.option(
+        "-d",
+        "--device",
+        type=device,
+        metavar="DEVICE",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help="Numbers the network computes with.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(0),
+        default=0,
+        show_default=False,
+        help="Pieces that are computed together.  [default: chosen for you]",
+    ),
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="Songs that are worked on at the same time.",
+    ),
+)
+
+CUT = (
+    click.option(
+        "--start", type=seconds, metavar="TIME", help="Begin here: 90, 1:30 or 1:02:03.5."
+    ),
+    click.option("--end", type=seconds, metavar="TIME", help="Stop here."),
+)
+
+OUTPUT = (
+    click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=str),
+        default="separated",
+        show_default=True,
+        metavar="DIR",
+        help="Folder for the stems.",
+    ),
+    click.option(
+        "--filename",
+        default="{track}/{stem}.{ext}",
+        show_default=True,
+        metavar="TEMPLATE",
+        help="Name of a stem inside that folder.",
+    ),
+    click.option(
+        "-f",
+        "--format",
+        type=click.Choice(FORMATS),
+        default="wav",
+        show_default=True,
+        help="Kind of file.",
+    ),
+    click.option(
+        "--bit-depth",
+        "depth",
+        type=click.Choice(DEPTHS),
+        default="auto",
+        help="For wav and flac; 32f (float) is for wav.  [default: as the song]",
+    ),
+    click.option(
+        "--bitrate",
+        type=click.IntRange(8, 640),
+        metavar="KBIT/S",
+        help="For mp3, ogg, opus and m4a.",
+    ),
+    click.option(
+        "--quality",
+        type=float,
+        metavar="NUMBER",
+        help="Instead of --bitrate: the encoder's own scale for a varying bit rate.",
+    ),
+    click.option(
+        "--clip-mode",
+        type=click.Choice(["rescale", "clamp", "none"]),
+        default="rescale",
+        show_default=True,
+        help="Where a stem is too loud for its format: turn all stems of the song down by the same"
+        " amount, cut the peaks, or leave them (float only).",
+    ),
+    click.option("--skip-existing", is_flag=True, help="Leave songs alone whose stems exist."),
+    click.option("--overwrite", is_flag=True, help="Replace stems that exist."),
+)
+
+
+def console_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json``, ``--quiet`` and ``--verbose``; the command receives a ``console``."""
+
+    @functools.wraps(command)
+    def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
+        from stemcli.cli.console import open_console
+
+        click.get_current_context().meta[VERBOSE] = verbose
+        console = open_console(as_json=as_json, quiet=quiet, verbose=verbose)
+        return command(*args, console=console, **rest)
+
+    return _apply(CONSOLE, with_console)
+
+
+def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All that says how to separate; the command receives ``options`` and ``jobs``."""
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> Any:
+        options, rest = _split(values)
+        return command(options=options, **rest)
+
+    return _apply((*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE), with_options)
+
+
+def is_verbose(ctx: click.Context) -> bool:
+    """Whether ``--verbose`` was typed after the command that ran in this context."""
+    return bool(ctx.meta.get(VERBOSE, False))
+
+
+def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """The engine's options, and what is left for the command."""
+    from dataclasses import fields
+
+    from stemcli.engine.options import Options
+
+    rest = dict(values)
+    existing = _existing(rest.pop("skip_existing"), rest.pop("overwrite"))
+    chosen = {field.name: rest.pop(field.name) for field in fields(Options) if field.name in rest}
+    chosen["stems"] = chosen["stems"] or ()
+    return Options(**chosen, existing=existing), rest
+
+
+def _existing(skip: bool, overwrite: bool) -> Existing:
+    if skip and overwrite:
+        raise click.UsageError("--skip-existing and --overwrite contradict each other; type one.")
+    return "skip" if skip else "overwrite" if overwrite else "refuse"
+
+
+def _apply(options: tuple[Decorator, ...], command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate from the last to the first, so that help lists them in the order written."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -1,0 +1,59 @@
+"""``stem separate``: songs named one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from model_zoo.errors import UsageError
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options, separation_options
+from stemcli.cli.words import examples, quoted
+
+if TYPE_CHECKING:
+    from stemcli.engine.options import Options
+
+
+@click.command(
+    "separate",
+    epilog=examples(
+        ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
+        ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "for tonight"),
+        ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
+    ),
+)
+@click.argument(
+    "songs", nargs=-1, required=True, metavar="SONG...", type=click.Path(path_type=Path)
+)
+@separation_options
+@console_options
+def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Console) -> None:
+    """Take one or more songs apart.
+
+    Every stem has the length, sample rate and channels of the song, and together the stems are the
+    song again. A song that cannot be read is named and the others are done.
+    """
+    from stemcli.batch.run import separate_songs
+    from stemcli.batch.walk import Song
+
+    refuse_folders(songs)
+    with console:
+        found = [Song(song) for song in songs]
+        report = separate_songs(found, options, jobs=jobs, on_event=console.show)
+    if len(report.tracks) > 1:
+        console.report(report)
+    console.traces(report)
+    click.get_current_context().exit(report.exit_code)
+
+
+def refuse_folders(songs: tuple[Path, ...]) -> None:
+    """A folder belongs to another command.
+
+    Raises:
+        UsageError: says which.
+    """
+    for song in songs:
+        if song.is_dir():
+            raise UsageError(f"{song} is a folder. Type: stem batch {quoted(song)}")

@@ -1,0 +1,61 @@
+"""Numbers, lists and examples as people read them."""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+from pathlib import Path
+
+
+def printable(text: str) -> str:
+    """``text`` without what could upset a terminal: control codes and undecodable bytes."""
+    return "".join("�" if _is_dangerous(character) else character for character in text)
+
+
+def _is_dangerous(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
+
+
+def quoted(path: str | Path) -> str:
+    """``path`` as it must be typed."""
+    return shlex.quote(str(path))
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``0:07``, ``3:21`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def times_real_time(audio_seconds: float, wall_seconds: float) -> str:
+    """How many seconds of music one second of work did, as ``4.3x``; empty when unknown."""
+    if audio_seconds <= 0 or wall_seconds <= 0:
+        return ""
+    speed = audio_seconds / wall_seconds
+    return f"{speed:.0f}x" if speed >= 100 else f"{speed:.1f}x"
+
+
+def size(count: float) -> str:
+    """Bytes as ``812 B``, ``19.3 MB`` or ``1.2 GB`` (powers of 1000, as shops and files do)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def millions(count: int) -> str:
+    """A number of parameters as ``873 k`` or ``4.8 M``."""
+    return f"{count / 1e6:.1f} M" if count >= 1_000_000 else f"{count / 1e3:.0f} k"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 song``, ``2 songs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """The end of a help text: what to type and what it does, one under the other."""
+    shown = (f"  {typed}\n      {meaning}" for typed, meaning in lines)
+    return "\b\nExamples:\n" + "\n".join(shown)
