@@ -1,0 +1,93 @@
+"""The demo song in docs/demo: the committed audio against the score it was rendered from."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+DEMO = Path(__file__).parents[1] / "docs/demo"
+SAMPLE_RATE = 44_100  # Hz
+WINDOW = 4096  # samples: some 25 periods of the lowest note
+SUNG_RANGE = (180.0, 700.0)  # Hz
+
+# Word: (phrase, note within it) for the long notes, on which the pitch has time to settle.
+LONG_NOTES = {"boats": (0, 2), "line": (0, 7), "all": (1, 2), "find": (1, 7), "home": (4, 5)}
+
+
+def read(name: str) -> NDArray[np.int16]:
+    samples, rate = soundfile.read(DEMO / name, dtype="int16", always_2d=True)
+    assert rate == SAMPLE_RATE
+    return samples
+
+
+@pytest.fixture(scope="module")
+def vocals() -> NDArray[np.int16]:
+    return read("stems/vocals.flac")
+
+
+@pytest.fixture(scope="module")
+def score() -> dict[str, Any]:
+    return runpy.run_path(str(DEMO / "score.py"))
+
+
+def test_stems_add_up_to_the_song_exactly(vocals: NDArray[np.int16]) -> None:
+    """Law: the song is the sum of its stems, in integers, and peaks at -1 dB of full scale."""
+    song = read("song.flac").astype(np.int32)
+    assert song.shape == (len(song), 2)
+    assert np.array_equal(vocals + read("stems/instrumental.flac").astype(np.int32), song)
+    assert 20 * np.log10(np.abs(song).max() / 32768) == pytest.approx(-1, abs=0.01)
+
+
+def test_voice_waits_for_its_first_phrase(vocals: NDArray[np.int16], score: dict[str, Any]) -> None:
+    """The score begins with two bars of the band alone; an onset consonant leads its vowel."""
+    first = score["seconds"](score["PHRASES"][0].start)
+    silent = round((first - 0.3) * SAMPLE_RATE)
+    assert not vocals[:silent].any()
+    assert vocals[silent : silent + SAMPLE_RATE].any()
+
+
+@pytest.mark.parametrize("word", LONG_NOTES)
+def test_voice_sings_the_written_note(
+    word: str, vocals: NDArray[np.int16], score: dict[str, Any]
+) -> None:
+    """The pitch by autocorrelation, here in the test, against the note in the score."""
+    phrase, place = LONG_NOTES[word]
+    written = score["PHRASES"][phrase]
+    note = score["notes"](written.melody, written.start)[place]
+    begin, end = (
+        round(score["seconds"](beat) * SAMPLE_RATE)
+        for beat in (note.start, note.start + note.beats)
+    )
+    middle = vocals[begin + SAMPLE_RATE // 8 : end - SAMPLE_RATE // 6].mean(axis=1)
+    frames = np.lib.stride_tricks.sliding_window_view(middle, WINDOW)[:: WINDOW // 4]
+    sung = np.median([69 + 12 * np.log2(pitch(frame) / 440) for frame in frames])
+    assert sung == pytest.approx(note.pitch, abs=0.3)
+
+
+def pitch(frame: NDArray[np.float64]) -> float:
+    """The frequency in Hz whose period repeats best, refined by a parabola through the peak."""
+    spectrum = np.fft.rfft(frame * np.hanning(WINDOW), 2 * WINDOW)
+    likeness = np.fft.irfft(np.square(np.abs(spectrum)))
+    shortest, longest = (int(SAMPLE_RATE / frequency) for frequency in reversed(SUNG_RANGE))
+    lag = shortest + int(np.argmax(likeness[shortest:longest]))
+    before, peak, after = likeness[lag - 1 : lag + 2]
+    return float(SAMPLE_RATE / (lag + 0.5 * (before - after) / (before - 2 * peak + after)))
+
+
+def test_pitch_of_a_known_tone() -> None:
+    """Worked by hand: 220 Hz with its octave and fifth is 220 Hz."""
+    time = np.arange(WINDOW) / SAMPLE_RATE
+    tone = sum(np.sin(2 * np.pi * 220 * harmonic * time) for harmonic in (1, 2, 3))
+    assert pitch(np.asarray(tone)) == pytest.approx(220, rel=0.002)
+
+
+def test_melody_has_a_note_for_every_syllable(score: dict[str, Any]) -> None:
+    """Counted by hand from the words."""
+    syllables = [len(score["notes"](phrase.melody, 0)) for phrase in score["PHRASES"]]
+    assert syllables == [8, 8, 10, 9, 6]
