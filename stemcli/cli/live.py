@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+import click
 from rich.console import Console as Terminal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column, Table
@@ -33,6 +33,7 @@ class LiveConsole(HumanConsole):
             *_columns(self._terminal.width),
             console=self._terminal,
             transient=True,
+            expand=True,
             refresh_per_second=REFRESH,
             redirect_stderr=sys.stderr.isatty(),
         )
@@ -60,7 +61,7 @@ class LiveConsole(HumanConsole):
     def on_progress(self, event: events.Progress) -> None:
         """Move the bar."""
         song = self._songs[event.track]
-        song.reach(event.seconds_done, event.seconds_total)
+        song.reach(event.stage, event.seconds_done, event.seconds_total)
         self._bars.update(
             song.task,
             completed=event.seconds_done,
@@ -127,15 +128,18 @@ class Pace:
 
 
 class Song:
-    """The bar of one song and how much of it is done, from 0 to 1."""
+    """The bar of one song and how much of its stage is done, from 0 to 1."""
 
     def __init__(self, task: TaskID) -> None:
         self.task = task
+        self.stage = ""
         self.pace = Pace()
         self.share = 0.0
 
-    def reach(self, done: float, total: float | None) -> None:
-        """Note how far the song is."""
+    def reach(self, stage: str, done: float, total: float | None) -> None:
+        """Note how far the song is; every stage has a pace of its own."""
+        if stage != self.stage:
+            self.stage, self.pace = stage, Pace()
         self.share = min(1.0, done / total) if total else 0.0
 
 
@@ -162,14 +166,21 @@ class LeftColumn(ProgressColumn):
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout; a column named with a leading ``>`` is set flush right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    """Print a table to stdout; a column named with a leading ``>`` is set flush right.
+
+    In a terminal long cells are folded; elsewhere every row is one line.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.show_header = any(columns)
     for column in columns:
         justify: Any = "right" if column.startswith(">") else "left"
         table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    _terminal().print(table)
+    terminal = _terminal()
+    with terminal.capture() as captured:
+        terminal.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _terminal() -> Terminal:

@@ -1,0 +1,179 @@
+"""What ``stem doctor`` looks at, one function per line of its table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model_zoo.errors import StemError
+from stemcli.batch.plan import check_writable
+from stemcli.cli.words import size
+
+OLDEST_PYTHON = (3, 11)
+LITTLE_DISK = 1_000_000_000  # bytes; ten minutes of two float stems take a fifth of it
+PATIENCE = 20  # seconds for a program to say its version
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        found: what there is.
+        ok: False when something that separation needs is missing.
+        advice: what to do about it.
+    """
+
+    name: str
+    found: str
+    ok: bool = True
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def examine() -> list[Check]:
+    """Look at everything; a look that fails is itself a finding."""
+    return [check for name, look in LOOKS.items() for check in _carefully(name, look)]
+
+
+def _carefully(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
+    try:
+        return list(look())
+    except StemError as error:
+        return [Check(name, str(error), ok=False)]
+    except Exception as error:
+        found = f"it does not work ({type(error).__name__}: {error})"
+        return [Check(name, found, ok=False, advice="Install stem again in a new environment")]
+
+
+def python() -> Iterator[Check]:
+    """The interpreter and the system."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    yield Check("python", found, sys.version_info >= OLDEST_PYTHON, f"Install Python {wanted}")
+
+
+def torch() -> Iterator[Check]:
+    """The library that runs the networks."""
+    import torch as library
+
+    cuda = library.version.cuda
+    yield Check("torch", f"{library.__version__} ({f'CUDA {cuda}' if cuda else 'no CUDA'})")
+
+
+def devices() -> Iterator[Check]:
+    """Where networks can run, and what ``auto`` takes."""
+    import torch as library
+
+    from stemcli.engine.device import resolve_device
+
+    names = ["cpu"]
+    if library.cuda.is_available():
+        count = library.cuda.device_count()
+        names += [f"cuda:{n} ({library.cuda.get_device_name(n)})" for n in range(count)]
+    if library.backends.mps.is_available():
+        names.append("mps")
+    yield Check("devices", f"{', '.join(names)}; auto takes {resolve_device('auto')}")
+
+
+def precision() -> Iterator[Check]:
+    """The arithmetic that ``auto`` takes, and why."""
+    from stemcli.engine.device import resolve_device
+    from stemcli.engine.precision import resolve_precision
+
+    chosen = resolve_precision("auto", resolve_device("auto"))
+    yield Check("precision", f"{chosen.name}: {chosen.reason}")
+
+
+def threads() -> Iterator[Check]:
+    """How many threads a network uses."""
+    import torch as library
+
+    yield Check("threads", f"{library.get_num_threads()} of {os.cpu_count()} processors")
+
+
+def ffmpeg() -> Iterator[Check]:
+    """The program for what soundfile cannot read or write."""
+    from stemcli.audio.ffmpeg_binary import find_ffmpeg
+
+    program = find_ffmpeg()
+    said = subprocess.run(
+        [program, "-version"], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    yield Check("ffmpeg", f"{_version(said.stdout)}, {program}")
+
+
+def soundfile() -> Iterator[Check]:
+    """The library for most sound files, and which of ours it knows."""
+    import soundfile as library
+
+    known = library.available_formats()
+    ours = [name for name in ("WAV", "RF64", "FLAC", "OGG", "MP3") if name in known]
+    missing = {"WAV", "FLAC"} - set(ours)
+    found = f"{library.__version__}, libsndfile {library.__libsndfile_version__}: {', '.join(ours)}"
+    yield Check("soundfile", found, not missing, "Type: pip install --upgrade soundfile")
+
+
+def zoo() -> Iterator[Check]:
+    """Where models that the user adds are kept."""
+    from model_zoo.card import zoo_home
+
+    home = zoo_home()
+    check_writable(home)
+    yield Check("zoo", f"{home}{'' if home.is_dir() else ' (made when needed)'}")
+
+
+def disk() -> Iterator[Check]:
+    """Room for stems in the current folder."""
+    here = Path.cwd()
+    free = shutil.disk_usage(here).free
+    yield Check(
+        "disk",
+        f"{size(free)} free in {here}",
+        free >= LITTLE_DISK,
+        "Make room, or write elsewhere with --output",
+    )
+
+
+def models() -> Iterator[Check]:
+    """The weights that came with the program."""
+    from model_zoo.card import cards, is_bundled
+    from stemcli.cli.models.shelf import state
+
+    bundled = [card for name, card in cards().items() if is_bundled(name)]
+    for card in bundled:
+        found = state(card)
+        yield Check(f"model {card.name}", found.problem or "undamaged", not found.problem)
+    if not bundled:
+        yield Check("models", "none came with this installation", False, "Install stemcli again")
+
+
+LOOKS: dict[str, Callable[[], Iterator[Check]]] = {
+    "python": python,
+    "torch": torch,
+    "devices": devices,
+    "precision": precision,
+    "threads": threads,
+    "ffmpeg": ffmpeg,
+    "soundfile": soundfile,
+    "zoo": zoo,
+    "disk": disk,
+    "models": models,
+}
+
+
+def _version(said: str) -> str:
+    """``6.1.1`` of ``ffmpeg version 6.1.1-3ubuntu5 Copyright (c) ...``."""
+    words = said.split()
+    return words[2] if words[1:2] == ["version"] else "unknown version"

@@ -1,0 +1,29 @@
+"""``stem models``: see, check and add the networks that separate."""
+
+from __future__ import annotations
+
+import click
+
+from stemcli.cli.lazy import Entry, LazyGroup
+from stemcli.cli.words import examples
+
+COMMANDS = {
+    "list": Entry("stemcli.cli.models.listing:command", "Show all models."),
+    "info": Entry("stemcli.cli.models.info:command", "Show all that is known of one model."),
+    "verify": Entry("stemcli.cli.models.verify:command", "Check that weights are undamaged."),
+    "convert": Entry("stemcli.cli.models.convert:command", "Add a model from a checkpoint."),
+    "remove": Entry("stemcli.cli.models.remove:command", "Remove a model that you added."),
+}
+
+
+@click.group(
+    "models",
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=examples(
+        ("stem models list", "what can stand after --model"),
+        ("stem models info melroformer", "its stems, its licence and how well it separates"),
+    ),
+)
+def group() -> None:
+    """See, check and add the networks that separate."""

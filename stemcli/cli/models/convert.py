@@ -1,0 +1,48 @@
+"""``stem models convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options
+from stemcli.cli.words import examples, millions, quoted, size
+
+
+@click.command(
+    "convert",
+    epilog=examples(
+        ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
+        ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name both"),
+    ),
+)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What to type after --model from now on.")
+@click.option("--stem", default="", help="What the network extracts.  [default: the file's name]")
+@click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
+@click.option("--num-heads", type=click.IntRange(1), help="Of a MelRoFormer.  [default: 4]")
+@click.option("--hop-size", type=click.IntRange(1), help="In samples.  [default: window / 4]")
+@click.option("--sample-rate", type=click.IntRange(1), help="In Hz.  [default: recognised]")
+@click.option(
+    "--licence",
+    default="not stated",
+    show_default=True,
+    help="Of the weights, as their maker states it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
+@console_options
+def command(*, checkpoint: Path, name: str, console: Console, **choices: Any) -> None:
+    """Add a model from the checkpoint of an MSRKit generator.
+
+    The checkpoint is read without running any code in it, and becomes a safetensors file with a
+    card in your own zoo.
+    """
+    from model_zoo.importers import convert
+
+    card = convert(checkpoint, name=name, **choices)
+    console.document(card.to_dict())
+    console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
+    console.line(f"Now type: stem separate --model {quoted(card.name)} SONG")

@@ -1,0 +1,34 @@
+"""``stem models verify``."""
+
+from __future__ import annotations
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options
+from stemcli.cli.words import examples
+
+
+@click.command(
+    "verify",
+    epilog=examples(
+        ("stem models verify", "check all models"),
+        ("stem models verify melroformer --quiet", "only the exit code tells"),
+    ),
+)
+@click.argument("name", required=False)
+@console_options
+def command(name: str | None, console: Console) -> None:
+    """Check that the weights of one model, or of all, are what their cards promise."""
+    from model_zoo.card import cards, find
+    from stemcli.cli.models.shelf import state
+
+    chosen = [find(name)] if name else list(cards().values())
+    states = [state(card) for card in chosen]
+    console.document([found.to_dict() for found in states])
+    for found in states:
+        if found.problem:
+            console.error(found.problem)
+        else:
+            console.line(f"{found.name}: undamaged, {found.path}")
+    click.get_current_context().exit(1 if any(found.problem for found in states) else 0)
