@@ -98,7 +98,9 @@ def _check(n_embd: int, n_groups: int, rnn_type: str, directions: int) -> None:
     mistakes = []
     if rnn_type not in CELLS:
         mistakes.append(f"rnn_type must be one of {', '.join(CELLS)}, found {rnn_type!r}")
-    if n_embd % (n_groups * directions):
+    if n_groups < 1:
+        mistakes.append(f"n_groups must be at least 1, found {n_groups}")
+    elif n_embd % (n_groups * directions):
         mistakes.append(f"n_embd={n_embd} must be a multiple of {directions} x n_groups={n_groups}")
     if mistakes:
         raise ConfigError("GroupedRNN", mistakes)

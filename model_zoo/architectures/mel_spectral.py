@@ -1,0 +1,155 @@
+"""What the mel-band architectures share: spectrogram in, mask or spectrum out, waveform back.
+
+The original networks (MSRKit) take one audio channel, see real and imaginary parts and answer with
+numbers for the same two. The keyword-only options widen that: two channels at once, mid and side,
+compressed magnitudes as input, gains or complex products as output. Their defaults are the
+original's, so that its checkpoints mean here what they meant there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from model_zoo.axes import MonoWave, Stems, Wave
+from model_zoo.blocks.spectral import Band, Fourier, OverlapNorm
+from model_zoo.ops import masks
+from model_zoo.separator import Separator, SeparatorConfig, as_wave
+
+MaskKind = Literal["elementwise", "complex", "gain"]
+
+COMPRESSION = 0.3
+"""Exponent that brings magnitudes of loud and quiet bins into one range (arXiv 1811.06250)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelConfig(SeparatorConfig):
+    """Options that all mel-band architectures know beside their own.
+
+    Attributes:
+        stems: names of the sources, in order.
+        segment: length in samples the network is trained on.
+        audio_channels: 1, or 2 for a network that sees left and right together.
+        stereo: work on left and right (``"lr"``) or on mid and side (``"ms"``).
+        num_bands: bands the spectrogram is split into.
+        features: ``"complex"`` real and imaginary part of each bin; ``"magnitude"`` compressed
+            magnitudes of every channel, for two channels also of their sum and difference.
+        output: ``"mask"`` multiplies the mixture, ``"map"`` is the spectrum itself.
+        mask_mult: how a mask multiplies, see :mod:`model_zoo.ops.masks`.
+        mask_activation: ``"sigmoid"`` keeps every number of a mask between 0 and 1.
+        overlap_norm: see :class:`model_zoo.blocks.spectral.Band`.
+    """
+
+    stems: tuple[str, ...] = ("vocals",)
+    segment: int = 409_600
+    audio_channels: int = 1
+    stereo: Literal["lr", "ms"] = "lr"
+    num_bands: int = 64
+    features: Literal["complex", "magnitude"] = "complex"
+    output: Literal["mask", "map"] = "mask"
+    mask_mult: MaskKind = "elementwise"
+    mask_activation: Literal["none", "sigmoid"] = "none"
+    overlap_norm: OverlapNorm = "ola"
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the options."""
+        rules = {
+            "stems must name at least one source": not self.stems,
+            "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
+            "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,
+            "output='map' needs mask_mult='elementwise' and mask_activation='none'": (
+                self.output == "map"
+                and (self.mask_mult != "elementwise" or self.mask_activation != "none")
+            ),
+        }
+        return [sentence for sentence, broken in rules.items() if broken]
+
+    @property
+    def feature_channels(self) -> int:
+        """Numbers per bin that go into the network."""
+        if self.features == "complex":
+            return 2 * self.audio_channels
+        return 1 if self.audio_channels == 1 else 4
+
+    @property
+    def numbers_per_mask(self) -> int:
+        """Numbers that one bin of one channel of one stem needs."""
+        return 1 if self.output == "mask" and self.mask_mult == "gain" else 2
+
+
+class MelSeparator(Separator):
+    """Base of the mel-band architectures; a subclass adds its blocks and its :attr:`core`."""
+
+    Config: ClassVar[type[MelConfig]]
+    config: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        self.sample_rate, self.segment = config.sample_rate, config.segment
+        self.stems, self.channels = config.stems, config.audio_channels
+        self.fourier = Fourier(config.window_size, config.hop_size)
+        self.band = Band(
+            config.sample_rate,
+            config.window_size,
+            config.num_bands,
+            config.feature_channels,
+            config.hidden_channels,
+            merge_channels=len(self.stems) * self.channels * config.numbers_per_mask,
+            overlap_norm=config.overlap_norm,
+        )
+
+    def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
+        """Separate a batch of mixtures.
+
+        Also takes the mono form ``batch time`` of the original and then, for one stem, returns it.
+        """
+        if mixture.ndim == 2:
+            return self.forward(as_wave(mixture))[:, 0, 0]
+        spectrum = self._rotate(torch.view_as_complex(self.fourier.stft(mixture)))
+        numbers = self.core(self._features(spectrum))
+        numbers = rearrange(
+            numbers, "b f t (s c m) -> b s c f t m", s=len(self.stems), c=self.channels
+        )
+        stems = self._rotate(self._answer(spectrum.unsqueeze(1), numbers))
+        return self.fourier.istft(torch.view_as_real(stems), mixture.shape[-1])
+
+    def _rotate(self, spectrum: Complex[Tensor, "*batch channel freq frame"]) -> Tensor:
+        """Left and right to mid and side, or back: the map is its own inverse."""
+        if self.config.stereo == "lr":
+            return spectrum
+        left, right = spectrum.unbind(-3)
+        return torch.stack([left + right, left - right], dim=-3) * 0.5**0.5
+
+    def _features(
+        self, spectrum: Complex[Tensor, "batch channel freq frame"]
+    ) -> Float[Tensor, "batch freq frame feature"]:
+        if self.config.features == "complex":
+            return rearrange(torch.view_as_real(spectrum), "b c f t m -> b f t (c m)")
+        if self.channels == 2:
+            left, right = spectrum.unbind(1)
+            other_pair = torch.stack([left + right, left - right], dim=1) * 0.5**0.5
+            spectrum = torch.cat([spectrum, other_pair], dim=1)
+        return rearrange((spectrum.abs() + 1e-8) ** COMPRESSION, "b c f t -> b f t c")
+
+    def _answer(self, spectrum: Tensor, numbers: Tensor) -> Tensor:
+        if self.config.output == "map":
+            return torch.view_as_complex(numbers.contiguous())
+        if self.config.mask_activation == "sigmoid":
+            numbers = numbers.sigmoid()
+        multiply = {
+            "elementwise": masks.elementwise,
+            "complex": masks.complex_product,
+            "gain": masks.gain,
+        }[self.config.mask_mult]
+        return multiply(spectrum, numbers)
+
+
+def trained_frames(config: Any) -> int:
+    """Frames of the segment a network is trained on: what a time block prepares for."""
+    return config.segment // config.hop_size + 1

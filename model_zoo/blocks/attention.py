@@ -1,0 +1,171 @@
+"""Transformer blocks with rotary position embedding.
+
+Rotary embedding: Su et al. 2021 (arXiv 2104.09864); attention registers: Darcet et al. 2023
+(arXiv 2309.16588); gated feed-forward: Shazeer 2020 (arXiv 2002.05202).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from model_zoo.blocks.normalisation import RMSNorm
+
+
+class Rotary(nn.Module):
+    """Rotate pairs of features (2i, 2i+1) by an angle that grows with the position.
+
+    Query and key products then depend on the distance of two positions only. The table of angles
+    is no weight: it is not saved, and grows when a longer sequence comes.
+    """
+
+    table: Tensor
+
+    def __init__(self, dim: int, length: int, base: int = 10000) -> None:
+        super().__init__()
+        self.dim, self.base = dim, base
+        self.register_buffer("table", self._angles(length), persistent=False)
+
+    def _angles(self, length: int) -> Float[Tensor, "token pair 2"]:
+        rates = self.base ** (-torch.arange(0, self.dim, 2) / self.dim)
+        angles = torch.outer(torch.arange(length), rates)
+        return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+    def forward(
+        self, x: Float[Tensor, "batch head token feature"]
+    ) -> Float[Tensor, "batch head token feature"]:
+        """Rotate every head by the position of its token."""
+        if x.shape[-2] > self.table.shape[0]:
+            self.table = self._angles(x.shape[-2]).to(self.table)
+        cos, sin = self.table[: x.shape[-2]].to(x.dtype).unbind(-1)
+        even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
+        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+        return turned.flatten(-2)
+
+
+class MLP(nn.Module):
+    """Gated feed-forward (SwiGLU) without bias; hidden width 8/3 of the input's."""
+
+    def __init__(self, n_embd: int) -> None:
+        super().__init__()
+        hidden = 8 * n_embd // 3
+        self.c_fc1 = nn.Linear(n_embd, hidden, bias=False)
+        self.c_fc2 = nn.Linear(n_embd, hidden, bias=False)
+        self.c_proj = nn.Linear(hidden, n_embd, bias=False)
+
+    def forward(self, x: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """Transform every position on its own."""
+        return self.c_proj(F.silu(self.c_fc1(x)) * self.c_fc2(x))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over rotated queries and keys, without bias or dropout."""
+
+    def __init__(self, n_embd: int, n_head: int, max_seq_len: int, rope_base: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.rotary = Rotary(n_embd // n_head, max_seq_len, rope_base)
+        self.c_attn = nn.Linear(n_embd, 3 * n_embd, bias=False)
+        self.c_proj = nn.Linear(n_embd, n_embd, bias=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch token feature"],
+        mask: Bool[Tensor, "token token"] | None = None,
+        registers: int = 0,
+    ) -> Float[Tensor, "batch token feature"]:
+        """Attend where ``mask`` is True (everywhere without one).
+
+        The first ``registers`` tokens have no position and are not rotated.
+        """
+        heads = rearrange(
+            self.c_attn(x), "b n (three h d) -> three b h n d", three=3, h=self.n_head
+        )
+        query, key, value = heads[0], heads[1], heads[2]
+        query, key = (self._rotate(part, registers) for part in (query, key))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
+
+    def _rotate(self, x: Tensor, registers: int) -> Tensor:
+        if not registers:
+            return self.rotary(x)
+        return torch.cat([x[..., :registers, :], self.rotary(x[..., registers:, :])], dim=-2)
+
+
+class RoFormerBlock(nn.Module):
+    """Pre-norm transformer block with rotary position embedding.
+
+    Args:
+        n_embd: width of a token.
+        n_head: attention heads; must divide ``n_embd``.
+        max_seq_len: positions to prepare for; a longer sequence extends them.
+        rope_base: base of the rotation rates; larger turns slower.
+    """
+
+    def __init__(self, n_embd: int, n_head: int, max_seq_len: int, rope_base: int = 10000) -> None:
+        super().__init__()
+        self.att_norm = RMSNorm(n_embd)
+        self.att = SelfAttention(n_embd, n_head, max_seq_len, rope_base)
+        self.ffn_norm = RMSNorm(n_embd)
+        self.mlp = MLP(n_embd)
+
+    def forward(
+        self, x: Float[Tensor, "batch token feature"]
+    ) -> Float[Tensor, "batch token feature"]:
+        """Mix the tokens of each sequence, then transform each token."""
+        x = x + self.att(self.att_norm(x))
+        return x + self.mlp(self.ffn_norm(x))
+
+
+class AttentionRegisterRoFormerBlock(RoFormerBlock):
+    """A RoFormer block with learned register tokens and an optional sliding window.
+
+    Registers see and are seen by every token and have no position; a token sees the others within
+    ``window_size // 2`` of it. With both options off this is exactly :class:`RoFormerBlock`.
+
+    Args:
+        n_embd: width of a token.
+        n_head: attention heads.
+        max_seq_len: positions to prepare for.
+        rope_base: base of the rotation rates.
+        num_register_tokens: learned tokens put before the sequence and taken off again.
+        window_size: width of the sliding window in tokens; -1 is full attention.
+    """
+
+    def __init__(
+        self,
+        n_embd: int,
+        n_head: int,
+        max_seq_len: int,
+        rope_base: int = 10000,
+        num_register_tokens: int = 0,
+        window_size: int = -1,
+    ) -> None:
+        super().__init__(n_embd, n_head, max_seq_len, rope_base)
+        self.num_register_tokens = num_register_tokens
+        self.window_size = window_size
+        if num_register_tokens:
+            self.registers = nn.Parameter(0.02 * torch.randn(num_register_tokens, n_embd))
+
+    def forward(
+        self, x: Float[Tensor, "batch token feature"]
+    ) -> Float[Tensor, "batch token feature"]:
+        """Mix tokens and registers; the registers are dropped from the result."""
+        count = self.num_register_tokens
+        if count:
+            x = torch.cat([self.registers.expand(x.shape[0], -1, -1), x], dim=1)
+        x = x + self.att(self.att_norm(x), self._mask(x), registers=count)
+        x = x + self.mlp(self.ffn_norm(x))
+        return x[:, count:]
+
+    def _mask(self, x: Tensor) -> Bool[Tensor, "token token"] | None:
+        if self.window_size < 0:
+            return None
+        count = self.num_register_tokens
+        position = torch.arange(x.shape[1], device=x.device) - count
+        near = (position[:, None] - position[None, :]).abs() <= self.window_size // 2
+        is_register = position < 0
+        return near | is_register[:, None] | is_register[None, :]

@@ -1,0 +1,141 @@
+"""From waveform to spectrogram to bands, and back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.ops import bands
+from model_zoo.ops.stft import istft, stft
+
+Scale = Literal["mel", "linear"]
+OverlapNorm = Literal["ola", "count"]
+
+
+class Fourier(nn.Module):
+    """Short-time Fourier transform with a Hann window that travels with the weights.
+
+    Args:
+        n_fft: window length in samples.
+        hop_length: samples from one frame to the next.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int = 2048, hop_length: int = 441) -> None:
+        super().__init__()
+        self.hop_length = hop_length
+        self.register_buffer("window", torch.hann_window(n_fft))
+
+    def stft(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch freq frame 2"]:
+        """Spectrum, real and imaginary parts last."""
+        return torch.view_as_real(stft(wave, self.window, self.hop_length))
+
+    def istft(
+        self, spectrum: Float[Tensor, "*batch freq frame 2"], original_length: int
+    ) -> Float[Tensor, "*batch time"]:
+        """Waveform of ``original_length`` samples."""
+        complex_spectrum = torch.view_as_complex(spectrum.contiguous())
+        return istft(complex_spectrum, self.window, self.hop_length, original_length)
+
+
+class BandLinear(nn.Module):
+    """One linear layer per band, computed at once."""
+
+    def __init__(self, num_bands: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        bound = in_features**-0.5
+        weight = torch.empty(num_bands, in_features, out_features).uniform_(-bound, bound)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(num_bands, out_features))
+
+    def forward(
+        self, x: Float[Tensor, "band token features_in"]
+    ) -> Float[Tensor, "band token features_out"]:
+        """Transform the tokens of every band with the band's own weights."""
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight)
+
+
+class Band(nn.Module):
+    """Split a spectrogram into overlapping bands of one width each, and merge them again.
+
+    Args:
+        sr: sample rate in Hz.
+        n_fft: window length of the spectrogram.
+        bands_num: number of bands.
+        in_channels: numbers per bin on the way in (2 for real and imaginary part).
+        out_channels: width of a band's token.
+        scale: spacing of the bands, ``"mel"`` or ``"linear"``.
+        merge_channels: numbers per bin on the way out; 0 is the same as ``in_channels``.
+        overlap_norm: what the sum of overlapping bands is divided by: ``"ola"`` the summed heights
+            of the triangles (which amplifies bins at the outer edges), ``"count"`` the number of
+            bands that cover the bin.
+    """
+
+    filterbanks: Tensor
+    ola_window: Tensor
+    f_idxes: Tensor
+    mask: Tensor
+    covered: Tensor
+
+    def __init__(
+        self,
+        sr: int,
+        n_fft: int,
+        bands_num: int,
+        in_channels: int,
+        out_channels: int,
+        scale: Scale = "mel",
+        *,
+        merge_channels: int = 0,
+        overlap_norm: OverlapNorm = "ola",
+    ) -> None:
+        super().__init__()
+        self.bands_num, self.overlap_norm = bands_num, overlap_norm
+        self.merge_channels = merge_channels or in_channels
+        self._register_layout(_bank(scale, sr, n_fft, bands_num))
+        width = self.f_idxes.numel() // bands_num
+        self.pre_bandnet = BandLinear(bands_num, width * in_channels, out_channels)
+        self.post_bandnet = BandLinear(bands_num, out_channels, width * self.merge_channels)
+
+    def _register_layout(self, bank: Float[Tensor, "band freq"]) -> None:
+        indices, real = bands.padded_sets(bank > 0)
+        heights, covered = bank.sum(0), (bank > 0).sum(0).clamp_min(1).float()
+        self.register_buffer("filterbanks", bank)
+        self.register_buffer("ola_window", torch.where(heights < 1e-8, 1.0, heights))
+        self.register_buffer("f_idxes", torch.tensor(indices).flatten())
+        self.register_buffer("mask", torch.tensor(real).flatten())
+        self.register_buffer("covered", covered, persistent=False)
+
+    def split(
+        self, x: Float[Tensor, "batch freq frame channel"]
+    ) -> Float[Tensor, "batch feature frame band"]:
+        """Gather the bins of every band and map them to one token per band and frame."""
+        batch = x.shape[0]
+        bins = x.index_select(1, self.f_idxes) * self.mask[:, None, None]
+        tokens = rearrange(bins, "b (k w) t c -> k (b t) (w c)", k=self.bands_num)
+        return rearrange(self.pre_bandnet(tokens), "k (b t) d -> b d t k", b=batch)
+
+    def unsplit(
+        self, x: Float[Tensor, "batch feature frame band"]
+    ) -> Float[Tensor, "batch freq frame channel"]:
+        """Map every token back to its bins, add where bands overlap and normalise."""
+        batch = x.shape[0]
+        bins = self.post_bandnet(rearrange(x, "b d t k -> k (b t) d"))
+        bins = rearrange(bins, "k (b t) (w c) -> b (k w) t c", b=batch, c=self.merge_channels)
+        bins = bins * self.mask[:, None, None]
+        empty = bins.new_zeros(batch, self.ola_window.numel(), *bins.shape[2:])
+        divisor = self.ola_window if self.overlap_norm == "ola" else self.covered
+        return empty.index_add(1, self.f_idxes, bins) / divisor[:, None, None]
+
+
+def _bank(scale: Scale, sr: int, n_fft: int, bands_num: int) -> Float[Tensor, "band freq"]:
+    # The layout fixes shapes, so it is computed even for a network without storage (device "meta").
+    with torch.device("cpu"):
+        if scale == "mel":
+            return bands.mel_bank(sr, n_fft, bands_num)
+        return bands.linear_bank(n_fft, bands_num)

@@ -1,0 +1,28 @@
+"""Masks on complex spectra: what a network's output means."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+
+def elementwise(
+    spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 2"]
+) -> Complex[Tensor, "*#batch freq frame"]:
+    """Scale real and imaginary part each by its own number (not a complex product)."""
+    return torch.view_as_complex((torch.view_as_real(spectrum) * mask).contiguous())
+
+
+def complex_product(
+    spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 2"]
+) -> Complex[Tensor, "*#batch freq frame"]:
+    """Scale and turn the phase: the product with a complex number (arXiv 1512.04089)."""
+    return spectrum * torch.view_as_complex(mask.contiguous())
+
+
+def gain(
+    spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 1"]
+) -> Complex[Tensor, "*#batch freq frame"]:
+    """Scale and keep the phase of the mixture."""
+    return spectrum * mask.squeeze(-1)
