@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from math import ceil
 
+from einops import rearrange
+
 from stemcli.audio.resample import Resampler
 from stemcli.engine.ensemble import Ensemble, Member
 from stemcli.engine.overlap_add import OverlapAdd
@@ -25,12 +27,12 @@ class MemberStream:
 
     def __init__(self, member: Member, sample_rate: int, channels: int, batch: int) -> None:
         network = member.network
-        self._shape = (len(network.stems), channels)
+        self._stems = len(network.stems)
         self._ratio = network.sample_rate / sample_rate
         self._down = Resampler(sample_rate, network.sample_rate, channels)
         self._chunks = OverlapAdd(network, member.plan, channels, batch)
-        self._up = Resampler(network.sample_rate, sample_rate, self._shape[0] * channels)
-        self.estimates = Tape(*self._shape)
+        self._up = Resampler(network.sample_rate, sample_rate, self._stems * channels)
+        self.estimates = Tape(self._stems, channels)
 
     @property
     def buffered(self) -> int:
@@ -49,10 +51,11 @@ class MemberStream:
         self._give(self._up.finish(frames))
 
     def _flat(self, stems: Block) -> Block:
-        return stems.reshape(len(stems), -1)
+        return rearrange(stems, "time stem channel -> time (stem channel)")
 
     def _give(self, flat: Block) -> None:
-        self.estimates.append(flat.reshape(len(flat), *self._shape))
+        stems = rearrange(flat, "time (stem channel) -> time stem channel", stem=self._stems)
+        self.estimates.append(stems)
 
 
 class Separation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,8 @@ class Spool:
 
     def __init__(self, folder: Path, *shape: int) -> None:
         self._folder, self._shape = folder, shape
-        self._closing = ExitStack()
         with speaking(folder):
-            self._file = self._closing.enter_context(tempfile.TemporaryFile(dir=folder))
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see close()
 
     def write(self, block: Block) -> None:
         """Put a block behind the others."""
@@ -49,7 +48,7 @@ class Spool:
 
     def close(self) -> None:
         """Give the space back."""
-        self._closing.close()
+        self._file.close()
 
 
 @contextmanager

@@ -105,7 +105,8 @@ def network(separator: Separator, precision: Precision = FULL) -> Network:
 
 def ensemble(*models: Model, **options: Any) -> Ensemble:
     names = tuple(model.name for model in models)
-    return assemble(models, Options(model=names, device="cpu", precision="fp32", **options))
+    chosen = {"device": "cpu", "precision": "fp32", **options}
+    return assemble(models, Options(model=names, **chosen))
 
 
 def noise(frames: int, channels: int = 2, seed: int = 0) -> Block:

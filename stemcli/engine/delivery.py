@@ -1,0 +1,154 @@
+"""The output files of one song: all of them appear together, or none does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from stemcli.audio.formats import OutputFormat
+from stemcli.audio.tags import copy_tags
+from stemcli.audio.writer import AudioWriter, open_writer
+from stemcli.engine.spool import Spool, speaking
+from stemcli.engine.tape import Block
+
+_FOLDERS = threading.Lock()
+"""Held until a new folder has its first file, so that no other song removes it as empty."""
+
+
+class Delivery:
+    """Writers for all stems, opened before the work begins so that a bad choice shows at once.
+
+    Use it as a context manager; what was not committed when it ends is removed, folders too.
+
+    Args:
+        paths: stem name to path, in the order of the stems in a block.
+        sample_rate: in Hz.
+        channels: of every stem.
+        format: of every file.
+        rescale: keep the blocks aside, then write them all with one gain that brings the loudest
+            sample to full scale, if it is above.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        sample_rate: int,
+        channels: int,
+        format: OutputFormat,
+        *,
+        rescale: bool,
+    ) -> None:
+        self.clips = format.clips
+        self._paths = dict(paths)
+        self._undo = ExitStack()
+        self._spool: Spool | None = None
+        self.peak = 0.0
+        with ExitStack() as opening:
+            self._writers = [
+                self._open(path, sample_rate, channels, format, opening) for path in paths.values()
+            ]
+            if rescale:
+                folder = next(iter(paths.values())).parent
+                self._spool = Spool(folder, len(paths), channels)
+                opening.callback(self._spool.close)
+            self._undo = opening.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    @property
+    def gain(self) -> float:
+        """Factor that brings the loudest sample so far to full scale; 1 when it is below."""
+        return 1.0 / max(1.0, self.peak) if self._spool else 1.0
+
+    def write(self, block: Block) -> None:
+        """Take the next frames of all stems, ``(frames, stem, channel)``."""
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        if self._spool:
+            self._spool.write(block)
+        else:
+            self._encode(block)
+
+    def commit(self, song: Path, encoded: Callable[[int], None]) -> list[str]:
+        """Finish all files, copy the tags of ``song`` and give the files their names.
+
+        Args:
+            song: the input.
+            encoded: told the number of frames whenever some were encoded late.
+
+        Returns:
+            Notices about tags that could not be copied.
+        """
+        gain = np.float32(self.gain)
+        for block in self._spool.blocks() if self._spool else ():
+            self._encode(block * gain)
+            encoded(len(block))
+        for writer in self._writers:
+            writer.close()
+        notices = [
+            notice
+            for stem, writer in zip(self._paths, self._writers, strict=True)
+            for notice in copy_tags(song, writer.temporary, stem=stem)
+        ]
+        self._publish()
+        return list(dict.fromkeys(notices))
+
+    def _publish(self) -> None:
+        for path, writer in zip(self._paths.values(), self._writers, strict=True):
+            writer.commit()
+            self._undo.callback(path.unlink, missing_ok=True)
+        self._undo.pop_all()
+        if self._spool:
+            self._spool.close()
+
+    def _encode(self, block: Block) -> None:
+        for stem, writer in enumerate(self._writers):
+            writer.write(block[:, stem])
+
+    def _open(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        format: OutputFormat,
+        opening: ExitStack,
+    ) -> AudioWriter:
+        with _FOLDERS:
+            for folder in make_folders(path.parent):
+                opening.callback(_remove_if_empty, folder)
+            writer = open_writer(path, sample_rate, channels, format)
+        opening.callback(writer.discard)
+        return writer
+
+
+def make_folders(folder: Path) -> Iterator[Path]:
+    """Make a folder and those above it; yield the new ones, the outermost first.
+
+    Raises:
+        OutputError: when the file system refuses.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        yield from make_folders(folder.parent)
+    with speaking(folder):
+        folder.mkdir(exist_ok=True)
+    yield folder
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with _FOLDERS, suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,201 @@
+"""Songs in, stems out: the door to the engine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.errors import DecodeError, OutputError, StemError
+from stemcli.engine.ensemble import Ensemble, Model, assemble
+from stemcli.engine.events import (
+    Event,
+    Listener,
+    ModelLoaded,
+    TrackFailed,
+    TrackSkipped,
+)
+from stemcli.engine.models import load_model
+from stemcli.engine.naming import plan_outputs
+from stemcli.engine.options import Options
+from stemcli.engine.separation import Separation
+from stemcli.engine.song import Result, SongJob, finite
+from stemcli.engine.tape import Block
+
+BLOCK = 65536
+"""Frames heard at a time."""
+
+
+class Session:
+    """Models loaded once, for any number of songs and from any number of threads.
+
+    Args:
+        options: what the user chose.
+        on_event: told everything that happens, one event at a time.
+        load: gives the model that a name stands for.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        on_event: Listener | None = None,
+        *,
+        load: Callable[[str], Model] = load_model,
+    ) -> None:
+        self.options = options or Options()
+        self._listener = on_event
+        self._load = load
+        self._ensemble: Ensemble | None = None
+        self._loading = threading.Lock()
+        self._telling = threading.Lock()
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The networks, loaded when first asked for.
+
+        Raises:
+            UsageError: for models, stems or a device that there are not.
+            WeightsError: for weights that cannot be used.
+        """
+        with self._loading:
+            if self._ensemble is None:
+                self._ensemble = self._assemble()
+            return self._ensemble
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.ensemble.selection.names
+
+    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+        """Where the stems of ``song`` will be written.
+
+        Args:
+            song: the input.
+            folder: below the output folder, to mirror a tree.
+
+        Raises:
+            ConfigError: for a file name template that cannot be used.
+            OutputError: when a stem would replace the song.
+        """
+        options = self.options
+        return plan_outputs(
+            song,
+            self.stems,
+            template=options.filename,
+            folder=Path(options.output) / (folder or Path()),
+            extension=options.output_format().extension,
+            model=self.ensemble.name,
+        )
+
+    def separate_file(self, song: Path, *, folder: Path | None = None) -> Result:
+        """Separate a file into files; all appear when all are complete, or none does.
+
+        Args:
+            song: anything that can be decoded.
+            folder: below the output folder, to mirror a tree.
+
+        Raises:
+            StemError: whatever was wrong, in one sentence; told as ``TrackFailed`` before.
+        """
+        track = str((folder or Path()) / song.name)
+        try:
+            paths = self.plan(song, folder=folder)
+            if self._refuse_or_skip(track, paths):
+                return Result(paths, skipped=True)
+            return SongJob(song, paths, self.ensemble, self.options, track, self._tell).run()
+        except StemError as error:
+            self._tell(TrackFailed(track, str(error)))
+            raise
+
+    def separate_array(
+        self, wave: NDArray[np.floating[Any]], sample_rate: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Separate a waveform in memory.
+
+        Args:
+            wave: ``(frames, channels)``, nominally in [-1, 1]. ``--start`` and ``--end`` apply.
+            sample_rate: in Hz.
+
+        Returns:
+            Stem name to ``(frames, channels)`` at the same rate.
+
+        Raises:
+            DecodeError: for another shape, no samples, NaN or infinity.
+            NumericalError: when the network fails.
+        """
+        options, rate = self.options, sample_rate
+        first = round((options.start or 0.0) * rate)
+        last = None if options.end is None else round(options.end * rate)
+        song = as_song(wave)[first:last]
+        if not len(song):
+            raise DecodeError("The waveform holds no sound: give at least one frame")
+        separation = Separation(self.ensemble, rate, song.shape[1])
+        parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
+        heard = finite(parts, "The waveform", rate)
+        stems = np.concatenate([*map(separation.push, heard), separation.finish()])
+        return {name: stems[:, index].copy() for index, name in enumerate(self.stems)}
+
+    def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
+        """Whether all outputs are there and may stay; some of them are made again."""
+        existing = [path for path in paths.values() if path.exists()]
+        if existing and self.options.existing == "refuse":
+            raise OutputError(f"{existing[0]} exists: type --overwrite or --skip-existing")
+        skip = self.options.existing == "skip" and len(existing) == len(paths)
+        if skip:
+            self._tell(TrackSkipped(track, "its stems exist"))
+        return skip
+
+    def _assemble(self) -> Ensemble:
+        models = [self._load(name) for name in self.options.model]
+        ensemble = assemble(models, self.options)
+        device, precision = str(ensemble.device), ensemble.precision
+        for model in models:
+            self._tell(ModelLoaded(model.name, device, precision.name, precision.reason))
+        return ensemble
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is not None:
+            with self._telling:
+                self._listener(event)
+
+
+def separate(
+    song: str | os.PathLike[str],
+    *,
+    model: str | Sequence[str] = "melroformer",
+    on_event: Listener | None = None,
+    **options: Any,
+) -> Result:
+    """Separate one song into files.
+
+    Args:
+        song: anything that can be decoded.
+        model: name of a model, or several names to average.
+        on_event: told everything that happens.
+        **options: fields of :class:`~stemcli.engine.options.Options`.
+
+    Raises:
+        StemError: whatever was wrong, in one sentence.
+    """
+    names = [model] if isinstance(model, str) else list(model)
+    chosen = Options.from_dict({**options, "model": names})
+    return Session(chosen, on_event).separate_file(Path(song))
+
+
+def as_song(wave: NDArray[np.floating[Any]]) -> Block:
+    """Float32 frames of a waveform given by a program.
+
+    Raises:
+        DecodeError: when it is not ``(frames, channels)`` of floats.
+    """
+    array = np.asarray(wave)
+    if array.ndim != 2 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.floating):
+        found = f"{array.dtype} of shape {array.shape}"
+        raise DecodeError(f"The waveform is {found}: give floats of shape (frames, channels)")
+    return array.astype(np.float32)

@@ -1,0 +1,165 @@
+"""One song from its file to the files of its stems."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import log10
+from pathlib import Path
+
+import numpy as np
+
+from model_zoo.errors import ConfigError, DecodeError
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.reader import AudioReader, open_audio
+from stemcli.engine.delivery import Delivery
+from stemcli.engine.ensemble import Ensemble
+from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
+from stemcli.engine.options import Options
+from stemcli.engine.separation import Separation
+from stemcli.engine.tape import Block
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one song.
+
+    Attributes:
+        outputs: stem name to path.
+        frames: samples per channel of each stem; 0 when the song was skipped.
+        sample_rate: in Hz; 0 when the song was skipped.
+        gain: factor on all stems, below 1 when they would have clipped.
+        skipped: whether the outputs were there already.
+    """
+
+    outputs: dict[str, Path]
+    frames: int = 0
+    sample_rate: int = 0
+    gain: float = 1.0
+    skipped: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Length of the song."""
+        return self.frames / self.sample_rate if self.sample_rate else 0.0
+
+
+@dataclass(frozen=True)
+class SongJob:
+    """The work on one song.
+
+    Attributes:
+        song: the input.
+        paths: output name to path, in the order of the ensemble's outputs.
+        ensemble: what separates.
+        options: part of the song, format and clipping.
+        track: what events call the song.
+        tell: told what happens.
+    """
+
+    song: Path
+    paths: Mapping[str, Path]
+    ensemble: Ensemble
+    options: Options
+    track: str
+    tell: Listener
+
+    def run(self) -> Result:
+        """Decode, separate, encode; all stems appear, or none does.
+
+        Raises:
+            StemError: whatever was wrong.
+        """
+        began = time.monotonic()
+        with open_audio(self.song, start=self.options.start, end=self.options.end) as reader:
+            info = reader.info
+            with self._open_delivery(info) as delivery:
+                frames = self._separate(reader, delivery)
+                self._notice(self._loudness(delivery))
+                counter = Counter(self, "encoding", info.sample_rate, frames)
+                for message in delivery.commit(self.song, counter.add):
+                    self._notice(message)
+        result = Result(dict(self.paths), frames, info.sample_rate, delivery.gain)
+        outputs = {stem: str(path) for stem, path in self.paths.items()}
+        seconds = time.monotonic() - began
+        self.tell(TrackFinished(self.track, outputs, result.seconds, seconds))
+        return result
+
+    def _open_delivery(self, info: AudioInfo) -> Delivery:
+        format = self.options.output_format().resolve(info)
+        mode = self.options.clip_mode
+        if mode == "none" and format.clips:
+            found = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
+            raise ConfigError("Options", [f"{found}: type --format wav --bit-depth 32f"])
+        rescale = mode == "rescale" and format.clips
+        return Delivery(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
+
+    def _separate(self, reader: AudioReader, delivery: Delivery) -> int:
+        info = reader.info
+        expected = expected_frames(info, self.options)
+        total = expected / info.sample_rate if expected is not None else None
+        self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
+        counter = Counter(self, "separating", info.sample_rate, expected)
+        separation = Separation(self.ensemble, info.sample_rate, info.channels)
+        for block in finite(reader, self.song, info.sample_rate):
+            self._deliver(separation.push(block), delivery, counter)
+        self._deliver(separation.finish(), delivery, counter)
+        return counter.frames
+
+    def _deliver(self, block: Block, delivery: Delivery, counter: Counter) -> None:
+        if len(block):
+            delivery.write(block)
+            counter.add(len(block))
+
+    def _loudness(self, delivery: Delivery) -> str:
+        above = 20 * log10(max(1.0, delivery.peak))
+        if above == 0.0 or not delivery.clips:
+            return ""
+        done = f"all were lowered by {above:.1f} dB" if delivery.gain < 1 else "the peaks were cut"
+        found = f"the stems reach {above:.1f} dB above full scale"
+        return f"{found}: {done} (--format wav --bit-depth 32f keeps them as they are)"
+
+    def _notice(self, message: str) -> None:
+        if message:
+            self.tell(Notice(self.track, message))
+
+
+class Counter:
+    """Tells how much of a song has left a stage."""
+
+    def __init__(self, job: SongJob, stage: Stage, sample_rate: int, total: int | None) -> None:
+        self.frames = 0
+        self._job, self._stage, self._rate = job, stage, sample_rate
+        self._total = total / sample_rate if total is not None else None
+
+    def add(self, frames: int) -> None:
+        """Count ``frames`` more and tell."""
+        self.frames += frames
+        done = self.frames / self._rate
+        self._job.tell(Progress(self._job.track, self._stage, done, self._total))
+
+
+def expected_frames(info: AudioInfo, options: Options) -> int | None:
+    """Frames between ``--start`` and ``--end``, as far as the header and the options tell."""
+    ends = [] if info.frames is None else [info.frames]
+    if options.end is not None:
+        ends.append(round(options.end * info.sample_rate))
+    start = round((options.start or 0.0) * info.sample_rate)
+    return max(0, min(ends) - start) if ends else None
+
+
+def finite(blocks: Iterator[Block], name: object, sample_rate: int) -> Iterator[Block]:
+    """Pass blocks on that hold numbers only.
+
+    Raises:
+        DecodeError: at the first NaN or infinity, with its time.
+    """
+    heard = 0
+    for block in blocks:
+        broken = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(broken):
+            where = f"{(heard + broken[0]) / sample_rate:.2f} s"
+            raise DecodeError(f"{name} holds NaN or infinity at {where}: export it again")
+        heard += len(block)
+        yield block

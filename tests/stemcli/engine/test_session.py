@@ -1,0 +1,303 @@
+"""Files in, files out, with networks whose output is known."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from torch import Tensor
+
+from model_zoo.errors import ConfigError, DecodeError, NumericalError, OutputError
+from stemcli.engine.ensemble import Model
+from stemcli.engine.events import Event, Notice, Progress
+from stemcli.engine.options import Options
+from stemcli.engine.session import Session
+from stemcli.engine.tape import Block
+from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise
+
+RATE = 8000
+TWO = ("vocals", "band")
+
+
+class Louder(Stub):
+    """Stems of 3 and -2 times the mixture: a full set that clips."""
+
+    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
+        return mixture * (3.0, -2.0)[stem]
+
+
+def write(folder: Path, wave: Block, subtype: str = "FLOAT", name: str = "song.wav") -> Path:
+    folder.mkdir(exist_ok=True)
+    soundfile.write(folder / name, wave, RATE, subtype)
+    return folder / name
+
+
+def session(
+    out: Path, separator: Stub | None = None, on_event: Any = None, **options: Any
+) -> Session:
+    separator = separator or Positional(stems=TWO)
+    chosen = Options(model=("net",), output=str(out), device="cpu", **options)
+    return Session(chosen, on_event, load=lambda name: Model(name, separator))
+
+
+def read(outputs: dict[str, Path]) -> dict[str, Block]:
+    return {
+        stem: soundfile.read(path, dtype="float32", always_2d=True)[0]
+        for stem, path in outputs.items()
+    }
+
+
+def files(folder: Path) -> list[str]:
+    """Everything below a folder, hidden files and empty folders too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("subtype", "step"), [("PCM_16", 2**-15), ("PCM_24", 2**-23), ("FLOAT", 1e-7)]
+)
+def test_stems_have_the_form_of_the_song(tmp_path: Path, subtype: str, step: float) -> None:
+    """Law: same rate, channels, length and depth; the sum is the song to the rounding of files."""
+    song = write(tmp_path / "in", noise(5001), subtype)
+    result = session(tmp_path / "out").separate_file(song)
+    assert result.outputs == {
+        "vocals": tmp_path / "out/song/vocals.wav",
+        "band": tmp_path / "out/song/band.wav",
+    }
+    for path in result.outputs.values():
+        header = soundfile.info(path)
+        assert (header.samplerate, header.channels, header.frames) == (RATE, 2, 5001)
+        assert header.subtype == subtype
+    mixture = read({"song": song})["song"]
+    np.testing.assert_allclose(sum(read(result.outputs).values()), mixture, atol=1.5 * step)
+    assert (result.frames, result.sample_rate, result.gain) == (5001, RATE, 1.0)
+    assert files(tmp_path / "out") == ["song", "song/band.wav", "song/vocals.wav"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 63, 64, 65, 997])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_any_length_and_channels(tmp_path: Path, frames: int, channels: int) -> None:
+    song = write(tmp_path / "in", noise(frames, channels))
+    stems = read(session(tmp_path / "out").separate_file(song).outputs)
+    assert {stem.shape for stem in stems.values()} == {(frames, channels)}
+    np.testing.assert_allclose(sum(stems.values()), noise(frames, channels), atol=1e-6)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_silence_gives_silence(tmp_path: Path, subtype: str) -> None:
+    song = write(tmp_path / "in", np.zeros((3000, 2), np.float32), subtype)
+    for stem in read(session(tmp_path / "out").separate_file(song).outputs).values():
+        assert stem.shape == (3000, 2)
+        assert not stem.any()
+
+
+def test_events_in_order(tmp_path: Path) -> None:
+    """By hand: load, start, progress up to the end of each stage, finish."""
+    told: list[Event] = []
+    write(tmp_path / "in", noise(8000), "PCM_16")
+    made = session(tmp_path / "out", on_event=told.append)
+    made.separate_file(tmp_path / "in/song.wav", folder=Path("album"))
+    names = [event.to_dict()["event"] for event in told]
+    assert list(dict.fromkeys(names)) == [
+        "model_loaded",
+        "track_started",
+        "progress",
+        "track_finished",
+    ]
+    assert {event.to_dict().get("track", "album/song.wav") for event in told} == {"album/song.wav"}
+    ends = {event.stage: event.seconds_done for event in told if isinstance(event, Progress)}
+    assert ends == {"separating": 1.0, "encoding": 1.0}
+    assert told[-1].to_dict()["audio_seconds"] == 1.0
+    assert list(told[-1].to_dict()["outputs"]) == ["vocals", "band"]
+
+
+def test_models_are_loaded_once(tmp_path: Path) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> Model:
+        loaded.append(name)
+        return Model(name, Stub())
+
+    chosen = Options(model=("one", "two"), output=str(tmp_path / "out"), device="cpu")
+    made = Session(chosen, load=load)
+    for name in ("a.wav", "b.wav"):
+        made.separate_file(write(tmp_path / "in", noise(100), name=name))
+    assert loaded == ["one", "two"]
+
+
+def test_existing_stems(tmp_path: Path) -> None:
+    """By hand: refused, left alone, made again."""
+    told: list[Event] = []
+    song = write(tmp_path / "in", noise(500))
+    first = session(tmp_path / "out").separate_file(song).outputs["vocals"]
+    first.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists: type --overwrite or --skip-existing"):
+        session(tmp_path / "out").separate_file(song)
+    skipped = session(tmp_path / "out", on_event=told.append, existing="skip").separate_file(song)
+    assert skipped.skipped
+    assert told[-1].to_dict()["event"] == "track_skipped"
+    assert first.read_bytes() == b"mine"
+    session(tmp_path / "out", existing="overwrite").separate_file(song)
+    assert soundfile.info(first).frames == 500
+
+
+def test_skipping_needs_all_stems(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(500))
+    outputs = session(tmp_path / "out").separate_file(song).outputs
+    outputs["band"].unlink()
+    assert not session(tmp_path / "out", existing="skip").separate_file(song).skipped
+    assert outputs["band"].exists()
+
+
+@pytest.mark.parametrize("depth", ["16", "32f"])
+def test_a_failing_network_leaves_nothing(tmp_path: Path, depth: str) -> None:
+    """Law: no file, no temporary file, no folder; the failure is told once."""
+    wave, told = noise(9000), list[Event]()
+    wave[7000] = 0.95
+    song = write(tmp_path / "in", wave)
+    made = session(tmp_path / "out/deep", BrokenWhereLoud(), told.append, depth=depth)
+    with pytest.raises(NumericalError, match=r"at 0\.8\d s"):
+        made.separate_file(song)
+    assert files(tmp_path) == ["in", "in/song.wav"]
+    assert [event.to_dict()["event"] for event in told].count("track_failed") == 1
+
+
+@pytest.mark.parametrize("stage", ["separating", "encoding"])
+@pytest.mark.parametrize("depth", ["16", "32f"])
+def test_an_interrupt_leaves_nothing(tmp_path: Path, stage: str, depth: str) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Progress) and (event.stage == stage or depth == "32f"):
+            raise KeyboardInterrupt
+
+    song = write(tmp_path / "in", noise(9000))
+    with pytest.raises(KeyboardInterrupt):
+        session(tmp_path / "out", on_event=interrupt, depth=depth).separate_file(song)
+    assert files(tmp_path) == ["in", "in/song.wav"]
+
+
+def test_all_stems_appear_or_none(tmp_path: Path) -> None:
+    """A folder in the place of the second stem lets the first one go again."""
+    song = write(tmp_path / "in", noise(500))
+    (tmp_path / "out/song/band.wav").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"band\.wav"):
+        session(tmp_path / "out", existing="overwrite").separate_file(song)
+    assert files(tmp_path / "out") == ["song", "song/band.wav"]
+
+
+def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(500))
+    with pytest.raises(OutputError, match="choose another folder with --output"):
+        session(song).separate_file(song)
+
+
+def test_clipping_lowers_all_stems_alike(tmp_path: Path) -> None:
+    """By hand: 3 times 0.5 is 1.5, 3.5 dB above full scale; both stems are divided by it."""
+    told: list[Event] = []
+    wave = noise(4000)
+    wave[1000] = 0.5
+    song = write(tmp_path / "in", wave, "PCM_16")
+    result = session(tmp_path / "out", Louder(stems=TWO), told.append).separate_file(song)
+    assert result.gain == pytest.approx(1 / 1.5)
+    stems = read(result.outputs)
+    assert np.abs(stems["vocals"]).max() == pytest.approx(1.0, abs=2**-15)
+    np.testing.assert_allclose(sum(stems.values()), wave / 1.5, atol=3 * 2**-15)
+    (message,) = [event.message for event in told if isinstance(event, Notice)]
+    assert "3.5 dB above full scale: all were lowered by 3.5 dB" in message
+
+
+def test_clamping_cuts_the_peaks_only(tmp_path: Path) -> None:
+    told: list[Event] = []
+    wave = noise(4000)
+    song = write(tmp_path / "in", wave, "PCM_16")
+    made = session(tmp_path / "out", Louder(stems=TWO), told.append, clip_mode="clamp")
+    stems = read(made.separate_file(song).outputs)
+    np.testing.assert_allclose(stems["vocals"], np.clip(3 * wave, -1, 1), atol=4 * 2**-15)
+    (message,) = [event.message for event in told if isinstance(event, Notice)]
+    assert "the peaks were cut" in message
+
+
+@pytest.mark.parametrize("mode", ["rescale", "none"])
+def test_float_files_keep_every_level(tmp_path: Path, mode: str) -> None:
+    told: list[Event] = []
+    wave = noise(4000)
+    song = write(tmp_path / "in", wave)
+    made = session(tmp_path / "out", Louder(stems=TWO), told.append, clip_mode=mode)
+    result = made.separate_file(song)
+    np.testing.assert_allclose(read(result.outputs)["vocals"], 3 * wave, rtol=1e-5, atol=1e-6)
+    assert result.gain == 1.0
+    assert not [event for event in told if isinstance(event, Notice)]
+
+
+def test_integer_files_cannot_keep_every_level(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(400), "PCM_16")
+    with pytest.raises(ConfigError, match="type --format wav --bit-depth 32f"):
+        session(tmp_path / "out", clip_mode="none").separate_file(song)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_song_with_nan_is_named_with_the_time(tmp_path: Path, value: float) -> None:
+    wave = noise(9000)
+    wave[6000, 1] = value
+    song = write(tmp_path / "in", wave)
+    with pytest.raises(DecodeError, match=r"song\.wav holds NaN or infinity at 0\.75 s"):
+        session(tmp_path / "out").separate_file(song)
+
+
+def test_a_part_of_a_song(tmp_path: Path) -> None:
+    """By hand: from 0.25 s to 0.5 s at 8 kHz are frames 2000 to 4000."""
+    wave, told = noise(9000), list[Event]()
+    song = write(tmp_path / "in", wave)
+    made = session(tmp_path / "out", on_event=told.append, start=0.25, end=0.5)
+    stems = read(made.separate_file(song).outputs)
+    np.testing.assert_allclose(sum(stems.values()), wave[2000:4000], atol=1e-6)
+    assert {event.seconds_total for event in told if isinstance(event, Progress)} == {0.25}
+    arrays = made.separate_array(wave, RATE)
+    for name, stem in stems.items():
+        np.testing.assert_array_equal(arrays[name], stem)
+
+
+def test_arrays_equal_files(tmp_path: Path) -> None:
+    """Law: the same song gives the same stems, from memory and from disk."""
+    wave = noise(70000)
+    made = session(tmp_path / "out")
+    stems = read(made.separate_file(write(tmp_path / "in", wave)).outputs)
+    for name, stem in made.separate_array(wave.astype(np.float64), RATE).items():
+        np.testing.assert_array_equal(stem, stems[name])
+
+
+@pytest.mark.parametrize(
+    ("wave", "sentence"),
+    [
+        (np.zeros(9), r"float64 of shape \(9,\): give floats"),
+        (np.zeros((9, 2), int), "int64"),
+        (np.zeros((9, 0)), r"shape \(9, 0\)"),
+        (np.zeros((0, 2)), "holds no sound"),
+        (np.full((9, 2), np.nan), r"NaN or infinity at 0\.00 s"),
+    ],
+)
+def test_arrays_that_are_no_song(tmp_path: Path, wave: np.ndarray, sentence: str) -> None:
+    with pytest.raises(DecodeError, match=sentence):
+        session(tmp_path).separate_array(wave, RATE)
+
+
+def test_threads_share_one_session(tmp_path: Path) -> None:
+    """Law: songs separated at the same time are the same as one after the other."""
+    songs = [write(tmp_path / "in", noise(3000 + n, seed=n), name=f"{n}.wav") for n in range(6)]
+    together = session(tmp_path / "together", Scaling(stems=TWO))
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(together.separate_file, songs))
+    alone = session(tmp_path / "alone", Scaling(stems=TWO))
+    for song, result in zip(songs, results, strict=True):
+        expected = read(alone.separate_file(song).outputs)
+        for name, stem in read(result.outputs).items():
+            np.testing.assert_array_equal(stem, expected[name])
+
+
+def test_a_song_never_replaces_itself(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(100), name="vocals.wav")
+    made = session(tmp_path / "in", filename="{stem}.{ext}", existing="overwrite")
+    with pytest.raises(OutputError, match="would replace the song itself"):
+        made.separate_file(song)
