@@ -14,7 +14,8 @@ token     positions of a sequence that attention runs over
 head      attention heads
 ========  =========================================================================
 
-``Wave`` and ``Stems`` are the two shapes every separator speaks.
+``Wave`` and ``Stems`` are the two shapes every separator speaks; ``MonoWave`` is the form without a
+channel axis that some original networks take and give.
 """
 
 from __future__ import annotations
@@ -24,3 +25,4 @@ from torch import Tensor
 
 Wave = Float[Tensor, "batch channel time"]
 Stems = Float[Tensor, "batch stem channel time"]
+MonoWave = Float[Tensor, "batch time"]

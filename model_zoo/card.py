@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import platformdirs
 
@@ -117,7 +116,7 @@ class Card(Config):
         return toml.dumps(self.to_dict())
 
     @classmethod
-    def from_toml(cls, path: Path) -> Self:
+    def from_toml(cls, path: Path) -> Card:
         """Read a card.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
@@ -52,7 +52,7 @@ class Config:
             raise ConfigError(cls.__name__, unknown)
         return cls(**{key: _plain_to_field(known[key], value) for key, value in values.items()})
 
-    def _type_mistakes(self) -> typing.Iterator[str]:
+    def _type_mistakes(self) -> Iterator[str]:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -67,7 +67,7 @@ def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
 
 def _plain_to_field(hint: Any, value: Any) -> Any:
     """JSON, TOML and YAML know lists but not tuples, and mappings but not configs."""
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
+    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         inner = typing.get_args(hint)[0]
         return tuple(_plain_to_field(inner, item) for item in value)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
@@ -79,8 +79,6 @@ def _plain_to_field(hint: Any, value: Any) -> Any:
 
 def _fits(hint: Any, value: Any) -> bool:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
     if origin is typing.Literal:
         return any(value == arg and type(value) is type(arg) for arg in args)
     if origin in (typing.Union, types.UnionType):
@@ -89,11 +87,10 @@ def _fits(hint: Any, value: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(args[0], item) for item in value)
     if origin is not None:
         return isinstance(value, origin)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    if hint in (int, float):
+        numbers = (int,) if hint is int else (int, float)
+        return isinstance(value, numbers) and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)
 
 
 def _words(hint: Any) -> str:

@@ -8,12 +8,14 @@ in, the same length comes out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
 from model_zoo.config import Config
+
+S = TypeVar("S", bound="Separator")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Separator(nn.Module):
         self.config = self.Config(*args, **kwargs)
 
     @classmethod
-    def from_config(cls, config: SeparatorConfig) -> Self:
+    def from_config(cls: type[S], config: SeparatorConfig) -> S:
         """Build from a config instance."""
         return cls(**config.to_dict())
 

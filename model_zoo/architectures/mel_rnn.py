@@ -45,7 +45,7 @@ class MelRNNConfig(MelConfig):
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
         found = super().mistakes()
-        if self.num_groups < 1 or self.hidden_channels % (2 * self.num_groups):
+        if not found and self.hidden_channels % (2 * self.num_groups):
             found.append("hidden_channels must be an even multiple of num_groups")
         return found
 
