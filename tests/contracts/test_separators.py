@@ -1,0 +1,152 @@
+"""The contract of a separator, for every architecture of the registry.
+
+Truth: the contract as :mod:`model_zoo.separator` states it, and for parameter counts the documented
+sizes of the original networks (their public code, or closed forms worked by hand).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from model_zoo import registry, weights
+from model_zoo.separator import Separator
+from tests.contracts.sizes import SIZES, SPECTRAL, Documented
+
+NAMES = sorted(registry.ARCHITECTURES)
+DOCUMENTED = [
+    pytest.param(name, size, id=f"{name}-{size.parameters}")
+    for name in NAMES
+    for size in SIZES[name].documented
+]
+
+
+def small(name: str, **options: object) -> Separator:
+    torch.manual_seed(0)
+    return registry.build(name, {**SIZES[name].small, **options}).eval()
+
+
+def wave(batch: int, channels: int, samples: int) -> Tensor:
+    """A chirp per item and channel, each with its own phase: no two rows alike, none silent."""
+    time = torch.arange(samples) / samples
+    phase = torch.arange(batch * channels).reshape(batch, channels, 1)
+    return 0.5 * torch.sin(2 * math.pi * (20 * time + 300 * time**2) + phase)
+
+
+@pytest.fixture(params=NAMES)
+def network(request: pytest.FixtureRequest) -> Separator:
+    return small(request.param)
+
+
+def test_every_architecture_has_sizes() -> None:
+    assert sorted(SIZES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=12)
+@given(samples=st.integers(256, 2000), batch=st.integers(1, 2))
+def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -> None:
+    network = small(name)
+    stems = network(wave(batch, network.channels, samples))
+    assert stems.shape == (batch, len(network.stems), network.channels, samples)
+    assert stems.dtype == torch.float32
+    assert stems.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_stems_and_two_channels(name: str) -> None:
+    network = small(name, stems=["vocals", "drums", "bass"], audio_channels=2)
+    stems = network(wave(2, 2, 1001))
+    assert stems.shape == (2, 3, 2, 1001)
+    assert network.stems == ("vocals", "drums", "bass")
+
+
+def test_mono_form_of_the_original(network: Separator) -> None:
+    mono = wave(2, 1, 999)
+    assert torch.equal(network(mono[:, 0]), network(mono)[:, 0, 0])
+
+
+def test_items_of_a_batch_do_not_see_each_other(network: Separator) -> None:
+    pair = wave(2, network.channels, 800)
+    alone = torch.cat([network(pair[:1]), network(pair[1:])])
+    torch.testing.assert_close(network(pair), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_evaluation_is_deterministic(network: Separator) -> None:
+    mixture = wave(1, network.channels, 777)
+    assert torch.equal(network(mixture), network(mixture))
+
+
+def test_gradient_reaches_every_parameter(network: Separator) -> None:
+    stems = network.train()(wave(2, network.channels, 1600))
+    stems.square().sum().backward()
+    starved = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert starved == []
+
+
+def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    weights.save(path, network)
+    loaded = weights.load(path)
+    assert type(loaded) is type(network)
+    assert loaded.config == network.config
+    assert not loaded.training
+    assert list(loaded.state_dict()) == list(network.state_dict())
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    mixture = wave(1, network.channels, 640)
+    assert torch.equal(loaded(mixture), network(mixture))
+
+
+def test_attributes_agree_with_the_config(network: Separator) -> None:
+    assert network.sample_rate == SPECTRAL["sample_rate"]
+    assert network.channels in (1, 2)
+    assert network.segment > 0
+    assert all(isinstance(stem, str) for stem in network.stems)
+    rebuilt = type(network).from_config(network.config)
+    assert rebuilt.config == network.config
+
+
+def test_core_adds_no_tensor_names(network: Separator) -> None:
+    before = list(network.state_dict())
+    assert isinstance(network.core, nn.Module)
+    assert list(network.state_dict()) == before
+    assert not any(name.startswith("core") for name in before)
+
+
+# torch's recurrent layers keep a second list of their weights and warn when export looks at it.
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+def test_core_exports_and_computes_the_same(network: Separator) -> None:
+    features = core_input(network)
+    program = torch.export.export(network.core, (features,))
+    expected = network.core(features)
+    torch.testing.assert_close(program.module()(features), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "size"), DOCUMENTED)
+def test_documented_number_of_parameters(name: str, size: Documented) -> None:
+    with torch.device("meta"):
+        network = registry.architecture(name)(*size.arguments, **size.options)
+    assert network.parameter_count() == size.parameters
+
+
+def core_input(network: Separator) -> Tensor:
+    """What the network itself hands to its core."""
+    seen: list[Tensor] = []
+    kind = type(network.core)
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, kind):
+            seen.append(inputs[0].detach())
+
+    handle = register_module_forward_pre_hook(note)
+    network(wave(1, network.channels, 900))
+    handle.remove()
+    return seen[0]

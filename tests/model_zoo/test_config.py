@@ -1,0 +1,66 @@
+"""Strict configuration. Truth: the round trip, and the words of its messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from model_zoo.config import Config
+from model_zoo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Inner(Config):
+    value: float = 0.5
+
+
+@dataclass(frozen=True)
+class Example(Config):
+    count: int = 1
+    rate: float = 2.0
+    kind: Literal["a", "b"] = "a"
+    names: tuple[str, ...] = ()
+    inner: tuple[Inner, ...] = ()
+    limit: int | None = None
+
+    def mistakes(self) -> list[str]:
+        return ["count must be positive"] if self.count < 1 else []
+
+
+def test_round_trip_through_plain_values() -> None:
+    example = Example(3, 1.5, "b", ("x", "y"), (Inner(1.0),), 7)
+    plain = example.to_dict()
+    as_json = {**plain, "names": ["x", "y"], "inner": [{"value": 1}], "rate": 1.5}
+    assert Example.from_dict(plain) == example
+    assert Example.from_dict(as_json) == example
+
+
+def test_whole_numbers_become_floats() -> None:
+    assert isinstance(Example.from_dict({"rate": 3}).rate, float)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cuont": 1}, "Example: unknown key 'cuont', did you mean 'count'?"),
+        ({"count": 1.5}, "Example: count must be a whole number, found 1.5"),
+        ({"count": True}, "Example: count must be a whole number, found True"),
+        ({"kind": "c"}, "Example: kind must be one of 'a', 'b', found 'c'"),
+        ({"names": "x"}, "Example: names must be"),
+        ({"names": [1]}, "Example: names must be"),
+        ({"count": 0}, "Example: count must be positive"),
+        ({"inner": [{"valeu": 1}]}, "Inner: unknown key 'valeu', did you mean 'value'?"),
+    ],
+)
+def test_mistakes_are_named(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Example.from_dict(values)
+    assert str(caught.value).startswith(message)
+
+
+def test_all_mistakes_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Example.from_dict({"count": "1", "rate": "2"})
+    assert len(caught.value.mistakes) == 2

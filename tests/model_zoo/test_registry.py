@@ -1,0 +1,37 @@
+"""The registry. Truth: its own table, read back through the classes."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.separator import Separator, SeparatorConfig
+from tests.model_zoo.small import SMALL_CONFIG, small_network
+
+
+@pytest.mark.parametrize("name", sorted(registry.ARCHITECTURES))
+def test_every_row_leads_to_a_separator(name: str) -> None:
+    kind = registry.architecture(name)
+    assert issubclass(kind, Separator)
+    assert issubclass(kind.Config, SeparatorConfig)
+
+
+def test_a_network_knows_its_name() -> None:
+    assert registry.name_of(small_network()) == "melrnn"
+    with pytest.raises(UnknownNameError, match="architecture class"):
+        registry.name_of(Separator.__new__(Separator))
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="'MelRNN': did you mean 'melrnn'"):
+        registry.architecture("MelRNN")
+
+
+def test_all_mistakes_of_a_config_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'hiden_channels'.*'layers'"):
+        registry.build("melrnn", {"hiden_channels": 8, "layers": 1})
+
+
+def test_build_is_the_constructor() -> None:
+    assert registry.build("melrnn", SMALL_CONFIG).config == small_network().config
