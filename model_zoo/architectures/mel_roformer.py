@@ -39,7 +39,7 @@ class MelRoFormerConfig(MelConfig):
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
         found = super().mistakes()
-        if self.hidden_channels % (2 * self.num_heads):
+        if not found and self.hidden_channels % (2 * self.num_heads):
             found.append("hidden_channels must be an even multiple of num_heads")
         return found
 

@@ -8,6 +8,7 @@ original's, so that its checkpoints mean here what they meant there.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.blocks.spectral import Band, Fourier, OverlapNorm
+from model_zoo.errors import ConfigError
 from model_zoo.ops import masks
 from model_zoo.separator import Separator, SeparatorConfig, as_wave
 
@@ -67,7 +69,7 @@ class MelConfig(SeparatorConfig):
                 and (self.mask_mult != "elementwise" or self.mask_activation != "none")
             ),
         }
-        return [sentence for sentence, broken in rules.items() if broken]
+        return [*_below_one(self), *(sentence for sentence, broken in rules.items() if broken)]
 
     @property
     def feature_channels(self) -> int:
@@ -110,6 +112,7 @@ class MelSeparator(Separator):
         Also takes the mono form ``batch time`` of the original and then, for one stem, returns it.
         """
         if mixture.ndim == 2:
+            self._check_mono_form()
             return self.forward(as_wave(mixture))[:, 0, 0]
         spectrum = self._rotate(torch.view_as_complex(self.fourier.stft(mixture)))
         numbers = self.core(self._features(spectrum))
@@ -118,6 +121,16 @@ class MelSeparator(Separator):
         )
         stems = self._rotate(self._answer(spectrum.unsqueeze(1), numbers))
         return self.fourier.istft(torch.view_as_real(stems), mixture.shape[-1])
+
+    def _check_mono_form(self) -> None:
+        if len(self.stems) * self.channels > 1:
+            raise ConfigError(
+                type(self).__name__,
+                [
+                    "a waveform without channel axis is for one stem of one channel; give it as "
+                    "batch channel time"
+                ],
+            )
 
     def _rotate(self, spectrum: Complex[Tensor, "*batch channel freq frame"]) -> Tensor:
         """Left and right to mid and side, or back: the map is its own inverse."""
@@ -148,6 +161,16 @@ class MelSeparator(Separator):
             "gain": masks.gain,
         }[self.config.mask_mult]
         return multiply(spectrum, numbers)
+
+
+def _below_one(config: MelConfig) -> list[str]:
+    """Every whole number of these configs is a size or a count."""
+    values = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    return [
+        f"{name} must be at least 1, found {value}"
+        for name, value in values
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1
+    ]
 
 
 def trained_frames(config: Any) -> int:
