@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -90,7 +91,7 @@ class Delivery:
             encoded: told the number of frames whenever some were encoded late.
 
         Returns:
-            Notices about tags that could not be copied.
+            What the format and the tags made necessary, in sentences.
         """
         gain = np.float32(self.gain)
         for block in self._spool.blocks() if self._spool else ():
@@ -98,11 +99,9 @@ class Delivery:
             encoded(len(block))
         for writer in self._writers:
             writer.close()
-        notices = [
-            notice
-            for stem, writer in zip(self._paths, self._writers, strict=True)
-            for notice in copy_tags(song, writer.temporary, stem=stem)
-        ]
+        notices: list[str] = []
+        for stem, writer in zip(self._paths, self._writers, strict=True):
+            notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
         self._publish()
         return list(dict.fromkeys(notices))
 

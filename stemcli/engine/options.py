@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from model_zoo.config import Config
 from model_zoo.errors import ConfigError
-
-if TYPE_CHECKING:
-    from stemcli.audio.formats import OutputFormat
+from stemcli.audio.formats import OutputFormat
 
 SHORTEST_SEGMENT = 0.25
 """Seconds; longer than the analysis window of any network, so that a chunk can be transformed."""
@@ -80,8 +78,6 @@ class Options(Config):
         Raises:
             ConfigError: for choices that the format does not have.
         """
-        from stemcli.audio.formats import OutputFormat
-
         return OutputFormat(self.format, self.depth, self.bitrate, self.quality)
 
     def _model_mistakes(self) -> Iterator[str]:
