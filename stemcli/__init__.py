@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         TrackStarted,
     )
     from stemcli.engine.options import Options
-    from stemcli.engine.session import Result, Session, separate
+    from stemcli.engine.session import Session, separate
+    from stemcli.engine.song import Result
 
 _HOMES = {
     "Event": "stemcli.engine.events",
@@ -32,7 +33,7 @@ _HOMES = {
     "Notice": "stemcli.engine.events",
     "Options": "stemcli.engine.options",
     "Progress": "stemcli.engine.events",
-    "Result": "stemcli.engine.session",
+    "Result": "stemcli.engine.song",
     "Session": "stemcli.engine.session",
     "TrackFailed": "stemcli.engine.events",
     "TrackFinished": "stemcli.engine.events",
