@@ -1,0 +1,168 @@
+"""Decode with an ffmpeg process that writes 32-bit floats into a pipe.
+
+The pipe speaks Sun AU: its 24-byte header names the sample rate and the channels, so only the bit
+depth and the length are read from ffmpeg's prose.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.mp4_header import real_frames
+from stemcli.audio.source import broken, no_sound, not_sound
+
+Block = NDArray[np.float32]
+
+# Most samples of padding at the end of an MP4: one frame of HE-AAC.
+_PADDING = 2048
+# Seconds that may be missing at the end: a last packet that was cut off is no damage.
+_TAIL = 0.25
+_STEP = 65536
+_LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
+
+
+class FfmpegDecoder:
+    """One running process; see :class:`stemcli.audio.decoding.Decoder`.
+
+    Args:
+        path: the file; its first audio stream is decoded.
+        ignore_length: read a WAV to the end of the file, whatever its header says.
+
+    Raises:
+        DecodeError: no stream of the file can be decoded.
+        FfmpegMissingError: there is no ffmpeg.
+    """
+
+    def __init__(self, path: Path, *, ignore_length: bool = False) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            _command(path, ignore_length),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        try:
+            self.info = self._read_header(path, ignore_length)
+        except DecodeError:
+            self.close()
+            raise
+        self._length = real_frames(path, self.info.sample_rate)  # frames without padding
+        if self._length:
+            self.info = replace(self.info, frames=self._length)
+        self._position = 0  # frames
+        self._held = np.empty((0, self.info.channels), np.float32)
+
+    def read(self, frames: int) -> Block:
+        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        block = self._without_padding(self._pull(frames))
+        if len(block) == 0 and frames:
+            self._check_end()
+        return block
+
+    def skip(self, frames: int) -> None:
+        """Go forward by decoding: ffmpeg's own seeking is not exact for every container."""
+        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
+            frames -= got
+
+    def close(self) -> None:
+        """Stop the process."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._log.close()
+
+    def _read_header(self, path: Path, ignore_length: bool) -> AudioInfo:
+        """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
+        header = self._bytes(24)
+        if len(header) < 24:
+            self._process.wait()
+            raise _nothing(path, read_log(self._log))
+        _, offset, _, _, rate, channels = struct.unpack(">6I", header)
+        self._bytes(offset - 24)
+        log = read_log(self._log)
+        seconds = None if ignore_length else _duration(log)
+        frames = round(seconds * rate) if seconds else None
+        return AudioInfo(path, rate, channels, frames, _depth(log))
+
+    def _pull(self, frames: int) -> Block:
+        if len(self._held):
+            block, self._held = self._held[:frames], self._held[frames:]
+            return block
+        width = 4 * self.info.channels
+        data = self._bytes(frames * width)
+        samples = np.frombuffer(data[: len(data) // width * width], ">f4").astype(np.float32)
+        self._position += len(samples) // self.info.channels
+        return samples.reshape(-1, self.info.channels)
+
+    def _without_padding(self, block: Block) -> Block:
+        """Cut at the container's length, if no more than an encoder's padding follows."""
+        if self._length is None or self._position <= self._length:
+            return block
+        excess = self._position - self._length
+        self._length = None
+        rest = self._pull(_PADDING)
+        if excess + len(rest) <= _PADDING:
+            return block[: len(block) - excess]
+        self._held = rest
+        return block
+
+    def _bytes(self, count: int) -> bytes:
+        return self._process.stdout.read(count) if self._process.stdout else b""
+
+    def _check_end(self) -> None:
+        status = self._process.wait()
+        errors = complaints(read_log(self._log))
+        seconds, total = self._position / self.info.sample_rate, self.info.seconds
+        is_short = total is None or total - seconds > _TAIL
+        if (status or errors) and is_short:
+            reason = errors[-1] if errors else f"ffmpeg ended with {status}"
+            raise broken(self.info.path, seconds, total, reason)
+
+
+def _command(path: Path, ignore_length: bool) -> list[str]:
+    """``file:`` keeps ffmpeg from taking a name with a colon for an address."""
+    forced = {"format": "wav", "ignore_length": 1} if ignore_length else {}
+    strict = () if ignore_length else ("-xerror",)
+    stream = ffmpeg.input(f"file:{path}", **forced)
+    stream = ffmpeg.output(stream, "pipe:", map="0:a:0", format="au", acodec="pcm_f32be")
+    stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
+    stream = stream.global_args("-loglevel", "level+info")
+    return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
+
+
+def _nothing(path: Path, log: str) -> DecodeError:
+    """A stream of no samples, or no stream of sound at all."""
+    return no_sound(path) if "Audio:" in log else not_sound(path)
+
+
+def _duration(log: str) -> float | None:
+    """Seconds, from ``Duration: 00:03:48.18``."""
+    match = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", log)
+    if not match:
+        return None
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def _depth(log: str) -> str:
+    """From the stream's line, as in ``Audio: alac (alac / 0x63616C61), ..., s32p (24 bit)``."""
+    match = re.search(r"Audio: (\w+)(.*)", log)
+    codec, rest = match.groups() if match else ("", "")
+    if not codec.startswith(_LOSSLESS):
+        return "16"
+    if re.search(r", (flt|dbl)p?\b", rest):
+        return "32f"
+    return "24" if re.search(r", s(24|32|64)p?\b", rest) else "16"

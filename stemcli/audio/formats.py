@@ -1,0 +1,171 @@
+"""In what form stems are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from model_zoo.config import Config
+from model_zoo.errors import EncodeError
+from stemcli.audio.info import AudioInfo
+
+DEPTHS = ("auto", "16", "24", "32f")
+MP3_BITRATES = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # kbit/s
+
+
+@dataclass(frozen=True)
+class FormatRules:
+    """What a format can hold.
+
+    Attributes:
+        lossless: whether a bit depth applies.
+        channels: how many it holds in an order that every reader agrees on.
+        rates: the only sample rates that it knows, in Hz, ascending; () for any.
+        bitrates: lowest and highest bit rate, in kbit/s; None where there is none.
+        default_bitrate: in kbit/s per channel; None to leave it to the quality.
+        qualities: the encoder's scale of variable bit rates, best first; None where there is none.
+        default_quality: on that scale.
+    """
+
+    lossless: bool = False
+    channels: Sequence[int] = range(1, 9)
+    rates: tuple[int, ...] = ()
+    bitrates: tuple[int, int] | None = None
+    default_bitrate: int | None = None
+    qualities: tuple[float, float] | None = None
+    default_quality: float | None = None
+
+    def nearest_rate(self, sample_rate: int) -> int:
+        """The sample rate of the file: the next that loses nothing, else the highest."""
+        if not self.rates:
+            return sample_rate
+        return next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
+
+
+_MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+RULES = {
+    "wav": FormatRules(lossless=True, channels=range(1, 65536)),
+    "flac": FormatRules(lossless=True),
+    "mp3": FormatRules(
+        channels=(1, 2),
+        rates=_MPEG_RATES,
+        bitrates=(64, 320),
+        default_bitrate=160,
+        qualities=(0, 9),
+    ),
+    "ogg": FormatRules(bitrates=(32, 500), qualities=(10, 0), default_quality=6),
+    "opus": FormatRules(
+        # ffmpeg orders five and seven channels of Opus, and seven of AAC, each version as it likes.
+        channels=(1, 2, 3, 4, 6, 8),
+        rates=(8000, 12000, 16000, 24000, 48000),
+        bitrates=(6, 510),
+        default_bitrate=80,
+    ),
+    "m4a": FormatRules(
+        channels=(1, 2, 3, 4, 5, 6, 8),
+        rates=(*_MPEG_RATES, 64000, 88200, 96000),
+        bitrates=(16, 512),
+        default_bitrate=128,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class OutputFormat(Config):
+    """A file format and how much of the sound it keeps.
+
+    Attributes:
+        name: wav, flac, mp3, ogg (Vorbis), opus or m4a (AAC).
+        depth: bits per sample of wav and flac: ``"16"``, ``"24"``, ``"32f"`` (floating point, wav
+            only) or ``"auto"``, as the input.
+        bitrate: kbit/s of mp3, ogg, opus and m4a.
+        quality: on the encoder's own scale of variable bit rates: mp3 0 (best) to 9, ogg 10 (best)
+            to 0. Without either, mp3 has 320 kbit/s for stereo, m4a 256, opus 160, ogg quality 6.
+
+    Raises:
+        ConfigError: what the format does not have, all at once.
+    """
+
+    name: str = "wav"
+    depth: str = "auto"
+    bitrate: int | None = None
+    quality: float | None = None
+
+    @property
+    def rules(self) -> FormatRules:
+        """What the format can hold."""
+        return RULES[self.name]
+
+    @property
+    def extension(self) -> str:
+        """Of the file name, without a dot."""
+        return self.name
+
+    @property
+    def clips(self) -> bool:
+        """Whether samples beyond [-1, 1] are cut off: all but floating point."""
+        return self.depth != "32f"
+
+    def resolve(self, info: AudioInfo) -> OutputFormat:
+        """This format with the bit depth that ``info`` needs, where ``"auto"`` was asked for.
+
+        Raises:
+            EncodeError: the format cannot hold that many channels.
+        """
+        self.check_channels(info.channels)
+        if not self.rules.lossless or self.depth != "auto":
+            return self
+        needed = "24" if self.name == "flac" and info.depth == "32f" else info.depth
+        return replace(self, depth=needed)
+
+    def check_channels(self, channels: int) -> None:
+        """Refuse what the format cannot hold.
+
+        Raises:
+            EncodeError: that many channels.
+        """
+        if channels not in self.rules.channels:
+            raise EncodeError(
+                f"{self.name} cannot hold the song's {channels} channels: type --format wav"
+            )
+
+    def mistakes(self) -> list[str]:
+        """What the format does not have."""
+        if self.name not in RULES:
+            return [f"--format must be one of {', '.join(RULES)}, found {self.name!r}"]
+        return [*self._depth_mistakes(), *self._bitrate_mistakes(), *self._quality_mistakes()]
+
+    def _depth_mistakes(self) -> Iterator[str]:
+        if self.depth not in DEPTHS:
+            yield f"--bit-depth must be one of {', '.join(DEPTHS)}, found {self.depth!r}"
+        elif self.depth != "auto" and not self.rules.lossless:
+            yield f"--bit-depth is for wav and flac, not for {self.name}: leave it out"
+        elif self.depth == "32f" and self.name == "flac":
+            yield "flac holds no floating point: type --bit-depth 24 or --format wav"
+
+    def _bitrate_mistakes(self) -> Iterator[str]:
+        if self.bitrate is None:
+            return
+        if self.rules.bitrates is None:
+            yield f"--bitrate is for mp3, ogg, opus and m4a, not for {self.name}: leave it out"
+            return
+        low, high = self.rules.bitrates
+        if not low <= self.bitrate <= high:
+            yield f"--bitrate of {self.name} goes from {low} to {high}, found {self.bitrate}"
+        elif self.name == "mp3" and self.bitrate not in MP3_BITRATES:
+            known = ", ".join(map(str, MP3_BITRATES))
+            yield f"--bitrate of mp3 is one of {known}, found {self.bitrate}"
+
+    def _quality_mistakes(self) -> Iterator[str]:
+        if self.quality is None:
+            return
+        if self.rules.qualities is None:
+            instead = "leave it out" if self.rules.lossless else "type --bitrate"
+            yield f"--quality is for mp3 and ogg, not for {self.name}: {instead}"
+            return
+        if self.bitrate is not None:
+            yield "--bitrate and --quality exclude each other: type one of them"
+        best, worst = self.rules.qualities
+        if not min(best, worst) <= self.quality <= max(best, worst):
+            span = f"from {best:g} (best) to {worst:g}"
+            yield f"--quality of {self.name} goes {span}, found {self.quality:g}"

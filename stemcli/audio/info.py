@@ -1,0 +1,46 @@
+"""What is known of a sound file before it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """A sound file as its header describes it.
+
+    Attributes:
+        path: the file.
+        sample_rate: in Hz.
+        channels: how many.
+        frames: samples per channel that the header promises, for progress only; None when it
+            promises nothing or guesses, as an MP3 without a Xing header does.
+        depth: what a lossless copy needs: ``"16"`` for integers up to 16 bit and for lossy codecs,
+            ``"24"`` for integers of 24 and 32 bit, ``"32f"`` for floating point.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int | None
+    depth: str
+
+    @property
+    def seconds(self) -> float | None:
+        """The length that the header promises."""
+        return None if self.frames is None else self.frames / self.sample_rate
+
+
+def probe(path: Path | str) -> AudioInfo:
+    """Read the header of a sound file.
+
+    Raises:
+        DecodeError: the file is not there, empty or not sound.
+        FfmpegMissingError: only ffmpeg could read it, and there is none.
+    """
+    from stemcli.audio.decoding import open_decoder
+
+    decoder = open_decoder(Path(path))
+    decoder.close()
+    return decoder.info

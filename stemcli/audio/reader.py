@@ -1,0 +1,115 @@
+"""Read any song as a stream of blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.errors import ConfigError, DecodeError
+from stemcli.audio.decoding import Decoder, open_decoder
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.source import no_sound
+
+Block = NDArray[np.float32]
+
+
+class AudioReader:
+    """An iterator over blocks of float32 samples, ``(n, channels)`` with 1 <= n <= ``block``.
+
+    It goes on until the real end of the stream, whatever the header promises. Integer formats lie
+    in [-1, 1); floating point and lossy ones may go beyond.
+
+    Args:
+        decoder: an open file.
+        first: frames to leave out at the beginning.
+        last: where to stop, in frames from the beginning of the file; None for the end.
+        block: most frames at once.
+
+    Raises:
+        DecodeError: while iterating, when the file holds no sound, is damaged or ends before
+            ``first``.
+    """
+
+    def __init__(self, decoder: Decoder, first: int, last: int | None, block: int) -> None:
+        self.info: AudioInfo = decoder.info
+        self._decoder = decoder
+        self._first, self._last, self._block = first, last, block
+        self._position: int | None = None  # frames from the beginning of the file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Block:
+        starting = self._position is None
+        if self._position is None:
+            self._decoder.skip(self._first)
+            self._position = self._first
+        left = self._block if self._last is None else self._last - self._position
+        if left <= 0:
+            raise StopIteration
+        block = self._decoder.read(min(self._block, left))
+        if len(block) == 0:
+            if starting:
+                raise self._nothing_there()
+            raise StopIteration
+        self._position += len(block)
+        return block
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._decoder.close()
+
+    def _nothing_there(self) -> DecodeError:
+        if self._first == 0:
+            return no_sound(self.info.path)
+        start = self._first / self.info.sample_rate
+        return DecodeError(
+            f"{self.info.path} ends before {start:.2f} s, where --start would begin: "
+            "type a smaller --start."
+        )
+
+
+def open_audio(
+    path: Path | str,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    block: int = 65536,
+) -> AudioReader:
+    """Open a song, or the part of it from ``start`` to ``end``.
+
+    Args:
+        path: anything that soundfile or ffmpeg decodes; of a film, the first sound track.
+        start: seconds, exact to the sample (``round(start * sample_rate)``).
+        end: seconds; beyond the end of the song means its end.
+        block: most frames in one block.
+
+    Raises:
+        DecodeError: the file is not there, empty or not sound.
+        ConfigError: the part is empty.
+        FfmpegMissingError: only ffmpeg could read it, and there is none.
+    """
+    if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
+        found = f"found --start {start or 0.0} and --end {end}"
+        raise ConfigError(
+            "open_audio", [f"--start must not be negative and lie before --end, {found}"]
+        )
+    decoder = open_decoder(Path(path))
+    rate = decoder.info.sample_rate
+    last = None if end is None else round(end * rate)
+    return AudioReader(decoder, round((start or 0.0) * rate), last, block)

@@ -1,0 +1,141 @@
+"""Decode with libsndfile, through the package soundfile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.mp3_header import counts_its_frames
+from stemcli.audio.ogg_pages import frames_before_damage
+from stemcli.audio.source import broken
+
+Block = NDArray[np.float32]
+
+_DEPTHS = {
+    **dict.fromkeys(("PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32"), "24"),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), "32f"),
+}
+_SEEKS_EXACTLY = ("PCM_", "FLOAT", "DOUBLE")
+# For each channel of WAV's order its place in Vorbis' (Vorbis I, 4.3.9), which Opus shares.
+_SURROUND_OGG = {
+    3: [0, 2, 1],
+    5: [0, 2, 1, 3, 4],
+    6: [0, 2, 1, 5, 3, 4],
+    7: [0, 2, 1, 6, 5, 3, 4],
+    8: [0, 2, 1, 7, 5, 6, 3, 4],
+}
+# libsndfile's frame count where a header has none.
+_UNKNOWN = 2**62
+# Opus counts in these, whatever the sample rate of the sound (RFC 7845, section 4), in Hz.
+_OPUS_CLOCK = 48000
+# A decoder's failure is located to this many frames.
+_STEP = 8192
+
+
+class StraightFile(soundfile.SoundFile):
+    """A SoundFile that reads and writes straight on.
+
+    The package seeks to where it is after every read, and libsndfile's MP3 decoder does not come
+    out of a seek with the samples it would have given without one.
+    """
+
+    def seekable(self) -> bool:
+        """Say no, so that nothing seeks behind our back; :meth:`seek` still works."""
+        return False
+
+
+class SoundfileDecoder:
+    """One open file; see :class:`stemcli.audio.decoding.Decoder`."""
+
+    def __init__(self, path: Path, file: StraightFile) -> None:
+        guessed = file.format == "MP3" and not counts_its_frames(path)
+        self.info = AudioInfo(
+            path=path,
+            sample_rate=file.samplerate,
+            channels=file.channels,
+            frames=None if guessed else file.frames,
+            depth=_DEPTHS.get(file.subtype, "16"),
+        )
+        self._file = file
+        self._order = _SURROUND_OGG.get(file.channels) if file.format == "OGG" else None
+        self._position = 0  # frames
+        self._failure: DecodeError | None = None
+
+    def read(self, frames: int) -> Block:
+        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        block = np.empty((frames, self.info.channels), np.float32)
+        filled = 0
+        while filled < frames and (got := self._fill(block[filled : filled + _STEP])):
+            filled += got
+        if filled == 0 and frames:
+            self._check_end()
+        return block[:filled] if self._order is None else block[:filled, self._order]
+
+    def skip(self, frames: int) -> None:
+        """Go forward by seeking where that is exact to the sample, else by decoding."""
+        known = self.info.frames
+        if known is not None and self._file.subtype.startswith(_SEEKS_EXACTLY):
+            self._position = min(self._position + frames, known)
+            self._file.seek(self._position)
+            return
+        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
+            frames -= got
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _fill(self, part: Block) -> int:
+        """Decode into ``part``; 0 at the end, and at a failure, which is kept for later."""
+        if self._failure:
+            return 0
+        try:
+            got = len(self._file.read(out=part))
+        except soundfile.LibsndfileError as error:
+            seconds = self._position / self.info.sample_rate
+            self._failure = broken(self.info.path, seconds, self.info.seconds)
+            self._failure.__cause__ = error
+            return 0
+        self._position += got
+        return got
+
+    def _check_end(self) -> None:
+        """An MP3 may have been cut by tools that leave its header alone; others end as promised.
+
+        The Ogg decoders go over a damaged page without a word, so what is missing may be missing
+        long before the end.
+        """
+        if self._failure:
+            raise self._failure
+        known = self.info.frames
+        if known is not None and self._position < known and self._file.format != "MP3":
+            raise broken(self.info.path, self._sound_seconds(), self.info.seconds)
+
+    def _sound_seconds(self) -> float:
+        """How much is sound: what was decoded, in an Ogg only what precedes the damage."""
+        decoded = self._position / self.info.sample_rate
+        if self._file.format != "OGG":
+            return decoded
+        rate = _OPUS_CLOCK if self._file.subtype == "OPUS" else self.info.sample_rate
+        return min(decoded, frames_before_damage(self.info.path) / rate)
+
+
+def open_soundfile(path: Path) -> SoundfileDecoder | None:
+    """Open with libsndfile; None where it cannot, or would not tell the truth.
+
+    It does not find the sound behind a header that counts none, and loses the last block of a FLAC
+    of unknown length.
+    """
+    try:
+        file = StraightFile(str(path))
+    except soundfile.LibsndfileError:
+        return None
+    if 0 < file.frames < _UNKNOWN:
+        return SoundfileDecoder(path, file)
+    file.close()
+    return None

@@ -1,0 +1,65 @@
+"""Sentences for the paths that hold no song."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from model_zoo.errors import DecodeError, nearest
+
+READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
+
+
+def require_file(path: Path) -> None:
+    """Refuse what cannot hold a song.
+
+    Raises:
+        DecodeError: nothing is there, or a folder, an empty file or one that may not be read.
+    """
+    try:
+        if path.is_dir():
+            raise DecodeError(f"{path} is a folder: type stem batch {shlex.quote(str(path))}")
+        if not path.exists():
+            raise DecodeError(_missing(path))
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DecodeError(f"{path} is empty (0 bytes): copy or download it again.")
+    except OSError as error:
+        reason = error.strerror or error
+        raise DecodeError(f"{path} cannot be opened ({reason}): check its rights.") from error
+
+
+def not_sound(path: Path) -> DecodeError:
+    """Neither soundfile nor ffmpeg makes anything of the file."""
+    return DecodeError(f"No sound can be read from {path}: give a {READABLE} file.")
+
+
+def no_sound(path: Path) -> DecodeError:
+    """The file is in order, but there is nothing to hear in it."""
+    return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
+
+
+def broken(path: Path, seconds: float, total: float | None, reason: str = "") -> DecodeError:
+    """Decoding stopped before the end of the stream.
+
+    Args:
+        path: the file.
+        seconds: how far it could be decoded.
+        total: the length that the header promises, None when unknown.
+        reason: the decoder's own words.
+    """
+    of = f" of {total:.2f} s" if total else ""
+    why = f" ({reason})" if reason else ""
+    usable = int(seconds * 100) / 100
+    return DecodeError(
+        f"{path} is damaged: decoding stops at {seconds:.2f} s{of}{why}; download it again, "
+        f"or type --end {usable:.2f} to use what comes before."
+    )
+
+
+def _missing(path: Path) -> str:
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, siblings)
+    return f"There is no file {path}: " + (
+        f"did you mean {near!r}?" if near else "check the name and the folder."
+    )

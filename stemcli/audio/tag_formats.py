@@ -1,0 +1,198 @@
+"""One song's tags in the words of each container, read and written with mutagen."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mutagen
+from mutagen import id3
+from mutagen.apev2 import APEv2
+from mutagen.asf import ASFTags
+from mutagen.flac import FLAC
+from mutagen.flac import Picture as FlacPicture
+from mutagen.mp4 import MP4Cover, MP4Tags
+
+from stemcli.audio.tags import Picture, Tags
+
+
+class Names(NamedTuple):
+    """What a field is called; Vorbis comments (FLAC, Ogg, Opus) use our own words."""
+
+    id3: str
+    mp4: str
+    asf: str
+    ape: str
+
+
+FIELDS = {
+    "title": Names("TIT2", "©nam", "Title", "Title"),
+    "artist": Names("TPE1", "©ART", "Author", "Artist"),
+    "album": Names("TALB", "©alb", "WM/AlbumTitle", "Album"),
+    "albumartist": Names("TPE2", "aART", "WM/AlbumArtist", "Album Artist"),
+    "composer": Names("TCOM", "©wrt", "WM/Composer", "Composer"),
+    "genre": Names("TCON", "©gen", "WM/Genre", "Genre"),
+    "date": Names("TDRC", "©day", "WM/Year", "Year"),
+    "tracknumber": Names("TRCK", "trkn", "WM/TrackNumber", "Track"),
+    "discnumber": Names("TPOS", "disk", "WM/PartOfSet", "Disc"),
+    "copyright": Names("TCOP", "cprt", "Copyright", "Copyright"),
+}
+_PAIRS = ("trkn", "disk")  # MP4 keeps (number, of how many)
+_VORBIS_PICTURE = "metadata_block_picture"
+_MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
+
+
+def read_tags(path: Path) -> Tags | None:
+    """The tags of a song; None when its container is not known."""
+    file = mutagen.File(path)
+    if file is None:
+        return None
+    if file.tags is None:
+        return Tags()
+    read: Callable[[Any], Tags] = _read_vorbis
+    for kind, reader in _READERS.items():
+        if isinstance(file.tags, kind):
+            read = reader
+    return read(file)
+
+
+def write_tags(path: Path, tags: Tags) -> list[str]:
+    """Put tags into a file; notices tell what its container does not take."""
+    if not tags.texts and not tags.pictures:
+        return []
+    file = mutagen.File(path)
+    if file.tags is None:
+        file.add_tags()
+    write: Callable[[Any, Tags], list[str]] = _write_vorbis
+    if isinstance(file.tags, id3.ID3):
+        write = _write_id3
+    elif isinstance(file.tags, MP4Tags):
+        write = _write_mp4
+    notices = write(file, tags)
+    file.save()
+    return notices
+
+
+def _read_id3(file: Any) -> Tags:
+    frames = {field: file.tags.getall(names.id3) for field, names in FIELDS.items()}
+    texts = {
+        field: [str(text) for text in found[0].text] for field, found in frames.items() if found
+    }
+    covers = [
+        Picture(frame.data, frame.mime, int(frame.type)) for frame in file.tags.getall("APIC")
+    ]
+    return Tags(texts, covers)
+
+
+def _write_id3(file: Any, tags: Tags) -> list[str]:
+    for field, values in tags.texts.items():
+        frame = id3.Frames[FIELDS[field].id3]
+        file.tags.add(frame(encoding=id3.Encoding.UTF8, text=values))
+    for number, picture in enumerate(tags.pictures):
+        # ID3 tells the frames of one kind apart by their descriptions.
+        description = f"cover {number}" if number else "cover"
+        file.tags.add(
+            id3.APIC(id3.Encoding.UTF8, picture.mime, picture.kind, description, picture.data)
+        )
+    return []
+
+
+def _read_mp4(file: Any) -> Tags:
+    texts = {
+        field: [_pair_to_text(value) if names.mp4 in _PAIRS else str(value) for value in values]
+        for field, names in FIELDS.items()
+        if (values := file.tags.get(names.mp4))
+    }
+    mimes = {number: mime for mime, number in _MP4_IMAGES.items()}
+    covers = [
+        Picture(bytes(cover), mimes.get(cover.imageformat, "image/jpeg"))
+        for cover in file.tags.get("covr", [])
+    ]
+    return Tags(texts, covers)
+
+
+def _write_mp4(file: Any, tags: Tags) -> list[str]:
+    for field, values in tags.texts.items():
+        name = FIELDS[field].mp4
+        file.tags[name] = [_text_to_pair(values[0])] if name in _PAIRS else values
+    fitting = [picture for picture in tags.pictures if picture.mime in _MP4_IMAGES]
+    if fitting:
+        file.tags["covr"] = [MP4Cover(each.data, _MP4_IMAGES[each.mime]) for each in fitting]
+    lost = {picture.mime for picture in tags.pictures} - set(_MP4_IMAGES)
+    return [f"m4a takes no {mime} cover: it was left out" for mime in sorted(lost)]
+
+
+def _read_vorbis(file: Any) -> Tags:
+    texts = {field: list(file.tags[field]) for field in FIELDS if file.tags.get(field)}
+    blocks = [FlacPicture(base64.b64decode(text)) for text in file.tags.get(_VORBIS_PICTURE, [])]
+    blocks += file.pictures if isinstance(file, FLAC) else []
+    return Tags(texts, [Picture(block.data, block.mime, int(block.type)) for block in blocks])
+
+
+def _write_vorbis(file: Any, tags: Tags) -> list[str]:
+    for field, values in tags.texts.items():
+        file.tags[field] = values
+    blocks = [_flac_picture(picture) for picture in tags.pictures]
+    if isinstance(file, FLAC):
+        for block in blocks:
+            file.add_picture(block)
+    elif blocks:
+        encoded = [base64.b64encode(block.write()).decode("ascii") for block in blocks]
+        file.tags[_VORBIS_PICTURE] = encoded
+    return []
+
+
+def _read_asf(file: Any) -> Tags:
+    texts = {
+        field: [str(value) for value in values]
+        for field, names in FIELDS.items()
+        if (values := file.tags.get(names.asf))
+    }
+    return Tags(texts, [_asf_picture(value.value) for value in file.tags.get("WM/Picture", [])])
+
+
+def _read_ape(file: Any) -> Tags:
+    texts = {
+        field: list(file.tags[names.ape])
+        for field, names in FIELDS.items()
+        if names.ape in file.tags
+    }
+    cover = file.tags.get("Cover Art (Front)")
+    # The item is the name of the image, a zero and the image.
+    data = bytes(cover.value).partition(b"\0")[2] if cover else b""
+    mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+    return Tags(texts, [Picture(data, mime)] if data else [])
+
+
+_READERS: dict[type, Callable[[Any], Tags]] = {
+    id3.ID3: _read_id3,
+    MP4Tags: _read_mp4,
+    ASFTags: _read_asf,
+    APEv2: _read_ape,
+}
+
+
+def _flac_picture(picture: Picture) -> FlacPicture:
+    block = FlacPicture()
+    block.data, block.mime, block.type = picture.data, picture.mime, picture.kind
+    return block
+
+
+def _asf_picture(value: bytes) -> Picture:
+    """Kind, size of the image, MIME type and description in UTF-16 with final zeros, image."""
+    kind, size = struct.unpack_from("<BI", value)
+    mime = value[5:].decode("utf-16-le", "replace").partition("\0")[0]
+    return Picture(value[-size:], mime, kind)
+
+
+def _pair_to_text(pair: tuple[int, int]) -> str:
+    number, total = pair
+    return f"{number}/{total}" if total else str(number)
+
+
+def _text_to_pair(text: str) -> tuple[int, int]:
+    number, _, total = text.partition("/")
+    return int(number), int(total or 0)

@@ -1,0 +1,154 @@
+"""Write a stem as a stream of blocks, under a temporary name until it is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from model_zoo.errors import EncodeError, OutputError
+from stemcli.audio.formats import OutputFormat
+from stemcli.audio.resample import Resampler
+from stemcli.audio.sinks import Sink, open_sink
+
+Block = NDArray[np.float32]
+
+
+class AudioWriter:
+    """A stem that is being written.
+
+    ``write`` blocks, ``close`` to finish the file, then ``commit`` to give it its name or
+    ``discard`` to remove it. As a context manager it commits, or discards after an exception.
+
+    Attributes:
+        path: where the file will be.
+        temporary: where it is until it is committed; the same folder and extension.
+        notices: what the format made necessary, in sentences.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
+        format.check_channels(channels)
+        if format.rules.lossless and format.depth == "auto":
+            format = replace(format, depth="24")
+        self.path = path
+        self.temporary = _beside(path)
+        rate = format.rules.nearest_rate(sample_rate)
+        self.notices = _rate_notices(format, sample_rate, rate)
+        self._channels, self._clips = channels, format.clips
+        self._resampler = Resampler(sample_rate, rate, channels)
+        self._state = "open"
+        with self._speaking():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink: Sink = open_sink(self.temporary, rate, channels, format)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None and self._state in ("open", "closed"):
+                self.commit()
+        finally:
+            self.discard()
+
+    def write(self, block: Block) -> None:
+        """Append frames.
+
+        Args:
+            block: ``(n, channels)``; beyond [-1, 1] it is clipped, but for floating point files.
+
+        Raises:
+            EncodeError: the block holds NaN, or the encoder gave up.
+            OutputError: the disk is full, or the folder is gone.
+        """
+        assert block.shape[1:] == (self._channels,), "blocks are (n, channels)"
+        self._append(self._resampler.push(block))
+
+    def close(self) -> None:
+        """Finish the file; once is enough, more does no harm."""
+        if self._state == "open":
+            self._append(self._resampler.finish())
+            with self._speaking():
+                self._sink.close()
+            self._state = "closed"
+
+    def commit(self) -> None:
+        """Finish the file if that is still to do, and give it its name, replacing what had it."""
+        self.close()
+        with self._speaking():
+            os.replace(self.temporary, self.path)
+        self._state = "committed"
+
+    def discard(self) -> None:
+        """Remove the file, unless it was committed."""
+        if self._state == "open":
+            self._sink.abort()
+        if self._state in ("open", "closed"):
+            self.temporary.unlink(missing_ok=True)
+            self._state = "discarded"
+
+    def _append(self, block: Block) -> None:
+        if not len(block):
+            return
+        if np.isnan(block).any():
+            raise EncodeError(f"{self.path} would hold NaN: type --precision fp32")
+        with self._speaking():
+            self._sink.write(np.clip(block, -1, 1) if self._clips else block)
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn what the file system and libsndfile say into one sentence."""
+        try:
+            yield
+        except (OSError, soundfile.LibsndfileError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OutputError(
+                f"{self.path} cannot be written ({reason}): type --output with another folder"
+            ) from error
+
+
+def open_writer(
+    path: Path | str, sample_rate: int, channels: int, format: OutputFormat
+) -> AudioWriter:
+    """Begin a file.
+
+    Args:
+        path: its final name; folders above it are made.
+        sample_rate: of the blocks, in Hz. mp3, opus and m4a know certain rates only; other sound is
+            resampled to the next higher one, which :attr:`AudioWriter.notices` tells.
+        channels: of the blocks.
+        format: ``"auto"`` depth means 24 bits here; see :meth:`OutputFormat.resolve`.
+
+    Raises:
+        EncodeError: the format cannot hold that many channels.
+        OutputError: nothing can be written there.
+        FfmpegMissingError: the format needs ffmpeg, and there is none.
+    """
+    return AudioWriter(Path(path), sample_rate, channels, format)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder; a long name is cut, lest it exceed the file system's."""
+    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
+def _rate_notices(format: OutputFormat, asked: int, rate: int) -> list[str]:
+    if asked == rate:
+        return []
+    return [
+        f"{format.name} does not know {asked} Hz: written at {rate} Hz (--format flac keeps it)"
+    ]
