@@ -157,9 +157,9 @@ def finite(blocks: Iterator[Block], name: object, sample_rate: int) -> Iterator[
     """
     heard = 0
     for block in blocks:
-        broken = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(broken):
-            where = f"{(heard + broken[0]) / sample_rate:.2f} s"
+        if not np.isfinite(block).all():
+            broken = np.isfinite(block).all(axis=1).argmin()
+            where = f"{(heard + broken) / sample_rate:.2f} s"
             raise DecodeError(f"{name} holds NaN or infinity at {where}: export it again")
         heard += len(block)
         yield block

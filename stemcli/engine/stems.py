@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -23,7 +24,8 @@ def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
         residual: whether the rest of the mixture is a stem of its own, put last. If not, what is
             missing is spread evenly over the stems; a single stem is no set and stays as it is.
     """
-    missing = mixture - stems.sum(axis=1)
+    # One subtraction per stem: NumPy sums over a short inner axis several times slower.
+    missing = reduce(np.subtract, stems.transpose(1, 0, 2), mixture)
     if residual:
         return np.concatenate([stems, missing[:, None]], axis=1)
     count = stems.shape[1]
