@@ -65,12 +65,14 @@ def read(path: str | os.PathLike[str]) -> Weights:
     tensors, metadata = read_safetensors(Path(path))
     try:
         config = json.loads(metadata["config"])
-        return Weights(metadata["architecture"], config, tensors, metadata)
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, json.JSONDecodeError):
+        config = None
+    if "architecture" not in metadata or not isinstance(config, dict):
         raise CheckpointError(
             f"{path} does not say which network it belongs to. "
             f"Type: stem models convert {path} --name NAME"
-        ) from error
+        )
+    return Weights(metadata["architecture"], config, tensors, metadata)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -7,7 +7,7 @@ and a second convolution carries the residual to the new size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from model_zoo.blocks.normalisation import RMSNorm
 from model_zoo.errors import ConfigError
 
-Mode = Literal["normal", "transposed"]
-
 
 class _ConvNeXtBlock(nn.Module):
     """Common to both blocks; a subclass names its convolutions and the bottleneck's width."""
 
-    convolutions: ClassVar[dict[Mode, Callable[..., nn.Module]]]
+    convolutions: ClassVar[dict[str, Callable[..., nn.Module]]]
     expansion: ClassVar[tuple[int, int]]
 
     def __init__(
@@ -31,7 +29,7 @@ class _ConvNeXtBlock(nn.Module):
         stride: Any,
         input_dim: int,
         output_dim: int,
-        mode: Mode = "normal",
+        mode: str = "normal",
         *,
         depthwise: bool = True,
     ) -> None:
@@ -76,7 +74,7 @@ class ConvNeXt1DBlock(_ConvNeXtBlock):
         ConfigError: there is no such mode.
     """
 
-    convolutions: ClassVar[dict[Mode, Callable[..., nn.Module]]] = {
+    convolutions: ClassVar[dict[str, Callable[..., nn.Module]]] = {
         "normal": nn.Conv1d,
         "transposed": nn.ConvTranspose1d,
     }
@@ -88,7 +86,7 @@ class ConvNeXt1DBlock(_ConvNeXtBlock):
         stride: int,
         input_dim: int,
         output_dim: int,
-        mode: Mode = "normal",
+        mode: str = "normal",
         *,
         depthwise: bool = True,
     ) -> None:
@@ -122,7 +120,7 @@ class ConvNeXt2DBlock(_ConvNeXtBlock):
         ConfigError: there is no such mode.
     """
 
-    convolutions: ClassVar[dict[Mode, Callable[..., nn.Module]]] = {
+    convolutions: ClassVar[dict[str, Callable[..., nn.Module]]] = {
         "normal": nn.Conv2d,
         "transposed": nn.ConvTranspose2d,
     }
@@ -134,7 +132,7 @@ class ConvNeXt2DBlock(_ConvNeXtBlock):
         stride: int | tuple[int, int],
         input_dim: int,
         output_dim: int,
-        mode: Mode = "normal",
+        mode: str = "normal",
         *,
         depthwise: bool = True,
     ) -> None:

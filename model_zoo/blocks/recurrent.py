@@ -6,8 +6,6 @@ arXiv 1805.07728).
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,8 +14,7 @@ from model_zoo.blocks.attention import MLP
 from model_zoo.blocks.normalisation import RMSNorm
 from model_zoo.errors import ConfigError
 
-RnnType = Literal["gru", "lstm"]
-CELLS: dict[RnnType, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class GroupedRNN(nn.Module):
@@ -31,7 +28,7 @@ class GroupedRNN(nn.Module):
         bidirectional: read the sequence in both directions, half of the width for each.
 
     Raises:
-        ConfigError: the groups do not come out even.
+        ConfigError: the groups do not come out even, or there is no such network.
     """
 
     def __init__(
@@ -39,7 +36,7 @@ class GroupedRNN(nn.Module):
         n_embd: int,
         n_layer: int,
         n_groups: int,
-        rnn_type: RnnType = "gru",
+        rnn_type: str = "gru",
         bidirectional: bool = False,
     ) -> None:
         super().__init__()
@@ -77,7 +74,7 @@ class RNNBlock(nn.Module):
         n_embd: int,
         n_layer: int,
         n_groups: int,
-        rnn_type: RnnType = "gru",
+        rnn_type: str = "gru",
         bidirectional: bool = False,
     ) -> None:
         super().__init__()

@@ -111,6 +111,11 @@ def test_an_own_card_cannot_take_a_bundled_name(bundled: Path, zoo: Path) -> Non
         check_new_name("given")
 
 
+def test_an_unfit_name_is_refused(zoo: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--name: a name has lower-case letters.*'My Model'"):
+        check_new_name("My Model")
+
+
 def test_an_unknown_name_offers_the_nearest(bundled: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"'givn': did you mean 'given'.*stem models list"):
         find("givn")

@@ -50,6 +50,7 @@ def test_whole_numbers_become_floats() -> None:
         ({"kind": "c"}, "Example: kind must be one of 'a', 'b', found 'c'"),
         ({"names": "x"}, "Example: names must be"),
         ({"names": [1]}, "Example: names must be"),
+        ({"limit": "x"}, "Example: limit must be int | None, found 'x'"),
         ({"count": 0}, "Example: count must be positive"),
         ({"inner": [{"valeu": 1}]}, "Inner: unknown key 'valeu', did you mean 'value'?"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
@@ -35,3 +36,11 @@ def test_all_mistakes_of_a_config_at_once() -> None:
 
 def test_build_is_the_constructor() -> None:
     assert registry.build("melrnn", SMALL_CONFIG).config == small_network().config
+
+
+def test_an_architecture_without_forward_is_named() -> None:
+    class Empty(Separator):
+        Config = SeparatorConfig
+
+    with pytest.raises(NotImplementedError, match="Empty must implement forward"):
+        Empty()(torch.zeros(1, 1, 8))

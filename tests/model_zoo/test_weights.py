@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from model_zoo import weights
@@ -87,9 +88,21 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
         weights.load(tmp_path / "no.safetensors")
 
 
-def test_foreign_safetensors_are_sent_to_convert(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"architecture": "melrnn"},
+        {"config": "{}"},
+        {"architecture": "melrnn", "config": "{"},
+        {"architecture": "melrnn", "config": "[1]"},
+    ],
+)
+def test_foreign_safetensors_are_sent_to_convert(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
     path = tmp_path / "foreign.safetensors"
-    save_file({"a": torch.zeros(1)}, path)
+    save_file({"a": torch.zeros(1)}, path, metadata)
     with pytest.raises(CheckpointError, match="Type: stem models convert"):
         weights.load(path)
 
@@ -123,14 +136,15 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         weights.save(tmp_path / "taken" / "net.safetensors", small_network())
 
 
+@pytest.mark.parametrize("kind", [OSError, SafetensorError])
 def test_a_failed_write_leaves_the_old_file_and_no_other(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     before = file.read_bytes()
 
     def full_disk(tensors: object, path: Path, metadata: object) -> None:
         path.write_bytes(b"half of")
-        raise OSError("No space left on device")
+        raise kind("No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full_disk)
     with pytest.raises(OutputError, match="No space left"):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.blocks.convolution import ConvNeXt1DBlock, ConvNeXt2DBlock
+from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
 
 KERNELS = st.sampled_from([3, 4, 5, 7])
@@ -82,3 +83,8 @@ def test_sizes_of_the_original() -> None:
 
 def test_without_a_size_the_smallest_one_comes_back() -> None:
     assert ConvNeXt1DBlock(7, 2, 4, 2, "transposed")(pattern(1, 4, 5)).shape == (1, 2, 9)
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ConfigError, match="mode must be 'normal' or 'transposed', found 'up'"):
+        ConvNeXt1DBlock(7, 2, 4, 2, "up")

@@ -61,8 +61,9 @@ def test_block_is_two_residuals() -> None:
         ((10, 1, 3), "n_embd=10 must be a multiple of 1 x n_groups=3"),
         ((6, 1, 2, "gru", True), "n_embd=6 must be a multiple of 2 x n_groups=2"),
         ((8, 1, 0), "n_groups must be at least 1, found 0"),
+        ((8, 1, 2, "rnn"), "rnn_type must be one of gru, lstm, found 'rnn'"),
     ],
 )
-def test_uneven_groups_are_refused(arguments: tuple, message: str) -> None:
+def test_nonsense_is_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         GroupedRNN(*arguments)

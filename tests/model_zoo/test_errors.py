@@ -1,0 +1,50 @@
+"""The tree of errors. Truth: the drawing in the module, and the words of the messages."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from model_zoo import errors
+from model_zoo.errors import ConfigError, MissingExtraError, StemError, UnknownNameError, nearest
+
+
+def drawn() -> dict[str, str]:
+    """Every class of the drawing with the class it hangs from."""
+    parents: dict[str, str] = {}
+    branch: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
+            depth = len(found[1]) // 4
+            branch[depth] = found[2]
+            parents[found[2]] = branch.get(depth - 1, "Exception")
+    return parents
+
+
+def test_the_drawing_is_the_tree() -> None:
+    classes = {
+        name: value.__bases__[0].__name__
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, StemError)
+    }
+    assert classes == drawn()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("MelRoFormer", "melroformer"), ("melroform", "melroformer"), ("zzz", None)],
+)
+def test_nearest_ignores_case_and_gives_up(name: str, expected: str | None) -> None:
+    assert nearest(name, ["melroformer", "melunet"]) == expected
+
+
+def test_messages_say_what_to_type() -> None:
+    assert str(UnknownNameError("model", "zzz", ["b", "a"], "stem models list")) == (
+        "Unknown model 'zzz': known: a, b. See: stem models list"
+    )
+    assert str(ConfigError("--overlap", ["one", "two"])) == "--overlap: one; two"
+    missing = MissingExtraError("Ray", "train")
+    assert str(missing) == "Ray is not installed. Type: pip install 'stemcli[train]'"
+    assert missing.exit_code == 1
+    assert UnknownNameError("model", "x", []).exit_code == 2
