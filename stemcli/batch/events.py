@@ -10,9 +10,13 @@ from stemcli.engine.events import Event
 
 @dataclass(frozen=True)
 class BatchStarted(Event):
-    """All songs are found and all outputs planned; nothing was separated yet."""
+    """All songs are found and all outputs planned; nothing was separated yet.
+
+    ``passed`` files that a walk met are stems of those songs, from an earlier run.
+    """
 
     songs: int
+    passed: int = 0
 
 
 @dataclass(frozen=True)

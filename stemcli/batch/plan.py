@@ -37,17 +37,22 @@ class Task:
         return str(self.song.folder / self.song.path.name)
 
 
+def once(songs: Iterable[Song]) -> list[Song]:
+    """The same file typed twice is one song."""
+    return list({(song.path.absolute(), song.folder): song for song in songs}.values())
+
+
 def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task]:
     """Plan the outputs of all songs.
 
-    A song that is itself a planned output, from an earlier run into the same folder, is left out.
+    What a walk met and what is itself a planned output, from an earlier run, is left out.
 
     Raises:
         OutputError: outputs collide, exist already or cannot be written.
         StemError: whatever the session finds wrong with models, stems or the template.
     """
     check_writable(Path(options.output))
-    tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in _once(songs)]
+    tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in songs]
     tasks = _without_own_outputs(tasks)
     _refuse_collisions(tasks)
     if options.existing == "refuse":
@@ -70,11 +75,6 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
 
 
-def _once(songs: Iterable[Song]) -> list[Song]:
-    """The same file typed twice is one song."""
-    return list({(song.path.absolute(), song.folder): song for song in songs}.values())
-
-
 def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
     """A stem is known by its place and name; an earlier run may have chosen another format."""
     makers = {
@@ -85,7 +85,8 @@ def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
     return [
         task
         for task in tasks
-        if makers.get(_key(task.song.path.with_suffix("")), task.song) == task.song
+        if not task.song.met
+        or makers.get(_key(task.song.path.with_suffix("")), task.song) == task.song
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stemcli.batch.events import BatchFinished, BatchStarted
-from stemcli.batch.plan import Planner, Task, plan
+from stemcli.batch.plan import Planner, Task, once, plan
 from stemcli.batch.report import BatchReport, TrackReport
 from stemcli.batch.sentences import sentence
 from stemcli.batch.walk import Song
@@ -75,8 +75,9 @@ def separate_songs(
     """
     run = _Run(on_event)
     run.session = open_session(options, run.listen)
+    songs = once(songs)
     tasks = plan(songs, run.session, options)
-    on_event(BatchStarted(len(tasks)))
+    on_event(BatchStarted(len(tasks), passed=len(songs) - len(tasks)))
     began = time.monotonic()
     tracks = run.all_in_turn(tasks) if jobs == 1 else run.all_in_threads(tasks, jobs)
     report = BatchReport(tuple(tracks), time.monotonic() - began)

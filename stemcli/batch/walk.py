@@ -31,10 +31,17 @@ WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 @dataclass(frozen=True)
 class Song:
-    """A file to separate and the sub-folder of the output that mirrors where it lies."""
+    """A file to separate.
+
+    Attributes:
+        path: where it lies.
+        folder: the sub-folder of the output that mirrors that.
+        met: whether a walk met it; False when somebody named it.
+    """
 
     path: Path
     folder: Path = Path()
+    met: bool = False
 
 
 @dataclass
@@ -96,8 +103,8 @@ def require_songs(found: Found, root: Path) -> None:
     seen = [
         f"{count} {what}"
         for count, what in (
-            (found.excluded, "left out by --include and --exclude"),
-            (found.other, "files that are no audio"),
+            (found.excluded, "excluded"),
+            (found.other, "not audio"),
             (found.hidden, "hidden"),
         )
         if count
@@ -169,7 +176,7 @@ class _Walk:
                 if self.recursive:
                     queue.append((place / entry.name, folder / entry.name))
             elif Path(entry.name).suffix.lower() in EXTENSIONS:
-                self.found.songs.append(Song(place / entry.name, folder))
+                self.found.songs.append(Song(place / entry.name, folder, met=True))
             else:
                 self.found.other += 1
 

@@ -19,6 +19,7 @@ import click
 from stemcli.cli.words import clock, counted, printable, times_real_time
 
 if TYPE_CHECKING:
+    from stemcli.batch.events import BatchStarted
     from stemcli.batch.report import BatchReport
     from stemcli.batch.walk import Found
     from stemcli.engine import events
@@ -123,9 +124,14 @@ class HumanConsole(Console):
         """Print one line."""
         click.echo(printable(text))
 
+    def on_batch_started(self, event: BatchStarted) -> None:
+        """Say what was met and is no song."""
+        if event.passed:
+            self.line(f"{counted(event.passed, 'file')} passed over: stems of earlier runs")
+
     def on_model_loaded(self, event: events.ModelLoaded) -> None:
         """Name the device always, the reasons only when asked."""
-        why = f" ({event.precision}: {event.reason})" if self.verbose else ""
+        why = f": {event.reason}" if self.verbose else ""
         self.line(f"Model {event.model} on {event.device}, {event.precision}{why}")
 
     def on_notice(self, event: events.Notice) -> None:
@@ -139,7 +145,10 @@ class HumanConsole(Console):
     def on_track_finished(self, event: events.TrackFinished) -> None:
         """Say where the stems are."""
         speed = times_real_time(event.audio_seconds, event.wall_seconds)
-        self.line(f"{event.track}: done in {clock(event.wall_seconds)}" + (speed and f", {speed}"))
+        self.line(
+            f"{event.track}: done in {clock(event.wall_seconds)}"
+            + (speed and f", {speed} real time")
+        )
         width = max(map(len, event.outputs), default=0)
         for stem, path in event.outputs.items():
             self.line(f"  {stem:<{width}}  {path}")
@@ -205,7 +214,7 @@ def how_far(event: events.Progress) -> str:
     """``50 %`` where the end is known, else ``1:23``."""
     if not event.seconds_total:
         return clock(event.seconds_done)
-    return f"{min(1.0, event.seconds_done / event.seconds_total):.0%}"
+    return f"{min(1.0, event.seconds_done / event.seconds_total):.0%}".replace("%", " %")
 
 
 def channels(count: int) -> str:

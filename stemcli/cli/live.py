@@ -50,6 +50,7 @@ class LiveConsole(HumanConsole):
 
     def on_batch_started(self, event: BatchStarted) -> None:
         """Several songs get a bar for all of them."""
+        super().on_batch_started(event)
         if event.songs > 1:
             task = self._add(counted(event.songs, "song"), event.songs)
             self._run = Run(task, event.songs)

@@ -1,0 +1,92 @@
+"""An engine that writes text files instead of separating, so that runs take no time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model_zoo.errors import DecodeError
+from stemcli.engine.events import (
+    Event,
+    Listener,
+    ModelLoaded,
+    Progress,
+    TrackFailed,
+    TrackFinished,
+    TrackSkipped,
+    TrackStarted,
+)
+from stemcli.engine.options import Options
+
+SECONDS = 10.0  # of every fake song
+
+
+@dataclass
+class FakeResult:
+    outputs: dict[str, Path]
+    seconds: float = SECONDS
+    skipped: bool = False
+
+
+@dataclass
+class FakeSession:
+    """A song whose content is ``bad`` cannot be decoded; ``crash`` is a defect of ours."""
+
+    options: Options
+    listener: Listener
+    stems: tuple[str, ...] = ("vocals", "instrumental")
+    before: Callable[[Path], object] = lambda song: None
+    threads: set[int] = field(default_factory=set)
+
+    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+        root = Path(self.options.output) / (folder or Path())
+        values = {"track": song.stem, "ext": self.options.format, "model": "fake"}
+        return {
+            stem: root / self.options.filename.format(stem=stem, **values) for stem in self.stems
+        }
+
+    def separate_file(self, song: Path, *, folder: Path | None = None) -> FakeResult:
+        self.threads.add(threading.get_ident())
+        self.before(song)
+        track = str((folder or Path()) / song.name)
+        outputs = self.plan(song, folder=folder)
+        if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
+            self.listener(TrackSkipped(track, "its stems exist"))
+            return FakeResult(outputs, 0.0, skipped=True)
+        self._read(song, track)
+        for event in self._work(track):
+            self.listener(event)
+        for path in outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{path.stem} of {song.name}")
+        shown = {stem: str(path) for stem, path in outputs.items()}
+        self.listener(TrackFinished(track, shown, SECONDS, 2.0))
+        return FakeResult(outputs)
+
+    def _read(self, song: Path, track: str) -> None:
+        content = song.read_text() if song.exists() else "bad"
+        if content == "crash":
+            raise RuntimeError("a tensor of the wrong shape")
+        if content == "bad":
+            error = DecodeError(f"{song.name} holds no sound that can be read")
+            self.listener(TrackFailed(track, str(error)))
+            raise error
+
+    def _work(self, track: str) -> list[Event]:
+        return [
+            ModelLoaded("fake", "cpu", "fp32", "this CPU is old"),
+            TrackStarted(track, SECONDS, 44100, 2),
+            Progress(track, "separating", SECONDS / 2, SECONDS),
+            Progress(track, "encoding", SECONDS, SECONDS),
+        ]
+
+
+def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
+    """Write small files that stand for songs."""
+    paths = [root / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return paths

@@ -1,0 +1,103 @@
+"""Outputs are planned before any work; what is refused is a law of file systems, tried by hand."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_zoo.errors import OutputError
+from stemcli.batch.plan import Task, check_writable, once, plan
+from stemcli.batch.walk import Song, find_songs
+from stemcli.engine.options import Options
+from tests.stemcli.batch.fake import FakeSession, make_songs
+
+
+def planned(root: Path, *songs: Path, **choices: Any) -> list[Task]:
+    options = Options(**{"output": str(root / "out"), **choices})
+    found = [Song(song, song.parent.relative_to(root)) for song in songs]
+    return plan(found, FakeSession(options, print), options)
+
+
+def test_mirrors_the_tree(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "x/a.mp3", "y/a.mp3")
+    first, second = planned(tmp_path, *songs)
+    assert first.outputs["vocals"] == tmp_path / "out/x/a/vocals.wav"
+    assert second.outputs["vocals"] == tmp_path / "out/y/a/vocals.wav"
+    assert (first.name, second.name) == (str(Path("x/a.mp3")), str(Path("y/a.mp3")))
+
+
+COMPOSED = unicodedata.normalize("NFC", "niño")
+DECOMPOSED = unicodedata.normalize("NFD", "niño")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.mp3", "a.wav"),
+        ("Song.mp3", "song.mp3"),
+        (f"{COMPOSED}.mp3", f"{DECOMPOSED}.mp3"),
+        ("Straße.mp3", "STRASSE.mp3"),
+    ],
+)
+def test_two_songs_for_one_file_are_refused_with_both_names(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    songs = make_songs(tmp_path, one, other)
+    with pytest.raises(OutputError) as refusal:
+        planned(tmp_path, *songs)
+    assert all(str(song) in str(refusal.value) for song in songs)
+
+
+def test_a_template_without_track_is_a_collision_too(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", "b.mp3")
+    with pytest.raises(OutputError, match="would both be written"):
+        planned(tmp_path, *songs, filename="{stem}.{ext}")
+
+
+def test_a_stem_never_replaces_another_song(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", "a/vocals.wav")
+    with pytest.raises(OutputError, match="would replace the song"):
+        planned(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
+
+
+@pytest.mark.parametrize("earlier", ["wav", "mp3"])
+def test_own_outputs_are_no_songs(tmp_path: Path, earlier: str) -> None:
+    make_songs(tmp_path, "a.mp3", f"a/vocals.{earlier}", f"a/instrumental.{earlier}")
+    options = Options(output=str(tmp_path), existing="overwrite")
+    songs = find_songs(tmp_path, output=tmp_path).songs
+    assert [task.name for task in plan(songs, FakeSession(options, print), options)] == ["a.mp3"]
+
+
+def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", "b.mp3")
+    make_songs(tmp_path, "out/b/vocals.wav", "out/b/instrumental.wav")
+    with pytest.raises(OutputError, match=r"exists already \(and 1 more\).*--skip-existing"):
+        planned(tmp_path, *songs)
+    assert len(planned(tmp_path, *songs, existing="skip")) == 2
+
+
+def test_a_song_typed_twice_is_one_song(tmp_path: Path) -> None:
+    (song,) = make_songs(tmp_path, "a.mp3")
+    assert once([Song(song), Song(song)]) == [Song(song)]
+
+
+def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
+    make_songs(tmp_path, "file")
+    with pytest.raises(OutputError, match="is a file"):
+        check_writable(tmp_path / "file" / "deeper" / "still")
+
+
+def test_an_output_without_rights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match=r"may not write.*--output"):
+        check_writable(tmp_path / "out")
+
+
+def test_the_check_makes_no_folder(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,60 @@
+"""Reports: sums worked by hand, files read back by the standard library."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import OutputError
+from stemcli.batch.report import CSV_COLUMNS, BatchReport, TrackReport, check_report
+
+REPORT = BatchReport(
+    (
+        TrackReport(
+            "a, b.mp3", "done", "", {"vocals": "out/a/v.wav", "rest": "o/r.wav"}, 60.0, 15.0
+        ),
+        TrackReport("b.mp3", "failed", 'it said "no"', {}, 0.0, 1.0, "Traceback ..."),
+        TrackReport("c.mp3", "skipped", "its stems exist", {"vocals": "out/c/v.wav"}),
+    ),
+    wall_seconds=20.0,
+)
+
+
+def test_sums() -> None:
+    values = REPORT.to_dict()
+    assert (values["done"], values["failed"], values["skipped"]) == (1, 1, 1)
+    assert (values["audio_seconds"], values["speed"]) == (60.0, 3.0)
+    assert [track.song for track in REPORT.failures] == ["b.mp3"]
+
+
+def test_json_reads_back(tmp_path: Path) -> None:
+    REPORT.write(tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == REPORT.to_dict()
+
+
+def test_csv_reads_back(tmp_path: Path) -> None:
+    REPORT.write(tmp_path / "report.CSV")
+    with (tmp_path / "report.CSV").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert rows[1] == ["a, b.mp3", "done", "", "60.000", "15.000", "out/a/v.wav | o/r.wav"]
+    assert rows[2][2] == 'it said "no"'
+
+
+def test_a_name_that_is_no_text_does_not_lose_the_report(tmp_path: Path) -> None:
+    report = BatchReport((TrackReport("\udcff.mp3", "failed", "bad", {}),), 1.0)
+    report.write(tmp_path / "report.csv")
+    assert "\\udcff.mp3,failed" in (tmp_path / "report.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("", "is a folder"), ("no/r.csv", "does not exist")]
+)
+def test_a_place_for_no_report_is_refused_before_work(
+    tmp_path: Path, name: str, sentence: str
+) -> None:
+    with pytest.raises(OutputError, match=sentence):
+        check_report(tmp_path / name)

@@ -1,0 +1,108 @@
+"""A run over many songs, with an engine that writes text files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stemcli.batch.events import BatchFinished, BatchStarted
+from stemcli.batch.report import BatchReport
+from stemcli.batch.run import separate_songs
+from stemcli.batch.walk import Song
+from stemcli.engine.events import Event, Progress, TrackFailed
+from stemcli.engine.options import Options
+from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
+
+
+class Recorder:
+    """Runs songs with a fake engine and keeps what was told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.session: FakeSession | None = None
+        self.before: Callable[[Path], object] = lambda song: None
+
+    def open(self, options: Options, listener: Any) -> FakeSession:
+        self.session = FakeSession(options, listener, before=self.before)
+        return self.session
+
+    def run(self, songs: list[Path], out: Path, jobs: int = 1, **choices: Any) -> BatchReport:
+        return separate_songs(
+            [Song(song) for song in songs],
+            Options(output=str(out), **choices),
+            jobs=jobs,
+            on_event=self.events.append,
+            open_session=self.open,
+        )
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_bad_song_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+    songs = make_songs(tmp_path, "a.mp3", "c.mp3")
+    songs[1:1] = make_songs(tmp_path, "b.mp3", content="bad")
+    recorder = Recorder()
+    report = recorder.run(songs, tmp_path / "out", jobs)
+    assert [track.outcome for track in report.tracks] == ["done", "failed", "done"]
+    assert report.exit_code == 1
+    assert (tmp_path / "out/c/vocals.wav").read_text() == "vocals of c.mp3"
+    failures = [event for event in recorder.events if isinstance(event, TrackFailed)]
+    assert failures == [TrackFailed("b.mp3", "b.mp3 holds no sound that can be read")]
+
+
+def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", content="crash") + make_songs(tmp_path, "b.mp3")
+    report = Recorder().run(songs, tmp_path / "out")
+    assert [track.outcome for track in report.tracks] == ["failed", "done"]
+    assert "defect of stem" in report.tracks[0].message
+    assert "a tensor of the wrong shape" in report.tracks[0].trace
+    assert "trace" not in report.to_dict()["tracks"][0]
+
+
+def test_begins_and_ends_with_events_of_the_whole_run(tmp_path: Path) -> None:
+    recorder = Recorder()
+    report = recorder.run(make_songs(tmp_path, "a.mp3"), tmp_path / "out")
+    assert recorder.events[0] == BatchStarted(1)
+    assert recorder.events[-1] == BatchFinished(report.to_dict())
+    assert recorder.events[-1].to_dict()["event"] == "batch_finished"
+
+
+def test_skipped_songs_are_no_failures(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", "b.mp3")
+    Recorder().run(songs[:1], tmp_path / "out")
+    report = Recorder().run(songs, tmp_path / "out", existing="skip")
+    assert [track.outcome for track in report.tracks] == ["skipped", "done"]
+    assert (report.exit_code, report.audio_seconds) == (0, SECONDS)
+
+
+def test_jobs_share_one_session_and_run_at_the_same_time(tmp_path: Path) -> None:
+    recorder, together = Recorder(), threading.Barrier(3)
+    recorder.before = lambda song: together.wait(timeout=30)
+    report = recorder.run(make_songs(tmp_path, "a.mp3", "b.mp3", "c.mp3"), tmp_path / "out", jobs=3)
+    assert report.count("done") == 3
+    assert recorder.session is not None
+    assert len(recorder.session.threads) == 3
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_stops_all_workers_and_leaves_nothing_half_done(
+    tmp_path: Path, jobs: int
+) -> None:
+    songs = make_songs(tmp_path, *(f"{n}.mp3" for n in range(8)))
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        separate_songs(
+            [Song(song) for song in songs],
+            Options(output=str(tmp_path / "out")),
+            jobs=jobs,
+            on_event=on_event,
+            open_session=FakeSession,
+        )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,101 @@
+"""How a command ends: sentences and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from model_zoo.errors import StemError, UsageError
+from stemcli.cli.app import COMMANDS
+from stemcli.cli.lazy import Entry
+from stemcli.cli.options import console_options
+from tests.stemcli.cli.conftest import Typed
+
+Fails = Callable[[BaseException], None]
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
+    """Let ``stem doctor`` end with an error of one's choice."""
+
+    def fail_with(error: BaseException) -> None:
+        @click.command("doctor")
+        @console_options
+        def command(console: object) -> None:
+            raise error
+
+        monkeypatch.setattr(Entry, "load", lambda entry: command)
+
+    return fail_with
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (StemError("It rains."), 1, "Error: It rains.\n"),
+        (UsageError("Type less."), 2, "Error: Type less.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/s/v.wav"),
+            1,
+            "Error: The system refused: No space left on device (/s/v.wav).\n",
+        ),
+        (MemoryError(), 1, "Error: There is not enough memory. Type --jobs 1 or a smaller"),
+        (ValueError("x"), 1, "Error: This is a defect of stem, not a mistake of yours (ValueError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_errors_are_one_sentence(
+    error: BaseException, code: int, sentence: str, fails: Fails, typed: Typed
+) -> None:
+    fails(error)
+    result = typed("doctor")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.startswith(sentence)
+    assert "Traceback" not in result.stderr
+
+
+def test_verbose_adds_the_traceback(fails: Fails, typed: Typed) -> None:
+    fails(StemError("It rains."))
+    shown = typed("doctor", "--verbose").stderr
+    assert "Traceback (most recent call last)" in shown
+    assert shown.endswith("Error: It rains.\n")
+
+
+def test_a_reader_that_went_away_is_no_error(fails: Fails, typed: Typed) -> None:
+    fails(OSError(errno.EPIPE, "Broken pipe"))
+    assert typed("doctor").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("seperate", "Unknown command 'seperate': did you mean 'separate'?"),
+        ("my song.mp3", "my song.mp3 is a file. Type: stem separate 'my song.mp3'"),
+        ("folder", "folder is a folder. Type: stem batch folder"),
+        ("xyzzy", "Unknown command 'xyzzy': known: batch, "),
+    ],
+)
+def test_what_is_no_command(word: str, sentence: str, tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "my song.mp3").touch()
+    result = typed(word)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_version(typed: Typed) -> None:
+    assert re.fullmatch(r"stem (\d+\.\d+\.\d+\S*|\(from .*\))\n", typed("--version").output)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
+def test_help_lists_all_commands_in_the_order_of_a_first_day(
+    words: list[str], typed: Typed
+) -> None:
+    shown = re.findall(r"^  (\w+)  +\S", typed(*words).output.split("Commands:")[1], re.MULTILINE)
+    assert shown == [*COMMANDS]

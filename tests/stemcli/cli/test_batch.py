@@ -1,0 +1,103 @@
+"""``stem batch`` with an engine that writes text files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stemcli.batch.walk import Found, Song
+from tests.stemcli.batch.fake import make_songs
+from tests.stemcli.cli.conftest import Typed
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+
+def test_mirrors_a_library_and_sums_up(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path / "Music", "x/a.mp3", "y [live]/a.mp3", "cover.jpg")
+    make_songs(tmp_path / "Music", "y [live]/b.mp3", content="bad")
+    result = typed("batch", "Music", "--jobs", "2")
+    assert result.exit_code == 1
+    assert (tmp_path / "separated/y [live]/a/vocals.wav").exists()
+    lines = result.stdout.splitlines()
+    assert lines[0] == "3 songs (1 not audio)"
+    assert lines[-1].startswith("2 done, 0 skipped, 1 failed, 0:20 of music in ")
+    assert lines[-2].startswith(str(Path("Music/y [live]/b.mp3")))
+    assert lines[-2].endswith("b.mp3 holds no sound that can be read")
+
+
+def test_a_second_run_has_nothing_to_do(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "x/a.mp3", "b.mp3")
+    assert typed("batch", ".").exit_code == 0
+    result = typed("batch", ".", "--skip-existing")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "0 done, 2 skipped, 0 failed"
+
+
+def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    assert typed("batch", ".", "-o", ".").exit_code == 0
+    result = typed("batch", ".", "-o", ".", "--skip-existing")
+    assert "2 files passed over: stems of earlier runs" in result.stdout
+    assert result.stdout.splitlines()[-1] == "0 done, 1 skipped, 0 failed"
+
+
+def test_patterns_and_depth(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path / "in", "a.flac", "b.mp3", "Live/c.flac", "Live/d.flac")
+    typed("batch", "in", "--include", "*.flac", "--exclude", "d*")
+    assert sorted(path.parent.name for path in tmp_path.glob("separated/**/vocals.wav")) == [
+        "a",
+        "c",
+    ]
+    assert "1 song (" in typed("batch", "in", "--no-recursive", "-o", "o", "--include", "a*").stdout
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.csv"])
+def test_report_file(name: str, tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path / "in", "a.mp3")
+    result = typed("batch", "in", "--report", name)
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / name).read_text()
+    song = str(Path("in/a.mp3"))
+    assert json.loads(text)["tracks"][0]["song"] == song if name.endswith("json") else song in text
+
+
+def test_collisions_are_refused_before_any_work(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path / "in", "x/a.mp3", "x/a.wav")
+    result = typed("batch", "in")
+    assert result.exit_code == 1
+    assert str(Path("in/x/a.mp3")) in result.stderr
+    assert str(Path("in/x/a.wav")) in result.stderr
+    assert not (tmp_path / "separated").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["nowhere"], 2, "nowhere does not exist. Type: stem batch FOLDER"),
+        (["empty"], 2, "There is no song in empty (it is empty)"),
+        (["in", "--report", "r.txt"], 2, "does not end in .json or .csv"),
+        (["in", "--report", "no/r.csv"], 1, "The folder no for the report does not exist"),
+        (["in", "--output", "in/a.mp3"], 1, "a.mp3 is a file, so in/a.mp3 cannot be a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_refusals(words: list[str], code: int, sentence: str, tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path / "in", "a.mp3")
+    (tmp_path / "empty").mkdir()
+    result = typed("batch", *words)
+    assert (result.exit_code, result.stdout) == (code, "" if code == 2 else result.stdout)
+    assert sentence in result.stderr
+
+
+def test_a_locked_folder_is_an_error_but_the_rest_is_done(
+    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path / "in", "a.mp3")
+    found = Found([Song(Path("in/a.mp3"))], unreadable=[Path("in/locked")])
+    monkeypatch.setattr("stemcli.batch.walk.find_songs", lambda *args, **choices: found)
+    result = typed("batch", "in")
+    assert result.exit_code == 1
+    assert "in/locked may not be read" in result.stderr
+    assert (tmp_path / "separated/a/vocals.wav").exists()

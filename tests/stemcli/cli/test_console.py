@@ -1,0 +1,187 @@
+"""What each kind of console shows of the same events."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console as Terminal
+
+from stemcli.batch.events import BatchStarted
+from stemcli.cli.console import Console, JsonConsole, PlainConsole, open_console
+from stemcli.cli.live import LiveConsole, Pace, Run, Song
+from stemcli.engine.events import (
+    Event,
+    ModelLoaded,
+    Notice,
+    Progress,
+    TrackFailed,
+    TrackFinished,
+    TrackSkipped,
+    TrackStarted,
+)
+
+SONG = "Los Rombos - Fantasma (niño) 🎸 [live].mp3"
+STORY: list[Event] = [
+    BatchStarted(3),
+    ModelLoaded("melroformer", "cpu", "bf16", "this CPU has AMX"),
+    TrackStarted(SONG, 166.0, 44100, 2),
+    Progress(SONG, "separating", 83.0, 166.0),
+    Notice(SONG, "its stems are 1.5 dB softer, so that none clips"),
+    Progress(SONG, "encoding", 166.0, 166.0),
+    TrackFinished(SONG, {"vocals": "s/v.wav", "instrumental": "s/i.wav"}, 166.0, 40.0),
+    TrackStarted("b.mp3", None, 48000, 6),
+    Progress("b.mp3", "separating", 2.0, None),
+    TrackFailed("b.mp3", "it is damaged at 0:02"),
+    TrackSkipped("c.mp3", "its stems exist"),
+]
+
+
+def tell(console: Console) -> None:
+    with console:
+        for event in STORY:
+            console.show(event)
+
+
+def test_json_is_one_event_per_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(JsonConsole())
+    shown = capsys.readouterr()
+    assert [json.loads(line) for line in shown.out.splitlines()] == [
+        json.loads(json.dumps(event.to_dict())) for event in STORY
+    ]
+    assert shown.out.isascii()
+    assert shown.err == "Error: b.mp3: it is damaged at 0:02\n"
+
+
+def test_quiet_says_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Console())
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "Error: b.mp3: it is damaged at 0:02\n")
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(PlainConsole())
+    assert capsys.readouterr().out.splitlines() == [
+        "Model melroformer on cpu, bf16",
+        f"{SONG}: 2:46, 44100 Hz, stereo",
+        f"Note: {SONG}: its stems are 1.5 dB softer, so that none clips",
+        f"{SONG}: done in 0:40, 4.2x real time",
+        "  vocals        s/v.wav",
+        "  instrumental  s/i.wav",
+        "b.mp3: unknown length, 48000 Hz, 6 channels",
+        "c.mp3: skipped, its stems exist",
+    ]
+
+
+def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(PlainConsole(verbose=True))
+    assert "Model melroformer on cpu, bf16: this CPU has AMX\n" in capsys.readouterr().out
+
+
+def test_plain_progress_is_told_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 4))  # a clock that goes 4 s from one event to the next
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    console = PlainConsole()
+    console.show(TrackStarted("a.mp3", 100.0, 44100, 1))
+    for done in range(0, 100, 10):
+        console.show(Progress("a.mp3", "separating", float(done), 100.0))
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines == [f"a.mp3: separating, {percent} %" for percent in (20, 50, 80)]
+
+
+def live(width: int) -> tuple[LiveConsole, io.StringIO]:
+    screen = io.StringIO()
+    terminal = Terminal(file=screen, width=width, force_terminal=True, color_system=None)
+    return LiveConsole(terminal=terminal), screen
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_bars_fit_into_the_terminal(width: int) -> None:
+    console, _ = live(width)
+    with console:
+        for event in STORY[:4]:
+            console.show(event)
+        table = io.StringIO()
+        Terminal(file=table, width=width).print(console._bars)
+    lines = table.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(cell_len(line) <= width for line in lines)
+    assert "Los Rombos" in lines[1]
+    assert "separating" in lines[1]
+
+
+def test_bars_show_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, _ = live(120)
+    with console:
+        console.show(BatchStarted(2))
+        console.show(TrackStarted("a.mp3", 100.0, 44100, 2))
+        console.show(Progress("a.mp3", "separating", 0.0, 100.0))
+        now[0] = 10.0
+        console.show(Progress("a.mp3", "separating", 50.0, 100.0))
+        table = io.StringIO()
+        Terminal(file=table, width=120).print(console._bars)
+    whole, song = table.getvalue().splitlines()
+    assert whole.split() == ["2", "songs", "0/2", *whole.split()[3:-2], "0:30", "left"]
+    assert "5.0x" in song
+    assert song.endswith("0:10 left")
+
+
+def test_live_leaves_the_results_on_the_screen() -> None:
+    console, screen = live(80)
+    tell(console)
+    assert f"{SONG}: done in 0:40, 4.2x real time" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("share", "left"), [(0.0, ""), (0.25, "0:30"), (0.5, "0:10"), (1.0, "0:00")]
+)
+def test_time_left_by_hand(share: float, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([5.0, 15.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    assert Pace().left(share) == left
+
+
+def test_every_stage_has_a_pace_of_its_own() -> None:
+    song = Song(task=0)  # type: ignore[arg-type]
+    song.reach("separating", 5.0, 10.0)
+    first = song.pace
+    song.reach("separating", 6.0, 10.0)
+    assert song.pace is first
+    song.reach("encoding", 1.0, None)
+    assert song.pace is not first
+    assert song.share == 0.0
+
+
+def test_a_run_counts_songs_that_are_half_done() -> None:
+    run = Run(task=0, songs=4)  # type: ignore[arg-type]
+    run.done = 1
+    assert run.share([0.5, 0.5]) == 0.5
+    assert run.share([1.0] * 9) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"as_json": True}, JsonConsole), ({"quiet": True}, Console), ({}, PlainConsole)],
+)
+def test_the_console_fits_the_options(options: dict[str, bool], kind: type[Console]) -> None:
+    assert type(open_console(**options)) is kind
+
+
+def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert type(open_console()) is LiveConsole
+
+
+def test_tables_elsewhere_are_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainConsole().table(("name", ">size"), [("[bold]x[/bold]" * 20, "7"), ("b", "12")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"{'name':<280}   size",
+        f"{'[bold]x[/bold]' * 20}      7",
+        f"{'b':<280}     12",
+    ]

@@ -1,0 +1,79 @@
+"""``stem doctor``: what is there is found, and what is taken away is missed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from model_zoo.errors import FfmpegMissingError
+from stemcli.cli import checks
+from stemcli.cli.checks import LITTLE_DISK, Check
+from tests.stemcli.cli.conftest import Typed
+
+NAMES = ("python", "torch", "devices", "precision", "threads", "ffmpeg", "soundfile", "zoo", "disk")
+
+
+def found(typed: Typed) -> dict[str, Check]:
+    listed = json.loads(typed("doctor", "--json").stdout)
+    return {check["name"]: Check(**check) for check in listed}
+
+
+def test_looks_at_everything(typed: Typed) -> None:
+    import torch
+
+    seen = found(typed)
+    assert tuple(seen)[: len(NAMES)] == NAMES
+    assert [name for name in NAMES if not seen[name].ok] == []
+    assert torch.__version__ in seen["torch"].found
+    assert seen["threads"].found.startswith(f"{torch.get_num_threads()} of ")
+
+
+def test_for_people(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LOOKS", {"python": checks.python})
+    result = typed("doctor")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].startswith("ok   python   3.")
+    assert result.stdout.splitlines()[-1] == "All is well."
+
+
+def without_ffmpeg() -> str:
+    raise FfmpegMissingError("no ffmpeg was found: install it")
+
+
+def test_a_missing_ffmpeg(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemcli.audio.ffmpeg_binary.find_ffmpeg", without_ffmpeg)
+    result = typed("doctor")
+    assert result.exit_code == 1
+    assert "Error: ffmpeg: no ffmpeg was found: install it\n" in result.stderr
+
+
+def test_a_full_disk(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    little = SimpleNamespace(free=LITTLE_DISK - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
+    assert not found(typed)["disk"].ok
+
+
+def test_a_zoo_that_cannot_be(
+    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / "file" / "zoo"))
+    assert not found(typed)["zoo"].ok
+
+
+def test_a_look_that_breaks_is_a_finding(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1 / 0)
+    check = found(typed)["threads"]
+    assert not check.ok
+    assert "ZeroDivisionError" in check.found
+
+
+@pytest.mark.parametrize(
+    ("said", "version"), [("ffmpeg version 6.1.1-3ubuntu5 Copyright", "6.1.1-3ubuntu5"), ("", "un")]
+)
+def test_version_of_ffmpeg(said: str, version: str) -> None:
+    assert checks._version(said).startswith(version)

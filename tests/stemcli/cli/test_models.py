@@ -1,0 +1,119 @@
+"""``stem models`` over a real zoo that holds one small network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_zoo.card import Card, Score
+from model_zoo.install import install
+from tests.model_zoo.small import small_network
+from tests.stemcli.cli.conftest import Typed
+
+
+@pytest.fixture
+def tiny(typed: Typed) -> Card:
+    score = Score("our song", "vocals", "SDR", "global", 3.25)
+    card = Card("tiny", "melrnn", "A network for tests.", ("vocals",), residual="band")
+    network = small_network()
+    return install(network, Card.from_dict({**card.to_dict(), "scores": [score]}))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_list(typed: Typed) -> None:
+    header, *rows = typed("models", "list").stdout.splitlines()
+    assert header.split() == ["model", "stems", "parameters", "licence", "size", "installed"]
+    (row,) = [row for row in rows if row.startswith("tiny ")]
+    assert "vocals, band" in row
+    assert row.split()[-1] == "yes"
+
+
+def test_list_for_programs(tiny: Card, typed: Typed) -> None:
+    models = json.loads(typed("models", "list", "--json").stdout)
+    (model,) = [model for model in models if model["name"] == "tiny"]
+    assert model["outputs"] == ["vocals", "band"]
+    assert (model["sha256"], model["installed"]) == (tiny.sha256, True)
+
+
+def test_info_counts_the_parameters_of_every_part(tiny: Card, typed: Typed) -> None:
+    model = json.loads(typed("models", "info", "tiny", "--json").stdout)
+    assert sum(model["parts"].values()) == tiny.parameters == small_network().parameter_count()
+    assert set(model["parts"]) == {name for name, _ in small_network().named_children()}
+
+
+def test_info_for_people(tiny: Card, typed: Typed) -> None:
+    shown = typed("models", "info", "tiny").stdout
+    for fact in ("A network for tests.", "vocals, band", tiny.sha256, "3.25", "SDR (global)"):
+        assert fact in shown
+
+
+@pytest.mark.usefixtures("tiny")
+def test_verify(tmp_path: Path, typed: Typed) -> None:
+    weights = tmp_path / ".zoo/tiny.safetensors"
+    assert "tiny: undamaged" in typed("models", "verify", "tiny").stdout
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    result = typed("models", "verify")
+    assert result.exit_code == 1
+    assert "another SHA-256" in result.stderr
+    states = json.loads(typed("models", "verify", "--json").stdout)
+    assert [state["ok"] for state in states if state["name"] == "tiny"] == [False]
+    weights.unlink()
+    assert "are not at" in typed("models", "verify", "tiny", "--quiet").stderr
+    assert " no\n" in typed("models", "list").stdout
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "remove"])
+@pytest.mark.usefixtures("tiny")
+def test_an_unknown_name_gets_the_nearest(command: str, typed: Typed) -> None:
+    result = typed("models", command, "tny")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: Unknown model 'tny': did you mean 'tiny'? See: stem models list\n"
+    )
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.usefixtures("tiny")
+def test_remove(damaged: bool, tmp_path: Path, typed: Typed) -> None:
+    if damaged:
+        (tmp_path / ".zoo/tiny.toml").write_text("]")
+    assert typed("models", "remove", "tiny").exit_code == 0
+    assert [*(tmp_path / ".zoo").iterdir()] == []
+
+
+def test_what_came_with_stem_stays(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemcli.cli.models.shelf.is_bundled", lambda name: True)
+    monkeypatch.setattr("stemcli.cli.models.shelf.card_path", lambda name: Path("x.toml"))
+    result = typed("models", "remove", "melroformer")
+    assert (result.exit_code, "came with stem and stays" in result.stderr) == (2, True)
+
+
+def test_remove_never_leaves_the_zoo(tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / ".zoo").mkdir()
+    (tmp_path / "precious").touch()
+    (tmp_path / ".zoo/evil.toml").write_text('file = "../precious"\n')
+    typed("models", "remove", "evil")
+    assert (tmp_path / "precious").exists()
+
+
+def test_convert(tmp_path: Path, typed: Typed) -> None:
+    import torch
+
+    torch.save(small_network().state_dict(), tmp_path / "Guitar.pth")
+    result = typed("models", "convert", "Guitar.pth", "--name", "guitar")
+    assert result.exit_code == 0, result.output
+    assert "Now type: stem separate --model guitar SONG" in result.stdout
+    listed = json.loads(typed("models", "list", "--json").stdout)
+    assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
+
+
+def test_convert_refuses_what_is_no_checkpoint(tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / "song.pth").write_text("la la la")
+    result = typed("models", "convert", "song.pth", "--name", "x")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: song.pth ")
+    assert not (tmp_path / ".zoo").exists()

@@ -1,0 +1,115 @@
+"""``stem separate`` with an engine that writes text files: words in, files and sentences out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.stemcli.batch.fake import make_songs
+from tests.stemcli.cli.conftest import Typed
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+
+def test_one_song(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    result = typed("separate", "a.mp3")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "separated/a/vocals.wav").read_text() == "vocals of a.mp3"
+    assert "a.mp3: done in 0:02, 5.0x real time" in result.stdout
+    assert str(Path("separated/a/instrumental.wav")) in result.stdout
+
+
+def test_a_bad_song_does_not_stop_the_rest(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3", "c.mp3")
+    result = typed("separate", "a.mp3", "missing.mp3", "c.mp3")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: missing.mp3 holds no sound that can be read\n"
+    assert (tmp_path / "separated/c/vocals.wav").exists()
+    assert result.stdout.splitlines()[-1].startswith("2 done, 0 skipped, 1 failed, 0:20 of music")
+
+
+def test_options_reach_the_engine(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    result = typed(
+        *("separate", "a.mp3", "-o", "out", "--filename", "{stem}-{track}.{ext}", "-f", "flac")
+    )
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "instrumental-a.flac",
+        "vocals-a.flac",
+    ]
+
+
+def test_existing_stems(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    typed("separate", "a.mp3")
+    refused = typed("separate", "a.mp3")
+    assert refused.exit_code == 1
+    assert "Type --skip-existing or --overwrite" in refused.stderr
+    assert "skipped, its stems exist" in typed("separate", "a.mp3", "--skip-existing").stdout
+    assert typed("separate", "a.mp3", "--overwrite").exit_code == 0
+
+
+def test_json_is_events_and_nothing_else(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    result = typed("separate", "a.mp3", "bad.mp3", "--json")
+    told = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert told == [
+        *("batch_started", "model_loaded", "track_started", "progress", "progress"),
+        *("track_finished", "track_failed", "batch_finished"),
+    ]
+    assert result.exit_code == 1
+
+
+def test_quiet_says_nothing(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    result = typed("separate", "a.mp3", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_verbose_shows_why_and_where(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3", content="crash")
+    calm = typed("separate", "a.mp3")
+    assert calm.exit_code == 1
+    assert "This is a defect of stem" in calm.stderr
+    assert "Traceback" not in calm.output
+    assert "Traceback" in typed("separate", "a.mp3", "--verbose").stderr
+
+
+def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "my songs/a.mp3")
+    result = typed("separate", "my songs")
+    assert result.exit_code == 2
+    assert "Type: stem batch 'my songs'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--start", "soon"], "is no time. Type e.g. 90, 1:30 or 1:02:03.5"),
+        (["--overlap", "2"], "is not from 0 to below 1"),
+        (["--bit-depth", "12"], "'12' is not one of"),
+        (["--format", "wma"], "'wma' is not one of"),
+        (["--device", "gpu"], "is no device"),
+        (["--start", "60", "--end", "30"], "--end must come after --start"),
+        (["--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
+        (["--skip-existing", "--overwrite"], "contradict each other"),
+        (["--jobs", "0"], "0 is not in the range"),
+        (["--shift", "2"], "No such option"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(words: list[str], sentence: str, tmp_path: Path, typed: Typed) -> None:
+    make_songs(tmp_path, "a.mp3")
+    result = typed("separate", "a.mp3", *words)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "separated").exists()
+
+
+def test_no_song_is_wrong_usage(typed: Typed) -> None:
+    result = typed("separate")
+    assert (result.exit_code, "Missing argument 'SONG...'" in result.stderr) == (2, True)
