@@ -1,0 +1,1 @@
+"""How a model learns: recipes, data, losses and the training loop."""

@@ -1,0 +1,1 @@
+"""(estimate, reference) to numbers, as separation is judged by."""

@@ -1,0 +1,91 @@
+"""Long recordings on disk that excerpts are cut from without reading the rest.
+
+A recording is decoded once, resampled and kept as 16-bit samples in a cache that is keyed by
+what is in the file, so that a changed file is decoded again and a moved one is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+from platformdirs import user_cache_path
+
+from model_zoo.errors import DecodeError
+
+FULL_SCALE = 32767
+SILENCE = 10 ** (-40 / 20)
+"""RMS below which an excerpt counts as empty: -40 dB full scale."""
+
+Clip = Float[np.ndarray, "channel time"]
+
+
+def cache_folder() -> Path:
+    """Where decoded recordings are kept; the variable STEM_CACHE names another place."""
+    return Path(os.environ.get("STEM_CACHE") or user_cache_path("stem")) / "recordings"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording, mapped into memory.
+
+    Attributes:
+        samples: int16 array, ``time channel``.
+        sample_rate: in Hz.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+
+    def excerpt(self, length: int, rng: np.random.Generator, tries: int = 8) -> Clip:
+        """A random stretch of ``length`` samples with sound in it, as float32.
+
+        A recording shorter than that is padded with silence; when every try is near silence, the
+        last one is returned.
+        """
+        for _ in range(tries):
+            start = int(rng.integers(0, max(1, len(self.samples) - length + 1)))
+            clip = self.samples[start : start + length].T.astype(np.float32) / FULL_SCALE
+            if np.sqrt(np.mean(np.square(clip))) > SILENCE:
+                break
+        return np.pad(clip, ((0, 0), (0, length - clip.shape[1])))
+
+
+def open_recording(path: Path, sample_rate: int) -> Recording:
+    """Map a recording into memory, decoding it first if it is not in the cache.
+
+    Raises:
+        DecodeError: the file cannot be read.
+    """
+    stored = cache_folder() / f"{_content_key(path)}-{sample_rate}.npy"
+    if not stored.exists():
+        _decode(path, sample_rate, stored)
+    return Recording(np.load(stored, mmap_mode="r"), sample_rate)
+
+
+def _content_key(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise DecodeError(
+            f"Cannot read {path}: {error.strerror}. Check --data and the recipe's file names."
+        ) from error
+
+
+def _decode(path: Path, sample_rate: int, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise DecodeError(f"Cannot decode {path}: {error.error_string}") from error
+    wave = soxr.resample(wave, rate, sample_rate)
+    staged = target.with_suffix(f".{os.getpid()}.part.npy")
+    np.save(staged, (wave.clip(-1, 1) * FULL_SCALE).round().astype(np.int16))
+    staged.replace(target)
