@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from model_zoo.errors import OutputError
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
@@ -125,6 +126,8 @@ class Delivery:
         format: OutputFormat,
         opening: ExitStack,
     ) -> AudioWriter:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder, not a file: choose another --output")
         with _FOLDERS:
             for folder in make_folders(path.parent):
                 opening.callback(_remove_if_empty, folder)

@@ -72,7 +72,7 @@ class Session:
         """Names of the outputs."""
         return self.ensemble.selection.names
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan(self, song: str | os.PathLike[str], *, folder: Path | None = None) -> dict[str, Path]:
         """Where the stems of ``song`` will be written.
 
         Args:
@@ -85,7 +85,7 @@ class Session:
         """
         options = self.options
         return plan_outputs(
-            song,
+            Path(song),
             self.stems,
             template=options.filename,
             folder=Path(options.output) / (folder or Path()),
@@ -93,7 +93,7 @@ class Session:
             model=self.ensemble.name,
         )
 
-    def separate_file(self, song: Path, *, folder: Path | None = None) -> Result:
+    def separate_file(self, song: str | os.PathLike[str], *, folder: Path | None = None) -> Result:
         """Separate a file into files; all appear when all are complete, or none does.
 
         Args:
@@ -103,6 +103,7 @@ class Session:
         Raises:
             StemError: whatever was wrong, in one sentence; told as ``TrackFailed`` before.
         """
+        song = Path(song)
         track = str((folder or Path()) / song.name)
         try:
             paths = self.plan(song, folder=folder)
@@ -184,8 +185,9 @@ def separate(
         StemError: whatever was wrong, in one sentence.
     """
     names = [model] if isinstance(model, str) else list(model)
-    chosen = Options.from_dict({**options, "model": names})
-    return Session(chosen, on_event).separate_file(Path(song))
+    plain = {key: _plain(value) for key, value in options.items()}
+    chosen = Options.from_dict({**plain, "model": names})
+    return Session(chosen, on_event).separate_file(song)
 
 
 def as_song(wave: NDArray[np.floating[Any]]) -> Block:
@@ -199,3 +201,8 @@ def as_song(wave: NDArray[np.floating[Any]]) -> Block:
         found = f"{array.dtype} of shape {array.shape}"
         raise DecodeError(f"The waveform is {found}: give floats of shape (frames, channels)")
     return array.astype(np.float32)
+
+
+def _plain(value: Any) -> Any:
+    """A path where an option wants text."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

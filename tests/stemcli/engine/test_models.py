@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 import stemcli
 from model_zoo import registry, weights
+from model_zoo.card import Card
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
@@ -51,6 +53,26 @@ def test_a_name_is_looked_up() -> None:
         load_model("no-such-model")
 
 
+def test_a_card_says_how_to_use_its_model(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: residual and overlap come from the card, not from the file."""
+    monkeypatch.setenv("STEM_HOME", str(tmp_path))
+    (tmp_path / "mine.safetensors").write_bytes(file.read_bytes())
+    card = Card(
+        name="mine",
+        architecture="melroformer",
+        stems=("vocals",),
+        residual="band",
+        overlap=0.5,
+        size=file.stat().st_size,
+        sha256=sha256(file.read_bytes()).hexdigest(),
+    )
+    (tmp_path / "mine.toml").write_text(card.to_toml())
+    model = load_model("mine")
+    assert (model.name, model.outputs, model.overlap) == ("mine", ("vocals", "band"), 0.5)
+
+
 def test_a_truncated_file_is_a_sentence(file: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(file.read_bytes()[:1000])
@@ -66,7 +88,7 @@ def test_one_call_separates_a_file(file: Path, tmp_path: Path) -> None:
         song,
         model=str(file),
         on_event=told.append,
-        output=str(tmp_path / "out"),
+        output=tmp_path / "out",
         filename="{track}-{model}-{stem}.{ext}",
         device="cpu",
         shifts=2,

@@ -179,12 +179,40 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, stage: str, depth: str) -> 
 
 
 def test_all_stems_appear_or_none(tmp_path: Path) -> None:
-    """A folder in the place of the second stem lets the first one go again."""
+    """A folder that gets in the way of the second stem lets the first one go again."""
+
+    def get_in_the_way(event: Event) -> None:
+        if isinstance(event, Progress):
+            (tmp_path / "out/song/band.wav").mkdir(exist_ok=True)
+
+    song = write(tmp_path / "in", noise(500))
+    with pytest.raises(OutputError, match=r"band\.wav"):
+        session(tmp_path / "out", on_event=get_in_the_way).separate_file(song)
+    assert files(tmp_path / "out") == ["song", "song/band.wav"]
+
+
+def test_a_folder_in_the_place_of_a_stem(tmp_path: Path) -> None:
     song = write(tmp_path / "in", noise(500))
     (tmp_path / "out/song/band.wav").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"band\.wav"):
+    with pytest.raises(OutputError, match=r"band\.wav is a folder"):
         session(tmp_path / "out", existing="overwrite").separate_file(song)
     assert files(tmp_path / "out") == ["song", "song/band.wav"]
+
+
+def test_tags_are_copied_and_odd_ones_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: once per song, not once per stem; the file that is tagged is not in place yet."""
+    told: list[Event] = []
+
+    def copy(source: Path, target: Path, *, stem: str) -> list[str]:
+        assert target.exists()
+        assert not (target.parent / f"{stem}.wav").exists()
+        return ["the cover is too large"]
+
+    monkeypatch.setattr("stemcli.engine.delivery.copy_tags", copy)
+    song = write(tmp_path / "in", noise(500))
+    session(tmp_path / "out", on_event=told.append).separate_file(song)
+    notices = [event.message for event in told if isinstance(event, Notice)]
+    assert notices == ["the cover is too large"]
 
 
 def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
