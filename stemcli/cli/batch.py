@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stemcli.cli.console import Console
+from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options, separation_options
 from stemcli.cli.params import report as report_path
 from stemcli.cli.words import examples
@@ -79,7 +80,7 @@ def command(
     )
     require_songs(found, folder)
     console.found(found)
-    with console:
+    with hushed(not console.verbose), console:
         report = separate_songs(found.songs, options, jobs=jobs, on_event=console.show)
     if report_file:
         report.write(report_file)

@@ -9,6 +9,7 @@ import click
 
 from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
+from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options, separation_options
 from stemcli.cli.words import examples, quoted
 
@@ -39,7 +40,7 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
     from stemcli.batch.walk import Song
 
     refuse_folders(songs)
-    with console:
+    with hushed(not console.verbose), console:
         found = [Song(song) for song in songs]
         report = separate_songs(found, options, jobs=jobs, on_event=console.show)
     if len(report.tracks) > 1:

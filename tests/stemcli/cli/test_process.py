@@ -1,0 +1,94 @@
+"""Real processes: what only the operating system can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from model_zoo.card import Card
+from model_zoo.install import install
+from tests.model_zoo.small import small_network
+
+ROOT = Path(__file__).parents[3]
+RATE = 16_000
+STEM = [sys.executable, "-m", "stemcli"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, beside a zoo with one small model."""
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def sing(path: Path, seconds: float) -> None:
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (int(seconds * RATE), 2))
+    soundfile.write(path, wave, RATE)
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*STEM, *words], capture_output=True, text=True, check=False)
+
+
+def test_a_song_with_a_name_that_breaks_programs(place: Path) -> None:
+    name = "Los Rombos - Fantasma (niño) 🎸 [live]"
+    sing(place / f"{name}.wav", 0.5)
+    done = run("separate", f"{name}.wav", "-m", "tiny", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    finished = json.loads(done.stdout.splitlines()[-2])
+    assert finished["event"] == "track_finished"
+    assert finished["audio_seconds"] == 0.5
+    assert sorted(finished["outputs"]) == ["band", "vocals"]
+    assert all((place / path).is_file() for path in finished["outputs"].values())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
+def test_a_name_that_is_no_text(place: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    sing(place / "a.wav", 0.1)
+    (place / "a.wav").rename(place / name)
+    done = run("separate", name, "-m", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert (place / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()
+
+
+def test_libraries_do_not_mutter_between_our_sentences(place: Path) -> None:
+    (place / "text.mp3").write_text("This is no music. " * 99)
+    done = run("separate", "text.mp3", "-m", "tiny")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: No sound")
+    assert "Traceback" in run("separate", "text.mp3", "-m", "tiny", "-v").stderr
+
+
+def test_an_interrupt_ends_with_130_and_leaves_nothing(place: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        sing(place / name, 120)
+    words = [*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "--json", "--jobs", "2"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        next(line for line in process.stdout if json.loads(line)["event"] == "progress")
+        process.send_signal(signal.SIGINT)
+        assert (process.stderr.read(), process.wait(timeout=60)) == ("Interrupted.\n", 130)
+    assert sorted(path.name for path in place.iterdir()) == ["a.wav", "b.wav"]
+
+
+def test_a_reader_that_goes_away(place: Path) -> None:
+    words = " ".join([*STEM, "models", "list", "--json", "|", "true"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
