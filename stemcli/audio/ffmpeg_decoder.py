@@ -46,9 +46,10 @@ class FfmpegDecoder:
     """
 
     def __init__(self, path: Path, *, ignore_length: bool = False) -> None:
+        command = _command(path, ignore_length)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            _command(path, ignore_length),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -126,8 +127,8 @@ class FfmpegDecoder:
         status = self._process.wait()
         errors = complaints(read_log(self._log))
         seconds, total = self._position / self.info.sample_rate, self.info.seconds
-        is_short = total is None or total - seconds > _TAIL
-        if (status or errors) and is_short:
+        is_short = total is not None and total - seconds > _TAIL
+        if (status and (is_short or total is None)) or (errors and is_short):
             reason = errors[-1] if errors else f"ffmpeg ended with {status}"
             raise broken(self.info.path, seconds, total, reason)
 
@@ -149,9 +150,9 @@ def _nothing(path: Path, log: str) -> DecodeError:
 
 
 def _duration(log: str) -> float | None:
-    """Seconds, from ``Duration: 00:03:48.18``."""
+    """Seconds, from ``Duration: 00:03:48.18``; None when ffmpeg guessed them from the bit rate."""
     match = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", log)
-    if not match:
+    if not match or "Estimating duration" in log:
         return None
     hours, minutes, seconds = match.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -27,7 +27,7 @@ Block = NDArray[np.float32]
 _FFMPEG = {"ogg": ("ogg", "libvorbis"), "opus": ("opus", "libopus"), "m4a": ("ipod", "aac")}
 
 # The speakers in WAV's order; left to itself ffmpeg takes three channels for 2.1, four for 4.0.
-_LAYOUTS = dict(enumerate("mono stereo 3.0 quad 5.0 5.1 6.1 7.1".split(), start=1))
+_LAYOUTS = dict(enumerate(["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"], start=1))
 
 
 class Sink(Protocol):
@@ -124,9 +124,10 @@ class FfmpegSink:
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
         self._name, self._rate = format.name, sample_rate
+        command = _command(path, sample_rate, channels, format)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            _command(path, sample_rate, channels, format),
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._log,

@@ -53,12 +53,11 @@ class SoundfileDecoder:
     """One open file; see :class:`stemcli.audio.decoding.Decoder`."""
 
     def __init__(self, path: Path, file: StraightFile) -> None:
-        guessed = file.format == "MP3" and not counts_its_frames(path)
         self.info = AudioInfo(
             path=path,
             sample_rate=file.samplerate,
             channels=file.channels,
-            frames=None if guessed else file.frames,
+            frames=file.frames,
             depth=_DEPTHS.get(file.subtype, "16"),
         )
         self._file = file
@@ -78,9 +77,8 @@ class SoundfileDecoder:
 
     def skip(self, frames: int) -> None:
         """Go forward by seeking where that is exact to the sample, else by decoding."""
-        known = self.info.frames
-        if known is not None and self._file.subtype.startswith(_SEEKS_EXACTLY):
-            self._position = min(self._position + frames, known)
+        if self._file.subtype.startswith(_SEEKS_EXACTLY):
+            self._position = min(self._position + frames, self._file.frames)
             self._file.seek(self._position)
             return
         while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
@@ -112,8 +110,7 @@ class SoundfileDecoder:
         """
         if self._failure:
             raise self._failure
-        known = self.info.frames
-        if known is not None and self._position < known and self._file.format != "MP3":
+        if self._position < self._file.frames and self._file.format != "MP3":
             raise broken(self.info.path, self._sound_seconds(), self.info.seconds)
 
     def _sound_seconds(self) -> float:
@@ -128,14 +125,15 @@ class SoundfileDecoder:
 def open_soundfile(path: Path) -> SoundfileDecoder | None:
     """Open with libsndfile; None where it cannot, or would not tell the truth.
 
-    It does not find the sound behind a header that counts none, and loses the last block of a FLAC
-    of unknown length.
+    It does not find the sound behind a header that counts none, loses the last block of a FLAC of
+    unknown length, and stops in an MP3 where it guesses that the end is.
     """
     try:
         file = StraightFile(str(path))
     except soundfile.LibsndfileError:
         return None
-    if 0 < file.frames < _UNKNOWN:
+    guesses = file.format == "MP3" and not counts_its_frames(path)
+    if 0 < file.frames < _UNKNOWN and not guesses:
         return SoundfileDecoder(path, file)
     file.close()
     return None

@@ -1,0 +1,51 @@
+"""Sound for tests: made by formula, written in any format."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stemcli.audio.ffmpeg_binary import find_ffmpeg
+
+# What libsndfile writes; everything else is ffmpeg's.
+SOUNDFILE = {"wav", "flac", "aiff", "ogg", "mp3", "w64", "caf"}
+
+
+def tones(frames: int = 22050, sample_rate: int = 44100, channels: int = 2) -> NDArray[np.float32]:
+    """Two steady tones per channel, ``(frames, channels)``, the channels 110 Hz apart.
+
+    Every sample is a whole number of 16-bit steps, so lossless formats keep it exactly.
+    """
+    time = np.arange(frames)[:, None] / sample_rate
+    pitch = 220.0 + 110.0 * np.arange(channels)
+    wave = 0.3 * np.sin(2 * np.pi * pitch * time) + 0.2 * np.sin(2 * np.pi * 2.7 * pitch * time)
+    return (np.rint(wave * 32768) / 32768).astype(np.float32)
+
+
+def write_audio(
+    path: Path, wave: NDArray[np.float32], sample_rate: int = 44100, subtype: str | None = None
+) -> Path:
+    """Write ``wave``, ``(frames, channels)``, in the format that the extension names.
+
+    Args:
+        path: the file; its extension may also be one of ffmpeg's (m4a, opus, wma, mkv, mp4, webm).
+        wave: the sound.
+        sample_rate: in Hz.
+        subtype: soundfile's name of the encoding, such as ``"PCM_24"`` or ``"FLOAT"``.
+    """
+    if path.suffix.lstrip(".") in SOUNDFILE:
+        soundfile.write(path, wave, sample_rate, subtype=subtype)
+    else:
+        ffmpeg("-f", "f32le", "-ar", sample_rate, "-ac", wave.shape[1], "-i", "-", path, sound=wave)
+    return path
+
+
+def ffmpeg(*words: object, sound: NDArray[np.float32] | None = None) -> bytes:
+    """Run ffmpeg, feed it ``sound`` as 32-bit floats, return what it writes to its output."""
+    command = [find_ffmpeg(), "-v", "error", "-y", *map(str, words)]
+    fed = b"" if sound is None else sound.astype("<f4").tobytes()
+    return subprocess.run(command, input=fed, stdout=subprocess.PIPE, check=True).stdout

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.errors import DecodeError, FfmpegMissingError
+from stemcli.audio.info import probe
+from stemcli.audio.ogg_pages import page_checksum
+from stemcli.audio.reader import open_audio
+from tests.audio_files import ffmpeg, tones, write_audio
+from tests.stemcli.audio.hearing import hear
+
+
+def missing(folder: Path) -> Path:
+    write_audio(folder / "song.wav", tones(10))
+    return folder / "sonng.wav"
+
+
+def a_folder(folder: Path) -> Path:
+    return folder
+
+
+def empty(folder: Path) -> Path:
+    (folder / "song.mp3").touch()
+    return folder / "song.mp3"
+
+
+def text(folder: Path) -> Path:
+    (folder / "song.mp3").write_text("These are the words of a song, not its sound.\n" * 99)
+    return folder / "song.mp3"
+
+
+def text_by_name(folder: Path) -> Path:
+    (folder / "song.txt").write_text("la la la\n" * 99)
+    return folder / "song.txt"
+
+
+def silent_film(folder: Path) -> Path:
+    ffmpeg("-f", "lavfi", "-i", "color=c=red:s=32x32:r=5:d=1", "-c:v", "mpeg4", folder / "film.mp4")
+    return folder / "film.mp4"
+
+
+def no_samples(folder: Path) -> Path:
+    return write_audio(folder / "song.wav", np.zeros((0, 2), np.float32))
+
+
+def no_samples_mp3(folder: Path) -> Path:
+    return write_audio(folder / "song.ogg", np.zeros((0, 2), np.float32))
+
+
+SENTENCES: dict[Callable[[Path], Path], str] = {
+    missing: r"There is no file .*sonng.wav: did you mean 'song.wav'\?",
+    a_folder: r"is a folder: type stem batch ",
+    empty: r"song.mp3 is empty \(0 bytes\): copy or download it again",
+    text: r"No sound can be read from .*song.mp3: give a wav, flac",
+    text_by_name: r"No sound can be read from .*song.txt: give a wav, flac",
+    silent_film: r"No sound can be read from .*film.mp4: give a wav, flac",
+    no_samples: r"song.wav holds no sound \(0 samples\): export",
+    no_samples_mp3: r"song.ogg holds no sound \(0 samples\): export",
+}
+
+
+@pytest.mark.parametrize("make", SENTENCES)
+def test_what_is_no_song_gives_one_sentence(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    with pytest.raises(DecodeError, match=SENTENCES[make]) as caught:
+        hear(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is staged, because root may read everything."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = write_audio(tmp_path / "song.wav", tones(10))
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DecodeError, match=r"cannot be opened \(Permission denied\): check"):
+        probe(path)
+
+
+def test_a_start_beyond_the_end_is_named(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.wav", tones(4410))
+    with pytest.raises(DecodeError, match=r"ends before 3.00 s.*type a smaller --start"):
+        hear(path, start=3.0)
+
+
+@pytest.mark.parametrize("extension", ["flac", "mp3", "ogg", "opus", "m4a"])
+def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: str) -> None:
+    """Hand-made: two seconds in the middle of twelve are overwritten, at about second six."""
+    rate = 48000 if extension == "opus" else 44100
+    path = write_audio(tmp_path / f"song.{extension}", noise(12 * rate), rate)
+    data = bytearray(path.read_bytes())
+    sixth = len(data) // 12
+    data[6 * sixth : 8 * sixth] = bytes(7 * position % 251 for position in range(2 * sixth))
+    path.write_bytes(data)
+    with pytest.raises(
+        DecodeError, match=r"damaged: decoding stops at .* of 1[12]\.\d\d s"
+    ) as caught:
+        hear(path)
+    found = re.search(r"type --end (\d+\.\d+)", str(caught.value))
+    assert found
+    assert 4.5 < float(found[1]) < 6.5
+    assert len(hear(path, end=float(found[1]))) == round(float(found[1]) * rate)
+
+
+@pytest.mark.parametrize("extension", ["flac", "mkv"])
+def test_a_download_that_broke_off_is_named(tmp_path: Path, extension: str) -> None:
+    path = write_audio(tmp_path / f"song.{extension}", noise(5 * 44100))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DecodeError, match=r"decoding stops at [12]\.\d\d s"):
+        hear(path)
+
+
+def test_no_ffmpeg_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_audio(tmp_path / "song.m4a", tones(5000))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "")
+    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    with pytest.raises(FfmpegMissingError, match="install it, or type pip install imageio-ffmpeg"):
+        open_audio(path)
+
+
+def test_the_checksum_of_an_ogg_page() -> None:
+    """Reference: the bit-by-bit division that RFC 3533 describes."""
+    page = b"OggS and some bytes \x00\xff"
+    register = 0
+    for byte in page:
+        register ^= byte << 24
+        for _ in range(8):
+            register = (register << 1) ^ (0x104C11DB7 if register & 0x80000000 else 0)
+    assert page_checksum(page) == register
+
+
+def noise(frames: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Tones under noise by formula, so that every codec needs about as many bytes per second."""
+    steps = (np.arange(2 * frames, dtype=np.uint64) * 2654435761 % 2**32) / 2**32 - 0.5
+    return (0.3 * steps.reshape(frames, 2) + 0.5 * tones(frames)).astype(np.float32)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutagen.apev2 import BINARY, APEv2, APEValue
+
+from model_zoo.errors import ConfigError
+from stemcli.audio.info import probe
+from stemcli.audio.mp3_header import counts_its_frames
+from stemcli.audio.reader import open_audio
+from tests.audio_files import ffmpeg, tones, write_audio
+from tests.stemcli.audio.hearing import hear, snr
+
+# Steps of one sample value, in units of full scale.
+EXACT = {
+    "PCM_U8": 2**-7,  # 8 bits keep only every 256th of the 16-bit steps
+    "PCM_16": 0.0,
+    "PCM_24": 0.0,
+    "PCM_32": 0.0,
+    "FLOAT": 0.0,
+    "DOUBLE": 0.0,
+}
+DEPTHS = {"PCM_24": "24", "PCM_32": "24", "FLOAT": "32f", "DOUBLE": "32f"}
+
+
+@pytest.mark.parametrize("subtype", EXACT)
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_wav_is_read_to_the_last_bit(tmp_path: Path, subtype: str, channels: int) -> None:
+    """Law: what a lossless format stores exactly comes back exactly."""
+    wave = tones(5001, channels=channels)
+    path = write_audio(tmp_path / "song.wav", wave, subtype=subtype)
+    assert np.abs(hear(path) - wave).max() <= EXACT[subtype]
+    assert probe(path).depth == DEPTHS.get(subtype, "16")
+
+
+@pytest.mark.parametrize("extension", ["flac", "aiff", "caf", "w64", "wv"])
+def test_other_lossless_formats_are_exact(tmp_path: Path, extension: str) -> None:
+    wave = tones(30000)
+    assert np.array_equal(hear(write_audio(tmp_path / f"song.{extension}", wave)), wave)
+
+
+def test_lossless_m4a_is_exact_and_says_how_deep_it_is(tmp_path: Path) -> None:
+    wave, path = tones(30000), tmp_path / "song.m4a"
+    arguments = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-", "-c:a", "alac")
+    ffmpeg(*arguments, "-sample_fmt", "s32p", path, sound=wave)
+    assert np.array_equal(hear(path), wave)
+    assert probe(path).depth == "24"
+
+
+@pytest.mark.parametrize("extension", ["mp3", "ogg", "opus", "m4a", "mp4", "webm"])
+def test_lossy_formats_keep_their_place_and_length(tmp_path: Path, extension: str) -> None:
+    """Law: these containers say what is padding, so what comes out is as long as what went in."""
+    rate = 48000 if extension in ("opus", "webm") else 44100
+    wave = tones(30000, rate)
+    heard = hear(write_audio(tmp_path / f"song.{extension}", wave, rate))
+    assert heard.shape == wave.shape
+    assert snr(wave[1000:-1000], heard[1000:-1000]) > 15  # a shift by a few samples is below
+
+
+@pytest.mark.parametrize("extension", ["wma", "mkv", "aac", "ac3"])
+def test_what_knows_no_length_is_read_as_ffmpeg_does(tmp_path: Path, extension: str) -> None:
+    """Reference: ffmpeg's decode into raw floats. Whole codec frames come back, padding and all."""
+    path = write_audio(tmp_path / f"song.{extension}", tones(30000))
+    raw = np.frombuffer(ffmpeg("-i", path, "-f", "f32le", "-"), "<f4").reshape(-1, 2)
+    assert np.array_equal(hear(path), raw)
+    assert abs(len(raw) - 30000) <= 2048
+
+
+def test_the_picture_of_a_film_is_left_alone(tmp_path: Path) -> None:
+    wave, path = tones(30000), tmp_path / "film.mp4"
+    picture = ("-f", "lavfi", "-i", "color=c=red:s=32x32:r=5:d=2")
+    sound = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-")
+    ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "aac", path, sound=wave)
+    assert hear(path).shape == wave.shape
+
+
+@pytest.mark.parametrize("extension", ["ogg", "opus", "m4a", "flac", "wav"])
+def test_surround_channels_come_in_the_order_of_wav(tmp_path: Path, extension: str) -> None:
+    """Law: channel k holds the tone of channel k, whatever order the codec stores them in."""
+    wave = tones(24000, 48000, channels=6)
+    wave[:, 3] = 0.3 * np.sin(2 * np.pi * 60 * np.arange(24000) / 48000)  # the low one
+    path = tmp_path / f"song.{extension}"
+    ffmpeg("-f", "f32le", "-ar", 48000, "-ac", 6, "-i", "-", "-b:a", "480k", path, sound=wave)
+    heard = hear(path)[:24000]
+    likeness = np.abs(wave[: len(heard)].T @ heard)
+    assert likeness.argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+def test_a_part_is_a_slice_of_the_whole(tmp_path: Path, extension: str) -> None:
+    """Law: reading from start to end gives the same samples as cutting them out of the whole."""
+    rate = 48000 if extension == "opus" else 44100
+    path = write_audio(tmp_path / f"song.{extension}", tones(60000, rate), rate)
+    whole = hear(path)
+    part = hear(path, start=0.50001, end=1.0001)
+    assert np.array_equal(part, whole[round(0.50001 * rate) : round(1.0001 * rate)])
+    assert np.array_equal(hear(path, start=1.1, end=99), whole[round(1.1 * rate) :])
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None
+)
+@given(block=st.integers(1, 9000), extension=st.sampled_from(["wav", "mp3", "ogg"]))
+def test_blocks_are_a_cut_of_the_whole(tmp_path: Path, block: int, extension: str) -> None:
+    """Law: the size of the blocks does not change a single sample."""
+    path = tmp_path / f"song.{extension}"
+    if not path.exists():
+        write_audio(path, tones(9001))
+    with open_audio(path, block=block) as reader:
+        blocks = list(reader)
+    assert {len(each) for each in blocks[:-1]} <= {block}
+    assert np.array_equal(np.concatenate(blocks), hear(path))
+
+
+def rewrite_size(path: Path, size: int) -> Path:
+    """Make the data chunk of a WAV claim ``size`` bytes."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, size)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1000, 2**31, 2**32 - 1])
+def test_a_wav_with_a_wrong_size_is_read_to_its_real_end(tmp_path: Path, size: int) -> None:
+    """A recorder that was switched off, a file beyond 4 GB, a stream of unknown length."""
+    wave = tones(50000)
+    path = rewrite_size(write_audio(tmp_path / "song.wav", wave), size)
+    assert np.array_equal(hear(path), wave)
+
+
+@pytest.mark.parametrize("tail", [b"LIST\x04\0\0\0INFO", b"ID3" + bytes(99999), bytes(99999)])
+def test_what_follows_the_sound_of_a_wav_is_not_sound(tmp_path: Path, tail: bytes) -> None:
+    wave = tones(5000)
+    path = write_audio(tmp_path / "song.wav", wave)
+    path.write_bytes(path.read_bytes() + tail)
+    assert np.array_equal(hear(path), wave)
+
+
+def test_a_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
+    """FLAC written into a pipe has zero for its number of samples."""
+    wave, path = tones(100001), tmp_path / "song.flac"
+    streamed = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-", "-f", "flac", "-")
+    path.write_bytes(ffmpeg(*streamed, sound=wave))
+    assert probe(path).frames is None
+    assert np.array_equal(hear(path), wave)
+
+
+@pytest.mark.parametrize("quiet_first", [True, False])
+def test_an_mp3_without_a_count_is_read_whole(tmp_path: Path, quiet_first: bool) -> None:
+    """Reference: ffmpeg's full decode.
+
+    The length of such a file is guessed from the bit rate of its first frame, which is wrong in
+    one direction for a quiet beginning and in the other for a loud one.
+    """
+    silence, loud = np.zeros((30000, 2), np.float32), tones(60000)
+    parts = (silence, loud) if quiet_first else (loud, silence)
+    counted = write_audio(tmp_path / "counted.mp3", np.concatenate(parts))
+    bare = tmp_path / "bare.mp3"
+    ffmpeg("-i", counted, "-c:a", "copy", "-write_xing", 0, "-id3v2_version", 0, bare)
+    raw = np.frombuffer(ffmpeg("-i", bare, "-f", "f32le", "-"), "<f4").reshape(-1, 2)
+    assert probe(counted).frames == 90000
+    assert len(raw) >= 90000
+    assert np.array_equal(hear(bare), raw)
+
+
+def test_two_mp3_in_one_file_are_never_cut_to_the_first(tmp_path: Path) -> None:
+    """The header of the first counts only its own frames."""
+    first = write_audio(tmp_path / "first.mp3", tones(100000))
+    both = tmp_path / "both.mp3"
+    both.write_bytes(2 * first.read_bytes())
+    assert len(hear(both)) >= 200000
+
+
+def test_tags_behind_an_mp3_are_not_taken_for_sound(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.mp3", tones(30000))
+    tag = APEv2()
+    tag["Cover Art (Front)"] = APEValue(b"cover.jpg\0" + bytes(50000), BINARY)
+    tag.save(path)
+    assert counts_its_frames(path)
+    assert len(hear(path)) == 30000
+
+
+def test_an_mp3_in_blocks_equals_the_mp3_at_once(tmp_path: Path) -> None:
+    """Reference: libsndfile reading everything with one call, without any seek in between."""
+    path = write_audio(tmp_path / "song.mp3", tones(200001))
+    at_once, _ = soundfile.read(path, dtype="float32")
+    with open_audio(path, block=1000) as reader:
+        assert np.array_equal(np.concatenate(list(reader)), at_once)
+
+
+@pytest.mark.usefixtures("bundled_ffmpeg")
+def test_the_bundled_ffmpeg_stands_in_for_the_system_s(tmp_path: Path) -> None:
+    wave = tones(30000)
+    path = write_audio(tmp_path / "song.m4a", wave)
+    assert hear(path).shape == wave.shape
+
+
+@pytest.mark.parametrize("part", [{"start": -1.0}, {"start": 2.0, "end": 2.0}, {"end": 0.0}])
+def test_an_empty_part_is_refused(tmp_path: Path, part: dict[str, float]) -> None:
+    path = write_audio(tmp_path / "song.wav", tones(100))
+    with pytest.raises(ConfigError, match="--start"):
+        open_audio(path, start=part.get("start"), end=part.get("end"))
+
+
+@pytest.mark.audio
+def test_real_songs_are_as_long_as_ffmpeg_finds_them(mixtures: list[Path]) -> None:
+    """Reference: ffmpeg's full decode.
+
+    Before version 7 ffmpeg also decodes the padding of AAC, which the file's iTunSMPB comment
+    counts: less than one codec frame of 1024 samples.
+    """
+    for path in mixtures:
+        info = probe(path)
+        with open_audio(path) as reader:
+            frames = sum(len(block) for block in reader)
+        raw = ffmpeg("-i", path, "-map", "0:a:0", "-f", "f32le", "-")
+        padding = len(raw) // 4 // info.channels - frames
+        assert 0 <= padding < (1024 if path.suffix == ".m4a" else 1), path.name
+        assert info.frames in (frames, None), path.name
