@@ -62,9 +62,7 @@ class FlacSink:
 
     def __init__(self, path: Path, sample_rate: int, channels: int, depth: str) -> None:
         self._bits = int(depth)
-        self._file = StraightFile(
-            str(path), "w", sample_rate, channels, f"PCM_{depth}", format="FLAC"
-        )
+        self._file = StraightFile(path, "w", sample_rate, channels, f"PCM_{depth}", format="FLAC")
 
     def write(self, block: Block) -> None:
         """Append frames; libsndfile takes the upper bits of 32."""
@@ -87,7 +85,7 @@ class Mp3Sink:
             default = (format.rules.default_bitrate or 0) * channels
             mode, level = "CONSTANT", _mp3_level(format.bitrate or default, sample_rate)
         self._file = StraightFile(
-            str(path),
+            path,
             "w",
             sample_rate,
             channels,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -43,6 +45,11 @@ class StraightFile(soundfile.SoundFile):
     The package seeks to where it is after every read, and libsndfile's MP3 decoder does not come
     out of a seek with the samples it would have given without one.
     """
+
+    def __init__(self, path: Path, *choices: Any, **named: Any) -> None:
+        # Names of files need not be text; the package only encodes those that are.
+        name = str(path) if os.name == "nt" else os.fsencode(path)
+        super().__init__(name, *choices, **named)
 
     def seekable(self) -> bool:
         """Say no, so that nothing seeks behind our back; :meth:`seek` still works."""
@@ -129,7 +136,7 @@ def open_soundfile(path: Path) -> SoundfileDecoder | None:
     unknown length, and stops in an MP3 where it guesses that the end is.
     """
     try:
-        file = StraightFile(str(path))
+        file = StraightFile(path)
     except soundfile.LibsndfileError:
         return None
     guesses = file.format == "MP3" and not counts_its_frames(path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def no_samples(folder: Path) -> Path:
     return write_audio(folder / "song.wav", np.zeros((0, 2), np.float32))
 
 
-def no_samples_mp3(folder: Path) -> Path:
+def no_samples_ogg(folder: Path) -> Path:
     return write_audio(folder / "song.ogg", np.zeros((0, 2), np.float32))
 
 
@@ -60,7 +61,7 @@ SENTENCES: dict[Callable[[Path], Path], str] = {
     text_by_name: r"No sound can be read from .*song.txt: give a wav, flac",
     silent_film: r"No sound can be read from .*film.mp4: give a wav, flac",
     no_samples: r"song.wav holds no sound \(0 samples\): export",
-    no_samples_mp3: r"song.ogg holds no sound \(0 samples\): export",
+    no_samples_ogg: r"song.ogg holds no sound \(0 samples\): export",
 }
 
 
@@ -120,8 +121,7 @@ def test_a_download_that_broke_off_is_named(tmp_path: Path, extension: str) -> N
 def test_no_ffmpeg_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_audio(tmp_path / "song.m4a", tones(5000))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "")
-    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(FfmpegMissingError, match="install it, or type pip install imageio-ffmpeg"):
         open_audio(path)
 

@@ -9,6 +9,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutagen.apev2 import BINARY, APEv2, APEValue
+from mutagen.mp4 import MP4, MP4FreeForm
 
 from model_zoo.errors import ConfigError
 from stemcli.audio.info import probe
@@ -70,6 +71,33 @@ def test_what_knows_no_length_is_read_as_ffmpeg_does(tmp_path: Path, extension: 
     raw = np.frombuffer(ffmpeg("-i", path, "-f", "f32le", "-"), "<f4").reshape(-1, 2)
     assert np.array_equal(hear(path), raw)
     assert abs(len(raw) - 30000) <= 2048
+
+
+def test_apple_s_count_of_samples_is_the_length(tmp_path: Path) -> None:
+    """Worked by hand: iTunSMPB counts 1024 samples of priming, 1000 of padding, 29400 of music."""
+    path = write_audio(tmp_path / "song.m4a", tones(30000))
+    file = MP4(path)
+    words = " 00000000 00000400 000003E8 00000000000072D8 00000000"
+    file["----:com.apple.iTunes:iTunSMPB"] = MP4FreeForm(words.encode())
+    file.save()
+    assert len(hear(path)) == probe(path).frames == 29400
+
+
+def test_a_length_far_below_the_sound_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is cut is never more than an encoder's padding."""
+    path = write_audio(tmp_path / "song.m4a", tones(30000))
+    monkeypatch.setattr("stemcli.audio.ffmpeg_decoder.real_frames", lambda *_: 25000)
+    assert len(hear(path)) >= 30000
+
+
+@pytest.mark.parametrize("extension", ["wav", "mp3", "m4a"])
+@pytest.mark.parametrize("name", ['it\'s: a "song" [live] (niño)', "音楽 🎵", "-y", "100%d"])
+def test_any_file_name_is_read(tmp_path: Path, name: str, extension: str) -> None:
+    plain = write_audio(tmp_path / f"plain.{extension}", tones(3000))
+    odd = plain.rename(tmp_path / f"{name}.{extension}")
+    assert len(hear(odd)) == 3000
 
 
 def test_the_picture_of_a_film_is_left_alone(tmp_path: Path) -> None:

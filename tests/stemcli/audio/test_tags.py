@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pytest
+from mutagen import id3
+from mutagen.apev2 import BINARY, APEValue
+from mutagen.asf._attrs import ASFByteArrayAttribute
+
+from stemcli.audio.tag_formats import read_tags, write_tags
+from stemcli.audio.tags import Picture, Tags, copy_tags
+from tests.audio_files import ffmpeg, tones, write_audio
+from tests.stemcli.audio.hearing import hear
+
+# The smallest PNG: one grey pixel.
+COVER = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
+    "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
+)
+SONG = Tags(
+    {
+        "title": ["Fantasma (niño)"],
+        "artist": ["Los Rombos", "Невідомий"],
+        "album": ["Álbum 専"],
+        "date": ["1999"],
+        "tracknumber": ["3/12"],
+    },
+    [Picture(COVER, "image/png")],
+)
+CONTAINERS = ["mp3", "flac", "ogg", "opus", "m4a", "wav"]
+
+
+def tagged(path: Path) -> Path:
+    """A song with all of ``SONG``."""
+    write_audio(path, tones(9000, 48000), 48000)
+    assert write_tags(path, SONG) == []
+    return path
+
+
+@pytest.mark.parametrize("source", CONTAINERS)
+@pytest.mark.parametrize("target", CONTAINERS)
+def test_tags_and_cover_survive(tmp_path: Path, source: str, target: str) -> None:
+    """Law: what is read from the stem is what was written into the song; the sound is the same."""
+    song = tagged(tmp_path / f"song.{source}")
+    stem = write_audio(tmp_path / f"stem.{target}", tones(9000, 48000), 48000)
+    sound = hear(stem)
+    assert copy_tags(song, stem, stem="vocals") == []
+    copied = read_tags(stem)
+    assert copied == SONG.for_stem("vocals")
+    assert copied.texts["title"] == ["Fantasma (niño) (vocals)"]
+    assert np.array_equal(hear(stem), sound)
+
+
+def test_the_tags_of_wma(tmp_path: Path) -> None:
+    """Worked by hand: the bytes of a WM/Picture."""
+    song = write_audio(tmp_path / "song.wma", tones(9000))
+    file = mutagen.File(song)
+    file.tags["Title"], file.tags["WM/AlbumTitle"] = "Song", "Album"
+    words = "image/png\0cover\0".encode("utf-16-le")
+    picture = b"\x03" + len(COVER).to_bytes(4, "little") + words + COVER
+    file.tags["WM/Picture"] = [ASFByteArrayAttribute(picture)]
+    file.save()
+    assert read_tags(song) == Tags(
+        {"title": ["Song"], "album": ["Album"]}, [Picture(COVER, "image/png")]
+    )
+
+
+def test_the_tags_of_wavpack(tmp_path: Path) -> None:
+    song = write_audio(tmp_path / "song.wv", tones(9000))
+    file = mutagen.File(song)
+    file.tags["Title"], file.tags["Track"] = "Song", "3"
+    file.tags["Cover Art (Front)"] = APEValue(b"cover.png\0" + COVER, BINARY)
+    file.save()
+    assert read_tags(song) == Tags(
+        {"title": ["Song"], "tracknumber": ["3"]}, [Picture(COVER, "image/png")]
+    )
+
+
+def test_a_song_without_tags_gives_a_stem_without_tags(tmp_path: Path) -> None:
+    song = write_audio(tmp_path / "song.wav", tones(900))
+    stem = write_audio(tmp_path / "stem.flac", tones(900))
+    before = stem.read_bytes()
+    assert copy_tags(song, stem, stem="vocals") == []
+    assert stem.read_bytes() == before
+
+
+def test_a_cover_that_m4a_does_not_take_is_named(tmp_path: Path) -> None:
+    song = write_audio(tmp_path / "song.mp3", tones(9000))
+    write_tags(song, Tags({"title": ["Song"]}, [Picture(b"GIF89a", "image/gif")]))
+    stem = write_audio(tmp_path / "stem.m4a", tones(9000))
+    assert copy_tags(song, stem) == ["m4a takes no image/gif cover: it was left out"]
+    assert read_tags(stem) == Tags({"title": ["Song"]})
+
+
+def test_a_container_without_known_tags_is_named(tmp_path: Path) -> None:
+    song = tmp_path / "song.mkv"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-c:a", "flac", song)
+    stem = write_audio(tmp_path / "stem.flac", tones(900))
+    assert copy_tags(song, stem) == ["the tags of .mkv files cannot be read: stems have none"]
+
+
+def test_odd_tags_are_named_and_never_raise(tmp_path: Path) -> None:
+    """A track number in words has no place in M4A; a damaged file has no tags at all."""
+    song = write_audio(tmp_path / "song.mp3", tones(9000))
+    frames = id3.ID3()
+    frames.add(id3.TRCK(encoding=3, text="the third"))
+    frames.save(song)
+    stem = write_audio(tmp_path / "stem.m4a", tones(9000))
+    (notice,) = copy_tags(song, stem)
+    assert notice.startswith("the tags of song.mp3 cannot be written to m4a (")
+    (tmp_path / "broken.flac").write_bytes(b"fLaC" + bytes(9))
+    (notice,) = copy_tags(tmp_path / "broken.flac", stem)
+    assert notice.startswith("the tags of broken.flac cannot be read (")
