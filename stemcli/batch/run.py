@@ -14,6 +14,7 @@ from stemcli.batch.events import BatchFinished, BatchStarted
 from stemcli.batch.plan import Planner, Task, once, plan
 from stemcli.batch.report import BatchReport, TrackReport
 from stemcli.batch.sentences import sentence
+from stemcli.batch.tidy import no_empty_folders
 from stemcli.batch.walk import Song
 from stemcli.engine.events import Event, Listener, TrackFailed
 from stemcli.engine.options import Options
@@ -79,7 +80,8 @@ def separate_songs(
     tasks = plan(songs, run.session, options)
     on_event(BatchStarted(len(tasks), passed=len(songs) - len(tasks)))
     began = time.monotonic()
-    tracks = run.all_in_turn(tasks) if jobs == 1 else run.all_in_threads(tasks, jobs)
+    with no_empty_folders(path for task in tasks for path in task.outputs.values()):
+        tracks = run.all_in_turn(tasks) if jobs == 1 else run.all_in_threads(tasks, jobs)
     report = BatchReport(tuple(tracks), time.monotonic() - began)
     on_event(BatchFinished(report.to_dict()))
     return report

@@ -20,7 +20,10 @@ from stemcli.engine import events
 
 UNFOLDED_WIDTH = 10_000  # columns where nothing is a terminal: no cell is ever cut
 NAME_SHARE = 0.3  # of the width of the terminal
+STEADY_WIDTH = 70  # columns from which on the bars keep their places
 REFRESH = 5  # times per second
+TOO_EARLY = 0.5  # seconds after which a pace begins to mean something
+FIRST_STAGE = "separating"
 
 
 class LiveConsole(HumanConsole):
@@ -35,7 +38,7 @@ class LiveConsole(HumanConsole):
             transient=True,
             expand=True,
             refresh_per_second=REFRESH,
-            redirect_stderr=sys.stderr.isatty(),
+            redirect_stderr=False,
         )
         self._songs: dict[str, Song] = {}
         self._run: Run | None = None
@@ -48,16 +51,24 @@ class LiveConsole(HumanConsole):
         """Print above the bars."""
         self._terminal.print(Text(printable(text)), soft_wrap=True)
 
+    def error(self, text: str) -> None:
+        """Print above the bars too, where stderr is the same screen."""
+        if sys.stderr.isatty():
+            self._terminal.print(Text(f"Error: {printable(text)}", style="red"), soft_wrap=True)
+        else:
+            super().error(text)
+
     def on_batch_started(self, event: BatchStarted) -> None:
         """Several songs get a bar for all of them."""
         super().on_batch_started(event)
         if event.songs > 1:
-            task = self._add(counted(event.songs, "song"), event.songs)
+            task = self._add(counted(event.songs, "song"), event.songs, "")
             self._run = Run(task, event.songs)
 
     def on_track_started(self, event: events.TrackStarted) -> None:
         """A new bar."""
-        self._songs[event.track] = Song(self._add(printable(event.track), event.seconds))
+        task = self._add(printable(event.track), event.seconds, FIRST_STAGE)
+        self._songs[event.track] = Song(task)
 
     def on_progress(self, event: events.Progress) -> None:
         """Move the bar."""
@@ -88,9 +99,9 @@ class LiveConsole(HumanConsole):
         super().on_track_failed(event)
         self._end(event.track)
 
-    def _add(self, name: str, total: float | None) -> TaskID:
+    def _add(self, name: str, total: float | None, stage: str) -> TaskID:
         self._bars.start()
-        return self._bars.add_task(name, total=total, stage="", speed="", left="")
+        return self._bars.add_task(name, total=total, stage=stage, speed="", left="")
 
     def _end(self, track: str) -> None:
         song = self._songs.pop(track, None)
@@ -120,12 +131,14 @@ class Pace:
 
     @property
     def elapsed(self) -> float:
-        """Seconds."""
-        return time.monotonic() - self._began
+        """Seconds; 0 while it is too early to tell anything."""
+        elapsed = time.monotonic() - self._began
+        return elapsed if elapsed >= TOO_EARLY else 0.0
 
     def left(self, share: float) -> str:
         """Clock time until all is done when ``share`` of it is; empty while nobody can tell."""
-        return clock(self.elapsed * (1 - share) / share) if share > 0 else ""
+        elapsed = self.elapsed
+        return clock(elapsed * (1 - share) / share) if share > 0 and elapsed > 0 else ""
 
 
 class Song:
@@ -133,7 +146,7 @@ class Song:
 
     def __init__(self, task: TaskID) -> None:
         self.task = task
-        self.stage = ""
+        self.stage = FIRST_STAGE
         self.pace = Pace()
         self.share = 0.0
 
@@ -190,13 +203,19 @@ def _terminal() -> Terminal:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Name, stage, bar, speed and time left; the bar takes what the others leave."""
-    name = Column(max_width=max(12, int(width * NAME_SHARE)), no_wrap=True, overflow="ellipsis")
-    plain = Column(no_wrap=True)
+    """Name, stage, bar, speed and time left; they stand still where there is room for that."""
+    share = max(12, int(width * NAME_SHARE))
+    still = width >= STEADY_WIDTH
+    name = Column(
+        min_width=share if still else None, max_width=share, no_wrap=True, overflow="ellipsis"
+    )
+    stage = Column(min_width=len(FIRST_STAGE) if still else None, no_wrap=True)
+    speed = Column(min_width=5 if still else None, no_wrap=True, justify="right")
+    left = Column(min_width=10 if still else None, no_wrap=True, justify="right")
     return (
         TextColumn("{task.description}", markup=False, table_column=name),
-        TextColumn("{task.fields[stage]}", markup=False, table_column=plain),
+        TextColumn("{task.fields[stage]}", markup=False, table_column=stage),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
-        TextColumn("{task.fields[speed]}", markup=False, table_column=Column(justify="right")),
-        LeftColumn(table_column=Column(no_wrap=True, justify="right")),
+        TextColumn("{task.fields[speed]}", markup=False, table_column=speed),
+        LeftColumn(table_column=left),
     )

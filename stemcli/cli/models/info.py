@@ -35,8 +35,10 @@ def command(name: str, console: Console) -> None:
     console.document({**card.to_dict(), "outputs": card.outputs, "installed": has, "parts": parts})
     console.table(("card", ""), [*facts(card, has)])
     if card.scores:
+        console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
     if parts:
+        console.line()
         rows = [(part, f"{count:,}") for part, count in parts.items()]
         console.table(("part of the network", ">parameters"), rows)
 

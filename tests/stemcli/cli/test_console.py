@@ -147,6 +147,18 @@ def test_time_left_by_hand(share: float, left: str, monkeypatch: pytest.MonkeyPa
     assert Pace().left(share) == left
 
 
+def test_nothing_is_said_about_a_pace_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
+    assert (Pace().elapsed, Pace().left(0.5)) == (0.0, "")
+
+
+def test_an_error_stays_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    console, screen = live(40)
+    tell(console)
+    assert "Error: b.mp3: it is damaged at 0:02\n" in screen.getvalue()
+
+
 def test_every_stage_has_a_pace_of_its_own() -> None:
     song = Song(task=0)  # type: ignore[arg-type]
     song.reach("separating", 5.0, 10.0)
