@@ -74,10 +74,10 @@ def test_what_knows_no_length_is_read_as_ffmpeg_does(tmp_path: Path, extension: 
 
 
 def test_apple_s_count_of_samples_is_the_length(tmp_path: Path) -> None:
-    """Worked by hand: iTunSMPB counts 1024 samples of priming, 1000 of padding, 29400 of music."""
+    """Worked by hand: iTunSMPB counts 1024 samples of priming, 600 of padding, 29400 of music."""
     path = write_audio(tmp_path / "song.m4a", tones(30000))
     file = MP4(path)
-    words = " 00000000 00000400 000003E8 00000000000072D8 00000000"
+    words = " 00000000 00000400 00000258 00000000000072D8 00000000"
     file["----:com.apple.iTunes:iTunSMPB"] = MP4FreeForm(words.encode())
     file.save()
     assert len(hear(path)) == probe(path).frames == 29400
