@@ -6,6 +6,7 @@ A terminal gets moving bars (:mod:`stemcli.cli.live`), a file or a pipe plain li
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -20,10 +21,11 @@ from stemcli.cli.words import clock, counted, printable, times_real_time
 
 if TYPE_CHECKING:
     from stemcli.batch.events import BatchStarted
-    from stemcli.batch.report import BatchReport
+    from stemcli.batch.report import BatchReport, Outcome
     from stemcli.batch.walk import Found
     from stemcli.engine import events
 
+OUTCOMES: tuple[Outcome, ...] = ("done", "skipped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between two lines about the progress of the same song
 
 
@@ -33,7 +35,7 @@ def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = 
         return JsonConsole(verbose)
     if quiet:
         return Console(verbose)
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         from stemcli.cli.live import LiveConsole
 
         return LiveConsole(verbose)
@@ -170,17 +172,20 @@ class HumanConsole(Console):
         )
 
     def report(self, report: BatchReport) -> None:
-        """A line with all the sums, and a table of what failed."""
-        sums = [f"{report.count(outcome)} {outcome}" for outcome in ("done", "skipped", "failed")]
-        speed = times_real_time(report.audio_seconds, report.wall_seconds)
-        if speed:
-            sums.append(f"{clock(report.audio_seconds)} of music in {clock(report.wall_seconds)}")
-            sums.append(f"{speed} real time")
+        """What failed and why, and a row with all the sums."""
         if report.failures:
-            self.table(
-                ("failed", "why"), [(track.song, track.message) for track in report.failures]
-            )
-        self.line(", ".join(sums))
+            self.line()
+            rows = [(track.song, track.message) for track in report.failures]
+            self.table(("failed", "why"), rows)
+        speed = times_real_time(report.audio_seconds, report.wall_seconds)
+        self.line()
+        sums = (
+            *(str(report.count(outcome)) for outcome in OUTCOMES),
+            clock(report.audio_seconds),
+            clock(report.wall_seconds),
+            f"{speed} real time" if speed else "",
+        )
+        self.table((*(f">{outcome}" for outcome in OUTCOMES), ">music", ">time", "speed"), [sums])
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as their content; a terminal that is too narrow folds long cells."""

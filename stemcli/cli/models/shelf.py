@@ -26,8 +26,10 @@ class State:
 
 def is_installed(card: Card) -> bool:
     """Whether the file is there, by name and size; :func:`state` reads it too."""
+    if not card.file:
+        return False
     path = card_path(card.name).with_name(card.file)
-    return bool(card.file) and path.is_file() and path.stat().st_size == card.size
+    return path.is_file() and path.stat().st_size == card.size
 
 
 def state(card: Card) -> State:

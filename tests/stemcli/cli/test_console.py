@@ -187,7 +187,10 @@ def test_the_console_fits_the_options(options: dict[str, bool], kind: type[Conso
 
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     assert type(open_console()) is LiveConsole
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(open_console()) is PlainConsole
 
 
 def test_tables_elsewhere_are_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from model_zoo.card import Card
 from model_zoo.errors import FfmpegMissingError
+from model_zoo.install import install
 from stemcli.cli import checks
 from stemcli.cli.checks import LITTLE_DISK, Check
+from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
 
 NAMES = ("python", "torch", "devices", "precision", "threads", "ffmpeg", "soundfile", "zoo", "disk")
@@ -70,6 +73,22 @@ def test_a_look_that_breaks_is_a_finding(typed: Typed, monkeypatch: pytest.Monke
     check = found(typed)["threads"]
     assert not check.ok
     assert "ZeroDivisionError" in check.found
+
+
+@pytest.mark.parametrize(("content", "ok"), [(b"", True), (b"more", False)])
+def test_bundled_models_are_verified(
+    content: bytes, ok: bool, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",)))
+    with (tmp_path / ".zoo/tiny.safetensors").open("ab") as file:
+        file.write(content)
+    monkeypatch.setattr("model_zoo.card.BUNDLED", tmp_path / ".zoo")
+    assert found(typed)["model tiny"].ok is ok
+
+
+def test_no_bundled_model(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_zoo.card.BUNDLED", tmp_path)
+    assert not found(typed)["models"].ok
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_bad_file_among_good_ones(first_hour: Typed, tmp_path: Path) -> None:
     result = first_hour("separate", "bad.mp3", "song.wav", "-m", "tiny")
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "separated").iterdir()) == ["song"]
-    assert "1 done, 0 skipped, 1 failed" in result.stdout
+    assert result.stdout.splitlines()[-1].split()[:3] == ["1", "0", "1"]
 
 
 def test_a_batch_with_two_workers(first_hour: Typed, tmp_path: Path) -> None:

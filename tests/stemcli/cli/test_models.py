@@ -49,6 +49,15 @@ def test_info_for_people(tiny: Card, typed: Typed) -> None:
         assert fact in shown
 
 
+def test_a_card_without_weights_is_listed(tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / ".zoo").mkdir()
+    (tmp_path / ".zoo/bare.toml").write_text(
+        'name = "bare"\narchitecture = "melrnn"\nstems = ["vocals"]\n'
+    )
+    assert typed("models", "list").stdout.splitlines()[-1].split()[-1] == "no"
+    assert "bare" in typed("models", "info", "bare").stdout
+
+
 @pytest.mark.usefixtures("tiny")
 def test_verify(tmp_path: Path, typed: Typed) -> None:
     weights = tmp_path / ".zoo/tiny.safetensors"
