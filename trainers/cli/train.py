@@ -54,7 +54,7 @@ def command(
     device: str,
     quiet: bool,
 ) -> None:
-    """Train a network on random mixes and keep the best weights.
+    r"""Train a network on random mixes and keep the best weights.
 
     \b
     Examples:

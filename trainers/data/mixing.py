@@ -75,7 +75,8 @@ class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
         if rng.random() < self.recipe.second_voice:
             voice = voice + decibels(rng.uniform(-12, -3)) * self._sung(rng)
         rms = np.sqrt(np.mean(np.square(voice))) + 1e-4
-        return voice * (BACKING_RMS * decibels(rng.uniform(*self.recipe.level)) / rms)
+        low, high = self.recipe.level
+        return voice * (BACKING_RMS * decibels(rng.uniform(low, high)) / rms)
 
     def _sung(self, rng: np.random.Generator) -> Clip:
         voice = self._excerpt(self.vocals, rng)

@@ -23,7 +23,7 @@ FULL_SCALE = 32767
 SILENCE = 10 ** (-40 / 20)
 """RMS below which an excerpt counts as empty: -40 dB full scale."""
 
-Clip = Float[np.ndarray, "channel time"]
+Clip = Float[np.ndarray, "_channel _time"]
 
 
 def cache_folder() -> Path:

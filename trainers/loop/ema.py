@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from model_zoo.separator import Separator
+
 
 class WeightAverage:
     """Averaged copy of a network.
@@ -15,8 +17,9 @@ class WeightAverage:
     so that the first weights, which know nothing, are forgotten soon.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(self, model: Separator, decay: float) -> None:
+        self.model = copy.deepcopy(model)
+        self.model.eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
 

@@ -96,7 +96,7 @@ def training_step(
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
     total, parts = objective(state.model, batch)
-    total.backward()
+    torch.autograd.backward(total)
     norm = torch.nn.utils.clip_grad_norm_(
         state.model.parameters(), recipe.optimiser.clip, error_if_nonfinite=True
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 
+@runtime_checkable
 class Worker(Protocol):
     """One process of a training run.
 
@@ -17,9 +18,14 @@ class Worker(Protocol):
         device: where the network lives.
     """
 
-    rank: int
-    world_size: int
-    device: torch.device
+    @property
+    def rank(self) -> int: ...  # noqa: D102
+
+    @property
+    def world_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

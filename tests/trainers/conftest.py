@@ -1,0 +1,63 @@
+"""A tiny data set and recipe: voices are chirps, backings are noise, so that seconds suffice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from trainers.config import Recipe
+
+RATE = 8000
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one voice (a gliding tone, mono) and one backing (filtered noise, stereo)."""
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    time = np.arange(4 * RATE) / RATE
+    voice = 0.3 * np.sin(2 * np.pi * (600 * time + 40 * np.sin(2 * np.pi * time)))
+    noise = np.random.default_rng(0).standard_normal((len(time), 2))
+    backing = 0.1 * (noise + np.roll(noise, 1, axis=0))
+    soundfile.write(tmp_path / "voice.wav", voice, RATE)
+    soundfile.write(tmp_path / "backing.wav", backing, RATE)
+    return tmp_path
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A MelRoFormer of a few thousand parameters and a run of four steps."""
+    return Recipe.from_dict(
+        {
+            "seed": 3,
+            "model": {
+                "architecture": "melroformer",
+                "options": {
+                    "hidden_channels": 16,
+                    "num_layers": 1,
+                    "num_heads": 2,
+                    "window_size": 256,
+                    "hop_size": 128,
+                    "sample_rate": RATE,
+                    "num_bands": 8,
+                    "audio_channels": 2,
+                    "features": "magnitude",
+                    "mask_mult": "gain",
+                    "mask_activation": "sigmoid",
+                    "overlap_norm": "count",
+                    "segment": RATE,
+                },
+            },
+            "data": {
+                "seconds": 0.5,
+                "vocals": [{"file": "voice.wav"}],
+                "backings": [{"file": "backing.wav"}],
+            },
+            "losses": {"waveform_l1": 1.0, "multi_resolution_stft": 0.5},
+            "optimiser": {"name": "muon", "lr": 0.003, "muon_lr": 0.01},
+            "schedule": {"steps": 4, "warmup": 0, "decay": 0.0},
+            "loop": {"batch_size": 2, "save_every": 2, "validate_every": 2, "workers": 0},
+        }
+    )

@@ -1,0 +1,70 @@
+"""Losses and metrics against numbers worked by hand and laws."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_zoo.errors import UnknownNameError
+from trainers.losses import find_loss
+from trainers.losses.spectral import multi_resolution_stft
+from trainers.losses.waveform import waveform_l1
+from trainers.metrics.sdr import global_sdr
+
+
+def test_sdr_by_hand() -> None:
+    """Energy 4 over error energy 0.04 is a factor of 100, 20 dB."""
+    reference = torch.ones(1, 4)
+    assert global_sdr(reference * 0.9, reference).item() == pytest.approx(20, abs=1e-4)
+
+
+def test_mixture_sdr_is_the_level_difference() -> None:
+    """With the mixture as estimate the error is the backing: SDR is voice over backing, in dB."""
+    torch.manual_seed(0)
+    voice, backing = torch.randn(2, 2, 4000)
+    expected = 10 * math.log10(voice.square().sum() / backing.square().sum())
+    assert global_sdr(voice + backing, voice).item() == pytest.approx(expected, abs=1e-4)
+
+
+@given(gain=st.floats(0.01, 100))
+def test_sdr_does_not_depend_on_the_common_gain(gain: float) -> None:
+    torch.manual_seed(1)
+    estimate, reference = torch.randn(2, 1, 500, dtype=torch.float64)
+    scaled = global_sdr(gain * estimate, gain * reference)
+    assert scaled.item() == pytest.approx(global_sdr(estimate, reference).item(), abs=1e-3)
+
+
+def test_two_silences_give_zero_decibels() -> None:
+    assert global_sdr(torch.zeros(1, 9), torch.zeros(1, 9)).item() == 0
+
+
+def test_waveform_l1_by_hand() -> None:
+    estimate = torch.tensor([0.0, 1.0, -2.0, 3.0]).view(1, 1, 1, 4)
+    assert waveform_l1(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(1.5)
+
+
+def test_spectral_loss_of_white_noise_is_its_level() -> None:
+    """Magnitudes of a complex Gaussian with power s^2 have mean s sqrt(pi)/2 (Rayleigh)."""
+    torch.manual_seed(2)
+    error = 0.3 * torch.randn(1, 1, 2, 60_000)
+    loss = multi_resolution_stft(error, torch.zeros_like(error)).item()
+    assert loss == pytest.approx(0.3 * math.sqrt(math.pi) / 2, rel=0.01)
+
+
+@settings(max_examples=10)
+@given(scale=st.floats(0.1, 10))
+def test_spectral_loss_is_homogeneous(scale: float) -> None:
+    torch.manual_seed(3)
+    estimate, reference = torch.randn(2, 1, 1, 1, 6000)
+    once = multi_resolution_stft(estimate, reference)
+    scaled = multi_resolution_stft(scale * estimate, scale * reference)
+    assert scaled.item() == pytest.approx(scale * once.item(), rel=1e-4)
+
+
+def test_unknown_loss_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="waveform_l1"):
+        find_loss("waveform_l2")
