@@ -17,13 +17,19 @@ HASH_BLOCK = 1 << 20  # bytes
 def staged(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` when the block succeeds.
 
+    The file gets the permissions of any new file, whatever wrote it: safetensors would leave it
+    readable by its owner alone.
+
     Raises:
         OutputError: the folder or the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(

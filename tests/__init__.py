@@ -1,4 +1,4 @@
-"""What checks annotated shapes while tests run: beartype, with int accepted where float is asked."""
+"""What checks annotated shapes while tests run: beartype, an int being a float too."""
 
 from beartype import BeartypeConf, beartype
 

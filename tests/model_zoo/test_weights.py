@@ -43,6 +43,13 @@ def test_save_returns_the_hash_of_the_file(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_others_may_read_the_file_as_any_other(tmp_path: Path, file: Path) -> None:
+    """The process's own mask decides: the same permissions as a file that Python opens."""
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert file.stat().st_mode == plain.stat().st_mode
+
+
 def test_half_the_space_and_float32_again(tmp_path: Path, file: Path) -> None:
     path, network = tmp_path / "half.safetensors", small_network()
     weights.save(path, network, half=True)

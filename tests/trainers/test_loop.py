@@ -24,8 +24,11 @@ from trainers.loop.state import TrainState
 from trainers.loop.train import StepDone, Validated
 from trainers.loop.validation import open_track
 from trainers.loop.worker import LocalWorker
+from trainers.metrics.sdr import global_sdr
 
 CPU = LocalWorker(torch.device("cpu"))
+HELD_OUT = 10**9
+"""Number of a mix that training never draws."""
 
 
 def test_schedule_by_hand() -> None:
@@ -95,24 +98,27 @@ def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) ->
 def make_track(mixes: RandomMixes, folder: Path) -> Path:
     """A validation track from a mix that training never draws."""
     folder.mkdir()
-    mixture, stems = mixes[10**9]
+    mixture, stems = mixes[HELD_OUT]
     soundfile.write(folder / "mixture.wav", mixture.T.numpy(), RATE, "FLOAT")
     soundfile.write(folder / "vocals.wav", stems[0].T.numpy(), RATE, "FLOAT")
     return folder
 
 
 def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
-    """A gliding tone in noise: 100 steps gain at least 3 dB over the untrained network."""
+    """A gliding tone in noise as loud as itself: 40 steps gain 4.5 dB over the mixture."""
     values = recipe.to_dict()
     values["data"] |= {"silent": 0.0, "bare": 0.0, "effects": 0.0, "level": [0.0, 0.0]}
-    values["schedule"] |= {"steps": 100, "decay": 0.3}
-    values["loop"] |= {"validate_every": 1, "save_every": 100, "ema": 0.8}
+    values["optimiser"] |= {"lr": 0.01, "muon_lr": 0.02}
+    values["schedule"] |= {"steps": 40, "decay": 0.3}
+    values["loop"] |= {"validate_every": 20, "ema": 0.8}
     recipe = Recipe.from_dict(values)
-    track = make_track(RandomMixes(recipe.data, recordings, RATE, 9), recordings / "track")
+    mixes = RandomMixes(recipe.data, recordings, RATE, 9)
+    track = make_track(mixes, recordings / "track")
+    mixture, stems = mixes[HELD_OUT]
     events: list[StepDone | Validated] = []
     best = run(recipe, recordings, (track,), recordings / "run", CPU, events.append)
     scores = [event.sdr["vocals"] for event in events if isinstance(event, Validated)]
-    assert max(scores) > scores[0] + 3
+    assert max(scores) > global_sdr(mixture, stems[0]).item() + 4.5
     assert weights.load(best).stems == ("vocals",)
 
 

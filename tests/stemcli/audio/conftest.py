@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,6 @@ def bundled_ffmpeg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mixtures() -> list[Path]:
+def mixtures(real_audio: Path) -> list[Path]:
     """Real songs."""
-    folder = os.environ.get("STEM_TEST_AUDIO")
-    if not folder:
-        pytest.skip("STEM_TEST_AUDIO names no folder with real recordings")
-    return sorted((Path(folder) / "mixtures").iterdir())
+    return sorted((real_audio / "mixtures").iterdir())

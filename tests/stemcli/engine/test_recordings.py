@@ -1,8 +1,7 @@
-"""Whole recordings, file by file: the folder that STEM_TEST_AUDIO names, or songs made here."""
+"""Whole recordings, file by file: songs made here, and the folder that STEM_TEST_AUDIO names."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,6 @@ MADE = [
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    if folder := os.environ.get("STEM_TEST_AUDIO"):
-        return sorted(path for path in Path(folder, "mixtures").iterdir() if path.suffix != ".md")
     made = tmp_path_factory.mktemp("songs")
     for name, rate, channels, subtype in MADE:
         soundfile.write(made / name, noise(3 * rate + 1, channels), rate, subtype)
@@ -47,8 +44,7 @@ def level(error: Block, mixture: Block) -> float:
     return float(10 * np.log10(energies[0] / energies[1]))
 
 
-@pytest.mark.audio
-@pytest.mark.parametrize(
+MODELS = pytest.mark.parametrize(
     "model",
     [
         Model("own rate", Positional(stems=("a", "b"), sample_rate=44100, segment=150000)),
@@ -56,7 +52,20 @@ def level(error: Block, mixture: Block) -> float:
     ],
     ids=lambda model: model.name,
 )
+
+
+@MODELS
 def test_float_stems_add_up_to_every_song(songs: list[Path], model: Model, tmp_path: Path) -> None:
+    check_that_stems_add_up(songs, model, tmp_path)
+
+
+@pytest.mark.audio
+@MODELS
+def test_float_stems_add_up_to_real_songs(real_audio: Path, model: Model, tmp_path: Path) -> None:
+    check_that_stems_add_up(sorted((real_audio / "mixtures").iterdir()), model, tmp_path)
+
+
+def check_that_stems_add_up(songs: list[Path], model: Model, tmp_path: Path) -> None:
     """Law: same rate, channels and length as decoded; the sum is below -80 dB of the mixture."""
     options = Options(model=("net",), output=str(tmp_path), depth="32f", device="cpu")
     made = Session(options, load=lambda name: model)

@@ -1,0 +1,114 @@
+"""Turn a finished training run into a model that travels inside the package.
+
+::
+
+    python docs/models/bundle.py runs/melroformer --text docs/models/melroformer.toml \
+        --score "Sodium excerpt=FOLDER"
+
+writes ``model_zoo/cards/NAME.safetensors`` and ``NAME.toml``. FOLDER holds ``mixture.*`` and one
+file per stem; the scores in the card are measured by the separation engine itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model_zoo import registry, weights
+from model_zoo.blocks.spectral import Band
+from model_zoo.card import BUNDLED, Card, Score
+from model_zoo.separator import Separator
+from stemcli.audio.reader import open_audio
+from stemcli.engine.options import Options
+from stemcli.engine.session import Session
+from trainers.loop.run import BEST
+from trainers.metrics.sdr import global_sdr
+
+DEFINITION = "global: 10 log10 of energy of reference over energy of error, whole excerpt, dB"
+
+
+def main() -> None:
+    """Read the arguments, write the weights, measure, write the card."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--text", type=Path, required=True, help="TOML with the card's words")
+    parser.add_argument("--score", action="append", default=[], help="NAME=FOLDER")
+    arguments = parser.parse_args()
+    card = write(arguments.run, tomllib.loads(arguments.text.read_text("utf-8")))
+    scores: list[Score] = []
+    for entry in arguments.score:
+        dataset, _, folder = entry.partition("=")
+        scores += measure(card.name, dataset, Path(folder))
+    card = dataclasses.replace(card, scores=tuple(scores))
+    (BUNDLED / f"{card.name}.toml").write_text(card.to_toml(), "utf-8")
+    for score in scores:
+        print(f"{score.dataset}, {score.stem}: {score.value:.2f} dB")
+
+
+def write(run: Path, words: dict[str, str]) -> Card:
+    """Write weights in half precision and a card without scores."""
+    separator = weights.load(run / BEST)
+    clear_padding(separator)
+    name = words["name"]
+    target = BUNDLED / f"{name}.safetensors"
+    checksum = weights.save(target, separator, {"residual": words["residual"]}, half=True)
+    card = Card.from_dict(
+        {
+            **words,
+            "architecture": registry.name_of(separator),
+            "stems": list(separator.stems),
+            "sample_rate": separator.sample_rate,
+            "parameters": separator.parameter_count(),
+            "file": target.name,
+            "size": target.stat().st_size,
+            "sha256": checksum,
+        }
+    )
+    (BUNDLED / f"{name}.toml").write_text(card.to_toml(), "utf-8")
+    return card
+
+
+@torch.no_grad()
+def clear_padding(separator: Separator) -> None:
+    """Zero the weights that only pad narrow bands: they do nothing and compress to nothing."""
+    for band in separator.modules():
+        if isinstance(band, Band):
+            real = band.mask.view(band.bands_num, -1)
+            split, merge = band.pre_bandnet.weight, band.post_bandnet.weight
+            per_bin = split.shape[1] // real.shape[1]
+            split.mul_(real.repeat_interleave(per_bin, dim=1)[:, :, None])
+            merged = real.repeat_interleave(band.merge_channels, dim=1)
+            merge.mul_(merged[:, None, :])
+            band.post_bandnet.bias.mul_(merged)
+
+
+def measure(name: str, dataset: str, folder: Path) -> list[Score]:
+    """Global SDR of every output whose true stem lies in ``folder``, to two decimals."""
+    session = Session(Options(model=(name,), device="cpu", precision="fp32"))
+    mixture, rate = read(folder, "mixture")
+    estimates = session.separate_array(mixture, rate)
+    scores = []
+    for stem, estimate in estimates.items():
+        other_name = {"instrumental": "accompaniment"}.get(stem, stem)
+        present = [key for key in (stem, other_name) if any(folder.glob(f"{key}.*"))]
+        if present:
+            reference, _ = read(folder, present[0])
+            waves = (torch.from_numpy(wave.T.copy()) for wave in (estimate, reference))
+            value = round(float(global_sdr(*waves)), 2)
+            scores.append(Score(dataset, stem, "SDR", DEFINITION, value))
+    return scores
+
+
+def read(folder: Path, stem: str) -> tuple[np.ndarray, int]:
+    """Samples ``(frames, channels)`` and rate of ``stem.*`` in ``folder``."""
+    with open_audio(next(folder.glob(f"{stem}.*"))) as reader:
+        return np.concatenate(list(reader)), reader.info.sample_rate
+
+
+if __name__ == "__main__":
+    main()
