@@ -1,0 +1,64 @@
+"""How well the bundled model separates real recordings.
+
+    STEM_TEST_AUDIO=FOLDER python -m tests.benchmarks.quality [--model NAME]
+
+FOLDER holds ``multitrack/`` (mixture, vocals, accompaniment) and ``mixtures/`` with
+``outfoxing_instrumental.mp3``, a piece without any voice. Prints the global SDR of both stems, of
+the mixture itself for scale, and how far the vocals stem of the instrumental piece lies below it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stemcli.audio.reader import open_audio
+from stemcli.engine.options import Options
+from stemcli.engine.session import Session
+from stemcli.engine.tape import Block
+from trainers.metrics.sdr import global_sdr
+
+NAMES = {"vocals": "vocals", "instrumental": "accompaniment"}
+"""What the model calls a stem, and what the folder calls it."""
+
+
+def main() -> None:
+    """Separate both recordings and print the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", default="melroformer")
+    session = Session(Options(model=(parser.parse_args().model,)))
+    audio = Path(os.environ["STEM_TEST_AUDIO"])
+    mixture, rate = heard(audio / "multitrack" / "mixture.flac")
+    stems = session.separate_array(mixture, rate)
+    for stem, name in NAMES.items():
+        reference, _ = heard(audio / "multitrack" / f"{name}.flac")
+        print(f"{stem}: {sdr(stems[stem], reference):.2f} dB SDR", end=", ")
+        print(f"the mixture itself {sdr(mixture, reference):.2f} dB")
+    piece, rate = heard(audio / "mixtures" / "outfoxing_instrumental.mp3")
+    voice = session.separate_array(piece, rate)["vocals"]
+    print(f"outfoxing_instrumental: vocals {level(voice) - level(piece):.1f} dB below the mixture")
+
+
+def heard(path: Path) -> tuple[Block, int]:
+    """Samples ``(frames, channels)`` and sample rate of a file."""
+    with open_audio(path) as reader:
+        return np.concatenate(list(reader)), reader.info.sample_rate
+
+
+def sdr(estimate: Block, reference: Block) -> float:
+    """Global SDR in dB."""
+    return float(global_sdr(*(torch.from_numpy(wave.T.copy()) for wave in (estimate, reference))))
+
+
+def level(wave: Block) -> float:
+    """Energy in dB."""
+    return 10 * math.log10(float(np.square(wave, dtype=np.float64).sum()) + 1e-20)
+
+
+if __name__ == "__main__":
+    main()
