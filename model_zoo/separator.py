@@ -20,9 +20,10 @@ S = TypeVar("S", bound="Separator")
 
 @dataclass(frozen=True)
 class SeparatorConfig(Config):
-    """Fields that every architecture has; each architecture adds its own before them.
+    """Base of the constructor arguments of every architecture.
 
-    They are keyword-only, so that an architecture keeps the argument order of its paper.
+    An architecture lists the arguments of its paper in their order; what we add to them is
+    keyword-only.
     """
 
 
@@ -38,7 +39,6 @@ class Separator(nn.Module):
         stems: names of what comes out, in order.
         channels: audio channels of one item; with 1 the engine folds channels into the batch.
         segment: length in samples that the network was trained on.
-        core: the exportable part, spectrogram features to mask or spectrum, without the STFT.
     """
 
     Config: ClassVar[type[SeparatorConfig]]
@@ -48,7 +48,6 @@ class Separator(nn.Module):
     stems: tuple[str, ...]
     channels: int
     segment: int
-    core: nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -58,6 +57,14 @@ class Separator(nn.Module):
     def from_config(cls: type[S], config: SeparatorConfig) -> S:
         """Build from a config instance."""
         return cls(**config.to_dict())
+
+    @property
+    def core(self) -> nn.Module:
+        """The exportable part: spectrogram features to mask or spectrum, without the STFT.
+
+        It owns no tensors of its own, so the names in a checkpoint do not know of it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must name its core")
 
     def forward(self, mixture: Wave) -> Stems:
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
@@ -69,5 +76,5 @@ class Separator(nn.Module):
 
 
 def as_wave(mixture: Tensor) -> Tensor:
-    """Accept the seed's mono form ``batch time`` beside ``batch channel time``."""
+    """Give the form ``batch time`` of mono networks the channel axis of the contract."""
     return mixture.unsqueeze(1) if mixture.ndim == 2 else mixture

@@ -77,6 +77,6 @@ class MelRNN(MelSeparator):
         )
 
     @property
-    def core(self) -> DualPath:  # type: ignore[override]
+    def core(self) -> DualPath:
         """Features to spectrum: the parts of this network without the STFT."""
         return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -1,6 +1,6 @@
 """MelRoFormer: transformers over mel bands, along frequency and time in turn.
 
-After the mel-band RoFormer (Wang, Lu and Won 2024, arXiv 2409.04702) in the form of MSRKit, whose
+After the mel-band RoFormer (Wang, Lu and Chen 2024, arXiv 2409.04702) in the form of MSRKit, whose
 tensor names it keeps.
 """
 
@@ -65,6 +65,6 @@ class MelRoFormer(MelSeparator):
         )
 
     @property
-    def core(self) -> DualPath:  # type: ignore[override]
+    def core(self) -> DualPath:
         """Features to mask: the parts of this network without the STFT."""
         return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -9,6 +9,7 @@ original's, so that its checkpoints mean here what they meant there.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -26,7 +27,10 @@ from model_zoo.separator import Separator, SeparatorConfig, as_wave
 MaskKind = Literal["elementwise", "complex", "gain"]
 
 COMPRESSION = 0.3
-"""Exponent that brings magnitudes of loud and quiet bins into one range (arXiv 1811.06250)."""
+"""Exponent that brings magnitudes of loud and quiet bins into one range."""
+
+FAINTEST = 1e-8
+"""Magnitude added before compression, whose slope is infinite at zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,8 @@ class MelConfig(SeparatorConfig):
                 and (self.mask_mult != "elementwise" or self.mask_activation != "none")
             ),
         }
-        return [*_below_one(self), *(sentence for sentence, broken in rules.items() if broken)]
+        broken = [sentence for sentence, is_broken in rules.items() if is_broken]
+        return [*_below_one(self), *_too_short(self), *broken]
 
     @property
     def feature_channels(self) -> int:
@@ -148,7 +153,7 @@ class MelSeparator(Separator):
             left, right = spectrum.unbind(1)
             other_pair = torch.stack([left + right, left - right], dim=1) * 0.5**0.5
             spectrum = torch.cat([spectrum, other_pair], dim=1)
-        return rearrange((spectrum.abs() + 1e-8) ** COMPRESSION, "b c f t -> b f t c")
+        return rearrange((spectrum.abs() + FAINTEST) ** COMPRESSION, "b c f t -> b f t c")
 
     def _answer(self, spectrum: Tensor, numbers: Tensor) -> Tensor:
         if self.config.output == "map":
@@ -171,6 +176,17 @@ def _below_one(config: MelConfig) -> list[str]:
         for name, value in values
         if isinstance(value, int) and not isinstance(value, bool) and value < 1
     ]
+
+
+def _too_short(config: Any) -> Iterator[str]:
+    """Frames must overlap to be undone, and a segment must hold a frame.
+
+    The lengths are fields of each architecture, in the order of its arguments.
+    """
+    if config.hop_size >= config.window_size:
+        yield f"hop_size must be below window_size={config.window_size}, found {config.hop_size}"
+    if config.segment < config.window_size:
+        yield f"segment must be window_size={config.window_size} or more, found {config.segment}"
 
 
 def trained_frames(config: Any) -> int:

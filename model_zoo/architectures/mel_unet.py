@@ -45,7 +45,13 @@ class MelUNetConfig(MelConfig):
 
 
 class UPath(nn.Module):
-    """Split into bands, down the U, up again, and merge."""
+    """Split into bands, down the U, up again, and merge.
+
+    Args:
+        band: from bins to bands and back.
+        down: blocks from the outermost level inwards, each shrinking bands and frames.
+        up: blocks in the same order, each undoing the shrinking of its level.
+    """
 
     def __init__(self, band: Band, down: nn.ModuleList, up: nn.ModuleList) -> None:
         super().__init__()
@@ -90,6 +96,6 @@ class MelUNet(MelSeparator):
         )
 
     @property
-    def core(self) -> UPath:  # type: ignore[override]
+    def core(self) -> UPath:
         """Features to spectrum: the parts of this network without the STFT."""
         return UPath(self.band, self.downsampling_blocks, self.upsampling_blocks)

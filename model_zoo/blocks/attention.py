@@ -20,6 +20,11 @@ class Rotary(nn.Module):
 
     Query and key products then depend on the distance of two positions only. The table of angles
     is no weight: it is not saved, and grows when a longer sequence comes.
+
+    Args:
+        dim: features of one head; even.
+        length: positions to prepare for.
+        base: of the rotation rates ``base ** (-2i / dim)``, in radians a position.
     """
 
     table: Tensor
@@ -38,16 +43,27 @@ class Rotary(nn.Module):
         self, x: Float[Tensor, "batch head token feature"]
     ) -> Float[Tensor, "batch head token feature"]:
         """Rotate every head by the position of its token."""
-        if x.shape[-2] > self.table.shape[0]:
-            self.table = self._angles(x.shape[-2]).to(self.table)
-        cos, sin = self.table[: x.shape[-2]].to(x.dtype).unbind(-1)
+        cos, sin = self._first(x.shape[-2]).to(x.dtype).unbind(-1)
         even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
         turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
         return turned.flatten(-2)
 
+    def _first(self, length: int) -> Float[Tensor, "token pair 2"]:
+        """The table's first rows; threads that share the network may let it grow at once."""
+        table = self.table
+        if length > table.shape[0]:
+            # A table made in inference mode could never be trained with.
+            with torch.inference_mode(mode=False):
+                table = self.table = self._angles(length).to(table)
+        return table[:length]
+
 
 class MLP(nn.Module):
-    """Gated feed-forward (SwiGLU) without bias; hidden width 8/3 of the input's."""
+    """Gated feed-forward (SwiGLU) without bias.
+
+    Args:
+        n_embd: width of a token, in and out; 8/3 of it inside.
+    """
 
     def __init__(self, n_embd: int) -> None:
         super().__init__()
@@ -62,7 +78,10 @@ class MLP(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over rotated queries and keys, without bias or dropout."""
+    """Multi-head self-attention over rotated queries and keys, without bias or dropout.
+
+    Takes the arguments of :class:`RoFormerBlock`.
+    """
 
     def __init__(self, n_embd: int, n_head: int, max_seq_len: int, rope_base: int) -> None:
         super().__init__()

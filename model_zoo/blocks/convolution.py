@@ -7,7 +7,7 @@ and a second convolution carries the residual to the new size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from model_zoo.blocks.normalisation import RMSNorm
 from model_zoo.errors import ConfigError
 
+Size = TypeVar("Size", bound=int | tuple[int, int])
 
-class _ConvNeXtBlock(nn.Module):
+
+class _ConvNeXtBlock(nn.Module, Generic[Size]):
     """Common to both blocks; a subclass names its convolutions and the bottleneck's width."""
 
     convolutions: ClassVar[dict[str, Callable[..., nn.Module]]]
@@ -25,8 +27,8 @@ class _ConvNeXtBlock(nn.Module):
 
     def __init__(
         self,
-        kernel_size: Any,
-        stride: Any,
+        kernel_size: Size,
+        stride: Size,
         input_dim: int,
         output_dim: int,
         mode: str = "normal",
@@ -59,7 +61,7 @@ class _ConvNeXtBlock(nn.Module):
         return mixed + self.residual_conv(x, **sized)
 
 
-class ConvNeXt1DBlock(_ConvNeXtBlock):
+class ConvNeXt1DBlock(_ConvNeXtBlock[int]):
     """ConvNeXt block over sequences; bottleneck of 8/3 of the width.
 
     Args:
@@ -80,18 +82,6 @@ class ConvNeXt1DBlock(_ConvNeXtBlock):
     }
     expansion = (8, 3)
 
-    def __init__(
-        self,
-        kernel_size: int,
-        stride: int,
-        input_dim: int,
-        output_dim: int,
-        mode: str = "normal",
-        *,
-        depthwise: bool = True,
-    ) -> None:
-        super().__init__(kernel_size, stride, input_dim, output_dim, mode, depthwise=depthwise)
-
     def forward(
         self, x: Float[Tensor, "batch feature_in token"], original_shape: int | None = None
     ) -> Float[Tensor, "batch feature_out token_out"]:
@@ -105,7 +95,7 @@ class ConvNeXt1DBlock(_ConvNeXtBlock):
         return self._mix(x, None if original_shape is None else (original_shape,))
 
 
-class ConvNeXt2DBlock(_ConvNeXtBlock):
+class ConvNeXt2DBlock(_ConvNeXtBlock[int | tuple[int, int]]):
     """ConvNeXt block over planes; bottleneck of 4/3 of the width.
 
     Args:
@@ -125,18 +115,6 @@ class ConvNeXt2DBlock(_ConvNeXtBlock):
         "transposed": nn.ConvTranspose2d,
     }
     expansion = (4, 3)
-
-    def __init__(
-        self,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int],
-        input_dim: int,
-        output_dim: int,
-        mode: str = "normal",
-        *,
-        depthwise: bool = True,
-    ) -> None:
-        super().__init__(kernel_size, stride, input_dim, output_dim, mode, depthwise=depthwise)
 
     def forward(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,15 +14,16 @@ class DualPath(nn.Module):
 
     A frequency block sees the bands of one frame as a sequence, a time block the frames of one
     band. The parts belong to the architecture that passes them; this class only walks.
+
+    Args:
+        band: from bins to bands and back.
+        freq_blocks: one per layer, over sequences ``batch token feature`` of bands.
+        time_blocks: one per layer, over sequences of frames.
     """
 
-    def __init__(
-        self, band: Band, freq_blocks: Iterable[nn.Module], time_blocks: Iterable[nn.Module]
-    ) -> None:
+    def __init__(self, band: Band, freq_blocks: nn.ModuleList, time_blocks: nn.ModuleList) -> None:
         super().__init__()
-        self.band = band
-        self.freq_blocks = nn.ModuleList(freq_blocks)
-        self.time_blocks = nn.ModuleList(time_blocks)
+        self.band, self.freq_blocks, self.time_blocks = band, freq_blocks, time_blocks
 
     def forward(
         self, features: Float[Tensor, "batch freq frame channel"]

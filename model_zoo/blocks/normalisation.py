@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root mean square of the features, then scale each (arXiv 1910.07467, eq. 4)."""
+    """Divide by the root mean square of the features, then scale each (arXiv 1910.07467, eq. 4).
+
+    Args:
+        dim: number of features.
+        eps: added to the mean square, so that silence is not divided by zero.
+    """
 
     def __init__(self, dim: int, eps: float = 1e-6) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Recurrent blocks: small networks over groups of features, side by side.
 
 Splitting one recurrent layer into groups divides its weights by their number (Gao et al. 2018,
-arXiv 1805.07728).
+https://aclanthology.org/N18-1073).
 """
 
 from __future__ import annotations

@@ -44,7 +44,13 @@ class Fourier(nn.Module):
 
 
 class BandLinear(nn.Module):
-    """One linear layer per band, computed at once."""
+    """One linear layer per band, computed at once.
+
+    Args:
+        num_bands: number of layers.
+        in_features: numbers per token on the way in.
+        out_features: numbers per token on the way out.
+    """
 
     def __init__(self, num_bands: int, in_features: int, out_features: int) -> None:
         super().__init__()

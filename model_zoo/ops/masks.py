@@ -17,7 +17,11 @@ def elementwise(
 def complex_product(
     spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 2"]
 ) -> Complex[Tensor, "*#batch freq frame"]:
-    """Scale and turn the phase: the product with a complex number (arXiv 1512.04089)."""
+    """Scale and turn the phase: the product with a complex number.
+
+    Williamson, Wang and Wang 2016, Complex Ratio Masking for Monaural Speech Separation, IEEE/ACM
+    Transactions on Audio, Speech, and Language Processing 24(3), 483.
+    """
     return spectrum * torch.view_as_complex(mask.contiguous())
 
 

@@ -44,3 +44,5 @@ def test_an_architecture_without_forward_is_named() -> None:
 
     with pytest.raises(NotImplementedError, match="Empty must implement forward"):
         Empty()(torch.zeros(1, 1, 8))
+    with pytest.raises(NotImplementedError, match="Empty must name its core"):
+        _ = Empty().core

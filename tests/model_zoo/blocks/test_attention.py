@@ -90,6 +90,15 @@ def test_rotary_is_the_product_with_a_complex_number() -> None:
     torch.testing.assert_close(Rotary(8, 50)(x).norm(dim=-1), x.norm(dim=-1))
 
 
+def test_a_table_that_grew_in_inference_can_be_trained_with() -> None:
+    rotary, x = Rotary(8, 4), pattern(1, 1, 9, 8).requires_grad_()
+    with torch.inference_mode():
+        rotary(x)
+    rotary(x).sum().backward()
+    # Rotation is linear and keeps lengths: its transpose applied to ones has their norm.
+    torch.testing.assert_close(x.grad.norm(), torch.ones(9, 8).norm())
+
+
 def test_rotary_table_is_no_weight() -> None:
     assert "att.rotary.table" not in RoFormerBlock(WIDTH, HEADS, 16).state_dict()
 
@@ -135,15 +144,16 @@ def test_every_token_sees_every_register() -> None:
 
 def test_registers_let_a_second_block_see_beyond_its_window() -> None:
     def reach(registers: int) -> bool:
-        options = {"num_register_tokens": registers, "window_size": 2}
-        first, second = (AttentionRegisterRoFormerBlock(WIDTH, HEADS, 16, **options),) * 2
-        fill(first)
+        block = fill(
+            AttentionRegisterRoFormerBlock(
+                WIDTH, HEADS, 16, num_register_tokens=registers, window_size=2
+            )
+        )
         start = pattern(1, 12, WIDTH).requires_grad_()
-        count = registers
-        # Without the final cut the registers travel on to the second block, as a stack would do it.
-        x = torch.cat([first.registers[None], start], dim=1) if count else start
-        x = x + first.att(first.att_norm(x), first._mask(x), registers=count)
-        x = x + second.att(second.att_norm(x), second._mask(x), registers=count)
+        x = torch.cat([block.registers[None], start], dim=1) if registers else start
+        # Without the final cut the registers travel on to the second attention, as in a stack.
+        for _ in range(2):
+            x = x + block.att(block.att_norm(x), block._mask(x), registers=registers)
         (gradient,) = torch.autograd.grad(x[0, -1].sum(), start)
         return bool(gradient[0, 0].any())
 

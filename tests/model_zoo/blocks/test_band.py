@@ -94,7 +94,7 @@ def test_more_numbers_out_than_in() -> None:
 
 
 def test_gradient_of_padding_is_zero() -> None:
-    band: Band = fill(Band(16_000, 128, 10, 2, 6))  # type: ignore[assignment]
+    band = fill(Band(16_000, 128, 10, 2, 6))
     band.unsplit(band.split(pattern(1, 65, 3, 2))).sum().backward()
     padding: Tensor = band.mask.reshape(10, -1).repeat_interleave(2, dim=1) == 0
     assert padding.any()

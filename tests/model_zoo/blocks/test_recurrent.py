@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_zoo.blocks.recurrent import CELLS, GroupedRNN, RNNBlock
+from model_zoo.blocks.recurrent import GroupedRNN, RNNBlock
 from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
 
@@ -19,16 +19,12 @@ def test_groups_are_separate_networks(rnn_type: str, bidirectional: bool) -> Non
     hidden = 2 if bidirectional else 4
     outputs = []
     for group in range(3):
-        alone = CELLS[rnn_type](
+        alone = {"gru": nn.GRU, "lstm": nn.LSTM}[rnn_type](
             4, hidden, num_layers=2, bias=False, batch_first=True, bidirectional=bidirectional
         )
         alone.load_state_dict(grouped.rnns[group].state_dict())
         outputs.append(alone(x[..., 4 * group : 4 * group + 4])[0])
     torch.testing.assert_close(grouped(x), torch.cat(outputs, dim=-1))
-
-
-def test_cells_are_torchs() -> None:
-    assert CELLS == {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 def test_a_group_does_not_see_its_neighbour() -> None:

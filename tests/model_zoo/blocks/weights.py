@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,10 @@ def pattern(*shape: int, phase: float = 0.0) -> Tensor:
     return torch.sin(index**2 * 0.37 + index * 1.7 + phase).reshape(shape).float()
 
 
-def fill(module: nn.Module, size: float = 0.3) -> nn.Module:
+M = TypeVar("M", bound=nn.Module)
+
+
+def fill(module: M, size: float = 0.3) -> M:
     """Give every parameter of ``module`` its own pattern."""
     with torch.no_grad():
         for number, parameter in enumerate(module.parameters()):
