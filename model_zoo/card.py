@@ -124,10 +124,10 @@ class Card(Config):
         """
         try:
             card = cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ConfigError) as e:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
             raise CheckpointError(
-                f"The card {path} cannot be used: {e}. Repair or remove it"
-            ) from e
+                f"The card {path} cannot be used: {error}. Repair or remove it"
+            ) from error
         if card.name != path.stem:
             raise CheckpointError(
                 f"The card {path} calls itself {card.name!r}. Type: mv {path} {card.name}.toml"
@@ -141,7 +141,11 @@ def zoo_home() -> Path:
 
 
 def cards() -> dict[str, Card]:
-    """Every card, bundled ones first; a user's card cannot take a bundled name."""
+    """Every card, bundled ones first; a user's card cannot take a bundled name.
+
+    Raises:
+        CheckpointError: one of them is damaged; the sentence says which.
+    """
     return {path.stem: Card.from_toml(path) for path in _card_files().values()}
 
 

@@ -16,6 +16,14 @@ from model_zoo.errors import ConfigError, nearest
 
 C = TypeVar("C", bound="Config")
 
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    type(None): "nothing",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -43,14 +51,22 @@ class Config:
         """Build from a mapping.
 
         Raises:
-            ConfigError: for unknown keys and for values of the wrong kind, all at once.
+            ConfigError: for unknown and missing keys and for values that do not do, also in the
+                mappings inside, all at once.
         """
         hints = typing.get_type_hints(cls)
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-        unknown = [_unknown_key(key, known) for key in values if key not in known]
-        if unknown:
-            raise ConfigError(cls.__name__, unknown)
-        return cls(**{key: _plain_to_field(known[key], value) for key, value in values.items()})
+        mistakes = [_unknown_key(key, known) for key in values if key not in known]
+        mistakes += [f"key {name!r} is missing" for name in _required(cls) if name not in values]
+        fields: dict[str, Any] = {}
+        for key in known.keys() & values.keys():
+            try:
+                fields[key] = _plain_to_field(known[key], values[key])
+            except ConfigError as error:
+                mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
+        if mistakes:
+            raise ConfigError(cls.__name__, mistakes)
+        return cls(**fields)
 
     def _type_mistakes(self) -> Iterator[str]:
         hints = typing.get_type_hints(type(self))
@@ -58,6 +74,12 @@ class Config:
             value = getattr(self, field.name)
             if not _fits(hints[field.name], value):
                 yield f"{field.name} must be {_words(hints[field.name])}, found {value!r}"
+
+
+def _required(kind: type[Config]) -> Iterator[str]:
+    for field in dataclasses.fields(kind):
+        if field.default is field.default_factory is dataclasses.MISSING:
+            yield field.name
 
 
 def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
@@ -70,8 +92,11 @@ def _plain_to_field(hint: Any, value: Any) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         inner = typing.get_args(hint)[0]
         return tuple(_plain_to_field(inner, item) for item in value)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return hint.from_dict(value)  # type: ignore[union-attr]
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        inner = typing.get_args(hint)[1]
+        return {key: _plain_to_field(inner, item) for key, item in value.items()}
+    if _is_config(hint) and isinstance(value, Mapping):
+        return hint.from_dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
@@ -85,16 +110,28 @@ def _fits(hint: Any, value: Any) -> bool:
         return any(_fits(arg, value) for arg in args)
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(args[0], item) for item in value)
-    if origin is not None:
-        return isinstance(value, origin)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(args[0], key) and _fits(args[1], item) for key, item in value.items()
+        )
     if hint in (int, float):
         numbers = (int,) if hint is int else (int, float)
         return isinstance(value, numbers) and not isinstance(value, bool)
     return hint is Any or isinstance(value, hint)
 
 
+def _is_config(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Config)
+
+
 def _words(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return "one of " + ", ".join(repr(arg) for arg in typing.get_args(hint))
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return names.get(hint, str(hint).replace("typing.", ""))
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(arg) for arg in args)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(arg) for arg in args)
+    if origin is tuple:
+        return f"a list, each {_words(args[0])}"
+    if origin is dict or _is_config(hint):
+        return "keys with values"
+    return WORDS.get(hint, str(hint))

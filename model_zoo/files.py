@@ -10,8 +10,6 @@ from uuid import uuid4
 
 from model_zoo.errors import OutputError
 
-HASH_BLOCK = 1 << 20  # bytes
-
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
@@ -41,11 +39,8 @@ def staged(path: Path) -> Iterator[Path]:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in lower-case hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:

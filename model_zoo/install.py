@@ -37,7 +37,30 @@ def install(
         OutputError: the zoo cannot be written.
     """
     check_free(card.name, overwrite)
-    weights = _in_zoo(card.name, SUFFIX)
+    return put(separator, card, zoo_home(), metadata, half=half)
+
+
+def put(
+    separator: Separator,
+    card: Card,
+    folder: Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
+) -> Card:
+    """Write ``separator`` and ``card`` into any folder; return the card as it was written.
+
+    Args:
+        separator: the network.
+        card: as for :func:`install`.
+        folder: where to; what is called the same there is replaced.
+        metadata: further texts for the weights file.
+        half: store the weights in float16.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    weights = folder / (card.name + SUFFIX)
     checksum = save(weights, separator, {**(metadata or {}), "residual": card.residual}, half=half)
     complete = replace(
         card,
@@ -49,7 +72,7 @@ def install(
         size=weights.stat().st_size,
         sha256=checksum,
     )
-    with staged(_in_zoo(card.name, ".toml")) as temporary:
+    with staged(weights.with_name(f"{card.name}.toml")) as temporary:
         temporary.write_text(complete.to_toml(), encoding="utf-8")
     return complete
 
@@ -61,11 +84,7 @@ def check_free(name: str, overwrite: bool = False) -> None:
         ConfigError: with what to type instead.
     """
     check_new_name(name)
-    if not overwrite and _in_zoo(name, ".toml").exists():
+    if not overwrite and (zoo_home() / f"{name}.toml").exists():
         raise ConfigError(
             "--name", [f"{name!r} is in your zoo already. Type another name, or add --overwrite"]
         )
-
-
-def _in_zoo(name: str, suffix: str) -> Path:
-    return zoo_home() / (name + suffix)

@@ -30,7 +30,14 @@ NAMES_SHOWN = 3
 
 
 class Weights(NamedTuple):
-    """Content of a weights file."""
+    """Content of a weights file.
+
+    Attributes:
+        architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
+        config: arguments of that architecture.
+        tensors: by the names of the network's state dict.
+        metadata: every text of the file, those two included.
+    """
 
     architecture: str
     config: dict[str, Any]
@@ -119,8 +126,20 @@ def save(
         "architecture": registry.name_of(separator),
         "config": json.dumps(separator.config.to_dict()),
     }
-    with staged(Path(path)) as temporary:
-        _write(temporary, _plain_tensors(separator, half), described)
+    return write_safetensors(Path(path), _plain_tensors(separator, half), described)
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """Write any tensors and texts, complete or not at all; return the SHA-256 of the file.
+
+    Raises:
+        OutputError: the file cannot be written there.
+    """
+    with staged(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # the library's word for a full disk
+            raise OSError(error) from error
         return sha256(temporary)
 
 
@@ -171,14 +190,6 @@ def _build(path: Path, content: Weights) -> Separator:
         raise CheckpointError(
             f"{path} needs a network that this version does not have: {error}"
         ) from error
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """The library reports a full disk or a missing folder as its own kind of error."""
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
-        raise OSError(error) from error
 
 
 def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:

@@ -42,8 +42,8 @@ def infer(tensors: Mapping[str, Tensor], options: Options) -> tuple[str, dict[st
     try:
         common = _common(tensors, shapes, options)
         return architecture, common | SIZES[architecture](shapes, options)
-    except (KeyError, IndexError) as error:
-        raise _unknown_layout(f"{error.args[0]} is missing or of another shape") from error
+    except KeyError as error:
+        raise _unknown_layout(f"there is no {error.args[0]}") from error
 
 
 def recognise(shapes: Shapes) -> str:
@@ -61,8 +61,9 @@ def recognise(shapes: Shapes) -> str:
 
 
 def _common(tensors: Mapping[str, Tensor], shapes: Shapes, options: Options) -> dict[str, Any]:
-    window = shapes["fourier.window"][0]
-    num_bands, _, width = shapes["band.pre_bandnet.weight"]
+    (window,) = _sizes(shapes, "fourier.window", 1)
+    num_bands, _, width = _sizes(shapes, "band.pre_bandnet.weight", 3)
+    _sizes(shapes, "band.filterbanks", 2)
     return {
         "hidden_channels": width,
         "num_bands": num_bands,
@@ -113,7 +114,7 @@ def _unet(shapes: Shapes, _: Options) -> dict[str, Any]:
     return {
         "num_layers": _count(shapes, "downsampling_blocks."),
         "upsampling_factor": 2,
-        "depthwise": shapes["downsampling_blocks.0.dwconv.weight"][1] == 1,
+        "depthwise": _sizes(shapes, MARKS["melunet"], 4)[1] == 1,
         "output": "map",
     }
 
@@ -128,6 +129,14 @@ SIZES: dict[str, Callable[[Shapes, Options], dict[str, Any]]] = {
     "melrnn": _rnn,
     "melunet": _unet,
 }
+
+
+def _sizes(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
+    """The shape of a tensor that must have so many axes and no empty one."""
+    shape = shapes[name]
+    if len(shape) != axes or 0 in shape:
+        raise _unknown_layout(f"{name} is {shape}")
+    return shape
 
 
 def _count(shapes: Shapes, prefix: str) -> int:

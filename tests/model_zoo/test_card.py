@@ -127,7 +127,7 @@ def test_an_unknown_name_offers_the_nearest(bundled: Path) -> None:
         ("name = ", "cannot be used"),
         (minimal("mine", licens="MIT"), "unknown key 'licens', did you mean 'licence'"),
         (minimal("other"), "calls itself 'other'"),
-        ('name = "mine"', "cannot be used"),
+        ('name = "mine"', "key 'architecture' is missing"),
         ("\xff", "cannot be used"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -24,9 +24,17 @@ class Example(Config):
     names: tuple[str, ...] = ()
     inner: tuple[Inner, ...] = ()
     limit: int | None = None
+    weights: dict[str, float] = field(default_factory=dict)
 
     def mistakes(self) -> list[str]:
         return ["count must be positive"] if self.count < 1 else []
+
+
+@dataclass(frozen=True)
+class Needy(Config):
+    first: int
+    inner: Inner = field(default_factory=Inner)
+    third: int = 3
 
 
 def test_round_trip_through_plain_values() -> None:
@@ -39,6 +47,7 @@ def test_round_trip_through_plain_values() -> None:
 
 def test_whole_numbers_become_floats() -> None:
     assert isinstance(Example.from_dict({"rate": 3}).rate, float)
+    assert isinstance(Example.from_dict({"weights": {"a": 3}}).weights["a"], float)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +57,14 @@ def test_whole_numbers_become_floats() -> None:
         ({"count": 1.5}, "Example: count must be a whole number, found 1.5"),
         ({"count": True}, "Example: count must be a whole number, found True"),
         ({"kind": "c"}, "Example: kind must be one of 'a', 'b', found 'c'"),
-        ({"names": "x"}, "Example: names must be"),
-        ({"names": [1]}, "Example: names must be"),
-        ({"limit": "x"}, "Example: limit must be int | None, found 'x'"),
+        ({"names": "x"}, "Example: names must be a list, each text, found 'x'"),
+        ({"names": [1]}, "Example: names must be a list, each text, found (1,)"),
+        ({"limit": "x"}, "Example: limit must be a whole number or nothing, found 'x'"),
         ({"count": 0}, "Example: count must be positive"),
-        ({"inner": [{"valeu": 1}]}, "Inner: unknown key 'valeu', did you mean 'value'?"),
+        ({"inner": [{"valeu": 1}]}, "Example: inner: unknown key 'valeu', did you mean 'value'?"),
+        ({"inner": [3]}, "Example: inner must be a list, each keys with values, found (3,)"),
+        ({"weights": {"a": "x"}}, "Example: weights must be keys with values, found {'a': 'x'}"),
+        ({"weights": 1}, "Example: weights must be keys with values, found 1"),
     ],
 )
 def test_mistakes_are_named(values: dict, message: str) -> None:
@@ -65,3 +77,13 @@ def test_all_mistakes_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         Example.from_dict({"count": "1", "rate": "2"})
     assert len(caught.value.mistakes) == 2
+
+
+def test_mistakes_inside_and_outside_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Needy.from_dict({"inner": {"value": "x"}, "thrid": 3})
+    assert sorted(caught.value.mistakes) == [
+        "inner: value must be a number, found 'x'",
+        "key 'first' is missing",
+        "unknown key 'thrid', did you mean 'third'?",
+    ]

@@ -209,7 +209,11 @@ def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path, zoo: Path) -> None
     [
         (lambda t: {"fc1.weight": torch.zeros(1)}, "there is no band.pre_bandnet.weight"),
         (lambda t: {k: v for k, v in t.items() if "rnns" not in k}, "there is none of"),
-        (lambda t: {k: v for k, v in t.items() if "window" not in k}, "fourier.window is missing"),
+        (lambda t: {k: v for k, v in t.items() if "window" not in k}, "no fourier.window"),
+        (lambda t: t | {"fourier.window": torch.tensor(1.0)}, r"fourier.window is \(\)"),
+        (lambda t: t | {"fourier.window": torch.zeros(0)}, r"fourier.window is \(0,\)"),
+        (lambda t: t | {"band.filterbanks": torch.zeros(3)}, r"band.filterbanks is \(3,\)"),
+        (lambda t: t | {"band.pre_bandnet.weight": torch.zeros(2, 3)}, r"weight is \(2, 3\)"),
         (lambda t: t | {"extra": torch.zeros(1)}, "does not fit MelRNN: extra unknown"),
         (lambda t: {"epoch": 1}, "holds no tensors by name"),
         (lambda t: [1, 2], "holds no tensors by name"),
