@@ -7,7 +7,6 @@ numbers and containers are read, anything that would have to be executed is refu
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ def _load(path: Path) -> Any:
             f"{path} would have to run code to be read, which is unsafe, or is no checkpoint. "
             "Save only its tensors with torch.save(network.state_dict(), FILE) and convert that"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged pickle can fail anywhere in its reader
         raise CheckpointError(
             f"{path} is damaged or is no PyTorch checkpoint. Copy or download it again"
         ) from error

@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from model_zoo.card import find
 from model_zoo.errors import CheckpointError, ConfigError
 from model_zoo.importers import convert
 from model_zoo.importers.msrkit import Options, infer
-from model_zoo.importers.pickles import plain_names
+from model_zoo.importers.pickles import plain_names, state_dict
 from model_zoo.separator import Separator
 from tests.model_zoo.blocks.weights import fill
 
@@ -197,6 +198,20 @@ def test_a_truncated_checkpoint_is_one_sentence(checkpoint: Path, zoo: Path) -> 
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match="is damaged or is no PyTorch checkpoint"):
         convert(checkpoint, name="mine")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_whatever_is_damaged_is_one_sentence(zipped: bool, tmp_path: Path) -> None:
+    """Every byte of a small checkpoint in turn is replaced by its complement."""
+    path = tmp_path / "net.pth"
+    torch.save({"a.b": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    for place in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        with suppress(CheckpointError):
+            assert isinstance(state_dict(path), dict)
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path, zoo: Path) -> None:
