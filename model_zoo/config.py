@@ -76,6 +76,11 @@ class Config:
                 yield f"{field.name} must be {_words(hints[field.name])}, found {value!r}"
 
 
+def broken(rules: Mapping[str, bool]) -> list[str]:
+    """The sentences of ``rules`` whose condition is true: what :meth:`Config.mistakes` returns."""
+    return [sentence for sentence, is_broken in rules.items() if is_broken]
+
+
 def _required(kind: type[Config]) -> Iterator[str]:
     for field in dataclasses.fields(kind):
         if field.default is field.default_factory is dataclasses.MISSING:

@@ -1,26 +1,25 @@
-"""A recipe: one complete training run, from YAML.
+"""A recipe: one complete training run, as :mod:`trainers.recipes` reads it from YAML.
 
-A recipe may name another as its ``base`` and then only lists what differs. ``--set a.b=value``
-changes single values. Unknown keys and contradictions are reported all at once.
+Unknown keys and contradictions are reported all at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from model_zoo.config import Config
-from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.config import Config, broken
 
 
 @dataclass(frozen=True)
 class ModelRecipe(Config):
-    """What is trained: an architecture of the registry and its options."""
+    """What is trained.
+
+    Attributes:
+        architecture: a name of the registry.
+        options: arguments of that architecture; what is left out has its default.
+        residual: name of the mixture without all stems.
+    """
 
     architecture: str = "melroformer"
     options: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +40,12 @@ class PoolRecipe(Config):
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
-        return [] if self.weight > 0 else [f"weight of {self.file} must be above 0"]
+        return broken(
+            {
+                "file must be named": not self.file,
+                f"weight of {self.file} must be above 0": self.weight <= 0,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,14 @@ class DataRecipe(Config):
     Attributes:
         vocals: files with nothing but a voice.
         backings: files without any voice.
-        seconds: length of a clip.
+        seconds: length of a clip, in s.
         silent: share of clips without a voice.
         bare: share of clips without a backing.
-        second_voice: share of voiced clips that get a second, quieter voice.
+        second_voice: share of voiced clips that get a second voice, 3 to 12 dB quieter.
         level: range in dB of the voice over the backing, drawn evenly.
         speed: largest change of speed and pitch by resampling, as a fraction.
-        effects: chance of each effect on a clip (equaliser, room, echo, overdrive).
+        effects: chance of an effect on a clip; :mod:`trainers.data.augmentation` lists the effects
+            and how often each is used relative to this.
     """
 
     vocals: tuple[PoolRecipe, ...] = ()
@@ -76,6 +81,10 @@ class DataRecipe(Config):
             "vocals and backings must each list at least one file": (
                 not self.vocals or not self.backings
             ),
+            "seconds must be above 0": self.seconds <= 0,
+            "second_voice must be a share between 0 and 1": not 0 <= self.second_voice <= 1,
+            "speed must be 0 or more and below 1": not 0 <= self.speed < 1,
+            "effects must be 0 or more": self.effects < 0,
             "silent and bare must be shares that add up to at most 1": (
                 min(self.silent, self.bare) < 0 or self.silent + self.bare > 1
             ),
@@ -83,7 +92,7 @@ class DataRecipe(Config):
                 len(self.level) != 2 or self.level[0] > self.level[-1]
             ),
         }
-        return [sentence for sentence, broken in rules.items() if broken]
+        return broken(rules)
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,16 @@ class OptimiserRecipe(Config):
     weight_decay: float = 0.01
     clip: float = 1.0
 
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        return broken(
+            {
+                "lr and muon_lr must be above 0": min(self.lr, self.muon_lr) <= 0,
+                "weight_decay must be 0 or more": self.weight_decay < 0,
+                "clip must be above 0": self.clip <= 0,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class ScheduleRecipe(Config):
@@ -119,6 +138,16 @@ class ScheduleRecipe(Config):
     warmup: int = 50
     decay: float = 0.3
 
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        return broken(
+            {
+                "steps must be 1 or more": self.steps < 1,
+                "warmup must be 0 or more": self.warmup < 0,
+                "decay must be a share between 0 and 1": not 0 <= self.decay <= 1,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class LoopRecipe(Config):
@@ -126,7 +155,8 @@ class LoopRecipe(Config):
 
     Attributes:
         batch_size: clips per optimizer step.
-        accumulate: parts a batch is computed in.
+        accumulate: equal parts that a batch is computed in, one after the other; more parts need
+            less memory and learn the same.
         ema: decay of the averaged weights that validation and export use.
         validate_every: steps between two validations.
         save_every: steps between two checkpoints.
@@ -142,10 +172,37 @@ class LoopRecipe(Config):
     compile: bool = False
     workers: int = 1
 
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        counts = (self.batch_size, self.accumulate, self.validate_every, self.save_every)
+        return broken(
+            {
+                "batch_size, accumulate, validate_every and save_every must be 1 or more": (
+                    min(counts) < 1
+                ),
+                f"accumulate must divide batch_size={self.batch_size}": (
+                    self.accumulate > 0 and self.batch_size % self.accumulate != 0
+                ),
+                "ema must be 0 or more and below 1": not 0 <= self.ema < 1,
+                "workers must be 0 or more": self.workers < 0,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Recipe(Config):
-    """One complete run."""
+    """One complete run.
+
+    Attributes:
+        name: what the recipe is called.
+        seed: start of all random choices.
+        model: what is trained.
+        data: on what.
+        losses: weight of each loss, by its name in :data:`trainers.losses.LOSSES`.
+        optimiser: how weights move.
+        schedule: how fast, over the run.
+        loop: in which rhythm.
+    """
 
     name: str = ""
     seed: int = 0
@@ -156,70 +213,9 @@ class Recipe(Config):
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the program."""
-    folder = resources.files("trainers") / "recipes"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
-
-
-def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe by name or file and apply ``key.key=value`` changes.
-
-    Raises:
-        UnknownNameError: no such recipe.
-        ConfigError: unknown keys or contradictory values.
-    """
-    values = _with_base(_read(name))
-    for change in changes:
-        _apply(values, change)
-    values.setdefault("name", Path(name).stem)
-    return Recipe.from_dict(values)
-
-
-def _read(name: str) -> dict[str, Any]:
-    source = Path(name)
-    if source.suffix not in {".yaml", ".yml"}:
-        if name not in recipe_names():
-            raise UnknownNameError("recipe", name, recipe_names())
-        text = (resources.files("trainers") / "recipes" / f"{name}.yaml").read_text("utf-8")
-    elif source.is_file():
-        text = source.read_text("utf-8")
-    else:
-        raise ConfigError("recipe", [f"there is no file {name}"])
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {name}", [f"not valid YAML: {error}"]) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"recipe {name}", ["it must be a mapping of keys to values"])
-    return values
-
-
-def _with_base(values: dict[str, Any]) -> dict[str, Any]:
-    base = values.pop("base", None)
-    return _merge(_with_base(_read(base)), values) if base else values
-
-
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply(values: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    if not equals:
-        raise ConfigError("--set", [f"{change!r} must look like loop.batch_size=8"])
-    *parents, last = path.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
-    values[last] = yaml.safe_load(text)
+    def mistakes(self) -> list[str]:
+        """Contradictions between the values."""
+        negative = any(weight < 0 for weight in self.losses.values())
+        return broken(
+            {"losses must name at least one, with a weight above 0": negative or not self.losses}
+        )

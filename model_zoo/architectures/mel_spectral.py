@@ -20,6 +20,7 @@ from torch import Tensor
 
 from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.blocks.spectral import Band, Fourier, OverlapNorm
+from model_zoo.config import broken
 from model_zoo.errors import ConfigError
 from model_zoo.ops import masks
 from model_zoo.separator import Separator, SeparatorConfig, as_wave
@@ -73,8 +74,7 @@ class MelConfig(SeparatorConfig):
                 and (self.mask_mult != "elementwise" or self.mask_activation != "none")
             ),
         }
-        broken = [sentence for sentence, is_broken in rules.items() if is_broken]
-        return [*_below_one(self), *_too_short(self), *broken]
+        return [*_below_one(self), *_too_short(self), *broken(rules)]
 
     @property
     def feature_channels(self) -> int:

@@ -8,8 +8,8 @@ import pytest
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
-from trainers.config import load_recipe, recipe_names
 from trainers.losses import find_loss
+from trainers.recipes import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -42,6 +42,26 @@ def test_set_reaches_nested_values() -> None:
         ("loop.batch_size=many", "batch_size must be a whole number, found 'many'"),
         ("data.silent=0.99", "add up to at most 1"),
         ("data.level=[3, -3]", "lower and an upper bound"),
+        ("data.level=[1", "--set data.level=.*not valid YAML"),
+        ("data.seconds=0", "data: seconds must be above 0"),
+        ("data.second_voice=1.5", "share between 0 and 1"),
+        ("data.speed=1", "speed must be 0 or more and below 1"),
+        ("data.effects=-1", "effects must be 0 or more"),
+        ("data.vocals=[{weight: 2}]", "data: vocals: file must be named"),
+        ("data.vocals=[{file: a, weight: 0}]", "weight of a must be above 0"),
+        ("optimiser.lr=0", "lr and muon_lr must be above 0"),
+        ("optimiser.clip=0", "clip must be above 0"),
+        ("optimiser.weight_decay=-1", "weight_decay must be 0 or more"),
+        ("schedule.steps=0", "steps must be 1 or more"),
+        ("schedule.warmup=-1", "warmup must be 0 or more"),
+        ("schedule.decay=2", "decay must be a share"),
+        ("loop.validate_every=0", "validate_every and save_every must be 1 or more"),
+        ("loop.accumulate=3", "accumulate must divide batch_size=4"),
+        ("loop.ema=1", "ema must be 0 or more and below 1"),
+        ("loop.workers=-1", "workers must be 0 or more"),
+        ("losses={}", "losses must name at least one"),
+        ("losses.waveform_l1=-1", "losses must name at least one, with a weight above 0"),
+        ("losses.waveform_l1=high", "losses must be keys with values"),
         ("loop", "must look like"),
         ("name.deep=1", "holds a value"),
     ],
@@ -55,6 +75,36 @@ def test_every_mistake_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe("melroformer-small", ("data.silent=2", "data.level=[1]"))
     assert len(caught.value.mistakes) == 2
+
+
+def test_mistakes_of_several_parts_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("melroformer-small", ("data.silent=2", "loop.workers=-1", "seed=x"))
+    assert len(caught.value.mistakes) == 2  # the type of seed is looked at when its parts are sound
+
+
+def test_powers_of_ten_are_numbers() -> None:
+    assert load_recipe("melroformer-small", ("optimiser.lr=1e-3",)).optimiser.lr == 0.001
+    assert load_recipe("melroformer-small", ("name=1e-x",)).name == "1e-x"
+
+
+def test_a_base_lies_beside_the_recipe_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    (folder / "base.yaml").write_text("base: melroformer-small\nseed: 5\n")
+    (folder / "mine.yaml").write_text("base: base.yaml\nname: mine\n")
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("deep/mine.yaml")
+    assert (recipe.seed, recipe.name) == (5, "mine")
+
+
+def test_bases_that_lead_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: ../" + tmp_path.name + "/a.yaml\n")
+    with pytest.raises(ConfigError, match="its bases lead back to itself"):
+        load_recipe(str(tmp_path / "a.yaml"))
 
 
 def test_unknown_recipe_offers_the_nearest() -> None:

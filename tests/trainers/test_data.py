@@ -14,7 +14,7 @@ from model_zoo.errors import DecodeError
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe
 from trainers.data import augmentation
-from trainers.data.mixing import RandomMixes
+from trainers.data.mixing import RandomMixes, to_level
 from trainers.data.pool import open_recording
 
 
@@ -50,8 +50,23 @@ def test_missing_recording_is_named(recordings: Path) -> None:
     with pytest.raises(DecodeError, match=r"none\.wav: No such file"):
         open_recording(recordings / "none.wav", RATE)
     (recordings / "text.wav").write_text("not audio")
-    with pytest.raises(DecodeError, match=r"Cannot decode .*text\.wav"):
+    with pytest.raises(DecodeError, match=r"No sound can be read from .*text\.wav"):
         open_recording(recordings / "text.wav", RATE)
+    soundfile.write(recordings / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(DecodeError, match=r"empty\.wav"):
+        open_recording(recordings / "empty.wav", RATE)
+    soundfile.write(recordings / "round.wav", np.zeros((9, 6)), RATE)
+    with pytest.raises(DecodeError, match=r"round\.wav has 6 channels: mix it down"):
+        open_recording(recordings / "round.wav", RATE)
+
+
+def test_a_recording_is_brought_to_the_rate_of_the_network(recordings: Path) -> None:
+    """A tone keeps its frequency in Hz: 3 s of it have three times as many periods."""
+    time = np.arange(3 * 44_100) / 44_100
+    soundfile.write(recordings / "tone.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44_100)
+    samples = open_recording(recordings / "tone.wav", RATE).samples[:, 0]
+    assert len(samples) == 3 * RATE
+    assert np.abs(np.fft.rfft(samples)).argmax() == 3 * 440
 
 
 @settings(max_examples=15, deadline=None)
@@ -63,6 +78,19 @@ def test_speed_moves_pitch_by_the_same_factor(factor: float) -> None:
     assert played.shape == (1, 2 * RATE)
     spectrum = np.abs(np.fft.rfft(played[0] * np.hanning(2 * RATE)))
     assert spectrum.argmax() / 2 == pytest.approx(440 * factor, abs=1)
+
+
+def amplitude(wave: np.ndarray, hz: float) -> float:
+    """Of one frequency in a mono wave, by correlation over whole periods."""
+    turns = np.exp(-2j * np.pi * hz * np.arange(wave.shape[-1]) / RATE)
+    return float(2 * np.abs((wave * turns).mean()))
+
+
+def test_speed_folds_nothing_back() -> None:
+    """A tone that faster playing lifts beyond half the rate is gone, not mirrored."""
+    time = np.arange(3 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 0.47 * RATE * time)[None].astype(np.float32)
+    assert np.abs(augmentation.change_speed(tone, 2 * RATE, 1.12)[0, 500:-500]).max() < 0.01
 
 
 @pytest.mark.parametrize("effect", [effect for effect, _ in augmentation.VOICE_EFFECTS])
@@ -87,12 +115,114 @@ def test_linear_effects_are_linear() -> None:
         assert np.abs(both - apart).max() < 1e-4
 
 
-def test_compressor_evens_out_loudness() -> None:
+@given(seed=st.integers(0, 1000))
+def test_compressor_takes_a_fifth_to_two_thirds_of_the_decibels(seed: int) -> None:
     clip = np.ones((1, RATE), np.float32)
-    clip[:, RATE // 2 :] = 0.1
-    squeezed = augmentation.compress(clip, RATE, np.random.default_rng(0))
-    before, after = (np.abs(wave[0, 100]) / np.abs(wave[0, -100]) for wave in (clip, squeezed))
-    assert after < before
+    clip[:, RATE // 2 :] = 0.3
+    squeezed = augmentation.compress(clip, RATE, np.random.default_rng(seed))
+    step = 20 * np.log10(squeezed[0, 100] / squeezed[0, -100])
+    whole = 20 * np.log10(1 / 0.3)
+    assert whole * (1 - 0.66) - 0.1 < step < whole * (1 - 0.2) + 0.1
+
+
+def impulse(seconds: float = 2.5, at: int = 1000) -> np.ndarray:
+    clip = np.zeros((1, int(seconds * RATE)), np.float32)
+    clip[0, at] = 1
+    return clip
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_room_is_causal_and_as_loud_as_it_says(seed: int) -> None:
+    """What follows an impulse of energy 1 has -22 to -6 dB, and its last tenth 50 dB less."""
+    out = augmentation.room(impulse(), RATE, np.random.default_rng(seed))
+    assert not out[:, :999].round(6).any()
+    wet = out.astype(np.float64)
+    wet[:, 1000] -= 1
+    level = 10 * np.log10(np.square(wet).sum(1))
+    assert ((level > -22.1) & (level < -5.9)).all()
+    sounding = np.flatnonzero(np.abs(wet).max(0) > 1e-9)
+    first, last = (np.square(wet[:, part]).mean() for part in np.array_split(sounding, 10)[::9])
+    assert 10 * np.log10(first / last) == pytest.approx(54, abs=5)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_echoes_come_at_equal_distances_and_fade(seed: int) -> None:
+    out = augmentation.echo(impulse(), RATE, np.random.default_rng(seed))
+    places = np.flatnonzero(out.any(0))
+    assert 2 <= len(places) <= 4
+    assert len(set(np.diff(places))) == 1
+    assert 0.06 <= np.diff(places)[0] / RATE <= 0.4
+    assert (out[:, places[1:]] < 10 ** (-6 / 20)).all()
+
+
+def test_doubles_are_late_by_8_to_35_milliseconds() -> None:
+    out = augmentation.doubling(impulse(), RATE, np.random.default_rng(1))
+    for side in out:
+        (late,) = np.flatnonzero(side)[1:]
+        assert 0.008 <= (late - 1000) / RATE <= 0.035
+
+
+@pytest.mark.parametrize("effect", [augmentation.echo, augmentation.doubling])
+@pytest.mark.parametrize("rate", [1, 1_000_000])
+def test_delays_of_nothing_and_beyond_the_end(effect: augmentation.Effect, rate: int) -> None:
+    clip = np.ones((1, 100), np.float32)
+    out = effect(clip, rate, np.random.default_rng(0))
+    assert out.shape == (2, 100)
+    assert (out == 1).all() if rate > 1 else (out > 1).all()
+
+
+def test_overdrive_keeps_the_peak_and_folds_nothing_back() -> None:
+    """The third overtone of 0.2 of the rate lies at 0.6, whose mirror image would be 0.4."""
+    tone = np.sin(2 * np.pi * 0.2 * np.arange(RATE))[None].astype(np.float32) * 0.5
+    for seed in range(5):
+        bent = augmentation.overdrive(tone, RATE, np.random.default_rng(seed))[0, 500:-500]
+        assert 0.5 <= amplitude(bent, 0.2 * RATE) < 0.7
+        assert amplitude(bent, 0.4 * RATE) < 0.002
+    mirrored = augmentation.overdrive(-tone, RATE, np.random.default_rng(4))[0, 500:-500]
+    assert np.abs(mirrored + bent).max() < 1e-6
+
+
+def test_chains_apply_by_chance() -> None:
+    clip = impulse(0.5)
+    assert augmentation.apply_chain(clip, RATE, CHAIN, 0.0, np.random.default_rng(0)) is clip
+    always = augmentation.apply_chain(clip, RATE, CHAIN, 1.0, np.random.default_rng(0))
+    assert np.array_equal(always, 6 * clip)
+
+
+CHAIN = (
+    (lambda clip, rate, rng: 2 * clip, 1.0),
+    (lambda clip, rate, rng: 3 * clip, 1.2),
+)
+
+
+def test_a_second_voice_is_quieter_whatever_the_recordings(
+    recordings: Path, recipe: Recipe
+) -> None:
+    """Of two recordings, one 20 dB louder, each is the second voice at times: 3 to 12 dB below."""
+    time = np.arange(4 * RATE) / RATE
+    for name, hz, level in (("low", 500, 0.5), ("high", 900, 0.05)):
+        soundfile.write(recordings / f"{name}.wav", level * np.sin(2 * np.pi * hz * time), RATE)
+    values = recipe.to_dict()["data"] | {
+        "vocals": [{"file": "low.wav"}, {"file": "high.wav"}],
+        **{"second_voice": 1.0, "speed": 0.0, "effects": 0.0, "silent": 0.0},
+    }
+    mixes = RandomMixes(type(recipe.data).from_dict(values), recordings, RATE, 1)
+    steps = []
+    for index in range(20):
+        voice = mixes[index][1][0].mean(0).numpy()
+        low, high = (amplitude(voice, hz) for hz in (500, 900))
+        if min(low, high) > 1e-3:
+            steps.append(20 * np.log10(low / high))
+    assert min(steps) < 0 < max(steps)
+    assert all(1 < abs(step) < 14 for step in steps)  # panning moves what a mono sum hears
+
+
+def test_what_is_nearly_silent_is_not_blown_up() -> None:
+    loud, faint = np.full((1, 9), 0.5, np.float32), np.full((1, 9), 1e-5, np.float32)
+    assert np.abs(to_level(loud, 0.1)).max() == pytest.approx(0.1)
+    assert np.abs(to_level(faint, 0.1)).max() == pytest.approx(1e-4)
 
 
 def test_mixes_depend_on_seed_and_number_alone(recordings: Path, recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model_zoo.errors import UnknownNameError
 from trainers.losses import find_loss
 from trainers.losses.spectral import multi_resolution_stft
-from trainers.losses.waveform import waveform_l1
+from trainers.losses.waveform import NOISE_FLOOR, noise_to_signal, waveform_l1
 from trainers.metrics.sdr import global_sdr
 
 
@@ -45,6 +45,16 @@ def test_two_silences_give_zero_decibels() -> None:
 def test_waveform_l1_by_hand() -> None:
     estimate = torch.tensor([0.0, 1.0, -2.0, 3.0]).view(1, 1, 1, 4)
     assert waveform_l1(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(1.5)
+
+
+def test_noise_to_signal_by_hand() -> None:
+    """A tenth of the amplitude is -20 dB; a leak of -20 dB full scale into silence is 30 dB."""
+    ones, silence = torch.ones(1, 1, 2, 50), torch.zeros(1, 1, 2, 50)
+    assert noise_to_signal(0.9 * ones, ones).item() == pytest.approx(-20, abs=0.01)
+    leak = 10 * math.log10((0.01 + NOISE_FLOOR) / NOISE_FLOOR)
+    assert noise_to_signal(0.1 * ones, silence).item() == pytest.approx(leak, abs=1e-4)
+    both = torch.cat([0.9 * ones, 0.1 * ones]), torch.cat([ones, silence])
+    assert noise_to_signal(*both).item() == pytest.approx((leak - 20) / 2, abs=0.01)
 
 
 def test_spectral_loss_of_white_noise_is_its_level() -> None:

@@ -64,7 +64,7 @@ def command(
     """
     from stemcli.engine.device import resolve_device
     from trainers.cli.display import printer
-    from trainers.config import load_recipe
+    from trainers.recipes import load_recipe
     from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
 

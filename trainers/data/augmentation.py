@@ -15,7 +15,13 @@ from scipy.signal import fftconvolve
 
 from trainers.data.pool import Clip
 
+OVERSAMPLING = 2
+"""Rate at which a curve is applied to samples, relative to theirs: overtones fold back later."""
+
 Effect = Callable[[Clip, int, np.random.Generator], Clip]
+
+CHOIR_STEPS = (-12, -9, -8, -7, -5, -4, -3, 3, 4, 5, 7, 8, 9, 12)
+"""Intervals in semitones that sound well with what they are added to."""
 
 
 def decibels(db: float) -> float:
@@ -24,17 +30,20 @@ def decibels(db: float) -> float:
 
 
 def change_speed(clip: Clip, length: int, factor: float) -> Clip:
-    """Play ``factor`` times as fast, pitch and formants with it; the result has ``length``.
+    """Play ``factor`` times as fast, pitch and formants with it; the result has ``length`` samples.
 
-    Needs ``ceil(length * factor)`` samples or more.
+    What would come to lie above half the sample rate is left out. Needs ``ceil(length * factor)``
+    samples or more.
     """
     source = clip[:, : int(np.ceil(length * factor))]
-    played = soxr.resample(source.T, factor, 1.0, quality="MQ").T
-    return np.pad(played[:, :length], ((0, 0), (0, max(0, length - played.shape[1]))))
+    return _fitted(soxr.resample(source.T, factor, 1.0, quality="MQ").T, length)
 
 
 def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """A smooth random curve of up to 8 dB over seven octave bands; now and then a low pass."""
+    """A smooth random curve of up to 8 dB over 30 Hz to 22 kHz; now and then a low pass.
+
+    Seven gains lie evenly over those 9.5 octaves and are joined by lines; the phase stays.
+    """
     length = clip.shape[1]
     size = next_fast_len(length + rate // 50)
     hz = np.fft.rfftfreq(size, 1 / rate)
@@ -47,10 +56,10 @@ def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Stereo reverberation: noise that decays in 0.15 to 1.8 s, at -22 to -6 dB."""
+    """Stereo reverberation: noise that decays by 60 dB in 0.15 to 1.8 s, at -22 to -6 dB."""
     seconds = rng.uniform(0.15, 1.8)
     count = int(seconds * rate)
-    decay = np.exp(-6.9 * np.arange(count) / count)
+    decay = decibels(-60) ** (np.arange(count) / count)
     response = rng.standard_normal((2, count)).astype(np.float32) * decay
     smooth = rng.uniform(0, 0.8)
     response[:, 1:] += smooth * response[:, :-1]
@@ -58,41 +67,67 @@ def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     delay = int(rng.uniform(0, 0.03) * rate)
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     wet = fftconvolve(wide, response, axes=1)[:, : clip.shape[1]]
-    wet = np.pad(wet, ((0, 0), (delay, 0)))[:, : clip.shape[1]]
-    return (wide + decibels(rng.uniform(-22, -6)) * wet).astype(np.float32)
+    return (wide + decibels(rng.uniform(-22, -6)) * _later(wet, delay)).astype(np.float32)
 
 
 def echo(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """One to three fading repeats, each at its own side."""
-    out = np.array(np.broadcast_to(clip, (2, clip.shape[1])))
+    wide = np.broadcast_to(clip, (2, clip.shape[1]))
+    out = np.array(wide, np.float64)
     delay, level = int(rng.uniform(0.06, 0.4) * rate), decibels(rng.uniform(-18, -6))
     for repeat in range(1, int(rng.integers(2, 5))):
-        shift = repeat * delay
-        if shift >= clip.shape[1]:
-            break
-        sides = rng.uniform(0.3, 1, (2, 1)) * level**repeat
-        out[:, shift:] += sides * np.broadcast_to(clip, (2, clip.shape[1]))[:, :-shift]
+        out += rng.uniform(0.3, 1, (2, 1)) * level**repeat * _later(wide, repeat * delay)
     return out.astype(np.float32)
 
 
 def doubling(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """Two late copies, slightly off in time, left and right of the voice."""
-    out = np.array(np.broadcast_to(clip, (2, clip.shape[1])))
+    wide = np.broadcast_to(clip, (2, clip.shape[1]))
+    out = np.array(wide, np.float64)
     for side in range(2):
         shift = int(rng.uniform(0.008, 0.035) * rate)
-        out[side, shift:] += decibels(rng.uniform(-10, -2)) * clip[side % len(clip), :-shift]
+        out[side] += decibels(rng.uniform(-10, -2)) * _later(wide[side], shift)
     return out.astype(np.float32)
 
 
+def harmonise(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
+    """Two to four copies at the steps of a scale, spread over the stereo field: a choir."""
+    length = clip.shape[1]
+    out = np.array(np.broadcast_to(clip, (2, length)))
+    twice = np.concatenate([clip, clip], axis=1)
+    for semitones in rng.choice(CHOIR_STEPS, int(rng.integers(2, 5))):
+        copy = change_speed(twice, length, 2 ** (float(semitones) / 12))
+        sides = rng.uniform(0.2, 1, (2, 1))
+        out = out + sides * np.roll(copy, int(rng.uniform(0, 0.05) * rate), axis=1)
+    return (out / 2).astype(np.float32)
+
+
+def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
+    """Hold a moment of the sound for the whole clip: slowed down 2 to 20 times at random phase."""
+    size = 2 * int(rng.uniform(0.05, 0.25) * rate)
+    window, hop, length = np.hanning(size), size // 2, clip.shape[1]
+    out = np.zeros((2, length + 2 * size))
+    slow, padded = rng.uniform(0.05, 0.5), np.pad(clip, ((0, 0), (0, 2 * size)))
+    begin = int(rng.uniform(0, 1 - slow) * length)
+    for at in range(0, length + hop, hop):
+        heard = begin + int(slow * at)
+        magnitude = np.abs(rfft(padded[:, heard : heard + size] * window))
+        phase = np.exp(2j * np.pi * rng.random((2, magnitude.shape[1])))
+        out[:, at : at + size] += irfft(magnitude * phase, size) * window
+    return out[:, hop : hop + length].astype(np.float32)
+
+
 def overdrive(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Soft saturation by up to 12 dB, level kept."""
+    """Soft saturation by up to 12 dB; the peak stays where it was, what is quieter gets louder."""
     peak = float(np.abs(clip).max()) + 1e-6
-    drive = decibels(rng.uniform(0, 12)) / peak
-    return (np.tanh(clip * drive) * peak / np.tanh(drive * peak)).astype(np.float32)
+    drive = decibels(rng.uniform(0, 12))
+    fine = soxr.resample(clip.T, 1, OVERSAMPLING) / peak
+    bent = np.tanh(drive * fine) * peak / np.tanh(drive)
+    return _fitted(soxr.resample(bent, OVERSAMPLING, 1).T, clip.shape[1]).astype(np.float32)
 
 
 def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Even out the loudness of 20 ms blocks by up to two thirds."""
+    """Even out the loudness of 20 ms blocks by a fifth to two thirds of its decibels, up to 15."""
     block = rate // 50
     count = -(-clip.shape[1] // block)
     padded = np.pad(clip, ((0, 0), (0, count * block - clip.shape[1])))
@@ -104,6 +139,8 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
+    (harmonise, 0.4),
+    (smear, 0.25),
     (equaliser, 1.2),
     (compress, 1.0),
     (overdrive, 0.3),
@@ -128,3 +165,15 @@ def apply_chain(
         if rng.random() < chance * share:
             clip = effect(clip, rate, rng)
     return clip
+
+
+def _later(wave: np.ndarray, shift: int) -> np.ndarray:
+    """``shift`` samples later, silent until then and cut at the end."""
+    late = np.zeros_like(wave)
+    late[..., shift:] = wave[..., : max(0, wave.shape[-1] - shift)]
+    return late
+
+
+def _fitted(clip: Clip, length: int) -> Clip:
+    """Cut, or padded with silence, to ``length``."""
+    return np.pad(clip[:, :length], ((0, 0), (0, max(0, length - clip.shape[1]))))

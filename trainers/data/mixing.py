@@ -18,15 +18,26 @@ from trainers.data.augmentation import (
     change_speed,
     decibels,
 )
-from trainers.data.pool import Clip, Recording, open_recording
+from trainers.data.pool import SILENCE, Clip, Recording, open_recording
 
-BACKING_RMS = 0.1
-"""Loudness that every backing is brought to before the common gain: -20 dB full scale."""
+LEVEL = 0.1
+"""RMS that every excerpt is brought to before levels and gains are drawn: -20 dB full scale."""
+
+# Shares of clips, beside those that a recipe chooses.
+RESAMPLED = 0.6  # played faster or slower
+NEAR_CENTRE = 0.6  # voices panned as lead voices are; the others lie anywhere
+SECOND_BACKING = 0.2
+SWAPPED = 0.5  # left and right of a backing
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Recordings with the chance of each."""
+    """Recordings to draw from.
+
+    Attributes:
+        recordings: all at one sample rate.
+        chances: of each; they add up to 1.
+    """
 
     recordings: tuple[Recording, ...]
     chances: np.ndarray
@@ -39,7 +50,11 @@ class Pool:
 
 
 def open_pool(recipe: tuple[PoolRecipe, ...], folder: Path, sample_rate: int) -> Pool:
-    """Open every recording of a list; decodes those that are not in the cache."""
+    """Open every recording of a list below ``folder``; decodes those that are not in the cache.
+
+    Raises:
+        DecodeError: a recording cannot be read.
+    """
     weights = np.array([entry.weight for entry in recipe])
     recordings = tuple(open_recording(folder / entry.file, sample_rate) for entry in recipe)
     return Pool(recordings, weights / weights.sum())
@@ -48,9 +63,19 @@ def open_pool(recipe: tuple[PoolRecipe, ...], folder: Path, sample_rate: int) ->
 class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
     """Item ``i`` is a mix that depends on the seed and ``i`` alone: ``(mixture, stems)``.
 
-    ``mixture`` is ``channel time`` and ``stems`` is ``stem channel time`` with the one stem
-    "vocals", both stereo float32.
+    ``mixture`` is ``channel time`` and ``stems`` is ``stem channel time``, both stereo float32.
+
+    Args:
+        recipe: what is mixed, and how.
+        folder: where the recipe's files lie.
+        sample_rate: of the mixes, in Hz.
+        seed: start of all random choices.
+
+    Raises:
+        DecodeError: a recording cannot be read.
     """
+
+    stems = ("vocals",)
 
     def __init__(self, recipe: DataRecipe, folder: Path, sample_rate: int, seed: int) -> None:
         self.recipe, self.sample_rate, self.seed = recipe, sample_rate, seed
@@ -74,20 +99,19 @@ class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
         voice = self._sung(rng)
         if rng.random() < self.recipe.second_voice:
             voice = voice + decibels(rng.uniform(-12, -3)) * self._sung(rng)
-        rms = np.sqrt(np.mean(np.square(voice))) + 1e-4
         low, high = self.recipe.level
-        return voice * (BACKING_RMS * decibels(rng.uniform(low, high)) / rms)
+        return to_level(voice, LEVEL * decibels(rng.uniform(low, high)))
 
     def _sung(self, rng: np.random.Generator) -> Clip:
         voice = self._excerpt(self.vocals, rng)
         voice = apply_chain(voice, self.sample_rate, VOICE_EFFECTS, self.recipe.effects, rng)
-        pan = rng.normal(0, 0.12) if rng.random() < 0.6 else rng.uniform(-0.8, 0.8)
+        pan = rng.normal(0, 0.12) if rng.random() < NEAR_CENTRE else rng.uniform(-0.8, 0.8)
         sides = np.array([[1 - max(0.0, pan)], [1 + min(0.0, pan)]], np.float32)
-        return np.broadcast_to(voice, (2, self.length)) * sides
+        return to_level(np.broadcast_to(voice, (2, self.length)) * sides, LEVEL)
 
     def _backing(self, rng: np.random.Generator) -> Clip:
         backing = self._loud_excerpt(rng)
-        if rng.random() < 0.2:
+        if rng.random() < SECOND_BACKING:
             backing = backing + decibels(rng.uniform(-15, 0)) * self._loud_excerpt(rng)
         return backing
 
@@ -95,12 +119,17 @@ class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
         backing = self._excerpt(self.backings, rng)
         backing = apply_chain(backing, self.sample_rate, BACKING_EFFECTS, self.recipe.effects, rng)
         backing = np.broadcast_to(backing, (2, self.length))
-        if rng.random() < 0.5:
+        if rng.random() < SWAPPED:
             backing = backing[::-1]
-        return backing * (BACKING_RMS / (np.sqrt(np.mean(np.square(backing))) + 1e-4))
+        return to_level(backing, LEVEL)
 
     def _excerpt(self, pool: Pool, rng: np.random.Generator) -> Clip:
-        if rng.random() > 0.6:
+        if rng.random() > RESAMPLED:
             return pool.draw(self.length, rng)
         factor = float(rng.uniform(1 - self.recipe.speed, 1 + self.recipe.speed))
         return change_speed(pool.draw(int(np.ceil(self.length * factor)), rng), self.length, factor)
+
+
+def to_level(clip: Clip, rms: float) -> Clip:
+    """Bring a clip to that RMS; one below :data:`~trainers.data.pool.SILENCE` stays as empty."""
+    return clip * (rms / max(float(np.sqrt(np.mean(np.square(clip)))), SILENCE))

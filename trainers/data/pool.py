@@ -6,20 +6,21 @@ what is in the file, so that a changed file is decoded again and a moved one is 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 from platformdirs import user_cache_path
 
 from model_zoo.errors import DecodeError
+from model_zoo.files import sha256, staged
+from stemcli.audio.reader import open_audio
+from stemcli.audio.resample import Resampler
 
 FULL_SCALE = 32767
+STEREO = 2
 SILENCE = 10 ** (-40 / 20)
 """RMS below which an excerpt counts as empty: -40 dB full scale."""
 
@@ -61,7 +62,8 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
     """Map a recording into memory, decoding it first if it is not in the cache.
 
     Raises:
-        DecodeError: the file cannot be read.
+        DecodeError: the file cannot be read, or has more than two channels.
+        OutputError: the cache cannot be written.
     """
     stored = cache_folder() / f"{_content_key(path)}-{sample_rate}.npy"
     if not stored.exists():
@@ -71,8 +73,7 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
 
 def _content_key(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return sha256(path)[:16]
     except OSError as error:
         raise DecodeError(
             f"Cannot read {path}: {error.strerror}. Check --data and the recipe's file names."
@@ -80,12 +81,17 @@ def _content_key(path: Path) -> str:
 
 
 def _decode(path: Path, sample_rate: int, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise DecodeError(f"Cannot decode {path}: {error.error_string}") from error
-    wave = soxr.resample(wave, rate, sample_rate)
-    staged = target.with_suffix(f".{os.getpid()}.part.npy")
-    np.save(staged, (wave.clip(-1, 1) * FULL_SCALE).round().astype(np.int16))
-    staged.replace(target)
+    with open_audio(path) as reader:
+        if reader.info.channels > STEREO:
+            raise DecodeError(f"{path} has {reader.info.channels} channels: mix it down to two.")
+        resampler = Resampler(reader.info.sample_rate, sample_rate, reader.info.channels)
+        blocks = [_whole_numbers(resampler.push(block)) for block in reader]
+    blocks.append(_whole_numbers(resampler.finish()))
+    with staged(target) as temporary, temporary.open("wb") as file:
+        np.save(file, np.concatenate(blocks))
+
+
+def _whole_numbers(
+    block: Float[np.ndarray, "time channel"],
+) -> Int16[np.ndarray, "time channel"]:
+    return (block.clip(-1, 1) * FULL_SCALE).round().astype(np.int16)

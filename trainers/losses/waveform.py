@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,3 +12,19 @@ from model_zoo.axes import Stems
 def waveform_l1(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
     """Mean absolute difference of samples."""
     return (estimate - reference).abs().mean()
+
+
+NOISE_FLOOR = 1e-5
+"""Mean square added to error and reference: -50 dB full scale, so that silence has a score."""
+
+
+def noise_to_signal(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
+    """Mean over items and stems of the error's level against the reference's, in dB.
+
+    The negative signal to noise ratio with a floor, as in Wisdom et al. 2020 (arXiv 2006.12701,
+    section 3.1): a clear clip weighs as much as a hard one, and for a silent reference it is the
+    level of what leaked.
+    """
+    error = (estimate - reference).square().mean((-2, -1)) + NOISE_FLOOR
+    signal = reference.square().mean((-2, -1)) + NOISE_FLOOR
+    return 10 * torch.log10(error / signal).mean()

@@ -1,0 +1,118 @@
+"""The recipes that come with the program, and reading of any.
+
+A recipe may name another as its ``base`` and then only lists what differs. ``--set a.b=value``
+changes single values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from model_zoo.errors import ConfigError, UnknownNameError
+from trainers.config import Recipe
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the program."""
+    folder = resources.files(__name__)
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe by name or file and apply ``key.key=value`` changes.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        ConfigError: the file cannot be read, its bases lead back to itself, or it has unknown keys
+            or contradictory values.
+    """
+    values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
+    for change in changes:
+        _apply(values, change)
+    values.setdefault("name", Path(name).stem)
+    return Recipe.from_dict(values)
+
+
+def _read(name: str) -> dict[str, Any]:
+    where = f"recipe {name}"
+    try:
+        values = _parse(where, _find(name).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(where, [f"it cannot be read: {error}"]) from error
+    if not isinstance(values, dict):
+        raise ConfigError(where, ["it must be a mapping of keys to values"])
+    return values
+
+
+def _find(name: str) -> Traversable:
+    if _is_file_name(name):
+        return Path(name)
+    if name not in recipe_names():
+        raise UnknownNameError("recipe", name, recipe_names())
+    return resources.files(__name__) / f"{name}.yaml"
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).suffix in {".yaml", ".yml"}
+
+
+def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values of a recipe over those of its base; a base's path starts where the recipe lies."""
+    if name in heirs:
+        raise ConfigError(f"recipe {name}", ["its bases lead back to itself"])
+    values = _read(name)
+    base = str(values.pop("base", ""))
+    if not base:
+        return values
+    if _is_file_name(base) and _is_file_name(name):
+        base = str((Path(name).parent / base).resolve())
+    return _merge(_with_bases(base, (*heirs, name)), values)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are those of YAML 1.2: 1e-3 is one."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+    [*"-+.0123456789"],
+)
+
+
+def _parse(where: str, text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(where, [f"not valid YAML: {' '.join(str(error).split())}"]) from error
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError("--set", [f"{change!r} must look like loop.batch_size=8"])
+    *parents, last = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
+    values[last] = _parse(f"--set {change}", text)
