@@ -29,10 +29,8 @@ def test_a_choir_sings_the_tone_and_steps_above_and_below_it(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_held_tone_keeps_its_pitch_and_ends_differ_in_phase_only(seed: int) -> None:
+def test_a_held_tone_keeps_its_pitch_to_the_end(seed: int) -> None:
     held = smear(TONE, RATE, np.random.default_rng(seed))
     for part in np.split(held, 4, axis=1):
         spectrum = np.abs(np.fft.rfft(part[0] * np.hanning(part.shape[1])))
         assert spectrum.argmax() * RATE / part.shape[1] == pytest.approx(440, abs=12)
-    levels = [np.square(part).mean() for part in np.split(held, 4, axis=1)]
-    assert max(levels) < 6 * min(levels)

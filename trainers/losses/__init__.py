@@ -10,6 +10,7 @@ from model_zoo.errors import UnknownNameError
 from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import noise_to_signal, waveform_l1
 
+#: (estimate, reference), both ``batch stem channel time``, to one number.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: dict[str, Loss] = {

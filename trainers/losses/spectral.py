@@ -17,8 +17,8 @@ def multi_resolution_stft(estimate: Stems, reference: Stems) -> Float[Tensor, ""
     """L1 distance of complex spectra, averaged over several window lengths.
 
     Spectra are scaled by the root of the window's energy, so that every resolution weighs as much
-    as the waveform does (Parseval). Complex as in Guso et al. 2022 (arXiv 2202.07968), so that
-    phase counts.
+    as the waveform does (Parseval). Spectra are compared as complex numbers and not by their
+    magnitudes, so that phase counts. Waves must be longer than half of the longest window.
     """
     error = (estimate - reference).flatten(0, -2)
     distances = [_mean_magnitude(error, n_fft) for n_fft in RESOLUTIONS]
