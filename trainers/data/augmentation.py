@@ -140,7 +140,7 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
     (harmonise, 0.4),
-    (smear, 0.25),
+    (smear, 0.45),
     (equaliser, 1.2),
     (compress, 1.0),
     (overdrive, 0.3),
