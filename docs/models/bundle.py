@@ -16,19 +16,20 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from model_zoo import registry, weights
+from model_zoo import weights
 from model_zoo.blocks.spectral import Band
 from model_zoo.card import BUNDLED, Card, Score
+from model_zoo.install import put
 from model_zoo.separator import Separator
-from stemcli.audio.reader import open_audio
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
+from trainers.data.files import find_stem, read_wave
 from trainers.loop.run import BEST
 from trainers.metrics.sdr import global_sdr
 
+OTHER_NAMES = {"instrumental": "accompaniment"}  # what some data sets call a stem
 DEFINITION = "global: 10 log10 of energy of reference over energy of error, whole excerpt, dB"
 
 
@@ -54,23 +55,8 @@ def write(run: Path, words: dict[str, str]) -> Card:
     """Write weights in half precision and a card without scores."""
     separator = weights.load(run / BEST)
     clear_padding(separator)
-    name = words["name"]
-    target = BUNDLED / f"{name}.safetensors"
-    checksum = weights.save(target, separator, {"residual": words["residual"]}, half=True)
-    card = Card.from_dict(
-        {
-            **words,
-            "architecture": registry.name_of(separator),
-            "stems": list(separator.stems),
-            "sample_rate": separator.sample_rate,
-            "parameters": separator.parameter_count(),
-            "file": target.name,
-            "size": target.stat().st_size,
-            "sha256": checksum,
-        }
-    )
-    (BUNDLED / f"{name}.toml").write_text(card.to_toml(), "utf-8")
-    return card
+    card = Card.from_dict({**words, "architecture": "", "stems": separator.stems})
+    return put(separator, card, BUNDLED, half=True)
 
 
 @torch.no_grad()
@@ -90,24 +76,18 @@ def clear_padding(separator: Separator) -> None:
 def measure(name: str, dataset: str, folder: Path) -> list[Score]:
     """Global SDR of every output whose true stem lies in ``folder``, to two decimals."""
     session = Session(Options(model=(name,), device="cpu", precision="fp32"))
-    mixture, rate = read(folder, "mixture")
-    estimates = session.separate_array(mixture, rate)
+    mixture, rate = read_wave(find_stem(folder, "mixture"))
+    estimates = session.separate_array(mixture.T, rate)
     scores = []
     for stem, estimate in estimates.items():
-        other_name = {"instrumental": "accompaniment"}.get(stem, stem)
-        present = [key for key in (stem, other_name) if any(folder.glob(f"{key}.*"))]
+        names = (stem, OTHER_NAMES.get(stem, stem))
+        present = [name for name in names if any(folder.glob(f"{name}.*"))]
         if present:
-            reference, _ = read(folder, present[0])
-            waves = (torch.from_numpy(wave.T.copy()) for wave in (estimate, reference))
+            reference, _ = read_wave(find_stem(folder, present[0]))
+            waves = (torch.from_numpy(wave.copy()) for wave in (estimate.T, reference))
             value = round(float(global_sdr(*waves)), 2)
             scores.append(Score(dataset, stem, "SDR", DEFINITION, value))
     return scores
-
-
-def read(folder: Path, stem: str) -> tuple[np.ndarray, int]:
-    """Samples ``(frames, channels)`` and rate of ``stem.*`` in ``folder``."""
-    with open_audio(next(folder.glob(f"{stem}.*"))) as reader:
-        return np.concatenate(list(reader)), reader.info.sample_rate
 
 
 if __name__ == "__main__":

@@ -1,34 +1,29 @@
-"""The loop: numbers by hand, resuming by law, and proof that it learns."""
+"""The loop: numbers by hand, laws of its steps, and proof that it learns."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-from click.testing import CliRunner
 
 from model_zoo import weights
-from model_zoo.errors import CheckpointError, DecodeError, OutputError
+from model_zoo.errors import (
+    ConfigError,
+    NumericalError,
+)
 from tests.trainers.conftest import RATE
-from trainers.cli.evaluate import command as eval_command
+from tests.trainers.runs import CPU, HELD_OUT, batch, make_track, run_steps
 from trainers.config import Recipe, ScheduleRecipe
 from trainers.data.mixing import RandomMixes
-from trainers.loop.checkpoint import LAST, load_checkpoint
 from trainers.loop.run import run
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
-from trainers.loop.train import StepDone, Validated
-from trainers.loop.validation import open_track
-from trainers.loop.worker import LocalWorker
+from trainers.loop.train import StepDone, Validated, add_gradients, training_step
+from trainers.loop.validation import open_track, validate
 from trainers.metrics.sdr import global_sdr
-
-CPU = LocalWorker(torch.device("cpu"))
-HELD_OUT = 10**9
-"""Number of a mix that training never draws."""
+from trainers.objectives.separation import Separation, estimate
 
 
 def test_schedule_by_hand() -> None:
@@ -50,58 +45,73 @@ def test_average_by_hand(recipe: Recipe) -> None:
     assert torch.allclose(averaged, torch.full_like(averaged, 0.9))
 
 
-def run_steps(
-    recipe: Recipe, steps: int, recordings: Path, folder: Path, *, resume: bool = False
-) -> list[StepDone | Validated]:
-    values = recipe.to_dict()
-    values["schedule"]["steps"] = steps
-    events: list[StepDone | Validated] = []
-    run(Recipe.from_dict(values), recordings, (), folder, CPU, events.append, resume=resume)
-    return events
+def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
+    """From 0 towards 1: what is missing shrinks to 1/10 of it, 2/11, and then 0.2 each time."""
+    state = TrainState.fresh(replace(recipe, loop=replace(recipe.loop, ema=0.2)), CPU.device)
+    with torch.no_grad():
+        for average, weight in zip(
+            state.average.model.parameters(), state.model.parameters(), strict=True
+        ):
+            average.zero_()
+            weight.fill_(1.0)
+    for _ in range(4):
+        state.average.update(state.model)
+    missing = 1 - next(state.average.model.parameters())
+    expected = 1 / 10 * 2 / 11 * 0.2 * 0.2
+    assert torch.allclose(missing, torch.full_like(missing, expected), atol=1e-6)
 
 
-def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> None:
-    whole = run_steps(recipe, 4, recordings, recordings / "whole")
-    first = run_steps(recipe, 2, recordings, recordings / "parts")
-    second = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
-    losses = [event.losses for event in whole if isinstance(event, StepDone)]
-    parts = [event.losses for event in first + second if isinstance(event, StepDone)]
-    assert parts == losses
-    states = [TrainState.fresh(recipe, CPU.device) for _ in range(2)]
-    for state, name in zip(states, ("whole", "parts"), strict=True):
-        load_checkpoint(state, recordings / name)
-    for one, other in zip(states[0].model.parameters(), states[1].model.parameters(), strict=True):
-        assert one.equal(other)
+def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recipe) -> None:
+    """Law: losses are means over items, so four parts of one item are a batch of four."""
+    objective, four = Separation(recipe.losses), batch(recordings, recipe, range(4))
+    gradients, losses = [], []
+    for parts in (1, 2, 4):
+        model = TrainState.fresh(recipe, CPU.device).model
+        losses.append(add_gradients(model, objective, four, parts))
+        gradients.append([weight.grad for weight in model.parameters()])
+    for other in (1, 2):
+        assert losses[other] == pytest.approx(losses[0], rel=1e-5)
+        torch.testing.assert_close(gradients[other], gradients[0], atol=1e-7, rtol=1e-4)
 
 
-def test_a_run_is_not_overwritten(recordings: Path, recipe: Recipe) -> None:
-    run_steps(recipe, 2, recordings, recordings / "run")
-    with pytest.raises(OutputError, match="already holds a run"):
+def test_a_run_in_parts_learns_the_same(recordings: Path, recipe: Recipe) -> None:
+    parts = replace(recipe, loop=replace(recipe.loop, accumulate=2))
+    whole = run_steps(recipe, 2, recordings, recordings / "whole")
+    apart = run_steps(parts, 2, recordings, recordings / "apart")
+    for one, other in zip(whole, apart, strict=True):
+        assert other.losses == pytest.approx(one.losses, rel=1e-3)
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: Recipe) -> None:
+    state = TrainState.fresh(recipe, CPU.device)
+    broken = batch(recordings, recipe, range(2))
+    broken.stems[0, 0, 0, 0] = float("inf")
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    with pytest.raises(NumericalError, match=r"step 1 is not finite.*optimiser\.lr=0\.0015 "):
+        training_step(state, Separation(recipe.losses), broken, recipe)
+    assert all(value.equal(before[name]) for name, value in state.model.state_dict().items())
+    assert state.step == state.average.updates == 0
+
+
+def test_a_network_of_one_channel_hears_each_channel_alone(
+    recordings: Path, recipe: Recipe
+) -> None:
+    options = recipe.model.options | {"audio_channels": 1}
+    recipe = replace(recipe, model=replace(recipe.model, options=options))
+    model = TrainState.fresh(recipe, CPU.device).model
+    mixture = batch(recordings, recipe, range(2)).mixture
+    alone = torch.stack([model(mixture[:, [side]])[:, :, 0] for side in (0, 1)], dim=2)
+    torch.testing.assert_close(estimate(model, mixture), alone)
+    track = open_track(make_track(RandomMixes(recipe.data, recordings, RATE, 9), recordings), model)
+    assert validate(model, track).keys() == {"vocals"}
+    assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
+
+
+def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> None:
+    options = recipe.model.options | {"stems": ["vocals", "drums"]}
+    recipe = replace(recipe, model=replace(recipe.model, options=options))
+    with pytest.raises(ConfigError, match=r"have the stem vocals, found vocals, drums"):
         run_steps(recipe, 2, recordings, recordings / "run")
-
-
-def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) -> None:
-    folder = recordings / "run"
-    with pytest.raises(CheckpointError, match="without --resume"):
-        run_steps(recipe, 2, recordings, folder, resume=True)
-    run_steps(recipe, 2, recordings, folder)
-    wider = recipe.to_dict()
-    wider["model"]["options"]["hidden_channels"] = 32
-    with pytest.raises(CheckpointError, match="does not fit this recipe"):
-        run_steps(Recipe.from_dict(wider), 4, recordings, folder, resume=True)
-    content = (folder / LAST).read_bytes()
-    (folder / LAST).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        run_steps(recipe, 4, recordings, folder, resume=True)
-
-
-def make_track(mixes: RandomMixes, folder: Path) -> Path:
-    """A validation track from a mix that training never draws."""
-    folder.mkdir()
-    mixture, stems = mixes[HELD_OUT]
-    soundfile.write(folder / "mixture.wav", mixture.T.numpy(), RATE, "FLOAT")
-    soundfile.write(folder / "vocals.wav", stems[0].T.numpy(), RATE, "FLOAT")
-    return folder
 
 
 def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
@@ -120,27 +130,3 @@ def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     scores = [event.sdr["vocals"] for event in events if isinstance(event, Validated)]
     assert max(scores) > global_sdr(mixture, stems[0]).item() + 4.5
     assert weights.load(best).stems == ("vocals",)
-
-
-def test_validation_track_with_a_missing_stem_is_named(recordings: Path) -> None:
-    with pytest.raises(DecodeError, match=r"No file mixture\.\*"):
-        open_track(recordings, ("vocals",), RATE)
-
-
-def test_validation_track_at_another_rate_is_named(recordings: Path) -> None:
-    soundfile.write(recordings / "mixture.wav", np.zeros(99), RATE)
-    with pytest.raises(DecodeError, match="convert it to 44100 Hz"):
-        open_track(recordings, ("vocals",), 44100)
-
-
-def test_eval_folder_prints_the_sdr_worked_by_hand(tmp_path: Path) -> None:
-    """An estimate of 0.9 times the truth is 20 dB away from it."""
-    truth = np.full((1000, 2), 0.5)
-    for folder, gain in (("true", 1.0), ("found", 0.9)):
-        (tmp_path / folder).mkdir()
-        soundfile.write(tmp_path / folder / "vocals.wav", gain * truth, RATE, "FLOAT")
-    arguments = ["folder", str(tmp_path / "true"), str(tmp_path / "found")]
-    plain = CliRunner().invoke(eval_command, arguments)
-    assert plain.output == "vocals: 20.00 dB global SDR\n"
-    machine = json.loads(CliRunner().invoke(eval_command, [*arguments, "--json"]).output)
-    assert machine["stems"]["vocals"] == pytest.approx(20, abs=1e-4)

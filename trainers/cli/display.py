@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import click
-
+from stemcli.cli.console import Console
+from stemcli.cli.words import clock
 from trainers.config import Recipe
 from trainers.loop.train import Report, StepDone, Validated
 
+STEPS_PER_LINE = 10
 
-def printer(recipe: Recipe, quiet: bool) -> Report:
-    """A report that prints a line every ten steps and after every validation."""
+
+def printer(recipe: Recipe, console: Console) -> Report:
+    """A report that tells a program every event, and people every tenth step and validations."""
     recent: list[StepDone] = []
 
     def show(event: StepDone | Validated) -> None:
+        console.show(event)
         if isinstance(event, Validated):
-            scores = ", ".join(f"{stem} {sdr:.2f} dB" for stem, sdr in event.sdr.items())
-            click.echo(f"step {event.step}: SDR {scores}{'  (best)' if event.best else ''}")
+            console.line(_scores(event))
             return
         recent.append(event)
-        if len(recent) == 10:
-            if not quiet:
-                click.echo(_line(recent, recipe))
+        if len(recent) == STEPS_PER_LINE or event.step == recipe.schedule.steps:
+            console.line(_steps(recent, recipe.schedule.steps))
             recent.clear()
 
     return show
 
 
-def _line(steps: list[StepDone], recipe: Recipe) -> str:
-    count = len(steps)
+def _scores(event: Validated) -> str:
+    scores = ", ".join(f"{stem} {sdr:.2f} dB" for stem, sdr in event.sdr.items())
+    return f"step {event.step}: SDR {scores}{'  (best)' if event.best else ''}"
+
+
+def _steps(steps: list[StepDone], last: int) -> str:
+    """Means over ``steps``."""
+    count, step = len(steps), steps[-1].step
     losses = "  ".join(
         f"{name} {sum(step.losses[name] for step in steps) / count:.4f}" for name in steps[0].losses
     )
     seconds = sum(step.seconds for step in steps) / count
-    left = seconds * (recipe.schedule.steps - steps[-1].step) / 60
     norm = sum(step.gradient_norm for step in steps) / count
     return (
-        f"step {steps[-1].step}/{recipe.schedule.steps}  {losses}  gradient {norm:.2f}  "
-        f"lr x{steps[-1].lr_factor:.2f}  {seconds:.2f} s a step  {left:.0f} min left"
+        f"step {step}/{last}  {losses}  gradient {norm:.2f}  lr x{steps[-1].lr_factor:.2f}  "
+        f"{seconds:.2f} s a step  {clock(seconds * (last - step))} left"
     )

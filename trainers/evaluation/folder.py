@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from model_zoo.errors import DecodeError, UsageError
-from stemcli.audio.reader import open_audio
+from trainers.data.files import read_wave
 from trainers.metrics.sdr import global_sdr
 
 
@@ -35,21 +34,16 @@ def score_pair(estimate: Path, reference: Path) -> float:
     Raises:
         DecodeError: a file cannot be read, or the two differ in rate, channels or length.
     """
-    waves = [_read(path) for path in (estimate, reference)]
-    shapes = [f"{wave.shape[0]} samples, {wave.shape[1]} channels" for wave, _ in waves]
+    waves = [read_wave(path) for path in (estimate, reference)]
+    shapes = [f"{wave.shape[1]} samples, {wave.shape[0]} channels" for wave, _ in waves]
     rates = [rate for _, rate in waves]
     if shapes[0] != shapes[1] or rates[0] != rates[1]:
         raise DecodeError(
             f"{estimate} ({shapes[0]}, {rates[0]} Hz) and {reference} ({shapes[1]}, {rates[1]} Hz) "
             "are not of one size: compare stems of the same song."
         )
-    pair = [torch.from_numpy(wave.T.copy()) for wave, _ in waves]
+    pair = [torch.from_numpy(wave.copy()) for wave, _ in waves]
     return float(global_sdr(pair[0], pair[1]))
-
-
-def _read(path: Path) -> tuple[np.ndarray, int]:
-    with open_audio(path) as reader:
-        return np.concatenate(list(reader)), reader.info.sample_rate
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

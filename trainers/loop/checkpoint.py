@@ -8,17 +8,14 @@ remembers of its parameter ``I``, ``random`` is the generator of torch.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from model_zoo.errors import CheckpointError, OutputError
+from model_zoo.errors import CheckpointError
+from model_zoo.weights import read_safetensors, write_safetensors
 from trainers.loop.state import TrainState
 
 LAST = "last.safetensors"
@@ -26,7 +23,13 @@ LAST = "last.safetensors"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands."""
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        best_sdr: best validation SDR so far, in dB.
+        ema_updates: updates of the averaged weights.
+    """
 
     step: int
     best_sdr: float
@@ -40,15 +43,8 @@ def save_checkpoint(state: TrainState, folder: Path) -> Path:
         OutputError: the folder cannot be written to.
     """
     progress = Progress(state.step, state.best_sdr, state.average.updates)
-    target, staged = folder / LAST, folder / f"{LAST}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(_tensors(state), staged, metadata={"progress": json.dumps(asdict(progress))})
-        os.replace(staged, target)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write the checkpoint {target}: {error.strerror}. Name another --output."
-        ) from error
+    target = folder / LAST
+    write_safetensors(target, _tensors(state), {"progress": json.dumps(asdict(progress))})
     return target
 
 
@@ -59,14 +55,12 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
         CheckpointError: there is none, it is damaged, or it belongs to another recipe.
     """
     path = folder / LAST
+    if not path.exists():
+        raise CheckpointError(f"No checkpoint {path}. Start the run without --resume.")
+    tensors, texts = read_safetensors(path)
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-        _restore(state, tensors, progress)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"No checkpoint {path}. Start the run without --resume.") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        _restore(state, tensors, Progress(**json.loads(texts["progress"])))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} does not fit this recipe or is damaged: {error}. "
             "Resume with the run's own recipe."
@@ -88,15 +82,28 @@ def _restore(state: TrainState, tensors: dict[str, Tensor], progress: Progress) 
     state.model.load_state_dict(_below(tensors, "model."))
     state.average.model.load_state_dict(_below(tensors, "average."))
     for number, optimiser in enumerate(state.optimisers):
-        memories: dict[int, dict[str, Any]] = {}
-        for name, value in _below(tensors, f"optimiser.{number}.").items():
-            index, _, key = name.partition(".")
-            memories.setdefault(int(index), {})[key] = value
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": memories, "param_groups": groups})
+        groups = optimiser.param_groups
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        memories = _memories(_below(tensors, f"optimiser.{number}."), parameters)
+        plain_groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": memories, "param_groups": plain_groups})
     torch.set_rng_state(tensors["random"])
     state.step, state.best_sdr = progress.step, progress.best_sdr
     state.average.updates = progress.ema_updates
+
+
+def _memories(
+    tensors: dict[str, Tensor], parameters: list[nn.Parameter]
+) -> dict[int, dict[str, Tensor]]:
+    """What an optimiser remembers of each parameter; torch itself would take any shape."""
+    memories: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition(".")
+        index = int(number)
+        if index >= len(parameters) or (value.ndim and value.shape != parameters[index].shape):
+            raise ValueError("another optimiser wrote it")
+        memories.setdefault(index, {})[key] = value
+    return memories
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,6 +15,10 @@ class WeightAverage:
 
     The decay rises from 0.1 with the number of updates (``(1 + n) / (10 + n)``, at most ``decay``),
     so that the first weights, which know nothing, are forgotten soon.
+
+    Args:
+        model: what is averaged; the average starts as a copy of it.
+        decay: share of the old average in the new one, once many updates were made.
     """
 
     def __init__(self, model: Separator, decay: float) -> None:

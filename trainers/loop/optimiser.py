@@ -12,18 +12,25 @@ from torch import nn
 
 from trainers.config import OptimiserRecipe
 
+BETAS = (0.9, 0.99)
+"""Decay of AdamW's averages of the gradient and of its square, per step."""
+
 
 def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.optim.Optimizer]:
     """The optimisers that together move every parameter once."""
-    adam = {"betas": (0.9, 0.99), "weight_decay": recipe.weight_decay}
+    parameters = list(model.parameters())
     if recipe.name == "adamw":
-        return [torch.optim.AdamW(model.parameters(), recipe.lr, **adam)]  # type: ignore[arg-type]
-    matrices = [value for value in model.parameters() if value.ndim == 2]
-    others = [value for value in model.parameters() if value.ndim != 2]
+        return [_adamw(parameters, recipe)]
+    matrices = [value for value in parameters if value.ndim == 2]
+    others = [value for value in parameters if value.ndim != 2]
     muon = torch.optim.Muon(
         matrices,
         recipe.muon_lr,
         weight_decay=recipe.weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
-    return [muon, torch.optim.AdamW(others, recipe.lr, **adam)]  # type: ignore[arg-type]
+    return [muon, _adamw(others, recipe)]
+
+
+def _adamw(parameters: list[nn.Parameter], recipe: OptimiserRecipe) -> torch.optim.AdamW:
+    return torch.optim.AdamW(parameters, recipe.lr, betas=BETAS, weight_decay=recipe.weight_decay)

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from model_zoo import weights
-from model_zoo.errors import OutputError
+from model_zoo.errors import ConfigError, OutputError
+from model_zoo.files import staged
 from trainers.config import Recipe
 from trainers.data.mixing import RandomMixes
 from trainers.loop.checkpoint import LAST, load_checkpoint
@@ -27,25 +28,40 @@ def run(
     report: Report,
     *,
     resume: bool = False,
+    origin: str = "",
 ) -> Path:
     """Train by ``recipe`` and return the file with the best averaged weights.
 
     Without validation tracks the last averaged weights are the best.
 
+    Args:
+        recipe: what to do.
+        data: folder with the recordings that the recipe names.
+        validation: folders with ``mixture.*`` and one file per stem.
+        folder: where checkpoints and weights go.
+        worker: where the network lives.
+        report: told of every step and every validation.
+        resume: go on from the checkpoint in ``folder``.
+        origin: model or weights file to start from; a resumed run has its own.
+
     Raises:
-        OutputError: ``folder`` already holds a run and ``resume`` is off.
-        CheckpointError: nothing to resume from, or it does not fit the recipe.
+        OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
+        CheckpointError: nothing to resume from, or it or ``origin`` does not fit the recipe.
+        ConfigError: the network has other stems than the data.
         DecodeError: a recording cannot be read.
+        NumericalError: the run diverged.
+        KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
-    state = TrainState.fresh(recipe, worker.device)
+    state = TrainState.fresh(recipe, worker.device, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
+    _check_stems(state.model.stems)
+    tracks = [open_track(path, state.model) for path in validation]
     mixes = RandomMixes(recipe.data, data, state.model.sample_rate, recipe.seed)
-    tracks = [open_track(path, state.model.stems, state.model.sample_rate) for path in validation]
+    with staged(folder / "recipe.json") as temporary:
+        temporary.write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
     if recipe.loop.compile:
         _compile_blocks(state)
     target = folder / BEST
@@ -58,6 +74,15 @@ def run(
     if not tracks:
         keep(state)
     return target
+
+
+def _check_stems(stems: tuple[str, ...]) -> None:
+    if stems != RandomMixes.stems:
+        known = ", ".join(RandomMixes.stems)
+        raise ConfigError(
+            "model.options.stems",
+            [f"the mixes have the stem {known}, found {', '.join(stems)}. Type [{known}]"],
+        )
 
 
 def _compile_blocks(state: TrainState) -> None:

@@ -11,6 +11,7 @@ from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.loop.ema import WeightAverage
 from trainers.loop.optimiser import build_optimisers
+from trainers.loop.origin import start_from
 
 
 @dataclass
@@ -32,10 +33,18 @@ class TrainState:
     best_sdr: float = float("-inf")
 
     @classmethod
-    def fresh(cls, recipe: Recipe, device: torch.device) -> TrainState:
-        """A new run: seeded weights on ``device``."""
+    def fresh(cls, recipe: Recipe, device: torch.device, origin: str = "") -> TrainState:
+        """A new run on ``device``: seeded weights, or those of the model called ``origin``.
+
+        Raises:
+            UnknownNameError: there is no such architecture or model.
+            ConfigError: the network's options contradict each other.
+            CheckpointError: ``origin`` cannot be used or is another network.
+        """
         torch.manual_seed(recipe.seed)
         model = registry.build(recipe.model.architecture, recipe.model.options).to(device)
+        if origin:
+            start_from(model, origin)
         optimisers = build_optimisers(model, recipe.optimiser)
         for optimiser in optimisers:
             for group in optimiser.param_groups:

@@ -15,8 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from trainers.config import Recipe
+from model_zoo.errors import NumericalError
+from model_zoo.separator import Separator
+from stemcli.engine.events import Event
+from trainers.config import OptimiserRecipe, Recipe
 from trainers.loop.checkpoint import save_checkpoint
+from trainers.loop.interrupt import held_interrupts, ignore_interrupts
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
 from trainers.loop.validation import ValidationTrack, validate
@@ -27,7 +31,7 @@ Mixes = Dataset[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class StepDone:
+class StepDone(Event):
     """One optimizer step.
 
     Attributes:
@@ -46,8 +50,14 @@ class StepDone:
 
 
 @dataclass(frozen=True)
-class Validated:
-    """SDR of the averaged weights, per stem in dB."""
+class Validated(Event):
+    """How good the averaged weights are.
+
+    Attributes:
+        step: number of steps done.
+        sdr: mean global SDR over the tracks, by stem, in dB.
+        best: whether it is the best of the run, by the mean over its stems.
+    """
 
     step: int
     sdr: dict[str, float]
@@ -70,42 +80,78 @@ def train(
     """Train from ``state.step`` to the last step of the recipe.
 
     Checkpoints go to ``folder``; ``on_best`` is called when the averaged weights reach a new best
-    validation SDR.
+    validation SDR. A Ctrl-C waits for the end of the step, then a checkpoint is written.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
+        NumericalError: the gradient is not finite; the last checkpoint is as it was.
+        OutputError: a checkpoint cannot be written.
     """
     objective = Separation(recipe.losses)
     batches = _batches(mixes, recipe, state.step, worker)
     started = time.monotonic()
-    for batch in batches:
-        lr_factor = factor(state.step, recipe.schedule)
-        state.scale_learning_rates(lr_factor)
-        losses, norm = training_step(state, objective, batch, recipe)
-        now = time.monotonic()
-        report(StepDone(state.step, losses, norm, lr_factor, now - started))
-        started = now
-        finished = state.step >= recipe.schedule.steps
-        if tracks and (finished or state.step % recipe.loop.validate_every == 0):
-            _validate(state, tracks, report, on_best)
-        if finished or state.step % recipe.loop.save_every == 0:
+    try:
+        for batch in batches:
+            with held_interrupts():
+                losses, norm, lr_factor = training_step(state, objective, batch, recipe)
+            report(StepDone(state.step, losses, norm, lr_factor, time.monotonic() - started))
+            finished = state.step >= recipe.schedule.steps
+            if tracks and (finished or state.step % recipe.loop.validate_every == 0):
+                _validate(state, tracks, report, on_best)
+            if finished or state.step % recipe.loop.save_every == 0:
+                save_checkpoint(state, folder)
+            started = time.monotonic()
+    except KeyboardInterrupt:
+        with held_interrupts():
             save_checkpoint(state, folder)
+        raise
 
 
 def training_step(
     state: TrainState, objective: Separation, batch: Batch, recipe: Recipe
-) -> tuple[dict[str, float], float]:
-    """One optimizer step; returns the named losses and the norm of the gradient."""
+) -> tuple[dict[str, float], float, float]:
+    """One optimizer step; returns the named losses, the gradient's norm and the rate's factor.
+
+    Raises:
+        NumericalError: the gradient is not finite; nothing was moved.
+    """
+    lr_factor = factor(state.step, recipe.schedule)
+    state.scale_learning_rates(lr_factor)
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
-    total, parts = objective(state.model, batch)
-    torch.autograd.backward(total)
-    norm = torch.nn.utils.clip_grad_norm_(
-        state.model.parameters(), recipe.optimiser.clip, error_if_nonfinite=True
-    )
+    losses = add_gradients(state.model, objective, batch, recipe.loop.accumulate)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.optimiser.clip)
+    if not norm.isfinite():
+        raise NumericalError(_not_finite(state.step + 1, recipe.optimiser))
     for optimiser in state.optimisers:
         optimiser.step()
     state.average.update(state.model)
     state.step += 1
-    losses = {name: part.item() for name, part in parts.items()}
-    return {**losses, "total": total.item()}, norm.item()
+    return losses, norm.item(), lr_factor
+
+
+def add_gradients(
+    model: Separator, objective: Separation, batch: Batch, parts: int
+) -> dict[str, float]:
+    """Add the gradient of a batch that is computed in equal parts; returns its mean losses.
+
+    Every loss is a mean over items, so the mean over parts of one size is that of the whole batch.
+    """
+    losses: dict[str, float] = {}
+    for part in batch.split(parts):
+        total, named = objective(model, part)
+        torch.autograd.backward(total / parts)
+        for name, loss in {**named, "total": total}.items():
+            losses[name] = losses.get(name, 0.0) + loss.item() / parts
+    return losses
+
+
+def _not_finite(step: int, optimiser: OptimiserRecipe) -> str:
+    return (
+        f"The gradient of step {step} is not finite. Go on from the last checkpoint with smaller "
+        f"steps: --resume --set optimiser.lr={optimiser.lr / 2:g} "
+        f"--set optimiser.muon_lr={optimiser.muon_lr / 2:g}"
+    )
 
 
 def _batches(mixes: Mixes, recipe: Recipe, first_step: int, worker: Worker) -> Iterator[Batch]:
@@ -118,6 +164,7 @@ def _batches(mixes: Mixes, recipe: Recipe, first_step: int, worker: Worker) -> I
         sampler=order,
         num_workers=recipe.loop.workers,
         prefetch_factor=4 if recipe.loop.workers else None,
+        worker_init_fn=ignore_interrupts,
     )
     for mixture, stems in loader:
         yield Batch(mixture.to(worker.device), stems.to(worker.device))
@@ -134,6 +181,7 @@ def _validate(
     mean = sum(means.values()) / len(means)
     best = mean > state.best_sdr
     if best:
-        state.best_sdr = mean
-        on_best(state)
+        with held_interrupts():
+            on_best(state)
+            state.best_sdr = mean
     report(Validated(state.step, means, best))

@@ -10,28 +10,19 @@ import torch
 
 @runtime_checkable
 class Worker(Protocol):
-    """One process of a training run.
-
-    Attributes:
-        rank: number of this process, 0 leads.
-        world_size: number of processes.
-        device: where the network lives.
-    """
+    """The process that a training loop runs in."""
 
     @property
-    def rank(self) -> int: ...  # noqa: D102
-
-    @property
-    def world_size(self) -> int: ...  # noqa: D102
-
-    @property
-    def device(self) -> torch.device: ...  # noqa: D102
+    def device(self) -> torch.device:
+        """Where the network lives."""
 
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """The only process of a run on one machine."""
+    """The only process of a run on one machine.
+
+    Attributes:
+        device: where the network lives.
+    """
 
     device: torch.device
-    rank: int = 0
-    world_size: int = 1

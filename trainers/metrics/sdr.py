@@ -23,7 +23,7 @@ ENERGY_FLOOR = 1e-10
 def global_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """Global SDR in dB of each item."""
+    """Global SDR in dB of each item; of a silent reference 0 dB or far below."""
     signal = reference.double().square().sum((-2, -1))
     error = (reference.double() - estimate.double()).square().sum((-2, -1))
     return 10 * torch.log10((signal + ENERGY_FLOOR) / (error + ENERGY_FLOOR))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from einops import rearrange
+from torch import Tensor
 
 from model_zoo.axes import Stems, Wave
+from model_zoo.separator import Separator
 from trainers.losses import Loss, find_loss
 
 
@@ -19,12 +21,28 @@ class Batch:
     mixture: Wave
     stems: Stems
 
+    def split(self, parts: int) -> Iterator[Batch]:
+        """Cut into ``parts`` of equal size, which must divide the batch."""
+        pairs = zip(self.mixture.chunk(parts), self.stems.chunk(parts), strict=True)
+        return (Batch(mixture, stems) for mixture, stems in pairs)
+
+
+def estimate(model: Separator, mixture: Wave) -> Stems:
+    """The stems of ``mixture``; a network of one channel hears every channel on its own."""
+    if model.channels > 1:
+        return model(mixture)
+    alone = model(rearrange(mixture, "b c t -> (b c) 1 t"))
+    return rearrange(alone, "(b c) s 1 t -> b s c t", c=mixture.shape[1])
+
 
 class Separation:
     """Weighted sum of named losses between estimated and true stems.
 
     Args:
         weights: weight of each loss, by its name in :data:`trainers.losses.LOSSES`.
+
+    Raises:
+        UnknownNameError: there is no such loss.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -32,9 +50,9 @@ class Separation:
             name: (weight, find_loss(name)) for name, weight in weights.items()
         }
 
-    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: Separator, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and each of its parts unweighted."""
-        estimate = model(batch.mixture)
-        parts = {name: loss(estimate, batch.stems) for name, (_, loss) in self.losses.items()}
+        found = estimate(model, batch.mixture)
+        parts = {name: loss(found, batch.stems) for name, (_, loss) in self.losses.items()}
         total = torch.stack([self.losses[name][0] * part for name, part in parts.items()]).sum()
         return total, parts

@@ -1,0 +1,60 @@
+"""Bundling a run. Truth: the network before, whose sound must not change by a bit."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from model_zoo import card as cards_module
+from model_zoo import weights
+from model_zoo.card import find
+from tests.trainers.conftest import RATE
+from trainers.config import Recipe
+from trainers.loop.state import TrainState
+
+SCRIPT = Path(__file__).parents[2] / "docs/models/bundle.py"
+WORDS = {"name": "tiny", "description": "A test.", "residual": "instrumental", "licence": "MIT"}
+
+
+@pytest.fixture
+def bundle(recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The script's functions, with a run to read and an empty package to write to."""
+    network = TrainState.fresh(recipe, torch.device("cpu")).model
+    weights.save(recordings / "run" / "best.safetensors", network, half=True)
+    monkeypatch.setattr(cards_module, "BUNDLED", recordings / "cards")
+    monkeypatch.setenv("STEM_HOME", str(recordings / "zoo"))
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_a_bundled_run_sounds_as_before(bundle: dict[str, Any], recordings: Path) -> None:
+    card = bundle["write"](recordings / "run", WORDS)
+    assert find("tiny") == card
+    assert (card.architecture, card.outputs) == ("melroformer", ("vocals", "instrumental"))
+    mixture = torch.sin(torch.arange(2 * RATE) ** 1.5 / 40).reshape(1, 2, RATE)
+    before, after = weights.load(recordings / "run" / "best.safetensors"), weights.load("tiny")
+    assert torch.equal(after(mixture), before(mixture))
+    assert not torch.equal(after.band.pre_bandnet.weight, before.band.pre_bandnet.weight)
+
+
+def test_scores_are_of_the_files_in_the_folder(bundle: dict[str, Any], recordings: Path) -> None:
+    """The rest lies there under another name: without voice it is the mixture itself."""
+    card = bundle["write"](recordings / "run", WORDS)
+    rng = np.random.default_rng(0)
+    mixture = 0.1 * rng.standard_normal((2 * RATE, 2))
+    folder = recordings / "song"
+    folder.mkdir()
+    for name in ("mixture", "accompaniment"):
+        soundfile.write(folder / f"{name}.wav", mixture, RATE, "FLOAT")
+    (score,) = bundle["measure"](card.name, "noise", folder)
+    assert (score.dataset, score.stem) == ("noise", "instrumental")
+    separate = weights.load("tiny")
+    with torch.no_grad():
+        error = separate(torch.from_numpy(mixture.T[None]).float())[0, 0].square().sum()
+    expected = 10 * np.log10(np.square(mixture).sum() / error.item())
+    assert score.value == pytest.approx(expected, abs=0.3)

@@ -1,0 +1,153 @@
+"""``stem train`` and ``stem eval`` as they are typed. Truth: numbers by hand, files, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from click.testing import CliRunner, Result
+
+from model_zoo import weights
+from stemcli.cli.app import stem
+from tests.trainers.conftest import RATE
+from trainers.config import Recipe
+from trainers.loop.ema import WeightAverage
+
+
+@pytest.fixture
+def typed(recordings: Path, recipe: Recipe) -> list[str]:
+    """A command that trains the tiny recipe into the folder ``run``."""
+    file = recordings / "tiny.yaml"
+    file.write_text(yaml.safe_dump(json.loads(json.dumps(recipe.to_dict()))))
+    arguments = ["train", "--recipe", str(file), "--data", str(recordings), "--device", "cpu"]
+    return [*arguments, "--output", str(recordings / "run")]
+
+
+def enter(*arguments: str) -> Result:
+    return CliRunner().invoke(stem, arguments)
+
+
+def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
+    done = enter(*typed, "--set", "schedule.steps=12")
+    assert done.exit_code == 0
+    best = recordings / "run" / "best.safetensors"
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["step 10/12", "step 12/12"]
+    assert lines[2:] == [f"Weights: {best}", f"Type: stem separate SONG --model {best}"]
+    assert weights.load(best).stems == ("vocals",)
+
+
+def test_a_run_for_programs(typed: list[str], recordings: Path) -> None:
+    events = [json.loads(line) for line in enter(*typed, "--json").stdout.splitlines()]
+    assert [event["event"] for event in events] == 4 * ["step_done"] + ["run_finished"]
+    assert [event.get("step") for event in events] == [1, 2, 3, 4, None]
+    assert events[0]["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
+
+
+def test_quiet_says_nothing(typed: list[str]) -> None:
+    assert enter(*typed, "--quiet").output == ""
+
+
+def test_validation_is_shown(typed: list[str], recordings: Path) -> None:
+    track = recordings / "track"
+    track.mkdir()
+    for name in ("mixture", "vocals"):
+        soundfile.write(track / f"{name}.wav", np.full((RATE, 2), 0.1), RATE)
+    lines = enter(*typed, "--validation", str(track)).stdout.splitlines()
+    shown = [line.split(" vocals")[0] for line in lines if " vocals " in line]
+    assert shown == ["step 2: SDR", "step 4: SDR"]
+
+
+def test_ctrl_c_says_how_to_go_on(
+    typed: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = WeightAverage.update
+
+    def press(average: WeightAverage, model: torch.nn.Module) -> None:
+        update(average, model)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(WeightAverage, "update", press)
+    stopped = enter(*typed)
+    assert stopped.exit_code == 130
+    assert stopped.stderr == "Interrupted. To go on, type the same command with --resume.\n"
+    monkeypatch.setattr(WeightAverage, "update", update)
+    events = enter(*typed, "--resume", "--json").stdout.splitlines()
+    assert json.loads(events[0])["step"] == 2
+
+
+def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
+    assert enter(*typed).exit_code == 0
+    first = str(recordings / "run" / "best.safetensors")
+    again = [*typed[:-1], str(recordings / "second"), "--from", first]
+    assert enter(*again).exit_code == 0
+    other = enter(*again[:-3], str(recordings / "third"), "--from", "no-such-model")
+    assert other.exit_code == 2
+    assert "Unknown model 'no-such-model'" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "exit_code", "sentence"),
+    [
+        ("loop.accumulate=3", 2, "accumulate must divide batch_size=2"),
+        ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
+        ("model.architecture=melnet", 2, "Unknown architecture 'melnet'"),
+        ("data.vocals=[{file: no.wav}]", 1, "no.wav: No such file"),
+        ("optimiser={name: adamw, lr: 1e+20}", 1, "is not finite. Go on from the last checkpoint"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    typed: list[str], change: str, exit_code: int, sentence: str
+) -> None:
+    done = enter(*typed, "--set", change)
+    assert done.exit_code == exit_code
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def folders(root: Path, true: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> list[str]:
+    for folder, waves in (("true", true), ("found", found)):
+        (root / folder).mkdir()
+        for name, wave in waves.items():
+            soundfile.write(root / folder / name, wave, RATE, "FLOAT", format="WAV")
+    return ["eval", "folder", str(root / "true"), str(root / "found")]
+
+
+WAVE = np.full((1000, 2), 0.5)
+
+
+def test_eval_folder_prints_the_sdr_worked_by_hand(tmp_path: Path) -> None:
+    """An estimate of 0.9 times the truth is 20 dB away from it."""
+    arguments = folders(tmp_path, {"vocals.wav": WAVE}, {"vocals.wav": 0.9 * WAVE})
+    assert enter(*arguments).output == "vocals: 20.00 dB global SDR\n"
+    machine = json.loads(enter(*arguments, "--json").output)
+    assert machine["stems"]["vocals"] == pytest.approx(20, abs=1e-4)
+    assert enter(*arguments, "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "exit_code", "sentence"),
+    [
+        ({"a.wav": WAVE}, {"b.wav": WAVE}, 2, "has a and"),
+        ({"a.wav": WAVE}, {}, 2, "found has no files: name two folders that share a stem"),
+        ({"a.wav": WAVE}, {"a.wav": WAVE, "a.WAV": WAVE}, 2, "found has a twice"),
+        ({"a.wav": WAVE}, {"a.wav": WAVE[:-1]}, 1, "are not of one size"),
+        ({"a.wav": WAVE}, {"a.wav": WAVE[:, :1]}, 1, "are not of one size"),
+    ],
+)
+def test_folders_that_cannot_be_compared(
+    tmp_path: Path,
+    true: dict[str, np.ndarray],
+    found: dict[str, np.ndarray],
+    exit_code: int,
+    sentence: str,
+) -> None:
+    done = enter(*folders(tmp_path, true, found))
+    assert done.exit_code == exit_code
+    assert sentence in done.stderr

@@ -1,0 +1,59 @@
+"""Starting from trained weights. Truth: those weights, and the words of the messages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_zoo import weights
+from model_zoo.errors import (
+    CheckpointError,
+)
+from tests.trainers.conftest import RATE
+from tests.trainers.runs import CPU, run_steps
+from trainers.config import ModelRecipe, Recipe
+from trainers.loop.run import BEST
+from trainers.loop.state import TrainState
+
+
+def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> None:
+    run_steps(recipe, 3, recordings, recordings / "first")
+    trained = recordings / "first" / BEST
+    options = recipe.model.options | {"segment": 2 * RATE}
+    longer = replace(recipe, seed=8, model=replace(recipe.model, options=options))
+    state = TrainState.fresh(longer, CPU.device, str(trained))
+    expected = weights.load(trained).state_dict()
+    for network in (state.model, state.average.model):
+        assert all(value.equal(expected[name]) for name, value in network.state_dict().items())
+    assert state.model.segment == 2 * RATE
+    assert run_steps(longer, 1, recordings, recordings / "second", origin=str(trained))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "sentence"),
+    [
+        ("melroformer", {"num_heads": 4}, "Type: --set model.options.num_heads=2$"),
+        (
+            "melroformer",
+            {"hidden_channels": 32, "mask_activation": "none"},
+            "Type: --set model.options.mask_activation=sigmoid "
+            "--set model.options.hidden_channels=16$",
+        ),
+        ("melroformer", {"stems": ["vocals", "drums"]}, "does not fit MelRoFormer"),
+        ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
+    ],
+)
+def test_an_origin_of_another_kind_says_what_to_type(
+    recordings: Path, recipe: Recipe, architecture: str, options: dict[str, Any], sentence: str
+) -> None:
+    trained = recordings / "net.safetensors"
+    weights.save(trained, TrainState.fresh(recipe, CPU.device).model)
+    common = {key: value for key, value in recipe.model.options.items() if key != "num_heads"}
+    heads = {"num_heads": 2} if architecture == "melroformer" else {}
+    mapped = {"mask_mult": "elementwise", "mask_activation": "none"} if not heads else {}
+    model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
+    with pytest.raises(CheckpointError, match=sentence):
+        TrainState.fresh(replace(recipe, model=model), CPU.device, str(trained))

@@ -1,0 +1,131 @@
+"""Checkpoints and Ctrl-C. Truth: the run that nothing interrupted, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_zoo import weights
+from model_zoo.errors import (
+    CheckpointError,
+    OutputError,
+)
+from tests.trainers.runs import CPU, run_steps
+from trainers.config import Recipe
+from trainers.loop.checkpoint import LAST, load_checkpoint
+from trainers.loop.ema import WeightAverage
+from trainers.loop.interrupt import held_interrupts
+from trainers.loop.state import TrainState
+from trainers.loop.train import StepDone
+
+
+def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> None:
+    whole = run_steps(recipe, 4, recordings, recordings / "whole")
+    first = run_steps(recipe, 2, recordings, recordings / "parts")
+    second = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
+    losses = [event.losses for event in whole if isinstance(event, StepDone)]
+    parts = [event.losses for event in first + second if isinstance(event, StepDone)]
+    assert parts == losses
+    states = [TrainState.fresh(recipe, CPU.device) for _ in range(2)]
+    for state, name in zip(states, ("whole", "parts"), strict=True):
+        load_checkpoint(state, recordings / name)
+    for one, other in zip(states[0].model.parameters(), states[1].model.parameters(), strict=True):
+        assert one.equal(other)
+
+
+def test_helper_processes_change_nothing(recordings: Path, recipe: Recipe) -> None:
+    helped = replace(recipe, loop=replace(recipe.loop, workers=1))
+    whole = run_steps(recipe, 4, recordings, recordings / "whole")
+    first = run_steps(helped, 2, recordings, recordings / "parts")
+    second = run_steps(helped, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in first + second] == [event.losses for event in whole]
+    ours, theirs = (tensors_of(recordings / name, "optimiser") for name in ("parts", "whole"))
+    assert ours.equal(theirs)
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_an_interrupted_run_continues_bit_for_bit(
+    recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """Ctrl-C in the middle of a step: the step is finished, saved, and nothing is done twice."""
+    whole = run_steps(recipe, 4, recordings, recordings / "whole")
+    update = WeightAverage.update
+
+    def press(average: WeightAverage, model: torch.nn.Module) -> None:
+        if average.updates == stop - 1:
+            signal.raise_signal(signal.SIGINT)
+        update(average, model)
+
+    monkeypatch.setattr(WeightAverage, "update", press)
+    with pytest.raises(KeyboardInterrupt):
+        run_steps(recipe, 4, recordings, recordings / "parts")
+    monkeypatch.undo()
+    monkeypatch.setenv("STEM_CACHE", str(recordings / "cache"))
+    rest = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in rest] == [event.losses for event in whole[stop:]]
+    for name in ("model", "average"):
+        assert tensors_of(recordings / "parts", name).equal(tensors_of(recordings / "whole", name))
+
+
+def tensors_of(folder: Path, part: str) -> torch.Tensor:
+    """All weights of one part of a checkpoint, in one row."""
+    tensors, _ = weights.read_safetensors(folder / LAST)
+    return torch.cat([tensors[name].flatten() for name in sorted(tensors) if name.startswith(part)])
+
+
+def test_interrupts_are_held_and_then_obeyed() -> None:
+    done = []
+    before = signal.getsignal(signal.SIGINT)
+
+    @held_interrupts()
+    def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_interrupts_stay_ignored() -> None:
+    """As in a background job of a shell."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_is_not_overwritten(recordings: Path, recipe: Recipe) -> None:
+    run_steps(recipe, 2, recordings, recordings / "run")
+    with pytest.raises(OutputError, match="already holds a run"):
+        run_steps(recipe, 2, recordings, recordings / "run")
+
+
+def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) -> None:
+    folder = recordings / "run"
+    with pytest.raises(CheckpointError, match="without --resume"):
+        run_steps(recipe, 2, recordings, folder, resume=True)
+    run_steps(recipe, 2, recordings, folder)
+    wider = recipe.to_dict()
+    wider["model"]["options"]["hidden_channels"] = 32
+    with pytest.raises(CheckpointError, match="does not fit this recipe"):
+        run_steps(Recipe.from_dict(wider), 4, recordings, folder, resume=True)
+    content = (folder / LAST).read_bytes()
+    (folder / LAST).write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        run_steps(recipe, 4, recordings, folder, resume=True)
+
+
+def test_optimisers_do_not_take_each_others_memory(recordings: Path, recipe: Recipe) -> None:
+    run_steps(recipe, 1, recordings, recordings / "run")
+    other = replace(recipe, optimiser=replace(recipe.optimiser, name="adamw"))
+    with pytest.raises(CheckpointError, match="another optimiser wrote it"):
+        run_steps(other, 2, recordings, recordings / "run", resume=True)

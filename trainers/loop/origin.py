@@ -1,0 +1,50 @@
+"""Start from weights that were trained before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from shlex import quote
+
+from model_zoo import registry, weights
+from model_zoo.errors import CheckpointError
+from model_zoo.separator import Separator
+
+FREE = ("segment", "stems")
+"""Options in which the two may differ: how long clips are and what the stems are called."""
+
+
+def start_from(model: Separator, name: str) -> None:
+    """Copy trained weights into ``model``.
+
+    Args:
+        model: the network of the recipe.
+        name: a model of the zoo, or a ``.safetensors`` file that this program wrote.
+
+    Raises:
+        UnknownNameError: no model has this name.
+        CheckpointError: the file is missing or damaged, or the recipe describes another network;
+            the sentence says which options would have to change.
+        ChecksumError: the file is not the one that the model's card describes.
+    """
+    origin = weights.load(name)
+    found, wanted = registry.name_of(origin), registry.name_of(model)
+    if found != wanted:
+        raise CheckpointError(
+            f"{name} is a {found} and the recipe trains a {wanted}. "
+            f"Choose a recipe for {found} with --recipe"
+        )
+    changes = [*_changes(origin.config.to_dict(), model.config.to_dict())]
+    if changes:
+        raise CheckpointError(
+            f"{name} does not fit the recipe's network. Type: {' '.join(changes)}"
+        )
+    weights.load_tensors(model, origin.state_dict(), origin=name)
+
+
+def _changes(found: dict[str, object], wanted: dict[str, object]) -> Iterator[str]:
+    """What to type so that the recipe describes the network that was found."""
+    for option, value in found.items():
+        if option not in FREE and wanted[option] != value:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"--set {quote(f'model.options.{option}={text}')}"
