@@ -17,6 +17,7 @@ from model_zoo import weights
 from stemcli.cli.app import stem
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe
+from trainers.data.mixing import RandomMixes
 from trainers.loop.ema import WeightAverage
 
 
@@ -80,6 +81,15 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(WeightAverage, "update", update)
     events = enter(*typed, "--resume", "--json").stdout.splitlines()
     assert json.loads(events[0])["step"] == 2
+
+
+def test_ctrl_c_before_the_first_checkpoint(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RandomMixes, "__init__", lambda *_: signal.raise_signal(signal.SIGINT))
+    stopped = enter(*typed)
+    assert stopped.exit_code == 130
+    assert stopped.stderr == "Interrupted.\n"
 
 
 def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:

@@ -15,7 +15,7 @@ from tests.trainers.conftest import RATE
 from trainers.config import Recipe
 from trainers.data import augmentation
 from trainers.data.mixing import RandomMixes, to_level
-from trainers.data.pool import open_recording
+from trainers.data.pool import Recording, open_recording
 
 
 def test_recording_keeps_the_samples_and_decodes_once(recordings: Path) -> None:
@@ -44,6 +44,8 @@ def test_excerpts_avoid_silence_and_pad_short_recordings(recordings: Path) -> No
     found = [np.abs(recording.excerpt(2 * RATE, rng, tries=40)).max() for _ in range(10)]
     assert min(found) == pytest.approx(0.5, abs=1e-3)
     assert recording.excerpt(20 * RATE, rng).shape == (1, 20 * RATE)
+    silence = Recording(np.zeros((RATE, 2), np.int16), RATE)
+    assert not silence.excerpt(RATE // 2, rng).any()
 
 
 def test_missing_recording_is_named(recordings: Path) -> None:

@@ -107,6 +107,21 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
     assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
 
 
+def test_blocks_are_compiled_one_by_one(
+    recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two layers of bands, and of the one layer of the network a block along each axis."""
+    compiled: list[str] = []
+
+    def note(block: torch.nn.Module, **options: object) -> None:
+        compiled.append(type(block).__name__)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", note)
+    recipe = replace(recipe, loop=replace(recipe.loop, compile=True))
+    run_steps(recipe, 1, recordings, recordings / "run")
+    assert sorted(compiled) == ["BandLinear", "BandLinear", "RoFormerBlock", "RoFormerBlock"]
+
+
 def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> None:
     options = recipe.model.options | {"stems": ["vocals", "drums"]}
     recipe = replace(recipe, model=replace(recipe.model, options=options))

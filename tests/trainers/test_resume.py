@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.trainers.runs import CPU, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import LAST, load_checkpoint
 from trainers.loop.ema import WeightAverage
-from trainers.loop.interrupt import held_interrupts
+from trainers.loop.interrupt import held_interrupts, ignore_interrupts
 from trainers.loop.state import TrainState
 from trainers.loop.train import StepDone
 
@@ -90,6 +91,27 @@ def test_interrupts_are_held_and_then_obeyed() -> None:
         work()
     assert done == ["all of it"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_have_nothing_to_hold() -> None:
+    """Python lets only the main thread change what a signal does."""
+    before = signal.getsignal(signal.SIGINT)
+
+    @held_interrupts()
+    def work() -> bool:
+        return signal.getsignal(signal.SIGINT) is before
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result()
+
+
+def test_helper_processes_leave_ctrl_c_to_their_parent() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        ignore_interrupts(0)
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ignored_interrupts_stay_ignored() -> None:

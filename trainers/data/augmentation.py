@@ -98,7 +98,7 @@ def harmonise(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     for semitones in rng.choice(CHOIR_STEPS, int(rng.integers(2, 5))):
         copy = change_speed(twice, length, 2 ** (float(semitones) / 12))
         sides = rng.uniform(0.2, 1, (2, 1))
-        out = out + sides * np.roll(copy, int(rng.uniform(0, 0.05) * rate), axis=1)
+        out = out + sides * _later(copy, int(rng.uniform(0, 0.05) * rate))
     return (out / 2).astype(np.float32)
 
 
@@ -106,6 +106,8 @@ def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """Hold a moment of the sound for the whole clip: slowed down 2 to 20 times at random phase."""
     size = 2 * int(rng.uniform(0.05, 0.25) * rate)
     window, hop, length = np.hanning(size), size // 2, clip.shape[1]
+    # Frames of random phase add up by their powers: the squares of this one sum to 1.
+    fade = np.sqrt(window)
     out = np.zeros((2, length + 2 * size))
     slow, padded = rng.uniform(0.05, 0.5), np.pad(clip, ((0, 0), (0, 2 * size)))
     begin = int(rng.uniform(0, 1 - slow) * length)
@@ -113,7 +115,7 @@ def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
         heard = begin + int(slow * at)
         magnitude = np.abs(rfft(padded[:, heard : heard + size] * window))
         phase = np.exp(2j * np.pi * rng.random((2, magnitude.shape[1])))
-        out[:, at : at + size] += irfft(magnitude * phase, size) * window
+        out[:, at : at + size] += irfft(magnitude * phase, size) * fade
     return out[:, hop : hop + length].astype(np.float32)
 
 

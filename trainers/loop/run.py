@@ -60,8 +60,7 @@ def run(
     _check_stems(state.model.stems)
     tracks = [open_track(path, state.model) for path in validation]
     mixes = RandomMixes(recipe.data, data, state.model.sample_rate, recipe.seed)
-    with staged(folder / "recipe.json") as temporary:
-        temporary.write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
+    _write_recipe(recipe, folder)
     if recipe.loop.compile:
         _compile_blocks(state)
     target = folder / BEST
@@ -74,6 +73,11 @@ def run(
     if not tracks:
         keep(state)
     return target
+
+
+def _write_recipe(recipe: Recipe, folder: Path) -> None:
+    with staged(folder / "recipe.json") as temporary:
+        temporary.write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
 
 
 def _check_stems(stems: tuple[str, ...]) -> None:

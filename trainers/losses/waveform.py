@@ -21,9 +21,9 @@ NOISE_FLOOR = 1e-5
 def noise_to_signal(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
     """Mean over items and stems of the error's level against the reference's, in dB.
 
-    The negative signal to noise ratio with a floor, as in Wisdom et al. 2020 (arXiv 2006.12701,
-    section 3.1): a clear clip weighs as much as a hard one, and for a silent reference it is the
-    level of what leaked.
+    The negative signal to noise ratio with an absolute floor (Wisdom et al. 2020, arXiv 2006.12701,
+    put one relative to the reference under the error): a clear clip weighs as much as a hard one,
+    and for a silent reference it is the level of what leaked.
     """
     error = (estimate - reference).square().mean((-2, -1)) + NOISE_FLOOR
     signal = reference.square().mean((-2, -1)) + NOISE_FLOOR
