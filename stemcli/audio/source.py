@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -13,14 +14,19 @@ READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
 def require_file(path: Path) -> None:
     """Refuse what cannot hold a song.
 
+    A pipe is refused because a song is opened more than once, and might be waited for forever.
+
     Raises:
-        DecodeError: nothing is there, or a folder, an empty file or one that may not be read.
+        DecodeError: nothing is there, or a folder, a pipe, an empty file or one that may not be
+            read.
     """
     try:
         if path.is_dir():
             raise DecodeError(f"{path} is a folder: type stem batch {shlex.quote(str(path))}")
         if not path.exists():
             raise DecodeError(_missing(path))
+        if not path.is_file():
+            raise DecodeError(f"{path} is a pipe or a device: save the sound in a file and type it")
         with path.open("rb") as file:
             if not file.read(1):
                 raise DecodeError(f"{path} is empty (0 bytes): copy or download it again.")
@@ -58,8 +64,21 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
 
 
 def _missing(path: Path) -> str:
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = nearest(path.name, siblings)
+    if path.is_symlink():
+        return f"{path} is a link to {os.readlink(path)}, which is not there: check the link."
+    near = _sibling(path)
     return f"There is no file {path}: " + (
         f"did you mean {near!r}?" if near else "check the name and the folder."
     )
+
+
+def _sibling(path: Path) -> str | None:
+    """The file in the same folder whose name resembles most, whatever its ending.
+
+    Of files that differ only in the ending, the one with the same ending is meant.
+    """
+    siblings = [*path.parent.iterdir()] if path.parent.is_dir() else []
+    siblings.sort(key=lambda entry: entry.suffix == path.suffix)
+    names = {entry.stem: entry.name for entry in siblings}
+    near = nearest(path.stem, names)
+    return names[near] if near else None

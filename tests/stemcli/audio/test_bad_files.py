@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,29 @@ from tests.stemcli.audio.hearing import hear
 def missing(folder: Path) -> Path:
     write_audio(folder / "song.wav", tones(10))
     return folder / "sonng.wav"
+
+
+def missing_with_another_ending(folder: Path) -> Path:
+    """A shared ending makes no likeness: ``vocals.mp3`` is closer as a whole."""
+    for name in ("mysong.wav", "vocals.mp3"):
+        write_audio(folder / name, tones(10))
+    return folder / "song1.mp3"
+
+
+def missing_with_two_endings(folder: Path) -> Path:
+    for name in ("song.mp3", "song.wav", "song.flac"):
+        write_audio(folder / name, tones(10))
+    return folder / "son.mp3"
+
+
+def a_link_to_nowhere(folder: Path) -> Path:
+    (folder / "song.wav").symlink_to("gone.wav")
+    return folder / "song.wav"
+
+
+def a_pipe_without_a_writer(folder: Path) -> Path:
+    os.mkfifo(folder / "song.wav")
+    return folder / "song.wav"
 
 
 def a_folder(folder: Path) -> Path:
@@ -55,6 +79,10 @@ def no_samples_ogg(folder: Path) -> Path:
 
 SENTENCES: dict[Callable[[Path], Path], str] = {
     missing: r"There is no file .*sonng.wav: did you mean 'song.wav'\?",
+    missing_with_another_ending: r"did you mean 'mysong.wav'\?",
+    missing_with_two_endings: r"did you mean 'song.mp3'\?",
+    a_link_to_nowhere: r"song.wav is a link to gone.wav, which is not there",
+    a_pipe_without_a_writer: r"song.wav is a pipe or a device: save the sound in a file",
     a_folder: r"is a folder: type stem batch ",
     empty: r"song.mp3 is empty \(0 bytes\): copy or download it again",
     text: r"No sound can be read from .*song.mp3: give a wav, flac",
