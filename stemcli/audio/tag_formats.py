@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mutagen
+import soundfile
 from mutagen import id3
+from mutagen.aiff import AIFF
 from mutagen.apev2 import APEv2
 from mutagen.asf import ASFTags
 from mutagen.flac import FLAC
 from mutagen.flac import Picture as FlacPicture
 from mutagen.mp4 import MP4Cover, MP4Tags
+from mutagen.wave import WAVE
 
+from stemcli.audio.soundfile_decoder import StraightFile
 from stemcli.audio.tags import Picture, Tags
 
 
@@ -40,7 +45,8 @@ FIELDS = {
     "discnumber": Names("TPOS", "disk", "WM/PartOfSet", "Disc"),
     "copyright": Names("TCOP", "cprt", "Copyright", "Copyright"),
 }
-_PAIRS = ("trkn", "disk")  # MP4 keeps (number, of how many)
+_PAIRS = ("trkn", "disk")  # MP4 keeps (number, of how many), in 16 bits each
+_PAIR = r"\s*\d{1,4}\s*(/\s*\d{0,4}\s*)?"
 _VORBIS_PICTURE = "metadata_block_picture"
 _MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
 
@@ -51,7 +57,7 @@ def read_tags(path: Path) -> Tags | None:
     if file is None:
         return None
     if file.tags is None:
-        return Tags()
+        return _read_chunks(path) if isinstance(file, (WAVE, AIFF)) else Tags()
     read: Callable[[Any], Tags] = _read_vorbis
     for kind, reader in _READERS.items():
         if isinstance(file.tags, kind):
@@ -74,6 +80,16 @@ def write_tags(path: Path, tags: Tags) -> list[str]:
     notices = write(file, tags)
     file.save()
     return notices
+
+
+def _read_chunks(path: Path) -> Tags:
+    """What RIFF's INFO and AIFF's text chunks say, which only libsndfile reads."""
+    try:
+        with StraightFile(path) as file:
+            texts = file.copy_metadata()
+    except soundfile.LibsndfileError:
+        return Tags()
+    return Tags({field: [texts[field]] for field in FIELDS if texts.get(field)})
 
 
 def _read_id3(file: Any) -> Tags:
@@ -115,14 +131,20 @@ def _read_mp4(file: Any) -> Tags:
 
 
 def _write_mp4(file: Any, tags: Tags) -> list[str]:
+    notices = []
     for field, values in tags.texts.items():
         name = FIELDS[field].mp4
-        file.tags[name] = [_text_to_pair(values[0])] if name in _PAIRS else values
+        if name not in _PAIRS:
+            file.tags[name] = values
+        elif re.fullmatch(_PAIR, values[0]):
+            file.tags[name] = [_text_to_pair(values[0])]
+        else:
+            notices.append(f"m4a takes no {field} {values[0]!r}: it was left out")
     fitting = [picture for picture in tags.pictures if picture.mime in _MP4_IMAGES]
     if fitting:
         file.tags["covr"] = [MP4Cover(each.data, _MP4_IMAGES[each.mime]) for each in fitting]
     lost = {picture.mime for picture in tags.pictures} - set(_MP4_IMAGES)
-    return [f"m4a takes no {mime} cover: it was left out" for mime in sorted(lost)]
+    return notices + [f"m4a takes no {mime} cover: it was left out" for mime in sorted(lost)]
 
 
 def _read_vorbis(file: Any) -> Tags:
@@ -195,4 +217,4 @@ def _pair_to_text(pair: tuple[int, int]) -> str:
 
 def _text_to_pair(text: str) -> tuple[int, int]:
     number, _, total = text.partition("/")
-    return int(number), int(total or 0)
+    return int(number), int(total.strip() or 0)

@@ -101,15 +101,38 @@ def test_a_container_without_known_tags_is_named(tmp_path: Path) -> None:
     assert copy_tags(song, stem) == ["the tags of .mkv files cannot be read: stems have none"]
 
 
-def test_odd_tags_are_named_and_never_raise(tmp_path: Path) -> None:
-    """A track number in words has no place in M4A; a damaged file has no tags at all."""
+@pytest.mark.parametrize("number", ["A1", "the third", "3/ ", "3/12 ", "70000"])
+def test_one_odd_number_costs_no_other_tag(tmp_path: Path, number: str) -> None:
+    """By hand: M4A keeps two numbers of 16 bits; records count their sides A and B."""
     song = write_audio(tmp_path / "song.mp3", tones(9000))
     frames = id3.ID3()
-    frames.add(id3.TRCK(encoding=3, text="the third"))
+    frames.add(id3.TRCK(encoding=3, text=number))
+    frames.add(id3.TIT2(encoding=3, text="Song"))
     frames.save(song)
     stem = write_audio(tmp_path / "stem.m4a", tones(9000))
-    (notice,) = copy_tags(song, stem)
-    assert notice.startswith("the tags of song.mp3 cannot be written to m4a (")
+    notices = copy_tags(song, stem)
+    texts = read_tags(stem).texts
+    assert texts["title"] == ["Song"]
+    if number.startswith("3"):
+        assert (notices, texts["tracknumber"]) == ([], [number.strip().rstrip("/")])
+    else:
+        assert notices == [f"m4a takes no tracknumber {number!r}: it was left out"]
+
+
+@pytest.mark.parametrize("container", ["wav", "aiff"])
+def test_the_texts_that_a_recorder_leaves_in_chunks(tmp_path: Path, container: str) -> None:
+    """Reference: RIFF INFO and AIFF text chunks as ffmpeg writes them."""
+    song = tmp_path / f"song.{container}"
+    texts = ("-metadata", "title=Song", "-metadata", "artist=Band")
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.1", *texts, "-write_id3v2", "0", song)
+    stem = write_audio(tmp_path / "stem.flac", tones(9000))
+    assert copy_tags(song, stem, stem="vocals") == []
+    assert read_tags(stem).texts["title"] == ["Song (vocals)"]
+
+
+def test_odd_tags_are_named_and_never_raise(tmp_path: Path) -> None:
+    """A damaged file has no tags at all."""
+    stem = write_audio(tmp_path / "stem.m4a", tones(9000))
     (tmp_path / "broken.flac").write_bytes(b"fLaC" + bytes(9))
     (notice,) = copy_tags(tmp_path / "broken.flac", stem)
     assert notice.startswith("the tags of broken.flac cannot be read (")
