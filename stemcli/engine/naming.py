@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import string
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from model_zoo.errors import ConfigError, OutputError, nearest
@@ -27,13 +27,15 @@ def plan_outputs(
         model: name of the model, or names joined by ``+``.
 
     Raises:
-        ConfigError: for a template that is unknown, leaves the folder, or joins two stems.
+        ConfigError: for a template that is unknown, leaves the folder, joins two stems or does not
+            end in the extension.
         OutputError: when a stem would replace the song itself.
     """
     check_template(template)
     values = {"track": song.stem, "ext": extension, "model": model}
     paths = {stem: folder / _fill(template, {**values, "stem": stem}) for stem in stems}
     _refuse_shared(paths, template)
+    _require_extension(paths.values(), extension, template)
     for path in paths.values():
         if is_same_file(path, song):
             raise OutputError(f"{path} would replace the song itself: choose another --output")
@@ -97,9 +99,22 @@ def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
             raise ConfigError("--filename", [f"{found}: put {{stem}} into {template!r}"])
 
 
+def _require_extension(paths: Iterable[Path], extension: str, template: str) -> None:
+    """Players and the writers of tags know a file by its ending."""
+    for path in paths:
+        if path.suffix.casefold() != f".{extension}":
+            raise ConfigError(
+                "--filename",
+                [
+                    f"{template!r} does not end in .{extension}, the format of the stems: "
+                    "end it in .{ext}, and choose the format with --format"
+                ],
+            )
+
+
 def _key(path: Path) -> str:
     """Equal for paths that a file system may take for one: Unicode forms, upper and lower case."""
-    return unicodedata.normalize("NFC", str(path.resolve())).casefold()
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
 
 def _listed(fields: Sequence[str]) -> str:

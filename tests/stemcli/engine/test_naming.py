@@ -86,10 +86,25 @@ def test_the_song_is_found_behind_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stem", ["a/b", "a\\b", "../up", ".."])
-def test_a_stem_name_is_never_a_folder(stem: str) -> None:
-    (path,) = plan(stems=(stem,), template="{stem}").values()
-    assert path.parent == Path("out")
-    assert path.name != ".."
+def test_a_stem_name_is_never_several_folders(stem: str) -> None:
+    (path,) = plan(stems=(stem,), template="{stem}/x.wav").values()
+    assert path.parent.parent == Path("out")
+    assert path.parent.name != ".."
+
+
+@pytest.mark.parametrize("template", ["{stem}", "{stem}.mp3", "{stem}/", "{ext}.{stem}"])
+def test_a_file_never_has_the_name_of_another_format(template: str) -> None:
+    with pytest.raises(ConfigError, match=r"does not end in \.wav.*end it in .* --format"):
+        plan(template=template)
+
+
+def test_the_ending_may_be_spelled_out() -> None:
+    assert plan(stems=("a",), template="{stem}.WAV") == {"a": Path("out/a.WAV")}
+
+
+def test_a_link_to_itself_is_only_a_name(tmp_path: Path) -> None:
+    (tmp_path / "song.wav").symlink_to("song.wav")
+    assert plan(tmp_path / "song.wav", stems=("a",)) == {"a": Path("out/song/a.wav")}
 
 
 @given(
