@@ -39,7 +39,12 @@ class Task:
 
 def once(songs: Iterable[Song]) -> list[Song]:
     """The same file typed twice is one song."""
-    return list({(song.path.absolute(), song.folder): song for song in songs}.values())
+    return list({(_spelled(song.path), song.folder): song for song in songs}.values())
+
+
+def _spelled(path: Path) -> str:
+    """The same for every way to type a path; links keep the names that they have."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task]:
@@ -119,4 +124,4 @@ def _refuse_existing(tasks: Sequence[Task]) -> None:
 
 def _key(path: Path) -> str:
     """Equal for paths that some file system takes for one."""
-    return folded(str(path.resolve()))
+    return folded(os.path.realpath(path))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,23 @@ def open_session(options: Options, listener: Listener) -> Separates:
     return Session(options, listener)
 
 
+class _NobodyListens(BaseException):
+    """The listener raised; no handler of errors of a song may take it for one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextmanager
+def _raising_what_listeners_raise() -> Iterator[None]:
+    try:
+        yield
+    except _NobodyListens as deaf:
+        raise deaf.error from None
+
+
+@_raising_what_listeners_raise()
 def separate_songs(
     songs: Iterable[Song],
     options: Options,
@@ -73,17 +91,18 @@ def separate_songs(
     Raises:
         StemError: nothing was begun, because models, options or outputs are wrong.
         KeyboardInterrupt: songs that were being worked on leave nothing behind.
+        Exception: what ``on_event`` raised, to the same effect.
     """
     run = _Run(on_event)
     run.session = open_session(options, run.listen)
     songs = once(songs)
     tasks = plan(songs, run.session, options)
-    on_event(BatchStarted(len(tasks), passed=len(songs) - len(tasks)))
+    run.tell(BatchStarted(len(tasks), passed=len(songs) - len(tasks)))
     began = time.monotonic()
     with no_empty_folders(path for task in tasks for path in task.outputs.values()):
         tracks = run.all_in_turn(tasks) if jobs == 1 else run.all_in_threads(tasks, jobs)
     report = BatchReport(tuple(tracks), time.monotonic() - began)
-    on_event(BatchFinished(report.to_dict()))
+    run.tell(BatchFinished(report.to_dict()))
     return report
 
 
@@ -99,7 +118,14 @@ class _Run:
         if self.stop.is_set():
             raise KeyboardInterrupt
         if not isinstance(event, TrackFailed):
+            self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Tell; that nobody can be told any more is the fault of no song, so it ends the run."""
+        try:
             self.on_event(event)
+        except Exception as error:
+            raise _NobodyListens(error) from error
 
     def all_in_turn(self, tasks: Sequence[Task]) -> list[TrackReport]:
         return [self.one(task) for task in tasks]
@@ -121,7 +147,7 @@ class _Run:
             result = self.session.separate_file(task.song.path, folder=task.song.folder)
         except Exception as error:
             message = sentence(error)
-            self.on_event(TrackFailed(task.name, message))
+            self.tell(TrackFailed(task.name, message))
             took = time.monotonic() - began
             return TrackReport(song, "failed", message, {}, 0.0, took, traceback.format_exc())
         took = time.monotonic() - began

@@ -82,6 +82,8 @@ def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
 def test_a_song_typed_twice_is_one_song(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "a.mp3")
     assert once([Song(song), Song(song)]) == [Song(song)]
+    other = song.parent / "folder" / ".." / song.name
+    assert once([Song(song), Song(other)]) == [Song(other)]
 
 
 def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from stemcli.batch.events import BatchFinished, BatchStarted
 from stemcli.batch.report import BatchReport
 from stemcli.batch.run import separate_songs
 from stemcli.batch.walk import Song
-from stemcli.engine.events import Event, Progress, TrackFailed
+from stemcli.engine.events import Event, ModelLoaded, Progress, TrackFailed, TrackStarted
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
 
@@ -60,6 +60,30 @@ def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path:
     assert "defect of stem" in report.tracks[0].message
     assert "a tensor of the wrong shape" in report.tracks[0].trace
     assert "trace" not in report.to_dict()["tracks"][0]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("kind", [ModelLoaded, TrackStarted, TrackFailed, BatchStarted])
+def test_what_the_listener_raises_is_the_fault_of_no_song(
+    tmp_path: Path, jobs: int, kind: type[Event]
+) -> None:
+    """As when the reader of a pipe goes away: the run ends with that very error."""
+    songs = make_songs(tmp_path, "a.mp3", "b.mp3") + make_songs(tmp_path, "c.mp3", content="bad")
+    gone = BrokenPipeError(32, "Broken pipe")
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, kind):
+            raise gone
+
+    with pytest.raises(BrokenPipeError) as caught:
+        separate_songs(
+            [Song(song) for song in songs],
+            Options(output=str(tmp_path / "out")),
+            jobs=jobs,
+            on_event=on_event,
+            open_session=FakeSession,
+        )
+    assert caught.value is gone
 
 
 def test_begins_and_ends_with_events_of_the_whole_run(tmp_path: Path) -> None:
