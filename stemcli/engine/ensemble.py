@@ -22,6 +22,10 @@ BATCHES = {"cpu": 1, "mps": 2, "cuda": 8}
 """Chunks in one pass where the user names no number; a CPU is busy with one."""
 
 
+STEREO = 2
+"""Channels of a song whose chunks are computed in one pass; those of more take several."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A separator with what its card says of its use.
@@ -110,14 +114,16 @@ def assemble(models: Sequence[Model], options: Options) -> Ensemble:
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
 
+    batch = options.batch_size or BATCHES[device.type]
+
     def member(model: Model) -> Member:
-        network = Network(model.separator, device, precision)
+        items = batch * max(1, STEREO // model.separator.channels)
+        network = Network(model.separator, device, precision, largest=items)
         places = tuple(model.outputs.index(stem) for stem in shared)
         return Member(network, _plan(model, options), bool(model.residual), places)
 
     members = tuple(map(member, models))
     name = "+".join(model.name for model in models)
-    batch = options.batch_size or BATCHES[device.type]
     return Ensemble(name, members, selection, batch, device, precision)
 
 

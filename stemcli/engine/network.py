@@ -31,9 +31,21 @@ class Network:
         sample_rate: in Hz.
         channels: audio channels of one item.
         segment: samples the network was trained on.
+
+    Args:
+        separator: the network.
+        device: where it runs.
+        precision: in which arithmetic.
+        largest: most items in one pass, so that a song of many channels needs no more memory.
     """
 
-    def __init__(self, separator: Separator, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        separator: Separator,
+        device: torch.device,
+        precision: Precision,
+        largest: int = 2**30,
+    ) -> None:
         self.stems = tuple(separator.stems)
         self.sample_rate = separator.sample_rate
         self.channels = separator.channels
@@ -41,7 +53,7 @@ class Network:
         self._separator = separator.to(device).eval()
         self._device = device
         self._precision = precision
-        self._largest = 2**30
+        self._largest = largest
 
     def separate(self, items: Items, seconds: Sequence[float]) -> Estimates:
         """Separate all items; those that are silent give exact silence.

@@ -30,6 +30,9 @@ from stemcli.engine.tape import Block
 BLOCK = 65536
 """Frames heard at a time."""
 
+MOST_CHANNELS = 64
+"""Of a waveform; no layout of loudspeakers has more."""
+
 
 class Session:
     """Models loaded once, for any number of songs and from any number of threads.
@@ -127,15 +130,17 @@ class Session:
             Stem name to ``(frames, channels)`` at the same rate.
 
         Raises:
-            DecodeError: for another shape, no samples, NaN or infinity.
+            DecodeError: for another shape, no samples, NaN or infinity, or no sample rate.
             NumericalError: when the network fails.
         """
-        options, rate = self.options, sample_rate
+        options, rate = self.options, as_rate(sample_rate)
         first = round((options.start or 0.0) * rate)
         last = None if options.end is None else round(options.end * rate)
         song = as_song(wave)[first:last]
         if not len(song):
-            raise DecodeError("The waveform holds no sound: give at least one frame")
+            raise DecodeError(
+                "The waveform holds no sound between start and end: give at least one frame"
+            )
         separation = Separation(self.ensemble, rate, song.shape[1])
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
         heard = finite(parts, "The waveform", rate)
@@ -194,13 +199,31 @@ def as_song(wave: NDArray[np.floating[Any]]) -> Block:
     """Float32 frames of a waveform given by a program.
 
     Raises:
-        DecodeError: when it is not ``(frames, channels)`` of floats.
+        DecodeError: when it is not ``(frames, channels)`` of floats, or when so many channels show
+            that the axes are the other way round.
     """
     array = np.asarray(wave)
     if array.ndim != 2 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.floating):
         found = f"{array.dtype} of shape {array.shape}"
         raise DecodeError(f"The waveform is {found}: give floats of shape (frames, channels)")
+    if array.shape[1] > MOST_CHANNELS:
+        frames, channels = array.shape
+        raise DecodeError(
+            f"The waveform has {frames} frames of {channels} channels: give (frames, channels), "
+            "e.g. wave.T"
+        )
     return array.astype(np.float32)
+
+
+def as_rate(sample_rate: float) -> int:
+    """A sample rate given by a program, in Hz.
+
+    Raises:
+        DecodeError: when it is not a whole number above 0.
+    """
+    if not sample_rate > 0 or not float(sample_rate).is_integer():
+        raise DecodeError(f"The sample rate is {sample_rate!r}: give Hz, e.g. 44100")
+    return int(sample_rate)
 
 
 def _plain(value: Any) -> Any:

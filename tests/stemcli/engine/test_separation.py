@@ -127,6 +127,16 @@ def test_segment_and_overlap_of_the_user_come_first() -> None:
     assert (plan.length, plan.hop, len(plan.offsets)) == (4000, 1000, 3)
 
 
+@pytest.mark.parametrize(("width", "batch", "largest"), [(1, 1, 2), (2, 1, 1), (1, 3, 6)])
+def test_memory_does_not_grow_with_the_channels(width: int, batch: int, largest: int) -> None:
+    """By hand: as many items in one pass as the chunks of a stereo song take."""
+    separator = Stub(channels=width)
+    full = Separation(ensemble(Model("net", separator), batch_size=batch), 8000, 12)
+    song = noise(400, channels=12)
+    np.testing.assert_allclose(stream(full, song)[:, 0], song, atol=1e-6)
+    assert max(separator.batches) == largest
+
+
 def test_memory_does_not_grow_with_the_song() -> None:
     """Law: of 100 000 frames at most eight chunks of each member are held, with two rates."""
     members = [Model("a", Stub(segment=500)), Model("b", Stub(sample_rate=6000, segment=900))]

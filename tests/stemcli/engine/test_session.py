@@ -303,12 +303,19 @@ def test_arrays_equal_files(tmp_path: Path) -> None:
         (np.zeros((9, 2), int), "int64"),
         (np.zeros((9, 0)), r"shape \(9, 0\)"),
         (np.zeros((0, 2)), "holds no sound"),
+        (np.zeros((2, 8000)), r"2 frames of 8000 channels: give .* wave\.T"),
         (np.full((9, 2), np.nan), r"NaN or infinity at 0\.00 s"),
     ],
 )
 def test_arrays_that_are_no_song(tmp_path: Path, wave: np.ndarray, sentence: str) -> None:
     with pytest.raises(DecodeError, match=sentence):
         session(tmp_path).separate_array(wave, RATE)
+
+
+@pytest.mark.parametrize("rate", [0, -44100, 44100.5, float("nan"), float("inf")])
+def test_rates_that_are_none(tmp_path: Path, rate: float) -> None:
+    with pytest.raises(DecodeError, match=f"The sample rate is {rate}: give Hz"):
+        session(tmp_path).separate_array(noise(9), rate)
 
 
 def test_threads_share_one_session(tmp_path: Path) -> None:
