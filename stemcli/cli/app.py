@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +18,8 @@ from stemcli.cli.options import is_verbose
 from stemcli.cli.words import examples, printable, quoted
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
+WORDS = "stem.words"  # key in the context
 
 COMMANDS = {
     "separate": Entry("stemcli.cli.separate:command", "Take one or more songs apart."),
@@ -30,10 +34,18 @@ COMMANDS = {
 class Stem(LazyGroup):
     """The root group: the one place where an error becomes a sentence and an exit code."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember what was typed, for :meth:`invoke`."""
+        ctx.meta[WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            hint = _dashed(ctx.meta[WORDS])
+            raise click.UsageError(error.format_message() + hint, error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -51,6 +63,12 @@ class Stem(LazyGroup):
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
+
+
+def _dashed(words: Sequence[str]) -> str:
+    """How to type a file that was taken for an option."""
+    file = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
+    return f" (For the file of that name type {quoted(f'./{file}')})" if file else ""
 
 
 class Failed(click.ClickException):
@@ -110,7 +128,23 @@ def stem() -> None:
     """Take songs apart: the voice, the band, or whatever a network was trained to hear."""
 
 
+def tidy_up_when_ended() -> None:
+    """Let ``kill``, a shutdown and a closed terminal remove half-written files, as Ctrl-C does.
+
+    What was told to ignore such a signal (``nohup``) goes on ignoring it.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(ENDED + number)
+
+
 def main() -> NoReturn:
     """Entry point of ``stem`` and of ``python -m stemcli``; always ends the process."""
+    tidy_up_when_ended()
     stem.main(prog_name="stem")
     raise SystemExit(0)

@@ -29,7 +29,7 @@ class Check:
         name: what.
         found: what there is.
         ok: False when something that separation needs is missing.
-        advice: what to do about it.
+        advice: what to do about it if it is not ok.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Check:
     advice: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, with advice only where it is needed."""
+        return {**asdict(self), "advice": "" if self.ok else self.advice}
 
 
 def examine() -> list[Check]:

@@ -150,7 +150,7 @@ OUTPUT = (
     ),
     click.option(
         "--bitrate",
-        type=click.IntRange(8, 640),
+        type=int,
         metavar="KBIT/S",
         help="For mp3, ogg, opus and m4a.",
     ),
@@ -158,7 +158,8 @@ OUTPUT = (
         "--quality",
         type=float,
         metavar="NUMBER",
-        help="Instead of --bitrate: the encoder's own scale for a varying bit rate.",
+        help="Instead of --bitrate: a varying one, for mp3 from 0 (best) to 9, for ogg from 10"
+        " (best) to 0.",
     ),
     click.option(
         "--clip-mode",

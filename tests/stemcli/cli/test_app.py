@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def test_what_is_no_command(word: str, sentence: str, tmp_path: Path, typed: Typ
     result = typed(word)
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize("name", ["-song.wav", "-dash.wav", "--my song.wav"])
+def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / name).touch()
+    result = typed("separate", name)
+    assert result.exit_code == 2
+    assert result.stderr.rstrip().endswith(f"type {shlex.quote('./' + name)})")
+    assert "type ./" not in typed("separate", "--bogus").stderr
 
 
 def test_version(typed: Typed) -> None:

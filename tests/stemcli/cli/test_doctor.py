@@ -31,6 +31,7 @@ def test_looks_at_everything(typed: Typed) -> None:
     seen = found(typed)
     assert tuple(seen)[: len(NAMES)] == NAMES
     assert [name for name in NAMES if not seen[name].ok] == []
+    assert {seen[name].advice for name in NAMES} == {""}
     assert torch.__version__ in seen["torch"].found
     assert seen["threads"].found.startswith(f"{torch.get_num_threads()} of ")
 

@@ -88,6 +88,31 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(place: Path) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["a.wav", "b.wav"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_terminal_and_a_shutdown_leave_nothing(
+    place: Path, number: signal.Signals
+) -> None:
+    """Golden: 128 + the number of the signal, as shells count."""
+    sing(place / "a.wav", 120)
+    words = [*STEM, "separate", "a.wav", "-m", "tiny", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        next(line for line in process.stdout if json.loads(line)["event"] == "progress")
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(timeout=60) == 128 + number
+    assert [path.name for path in place.iterdir()] == ["a.wav"]
+
+
+def test_a_reader_that_goes_away_in_the_middle_ends_the_run(place: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        sing(place / name, 1)
+    words = " ".join([*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "|", "head", "-1"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert sorted(path.name for path in place.iterdir()) == ["a.wav", "b.wav"]
+
+
 def test_a_reader_that_goes_away(place: Path) -> None:
     words = " ".join([*STEM, "models", "list", "--json", "|", "true"])
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
