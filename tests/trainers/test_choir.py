@@ -1,11 +1,11 @@
-"""Effects that make one voice many. Truth: laws of pitch and spectrum."""
+"""Effects that make one voice many, hold it or hide it. Truth: laws of pitch and spectrum."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trainers.data.augmentation import CHOIR_STEPS, harmonise, smear
+from trainers.data.augmentation import CHOIR_STEPS, harmonise, muffle, smear
 
 RATE = 8000
 TONE = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)[None].astype(np.float32)
@@ -34,3 +34,14 @@ def test_a_held_tone_keeps_its_pitch_to_the_end(seed: int) -> None:
     for part in np.split(held, 4, axis=1):
         spectrum = np.abs(np.fft.rfft(part[0] * np.hanning(part.shape[1])))
         assert spectrum.argmax() * RATE / part.shape[1] == pytest.approx(440, abs=12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_muffled_sound_falls_by_12_to_30_decibels_an_octave(seed: int) -> None:
+    impulse = np.zeros((1, RATE), np.float32)
+    impulse[0, RATE // 2] = 1
+    muffled = muffle(impulse, RATE, np.random.default_rng(seed))
+    level = 20 * np.log10(np.abs(np.fft.rfft(muffled[0])) + 1e-9)
+    assert level[100] == pytest.approx(0, abs=0.1)
+    assert np.diff(level[:3900]).max() < 0.05
+    assert level[2000] - level[3900] <= 30.1

@@ -44,20 +44,35 @@ def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
     Seven gains lie evenly over those 9.5 octaves and are joined by lines; the phase stays.
     """
+    steps = rng.uniform(-8, 8, 7)
+    dark = rng.random() < 0.15
+    corner = rng.uniform(4000, 14000) if dark else rate
+
+    def curve(hz: np.ndarray) -> np.ndarray:
+        octaves = np.log2(np.maximum(hz, 30) / 30)
+        smooth = np.interp(octaves, np.linspace(0, 9.5, 7), steps)
+        return smooth - 24 * np.log2(np.maximum(hz / corner, 1))
+
+    return shape(clip, rate, curve)
+
+
+def muffle(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
+    """A voice behind a wall: 12 to 30 dB an octave less above a corner of 300 Hz to 4 kHz."""
+    corner, slope = 300 * (4000 / 300) ** rng.random(), rng.uniform(12, 30)
+    return shape(clip, rate, lambda hz: -slope * np.log2(np.maximum(hz / corner, 1)))
+
+
+def shape(clip: Clip, rate: int, curve: Callable[[np.ndarray], np.ndarray]) -> Clip:
+    """Change levels by ``curve``, which takes Hz and gives dB; the phase stays."""
     length = clip.shape[1]
     size = next_fast_len(length + rate // 50)
-    hz = np.fft.rfftfreq(size, 1 / rate)
-    octaves = np.log2(np.maximum(hz, 30) / 30)
-    curve = np.interp(octaves, np.linspace(0, 9.5, 7), rng.uniform(-8, 8, 7))
-    if rng.random() < 0.15:
-        curve -= 24 * np.maximum(0, np.log2(np.maximum(hz, 1) / rng.uniform(4000, 14000)))
-    shaped = irfft(rfft(clip, size) * 10 ** (curve / 20), size)
-    return shaped[:, :length].astype(np.float32)
+    gain = 10 ** (curve(np.fft.rfftfreq(size, 1 / rate)) / 20)
+    return irfft(rfft(clip, size) * gain, size)[:, :length].astype(np.float32)
 
 
 def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Stereo reverberation: noise that decays by 60 dB in 0.15 to 1.8 s, at -22 to -6 dB."""
-    seconds = rng.uniform(0.15, 1.8)
+    """Stereo reverberation: noise that decays by 60 dB in 0.15 to 3.5 s, at -22 to 0 dB."""
+    seconds = rng.uniform(0.15, 3.5)
     count = int(seconds * rate)
     decay = decibels(-60) ** (np.arange(count) / count)
     response = rng.standard_normal((2, count)).astype(np.float32) * decay
@@ -143,6 +158,7 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
     (harmonise, 0.4),
     (smear, 0.45),
+    (muffle, 0.35),
     (equaliser, 1.2),
     (compress, 1.0),
     (overdrive, 0.3),
