@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console as Terminal
+from rich.console import ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -32,7 +34,7 @@ class LiveConsole(HumanConsole):
     def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
         super().__init__(verbose)
         self._terminal = terminal or _terminal()
-        self._bars = Progress(
+        self._bars = Bars(
             *_columns(self._terminal.width),
             console=self._terminal,
             transient=True,
@@ -101,7 +103,7 @@ class LiveConsole(HumanConsole):
 
     def _add(self, name: str, total: float | None, stage: str) -> TaskID:
         self._bars.start()
-        return self._bars.add_task(name, total=total, stage=stage, speed="", left="")
+        return self._bars.add_task(name, total=total, stage=stage, speed="", left=None)
 
     def _end(self, track: str) -> None:
         song = self._songs.pop(track, None)
@@ -113,14 +115,36 @@ class LiveConsole(HumanConsole):
 
     def _move_run(self) -> None:
         if self._run:
-            run = self._run
-            share = run.share([song.share for song in self._songs.values()])
+            run, songs = self._run, self._songs.values()
+            share = run.share([song.share for song in songs])
+            # A long song among short ones outlasts what the pace of the run promises.
+            paces = (run.pace.left(share), *(song.pace.left(song.share) for song in songs))
             self._bars.update(
                 run.task,
                 completed=share * run.songs,
                 stage=f"{run.done}/{run.songs}",
-                left=run.pace.left(share),
+                left=max((left for left in paces if left is not None), default=None),
             )
+
+
+class Bars(Progress):
+    """Bars that leave room for the ``^C`` of a terminal, lest it begin a line that stays."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """All bars, one below the other."""
+        return map(Narrower, super().get_renderables())
+
+
+@dataclass(frozen=True)
+class Narrower:
+    """Something drawn into all but the last two columns of a terminal."""
+
+    content: RenderableType
+
+    def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
+        yield from terminal.render(
+            self.content, options.update_width(options.max_width - len("^C"))
+        )
 
 
 class Pace:
@@ -135,10 +159,10 @@ class Pace:
         elapsed = time.monotonic() - self._began
         return elapsed if elapsed >= TOO_EARLY else 0.0
 
-    def left(self, share: float) -> str:
-        """Clock time until all is done when ``share`` of it is; empty while nobody can tell."""
+    def left(self, share: float) -> float | None:
+        """Seconds until all is done when ``share`` of it is; None while nobody can tell."""
         elapsed = self.elapsed
-        return clock(elapsed * (1 - share) / share) if share > 0 and elapsed > 0 else ""
+        return elapsed * (1 - share) / share if share > 0 and elapsed > 0 else None
 
 
 class Song:
@@ -176,7 +200,7 @@ class LeftColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """``0:42 left``."""
         left = task.fields["left"]
-        return Text(f"{left} left" if left else "", style="cyan")
+        return Text("" if left is None else f"{clock(left)} left", style="cyan")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

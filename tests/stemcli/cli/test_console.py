@@ -101,6 +101,7 @@ def live(width: int) -> tuple[LiveConsole, io.StringIO]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_bars_fit_into_the_terminal(width: int) -> None:
+    """With room for the two columns of a ``^C`` behind them."""
     console, _ = live(width)
     with console:
         for event in STORY[:4]:
@@ -109,7 +110,7 @@ def test_bars_fit_into_the_terminal(width: int) -> None:
         Terminal(file=table, width=width).print(console._bars)
     lines = table.getvalue().splitlines()
     assert len(lines) == 2
-    assert all(cell_len(line) <= width for line in lines)
+    assert all(cell_len(line) <= width - 2 for line in lines)
     assert "Los Rombos" in lines[1]
     assert "separating" in lines[1]
 
@@ -132,16 +133,33 @@ def test_bars_show_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None
     assert song.endswith("0:10 left")
 
 
+def test_a_run_lasts_as_long_as_its_longest_song(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: after 10 s one of two songs is over and a tenth of the other is done."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, _ = live(120)
+    with console:
+        console.show(BatchStarted(2))
+        for name in ("short.mp3", "long.mp3"):
+            console.show(TrackStarted(name, 100.0, 44100, 2))
+        now[0] = 10.0
+        console.show(TrackFinished("short.mp3", {}, 100.0, 10.0))
+        console.show(Progress("long.mp3", "separating", 10.0, 100.0))
+        table = io.StringIO()
+        Terminal(file=table, width=120).print(console._bars)
+    assert [line[-9:] for line in table.getvalue().splitlines()] == ["1:30 left"] * 2
+
+
 def test_live_leaves_the_results_on_the_screen() -> None:
     console, screen = live(80)
     tell(console)
     assert f"{SONG}: done in 0:40, 4.2x real time" in screen.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("share", "left"), [(0.0, ""), (0.25, "0:30"), (0.5, "0:10"), (1.0, "0:00")]
-)
-def test_time_left_by_hand(share: float, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("share", "left"), [(0.0, None), (0.25, 30.0), (0.5, 10.0), (1.0, 0.0)])
+def test_time_left_by_hand(
+    share: float, left: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter([5.0, 15.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert Pace().left(share) == left
@@ -149,7 +167,7 @@ def test_time_left_by_hand(share: float, left: str, monkeypatch: pytest.MonkeyPa
 
 def test_nothing_is_said_about_a_pace_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 5.0)
-    assert (Pace().elapsed, Pace().left(0.5)) == (0.0, "")
+    assert (Pace().elapsed, Pace().left(0.5)) == (0.0, None)
 
 
 def test_an_error_stays_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
