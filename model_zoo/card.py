@@ -106,6 +106,9 @@ class Card(Config):
         yield not NAME_RULE.fullmatch(self.name), _name_mistake(self.name)
         yield not self.stems, "stems must name at least one stem"
         yield len(set(self.outputs)) < len(self.outputs), "two outputs have the same name"
+        odd = next((name for name in self.outputs if not _can_be_listed(name)), "")
+        yield odd != "", f"a stem's name has no comma and no space around it, found {odd!r}"
+        yield "" in self.outputs, "a stem needs a name"
         yield self.sample_rate < 1, f"sample_rate must be positive, found {self.sample_rate}"
         yield not 0 <= self.overlap < 1, f"overlap must be in [0, 1), found {self.overlap}"
         yield not SHA256_RULE.fullmatch(self.sha256), "sha256 must be 64 hexadecimal digits"
@@ -193,6 +196,11 @@ def _card_files() -> dict[str, Path]:
     return {path.stem: path for path in bundled} | {
         path.stem: path for path in own if not is_bundled(path.stem)
     }
+
+
+def _can_be_listed(stem: str) -> bool:
+    """Whether the name survives a list with commas, as in ``--stems vocals,drums``."""
+    return "," not in stem and stem == stem.strip()
 
 
 def _name_mistake(name: str) -> str:

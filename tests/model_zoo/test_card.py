@@ -18,6 +18,7 @@ from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+STEM = TEXT.map(lambda text: text.replace(",", "").strip()).filter(bool)
 SCORE = Score(dataset="d", stem="vocals", metric="SDR", definition="whole track", value=2.5)
 
 
@@ -43,7 +44,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Path) -> Path:
 
 @given(
     text=TEXT,
-    stems=st.lists(TEXT, min_size=1, max_size=3, unique=True),
+    stems=st.lists(STEM, min_size=1, max_size=3, unique=True),
     scores=st.lists(st.tuples(TEXT, NUMBER), max_size=2),
 )
 def test_toml_gives_back_the_card(
@@ -73,6 +74,9 @@ def test_outputs_are_stems_and_residual() -> None:
         ({"name": "My Model"}, "a name has lower-case letters"),
         ({"stems": ()}, "stems must name at least one stem"),
         ({"residual": "vocals"}, "two outputs have the same name"),
+        ({"residual": "lead, vox"}, r"no comma .* found 'lead, vox'"),
+        ({"stems": ("vocals", " bass")}, "no space around it, found ' bass'"),
+        ({"stems": ("",)}, "a stem needs a name"),
         ({"overlap": 1.0}, r"overlap must be in \[0, 1\), found 1.0"),
         ({"sha256": "abc"}, "sha256 must be 64 hexadecimal digits"),
         ({"file": "../other"}, "file must be a plain name"),
