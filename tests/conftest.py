@@ -1,8 +1,9 @@
-"""What holds for every test: no stopwatch, one thread, and the real recordings where they are."""
+"""What holds for every test: no stopwatch, one thread, signals that arrive, real recordings."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 settings.register_profile("stem", deadline=None, max_examples=50)
 settings.load_profile("stem")
+
+# A shell starts background jobs with these ignored, and their children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 torch.set_num_threads(1)  # networks in tests are so small that threads only cost
 

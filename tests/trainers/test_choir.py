@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.data.augmentation import CHOIR_STEPS, harmonise, muffle, smear
+from trainers.data.augmentation import CHOIR_STEPS, chord, harmonise, muffle, smear, vocode
 
 RATE = 8000
 TONE = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)[None].astype(np.float32)
@@ -45,3 +45,23 @@ def test_a_muffled_sound_falls_by_12_to_30_decibels_an_octave(seed: int) -> None
     assert level[100] == pytest.approx(0, abs=0.1)
     assert np.diff(level[:3900]).max() < 0.05
     assert level[2000] - level[3900] <= 30.1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_vocoded_noise_sounds_at_the_tones_of_its_chord_only(seed: int) -> None:
+    """The same draws give the same chord: energy lies ten times as dense at its partials."""
+    noise = np.random.default_rng(99).standard_normal((1, 4 * RATE)).astype(np.float32)
+    sung = vocode(noise, RATE, np.random.default_rng(seed))[0]
+    draws = np.random.default_rng(seed)
+    draws.random()  # the length of the envelope, drawn before the chord
+    tones = chord(4 * RATE, RATE, draws)
+    power, wanted = (np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) for wave in (sung, tones))
+    partials = wanted > 0.02 * wanted.max()
+    assert np.square(power[partials]).mean() > 10 * np.square(power[~partials]).mean()
+
+
+def test_a_vocoded_voice_is_as_silent_as_the_voice() -> None:
+    burst = np.zeros((1, 4 * RATE), np.float32)
+    burst[:, : RATE // 2] = TONE[:, : RATE // 2]
+    sung = vocode(burst, RATE, np.random.default_rng(1))[0]
+    assert np.abs(sung[: RATE // 2]).max() > 100 * np.abs(sung[-RATE // 2 :]).max()
