@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stemcli.audio.reader import open_audio
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from stemcli.engine.tape import Block
+from trainers.data.files import read_wave
 from trainers.metrics.sdr import global_sdr
 
 NAMES = {"vocals": "vocals", "instrumental": "accompaniment"}
@@ -41,13 +41,13 @@ def main() -> None:
         print(f"the mixture itself {sdr(mixture, reference):.2f} dB")
     piece, rate = heard(audio / "mixtures" / "outfoxing_instrumental.mp3")
     voice = session.separate_array(piece, rate)["vocals"]
-    print(f"outfoxing_instrumental: vocals {level(voice) - level(piece):.1f} dB below the mixture")
+    print(f"outfoxing_instrumental: vocals {level(piece) - level(voice):.1f} dB below the mixture")
 
 
 def heard(path: Path) -> tuple[Block, int]:
     """Samples ``(frames, channels)`` and sample rate of a file."""
-    with open_audio(path) as reader:
-        return np.concatenate(list(reader)), reader.info.sample_rate
+    wave, rate = read_wave(path)
+    return wave.T.copy(), rate
 
 
 def sdr(estimate: Block, reference: Block) -> float:
