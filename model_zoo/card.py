@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,13 +143,19 @@ def zoo_home() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or platformdirs.user_data_path("stem", False))
 
 
-def cards() -> dict[str, Card]:
+def cards(on_damage: Callable[[CheckpointError], None]) -> dict[str, Card]:
     """Every card, bundled ones first; a user's card cannot take a bundled name.
 
-    Raises:
-        CheckpointError: one of them is damaged; the sentence says which.
+    Args:
+        on_damage: told of each card that cannot be used; the others are returned.
     """
-    return {path.stem: Card.from_toml(path) for path in _card_files().values()}
+    found = {}
+    for path in _card_files().values():
+        try:
+            found[path.stem] = Card.from_toml(path)
+        except CheckpointError as error:
+            on_damage(error)
+    return found
 
 
 def find(name: str) -> Card:

@@ -29,10 +29,16 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         path: a PyTorch file, or a safetensors file of any layout.
 
     Raises:
-        CheckpointError: the file is missing, damaged, unsafe to read or holds no tensors.
+        CheckpointError: the file is missing, damaged, unsafe to read, holds no tensors or needs no
+            conversion.
     """
     if path.suffix == SUFFIX:
-        return plain_names(read_safetensors(path)[0])
+        tensors, texts = read_safetensors(path)
+        if "architecture" in texts:
+            raise CheckpointError(
+                f"{path} is a model of stem already. Type: stem separate SONG --model {path}"
+            )
+        return plain_names(tensors)
     found = _tensors(_unwrap(_load(path)))
     if not found:
         raise CheckpointError(

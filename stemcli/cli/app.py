@@ -43,6 +43,8 @@ class Stem(LazyGroup):
         """Run the command that was typed."""
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.UsageError as error:
             hint = _dashed(ctx.meta[WORDS])
             raise click.UsageError(error.format_message() + hint, error.ctx) from error

@@ -147,14 +147,17 @@ def disk() -> Iterator[Check]:
 
 
 def models() -> Iterator[Check]:
-    """The weights that came with the program."""
+    """The weights that came with the program, and the cards of all."""
     from model_zoo.card import cards, is_bundled
     from stemcli.cli.models.shelf import state
 
-    bundled = [card for name, card in cards().items() if is_bundled(name)]
+    damaged: list[StemError] = []
+    bundled = [card for name, card in cards(damaged.append).items() if is_bundled(name)]
     for card in bundled:
         found = state(card)
         yield Check(f"model {card.name}", found.problem or "undamaged", not found.problem)
+    for error in damaged:
+        yield Check("card", str(error), False)
     if not bundled:
         yield Check("models", "none came with this installation", False, "Install stemcli again")
 

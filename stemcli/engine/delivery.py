@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ _FOLDERS = threading.Lock()
 
 class Delivery:
     """Writers for all stems, opened before the work begins so that a bad choice shows at once.
+
+    Stems are encoded side by side: LAME alone would take longer than a small network.
 
     Use it as a context manager; what was not committed when it ends is removed, folders too.
 
@@ -47,6 +50,7 @@ class Delivery:
     ) -> None:
         self.clips = format.clips
         self._paths = dict(paths)
+        self._encoders = ThreadPoolExecutor(max(1, len(paths)), "encoder")
         self._undo = ExitStack()
         self._spool: Spool | None = None
         self.peak = 0.0
@@ -69,6 +73,7 @@ class Delivery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._encoders.shutdown(cancel_futures=True)
         self._undo.close()
 
     @property
@@ -98,8 +103,7 @@ class Delivery:
         for block in self._spool.blocks() if self._spool else ():
             self._encode(block * gain)
             encoded(len(block))
-        for writer in self._writers:
-            writer.close()
+        self._side_by_side(lambda stem, writer: writer.close())
         notices: list[str] = []
         for stem, writer in zip(self._paths, self._writers, strict=True):
             notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
@@ -115,8 +119,12 @@ class Delivery:
             self._spool.close()
 
     def _encode(self, block: Block) -> None:
-        for stem, writer in enumerate(self._writers):
-            writer.write(block[:, stem])
+        self._side_by_side(lambda stem, writer: writer.write(block[:, stem]))
+
+    def _side_by_side(self, work: Callable[[int, AudioWriter], None]) -> None:
+        """Do ``work`` for all stems at once and wait for the last; raise what the first raised."""
+        for _ in self._encoders.map(work, range(len(self._writers)), self._writers):
+            pass
 
     def _open(
         self,

@@ -102,7 +102,11 @@ def test_home_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_bundled_and_own_cards_are_listed(bundled: Path, zoo: Path) -> None:
     write(zoo, "mine", minimal("mine"))
-    assert list(cards()) == ["given", "mine"]
+    damages: list[CheckpointError] = []
+    assert list(cards(damages.append)) == ["given", "mine"]
+    write(zoo, "torn", "]")
+    assert list(cards(damages.append)) == ["given", "mine"]
+    assert [str(zoo / "torn.toml") in str(error) for error in damages] == [True]
     assert find("mine").name == "mine"
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.data.augmentation import CHOIR_STEPS, chord, harmonise, muffle, smear, vocode
+from trainers.data.augmentation import (
+    CHOIR_STEPS,
+    chord,
+    harmonise,
+    muffle,
+    smear,
+    sustain,
+    vocode,
+)
 
 RATE = 8000
 TONE = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)[None].astype(np.float32)
@@ -26,6 +34,23 @@ def test_a_choir_sings_the_tone_and_steps_above_and_below_it(seed: int) -> None:
     assert 0 in found
     assert len(found) >= 2
     assert found <= {0, *CHOIR_STEPS}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sustained_moment_comes_over_and_over(seed: int) -> None:
+    """The clip is silent but for a second of noise: that is heard, in one period, to the end."""
+    clip = np.zeros((1, 4 * RATE), np.float32)
+    clip[:, RATE : 3 * RATE] = np.random.default_rng(9).standard_normal(2 * RATE)
+    held = sustain(clip, RATE, np.random.default_rng(seed))
+    size = int(np.random.default_rng(seed).uniform(0.1, 0.6) * RATE)
+    period = size - size // 3
+    np.testing.assert_allclose(held[:, period:], held[:, :-period], atol=1e-6)
+    assert np.abs(held[:, -period:]).max() > 1
+
+
+def test_the_cross_fades_of_a_sustained_sound_add_up_to_one() -> None:
+    ones = np.ones((2, RATE), np.float32)
+    np.testing.assert_allclose(sustain(ones, RATE, np.random.default_rng(0)), ones, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -132,6 +132,12 @@ def folders(root: Path, true: dict[str, np.ndarray], found: dict[str, np.ndarray
 WAVE = np.full((1000, 2), 0.5)
 
 
+def test_an_unknown_measurement_gets_the_nearest() -> None:
+    done = enter("eval", "foldr")
+    assert done.exit_code == 2
+    assert "Unknown command 'foldr': did you mean 'folder'?" in done.stderr
+
+
 def test_eval_folder_prints_the_sdr_worked_by_hand(tmp_path: Path) -> None:
     """An estimate of 0.9 times the truth is 20 dB away from it."""
     arguments = folders(tmp_path, {"vocals.wav": WAVE}, {"vocals.wav": 0.9 * WAVE})

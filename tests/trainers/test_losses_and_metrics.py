@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.errors import UnknownNameError
+from tests.stemcli.engine.stubs import Scaling
 from trainers.losses import find_loss
 from trainers.losses.spectral import multi_resolution_stft
-from trainers.losses.waveform import NOISE_FLOOR, noise_to_signal, waveform_l1
+from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
 from trainers.metrics.sdr import global_sdr
+from trainers.objectives.separation import QUIETEST, Batch, Separation, loudness
 
 
 def test_sdr_by_hand() -> None:
@@ -45,6 +47,38 @@ def test_two_silences_give_zero_decibels() -> None:
 def test_waveform_l1_by_hand() -> None:
     estimate = torch.tensor([0.0, 1.0, -2.0, 3.0]).view(1, 1, 1, 4)
     assert waveform_l1(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(1.5)
+
+
+def test_mean_square_by_hand() -> None:
+    estimate = torch.tensor([0.0, 1.0, -2.0, 3.0]).view(1, 1, 1, 4)
+    assert mean_square(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(3.5)
+
+
+def test_mean_square_shares_doubtful_sound_by_its_odds() -> None:
+    """One mixture in three holds the voice: the best guess is a third of it (a mean is least)."""
+    voice = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)
+    guesses = torch.linspace(0, 1, 31)
+    risks = [mean_square(guess.expand(3, 1, 1, 1), voice).item() for guess in guesses]
+    assert guesses[risks.index(min(risks))].item() == pytest.approx(1 / 3)
+
+
+@settings(max_examples=10)
+@given(gain=st.floats(0.01, 10))
+def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
+    """Law: the objective does not change when a clip and its stems get louder together."""
+    torch.manual_seed(4)
+    mixture, stems = torch.randn(2, 2, 5000), torch.randn(2, 1, 2, 5000)
+    objective, model = Separation({"mean_square": 1.0, "waveform_l1": 2.0}), Scaling(channels=2)
+    total, _ = objective(model, Batch(mixture, stems))
+    loud = torch.tensor([gain, 1.0]).view(2, 1, 1)
+    changed, _ = objective(model, Batch(mixture * loud, stems * loud.unsqueeze(-1)))
+    assert changed.item() == pytest.approx(total.item(), rel=1e-4)
+
+
+def test_loudness_by_hand() -> None:
+    """Samples of 3 and 4 have the mean square 12.5; silence is not divided by zero."""
+    two = torch.stack([torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)])
+    assert loudness(two).flatten().tolist() == pytest.approx([12.5**0.5, QUIETEST])
 
 
 def test_noise_to_signal_by_hand() -> None:

@@ -7,18 +7,25 @@ from pathlib import Path
 import click
 
 from stemcli.cli.console import Console
+from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+COMMANDS = {
+    "folder": Entry("trainers.cli.evaluate:folder", "Compare the stems in two folders."),
+}
+
+
+@click.group("eval", cls=LazyGroup, table=COMMANDS)
 def command() -> None:
     """Measure separated stems against the true ones."""
 
 
-@command.command(
+@click.command(
+    "folder",
     epilog=examples(
         ("stem eval folder docs/demo/stems separated/song", "how far each stem is from the truth"),
     ),

@@ -22,6 +22,9 @@ from trainers.data.pool import Clip
 OVERSAMPLING = 2
 """Rate at which a curve is applied to samples, relative to theirs: overtones fold back later."""
 
+MOMENTS = 6
+"""Places of a clip that are listened to for one loud enough to be held."""
+
 Effect = Callable[[Clip, int, np.random.Generator], Clip]
 
 CHORD_STEPS = (3, 4, 5, 7, 12, 15, 16, 19)
@@ -124,6 +127,21 @@ def harmonise(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     return (out / 2).astype(np.float32)
 
 
+def sustain(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
+    """Hold a note as a sampler does: a loud moment of 0.1 to 0.6 s over and over, cross-faded."""
+    length = clip.shape[1]
+    size = min(int(rng.uniform(0.1, 0.6) * rate), length)
+    starts = rng.integers(0, length - size + 1, MOMENTS)
+    moment = max((clip[:, at : at + size] for at in starts), key=lambda part: np.square(part).sum())
+    fade = size // 3
+    ramp = (np.arange(fade) + 0.5) / fade
+    looped = moment * np.concatenate([ramp, np.ones(size - 2 * fade), ramp[::-1]])
+    out = np.zeros((len(clip), length + 2 * size))
+    for at in range(0, length + size, size - fade):
+        out[:, at : at + size] += looped
+    return out[:, fade : fade + length].astype(np.float32)
+
+
 def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """Hold a moment of the sound for the whole clip: slowed down 2 to 20 times at random phase."""
     size = 2 * int(rng.uniform(0.05, 0.25) * rate)
@@ -190,6 +208,7 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
+    (sustain, 0.2),
     (harmonise, 0.4),
     (vocode, 0.3),
     (smear, 0.3),

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from model_zoo.errors import UnknownNameError
 from trainers.losses.spectral import multi_resolution_stft
-from trainers.losses.waveform import noise_to_signal, waveform_l1
+from trainers.losses.waveform import mean_square, noise_to_signal, waveform_l1
 
 #: (estimate, reference), both ``batch stem channel time``, to one number.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: dict[str, Loss] = {
+    "mean_square": mean_square,
     "multi_resolution_stft": multi_resolution_stft,
     "noise_to_signal": noise_to_signal,
     "waveform_l1": waveform_l1,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.axes import Stems, Wave
@@ -35,8 +36,20 @@ def estimate(model: Separator, mixture: Wave) -> Stems:
     return rearrange(alone, "(b c) s 1 t -> b s c t", c=mixture.shape[1])
 
 
+QUIETEST = 1e-4
+"""Square root of the mean square below which a mixture is not made louder: -80 dB full scale."""
+
+
+def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
+    """Root mean square of every mixture, :data:`QUIETEST` at least."""
+    return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST)
+
+
 class Separation:
     """Weighted sum of named losses between estimated and true stems.
+
+    Waves are compared at the level at which their mixture has a root mean square of 1, so that a
+    quiet clip counts as much as a loud one.
 
     Args:
         weights: weight of each loss, by its name in :data:`trainers.losses.LOSSES`.
@@ -53,6 +66,8 @@ class Separation:
     def __call__(self, model: Separator, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and each of its parts unweighted."""
         found = estimate(model, batch.mixture)
-        parts = {name: loss(found, batch.stems) for name, (_, loss) in self.losses.items()}
+        level = loudness(batch.mixture).unsqueeze(1)
+        pair = found / level, batch.stems / level
+        parts = {name: loss(*pair) for name, (_, loss) in self.losses.items()}
         total = torch.stack([self.losses[name][0] * part for name, part in parts.items()]).sum()
         return total, parts

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples, millions, size
+
+if TYPE_CHECKING:
+    from model_zoo.errors import CheckpointError
 
 COLUMNS = ("model", "stems", ">parameters", "licence", ">size", "installed")
 
@@ -24,7 +29,8 @@ def command(console: Console) -> None:
     from model_zoo.card import cards
     from stemcli.cli.models.shelf import is_installed
 
-    found = {card: is_installed(card) for card in cards().values()}
+    damaged: list[CheckpointError] = []
+    found = {card: is_installed(card) for card in cards(damaged.append).values()}
     console.document(
         [
             {**card.to_dict(), "outputs": card.outputs, "installed": has}
@@ -43,3 +49,6 @@ def command(console: Console) -> None:
         for card, has in found.items()
     ]
     console.table(COLUMNS, rows)
+    for error in damaged:
+        console.error(str(error))
+    click.get_current_context().exit(1 if damaged else 0)

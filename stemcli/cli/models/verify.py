@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
+
+if TYPE_CHECKING:
+    from model_zoo.errors import CheckpointError
 
 
 @click.command(
@@ -23,12 +28,14 @@ def command(name: str | None, console: Console) -> None:
     from model_zoo.card import cards, find
     from stemcli.cli.models.shelf import state
 
-    chosen = [find(name)] if name else list(cards().values())
+    damaged: list[CheckpointError] = []
+    chosen = [find(name)] if name else list(cards(damaged.append).values())
     states = [state(card) for card in chosen]
     console.document([found.to_dict() for found in states])
     for found in states:
-        if found.problem:
-            console.error(found.problem)
-        else:
+        if not found.problem:
             console.line(f"{found.name}: undamaged, {found.path}")
-    click.get_current_context().exit(1 if any(found.problem for found in states) else 0)
+    problems = [found.problem for found in states if found.problem] + [str(e) for e in damaged]
+    for problem in problems:
+        console.error(problem)
+    click.get_current_context().exit(1 if problems else 0)

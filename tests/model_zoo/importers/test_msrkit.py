@@ -159,6 +159,13 @@ def test_safetensors_of_the_original_layout(tmp_path: Path, zoo: Path) -> None:
     assert convert(path, name="mine").stems == ("bass",)
 
 
+def test_a_model_of_stem_needs_no_conversion(tmp_path: Path, zoo: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    weights.save(path, network("melunet"))
+    with pytest.raises(CheckpointError, match=r"already. Type: stem separate SONG --model .*mine"):
+        convert(path, name="mine")
+
+
 class Unsafe:
     """Removes a folder when it is unpickled; reading it must be refused."""
 

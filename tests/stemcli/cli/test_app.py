@@ -90,6 +90,11 @@ def test_what_is_no_command(word: str, sentence: str, tmp_path: Path, typed: Typ
     assert sentence in result.stderr
 
 
+@pytest.mark.parametrize("group", ["models", "eval"])
+def test_a_group_alone_shows_its_help(group: str, typed: Typed) -> None:
+    assert typed(group).stderr == typed(group, "--help").stdout
+
+
 @pytest.mark.parametrize("name", ["-song.wav", "-dash.wav", "--my song.wav"])
 def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, typed: Typed) -> None:
     (tmp_path / name).touch()

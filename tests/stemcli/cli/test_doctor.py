@@ -87,6 +87,13 @@ def test_bundled_models_are_verified(
     assert found(typed)["model tiny"].ok is ok
 
 
+def test_a_card_that_cannot_be_used(tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / ".zoo").mkdir()
+    (tmp_path / ".zoo/torn.toml").write_text("]")
+    assert "torn.toml cannot be used" in found(typed)["card"].found
+    assert not found(typed)["card"].ok
+
+
 def test_no_bundled_model(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_zoo.card.BUNDLED", tmp_path)
     assert not found(typed)["models"].ok

@@ -75,6 +75,16 @@ def test_verify(tmp_path: Path, typed: Typed) -> None:
     assert " no\n" in typed("models", "list").stdout
 
 
+@pytest.mark.parametrize("command", ["list", "verify"])
+@pytest.mark.usefixtures("tiny")
+def test_a_damaged_card_hides_no_other(command: str, tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / ".zoo/torn.toml").write_text("]")
+    result = typed("models", command)
+    assert result.exit_code == 1
+    assert "tiny" in result.stdout
+    assert result.stderr.startswith(f"Error: The card {tmp_path / '.zoo/torn.toml'} cannot be used")
+
+
 @pytest.mark.parametrize("command", ["info", "verify", "remove"])
 @pytest.mark.usefixtures("tiny")
 def test_an_unknown_name_gets_the_nearest(command: str, typed: Typed) -> None:

@@ -1,0 +1,60 @@
+"""Writers side by side. Truth: a barrier that only opens when all stems are written at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.errors import OutputError
+from stemcli.audio.formats import OutputFormat
+from stemcli.audio.wav_sink import WavSink
+from stemcli.engine.delivery import Delivery
+
+STEMS = ("vocals", "band")
+
+
+def delivery(folder: Path) -> Delivery:
+    paths = {stem: folder / f"{stem}.wav" for stem in STEMS}
+    return Delivery(paths, 8000, 1, OutputFormat("wav", depth="16"), rescale=False)
+
+
+def test_stems_are_encoded_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting, write = threading.Barrier(len(STEMS), timeout=30), WavSink.write
+
+    def meet(sink: WavSink, block: np.ndarray) -> None:
+        meeting.wait()
+        write(sink, block)
+
+    monkeypatch.setattr(WavSink, "write", meet)
+    with delivery(tmp_path) as both:
+        both.write(np.zeros((10, 2, 1), np.float32))
+        both.commit(tmp_path / "song.wav", lambda frames: None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["band.wav", "vocals.wav"]
+
+
+def test_a_full_disk_waits_for_the_other_stem_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stem fails while the second is still being written."""
+    began, finished = threading.Event(), []
+
+    def write(sink: WavSink, block: np.ndarray) -> None:
+        if block[0, 0] == 0:
+            began.wait(30)
+            raise OSError(28, "No space left on device")
+        began.set()
+        time.sleep(0.05)
+        finished.append(True)
+
+    monkeypatch.setattr(WavSink, "write", write)
+    block = np.stack([np.zeros((10, 1)), np.ones((10, 1))], axis=1).astype(np.float32)
+    with pytest.raises(OutputError, match="No space left"), delivery(tmp_path / "out") as both:
+        both.write(block)
+    assert finished == [True]
+    assert [*tmp_path.iterdir()] == []
