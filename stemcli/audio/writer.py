@@ -22,6 +22,9 @@ from stemcli.audio.sinks import Sink, open_sink
 
 Block = NDArray[np.float32]
 
+TOKEN = 4
+"""Random bytes in the name of a temporary file."""
+
 
 class AudioWriter:
     """A stem that is being written.
@@ -141,9 +144,27 @@ def open_writer(
     return AudioWriter(Path(path), sample_rate, channels, format)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """Temporary files of ``path`` that a killed process left; of a living one too, if there is."""
+    begin, end = _temporary_name(path)
+    size = len(begin) + 2 * TOKEN + len(end)
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    return [
+        path.with_name(name)
+        for name in names
+        if len(name) == size and name.startswith(begin) and name.endswith(end)
+    ]
+
+
 def _beside(path: Path) -> Path:
-    """A hidden name in the same folder; a long name is cut, lest it exceed the file system's."""
-    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
+    """A hidden name in the same folder."""
+    begin, end = _temporary_name(path)
+    return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
+
+
+def _temporary_name(path: Path) -> tuple[str, str]:
+    """What stands before and behind the random part; a long name is cut, lest it be too long."""
+    return f".{path.stem[:40]}.", f".part{path.suffix}"
 
 
 def _rate_notices(format: OutputFormat, asked: int, rate: int) -> list[str]:

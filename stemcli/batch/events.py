@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stemcli.engine.events import Event
@@ -12,11 +12,17 @@ from stemcli.engine.events import Event
 class BatchStarted(Event):
     """All songs are found and all outputs planned; nothing was separated yet.
 
-    ``passed`` files that a walk met are stems of those songs, from an earlier run.
+    Attributes:
+        songs: how many there are.
+        passed: files that a walk met and that are stems of those songs, from an earlier run.
+        skipped: songs of which nothing is left to do, by the reason why.
+        again: songs that are done once more, by the reason why.
     """
 
     songs: int
     passed: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    again: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

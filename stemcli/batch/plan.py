@@ -53,16 +53,28 @@ def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task
     What a walk met and what is itself a planned output, from an earlier run, is left out.
 
     Raises:
-        OutputError: outputs collide, exist already or cannot be written.
+        OutputError: outputs collide or cannot be written.
         StemError: whatever the session finds wrong with models, stems or the template.
     """
     check_writable(Path(options.output))
     tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in songs]
     tasks = _without_own_outputs(tasks)
     _refuse_collisions(tasks)
-    if options.existing == "refuse":
-        _refuse_existing(tasks)
     return tasks
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Refuse to replace files.
+
+    Raises:
+        OutputError: one of ``paths`` exists.
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise OutputError(
+            f"{existing[0]} exists already{more}. Type --skip-existing or --overwrite"
+        )
 
 
 def check_writable(folder: Path) -> None:
@@ -111,15 +123,6 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
                     f"A stem of {task.song.path} would replace the song "
                     f"{songs[_key(path)].song.path}. Choose another folder with --output"
                 )
-
-
-def _refuse_existing(tasks: Sequence[Task]) -> None:
-    existing = [path for task in tasks for path in task.outputs.values() if path.exists()]
-    if existing:
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise OutputError(
-            f"{existing[0]} exists already{more}. Type --skip-existing or --overwrite"
-        )
 
 
 def _key(path: Path) -> str:

@@ -50,8 +50,8 @@ class Stem(LazyGroup):
             raise click.UsageError(error.format_message() + hint, error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as error:
+            click.echo(" ".join(["Interrupted.", *map(str, error.args)]), err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if is_verbose(ctx):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     "batch",
     epilog=examples(
         ("stem batch Music", "every song below Music, in separated/ with the same sub-folders"),
-        ("stem batch Music -o Stems --skip-existing --report stems.csv", "go on where it stopped"),
+        ("stem batch Music -o Stems --report stems.csv", "typed again: goes on where it stopped"),
         ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but the concerts"),
     ),
 )
@@ -46,6 +48,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write what became of each song to a .json or .csv file.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 10),
+    default=0,
+    show_default=True,
+    help="Try songs that failed so often again when all others are done.",
+)
 @separation_options
 @console_options
 def command(
@@ -55,6 +64,7 @@ def command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     report_file: Path | None,
+    retries: int,
     options: Options,
     jobs: int,
     console: Console,
@@ -63,8 +73,10 @@ def command(
 
     The stems lie in sub-folders like those of the songs. Nothing begins before it is sure that no
     two songs would write the same file; a song that fails is named at the end and the others are
-    done.
+    done. A journal in the output folder remembers what was done: the same command again, after
+    whatever stopped it, does only what is missing, changed or failed.
     """
+    from stemcli.batch.journal import Journal
     from stemcli.batch.report import check_report
     from stemcli.batch.run import separate_songs
     from stemcli.batch.walk import find_songs, require_songs
@@ -80,10 +92,26 @@ def command(
     )
     require_songs(found, folder)
     console.found(found)
-    with hushed(not console.verbose), console:
-        report = separate_songs(found.songs, options, jobs=jobs, on_event=console.show)
+    with goes_on(), hushed(not console.verbose), console, Journal(Path(options.output)) as journal:
+        report = separate_songs(
+            found.songs,
+            options,
+            jobs=jobs,
+            retries=retries,
+            journal=journal,
+            on_event=console.show,
+        )
     if report_file:
         report.write(report_file)
     console.report(report)
     console.traces(report)
     click.get_current_context().exit(1 if found.unreadable else report.exit_code)
+
+
+@contextmanager
+def goes_on() -> Iterator[None]:
+    """Say after a Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("To go on, type the same command again.") from None

@@ -122,14 +122,22 @@ class JsonConsole(Console):
 class HumanConsole(Console):
     """Sentences for people, whatever the place."""
 
+    sums_skipped = False
+    """Whether one line said how many songs are skipped, so that each needs none of its own."""
+
     def line(self, text: str = "") -> None:
         """Print one line."""
         click.echo(printable(text))
 
     def on_batch_started(self, event: BatchStarted) -> None:
-        """Say what was met and is no song."""
+        """Say what was met and is no song, and what an earlier run has done."""
         if event.passed:
             self.line(f"{counted(event.passed, 'file')} passed over: stems of earlier runs")
+        self.sums_skipped = bool(event.skipped)
+        for reason, count in event.skipped.items():
+            self.line(f"{counted(count, 'song')} skipped: {reason}")
+        for reason, count in event.again.items():
+            self.line(f"{counted(count, 'song')} again: {reason}")
 
     def on_model_loaded(self, event: events.ModelLoaded) -> None:
         """Name the device always, the reasons only when asked."""
@@ -142,7 +150,8 @@ class HumanConsole(Console):
 
     def on_track_skipped(self, event: events.TrackSkipped) -> None:
         """Say why nothing was done."""
-        self.line(f"{event.track}: skipped, {event.reason}")
+        if not self.sums_skipped or self.verbose:
+            self.line(f"{event.track}: skipped, {event.reason}")
 
     def on_track_finished(self, event: events.TrackFinished) -> None:
         """Say where the stems are."""

@@ -63,9 +63,9 @@ class LiveConsole(HumanConsole):
     def on_batch_started(self, event: BatchStarted) -> None:
         """Several songs get a bar for all of them."""
         super().on_batch_started(event)
-        if event.songs > 1:
-            task = self._add(counted(event.songs, "song"), event.songs, "")
-            self._run = Run(task, event.songs)
+        left = event.songs - sum(event.skipped.values())
+        if left > 1:
+            self._run = Run(self._add(counted(left, "song"), left, ""), left)
 
     def on_track_started(self, event: events.TrackStarted) -> None:
         """A new bar."""
@@ -94,7 +94,8 @@ class LiveConsole(HumanConsole):
     def on_track_skipped(self, event: events.TrackSkipped) -> None:
         """Count it."""
         super().on_track_skipped(event)
-        self._end(event.track)
+        if not self.sums_skipped:
+            self._end(event.track)
 
     def on_track_failed(self, event: events.TrackFailed) -> None:
         """Remove the bar and say why."""

@@ -19,6 +19,9 @@ from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.spool import Spool, speaking
 from stemcli.engine.tape import Block
 
+Ready = Callable[[Mapping[str, tuple[Path, Path]]], None]
+"""Told the temporary and the final path of every stem."""
+
 _FOLDERS = threading.Lock()
 """Held until a new folder has its first file, so that no other song removes it as empty."""
 
@@ -89,12 +92,13 @@ class Delivery:
         else:
             self._encode(block)
 
-    def commit(self, song: Path, encoded: Callable[[int], None]) -> list[str]:
+    def commit(self, song: Path, encoded: Callable[[int], None], ready: Ready) -> list[str]:
         """Finish all files, copy the tags of ``song`` and give the files their names.
 
         Args:
             song: the input.
             encoded: told the number of frames whenever some were encoded late.
+            ready: told when all files are complete and only have to be renamed.
 
         Returns:
             What the format and the tags made necessary, in sentences.
@@ -105,15 +109,19 @@ class Delivery:
             encoded(len(block))
         self._side_by_side(lambda stem, writer: writer.close())
         notices: list[str] = []
-        for stem, writer in zip(self._paths, self._writers, strict=True):
+        for stem, writer in self._by_stem():
             notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
+        ready({stem: (writer.temporary, writer.path) for stem, writer in self._by_stem()})
         self._publish()
         return list(dict.fromkeys(notices))
 
+    def _by_stem(self) -> Iterator[tuple[str, AudioWriter]]:
+        return zip(self._paths, self._writers, strict=True)
+
     def _publish(self) -> None:
-        for path, writer in zip(self._paths.values(), self._writers, strict=True):
+        for _, writer in self._by_stem():
             writer.commit()
-            self._undo.callback(path.unlink, missing_ok=True)
+            self._undo.callback(writer.path.unlink, missing_ok=True)
         self._undo.pop_all()
         if self._spool:
             self._spool.close()

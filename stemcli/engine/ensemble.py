@@ -35,12 +35,14 @@ class Model:
         separator: the network.
         residual: name of the mixture minus all stems; empty when the stems are a full set.
         overlap: fraction of a chunk that suits this model.
+        sha256: of the file with its weights.
     """
 
     name: str
     separator: Separator
     residual: str = ""
     overlap: float = 0.25
+    sha256: str = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:

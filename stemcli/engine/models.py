@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model_zoo import weights
 from model_zoo.card import find
+from model_zoo.files import sha256
 from stemcli.engine.ensemble import Model
 
 
@@ -18,6 +19,6 @@ def load_model(name: str) -> Model:
     """
     if name.endswith(weights.SUFFIX):
         residual = weights.read(name).metadata.get("residual", "")
-        return Model(Path(name).stem, weights.load(name), residual)
+        return Model(Path(name).stem, weights.load(name), residual, sha256=sha256(Path(name)))
     card = find(name)
-    return Model(name, weights.load(name), card.residual, card.overlap)
+    return Model(name, weights.load(name), card.residual, card.overlap, card.sha256)

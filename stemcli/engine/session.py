@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, OutputError, StemError
+from stemcli.engine.delivery import Ready
 from stemcli.engine.ensemble import Ensemble, Model, assemble
 from stemcli.engine.events import (
     Event,
@@ -34,6 +35,10 @@ MOST_CHANNELS = 64
 """Of a waveform; no layout of loudspeakers has more."""
 
 
+ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output", "stems"})
+"""Options that say where stems go, which are kept or how fast they are made."""
+
+
 class Session:
     """Models loaded once, for any number of songs and from any number of threads.
 
@@ -53,6 +58,7 @@ class Session:
         self.options = options or Options()
         self._listener = on_event
         self._load = load
+        self._models: list[Model] = []
         self._ensemble: Ensemble | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
@@ -67,6 +73,7 @@ class Session:
         """
         with self._loading:
             if self._ensemble is None:
+                self._models = [self._load(name) for name in self.options.model]
                 self._ensemble = self._assemble()
             return self._ensemble
 
@@ -96,12 +103,31 @@ class Session:
             model=self.ensemble.name,
         )
 
-    def separate_file(self, song: str | os.PathLike[str], *, folder: Path | None = None) -> Result:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides what the stems sound like, as plain values.
+
+        Options, but for those that only say where and how fast; models by name and SHA-256.
+        """
+        chosen, _ = self.options.to_dict(), self.ensemble
+        models = {model.name: model.sha256 for model in self._models}
+        return {key: chosen[key] for key in chosen if key not in ELSEWHERE} | {"model": models}
+
+    def separate_file(
+        self,
+        song: str | os.PathLike[str],
+        *,
+        folder: Path | None = None,
+        replace: bool = False,
+        ready: Ready = lambda files: None,
+    ) -> Result:
         """Separate a file into files; all appear when all are complete, or none does.
 
         Args:
             song: anything that can be decoded.
             folder: below the output folder, to mirror a tree.
+            replace: the stems that exist, whatever the options say of them.
+            ready: told the temporary and the final path of every stem when all are complete.
 
         Raises:
             StemError: whatever was wrong, in one sentence; told as ``TrackFailed`` before.
@@ -110,9 +136,10 @@ class Session:
         track = str((folder or Path()) / song.name)
         try:
             paths = self.plan(song, folder=folder)
-            if self._refuse_or_skip(track, paths):
+            if not replace and self._refuse_or_skip(track, paths):
                 return Result(paths, skipped=True)
-            return SongJob(song, paths, self.ensemble, self.options, track, self._tell).run()
+            ensemble, options = self.ensemble, self.options
+            return SongJob(song, paths, ensemble, options, track, self._tell, ready).run()
         except StemError as error:
             self._tell(TrackFailed(track, str(error)))
             raise
@@ -158,10 +185,9 @@ class Session:
         return skip
 
     def _assemble(self) -> Ensemble:
-        models = [self._load(name) for name in self.options.model]
-        ensemble = assemble(models, self.options)
+        ensemble = assemble(self._models, self.options)
         device, precision = str(ensemble.device), ensemble.precision
-        for model in models:
+        for model in self._models:
             self._tell(ModelLoaded(model.name, device, precision.name, precision.reason))
         return ensemble
 

@@ -13,7 +13,7 @@ import numpy as np
 from model_zoo.errors import ConfigError, DecodeError
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
-from stemcli.engine.delivery import Delivery
+from stemcli.engine.delivery import Delivery, Ready
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
@@ -56,6 +56,7 @@ class SongJob:
         options: part of the song, format and clipping.
         track: what events call the song.
         tell: told what happens.
+        ready: told when the stems are complete under temporary names.
     """
 
     song: Path
@@ -64,6 +65,7 @@ class SongJob:
     options: Options
     track: str
     tell: Listener
+    ready: Ready
 
     def run(self) -> Result:
         """Decode, separate, encode; all stems appear, or none does.
@@ -78,7 +80,7 @@ class SongJob:
                 frames = self._separate(reader, delivery)
                 self._notice(self._loudness(delivery))
                 counter = Counter(self, "encoding", info.sample_rate, frames)
-                for message in delivery.commit(self.song, counter.add):
+                for message in delivery.commit(self.song, counter.add, self.ready):
                     self._notice(message)
         result = Result(dict(self.paths), frames, info.sample_rate, delivery.gain)
         outputs = {stem: str(path) for stem, path in self.paths.items()}

@@ -56,7 +56,7 @@ def test_set_reaches_nested_values() -> None:
         ("schedule.warmup=-1", "warmup must be 0 or more"),
         ("schedule.decay=2", "decay must be a share"),
         ("loop.validate_every=0", "validate_every and save_every must be 1 or more"),
-        ("loop.accumulate=3", "accumulate must divide batch_size=4"),
+        ("loop.accumulate=2", "accumulate must divide batch_size=3"),
         ("loop.ema=1", "ema must be 0 or more and below 1"),
         ("loop.workers=-1", "workers must be 0 or more"),
         ("losses={}", "losses must name at least one"),

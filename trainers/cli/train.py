@@ -12,7 +12,6 @@ from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples, quoted
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
 @click.command(
@@ -112,8 +111,7 @@ def command(
     except KeyboardInterrupt:
         if not (output / LAST).exists():
             raise
-        click.echo("Interrupted. To go on, type the same command with --resume.", err=True)
-        click.get_current_context().exit(INTERRUPTED)
+        raise KeyboardInterrupt("To go on, type the same command with --resume.") from None
     console.document({"event": "run_finished", "weights": str(best)})
     console.line(f"Weights: {best}")
     console.line(f"Type: stem separate SONG --model {quoted(best)}")

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from model_zoo.errors import DecodeError
+from stemcli.engine.delivery import Ready
 from stemcli.engine.events import (
     Event,
     Listener,
@@ -38,6 +40,7 @@ class FakeSession:
     listener: Listener
     stems: tuple[str, ...] = ("vocals", "instrumental")
     before: Callable[[Path], object] = lambda song: None
+    model: dict[str, str] = field(default_factory=lambda: {"fake": "1"})
     threads: set[int] = field(default_factory=set)
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
@@ -47,7 +50,18 @@ class FakeSession:
             stem: root / self.options.filename.format(stem=stem, **values) for stem in self.stems
         }
 
-    def separate_file(self, song: Path, *, folder: Path | None = None) -> FakeResult:
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"format": self.options.format, "overlap": self.options.overlap, "model": self.model}
+
+    def separate_file(
+        self,
+        song: Path,
+        *,
+        folder: Path | None = None,
+        replace: bool = False,
+        ready: Ready = lambda files: None,
+    ) -> FakeResult:
         self.threads.add(threading.get_ident())
         self.before(song)
         track = str((folder or Path()) / song.name)
@@ -58,9 +72,13 @@ class FakeSession:
         self._read(song, track)
         for event in self._work(track):
             self.listener(event)
-        for path in outputs.values():
+        made = {stem: (path.with_suffix(".part"), path) for stem, path in outputs.items()}
+        for temporary, path in made.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{path.stem} of {song.name}")
+            temporary.write_text(f"{path.stem} of {song.name}")
+        ready(made)
+        for temporary, path in made.values():
+            temporary.replace(path)
         shown = {stem: str(path) for stem, path in outputs.items()}
         self.listener(TrackFinished(track, shown, SECONDS, 2.0))
         return FakeResult(outputs)

@@ -32,9 +32,10 @@ def test_stems_are_encoded_at_the_same_time(
         write(sink, block)
 
     monkeypatch.setattr(WavSink, "write", meet)
+    ready: list[object] = []
     with delivery(tmp_path) as both:
         both.write(np.zeros((10, 2, 1), np.float32))
-        both.commit(tmp_path / "song.wav", lambda frames: None)
+        both.commit(tmp_path / "song.wav", lambda frames: None, ready.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["band.wav", "vocals.wav"]
 
 

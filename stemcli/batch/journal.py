@@ -1,0 +1,305 @@
+"""What was done in a folder of stems, kept in one SQLite file there.
+
+A song goes through three entries. ``begun`` is written before anything is made of it. ``ready`` is
+written when all stems lie complete under temporary names, with their hashes: from here on they only
+have to be renamed, and whoever opens the journal after a crash can do that. ``done`` or ``failed``
+is how it ended. So a run that is killed at any moment loses the songs it was working on and no
+other, and nothing that was separated is separated twice.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from model_zoo.errors import OutputError
+from stemcli.batch.content import Content
+
+NAME = ".stem-journal.sqlite"
+
+State = Literal["begun", "ready", "done", "failed"]
+
+VERSION = 1
+
+SCHEMA = f"""
+PRAGMA user_version = {VERSION};
+CREATE TABLE song (
+    place BLOB PRIMARY KEY,     -- below the input folder: folder/name.mp3
+    source BLOB NOT NULL,       -- the real path
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    settings TEXT NOT NULL,     -- JSON: options, models and their hashes
+    state TEXT NOT NULL,        -- begun, ready, done or failed
+    message TEXT NOT NULL,      -- why it failed
+    attempts INTEGER NOT NULL,  -- times it was begun
+    finished INTEGER NOT NULL,  -- times it was done
+    changed REAL NOT NULL,      -- seconds since 1970
+    audio_seconds REAL NOT NULL, wall_seconds REAL NOT NULL
+);
+CREATE TABLE output (
+    place BLOB NOT NULL,
+    path BLOB NOT NULL,         -- below the folder of the journal
+    attempt INTEGER NOT NULL,   -- the last one that meant to make it
+    temporary BLOB NOT NULL,    -- its name until it was renamed
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,       -- empty when no attempt made it
+    PRIMARY KEY (place, path)
+);
+"""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of stems.
+
+    Attributes:
+        path: where it is, or will be.
+        temporary: what it was called before it was renamed.
+        content: what was written there last; None when nothing was.
+        attempt: the last one of its song that meant to make it.
+    """
+
+    path: Path
+    temporary: Path
+    content: Content | None
+    attempt: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is as it was written."""
+        return self.content is not None and self.content.is_in(self.path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one song.
+
+    Attributes:
+        source: where it lay.
+        content: what was in it.
+        settings: JSON of all that decides what the stems sound like.
+        state: how far it came.
+        message: why it failed.
+        attempts: how often it was begun.
+        finished: how often it was done.
+        audio_seconds: length of what was separated.
+        wall_seconds: time it took.
+        outputs: every file that was ever made for it or is being made, by its path.
+    """
+
+    source: Path
+    content: Content
+    settings: str
+    state: State
+    message: str
+    attempts: int
+    finished: int
+    audio_seconds: float
+    wall_seconds: float
+    outputs: dict[Path, Output]
+
+    @property
+    def latest(self) -> list[Output]:
+        """The files of the last attempt."""
+        return [file for file in self.outputs.values() if file.attempt == self.attempts]
+
+
+class Journal:
+    """The journal of one folder; nobody else can use it until it is closed.
+
+    The file is made with the first entry, so that a run that is refused leaves nothing.
+
+    Args:
+        folder: where the stems go.
+
+    Raises:
+        OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
+            written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / NAME
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        if self.path.exists():
+            with self._speaking():
+                self._connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others use it."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def find(self, place: str) -> Entry | None:
+        """What is known of the song at ``place``."""
+        rows = self._rows("SELECT * FROM song WHERE place = ?", os.fsencode(place))
+        return self._entry(rows[0]) if rows else None
+
+    def unfinished(self) -> dict[str, Entry]:
+        """Songs by their places that a killed run was working on."""
+        rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
+        return {os.fsdecode(row["place"]): self._entry(row) for row in rows}
+
+    def begin(
+        self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
+    ) -> None:
+        """Note before the work what is being made; what an earlier attempt made stays known."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT INTO song VALUES (?, ?, ?, ?, ?, ?, 'begun', '', 1, 0, ?, 0, 0)"
+                " ON CONFLICT (place) DO UPDATE SET source = excluded.source,"
+                " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
+                " settings = excluded.settings, state = 'begun', message = '',"
+                " attempts = attempts + 1, changed = excluded.changed",
+                (os.fsencode(place), os.fsencode(source), *content, settings, time.time()),
+            )
+            database.executemany(
+                "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
+                " WHERE place = ?"
+                " ON CONFLICT (place, path) DO UPDATE SET attempt = excluded.attempt",
+                [(self._below(path), os.fsencode(place)) for path in paths],
+            )
+
+    def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
+        """Note that all stems are complete: their temporary and final paths and their content."""
+        rows = [
+            (self._below(temporary), *content, os.fsencode(place), self._below(path))
+            for temporary, path, content in made
+        ]
+        with self._writing() as database:
+            database.executemany(
+                "UPDATE output SET temporary = ?, size = ?, mtime_ns = ?, sha256 = ?"
+                " WHERE place = ? AND path = ?",
+                rows,
+            )
+            self._set(database, place, "ready")
+
+    def done(self, place: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
+        """Note that all stems have their names; without times where nobody took them."""
+        with self._writing() as database:
+            database.execute(
+                "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
+                " WHERE place = ?",
+                (audio_seconds, wall_seconds, os.fsencode(place)),
+            )
+            self._set(database, place, "done")
+
+    def failed(self, place: str, message: str) -> None:
+        """Note why there are no stems."""
+        with self._writing() as database:
+            self._set(database, place, "failed", message)
+
+    def _set(
+        self, database: sqlite3.Connection, place: str, state: State, message: str = ""
+    ) -> None:
+        printable = message.encode("utf-8", "backslashreplace").decode()
+        database.execute(
+            "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
+            (state, printable, time.time(), os.fsencode(place)),
+        )
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        rows = self._rows("SELECT * FROM output WHERE place = ?", row["place"])
+        return Entry(
+            source=Path(os.fsdecode(row["source"])),
+            content=_content(row),
+            settings=row["settings"],
+            state=row["state"],
+            message=row["message"],
+            attempts=row["attempts"],
+            finished=row["finished"],
+            audio_seconds=row["audio_seconds"],
+            wall_seconds=row["wall_seconds"],
+            outputs={file.path: file for file in map(self._output, rows)},
+        )
+
+    def _output(self, row: sqlite3.Row) -> Output:
+        path, temporary = (self.folder / os.fsdecode(row[name]) for name in ("path", "temporary"))
+        content = _content(row) if row["sha256"] else None
+        return Output(path, temporary, content, row["attempt"])
+
+    def _below(self, path: Path) -> bytes:
+        """Relative, so that the folder may be moved with its journal."""
+        return os.fsencode(path.relative_to(self.folder))
+
+    def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock, self._speaking():
+            return self._connection.execute(query, values).fetchall() if self._connection else []
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._speaking():
+            connection = self._connection or self._connect()
+            with connection:
+                yield connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        try:
+            connection.row_factory = sqlite3.Row
+            # Taken once, the lock is kept until the connection or its process ends.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN EXCLUSIVE")
+            self._prepare(connection)
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+        elif version != VERSION:
+            raise OutputError(
+                f"The journal {self.path} was written by another version of stem. Update stem, or "
+                "choose another folder with --output"
+            )
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise OutputError(
+                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
+                    "another folder with --output"
+                ) from error
+            raise OutputError(
+                f"The journal {self.path} cannot be written ({error}). Make room or check its "
+                "rights, or choose another folder with --output"
+            ) from error
+        except (sqlite3.Error, OSError) as error:
+            raise OutputError(
+                f"The journal {self.path} is damaged or cannot be used ({error}). Move it away and "
+                "type --skip-existing, which keeps the stems that are there"
+            ) from error
+
+
+def _content(row: sqlite3.Row) -> Content:
+    return Content(row["size"], row["mtime_ns"], row["sha256"])

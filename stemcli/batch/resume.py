@@ -1,0 +1,140 @@
+"""Go on where an earlier run stopped: what is left to do, and what a killed run left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemcli.audio.writer import leftovers
+from stemcli.batch.journal import Entry, Journal
+from stemcli.batch.plan import Task, refuse_existing
+from stemcli.engine.options import Options
+
+DONE = "made in an earlier run"
+EXIST = "its stems exist"
+EDITED = "somebody changed a stem, which stays as it is"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done about one song.
+
+    Attributes:
+        task: the song.
+        skip: why nothing is to be done; empty when something is.
+        again: why it is done once more; empty for a song that is new here.
+    """
+
+    task: Task
+    skip: str = ""
+    again: str = ""
+
+
+def recover(journal: Journal) -> None:
+    """Finish what a killed run had only to rename, and remove what it had half written.
+
+    Raises:
+        OutputError: the journal or the folder cannot be written.
+    """
+    for place, entry in journal.unfinished().items():
+        if entry.state == "ready" and all(_put_in_place(entry)):
+            journal.done(place)
+        else:
+            _clean(entry)
+
+
+def _put_in_place(entry: Entry) -> Iterator[bool]:
+    """Whether each stem is complete under its name, or could be given it now."""
+    for output in entry.latest:
+        is_waiting = output.content is not None and output.content.is_in(output.temporary)
+        if is_waiting:
+            os.replace(output.temporary, output.path)
+        yield is_waiting or output.is_whole
+
+
+def _clean(entry: Entry) -> None:
+    for output in entry.latest:
+        for file in leftovers(output.path):
+            file.unlink(missing_ok=True)
+
+
+def judge(
+    tasks: Sequence[Task], journal: Journal, settings: str, options: Options
+) -> list[Verdict]:
+    """Compare every song with what the journal knows of it.
+
+    Args:
+        tasks: songs and the files their stems become.
+        journal: what was done before.
+        settings: as :attr:`~stemcli.batch.journal.Entry.settings`.
+        options: whether stems that exist are kept, replaced or refused.
+
+    Raises:
+        OutputError: a stem would replace a file that is not known to be one of this song's.
+    """
+    entries = [journal.find(task.name) for task in tasks]
+    verdicts = [
+        _judge(task, entry, settings, options) for task, entry in zip(tasks, entries, strict=True)
+    ]
+    if options.existing == "refuse":
+        pairs = zip(verdicts, entries, strict=True)
+        refuse_existing(path for found, entry in pairs for path in _foreign(found, entry))
+    return verdicts
+
+
+def _judge(task: Task, entry: Entry | None, settings: str, options: Options) -> Verdict:
+    if options.existing == "skip" and all(path.exists() for path in task.outputs.values()):
+        return Verdict(task, skip=EXIST)
+    if entry is None or options.existing == "overwrite":
+        return Verdict(task)
+    why = _why_again(task, entry, settings)
+    if why:
+        return Verdict(task, again=why)
+    is_whole = all(entry.outputs[path].is_whole for path in task.outputs.values())
+    return Verdict(task, skip=DONE if is_whole else EDITED)
+
+
+def _why_again(task: Task, entry: Entry, settings: str) -> str:
+    """Empty when the stems are there and would be made the same way."""
+    if entry.state == "failed":
+        return "failed before"
+    if entry.state != "done":
+        return "was interrupted"
+    if not entry.content.is_in(task.song.path):
+        return "the song changed"
+    if entry.settings != settings:
+        return _difference(json.loads(entry.settings), json.loads(settings))
+    if not all(path in entry.outputs and path.exists() for path in task.outputs.values()):
+        return "stems were missing"
+    return ""
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changed = sorted(key for key in before.keys() | now if before.get(key) != now.get(key))
+    names = ", ".join(f"--{OPTION_NAMES.get(key, key).replace('_', '-')}" for key in changed)
+    return f"changed: {names}"
+
+
+OPTION_NAMES = {"depth": "bit-depth"}
+"""Fields of :class:`~stemcli.engine.options.Options` that users know by another name."""
+
+
+def _is_whole(entry: Entry, path: Path) -> bool:
+    return path in entry.outputs and entry.outputs[path].is_whole
+
+
+def _foreign(verdict: Verdict, entry: Entry | None) -> Iterator[Path]:
+    """Files that would be replaced and are not just as they were written for this very song."""
+    known = entry and _is_same_song(entry, verdict.task.song.path)
+    for path in () if verdict.skip else verdict.task.outputs.values():
+        if not (entry and known and _is_whole(entry, path)):
+            yield path
+
+
+def _is_same_song(entry: Entry, path: Path) -> bool:
+    """One that was changed keeps its place, one that was moved its content."""
+    return Path(os.path.realpath(path)) == entry.source or entry.content.is_in(path)

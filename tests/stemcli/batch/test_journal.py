@@ -1,0 +1,110 @@
+"""The journal of a folder. Truth: what was written is what is read; SQLite's own exclusion."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import OutputError
+from stemcli.batch.content import UNREADABLE, Content
+from stemcli.batch.journal import NAME, Journal
+
+SONG = Content(3, 4, "5" * 64)
+
+
+def begun(folder: Path, place: str = "x/a.mp3") -> Journal:
+    journal = Journal(folder)
+    journal.begin(place, Path("/music/x/a.mp3"), SONG, "{}", [folder / "x/a/vocals.wav"])
+    return journal
+
+
+def test_an_empty_journal_makes_no_file(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out") as journal:
+        assert journal.find("a.mp3") is None
+        assert journal.unfinished() == {}
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("place", ["x/a.mp3", "bad \udce9 byte.mp3", "new\nline \N{GUITAR}.mp3"])
+def test_what_was_written_is_read_by_the_next_run(place: str, tmp_path: Path) -> None:
+    made, stem = tmp_path / "x/a/.v.part.wav", tmp_path / "x/a/vocals.wav"
+    with begun(tmp_path, place) as journal:
+        assert [*journal.unfinished()] == [place]
+        journal.ready(place, [(made, stem, SONG)])
+    with Journal(tmp_path) as journal:
+        entry = journal.unfinished()[place]
+        assert (entry.state, entry.attempts, entry.finished) == ("ready", 1, 0)
+        (output,) = entry.latest
+        assert (output.path, output.temporary, output.content) == (stem, made, SONG)
+        journal.done(place, 10.0, 2.0)
+        assert journal.unfinished() == {}
+    with Journal(tmp_path) as journal:
+        entry = journal.find(place)
+        assert entry is not None
+        assert (entry.source, entry.content, entry.settings) == (Path("/music/x/a.mp3"), SONG, "{}")
+        assert (entry.state, entry.finished, entry.audio_seconds) == ("done", 1, 10.0)
+
+
+def test_a_new_attempt_remembers_the_files_of_the_old_one(tmp_path: Path) -> None:
+    wav, flac = tmp_path / "x/a/vocals.wav", tmp_path / "x/a/vocals.flac"
+    with begun(tmp_path) as journal:
+        journal.ready("x/a.mp3", [(wav, wav, SONG)])
+        journal.done("x/a.mp3")
+        journal.begin("x/a.mp3", Path("/a"), SONG, "{}", [flac])
+        entry = journal.find("x/a.mp3")
+    assert entry is not None
+    assert (entry.attempts, [file.path for file in entry.latest]) == (2, [flac])
+    assert entry.outputs[wav].content == SONG
+    assert entry.outputs[flac].content is None
+
+
+def test_failures_keep_their_sentence(tmp_path: Path) -> None:
+    with begun(tmp_path) as journal:
+        journal.failed("x/a.mp3", "caf\udce9.mp3 is damaged")
+        entry = journal.find("x/a.mp3")
+    assert entry is not None
+    assert (entry.state, entry.message) == ("failed", "caf\\udce9.mp3 is damaged")
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with begun(tmp_path), pytest.raises(OutputError, match="Another stem batch is writing to"):
+        Journal(tmp_path)
+    Journal(tmp_path).close()
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"no database " * 100)
+    with pytest.raises(OutputError, match=r"is damaged .* Move it away and type --skip-existing"):
+        Journal(tmp_path)
+
+
+def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    begun(tmp_path).close()
+    with sqlite3.connect(tmp_path / NAME) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(OutputError, match="written by another version of stem"):
+        Journal(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"The journal .*file.* cannot be used"):
+        begun(tmp_path / "file")
+
+
+def test_content_is_known_again_by_its_time_or_by_its_hash(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("one")
+    content = Content.of(file, synced=True)
+    assert content.is_in(file)
+    os.utime(file, ns=(0, 0))
+    assert content.is_in(file)
+    file.write_text("two")
+    assert not content.is_in(file)
+    file.write_text("longer")
+    assert not content.is_in(file)
+    assert not UNREADABLE.is_in(tmp_path / "none")

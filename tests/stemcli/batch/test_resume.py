@@ -1,0 +1,274 @@
+"""A second run does what is left. Truth: counting what the engine was asked for, run by run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_zoo.errors import OutputError
+from stemcli.audio.writer import leftovers
+from stemcli.batch.events import BatchStarted
+from stemcli.batch.journal import Journal
+from stemcli.batch.report import BatchReport
+from stemcli.batch.resume import DONE, EDITED
+from stemcli.batch.run import separate_songs
+from stemcli.batch.walk import Song, find_songs
+from stemcli.engine.events import Event
+from stemcli.engine.options import Options
+from tests.stemcli.batch.fake import FakeSession, make_songs
+
+
+class Killed(BaseException):
+    """Ends a run where a SIGKILL would."""
+
+
+class Library:
+    """Songs, and runs over them that note which songs were separated."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.out = root, root / "out"
+        self.separated: list[str] = []
+        self.started = BatchStarted(0)
+        self.model = {"fake": "1"}
+        self.before: Callable[[Path], object] = lambda song: None
+        make_songs(root / "in", "x/a.mp3", "x/b.mp3", "c.mp3")
+
+    def run(self, retries: int = 0, folder: str = "in", **options: Any) -> BatchReport:
+        self.separated = []
+        songs = find_songs(self.root / folder).songs
+        with Journal(self.out) as journal:
+            return separate_songs(
+                songs,
+                Options(output=str(self.out), **options),
+                retries=retries,
+                journal=journal,
+                on_event=self._heard,
+                open_session=self._open,
+            )
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, BatchStarted):
+            self.started = event
+
+    def _open(self, options: Options, listener: Any) -> FakeSession:
+        def before(song: Path) -> None:
+            self.separated.append(song.name)
+            self.before(song)
+
+        return FakeSession(options, listener, before=before, model=self.model)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    library = Library(tmp_path)
+    library.run()
+    assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
+    return library
+
+
+def test_a_second_run_does_nothing(library: Library) -> None:
+    report = library.run()
+    assert library.separated == []
+    assert [track.outcome for track in report.tracks] == ["skipped"] * 3
+    assert (library.started.skipped, library.started.again) == ({DONE: 3}, {})
+
+
+def change(library: Library, name: str, text: str) -> None:
+    (library.root / name).write_text(text)
+
+
+CHANGES: dict[str, tuple[Callable[[Library], object], list[str], str]] = {
+    "missing": (
+        lambda library: (library.out / "x/a/vocals.wav").unlink(),
+        ["a.mp3"],
+        "stems were missing",
+    ),
+    "song": (
+        lambda library: change(library, "in/c.mp3", "another song"),
+        ["c.mp3"],
+        "the song changed",
+    ),
+    "model": (
+        lambda library: library.model.update(fake="2"),
+        ["c.mp3", "a.mp3", "b.mp3"],
+        "changed: --model",
+    ),
+    "new": (lambda library: make_songs(library.root / "in", "d.mp3"), ["d.mp3"], ""),
+    "touched": (lambda library: os.utime(library.root / "in/c.mp3", ns=(0, 0)), [], ""),
+    "stem touched": (lambda library: os.utime(library.out / "c/vocals.wav", ns=(0, 0)), [], ""),
+    "library moved": (
+        lambda library: (
+            (library.root / "in").rename(library.root / "old")
+            and make_songs(library.root / "in", "x/a.mp3", "x/b.mp3", "c.mp3")
+        ),
+        [],
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changed_is_noticed(name: str, library: Library) -> None:
+    happens, separated, reason = CHANGES[name]
+    happens(library)
+    report = library.run()
+    assert library.separated == separated
+    assert report.exit_code == 0
+    assert library.started.again == ({reason: len(separated)} if reason else {})
+    library.run()
+    assert library.separated == []
+
+
+def test_changed_options_are_named_and_other_files_stay(library: Library) -> None:
+    library.run(overlap=0.5)
+    assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
+    assert library.started.again == {"changed: --overlap": 3}
+    library.run(overlap=0.5, format="flac")
+    assert library.started.again == {"changed: --format": 3}
+    assert (library.out / "c/vocals.wav").exists()
+    library.run(overlap=0.5, format="flac", device="cpu", batch_size=3)
+    assert library.separated == []
+
+
+def test_a_stem_that_somebody_edited_is_not_replaced(library: Library) -> None:
+    change(library, "out/c/vocals.wav", "a better mix")
+    library.run()
+    assert library.started.skipped == {EDITED: 1, DONE: 2}
+    with pytest.raises(OutputError, match=r"c/vocals.wav exists already. Type --skip-existing"):
+        library.run(overlap=0.5)
+    assert (library.out / "c/vocals.wav").read_text() == "a better mix"
+    library.run(overlap=0.5, existing="overwrite")
+    assert (library.out / "c/vocals.wav").read_text() == "vocals of c.mp3"
+
+
+def test_stems_of_nobody_knows_what_are_refused_kept_or_replaced(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    make_songs(library.out, "c/vocals.wav", "c/instrumental.wav", content="mine")
+    with pytest.raises(OutputError, match=r"exists already \(and 1 more\)"):
+        library.run()
+    library.run(existing="skip")
+    assert library.separated == ["a.mp3", "b.mp3"]
+    assert (library.out / "c/vocals.wav").read_text() == "mine"
+    library.run(existing="overwrite")
+    assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
+    library.run()
+    assert library.separated == []
+
+
+def test_another_library_with_the_same_names_is_refused(library: Library) -> None:
+    make_songs(library.root / "other", "c.mp3", content="somebody else's song")
+    with pytest.raises(OutputError, match=r"exists already"):
+        library.run(folder="other")
+
+
+def test_failures_are_tried_again_by_the_next_run(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    change(library, "in/c.mp3", "bad")
+    assert library.run().exit_code == 1
+    assert library.run().exit_code == 1
+    assert (library.separated, library.started.again) == (["c.mp3"], {"failed before": 1})
+    change(library, "in/c.mp3", "good")
+    assert library.run().exit_code == 0
+
+
+def test_retries(tmp_path: Path) -> None:
+    """The second song works at its third try; the report has one row for each song."""
+    library, tries = Library(tmp_path), []
+
+    def fail_twice(song: Path) -> None:
+        if song.name == "a.mp3":
+            tries.append(song)
+            if len(tries) < 3:
+                raise OSError(5, "Input/output error")
+
+    library.before = fail_twice
+    report = library.run(retries=3)
+    assert library.separated == ["c.mp3", "a.mp3", "b.mp3", "a.mp3", "a.mp3"]
+    assert [track.outcome for track in report.tracks] == ["done"] * 3
+    assert [Path(track.song).name for track in report.tracks] == ["c.mp3", "a.mp3", "b.mp3"]
+
+
+@pytest.mark.parametrize("moment", ["begin", "ready", "first rename", "all renames"])
+def test_a_run_that_is_killed_at_any_moment(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once all stems are complete the song is never separated again."""
+    library = Library(tmp_path)
+    with monkeypatch.context() as patch:
+        _kill(patch, moment)
+        with pytest.raises(Killed):
+            library.run()
+    library.run()
+    is_left = moment == "begin"
+    assert library.separated == (["c.mp3"] if is_left else []) + ["a.mp3", "b.mp3"]
+    stems = sorted(path for path in library.out.rglob("*") if path.is_file())
+    assert [path.name for path in stems if not path.name.startswith(".")] == [
+        "instrumental.wav",
+        "vocals.wav",
+    ] * 3
+    with Journal(library.out) as journal:
+        entry = journal.find("c.mp3")
+    assert entry is not None
+    assert (entry.finished, entry.attempts) == (1, 2 if is_left else 1)
+
+
+def _kill(patch: pytest.MonkeyPatch, moment: str) -> None:
+    """End the run right after the entry, or after so many renames."""
+    if moment in ("begin", "ready"):
+        write = getattr(Journal, moment)
+
+        def killed(journal: Journal, *values: Any) -> None:
+            write(journal, *values)
+            raise Killed
+
+        patch.setattr(Journal, moment, killed)
+        return
+    left, rename = [0 if moment == "first rename" else 1], Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        rename(path, target)
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return target
+
+    patch.setattr(Path, "replace", replace)
+
+
+def test_what_was_half_written_is_removed(tmp_path: Path) -> None:
+    """Only the leftovers of that very stem: another program's hidden files stay."""
+    library = Library(tmp_path)
+    stem = library.out / "c/vocals.wav"
+
+    def die(song: Path) -> None:
+        make_songs(
+            library.out, "c/.vocals.0123abcd.part.wav", "c/.vocals.part.wav", "c/.x.part.wav"
+        )
+        raise Killed
+
+    library.before = die
+    with pytest.raises(Killed):
+        library.run()
+    assert [path.name for path in leftovers(stem)] == [".vocals.0123abcd.part.wav"]
+    library.before = lambda song: None
+    library.run()
+    assert leftovers(stem) == []
+    assert {".vocals.part.wav", ".x.part.wav"} <= {path.name for path in stem.parent.iterdir()}
+
+
+def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
+    (song,) = make_songs(tmp_path, "a.mp3")
+    options = Options(output=str(tmp_path / "out"))
+
+    def run() -> BatchReport:
+        return separate_songs(
+            [Song(song)], options, on_event=lambda event: None, open_session=FakeSession
+        )
+
+    run()
+    with pytest.raises(OutputError, match="exists already"):
+        run()
