@@ -31,7 +31,7 @@ def staged(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path} ({error}). Choose a folder you may write"
+            f"Cannot write {path} ({error.strerror or error}). Choose a folder you may write"
         ) from error
     finally:
         _remove(temporary)

@@ -21,6 +21,7 @@ class FormatRules:
         lossless: whether a bit depth applies.
         channels: how many it holds in an order that every reader agrees on.
         rates: the only sample rates that it knows, in Hz, ascending; () for any.
+        highest_rate: in Hz, where it knows any below; None for no limit.
         bitrates: lowest and highest bit rate, in kbit/s; None where there is none.
         default_bitrate: in kbit/s per channel; None to leave it to the quality.
         qualities: the encoder's scale of variable bit rates, best first; None where there is none.
@@ -30,6 +31,7 @@ class FormatRules:
     lossless: bool = False
     channels: Sequence[int] = range(1, 9)
     rates: tuple[int, ...] = ()
+    highest_rate: int | None = None
     bitrates: tuple[int, int] | None = None
     default_bitrate: int | None = None
     qualities: tuple[float, float] | None = None
@@ -45,7 +47,7 @@ class FormatRules:
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 RULES = {
     "wav": FormatRules(lossless=True, channels=range(1, 65536)),
-    "flac": FormatRules(lossless=True),
+    "flac": FormatRules(lossless=True, highest_rate=655_350),
     "mp3": FormatRules(
         channels=(1, 2),
         rates=_MPEG_RATES,
@@ -53,7 +55,9 @@ RULES = {
         default_bitrate=160,
         qualities=(0, 9),
     ),
-    "ogg": FormatRules(bitrates=(32, 500), qualities=(10, 0), default_quality=6),
+    "ogg": FormatRules(
+        highest_rate=200_000, bitrates=(32, 500), qualities=(10, 0), default_quality=6
+    ),
     "opus": FormatRules(
         # ffmpeg orders five and seven channels of Opus, and seven of AAC, each version as it likes.
         channels=(1, 2, 3, 4, 6, 8),
@@ -110,9 +114,10 @@ class OutputFormat(Config):
         """This format with the bit depth that ``info`` needs, where ``"auto"`` was asked for.
 
         Raises:
-            EncodeError: the format cannot hold that many channels.
+            EncodeError: the format cannot hold that many channels, or so high a sample rate.
         """
         self.check_channels(info.channels)
+        self.check_rate(info.sample_rate)
         if not self.rules.lossless or self.depth != "auto":
             return self
         needed = "24" if self.name == "flac" and info.depth == "32f" else info.depth
@@ -127,6 +132,19 @@ class OutputFormat(Config):
         if channels not in self.rules.channels:
             raise EncodeError(
                 f"{self.name} cannot hold the song's {channels} channels: type --format wav"
+            )
+
+    def check_rate(self, sample_rate: int) -> None:
+        """Refuse a sample rate beyond those of the format.
+
+        Raises:
+            EncodeError: it is too high.
+        """
+        highest = self.rules.highest_rate
+        if highest is not None and sample_rate > highest:
+            raise EncodeError(
+                f"{self.name} goes up to {highest} Hz, and the song has {sample_rate}: "
+                "type --format wav"
             )
 
     def mistakes(self) -> list[str]:

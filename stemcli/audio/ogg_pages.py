@@ -1,4 +1,4 @@
-"""Where an Ogg file is damaged.
+"""Where an Ogg file is damaged, and whether its end is there.
 
 Every page carries a checksum, but libsndfile leaves out the pages whose checksum is wrong and goes
 on with the next, so the song only comes out shorter (RFC 3533, section 6).
@@ -15,6 +15,8 @@ from typing import BinaryIO
 _HEADER = struct.Struct("<4sBBqIIIB")
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _UNFINISHED = -1  # granule position of a page on which no packet ends
+_LAST_PAGE = 4  # flag in the header of the page that ends a stream
+_LONGEST_PAGE = 65307  # bytes
 
 
 def frames_before_damage(path: Path) -> int:
@@ -27,6 +29,15 @@ def frames_before_damage(path: Path) -> int:
             if granule != _UNFINISHED:
                 reached = granule
     return reached
+
+
+def lacks_last_page(path: Path) -> bool:
+    """Whether the file ends with a page that does not say that it is the last of its stream."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _LONGEST_PAGE))
+        tail = file.read()
+    at = tail.rfind(b"OggS")
+    return at < 0 or not (tail[at + 5 : at + 6] or b"\0")[0] & _LAST_PAGE
 
 
 def _pages(file: BinaryIO) -> Iterator[tuple[int, bool]]:

@@ -70,6 +70,11 @@ class AudioReader:
         self._position += len(block)
         return block
 
+    @property
+    def position(self) -> int:
+        """Frames from the beginning of the file to what is read next."""
+        return self._first if self._position is None else self._position
+
     def close(self) -> None:
         """Let go of the file."""
         self._decoder.close()
@@ -105,11 +110,14 @@ def open_audio(
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
-        found = f"found --start {start or 0.0} and --end {end}"
-        raise ConfigError(
-            "open_audio", [f"--start must not be negative and lie before --end, {found}"]
-        )
+        raise ConfigError("open_audio", [_empty_part(start, end)])
     decoder = open_decoder(Path(path))
     rate = decoder.info.sample_rate
     last = None if end is None else round(end * rate)
     return AudioReader(decoder, round((start or 0.0) * rate), last, block)
+
+
+def _empty_part(start: float | None, end: float | None) -> str:
+    if start is None:
+        return f"--end must be above 0, found {end}"
+    return f"--start must not be negative and lie before --end, found {start} and {end}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -66,6 +67,9 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
 def _missing(path: Path) -> str:
     if path.is_symlink():
         return f"{path} is a link to {os.readlink(path)}, which is not there: check the link."
+    address = re.match(r"(\w{2,}):/", str(path))
+    if address:
+        return f"{path} is an address, which stem does not read: download it and type the file"
     near = _sibling(path)
     return f"There is no file {path}: " + (
         f"did you mean {near!r}?" if near else "check the name and the folder."
@@ -77,7 +81,8 @@ def _sibling(path: Path) -> str | None:
 
     Of files that differ only in the ending, the one with the same ending is meant.
     """
-    siblings = [*path.parent.iterdir()] if path.parent.is_dir() else []
+    entries = path.parent.iterdir() if path.parent.is_dir() else ()
+    siblings = [entry for entry in entries if entry.is_file()]
     siblings.sort(key=lambda entry: entry.suffix == path.suffix)
     names = {entry.stem: entry.name for entry in siblings}
     near = nearest(path.stem, names)

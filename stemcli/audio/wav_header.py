@@ -1,4 +1,4 @@
-"""WAV files whose header hides sound.
+"""WAV files whose header hides sound, or promises more than there is.
 
 The size of a WAV's data is one 32-bit number. A recorder that was switched off, or a file beyond
 4 GB, leaves a number that is too small, and every reader that trusts it cuts the song short. What
@@ -15,6 +15,8 @@ from typing import BinaryIO
 # Some programs append a few bytes of rubbish; less than this is never taken for sound.
 LEAST_SOUND = 65536  # bytes
 _TAGS = (b"ID3", b"TAG", b"APET")
+# Programs that write into a pipe leave a number from here on where they do not know the size.
+_PLACEHOLDER = 0x7FFFF000
 
 
 def hides_sound(path: Path) -> bool:
@@ -28,6 +30,21 @@ def hides_sound(path: Path) -> bool:
         if lengths.get(b"data") == 0:
             return file.tell() < size
         return b"data" in lengths and size - file.tell() >= LEAST_SOUND and _is_sound(file)
+
+
+def missing_bytes(path: Path) -> int:
+    """How much of the data that the header of a RIFF WAV file promises is not in the file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(12)[8:] != b"WAVE":
+            return 0
+        for _ in _chunks(file, size):
+            pass
+        start, header = file.tell(), file.read(8)
+    if len(header) < 8 or header[:4] != b"data":
+        return 0
+    length = int.from_bytes(header[4:], "little")
+    return start + 8 + length - size if 0 < length < _PLACEHOLDER else 0
 
 
 def _is_sound(file: BinaryIO) -> bool:

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
-from stemcli.audio.formats import OutputFormat
+from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
 from stemcli.audio.sinks import Sink, open_sink
 
@@ -40,6 +40,7 @@ class AudioWriter:
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
         format.check_channels(channels)
+        format.check_rate(sample_rate)
         if format.rules.lossless and format.depth == "auto":
             format = replace(format, depth="24")
         self.path = path
@@ -137,7 +138,7 @@ def open_writer(
         format: ``"auto"`` depth means 24 bits here; see :meth:`OutputFormat.resolve`.
 
     Raises:
-        EncodeError: the format cannot hold that many channels.
+        EncodeError: the format cannot hold that many channels, or so high a sample rate.
         OutputError: nothing can be written there.
         FfmpegMissingError: the format needs ffmpeg, and there is none.
     """
@@ -170,6 +171,6 @@ def _temporary_name(path: Path) -> tuple[str, str]:
 def _rate_notices(format: OutputFormat, asked: int, rate: int) -> list[str]:
     if asked == rate:
         return []
-    return [
-        f"{format.name} does not know {asked} Hz: written at {rate} Hz (--format flac keeps it)"
-    ]
+    keeper = "flac" if asked <= (RULES["flac"].highest_rate or asked) else "wav"
+    written = f"written at {rate} Hz (--format {keeper} keeps it)"
+    return [f"{format.name} does not know {asked} Hz: {written}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -113,9 +114,11 @@ def check_report(path: Path) -> None:
     """Check before the work that a report can be written there.
 
     Raises:
-        OutputError: it is a folder, or lies in one that does not exist.
+        OutputError: it is a folder, or lies in one that does not exist or may not be written.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Type a file name after --report")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"The folder {path.parent} for the report does not exist. Make it first")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise OutputError(f"{path} may not be written. Type --report with a path in another folder")

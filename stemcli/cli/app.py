@@ -39,6 +39,13 @@ class Stem(LazyGroup):
         ctx.meta[WORDS] = tuple(args)
         return super().parse_args(ctx, args)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read what was typed; click would answer Ctrl-C in another way."""
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            raise _interrupted() from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed."""
         try:
@@ -51,8 +58,7 @@ class Stem(LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
-            click.echo(" ".join(["Interrupted.", *map(str, error.args)]), err=True)
-            ctx.exit(INTERRUPTED)
+            raise _interrupted(*error.args) from None
         except Exception as error:
             if is_verbose(ctx):
                 click.echo(traceback.format_exc(), err=True)
@@ -65,6 +71,12 @@ class Stem(LazyGroup):
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
+
+
+def _interrupted(*hints: object) -> click.exceptions.Exit:
+    """Say so, with what to type next, and end as a shell expects."""
+    click.echo(" ".join(["Interrupted.", *map(str, hints)]), err=True)
+    return click.exceptions.Exit(INTERRUPTED)
 
 
 def _dashed(words: Sequence[str]) -> str:

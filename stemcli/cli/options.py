@@ -21,7 +21,7 @@ FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 DEPTHS = ("auto", "16", "24", "32f")
 
 CONSOLE = (
-    click.option("--json", "as_json", is_flag=True, help="One JSON event per line, for programs."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="Say why, and show tracebacks of errors."),
 )
@@ -32,8 +32,9 @@ MODEL = (
         "--model",
         multiple=True,
         default=("melroformer",),
-        metavar="NAME",
-        help="Network to use; several are averaged.  [default: melroformer]",
+        metavar="NAME|FILE",
+        help="Network to use, by its name or its .safetensors file; several are averaged."
+        "  [default: melroformer]",
     ),
     click.option(
         "--stems",
@@ -169,7 +170,11 @@ OUTPUT = (
         help="Where a stem is too loud for its format: turn all stems of the song down by the same"
         " amount, cut the peaks, or leave them (float only).",
     ),
-    click.option("--skip-existing", is_flag=True, help="Leave songs alone whose stems exist."),
+    click.option(
+        "--skip-existing",
+        is_flag=True,
+        help="Leave songs alone all of whose stems exist; others are made anew.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace stems that exist."),
 )
 

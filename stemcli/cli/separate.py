@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from stemcli.cli.words import examples, quoted
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
 
+SONG = click.Path(path_type=Path, readable=False)
+"""What may not be read is for the engine to name, so that the other songs are done."""
+
 
 @click.command(
     "separate",
@@ -25,9 +29,7 @@ if TYPE_CHECKING:
         ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
     ),
 )
-@click.argument(
-    "songs", nargs=-1, required=True, metavar="SONG...", type=click.Path(path_type=Path)
-)
+@click.argument("songs", nargs=-1, required=True, metavar="SONG...", type=SONG)
 @separation_options
 @console_options
 def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Console) -> None:
@@ -56,5 +58,5 @@ def refuse_folders(songs: tuple[Path, ...]) -> None:
         UsageError: says which.
     """
     for song in songs:
-        if song.is_dir():
+        if os.path.isdir(song):  # unlike Path.is_dir it knows a closed folder for no folder
             raise UsageError(f"{song} is a folder. Type: stem batch {quoted(song)}")

@@ -6,6 +6,9 @@ import shlex
 import unicodedata
 from pathlib import Path
 
+SLOWEST = 0.05
+"""Times real time: what is slower spent its time elsewhere, and would be shown as 0.0x."""
+
 
 def printable(text: str) -> str:
     """``text`` without what could upset a terminal: control codes and undecodable bytes."""
@@ -29,10 +32,12 @@ def clock(seconds: float) -> str:
 
 
 def times_real_time(audio_seconds: float, wall_seconds: float) -> str:
-    """How many seconds of music one second of work did, as ``4.3x``; empty when unknown."""
+    """How many seconds of music one second of work did, as ``4.3x``; empty when it says nothing."""
     if audio_seconds <= 0 or wall_seconds <= 0:
         return ""
     speed = audio_seconds / wall_seconds
+    if speed < SLOWEST:
+        return ""
     return f"{speed:.0f}x" if speed >= 100 else f"{speed:.1f}x"
 
 

@@ -67,7 +67,9 @@ def _field_mistakes(template: str) -> list[str]:
         return [f"{template!r} cannot be read ({error}); write {{{{ for a brace"]
     mistakes = []
     for _, field, spec, conversion in parts:
-        if field is not None and (field not in FIELDS or spec or conversion):
+        if field in FIELDS and (spec or conversion):
+            mistakes.append(f"{{{field}}} takes neither ':' nor '!': write {{{field}}}")
+        elif field is not None and field not in FIELDS:
             near = nearest(field, FIELDS)
             hint = f"did you mean {{{near}}}?" if near else f"known: {_listed(FIELDS)}"
             mistakes.append(f"unknown field {{{field}}}, {hint}")

@@ -108,6 +108,9 @@ class Options(Config):
             yield f"--end must come after --start, found {self.end} and {start}"
 
     def _format_mistakes(self) -> Iterator[str]:
+        if self.clip_mode == "none" and self.format != "wav":
+            found = f"--clip-mode none needs floating point, which {self.format} does not hold"
+            yield f"{found}: type --format wav --bit-depth 32f"
         try:
             self.output_format()
         except ConfigError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from model_zoo.errors import ConfigError, DecodeError
+from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.engine.delivery import Delivery, Ready
@@ -78,6 +79,8 @@ class SongJob:
             info = reader.info
             with self._open_delivery(info) as delivery:
                 frames = self._separate(reader, delivery)
+                if self.options.end is None:
+                    self._notice(cut_short(info, reader.position))
                 self._notice(self._loudness(delivery))
                 counter = Counter(self, "encoding", info.sample_rate, frames)
                 for message in delivery.commit(self.song, counter.add, self.ready):
@@ -93,7 +96,7 @@ class SongJob:
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
             found = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
-            raise ConfigError("Options", [f"{found}: type --format wav --bit-depth 32f"])
+            raise ConfigError("Options", [f"{found}: type --bit-depth 32f"])
         rescale = mode == "rescale" and format.clips
         return Delivery(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
 
@@ -116,7 +119,7 @@ class SongJob:
 
     def _loudness(self, delivery: Delivery) -> str:
         above = 20 * log10(max(1.0, delivery.peak))
-        if above == 0.0 or not delivery.clips:
+        if above < 0.05 or not delivery.clips:
             return ""
         done = f"all were lowered by {above:.1f} dB" if delivery.gain < 1 else "the peaks were cut"
         found = f"the stems reach {above:.1f} dB above full scale"

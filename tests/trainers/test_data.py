@@ -62,6 +62,20 @@ def test_missing_recording_is_named(recordings: Path) -> None:
         open_recording(recordings / "round.wav", RATE)
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(0.0, r"odd\.wav is silent"), (np.nan, r"odd\.wav holds NaN .* at 0\.50 s")],
+)
+def test_recordings_that_teach_nothing_are_refused(
+    recordings: Path, value: float, sentence: str
+) -> None:
+    wave = np.zeros((RATE, 2), np.float32)
+    wave[RATE // 2] = value
+    soundfile.write(recordings / "odd.wav", wave, RATE, subtype="FLOAT")
+    with pytest.raises(DecodeError, match=sentence):
+        open_recording(recordings / "odd.wav", RATE)
+
+
 def test_a_recording_is_brought_to_the_rate_of_the_network(recordings: Path) -> None:
     """A tone keeps its frequency in Hz: 3 s of it have three times as many periods."""
     time = np.arange(3 * 44_100) / 44_100

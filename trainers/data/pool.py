@@ -18,6 +18,7 @@ from model_zoo.errors import DecodeError
 from model_zoo.files import sha256, staged
 from stemcli.audio.reader import open_audio
 from stemcli.audio.resample import Resampler
+from stemcli.engine.song import finite
 
 FULL_SCALE = 32767
 STEREO = 2
@@ -62,7 +63,7 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
     """Map a recording into memory, decoding it first if it is not in the cache.
 
     Raises:
-        DecodeError: the file cannot be read, or has more than two channels.
+        DecodeError: the file cannot be read, has more than two channels, holds NaN or is silent.
         OutputError: the cache cannot be written.
     """
     stored = cache_folder() / f"{_content_key(path)}-{sample_rate}.npy"
@@ -85,8 +86,12 @@ def _decode(path: Path, sample_rate: int, target: Path) -> None:
         if reader.info.channels > STEREO:
             raise DecodeError(f"{path} has {reader.info.channels} channels: mix it down to two.")
         resampler = Resampler(reader.info.sample_rate, sample_rate, reader.info.channels)
-        blocks = [_whole_numbers(resampler.push(block)) for block in reader]
+        heard = finite(reader, path, reader.info.sample_rate)
+        blocks = [_whole_numbers(resampler.push(block)) for block in heard]
     blocks.append(_whole_numbers(resampler.finish()))
+    samples = np.concatenate(blocks)
+    if np.abs(samples).max(initial=0) < SILENCE * FULL_SCALE:
+        raise DecodeError(f"{path} is silent: give a recording in which there is something to hear")
     with staged(target) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate(blocks))
 

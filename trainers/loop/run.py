@@ -52,6 +52,8 @@ def run(
         NumericalError: the run diverged.
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file. Type --output with the name of a folder")
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
     state = TrainState.fresh(recipe, worker.device, "" if resume else origin)

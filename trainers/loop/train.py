@@ -148,9 +148,9 @@ def add_gradients(
 
 def _not_finite(step: int, optimiser: OptimiserRecipe) -> str:
     return (
-        f"The gradient of step {step} is not finite. Go on from the last checkpoint with smaller "
-        f"steps: --resume --set optimiser.lr={optimiser.lr / 2:g} "
-        f"--set optimiser.muon_lr={optimiser.muon_lr / 2:g}"
+        f"The gradient of step {step} is not finite. Type the same with smaller steps: "
+        f"--set optimiser.lr={optimiser.lr / 2:g} --set optimiser.muon_lr={optimiser.muon_lr / 2:g}"
+        ", and with --resume if the run has saved a checkpoint"
     )
 
 

@@ -48,8 +48,10 @@ def _read(name: str) -> dict[str, Any]:
     where = f"recipe {name}"
     try:
         values = _parse(where, _find(name).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(where, [f"it cannot be read: {error}"]) from error
+    except OSError as error:
+        raise ConfigError(where, [f"it cannot be read ({error.strerror})"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(where, [f"it is no text: {error}"]) from error
     if not isinstance(values, dict):
         raise ConfigError(where, ["it must be a mapping of keys to values"])
     return values

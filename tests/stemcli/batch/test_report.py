@@ -58,3 +58,11 @@ def test_a_place_for_no_report_is_refused_before_work(
 ) -> None:
     with pytest.raises(OutputError, match=sentence):
         check_report(tmp_path / name)
+
+
+def test_a_closed_folder_is_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="may not be written"):
+        check_report(tmp_path / "r.csv")

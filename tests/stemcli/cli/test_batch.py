@@ -36,6 +36,31 @@ def test_a_second_run_has_nothing_to_do(tmp_path: Path, typed: Typed) -> None:
     assert result.stdout.splitlines()[-1].split() == ["0", "2", "0", "0:00", "0:00"]
 
 
+def test_the_same_command_again_does_what_failed_and_what_changed(
+    tmp_path: Path, typed: Typed
+) -> None:
+    make_songs(tmp_path / "in", "a.mp3", "b.mp3", "c.mp3")
+    make_songs(tmp_path / "in", "bad.mp3", content="bad")
+    assert typed("batch", "in").exit_code == 1
+    make_songs(tmp_path / "in", "b.mp3", content="another song")
+    result = typed("batch", "in")
+    assert "2 songs skipped: made in an earlier run" in result.stdout
+    assert result.stdout.splitlines()[-1].split()[:3] == ["1", "2", "1"]
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **choices: object) -> None:
+        raise KeyboardInterrupt
+
+    make_songs(tmp_path / "in", "a.mp3")
+    monkeypatch.setattr("stemcli.batch.run.separate_songs", interrupt)
+    result = typed("batch", "in")
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted. To go on, type the same command again.\n"
+
+
 def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "a.mp3")
     assert typed("batch", ".", "-o", ".").exit_code == 0

@@ -82,6 +82,31 @@ MISTAKES: dict[str, Mistake] = {
         1,
         r"tiny\.safetensors is damaged",
     ),
+    "address": (
+        nothing,
+        ("https://example.org/song.mp3",),
+        1,
+        r"is an address, which stem does not read: download it",
+    ),
+    "no end": (nothing, ("song.wav", "--end", "0"), 2, r"--end must come after --start"),
+    "clipping refused to mp3": (
+        nothing,
+        ("song.wav", "-f", "mp3", "--clip-mode", "none"),
+        2,
+        "--clip-mode none needs floating point, which mp3 does not hold: type --format wav",
+    ),
+    "768 kHz in flac": (
+        lambda at: soundfile.write("high.wav", noise(RATE, 2), 768_000),
+        ("high.wav", "-f", "flac"),
+        1,
+        r"^Error: (high\.wav: )?flac goes up to 655350 Hz, .* 768000: type --format wav",
+    ),
+    "768 kHz in ogg": (
+        lambda at: soundfile.write("high.wav", noise(RATE, 2), 768_000),
+        ("high.wav", "-f", "ogg"),
+        1,
+        "ogg goes up to 200000 Hz",
+    ),
     "start behind the end": (
         nothing,
         ("song.wav", "--start", "10"),
@@ -155,6 +180,29 @@ def test_a_bad_file_among_good_ones(first_hour: Typed, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "separated").iterdir()) == ["song"]
     assert result.stdout.splitlines()[-1].split()[:3] == ["1", "0", "1"]
+
+
+def test_a_song_that_may_not_be_read_among_good_ones(
+    first_hour: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Click's own check, which would refuse all songs, asks ``os.access``."""
+    monkeypatch.setattr("os.access", lambda path, mode, **choices: str(path) != "song.wav")
+    assert first_hour("separate", "song.wav", "-m", "tiny").exit_code == 0
+
+
+def test_half_a_song_is_separated_and_told(first_hour: Typed, tmp_path: Path) -> None:
+    whole = tmp_path / "song.wav"
+    write("song.wav", noise(2 * RATE, 2))
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    result = first_hour("separate", "song.wav", "-m", "tiny")
+    assert result.exit_code == 0
+    assert "Note: song.wav: its sound ends at" in result.stdout
+
+
+def test_high_rates_are_kept_by_wav_alone(first_hour: Typed, tmp_path: Path) -> None:
+    soundfile.write("high.wav", noise(RATE, 2), 768_000)
+    result = first_hour("separate", "high.wav", "-m", "tiny", "-f", "mp3")
+    assert "written at 48000 Hz (--format wav keeps it)" in result.stdout
 
 
 def test_a_batch_with_two_workers(first_hour: Typed, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_a_clock_can_be_typed_back(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("audio", "wall", "text"), [(43, 10, "4.3x"), (1000, 5, "200x"), (0, 5, ""), (5, 0, "")]
+    ("audio", "wall", "text"),
+    [(43, 10, "4.3x"), (1000, 5, "200x"), (0, 5, ""), (5, 0, ""), (1, 99, "")],
 )
 def test_times_real_time(audio: float, wall: float, text: str) -> None:
     assert times_real_time(audio, wall) == text
