@@ -229,10 +229,17 @@ def test_the_bundled_ffmpeg_stands_in_for_the_system_s(tmp_path: Path) -> None:
     assert hear(path).shape == wave.shape
 
 
-@pytest.mark.parametrize("part", [{"start": -1.0}, {"start": 2.0, "end": 2.0}, {"end": 0.0}])
-def test_an_empty_part_is_refused(tmp_path: Path, part: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"start": -1.0}, "--start must not be negative"),
+        ({"start": 2.0, "end": 2.0}, "lie before --end, found 2.0 and 2.0"),
+        ({"end": 0.0}, "--end must be above 0, found 0.0"),
+    ],
+)
+def test_an_empty_part_is_refused(tmp_path: Path, part: dict[str, float], sentence: str) -> None:
     path = write_audio(tmp_path / "song.wav", tones(100))
-    with pytest.raises(ConfigError, match="--start"):
+    with pytest.raises(ConfigError, match=sentence):
         open_audio(path, start=part.get("start"), end=part.get("end"))
 
 

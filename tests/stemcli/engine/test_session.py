@@ -261,7 +261,7 @@ def test_float_files_keep_every_level(tmp_path: Path, mode: str) -> None:
 
 def test_integer_files_cannot_keep_every_level(tmp_path: Path) -> None:
     song = write(tmp_path / "in", noise(400), "PCM_16")
-    with pytest.raises(ConfigError, match="type --format wav --bit-depth 32f"):
+    with pytest.raises(ConfigError, match="would let wav at 16 bit clip: type --bit-depth 32f"):
         session(tmp_path / "out", clip_mode="none").separate_file(song)
 
 
