@@ -23,6 +23,7 @@ from model_zoo.blocks.spectral import Band, Fourier, OverlapNorm
 from model_zoo.config import broken
 from model_zoo.errors import ConfigError
 from model_zoo.ops import masks
+from model_zoo.ops.expander import expand
 from model_zoo.separator import Separator, SeparatorConfig, as_wave
 
 MaskKind = Literal["elementwise", "complex", "gain"]
@@ -50,6 +51,9 @@ class MelConfig(SeparatorConfig):
         mask_mult: how a mask multiplies, see :mod:`model_zoo.ops.masks`.
         mask_activation: ``"sigmoid"`` keeps every number of a mask between 0 and 1.
         overlap_norm: see :class:`model_zoo.blocks.spectral.Band`.
+        expander_db: level against the mixture below which a whole stem fades out, see
+            :func:`model_zoo.ops.expander.expand`; None for never. While it is trained the network
+            hears its own answer, without the fading.
     """
 
     stems: tuple[str, ...] = ("vocals",)
@@ -62,10 +66,13 @@ class MelConfig(SeparatorConfig):
     mask_mult: MaskKind = "elementwise"
     mask_activation: Literal["none", "sigmoid"] = "none"
     overlap_norm: OverlapNorm = "ola"
+    expander_db: float | None = None
 
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
+        threshold = self.expander_db
         rules = {
+            "expander_db must lie below 0": threshold is not None and threshold >= 0,
             "stems must name at least one source": not self.stems,
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,
@@ -125,7 +132,9 @@ class MelSeparator(Separator):
             numbers, "b f t (s c m) -> b s c f t m", s=len(self.stems), c=self.channels
         )
         stems = self._rotate(self._answer(spectrum.unsqueeze(1), numbers))
-        return self.fourier.istft(torch.view_as_real(stems), mixture.shape[-1])
+        waves = self.fourier.istft(torch.view_as_real(stems), mixture.shape[-1])
+        threshold = None if self.training else self.config.expander_db
+        return waves if threshold is None else expand(waves, mixture, threshold)
 
     def _check_mono_form(self) -> None:
         if len(self.stems) * self.channels > 1:

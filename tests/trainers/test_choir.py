@@ -7,6 +7,7 @@ import pytest
 
 from trainers.data.augmentation import (
     CHOIR_STEPS,
+    beside,
     chord,
     harmonise,
     muffle,
@@ -90,3 +91,18 @@ def test_a_vocoded_voice_is_as_silent_as_the_voice() -> None:
     burst[:, : RATE // 2] = TONE[:, : RATE // 2]
     sung = vocode(burst, RATE, np.random.default_rng(1))[0]
     assert np.abs(sung[: RATE // 2]).max() > 100 * np.abs(sung[-RATE // 2 :]).max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_layer_goes_with_the_sound_within_8_decibels_of_its_level(seed: int) -> None:
+    """The layer is noise a million times as loud, so what is not the tone is the layer."""
+    noise = 1e6 * np.random.default_rng(9).standard_normal(TONE.shape)
+    layered = beside(lambda clip, rate, rng: noise)(TONE, RATE, np.random.default_rng(seed))
+    layer = layered - TONE
+    assert np.corrcoef(layer[0], noise[0])[0, 1] > 0.999
+    assert abs(10 * np.log10(np.square(layer).mean() / np.square(TONE).mean())) < 8.01
+
+
+def test_silence_stays_silent_beside_a_layer_of_nothing() -> None:
+    silence = np.zeros((2, RATE), np.float32)
+    assert not beside(harmonise)(silence, RATE, np.random.default_rng(0)).any()

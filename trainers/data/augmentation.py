@@ -162,10 +162,10 @@ def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 def vocode(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """The voice's envelope on a chord of steady tones: a channel vocoder (Dudley 1939).
 
-    Envelopes are means over 300 Hz and 25 ms to 2 s: at the short end words stay, at the long end a
-    pad is left that was a voice.
+    Envelopes are means over 300 Hz and 25 ms to half a second: at the short end words stay, at the
+    long end a pad is left that was a voice.
     """
-    envelope_hz, frames = 300, int(2 * 40 ** rng.random())
+    envelope_hz, frames = 300, int(2 * 20 ** rng.random())
     window = torch.hann_window(rate // 40 * 2)
     hop = len(window) // 4
     tones = torch.from_numpy(chord(clip.shape[1], rate, rng))
@@ -179,8 +179,8 @@ def vocode(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def chord(length: int, rate: int, rng: np.random.Generator) -> Float[np.ndarray, " time"]:
-    """Two to four saw-tooth tones of steady pitch, the lowest between 60 and 240 Hz."""
-    root = 60 * 4 ** rng.random()
+    """Two to four saw-tooth tones of steady pitch, the lowest between 40 and 200 Hz."""
+    root = 40 * 5 ** rng.random()
     steps = [0, *rng.choice(CHORD_STEPS, int(rng.integers(1, 4)))]
     turns = np.outer(root * 2 ** (np.array(steps) / 12), np.arange(length) / rate)
     return (2 * ((turns + rng.random((len(steps), 1))) % 1) - 1).mean(0).astype(np.float32)
@@ -207,11 +207,25 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     return (clip * curve).astype(np.float32)
 
 
+def beside(effect: Effect) -> Effect:
+    """The effect as a layer beside the untouched sound, 8 dB quieter to 8 dB louder than it.
+
+    A held chord that goes with a voice is a choir's; one on its own is more often a synthesiser's.
+    """
+
+    def layered(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
+        layer = effect(clip, rate, rng)
+        level = np.sqrt(np.square(clip).mean() / (np.square(layer).mean() + 1e-9))
+        return (clip + decibels(rng.uniform(-8, 8)) * level * layer).astype(np.float32)
+
+    return layered
+
+
 VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
-    (sustain, 0.2),
+    (beside(sustain), 0.15),
     (harmonise, 0.4),
-    (vocode, 0.3),
-    (smear, 0.3),
+    (beside(vocode), 0.6),
+    (beside(smear), 0.2),
     (muffle, 0.35),
     (equaliser, 1.2),
     (compress, 1.0),

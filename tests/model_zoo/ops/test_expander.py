@@ -1,0 +1,67 @@
+"""Downward expansion. Truth: numbers worked by hand, and laws."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo.architectures.mel_roformer import MelRoFormer
+from model_zoo.errors import ConfigError
+from model_zoo.ops.expander import expand
+from model_zoo.registry import build
+
+MIXTURE = torch.ones(1, 2, 100)
+
+
+@pytest.mark.parametrize(
+    ("stem_db", "gain"),
+    [
+        (-20.0, 1 / 2),  # at the threshold
+        (-10.0, 100 / 101),  # ten times its energy: r^2 / t^2 = 100
+        (-30.0, 1 / 101),
+    ],
+)
+def test_the_gain_is_the_share_of_the_energy_against_the_threshold(
+    stem_db: float, gain: float
+) -> None:
+    stem = 10 ** (stem_db / 20) * MIXTURE[:, None]
+    torch.testing.assert_close(expand(stem, MIXTURE, -20.0), gain * stem)
+
+
+def test_each_stem_and_each_item_has_one_gain_for_all_its_channels() -> None:
+    stems = torch.randn(3, 2, 2, 50, generator=torch.Generator().manual_seed(0))
+    stems[0, 1] *= 0.01
+    gains = expand(stems, stems.sum(1), -10.0) / stems
+    torch.testing.assert_close(gains, gains[..., :1, :1].expand_as(gains))
+    assert gains[0, 1].max() < 0.01
+    assert gains[0, 0].min() > 0.9
+
+
+def test_nothing_taken_from_silence_is_nothing() -> None:
+    silence = torch.zeros(1, 2, 100)
+    assert not expand(silence[:, None], silence, -20.0).any()
+
+
+def test_a_network_that_is_trained_hears_its_own_answer() -> None:
+    options = {
+        "hidden_channels": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "segment": 8192,
+        "mask_mult": "gain",
+        "mask_activation": "sigmoid",
+    }
+    torch.manual_seed(0)
+    plain = MelRoFormer(**options)
+    expanding = MelRoFormer(**options, expander_db=-1.0)
+    expanding.load_state_dict(plain.state_dict())
+    mixture = torch.randn(1, 1, 8192)
+    with torch.no_grad():
+        answer = plain(mixture)
+        torch.testing.assert_close(expanding.train()(mixture), answer)
+        torch.testing.assert_close(expanding.eval()(mixture), expand(answer, mixture, -1.0))
+
+
+def test_a_threshold_above_the_mixture_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expander_db must lie below 0"):
+        build("melroformer", {"expander_db": 3.0})
