@@ -48,10 +48,17 @@ class TrackReport:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """All songs in the order they were given, and the time from the first to the last."""
+    """All songs in the order they were given.
+
+    Attributes:
+        tracks: one per song.
+        wall_seconds: time from the first to the last.
+        network_seconds: how much of that time the network ran; the mean over the jobs.
+    """
 
     tracks: tuple[TrackReport, ...]
     wall_seconds: float
+    network_seconds: float = 0.0
 
     def count(self, outcome: Outcome) -> int:
         """How many songs ended like this."""
@@ -80,6 +87,7 @@ class BatchReport:
             "failed": self.count("failed"),
             "audio_seconds": self.audio_seconds,
             "wall_seconds": self.wall_seconds,
+            "network_seconds": self.network_seconds,
             "speed": self.audio_seconds / self.wall_seconds if self.wall_seconds > 0 else 0.0,
             "tracks": [track.to_dict() for track in self.tracks],
         }

@@ -42,6 +42,10 @@ class Outcome(Protocol):
         """Length of the song."""
 
     @property
+    def wall_seconds(self) -> float:
+        """How long it took, without waiting for a free network."""
+
+    @property
     def skipped(self) -> bool:
         """Whether its stems were there already."""
 
@@ -53,20 +57,27 @@ class Separates(Planner, Protocol):
     def settings(self) -> dict[str, Any]:
         """All that decides what the stems sound like, as plain values."""
 
+    @property
+    def network_seconds(self) -> float:
+        """Time for which networks have run so far, over all jobs."""
+
     def separate_file(
         self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
     ) -> Outcome:
         """Separate one song; all of its stems appear, or none."""
 
 
-OpenSession = Callable[[Options, Listener], Separates]
+OpenSession = Callable[[Options, Listener, int], Separates]
+
+AT_THE_ENDS = 2
+"""Songs beside those whose networks run: one is being opened, one is being finished."""
 
 
-def open_session(options: Options, listener: Listener) -> Separates:
+def open_session(options: Options, listener: Listener, jobs: int) -> Separates:
     """The real engine, imported only when a run begins."""
     from stemcli.engine.session import Session
 
-    return Session(options, listener)
+    return Session(options, listener, jobs=jobs)
 
 
 class _NobodyListens(BaseException):
@@ -98,10 +109,12 @@ def separate_songs(
 ) -> BatchReport:
     """Separate ``songs`` and report what became of each.
 
+    While the network is busy with one song, the next is opened and the last is encoded.
+
     Args:
         songs: what to separate and where it is mirrored.
         options: the same for all songs.
-        jobs: songs that are worked on at the same time, all with the same loaded models.
+        jobs: songs whose networks run at the same time.
         retries: how often songs that failed are tried again when all others are done.
         journal: of the output folder; what it knows as done is not done again.
         on_event: told what happens, in the thread where it happens.
@@ -113,7 +126,7 @@ def separate_songs(
         Exception: what ``on_event`` raised, to the same effect.
     """
     run = _Run(on_event, journal, jobs)
-    run.session = open_session(options, run.listen)
+    run.session = open_session(options, run.listen, jobs)
     songs = once(songs)
     tasks = plan(songs, run.session, options)
     verdicts = run.judge(tasks, options)
@@ -123,7 +136,8 @@ def separate_songs(
         tracks = run.all(verdicts)
         for _ in range(retries):
             tracks = run.failed_again(verdicts, tracks)
-    report = BatchReport(tuple(tracks), time.monotonic() - began)
+    busy = run.session.network_seconds / jobs
+    report = BatchReport(tuple(tracks), time.monotonic() - began, busy)
     run.tell(BatchFinished(report.to_dict()))
     return report
 
@@ -169,10 +183,18 @@ class _Run:
             raise _NobodyListens(error) from error
 
     def all(self, verdicts: Sequence[Verdict]) -> list[TrackReport]:
-        """What became of every song, in order."""
-        if self.jobs == 1:
-            return [self.one(verdict) for verdict in verdicts]
-        return self._all_in_threads(verdicts)
+        """What became of every song, in order.
+
+        An interrupt reaches the songs with their next event; they end before it is raised here.
+        """
+        with ThreadPoolExecutor(self.jobs + AT_THE_ENDS, thread_name_prefix="song") as pool:
+            futures = [pool.submit(self.one, verdict) for verdict in verdicts]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self.stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def failed_again(
         self, verdicts: Sequence[Verdict], tracks: Sequence[TrackReport]
@@ -181,17 +203,6 @@ class _Run:
         pairs = [*zip(verdicts, tracks, strict=True)]
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
-
-    def _all_in_threads(self, verdicts: Sequence[Verdict]) -> list[TrackReport]:
-        """An interrupt reaches the workers with the next event of their song."""
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="song") as pool:
-            futures = [pool.submit(self.one, verdict) for verdict in verdicts]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                self.stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
 
     def one(self, verdict: Verdict) -> TrackReport:
         """Separate one song, unless nothing is to be done, and say what became of it."""
@@ -209,9 +220,9 @@ class _Run:
                 self.journal.failed(task.name, message)
             trace, took = traceback.format_exc(), time.monotonic() - began
             return _report(task, "failed", message, wall_seconds=took, trace=trace)
-        took = time.monotonic() - began
         if result.skipped:
-            return _report(task, "skipped", EXIST, result.outputs, wall_seconds=took)
+            return _report(task, "skipped", EXIST, result.outputs)
+        took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         return _report(

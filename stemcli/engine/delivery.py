@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from model_zoo.errors import OutputError
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
+from stemcli.engine.conveyor import Behind
 from stemcli.engine.spool import Spool, speaking
 from stemcli.engine.tape import Block
 
@@ -29,7 +29,8 @@ _FOLDERS = threading.Lock()
 class Delivery:
     """Writers for all stems, opened before the work begins so that a bad choice shows at once.
 
-    Stems are encoded side by side: LAME alone would take longer than a small network.
+    Stems are encoded side by side and behind the network: LAME alone would take longer than a small
+    one. What an encoder raises comes with a later block, or with the commit.
 
     Use it as a context manager; what was not committed when it ends is removed, folders too.
 
@@ -53,7 +54,7 @@ class Delivery:
     ) -> None:
         self.clips = format.clips
         self._paths = dict(paths)
-        self._encoders = ThreadPoolExecutor(max(1, len(paths)), "encoder")
+        self._encoders = Behind(len(paths))
         self._undo = ExitStack()
         self._spool: Spool | None = None
         self.peak = 0.0
@@ -76,7 +77,7 @@ class Delivery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._encoders.shutdown(cancel_futures=True)
+        self._encoders.__exit__(kind, error, trace)
         self._undo.close()
 
     @property
@@ -107,7 +108,8 @@ class Delivery:
         for block in self._spool.blocks() if self._spool else ():
             self._encode(block * gain)
             encoded(len(block))
-        self._side_by_side(lambda stem, writer: writer.close())
+        self._encoders.do(lambda stem: self._writers[stem].close())
+        self._encoders.wait()
         notices: list[str] = []
         for stem, writer in self._by_stem():
             notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
@@ -127,12 +129,7 @@ class Delivery:
             self._spool.close()
 
     def _encode(self, block: Block) -> None:
-        self._side_by_side(lambda stem, writer: writer.write(block[:, stem]))
-
-    def _side_by_side(self, work: Callable[[int, AudioWriter], None]) -> None:
-        """Do ``work`` for all stems at once and wait for the last; raise what the first raised."""
-        for _ in self._encoders.map(work, range(len(self._writers)), self._writers):
-            pass
+        self._encoders.do(lambda stem: self._writers[stem].write(block[:, stem]))
 
     def _open(
         self,

@@ -29,6 +29,14 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def spread(device: torch.device, jobs: int) -> list[torch.device]:
+    """Devices of so many workers: where any GPU will do, they take turns over all of them."""
+    if device.type != "cuda" or device.index is not None:
+        return [device] * jobs
+    count = torch.cuda.device_count()
+    return [torch.device("cuda", job % count) for job in range(jobs)]
+
+
 _INSTEAD = "type --device cpu, or --device auto to take the best there is"
 
 

@@ -11,7 +11,6 @@ import torch
 
 from model_zoo.separator import Separator
 from stemcli.engine.chunks import ChunkPlan, plan_chunks
-from stemcli.engine.device import resolve_device
 from stemcli.engine.network import Network
 from stemcli.engine.options import Options
 from stemcli.engine.precision import Precision, resolve_precision
@@ -103,17 +102,15 @@ class Ensemble:
         return self.selection.apply(total / np.float32(len(self.members)), mixture)
 
 
-def assemble(models: Sequence[Model], options: Options) -> Ensemble:
-    """Put models on the device and lay out their chunks.
+def assemble(models: Sequence[Model], options: Options, device: torch.device) -> Ensemble:
+    """Put models on a device and lay out their chunks.
 
     Raises:
         ConfigError: when the models share no stem.
         UnknownNameError: for a stem they do not give.
-        DeviceError: for a device that is not there.
     """
     shared = shared_stems({model.name: model.outputs for model in models})
     selection = select(shared, options.stems, options.two_stems)
-    device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
 
     batch = options.batch_size or BATCHES[device.type]

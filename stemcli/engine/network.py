@@ -5,6 +5,8 @@ Too little memory halves the batch; NaN or infinity is computed again in float32
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +33,7 @@ class Network:
         sample_rate: in Hz.
         channels: audio channels of one item.
         segment: samples the network was trained on.
+        busy_seconds: how long it has run so far.
 
     Args:
         separator: the network.
@@ -54,6 +57,8 @@ class Network:
         self._device = device
         self._precision = precision
         self._largest = largest
+        self.busy_seconds = 0.0
+        self._counting = threading.Lock()
 
     def separate(self, items: Items, seconds: Sequence[float]) -> Estimates:
         """Separate all items; those that are silent give exact silence.
@@ -110,9 +115,13 @@ class Network:
 
     @torch.inference_mode()
     def _forward(self, items: Items, precision: Precision) -> Estimates:
+        began = time.monotonic()
         with precision.autocast(self._device):
             stems = self._separator(torch.from_numpy(items).to(self._device))
-        return stems.float().cpu().numpy()
+        estimates: Estimates = stems.float().cpu().numpy()
+        with self._counting:
+            self.busy_seconds += time.monotonic() - began
+        return estimates
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -6,13 +6,15 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.engine.delivery import Ready
+from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.ensemble import Ensemble, Model, assemble
 from stemcli.engine.events import (
     Event,
@@ -24,9 +26,12 @@ from stemcli.engine.events import (
 from stemcli.engine.models import load_model
 from stemcli.engine.naming import plan_outputs
 from stemcli.engine.options import Options
+from stemcli.engine.places import Places
 from stemcli.engine.separation import Separation
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.tape import Block
+
+T = TypeVar("T")
 
 BLOCK = 65536
 """Frames heard at a time."""
@@ -42,9 +47,13 @@ ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output",
 class Session:
     """Models loaded once, for any number of songs and from any number of threads.
 
+    Songs given by several threads are decoded and encoded side by side; their networks take turns.
+
     Args:
         options: what the user chose.
         on_event: told everything that happens, one event at a time.
+        jobs: how many songs are separated at the same time. They share the cores; where there are
+            several GPUs, they take one each.
         load: gives the model that a name stands for.
     """
 
@@ -53,13 +62,16 @@ class Session:
         options: Options | None = None,
         on_event: Listener | None = None,
         *,
+        jobs: int = 1,
         load: Callable[[str], Model] = load_model,
     ) -> None:
         self.options = options or Options()
         self._listener = on_event
         self._load = load
+        self._jobs = jobs
         self._models: list[Model] = []
-        self._ensemble: Ensemble | None = None
+        self._ensembles: list[Ensemble] = []
+        self._places: Places | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
 
@@ -72,10 +84,15 @@ class Session:
             WeightsError: for weights that cannot be used.
         """
         with self._loading:
-            if self._ensemble is None:
-                self._models = [self._load(name) for name in self.options.model]
-                self._ensemble = self._assemble()
-            return self._ensemble
+            if not self._ensembles:
+                self._ensembles = self._assemble()
+            return self._ensembles[0]
+
+    @property
+    def network_seconds(self) -> float:
+        """Time for which networks have run so far, over all songs."""
+        members = {id(member): member for each in self._ensembles for member in each.members}
+        return sum(member.network.busy_seconds for member in members.values())
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -138,8 +155,8 @@ class Session:
             paths = self.plan(song, folder=folder)
             if not replace and self._refuse_or_skip(track, paths):
                 return Result(paths, skipped=True)
-            ensemble, options = self.ensemble, self.options
-            return SongJob(song, paths, ensemble, options, track, self._tell, ready).run()
+            place = self._at_place
+            return SongJob(song, paths, place, self.options, track, self._tell, ready).run()
         except StemError as error:
             self._tell(TrackFailed(track, str(error)))
             raise
@@ -184,12 +201,25 @@ class Session:
             self._tell(TrackSkipped(track, "its stems exist"))
         return skip
 
-    def _assemble(self) -> Ensemble:
-        ensemble = assemble(self._models, self.options)
-        device, precision = str(ensemble.device), ensemble.precision
-        for model in self._models:
-            self._tell(ModelLoaded(model.name, device, precision.name, precision.reason))
-        return ensemble
+    def _at_place(self, work: Callable[[Ensemble], T]) -> T:
+        with self._loading:
+            if self._places is None:
+                self._places = Places(self._ensembles)
+        return self._places.run(work)
+
+    def _assemble(self) -> list[Ensemble]:
+        """One ensemble per job; those on one device are the same."""
+        device = resolve_device(self.options.device)
+        made: dict[torch.device, Ensemble] = {}
+        devices = spread(device, self._jobs)
+        for device in dict.fromkeys(devices):
+            self._models = [self._load(name) for name in self.options.model]
+            made[device] = assemble(self._models, self.options, device)
+            precision = made[device].precision
+            for model in self._models:
+                told = ModelLoaded(model.name, str(device), precision.name, precision.reason)
+                self._tell(told)
+        return [made[device] for device in devices]
 
     def _tell(self, event: Event) -> None:
         if self._listener is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 from model_zoo.errors import ConfigError, DecodeError
 from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
-from stemcli.audio.reader import AudioReader, open_audio
+from stemcli.audio.reader import open_audio
+from stemcli.engine.conveyor import Ahead
 from stemcli.engine.delivery import Delivery, Ready
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
@@ -32,6 +33,8 @@ class Result:
         sample_rate: in Hz; 0 when the song was skipped.
         gain: factor on all stems, below 1 when they would have clipped.
         skipped: whether the outputs were there already.
+        wall_seconds: from the moment when a network was free for the song until its files were
+            complete.
     """
 
     outputs: dict[str, Path]
@@ -39,6 +42,7 @@ class Result:
     sample_rate: int = 0
     gain: float = 1.0
     skipped: bool = False
+    wall_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -53,7 +57,7 @@ class SongJob:
     Attributes:
         song: the input.
         paths: output name to path, in the order of the ensemble's outputs.
-        ensemble: what separates.
+        place: does work where a network runs, once it is free; told the models there.
         options: part of the song, format and clipping.
         track: what events call the song.
         tell: told what happens.
@@ -62,7 +66,7 @@ class SongJob:
 
     song: Path
     paths: Mapping[str, Path]
-    ensemble: Ensemble
+    place: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
     options: Options
     track: str
     tell: Listener
@@ -74,20 +78,24 @@ class SongJob:
         Raises:
             StemError: whatever was wrong.
         """
-        began = time.monotonic()
         with open_audio(self.song, start=self.options.start, end=self.options.end) as reader:
             info = reader.info
-            with self._open_delivery(info) as delivery:
-                frames = self._separate(reader, delivery)
+            heard = finite(reader, self.song, info.sample_rate)
+            with self._open_delivery(info) as delivery, Ahead(heard) as blocks:
+                began, frames = self.place(
+                    lambda ensemble: self._separate(blocks, info, ensemble, delivery)
+                )
                 if self.options.end is None:
                     self._notice(cut_short(info, reader.position))
                 self._notice(self._loudness(delivery))
                 counter = Counter(self, "encoding", info.sample_rate, frames)
                 for message in delivery.commit(self.song, counter.add, self.ready):
                     self._notice(message)
-        result = Result(dict(self.paths), frames, info.sample_rate, delivery.gain)
-        outputs = {stem: str(path) for stem, path in self.paths.items()}
         seconds = time.monotonic() - began
+        result = Result(
+            dict(self.paths), frames, info.sample_rate, delivery.gain, wall_seconds=seconds
+        )
+        outputs = {stem: str(path) for stem, path in self.paths.items()}
         self.tell(TrackFinished(self.track, outputs, result.seconds, seconds))
         return result
 
@@ -100,17 +108,20 @@ class SongJob:
         rescale = mode == "rescale" and format.clips
         return Delivery(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
 
-    def _separate(self, reader: AudioReader, delivery: Delivery) -> int:
-        info = reader.info
+    def _separate(
+        self, blocks: Iterator[Block], info: AudioInfo, ensemble: Ensemble, delivery: Delivery
+    ) -> tuple[float, int]:
+        """When the network was free, and how many frames it heard."""
+        began = time.monotonic()
         expected = expected_frames(info, self.options)
         total = expected / info.sample_rate if expected is not None else None
         self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
         counter = Counter(self, "separating", info.sample_rate, expected)
-        separation = Separation(self.ensemble, info.sample_rate, info.channels)
-        for block in finite(reader, self.song, info.sample_rate):
+        separation = Separation(ensemble, info.sample_rate, info.channels)
+        for block in blocks:
             self._deliver(separation.push(block), delivery, counter)
         self._deliver(separation.finish(), delivery, counter)
-        return counter.frames
+        return began, counter.frames
 
     def _deliver(self, block: Block, delivery: Delivery, counter: Counter) -> None:
         if len(block):

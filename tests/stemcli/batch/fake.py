@@ -30,6 +30,7 @@ class FakeResult:
     outputs: dict[str, Path]
     seconds: float = SECONDS
     skipped: bool = False
+    wall_seconds: float = 2.0
 
 
 @dataclass
@@ -38,6 +39,8 @@ class FakeSession:
 
     options: Options
     listener: Listener
+    jobs: int = 1
+    network_seconds: float = 1.0
     stems: tuple[str, ...] = ("vocals", "instrumental")
     before: Callable[[Path], object] = lambda song: None
     model: dict[str, str] = field(default_factory=lambda: {"fake": "1"})

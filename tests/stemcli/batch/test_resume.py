@@ -54,12 +54,18 @@ class Library:
         if isinstance(event, BatchStarted):
             self.started = event
 
-    def _open(self, options: Options, listener: Any) -> FakeSession:
+    def _open(self, options: Options, listener: Any, jobs: int) -> FakeSession:
         def before(song: Path) -> None:
             self.separated.append(song.name)
             self.before(song)
 
-        return FakeSession(options, listener, before=before, model=self.model)
+        return FakeSession(options, listener, jobs, before=before, model=self.model)
+
+
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is sure which songs a run has reached when it is stopped."""
+    monkeypatch.setattr("stemcli.batch.run.AT_THE_ENDS", 0)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ class Recorder:
         self.session: FakeSession | None = None
         self.before: Callable[[Path], object] = lambda song: None
 
-    def open(self, options: Options, listener: Any) -> FakeSession:
-        self.session = FakeSession(options, listener, before=self.before)
+    def open(self, options: Options, listener: Any, jobs: int) -> FakeSession:
+        self.session = FakeSession(options, listener, jobs, before=self.before)
         return self.session
 
     def run(self, songs: list[Path], out: Path, jobs: int = 1, **choices: Any) -> BatchReport:
@@ -102,13 +102,22 @@ def test_skipped_songs_are_no_failures(tmp_path: Path) -> None:
     assert (report.exit_code, report.audio_seconds) == (0, SECONDS)
 
 
-def test_jobs_share_one_session_and_run_at_the_same_time(tmp_path: Path) -> None:
-    recorder, together = Recorder(), threading.Barrier(3)
+def test_a_song_for_each_job_one_opened_and_one_finished_go_on_at_the_same_time(
+    tmp_path: Path,
+) -> None:
+    recorder, together = Recorder(), threading.Barrier(4)
     recorder.before = lambda song: together.wait(timeout=30)
-    report = recorder.run(make_songs(tmp_path, "a.mp3", "b.mp3", "c.mp3"), tmp_path / "out", jobs=3)
-    assert report.count("done") == 3
+    songs = make_songs(tmp_path, "a.mp3", "b.mp3", "c.mp3", "d.mp3")
+    report = recorder.run(songs, tmp_path / "out", jobs=2)
+    assert report.count("done") == 4
     assert recorder.session is not None
-    assert len(recorder.session.threads) == 3
+    assert (len(recorder.session.threads), recorder.session.jobs) == (4, 2)
+
+
+def test_the_report_tells_how_long_the_network_ran_for_each_job(tmp_path: Path) -> None:
+    """The fake engine ran for one second over all jobs."""
+    songs = make_songs(tmp_path, "a.mp3")
+    assert Recorder().run(songs, tmp_path / "out", jobs=4).network_seconds == 0.25
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -106,7 +106,7 @@ def network(separator: Separator, precision: Precision = FULL) -> Network:
 def ensemble(*models: Model, **options: Any) -> Ensemble:
     names = tuple(model.name for model in models)
     chosen = {"device": "cpu", "precision": "fp32", **options}
-    return assemble(models, Options(model=names, **chosen))
+    return assemble(models, Options(model=names, **chosen), CPU)
 
 
 def noise(frames: int, channels: int = 2, seed: int = 0) -> Block:

@@ -39,6 +39,12 @@ def test_stems_are_encoded_at_the_same_time(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["band.wav", "vocals.wav"]
 
 
+def deliver(block: np.ndarray, folder: Path) -> None:
+    with delivery(folder) as both:
+        both.write(block)
+        both.commit(folder / "song.wav", lambda frames: None, lambda files: None)
+
+
 def test_a_full_disk_waits_for_the_other_stem_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +61,7 @@ def test_a_full_disk_waits_for_the_other_stem_and_leaves_nothing(
 
     monkeypatch.setattr(WavSink, "write", write)
     block = np.stack([np.zeros((10, 1)), np.ones((10, 1))], axis=1).astype(np.float32)
-    with pytest.raises(OutputError, match="No space left"), delivery(tmp_path / "out") as both:
-        both.write(block)
+    with pytest.raises(OutputError, match="No space left"):
+        deliver(block, tmp_path / "out")
     assert finished == [True]
     assert [*tmp_path.iterdir()] == []

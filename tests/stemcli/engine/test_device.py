@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model_zoo.errors import DeviceError
-from stemcli.engine.device import resolve_device
+from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.precision import resolve_precision
 
 
@@ -53,6 +53,21 @@ def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, gpus=2)
     with pytest.raises(DeviceError, match="no 'cuda:2', the last GPU is 'cuda:1'"):
         resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs", "expected"),
+    [
+        ("cpu", 2, ["cpu", "cpu"]),
+        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", 2, ["cuda:1", "cuda:1"]),  # the one that was named
+    ],
+)
+def test_jobs_take_turns_over_all_gpus(
+    monkeypatch: pytest.MonkeyPatch, name: str, jobs: int, expected: list[str]
+) -> None:
+    pretend(monkeypatch, gpus=2)
+    assert [str(device) for device in spread(torch.device(name), jobs)] == expected
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_zoo.errors import ConfigError, DeviceError, UnknownNameError
+from model_zoo.errors import ConfigError, UnknownNameError
 from stemcli.engine.ensemble import Ensemble, Model
 from stemcli.engine.separation import Separation
 from stemcli.engine.tape import Block
@@ -151,7 +151,6 @@ def test_memory_does_not_grow_with_the_song() -> None:
     [
         ({"stems": ("vocal",)}, UnknownNameError),
         ({"two_stems": "vocal"}, UnknownNameError),
-        ({"device": "cuda:77"}, DeviceError),
     ],
 )
 def test_wrong_choices_show_before_anything_runs(

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from torch import Tensor
 
-from model_zoo.errors import ConfigError, DecodeError, NumericalError, OutputError
+from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
 from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, Notice, Progress
 from stemcli.engine.options import Options
@@ -329,6 +329,23 @@ def test_threads_share_one_session(tmp_path: Path) -> None:
         expected = read(alone.separate_file(song).outputs)
         for name, stem in read(result.outputs).items():
             np.testing.assert_array_equal(stem, expected[name])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_jobs_change_nothing_in_the_stems(tmp_path: Path, jobs: int) -> None:
+    song = write(tmp_path / "in", noise(3000))
+    options = Options(model=("net",), output=str(tmp_path / "out"), device="cpu")
+    made = Session(options, jobs=jobs, load=lambda name: Model(name, Scaling(stems=TWO)))
+    stems = read(made.separate_file(song).outputs)
+    expected = read(session(tmp_path / "alone", Scaling(stems=TWO)).separate_file(song).outputs)
+    for name, stem in stems.items():
+        np.testing.assert_array_equal(stem, expected[name])
+    assert made.network_seconds > 0
+
+
+def test_a_device_that_is_not_there_shows_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="CUDA"):
+        _ = Session(Options(device="cuda:77"), load=lambda name: Model(name, Stub())).stems
 
 
 def test_a_song_never_replaces_itself(tmp_path: Path) -> None:
