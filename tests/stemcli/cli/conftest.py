@@ -25,4 +25,6 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
 
 @pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One song after the other, so that what is shown has one order."""
     monkeypatch.setattr("stemcli.engine.session.Session", FakeSession)
+    monkeypatch.setattr("stemcli.batch.run.AT_THE_ENDS", 0)

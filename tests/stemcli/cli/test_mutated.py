@@ -1,0 +1,116 @@
+"""Damaged files of every format: a sentence or stems, never a traceback, a hang or a silent loss.
+
+Truth: laws, and ffmpeg. A failure is one sentence; a success gives stems of one length; where
+ffmpeg, which goes on after errors, hears more than they hold, somebody says so.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import random
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from model_zoo.card import Card
+from model_zoo.install import install
+from stemcli.audio.ffmpeg_binary import find_ffmpeg
+from tests.audio_files import tones, write_audio
+from tests.model_zoo.small import small_network
+from tests.stemcli.cli.conftest import Typed
+
+FORMATS = ("wav", "flac", "aiff", "ogg", "mp3", "m4a", "opus", "wma", "mkv", "webm")
+FILES = 50
+"""Per format."""
+
+RATE = 16_000
+
+HEADER = 200
+"""Bytes at the start, where half of all damage is done."""
+
+HANGS = 60
+"""Seconds after which a song hangs, and the process ends; one takes a tenth of a second."""
+
+SLACK = 0.25
+"""Seconds that may be missing without a word, as in :mod:`stemcli.audio.cut_short`."""
+
+
+def flip(data: bytearray, at: int, dice: random.Random) -> None:
+    for _ in range(dice.choice([1, 4, 16])):
+        data[min(at + dice.randrange(16), len(data) - 1)] = dice.randrange(256)
+
+
+def cut(data: bytearray, at: int, dice: random.Random) -> None:
+    del data[at:]
+
+
+def lose(data: bytearray, at: int, dice: random.Random) -> None:
+    del data[at : at + dice.choice([1, 100, 4000])]
+
+
+def blank(data: bytearray, at: int, dice: random.Random) -> None:
+    size = min(dice.choice([4, 100, 4000]), len(data) - at)
+    data[at : at + size] = bytes(size)
+
+
+def insert(data: bytearray, at: int, dice: random.Random) -> None:
+    data[at:at] = dice.randbytes(dice.choice([1, 100, 4000]))
+
+
+Damage = Callable[[bytearray, int, random.Random], None]
+DAMAGES: tuple[Damage, ...] = (flip, cut, lose, blank, insert)
+
+
+def damage(data: bytes, dice: random.Random) -> bytes:
+    """One to three wounds, half of them in the header."""
+    hurt = bytearray(data)
+    for _ in range(dice.randint(1, 3)):
+        if hurt:
+            end = min(HEADER, len(hurt)) if dice.random() < 0.5 else len(hurt)
+            dice.choice(DAMAGES)(hurt, dice.randrange(end), dice)
+    return bytes(hurt)
+
+
+def heard_by_ffmpeg(song: Path) -> float:
+    """Seconds; 0 when it hears nothing."""
+    command = [find_ffmpeg(), "-v", "quiet", "-i", song, "-map", "0:a:0", "-f", "au", "-"]
+    decoded = subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout
+    if len(decoded) < 24:
+        return 0.0
+    _, offset, _, _, rate, channels = struct.unpack_from(">6I", decoded)
+    return (len(decoded) - offset) / (2 * channels * rate)  # 16 bits unless told otherwise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", FORMATS)
+def test_damaged_files(extension: str, typed: Typed, tmp_path: Path) -> None:
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
+    whole = write_audio(tmp_path / f"whole.{extension}", tones(RATE, RATE), RATE).read_bytes()
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice, outcomes = random.Random(seed), {0: 0, 1: 0}
+    for number in range(FILES):
+        song = tmp_path / f"song.{extension}"
+        song.write_bytes(damage(whole, dice))
+        output = tmp_path / f"out{number}"
+        faulthandler.dump_traceback_later(HANGS, exit=True)
+        result = typed("separate", song, "-m", "tiny", "-o", output, "-f", "wav")
+        faulthandler.cancel_dump_traceback_later()
+        context = f"seed {seed}, file {number}: {result.output}"
+        assert result.exit_code in outcomes, context
+        outcomes[result.exit_code] += 1
+        if result.exit_code == 1:
+            (line,) = result.stderr.splitlines()
+            assert line.startswith("Error: "), context
+            assert "defect" not in line, context
+            assert not output.exists(), context
+        else:
+            lengths = {soundfile.info(path).duration for path in output.rglob("*.wav")}
+            assert len(lengths) == 1, context
+            told = "Note: " in result.output
+            assert told or lengths.pop() > heard_by_ffmpeg(song) - SLACK, context
+    print(f"{extension}: {outcomes[0]} separated, {outcomes[1]} refused")
