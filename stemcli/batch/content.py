@@ -33,6 +33,14 @@ class Content(NamedTuple):
             status = os.fstat(file.fileno())
         return cls(status.st_size, status.st_mtime_ns, sha256(path))
 
+    @classmethod
+    def of_readable(cls, path: Path) -> Content:
+        """Read a file, if that is possible; else give what no file is like."""
+        try:
+            return cls.of(path)
+        except OSError:
+            return cls(0, 0, "")
+
     def is_in(self, path: Path) -> bool:
         """Whether ``path`` holds this content; read only if it was touched since."""
         try:
@@ -42,7 +50,3 @@ class Content(NamedTuple):
             return status.st_mtime_ns == self.mtime_ns or sha256(path) == self.sha256
         except OSError:
             return False
-
-
-UNREADABLE = Content(0, 0, "")
-"""Stands for a file that cannot be read; no file is like it."""

@@ -4,80 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from stemcli.batch.content import UNREADABLE, Content
+from stemcli.batch.content import Content
+from stemcli.batch.crew import Crew, Made, OpenCrew, Outcome, open_local
 from stemcli.batch.events import BatchFinished, BatchStarted
 from stemcli.batch.journal import Journal
-from stemcli.batch.plan import Planner, Task, once, plan, refuse_existing
+from stemcli.batch.plan import Task, once, plan, refuse_existing
 from stemcli.batch.report import BatchReport, TrackReport
 from stemcli.batch.report import Outcome as Ended
 from stemcli.batch.resume import EXIST, Verdict, judge, recover
 from stemcli.batch.sentences import sentence
 from stemcli.batch.tidy import no_empty_folders
 from stemcli.batch.walk import Song
-from stemcli.engine.delivery import Ready
 from stemcli.engine.events import Event, Listener, TrackFailed, TrackSkipped
 from stemcli.engine.options import Options
-
-
-class Outcome(Protocol):
-    """The part of the engine's result that a report is made of."""
-
-    @property
-    def outputs(self) -> dict[str, Path]:
-        """Stem name to path."""
-
-    @property
-    def seconds(self) -> float:
-        """Length of the song."""
-
-    @property
-    def wall_seconds(self) -> float:
-        """How long it took, without waiting for a free network."""
-
-    @property
-    def skipped(self) -> bool:
-        """Whether its stems were there already."""
-
-
-class Separates(Planner, Protocol):
-    """The part of a :class:`~stemcli.engine.session.Session` that a run needs."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides what the stems sound like, as plain values."""
-
-    @property
-    def network_seconds(self) -> float:
-        """Time for which networks have run so far, over all jobs."""
-
-    def separate_file(
-        self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
-    ) -> Outcome:
-        """Separate one song; all of its stems appear, or none."""
-
-
-OpenSession = Callable[[Options, Listener, int], Separates]
-
-AT_THE_ENDS = 2
-"""Songs beside those whose networks run: one is being opened, one is being finished."""
-
-
-def open_session(options: Options, listener: Listener, jobs: int) -> Separates:
-    """The real engine, imported only when a run begins."""
-    from stemcli.engine.session import Session
-
-    return Session(options, listener, jobs=jobs)
 
 
 class _NobodyListens(BaseException):
@@ -105,7 +54,7 @@ def separate_songs(
     retries: int = 0,
     journal: Journal | None = None,
     on_event: Listener,
-    open_session: OpenSession = open_session,
+    open_crew: OpenCrew = open_local,
 ) -> BatchReport:
     """Separate ``songs`` and report what became of each.
 
@@ -118,26 +67,26 @@ def separate_songs(
         retries: how often songs that failed are tried again when all others are done.
         journal: of the output folder; what it knows as done is not done again.
         on_event: told what happens, in the thread where it happens.
-        open_session: makes the engine.
+        open_crew: finds those who do the work.
 
     Raises:
         StemError: nothing was begun, because models, options or outputs are wrong.
         KeyboardInterrupt: songs that were being worked on leave nothing behind.
         Exception: what ``on_event`` raised, to the same effect.
     """
-    run = _Run(on_event, journal, jobs)
-    run.session = open_session(options, run.listen, jobs)
+    run = _Run(on_event, journal)
     songs = once(songs)
-    tasks = plan(songs, run.session, options)
-    verdicts = run.judge(tasks, options)
-    run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
-    began = time.monotonic()
-    with no_empty_folders(path for task in tasks for path in task.outputs.values()):
-        tracks = run.all(verdicts)
-        for _ in range(retries):
-            tracks = run.failed_again(verdicts, tracks)
-    busy = run.session.network_seconds / jobs
-    report = BatchReport(tuple(tracks), time.monotonic() - began, busy)
+    with open_crew(options, run.listen, jobs) as run.crew:
+        tasks = plan(songs, run.crew, options)
+        verdicts = run.judge(tasks, options)
+        run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
+        began = time.monotonic()
+        with no_empty_folders(path for task in tasks for path in task.outputs.values()):
+            tracks = run.all(verdicts)
+            for _ in range(retries):
+                tracks = run.failed_again(verdicts, tracks)
+        busy, took = run.crew.network_seconds, time.monotonic() - began
+    report = BatchReport(tuple(tracks), took, busy)
     run.tell(BatchFinished(report.to_dict()))
     return report
 
@@ -149,13 +98,12 @@ def _started(verdicts: Sequence[Verdict], passed: int) -> BatchStarted:
 
 
 class _Run:
-    session: Separates
+    crew: Crew
 
-    def __init__(self, on_event: Listener, journal: Journal | None, jobs: int) -> None:
-        self.on_event, self.journal, self.jobs = on_event, journal, jobs
+    def __init__(self, on_event: Listener, journal: Journal | None) -> None:
+        self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
-        self.stop = threading.Event()
 
     def judge(self, tasks: Sequence[Task], options: Options) -> list[Verdict]:
         """What is to be done about each song; with a journal, what it owns may be replaced."""
@@ -164,14 +112,12 @@ class _Run:
             if refuses:
                 refuse_existing(path for task in tasks for path in task.outputs.values())
             return [Verdict(task) for task in tasks]
-        self.replace, self.settings = refuses, json.dumps(self.session.settings, sort_keys=True)
+        self.replace, self.settings = refuses, json.dumps(self.crew.settings, sort_keys=True)
         recover(self.journal)
         return judge(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
         """Pass the engine's events on; failures are told once, when they have arrived here."""
-        if self.stop.is_set():
-            raise KeyboardInterrupt
         if not isinstance(event, TrackFailed):
             self.tell(event)
 
@@ -187,12 +133,12 @@ class _Run:
 
         An interrupt reaches the songs with their next event; they end before it is raised here.
         """
-        with ThreadPoolExecutor(self.jobs + AT_THE_ENDS, thread_name_prefix="song") as pool:
+        with ThreadPoolExecutor(self.crew.at_once, thread_name_prefix="song") as pool:
             futures = [pool.submit(self.one, verdict) for verdict in verdicts]
             try:
                 return [future.result() for future in futures]
             except BaseException:
-                self.stop.set()
+                self.crew.interrupt()
                 pool.shutdown(cancel_futures=True)
                 raise
 
@@ -221,39 +167,34 @@ class _Run:
             trace, took = traceback.format_exc(), time.monotonic() - began
             return _report(task, "failed", message, wall_seconds=took, trace=trace)
         if result.skipped:
-            return _report(task, "skipped", EXIST, result.outputs)
+            return _report(task, "skipped", EXIST, task.outputs)
         took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         return _report(
-            task, "done", "", result.outputs, audio_seconds=result.seconds, wall_seconds=took
+            task, "done", "", task.outputs, audio_seconds=result.seconds, wall_seconds=took
         )
 
     def _separate(self, task: Task) -> Outcome:
-        ready: Ready = lambda files: None  # noqa: E731 - a listener that has nothing to do
-        if self.journal:
-            self._begin(task, self.journal)
-            ready = partial(_note_ready, self.journal, task.name)
-        song = task.song
-        return self.session.separate_file(
-            song.path, folder=song.folder, replace=self.replace, ready=ready
-        )
-
-    def _begin(self, task: Task, journal: Journal) -> None:
-        song = task.song.path
-        try:
-            content = Content.of(song)
-        except OSError:
-            content = UNREADABLE  # the engine will say why
-        source = Path(os.path.realpath(song))
-        journal.begin(task.name, source, content, self.settings, task.outputs.values())
+        steps = _Steps(task, self.settings, self.journal) if self.journal else None
+        return self.crew.separate(task, replace=self.replace, steps=steps)
 
 
-def _note_ready(journal: Journal, place: str, files: Mapping[str, tuple[Path, Path]]) -> None:
-    journal.ready(
-        place,
-        [(made, path, Content.of(made, synced=True)) for made, path in files.values()],
-    )
+@dataclass(frozen=True)
+class _Steps:
+    """Writes the steps of one song into the journal."""
+
+    task: Task
+    settings: str
+    journal: Journal
+
+    def begun(self, content: Content) -> None:
+        source = Path(os.path.realpath(self.task.song.path))
+        outputs = self.task.outputs.values()
+        self.journal.begin(self.task.name, source, content, self.settings, outputs)
+
+    def complete(self, stems: Sequence[Made]) -> None:
+        self.journal.ready(self.task.name, stems)
 
 
 def _report(

@@ -74,6 +74,7 @@ class Session:
         self._places: Places | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
+        self._interrupted = False
 
     @property
     def ensemble(self) -> Ensemble:
@@ -191,6 +192,13 @@ class Session:
         stems = np.concatenate([*map(separation.push, heard), separation.finish()])
         return {name: stems[:, index].copy() for index, name in enumerate(self.stems)}
 
+    def interrupt(self) -> None:
+        """Songs that are being worked on raise KeyboardInterrupt with their next event.
+
+        Nothing is left behind of them; the session is of no use any more.
+        """
+        self._interrupted = True
+
     def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
         """Whether all outputs are there and may stay; some of them are made again."""
         existing = [path for path in paths.values() if path.exists()]
@@ -222,6 +230,8 @@ class Session:
         return [made[device] for device in devices]
 
     def _tell(self, event: Event) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
         if self._listener is not None:
             with self._telling:
                 self._listener(event)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import DecodeError
+from stemcli.batch.crew import LocalCrew
 from stemcli.engine.delivery import Ready
 from stemcli.engine.events import (
     Event,
@@ -45,6 +46,7 @@ class FakeSession:
     before: Callable[[Path], object] = lambda song: None
     model: dict[str, str] = field(default_factory=lambda: {"fake": "1"})
     threads: set[int] = field(default_factory=set)
+    interrupted: bool = False
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         root = Path(self.options.output) / (folder or Path())
@@ -74,6 +76,8 @@ class FakeSession:
             return FakeResult(outputs, 0.0, skipped=True)
         self._read(song, track)
         for event in self._work(track):
+            if self.interrupted:
+                raise KeyboardInterrupt
             self.listener(event)
         made = {stem: (path.with_suffix(".part"), path) for stem, path in outputs.items()}
         for temporary, path in made.values():
@@ -85,6 +89,9 @@ class FakeSession:
         shown = {stem: str(path) for stem, path in outputs.items()}
         self.listener(TrackFinished(track, shown, SECONDS, 2.0))
         return FakeResult(outputs)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
 
     def _read(self, song: Path, track: str) -> None:
         content = song.read_text() if song.exists() else "bad"
@@ -111,3 +118,7 @@ def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     return paths
+
+
+def fake_crew(options: Options, listener: Listener, jobs: int) -> LocalCrew:
+    return LocalCrew(FakeSession(options, listener, jobs), jobs)

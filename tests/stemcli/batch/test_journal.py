@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import OutputError
-from stemcli.batch.content import UNREADABLE, Content
+from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME, Journal
 
 SONG = Content(3, 4, "5" * 64)
@@ -107,4 +107,4 @@ def test_content_is_known_again_by_its_time_or_by_its_hash(tmp_path: Path) -> No
     assert not content.is_in(file)
     file.write_text("longer")
     assert not content.is_in(file)
-    assert not UNREADABLE.is_in(tmp_path / "none")
+    assert not Content.of_readable(tmp_path / "none").is_in(tmp_path / "none")

@@ -20,8 +20,8 @@ import soundfile
 
 from model_zoo.card import Card
 from model_zoo.install import install
+from stemcli.batch.crew import AT_THE_ENDS
 from stemcli.batch.journal import NAME, Journal
-from stemcli.batch.run import AT_THE_ENDS
 from stemcli.batch.walk import find_songs
 from tests.model_zoo.small import small_network
 

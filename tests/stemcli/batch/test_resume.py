@@ -11,6 +11,7 @@ import pytest
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
+from stemcli.batch.crew import LocalCrew
 from stemcli.batch.events import BatchStarted
 from stemcli.batch.journal import Journal
 from stemcli.batch.report import BatchReport
@@ -19,7 +20,7 @@ from stemcli.batch.run import separate_songs
 from stemcli.batch.walk import Song, find_songs
 from stemcli.engine.events import Event
 from stemcli.engine.options import Options
-from tests.stemcli.batch.fake import FakeSession, make_songs
+from tests.stemcli.batch.fake import FakeSession, fake_crew, make_songs
 
 
 class Killed(BaseException):
@@ -47,25 +48,26 @@ class Library:
                 retries=retries,
                 journal=journal,
                 on_event=self._heard,
-                open_session=self._open,
+                open_crew=self._open,
             )
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, BatchStarted):
             self.started = event
 
-    def _open(self, options: Options, listener: Any, jobs: int) -> FakeSession:
+    def _open(self, options: Options, listener: Any, jobs: int) -> LocalCrew:
         def before(song: Path) -> None:
             self.separated.append(song.name)
             self.before(song)
 
-        return FakeSession(options, listener, jobs, before=before, model=self.model)
+        session = FakeSession(options, listener, jobs, before=before, model=self.model)
+        return LocalCrew(session, jobs)
 
 
 @pytest.fixture(autouse=True)
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it is sure which songs a run has reached when it is stopped."""
-    monkeypatch.setattr("stemcli.batch.run.AT_THE_ENDS", 0)
+    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
 
 
 @pytest.fixture
@@ -272,7 +274,7 @@ def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
 
     def run() -> BatchReport:
         return separate_songs(
-            [Song(song)], options, on_event=lambda event: None, open_session=FakeSession
+            [Song(song)], options, on_event=lambda event: None, open_crew=fake_crew
         )
 
     run()

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from stemcli.batch.crew import LocalCrew
 from stemcli.batch.events import BatchFinished, BatchStarted
 from stemcli.batch.report import BatchReport
 from stemcli.batch.run import separate_songs
 from stemcli.batch.walk import Song
 from stemcli.engine.events import Event, ModelLoaded, Progress, TrackFailed, TrackStarted
 from stemcli.engine.options import Options
-from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
+from tests.stemcli.batch.fake import SECONDS, FakeSession, fake_crew, make_songs
 
 
 class Recorder:
@@ -26,9 +27,9 @@ class Recorder:
         self.session: FakeSession | None = None
         self.before: Callable[[Path], object] = lambda song: None
 
-    def open(self, options: Options, listener: Any, jobs: int) -> FakeSession:
+    def open(self, options: Options, listener: Any, jobs: int) -> LocalCrew:
         self.session = FakeSession(options, listener, jobs, before=self.before)
-        return self.session
+        return LocalCrew(self.session, jobs)
 
     def run(self, songs: list[Path], out: Path, jobs: int = 1, **choices: Any) -> BatchReport:
         return separate_songs(
@@ -36,7 +37,7 @@ class Recorder:
             Options(output=str(out), **choices),
             jobs=jobs,
             on_event=self.events.append,
-            open_session=self.open,
+            open_crew=self.open,
         )
 
 
@@ -81,7 +82,7 @@ def test_what_the_listener_raises_is_the_fault_of_no_song(
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_session=FakeSession,
+            open_crew=fake_crew,
         )
     assert caught.value is gone
 
@@ -136,6 +137,6 @@ def test_an_interrupt_stops_all_workers_and_leaves_nothing_half_done(
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_session=FakeSession,
+            open_crew=fake_crew,
         )
     assert not (tmp_path / "out").exists()

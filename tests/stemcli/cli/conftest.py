@@ -27,4 +27,4 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """One song after the other, so that what is shown has one order."""
     monkeypatch.setattr("stemcli.engine.session.Session", FakeSession)
-    monkeypatch.setattr("stemcli.batch.run.AT_THE_ENDS", 0)
+    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
