@@ -111,7 +111,7 @@ def assemble(models: Sequence[Model], options: Options) -> Ensemble:
         UnknownNameError: for a stem they do not give.
         DeviceError: for a device that is not there.
     """
-    shared = shared_stems({model.name: model.outputs for model in models})
+    shared = shared_stems([(model.name, model.outputs) for model in models])
     selection = select(shared, options.stems, options.two_stems)
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
