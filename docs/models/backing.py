@@ -1,4 +1,4 @@
-"""Render music that could be taken for a voice: leads of winds and brass, held strings.
+"""Render music that could be taken for a voice: leads of winds, strings and bells, held strings.
 
 ``python docs/models/backing.py FOLDER`` writes ``backing_rendered.flac``, 44 minutes of random
 pieces, into the folder with the other recordings of the recipe ``melroformer-small``. Needs, beside
@@ -26,8 +26,8 @@ SEED = 1
 TICKS = 480  # per beat
 BAR = 4 * TICKS
 
-# General MIDI programs, counted from 0. None sings; organs and pads, which hold chords as a choir
-# of synthetic voices does, are left to real recordings.
+# General MIDI programs, counted from 0. None sings; organs and pads, whose held chords sound most
+# like a choir of synthetic voices, are left to real recordings.
 LEADS = [*range(64, 80), *range(56, 61), *range(40, 46), *range(8, 16), 24, 26, 28, 29, 104, 107]
 STRINGS = [48, 48, 49, 49, 44, 50, 40, 41, 42]
 CHORDS = [0, 1, 4, 5, 6, 11, 12, 15, 24, 25, 26, 27, 28, 45, 46, 105, 108]

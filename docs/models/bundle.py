@@ -38,9 +38,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--text", type=Path, required=True, help="TOML with the card's words")
+    parser.add_argument("--expander-db", type=float, help="another threshold than the run's")
     parser.add_argument("--score", action="append", default=[], help="NAME=FOLDER")
     arguments = parser.parse_args()
-    card = write(arguments.run, tomllib.loads(arguments.text.read_text("utf-8")))
+    words = tomllib.loads(arguments.text.read_text("utf-8"))
+    card = write(arguments.run, words, arguments.expander_db)
     scores: list[Score] = []
     for entry in arguments.score:
         dataset, _, folder = entry.partition("=")
@@ -51,9 +53,11 @@ def main() -> None:
         print(f"{score.dataset}, {score.stem}: {score.value:.2f} dB")
 
 
-def write(run: Path, words: dict[str, str]) -> Card:
+def write(run: Path, words: dict[str, str], expander_db: float | None = None) -> Card:
     """Write weights in half precision and a card without scores."""
     separator = weights.load(run / BEST)
+    if expander_db is not None:
+        separator.config = dataclasses.replace(separator.config, expander_db=expander_db)
     clear_padding(separator)
     card = Card.from_dict({**words, "architecture": "", "stems": separator.stems})
     return put(separator, card, BUNDLED, half=True)

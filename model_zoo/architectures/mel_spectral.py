@@ -53,7 +53,8 @@ class MelConfig(SeparatorConfig):
         overlap_norm: see :class:`model_zoo.blocks.spectral.Band`.
         expander_db: level against the mixture below which a whole stem fades out, see
             :func:`model_zoo.ops.expander.expand`; None for never. While it is trained the network
-            hears its own answer, without the fading.
+            hears its own answer, without the fading. What fades out goes to the residual; in a set
+            of stems without one, all share it.
     """
 
     stems: tuple[str, ...] = ("vocals",)
@@ -72,7 +73,8 @@ class MelConfig(SeparatorConfig):
         """Contradictions between the options."""
         threshold = self.expander_db
         rules = {
-            "expander_db must lie below 0": threshold is not None and threshold >= 0,
+            "expander_db must lie between -100 and 0": threshold is not None
+            and not -100 < threshold < 0,
             "stems must name at least one source": not self.stems,
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,

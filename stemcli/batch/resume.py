@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Entry, Journal
 from stemcli.batch.plan import Task, refuse_existing
@@ -41,10 +42,16 @@ def recover(journal: Journal) -> None:
         OutputError: the journal or the folder cannot be written.
     """
     for place, entry in journal.unfinished().items():
-        if entry.state == "ready" and all(_put_in_place(entry)):
-            journal.done(place)
-        else:
-            _clean(entry)
+        try:
+            if entry.state == "ready" and all(_put_in_place(entry)):
+                journal.done(place)
+            else:
+                _clean(entry)
+        except OSError as error:
+            raise OutputError(
+                f"{error.filename}, left by a run that was killed, cannot be moved or removed "
+                f"({error.strerror}). Remove it yourself and type the same again"
+            ) from error
 
 
 def _put_in_place(entry: Entry) -> Iterator[bool]:

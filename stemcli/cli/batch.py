@@ -11,7 +11,7 @@ import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.hush import hushed
-from stemcli.cli.options import console_options, separation_options
+from stemcli.cli.options import Existing, console_options, separation_options
 from stemcli.cli.params import report as report_path
 from stemcli.cli.words import examples
 
@@ -74,7 +74,7 @@ def command(
     The stems lie in sub-folders like those of the songs. Nothing begins before it is sure that no
     two songs would write the same file; a song that fails is named at the end and the others are
     done. A journal in the output folder remembers what was done: the same command again, after
-    whatever stopped it, does only what is missing, changed or failed.
+    whatever stopped it, does only what is missing, changed or failed; with --overwrite, everything.
     """
     from stemcli.batch.journal import Journal
     from stemcli.batch.report import check_report
@@ -92,7 +92,12 @@ def command(
     )
     require_songs(found, folder)
     console.found(found)
-    with goes_on(), hushed(not console.verbose), console, Journal(Path(options.output)) as journal:
+    with (
+        goes_on(options.existing),
+        hushed(not console.verbose),
+        console,
+        Journal(Path(options.output)) as journal,
+    ):
         report = separate_songs(
             found.songs,
             options,
@@ -109,9 +114,10 @@ def command(
 
 
 @contextmanager
-def goes_on() -> Iterator[None]:
-    """Say after a Ctrl-C that nothing is lost."""
+def goes_on(existing: Existing) -> Iterator[None]:
+    """Say after a Ctrl-C how to go on; ``--overwrite`` would begin anew."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("To go on, type the same command again.") from None
+        how = " without --overwrite" if existing == "overwrite" else ""
+        raise KeyboardInterrupt(f"To go on, type the same command again{how}.") from None

@@ -109,7 +109,7 @@ def assemble(models: Sequence[Model], options: Options, device: torch.device) ->
         ConfigError: when the models share no stem.
         UnknownNameError: for a stem they do not give.
     """
-    shared = shared_stems({model.name: model.outputs for model in models})
+    shared = shared_stems([(model.name, model.outputs) for model in models])
     selection = select(shared, options.stems, options.two_stems)
     precision = resolve_precision(options.precision, device)
 

@@ -128,7 +128,7 @@ class Session:
         Options, but for those that only say where and how fast; models by name and SHA-256.
         """
         chosen, _ = self.options.to_dict(), self.ensemble
-        models = {model.name: model.sha256 for model in self._models}
+        models = [[model.name, model.sha256] for model in self._models]
         return {key: chosen[key] for key in chosen if key not in ELSEWHERE} | {"model": models}
 
     def separate_file(

@@ -32,19 +32,19 @@ def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
     return stems + missing[:, None] / np.float32(count) if count > 1 else stems
 
 
-def shared_stems(outputs: dict[str, Sequence[str]]) -> tuple[str, ...]:
+def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
     """The stems that all models give, in the order of the first.
 
     Args:
-        outputs: name of a model to names of its stems.
+        outputs: name of each model and names of its stems.
 
     Raises:
         ConfigError: when there are none.
     """
-    first, *others = outputs.values()
+    first, *others = (stems for _, stems in outputs)
     shared = tuple(stem for stem in first if all(stem in other for other in others))
     if not shared:
-        lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs.items())
+        lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs)
         raise ConfigError("Ensemble", [f"the models share no stem ({lists}): name others"])
     return shared
 

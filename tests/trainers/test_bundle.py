@@ -42,6 +42,13 @@ def test_a_bundled_run_sounds_as_before(bundle: dict[str, Any], recordings: Path
     assert not torch.equal(after.band.pre_bandnet.weight, before.band.pre_bandnet.weight)
 
 
+def test_the_threshold_of_the_expander_may_be_moved(
+    bundle: dict[str, Any], recordings: Path
+) -> None:
+    bundle["write"](recordings / "run", WORDS, expander_db=-16.0)
+    assert weights.load("tiny").config.to_dict()["expander_db"] == -16.0
+
+
 def test_scores_are_of_the_files_in_the_folder(bundle: dict[str, Any], recordings: Path) -> None:
     """The rest lies there under another name: without voice it is the mixture itself."""
     card = bundle["write"](recordings / "run", WORDS)

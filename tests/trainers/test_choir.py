@@ -39,7 +39,10 @@ def test_a_choir_sings_the_tone_and_steps_above_and_below_it(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_sustained_moment_comes_over_and_over(seed: int) -> None:
-    """The clip is silent but for a second of noise: that is heard, in one period, to the end."""
+    """The clip is silent but for two seconds of noise: they are heard, in one period, to the end.
+
+    The length of the moment is the first random number that the function draws.
+    """
     clip = np.zeros((1, 4 * RATE), np.float32)
     clip[:, RATE : 3 * RATE] = np.random.default_rng(9).standard_normal(2 * RATE)
     held = sustain(clip, RATE, np.random.default_rng(seed))

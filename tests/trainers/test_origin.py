@@ -22,7 +22,7 @@ from trainers.loop.state import TrainState
 def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> None:
     run_steps(recipe, 3, recordings, recordings / "first")
     trained = recordings / "first" / BEST
-    options = recipe.model.options | {"segment": 2 * RATE}
+    options = recipe.model.options | {"segment": 2 * RATE, "expander_db": -20.0}
     longer = replace(recipe, seed=8, model=replace(recipe.model, options=options))
     state = TrainState.fresh(longer, CPU.device, str(trained))
     expected = weights.load(trained).state_dict()

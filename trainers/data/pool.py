@@ -93,7 +93,7 @@ def _decode(path: Path, sample_rate: int, target: Path) -> None:
     if np.abs(samples).max(initial=0) < SILENCE * FULL_SCALE:
         raise DecodeError(f"{path} is silent: give a recording in which there is something to hear")
     with staged(target) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(blocks))
+        np.save(file, samples)
 
 
 def _whole_numbers(

@@ -10,8 +10,8 @@ from model_zoo import registry, weights
 from model_zoo.errors import CheckpointError
 from model_zoo.separator import Separator
 
-FREE = ("segment", "stems")
-"""Options in which the two may differ: how long clips are and what the stems are called."""
+FREE = ("expander_db", "segment", "stems")
+"""Options in which the two may differ, because no tensor depends on them."""
 
 
 def start_from(model: Separator, name: str) -> None:

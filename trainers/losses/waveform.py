@@ -24,7 +24,7 @@ def mean_square(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
 
 
 NOISE_FLOOR = 1e-5
-"""Mean square added to error and reference: -50 dB full scale, so that silence has a score."""
+"""Mean square added to error and reference, so that silence has a score: -50 dB of a wave of 1."""
 
 
 def noise_to_signal(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -37,6 +39,20 @@ def test_each_stem_and_each_item_has_one_gain_for_all_its_channels() -> None:
     assert gains[0, 0].min() > 0.9
 
 
+@pytest.mark.parametrize("level", [1e-6, 1e3])
+def test_only_the_ratio_of_levels_counts(level: float) -> None:
+    stem = 0.1 * MIXTURE[:, None]
+    expected = level * expand(stem, MIXTURE, -20.0)
+    torch.testing.assert_close(expand(level * stem, level * MIXTURE, -20.0), expected)
+
+
+@pytest.mark.parametrize("stem", [0.0, 1e-15, 1.0, 1e15])
+@pytest.mark.parametrize("mixture", [0.0, 1e-15, 1.0])
+def test_no_level_gives_anything_but_numbers(stem: float, mixture: float) -> None:
+    out = expand(stem * MIXTURE[:, None], mixture * MIXTURE, -99.0)
+    assert out.isfinite().all()
+
+
 def test_nothing_taken_from_silence_is_nothing() -> None:
     silence = torch.zeros(1, 2, 100)
     assert not expand(silence[:, None], silence, -20.0).any()
@@ -62,6 +78,8 @@ def test_a_network_that_is_trained_hears_its_own_answer() -> None:
         torch.testing.assert_close(expanding.eval()(mixture), expand(answer, mixture, -1.0))
 
 
-def test_a_threshold_above_the_mixture_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expander_db must lie below 0"):
-        build("melroformer", {"expander_db": 3.0})
+@pytest.mark.parametrize("threshold", [3.0, 0.0, -100.0, math.nan, -math.inf])
+@pytest.mark.parametrize("architecture", ["melroformer", "melrnn", "melunet"])
+def test_a_threshold_that_is_none_is_refused(architecture: str, threshold: float) -> None:
+    with pytest.raises(ConfigError, match="expander_db must lie between -100 and 0"):
+        build(architecture, {"expander_db": threshold})

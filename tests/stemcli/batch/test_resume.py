@@ -268,6 +268,22 @@ def test_what_was_half_written_is_removed(tmp_path: Path) -> None:
     assert {".vocals.part.wav", ".x.part.wav"} <= {path.name for path in stem.parent.iterdir()}
 
 
+def test_what_cannot_be_removed_is_named(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leftovers of a run that was killed, in a folder whose rights were taken away since."""
+    make_songs(library.out, "x/a/.vocals.0123abcd.part.wav")
+    with Journal(library.out) as journal:
+        entry = journal.find("x/a.mp3")
+        assert entry
+        journal.begin("x/a.mp3", entry.source, entry.content, entry.settings, entry.outputs)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"part\.wav, left by .* \(Permission denied\)\. Remove"):
+        library.run()
+
+
 def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "a.mp3")
     options = Options(output=str(tmp_path / "out"))

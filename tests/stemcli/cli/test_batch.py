@@ -48,17 +48,22 @@ def test_the_same_command_again_does_what_failed_and_what_changed(
     assert result.stdout.splitlines()[-1].split()[:3] == ["1", "2", "1"]
 
 
+@pytest.mark.parametrize(("option", "how"), [((), ""), (("--overwrite",), " without --overwrite")])
 def test_ctrl_c_says_how_to_go_on(
-    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+    option: tuple[str, ...],
+    how: str,
+    tmp_path: Path,
+    typed: Typed,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(*args: object, **choices: object) -> None:
         raise KeyboardInterrupt
 
     make_songs(tmp_path / "in", "a.mp3")
     monkeypatch.setattr("stemcli.batch.run.separate_songs", interrupt)
-    result = typed("batch", "in")
+    result = typed("batch", "in", *option)
     assert result.exit_code == 130
-    assert result.stderr == "Interrupted. To go on, type the same command again.\n"
+    assert result.stderr == f"Interrupted. To go on, type the same command again{how}.\n"
 
 
 def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:

@@ -41,7 +41,7 @@ def test_what_is_missing_is_spread_evenly() -> None:
 
 
 def test_shared_stems_keep_the_order_of_the_first_model() -> None:
-    assert shared_stems({"a": FOUR, "b": ("bass", "other", "vocals")}) == (
+    assert shared_stems([("a", FOUR), ("b", ("bass", "other", "vocals"))]) == (
         "vocals",
         "bass",
         "other",
@@ -50,7 +50,12 @@ def test_shared_stems_keep_the_order_of_the_first_model() -> None:
 
 def test_models_without_a_common_stem_are_named_with_their_stems() -> None:
     with pytest.raises(ConfigError, match="a gives vocals, drums; b gives bass"):
-        shared_stems({"a": ("vocals", "drums"), "b": ("bass",)})
+        shared_stems([("a", ("vocals", "drums")), ("b", ("bass",))])
+
+
+def test_models_of_one_name_are_heard_both() -> None:
+    """As two runs are, whose weights are called ``best`` in different folders."""
+    assert shared_stems([("best", FOUR), ("best", ("bass", "vocals"))]) == ("vocals", "bass")
 
 
 @pytest.mark.parametrize(
