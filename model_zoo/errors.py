@@ -17,6 +17,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     │   ├── ChecksumError       its content is not what the card promises
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
     ├── NumericalError          the network produced NaN or infinity
+    ├── ClusterError            the Ray cluster cannot be joined, or none of its machines can work
     ├── OutOfMemoryError        a single chunk does not fit in the device's memory
     └── MissingExtraError       an optional part is not installed
 """
@@ -105,6 +106,10 @@ class CheckpointError(WeightsError):
 
 class NumericalError(StemError):
     """The network produced NaN or infinity, in float32 too."""
+
+
+class ClusterError(StemError):
+    """The cluster cannot be joined, or none of its machines can do the work."""
 
 
 class OutOfMemoryError(StemError):

@@ -82,6 +82,9 @@ class Crew(Planner, Protocol):
             StemError: whatever was wrong with the song.
         """
 
+    def rank(self, task: Task) -> int:
+        """Songs of a lower rank are begun earlier, of the same rank in their order."""
+
     def interrupt(self) -> None:
         """Songs that are being worked on raise KeyboardInterrupt soon and leave nothing behind."""
 
@@ -165,6 +168,10 @@ class LocalCrew:
         return self.session.separate_file(
             song.path, folder=song.folder, replace=replace, ready=ready
         )
+
+    def rank(self, task: Task) -> int:
+        """See :class:`Crew`."""
+        return 0
 
     def interrupt(self) -> None:
         """See :class:`Crew`."""

@@ -30,3 +30,35 @@ class BatchFinished(Event):
     """Every song is done, skipped or failed; ``report`` is the report as plain values."""
 
     report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WorkerJoined(Event):
+    """A machine of the cluster works from now on."""
+
+    worker: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class WorkerLost(Event):
+    """A worker does not answer any more; its songs are given to others."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerRefused(Event):
+    """A machine of the cluster cannot do the work, and gets none."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkersAwaited(Event):
+    """Nobody works yet: there are no ``slots``, or other programs hold their cores or GPUs."""
+
+    slots: int

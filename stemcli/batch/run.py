@@ -134,9 +134,10 @@ class _Run:
         An interrupt reaches the songs with their next event; they end before it is raised here.
         """
         with ThreadPoolExecutor(self.crew.at_once, thread_name_prefix="song") as pool:
-            futures = [pool.submit(self.one, verdict) for verdict in verdicts]
+            by_rank = sorted(verdicts, key=lambda verdict: self.crew.rank(verdict.task))
+            futures = {id(verdict): pool.submit(self.one, verdict) for verdict in by_rank}
             try:
-                return [future.result() for future in futures]
+                return [futures[id(verdict)].result() for verdict in verdicts]
             except BaseException:
                 self.crew.interrupt()
                 pool.shutdown(cancel_futures=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.hush import hushed
 from stemcli.cli.options import Existing, console_options, separation_options
@@ -16,6 +17,7 @@ from stemcli.cli.params import report as report_path
 from stemcli.cli.words import examples
 
 if TYPE_CHECKING:
+    from stemcli.batch.crew import OpenCrew
     from stemcli.engine.options import Options
 
 
@@ -55,6 +57,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Try songs that failed so often again when all others are done.",
 )
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Share the work among the machines of a Ray cluster: the one that RAY_ADDRESS names, else"
+    " this machine alone. Folders must have the same paths on all of them.",
+)
 @separation_options
 @console_options
 def command(
@@ -65,6 +73,7 @@ def command(
     exclude: tuple[str, ...],
     report_file: Path | None,
     retries: int,
+    cluster: bool,
     options: Options,
     jobs: int,
     console: Console,
@@ -105,12 +114,30 @@ def command(
             retries=retries,
             journal=journal,
             on_event=console.show,
+            open_crew=choose_crew(cluster),
         )
     if report_file:
         report.write(report_file)
     console.report(report)
     console.traces(report)
     click.get_current_context().exit(1 if found.unreadable else report.exit_code)
+
+
+def choose_crew(cluster: bool) -> OpenCrew:
+    """This machine, or a cluster.
+
+    Raises:
+        MissingExtraError: a cluster needs Ray, which is not installed.
+    """
+    from stemcli.batch.crew import open_local
+
+    if not cluster:
+        return open_local
+    try:
+        from stemcli.batch.cluster_crew import open_cluster
+    except ImportError as error:
+        raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
+    return open_cluster
 
 
 @contextmanager

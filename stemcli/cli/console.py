@@ -20,7 +20,13 @@ import click
 from stemcli.cli.words import clock, counted, printable, times_real_time
 
 if TYPE_CHECKING:
-    from stemcli.batch.events import BatchStarted
+    from stemcli.batch.events import (
+        BatchStarted,
+        WorkerJoined,
+        WorkerLost,
+        WorkerRefused,
+        WorkersAwaited,
+    )
     from stemcli.batch.report import BatchReport, Outcome
     from stemcli.batch.walk import Found
     from stemcli.engine import events
@@ -99,6 +105,10 @@ class Console:
         """Say on stderr what went wrong; always shown."""
         click.echo(f"Error: {printable(text)}", err=True)
 
+    def on_worker_refused(self, event: WorkerRefused) -> None:
+        """Say what is to be mended on that machine."""
+        self.error(f"{event.worker} cannot work: {event.reason}")
+
     def on_track_failed(self, event: events.TrackFailed) -> None:
         """Name the song, unless the sentence does."""
         named = Path(event.track).name in event.message
@@ -143,6 +153,19 @@ class HumanConsole(Console):
         """Name the device always, the reasons only when asked."""
         why = f": {event.reason}" if self.verbose else ""
         self.line(f"Model {event.model} on {event.device}, {event.precision}{why}")
+
+    def on_worker_joined(self, event: WorkerJoined) -> None:
+        """Name the machine."""
+        self.line(f"Worker on {event.worker}: {event.device}, {event.precision}")
+
+    def on_worker_lost(self, event: WorkerLost) -> None:
+        """Say that the others go on."""
+        self.line(f"Lost the worker on {event.worker} ({event.reason}): others do its songs")
+
+    def on_workers_awaited(self, event: WorkersAwaited) -> None:
+        """Say why nothing happens."""
+        held = "whose cores or GPUs other programs seem to hold" if event.slots else "yet"
+        self.line(f"Waiting: there are {event.slots} places for a worker {held} (see: ray status)")
 
     def on_notice(self, event: events.Notice) -> None:
         """Show what the user should know."""

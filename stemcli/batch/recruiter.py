@@ -1,0 +1,197 @@
+"""Keeps a worker on every slot of a Ray cluster, whose machines come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from model_zoo.errors import ClusterError
+from stemcli.batch.cluster_worker import Worker
+from stemcli.batch.crew import AT_THE_ENDS
+from stemcli.batch.events import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
+from stemcli.batch.roster import Roster
+from stemcli.batch.slots import Slot, find_slots
+from stemcli.engine.events import Listener
+
+INTERVAL = 1.0
+"""Seconds between two looks at the cluster; far below the lease of a worker."""
+
+ROOMS = 1 + AT_THE_ENDS
+"""Songs that one worker holds."""
+
+FAREWELL = 60.0
+"""Seconds for workers to end their songs."""
+
+AWAITED = 30
+"""Looks until it is told that nobody has come."""
+
+CALLS = ROOMS + 4
+"""Methods of one worker that run at the same time: its songs, and words about them."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker on its slot; ``actor`` is Ray's handle of it."""
+
+    slot: Slot
+    actor: Any
+
+
+class Recruiter:
+    """A thread that looks after the workers.
+
+    Args:
+        roster: told who is there.
+        tell: told who joined, was lost or refused.
+        device: as :func:`~stemcli.batch.slots.find_slots`.
+        jobs: likewise.
+        arguments: of every :class:`~stemcli.batch.cluster_worker.Worker`.
+    """
+
+    def __init__(
+        self,
+        roster: Roster[Member],
+        tell: Listener,
+        device: str,
+        jobs: int,
+        arguments: tuple[Any, ...],
+    ) -> None:
+        self._roster, self._tell = roster, tell
+        nodes: Any = ray.nodes
+        self._find: Callable[[], list[Slot]] = lambda: find_slots(nodes(), device, jobs)
+        self._arguments = arguments
+        self._applicants: dict[Member, Any] = {}  # and what they will say of themselves
+        self._refused: dict[Slot, str] = {}
+        self._hired = self._looks = 0
+        self._ended = threading.Event()
+        self._looking = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="recruiter", daemon=True)
+
+    @property
+    def hired(self) -> int:
+        """Workers that ever joined."""
+        return self._hired
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking, and end all workers; their songs leave nothing behind."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        members = [*self._roster.workers, *self._applicants]
+        farewells = [member.actor.stop.remote() for member in self._roster.workers]
+        if farewells:
+            ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL)
+        for member in members:
+            _kill(member)
+
+    def lose(self, member: Member, reason: str) -> None:
+        """A worker does not answer any more."""
+        if self._roster.remove(member):
+            self._tell(WorkerLost(member.slot.name, reason))
+            _kill(member)
+
+    def refuse(self, member: Member, reason: str) -> None:
+        """A worker cannot do the work; its slot stays empty."""
+        with self._looking:
+            self._roster.remove(member)
+            _kill(member)
+            self._refuse(member.slot, reason)
+
+    def _run(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            with suppress(RayError), self._looking:
+                self._look()
+
+    def _look(self) -> None:
+        slots = self._find()
+        self._forget_gone(slots)
+        taken = {member.slot for member in (*self._roster.workers, *self._applicants)}
+        for slot in slots:
+            if slot not in taken and slot not in self._refused:
+                self._invite(slot)
+        for member in [*self._applicants]:
+            self._hear(member, alive=member.slot in slots)
+        for member in self._roster.workers:
+            member.actor.still_there.remote()
+        self._await(slots)
+        self._despair(slots)
+
+    def _invite(self, slot: Slot) -> None:
+        remote: Any = ray.remote(Worker)
+        actor = remote.options(
+            num_cpus=slot.cores,
+            num_gpus=slot.gpus,
+            max_concurrency=CALLS,
+            scheduling_strategy=_on(slot),
+        ).remote(*self._arguments)
+        self._applicants[Member(slot, actor)] = actor.introduce.remote()
+
+    def _hear(self, member: Member, alive: bool) -> None:
+        """Take an applicant on who has introduced himself."""
+        coming = self._applicants[member]
+        if not ray.wait([coming], timeout=0)[0]:
+            return
+        del self._applicants[member]
+        try:
+            introduction = ray.get(coming)
+        except RayError as error:
+            _kill(member)
+            if alive:
+                self._refuse(member.slot, _cause(error))
+            return
+        self._hired += 1
+        self._tell(WorkerJoined(member.slot.name, *introduction))
+        self._roster.add(member, ROOMS)
+
+    def _forget_gone(self, slots: Iterable[Slot]) -> None:
+        """What Ray takes for dead is lost, whether or not it holds a song."""
+        for member in self._roster.workers:
+            if member.slot not in slots:
+                self.lose(member, "its machine is gone")
+
+    def _refuse(self, slot: Slot, reason: str) -> None:
+        self._refused[slot] = reason
+        self._tell(WorkerRefused(slot.name, reason))
+
+    def _await(self, slots: Sequence[Slot]) -> None:
+        """Say once that nobody comes."""
+        self._looks += 1
+        if self._looks == AWAITED and not self._hired and not self._refused:
+            self._tell(WorkersAwaited(len(slots)))
+
+    def _despair(self, slots: Iterable[Slot]) -> None:
+        """When every slot was refused, nobody will come."""
+        reasons = [self._refused.get(slot) for slot in slots]
+        if reasons and all(reasons) and not self._roster.workers:
+            self._roster.close(
+                ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")
+            )
+
+
+def _on(slot: Slot) -> Any:
+    strategy: Any = NodeAffinitySchedulingStrategy
+    return strategy(slot.node, soft=False)
+
+
+def _kill(member: Member) -> None:
+    with suppress(Exception):
+        ray.kill(member.actor)
+
+
+def _cause(error: RayError) -> str:
+    """The sentence of whatever stopped a worker at its start."""
+    if isinstance(error, RayTaskError):
+        return str(error.cause)
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,85 @@
+"""Join the Ray cluster that is named, or start one on this machine.
+
+As everywhere in Ray the environment variable ``RAY_ADDRESS`` names it: ``host:port``, or ``auto``
+on a machine of the cluster. Without it a cluster of this machine alone lives while it is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from model_zoo.errors import ClusterError
+
+ADDRESS = "RAY_ADDRESS"
+PATIENCE = 10.0
+"""Seconds for a machine to answer; Ray itself asks on and on."""
+
+
+@contextmanager
+def joined() -> Iterator[str]:
+    """Belong to a cluster for a while.
+
+    Yields:
+        Where it is, in words for the user.
+
+    Raises:
+        ClusterError: the cluster that RAY_ADDRESS names cannot be joined.
+    """
+    # Ray reports how it is used to its makers unless this is 0.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if ray.is_initialized():
+        yield "the cluster that this program is in"
+        return
+    address = os.environ.get(ADDRESS, "")
+    if address:
+        _require_answer(address)
+    _init(address or "local")
+    try:
+        yield f"the cluster at {address}" if address else "this machine"
+    finally:
+        ray.shutdown()
+
+
+def _init(address: str) -> None:
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"The Ray cluster at {address} cannot be joined ({_first_line(error)}). Check "
+            f"{ADDRESS}, that ray status works on this machine, and that Ray's version and "
+            "~/.ray/auth_token are the same on all machines"
+        ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Find out in a few seconds that nobody listens, or that this address is no use."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"{ADDRESS} is {address}, a door for programs outside of the cluster. Type the same on "
+            f"one of its machines, with {ADDRESS}=auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"Nobody answers at {address} ({_first_line(error)}). Check {ADDRESS}, or start the "
+            f"cluster there with: ray start --head --port {port}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
