@@ -13,6 +13,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     │   ├── EncodeError         it cannot be written in that format
     │   └── FfmpegMissingError  it needs ffmpeg, and there is none
     ├── OutputError             a file cannot be put where it should go
+    ├── StorageError            a place behind a URL cannot be reached
     ├── WeightsError            a checkpoint cannot be used
     │   ├── ChecksumError       its content is not what the card promises
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
@@ -90,6 +91,10 @@ class FfmpegMissingError(AudioError):
 
 class OutputError(StemError):
     """An output cannot be put where it should go."""
+
+
+class StorageError(StemError):
+    """A place behind a URL cannot be reached, or refuses."""
 
 
 class WeightsError(StemError):

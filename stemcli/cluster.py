@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 import ray
 
@@ -39,11 +42,12 @@ def joined() -> Iterator[str]:
     address = os.environ.get(ADDRESS, "")
     if address:
         _require_answer(address)
-    _init(address or "local")
-    try:
-        yield f"the cluster at {address}" if address else "this machine"
-    finally:
-        ray.shutdown()
+    with _quiet():
+        _init(address or "local")
+        try:
+            yield f"the cluster at {address}" if address else "this machine"
+        finally:
+            ray.shutdown()
 
 
 def _init(address: str) -> None:
@@ -60,6 +64,35 @@ def _init(address: str) -> None:
             f"{ADDRESS}, that ray status works on this machine, and that Ray's version and "
             "~/.ray/auth_token are the same on all machines"
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Ray prints about other machines out of the program's own output.
+
+    A thread of its own prints it, and no setting of Ray stops that.
+    """
+    own = sys.stdout
+    sys.stdout = cast(TextIO, _WithoutRay(own))
+    try:
+        yield
+    finally:
+        sys.stdout = own
+
+
+class _WithoutRay:
+    """A stream that does not hear the threads of Ray."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text, or pass over it."""
+        is_of_ray = threading.current_thread().name.startswith("ray_")
+        return len(text) if is_of_ray else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _require_answer(address: str) -> None:

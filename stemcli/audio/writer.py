@@ -44,7 +44,7 @@ class AudioWriter:
         if format.rules.lossless and format.depth == "auto":
             format = replace(format, depth="24")
         self.path = path
-        self.temporary = _beside(path)
+        self.temporary = beside(path)
         rate = format.rules.nearest_rate(sample_rate)
         self.notices = _rate_notices(format, sample_rate, rate)
         self._channels, self._clips = channels, format.clips
@@ -149,7 +149,8 @@ def leftovers(path: Path) -> list[Path]:
     """Temporary files of ``path`` that a killed process left; of a living one too, if there is."""
     begin, end = _temporary_name(path)
     size = len(begin) + 2 * TOKEN + len(end)
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return [
         path.with_name(name)
         for name in names
@@ -157,8 +158,8 @@ def leftovers(path: Path) -> list[Path]:
     ]
 
 
-def _beside(path: Path) -> Path:
-    """A hidden name in the same folder."""
+def beside(path: Path) -> Path:
+    """A new hidden name in the same folder, for as long as the file is not complete."""
     begin, end = _temporary_name(path)
     return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
 

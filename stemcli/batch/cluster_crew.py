@@ -13,7 +13,6 @@ be given to another at any moment.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -25,19 +24,19 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from model_zoo.errors import ClusterError
+from model_zoo.errors import ClusterError, StorageError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.crew import Crew, Outcome, Steps
+from stemcli.batch.crew import Crew, Outcome, Steps, open_local
 from stemcli.batch.order import Order, UnableError
 from stemcli.batch.plan import Task
 from stemcli.batch.recruiter import Member, Recruiter
 from stemcli.batch.roster import Hand, Roster
 from stemcli.batch.slots import check_device
+from stemcli.batch.url_path import UrlPath, absolute, as_path
 from stemcli.cluster import joined
 from stemcli.engine.events import Event, Listener
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
-from stemcli.engine.session import Session
 
 AT_ONCE = 512
 """Songs that are in the hands of workers at the same time, at most."""
@@ -63,7 +62,8 @@ class ClusterCrew:
         self._telling = threading.Lock()
         self._listener = listener
         self._models = {name: load_model(name) for name in options.model}
-        self._planner = Session(replace(options, device="cpu"), load=self._models.__getitem__)
+        plan_here = replace(options, device="cpu")
+        self._planner = open_local(plan_here, None, 1, load=self._models.__getitem__)
         self._roster: Roster[Member] = Roster()
         self._interrupted = threading.Event()
         self._spent: dict[Member, float] = {}  # seconds of each worker's network
@@ -72,8 +72,10 @@ class ClusterCrew:
 
     def __enter__(self) -> Self:
         with ExitStack() as leaving:
+            leaving.enter_context(self._planner)
             leaving.enter_context(joined())
-            there = replace(self._options, output=os.path.abspath(self._options.output))
+            output = str(absolute(as_path(self._options.output)))
+            there = replace(self._options, output=output)
             arguments = (there, ray.put(self._models))
             self._recruiter = Recruiter(
                 self._roster, self._tell, self._options.device, self._jobs, arguments
@@ -193,8 +195,9 @@ def _clean(tasks: Iterable[Task]) -> None:
 
 def _size(task: Task) -> int:
     try:
-        return task.song.path.stat().st_size
-    except OSError:
+        path = task.song.path
+        return path.size if isinstance(path, UrlPath) else path.stat().st_size
+    except (OSError, StorageError):
         return 0  # the worker will say why
 
 

@@ -9,14 +9,13 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from stemcli.batch.crew import LocalCrew
+from stemcli.batch.crew import open_local
 from stemcli.batch.plan import Task
 from stemcli.batch.sentences import sentence
 from stemcli.batch.talk import CalledBack, Ended, Failed, Said, Stopped, Talk, Unseen
 from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
-from stemcli.engine.session import Session
 
 LEASE = 30.0
 """Seconds without a word from whoever hands out the songs, after which a worker ends."""
@@ -45,8 +44,7 @@ class Worker:
     """
 
     def __init__(self, options: Options, models: Mapping[str, Model]) -> None:
-        self._session = Session(options, self._hear, load=models.__getitem__)
-        self._crew = LocalCrew(self._session, jobs=1)
+        self._crew = open_local(options, self._hear, 1, load=models.__getitem__)
         self._talks: dict[int, Talk] = {}
         self._by_track: dict[str, Talk] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -57,7 +55,7 @@ class Worker:
 
     def introduce(self) -> Introduction:
         """Load the models and say where they run."""
-        self._session.ensemble  # noqa: B018 - loads them
+        _ = self._crew.settings  # which loads them
         return Introduction(self._loaded.device, self._loaded.precision)
 
     def still_there(self) -> None:
@@ -97,7 +95,7 @@ class Worker:
     def stop(self) -> None:
         """End all songs, which leave nothing behind."""
         self._stopping.set()
-        self._session.interrupt()
+        self._crew.interrupt()
         end = time.monotonic() + PATIENCE
         for thread in [*self._threads.values()]:
             thread.join(max(0.0, end - time.monotonic()))
@@ -123,10 +121,10 @@ class Worker:
             talk.say(Failed(sentence(error), traceback.format_exc()))
 
     def _separate(self, talk: Talk, task: Task, replace: bool, in_steps: bool) -> Ended | Unseen:
-        if not os.path.lexists(task.song.path):
+        if not task.song.path.exists():
             return Unseen()
         result = self._crew.separate(task, replace=replace, steps=talk if in_steps else None)
-        spent = self._session.network_seconds
+        spent = self._crew.network_seconds
         return Ended(result.seconds, result.wall_seconds, result.skipped, spent)
 
     def _hear(self, event: Event) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
+from model_zoo.errors import DecodeError, StemError
+from stemcli.audio.writer import beside
 from stemcli.batch.content import Content
 from stemcli.batch.plan import Planner, Task
+from stemcli.batch.url_path import UrlPath, as_path
 from stemcli.engine.delivery import Ready
 from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
+
+if TYPE_CHECKING:
+    from stemcli.engine.ensemble import Model
 
 AT_THE_ENDS = 2
 """Songs beside those whose networks run: one is being opened, one is being finished."""
@@ -123,7 +132,7 @@ class Separates(Planner, Protocol):
 
 
 class LocalCrew:
-    """Threads of this process.
+    """Threads of this process; songs behind URLs are fetched into a temporary folder.
 
     Args:
         session: the engine.
@@ -161,13 +170,16 @@ class LocalCrew:
 
     def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
         """See :class:`Crew`."""
-        song, ready = task.song, _ignore
+        song = task.song
         if steps:
             steps.begun(Content.of_readable(song.path))
-            ready = partial(_tell_complete, steps)
-        return self.session.separate_file(
-            song.path, folder=song.folder, replace=replace, ready=ready
-        )
+        with fetched(song.path) as here:
+            return self.session.separate_file(
+                here, folder=song.folder, replace=replace, ready=self._ready(task, steps)
+            )
+
+    def _ready(self, task: Task, steps: Steps | None) -> Ready:
+        return partial(_tell_complete, steps) if steps else _ignore
 
     def rank(self, task: Task) -> int:
         """See :class:`Crew`."""
@@ -178,11 +190,110 @@ class LocalCrew:
         self.session.interrupt()
 
 
-def open_local(options: Options, listener: Listener, jobs: int) -> Crew:
-    """The engine in this process, imported only when a run begins."""
+class StagedCrew(LocalCrew):
+    """Stems are written into a temporary folder and carried behind a URL from there.
+
+    Args:
+        session: the engine, which writes into ``stage``.
+        jobs: songs whose networks it runs at the same time.
+        stage: the temporary folder.
+        target: where the stems go.
+    """
+
+    def __init__(
+        self, session: Separates, jobs: int, stage: TemporaryDirectory[str], target: Path
+    ) -> None:
+        super().__init__(session, jobs)
+        self._stage, self._target = stage, target
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stage.cleanup()
+
+    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+        """See :class:`~stemcli.batch.plan.Planner`."""
+        here = self.session.plan(Path(song.name), folder=folder)
+        stage = Path(self._stage.name)
+        return {stem: self._target / path.relative_to(stage) for stem, path in here.items()}
+
+    def _ready(self, task: Task, steps: Steps | None) -> Ready:
+        return partial(_carry, task, steps)
+
+
+def open_local(
+    options: Options,
+    listener: Listener | None,
+    jobs: int,
+    *,
+    load: Callable[[str], Model] | None = None,
+) -> LocalCrew:
+    """The engine in this process, imported only when a run begins.
+
+    Args:
+        options: what the user chose.
+        listener: told what happens.
+        jobs: songs whose networks run at the same time.
+        load: gives the model that a name stands for, if not the zoo.
+    """
+    from stemcli.engine.models import load_model
     from stemcli.engine.session import Session
 
-    return LocalCrew(Session(options, listener, jobs=jobs), jobs)
+    load = load or load_model
+    target = as_path(options.output)
+    if not isinstance(target, UrlPath):
+        local = replace(options, output=str(target))
+        return LocalCrew(Session(local, listener, jobs=jobs, load=load), jobs)
+    stage = TemporaryDirectory(prefix="stem-")
+    # What is in the temporary folder is of this run, so nothing there is to be kept.
+    staged = replace(options, output=stage.name, existing="overwrite")
+    return StagedCrew(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
+
+
+@contextmanager
+def fetched(song: Path) -> Iterator[Path]:
+    """The song on this machine, under its own name.
+
+    Raises:
+        StemError: it cannot be fetched, or whatever is raised inside, by the song's own address.
+    """
+    if not isinstance(song, UrlPath):
+        yield song
+        return
+    with TemporaryDirectory(prefix="stem-") as folder:
+        here = Path(folder) / song.name
+        try:
+            song.fetch(here)
+            yield here
+        except FileNotFoundError as error:
+            raise DecodeError(f"There is no file {song} any more.") from error
+        except StemError as error:
+            raise StemError(str(error).replace(str(here), str(song))) from error
+
+
+def _carry(task: Task, steps: Steps | None, files: Mapping[str, tuple[Path, Path]]) -> None:
+    """Carry complete stems behind their URLs, and rename them there."""
+    carried = []
+    try:
+        for stem, (made, _) in files.items():
+            target = task.outputs[stem]
+            temporary = beside(target)
+            carried.append(Made(temporary, target, Content.of(made)))
+            assert isinstance(temporary, UrlPath)
+            temporary.store(made)
+        if steps:
+            steps.complete(carried)
+        for temporary, target, _ in carried:
+            temporary.replace(target)
+    except BaseException:
+        for temporary, _, _ in carried:
+            temporary.unlink(missing_ok=True)
+        raise
+    if steps:
+        steps.complete([Made(path, path, Content.of(path)) for _, path, _ in carried])
 
 
 def _ignore(files: Mapping[str, tuple[Path, Path]]) -> None:

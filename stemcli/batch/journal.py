@@ -9,6 +9,7 @@ other, and nothing that was separated is separated twice.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import threading
@@ -20,8 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
+from stemcli.batch.url_path import UrlPath, as_path
 
 NAME = ".stem-journal.sqlite"
 
@@ -117,7 +120,7 @@ class Journal:
     The file is made with the first entry, so that a run that is refused leaves nothing.
 
     Args:
-        folder: where the stems go.
+        folder: where the stems go; of one behind a URL the journal is kept on this machine.
 
     Raises:
         OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
@@ -125,7 +128,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / NAME
+        self.folder, self.path = folder, _journal_of(folder)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         if self.path.exists():
@@ -170,7 +173,7 @@ class Journal:
                 " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
                 " settings = excluded.settings, state = 'begun', message = '',"
                 " attempts = attempts + 1, changed = excluded.changed",
-                (os.fsencode(place), os.fsencode(source), *content, settings, time.time()),
+                (os.fsencode(place), os.fsencode(str(source)), *content, settings, time.time()),
             )
             database.executemany(
                 "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
@@ -220,7 +223,7 @@ class Journal:
     def _entry(self, row: sqlite3.Row) -> Entry:
         rows = self._rows("SELECT * FROM output WHERE place = ?", row["place"])
         return Entry(
-            source=Path(os.fsdecode(row["source"])),
+            source=as_path(os.fsdecode(row["source"])),
             content=_content(row),
             settings=row["settings"],
             state=row["state"],
@@ -239,7 +242,7 @@ class Journal:
 
     def _below(self, path: Path) -> bytes:
         """Relative, so that the folder may be moved with its journal."""
-        return os.fsencode(path.relative_to(self.folder))
+        return os.fsencode(str(path.relative_to(self.folder)))
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, self._speaking():
@@ -253,7 +256,7 @@ class Journal:
                 yield connection
 
     def _connect(self) -> sqlite3.Connection:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
@@ -299,6 +302,13 @@ class Journal:
                 f"The journal {self.path} is damaged or cannot be used ({error}). Move it away and "
                 "type --skip-existing, which keeps the stems that are there"
             ) from error
+
+
+def _journal_of(folder: Path) -> Path:
+    if not isinstance(folder, UrlPath):
+        return folder / NAME
+    key = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return zoo_home() / "journals" / f"{key}.sqlite"
 
 
 def _content(row: sqlite3.Row) -> Content:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,8 @@ from model_zoo.errors import StemError
 from stemcli.batch.crew import Made, Outcome, Steps
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
-from stemcli.engine.events import Event, Listener, TrackFinished, TrackStarted
+from stemcli.batch.url_path import absolute
+from stemcli.engine.events import Event, Listener, TrackStarted
 
 LOOK = 1.0
 """Seconds between two looks whether the run was interrupted."""
@@ -102,7 +102,7 @@ class Order:
             return None
         for made in self._made:
             if made.content.is_in(made.temporary):
-                os.replace(made.temporary, made.path)
+                made.temporary.replace(made.path)
             elif not made.content.is_in(made.path):
                 return None
         return Settled(self._seconds, 0.0, skipped=False)
@@ -124,8 +124,8 @@ class Order:
     def _note(self, stems: tuple[Made, ...]) -> None:
         """Note complete stems down by the names that they have on this machine."""
         assert self._steps
-        here = {os.path.abspath(path): path for path in self._task.outputs.values()}
-        paths = [here[str(made.path)] for made in stems]
+        here = {absolute(path): path for path in self._task.outputs.values()}
+        paths = [here[made.path] for made in stems]
         self._made = tuple(
             Made(path.with_name(made.temporary.name), path, made.content)
             for made, path in zip(stems, paths, strict=True)
@@ -137,10 +137,6 @@ class Order:
         if isinstance(event, TrackStarted):
             self._seconds = event.seconds or 0.0
             self._is_begun()
-        if isinstance(event, TrackFinished):
-            event = replace(
-                event, outputs={stem: str(path) for stem, path in self._task.outputs.items()}
-            )
         self._tell(event)
 
 
@@ -150,7 +146,7 @@ def _raise(said: Said, song: Path) -> None:
         case Failed():
             raise StemError(said.message) from DistantError(said.trace)
         case Unseen():
-            if not os.path.lexists(song):
+            if not song.exists():
                 raise StemError(f"There is no file {song} any more.")
             raise UnableError(f"it does not see {song}: mount that folder under the same path")
         case Stopped():
@@ -176,4 +172,5 @@ def _require_visible(files: list[Path]) -> None:
 
 def _absolute(task: Task) -> Task:
     """Paths that do not depend on the folder a process is in."""
-    return Task(replace(task.song, path=Path(os.path.abspath(task.song.path))), task.outputs)
+    outputs = {stem: absolute(path) for stem, path in task.outputs.items()}
+    return Task(replace(task.song, path=absolute(task.song.path)), outputs)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
+from stemcli.batch.url_path import UrlPath, as_path, real
 from stemcli.batch.walk import Song, folded
 from stemcli.engine.options import Options
 
@@ -44,7 +45,7 @@ def once(songs: Iterable[Song]) -> list[Song]:
 
 def _spelled(path: Path) -> str:
     """The same for every way to type a path; links keep the names that they have."""
-    return os.path.join(os.path.realpath(path.parent), path.name)
+    return str(real(path.parent) / path.name)
 
 
 def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task]:
@@ -56,7 +57,7 @@ def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task
         OutputError: outputs collide or cannot be written.
         StemError: whatever the session finds wrong with models, stems or the template.
     """
-    check_writable(Path(options.output))
+    check_writable(as_path(options.output))
     tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in songs]
     tasks = _without_own_outputs(tasks)
     _refuse_collisions(tasks)
@@ -82,7 +83,11 @@ def check_writable(folder: Path) -> None:
 
     Raises:
         OutputError: a file is in the way or the rights are missing.
+        StorageError: it is behind a URL that cannot be reached.
     """
+    if isinstance(folder, UrlPath):
+        folder.exists()
+        return
     nearest = folder.absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
@@ -127,4 +132,4 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
 
 def _key(path: Path) -> str:
     """Equal for paths that some file system takes for one."""
-    return folded(os.path.realpath(path))
+    return folded(str(real(path)))

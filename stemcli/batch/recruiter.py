@@ -109,9 +109,12 @@ class Recruiter:
             self._refuse(member.slot, reason)
 
     def _run(self) -> None:
-        while not self._ended.wait(INTERVAL):
-            with suppress(RayError), self._looking:
-                self._look()
+        try:
+            while not self._ended.wait(INTERVAL):
+                with suppress(RayError), self._looking:
+                    self._look()
+        except BaseException as error:  # whoever waits for a worker must hear of it
+            self._roster.close(error)
 
     def _look(self) -> None:
         slots = self._find()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Entry, Journal
 from stemcli.batch.plan import Task, refuse_existing
+from stemcli.batch.url_path import real
 from stemcli.engine.options import Options
 
 DONE = "made in an earlier run"
@@ -59,7 +59,7 @@ def _put_in_place(entry: Entry) -> Iterator[bool]:
     for output in entry.latest:
         is_waiting = output.content is not None and output.content.is_in(output.temporary)
         if is_waiting:
-            os.replace(output.temporary, output.path)
+            output.temporary.replace(output.path)
         yield is_waiting or output.is_whole
 
 
@@ -144,4 +144,4 @@ def _foreign(verdict: Verdict, entry: Entry | None) -> Iterator[Path]:
 
 def _is_same_song(entry: Entry, path: Path) -> bool:
     """One that was changed keeps its place, one that was moved its content."""
-    return Path(os.path.realpath(path)) == entry.source or entry.content.is_in(path)
+    return real(path) == entry.source or entry.content.is_in(path)

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
 
-from model_zoo.errors import StemError
-
 W = TypeVar("W", bound=Hashable)
 
 
@@ -59,6 +57,12 @@ class Roster(Generic[W]):
         with self._changed:
             return [*self._benches]
 
+    @property
+    def waiting(self) -> int:
+        """How many songs wait for a worker."""
+        with self._changed:
+            return len(self._waiting)
+
     def add(self, worker: W, rooms: int) -> None:
         """Take a worker on, who can hold as many songs as it has rooms."""
         with self._changed:
@@ -77,8 +81,7 @@ class Roster(Generic[W]):
             size: of the song; the largest are handed out first.
 
         Raises:
-            StemError: nobody will ever have room.
-            KeyboardInterrupt: the roster was closed.
+            BaseException: with which the roster was closed.
         """
         with self._changed:
             ticket = (-size, next(self._numbers))
@@ -119,8 +122,8 @@ class Roster(Generic[W]):
             spare[-1].called = True
             return [spare[-1]]
 
-    def close(self, reason: StemError | None = None) -> None:
-        """Whoever waits, or ever asks again, is sent away."""
+    def close(self, reason: BaseException | None = None) -> None:
+        """Send away whoever waits or ever asks again; without a reason it is KeyboardInterrupt."""
         with self._changed:
             self._end = reason or KeyboardInterrupt()
             self._changed.notify_all()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from stemcli.batch.report import Outcome as Ended
 from stemcli.batch.resume import EXIST, Verdict, judge, recover
 from stemcli.batch.sentences import sentence
 from stemcli.batch.tidy import no_empty_folders
+from stemcli.batch.url_path import real
 from stemcli.batch.walk import Song
-from stemcli.engine.events import Event, Listener, TrackFailed, TrackSkipped
+from stemcli.engine.events import Event, Listener, TrackFailed, TrackFinished, TrackSkipped
 from stemcli.engine.options import Options
 
 
@@ -78,6 +78,7 @@ def separate_songs(
     songs = once(songs)
     with open_crew(options, run.listen, jobs) as run.crew:
         tasks = plan(songs, run.crew, options)
+        run.outputs = {task.name: task.outputs for task in tasks}
         verdicts = run.judge(tasks, options)
         run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
         began = time.monotonic()
@@ -104,6 +105,7 @@ class _Run:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
+        self.outputs: dict[str, dict[str, Path]] = {}
 
     def judge(self, tasks: Sequence[Task], options: Options) -> list[Verdict]:
         """What is to be done about each song; with a journal, what it owns may be replaced."""
@@ -117,7 +119,13 @@ class _Run:
         return judge(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
-        """Pass the engine's events on; failures are told once, when they have arrived here."""
+        """Pass the engine's events on; failures are told once, when they have arrived here.
+
+        Stems may be made elsewhere than where they were planned, and carried.
+        """
+        if isinstance(event, TrackFinished):
+            planned = self.outputs[event.track]
+            event = replace(event, outputs={stem: str(path) for stem, path in planned.items()})
         if not isinstance(event, TrackFailed):
             self.tell(event)
 
@@ -190,9 +198,8 @@ class _Steps:
     journal: Journal
 
     def begun(self, content: Content) -> None:
-        source = Path(os.path.realpath(self.task.song.path))
-        outputs = self.task.outputs.values()
-        self.journal.begin(self.task.name, source, content, self.settings, outputs)
+        task, source = self.task, real(self.task.song.path)
+        self.journal.begin(task.name, source, content, self.settings, task.outputs.values())
 
     def complete(self, stems: Sequence[Made]) -> None:
         self.journal.ready(self.task.name, stems)

@@ -6,15 +6,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stemcli.batch.url_path import UrlPath
+
 
 @contextmanager
 def no_empty_folders(outputs: Iterable[Path]) -> Iterator[None]:
     """Remove the folders of ``outputs`` that were not there before and are empty at the end.
 
+    What lies behind a URL has no folders of its own.
+
     Songs that are worked on at the same time share folders: the song that made one may end before
     another that still writes there, and then cannot remove it.
     """
-    new = {folder for path in outputs for folder in path.parents if not folder.exists()}
+    local = [path for path in outputs if not isinstance(path, UrlPath)]
+    new = {folder for path in local for folder in path.parents if not folder.exists()}
     try:
         yield
     finally:

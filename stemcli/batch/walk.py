@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from model_zoo.errors import UsageError
+from stemcli.batch.url_path import UrlPath
 
 EXTENSIONS = frozenset(
     f".{ending}"
@@ -82,14 +83,19 @@ def find_songs(
 
     Raises:
         UsageError: ``root`` is no folder.
+        StorageError: it is behind a URL that cannot be reached.
     """
     if not root.is_dir():
-        found = "is a file, not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"{root} {found}. Type: stem batch FOLDER")
-    walk = _Walk(root, recursive, output)
-    walk.run()
-    _apply_patterns(walk.found, include, exclude)
-    return walk.found
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {what}. Type: stem batch FOLDER")
+    if isinstance(root, UrlPath):
+        found = _found_behind(root, recursive, output)
+    else:
+        walk = _Walk(root, recursive, output)
+        walk.run()
+        found = walk.found
+    _apply_patterns(found, include, exclude)
+    return found
 
 
 def require_songs(found: Found, root: Path) -> None:
@@ -147,6 +153,22 @@ def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]
     found.songs = sorted(kept, key=lambda song: (song.folder.parts, song.path.name))
 
 
+def _found_behind(root: UrlPath, recursive: bool, output: Path | None) -> Found:
+    """What lies behind a URL, where there are no links."""
+    found = Found()
+    for place in root.below():
+        folder = Path(place.parent)
+        if output and output != root and output in (root / place).parents:
+            continue
+        if any(part.startswith(".") for part in place.parts):
+            found.hidden += 1
+        elif place.suffix.lower() not in EXTENSIONS:
+            found.other += 1
+        elif recursive or folder == Path():
+            found.songs.append(Song(root / place, folder, met=True))
+    return found
+
+
 class _Walk:
     """Real folders first, then linked ones that no real path led to."""
 
@@ -156,7 +178,7 @@ class _Walk:
         self.pending: list[tuple[Path, Path]] = [(root, Path())]
         self.linked: list[tuple[Path, Path]] = []
         self.visited: set[Path] = set()
-        if output is not None and not _same(output, root):
+        if output and not isinstance(output, UrlPath) and not _same(output, root):
             self.visited.add(output.resolve())
 
     def run(self) -> None:

@@ -13,6 +13,7 @@ from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.hush import hushed
 from stemcli.cli.options import Existing, console_options, separation_options
+from stemcli.cli.params import place
 from stemcli.cli.params import report as report_path
 from stemcli.cli.words import examples
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but the concerts"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=place)
 @click.option(
     "--recursive/--no-recursive", default=True, show_default=True, help="Visit sub-folders too."
 )
@@ -88,16 +89,18 @@ def command(
     from stemcli.batch.journal import Journal
     from stemcli.batch.report import check_report
     from stemcli.batch.run import separate_songs
+    from stemcli.batch.url_path import as_path
     from stemcli.batch.walk import find_songs, require_songs
 
     if report_file:
         check_report(report_file)
+    output = as_path(options.output)
     found = find_songs(
         folder,
         recursive=recursive,
         include=include,
         exclude=exclude,
-        output=Path(options.output),
+        output=output,
     )
     require_songs(found, folder)
     console.found(found)
@@ -105,7 +108,7 @@ def command(
         goes_on(options.existing),
         hushed(not console.verbose),
         console,
-        Journal(Path(options.output)) as journal,
+        Journal(output) as journal,
     ):
         report = separate_songs(
             found.songs,

@@ -56,6 +56,15 @@ def device(text: str) -> str:
     return word
 
 
+def place(text: str) -> Path:
+    """A folder of this machine, or a URL."""
+    if "://" not in text:
+        return Path(text)
+    from stemcli.batch.url_path import as_path
+
+    return as_path(text)
+
+
 def report(text: str) -> Path:
     """A file whose ending, ``.json`` or ``.csv``, chooses the format."""
     path = Path(text)

@@ -1,0 +1,187 @@
+"""Paths behind URLs, in any file system that fsspec or pyarrow opens.
+
+Only what a batch asks of a path is there: looking, listing, reading, moving and removing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from model_zoo.errors import MissingExtraError, StorageError
+
+if TYPE_CHECKING:
+    Base = Path
+else:
+    Base = type(Path())
+
+BLOCK = 2**20  # bytes
+
+
+class UrlPath(Base):
+    """A file or folder, e.g. ``UrlPath("s3://bucket/songs/a.mp3")``.
+
+    It is no path of this machine, and refuses to be taken for one.
+
+    Raises:
+        StorageError: by every method that looks: the file system cannot be reached or refuses.
+        MissingExtraError: what the scheme needs is not installed.
+    """
+
+    def __str__(self) -> str:
+        scheme, *rest = self.parts or ("",)
+        return f"{scheme}//{'/'.join(rest)}" if scheme.endswith(":") else "/".join(self.parts)
+
+    def __fspath__(self) -> NoReturn:
+        raise TypeError(f"{self} is not on this machine")
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(self._info()["size"] or 0)
+
+    @property
+    def version(self) -> str:
+        """Another one whenever the content is another."""
+        system, path = self._system
+        with _speaking(self):
+            return str(system.ukey(path))
+
+    def exists(self, **_: Any) -> bool:
+        """Whether it is there."""
+        with suppress(FileNotFoundError):
+            return bool(self._info())
+        return False
+
+    def is_dir(self, **_: Any) -> bool:
+        """Whether it is a folder."""
+        with suppress(FileNotFoundError):
+            return bool(self._info()["type"] == "directory")
+        return False
+
+    def iterdir(self) -> Generator[UrlPath]:
+        """What lies in the folder."""
+        system, path = self._system
+        with _speaking(self):
+            names = system.ls(path, detail=False, refresh=True)
+        yield from (self / PurePosixPath(name).name for name in names)
+
+    def below(self) -> list[Path]:
+        """All files in the folder and its sub-folders, relative to it."""
+        system, path = self._system
+        with _speaking(self):
+            found = system.find(path)
+        return sorted(Path(PurePosixPath(name).relative_to(path)) for name in found)
+
+    def open(self, mode: str = "r", *_: Any, **__: Any) -> Any:
+        """Open the file, in a binary mode."""
+        system, path = self._system
+        with _speaking(self):
+            return system.open(path, mode)
+
+    def replace(self, target: Any) -> Any:
+        """Give it another name, in the same file system."""
+        system, path = self._system
+        with _speaking(self):
+            system.mv(path, target._system[1])
+        return target
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file."""
+        system, path = self._system
+        with _speaking(self), suppress(*[FileNotFoundError] * missing_ok):
+            system.rm_file(path)
+
+    def fetch(self, target: Path) -> None:
+        """Copy the file to this machine."""
+        with self.open("rb") as source, target.open("wb") as copy, _speaking(self):
+            shutil.copyfileobj(source, copy, BLOCK)
+
+    def store(self, source: Path) -> None:
+        """Make the file a copy of one on this machine; folders above it are made."""
+        system, path = self._system
+        with _speaking(self):
+            system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+            system.put_file(str(source), path)
+
+    @property
+    def _system(self) -> tuple[Any, str]:
+        url = str(self)
+        with _speaking(self):
+            system, strip = _open(*urlsplit(url)[:2])
+        return system, strip(url)
+
+    def _info(self) -> dict[str, Any]:
+        system, path = self._system
+        with _speaking(self):
+            system.invalidate_cache(str(PurePosixPath(path).parent))
+            return dict(system.info(path))
+
+
+def as_path(text: str) -> Path:
+    """The path that a user typed; a ``file:`` URL is one of this machine."""
+    if "://" not in text:
+        return Path(text)
+    parts = urlsplit(text)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
+
+
+def real(path: Path) -> Path:
+    """Without links and relative parts."""
+    return path if isinstance(path, UrlPath) else Path(os.path.realpath(path))
+
+
+def absolute(path: Path) -> Path:
+    """The same from every folder and, where folders are shared, on every machine."""
+    return path if isinstance(path, UrlPath) else Path(os.path.abspath(path))
+
+
+@cache
+def _open(scheme: str, host: str) -> tuple[Any, Any]:
+    """A file system, and what makes its paths of URLs."""
+    url = f"{scheme}://{host}"
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise MissingExtraError("fsspec, which URLs need,", "cluster") from error
+    try:
+        system, _ = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        return _open_arrow(url, error)
+    return system, system._strip_protocol
+
+
+def _open_arrow(url: str, reason: Exception) -> tuple[Any, Any]:
+    """Some file systems come with pyarrow, where fsspec would want another package."""
+    try:
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import FileSystem
+
+        system, root = FileSystem.from_uri(url)
+    except (ImportError, ValueError, OSError) as error:
+        raise StorageError(f"{url} cannot be opened ({reason}): install what it needs") from error
+    length = len(url)
+    return ArrowFSWrapper(system), lambda found: root + found[length:]
+
+
+@contextmanager
+def _speaking(path: UrlPath) -> Iterator[None]:
+    """One sentence for whatever a library for some service raises."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (StorageError, MissingExtraError):
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(
+            f"{path} cannot be reached ({reason.rstrip('.')}): check the address, your rights and "
+            "the settings of fsspec for it"
+        ) from error

@@ -1,0 +1,60 @@
+"""A library of 60 songs in nested folders, a zoo with one small network, and runs over them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from model_zoo.card import Card
+from model_zoo.install import install
+from stemcli.batch.journal import NAME, Entry, Journal
+from stemcli.batch.walk import find_songs
+from tests.model_zoo.small import small_network
+
+SONGS, RATE = 60, 8000
+
+
+def make_library(folder: Path, patch: pytest.MonkeyPatch, seconds: int) -> Path:
+    """Songs of one, two or three times ``seconds``."""
+    patch.setenv("STEM_HOME", str(folder / "zoo"))
+    patch.setenv("OMP_NUM_THREADS", "1")
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
+    rng = np.random.default_rng(0)
+    for number in range(SONGS):
+        album = folder / "in" / f"artist {number % 7}" / f"album {number % 3}"
+        album.mkdir(parents=True, exist_ok=True)
+        wave = rng.uniform(-0.5, 0.5, (RATE * seconds * (1 + number % 3), 2))
+        soundfile.write(album / f"song {number}.flac", wave, RATE)
+    return folder / "in"
+
+
+def words(library: Path, out: Path, *more: str) -> list[str]:
+    """What Python is called with to separate the library."""
+    options = ["-m", "tiny", "-o", str(out), "--json", "--format", "flac", *more]
+    return ["-m", "stemcli", "batch", str(library), *options]
+
+
+def start(library: Path, out: Path, jobs: int = 1) -> subprocess.Popen[str]:
+    command = [sys.executable, *words(library, out, "--jobs", str(jobs))]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All but the journal: names below ``folder`` and contents."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != NAME
+    }
+
+
+def entries(library: Path, out: Path) -> list[Entry]:
+    """What the journal knows of the songs."""
+    places = [str(song.folder / song.path.name) for song in find_songs(library).songs]
+    with Journal(out) as journal:
+        return [entry for place in places if (entry := journal.find(place))]
