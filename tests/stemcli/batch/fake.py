@@ -47,6 +47,7 @@ class FakeSession:
     model: dict[str, str] = field(default_factory=lambda: {"fake": "1"})
     threads: set[int] = field(default_factory=set)
     interrupted: bool = False
+    load: Any = None
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         root = Path(self.options.output) / (folder or Path())
