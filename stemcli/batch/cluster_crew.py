@@ -24,14 +24,14 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from model_zoo.errors import ClusterError, StorageError
+from model_zoo.errors import DeviceError, StemError, StorageError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.crew import Crew, Outcome, Steps, open_local
 from stemcli.batch.order import Order, UnableError
 from stemcli.batch.plan import Task
 from stemcli.batch.recruiter import Member, Recruiter
 from stemcli.batch.roster import Hand, Roster
-from stemcli.batch.slots import check_device
+from stemcli.batch.slots import check_device, find_slots
 from stemcli.batch.url_path import UrlPath, absolute, as_path
 from stemcli.cluster import joined
 from stemcli.engine.events import Event, Listener
@@ -74,6 +74,7 @@ class ClusterCrew:
         with ExitStack() as leaving:
             leaving.enter_context(self._planner)
             leaving.enter_context(joined())
+            self._require_slots()
             output = str(absolute(as_path(self._options.output)))
             there = replace(self._options, output=output)
             arguments = (there, ray.put(self._models))
@@ -121,7 +122,8 @@ class ClusterCrew:
         """See :class:`~stemcli.batch.crew.Crew`.
 
         Raises:
-            ClusterError: nobody can do the work, or whoever tries dies of it.
+            StemError: whoever tries the song dies of it.
+            ClusterError: nobody can do the work.
         """
         losses: list[str] = []
         while len(losses) < LOSSES:
@@ -143,10 +145,15 @@ class ClusterCrew:
                     order.network_seconds, self._spent.get(hand.worker, 0.0)
                 )
                 return outcome
-        raise ClusterError(
+        raise StemError(
             f"{LOSSES} workers died over {task.song.path} ({losses[-1]}). If their memory is too "
             "small, type a smaller --segment or --batch-size"
         )
+
+    def _require_slots(self) -> None:
+        nodes: Any = ray.nodes
+        if self._options.device == "cuda" and not find_slots(nodes(), "cuda", self._jobs):
+            raise DeviceError("The cluster has no GPU. Type --device auto or --device cpu")
 
     def _order(self, hand: Hand[Member], task: Task, steps: Steps | None) -> Order:
         def begin() -> None:

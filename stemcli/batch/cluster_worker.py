@@ -7,6 +7,8 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import metadata
 from typing import NamedTuple
 
 from stemcli.batch.crew import open_local
@@ -25,10 +27,18 @@ PATIENCE = 60.0
 
 
 class Introduction(NamedTuple):
-    """What a worker runs on."""
+    """What a worker runs on, and its version of stem."""
 
     device: str
     precision: str
+    version: str
+
+
+def version() -> str:
+    """Of the package as it is installed here; empty in a source folder."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version("stemcli")
+    return ""
 
 
 class Worker:
@@ -56,7 +66,7 @@ class Worker:
     def introduce(self) -> Introduction:
         """Load the models and say where they run."""
         _ = self._crew.settings  # which loads them
-        return Introduction(self._loaded.device, self._loaded.precision)
+        return Introduction(self._loaded.device, self._loaded.precision, version())
 
     def still_there(self) -> None:
         """A word, so that this process goes on."""

@@ -94,6 +94,7 @@ class Order:
                     self._pass_on(said)
                 case _:
                     _raise(said, self._task.song.path)
+                    return None
         return None
 
     def finish(self) -> Outcome | None:

@@ -13,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError
-from stemcli.batch.cluster_worker import Worker
+from stemcli.batch.cluster_worker import Introduction, Worker, version
 from stemcli.batch.crew import AT_THE_ENDS
 from stemcli.batch.events import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
@@ -147,14 +147,18 @@ class Recruiter:
             return
         del self._applicants[member]
         try:
-            introduction = ray.get(coming)
+            introduction: Introduction = ray.get(coming)
         except RayError as error:
             _kill(member)
             if alive:
                 self._refuse(member.slot, _cause(error))
             return
+        if introduction.version != version():
+            _kill(member)
+            self._refuse(member.slot, f"it has stem {introduction.version}. {_INSTALL}")
+            return
         self._hired += 1
-        self._tell(WorkerJoined(member.slot.name, *introduction))
+        self._tell(WorkerJoined(member.slot.name, introduction.device, introduction.precision))
         self._roster.add(member, ROOMS)
 
     def _forget_gone(self, slots: Iterable[Slot]) -> None:
@@ -182,6 +186,9 @@ class Recruiter:
             )
 
 
+_INSTALL = f"Type there: pip install 'stemcli[cluster]=={version()}'"
+
+
 def _on(slot: Slot) -> Any:
     strategy: Any = NodeAffinitySchedulingStrategy
     return strategy(slot.node, soft=False)
@@ -197,4 +204,5 @@ def _cause(error: RayError) -> str:
     if isinstance(error, RayTaskError):
         return str(error.cause)
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    reason = lines[-1].strip() if lines else type(error).__name__
+    return f"{reason}. {_INSTALL}" if "ModuleNotFoundError" in reason else reason

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from model_zoo.errors import ClusterError
 from stemcli.batch.content import Content
 from stemcli.batch.crew import Crew, Made, OpenCrew, Outcome, open_local
 from stemcli.batch.events import BatchFinished, BatchStarted
@@ -71,6 +72,7 @@ def separate_songs(
 
     Raises:
         StemError: nothing was begun, because models, options or outputs are wrong.
+        ClusterError: no machine of the cluster can do the work.
         KeyboardInterrupt: songs that were being worked on leave nothing behind.
         Exception: what ``on_event`` raised, to the same effect.
     """
@@ -168,6 +170,8 @@ class _Run:
         began = time.monotonic()
         try:
             result = self._separate(task)
+        except ClusterError:
+            raise  # the fault of no song: nobody is left to separate any
         except Exception as error:
             message = sentence(error)
             self.tell(TrackFailed(task.name, message))
