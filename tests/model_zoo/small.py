@@ -7,7 +7,7 @@ from tests.model_zoo.blocks.weights import fill
 
 
 def small_network() -> MelRNN:
-    return fill(MelRNN(8, 1, 2, 128, 32, 16_000, num_bands=6, stems=("vocals",)))
+    return fill(MelRNN(8, 1, 2, 128, 32, 16_000, num_bands=6, stems=("vocals",), segment=8192))
 
 
 SMALL_CONFIG = {
