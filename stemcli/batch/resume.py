@@ -87,7 +87,7 @@ def judge(
 
 
 def _judge(task: Task, entry: Entry | None, settings: str, options: Options) -> Verdict:
-    if options.existing == "skip" and all(path.exists() for path in task.outputs.values()):
+    if options.existing == "skip" and all(map(os.path.exists, task.outputs.values())):
         return Verdict(task, skip=EXIST)
     if entry is None or options.existing == "overwrite":
         return Verdict(task)
@@ -108,7 +108,7 @@ def _why_again(task: Task, entry: Entry, settings: str) -> str:
         return "the song changed"
     if entry.settings != settings:
         return _difference(json.loads(entry.settings), json.loads(settings))
-    if not all(path in entry.outputs and path.exists() for path in task.outputs.values()):
+    if not all(path in entry.outputs and os.path.exists(path) for path in task.outputs.values()):
         return "stems were missing"
     return ""
 

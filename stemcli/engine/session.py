@@ -193,10 +193,10 @@ class Session:
 
     def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
         """Whether all outputs are there and may stay; some of them are made again."""
-        existing = [path for path in paths.values() if path.exists()]
-        if existing and self.options.existing == "refuse":
-            raise OutputError(f"{existing[0]} exists: type --overwrite or --skip-existing")
-        skip = self.options.existing == "skip" and len(existing) == len(paths)
+        taken = [path for path in paths.values() if os.path.lexists(path)]
+        if taken and self.options.existing == "refuse":
+            raise OutputError(f"{taken[0]} exists: type --overwrite or --skip-existing")
+        skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
             self._tell(TrackSkipped(track, "its stems exist"))
         return skip
