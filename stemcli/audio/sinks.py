@@ -59,6 +59,16 @@ def open_sink(path: Path, sample_rate: int, channels: int, format: OutputFormat)
     return FfmpegSink(path, sample_rate, channels, format)
 
 
+def require_encoder(format: OutputFormat) -> None:
+    """Check that files of this format can be written here.
+
+    Raises:
+        FfmpegMissingError: the format needs ffmpeg, and there is none.
+    """
+    if format.name in _FFMPEG:
+        find_ffmpeg()
+
+
 class FlacSink:
     """FLAC through libsndfile, fed with whole numbers of our own rounding."""
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, OutputError, StemError
+from stemcli.audio.sinks import require_encoder
 from stemcli.engine.delivery import Ready
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.ensemble import Ensemble, Model, assemble
@@ -109,8 +110,10 @@ class Session:
         Raises:
             ConfigError: for a file name template that cannot be used.
             OutputError: when a stem would replace the song.
+            FfmpegMissingError: when the format needs ffmpeg and there is none.
         """
         options = self.options
+        require_encoder(options.output_format())
         return plan_outputs(
             Path(song),
             self.stems,
