@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but the concerts"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--recursive/--no-recursive", default=True, show_default=True, help="Visit sub-folders too."
 )
