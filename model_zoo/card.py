@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,11 +130,12 @@ class Card(Config):
             card = cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
             raise CheckpointError(
-                f"The card {path} cannot be used: {error}. Repair or remove it"
+                f"The card {path} cannot be used ({error}). Repair or remove it"
             ) from error
         if card.name != path.stem:
+            names = map(shlex.quote, (str(path), str(path.with_name(f"{card.name}.toml"))))
             raise CheckpointError(
-                f"The card {path} calls itself {card.name!r}. Type: mv {path} {card.name}.toml"
+                f"The card {path} calls itself {card.name!r}. Type: mv {' '.join(names)}"
             )
         return card
 

@@ -21,7 +21,7 @@ from model_zoo.errors import DecodeError
 from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
-from stemcli.audio.source import broken, no_sound, not_sound
+from stemcli.audio.source import broken, no_sound, not_sound, silent_film
 
 Block = NDArray[np.float32]
 
@@ -145,8 +145,11 @@ def _command(path: Path, ignore_length: bool) -> list[str]:
 
 
 def _nothing(path: Path, log: str) -> DecodeError:
-    """A stream of no samples, or no stream of sound at all."""
-    return no_sound(path) if "Audio:" in log else not_sound(path)
+    """A stream of no samples, pictures without sound, or no stream at all."""
+    if "Audio:" in log:
+        return no_sound(path)
+    has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters
+    return silent_film(path) if has_pictures else not_sound(path)
 
 
 def _duration(log: str) -> float | None:

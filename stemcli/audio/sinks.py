@@ -6,6 +6,8 @@ number of samples that went in; ffmpeg's does not at every length and sample rat
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -55,6 +57,16 @@ def open_sink(path: Path, sample_rate: int, channels: int, format: OutputFormat)
     if format.name == "mp3":
         return Mp3Sink(path, sample_rate, channels, format)
     return FfmpegSink(path, sample_rate, channels, format)
+
+
+def require_encoder(format: OutputFormat) -> None:
+    """Check that files of this format can be written here.
+
+    Raises:
+        FfmpegMissingError: the format needs ffmpeg, and there is none.
+    """
+    if format.name in _FFMPEG:
+        find_ffmpeg()
 
 
 class FlacSink:
@@ -138,6 +150,7 @@ class FfmpegSink:
 
         Raises:
             EncodeError: ffmpeg gave up.
+            OSError: the disk is full, or somebody ended ffmpeg.
         """
         try:
             self._input.write(block.astype("<f4").tobytes())
@@ -150,6 +163,7 @@ class FfmpegSink:
 
         Raises:
             EncodeError: ffmpeg gave up.
+            OSError: the disk is full, or somebody ended ffmpeg.
         """
         try:
             self._input.close()
@@ -167,9 +181,11 @@ class FfmpegSink:
             self._input.close()
         self._log.close()
 
-    def _failure(self) -> EncodeError:
-        errors = complaints(read_log(self._log))
-        reason = errors[0] if errors else f"it ended with {self._process.returncode}"
+    def _failure(self) -> Exception:
+        errors, code = complaints(read_log(self._log)), self._process.returncode
+        reason = errors[0] if errors else f"ffmpeg ended with {code}"
+        if code < 0 or os.strerror(errno.ENOSPC) in reason:
+            return OSError(reason)
         return EncodeError(
             f"ffmpeg cannot write {self._name} at {self._rate} Hz with these settings ({reason}): "
             "leave out --bitrate, or type --format flac"

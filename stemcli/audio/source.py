@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -33,12 +34,19 @@ def require_file(path: Path) -> None:
                 raise DecodeError(f"{path} is empty (0 bytes): copy or download it again.")
     except OSError as error:
         reason = error.strerror or error
-        raise DecodeError(f"{path} cannot be opened ({reason}): check its rights.") from error
+        raise DecodeError(
+            f"{path} cannot be opened ({reason}): check its name and rights."
+        ) from error
 
 
 def not_sound(path: Path) -> DecodeError:
     """Neither soundfile nor ffmpeg makes anything of the file."""
     return DecodeError(f"No sound can be read from {path}: give a {READABLE} file.")
+
+
+def silent_film(path: Path) -> DecodeError:
+    """There are pictures and nothing else."""
+    return DecodeError(f"{path} holds pictures and no sound: give the file that has the sound.")
 
 
 def no_sound(path: Path) -> DecodeError:
@@ -66,14 +74,25 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
 
 def _missing(path: Path) -> str:
     if path.is_symlink():
+        if _is_circle(path):
+            return f"{path} is a link that leads back to itself: type the file itself."
         return f"{path} is a link to {os.readlink(path)}, which is not there: check the link."
-    address = re.match(r"(\w{2,}):/", str(path))
+    address = re.match(r"(\w{2,}:/)(.*)", str(path))  # Path made one slash of two
     if address:
-        return f"{path} is an address, which stem does not read: download it and type the file"
+        typed = "/".join(address.groups())
+        return f"{typed} is an address, which stem does not read: download it and type the file"
     near = _sibling(path)
     return f"There is no file {path}: " + (
         f"did you mean {near!r}?" if near else "check the name and the folder."
     )
+
+
+def _is_circle(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _sibling(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,9 @@ Block = NDArray[np.float32]
 
 TOKEN = 4
 """Random bytes in the name of a temporary file."""
+
+SYSTEM_ERROR = 2
+"""libsndfile's number for whatever the file system says (``SF_ERR_SYSTEM`` in sndfile.h)."""
 
 
 class AudioWriter:
@@ -100,7 +103,9 @@ class AudioWriter:
     def discard(self) -> None:
         """Remove the file, unless it was committed."""
         if self._state == "open":
-            self._sink.abort()
+            # What waits in a buffer has nowhere to go, least of all on a full disk.
+            with suppress(OSError, soundfile.LibsndfileError):
+                self._sink.abort()
         if self._state in ("open", "closed"):
             self.temporary.unlink(missing_ok=True)
             self._state = "discarded"
@@ -120,6 +125,8 @@ class AudioWriter:
             yield
         except (OSError, soundfile.LibsndfileError) as error:
             reason = getattr(error, "strerror", None) or str(error)
+            if getattr(error, "code", None) == SYSTEM_ERROR:
+                reason = "the system refuses: there is no room or no right to write"
             raise OutputError(
                 f"{self.path} cannot be written ({reason}): type --output with another folder"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +32,13 @@ class Content(NamedTuple):
             synced: see to it that the content is on the disk, not only on its way.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: it cannot be read, or is a pipe or a device, which might never end.
             StorageError: its URL cannot be reached.
         """
         if isinstance(path, UrlPath):
             return cls(path.size, 0, path.version)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is no file")
         with path.open("rb") as file:
             if synced:
                 os.fsync(file.fileno())
@@ -56,7 +59,7 @@ class Content(NamedTuple):
             return path.exists() and path.size == self.size and self._is_version_of(path)
         try:
             status = path.stat()
-            if status.st_size != self.size:
+            if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
                 return False
             return status.st_mtime_ns == self.mtime_ns or sha256(path) == self.sha256
         except OSError:

@@ -131,7 +131,7 @@ class Journal:
         self.folder, self.path = folder, _journal_of(folder)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        if self.path.exists():
+        if os.path.exists(self.path):
             with self._speaking():
                 self._connect()
 

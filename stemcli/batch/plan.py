@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.url_path import UrlPath, as_path, real
+from stemcli.batch.url_path import UrlPath, as_path, is_taken, real
 from stemcli.batch.walk import Song, folded
 from stemcli.engine.options import Options
+from stemcli.engine.spool import speaking
 
 
 class Planner(Protocol):
@@ -70,7 +72,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     Raises:
         OutputError: one of ``paths`` exists.
     """
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if is_taken(path)]
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise OutputError(
@@ -82,15 +84,23 @@ def check_writable(folder: Path) -> None:
     """Check that ``folder`` can be written, or made where it does not exist yet.
 
     Raises:
-        OutputError: a file is in the way or the rights are missing.
+        OutputError: a file or a link to nothing is in the way, the rights are missing, or no file
+            system takes such a name.
         StorageError: it is behind a URL that cannot be reached.
     """
     if isinstance(folder, UrlPath):
         folder.exists()
         return
+    with speaking(folder), suppress(FileNotFoundError, NotADirectoryError):
+        folder.stat()
     nearest = folder.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
+    if not nearest.exists():
+        raise OutputError(
+            f"{nearest} is a link to {os.readlink(nearest)}, which is not there. Make that folder, "
+            "or choose another with --output"
+        )
     if not nearest.is_dir():
         raise OutputError(f"{nearest} is a file, so {folder} cannot be a folder. Choose --output")
     if not os.access(nearest, os.W_OK | os.X_OK):

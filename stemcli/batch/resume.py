@@ -12,7 +12,7 @@ from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Entry, Journal
 from stemcli.batch.plan import Task, refuse_existing
-from stemcli.batch.url_path import real
+from stemcli.batch.url_path import is_there, real
 from stemcli.engine.options import Options
 
 DONE = "made in an earlier run"
@@ -94,7 +94,7 @@ def judge(
 
 
 def _judge(task: Task, entry: Entry | None, settings: str, options: Options) -> Verdict:
-    if options.existing == "skip" and all(path.exists() for path in task.outputs.values()):
+    if options.existing == "skip" and all(map(is_there, task.outputs.values())):
         return Verdict(task, skip=EXIST)
     if entry is None or options.existing == "overwrite":
         return Verdict(task)
@@ -115,7 +115,7 @@ def _why_again(task: Task, entry: Entry, settings: str) -> str:
         return "the song changed"
     if entry.settings != settings:
         return _difference(json.loads(entry.settings), json.loads(settings))
-    if not all(path in entry.outputs and path.exists() for path in task.outputs.values()):
+    if not all(path in entry.outputs and is_there(path) for path in task.outputs.values()):
         return "stems were missing"
     return ""
 

@@ -174,9 +174,9 @@ class _Run:
             raise  # the fault of no song: nobody is left to separate any
         except Exception as error:
             message = sentence(error)
-            self.tell(TrackFailed(task.name, message))
-            if self.journal:
+            if self.journal:  # first, lest one that cannot be written be named twice
                 self.journal.failed(task.name, message)
+            self.tell(TrackFailed(task.name, message))
             trace, took = traceback.format_exc(), time.monotonic() - began
             return _report(task, "failed", message, wall_seconds=took, trace=trace)
         if result.skipped:

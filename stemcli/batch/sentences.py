@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from model_zoo.errors import StemError
 
 
@@ -11,7 +13,8 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        return f"The system refused: {error.strerror}{where}."
+        advice = " Check its rights." if error.errno == errno.EACCES else ""
+        return f"The system refused: {error.strerror}{where}.{advice}"
     if isinstance(error, MemoryError):
         return "There is not enough memory. Type --jobs 1 or a smaller --segment."
     return (

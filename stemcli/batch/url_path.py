@@ -132,6 +132,16 @@ def as_path(text: str) -> Path:
     return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file can be found there; names that no file system takes are no error."""
+    return path.exists() if isinstance(path, UrlPath) else os.path.exists(path)
+
+
+def is_taken(path: Path) -> bool:
+    """The same, or a link that leads nowhere."""
+    return path.exists() if isinstance(path, UrlPath) else os.path.lexists(path)
+
+
 def real(path: Path) -> Path:
     """Without links and relative parts."""
     return path if isinstance(path, UrlPath) else Path(os.path.realpath(path))

@@ -179,12 +179,12 @@ class _Walk:
         self.linked: list[tuple[Path, Path]] = []
         self.visited: set[Path] = set()
         if output and not isinstance(output, UrlPath) and not _same(output, root):
-            self.visited.add(output.resolve())
+            self.visited.add(_real(output))
 
     def run(self) -> None:
         while self.pending or self.linked:
             place, folder = (self.pending or self.linked).pop(0)
-            real = place.resolve()
+            real = _real(place)
             if real not in self.visited:
                 self.visited.add(real)
                 self._visit(place, folder)
@@ -218,4 +218,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return _real(one) == _real(other)
+
+
+def _real(place: Path) -> Path:
+    """Without links, but for those that lead round in a circle, which ``Path.resolve`` refuses."""
+    return Path(os.path.realpath(place))

@@ -43,6 +43,10 @@ class Stem(LazyGroup):
         """Read what was typed; click would answer Ctrl-C in another way."""
         try:
             return super().make_context(*args, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _misused(error, "stem") from error
         except KeyboardInterrupt:
             raise _interrupted() from None
 
@@ -54,7 +58,7 @@ class Stem(LazyGroup):
             raise
         except click.UsageError as error:
             hint = _dashed(ctx.meta[WORDS])
-            raise click.UsageError(error.format_message() + hint, error.ctx) from error
+            raise _misused(error, f"stem {ctx.invoked_subcommand}", hint) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
@@ -82,7 +86,7 @@ def _interrupted(*hints: object) -> click.exceptions.Exit:
 def _dashed(words: Sequence[str]) -> str:
     """How to type a file that was taken for an option."""
     file = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
-    return f" (For the file of that name type {quoted(f'./{file}')})" if file else ""
+    return f"For the file of that name type {quoted(f'./{file}')}" if file else ""
 
 
 class Failed(click.ClickException):
@@ -96,6 +100,12 @@ class Misused(Failed):
     """The same for a request that is itself wrong."""
 
     exit_code = 2
+
+
+def _misused(error: click.UsageError, command: str, hint: str = "") -> Misused:
+    """One line of what click would spread over four; ``command`` is used where click knows none."""
+    command = error.ctx.command_path if error.ctx else command
+    return Misused(f"{error.format_message()} ({hint or f'See: {command} --help'})")
 
 
 def as_click_error(error: Exception) -> Exception:

@@ -121,7 +121,7 @@ OUTPUT = (
     click.option(
         "-o",
         "--output",
-        type=click.Path(path_type=str),
+        type=click.Path(path_type=str, readable=False),
         default="separated",
         show_default=True,
         metavar="DIR",
@@ -186,6 +186,8 @@ def console_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
         from stemcli.cli.console import open_console
 
+        if as_json and quiet:
+            raise click.UsageError("--json and --quiet contradict each other; type one.")
         click.get_current_context().meta[VERBOSE] = verbose
         console = open_console(as_json=as_json, quiet=quiet, verbose=verbose)
         return command(*args, console=console, **rest)

@@ -11,12 +11,12 @@ SLOWEST = 0.05
 
 
 def printable(text: str) -> str:
-    """``text`` without what could upset a terminal: control codes and undecodable bytes."""
+    """``text`` as one line that upsets no terminal: no control codes and undecodable bytes."""
     return "".join("�" if _is_dangerous(character) else character for character in text)
 
 
 def _is_dangerous(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs")
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def quoted(path: str | Path) -> str:

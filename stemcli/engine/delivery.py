@@ -139,11 +139,10 @@ class Delivery:
         format: OutputFormat,
         opening: ExitStack,
     ) -> AudioWriter:
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder, not a file: choose another --output")
         with _FOLDERS:
             for folder in make_folders(path.parent):
                 opening.callback(_remove_if_empty, folder)
+            _refuse_place(path)
             writer = open_writer(path, sample_rate, channels, format)
         opening.callback(writer.discard)
         return writer
@@ -162,6 +161,18 @@ def make_folders(folder: Path) -> Iterator[Path]:
     with speaking(folder):
         folder.mkdir(exist_ok=True)
     yield folder
+
+
+def _refuse_place(path: Path) -> None:
+    """Say before the work what renaming would say after it.
+
+    Raises:
+        OutputError: a folder is in the way, or the file system takes no such name.
+    """
+    with speaking(path), suppress(FileNotFoundError):
+        path.lstat()
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, not a file: choose another --output")
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -55,7 +55,7 @@ def check_template(template: str) -> None:
 
 def is_same_file(path: Path, song: Path) -> bool:
     """Whether both lead to one file, through links too."""
-    if path.exists() and song.exists():
+    if os.path.exists(path) and os.path.exists(song):
         return os.path.samefile(path, song)
     return _key(path) == _key(song)
 

@@ -70,6 +70,7 @@ class Options(Config):
             *self._chunk_mistakes(),
             *self._range_mistakes(),
             *self._format_mistakes(),
+            *self._output_mistakes(),
         ]
 
     def output_format(self) -> OutputFormat:
@@ -107,9 +108,14 @@ class Options(Config):
         if self.end is not None and not self.end > start:
             yield f"--end must come after --start, found {self.end} and {start}"
 
+    def _output_mistakes(self) -> Iterator[str]:
+        if not self.output:
+            yield "--output names no folder: type e.g. --output ."
+
     def _format_mistakes(self) -> Iterator[str]:
-        if self.clip_mode == "none" and self.format != "wav":
-            found = f"--clip-mode none needs floating point, which {self.format} does not hold"
+        if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):
+            chosen = self.format if self.format != "wav" else f"wav of {self.depth} bit"
+            found = f"--clip-mode none needs floating point, which {chosen} does not hold"
             yield f"{found}: type --format wav --bit-depth 32f"
         try:
             self.output_format()

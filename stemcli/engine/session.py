@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, OutputError, StemError
+from stemcli.audio.sinks import require_encoder
 from stemcli.engine.delivery import Ready
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.ensemble import Ensemble, Model, assemble
@@ -110,8 +111,10 @@ class Session:
         Raises:
             ConfigError: for a file name template that cannot be used.
             OutputError: when a stem would replace the song.
+            FfmpegMissingError: when the format needs ffmpeg and there is none.
         """
         options = self.options
+        require_encoder(options.output_format())
         return plan_outputs(
             Path(song),
             self.stems,
@@ -201,10 +204,10 @@ class Session:
 
     def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
         """Whether all outputs are there and may stay; some of them are made again."""
-        existing = [path for path in paths.values() if path.exists()]
-        if existing and self.options.existing == "refuse":
-            raise OutputError(f"{existing[0]} exists: type --overwrite or --skip-existing")
-        skip = self.options.existing == "skip" and len(existing) == len(paths)
+        taken = [path for path in paths.values() if os.path.lexists(path)]
+        if taken and self.options.existing == "refuse":
+            raise OutputError(f"{taken[0]} exists: type --overwrite or --skip-existing")
+        skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
             self._tell(TrackSkipped(track, "its stems exist"))
         return skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from stemcli.engine.tape import Block
 
 BLOCK = 65536
 """Frames read back at a time."""
+
+ELSEWHERE = "choose another folder with --output"
 
 
 class Spool:
@@ -47,8 +50,9 @@ class Spool:
                 yield np.frombuffer(data, np.float32).reshape(-1, *self._shape)
 
     def close(self) -> None:
-        """Give the space back."""
-        self._file.close()
+        """Give the space back, whatever a full disk says to what waits in a buffer."""
+        with suppress(OSError):
+            self._file.close()
 
 
 @contextmanager
@@ -62,6 +66,6 @@ def speaking(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"Cannot write to {path} ({reason}): choose another folder with --output"
-        ) from error
+        is_long = error.errno == errno.ENAMETOOLONG
+        advice = "shorten it with --filename or --output" if is_long else ELSEWHERE
+        raise OutputError(f"Cannot write to {path} ({reason}): {advice}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import sys
 import threading
 
@@ -13,16 +12,10 @@ from model_zoo.errors import ClusterError
 from stemcli.cluster import ADDRESS, _quiet, joined
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        (f"127.0.0.1:{free_port()}", r"Nobody answers at .* start the cluster there with: ray"),
+        ("127.0.0.1:1", r"Nobody answers at .* start the cluster there with: ray"),
         ("ray://somewhere:10001", "RAY_ADDRESS=auto"),
         ("nonsense", r"at nonsense cannot be joined .* Check RAY_ADDRESS"),
         ("localhost:999999", "Nobody answers at localhost:999999"),

@@ -19,6 +19,7 @@ from stemcli.audio.quantise import to_integers
 from stemcli.audio.wav_sink import WavSink
 from stemcli.audio.writer import open_writer
 from tests.audio_files import ffmpeg, tones
+from tests.little_room import room_for
 from tests.stemcli.audio.hearing import hear, snr
 
 LOSSLESS = [("wav", "16"), ("wav", "24"), ("wav", "32f"), ("flac", "16"), ("flac", "24")]
@@ -26,12 +27,14 @@ STEPS = {"16": 2.0**-15, "24": 2.0**-23, "32f": 2.0**-24}
 LOSSY = ["mp3", "ogg", "opus", "m4a"]
 
 
-def write(path: Path, wave: NDArray[np.float32], rate: int = 44100, **choices: object) -> Path:
-    """Write ``wave`` in blocks of 7000 frames in the format that the extension names."""
+def write(
+    path: Path, wave: NDArray[np.float32], rate: int = 44100, block: int = 7000, **choices: object
+) -> Path:
+    """Write ``wave`` in blocks of so many frames in the format that the extension names."""
     format = OutputFormat.from_dict({"name": path.suffix[1:], **choices})
     with open_writer(path, rate, wave.shape[1], format) as writer:
-        for start in range(0, len(wave), 7000):
-            writer.write(wave[start : start + 7000])
+        for start in range(0, len(wave), block):
+            writer.write(wave[start : start + block])
     return path
 
 
@@ -237,13 +240,11 @@ def test_a_place_where_nothing_can_be_written(tmp_path: Path, name: str) -> None
         write(tmp_path / "taken" / f"stem.{name}", tones(100))
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal is staged: a real full disk needs a file system of its own."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(WavSink, "write", refuse)
-    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
-        write(tmp_path / "stem.wav", tones(100))
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize("block", [100, 7000])
+def test_a_full_disk_is_named_and_keeps_nothing(tmp_path: Path, name: str, block: int) -> None:
+    """In small blocks the disk refuses what waits in a buffer, and again when that is closed."""
+    wave = tones(100_000)
+    with room_for(5_000), pytest.raises(OutputError, match=r"cannot be written .*: type --output"):
+        write(tmp_path / f"stem.{name}", wave, block=block)
     assert os.listdir(tmp_path) == []

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_zoo.errors import OutputError
-from stemcli.engine.spool import BLOCK, Spool, speaking
+from stemcli.engine.spool import BLOCK, Spool
+from tests.little_room import room_for
 from tests.stemcli.engine.stubs import noise
 
 
@@ -49,7 +50,16 @@ def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
         Spool(tmp_path / "gone", 1)
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
-    """Golden: errno 28 is ENOSPC, whose text is the system's own."""
-    with pytest.raises(OutputError, match="No space left on device"), speaking(tmp_path):
-        raise OSError(28, "No space left on device")
+def write_in_small_blocks(spool: Spool) -> None:
+    for _ in range(100):
+        spool.write(np.zeros((100, 1), np.float32))
+
+
+def test_a_full_disk_is_a_sentence_and_closing_says_nothing_more(tmp_path: Path) -> None:
+    """In small blocks the disk refuses what waits in a buffer, and again when it is closed."""
+    spool = Spool(tmp_path, 1)
+    with room_for(20_000):
+        with pytest.raises(OutputError, match=r"Cannot write to .*--output"):
+            write_in_small_blocks(spool)
+        spool.close()
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,176 @@
+"""Songs that cannot be separated, and how to make them."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from tests.audio_files import ffmpeg
+
+RATE = 16_000
+FRAMES = RATE // 4
+STEMS = ("vocals", "band")
+
+Sound = NDArray[np.float32]
+Make = Callable[[Path], object]
+
+
+def noise(frames: int = FRAMES, channels: int = 2) -> Sound:
+    dice = np.random.default_rng(0)
+    return dice.uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)
+
+
+def write(path: Path, wave: Sound, rate: int = RATE) -> None:
+    """A WAV of floats, whatever its name."""
+    soundfile.write(os.fsencode(path), wave, rate, subtype="FLOAT", format="WAV")
+
+
+def sing(path: Path) -> None:
+    """A quarter of a second of two channels."""
+    write(path, noise())
+
+
+def sing_in_16_bits(path: Path) -> None:
+    """With a plain header: its 44 bytes are those of RIFF WAVE."""
+    soundfile.write(path, noise(), RATE, subtype="PCM_16")
+
+
+def number(value: float) -> Make:
+    """A song with this value in the middle of a channel."""
+
+    def make(path: Path) -> None:
+        wave = noise()
+        wave[len(wave) // 2, 1] = value
+        write(path, wave)
+
+    return make
+
+
+def wave(frames: int = FRAMES, channels: int = 2, rate: int = RATE) -> Make:
+    return lambda path: write(path, noise(frames, channels), rate)
+
+
+def patched(at: int, form: str, value: int) -> Make:
+    """A song of 16 bits with another value in its header."""
+
+    def make(path: Path) -> None:
+        sing_in_16_bits(path)
+        data = bytearray(path.read_bytes())
+        struct.pack_into(form, data, at, value)
+        path.write_bytes(data)
+
+    return make
+
+
+def cut_in_the_header(path: Path) -> None:
+    sing(path)
+    os.truncate(path, 30)
+
+
+def text(path: Path) -> None:
+    path.write_text("This is no music. " * 99)
+
+
+def silent_film(path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=size=32x32:duration=0.2:rate=10", "-c:v", "mpeg4", path)
+
+
+def link_to(target: str) -> Make:
+    return lambda path: path.symlink_to(target)
+
+
+def with_a_folder_for_a_stem(path: Path) -> None:
+    sing(path)
+    Path("separated", path.stem, "vocals.wav").mkdir(parents=True)
+
+
+def with_a_file_for_its_folder(path: Path) -> None:
+    sing(path)
+    Path("separated").mkdir()
+    Path("separated", path.stem).touch()
+
+
+class Bad(NamedTuple):
+    """A song with which something is wrong.
+
+    Attributes:
+        name: of the file.
+        make: makes the file.
+        sentence: what must be said of it.
+        words: what is typed beside it.
+    """
+
+    name: str
+    make: Make
+    sentence: str
+    words: tuple[str, ...] = ()
+
+
+LONGEST = 255
+"""Bytes in the name of a file, for the file systems of Linux."""
+
+LONG = "x" * (LONGEST - len(".wav")) + ".wav"
+
+NOT_SOUND = r"No sound can be read from .*bad\.\w+: give a wav, flac"
+
+BAD = {
+    "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\): copy or download it"),
+    "cut in the header": Bad("bad.wav", cut_in_the_header, NOT_SOUND),
+    "text named mp3": Bad("bad.mp3", text, NOT_SOUND),
+    "film without sound": Bad(
+        "bad.mkv", silent_film, r"bad\.mkv holds pictures and no sound: give"
+    ),
+    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s: export it again"),
+    "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
+    "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
+    "no channels": Bad("bad.wav", patched(22, "<H", 0), r"bad\.wav holds no sound .*: export"),
+    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), NOT_SOUND),
+    "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device: save the sound in a file"),
+    "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device: save"),
+    "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device: save"),
+    "link to itself": Bad("bad.wav", link_to("bad.wav"), "is a link that leads back to itself: ty"),
+    "link to nowhere": Bad("bad.wav", link_to("no.wav"), r"a link to no\.wav, which is not there"),
+    "line break in the name": Bad("b\na\nd.mp3", Path.touch, "b\ufffda\ufffdd.mp3 is empty"),
+    "line separator in the name": Bad("b\u2028d.mp3", Path.touch, "b\ufffdd.mp3 is empty"),
+    "name that is no text": Bad(os.fsdecode(b"b\xe4d.mp3"), Path.touch, "b\ufffdd.mp3 is empty"),
+    "name too long for the template": Bad(
+        LONG,
+        sing,
+        r"File name too long\): shorten it with --filename",
+        ("--filename", "{track} {stem}.{ext}"),
+    ),
+    "folder in the place of a stem": Bad(
+        "bad.wav",
+        with_a_folder_for_a_stem,
+        r"vocals\.wav is a folder, not a file",
+        ("--overwrite",),
+    ),
+    "file in the place of its folder": Bad(
+        "bad.wav",
+        with_a_file_for_its_folder,
+        r"Cannot write to separated/bad .*: choose another folder with --output",
+        ("--overwrite",),
+    ),
+    "shorter than --start": Bad(
+        "bad.wav", wave(frames=RATE // 20), "type a smaller --start", ("--start", "0.1")
+    ),
+    "eight channels in mp3": Bad(
+        "bad.wav", wave(channels=8), "mp3 cannot hold .* 8 channels: type --format", ("-f", "mp3")
+    ),
+    "768 kHz in flac": Bad(
+        "bad.wav",
+        wave(rate=768_000),
+        "flac goes up to 655350 Hz, and the song has 768000: type --format wav",
+        ("-f", "flac"),
+    ),
+    "768 kHz in ogg": Bad(
+        "bad.wav", wave(rate=768_000), "ogg goes up to 200000 Hz.*: type --format", ("-f", "ogg")
+    ),
+}

@@ -1,0 +1,283 @@
+"""Requests that cannot be met, whatever the song: one clear sentence, and nothing is begun.
+
+The engine is the real one, with a small untrained network. Every request is typed to both commands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.stemcli.cli.bad_songs import sing
+from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.watching import sentence, tree
+
+TRUNCATED = 1000  # bytes
+
+WEIGHTS = ".zoo/tiny.safetensors"
+CARD = ".zoo/tiny.toml"
+
+
+class Request(NamedTuple):
+    """What is typed beside a good song.
+
+    Attributes:
+        words: the options.
+        code: how the command ends.
+        sentence: what must be said.
+        make: what is made of the folder before.
+    """
+
+    words: str
+    code: int
+    sentence: str
+    make: Callable[[Path], object] = lambda folder: None
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / WEIGHTS, TRUNCATED)
+
+
+def flip_a_bit(folder: Path) -> None:
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(data)
+
+
+def in_the_card(pattern: str, replacement: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        card = (folder / CARD).read_text()
+        (folder / CARD).write_text(re.sub(pattern, replacement, card))
+
+    return make
+
+
+def link(target: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "out").symlink_to(target)
+
+
+def a_stem_of_somebody(folder: Path) -> None:
+    (folder / "separated/song").mkdir(parents=True)
+    (folder / "separated/song/vocals.wav").touch()
+
+
+def a_stem_that_is_gone(folder: Path) -> None:
+    (folder / "separated/song").mkdir(parents=True)
+    (folder / "separated/song/vocals.wav").symlink_to("/nowhere/vocals.wav")
+
+
+CHANGED = "so it is not what the card of 'tiny' describes. Remove it and install"
+
+NAMES = {
+    "unknown model": Request(
+        "-m tinny", 2, r"'tinny': did you mean 'tiny'\? See: stem models list"
+    ),
+    "unknown stem": Request("--stems vocal", 2, "'vocal': did you mean 'vocals'"),
+    "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
+    "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
+    "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
+    "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
+    "no weights of that name": Request("-m no.safetensors", 1, "does not exist. Type: stem models"),
+}
+
+OPTIONS = {
+    "two choices of stems": Request("--stems band --two-stems band", 2, "--two-stems .*type one"),
+    "quiet JSON": Request("--json --quiet", 2, "--json and --quiet .*type one"),
+    "skip and overwrite": Request("--skip-existing --overwrite", 2, "--overwrite .*type one"),
+    "bit rate of wav": Request("--bitrate 128", 2, "--bitrate is for mp3.*not for wav: leave it"),
+    "quality of wav": Request("--quality 3", 2, "--quality is for mp3.*not for wav: leave it"),
+    "bit rate and quality": Request("-f mp3 --bitrate 128 --quality 3", 2, "--quality .*type one"),
+    "bit rate of another world": Request("-f m4a --bitrate 9999", 2, "goes from 16 to 512, found"),
+    "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*: leave it out"),
+    "float in flac": Request("-f flac --bit-depth 32f", 2, "type --bit-depth 24 or --format wav"),
+    "no clipping in mp3": Request(
+        "-f mp3 --clip-mode none", 2, "mp3 does not.*: type --format wav"
+    ),
+    "no clipping in 16 bit": Request(
+        "--bit-depth 16 --clip-mode none", 2, "of 16 bit does not.*: type .*--bit-depth 32f"
+    ),
+    "end before the start": Request("--start 2 --end 1", 2, "--end must come after --start, found"),
+    "no end": Request("--end 0", 2, "--end must come after --start"),
+    "time in words": Request("--start soon", 2, "'soon' is no time. Type e.g. 90, 1:30"),
+    "all overlap": Request("--overlap 1", 2, "1 is not from 0 to below 1. Type e.g. 0.25"),
+    "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
+    "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
+    "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
+    "no CUDA": Request("-d cuda", 2, "No CUDA GPU .*: type --device cpu, or --device auto"),
+}
+
+PLACES = {
+    "climbing template": Request("--filename ../{stem}.{ext}", 2, "leaves .*the folder with --out"),
+    "hidden climb": Request("--filename a/../../{stem}.{ext}", 2, "leaves .*the folder with --out"),
+    "absolute template": Request(
+        "--filename /tmp/{stem}.{ext}", 2, "leaves the output folder: nam"
+    ),
+    "unknown field": Request("--filename {trak}/{stem}.{ext}", 2, "{trak}, did you mean {track}"),
+    "open brace": Request("--filename {track/{stem}.{ext}", 2, "write {{ for a brace"),
+    "template without stem": Request(
+        "--filename {track}.{ext}", 2, "put {stem} into '{track}.{ext}"
+    ),
+    "another ending": Request("--filename {stem}.mp3", 2, "does not end in .wav.*with --format"),
+    "over the song": Request(
+        "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.*: choose another"
+    ),
+    "output is a song": Request("-o in/song.wav", 1, r"song\.wav is a file, .*Choose --output"),
+    "output below a song": Request(
+        "-o in/song.wav/x", 1, r"song\.wav is a file, .*Choose --output"
+    ),
+    "output is a link to nowhere": Request(
+        "-o out", 1, "out is a link to gone, which is not there. Make that folder, or", link("gone")
+    ),
+    "output is a link to itself": Request(
+        "-o out", 1, "Cannot write to out .*: choose another folder with --output", link("out")
+    ),
+    "output of an endless name": Request(
+        f"-o {'x' * 300}", 1, r"File name too long\): shorten it with --filename or --output"
+    ),
+    "stem exists": Request(
+        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_of_somebody
+    ),
+    "stem is a link to nowhere": Request(
+        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_that_is_gone
+    ),
+}
+
+ZOO = {
+    "truncated weights": Request("", 1, rf"has 1000 bytes instead of \d+, {CHANGED}", truncate),
+    "truncated weights by path": Request(
+        f"-m {WEIGHTS}", 1, r"tiny\.safetensors is damaged .*Copy or convert it again", truncate
+    ),
+    "weights with one other bit": Request("", 1, f"another SHA-256, {CHANGED}", flip_a_bit),
+    "weights gone": Request(
+        "", 1, "Type: stem models convert .*--name tiny", lambda at: (at / WEIGHTS).unlink()
+    ),
+    "card with a wrong hash": Request(
+        "", 1, f"another SHA-256, {CHANGED}", in_the_card('sha256 = .*"', f'sha256 = "{"0" * 64}"')
+    ),
+    "card with no hash": Request(
+        "", 1, r"must be 64 .*\. Repair or remove it", in_the_card('sha256 = .*"', 'sha256 = "x"')
+    ),
+    "card that is no TOML": Request(
+        "", 1, "at line 1.*Repair or remove it", in_the_card(r"(?s).*", "this is no [ card")
+    ),
+    "card that is no text": Request(
+        "", 1, "Repair or remove it", lambda at: (at / CARD).write_bytes(b"\xff\xfe\0")
+    ),
+    "card with an unknown key": Request(
+        "", 1, "did you mean 'licence'.*Repair or remove it", in_the_card("licence", "license")
+    ),
+    "card of another name": Request(
+        "",
+        1,
+        r"Type: mv \S+/\.zoo/tiny\.toml \S+/\.zoo/other\.toml",
+        in_the_card('name = "tiny"', 'name = "other"'),
+    ),
+}
+
+REQUESTS = {**NAMES, **OPTIONS, **PLACES, **ZOO}
+
+
+@pytest.mark.parametrize("command", [("separate", "in/song.wav"), ("batch", "in")], ids=" ".join)
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
+def test_one_sentence_and_nothing_begun(
+    request_: Request,
+    command: tuple[str, str],
+    tiny: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "in").mkdir()
+    sing(tmp_path / "in/song.wav")
+    request_.make(tmp_path)
+    before = tree(tmp_path)
+    line = sentence(tiny(*command, *request_.words.split()), request_.code)
+    assert re.search(request_.sentence, line), line
+    assert tree(tmp_path) == before
+
+
+def test_an_empty_word_for_the_output(tiny: Typed, tmp_path: Path) -> None:
+    """What a shell makes of a variable that is not set."""
+    sing(tmp_path / "song.wav")
+    line = sentence(tiny("separate", "song.wav", "-o", ""), 2)
+    assert line.endswith("--output names no folder: type e.g. --output .")
+
+
+def empty(songs: Path) -> None:
+    (songs / "song.wav").unlink()
+
+
+def text_only(songs: Path) -> None:
+    (songs / "song.wav").rename(songs / "song.txt")
+
+
+def a_file(songs: Path) -> None:
+    shutil.rmtree(songs)
+    songs.touch()
+
+
+def a_link_to_itself(songs: Path) -> None:
+    shutil.rmtree(songs)
+    songs.symlink_to("in")
+
+
+def damaged_journal(songs: Path) -> None:
+    (songs.parent / "separated").mkdir()
+    (songs.parent / "separated/.stem-journal.sqlite").write_text("This is no journal. " * 99)
+
+
+def folder_for_a_journal(songs: Path) -> None:
+    (songs.parent / "separated/.stem-journal.sqlite").mkdir(parents=True)
+
+
+def journal_of_tomorrow(songs: Path) -> None:
+    (songs.parent / "separated").mkdir()
+    with sqlite3.connect(songs.parent / "separated/.stem-journal.sqlite") as journal:
+        journal.execute("PRAGMA user_version = 99")
+    journal.close()
+
+
+def folder_for_a_report(songs: Path) -> None:
+    (songs.parent / "r.csv").mkdir()
+
+
+def two_of_one_name(songs: Path) -> None:
+    shutil.copy(songs / "song.wav", songs / "song.mp3")
+
+
+LIBRARIES = {
+    "missing": Request("", 2, "in does not exist. Type: stem batch FOLDER", shutil.rmtree),
+    "a file": Request("", 2, "in is a file, not a folder. Type: stem batch FOLDER", a_file),
+    "a link to itself": Request("", 2, "in does not exist. Type: stem batch", a_link_to_itself),
+    "empty": Request("", 2, r"no song in in \(it is empty\). Look at the path and at", empty),
+    "without songs": Request("", 2, r"no song in in \(1 not audio\). Look at the path", text_only),
+    "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Look at .*--exclude"),
+    "one output for two songs": Request("", 1, "would both be .*Rename one of", two_of_one_name),
+    "damaged journal": Request("", 1, "is damaged .*Move it away and type --skip", damaged_journal),
+    "folder for a journal": Request("", 1, "journal .*choose another", folder_for_a_journal),
+    "journal of another version": Request("", 1, "another version.*Upd", journal_of_tomorrow),
+    "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Make it first"),
+    "report over a folder": Request(
+        "--report r.csv", 1, "is a folder. Type a file name after --report", folder_for_a_report
+    ),
+    "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Type e.g."),
+    "retries of the past": Request("--retries -1", 2, "--retries.*range 0<=x<=10"),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES.keys())
+def test_a_library_that_cannot_be_done(library: Request, tiny: Typed, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sing(tmp_path / "in/song.wav")
+    library.make(tmp_path / "in")
+    before = tree(tmp_path)
+    line = sentence(tiny("batch", "in", *library.words.split()), library.code)
+    assert re.search(library.sentence, line), line
+    assert tree(tmp_path) == before

@@ -1,0 +1,24 @@
+"""What a failed command may say and leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import Result
+
+
+def sentence(result: Result, code: int) -> str:
+    """The only line on stderr, of a command that ended with this exit code."""
+    assert result.exit_code == code, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def tree(folder: Path) -> set[str]:
+    """All files, and all folders that hold nothing."""
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+    }
