@@ -107,6 +107,7 @@ class _Run:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
+        self.end: BaseException | None = None  # what ended the run before its time
         self.outputs: dict[str, dict[str, Path]] = {}
 
     def judge(self, tasks: Sequence[Task], options: Options) -> list[Verdict]:
@@ -145,13 +146,14 @@ class _Run:
         """
         with ThreadPoolExecutor(self.crew.at_once, thread_name_prefix="song") as pool:
             by_rank = sorted(verdicts, key=lambda verdict: self.crew.rank(verdict.task))
-            futures = {id(verdict): pool.submit(self.one, verdict) for verdict in by_rank}
+            futures = {id(verdict): pool.submit(self._one_of_all, verdict) for verdict in by_rank}
             try:
                 return [futures[id(verdict)].result() for verdict in verdicts]
-            except BaseException:
+            except BaseException as error:
+                self.end = self.end or error
                 self.crew.interrupt()
                 pool.shutdown(cancel_futures=True)
-                raise
+                raise self.end from None
 
     def failed_again(
         self, verdicts: Sequence[Verdict], tracks: Sequence[TrackReport]
@@ -160,6 +162,15 @@ class _Run:
         pairs = [*zip(verdicts, tracks, strict=True)]
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
+
+    def _one_of_all(self, verdict: Verdict) -> TrackReport:
+        """What is more than an error of one song ends them all, before another is begun."""
+        try:
+            return self.one(verdict)
+        except BaseException as error:
+            self.end = self.end or error
+            self.crew.interrupt()
+            raise
 
     def one(self, verdict: Verdict) -> TrackReport:
         """Separate one song, unless nothing is to be done, and say what became of it."""

@@ -18,4 +18,5 @@ SMALL_CONFIG = {
     "hop_size": 32,
     "sample_rate": 16_000,
     "num_bands": 6,
+    "segment": 8192,
 }
