@@ -27,6 +27,8 @@ class Decoder(Protocol):
     """An open sound file that is read from its beginning to its real end."""
 
     info: AudioInfo
+    complaint: str
+    """At the end: what the decoder went over and may have lost sound to; ``""`` for nothing."""
 
     def read(self, frames: int) -> Block:
         """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.

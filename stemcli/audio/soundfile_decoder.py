@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class SoundfileDecoder:
         self._file = file
         self._order = _SURROUND_OGG.get(file.channels) if file.format == "OGG" else None
         self._position = 0  # frames
+        self.complaint = ""
         self._failure: DecodeError | None = None
 
     def read(self, frames: int) -> Block:
@@ -123,20 +125,22 @@ class SoundfileDecoder:
         """An MP3 may have been cut by tools that leave its header alone; others end as promised.
 
         The Ogg decoders go over a damaged page without a word, so what is missing may be missing
-        long before the end.
+        long before the end, or from the beginning, which they count from the first good page.
         """
         if self._failure:
             raise self._failure
+        decoded, damage = self._position / self.info.sample_rate, self._damage()
         if self._position < self._file.frames and self._file.format != "MP3":
-            raise broken(self.info.path, self._sound_seconds(), self.info.seconds)
+            raise broken(self.info.path, min(decoded, damage), self.info.seconds)
+        self.complaint = f"a page is damaged at {damage:.2f} s" if damage < inf else ""
 
-    def _sound_seconds(self) -> float:
-        """How much is sound: what was decoded, in an Ogg only what precedes the damage."""
-        decoded = self._position / self.info.sample_rate
+    def _damage(self) -> float:
+        """The seconds at which an Ogg is damaged, infinity where nothing is."""
         if self._file.format != "OGG":
-            return decoded
+            return inf
+        frames = frames_before_damage(self.info.path)
         rate = _OPUS_CLOCK if self._file.subtype == "OPUS" else self.info.sample_rate
-        return min(decoded, frames_before_damage(self.info.path) / rate)
+        return inf if frames is None else frames / rate
 
 
 def open_soundfile(path: Path) -> SoundfileDecoder | None:
