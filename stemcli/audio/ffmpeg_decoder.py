@@ -129,6 +129,8 @@ class FfmpegDecoder:
         status = self._process.wait()
         errors = complaints(read_log(self._log))
         seconds, total = self._position / self.info.sample_rate, self.info.seconds
+        if total is not None and seconds - total > _TAIL:
+            total = None  # a length that the sound goes beyond promises nothing
         is_short = total is not None and total - seconds > _TAIL
         if (status and (is_short or total is None)) or (errors and is_short):
             reason = errors[-1] if errors else f"ffmpeg ended with {status}"

@@ -153,6 +153,18 @@ def test_a_sample_rate_of_no_sound_is_named(tmp_path: Path, rate: int) -> None:
         open_audio(path)
 
 
+def test_damage_behind_a_length_that_is_too_small_is_named(tmp_path: Path) -> None:
+    """A song of four seconds says that it lasts one, and is damaged at the third."""
+    path = write_audio(tmp_path / "song.flac", noisy_tones(4 * 44100))
+    data = bytearray(path.read_bytes())
+    data[22:26] = (44100).to_bytes(4, "big")  # the lower part of 36 bits (RFC 9639, section 8.2)
+    third = 3 * len(data) // 4
+    data[third : third + 4000] = bytes(7 * position % 251 for position in range(4000))
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"damaged: decoding stops at [23]\.\d\d s \("):
+        hear(path)
+
+
 def test_damage_at_the_very_beginning_leaves_nothing_to_use(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.flac", noisy_tones(3000))
     data = path.read_bytes()
