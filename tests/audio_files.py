@@ -26,6 +26,12 @@ def tones(frames: int = 22050, sample_rate: int = 44100, channels: int = 2) -> N
     return (np.rint(wave * 32768) / 32768).astype(np.float32)
 
 
+def noisy_tones(frames: int, sample_rate: int = 44100) -> NDArray[np.float32]:
+    """Stereo tones under noise by formula: every codec needs about as many bytes per second."""
+    steps = (np.arange(2 * frames, dtype=np.uint64) * 2654435761 % 2**32) / 2**32 - 0.5
+    return (0.3 * steps.reshape(frames, 2) + 0.5 * tones(frames, sample_rate)).astype(np.float32)
+
+
 def write_audio(
     path: Path, wave: NDArray[np.float32], sample_rate: int = 44100, subtype: str | None = None
 ) -> Path:

@@ -11,16 +11,24 @@ from numpy.typing import NDArray
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.soundfile_decoder import open_soundfile
-from stemcli.audio.source import require_file
+from stemcli.audio.source import impossible_rate, require_file
 from stemcli.audio.wav_header import hides_sound
 
 Block = NDArray[np.float32]
+
+RATES = range(1000, 4_000_000)
+"""Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
+
+At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
+"""
 
 
 class Decoder(Protocol):
     """An open sound file that is read from its beginning to its real end."""
 
     info: AudioInfo
+    complaint: str
+    """At the end: what the decoder went over and may have lost sound to; ``""`` for nothing."""
 
     def read(self, frames: int) -> Block:
         """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.
@@ -43,10 +51,19 @@ def open_decoder(path: Path) -> Decoder:
     """Open a sound file.
 
     Raises:
-        DecodeError: it is not there, empty or not sound.
+        DecodeError: it is not there, empty or not sound, or its sample rate is impossible.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
+    decoder = _choose(path)
+    rate = decoder.info.sample_rate
+    if rate not in RATES:
+        decoder.close()
+        raise impossible_rate(path, rate)
+    return decoder
+
+
+def _choose(path: Path) -> Decoder:
     if hides_sound(path):
         return FfmpegDecoder(path, ignore_length=True)
     return open_soundfile(path) or FfmpegDecoder(path)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.asf_header import asf_seconds
 from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
@@ -63,6 +64,7 @@ class FfmpegDecoder:
         if self._length:
             self.info = replace(self.info, frames=self._length)
         self._position = 0  # frames
+        self.complaint = ""
         self._held = np.empty((0, self.info.channels), np.float32)
 
     def read(self, frames: int) -> Block:
@@ -94,7 +96,7 @@ class FfmpegDecoder:
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
-        seconds = None if ignore_length else _duration(log)
+        seconds = None if ignore_length else _duration(log) or asf_seconds(path)
         frames = round(seconds * rate) if seconds else None
         return AudioInfo(path, rate, channels, frames, _depth(log))
 
@@ -127,10 +129,13 @@ class FfmpegDecoder:
         status = self._process.wait()
         errors = complaints(read_log(self._log))
         seconds, total = self._position / self.info.sample_rate, self.info.seconds
+        if total is not None and seconds - total > _TAIL:
+            total = None  # a length that the sound goes beyond promises nothing
         is_short = total is not None and total - seconds > _TAIL
         if (status and (is_short or total is None)) or (errors and is_short):
             reason = errors[-1] if errors else f"ffmpeg ended with {status}"
             raise broken(self.info.path, seconds, total, reason)
+        self.complaint = errors[-1] if errors and total is None else ""
 
 
 def _command(path: Path, ignore_length: bool) -> list[str]:

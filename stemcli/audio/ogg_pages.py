@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _HEADER = struct.Struct("<4sBBqIIIB")
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -19,16 +19,30 @@ _LAST_PAGE = 4  # flag in the header of the page that ends a stream
 _LONGEST_PAGE = 65307  # bytes
 
 
-def frames_before_damage(path: Path) -> int:
-    """Frames, by the codec's clock, before the first damaged page; all when none is damaged."""
-    reached = 0
+class Page(NamedTuple):
+    """One page: where it ends, whether its stream does, and whether its checksum is right."""
+
+    granule: int
+    is_last: bool
+    is_whole: bool
+
+
+_RUBBISH = Page(_UNFINISHED, is_last=False, is_whole=False)
+
+
+def frames_before_damage(path: Path) -> int | None:
+    """Frames, by the codec's clock, before the first damaged page; None when none is damaged.
+
+    What follows the last page of a stream, and is none, is rubbish rather than damage.
+    """
+    reached, ended = 0, False
     with path.open("rb") as file:
-        for granule, whole in _pages(file):
-            if not whole:
-                break
-            if granule != _UNFINISHED:
-                reached = granule
-    return reached
+        for page in _pages(file):
+            if not page.is_whole:
+                return None if ended and page is _RUBBISH else reached
+            reached = reached if page.granule == _UNFINISHED else page.granule
+            ended = page.is_last
+    return None
 
 
 def lacks_last_page(path: Path) -> bool:
@@ -40,16 +54,16 @@ def lacks_last_page(path: Path) -> bool:
     return at < 0 or not (tail[at + 5 : at + 6] or b"\0")[0] & _LAST_PAGE
 
 
-def _pages(file: BinaryIO) -> Iterator[tuple[int, bool]]:
-    """Granule position of each page, and whether its checksum is right."""
+def _pages(file: BinaryIO) -> Iterator[Page]:
+    """The pages up to the first place where none begins."""
     while head := file.read(_HEADER.size):
         if len(head) < _HEADER.size or head[:4] != b"OggS":
-            yield 0, False
+            yield _RUBBISH
             return
-        _, _, _, granule, _, _, checksum, segments = _HEADER.unpack(head)
+        _, _, flags, granule, _, _, checksum, segments = _HEADER.unpack(head)
         sizes = file.read(segments)
         page = head[:22] + bytes(4) + head[26:] + sizes + file.read(sum(sizes))
-        yield granule, checksum == page_checksum(page)
+        yield Page(granule, bool(flags & _LAST_PAGE), checksum == page_checksum(page))
 
 
 def page_checksum(page: bytes) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError, DecodeError
+from stemcli.audio.cut_short import cut_short
 from stemcli.audio.decoding import Decoder, open_decoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.source import no_sound
@@ -74,6 +75,11 @@ class AudioReader:
     def position(self) -> int:
         """Frames from the beginning of the file to what is read next."""
         return self._first if self._position is None else self._position
+
+    @property
+    def doubt(self) -> str:
+        """A sentence when, at its end, the file seems to lack sound, else an empty one."""
+        return cut_short(self.info, self.position, self._decoder.complaint)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -54,6 +54,14 @@ def no_sound(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
 
 
+def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
+    """No sound has so few or so many samples per second."""
+    return DecodeError(
+        f"{path} is damaged: its header names a sample rate of {sample_rate} Hz; "
+        "export or download it again."
+    )
+
+
 def broken(path: Path, seconds: float, total: float | None, reason: str = "") -> DecodeError:
     """Decoding stopped before the end of the stream.
 
@@ -66,9 +74,9 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
     of = f" of {total:.2f} s" if total else ""
     why = f" ({reason})" if reason else ""
     usable = int(seconds * 100) / 100
+    part = f", or type --end {usable:.2f} to use what comes before" if usable else ""
     return DecodeError(
-        f"{path} is damaged: decoding stops at {seconds:.2f} s{of}{why}; download it again, "
-        f"or type --end {usable:.2f} to use what comes before."
+        f"{path} is damaged: decoding stops at {seconds:.2f} s{of}{why}; download it again{part}."
     )
 
 

@@ -32,19 +32,19 @@ def hides_sound(path: Path) -> bool:
         return b"data" in lengths and size - file.tell() >= LEAST_SOUND and _is_sound(file)
 
 
-def missing_bytes(path: Path) -> int:
-    """How much of the data that the header of a RIFF WAV file promises is not in the file."""
+def promised_share(path: Path) -> float:
+    """How many times as much data the header of a RIFF WAV file promises as is in the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(12)[8:] != b"WAVE":
-            return 0
+            return 1.0
         for _ in _chunks(file, size):
             pass
-        start, header = file.tell(), file.read(8)
+        header, start = file.read(8), file.tell()
     if len(header) < 8 or header[:4] != b"data":
-        return 0
+        return 1.0
     length = int.from_bytes(header[4:], "little")
-    return start + 8 + length - size if 0 < length < _PLACEHOLDER else 0
+    return length / (size - start) if start < size and 0 < length < _PLACEHOLDER else 1.0
 
 
 def _is_sound(file: BinaryIO) -> bool:

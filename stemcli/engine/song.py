@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from model_zoo.errors import ConfigError, DecodeError
-from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import open_audio
 from stemcli.engine.conveyor import Ahead
@@ -86,7 +85,7 @@ class SongJob:
                     lambda ensemble: self._separate(blocks, info, ensemble, delivery)
                 )
                 if self.options.end is None:
-                    self._notice(cut_short(info, reader.position))
+                    self._notice(reader.doubt)
                 self._notice(self._loudness(delivery))
                 counter = Counter(self, "encoding", info.sample_rate, frames)
                 for message in delivery.commit(self.song, counter.add, self.ready):

@@ -13,7 +13,7 @@ from model_zoo.errors import DecodeError, FfmpegMissingError
 from stemcli.audio.info import probe
 from stemcli.audio.ogg_pages import page_checksum
 from stemcli.audio.reader import open_audio
-from tests.audio_files import ffmpeg, tones, write_audio
+from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.hearing import hear
 
 
@@ -122,7 +122,7 @@ def test_a_start_beyond_the_end_is_named(tmp_path: Path) -> None:
 def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: str) -> None:
     """Hand-made: two seconds in the middle of twelve are overwritten, at about second six."""
     rate = 48000 if extension == "opus" else 44100
-    path = write_audio(tmp_path / f"song.{extension}", noise(12 * rate), rate)
+    path = write_audio(tmp_path / f"song.{extension}", noisy_tones(12 * rate), rate)
     data = bytearray(path.read_bytes())
     sixth = len(data) // 12
     data[6 * sixth : 8 * sixth] = bytes(7 * position % 251 for position in range(2 * sixth))
@@ -137,13 +137,50 @@ def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: st
     assert len(hear(path, end=float(found[1]))) == round(float(found[1]) * rate)
 
 
-@pytest.mark.parametrize("extension", ["flac", "mkv"])
+@pytest.mark.parametrize("extension", ["flac", "mkv", "wma"])
 def test_a_download_that_broke_off_is_named(tmp_path: Path, extension: str) -> None:
-    path = write_audio(tmp_path / f"song.{extension}", noise(5 * 44100))
+    path = write_audio(tmp_path / f"song.{extension}", noisy_tones(5 * 44100))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DecodeError, match=r"decoding stops at [12]\.\d\d s"):
         hear(path)
+
+
+@pytest.mark.parametrize("rate", [1, 800_000_000])
+def test_a_sample_rate_of_no_sound_is_named(tmp_path: Path, rate: int) -> None:
+    path = write_audio(tmp_path / "song.wav", tones(1000), rate)
+    with pytest.raises(DecodeError, match=rf"damaged: its header names a sample rate of {rate} Hz"):
+        open_audio(path)
+
+
+def test_damage_behind_a_length_that_is_too_small_is_named(tmp_path: Path) -> None:
+    """A song of four seconds says that it lasts one, and is damaged at the third."""
+    path = write_audio(tmp_path / "song.flac", noisy_tones(4 * 44100))
+    data = bytearray(path.read_bytes())
+    data[22:26] = (44100).to_bytes(4, "big")  # the lower part of 36 bits (RFC 9639, section 8.2)
+    third = 3 * len(data) // 4
+    data[third : third + 4000] = bytes(7 * position % 251 for position in range(4000))
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"damaged: decoding stops at [23]\.\d\d s \("):
+        hear(path)
+
+
+def test_damage_at_the_very_beginning_leaves_nothing_to_use(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.flac", noisy_tones(3000))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DecodeError, match=r"stops at 0\.00 s of 0\.07 s; download it again\.$"):
+        hear(path)
+
+
+def test_a_damaged_flac_is_named_by_its_time_from_a_later_start_too(tmp_path: Path) -> None:
+    """libFLAC, which is asked to go there at once, fails without telling where."""
+    path = write_audio(tmp_path / "song.flac", noisy_tones(4 * 44100))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"damaged: decoding stops at [12]\.\d\d s of 4\.00 s"):
+        hear(path, start=3.0)
 
 
 def test_no_ffmpeg_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +200,3 @@ def test_the_checksum_of_an_ogg_page() -> None:
         for _ in range(8):
             register = (register << 1) ^ (0x104C11DB7 if register & 0x80000000 else 0)
     assert page_checksum(page) == register
-
-
-def noise(frames: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Tones under noise by formula, so that every codec needs about as many bytes per second."""
-    steps = (np.arange(2 * frames, dtype=np.uint64) * 2654435761 % 2**32) / 2**32 - 0.5
-    return (0.3 * steps.reshape(frames, 2) + 0.5 * tones(frames)).astype(np.float32)

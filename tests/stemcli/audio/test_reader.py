@@ -13,7 +13,7 @@ from mutagen.mp4 import MP4, MP4FreeForm
 
 from model_zoo.errors import ConfigError
 from stemcli.audio.info import probe
-from stemcli.audio.mp3_header import counts_its_frames
+from stemcli.audio.mp3_header import counted_frames
 from stemcli.audio.reader import open_audio
 from tests.audio_files import ffmpeg, tones, write_audio
 from tests.stemcli.audio.hearing import hear, snr
@@ -179,6 +179,27 @@ def test_a_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
     assert np.array_equal(hear(path), wave)
 
 
+def test_a_flac_whose_header_counts_too_few_samples_is_read_whole(tmp_path: Path) -> None:
+    """The count of 36 bits ends at byte 26 (RFC 9639, section 8.2)."""
+    wave = tones(100001)
+    path = write_audio(tmp_path / "song.flac", wave)
+    data = bytearray(path.read_bytes())
+    data[22:26] = (90_000).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert np.array_equal(hear(path), wave)
+
+
+def test_an_mp3_whose_header_is_damaged_is_read_whole(tmp_path: Path) -> None:
+    """Counts of frames and bytes that contradict each other, and a header off its place."""
+    path = write_audio(tmp_path / "song.mp3", tones(100000))
+    data = path.read_bytes()
+    at = data.find(b"Xing") + 8
+    damaged = tmp_path / "damaged.mp3"
+    for header in (struct.pack(">II", 30, 2**31), data[at + 1 : at + 8]):
+        damaged.write_bytes(data[:at] + header + data[at + 8 :])
+        assert len(hear(damaged)) >= 100000
+
+
 @pytest.mark.parametrize("quiet_first", [True, False])
 def test_an_mp3_without_a_count_is_read_whole(tmp_path: Path, quiet_first: bool) -> None:
     """Reference: ffmpeg's full decode.
@@ -210,7 +231,7 @@ def test_tags_behind_an_mp3_are_not_taken_for_sound(tmp_path: Path) -> None:
     tag = APEv2()
     tag["Cover Art (Front)"] = APEValue(b"cover.jpg\0" + bytes(50000), BINARY)
     tag.save(path)
-    assert counts_its_frames(path)
+    assert counted_frames(path)
     assert len(hear(path)) == 30000
 
 
