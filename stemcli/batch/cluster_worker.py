@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import metadata
 from typing import NamedTuple
 
@@ -54,7 +54,9 @@ class Worker:
     """
 
     def __init__(self, options: Options, models: Mapping[str, Model]) -> None:
-        self._crew = open_local(options, self._hear, 1, load=models.__getitem__)
+        self._leaving = ExitStack()
+        crew = open_local(options, self._hear, 1, load=models.__getitem__)
+        self._crew = self._leaving.enter_context(crew)
         self._talks: dict[int, Talk] = {}
         self._by_track: dict[str, Talk] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -109,6 +111,7 @@ class Worker:
         end = time.monotonic() + PATIENCE
         for thread in [*self._threads.values()]:
             thread.join(max(0.0, end - time.monotonic()))
+        self._leaving.close()
 
     def _work(
         self,
