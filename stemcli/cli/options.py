@@ -106,8 +106,8 @@ MACHINE = (
         type=click.IntRange(1, 64),
         default=1,
         show_default=True,
-        help="Songs whose networks run at the same time: on several GPUs one each, else they share the"
-        " cores.",
+        help="Songs whose networks run at the same time, on several GPUs one each; else they share"
+        " the cores.",
     ),
 )
 
