@@ -19,7 +19,7 @@ import pytest
 from tests.stemcli.batch.hosts import Hosts, hosts
 from tests.stemcli.batch.library import SONGS, entries, files, make_library, start, words
 
-SECONDS = 2
+SECONDS = 4
 """Of the shortest song: a run lasts longer than it takes to miss a host."""
 
 FINISHED = 10
