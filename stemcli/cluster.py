@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 import ray
+from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError
 
@@ -25,11 +26,8 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def joined() -> Iterator[str]:
+def joined() -> Iterator[None]:
     """Belong to a cluster for a while.
-
-    Yields:
-        Where it is, in words for the user.
 
     Raises:
         ClusterError: the cluster that RAY_ADDRESS names cannot be joined.
@@ -37,7 +35,7 @@ def joined() -> Iterator[str]:
     # Ray reports how it is used to its makers unless this is 0.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
-        yield "the cluster that this program is in"
+        yield
         return
     address = os.environ.get(ADDRESS, "")
     if address:
@@ -45,7 +43,7 @@ def joined() -> Iterator[str]:
     with _quiet():
         _init(address or "local")
         try:
-            yield f"the cluster at {address}" if address else "this machine"
+            yield
         finally:
             ray.shutdown()
 
@@ -58,7 +56,7 @@ def _init(address: str) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
             f"The Ray cluster at {address} cannot be joined ({_first_line(error)}). Check "
             f"{ADDRESS}, that ray status works on this machine, and that Ray's version and "

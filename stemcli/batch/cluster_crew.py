@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from ray.exceptions import RayError
 from model_zoo.errors import DeviceError, StemError, StorageError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.crew import Crew, Outcome, Steps, open_local
-from stemcli.batch.order import Order, UnableError
+from stemcli.batch.order import LostError, Order, UnableError
 from stemcli.batch.plan import Task
 from stemcli.batch.recruiter import Member, Recruiter
 from stemcli.batch.roster import Hand, Roster
@@ -41,8 +41,8 @@ from stemcli.engine.options import Options
 AT_ONCE = 512
 """Songs that are in the hands of workers at the same time, at most."""
 
-LOSSES = 3
-"""Workers that a song may take with it before it is taken for the reason."""
+LOSSES = 2
+"""Workers that may die with no other song than this one before it is taken for the reason."""
 
 
 class ClusterCrew:
@@ -67,7 +67,8 @@ class ClusterCrew:
         self._roster: Roster[Member] = Roster()
         self._interrupted = threading.Event()
         self._spent: dict[Member, float] = {}  # seconds of each worker's network
-        self._lost: list[Task] = []
+        self._unsettled: list[Task] = []
+        self._end: BaseException | None = None
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,9 +80,14 @@ class ClusterCrew:
             there = replace(self._options, output=output)
             arguments = (there, ray.put(self._models))
             self._recruiter = Recruiter(
-                self._roster, self._tell, self._options.device, self._jobs, arguments
+                self._roster,
+                self._tell,
+                self._options.device,
+                self._jobs,
+                arguments,
+                self._give_up,
             )
-            leaving.callback(_clean, self._lost)
+            leaving.callback(_clean, self._unsettled)
             leaving.callback(self._recruiter.close)
             self._recruiter.start()
             self._leaving = leaving.pop_all()
@@ -125,30 +131,49 @@ class ClusterCrew:
             StemError: whoever tries the song dies of it.
             ClusterError: nobody can do the work.
         """
-        losses: list[str] = []
-        while len(losses) < LOSSES:
-            hand = self._roster.take(_size(task))
+        alone, losses, reason = False, 0, ""
+        while losses < LOSSES:
+            hand = self._roster.take(_size(task), alone=alone)
             order = self._order(hand, task, steps)
             try:
-                outcome = order.run(replace=replace)
-            except RayError as error:
-                losses.append(_reason(error))
-                outcome = self._after_loss(hand.worker, order, task, losses[-1])
-            except UnableError as reason:
-                self._recruiter.refuse(hand.worker, str(reason))
-                outcome = None
+                outcome = self._run(order, task, replace)
+            except UnableError as why:
+                self._recruiter.refuse(hand.worker, str(why))
+                continue
+            except (RayError, LostError) as error:
+                reason = _first_line(error)
+                self._recruiter.lose(hand.worker, reason)
+                outcome = self._after_loss(order, task)
+                # If only the worker died, the next try shows which of its songs was the reason.
+                died = self._recruiter.is_there(hand.worker)
+                losses, alone = losses + (alone and died), alone or died
             finally:
                 self._roster.give_back(hand)
-                self._call_back()
+                self._recruiter.call_back()
             if outcome:
-                self._spent[hand.worker] = max(
-                    order.network_seconds, self._spent.get(hand.worker, 0.0)
-                )
+                spent = max(order.network_seconds, self._spent.get(hand.worker, 0.0))
+                self._spent[hand.worker] = spent
                 return outcome
         raise StemError(
-            f"{LOSSES} workers died over {task.song.path} ({losses[-1]}). If their memory is too "
+            f"{LOSSES} workers died over {task.song.path} ({reason}). If their memory is too "
             "small, type a smaller --segment or --batch-size"
         )
+
+    def _run(self, order: Order, task: Task, replace: bool) -> Outcome | None:
+        """Note songs of which something may lie about at the end."""
+        try:
+            outcome = order.run(replace=replace)
+        except StemError:
+            raise
+        except KeyboardInterrupt:
+            self._unsettled.append(task)
+            raise (self._end or KeyboardInterrupt()) from None
+        except BaseException:
+            self._unsettled.append(task)
+            raise
+        if not outcome:
+            self._unsettled.append(task)
+        return outcome
 
     def _require_slots(self) -> None:
         nodes: Any = ray.nodes
@@ -169,18 +194,18 @@ class ClusterCrew:
             is_interrupted=self._interrupted,
         )
 
-    def _after_loss(self, worker: Member, order: Order, task: Task, reason: str) -> Outcome | None:
+    def _after_loss(self, order: Order, task: Task) -> Outcome | None:
         """Finish what the worker had only to rename; else remove what it left."""
-        self._recruiter.lose(worker, reason)
-        self._lost.append(task)
         outcome = order.finish()
         if not outcome:
             _clean([task])
         return outcome
 
-    def _call_back(self) -> None:
-        for hand in self._roster.calls():
-            hand.worker.actor.call_back.remote(hand.number)
+    def _give_up(self, reason: BaseException) -> None:
+        """Nobody looks after the workers any more."""
+        self._end = reason
+        self._interrupted.set()
+        self._roster.close(reason)
 
     def _tell(self, event: Event) -> None:
         with self._telling:
@@ -193,11 +218,12 @@ def open_cluster(options: Options, listener: Listener, jobs: int) -> Crew:
 
 
 def _clean(tasks: Iterable[Task]) -> None:
-    """Remove what workers that were lost had half written."""
+    """Remove what workers had half written, as far as that is possible."""
     for task in tasks:
         for path in task.outputs.values():
-            for file in leftovers(path):
-                file.unlink(missing_ok=True)
+            with suppress(OSError, StorageError):
+                for file in leftovers(path):
+                    file.unlink(missing_ok=True)
 
 
 def _size(task: Task) -> int:
@@ -208,5 +234,5 @@ def _size(task: Task) -> int:
         return 0  # the worker will say why
 
 
-def _reason(error: RayError) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")

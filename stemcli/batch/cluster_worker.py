@@ -132,6 +132,9 @@ class Worker:
             pass  # said already
         except BaseException as error:  # whatever it is, the other side must not wait for ever
             talk.say(Failed(sentence(error), traceback.format_exc()))
+        finally:
+            if self._threads.get(task.name) is threading.current_thread():
+                del self._threads[task.name]
 
     def _separate(self, talk: Talk, task: Task, replace: bool, in_steps: bool) -> Ended | Unseen:
         if not task.song.path.exists():

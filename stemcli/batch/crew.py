@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
-from model_zoo.errors import DecodeError, StemError
+from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.writer import beside
 from stemcli.batch.content import Content
 from stemcli.batch.plan import Planner, Task
@@ -220,6 +220,21 @@ class StagedCrew(LocalCrew):
         stage = Path(self._stage.name)
         return {stem: self._target / path.relative_to(stage) for stem, path in here.items()}
 
+    def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
+        """See :class:`Crew`; of a song that is over nothing stays in the temporary folder."""
+        song = task.song
+        here = self.session.plan(Path(song.path.name), folder=song.folder)
+        try:
+            return super().separate(task, replace=replace, steps=steps)
+        except OutputError as error:
+            room = Path(self._stage.name).parent
+            raise OutputError(
+                f"{error}; to write first to another than {room}, set TMPDIR"
+            ) from error
+        finally:
+            for path in here.values():
+                path.unlink(missing_ok=True)
+
     def _ready(self, task: Task, steps: Steps | None) -> Ready:
         return partial(_carry, task, steps)
 
@@ -265,18 +280,29 @@ def fetched(song: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="stem-") as folder:
         here = Path(folder) / song.name
+        _fetch(song, here)
         try:
-            song.fetch(here)
             yield here
-        except FileNotFoundError as error:
-            raise DecodeError(f"There is no file {song} any more.") from error
         except StemError as error:
             raise StemError(str(error).replace(str(here), str(song))) from error
 
 
+def _fetch(song: UrlPath, here: Path) -> None:
+    try:
+        song.fetch(here)
+    except FileNotFoundError as error:
+        raise DecodeError(f"There is no file {song} any more.") from error
+    except OSError as error:
+        raise OutputError(
+            f"{song} cannot be fetched to {here.parent} ({error.strerror or error}): set TMPDIR to "
+            "a folder with more room"
+        ) from error
+
+
 def _carry(task: Task, steps: Steps | None, files: Mapping[str, tuple[Path, Path]]) -> None:
     """Carry complete stems behind their URLs, and rename them there."""
-    carried = []
+    carried: list[Made] = []
+    renamed: list[Path] = []
     try:
         for stem, (made, _) in files.items():
             target = task.outputs[stem]
@@ -288,9 +314,10 @@ def _carry(task: Task, steps: Steps | None, files: Mapping[str, tuple[Path, Path
             steps.complete(carried)
         for temporary, target, _ in carried:
             temporary.replace(target)
+            renamed.append(target)
     except BaseException:
-        for temporary, _, _ in carried:
-            temporary.unlink(missing_ok=True)
+        for path in (*(made.temporary for made in carried), *renamed):
+            path.unlink(missing_ok=True)
         raise
     if steps:
         steps.complete([Made(path, path, Content.of(path)) for _, path, _ in carried])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from stemcli.engine.events import Event, Listener, TrackStarted
 LOOK = 1.0
 """Seconds between two looks whether the run was interrupted."""
 
-PATIENCE = 5.0
-"""Seconds until what a worker wrote must be visible here; shared folders may be slow to tell."""
+PATIENCE = 90.0
+"""Seconds until what a worker wrote must be visible here; NFS may hide a new file for a minute."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Settled:
     seconds: float
     wall_seconds: float
     skipped: bool
+
+
+class LostError(Exception):
+    """The worker ended by itself, with all of its songs."""
 
 
 class UnableError(Exception):
@@ -76,6 +81,7 @@ class Order:
             StemError: why the song cannot be separated.
             UnableError: why this worker cannot do it.
             RayError: the worker is lost.
+            LostError: likewise.
             KeyboardInterrupt: the run was interrupted.
         """
         for said in self._listen(replace):
@@ -102,9 +108,11 @@ class Order:
         if not self._made:
             return None
         for made in self._made:
-            if made.content.is_in(made.temporary):
-                made.temporary.replace(made.path)
-            elif not made.content.is_in(made.path):
+            # The worker may live and rename it at this very moment.
+            with suppress(FileNotFoundError):
+                if made.content.is_in(made.temporary):
+                    made.temporary.replace(made.path)
+            if not made.content.is_in(made.path):
                 return None
         return Settled(self._seconds, 0.0, skipped=False)
 
@@ -151,7 +159,7 @@ def _raise(said: Said, song: Path) -> None:
                 raise StemError(f"There is no file {song} any more.")
             raise UnableError(f"it does not see {song}: mount that folder under the same path")
         case Stopped():
-            raise KeyboardInterrupt
+            raise LostError("it had not heard from here for too long")
         case GivenBack():
             return
 
@@ -169,6 +177,9 @@ def _require_visible(files: list[Path]) -> None:
                 "folder there under the same path"
             )
         time.sleep(0.2)
+        for folder in {file.parent for file in files}:
+            with suppress(OSError):
+                next(folder.iterdir(), None)  # which makes NFS ask again
 
 
 def _absolute(task: Task) -> Task:

@@ -26,11 +26,11 @@ INTERVAL = 1.0
 ROOMS = 1 + AT_THE_ENDS
 """Songs that one worker holds."""
 
-FAREWELL = 60.0
-"""Seconds for workers to end their songs."""
+FAREWELL = 90.0
+"""Seconds for workers to end their songs; longer than they are patient themselves."""
 
 AWAITED = 30
-"""Looks until it is told that nobody has come."""
+"""Looks without a worker until that is told, and looks that may fail until that is the end."""
 
 CALLS = ROOMS + 4
 """Methods of one worker that run at the same time: its songs, and words about them."""
@@ -53,6 +53,7 @@ class Recruiter:
         device: as :func:`~stemcli.batch.slots.find_slots`.
         jobs: likewise.
         arguments: of every :class:`~stemcli.batch.cluster_worker.Worker`.
+        on_end: told when the work cannot go on, and why.
     """
 
     def __init__(
@@ -62,22 +63,18 @@ class Recruiter:
         device: str,
         jobs: int,
         arguments: tuple[Any, ...],
+        on_end: Callable[[BaseException], None],
     ) -> None:
-        self._roster, self._tell = roster, tell
+        self._roster, self._tell, self._on_end = roster, tell, on_end
         nodes: Any = ray.nodes
         self._find: Callable[[], list[Slot]] = lambda: find_slots(nodes(), device, jobs)
         self._arguments = arguments
         self._applicants: dict[Member, Any] = {}  # and what they will say of themselves
         self._refused: dict[Slot, str] = {}
-        self._hired = self._looks = 0
+        self._looks_without = 0
         self._ended = threading.Event()
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="recruiter", daemon=True)
-
-    @property
-    def hired(self) -> int:
-        """Workers that ever joined."""
-        return self._hired
 
     def start(self) -> None:
         """Begin to look."""
@@ -104,17 +101,38 @@ class Recruiter:
     def refuse(self, member: Member, reason: str) -> None:
         """A worker cannot do the work; its slot stays empty."""
         with self._looking:
-            self._roster.remove(member)
-            _kill(member)
+            if not self._roster.remove(member):
+                return  # another song was quicker to say so
             self._refuse(member.slot, reason)
+        ray.wait([member.actor.stop.remote()], timeout=FAREWELL)
+        _kill(member)
+
+    def is_there(self, member: Member) -> bool:
+        """Whether the machine of a worker is still in the cluster."""
+        return member.slot in self._find()
+
+    def call_back(self) -> None:
+        """Call songs back for whoever has less to do."""
+        for hand in self._roster.calls():
+            hand.worker.actor.call_back.remote(hand.number)
 
     def _run(self) -> None:
+        failed = 0
         try:
             while not self._ended.wait(INTERVAL):
-                with suppress(RayError), self._looking:
-                    self._look()
-        except BaseException as error:  # whoever waits for a worker must hear of it
-            self._roster.close(error)
+                try:
+                    with self._looking:
+                        self._look()
+                    failed = 0
+                except RayError as error:
+                    failed += 1
+                    if failed == AWAITED:
+                        raise ClusterError(
+                            f"The cluster does not answer any more ({error}). To go on, type the "
+                            "same command again when it does"
+                        ) from error
+        except BaseException as error:  # whoever waits for a worker or a song must hear of it
+            self._on_end(error)
 
     def _look(self) -> None:
         slots = self._find()
@@ -125,8 +143,9 @@ class Recruiter:
                 self._invite(slot)
         for member in [*self._applicants]:
             self._hear(member, alive=member.slot in slots)
-        for member in self._roster.workers:
+        for member in (*self._roster.workers, *self._applicants):
             member.actor.still_there.remote()
+        self.call_back()
         self._await(slots)
         self._despair(slots)
 
@@ -157,7 +176,6 @@ class Recruiter:
             _kill(member)
             self._refuse(member.slot, f"it has stem {introduction.version}. {_INSTALL}")
             return
-        self._hired += 1
         self._tell(WorkerJoined(member.slot.name, introduction.device, introduction.precision))
         self._roster.add(member, ROOMS)
 
@@ -172,21 +190,20 @@ class Recruiter:
         self._tell(WorkerRefused(slot.name, reason))
 
     def _await(self, slots: Sequence[Slot]) -> None:
-        """Say once that nobody comes."""
-        self._looks += 1
-        if self._looks == AWAITED and not self._hired and not self._refused:
+        """Say once that nobody comes, or that all have left."""
+        self._looks_without = 0 if self._roster.workers else self._looks_without + 1
+        if self._looks_without == AWAITED:
             self._tell(WorkersAwaited(len(slots)))
 
     def _despair(self, slots: Iterable[Slot]) -> None:
         """When every slot was refused, nobody will come."""
         reasons = [self._refused.get(slot) for slot in slots]
         if reasons and all(reasons) and not self._roster.workers:
-            self._roster.close(
-                ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")
-            )
+            raise ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")
 
 
-_INSTALL = f"Type there: pip install 'stemcli[cluster]=={version()}'"
+_WANTED = "stemcli[cluster]" + (f"=={version()}" if version() else "")
+_INSTALL = f"Type there: pip install '{_WANTED}'"
 
 
 def _on(slot: Slot) -> Any:

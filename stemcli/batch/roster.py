@@ -27,12 +27,14 @@ class Hand(Generic[W]):
         number: one of its own for every time that a song is handed out.
         begun: whether the worker may not give it back any more.
         called: whether it was called back.
+        alone: whether the worker gets nothing beside it.
     """
 
     worker: W
     number: int
     begun: bool = False
     called: bool = False
+    alone: bool = False
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Roster(Generic[W]):
 
     def __init__(self) -> None:
         self._benches: dict[W, _Bench[W]] = {}
-        self._waiting: list[tuple[int, int]] = []  # a heap, the largest song first
+        self._waiting: list[tuple[bool, int, int]] = []  # a heap: who wants a worker for himself,
+        # then the largest song
         self._numbers = count()
         self._changed = threading.Condition()
         self._end: BaseException | None = None
@@ -74,17 +77,18 @@ class Roster(Generic[W]):
         with self._changed:
             return self._benches.pop(worker, None) is not None
 
-    def take(self, size: int) -> Hand[W]:
+    def take(self, size: int, *, alone: bool = False) -> Hand[W]:
         """Wait for a worker that has room for a song.
 
         Args:
             size: of the song; the largest are handed out first.
+            alone: wait for a worker that holds no other song, before all others.
 
         Raises:
             BaseException: with which the roster was closed.
         """
         with self._changed:
-            ticket = (-size, next(self._numbers))
+            ticket = (not alone, -size, next(self._numbers))
             heapq.heappush(self._waiting, ticket)
             try:
                 self._changed.wait_for(lambda: self._end or self._is_next(ticket))
@@ -94,8 +98,8 @@ class Roster(Generic[W]):
                 self._changed.notify_all()
             if self._end:
                 raise self._end
-            worker, bench = min(self._with_room(), key=lambda pair: len(pair[1].hands))
-            bench.hands.append(Hand(worker, ticket[1]))
+            worker, bench = min(self._with_room(alone), key=lambda pair: len(pair[1].hands))
+            bench.hands.append(Hand(worker, ticket[2], alone=alone))
             return bench.hands[-1]
 
     def give_back(self, hand: Hand[W]) -> None:
@@ -125,15 +129,16 @@ class Roster(Generic[W]):
     def close(self, reason: BaseException | None = None) -> None:
         """Send away whoever waits or ever asks again; without a reason it is KeyboardInterrupt."""
         with self._changed:
-            self._end = reason or KeyboardInterrupt()
+            self._end = self._end or reason or KeyboardInterrupt()
             self._changed.notify_all()
 
-    def _is_next(self, ticket: tuple[int, int]) -> bool:
-        return self._waiting[0] == ticket and bool(self._with_room())
+    def _is_next(self, ticket: tuple[bool, int, int]) -> bool:
+        return self._waiting[0] == ticket and bool(self._with_room(alone=not ticket[0]))
 
-    def _with_room(self) -> list[tuple[W, _Bench[W]]]:
+    def _with_room(self, alone: bool) -> list[tuple[W, _Bench[W]]]:
         return [
             (worker, bench)
             for worker, bench in self._benches.items()
-            if len(bench.hands) < bench.rooms
+            if len(bench.hands) < (1 if alone else bench.rooms)
+            and not any(hand.alone for hand in bench.hands)
         ]

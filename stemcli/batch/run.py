@@ -165,6 +165,8 @@ class _Run:
 
     def _one_of_all(self, verdict: Verdict) -> TrackReport:
         """What is more than an error of one song ends them all, before another is begun."""
+        if self.end:
+            raise self.end
         try:
             return self.one(verdict)
         except BaseException as error:

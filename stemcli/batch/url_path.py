@@ -6,7 +6,6 @@ Only what a batch asks of a path is there: looking, listing, reading, moving and
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from model_zoo.errors import MissingExtraError, StorageError
+from model_zoo.errors import MissingExtraError, StorageError, UsageError
 
 if TYPE_CHECKING:
     Base = Path
@@ -22,6 +21,10 @@ else:
     Base = type(Path())
 
 BLOCK = 2**20  # bytes
+
+# What file systems of fsspec call the mark of a content, and the date of its last change.
+_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "version_id", "generation")
+_DATES = ("mtime", "LastModified", "last_modified", "updated", "modify", "modified", "created")
 
 
 class UrlPath(Base):
@@ -48,10 +51,11 @@ class UrlPath(Base):
 
     @property
     def version(self) -> str:
-        """Another one whenever the content is another."""
-        system, path = self._system
-        with _speaking(self):
-            return str(system.ukey(path))
+        """Another one whenever the content is; where nothing better is told, by the date."""
+        info = self._info()
+        mark = next((info[key] for key in _MARKS if info.get(key)), None)
+        date = next((info[key] for key in _DATES if info.get(key)), "")
+        return str(mark or f"{info['size']} {date}")
 
     def exists(self, **_: Any) -> bool:
         """Whether it is there."""
@@ -69,7 +73,8 @@ class UrlPath(Base):
         """What lies in the folder."""
         system, path = self._system
         with _speaking(self):
-            names = system.ls(path, detail=False, refresh=True)
+            system.invalidate_cache(path)
+            names = system.ls(path, detail=False)
         yield from (self / PurePosixPath(name).name for name in names)
 
     def below(self) -> list[Path]:
@@ -94,14 +99,21 @@ class UrlPath(Base):
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
+        if missing_ok and not self.exists():
+            return
         system, path = self._system
-        with _speaking(self), suppress(*[FileNotFoundError] * missing_ok):
+        with _speaking(self):
             system.rm_file(path)
 
     def fetch(self, target: Path) -> None:
-        """Copy the file to this machine."""
-        with self.open("rb") as source, target.open("wb") as copy, _speaking(self):
-            shutil.copyfileobj(source, copy, BLOCK)
+        """Copy the file to this machine.
+
+        Raises:
+            OSError: this machine has no room for it.
+        """
+        with self.open("rb") as source, target.open("wb") as copy:
+            while block := self._read(source):
+                copy.write(block)
 
     def store(self, source: Path) -> None:
         """Make the file a copy of one on this machine; folders above it are made."""
@@ -110,12 +122,15 @@ class UrlPath(Base):
             system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
             system.put_file(str(source), path)
 
+    def _read(self, source: Any) -> bytes:
+        with _speaking(self):
+            return bytes(source.read(BLOCK))
+
     @property
     def _system(self) -> tuple[Any, str]:
-        url = str(self)
+        """The file system, one for each thread where it cannot be shared, and the path in it."""
         with _speaking(self):
-            system, strip = _open(*urlsplit(url)[:2])
-        return system, strip(url)
+            return _open(str(self))
 
     def _info(self) -> dict[str, Any]:
         system, path = self._system
@@ -125,10 +140,20 @@ class UrlPath(Base):
 
 
 def as_path(text: str) -> Path:
-    """The path that a user typed; a ``file:`` URL is one of this machine."""
+    """The path that a user typed; a ``file:`` URL is one of this machine.
+
+    Raises:
+        UsageError: the address holds a password, which would be shown and written down.
+    """
     if "://" not in text:
         return Path(text)
     parts = urlsplit(text)
+    if parts.password:
+        shown = text.replace(f":{parts.password}@", "@")
+        raise UsageError(
+            f"The address {shown} was typed with a password. Leave it out and put it into the "
+            "configuration of fsspec, as docs/libraries.md says"
+        )
     return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
 
 
@@ -152,22 +177,23 @@ def absolute(path: Path) -> Path:
     return path if isinstance(path, UrlPath) else Path(os.path.abspath(path))
 
 
-@cache
-def _open(scheme: str, host: str) -> tuple[Any, Any]:
-    """A file system, and what makes its paths of URLs."""
-    url = f"{scheme}://{host}"
+def _open(url: str) -> tuple[Any, str]:
+    """A file system and the path of ``url`` in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise MissingExtraError("fsspec, which URLs need,", "cluster") from error
     try:
-        system, _ = url_to_fs(url)
+        system, path = url_to_fs(url)
     except (ImportError, ValueError) as error:
-        return _open_arrow(url, error)
-    return system, system._strip_protocol
+        scheme, host = urlsplit(url)[:2]
+        system, root = _open_arrow(f"{scheme}://{host}", str(error))
+        path = root + url[len(f"{scheme}://{host}") :]
+    return system, path
 
 
-def _open_arrow(url: str, reason: Exception) -> tuple[Any, Any]:
+@cache
+def _open_arrow(url: str, reason: str) -> tuple[Any, str]:
     """Some file systems come with pyarrow, where fsspec would want another package."""
     try:
         from fsspec.implementations.arrow import ArrowFSWrapper
@@ -176,8 +202,7 @@ def _open_arrow(url: str, reason: Exception) -> tuple[Any, Any]:
         system, root = FileSystem.from_uri(url)
     except (ImportError, ValueError, OSError) as error:
         raise StorageError(f"{url} cannot be opened ({reason}): install what it needs") from error
-    length = len(url)
-    return ArrowFSWrapper(system), lambda found: root + found[length:]
+    return ArrowFSWrapper(system), root
 
 
 @contextmanager

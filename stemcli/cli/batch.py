@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     "--cluster",
     is_flag=True,
     help="Share the work among the machines of a Ray cluster: the one that RAY_ADDRESS names, else"
-    " this machine alone. Folders must have the same paths on all of them.",
+    " this machine alone. Folders must have the same paths on all of them. --jobs is then how many"
+    " workers share a machine without GPUs.",
 )
 @separation_options
 @console_options

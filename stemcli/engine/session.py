@@ -114,6 +114,8 @@ class Session:
             FfmpegMissingError: when the format needs ffmpeg and there is none.
         """
         options = self.options
+        if "://" in options.output:
+            raise OutputError(f"{options.output} is an address: stem batch carries stems there")
         require_encoder(options.output_format())
         return plan_outputs(
             Path(song),

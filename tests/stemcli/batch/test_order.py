@@ -14,7 +14,7 @@ from model_zoo.errors import StemError
 from stemcli.batch import order as order_module
 from stemcli.batch.content import Content
 from stemcli.batch.crew import Made
-from stemcli.batch.order import Order, UnableError
+from stemcli.batch.order import LostError, Order, UnableError
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
 from stemcli.batch.walk import Song
@@ -137,19 +137,22 @@ def test_a_worker_whose_stems_are_not_seen_here_is_unable(stage: Stage) -> None:
     assert stage.went == []
 
 
-@pytest.mark.parametrize("said", [Stopped(), Begun(CONTENT)])
-def test_an_interrupt(stage: Stage, said: Said) -> None:
-    if isinstance(said, Begun):
-        stage.interrupted.set()
+def test_an_interrupt(stage: Stage) -> None:
+    stage.interrupted.set()
     with pytest.raises(KeyboardInterrupt):
-        stage.order(said).run(replace=False)
+        stage.order(Begun(CONTENT)).run(replace=False)
+
+
+def test_a_worker_that_ended_by_itself_is_lost(stage: Stage) -> None:
+    with pytest.raises(LostError, match="had not heard from here"):
+        stage.order(Stopped()).run(replace=False)
 
 
 @pytest.mark.parametrize("renamed", [False, True])
 def test_what_a_lost_worker_had_only_to_rename_is_renamed(stage: Stage, renamed: bool) -> None:
     made = stage.make()
     order = stage.order(TrackStarted("a.mp3", 9.0, 44100, 2), Complete((made,)), Stopped())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(LostError):
         order.run(replace=False)
     if renamed:
         made.temporary.rename(made.path)
@@ -163,11 +166,11 @@ def test_what_a_lost_worker_had_only_to_rename_is_renamed(stage: Stage, renamed:
 def test_what_is_not_complete_is_not_finished(stage: Stage) -> None:
     made = stage.make()
     order = stage.order(Begun(CONTENT), Stopped())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(LostError):
         order.run(replace=False)
     assert order.finish() is None
     order = stage.order(Complete((made,)), Stopped())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(LostError):
         order.run(replace=False)
     made.temporary.write_text("else!")
     assert order.finish() is None

@@ -88,6 +88,28 @@ def test_nothing_is_called_back_while_songs_wait(pool: ThreadPoolExecutor) -> No
     assert asked[0].result(5).worker == "busy"
 
 
+def test_who_wants_a_worker_for_himself_comes_first_and_waits_until_one_is_free(
+    pool: ThreadPoolExecutor,
+) -> None:
+    roster = Roster[str]()
+    roster.add("a", rooms=3)
+    held = [roster.take(1), roster.take(1)]
+    alone = pool.submit(roster.take, 1, alone=True)
+    while roster.waiting < 1:
+        pass
+    other = pool.submit(roster.take, 9)
+    while roster.waiting < 2:
+        pass
+    roster.give_back(held[0])
+    assert not alone.done()
+    roster.give_back(held[1])
+    hand = alone.result(5)
+    assert hand.alone
+    assert not other.done()
+    roster.give_back(hand)
+    assert other.result(5).worker == "a"
+
+
 def test_a_worker_that_is_gone_gets_nothing() -> None:
     roster = Roster[str]()
     roster.add("gone", rooms=1)

@@ -23,7 +23,7 @@ from stemcli.batch.resume import DONE
 from stemcli.batch.run import separate_songs
 from stemcli.batch.url_path import UrlPath, absolute, as_path, real
 from stemcli.batch.walk import find_songs
-from stemcli.engine.events import Event
+from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import FakeSession
 
@@ -87,6 +87,33 @@ def test_it_is_not_taken_for_a_path_of_this_machine() -> None:
         os.stat(as_path("s3://library/x"))
     assert as_path("file:///tmp/a%20b") == Path("/tmp/a b")
     assert as_path("a/b") == Path("a/b")
+
+
+def test_a_password_in_an_address_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"sftp://me@host/x was typed with a password") as caught:
+        as_path("sftp://me:secret@host/x")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"size": 1, "ETag": "a"}, {"size": 1, "ETag": "b"}),
+        ({"size": 1, "mtime": 5, "time": 7}, {"size": 1, "mtime": 6, "time": 7}),
+        ({"size": 1, "modify": "x"}, {"size": 2, "modify": "x"}),
+    ],
+)
+def test_a_version_tells_contents_apart(
+    before: dict[str, Any], after: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"info": before}
+    monkeypatch.setattr(UrlPath, "_info", lambda path: told["info"])
+    path = UrlPath("sftp://host/x")
+    first = path.version
+    told["info"] = {**before, "time": 99}  # of the last access
+    assert path.version == first
+    told["info"] = after
+    assert path.version != first
 
 
 def test_what_is_asked_of_a_path(bucket: UrlPath, tmp_path: Path) -> None:
@@ -248,6 +275,27 @@ def test_a_run_that_dies_while_it_renames(
     library.run()
     assert {path.name for path in library.out.below()} == {"vocals.wav", "instrumental.wav"}
     assert len(library.out.below()) == 6
+
+
+@pytest.mark.parametrize("library", ["bucket"], indirect=True)
+def test_the_folder_in_between_holds_the_songs_that_are_worked_on_and_no_other(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = tmp_path / "between"
+    between.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(between))
+    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
+    held = []
+
+    def count(event: Event) -> None:
+        if isinstance(event, TrackStarted):
+            held.append(len([path for path in between.rglob("*.wav") if path.is_file()]))
+
+    with Journal(library.out) as journal:
+        songs = find_songs(library.songs).songs
+        options = Options(output=str(library.out))
+        separate_songs(songs, options, journal=journal, on_event=count)
+    assert held == [0, 0, 0]
 
 
 def test_the_folder_in_between_is_gone_at_the_end(
