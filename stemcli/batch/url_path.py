@@ -119,7 +119,14 @@ class UrlPath(Base):
         """Make the file a copy of one on this machine; folders above it are made."""
         system, path = self._system
         with _speaking(self):
-            system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+            folder = str(PurePosixPath(path).parent)
+            try:
+                system.makedirs(folder, exist_ok=True)
+            except Exception:
+                # Another song may have made it at the same moment.
+                system.invalidate_cache(folder)
+                if not system.isdir(folder):
+                    raise
             system.put_file(str(source), path)
 
     def _read(self, source: Any) -> bytes:
