@@ -59,8 +59,8 @@ def _init(address: str) -> None:
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
             f"The Ray cluster at {address} cannot be joined ({_first_line(error)}). Check "
-            f"{ADDRESS}, that ray status works on this machine, and that Ray's version and "
-            "~/.ray/auth_token are the same on all machines"
+            f"{ADDRESS}, that ray status works on this machine, and that Ray's version, "
+            "RAY_AUTH_MODE and ~/.ray/auth_token are the same on all machines"
         ) from error
 
 

@@ -74,7 +74,11 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
     of = f" of {total:.2f} s" if total else ""
     why = f" ({reason})" if reason else ""
     usable = int(seconds * 100) / 100
-    part = f", or type --end {usable:.2f} to use what comes before" if usable else ""
+    part = (
+        f", or type --end {usable:.2f} with this song alone to use what comes before"
+        if usable
+        else ""
+    )
     return DecodeError(
         f"{path} is damaged: decoding stops at {seconds:.2f} s{of}{why}; download it again{part}."
     )

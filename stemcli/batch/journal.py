@@ -25,8 +25,9 @@ from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
 from stemcli.batch.url_path import UrlPath, as_path
+from stemcli.batch.walk import JOURNAL
 
-NAME = ".stem-journal.sqlite"
+NAME = JOURNAL
 
 State = Literal["begun", "ready", "done", "failed"]
 
@@ -297,7 +298,12 @@ class Journal:
                 f"The journal {self.path} cannot be written ({error}). Make room or check its "
                 "rights, or choose another folder with --output"
             ) from error
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
+            raise OutputError(
+                f"{self.path.parent} cannot be written ({error.strerror or error}). Choose another "
+                "folder with --output"
+            ) from error
+        except sqlite3.Error as error:
             raise OutputError(
                 f"The journal {self.path} is damaged or cannot be used ({error}). Move it away and "
                 "type --skip-existing, which keeps the stems that are there"

@@ -84,12 +84,12 @@ def check_writable(folder: Path) -> None:
     """Check that ``folder`` can be written, or made where it does not exist yet.
 
     Raises:
-        OutputError: a file or a link to nothing is in the way, the rights are missing, or no file
-            system takes such a name.
+        OutputError: a file or a link to nothing is in the way, the rights are missing, no file
+            system takes such a name, or there is no such bucket.
         StorageError: it is behind a URL that cannot be reached.
     """
     if isinstance(folder, UrlPath):
-        folder.exists()
+        _require_root(folder)
         return
     with speaking(folder), suppress(FileNotFoundError, NotADirectoryError):
         folder.stat()
@@ -105,6 +105,13 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"{nearest} is a file, so {folder} cannot be a folder. Choose --output")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
+
+
+def _require_root(folder: UrlPath) -> None:
+    """The bucket or server must be there: some libraries would make a bucket of a mistyped name."""
+    root = type(folder)(*folder.parts[:2])
+    if not root.is_dir():
+        raise OutputError(f"There is no {root}. Make it first, or type another --output")
 
 
 def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:

@@ -12,12 +12,13 @@ from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Entry, Journal
 from stemcli.batch.plan import Task, refuse_existing
-from stemcli.batch.url_path import is_there, real
+from stemcli.batch.url_path import is_taken, is_there, real
 from stemcli.engine.options import Options
 
 DONE = "made in an earlier run"
-EXIST = "its stems exist"
+EXIST = "all stems exist"
 EDITED = "somebody changed a stem, which stays as it is"
+FOREIGN = "a file is there that no earlier run made, and stays as it is"
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,22 @@ def judge(
 def _judge(task: Task, entry: Entry | None, settings: str, options: Options) -> Verdict:
     if options.existing == "skip" and all(map(is_there, task.outputs.values())):
         return Verdict(task, skip=EXIST)
-    if entry is None or options.existing == "overwrite":
+    if options.existing == "overwrite":
+        return Verdict(task)
+    if entry and any(_is_edited(entry, path) for path in task.outputs.values()):
+        return Verdict(task, skip=EDITED)
+    if options.existing == "skip" and any(map(is_taken, _foreign(Verdict(task), entry))):
+        return Verdict(task, skip=FOREIGN)
+    if entry is None:
         return Verdict(task)
     why = _why_again(task, entry, settings)
-    if why:
-        return Verdict(task, again=why)
-    is_whole = all(entry.outputs[path].is_whole for path in task.outputs.values())
-    return Verdict(task, skip=DONE if is_whole else EDITED)
+    return Verdict(task, again=why) if why else Verdict(task, skip=DONE)
+
+
+def _is_edited(entry: Entry, path: Path) -> bool:
+    """Whether a file is there that was made for this song, and changed since."""
+    output = entry.outputs.get(path)
+    return bool(output and output.content and is_taken(path) and not output.is_whole)
 
 
 def _why_again(task: Task, entry: Entry, settings: str) -> str:
@@ -110,13 +120,13 @@ def _why_again(task: Task, entry: Entry, settings: str) -> str:
     if entry.state == "failed":
         return "failed before"
     if entry.state != "done":
-        return "was interrupted"
+        return "interrupted before"
     if not entry.content.is_in(task.song.path):
         return "the song changed"
     if entry.settings != settings:
         return _difference(json.loads(entry.settings), json.loads(settings))
     if not all(path in entry.outputs and is_there(path) for path in task.outputs.values()):
-        return "stems were missing"
+        return "stems are missing"
     return ""
 
 

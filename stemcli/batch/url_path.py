@@ -94,7 +94,7 @@ class UrlPath(Base):
         """Give it another name, in the same file system."""
         system, path = self._system
         with _speaking(self):
-            system.mv(path, target._system[1])
+            _move(system, path, target._system[1])
         return target
 
     def unlink(self, missing_ok: bool = False) -> None:
@@ -206,10 +206,23 @@ def _open_arrow(url: str, reason: str) -> tuple[Any, str]:
         from fsspec.implementations.arrow import ArrowFSWrapper
         from pyarrow.fs import FileSystem
 
-        system, root = FileSystem.from_uri(url)
+        # Without keys, Google's client would go on asking for them for a quarter of an hour.
+        limit = "?retry_limit_seconds=10" if url.startswith("gs:") else ""
+        system, root = FileSystem.from_uri(url + limit)
     except (ImportError, ValueError, OSError) as error:
         raise StorageError(f"{url} cannot be opened ({reason}): install what it needs") from error
     return ArrowFSWrapper(system), root
+
+
+def _move(system: Any, path: str, target: str) -> None:
+    """Rename; where that is a copy, fsspec's own way would take brackets in names for patterns."""
+    from fsspec.spec import AbstractFileSystem
+
+    if type(system).mv is not AbstractFileSystem.mv:
+        system.mv(path, target)
+        return
+    system.cp_file(path, target)
+    system.rm_file(path)
 
 
 @contextmanager

@@ -27,6 +27,9 @@ EXTENSIONS = frozenset(
     )
     for ending in kind.split()
 )
+JOURNAL = ".stem-journal.sqlite"
+"""In every folder of stems, see :mod:`stemcli.batch.journal`."""
+
 WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -54,6 +57,7 @@ class Found:
         hidden: number of files and folders whose name begins with a dot.
         other: number of files that are no audio by their ending.
         excluded: number of songs that the patterns left out.
+        outputs: number of folders with the journal of an earlier run, whose songs are stems.
         unreadable: folders that may not be read.
     """
 
@@ -61,6 +65,7 @@ class Found:
     hidden: int = 0
     other: int = 0
     excluded: int = 0
+    outputs: int = 0
     unreadable: list[Path] = field(default_factory=list)
 
 
@@ -112,6 +117,7 @@ def require_songs(found: Found, root: Path) -> None:
             (found.excluded, "excluded"),
             (found.other, "not audio"),
             (found.hidden, "hidden"),
+            (found.outputs, "of earlier runs"),
         )
         if count
     ]
@@ -190,6 +196,9 @@ class _Walk:
                 self._visit(place, folder)
 
     def _visit(self, place: Path, folder: Path) -> None:
+        if folder != Path() and (place / JOURNAL).is_file():
+            self.found.outputs += 1
+            return
         for entry in self._entries(place):
             if entry.name.startswith("."):
                 self.found.hidden += 1

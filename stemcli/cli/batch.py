@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,9 @@ def command(
     )
     require_songs(found, folder)
     console.found(found)
+    if cluster:
+        address = os.environ.get("RAY_ADDRESS")
+        console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
     with (
         goes_on(options.existing),
         hushed(not console.verbose),

@@ -159,8 +159,10 @@ class HumanConsole(Console):
         self.line(f"Worker on {event.worker}: {event.device}, {event.precision}")
 
     def on_worker_lost(self, event: WorkerLost) -> None:
-        """Say that the others go on."""
-        self.line(f"Lost the worker on {event.worker} ({event.reason}): others do its songs")
+        """Say that its songs are not lost."""
+        self.line(
+            f"Lost the worker on {event.worker} ({event.reason}); its songs are given out anew"
+        )
 
     def on_workers_awaited(self, event: WorkersAwaited) -> None:
         """Say why nothing happens."""
@@ -196,6 +198,7 @@ class HumanConsole(Console):
                 (found.excluded, "excluded"),
                 (found.other, "not audio"),
                 (found.hidden, "hidden"),
+                (found.outputs, "with the stems of earlier runs"),
             )
             if count
         ]

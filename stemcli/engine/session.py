@@ -211,7 +211,7 @@ class Session:
             raise OutputError(f"{taken[0]} exists: type --overwrite or --skip-existing")
         skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
-            self._tell(TrackSkipped(track, "its stems exist"))
+            self._tell(TrackSkipped(track, "all stems exist"))
         return skip
 
     def _at_place(self, work: Callable[[Ensemble], T]) -> T:

@@ -73,7 +73,7 @@ class FakeSession:
         track = str((folder or Path()) / song.name)
         outputs = self.plan(song, folder=folder)
         if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
-            self.listener(TrackSkipped(track, "its stems exist"))
+            self.listener(TrackSkipped(track, "all stems exist"))
             return FakeResult(outputs, 0.0, skipped=True)
         self._read(song, track)
         for event in self._work(track):

@@ -92,7 +92,7 @@ def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"The journal .*file.* cannot be used"):
+    with pytest.raises(OutputError, match=r"file cannot be written \(File exists\)\. Choose"):
         begun(tmp_path / "file")
 
 

@@ -17,7 +17,7 @@ REPORT = BatchReport(
             "a, b.mp3", "done", "", {"vocals": "out/a/v.wav", "rest": "o/r.wav"}, 60.0, 15.0
         ),
         TrackReport("b.mp3", "failed", 'it said "no"', {}, 0.0, 1.0, "Traceback ..."),
-        TrackReport("c.mp3", "skipped", "its stems exist", {"vocals": "out/c/v.wav"}),
+        TrackReport("c.mp3", "skipped", "all stems exist", {"vocals": "out/c/v.wav"}),
     ),
     wall_seconds=20.0,
 )

@@ -15,7 +15,7 @@ from stemcli.batch.crew import LocalCrew
 from stemcli.batch.events import BatchStarted
 from stemcli.batch.journal import Journal
 from stemcli.batch.report import BatchReport
-from stemcli.batch.resume import DONE, EDITED
+from stemcli.batch.resume import DONE, EDITED, FOREIGN
 from stemcli.batch.run import separate_songs
 from stemcli.batch.walk import Song, find_songs
 from stemcli.engine.events import Event
@@ -93,7 +93,7 @@ CHANGES: dict[str, tuple[Callable[[Library], object], list[str], str]] = {
     "missing": (
         lambda library: (library.out / "x/a/vocals.wav").unlink(),
         ["a.mp3"],
-        "stems were missing",
+        "stems are missing",
     ),
     "song": (
         lambda library: change(library, "in/c.mp3", "another song"),
@@ -146,8 +146,13 @@ def test_a_stem_that_somebody_edited_is_not_replaced(library: Library) -> None:
     change(library, "out/c/vocals.wav", "a better mix")
     library.run()
     assert library.started.skipped == {EDITED: 1, DONE: 2}
-    with pytest.raises(OutputError, match=r"c/vocals.wav exists already. Type --skip-existing"):
-        library.run(overlap=0.5)
+    library.run(overlap=0.5)
+    assert library.separated == ["a.mp3", "b.mp3"]
+    (library.out / "c/instrumental.wav").unlink()
+    for choice in ("refuse", "skip"):
+        library.run(overlap=0.5, existing=choice)
+        assert library.started.skipped[EDITED] == 1
+    assert library.separated == []
     assert (library.out / "c/vocals.wav").read_text() == "a better mix"
     library.run(overlap=0.5, existing="overwrite")
     assert (library.out / "c/vocals.wav").read_text() == "vocals of c.mp3"
@@ -160,6 +165,9 @@ def test_stems_of_nobody_knows_what_are_refused_kept_or_replaced(tmp_path: Path)
         library.run()
     library.run(existing="skip")
     assert library.separated == ["a.mp3", "b.mp3"]
+    (library.out / "c/instrumental.wav").unlink()
+    library.run(existing="skip")
+    assert library.started.skipped[FOREIGN] == 1
     assert (library.out / "c/vocals.wav").read_text() == "mine"
     library.run(existing="overwrite")
     assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]

@@ -244,6 +244,21 @@ def test_stems_of_nobody_knows_what_are_refused(library: Library) -> None:
     assert [track.outcome for track in library.run(existing="skip").tracks] == ["skipped"] * 3
 
 
+def test_brackets_in_a_name_are_no_pattern(library: Library) -> None:
+    put(library.songs / "x/[live] {a} 100%?#.mp3", "good")
+    report = library.run()
+    assert [track.message for track in report.failures] == []
+    assert (library.out / "x/[live] {a} 100%?#/vocals.wav").exists()
+
+
+def test_a_bucket_that_is_not_there_is_not_made(bucket: UrlPath) -> None:
+    put(bucket / "songs/a.mp3", "good")
+    songs = find_songs(bucket / "songs").songs
+    with pytest.raises(OutputError, match=r"There is no s3://librari\. Make it first"):
+        separate_songs(songs, Options(output="s3://librari/stems"), on_event=lambda event: None)
+    assert not UrlPath("s3://librari").exists()
+
+
 def test_a_song_that_is_damaged_is_named_by_its_address(library: Library) -> None:
     put(library.songs / "x/a.mp3", "bad")
     report = library.run()

@@ -58,6 +58,14 @@ def test_passes_over_an_output_folder_inside(tmp_path: Path) -> None:
     assert places(find_songs(tmp_path, output=tmp_path / "separated")) == ["a.wav"]
 
 
+def test_passes_over_the_stems_of_runs_into_other_folders(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "old/a/vocals.wav", "old/.stem-journal.sqlite")
+    found = find_songs(tmp_path)
+    assert places(found) == ["a.wav"]
+    assert found.outputs == 1
+    assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # named on purpose
+
+
 def test_an_output_folder_that_is_the_input_is_still_read(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav")
     assert places(find_songs(tmp_path, output=tmp_path)) == ["a.wav"]

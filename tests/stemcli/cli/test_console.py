@@ -35,7 +35,7 @@ STORY: list[Event] = [
     TrackStarted("b.mp3", None, 48000, 6),
     Progress("b.mp3", "separating", 2.0, None),
     TrackFailed("b.mp3", "it is damaged at 0:02"),
-    TrackSkipped("c.mp3", "its stems exist"),
+    TrackSkipped("c.mp3", "all stems exist"),
 ]
 
 
@@ -71,7 +71,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "  vocals        s/v.wav",
         "  instrumental  s/i.wav",
         "b.mp3: unknown length, 48000 Hz, 6 channels",
-        "c.mp3: skipped, its stems exist",
+        "c.mp3: skipped, all stems exist",
     ]
 
 
