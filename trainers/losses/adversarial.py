@@ -1,0 +1,73 @@
+"""What a network and its discriminators want of each other.
+
+The losses take the scores and features of :class:`~model_zoo.discriminators.contract.Verdict`. Over
+sub-discriminators and layers they are summed, not averaged, so that each counts alike whatever the
+number of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+Scores = Sequence[Tensor]
+Features = Sequence[Sequence[Tensor]]
+Kind = Literal["hinge", "lsgan"]
+
+
+def generator_loss(made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
+    """Small when what the network made is taken for real.
+
+    Args:
+        made: scores of what the network made.
+        kind: ``hinge`` is content with a score of 1 or more (Lim and Ye 2017, arXiv 1705.02894,
+            with the margin on this side too); ``lsgan`` wants exactly 1 (Mao et al. 2017,
+            arXiv 1611.04076).
+    """
+    return _sum(_WANT_REAL[kind](score) for score in made)
+
+
+def discriminator_loss(real: Scores, made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
+    """Small when real sound is told from what the network made.
+
+    Args:
+        real: scores of real sound.
+        made: scores of what the network made, without a gradient towards it.
+        kind: as in :func:`generator_loss`; what was made shall have -1 or less, or exactly 0.
+    """
+    return _sum(_WANT_REAL[kind](score) for score in real) + _sum(
+        _WANT_MADE[kind](score) for score in made
+    )
+
+
+def feature_matching(real: Features, made: Features) -> Float[Tensor, ""]:
+    """Mean absolute difference of the features, summed over all layers.
+
+    From Salimans et al. 2016 (arXiv 1606.03498), as in MelGAN (arXiv 1910.06711, equation 4). The
+    features of real sound are a target: no gradient reaches them.
+    """
+    pairs = (
+        (target, found)
+        for targets, outputs in zip(real, made, strict=True)
+        for target, found in zip(targets, outputs, strict=True)
+    )
+    return _sum((target.detach() - found).abs().mean() for target, found in pairs)
+
+
+_WANT_REAL: dict[str, Callable[[Tensor], Tensor]] = {
+    "hinge": lambda score: F.relu(1 - score).mean(),
+    "lsgan": lambda score: (score - 1).square().mean(),
+}
+_WANT_MADE: dict[str, Callable[[Tensor], Tensor]] = {
+    "hinge": lambda score: F.relu(1 + score).mean(),
+    "lsgan": lambda score: score.square().mean(),
+}
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack([*parts]).sum()
