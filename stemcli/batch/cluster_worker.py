@@ -15,6 +15,7 @@ from stemcli.batch.crew import open_local
 from stemcli.batch.plan import Task
 from stemcli.batch.sentences import sentence
 from stemcli.batch.talk import CalledBack, Ended, Failed, Said, Stopped, Talk, Unseen
+from stemcli.batch.url_path import is_taken
 from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
@@ -134,10 +135,10 @@ class Worker:
             talk.say(Failed(sentence(error), traceback.format_exc()))
         finally:
             if self._threads.get(task.name) is threading.current_thread():
-                del self._threads[task.name]
+                del self._threads[task.name], self._by_track[task.name]
 
     def _separate(self, talk: Talk, task: Task, replace: bool, in_steps: bool) -> Ended | Unseen:
-        if not task.song.path.exists():
+        if not is_taken(task.song.path):
             return Unseen()
         result = self._crew.separate(task, replace=replace, steps=talk if in_steps else None)
         spent = self._crew.network_seconds

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from model_zoo.errors import DecodeError, OutputError, StemError
@@ -99,12 +98,7 @@ class Crew(Planner, Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 OpenCrew = Callable[[Options, Listener, int], Crew]
@@ -146,12 +140,7 @@ class LocalCrew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """There is nothing to let go of."""
 
     @property
@@ -206,12 +195,7 @@ class StagedCrew(LocalCrew):
         super().__init__(session, jobs)
         self._stage, self._target = stage, target
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stage.cleanup()
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from model_zoo.errors import StemError
 from stemcli.batch.crew import Made, Outcome, Steps
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
-from stemcli.batch.url_path import absolute
+from stemcli.batch.url_path import absolute, is_taken
 from stemcli.engine.events import Event, Listener, TrackStarted
 
 LOOK = 1.0
@@ -155,7 +155,7 @@ def _raise(said: Said, song: Path) -> None:
         case Failed():
             raise StemError(said.message) from DistantError(said.trace)
         case Unseen():
-            if not song.exists():
+            if not is_taken(song):
                 raise StemError(f"There is no file {song} any more.")
             raise UnableError(f"it does not see {song}: mount that folder under the same path")
         case Stopped():

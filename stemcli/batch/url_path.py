@@ -215,9 +215,14 @@ def _open_arrow(url: str, reason: str) -> tuple[Any, str]:
 
 
 def _move(system: Any, path: str, target: str) -> None:
-    """Rename; where that is a copy, fsspec's own way would take brackets in names for patterns."""
+    """Rename; where that is a copy, fsspec's own way would take brackets in names for patterns.
+
+    A copy onto itself would be removed as the original.
+    """
     from fsspec.spec import AbstractFileSystem
 
+    if path == target:
+        return
     if type(system).mv is not AbstractFileSystem.mv:
         system.mv(path, target)
         return

@@ -88,6 +88,7 @@ def command(
     done. A journal in the output folder remembers what was done: the same command again, after
     whatever stopped it, does only what is missing, changed or failed; with --overwrite, everything.
     """
+    from stemcli.batch.crew import open_local
     from stemcli.batch.journal import Journal
     from stemcli.batch.report import check_report
     from stemcli.batch.run import separate_songs
@@ -97,24 +98,12 @@ def command(
     if report_file:
         check_report(report_file)
     output = as_path(options.output)
-    found = find_songs(
-        folder,
-        recursive=recursive,
-        include=include,
-        exclude=exclude,
-        output=output,
-    )
+    found = find_songs(folder, recursive=recursive, include=include, exclude=exclude, output=output)
     require_songs(found, folder)
     console.found(found)
-    if cluster:
-        address = os.environ.get("RAY_ADDRESS")
-        console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
-    with (
-        goes_on(options.existing),
-        hushed(not console.verbose),
-        console,
-        Journal(output) as journal,
-    ):
+    open_crew = choose_cluster(console) if cluster else open_local
+    quiet = hushed(not console.verbose)
+    with goes_on(options.existing), quiet, console, Journal(output) as journal:
         report = separate_songs(
             found.songs,
             options,
@@ -122,7 +111,7 @@ def command(
             retries=retries,
             journal=journal,
             on_event=console.show,
-            open_crew=choose_crew(cluster),
+            open_crew=open_crew,
         )
     if report_file:
         report.write(report_file)
@@ -131,20 +120,18 @@ def command(
     click.get_current_context().exit(1 if found.unreadable else report.exit_code)
 
 
-def choose_crew(cluster: bool) -> OpenCrew:
-    """This machine, or a cluster.
+def choose_cluster(console: Console) -> OpenCrew:
+    """The machines of a cluster, which take a while to begin.
 
     Raises:
         MissingExtraError: a cluster needs Ray, which is not installed.
     """
-    from stemcli.batch.crew import open_local
-
-    if not cluster:
-        return open_local
     try:
         from stemcli.batch.cluster_crew import open_cluster
     except ImportError as error:
         raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
+    address = os.environ.get("RAY_ADDRESS")
+    console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
     return open_cluster
 
 

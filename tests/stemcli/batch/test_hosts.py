@@ -35,7 +35,7 @@ def cluster() -> Iterator[Hosts]:
         yield made
 
 
-@pytest.mark.hosts
+@pytest.mark.root
 def test_a_host_is_cut_off_and_another_comes(
     cluster: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,24 @@ def test_a_song_that_is_damaged_is_named_by_its_address(library: Library) -> Non
 
 
 @pytest.mark.parametrize("library", ["bucket"], indirect=True)
+def test_a_run_that_dies_when_all_have_their_names(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run has nothing to rename, and must not lose what is there."""
+
+    def die(journal: Journal, *values: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "done", die)
+        with pytest.raises(KeyboardInterrupt):
+            library.run()
+    library.run()
+    assert isinstance(library.out, UrlPath)
+    assert len(library.out.below()) == 6
+
+
+@pytest.mark.parametrize("library", ["bucket"], indirect=True)
 @pytest.mark.parametrize("renamed", [0, 1, 2])
 def test_a_run_that_dies_while_it_renames(
     renamed: int, library: Library, monkeypatch: pytest.MonkeyPatch
