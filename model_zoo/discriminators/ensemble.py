@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
 from itertools import chain
+from typing import Any
 
 from torch import nn
 
 from model_zoo.axes import Wave
+from model_zoo.config import Config
 from model_zoo.discriminators.contract import Discriminator, Verdict
 from model_zoo.discriminators.frequency import MultiFrequencyDiscriminator
 from model_zoo.discriminators.period import MultiPeriodDiscriminator
 from model_zoo.discriminators.resolution import MultiResolutionDiscriminator
 from model_zoo.discriminators.scale import MultiScaleDiscriminator
 from model_zoo.errors import UnknownNameError
-
-WINDOWS = (2048, 1024, 512)
 
 
 class DiscriminatorEnsemble(Discriminator):
@@ -37,37 +39,72 @@ class DiscriminatorEnsemble(Discriminator):
         return Verdict([*scores], [*features])
 
 
-def _all(nch: int, sample_rate: int) -> list[Discriminator]:
-    return [
-        MultiPeriodDiscriminator(nch, sample_rate),
-        MultiScaleDiscriminator(sample_rate, nch=nch),
-        MultiResolutionDiscriminator(nch, sample_rate),
-        *_msrkit(nch, sample_rate),
-    ]
+SINGLE: dict[str, Callable[..., Discriminator]] = {
+    "multi_period": MultiPeriodDiscriminator,
+    "multi_scale": MultiScaleDiscriminator,
+    "multi_resolution": MultiResolutionDiscriminator,
+    "multi_frequency": MultiFrequencyDiscriminator,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {"multi_frequency": {"window_sizes": (2048, 1024, 512)}}
+"""What a class has no default for."""
 
-
-def _msrkit(nch: int, sample_rate: int) -> list[Discriminator]:
-    return [MultiFrequencyDiscriminator(nch, WINDOWS, sample_rate=sample_rate)]
-
-
-PRESETS: dict[str, Callable[[int, int], list[Discriminator]]] = {
-    "ensemble": _all,
-    "msrkit": _msrkit,
+PRESETS: dict[str, tuple[str, ...]] = {
+    "ensemble": ("multi_period", "multi_scale", "multi_resolution", "multi_frequency"),
+    "msrkit": ("multi_frequency",),
 }
 """All four, and what the configuration of MSRKit trains with."""
 
 
-def preset(name: str, nch: int = 1, sample_rate: int = 48_000) -> DiscriminatorEnsemble:
-    """An ensemble by its name.
+SHARED = ("nch", "sample_rate")
+"""Arguments that all members of an ensemble have in common."""
 
-    Args:
-        name: a key of :data:`PRESETS`.
+
+@dataclass(frozen=True)
+class EnsembleSpec(Config):
+    """Everything an ensemble is built from.
+
+    Attributes:
+        names: keys of :data:`SINGLE` or of :data:`PRESETS`.
+        options: further arguments of single ones, by their names.
         nch: channels of the waveform.
         sample_rate: in Hz.
-
-    Raises:
-        UnknownNameError: there is no such preset.
     """
-    if name not in PRESETS:
-        raise UnknownNameError("preset of discriminators", name, PRESETS)
-    return DiscriminatorEnsemble(PRESETS[name](nch, sample_rate))
+
+    names: tuple[str, ...]
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nch: int = 1
+    sample_rate: int = 48_000
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Single discriminators, each once."""
+        expanded = chain.from_iterable(PRESETS.get(name, (name,)) for name in self.names)
+        return tuple(dict.fromkeys(expanded))
+
+    def mistakes(self) -> list[str]:
+        """Names and arguments that do not exist."""
+        unknown = [name for name in self.members if name not in SINGLE]
+        if unknown:
+            return [str(UnknownNameError("discriminator", unknown[0], [*SINGLE, *PRESETS]))]
+        unused = [f"{name} is not used" for name in self.options if name not in self.members]
+        return unused + [
+            f"{name} has no {key!r}: {', '.join(known)}"
+            for name in self.members
+            for known in [_own_arguments(SINGLE[name])]
+            for key in self.options.get(name, {})
+            if key not in known
+        ]
+
+    def build(self) -> DiscriminatorEnsemble:
+        """With fresh weights."""
+        shared = {name: getattr(self, name) for name in SHARED}
+        return DiscriminatorEnsemble(
+            [
+                SINGLE[name](**shared, **{**DEFAULTS.get(name, {}), **self.options.get(name, {})})
+                for name in self.members
+            ]
+        )
+
+
+def _own_arguments(kind: Callable[..., Discriminator]) -> list[str]:
+    return [name for name in signature(kind).parameters if name not in SHARED]

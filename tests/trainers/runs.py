@@ -8,11 +8,12 @@ from pathlib import Path
 import soundfile
 import torch
 
+from stemcli.engine.events import Event
 from tests.trainers.conftest import RATE
-from trainers.config import Recipe
-from trainers.data.mixing import RandomMixes
+from trainers.config import Recipe, VoicesRecipe
+from trainers.data.clips import ClipPlan
+from trainers.data.voices import VoiceMixes
 from trainers.loop.run import run
-from trainers.loop.train import StepDone, Validated
 from trainers.loop.worker import LocalWorker
 from trainers.objectives.separation import Batch
 
@@ -29,23 +30,33 @@ def run_steps(
     *,
     resume: bool = False,
     origin: str = "",
-) -> list[StepDone | Validated]:
+) -> list[Event]:
     recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
-    events: list[StepDone | Validated] = []
+    events: list[Event] = []
     run(recipe, recordings, (), folder, CPU, events.append, resume=resume, origin=origin)
     return events
 
 
 def batch(recordings: Path, recipe: Recipe, numbers: range) -> Batch:
-    mixes = RandomMixes(recipe.data, recordings, RATE, 4)
-    pairs = [mixes[number] for number in numbers]
+    clips = voices(recipe, recordings, 4)
+    pairs = [clips[number] for number in numbers]
     return Batch(*(torch.stack(part) for part in zip(*pairs, strict=True)))
 
 
-def make_track(mixes: RandomMixes, folder: Path) -> Path:
+def voices(recipe: Recipe, recordings: Path, seed: int = 9) -> VoiceMixes:
+    plan = ClipPlan.of(recipe, RATE)
+    return VoiceMixes(recipe.data.voices, recordings, plan, RATE, seed)
+
+
+def make_track(mixes: VoiceMixes, folder: Path) -> Path:
     """A validation track from a mix that training never draws."""
     folder.mkdir(exist_ok=True)
     mixture, stems = mixes[HELD_OUT]
     soundfile.write(folder / "mixture.wav", mixture.T.numpy(), RATE, "FLOAT")
     soundfile.write(folder / "vocals.wav", stems[0].T.numpy(), RATE, "FLOAT")
     return folder
+
+
+def with_voices(recipe: Recipe, values: dict[str, object]) -> Recipe:
+    """The recipe with other values below ``data.voices``."""
+    return replace(recipe, data=replace(recipe.data, voices=VoicesRecipe.from_dict(values)))

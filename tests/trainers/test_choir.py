@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.data.augmentation import (
+from trainers.data.effects import (
     CHOIR_STEPS,
     beside,
     chord,

@@ -17,7 +17,7 @@ from model_zoo import weights
 from stemcli.cli.app import stem
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe
-from trainers.data.mixing import RandomMixes
+from trainers.data.voices import VoiceMixes
 from trainers.loop.ema import WeightAverage
 
 
@@ -86,7 +86,7 @@ def test_ctrl_c_says_how_to_go_on(
 def test_ctrl_c_before_the_first_checkpoint(
     typed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RandomMixes, "__init__", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(VoiceMixes, "__init__", lambda *_: signal.raise_signal(signal.SIGINT))
     stopped = enter(*typed)
     assert stopped.exit_code == 130
     assert stopped.stderr == "Interrupted.\n"
@@ -108,7 +108,7 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
         ("loop.accumulate=3", 2, "accumulate must divide batch_size=2"),
         ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
         ("model.architecture=melnet", 2, "Unknown architecture 'melnet'"),
-        ("data.vocals=[{file: no.wav}]", 1, "no.wav: No such file"),
+        ("data.voices.vocals=[{file: no.wav}]", 1, "no.wav: No such file"),
         (
             "optimiser={name: adamw, lr: 1e+20}",
             1,

@@ -8,7 +8,7 @@ import pytest
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
-from trainers.losses import find_loss
+from trainers.losses import make_loss
 from trainers.recipes import load_recipe, recipe_names
 
 
@@ -17,7 +17,7 @@ def test_bundled_recipes_build(name: str) -> None:
     recipe = load_recipe(name)
     network = registry.build(recipe.model.architecture, recipe.model.options)
     assert set(network.stems) == {"vocals"}
-    assert all(find_loss(loss) and weight > 0 for loss, weight in recipe.losses.items())
+    assert all(make_loss(loss, 44_100) and weight > 0 for loss, weight in recipe.losses.items())
 
 
 def test_base_is_merged_below_the_changes(tmp_path: Path) -> None:
@@ -40,22 +40,22 @@ def test_set_reaches_nested_values() -> None:
     [
         ("loop.batchsize=2", "did you mean 'batch_size'"),
         ("loop.batch_size=many", "batch_size must be a whole number, found 'many'"),
-        ("data.silent=0.99", "add up to at most 1"),
-        ("data.level=[3, -3]", "lower and an upper bound"),
-        ("data.level=[1", "--set data.level=.*not valid YAML"),
+        ("data.voices.silent=0.99", "add up to at most 1"),
+        ("data.voices.level=[3, -3]", "lower and an upper bound"),
+        ("data.voices.level=[1", "--set data.voices.level=.*not valid YAML"),
         ("data.seconds=0", "data: seconds must be above 0"),
-        ("data.second_voice=1.5", "share between 0 and 1"),
-        ("data.speed=1", "speed must be 0 or more and below 1"),
-        ("data.effects=-1", "effects must be 0 or more"),
-        ("data.vocals=[{weight: 2}]", "data: vocals: file must be named"),
-        ("data.vocals=[{file: a, weight: 0}]", "weight of a must be above 0"),
+        ("data.voices.second_voice=1.5", "share between 0 and 1"),
+        ("data.voices.speed=1", "speed must be 0 or more and below 1"),
+        ("data.voices.effects=-1", "effects must be 0 or more"),
+        ("data.voices.vocals=[{weight: 2}]", "data: voices: vocals: file must be named"),
+        ("data.voices.vocals=[{file: a, weight: 0}]", "weight of a must be above 0"),
         ("optimiser.lr=0", "lr and muon_lr must be above 0"),
         ("optimiser.clip=0", "clip must be above 0"),
         ("optimiser.weight_decay=-1", "weight_decay must be 0 or more"),
         ("schedule.steps=0", "steps must be 1 or more"),
         ("schedule.warmup=-1", "warmup must be 0 or more"),
         ("schedule.decay=2", "decay must be a share"),
-        ("loop.validate_every=0", "validate_every and save_every must be 1 or more"),
+        ("loop.save_every=0", "accumulate and save_every must be 1 or more"),
         ("loop.accumulate=2", "accumulate must divide batch_size=3"),
         ("loop.ema=1", "ema must be 0 or more and below 1"),
         ("loop.workers=-1", "workers must be 0 or more"),
@@ -73,13 +73,13 @@ def test_bad_changes_are_named(change: str, sentence: str) -> None:
 
 def test_every_mistake_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("melroformer-small", ("data.silent=2", "data.level=[1]"))
+        load_recipe("melroformer-small", ("data.voices.silent=2", "data.voices.level=[1]"))
     assert len(caught.value.mistakes) == 2
 
 
 def test_mistakes_of_several_parts_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("melroformer-small", ("data.silent=2", "loop.workers=-1", "seed=x"))
+        load_recipe("melroformer-small", ("data.voices.silent=2", "loop.workers=-1", "seed=x"))
     assert len(caught.value.mistakes) == 2  # the type of seed is looked at when its parts are sound
 
 

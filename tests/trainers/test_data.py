@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import DecodeError
 from tests.trainers.conftest import RATE
+from tests.trainers.runs import voices, with_voices
 from trainers.config import Recipe
-from trainers.data import augmentation
-from trainers.data.mixing import RandomMixes, to_level
+from trainers.data import effects
 from trainers.data.pool import Recording, open_recording
+from trainers.data.voices import to_level
 
 
 def test_recording_keeps_the_samples_and_decodes_once(recordings: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_recording_is_brought_to_the_rate_of_the_network(recordings: Path) -> 
 def test_speed_moves_pitch_by_the_same_factor(factor: float) -> None:
     time = np.arange(3 * RATE) / RATE
     tone = np.sin(2 * np.pi * 440 * time)[None].astype(np.float32)
-    played = augmentation.change_speed(tone, 2 * RATE, factor)
+    played = effects.change_speed(tone, 2 * RATE, factor)
     assert played.shape == (1, 2 * RATE)
     spectrum = np.abs(np.fft.rfft(played[0] * np.hanning(2 * RATE)))
     assert spectrum.argmax() / 2 == pytest.approx(440 * factor, abs=1)
@@ -106,11 +107,11 @@ def test_speed_folds_nothing_back() -> None:
     """A tone that faster playing lifts beyond half the rate is gone, not mirrored."""
     time = np.arange(3 * RATE) / RATE
     tone = np.sin(2 * np.pi * 0.47 * RATE * time)[None].astype(np.float32)
-    assert np.abs(augmentation.change_speed(tone, 2 * RATE, 1.12)[0, 500:-500]).max() < 0.01
+    assert np.abs(effects.change_speed(tone, 2 * RATE, 1.12)[0, 500:-500]).max() < 0.01
 
 
-@pytest.mark.parametrize("effect", [effect for effect, _ in augmentation.VOICE_EFFECTS])
-def test_effects_keep_the_length_and_stay_finite(effect: augmentation.Effect) -> None:
+@pytest.mark.parametrize("effect", [effect for effect, _ in effects.VOICE_EFFECTS])
+def test_effects_keep_the_length_and_stay_finite(effect: effects.Effect) -> None:
     rng = np.random.default_rng(5)
     clip = rng.standard_normal((1, RATE)).astype(np.float32)
     once = effect(clip, RATE, np.random.default_rng(1))
@@ -125,7 +126,7 @@ def test_effects_keep_the_length_and_stay_finite(effect: augmentation.Effect) ->
 def test_linear_effects_are_linear() -> None:
     rng = np.random.default_rng(6)
     first, second = rng.standard_normal((2, 1, RATE)).astype(np.float32)
-    for effect in (augmentation.equaliser, augmentation.room, augmentation.echo):
+    for effect in (effects.equaliser, effects.room, effects.echo):
         both = effect(first + second, RATE, np.random.default_rng(2))
         apart = sum(effect(clip, RATE, np.random.default_rng(2)) for clip in (first, second))
         assert np.abs(both - apart).max() < 1e-4
@@ -135,7 +136,7 @@ def test_linear_effects_are_linear() -> None:
 def test_compressor_takes_a_fifth_to_two_thirds_of_the_decibels(seed: int) -> None:
     clip = np.ones((1, RATE), np.float32)
     clip[:, RATE // 2 :] = 0.3
-    squeezed = augmentation.compress(clip, RATE, np.random.default_rng(seed))
+    squeezed = effects.compress(clip, RATE, np.random.default_rng(seed))
     step = 20 * np.log10(squeezed[0, 100] / squeezed[0, -100])
     whole = 20 * np.log10(1 / 0.3)
     assert whole * (1 - 0.66) - 0.1 < step < whole * (1 - 0.2) + 0.1
@@ -151,7 +152,7 @@ def impulse(seconds: float = 4.0, at: int = 1000) -> np.ndarray:
 @settings(max_examples=20)
 def test_room_is_causal_and_as_loud_as_it_says(seed: int) -> None:
     """What follows an impulse of energy 1 has -22 to 0 dB, and its last tenth 50 dB less."""
-    out = augmentation.room(impulse(), RATE, np.random.default_rng(seed))
+    out = effects.room(impulse(), RATE, np.random.default_rng(seed))
     assert not out[:, :999].round(6).any()
     wet = out.astype(np.float64)
     wet[:, 1000] -= 1
@@ -165,7 +166,7 @@ def test_room_is_causal_and_as_loud_as_it_says(seed: int) -> None:
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20)
 def test_echoes_come_at_equal_distances_and_fade(seed: int) -> None:
-    out = augmentation.echo(impulse(), RATE, np.random.default_rng(seed))
+    out = effects.echo(impulse(), RATE, np.random.default_rng(seed))
     places = np.flatnonzero(out.any(0))
     assert 2 <= len(places) <= 4
     assert len(set(np.diff(places))) == 1
@@ -174,15 +175,15 @@ def test_echoes_come_at_equal_distances_and_fade(seed: int) -> None:
 
 
 def test_doubles_are_late_by_8_to_35_milliseconds() -> None:
-    out = augmentation.doubling(impulse(), RATE, np.random.default_rng(1))
+    out = effects.doubling(impulse(), RATE, np.random.default_rng(1))
     for side in out:
         (late,) = np.flatnonzero(side)[1:]
         assert 0.008 <= (late - 1000) / RATE <= 0.035
 
 
-@pytest.mark.parametrize("effect", [augmentation.echo, augmentation.doubling])
+@pytest.mark.parametrize("effect", [effects.echo, effects.doubling])
 @pytest.mark.parametrize("rate", [1, 1_000_000])
-def test_delays_of_nothing_and_beyond_the_end(effect: augmentation.Effect, rate: int) -> None:
+def test_delays_of_nothing_and_beyond_the_end(effect: effects.Effect, rate: int) -> None:
     clip = np.ones((1, 100), np.float32)
     out = effect(clip, rate, np.random.default_rng(0))
     assert out.shape == (2, 100)
@@ -193,17 +194,17 @@ def test_overdrive_keeps_the_peak_and_folds_nothing_back() -> None:
     """The third overtone of 0.2 of the rate lies at 0.6, whose mirror image would be 0.4."""
     tone = np.sin(2 * np.pi * 0.2 * np.arange(RATE))[None].astype(np.float32) * 0.5
     for seed in range(5):
-        bent = augmentation.overdrive(tone, RATE, np.random.default_rng(seed))[0, 500:-500]
+        bent = effects.overdrive(tone, RATE, np.random.default_rng(seed))[0, 500:-500]
         assert 0.5 <= amplitude(bent, 0.2 * RATE) < 0.7
         assert amplitude(bent, 0.4 * RATE) < 0.002
-    mirrored = augmentation.overdrive(-tone, RATE, np.random.default_rng(4))[0, 500:-500]
+    mirrored = effects.overdrive(-tone, RATE, np.random.default_rng(4))[0, 500:-500]
     assert np.abs(mirrored + bent).max() < 1e-6
 
 
 def test_chains_apply_by_chance() -> None:
     clip = impulse(0.5)
-    assert augmentation.apply_chain(clip, RATE, CHAIN, 0.0, np.random.default_rng(0)) is clip
-    always = augmentation.apply_chain(clip, RATE, CHAIN, 1.0, np.random.default_rng(0))
+    assert effects.apply_chain(clip, RATE, CHAIN, 0.0, np.random.default_rng(0)) is clip
+    always = effects.apply_chain(clip, RATE, CHAIN, 1.0, np.random.default_rng(0))
     assert np.array_equal(always, 6 * clip)
 
 
@@ -220,11 +221,11 @@ def test_a_second_voice_is_quieter_whatever_the_recordings(
     time = np.arange(4 * RATE) / RATE
     for name, hz, level in (("low", 500, 0.5), ("high", 900, 0.05)):
         soundfile.write(recordings / f"{name}.wav", level * np.sin(2 * np.pi * hz * time), RATE)
-    values = recipe.to_dict()["data"] | {
+    values = recipe.to_dict()["data"]["voices"] | {
         "vocals": [{"file": "low.wav"}, {"file": "high.wav"}],
         **{"second_voice": 1.0, "speed": 0.0, "effects": 0.0, "silent": 0.0},
     }
-    mixes = RandomMixes(type(recipe.data).from_dict(values), recordings, RATE, 1)
+    mixes = voices(with_voices(recipe, values), recordings, 1)
     steps = []
     for index in range(20):
         voice = mixes[index][1][0].mean(0).numpy()
@@ -242,7 +243,7 @@ def test_what_is_nearly_silent_is_not_blown_up() -> None:
 
 
 def test_mixes_depend_on_seed_and_number_alone(recordings: Path, recipe: Recipe) -> None:
-    mixes, twin, other = (RandomMixes(recipe.data, recordings, RATE, seed) for seed in (1, 1, 2))
+    mixes, twin, other = (voices(recipe, recordings, seed) for seed in (1, 1, 2))
     mixture, stems = mixes[7]
     again, _ = twin[7]
     assert mixture.shape == (2, RATE // 2)
@@ -254,8 +255,8 @@ def test_mixes_depend_on_seed_and_number_alone(recordings: Path, recipe: Recipe)
 
 def test_silent_and_bare_shares(recordings: Path, recipe: Recipe) -> None:
     """Of 400 clips, 12 % without voice and 3 % without backing, within 4 standard deviations."""
-    values = recipe.to_dict()["data"] | {"silent": 0.12, "bare": 0.03, "effects": 0.0}
-    mixes = RandomMixes(type(recipe.data).from_dict(values), recordings, RATE, 1)
+    values = recipe.to_dict()["data"]["voices"] | {"silent": 0.12, "bare": 0.03, "effects": 0.0}
+    mixes = voices(with_voices(recipe, values), recordings, 1)
     clips = [mixes[index] for index in range(400)]
     silent = sum(not stems.any() for _, stems in clips)
     bare = sum(bool((mixture - stems[0]).abs().max() < 1e-6) for mixture, stems in clips)

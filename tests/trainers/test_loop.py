@@ -13,15 +13,17 @@ from model_zoo.errors import (
     ConfigError,
     NumericalError,
 )
+from stemcli.engine.events import Event
 from tests.trainers.conftest import RATE
-from tests.trainers.runs import CPU, HELD_OUT, batch, make_track, run_steps
+from tests.trainers.runs import CPU, HELD_OUT, batch, make_track, run_steps, voices
 from trainers.config import Recipe, ScheduleRecipe
-from trainers.data.mixing import RandomMixes
+from trainers.data.validation import ValidationSong
+from trainers.loop.events import Validated
 from trainers.loop.run import run
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
-from trainers.loop.train import StepDone, Validated, add_gradients, training_step
-from trainers.loop.validation import open_track, validate
+from trainers.loop.train import add_gradients, training_step
+from trainers.loop.validation import validate
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.separation import Separation, estimate
 
@@ -63,7 +65,7 @@ def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
 
 def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recipe) -> None:
     """Law: losses are means over items, so four parts of one item are a batch of four."""
-    objective, four = Separation(recipe.losses), batch(recordings, recipe, range(4))
+    objective, four = Separation(recipe.losses, RATE), batch(recordings, recipe, range(4))
     gradients, losses = [], []
     for parts in (1, 2, 4):
         model = TrainState.fresh(recipe, CPU.device).model
@@ -88,7 +90,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: R
     broken.stems[0, 0, 0, 0] = float("inf")
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     with pytest.raises(NumericalError, match=r"step 1 is not finite.*optimiser\.lr=0\.0015 "):
-        training_step(state, Separation(recipe.losses), broken, recipe)
+        training_step(state, Separation(recipe.losses, RATE), broken, recipe)
     assert all(value.equal(before[name]) for name, value in state.model.state_dict().items())
     assert state.step == state.average.updates == 0
 
@@ -102,7 +104,8 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
     mixture = batch(recordings, recipe, range(2)).mixture
     alone = torch.stack([model(mixture[:, [side]])[:, :, 0] for side in (0, 1)], dim=2)
     torch.testing.assert_close(estimate(model, mixture), alone)
-    track = open_track(make_track(RandomMixes(recipe.data, recordings, RATE, 9), recordings), model)
+    folder = make_track(voices(recipe, recordings), recordings)
+    track = ValidationSong.of_folder(folder, model.stems, RATE).read()
     assert validate(model, track).keys() == {"vocals"}
     assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
 
@@ -132,15 +135,16 @@ def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> N
 def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     """A gliding tone in noise as loud as itself: 40 steps gain 4.5 dB over the mixture."""
     values = recipe.to_dict()
-    values["data"] |= {"silent": 0.0, "bare": 0.0, "effects": 0.0, "level": [0.0, 0.0]}
+    values["data"]["voices"] |= {"silent": 0.0, "bare": 0.0, "effects": 0.0, "level": [0.0, 0.0]}
     values["optimiser"] |= {"lr": 0.01, "muon_lr": 0.02}
     values["schedule"] |= {"steps": 40, "decay": 0.3}
-    values["loop"] |= {"validate_every": 20, "ema": 0.8}
+    values["validation"] |= {"every": 20}
+    values["loop"] |= {"ema": 0.8}
     recipe = Recipe.from_dict(values)
-    mixes = RandomMixes(recipe.data, recordings, RATE, 9)
+    mixes = voices(recipe, recordings)
     track = make_track(mixes, recordings / "track")
     mixture, stems = mixes[HELD_OUT]
-    events: list[StepDone | Validated] = []
+    events: list[Event] = []
     best = run(recipe, recordings, (track,), recordings / "run", CPU, events.append)
     scores = [event.sdr["vocals"] for event in events if isinstance(event, Validated)]
     assert max(scores) > global_sdr(mixture, stems[0]).item() + 4.5

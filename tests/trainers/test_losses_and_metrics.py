@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import UnknownNameError
 from tests.stemcli.engine.stubs import Scaling
-from trainers.losses import find_loss
+from trainers.losses import make_loss
 from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
 from trainers.metrics.sdr import global_sdr
@@ -68,7 +68,10 @@ def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
     """Law: the objective does not change when a clip and its stems get louder together."""
     torch.manual_seed(4)
     mixture, stems = torch.randn(2, 2, 5000), torch.randn(2, 1, 2, 5000)
-    objective, model = Separation({"mean_square": 1.0, "waveform_l1": 2.0}), Scaling(channels=2)
+    objective, model = (
+        Separation({"mean_square": 1.0, "waveform_l1": 2.0}, 44_100),
+        Scaling(channels=2),
+    )
     total, _ = objective(model, Batch(mixture, stems))
     loud = torch.tensor([gain, 1.0]).view(2, 1, 1)
     changed, _ = objective(model, Batch(mixture * loud, stems * loud.unsqueeze(-1)))
@@ -111,4 +114,4 @@ def test_spectral_loss_is_homogeneous(scale: float) -> None:
 
 def test_unknown_loss_offers_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="waveform_l1"):
-        find_loss("waveform_l2")
+        make_loss("waveform_l2", 44_100)

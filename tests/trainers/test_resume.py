@@ -19,9 +19,9 @@ from tests.trainers.runs import CPU, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import LAST, load_checkpoint
 from trainers.loop.ema import WeightAverage
+from trainers.loop.events import StepDone
 from trainers.loop.interrupt import held_interrupts, ignore_interrupts
 from trainers.loop.state import TrainState
-from trainers.loop.train import StepDone
 
 
 def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from stemcli.cli.console import Console
 from stemcli.cli.words import clock
+from stemcli.engine.events import Event
 from trainers.config import Recipe
-from trainers.loop.train import Report, StepDone, Validated
+from trainers.loop.events import Report, StepDone, Validated
 
 STEPS_PER_LINE = 10
 
@@ -14,10 +15,11 @@ def printer(recipe: Recipe, console: Console) -> Report:
     """A report that tells a program every event, and people every tenth step and validations."""
     recent: list[StepDone] = []
 
-    def show(event: StepDone | Validated) -> None:
+    def show(event: Event) -> None:
         console.show(event)
         if isinstance(event, Validated):
             console.line(_scores(event))
+        if not isinstance(event, StepDone):
             return
         recent.append(event)
         if len(recent) == STEPS_PER_LINE or event.step == recipe.schedule.steps:
@@ -39,8 +41,9 @@ def _steps(steps: list[StepDone], last: int) -> str:
         f"{name} {sum(step.losses[name] for step in steps) / count:.4f}" for name in steps[0].losses
     )
     seconds = sum(step.seconds for step in steps) / count
-    norm = sum(step.gradient_norm for step in steps) / count
+    norm = sum(step.gradient_norms["model"] for step in steps) / count
+    rate = steps[-1].learning_rates["model"]
     return (
-        f"step {step}/{last}  {losses}  gradient {norm:.2f}  lr x{steps[-1].lr_factor:.2f}  "
+        f"step {step}/{last}  {losses}  gradient {norm:.2f}  lr x{rate:.2f}  "
         f"{seconds:.2f} s a step  {clock(seconds * (last - step))} left"
     )

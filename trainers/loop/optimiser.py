@@ -12,9 +12,6 @@ from torch import nn
 
 from trainers.config import OptimiserRecipe
 
-BETAS = (0.9, 0.99)
-"""Decay of AdamW's averages of the gradient and of its square, per step."""
-
 
 def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.optim.Optimizer]:
     """The optimisers that together move every parameter once."""
@@ -33,4 +30,7 @@ def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.op
 
 
 def _adamw(parameters: list[nn.Parameter], recipe: OptimiserRecipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameters, recipe.lr, betas=BETAS, weight_decay=recipe.weight_decay)
+    first, second = recipe.betas
+    return torch.optim.AdamW(
+        parameters, recipe.lr, betas=(first, second), weight_decay=recipe.weight_decay
+    )

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from model_zoo import weights
-from model_zoo.errors import ConfigError, OutputError
+from model_zoo.errors import OutputError
 from model_zoo.files import staged
 from trainers.config import Recipe
-from trainers.data.mixing import RandomMixes
+from trainers.data.opening import open_data
 from trainers.loop.checkpoint import LAST, load_checkpoint
+from trainers.loop.events import Report
 from trainers.loop.state import TrainState
-from trainers.loop.train import Report, train
-from trainers.loop.validation import open_track
+from trainers.loop.train import train
 from trainers.loop.worker import Worker
 
 BEST = "best.safetensors"
@@ -59,9 +59,7 @@ def run(
     state = TrainState.fresh(recipe, worker.device, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
-    _check_stems(state.model.stems)
-    tracks = [open_track(path, state.model) for path in validation]
-    mixes = RandomMixes(recipe.data, data, state.model.sample_rate, recipe.seed)
+    found = open_data(recipe, data, validation, state.model.stems, state.model.sample_rate)
     _write_recipe(recipe, folder)
     if recipe.loop.compile:
         _compile_blocks(state)
@@ -71,8 +69,8 @@ def run(
         metadata = {"residual": recipe.model.residual}
         weights.save(target, state.average.model, metadata, half=True)
 
-    train(state, recipe, mixes, tracks, folder, worker, report, keep)
-    if not tracks:
+    train(state, recipe, found, folder, worker, report, keep)
+    if not found.validation:
         keep(state)
     return target
 
@@ -80,15 +78,6 @@ def run(
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
     with staged(folder / "recipe.json") as temporary:
         temporary.write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
-
-
-def _check_stems(stems: tuple[str, ...]) -> None:
-    if stems != RandomMixes.stems:
-        known = ", ".join(RandomMixes.stems)
-        raise ConfigError(
-            "model.options.stems",
-            [f"the mixes have the stem {known}, found {', '.join(stems)}. Type [{known}]"],
-        )
 
 
 def _compile_blocks(state: TrainState) -> None:

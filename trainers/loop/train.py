@@ -8,70 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from model_zoo.errors import NumericalError
 from model_zoo.separator import Separator
-from stemcli.engine.events import Event
 from trainers.config import OptimiserRecipe, Recipe
+from trainers.data.clips import Clips, numbers
+from trainers.data.opening import TrainingData
+from trainers.data.validation import ValidationSong
 from trainers.loop.checkpoint import save_checkpoint
+from trainers.loop.events import Report, StepDone, Validated
 from trainers.loop.interrupt import held_interrupts, ignore_interrupts
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
-from trainers.loop.validation import ValidationTrack, validate
+from trainers.loop.validation import validate
 from trainers.loop.worker import Worker
 from trainers.objectives.separation import Batch, Separation
-
-Mixes = Dataset[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class StepDone(Event):
-    """One optimizer step.
-
-    Attributes:
-        step: number of steps done.
-        losses: every named loss, unweighted, and their weighted ``total``.
-        gradient_norm: before clipping.
-        lr_factor: learning rate relative to its base.
-        seconds: wall time of the step, waiting for data included.
-    """
-
-    step: int
-    losses: dict[str, float]
-    gradient_norm: float
-    lr_factor: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Validated(Event):
-    """How good the averaged weights are.
-
-    Attributes:
-        step: number of steps done.
-        sdr: mean global SDR over the tracks, by stem, in dB.
-        best: whether it is the best of the run, by the mean over its stems.
-    """
-
-    step: int
-    sdr: dict[str, float]
-    best: bool
-
-
-Report = Callable[[StepDone | Validated], None]
 
 
 def train(
     state: TrainState,
     recipe: Recipe,
-    mixes: Mixes,
-    tracks: list[ValidationTrack],
+    data: TrainingData,
     folder: Path,
     worker: Worker,
     report: Report,
@@ -87,17 +48,26 @@ def train(
         NumericalError: the gradient is not finite; the last checkpoint is as it was.
         OutputError: a checkpoint cannot be written.
     """
-    objective = Separation(recipe.losses)
-    batches = _batches(mixes, recipe, state.step, worker)
+    objective = Separation(recipe.supervised_losses, state.model.sample_rate, recipe.loss_options)
+    batches = _batches(data.clips, recipe, state.step, worker)
     started = time.monotonic()
     try:
         for batch in batches:
             with held_interrupts():
                 losses, norm, lr_factor = training_step(state, objective, batch, recipe)
-            report(StepDone(state.step, losses, norm, lr_factor, time.monotonic() - started))
+            report(
+                StepDone(
+                    state.step,
+                    losses,
+                    {"model": norm},
+                    {"model": lr_factor},
+                    time.monotonic() - started,
+                    0.0,
+                )
+            )
             finished = state.step >= recipe.schedule.steps
-            if tracks and (finished or state.step % recipe.loop.validate_every == 0):
-                _validate(state, tracks, report, on_best)
+            if data.validation and (finished or state.step % recipe.validation.every == 0):
+                _validate(state, data.validation, report, on_best)
             if finished or state.step % recipe.loop.save_every == 0:
                 save_checkpoint(state, folder)
             started = time.monotonic()
@@ -154,14 +124,13 @@ def _not_finite(step: int, optimiser: OptimiserRecipe) -> str:
     )
 
 
-def _batches(mixes: Mixes, recipe: Recipe, first_step: int, worker: Worker) -> Iterator[Batch]:
+def _batches(clips: Clips, recipe: Recipe, first_step: int, worker: Worker) -> Iterator[Batch]:
     """The batches from ``first_step`` on; item numbers follow from the step alone."""
     size = recipe.loop.batch_size
-    order = range(first_step * size, recipe.schedule.steps * size)
     loader = DataLoader(
-        mixes,
+        clips,
         batch_size=size,
-        sampler=order,
+        sampler=numbers(first_step, recipe.schedule.steps, size),
         num_workers=recipe.loop.workers,
         prefetch_factor=4 if recipe.loop.workers else None,
         worker_init_fn=ignore_interrupts,
@@ -172,11 +141,11 @@ def _batches(mixes: Mixes, recipe: Recipe, first_step: int, worker: Worker) -> I
 
 def _validate(
     state: TrainState,
-    tracks: list[ValidationTrack],
+    songs: tuple[ValidationSong, ...],
     report: Report,
     on_best: Callable[[TrainState], None],
 ) -> None:
-    scores = [validate(state.average.model, track) for track in tracks]
+    scores = [validate(state.average.model, song.read()) for song in songs]
     means = {stem: sum(score[stem] for score in scores) / len(scores) for stem in scores[0]}
     mean = sum(means.values()) / len(means)
     best = mean > state.best_sdr
@@ -184,4 +153,4 @@ def _validate(
         with held_interrupts():
             on_best(state)
             state.best_sdr = mean
-    report(Validated(state.step, means, best))
+    report(Validated(state.step, means, mean, best, state.best_sdr))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from model_zoo.axes import Stems, Wave
 from model_zoo.separator import Separator
-from trainers.losses import Loss, find_loss
+from trainers.losses import Loss, make_loss
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,22 @@ class Separation:
 
     Args:
         weights: weight of each loss, by its name in :data:`trainers.losses.LOSSES`.
+        sample_rate: of the sound, in Hz.
+        options: arguments of losses, by name.
 
     Raises:
         UnknownNameError: there is no such loss.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        sample_rate: int,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.losses: dict[str, tuple[float, Loss]] = {
-            name: (weight, find_loss(name)) for name, weight in weights.items()
+            name: (weight, make_loss(name, sample_rate, (options or {}).get(name)))
+            for name, weight in weights.items()
         }
 
     def __call__(self, model: Separator, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

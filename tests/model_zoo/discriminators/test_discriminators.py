@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.discriminators.contract import Discriminator
-from model_zoo.discriminators.ensemble import PRESETS, preset
+from model_zoo.discriminators.ensemble import PRESETS, EnsembleSpec
 from model_zoo.discriminators.frequency import MultiFrequencyDiscriminator
 from model_zoo.discriminators.layers import SLOPE
 from model_zoo.discriminators.period import MultiPeriodDiscriminator
 from model_zoo.discriminators.resolution import MultiResolutionDiscriminator
 from model_zoo.discriminators.scale import MultiScaleDiscriminator
-from model_zoo.errors import UnknownNameError
+from model_zoo.errors import ConfigError
 
 LENGTH = 24_000
 
@@ -159,7 +159,7 @@ def test_a_lower_sample_rate_has_fewer_bins() -> None:
 
 
 def test_an_ensemble_gives_the_verdicts_of_its_members_in_order(wave: Tensor) -> None:
-    ensemble = preset("ensemble").eval()
+    ensemble = EnsembleSpec(("ensemble",)).build().eval()
     with torch.no_grad():
         scores, features = ensemble(wave)
         expected = [member(wave) for member in ensemble.members]
@@ -171,8 +171,34 @@ def test_an_ensemble_gives_the_verdicts_of_its_members_in_order(wave: Tensor) ->
 
 
 def test_the_preset_of_msrkit_hears_frequencies_alone() -> None:
-    (member,) = preset("msrkit", nch=2).members
+    (member,) = EnsembleSpec(("msrkit",), nch=2).build().members
     assert isinstance(member, MultiFrequencyDiscriminator)
     assert sorted(PRESETS) == ["ensemble", "msrkit"]
-    with pytest.raises(UnknownNameError, match="did you mean 'ensemble'"):
-        preset("ensembel")
+
+
+def test_names_and_presets_are_joined_each_once() -> None:
+    spec = EnsembleSpec(("multi_scale", "ensemble", "msrkit"))
+    assert spec.members == ("multi_scale", "multi_period", "multi_resolution", "multi_frequency")
+
+
+def test_arguments_of_a_member_are_heard() -> None:
+    options = {"multi_frequency": {"window_sizes": [256], "hidden_channels": 2}}
+    (member,) = EnsembleSpec(("msrkit",), options).build().members
+    (only,) = member.discriminators
+    assert only.layers[0].conv.out_channels == 2
+    assert len(only.spectrum.window) == 256
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "sentence"),
+    [
+        (("ensembel",), {}, "did you mean 'ensemble'"),
+        (("msrkit",), {"multi_scale": {}}, "multi_scale is not used"),
+        (("multi_period",), {"multi_period": {"widths": 3}}, "has no 'widths': periods, norm"),
+    ],
+)
+def test_ensembles_that_do_not_exist(
+    names: tuple[str, ...], options: dict[str, dict[str, int]], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        EnsembleSpec(names, options)

@@ -80,6 +80,13 @@ def shape(clip: Clip, rate: int, curve: Callable[[np.ndarray], np.ndarray]) -> C
     return irfft(rfft(clip, size) * gain, size)[:, :length].astype(np.float32)
 
 
+def darken(clip: Clip, rate: int, highest_hz: float) -> Clip:
+    """Remove all sound above ``highest_hz``, over a third of an octave; 0 removes nothing."""
+    if not highest_hz:
+        return clip
+    return shape(clip, rate, lambda hz: -300 * np.log2(np.maximum(hz / highest_hz, 1)))
+
+
 def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """Stereo reverberation: noise that decays by 60 dB in 0.15 to 3.5 s, at -22 to 0 dB."""
     seconds = rng.uniform(0.15, 3.5)

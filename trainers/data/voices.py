@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from trainers.config import DataRecipe, PoolRecipe
-from trainers.data.augmentation import (
+from trainers.config import PoolRecipe, VoicesRecipe
+from trainers.data.clips import ClipPlan, Clips
+from trainers.data.effects import (
     BACKING_EFFECTS,
     VOICE_EFFECTS,
     apply_chain,
     change_speed,
+    darken,
     decibels,
 )
 from trainers.data.pool import SILENCE, Clip, Recording, open_recording
@@ -42,6 +43,11 @@ class Pool:
     recordings: tuple[Recording, ...]
     chances: np.ndarray
 
+    @property
+    def samples(self) -> int:
+        """Length of all recordings together."""
+        return sum(len(recording.samples) for recording in self.recordings)
+
     def draw(self, length: int, rng: np.random.Generator) -> Clip:
         """An excerpt of one of the recordings."""
         return self.recordings[rng.choice(len(self.recordings), p=self.chances)].excerpt(
@@ -60,14 +66,13 @@ def open_pool(recipe: tuple[PoolRecipe, ...], folder: Path, sample_rate: int) ->
     return Pool(recordings, weights / weights.sum())
 
 
-class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
-    """Item ``i`` is a mix that depends on the seed and ``i`` alone: ``(mixture, stems)``.
-
-    ``mixture`` is ``channel time`` and ``stems`` is ``stem channel time``, both stereo float32.
+class VoiceMixes(Clips):
+    """Mixes of the layout ``voices``; see :class:`~trainers.data.clips.Clips`.
 
     Args:
         recipe: what is mixed, and how.
         folder: where the recipe's files lie.
+        plan: how long the clips are.
         sample_rate: of the mixes, in Hz.
         seed: start of all random choices.
 
@@ -75,59 +80,65 @@ class RandomMixes(Dataset[tuple[Tensor, Tensor]]):
         DecodeError: a recording cannot be read.
     """
 
-    stems = ("vocals",)
+    stems: tuple[str, ...] = ("vocals",)
 
-    def __init__(self, recipe: DataRecipe, folder: Path, sample_rate: int, seed: int) -> None:
-        self.recipe, self.sample_rate, self.seed = recipe, sample_rate, seed
-        self.length = round(recipe.seconds * sample_rate)
+    def __init__(
+        self, recipe: VoicesRecipe, folder: Path, plan: ClipPlan, sample_rate: int, seed: int
+    ) -> None:
+        self.recipe, self.plan, self.sample_rate, self.seed = recipe, plan, sample_rate, seed
         self.vocals = open_pool(recipe.vocals, folder, sample_rate)
         self.backings = open_pool(recipe.backings, folder, sample_rate)
+        self.epoch = max(1, self.vocals.samples // plan.last.length)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Mix number ``index``."""
-        rng = np.random.default_rng((self.seed, index))
+        rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
         kind = rng.random()
         silent = kind < self.recipe.silent
         bare = not silent and kind < self.recipe.silent + self.recipe.bare
-        voice = np.zeros((2, self.length), np.float32) if silent else self._voice(rng)
-        backing = np.zeros((2, self.length), np.float32) if bare else self._backing(rng)
+        nothing = np.zeros((2, shape.length), np.float32)
+        voice = nothing if silent else self._voice(shape.length, rng)
+        backing = nothing if bare else self._backing(shape.length, rng)
         gain = decibels(rng.uniform(-9, 6)) * rng.choice([-1.0, 1.0])
-        stem = torch.from_numpy((gain * voice).astype(np.float32))
-        return stem + torch.from_numpy((gain * backing).astype(np.float32)), stem[None]
+        parts = [
+            gain * darken(part, self.sample_rate, shape.highest_hz) for part in (voice, backing)
+        ]
+        stem, rest = (torch.from_numpy(part.astype(np.float32)) for part in parts)
+        return stem + rest, stem[None]
 
-    def _voice(self, rng: np.random.Generator) -> Clip:
-        voice = self._sung(rng)
+    def _voice(self, length: int, rng: np.random.Generator) -> Clip:
+        voice = self._sung(length, rng)
         if rng.random() < self.recipe.second_voice:
-            voice = voice + decibels(rng.uniform(-12, -3)) * self._sung(rng)
+            voice = voice + decibels(rng.uniform(-12, -3)) * self._sung(length, rng)
         low, high = self.recipe.level
         return to_level(voice, LEVEL * decibels(rng.uniform(low, high)))
 
-    def _sung(self, rng: np.random.Generator) -> Clip:
-        voice = self._excerpt(self.vocals, rng)
+    def _sung(self, length: int, rng: np.random.Generator) -> Clip:
+        voice = self._excerpt(self.vocals, length, rng)
         voice = apply_chain(voice, self.sample_rate, VOICE_EFFECTS, self.recipe.effects, rng)
         pan = rng.normal(0, 0.12) if rng.random() < NEAR_CENTRE else rng.uniform(-0.8, 0.8)
         sides = np.array([[1 - max(0.0, pan)], [1 + min(0.0, pan)]], np.float32)
-        return to_level(np.broadcast_to(voice, (2, self.length)) * sides, LEVEL)
+        return to_level(np.broadcast_to(voice, (2, length)) * sides, LEVEL)
 
-    def _backing(self, rng: np.random.Generator) -> Clip:
-        backing = self._loud_excerpt(rng)
+    def _backing(self, length: int, rng: np.random.Generator) -> Clip:
+        backing = self._loud_excerpt(length, rng)
         if rng.random() < SECOND_BACKING:
-            backing = backing + decibels(rng.uniform(-15, 0)) * self._loud_excerpt(rng)
+            backing = backing + decibels(rng.uniform(-15, 0)) * self._loud_excerpt(length, rng)
         return backing
 
-    def _loud_excerpt(self, rng: np.random.Generator) -> Clip:
-        backing = self._excerpt(self.backings, rng)
+    def _loud_excerpt(self, length: int, rng: np.random.Generator) -> Clip:
+        backing = self._excerpt(self.backings, length, rng)
         backing = apply_chain(backing, self.sample_rate, BACKING_EFFECTS, self.recipe.effects, rng)
-        backing = np.broadcast_to(backing, (2, self.length))
+        backing = np.broadcast_to(backing, (2, length))
         if rng.random() < SWAPPED:
             backing = backing[::-1]
         return to_level(backing, LEVEL)
 
-    def _excerpt(self, pool: Pool, rng: np.random.Generator) -> Clip:
+    def _excerpt(self, pool: Pool, length: int, rng: np.random.Generator) -> Clip:
         if rng.random() > RESAMPLED:
-            return pool.draw(self.length, rng)
+            return pool.draw(length, rng)
         factor = float(rng.uniform(1 - self.recipe.speed, 1 + self.recipe.speed))
-        return change_speed(pool.draw(int(np.ceil(self.length * factor)), rng), self.length, factor)
+        return change_speed(pool.draw(int(np.ceil(length * factor)), rng), length, factor)
 
 
 def to_level(clip: Clip, rms: float) -> Clip:

@@ -1,0 +1,37 @@
+"""A recipe: one complete training run, as :mod:`trainers.recipes` reads it from YAML.
+
+Unknown keys and contradictions are reported all at once.
+"""
+
+from __future__ import annotations
+
+from trainers.config.adversary import AdversaryRecipe
+from trainers.config.augmentation import AugmentationRecipe
+from trainers.config.data import DataRecipe
+from trainers.config.learning import (
+    LogRecipe,
+    LoopRecipe,
+    OptimiserRecipe,
+    ScheduleRecipe,
+    StageRecipe,
+    ValidationRecipe,
+)
+from trainers.config.recipe import ModelRecipe, ObjectiveRecipe, Recipe
+from trainers.config.voices import PoolRecipe, VoicesRecipe
+
+__all__ = [
+    "AdversaryRecipe",
+    "AugmentationRecipe",
+    "DataRecipe",
+    "LogRecipe",
+    "LoopRecipe",
+    "ModelRecipe",
+    "ObjectiveRecipe",
+    "OptimiserRecipe",
+    "PoolRecipe",
+    "Recipe",
+    "ScheduleRecipe",
+    "StageRecipe",
+    "ValidationRecipe",
+    "VoicesRecipe",
+]

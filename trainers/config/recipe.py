@@ -1,0 +1,118 @@
+"""One complete run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from model_zoo.config import Config, broken
+from trainers.config.adversary import AdversaryRecipe
+from trainers.config.data import DataRecipe
+from trainers.config.learning import (
+    LogRecipe,
+    LoopRecipe,
+    OptimiserRecipe,
+    ScheduleRecipe,
+    ValidationRecipe,
+)
+
+ADVERSARIAL = ("feature_matching", "generator")
+"""Losses that only a run with discriminators has."""
+
+
+@dataclass(frozen=True)
+class ModelRecipe(Config):
+    """What is trained.
+
+    Attributes:
+        architecture: a name of the registry.
+        options: arguments of that architecture; what is left out has its default.
+        residual: name of the mixture without all stems.
+    """
+
+    architecture: str = "melroformer"
+    options: dict[str, Any] = field(default_factory=dict)
+    residual: str = "instrumental"
+
+
+@dataclass(frozen=True)
+class ObjectiveRecipe(Config):
+    """What one step learns.
+
+    Attributes:
+        name: ``separation``: every stem of a mixture.
+        stems: weight of each stem of a network with several; what is left out has 1.
+    """
+
+    name: Literal["separation"] = "separation"
+    stems: dict[str, float] = field(default_factory=dict)
+
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        negative = any(weight < 0 for weight in self.stems.values())
+        return broken({"weights of stems must be 0 or more": negative})
+
+
+@dataclass(frozen=True)
+class Recipe(Config):
+    """One complete run.
+
+    Attributes:
+        name: what the recipe is called.
+        seed: start of all random choices.
+        model: what is trained.
+        data: on what.
+        objective: what one step learns.
+        losses: weight of each loss, by its name in :data:`trainers.losses.LOSSES`, and of
+            ``generator`` and ``feature_matching`` where there are discriminators.
+        loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.
+        adversary: the discriminators.
+        optimiser: how weights move.
+        schedule: how fast, over the run.
+        loop: in which rhythm.
+        validation: how the result is judged.
+        log: what is written down.
+    """
+
+    name: str = ""
+    seed: int = 0
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    objective: ObjectiveRecipe = field(default_factory=ObjectiveRecipe)
+    losses: dict[str, float] = field(default_factory=dict)
+    loss_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    adversary: AdversaryRecipe = field(default_factory=AdversaryRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    loop: LoopRecipe = field(default_factory=LoopRecipe)
+    validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+    log: LogRecipe = field(default_factory=LogRecipe)
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the values."""
+        negative = any(weight < 0 for weight in self.losses.values())
+        adversarial = [name for name in ADVERSARIAL if name in self.losses]
+        unused = [name for name in self.loss_options if name not in self.losses]
+        return broken(
+            {
+                "losses must name at least one, with a weight above 0": (
+                    negative or not any(self.losses.values())
+                ),
+                f"losses.{', losses.'.join(adversarial)} need adversary.discriminators": (
+                    bool(adversarial) and not self.adversary.discriminators
+                ),
+                "adversary.discriminators need losses.generator or losses.feature_matching": (
+                    bool(self.adversary.discriminators) and not adversarial
+                ),
+                f"adversary.start must be below schedule.steps={self.schedule.steps}": (
+                    bool(self.adversary.discriminators)
+                    and self.adversary.start >= self.schedule.steps
+                ),
+                f"loss_options names losses without a weight: {', '.join(unused)}": bool(unused),
+            }
+        )
+
+    @property
+    def supervised_losses(self) -> dict[str, float]:
+        """Weights of the losses that compare with the true stems."""
+        return {name: w for name, w in self.losses.items() if name not in ADVERSARIAL}

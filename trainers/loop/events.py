@@ -1,0 +1,131 @@
+"""What a run tells while it goes: plain data for a terminal, a program or a log.
+
+The order is ``RunStarted``, then ``StepDone`` for every step, after some of them ``Validated`` and
+after that ``Listened``, and ``RunFinished`` at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stemcli.engine.events import Event
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """Everything is in place.
+
+    Attributes:
+        recipe: its name.
+        architecture: of the network.
+        parameters: of the network.
+        discriminator_parameters: of all discriminators; 0 without any.
+        device: where it runs.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        first_step: steps done before.
+        steps: of the whole run.
+        steps_per_epoch: steps after which all of the data was drawn about once.
+        validation_songs: how many.
+    """
+
+    recipe: str
+    architecture: str
+    parameters: int
+    discriminator_parameters: int
+    device: str
+    precision: str
+    first_step: int
+    steps: int
+    steps_per_epoch: float
+    validation_songs: int
+
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """One optimizer step.
+
+    Attributes:
+        step: number of steps done.
+        losses: every named loss, unweighted; ``total`` is their weighted sum for the network and
+            ``discriminator`` the loss of its adversary. Networks of several stems have
+            ``NAME/STEM`` as well.
+        gradient_norms: before clipping, of ``model`` and of ``discriminator``.
+        learning_rates: of ``model`` and of ``discriminator``.
+        seconds: wall time of the step, waiting for data included.
+        waited: seconds of it that were spent waiting for data.
+    """
+
+    step: int
+    losses: dict[str, float]
+    gradient_norms: dict[str, float]
+    learning_rates: dict[str, float]
+    seconds: float
+    waited: float
+
+
+@dataclass(frozen=True)
+class Validated(Event):
+    """How good the averaged weights are.
+
+    Attributes:
+        step: number of steps done.
+        sdr: mean global SDR over the songs, by stem, in dB.
+        mean: over the stems.
+        best: whether it is the best of the run.
+        best_mean: the best so far, in dB.
+    """
+
+    step: int
+    sdr: dict[str, float]
+    mean: float
+    best: bool
+    best_mean: float
+
+
+@dataclass(frozen=True)
+class Listened(Event):
+    """Sound of one validation song, for people to hear.
+
+    Attributes:
+        step: number of steps done.
+        song: its name.
+        sample_rate: in Hz.
+        waves: ``mixture``, ``NAME/estimate`` and ``NAME/true`` to ``channel time``.
+        attention: name of a layer to a picture of its weights, ``query key``, from 0 to 1.
+    """
+
+    step: int
+    song: str
+    sample_rate: int
+    waves: Mapping[str, np.ndarray]
+    attention: Mapping[str, np.ndarray]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names only: sound is no matter for JSON."""
+        names = {"waves": [*self.waves], "attention": [*self.attention]}
+        plain = {"step": self.step, "song": self.song, "sample_rate": self.sample_rate}
+        return {"event": "listened", **plain, **names}
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The run is over.
+
+    Attributes:
+        step: number of steps done.
+        best_mean: best validation SDR in dB, mean over the stems; None without validation.
+        weights: file with the best averaged weights.
+        reason: why it ended.
+    """
+
+    step: int
+    best_mean: float | None
+    weights: str
+    reason: str
+
+
+Report = Callable[[Event], None]
