@@ -9,15 +9,20 @@ import soundfile
 import torch
 
 from stemcli.engine.events import Event
+from stemcli.engine.precision import Precision, resolve_precision
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe, VoicesRecipe
 from trainers.data.clips import ClipPlan
 from trainers.data.voices import VoiceMixes
+from trainers.loop.events import StepDone
 from trainers.loop.run import run
+from trainers.loop.state import TrainState
+from trainers.loop.steps import Task
 from trainers.loop.worker import LocalWorker
-from trainers.objectives.separation import Batch
+from trainers.objectives.batch import Batch
 
 CPU = LocalWorker(torch.device("cpu"))
+FULL = Precision("fp32", "asked for")
 HELD_OUT = 10**9
 """Number of a mix that training never draws."""
 
@@ -30,17 +35,24 @@ def run_steps(
     *,
     resume: bool = False,
     origin: str = "",
-) -> list[Event]:
+) -> list[StepDone]:
     recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
     events: list[Event] = []
     run(recipe, recordings, (), folder, CPU, events.append, resume=resume, origin=origin)
-    return events
+    return [event for event in events if isinstance(event, StepDone)]
 
 
 def batch(recordings: Path, recipe: Recipe, numbers: range) -> Batch:
     clips = voices(recipe, recordings, 4)
     pairs = [clips[number] for number in numbers]
     return Batch(*(torch.stack(part) for part in zip(*pairs, strict=True)))
+
+
+def fresh(recipe: Recipe) -> tuple[TrainState, Task]:
+    """A new run that no data was drawn for, and its task."""
+    state = TrainState.fresh(recipe, CPU)
+    precision = resolve_precision(recipe.loop.precision, CPU.device)
+    return state, Task.of(recipe, state.separator, precision)
 
 
 def voices(recipe: Recipe, recordings: Path, seed: int = 9) -> VoiceMixes:

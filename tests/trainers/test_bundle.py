@@ -15,8 +15,8 @@ from model_zoo import card as cards_module
 from model_zoo import weights
 from model_zoo.card import find
 from tests.trainers.conftest import RATE
+from tests.trainers.runs import fresh
 from trainers.config import Recipe
-from trainers.loop.state import TrainState
 
 SCRIPT = Path(__file__).parents[2] / "docs/models/bundle.py"
 WORDS = {"name": "tiny", "description": "A test.", "residual": "instrumental", "licence": "MIT"}
@@ -25,7 +25,7 @@ WORDS = {"name": "tiny", "description": "A test.", "residual": "instrumental", "
 @pytest.fixture
 def bundle(recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The script's functions, with a run to read and an empty package to write to."""
-    network = TrainState.fresh(recipe, torch.device("cpu")).model
+    network = fresh(recipe)[0].separator
     weights.save(recordings / "run" / "best.safetensors", network, half=True)
     monkeypatch.setattr(cards_module, "BUNDLED", recordings / "cards")
     monkeypatch.setenv("STEM_HOME", str(recordings / "zoo"))

@@ -46,9 +46,10 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
 
 def test_a_run_for_programs(typed: list[str], recordings: Path) -> None:
     events = [json.loads(line) for line in enter(*typed, "--json").stdout.splitlines()]
-    assert [event["event"] for event in events] == 4 * ["step_done"] + ["run_finished"]
-    assert [event.get("step") for event in events] == [1, 2, 3, 4, None]
-    assert events[0]["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
+    kinds = [event["event"] for event in events]
+    assert kinds == ["run_started", *4 * ["step_done"], "run_finished"]
+    assert [event.get("step") for event in events] == [None, 1, 2, 3, 4, 4]
+    assert events[1]["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
 
 
 def test_quiet_says_nothing(typed: list[str]) -> None:
@@ -79,8 +80,9 @@ def test_ctrl_c_says_how_to_go_on(
     assert stopped.exit_code == 130
     assert stopped.stderr == "Interrupted. To go on, type the same command with --resume.\n"
     monkeypatch.setattr(WeightAverage, "update", update)
-    events = enter(*typed, "--resume", "--json").stdout.splitlines()
-    assert json.loads(events[0])["step"] == 2
+    first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
+    assert json.loads(first)["first_step"] == 1
+    assert json.loads(second)["step"] == 2
 
 
 def test_ctrl_c_before_the_first_checkpoint(
@@ -112,7 +114,7 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
         (
             "optimiser={name: adamw, lr: 1e+20}",
             1,
-            "is not finite. Type the same with smaller steps",
+            "is not finite in step 2. Type the same with smaller steps",
         ),
     ],
 )

@@ -15,17 +15,16 @@ from model_zoo.errors import (
 )
 from stemcli.engine.events import Event
 from tests.trainers.conftest import RATE
-from tests.trainers.runs import CPU, HELD_OUT, batch, make_track, run_steps, voices
+from tests.trainers.runs import CPU, FULL, HELD_OUT, batch, fresh, make_track, run_steps, voices
 from trainers.config import Recipe, ScheduleRecipe
 from trainers.data.validation import ValidationSong
 from trainers.loop.events import Validated
 from trainers.loop.run import run
 from trainers.loop.schedule import factor
-from trainers.loop.state import TrainState
-from trainers.loop.train import add_gradients, training_step
-from trainers.loop.validation import validate
+from trainers.loop.steps import training_step
+from trainers.loop.validation import score
 from trainers.metrics.sdr import global_sdr
-from trainers.objectives.separation import Separation, estimate
+from trainers.objectives.separation import estimate
 
 
 def test_schedule_by_hand() -> None:
@@ -36,28 +35,28 @@ def test_schedule_by_hand() -> None:
 
 def test_average_by_hand(recipe: Recipe) -> None:
     """Decay starts at 1/10: after one update 0.9 of the way to the new weight."""
-    state = TrainState.fresh(recipe, CPU.device)
+    state, _ = fresh(recipe)
     with torch.no_grad():
         for weight in state.average.model.parameters():
             weight.zero_()
-        for weight in state.model.parameters():
+        for weight in state.separator.parameters():
             weight.fill_(1.0)
-    state.average.update(state.model)
+    state.average.update(state.separator)
     averaged = torch.cat([weight.flatten() for weight in state.average.model.parameters()])
     assert torch.allclose(averaged, torch.full_like(averaged, 0.9))
 
 
 def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
     """From 0 towards 1: what is missing shrinks to 1/10 of it, 2/11, and then 0.2 each time."""
-    state = TrainState.fresh(replace(recipe, loop=replace(recipe.loop, ema=0.2)), CPU.device)
+    state, _ = fresh(replace(recipe, loop=replace(recipe.loop, ema=0.2)))
     with torch.no_grad():
         for average, weight in zip(
-            state.average.model.parameters(), state.model.parameters(), strict=True
+            state.average.model.parameters(), state.separator.parameters(), strict=True
         ):
             average.zero_()
             weight.fill_(1.0)
     for _ in range(4):
-        state.average.update(state.model)
+        state.average.update(state.separator)
     missing = 1 - next(state.average.model.parameters())
     expected = 1 / 10 * 2 / 11 * 0.2 * 0.2
     assert torch.allclose(missing, torch.full_like(missing, expected), atol=1e-6)
@@ -65,12 +64,13 @@ def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
 
 def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recipe) -> None:
     """Law: losses are means over items, so four parts of one item are a batch of four."""
-    objective, four = Separation(recipe.losses, RATE), batch(recordings, recipe, range(4))
+    four = batch(recordings, recipe, range(4))
     gradients, losses = [], []
     for parts in (1, 2, 4):
-        model = TrainState.fresh(recipe, CPU.device).model
-        losses.append(add_gradients(model, objective, four, parts))
-        gradients.append([weight.grad for weight in model.parameters()])
+        loop = replace(recipe.loop, batch_size=4, accumulate=parts)
+        state, task = fresh(replace(recipe, loop=loop))
+        losses.append(training_step(state, task, four).losses)
+        gradients.append([weight.grad for weight in state.separator.parameters()])
     for other in (1, 2):
         assert losses[other] == pytest.approx(losses[0], rel=1e-5)
         torch.testing.assert_close(gradients[other], gradients[0], atol=1e-7, rtol=1e-4)
@@ -85,14 +85,15 @@ def test_a_run_in_parts_learns_the_same(recordings: Path, recipe: Recipe) -> Non
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: Recipe) -> None:
-    state = TrainState.fresh(recipe, CPU.device)
+    state, task = fresh(recipe)
     broken = batch(recordings, recipe, range(2))
     broken.stems[0, 0, 0, 0] = float("inf")
-    before = {name: value.clone() for name, value in state.model.state_dict().items()}
-    with pytest.raises(NumericalError, match=r"step 1 is not finite.*optimiser\.lr=0\.0015 "):
-        training_step(state, Separation(recipe.losses, RATE), broken, recipe)
-    assert all(value.equal(before[name]) for name, value in state.model.state_dict().items())
-    assert state.step == state.average.updates == 0
+    before = {name: value.clone() for name, value in state.separator.state_dict().items()}
+    with pytest.raises(NumericalError, match=r"is not finite in step 1.*optimiser\.lr=0\.0015 "):
+        training_step(state, task, broken)
+    after = state.separator.state_dict()
+    assert all(value.equal(before[name]) for name, value in after.items())
+    assert state.progress.step == state.average.updates == 0
 
 
 def test_a_network_of_one_channel_hears_each_channel_alone(
@@ -100,13 +101,13 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
 ) -> None:
     options = recipe.model.options | {"audio_channels": 1}
     recipe = replace(recipe, model=replace(recipe.model, options=options))
-    model = TrainState.fresh(recipe, CPU.device).model
+    model = fresh(recipe)[0].separator
     mixture = batch(recordings, recipe, range(2)).mixture
     alone = torch.stack([model(mixture[:, [side]])[:, :, 0] for side in (0, 1)], dim=2)
-    torch.testing.assert_close(estimate(model, mixture), alone)
+    torch.testing.assert_close(estimate(model, mixture, 1), alone)
     folder = make_track(voices(recipe, recordings), recordings)
     track = ValidationSong.of_folder(folder, model.stems, RATE).read()
-    assert validate(model, track).keys() == {"vocals"}
+    assert score(model, track, FULL).keys() == {"vocals"}
     assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
 
 

@@ -24,11 +24,11 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
     trained = recordings / "first" / BEST
     options = recipe.model.options | {"segment": 2 * RATE, "expander_db": -20.0}
     longer = replace(recipe, seed=8, model=replace(recipe.model, options=options))
-    state = TrainState.fresh(longer, CPU.device, str(trained))
+    state = TrainState.fresh(longer, CPU, str(trained))
     expected = weights.load(trained).state_dict()
-    for network in (state.model, state.average.model):
+    for network in (state.separator, state.average.model):
         assert all(value.equal(expected[name]) for name, value in network.state_dict().items())
-    assert state.model.segment == 2 * RATE
+    assert state.separator.segment == 2 * RATE
     assert run_steps(longer, 1, recordings, recordings / "second", origin=str(trained))
 
 
@@ -50,10 +50,10 @@ def test_an_origin_of_another_kind_says_what_to_type(
     recordings: Path, recipe: Recipe, architecture: str, options: dict[str, Any], sentence: str
 ) -> None:
     trained = recordings / "net.safetensors"
-    weights.save(trained, TrainState.fresh(recipe, CPU.device).model)
+    weights.save(trained, TrainState.fresh(recipe, CPU).separator)
     common = {key: value for key, value in recipe.model.options.items() if key != "num_heads"}
     heads = {"num_heads": 2} if architecture == "melroformer" else {}
     mapped = {"mask_mult": "elementwise", "mask_activation": "none"} if not heads else {}
     model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
     with pytest.raises(CheckpointError, match=sentence):
-        TrainState.fresh(replace(recipe, model=model), CPU.device, str(trained))
+        TrainState.fresh(replace(recipe, model=model), CPU, str(trained))

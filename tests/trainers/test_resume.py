@@ -15,13 +15,12 @@ from model_zoo.errors import (
     CheckpointError,
     OutputError,
 )
-from tests.trainers.runs import CPU, run_steps
+from tests.trainers.runs import fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import LAST, load_checkpoint
 from trainers.loop.ema import WeightAverage
 from trainers.loop.events import StepDone
 from trainers.loop.interrupt import held_interrupts, ignore_interrupts
-from trainers.loop.state import TrainState
 
 
 def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> None:
@@ -31,10 +30,12 @@ def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> 
     losses = [event.losses for event in whole if isinstance(event, StepDone)]
     parts = [event.losses for event in first + second if isinstance(event, StepDone)]
     assert parts == losses
-    states = [TrainState.fresh(recipe, CPU.device) for _ in range(2)]
+    states = [fresh(recipe)[0] for _ in range(2)]
     for state, name in zip(states, ("whole", "parts"), strict=True):
         load_checkpoint(state, recordings / name)
-    for one, other in zip(states[0].model.parameters(), states[1].model.parameters(), strict=True):
+    for one, other in zip(
+        states[0].separator.parameters(), states[1].separator.parameters(), strict=True
+    ):
         assert one.equal(other)
 
 

@@ -13,11 +13,10 @@ from model_zoo.errors import (
     DecodeError,
 )
 from tests.trainers.conftest import RATE
-from tests.trainers.runs import CPU
+from tests.trainers.runs import FULL, fresh
 from trainers.config import Recipe
 from trainers.data.validation import ValidationSong, ValidationTrack
-from trainers.loop.state import TrainState
-from trainers.loop.validation import validate
+from trainers.loop.validation import score
 from trainers.metrics.sdr import global_sdr
 
 
@@ -47,12 +46,12 @@ def test_validation_tracks_that_do_not_do(
 
 def test_validation_joins_segments_in_order(recordings: Path, recipe: Recipe) -> None:
     """Whole segments and the rest of one, each as the network hears it alone."""
-    model = TrainState.fresh(recipe, CPU.device).average.model
+    model = fresh(recipe)[0].average.model
     length = 2 * model.segment + 100
     mixture = torch.sin(torch.arange(2 * length) ** 1.5 / 40).reshape(2, length)
     heard = [model(part[None])[0] for part in mixture.split(model.segment, dim=-1)[:2]]
     last = torch.nn.functional.pad(mixture[:, -100:], (0, model.segment - 100))
     joined = torch.cat([*heard, model(last[None])[0][..., :100]], dim=-1)
-    scores = validate(model, ValidationTrack("song", mixture, joined + 0.01))
+    scores = score(model, ValidationTrack("song", mixture, joined + 0.01), FULL)
     expected = global_sdr(joined[0], joined[0] + 0.01).item()
     assert scores["vocals"] == pytest.approx(expected, abs=1e-3)

@@ -112,6 +112,5 @@ def command(
         if not (output / LAST).exists():
             raise
         raise KeyboardInterrupt("To go on, type the same command with --resume.") from None
-    console.document({"event": "run_finished", "weights": str(best)})
     console.line(f"Weights: {best}")
     console.line(f"Type: stem separate SONG --model {quoted(best)}")

@@ -19,11 +19,13 @@ class TrainingData:
     Attributes:
         clips: to train on.
         validation: songs that are never trained on.
+        songs: how many there are to train on.
         summary: what was found, a line each, for people.
     """
 
     clips: Clips
     validation: tuple[ValidationSong, ...]
+    songs: int
     summary: tuple[str, ...]
 
 
@@ -57,4 +59,4 @@ def open_data(
     plan = ClipPlan.of(recipe, sample_rate, world_size)
     clips = VoiceMixes(recipe.data.voices, folder, plan, sample_rate, recipe.seed)
     songs = tuple(ValidationSong.of_folder(path, stems, sample_rate) for path in validation)
-    return TrainingData(clips, songs, ())
+    return TrainingData(clips, songs, len(clips.vocals.recordings), ())

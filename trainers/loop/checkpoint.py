@@ -1,39 +1,29 @@
 """The whole state of a run on disk: tensors as safetensors, the rest as JSON in their metadata.
 
 One file, written under a temporary name and renamed, so that a crash leaves the last good one.
-Names: ``model.*`` and ``average.*`` are weights, ``optimiser.N.I.key`` is what optimiser ``N``
-remembers of its parameter ``I``, ``random`` is the generator of torch.
+Names: ``model.*``, ``average.*`` and ``discriminator.*`` are weights and buffers,
+``optimiser.LEARNER.N.I.key`` is what optimiser ``N`` of a learner remembers of its parameter ``I``,
+``random.*`` are the generators of torch. The metadata have ``progress`` and ``scalers``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from model_zoo.errors import CheckpointError
 from model_zoo.weights import read_safetensors, write_safetensors
+from trainers.loop.learner import Learner
+from trainers.loop.progress import Progress
 from trainers.loop.state import TrainState
 
 LAST = "last.safetensors"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step: optimizer steps done.
-        best_sdr: best validation SDR so far, in dB.
-        ema_updates: updates of the averaged weights.
-    """
-
-    step: int
-    best_sdr: float
-    ema_updates: int
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> Path:
@@ -42,9 +32,14 @@ def save_checkpoint(state: TrainState, folder: Path) -> Path:
     Raises:
         OutputError: the folder cannot be written to.
     """
-    progress = Progress(state.step, state.best_sdr, state.average.updates)
     target = folder / LAST
-    write_safetensors(target, _tensors(state), {"progress": json.dumps(asdict(progress))})
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in dict(_tensors(state)).items()
+    }
+    scalers = {name: learner.scaler.state_dict() for name, learner in state.learners.items()}
+    counters = asdict(state.progress) | {"ema_updates": state.average.updates}
+    texts = {"progress": json.dumps(counters), "scalers": json.dumps(scalers)}
+    write_safetensors(target, tensors, texts)
     return target
 
 
@@ -59,37 +54,60 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
         raise CheckpointError(f"No checkpoint {path}. Start the run without --resume.")
     tensors, texts = read_safetensors(path)
     try:
-        _restore(state, tensors, Progress(**json.loads(texts["progress"])))
+        _restore(state, tensors, json.loads(texts["progress"]), json.loads(texts["scalers"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path} does not fit this recipe or is damaged: {error}. "
+            f"{path} does not fit this recipe or is damaged: {_in_short(error)}. "
             "Resume with the run's own recipe."
         ) from error
 
 
-def _tensors(state: TrainState) -> dict[str, Tensor]:
-    tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.model.state_dict().items()}
-    for number, optimiser in enumerate(state.optimisers):
-        for index, memory in optimiser.state_dict()["state"].items():
-            for key, value in memory.items():
-                tensors[f"optimiser.{number}.{index}.{key}"] = torch.as_tensor(value)
-    tensors["random"] = torch.get_rng_state()
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
+    networks = {name: learner.network for name, learner in state.learners.items()}
+    for prefix, network in {**networks, "average": state.average.model}.items():
+        for name, value in network.state_dict().items():
+            yield f"{prefix}.{name}", value
+    for name, learner in state.learners.items():
+        for number, optimiser in enumerate(learner.optimisers):
+            for index, memory in optimiser.state_dict()["state"].items():
+                for key, value in memory.items():
+                    yield f"optimiser.{name}.{number}.{index}.{key}", torch.as_tensor(value)
+    yield "random.cpu", torch.get_rng_state()
+    device = next(state.separator.parameters()).device
+    if device.type == "cuda":
+        yield "random.cuda", torch.cuda.get_rng_state(device)
 
 
-def _restore(state: TrainState, tensors: dict[str, Tensor], progress: Progress) -> None:
-    state.model.load_state_dict(_below(tensors, "model."))
+def _restore(
+    state: TrainState,
+    tensors: dict[str, Tensor],
+    progress: dict[str, Any],
+    scalers: dict[str, dict[str, Any]],
+) -> None:
+    if scalers.keys() != state.learners.keys():
+        raise ValueError(
+            f"it has {' and '.join(scalers)}, the recipe {' and '.join(state.learners)}"
+        )
+    state.average.updates = progress.pop("ema_updates")
+    state.progress = Progress(**progress)
     state.average.model.load_state_dict(_below(tensors, "average."))
-    for number, optimiser in enumerate(state.optimisers):
-        groups = optimiser.param_groups
-        parameters = [parameter for group in groups for parameter in group["params"]]
-        memories = _memories(_below(tensors, f"optimiser.{number}."), parameters)
-        plain_groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": memories, "param_groups": plain_groups})
-    torch.set_rng_state(tensors["random"])
-    state.step, state.best_sdr = progress.step, progress.best_sdr
-    state.average.updates = progress.ema_updates
+    for name, learner in state.learners.items():
+        learner.network.load_state_dict(_below(tensors, f"{name}."))
+        if scalers[name]:  # empty where the checkpoint was not written in float16
+            learner.scaler.load_state_dict(scalers[name])
+        _restore_optimisers(learner, _below(tensors, f"optimiser.{name}."))
+    torch.set_rng_state(tensors["random.cpu"])
+    device = next(state.separator.parameters()).device
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
+    for number, optimiser in enumerate(learner.optimisers):
+        parameters = [value for group in optimiser.param_groups for value in group["params"]]
+        memories = _memories(_below(tensors, f"{number}."), parameters)
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": memories, "param_groups": groups})
 
 
 def _memories(
@@ -112,3 +130,8 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def _in_short(error: Exception) -> str:
+    """The first line of what torch says, which may be a line for every tensor."""
+    return " ".join(str(error).split("\n")[:2]).strip().replace("\t", "")

@@ -14,7 +14,8 @@ class WeightAverage:
     """Averaged copy of a network.
 
     The decay rises from 0.1 with the number of updates (``(1 + n) / (10 + n)``, at most ``decay``),
-    so that the first weights, which know nothing, are forgotten soon.
+    so that the first weights, which know nothing, are forgotten soon. Buffers, which are statistics
+    already, are copied.
 
     Args:
         model: what is averaged; the average starts as a copy of it.
@@ -26,6 +27,8 @@ class WeightAverage:
         self.model.eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        weights = {name for name, _ in model.named_parameters()}
+        self._buffers = [name for name in model.state_dict() if name not in weights]
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -34,4 +37,6 @@ class WeightAverage:
         pairs = zip(self.model.parameters(), model.parameters(), strict=True)
         for average, current in pairs:
             average.lerp_(current, 1 - decay)
+        for name in self._buffers:
+            self.model.get_buffer(name).copy_(model.get_buffer(name))
         self.updates += 1

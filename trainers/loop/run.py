@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from model_zoo import weights
+from torch import nn
+
+from model_zoo import registry, weights
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from stemcli.engine.precision import Precision, resolve_precision
 from trainers.config import Recipe
-from trainers.data.opening import open_data
+from trainers.data.opening import TrainingData, open_data
+from trainers.loop.blocks import compile_blocks, recompute_blocks
 from trainers.loop.checkpoint import LAST, load_checkpoint
-from trainers.loop.events import Report
-from trainers.loop.state import TrainState
-from trainers.loop.train import train
+from trainers.loop.events import Report, RunFinished, RunStarted
+from trainers.loop.state import TrainState, ensemble_spec
+from trainers.loop.steps import Task
+from trainers.loop.train import Run, train
 from trainers.loop.worker import Worker
 
 BEST = "best.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+SUMMARY = "summary.json"
 
 
 def run(
@@ -32,14 +39,14 @@ def run(
 ) -> Path:
     """Train by ``recipe`` and return the file with the best averaged weights.
 
-    Without validation tracks the last averaged weights are the best.
+    Without validation songs the last averaged weights are the best.
 
     Args:
         recipe: what to do.
-        data: folder with the recordings that the recipe names.
+        data: folder with what is learned from.
         validation: folders with ``mixture.*`` and one file per stem.
         folder: where checkpoints and weights go.
-        worker: where the network lives.
+        worker: where the networks live.
         report: told of every step and every validation.
         resume: go on from the checkpoint in ``folder``.
         origin: model or weights file to start from; a resumed run has its own.
@@ -47,41 +54,113 @@ def run(
     Raises:
         OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
         CheckpointError: nothing to resume from, or it or ``origin`` does not fit the recipe.
-        ConfigError: the network has other stems than the data.
+        ConfigError: the recipe contradicts the network or the data.
+        DataError: the data are not what the recipe needs.
         DecodeError: a recording cannot be read.
         NumericalError: the run diverged.
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
+    _check_folder(folder, resume)
+    precision = resolve_precision(recipe.loop.precision, worker.device)
+    state = TrainState.fresh(recipe, worker, "" if resume else origin)
+    if resume:
+        load_checkpoint(state, folder)
+    separator = state.separator
+    task = Task.of(recipe, separator, precision)
+    found = open_data(
+        recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
+    )
+    keeper = Keeper(recipe, found, data.name, folder)
+    if worker.rank == 0:
+        _write(folder / "recipe.json", recipe.to_dict())
+    _prepare(state, recipe, worker)
+    report(_started(state, recipe, precision, found, worker))
+    reason = train(state, task, Run(recipe, found, folder, worker, report, keeper.keep))
+    if not found.validation and worker.rank == 0:
+        keeper.keep(state, {})
+    best = state.progress.best_sdr if found.validation else None
+    report(RunFinished(state.progress.step, best, str(folder / BEST), reason))
+    return folder / BEST
+
+
+class Keeper:
+    """Writes what others use of a run: weights, discriminators, and a summary.
+
+    Args:
+        recipe: of the run.
+        found: its data.
+        data_name: what the data are called.
+        folder: where to.
+    """
+
+    def __init__(self, recipe: Recipe, found: TrainingData, data_name: str, folder: Path) -> None:
+        self.recipe, self.found, self.data_name, self.folder = recipe, found, data_name, folder
+
+    def keep(self, state: TrainState, sdr: dict[str, float]) -> None:
+        """Write the averaged weights, which are the best so far.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        metadata = {"residual": self.recipe.model.residual}
+        weights.save(self.folder / BEST, state.average.model, metadata, half=True)
+        if state.discriminator:
+            spec = ensemble_spec(self.recipe, state.separator.sample_rate)
+            tensors = dict(state.discriminator.network.state_dict())
+            weights.write_safetensors(
+                self.folder / DISCRIMINATOR, tensors, {"ensemble": json.dumps(spec.to_dict())}
+            )
+        _write(
+            self.folder / SUMMARY,
+            {
+                "recipe": self.recipe.name,
+                "step": state.progress.step,
+                "best_mean": sum(sdr.values()) / len(sdr) if sdr else None,
+                "sdr": sdr,
+                "songs": self.found.songs,
+                "validation_songs": len(self.found.validation),
+                "data": self.data_name,
+            },
+        )
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file. Type --output with the name of a folder")
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
-    state = TrainState.fresh(recipe, worker.device, "" if resume else origin)
-    if resume:
-        load_checkpoint(state, folder)
-    found = open_data(recipe, data, validation, state.model.stems, state.model.sample_rate)
-    _write_recipe(recipe, folder)
+
+
+def _prepare(state: TrainState, recipe: Recipe, worker: Worker) -> None:
+    """What changes how the networks run and not what they are."""
+    if recipe.loop.recompute:
+        recompute_blocks(state.separator)
     if recipe.loop.compile:
-        _compile_blocks(state)
-    target = folder / BEST
-
-    def keep(state: TrainState) -> None:
-        metadata = {"residual": recipe.model.residual}
-        weights.save(target, state.average.model, metadata, half=True)
-
-    train(state, recipe, found, folder, worker, report, keep)
-    if not found.validation:
-        keep(state)
-    return target
+        compile_blocks(state.separator)
+    state.wrap(worker)
 
 
-def _write_recipe(recipe: Recipe, folder: Path) -> None:
-    with staged(folder / "recipe.json") as temporary:
-        temporary.write_text(json.dumps(recipe.to_dict(), indent=2), "utf-8")
+def _started(
+    state: TrainState, recipe: Recipe, precision: Precision, found: TrainingData, worker: Worker
+) -> RunStarted:
+    return RunStarted(
+        recipe=recipe.name,
+        architecture=registry.name_of(state.separator),
+        parameters=_count(state.separator),
+        discriminator_parameters=_count(state.discriminator.network) if state.discriminator else 0,
+        device=str(worker.device),
+        precision=precision.name,
+        first_step=state.progress.step,
+        steps=recipe.schedule.steps,
+        steps_per_epoch=found.clips.epoch / (recipe.loop.batch_size * worker.world_size),
+        validation_songs=len(found.validation),
+    )
 
 
-def _compile_blocks(state: TrainState) -> None:
-    """Compile repeated parts one by one: blocks of one kind share the compiled code."""
-    for child in state.model.children():
-        for block in child.children():
-            block.compile(dynamic=False)
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _write(path: Path, values: dict[str, object]) -> None:
+    with staged(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2), "utf-8")

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 from trainers.config import ScheduleRecipe
 
 
-def factor(step: int, recipe: ScheduleRecipe) -> float:
-    """Linear warm-up, constant, linear decay to zero over the last ``decay`` of the steps."""
-    warm = (step + 1) / recipe.warmup if recipe.warmup else 1.0
+def factor(step: int, recipe: ScheduleRecipe, falls: int = 0) -> float:
+    """Linear warm-up times the shape of the recipe.
+
+    Args:
+        step: steps done before.
+        recipe: the shape and its numbers.
+        falls: how often a plateau was met.
+    """
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    height = {"constant": _full, "linear": _linear, "cosine": _cosine, "plateau": _full}[
+        recipe.shape
+    ](step, recipe)
+    return warm * max(recipe.floor, height * recipe.factor**falls)
+
+
+def _full(step: int, recipe: ScheduleRecipe) -> float:
+    return 1.0
+
+
+def _linear(step: int, recipe: ScheduleRecipe) -> float:
+    """Constant, then down to zero over the last ``decay`` of the steps."""
     tail = recipe.decay * recipe.steps
-    cool = (recipe.steps - step) / tail if tail else 1.0
-    return max(0.0, min(1.0, warm, cool))
+    return max(0.0, min(1.0, (recipe.steps - step) / tail)) if tail else 1.0
+
+
+def _cosine(step: int, recipe: ScheduleRecipe) -> float:
+    """Half a wave from 1 after the warm-up to ``floor`` at the end.
+
+    Loshchilov and Hutter 2017 (arXiv 1608.03983), equation 5, without restarts.
+    """
+    share = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    wave = (1 + math.cos(math.pi * min(1.0, max(0.0, share)))) / 2
+    return recipe.floor + (1 - recipe.floor) * wave

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from model_zoo import registry
+from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.loop.ema import WeightAverage
-from trainers.loop.optimiser import build_optimisers
+from trainers.loop.learner import Learner
 from trainers.loop.origin import start_from
+from trainers.loop.progress import Progress
+from trainers.loop.worker import Worker
 
 
 @dataclass
@@ -19,40 +22,66 @@ class TrainState:
     """What learns, and how far it has come.
 
     Attributes:
-        model: the network that is trained.
+        separator: the network that is trained.
+        model: the same with its optimisers.
         average: its averaged weights.
-        optimisers: what moves the weights, each with its base learning rates.
-        step: optimizer steps done; also the place in the data, whose items are numbered.
-        best_sdr: best validation SDR so far, in dB.
+        discriminator: its adversary with its optimiser; None without one.
+        progress: step, best score, and the counters of schedules.
     """
 
-    model: Separator
+    separator: Separator
+    model: Learner
     average: WeightAverage
-    optimisers: list[torch.optim.Optimizer]
-    step: int = 0
-    best_sdr: float = float("-inf")
+    discriminator: Learner | None
+    progress: Progress
 
     @classmethod
-    def fresh(cls, recipe: Recipe, device: torch.device, origin: str = "") -> TrainState:
-        """A new run on ``device``: seeded weights, or those of the model called ``origin``.
+    def fresh(cls, recipe: Recipe, worker: Worker, origin: str = "") -> TrainState:
+        """A new run: seeded weights, or those of the model called ``origin``.
 
         Raises:
             UnknownNameError: there is no such architecture or model.
-            ConfigError: the network's options contradict each other.
+            ConfigError: options of the network or of the discriminators contradict each other.
             CheckpointError: ``origin`` cannot be used or is another network.
         """
         torch.manual_seed(recipe.seed)
-        model = registry.build(recipe.model.architecture, recipe.model.options).to(device)
+        separator = registry.build(recipe.model.architecture, recipe.model.options)
+        separator.to(worker.device)
         if origin:
-            start_from(model, origin)
-        optimisers = build_optimisers(model, recipe.optimiser)
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["base_lr"] = group["lr"]
-        return cls(model, WeightAverage(model, recipe.loop.ema), optimisers)
+            start_from(separator, origin)
+        half = recipe.loop.precision == "fp16"
+        return cls(
+            separator,
+            Learner("network", separator, recipe.optimiser, half=half),
+            WeightAverage(separator, recipe.loop.ema),
+            _adversary(recipe, separator.sample_rate, worker, half),
+            Progress(),
+        )
 
-    def scale_learning_rates(self, factor: float) -> None:
-        """Set every learning rate to ``factor`` times its base."""
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = group["base_lr"] * factor
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """The networks that learn, by the names of logs and checkpoints."""
+        pair = {"model": self.model, "discriminator": self.discriminator}
+        return {name: learner for name, learner in pair.items() if learner}
+
+    def wrap(self, worker: Worker) -> None:
+        """Let gradients be means over all workers, each network on its own."""
+        for learner in self.learners.values():
+            learner.wrapped = worker.wrap(learner.network)
+
+
+def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
+    """The discriminators of a recipe, for single channels.
+
+    Raises:
+        ConfigError: there is no such discriminator, or it has no such argument.
+    """
+    adversary = recipe.adversary
+    return EnsembleSpec(adversary.discriminators, adversary.options, 1, sample_rate)
+
+
+def _adversary(recipe: Recipe, sample_rate: int, worker: Worker, half: bool) -> Learner | None:
+    if not recipe.adversary.discriminators:
+        return None
+    ensemble = ensemble_spec(recipe, sample_rate).build().to(worker.device)
+    return Learner("discriminators", ensemble, recipe.adversary.optimiser, half=half)

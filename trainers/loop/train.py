@@ -8,149 +8,119 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch.utils.data import DataLoader
-
-from model_zoo.errors import NumericalError
-from model_zoo.separator import Separator
-from trainers.config import OptimiserRecipe, Recipe
-from trainers.data.clips import Clips, numbers
+from trainers.config import Recipe
+from trainers.data.loading import load_batches
 from trainers.data.opening import TrainingData
-from trainers.data.validation import ValidationSong
 from trainers.loop.checkpoint import save_checkpoint
 from trainers.loop.events import Report, StepDone, Validated
-from trainers.loop.interrupt import held_interrupts, ignore_interrupts
-from trainers.loop.schedule import factor
+from trainers.loop.interrupt import held_interrupts
 from trainers.loop.state import TrainState
+from trainers.loop.steps import Task, training_step
 from trainers.loop.validation import validate
 from trainers.loop.worker import Worker
-from trainers.objectives.separation import Batch, Separation
+from trainers.objectives.batch import Batch
 
 
-def train(
-    state: TrainState,
-    recipe: Recipe,
-    data: TrainingData,
-    folder: Path,
-    worker: Worker,
-    report: Report,
-    on_best: Callable[[TrainState], None],
-) -> None:
-    """Train from ``state.step`` to the last step of the recipe.
+@dataclass(frozen=True)
+class Run:
+    """What a loop is handed, apart from what it learns.
 
-    Checkpoints go to ``folder``; ``on_best`` is called when the averaged weights reach a new best
-    validation SDR. A Ctrl-C waits for the end of the step, then a checkpoint is written.
+    Attributes:
+        recipe: numbers of the loop.
+        data: clips to learn from and songs to be judged by.
+        folder: where checkpoints go.
+        worker: where it runs.
+        report: told of every step and every validation.
+        keep: called when the averaged weights reach a new best validation SDR.
+    """
+
+    recipe: Recipe
+    data: TrainingData
+    folder: Path
+    worker: Worker
+    report: Report
+    keep: Callable[[TrainState, dict[str, float]], None]
+
+
+def train(state: TrainState, task: Task, run: Run) -> str:
+    """Train from where ``state`` stands to the last step; returns why it ended.
+
+    A Ctrl-C waits for the end of the step, then a checkpoint is written.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
-        NumericalError: the gradient is not finite; the last checkpoint is as it was.
+        NumericalError: a gradient is not finite; the last checkpoint is as it was.
         OutputError: a checkpoint cannot be written.
     """
-    objective = Separation(recipe.supervised_losses, state.model.sample_rate, recipe.loss_options)
-    batches = _batches(data.clips, recipe, state.step, worker)
-    started = time.monotonic()
+    recipe, progress, started = run.recipe, state.progress, time.monotonic()
     try:
-        for batch in batches:
+        for batch, waited in _timed(_batches(run, progress.step)):
             with held_interrupts():
-                losses, norm, lr_factor = training_step(state, objective, batch, recipe)
-            report(
-                StepDone(
-                    state.step,
-                    losses,
-                    {"model": norm},
-                    {"model": lr_factor},
-                    time.monotonic() - started,
-                    0.0,
-                )
+                tally = training_step(state, task, batch)
+            seconds = time.monotonic() - started
+            run.report(
+                StepDone(progress.step, tally.losses, tally.norms, tally.rates, seconds, waited)
             )
-            finished = state.step >= recipe.schedule.steps
-            if data.validation and (finished or state.step % recipe.validation.every == 0):
-                _validate(state, data.validation, report, on_best)
-            if finished or state.step % recipe.loop.save_every == 0:
-                save_checkpoint(state, folder)
+            last = progress.step >= recipe.schedule.steps
+            if run.data.validation and (last or progress.step % recipe.validation.every == 0):
+                _validate(state, task, run)
+            stuck = progress.is_stuck(recipe.schedule)
+            if last or stuck or progress.step % recipe.loop.save_every == 0:
+                _save(state, run)
+            if stuck:
+                return f"{progress.stale} validations without a new best"
             started = time.monotonic()
     except KeyboardInterrupt:
         with held_interrupts():
-            save_checkpoint(state, folder)
+            _save(state, run)
         raise
+    return "all steps are done"
 
 
-def training_step(
-    state: TrainState, objective: Separation, batch: Batch, recipe: Recipe
-) -> tuple[dict[str, float], float, float]:
-    """One optimizer step; returns the named losses, the gradient's norm and the rate's factor.
-
-    Raises:
-        NumericalError: the gradient is not finite; nothing was moved.
-    """
-    lr_factor = factor(state.step, recipe.schedule)
-    state.scale_learning_rates(lr_factor)
-    for optimiser in state.optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    losses = add_gradients(state.model, objective, batch, recipe.loop.accumulate)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.optimiser.clip)
-    if not norm.isfinite():
-        raise NumericalError(_not_finite(state.step + 1, recipe.optimiser))
-    for optimiser in state.optimisers:
-        optimiser.step()
-    state.average.update(state.model)
-    state.step += 1
-    return losses, norm.item(), lr_factor
+def _validate(state: TrainState, task: Task, run: Run) -> None:
+    """Judge the averaged weights; every worker comes to the same result."""
+    model, progress = state.average.model, state.progress
+    sdr = validate(model, run.data.validation, run.worker, task.precision)
+    mean = sum(sdr.values()) / len(sdr) if sdr else float("-inf")
+    best = progress.best_sdr
+    # Ctrl-C must not part the counters from the weights that they speak of.
+    with held_interrupts():
+        is_best = progress.judge(mean, run.recipe.schedule)
+        if is_best and run.worker.rank == 0:
+            run.keep(state, sdr)
+    run.report(Validated(progress.step, sdr, mean, is_best, max(mean, best)))
 
 
-def add_gradients(
-    model: Separator, objective: Separation, batch: Batch, parts: int
-) -> dict[str, float]:
-    """Add the gradient of a batch that is computed in equal parts; returns its mean losses.
-
-    Every loss is a mean over items, so the mean over parts of one size is that of the whole batch.
-    """
-    losses: dict[str, float] = {}
-    for part in batch.split(parts):
-        total, named = objective(model, part)
-        torch.autograd.backward(total / parts)
-        for name, loss in {**named, "total": total}.items():
-            losses[name] = losses.get(name, 0.0) + loss.item() / parts
-    return losses
+def _save(state: TrainState, run: Run) -> None:
+    if run.worker.rank == 0:
+        save_checkpoint(state, run.folder)
 
 
-def _not_finite(step: int, optimiser: OptimiserRecipe) -> str:
-    return (
-        f"The gradient of step {step} is not finite. Type the same with smaller steps: "
-        f"--set optimiser.lr={optimiser.lr / 2:g} --set optimiser.muon_lr={optimiser.muon_lr / 2:g}"
-        ", and with --resume if the run has saved a checkpoint"
-    )
+def _batches(run: Run, first_step: int) -> Iterator[Batch]:
+    """This worker's batches from ``first_step`` on; what is in them follows from the step alone."""
+    loop, worker = run.recipe.loop, run.worker
+    for mixture, stems in load_batches(
+        run.data.clips,
+        first_step,
+        run.recipe.schedule.steps,
+        loop.batch_size,
+        loop.workers,
+        rank=worker.rank,
+        world_size=worker.world_size,
+    ):
+        yield Batch(
+            mixture.to(worker.device, non_blocking=True), stems.to(worker.device, non_blocking=True)
+        )
 
 
-def _batches(clips: Clips, recipe: Recipe, first_step: int, worker: Worker) -> Iterator[Batch]:
-    """The batches from ``first_step`` on; item numbers follow from the step alone."""
-    size = recipe.loop.batch_size
-    loader = DataLoader(
-        clips,
-        batch_size=size,
-        sampler=numbers(first_step, recipe.schedule.steps, size),
-        num_workers=recipe.loop.workers,
-        prefetch_factor=4 if recipe.loop.workers else None,
-        worker_init_fn=ignore_interrupts,
-    )
-    for mixture, stems in loader:
-        yield Batch(mixture.to(worker.device), stems.to(worker.device))
-
-
-def _validate(
-    state: TrainState,
-    songs: tuple[ValidationSong, ...],
-    report: Report,
-    on_best: Callable[[TrainState], None],
-) -> None:
-    scores = [validate(state.average.model, song.read()) for song in songs]
-    means = {stem: sum(score[stem] for score in scores) / len(scores) for stem in scores[0]}
-    mean = sum(means.values()) / len(means)
-    best = mean > state.best_sdr
-    if best:
-        with held_interrupts():
-            on_best(state)
-            state.best_sdr = mean
-    report(Validated(state.step, means, mean, best, state.best_sdr))
+def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Every batch with the seconds that were spent waiting for it."""
+    while True:
+        began = time.monotonic()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch, time.monotonic() - began

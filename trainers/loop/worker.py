@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 
 @runtime_checkable
 class Worker(Protocol):
-    """The process that a training loop runs in."""
+    """The process that a training loop runs in, one of ``world_size`` that take the same steps."""
 
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this worker; the first writes and reports."""
+
+    @property
+    def world_size(self) -> int:
+        """How many workers there are."""
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with gradients that are means over all workers."""
+
+    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Sums over all workers; every worker gets them."""
 
 
 @dataclass(frozen=True)
@@ -26,3 +42,13 @@ class LocalWorker:
     """
 
     device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network as it is."""
+        return network
+
+    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The values as they are."""
+        return dict(values)

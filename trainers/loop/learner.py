@@ -1,0 +1,94 @@
+"""A network together with what moves its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.errors import NumericalError
+from trainers.config import OptimiserRecipe
+from trainers.loop.optimiser import build_optimisers
+
+SMALLEST_SCALE = 2.0**-10
+"""Scale of gradients in float16 below which their overflow is no accident of the start."""
+
+
+class Learner:
+    """The network that is trained, or its adversary.
+
+    Args:
+        name: what it is called in messages and logs.
+        network: what learns.
+        recipe: how its weights move.
+        half: its gradients come from float16 and have to be scaled (Micikevicius et al. 2018,
+            arXiv 1710.03740).
+
+    Attributes:
+        network: what learns, as checkpoints and copies see it.
+        wrapped: the same, as gradients have to be computed; it may average them over workers.
+        optimisers: that together move every parameter once.
+        scaler: of gradients; does nothing unless ``half``.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, recipe: OptimiserRecipe, *, half: bool = False
+    ) -> None:
+        self.name, self.network, self.wrapped, self.recipe = name, network, network, recipe
+        self.optimisers = build_optimisers(network, recipe)
+        self.base_rates = [group["lr"] for group in self._groups()]
+        device = next(network.parameters()).device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last optimiser, which is AdamW, in the next step."""
+        return self.optimisers[-1].param_groups[0]["lr"]
+
+    def set_rates(self, factor: float) -> None:
+        """Bring every learning rate to ``factor`` times its full height."""
+        for group, rate in zip(self._groups(), self.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def forget_gradients(self) -> None:
+        """Begin a step."""
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+
+    def add_gradient(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss``."""
+        torch.autograd.backward(self.scaler.scale(loss))
+
+    def move(self) -> float:
+        """Clip the gradient and take the step; returns the gradient's norm before that.
+
+        In float16 a gradient that overflows moves nothing, and the next are scaled less.
+
+        Raises:
+            NumericalError: the gradient is not finite; nothing was moved.
+        """
+        for optimiser in self.optimisers:
+            self.scaler.unscale_(optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        if norm.isfinite():
+            for optimiser in self.optimisers:
+                self.scaler.step(optimiser)
+        elif not self.scaler.is_enabled() or self.scaler.get_scale() < SMALLEST_SCALE:
+            raise NumericalError(f"The gradient of the {self.name} is not finite")
+        self.scaler.update()
+        return norm.item()
+
+    @contextmanager
+    def frozen(self) -> Iterator[nn.Module]:
+        """The network as a judge that does not change: no gradients, no training mode."""
+        self.network.requires_grad_(False).eval()
+        try:
+            yield self.network
+        finally:
+            self.network.requires_grad_(True).train()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimiser in self.optimisers for group in optimiser.param_groups]

@@ -1,0 +1,193 @@
+"""One optimizer step: the story of how a batch changes the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from model_zoo.axes import Stems
+from model_zoo.errors import NumericalError
+from model_zoo.separator import Separator
+from stemcli.engine.precision import Precision
+from trainers.config import Recipe
+from trainers.loop.learner import Learner
+from trainers.loop.schedule import factor
+from trainers.loop.state import TrainState
+from trainers.objectives.adversary import Adversary
+from trainers.objectives.batch import Batch
+from trainers.objectives.separation import Separation
+
+Pair = tuple[Stems, Stems]
+"""Estimated and true stems."""
+
+ADVERSARY_LOSS = "discriminator"
+"""Name of the loss that discriminators minimise; its weight is 1."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned, apart from the state of those who learn.
+
+    Attributes:
+        objective: makes estimates and gives their losses.
+        adversary: gives the losses that come with discriminators.
+        weights: of the network's losses, by name.
+        recipe: numbers of the loop.
+        precision: of matrix products.
+    """
+
+    objective: Separation
+    adversary: Adversary
+    weights: Mapping[str, float]
+    recipe: Recipe
+    precision: Precision
+
+    @classmethod
+    def of(cls, recipe: Recipe, separator: Separator, precision: Precision) -> Task:
+        """The task of a recipe.
+
+        Raises:
+            UnknownNameError: there is no such loss.
+            ConfigError: a loss has no such argument, or there is no such stem.
+        """
+        objective = Separation(
+            recipe.supervised_losses,
+            separator.sample_rate,
+            separator.stems,
+            separator.channels,
+            recipe.loss_options,
+            recipe.objective.stems,
+        )
+        adversary = Adversary(recipe.adversary.kind)
+        return cls(objective, adversary, recipe.losses, recipe, precision)
+
+    def estimate(self, learner: Learner, batch: Batch) -> Pair:
+        """Estimated and true stems, ready to be compared."""
+        with self.autocast(batch.mixture):
+            made = self.objective.estimate(learner.wrapped, batch)
+        return self.objective.pair(made, batch)
+
+    def autocast(self, wave: Tensor) -> AbstractContextManager[None]:
+        """Compute in the precision of the task, where ``wave`` lies."""
+        return self.precision.autocast(wave.device)
+
+    def total(self, named: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of named losses; parts of one have no weight of their own."""
+        weighted = [self.weights[name] * named[name] for name in self.weights if name in named]
+        return torch.stack(weighted).sum()
+
+
+@dataclass
+class Tally:
+    """What one step found.
+
+    Attributes:
+        norms: of the gradients, before clipping.
+        rates: learning rates.
+    """
+
+    norms: dict[str, float] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)
+    _losses: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Means over the parts of the batch."""
+        # One transfer: every one of them waits for all that a GPU has to do.
+        values = torch.stack([*self._losses.values()]).tolist()
+        return dict(zip(self._losses, values, strict=True))
+
+    def add(self, named: Mapping[str, Tensor], share: float) -> None:
+        """Take in the losses of a part."""
+        for name, loss in named.items():
+            part = loss.detach() * share
+            self._losses[name] = self._losses[name] + part if name in self._losses else part
+
+    def moved(self, name: str, learner: Learner) -> None:
+        """Move the weights of ``learner`` and note how."""
+        self.norms[name] = learner.move()
+        self.rates[name] = learner.learning_rate
+
+
+def training_step(state: TrainState, task: Task, batch: Batch) -> Tally:
+    """Let the discriminators learn from a batch, then the network, then average its weights.
+
+    A batch that is computed in parts gives the gradient of the whole: every loss is a mean over
+    items.
+
+    Raises:
+        NumericalError: a gradient is not finite; the network was not moved.
+    """
+    tally, recipe, progress = Tally(), task.recipe, state.progress
+    pace = factor(progress.step, recipe.schedule, progress.falls)
+    for learner in state.learners.values():
+        learner.set_rates(pace)
+    judge = state.discriminator if progress.step >= recipe.adversary.start else None
+    parts = [*batch.split(recipe.loop.accumulate)]
+    try:
+        pairs = _teach(judge, state.model, task, parts, tally) if judge else ()
+        _learn(judge, state.model, task, parts, pairs, tally)
+    except NumericalError as error:
+        raise NumericalError(_remedy(f"{error} in step {progress.step + 1}", recipe)) from error
+    state.average.update(state.separator)
+    progress.step += 1
+    return tally
+
+
+def _teach(
+    judge: Learner, model: Learner, task: Task, parts: Sequence[Batch], tally: Tally
+) -> Sequence[Pair]:
+    """Let the discriminators learn; returns the estimates if the network can learn from them.
+
+    It cannot if there are several parts, since the memory of one is all there is.
+    """
+    with torch.set_grad_enabled(len(parts) == 1):
+        pairs = [task.estimate(model, part) for part in parts]
+    judge.forget_gradients()
+    for made, true in pairs:
+        with task.autocast(made):
+            loss = task.adversary.discriminator_loss(judge.wrapped, (made.detach(), true))
+        judge.add_gradient(loss / len(parts))
+        tally.add({ADVERSARY_LOSS: loss}, 1 / len(parts))
+    tally.moved("discriminator", judge)
+    return pairs if len(parts) == 1 else ()
+
+
+def _learn(
+    judge: Learner | None,
+    model: Learner,
+    task: Task,
+    parts: Sequence[Batch],
+    pairs: Sequence[Pair],
+    tally: Tally,
+) -> None:
+    """Let the network learn, from estimates that are there or are made now."""
+    model.forget_gradients()
+    for index, part in enumerate(parts):
+        pair = pairs[index] if pairs else task.estimate(model, part)
+        named = task.objective(pair)
+        if judge:
+            with judge.frozen() as frozen, task.autocast(pair[0]):
+                named |= task.adversary.model_losses(frozen, pair)
+        total = task.total(named)
+        model.add_gradient(total / len(parts))
+        tally.add({**named, "total": total}, 1 / len(parts))
+    tally.moved("model", model)
+
+
+def _remedy(found: str, recipe: Recipe) -> str:
+    """What to type when a run diverged."""
+    keys = {"optimiser.lr": recipe.optimiser.lr}
+    if recipe.optimiser.name == "muon":
+        keys["optimiser.muon_lr"] = recipe.optimiser.muon_lr
+    if recipe.adversary.discriminators:
+        keys["adversary.optimiser.lr"] = recipe.adversary.optimiser.lr
+    halves = " ".join(f"--set {key}={value / 2:g}" for key, value in keys.items())
+    return (
+        f"{found}. Type the same with smaller steps: {halves}, "
+        "and with --resume if the run has saved a checkpoint"
+    )

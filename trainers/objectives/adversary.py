@@ -1,0 +1,82 @@
+"""What discriminators add to an objective.
+
+Least squares (Mao et al. 2017, arXiv 1611.04076) or hinge losses and feature matching as MSRKit
+sums them: over all sub-discriminators and layers, without dividing by their number.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.axes import Stems, Wave
+from trainers.losses.adversarial import discriminator_loss, feature_matching, generator_loss
+
+LEVEL = 0.1
+"""Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
+
+
+def heard(stems: Stems) -> Wave:
+    """Every channel of every stem on its own, at the level of music.
+
+    Args:
+        stems: at the level at which their mixture has a root mean square of 1.
+    """
+    return LEVEL * rearrange(stems, "b s c t -> (b s c) 1 t")
+
+
+class Adversary:
+    """Losses of a network and of the discriminators that judge it.
+
+    Args:
+        kind: of losses, ``"lsgan"`` or ``"hinge"``.
+    """
+
+    def __init__(self, kind: Literal["hinge", "lsgan"]) -> None:
+        self.kind: Literal["hinge", "lsgan"] = kind
+
+    def discriminator_loss(
+        self, discriminator: nn.Module, pair: tuple[Stems, Stems]
+    ) -> Float[Tensor, ""]:
+        """How badly real stems are told from estimated ones.
+
+        Both are judged in one pass: two passes before one gradient would change the buffers of
+        spectral norms in between, which distributed training forbids
+        (https://github.com/pytorch/pytorch/issues/175024).
+
+        Args:
+            discriminator: wrapped for several workers or not.
+            pair: estimated stems, without a gradient towards the network, and true ones.
+        """
+        made, true = pair
+        scores, _ = discriminator(torch.cat([heard(true), heard(made)]))
+        halves = [score.float().chunk(2) for score in scores]
+        real, fake = ([half[side] for half in halves] for side in (0, 1))
+        return discriminator_loss(real, fake, self.kind)
+
+    def model_losses(
+        self, discriminator: nn.Module, pair: tuple[Stems, Stems]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """``generator`` and ``feature_matching``, unweighted.
+
+        Args:
+            discriminator: with frozen weights and in evaluation mode, so that nothing of it
+                changes; not wrapped.
+            pair: estimated stems and true ones.
+        """
+        made, true = pair
+        with torch.no_grad():
+            _, real = discriminator(heard(true))
+        scores, features = discriminator(heard(made))
+        return {
+            "generator": generator_loss([score.float() for score in scores], self.kind),
+            "feature_matching": feature_matching(_float(real), _float(features)),
+        }
+
+
+def _float(features: list[list[Tensor]]) -> list[list[Tensor]]:
+    return [[layer.float() for layer in layers] for layers in features]
