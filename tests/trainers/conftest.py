@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from trainers.config import Recipe
+from trainers.config import AdversaryRecipe, Recipe
 
 RATE = 8000
 
@@ -64,4 +65,15 @@ def recipe() -> Recipe:
             "loop": {"batch_size": 2, "save_every": 2, "workers": 0},
             "validation": {"every": 2},
         }
+    )
+
+
+@pytest.fixture
+def adversarial(recipe: Recipe) -> Recipe:
+    """The tiny recipe with a tiny discriminator of one resolution."""
+    options = {"multi_frequency": {"window_sizes": [256], "hidden_channels": 2}}
+    return replace(
+        recipe,
+        losses={**recipe.losses, "generator": 1.0, "feature_matching": 2.0},
+        adversary=AdversaryRecipe(("multi_frequency",), options),
     )

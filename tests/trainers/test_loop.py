@@ -16,21 +16,14 @@ from model_zoo.errors import (
 from stemcli.engine.events import Event
 from tests.trainers.conftest import RATE
 from tests.trainers.runs import CPU, FULL, HELD_OUT, batch, fresh, make_track, run_steps, voices
-from trainers.config import Recipe, ScheduleRecipe
+from trainers.config import Recipe
 from trainers.data.validation import ValidationSong
 from trainers.loop.events import Validated
 from trainers.loop.run import run
-from trainers.loop.schedule import factor
 from trainers.loop.steps import training_step
 from trainers.loop.validation import score
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.separation import estimate
-
-
-def test_schedule_by_hand() -> None:
-    recipe = ScheduleRecipe(steps=100, warmup=10, decay=0.4)
-    factors = [factor(step, recipe) for step in (0, 4, 9, 50, 60, 80, 99, 100)]
-    assert factors == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.025, 0])
 
 
 def test_average_by_hand(recipe: Recipe) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,26 +19,82 @@ from model_zoo.errors import (
 )
 from tests.trainers.runs import fresh, run_steps
 from trainers.config import Recipe
-from trainers.loop.checkpoint import LAST, load_checkpoint
+from trainers.loop.checkpoint import LAST, load_checkpoint, save_checkpoint
 from trainers.loop.ema import WeightAverage
-from trainers.loop.events import StepDone
 from trainers.loop.interrupt import held_interrupts, ignore_interrupts
+from trainers.loop.progress import Progress
 
 
-def test_resumed_run_continues_bit_for_bit(recordings: Path, recipe: Recipe) -> None:
+@pytest.mark.parametrize("kind", ["recipe", "adversarial"])
+def test_resumed_run_continues_bit_for_bit(
+    recordings: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Everything in the checkpoints is equal too: weights, averages, optimisers, generators."""
+    recipe: Recipe = request.getfixturevalue(kind)
     whole = run_steps(recipe, 4, recordings, recordings / "whole")
     first = run_steps(recipe, 2, recordings, recordings / "parts")
     second = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
-    losses = [event.losses for event in whole if isinstance(event, StepDone)]
-    parts = [event.losses for event in first + second if isinstance(event, StepDone)]
-    assert parts == losses
-    states = [fresh(recipe)[0] for _ in range(2)]
-    for state, name in zip(states, ("whole", "parts"), strict=True):
-        load_checkpoint(state, recordings / name)
-    for one, other in zip(
-        states[0].separator.parameters(), states[1].separator.parameters(), strict=True
-    ):
-        assert one.equal(other)
+    assert [event.losses for event in first + second] == [event.losses for event in whole]
+    (tensors, texts), (expected, expected_texts) = (
+        weights.read_safetensors(recordings / name / LAST) for name in ("parts", "whole")
+    )
+    assert texts == expected_texts
+    assert tensors.keys() == expected.keys()
+    assert all(tensors[name].equal(expected[name]) for name in tensors)
+
+
+def test_random_numbers_go_on_where_they_were(recordings: Path, recipe: Recipe) -> None:
+    run_steps(recipe, 2, recordings, recordings / "run")
+    expected = torch.rand(3)
+    torch.manual_seed(99)
+    load_checkpoint(fresh(recipe)[0], recordings / "run")
+    assert torch.rand(3).equal(expected)
+
+
+def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) -> None:
+    state, _ = fresh(recipe)
+    state.progress = Progress(step=9, best_sdr=1.5, best_step=4, stale=3, falls=2, waited=1)
+    save_checkpoint(state, recordings)
+    other, _ = fresh(recipe)
+    load_checkpoint(other, recordings)
+    assert other.progress == state.progress
+
+
+def test_the_scale_of_half_precision_survives(recordings: Path, recipe: Recipe) -> None:
+    half = replace(recipe, loop=replace(recipe.loop, precision="fp16"))
+    state, _ = fresh(half)
+    state.model.scaler.load_state_dict(state.model.scaler.state_dict() | {"scale": 32.0})
+    save_checkpoint(state, recordings)
+    other, _ = fresh(half)
+    load_checkpoint(other, recordings)
+    assert other.model.scaler.get_scale() == 32.0
+    full, _ = fresh(recipe)
+    load_checkpoint(full, recordings)
+    assert full.model.scaler.get_scale() == 1.0
+
+
+def test_an_adversary_cannot_join_or_leave(
+    recordings: Path, recipe: Recipe, adversarial: Recipe
+) -> None:
+    run_steps(recipe, 1, recordings, recordings / "run")
+    with pytest.raises(CheckpointError, match="it has model, the recipe model and discriminator"):
+        run_steps(adversarial, 2, recordings, recordings / "run", resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_steps(recipe, 2, recordings, recordings / "run")
+    before = (recordings / "run" / LAST).read_bytes()
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(weights, "save_file", fill)
+    with pytest.raises(OutputError, match=r"last\.safetensors .*No space left on device"):
+        run_steps(recipe, 4, recordings, recordings / "run", resume=True)
+    assert (recordings / "run" / LAST).read_bytes() == before
+    assert not [*(recordings / "run").glob("*.part")]
 
 
 def test_helper_processes_change_nothing(recordings: Path, recipe: Recipe) -> None:

@@ -29,5 +29,7 @@ def load_batches(
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
+        # Its seeds shall not come from the generator that dropout draws from.
+        generator=torch.Generator(),
     )
     yield from map(tuple, loader)

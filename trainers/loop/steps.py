@@ -148,7 +148,9 @@ def _teach(
     with torch.set_grad_enabled(len(parts) == 1):
         pairs = [task.estimate(model, part) for part in parts]
     judge.forget_gradients()
-    for made, true in pairs:
+    for index, (made, true) in enumerate(pairs):
+        # Spectral norms take one power iteration a step, in however many parts.
+        judge.network.train(index == 0)
         with task.autocast(made):
             loss = task.adversary.discriminator_loss(judge.wrapped, (made.detach(), true))
         judge.add_gradient(loss / len(parts))

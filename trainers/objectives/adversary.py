@@ -13,14 +13,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import Stems
 from trainers.losses.adversarial import discriminator_loss, feature_matching, generator_loss
 
 LEVEL = 0.1
 """Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
 
 
-def heard(stems: Stems) -> Wave:
+def heard(stems: Stems) -> Float[Tensor, "wave 1 time"]:
     """Every channel of every stem on its own, at the level of music.
 
     Args:

@@ -1,0 +1,87 @@
+"""Learning rates and the counters of validations. Truth: numbers by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from trainers.config import ScheduleRecipe
+from trainers.loop.progress import Progress
+from trainers.loop.schedule import factor
+
+HUNDRED = ScheduleRecipe(steps=100, warmup=10, decay=0.4)
+
+
+def factors(recipe: ScheduleRecipe, *steps: int) -> list[float]:
+    return [factor(step, recipe) for step in steps]
+
+
+def test_linear_by_hand() -> None:
+    found = factors(HUNDRED, 0, 4, 9, 50, 60, 80, 99, 100)
+    assert found == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.025, 0])
+
+
+def test_cosine_by_hand() -> None:
+    """From step 10 to 100: a third of the way is three quarters of the height, a half is half."""
+    cosine = replace(HUNDRED, shape="cosine")
+    assert factors(cosine, 4, 10, 40, 55, 70, 100, 120) == pytest.approx(
+        [0.5, 1, 0.75, 0.5, 0.25, 0, 0], abs=1e-12
+    )
+    above = replace(cosine, floor=0.2)
+    assert factors(above, 10, 55, 100) == pytest.approx([1, 0.6, 0.2])
+
+
+def test_constant_stays_up() -> None:
+    assert factors(replace(HUNDRED, shape="constant"), 0, 9, 100) == pytest.approx([0.1, 1, 1])
+
+
+def test_no_warmup_begins_at_full_height() -> None:
+    assert factor(0, replace(HUNDRED, warmup=0)) == 1
+
+
+def test_plateau_falls_by_its_factor_down_to_the_floor() -> None:
+    plateau = replace(HUNDRED, shape="plateau", factor=0.5, floor=0.2)
+    assert [factor(50, plateau, falls) for falls in range(4)] == [1, 0.5, 0.25, 0.2]
+
+
+def test_plateau_counts_validations_without_a_new_best() -> None:
+    """Patience 2: the third and the fifth validation below the best each lower the rate."""
+    schedule = replace(HUNDRED, shape="plateau", patience=2)
+    progress, falls = Progress(), []
+    for sdr in (1.0, 0.5, 0.9, 1.0, 0.2, 2.0, 1.9, 1.8):
+        progress.judge(sdr, schedule)
+        falls.append(progress.falls)
+    assert falls == [0, 0, 1, 1, 2, 2, 2, 3]
+
+
+def test_other_shapes_never_fall() -> None:
+    progress = Progress()
+    for sdr in (1.0, *10 * [0.0]):
+        progress.judge(sdr, HUNDRED)
+    assert progress.falls == 0
+
+
+def test_the_best_is_kept_with_its_step() -> None:
+    progress = Progress(step=7)
+    assert progress.judge(3.0, HUNDRED)
+    progress.step = 9
+    assert not progress.judge(3.0, HUNDRED)
+    assert (progress.best_sdr, progress.best_step, progress.stale) == (3.0, 7, 1)
+
+
+def test_a_score_that_is_no_number_is_never_the_best() -> None:
+    assert not Progress().judge(math.nan, HUNDRED)
+
+
+@pytest.mark.parametrize(("stop_after", "stuck"), [(0, []), (1, [2, 4]), (2, [])])
+def test_early_stop_by_hand(stop_after: int, stuck: list[int]) -> None:
+    """Scores 1 2 1 3 2: one validation in a row without a new best after the third and fifth."""
+    schedule, progress = replace(HUNDRED, stop_after=stop_after), Progress()
+    found = []
+    for index, sdr in enumerate((1.0, 2.0, 1.0, 3.0, 2.0)):
+        progress.judge(sdr, schedule)
+        if progress.is_stuck(schedule):
+            found.append(index)
+    assert found == stuck
