@@ -142,6 +142,7 @@ def command(
     the current step.
     """
     from model_zoo.adoption import adopt
+
     from stemcli.engine.device import resolve_device
     from trainers.cli.choices import choose_recipe
     from trainers.cli.display import open_display

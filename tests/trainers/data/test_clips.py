@@ -1,0 +1,117 @@
+"""Numbers and shapes of clips. Truth: numbers by hand, and the law that parts make the whole."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from model_zoo.errors import ConfigError
+from tests.trainers.conftest import RATE
+from tests.trainers.runs import run_steps, voices
+from trainers.config import Recipe, ScheduleRecipe, StageRecipe
+from trainers.data.clips import ClipPlan, ClipShape, numbers
+from trainers.loop.ema import WeightAverage
+
+
+@given(
+    first=st.integers(0, 5),
+    steps=st.integers(0, 5),
+    batch=st.integers(1, 4),
+    world=st.integers(1, 4),
+)
+def test_workers_share_the_clips_of_one(first: int, steps: int, batch: int, world: int) -> None:
+    """Law: step by step, the parts of all workers are the batch of one worker alone."""
+    end = first + steps
+    alone = [*numbers(first, end, batch * world)]
+    parts = [[*numbers(first, end, batch, rank, world)] for rank in range(world)]
+    joined = [
+        number
+        for step in range(steps)
+        for part in parts
+        for number in part[step * batch : (step + 1) * batch]
+    ]
+    assert joined == alone
+
+
+def progressive(recipe: Recipe) -> Recipe:
+    """Half of ten steps with short dull clips, a fifth with longer ones."""
+    stages = (StageRecipe(0.5, 0.2, 500.0), StageRecipe(0.7, 0.3))
+    schedule = ScheduleRecipe(steps=10, warmup=0, stages=stages)
+    return replace(recipe, schedule=schedule, losses={"waveform_l1": 1.0})
+
+
+def test_stages_by_hand(recipe: Recipe) -> None:
+    """Two workers with two clips each: step 5 begins with clip 20, step 7 with clip 28."""
+    plan = ClipPlan.of(progressive(recipe), RATE, world_size=2)
+    short, longer, last = ClipShape(1600, 500.0), ClipShape(2400), ClipShape(4000)
+    found = [plan.at(index) for index in (0, 19, 20, 27, 28, 10_000)]
+    assert found == [short, short, longer, longer, last, last]
+
+
+def test_early_clips_are_short_and_dull(recordings: Path, recipe: Recipe) -> None:
+    mixes = voices(progressive(recipe), recordings)
+    lengths = [mixes[index][0].shape[-1] for index in (0, 10, 14)]
+    assert lengths == [1600, 2400, 4000]
+    assert highest_hz(mixes[0][0].numpy()) < 700
+    assert highest_hz(mixes[10][0].numpy()) > 3000
+
+
+def highest_hz(wave: np.ndarray) -> float:
+    """Frequency below which all but a millionth of the energy lies."""
+    power = np.square(np.abs(np.fft.rfft(wave * np.hanning(wave.shape[-1])))).sum(0)
+    share = power.cumsum() / power.sum()
+    return float(np.searchsorted(share, 1 - 1e-6) * RATE / wave.shape[-1])
+
+
+def test_a_run_that_grows_its_clips_resumes_between_them(
+    recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: what follows a Ctrl-C in the second stage is what followed without it."""
+    grown = progressive(recipe)
+    whole = run_steps(grown, 10, recordings, recordings / "whole")
+    update = WeightAverage.update
+
+    def press(average: WeightAverage, model: nn.Module) -> None:
+        update(average, model)
+        if average.updates == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(WeightAverage, "update", press)
+    with pytest.raises(KeyboardInterrupt):
+        run_steps(grown, 10, recordings, recordings / "parts")
+    monkeypatch.setattr(WeightAverage, "update", update)
+    rest = run_steps(grown, 10, recordings, recordings / "parts", resume=True)
+    assert [step.losses for step in rest] == [step.losses for step in whole[6:]]
+
+
+@pytest.mark.parametrize(
+    ("stages", "sentence"),
+    [
+        ([StageRecipe(0.5), StageRecipe(0.4)], "end one after the other"),
+        ([StageRecipe(0.5), StageRecipe(0.5)], "end one after the other"),
+    ],
+)
+def test_stages_that_go_back(stages: list[StageRecipe], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        ScheduleRecipe(stages=tuple(stages))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"until": 0.0}, "until must be a share"),
+        ({"until": 1.5}, "until must be a share"),
+        ({"seconds": 0.0}, "seconds must be above 0"),
+        ({"highest_hz": -1.0}, "highest_hz must be 0 or more"),
+    ],
+)
+def test_stages_that_are_none(values: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        StageRecipe(**values)
