@@ -36,6 +36,7 @@ def run(
     *,
     resume: bool = False,
     origin: str = "",
+    found: TrainingData | None = None,
 ) -> Path:
     """Train by ``recipe`` and return the file with the best averaged weights.
 
@@ -50,6 +51,7 @@ def run(
         report: told of every step and every validation.
         resume: go on from the checkpoint in ``folder``.
         origin: model or weights file to start from; a resumed run has its own.
+        found: what :func:`~trainers.data.opening.open_data` found, if it was called already.
 
     Raises:
         OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
@@ -67,7 +69,7 @@ def run(
         load_checkpoint(state, folder)
     separator = state.separator
     task = Task.of(recipe, separator, precision)
-    found = open_data(
+    found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     keeper = Keeper(recipe, found, data.name, folder)
