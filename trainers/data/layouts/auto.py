@@ -43,7 +43,7 @@ def look(folder: Path, stems: Set[str] = frozenset()) -> str:
         str(folder),
         [
             f"found {_contents(folder)}, which looks like none of the layouts ({examples()})."
-            " See docs/training-data.md, or name the layout"
+            " See docs/training-data.md, or type e.g. --set data.layout=tracks"
         ],
     )
 
@@ -120,10 +120,8 @@ def _contents(folder: Path) -> str:
     """What there is, in a few words."""
     if not folder.is_dir():
         return "a file"
-    inside = (len(files(folder)), len(folders(folder)))
-    counts = (
-        counted(count, noun)
-        for count, noun in zip(inside, ("file", "folder"), strict=True)
-        if count
-    )
-    return " and ".join(counts) or "nothing"
+    inside = len(files(folder)), len(folders(folder))
+    if not any(inside):
+        return "nothing"
+    words = (counted(count, noun) for count, noun in zip(inside, ("file", "folder"), strict=True))
+    return " and ".join(words)

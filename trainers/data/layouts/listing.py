@@ -89,8 +89,8 @@ def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 song``, ``2 songs``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """``no songs``, ``1 song``, ``2 songs``."""
+    return f"{count} {noun}" if count == 1 else f"{count or 'no'} {noun}s"
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
