@@ -36,7 +36,8 @@ def look(folder: Path, stems: Set[str] = frozenset()) -> str:
         DataError: it looks like none of the layouts.
     """
     names = WELL_KNOWN | stems
-    found = next((layout for layout, looks in LOOKS.items() if looks(folder, names)), "")
+    looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
+    found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
     if found:
         return found
     raise DataError(
@@ -50,7 +51,7 @@ def look(folder: Path, stems: Set[str] = frozenset()) -> str:
 
 def _is_csv(folder: Path, names: Set[str]) -> bool:
     if not folder.is_dir():
-        return folder.suffix.lower() == ".csv"
+        return folder.suffix.lower() == ".csv" or is_table(folder)
     found = csv_files(folder)
     return any(map(is_table, found)) or (bool(found) and not folders(folder))
 
@@ -109,8 +110,6 @@ LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
 
 def _songs(folder: Path) -> list[Path]:
     """What would be songs in the layout ``tracks``."""
-    if not folder.is_dir():
-        return []
     parts = [part for part in folders(folder) if is_part(part)]
     inside = [song for part in parts for song in folders(part)]
     return [path for path in folders(folder) if path not in parts] + inside

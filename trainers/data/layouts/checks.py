@@ -54,16 +54,17 @@ def check_stems_of(
         for part in parts_of(song, stem, groups):
             if part not in song.stems:
                 of = f" (part of {stem})" if part != stem else ""
-                yield f"{place(song)} has no {part}{of}: add it, or --set data.missing=silence"
+                yield f"{place(song)} has no {part}{of}: add it, or type --set data.missing=silence"
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
         yield f"{place(song)} has nothing but {only}: add the mixture or the other stems"
 
 
 def place(song: Song) -> str:
-    """The folder of a song, or its name where its files lie in several."""
+    """The folder of a song; its name, where it has none of its own."""
     parents = {source.path.parent for source in sources_of(song)}
-    return str(parents.pop()) if len(parents) == 1 else f"song {song.name}"
+    own = parents.pop() if len(parents) == 1 else None
+    return str(own) if own and own.name == song.name else f"song {song.name}"
 
 
 def _channel_problems(infos: list[AudioInfo]) -> Iterator[str]:
@@ -84,8 +85,9 @@ def _rate_problems(infos: list[AudioInfo]) -> Iterator[str]:
 
 
 def _length_problems(infos: list[AudioInfo]) -> Iterator[str]:
-    """Compare with the length that most files have."""
-    usual = _usual(infos, lambda info: info.seconds or 0)
+    """Compare with the length that most files have, which is exact in lossless ones."""
+    ordered = sorted(infos, key=_is_lossy)
+    usual = _usual(ordered, lambda info: info.seconds or 0)
     for info in infos:
         if usual and not _are_equal(info, usual):
             yield (
@@ -102,9 +104,13 @@ def _usual(infos: list[AudioInfo], key: Callable[[AudioInfo], float]) -> AudioIn
 
 def _are_equal(one: AudioInfo, other: AudioInfo) -> bool:
     slower = min(one.sample_rate, other.sample_rate)
-    is_lossy = any(info.path.suffix.lower() not in LOSSLESS for info in (one, other))
-    slack = round(SLACK * slower) + (PADDING if is_lossy else 0)
+    padding = PADDING if _is_lossy(one) or _is_lossy(other) else 0
+    slack = round(SLACK * slower) + padding
     return abs((one.seconds or 0) - (other.seconds or 0)) * slower < slack + 0.5
+
+
+def _is_lossy(info: AudioInfo) -> bool:
+    return info.path.suffix.lower() not in LOSSLESS
 
 
 def _length(info: AudioInfo, other: AudioInfo) -> str:

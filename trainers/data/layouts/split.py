@@ -23,18 +23,26 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def split(listing: Listing, named: tuple[Song, ...], share: float) -> Split:
+NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
+
+
+def split(
+    listing: Listing, named: tuple[Song, ...], share: float, *, holds_songs: bool = True
+) -> Split:
     """Songs for validation: those the user named, else those the data names, else a share.
 
     Args:
         listing: what the data folder holds.
         named: songs of ``--validation``; they are not trained on, wherever they lie.
         share: of the songs, where nothing names any; 0 keeps none.
+        holds_songs: whether the data has songs rather than single stems, which are all trained on.
     """
     if named:
         return _as_named(listing, named)
     if listing.validation:
         return _as_found(listing)
+    if not holds_songs:
+        return Split(listing.training, (), (NO_MIXTURE,) if listing.training else ())
     training, held = hold_out(listing.training, share)
     words = f"Held out to validate, by name: {listed(song.name for song in held)}"
     return Split(training, held, (words,) if held else ())

@@ -65,7 +65,7 @@ def inspect(
     if stems and known:
         check_stems(stems, recipe.groups, known)
     named, mistakes = _read_named(validation)
-    parts = split(listing, named, recipe.held_out if _holds_songs(layout) else 0)
+    parts = split(listing, named, recipe.held_out, holds_songs=_holds_songs(layout))
     songs = (*parts.training, *parts.validation)
     headers, unreadable = read_headers(songs, listing.headers)
     problems = [*listing.problems, *mistakes, *unreadable]
