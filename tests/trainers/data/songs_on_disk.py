@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from trainers.config import DataRecipe
-from trainers.data.songs import Song
+from trainers.data.songs import Song, Source
 
 RATE = 8000
 LENGTH = RATE  # samples of every file, where nothing else is said
@@ -43,7 +43,7 @@ def paths(songs: tuple[Song, ...], root: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def _mixture(song: Song) -> list[tuple[str, object]]:
+def _mixture(song: Song) -> list[tuple[str, Source]]:
     return [("mixture", song.mixture)] if song.mixture else []
 
 
