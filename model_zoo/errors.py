@@ -12,6 +12,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     │   ├── DecodeError         it cannot be read
     │   ├── EncodeError         it cannot be written in that format
     │   └── FfmpegMissingError  it needs ffmpeg, and there is none
+    ├── DataError               training data has mistakes, all of them at once
     ├── OutputError             a file cannot be put where it should go
     ├── StorageError            a place behind a URL cannot be reached
     ├── WeightsError            a checkpoint cannot be used
@@ -87,6 +88,24 @@ class EncodeError(AudioError):
 
 class FfmpegMissingError(AudioError):
     """A format needs ffmpeg and no ffmpeg was found."""
+
+
+class DataError(StemError):
+    """Training data that cannot be used, every problem in one message.
+
+    Args:
+        where: the data folder.
+        problems: what is wrong, each with its file; the message shows the first 20 and counts the
+            others.
+    """
+
+    SHOWN: ClassVar[int] = 20
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.problems = [problem.rstrip(".") for problem in problems]
+        more = len(self.problems) - self.SHOWN
+        shown = [*self.problems[: self.SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        super().__init__(f"{where}: " + "; ".join(shown))
 
 
 class OutputError(StemError):

@@ -39,7 +39,7 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     """
     values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
     for change in changes:
-        _apply(values, change)
+        apply_change(values, change)
     values.setdefault("name", Path(name).stem)
     return Recipe.from_dict(values)
 
@@ -108,7 +108,12 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+def apply_change(values: dict[str, Any], change: str) -> None:
+    """Put what was typed as ``--set key.key=value`` into the values of a recipe.
+
+    Raises:
+        ConfigError: it cannot be understood.
+    """
     path, equals, text = change.partition("=")
     if not equals:
         raise ConfigError("--set", [f"{change!r} must look like loop.batch_size=8"])

@@ -1,0 +1,104 @@
+"""``stem data check`` as it is typed. Truth: folders written here, the words, the exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stemcli.cli.app import stem
+from tests.trainers.data.songs_on_disk import FOUR, LENGTH, write
+
+
+def enter(*arguments: object) -> Result:
+    return CliRunner().invoke(stem, ["data", *map(str, arguments)])
+
+
+def test_for_people(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,drums}.wav")
+    done = enter("check", tmp_path)
+    assert done.exit_code == 0
+    assert [line.rstrip() for line in done.output.splitlines()] == [
+        "Layout: tracks",
+        "2 songs to train on, none to validate, 2 s, 8000 Hz",
+        "Stems: drums, vocals",
+        "stem     found",
+        "drums        2",
+        "vocals       2",
+    ]
+
+
+def test_for_programs(tmp_path: Path) -> None:
+    write(tmp_path, "train/{a,b}/{vocals,drums}.wav", "valid/c/vocals.wav", "valid/c/mixture.wav")
+    done = enter("check", tmp_path, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == {
+        "event": "data_checked",
+        "layout": "tracks",
+        "training": 2,
+        "validation": 1,
+        "seconds": 3.0,
+        "sample_rates": {"8000": 3},
+        "stems": {"drums": 2, "vocals": 3},
+        "notes": [],
+        "problems": [
+            f"{tmp_path}/valid/c has no drums: add it, or type --set data.missing=silence"
+        ],
+    }
+
+
+def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
+    write(tmp_path, f"{{{','.join(map(str, range(10, 33)))}}}/{{vocals,drums}}.wav")
+    for number in range(10, 33):
+        write(tmp_path, f"{number}/mixture.wav", frames=2 * LENGTH)
+    done = enter("check", tmp_path, "--quiet")
+    assert (done.exit_code, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 23
+    assert lines[0] == (
+        f"Error: {tmp_path}/10/mixture.wav is 16000 samples long and drums.wav 8000 samples:"
+        " cut or pad them to one length"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        ((), 1),
+        (("--stems", "vocals"), 0),
+        (("--set", "data.missing=silence"), 0),
+        (("--stems", "vocals,drums", "--set", "data.groups.drums=[kit]"), 2),
+        (("--stems", "piano"), 2),
+        (("--layout", "stems"), 0),
+        (("--set", "loop.workers=1"), 2),
+        (("--set", "data.mising=silence"), 2),
+    ],
+)
+def test_what_is_needed_is_chosen(tmp_path: Path, words: tuple[str, ...], exit_code: int) -> None:
+    write(tmp_path, "a/{vocals,drums}.wav", "b/{vocals,bass}.wav")
+    assert enter("check", tmp_path, *words).exit_code == exit_code
+
+
+def test_what_the_message_offers_can_be_typed(tmp_path: Path) -> None:
+    write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav")
+    wanted = ("check", tmp_path, "--stems", "vocals,instrumental")
+    refused = enter(*wanted)
+    assert refused.exit_code == 2
+    offered = refused.stderr.split("Type ")[1].split()
+    assert enter(*wanted, *offered).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("--help",), ("check", "--help")])
+def test_help_has_examples(words: tuple[str, ...]) -> None:
+    shown = enter(*words)
+    assert shown.exit_code == 0
+    assert shown.output.split("Examples:\n")[1].count("stem data check") >= 2
+    assert max(map(len, shown.output.splitlines())) <= 100
+
+
+def test_a_place_that_is_not_there(tmp_path: Path) -> None:
+    done = enter("check", tmp_path / "none")
+    assert done.exit_code == 2
+    assert "none' does not exist" in done.stderr

@@ -1,0 +1,163 @@
+"""Splits and summaries. Truth: counts of files written here, and laws of the draw by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_zoo.errors import DataError
+from tests.audio_files import ffmpeg
+from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
+from trainers.data.layouts.findings import words_of_time
+from trainers.data.layouts.needs import parts_of
+from trainers.data.layouts.split import draw, hold_out
+from trainers.data.layouts.survey import survey
+from trainers.data.songs import Song, Source
+
+NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
+
+
+def songs(names: list[str]) -> tuple[Song, ...]:
+    return tuple(Song(name, {}) for name in names)
+
+
+@given(names=NAMES, share=st.floats(0, 0.99))
+def test_every_song_is_on_one_side(names: list[str], share: float) -> None:
+    training, held = hold_out(songs(names), share)
+    assert sorted(song.name for song in (*training, *held)) == sorted(names)
+    assert bool(training) == bool(names)
+    assert bool(held) == (share > 0 and len(names) >= 3)
+
+
+@given(names=NAMES, more=NAMES)
+def test_more_songs_do_not_move_those_held_out(names: list[str], more: list[str]) -> None:
+    """From the first song on that is held out by its own draw, not as the only one."""
+    names = [*names, "s3", "b", "c"]  # s3 is drawn below a half
+    assert draw("s3") < 0.5
+    _, held = hold_out(songs([*dict.fromkeys(names)]), 0.5)
+    _, later = hold_out(songs([*dict.fromkeys([*names, *more])]), 0.5)
+    assert {song.name for song in held} <= {song.name for song in later}
+
+
+def test_the_share_is_about_that_of_the_recipe() -> None:
+    """Of 1000 songs a tenth, to three standard deviations of a binomial draw (9.5)."""
+    _, held = hold_out(songs([f"song {number}" for number in range(1000)]), 0.1)
+    assert abs(len(held) - 100) < 3 * 9.5
+
+
+def test_a_song_is_held_out_of_tracks_and_named(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b,c,d}/{vocals,drums}.wav")
+    found = survey(recipe(held_out=0.01), tmp_path, STEMS)
+    held = min("abcd", key=draw)
+    assert [song.name for song in found.validation] == [held]
+    assert held not in [song.name for song in found.training]
+    assert found.summary == (
+        "3 songs to train on, 1 to validate, 4 s, 8000 Hz",
+        "Stems: drums, vocals",
+        f"Held out to validate, by name: {held}",
+    )
+
+
+@pytest.mark.parametrize("layout", ["csv", "pairs"])
+def test_a_song_is_held_out_of_other_layouts(tmp_path: Path, layout: str) -> None:
+    write(tmp_path, "{mixture,vocals}/{a,b,c}.wav")
+    rows = [f"{name},mixture/{name}.wav,vocals/{name}.wav\n" for name in "abc"]
+    (tmp_path / "songs.csv").write_text("song,mixture,vocals\n" + "".join(rows))
+    found = survey(recipe(layout=layout, held_out=0.1), tmp_path, ("vocals",))
+    assert (len(found.training), len(found.validation)) == (2, 1)
+    found = survey(recipe(layout=layout), tmp_path, ("vocals",))
+    assert (len(found.training), len(found.validation)) == (3, 0)
+
+
+def test_songs_that_the_user_names_are_judged_by_and_not_trained_on(tmp_path: Path) -> None:
+    write(tmp_path, "data/train/{a,b}/{vocals,drums}.wav", "data/valid/c/{vocals,drums}.wav")
+    write(tmp_path, "mine/{mixture,vocals,drums}.wav")
+    named = (tmp_path / "mine", tmp_path / "data" / "train" / "b")
+    found = survey(recipe(held_out=0.9), tmp_path / "data", STEMS, named)
+    assert [song.name for song in found.training] == ["a"]
+    assert paths(found.validation, tmp_path) == {
+        "mine": {
+            "vocals": "mine/vocals.wav",
+            "drums": "mine/drums.wav",
+            "mixture": "mine/mixture.wav",
+        },
+        "b": {"vocals": "data/train/b/vocals.wav", "drums": "data/train/b/drums.wav"},
+    }
+    assert found.summary[-2:] == (
+        "1 song of the data named by --validation, not trained on",
+        "1 song that the data keeps for validation not used, for --validation names others",
+    )
+
+
+def test_named_folders_are_checked_in_every_layout(tmp_path: Path) -> None:
+    write(tmp_path, "data/vocals/a.wav", "data/drums/b.wav", "x/{mixture,vocals}.wav")
+    write(tmp_path, "y/{vocals,drums}.wav")
+    (tmp_path / "z").mkdir()
+    named = (tmp_path / "x", tmp_path / "y", tmp_path / "z")
+    with pytest.raises(DataError) as caught:
+        survey(recipe(), tmp_path / "data", STEMS, named)
+    assert caught.value.problems == [
+        f"{tmp_path / 'z'} holds no sound: name a folder with stems",
+        f"{tmp_path / 'x'} has no drums: add it, or type --set data.missing=silence",
+    ]
+
+
+def test_a_named_folder_may_hold_the_whole_of_a_group(tmp_path: Path) -> None:
+    write(tmp_path, f"data/a/{{{','.join(FOUR)}}}.wav", "mine/{vocals,instrumental}.wav")
+    data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
+    found = survey(data, tmp_path / "data", ("vocals", "instrumental"), (tmp_path / "mine",))
+    assert len(found.validation) == 1
+    whole = parts_of(found.validation[0], "instrumental", data.groups)
+    parts = parts_of(found.training[0], "instrumental", data.groups)
+    assert (whole, parts) == (("instrumental",), ("bass", "drums", "other"))
+
+
+def test_a_group_may_hold_the_stem_of_its_own_name() -> None:
+    song = Song("a", {"other": Source(Path("o.wav")), "piano": Source(Path("p.wav"))})
+    assert parts_of(song, "other", {"other": ("other", "piano")}) == ("other", "piano")
+
+
+def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+    write(tmp_path, "a/{vocals,drums}.wav")
+    with pytest.raises(DataError, match="all songs are named by --validation, and none is left"):
+        survey(recipe(), tmp_path, STEMS, (tmp_path / "a",))
+
+
+def test_a_song_in_both_parts_is_said(tmp_path: Path) -> None:
+    write(tmp_path, "{train,valid}/a/{vocals,drums}.wav")
+    found = survey(recipe(), tmp_path, STEMS)
+    assert found.summary[-1] == "Songs of one name to train on and to validate: a"
+
+
+def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,drums}.wav", "a/bass.wav", frames=60 * LENGTH)
+    write(tmp_path, "c/{vocals,drums}.wav", rate=2 * RATE, channels=1)
+    found = survey(recipe(), tmp_path, STEMS)
+    assert found.summary == (
+        "3 songs to train on, none to validate, 2 min 0 s, 8000 and 16000 Hz",
+        "Stems: bass (1), drums, vocals",
+        "Sample rates differ and will be changed to the network's:"
+        " 2 songs at 8000 Hz, 1 song at 16000 Hz",
+        "2 mono files: the same is heard left and right",
+    )
+
+
+def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:
+    """An MP3 without a Xing header says nothing of its length."""
+    write(tmp_path, "a/{vocals,drums}.wav")
+    mp3 = tmp_path / "a" / "mixture.mp3"
+    ffmpeg("-i", tmp_path / "a" / "vocals.wav", "-write_xing", 0, mp3)
+    found = survey(recipe(), tmp_path, STEMS)
+    assert found.summary[0] == "1 song to train on, none to validate, 1 s, 8000 Hz"
+    assert found.summary[-1] == "Lengths are not in the headers of 1 file"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(18_720, "5 h 12 min"), (200, "3 min 20 s"), (7.4, "7 s"), (3599.6, "1 h 0 min")],
+)
+def test_words_of_time(seconds: float, words: str) -> None:
+    assert words_of_time(seconds) == words

@@ -1,0 +1,122 @@
+"""``stem data``: look at training data before it is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.lazy import Entry, LazyGroup
+from stemcli.cli.options import console_options
+from stemcli.cli.params import names
+from stemcli.cli.words import examples
+
+if TYPE_CHECKING:
+    from trainers.config import DataRecipe
+    from trainers.data.layouts.findings import Findings
+
+LAYOUTS = ("auto", "tracks", "stems", "pairs", "csv", "musdb18", "musdb18_hq")
+COMMANDS = {
+    "check": Entry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
+}
+
+
+@click.group(
+    "data",
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=examples(
+        ("stem data check songs", "what is in the folder songs, and what is wrong with it"),
+        ("stem data check --help", "which layouts there are"),
+    ),
+)
+def command() -> None:
+    """Look at training data before it is trained on."""
+
+
+@click.command(
+    "check",
+    epilog=examples(
+        ("stem data check songs", "a folder for each song, or any other layout"),
+        ("stem data check songs --stems vocals,drums", "only what a network with these needs"),
+        ("stem data check songs --set data.missing=silence", "songs may lack stems"),
+        ("stem data check songs.csv --json", "a table of songs, for a program"),
+        ("stem data check musdb18 --layout musdb18", "say how it is laid out"),
+    ),
+)
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="auto",
+    show_default=True,
+    help="How the folder is laid out; auto looks.",
+)
+@click.option(
+    "--stems",
+    type=names,
+    metavar="A,B",
+    help="Stems that every song must have.  [default: all that are found]",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value below data as for stem train, e.g. data.missing=silence; may be repeated.",
+)
+@console_options
+def check(
+    *,
+    folder: Path,
+    layout: str,
+    stems: tuple[str, ...] | None,
+    changes: tuple[str, ...],
+    console: Console,
+) -> None:
+    """Say what the training data in DIR is, and all that is wrong with it.
+
+    DIR is a folder, or a CSV file with a line for each song. Only the headers of the files are
+    read. The exit code is 1 when something must be mended before stem train can use the data.
+    """
+    from trainers.data.layouts.survey import inspect
+
+    found = inspect(_recipe(layout, changes), folder, stems or ())
+    console.document(_document(found))
+    console.line(f"Layout: {found.layout}")
+    for line in found.summary():
+        console.line(line)
+    console.table(("stem", ">found"), [(stem, str(count)) for stem, count in found.stems.items()])
+    for problem in found.problems:
+        console.error(problem)
+    click.get_current_context().exit(1 if found.problems else 0)
+
+
+def _recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
+    """That of a layout, with what was typed after ``--set``."""
+    from trainers.config import DataRecipe
+    from trainers.recipes import apply_change
+
+    values: dict[str, Any] = {"data": {"layout": layout}}
+    for change in changes:
+        if not change.startswith("data."):
+            raise click.UsageError(f"--set {change}: only what begins with data. is used here.")
+        apply_change(values, change)
+    return DataRecipe.from_dict(values["data"])
+
+
+def _document(found: Findings) -> dict[str, Any]:
+    """What a program reads; lengths in seconds, rates in Hz."""
+    return {
+        "event": "data_checked",
+        "layout": found.layout,
+        "training": len(found.training),
+        "validation": len(found.validation),
+        "seconds": round(found.seconds, 2),
+        "sample_rates": {str(rate): count for rate, count in found.sample_rates.items()},
+        "stems": found.stems,
+        "notes": list(found.notes),
+        "problems": list(found.problems),
+    }

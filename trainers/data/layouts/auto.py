@@ -1,0 +1,126 @@
+"""The layout ``auto``: looking at a folder to find out how it is laid out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Set
+from pathlib import Path
+
+from model_zoo.errors import DataError
+from trainers.data.layouts.csv_file import csv_files, is_table
+from trainers.data.layouts.listing import MIXTURE, counted, files, folders, sounds, stem_name
+from trainers.data.layouts.musdb18 import stem_files
+from trainers.data.layouts.table import examples
+from trainers.data.layouts.tracks import VALIDATION, is_part
+
+WELL_KNOWN = frozenset(
+    [
+        *("accompaniment", "backing", "backing_vocals", "bass", "drums", "effects", "guitar"),
+        *("instrumental", "keys", "lead_vocals", "music", "other", "percussion", "piano", "sfx"),
+        *("speech", "strings", "synth", "vocals", "voice", "wind"),
+    ]
+)
+"""Names that are stems rather than songs, whatever the network separates."""
+
+MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
+
+
+def look(folder: Path, stems: Set[str] = frozenset()) -> str:
+    """Find out how a data folder is laid out.
+
+    Args:
+        folder: the folder, or a CSV file.
+        stems: names that are stems, beside the usual ones.
+
+    Raises:
+        DataError: it looks like none of the layouts.
+    """
+    names = WELL_KNOWN | stems
+    looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
+    found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
+    if found:
+        return found
+    raise DataError(
+        str(folder),
+        [
+            f"found {_contents(folder)}, which looks like none of the layouts ({examples()})."
+            " See docs/training-data.md, or type e.g. --set data.layout=tracks"
+        ],
+    )
+
+
+def _is_csv(folder: Path, names: Set[str]) -> bool:
+    if not folder.is_dir():
+        return folder.suffix.lower() == ".csv" or is_table(folder)
+    found = csv_files(folder)
+    return any(map(is_table, found)) or (bool(found) and not folders(folder))
+
+
+def _is_musdb18(folder: Path, names: Set[str]) -> bool:
+    return any(stem_files(place) for place in (folder, folder / "train", folder / "test"))
+
+
+def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
+    """Train and test with musdb's files, and no part that is not musdb's."""
+    parts = {part.name: part for part in folders(folder)}
+    if not {"train", "test"} <= parts.keys() or parts.keys() & {*VALIDATION[:-1]}:
+        return False
+    return any(
+        {path.name for path in sounds(song)} >= {f"{stem}.wav" for stem in MUSDB}
+        for song in folders(parts["train"])
+    )
+
+
+def _is_tracks(folder: Path, names: Set[str]) -> bool:
+    """A folder that is no stem has files that are stems, or several have files of one name."""
+    are_stems = any(stem_name(place) in {*names, MIXTURE} for place in folders(folder))
+    songs = [song for song in _songs(folder) if stem_name(song) not in {*names, MIXTURE}]
+    held = [{stem_name(path) for path in sounds(song)} for song in songs]
+    repeated = Counter(name for stems in held for name in stems)
+    is_known = any(stems & names for stems in held)
+    return is_known or (not are_stems and max(repeated.values(), default=0) > 1)
+
+
+def _is_pairs(folder: Path, names: Set[str]) -> bool:
+    """Some folder has a file of the same name as one in ``mixture/``."""
+    named = {
+        stem_name(place): {stem_name(path) for path in sounds(place, recursive=True)}
+        for place in folders(folder)
+    }
+    mixtures = named.pop(MIXTURE, set())
+    return any(mixtures & targets for targets in named.values())
+
+
+def _is_stems(folder: Path, names: Set[str]) -> bool:
+    return any(
+        stem_name(place) in names and sounds(place, recursive=True) for place in folders(folder)
+    )
+
+
+LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
+    "csv": _is_csv,
+    "musdb18": _is_musdb18,
+    "musdb18_hq": _is_musdb18_hq,
+    "tracks": _is_tracks,
+    "pairs": _is_pairs,
+    "stems": _is_stems,
+}
+"""In this order: the first that fits is taken."""
+
+
+def _songs(folder: Path) -> list[Path]:
+    """What would be songs in the layout ``tracks``."""
+    parts = [part for part in folders(folder) if is_part(part)]
+    inside = [song for part in parts for song in folders(part)]
+    return [path for path in folders(folder) if path not in parts] + inside
+
+
+def _contents(folder: Path) -> str:
+    """What there is, in a few words."""
+    if not folder.is_dir():
+        return "a file"
+    inside = len(files(folder)), len(folders(folder))
+    if not any(inside):
+        return "nothing"
+    words = (counted(count, noun) for count, noun in zip(inside, ("file", "folder"), strict=True))
+    return " and ".join(words)

@@ -1,0 +1,131 @@
+"""The layouts ``musdb18`` and ``musdb18_hq``, by the settings of the package musdb.
+
+Songs for validation are those that musdb names; songs for tests are never touched. A ``.stem.mp4``
+has an audio stream for each stem, in the order of musdb's ``stem_ids``.
+
+Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for music separation"
+(2017), https://doi.org/10.5281/zenodo.1117372, and in HQ https://doi.org/10.5281/zenodo.3338373.
+"""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from model_zoo.errors import FfmpegMissingError, MissingExtraError
+from stemcli.audio.info import AudioInfo
+from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
+from trainers.data.songs import Song, Source
+
+TRAINING = "train"
+ENDING = ".stem.mp4"
+THREADS = 8
+"""Files that are looked at together: each look waits for a process of its own."""
+
+
+def read_musdb18(folder: Path) -> Listing:
+    """``train/NAME.stem.mp4``.
+
+    Raises:
+        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        MissingExtraError: musdb is not installed.
+    """
+    settings = musdb_settings(folder)
+    streams: dict[str, int] = settings["stem_ids"]
+    paths = stem_files(folder / TRAINING)
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = list(pool.map(lambda path: _streams(path, streams), paths))
+    songs = [_stem_song(path, streams) for path, look in zip(paths, looks, strict=True) if look[0]]
+    headers = {source: info for found, _ in looks for source, info in found.items()}
+    problems = tuple(problem for _, problem in looks if problem)
+    return _split(songs, settings, headers, problems)
+
+
+def read_musdb18_hq(folder: Path) -> Listing:
+    """``train/NAME/`` with ``mixture.wav`` and the four stems.
+
+    Raises:
+        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        MissingExtraError: musdb is not installed.
+    """
+    settings = musdb_settings(folder)
+    places = folders(folder / TRAINING) if (folder / TRAINING).is_dir() else []
+    songs = [_wav_song(place, settings) for place in places]
+    return _split([song for song in songs if song.stems], settings, {}, ())
+
+
+def musdb_settings(root: Path) -> dict[str, Any]:
+    """How musdb names files, stems, streams and songs for validation.
+
+    Raises:
+        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        MissingExtraError: musdb is not installed.
+    """
+    if find_spec("musdb") is None:
+        raise MissingExtraError("musdb", "train")
+    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
+    if missing:
+        raise FfmpegMissingError(
+            f"MUSDB18 is read with musdb, which needs {' and '.join(missing)} on PATH: install the"
+            " system's ffmpeg, e.g. apt install ffmpeg, which brings both"
+        )
+    import musdb
+
+    settings: dict[str, Any] = musdb.DB(root=str(root), subsets=[]).setup
+    return settings
+
+
+def stem_files(folder: Path) -> list[Path]:
+    """The ``*.stem.mp4`` in a folder, if there is one."""
+    return [path for path in files(folder) if path.name.endswith(ENDING)] if folder.is_dir() else []
+
+
+def _streams(path: Path, streams: dict[str, int]) -> tuple[dict[Source, AudioInfo], str]:
+    """What ffprobe says of every stream, and what is wrong with the file."""
+    import ffmpeg
+    import stempeg
+
+    try:
+        info = stempeg.Info(str(path))
+        if info.nb_audio_streams < len(streams):
+            names = ", ".join(sorted(streams, key=lambda name: streams[name]))
+            found = f"{path} has {info.nb_audio_streams} audio streams"
+            return {}, f"{found}, MUSDB18 has {len(streams)}: {names}. Download it again"
+        return {
+            Source(path, number): _header(path, info, number) for number in streams.values()
+        }, ""
+    except (ffmpeg.Error, KeyError, ValueError):
+        return {}, f"No sound can be read from {path}: download it again"
+
+
+def _header(path: Path, info: Any, stream: int) -> AudioInfo:
+    rate = info.rate(stream)
+    return AudioInfo(path, rate, info.channels(stream), round(info.duration(stream) * rate), "16")
+
+
+def _stem_song(path: Path, streams: dict[str, int]) -> Song:
+    sources = {stem: Source(path, number) for stem, number in streams.items()}
+    mixture = sources.pop(MIXTURE)
+    return Song(path.name.removesuffix(ENDING), sources, mixture)
+
+
+def _wav_song(folder: Path, settings: dict[str, Any]) -> Song:
+    paths = {stem: folder / name for stem, name in settings["sources"].items()}
+    stems = {stem: Source(path) for stem, path in paths.items() if path.is_file()}
+    mixture = folder / settings[MIXTURE]
+    return Song(folder.name, stems, Source(mixture) if mixture.is_file() else None)
+
+
+def _split(
+    songs: list[Song],
+    settings: dict[str, Any],
+    headers: dict[Source, AudioInfo],
+    problems: tuple[str, ...],
+) -> Listing:
+    names = set(settings["validation_tracks"])
+    training = tuple(song for song in songs if song.name not in names)
+    validation = tuple(song for song in songs if song.name in names)
+    return Listing(training, validation, headers, problems)

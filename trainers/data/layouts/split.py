@@ -1,0 +1,98 @@
+"""Which songs are trained on and which are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from trainers.data.layouts.headers import sources_of
+from trainers.data.layouts.listing import Listing, counted, listed
+from trainers.data.songs import Song
+
+FEWEST = 3
+"""Songs of which one is held out; fewer are all needed to learn from."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Songs to train on and to validate, and what is said about it."""
+
+    training: tuple[Song, ...]
+    validation: tuple[Song, ...]
+    notes: tuple[str, ...] = ()
+
+
+NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
+
+
+def split(
+    listing: Listing, named: tuple[Song, ...], share: float, *, holds_songs: bool = True
+) -> Split:
+    """Songs for validation: those the user named, else those the data names, else a share.
+
+    Args:
+        listing: what the data folder holds.
+        named: songs of ``--validation``; they are not trained on, wherever they lie.
+        share: of the songs, where nothing names any; 0 keeps none.
+        holds_songs: whether the data has songs rather than single stems, which are all trained on.
+    """
+    if named:
+        return _as_named(listing, named)
+    if listing.validation:
+        return _as_found(listing)
+    if not holds_songs:
+        return Split(listing.training, (), (NO_MIXTURE,) if listing.training else ())
+    training, held = hold_out(listing.training, share)
+    words = f"Held out to validate, by name: {listed(song.name for song in held)}"
+    return Split(training, held, (words,) if held else ())
+
+
+def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
+    """Split by the names of the songs, so that further songs do not move these.
+
+    Args:
+        songs: all of them.
+        share: of the songs, about; at least one song is held out of three or more, and one is
+            left to train on.
+
+    Returns:
+        The songs to train on, and those held out.
+    """
+    if not share or len(songs) < FEWEST:
+        return songs, ()
+    count = sum(draw(song.name) < share for song in songs)
+    ranked = sorted({song.name for song in songs}, key=draw)
+    held = ranked[: min(max(count, 1), len(ranked) - 1)]
+    training = tuple(song for song in songs if song.name not in held)
+    return training, tuple(song for song in songs if song.name in held)
+
+
+def draw(name: str) -> float:
+    """A number from 0 to below 1 that depends on a song's name alone."""
+    digest = sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _as_named(listing: Listing, named: tuple[Song, ...]) -> Split:
+    held = {path for song in named for path in _paths(song)}
+    training = tuple(song for song in listing.training if not _paths(song) & held)
+    left_out, unused = len(listing.training) - len(training), len(listing.validation)
+    notes = {
+        f"{counted(left_out, 'song')} of the data named by --validation, not trained on": left_out,
+        f"{counted(unused, 'song')} that the data keeps for validation not used, for"
+        " --validation names others": unused,
+    }
+    return Split(training, named, tuple(note for note, count in notes.items() if count))
+
+
+def _as_found(listing: Listing) -> Split:
+    """What the data says; one song in both parts would be judged by heart."""
+    names = {song.name for song in listing.training}
+    both = [song.name for song in listing.validation if song.name in names]
+    note = f"Songs of one name to train on and to validate: {listed(both)}"
+    return Split(listing.training, listing.validation, (note,) if both else ())
+
+
+def _paths(song: Song) -> set[Path]:
+    return {source.path.resolve() for source in sources_of(song)}

@@ -1,0 +1,118 @@
+"""From a data folder to songs to train on and songs to validate, all of them checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_zoo.errors import DataError, UsageError
+from trainers.config import DataRecipe
+from trainers.data.layouts.auto import look
+from trainers.data.layouts.checks import check_song, check_stems_of
+from trainers.data.layouts.findings import Findings
+from trainers.data.layouts.headers import read_headers
+from trainers.data.layouts.listing import Listing, read_song
+from trainers.data.layouts.needs import check_stems, unused_groups
+from trainers.data.layouts.split import split
+from trainers.data.layouts.table import READERS
+from trainers.data.songs import Song, Survey
+
+VOICES = "voices"
+
+
+def survey(
+    recipe: DataRecipe, folder: Path, stems: tuple[str, ...], validation: tuple[Path, ...] = ()
+) -> Survey:
+    """Find the songs of a data folder and check them by their headers.
+
+    Args:
+        recipe: how the folder is laid out, and what is done about missing stems and validation.
+        folder: the data; in the layout ``csv`` it may be the file.
+        stems: those of the network.
+        validation: folders with ``mixture.*`` and one file per stem; where there are any, they
+            take the place of songs that the data keeps for validation.
+
+    Raises:
+        UsageError: there is no such folder.
+        ConfigError: the network has stems that the data does not have.
+        DataError: all that is wrong with the data.
+        FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
+        MissingExtraError: MUSDB18 needs musdb.
+    """
+    found = inspect(recipe, folder, stems, validation)
+    if found.problems:
+        raise DataError(str(folder), found.problems)
+    return Survey(found.layout, found.training, found.validation, found.summary())
+
+
+def inspect(
+    recipe: DataRecipe,
+    folder: Path,
+    stems: tuple[str, ...] = (),
+    validation: tuple[Path, ...] = (),
+) -> Findings:
+    """The same, with the problems as a part of what was found.
+
+    Without ``stems``, every song needs all that the data has.
+
+    Raises:
+        UsageError: there is no such folder.
+        ConfigError: the network has stems that the data does not have.
+        DataError: it cannot be said what is in the folder.
+    """
+    layout = layout_of(recipe, folder, stems)
+    listing = Listing() if layout == VOICES else READERS[layout].read(folder)
+    known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
+    if stems and known:
+        check_stems(stems, recipe.groups, known)
+    named, mistakes = _read_named(validation)
+    parts = split(listing, named, recipe.held_out, holds_songs=_holds_songs(layout))
+    songs = (*parts.training, *parts.validation)
+    headers, unreadable = read_headers(songs, listing.headers)
+    problems = [*listing.problems, *mistakes, *unreadable]
+    problems += [problem for song in songs for problem in check_song(song, headers)]
+    needed = stems or tuple(sorted(known))
+    for song in songs if _holds_songs(layout) else named:
+        problems += check_stems_of(song, needed, recipe.groups, recipe.missing)
+    if not (problems or parts.training or layout == VOICES):
+        problems = [_nothing_to_train_on(layout, listing)]
+    notes = (*listing.notes, *parts.notes, *unused_groups(stems, recipe.groups))
+    unique = tuple(dict.fromkeys(problems))
+    return Findings(layout, parts.training, parts.validation, headers, unique, notes)
+
+
+def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] = ()) -> str:
+    """The layout of the recipe, or what the folder looks like.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: it looks like none of the layouts.
+    """
+    if recipe.voices.vocals:
+        return VOICES
+    if not folder.exists():
+        raise UsageError(f"There is no folder {folder}: check the path of --data.")
+    if recipe.layout == "auto":
+        return look(folder, {*stems, *(part for group in recipe.groups.values() for part in group)})
+    if folder.is_file() and recipe.layout != "csv":
+        raise UsageError(f"{folder} is a file, and the layout {recipe.layout} needs a folder.")
+    return recipe.layout
+
+
+def _holds_songs(layout: str) -> bool:
+    return layout in READERS and READERS[layout].holds_songs
+
+
+def _read_named(folders: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]:
+    """The songs of ``--validation``, and what is wrong with those folders."""
+    songs, problems = [], []
+    for folder in folders:
+        song, mistakes = read_song(folder, folder.name)
+        problems += mistakes if song else [f"{folder} holds no sound: name a folder with stems"]
+        songs += [song] if song else []
+    return tuple(songs), problems
+
+
+def _nothing_to_train_on(layout: str, listing: Listing) -> str:
+    if listing.training:
+        return "all songs are named by --validation, and none is left to train on"
+    return f"there is no song to train on in the layout {layout} ({READERS[layout].example})"

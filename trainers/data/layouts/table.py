@@ -1,0 +1,44 @@
+"""The readers of all layouts, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.data.layouts.csv_file import read_csv
+from trainers.data.layouts.listing import Listing
+from trainers.data.layouts.musdb18 import read_musdb18, read_musdb18_hq
+from trainers.data.layouts.pairs import read_pairs
+from trainers.data.layouts.stems import read_stems
+from trainers.data.layouts.tracks import read_tracks
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a layout is read.
+
+    Attributes:
+        read: the songs of a folder.
+        example: what such a folder looks like, in a few words.
+        holds_songs: whether stems belong together as songs; else every file is on its own.
+    """
+
+    read: Callable[[Path], Listing]
+    example: str
+    holds_songs: bool = True
+
+
+READERS = {
+    "tracks": Reader(read_tracks, "SONG/vocals.wav, SONG/drums.wav"),
+    "stems": Reader(read_stems, "vocals/*.wav, drums/*.wav", holds_songs=False),
+    "pairs": Reader(read_pairs, "mixture/NAME.wav, vocals/NAME.wav"),
+    "csv": Reader(read_csv, "a .csv with the columns song,vocals,drums"),
+    "musdb18": Reader(read_musdb18, "train/NAME.stem.mp4"),
+    "musdb18_hq": Reader(read_musdb18_hq, "train/NAME/mixture.wav and the stems, test/"),
+}
+
+
+def examples() -> str:
+    """All layouts in one line."""
+    return "; ".join(f"{name}: {reader.example}" for name, reader in READERS.items())
