@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from model_zoo.axes import Stems
 from model_zoo.config import broken
-from trainers.losses.contract import Loss, LossOptions
+from trainers.losses.contract import Loss, LossOptions, require_more_than
 from trainers.losses.spectral import resolution_mistakes, spectrum
 
 Scale = Literal["htk", "slaney"]
@@ -74,9 +74,15 @@ class MultiMelDistance(nn.Module):
     def __init__(self, views: Sequence[MelView], clip: float) -> None:
         super().__init__()
         self.views, self.clip = nn.ModuleList(views), clip
+        self.half_window = max(view.n_fft for view in views) // 2
 
     def forward(self, estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
-        """The distance."""
+        """The distance.
+
+        Raises:
+            TooShortError: the waves are not longer than half of the longest window.
+        """
+        require_more_than(self.half_window, estimate)
         self.to(estimate.device)
         distances = []
         for view in self.views:

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import Stems
 from model_zoo.config import broken
 from model_zoo.discriminator_weights import load_discriminator
 from model_zoo.discriminators.contract import Discriminator
@@ -98,7 +98,7 @@ class FeatureDistance(nn.Module):
         for layers in self.ensemble(self._heard(stems)).features:
             yield from layers
 
-    def _heard(self, stems: Stems) -> Wave:
+    def _heard(self, stems: Stems) -> Float[Tensor, "item heard time"]:
         """Stems, and channels where one is heard at a time, as items of a batch."""
         if self.channels == 1:
             return rearrange(stems, "b s c t -> (b s c) 1 t")

@@ -108,6 +108,7 @@ def multi_resolution_magnitude(
         resolutions: window length and hop of each, in samples.
         convergence: :func:`spectral_convergence` instead of the L1 distance of magnitudes.
     """
+    require_more_than(max(n_fft for n_fft, _ in resolutions) // 2, estimate)
     distance = spectral_convergence if convergence else _l1
     parts = []
     for n_fft, hop in resolutions:
