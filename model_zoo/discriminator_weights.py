@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ def _build(path: Path, metadata: dict[str, str]) -> tuple[EnsembleSpec, Discrimi
         what = f"the network {held!r}, no" if held else "no"
         raise CheckpointError(f"{path} holds {what} discriminators. {ADVICE}")
     try:
-        spec = EnsembleSpec.from_dict(json.loads(metadata[KEY]))
+        spec = EnsembleSpec.from_dict(_mapping(metadata[KEY]))
         if not spec.names:
             raise CheckpointError(f"{path} names no discriminators. {ADVICE}")
         with torch.random.fork_rng(devices=[]):
@@ -81,7 +82,15 @@ def _build(path: Path, metadata: dict[str, str]) -> tuple[EnsembleSpec, Discrimi
         raise CheckpointError(
             f"{path} needs discriminators that this version does not have: {error}. {ADVICE}"
         ) from error
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"What {path} says of its discriminators cannot be used ({error}). {ADVICE}"
+            f"What {path} says of its discriminators cannot be used ({reason}). {ADVICE}"
         ) from error
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise TypeError(f"{text!r} is no mapping of keys to values")
+    return values

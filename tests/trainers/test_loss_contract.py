@@ -1,4 +1,4 @@
-"""What holds for every loss of the table. Truth: laws of a distance, and the words of the errors."""
+"""What holds for every loss of the table. Truth: laws of a distance, and the words of errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.errors import ConfigError
-from tests.trainers.listeners import LISTENER_RATE, write_listener
+from tests.model_zoo.listeners import LISTENER_RATE, write_listener
 from trainers.losses import LOSSES, Loss, make_loss
 
 SILENCE = torch.zeros(2, 2, 2, 5001)
