@@ -15,8 +15,8 @@ from model_zoo import weights
 from model_zoo.discriminator_weights import load_discriminator, save_discriminator
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import CheckpointError, OutputError
-from tests.model_zoo.small import small_network
 from tests.model_zoo.listeners import spec, write_listener
+from tests.model_zoo.small import small_network
 
 
 @pytest.fixture
