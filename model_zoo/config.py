@@ -34,7 +34,7 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        mistakes = [*self._type_mistakes()] or [*self.mistakes()]
+        mistakes = [*_type_mistakes(type(self), vars(self))] or [*self.mistakes()]
         if mistakes:
             raise ConfigError(type(self).__name__, mistakes)
 
@@ -64,21 +64,23 @@ class Config:
                 fields[key] = _plain_to_field(known[key], values[key])
             except ConfigError as error:
                 mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
+        mistakes = mistakes or [*_type_mistakes(cls, fields)]
         if mistakes:
             raise ConfigError(cls.__name__, mistakes)
         return cls(**fields)
-
-    def _type_mistakes(self) -> Iterator[str]:
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not _fits(hints[field.name], value):
-                yield f"{field.name} must be {_words(hints[field.name])}, found {value!r}"
 
 
 def broken(rules: Mapping[str, bool]) -> list[str]:
     """The sentences of ``rules`` whose condition is true: what :meth:`Config.mistakes` returns."""
     return [sentence for sentence, is_broken in rules.items() if is_broken]
+
+
+def _type_mistakes(kind: type[Config], values: Mapping[str, Any]) -> Iterator[str]:
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in values and not _fits(hints[field.name], values[field.name]):
+            found = values[field.name]
+            yield f"{field.name} must be {_words(hints[field.name])}, found {found!r}"
 
 
 def _required(kind: type[Config]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from model_zoo import registry
 from model_zoo.card import Card, card_path, find, zoo_home
@@ -149,15 +149,20 @@ def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin:
     Raises:
         CheckpointError: names the tensors that are missing, unknown or of another shape.
     """
-    wanted = {key: tuple(value.shape) for key, value in separator.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    differences = [*_differences(wanted, found)]
+    differences = misfits(separator, tensors)
     if differences:
         raise CheckpointError(
             f"{origin} does not fit {type(separator).__name__}: {'; '.join(differences)}. "
             "Convert it again with the options it was trained with"
         )
     separator.load_state_dict(dict(tensors))
+
+
+def misfits(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """How names and shapes of ``tensors`` differ from the network's; empty when they fit."""
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    return [*_differences(wanted, found)]
 
 
 def verify(card: Card) -> Path:

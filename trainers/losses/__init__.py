@@ -1,56 +1,88 @@
-"""(estimate, reference) to one number; recipes weigh losses by these names."""
+"""(estimate, reference) to one number; recipes weigh losses by these names.
+
+``docs/losses.md`` lists them with their formulas.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from model_zoo.errors import ConfigError, UnknownNameError, nearest
-from trainers.losses.spectral import multi_resolution_stft
-from trainers.losses.waveform import mean_square, noise_to_signal, waveform_l1
+from trainers.losses.contract import Loss, Maker, TooShortError, plain
+from trainers.losses.mel import MultiMel
+from trainers.losses.perceptual import Perceptual
+from trainers.losses.spectral import MagnitudeL1, MultiResolutionMagnitude, multi_resolution_stft
+from trainers.losses.waveform import Masked, mean_square, noise_to_signal, waveform_l1
 
-#: (estimate, reference), both ``batch stem channel time``, to one number.
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-#: A loss for sound at a sample rate in Hz, the only positional argument; recipes give the others.
-Maker = Callable[..., Loss]
-
-
-def _plain(loss: Loss) -> Maker:
-    """A loss that nothing has to be told."""
-    return lambda sample_rate, /: loss
-
+__all__ = ["LOSSES", "Loss", "Maker", "make_loss"]
 
 LOSSES: dict[str, Maker] = {
-    "mean_square": _plain(mean_square),
-    "multi_resolution_stft": _plain(multi_resolution_stft),
-    "noise_to_signal": _plain(noise_to_signal),
-    "waveform_l1": _plain(waveform_l1),
+    "magnitude_l1": Maker(MagnitudeL1),
+    "masked": Maker(Masked),
+    "mean_square": plain(mean_square),
+    "multi_mel": Maker(MultiMel),
+    "multi_resolution_magnitude": Maker(MultiResolutionMagnitude),
+    "multi_resolution_stft": plain(multi_resolution_stft),
+    "noise_to_signal": plain(noise_to_signal),
+    "perceptual": Maker(Perceptual),
+    "waveform_l1": plain(waveform_l1),
 }
 
 
 def make_loss(name: str, sample_rate: int, options: Mapping[str, Any] | None = None) -> Loss:
-    """The loss of that name.
+    """The loss of that name, computed in float32 whatever it is given and whatever autocast says.
 
     Args:
         name: a key of :data:`LOSSES`.
         sample_rate: of the sound it compares, in Hz.
         options: its arguments; what is left out has its default.
 
+    Returns:
+        The loss. It raises ConfigError for waves that are too short for it.
+
     Raises:
         UnknownNameError: no such loss.
         ConfigError: it has no such argument, or the argument cannot be used.
+        CheckpointError: a file that it needs cannot be used.
     """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)
-    known = [*inspect.signature(LOSSES[name]).parameters][1:]
-    mistakes = [_unknown_option(key, known) for key in options or {} if key not in known]
+    maker, options = LOSSES[name], options or {}
+    mistakes = [_unknown_option(key, maker.known) for key in options if key not in maker.known]
+    try:
+        loss = maker(sample_rate, **{key: options[key] for key in maker.known if key in options})
+    except ConfigError as error:
+        mistakes += error.mistakes
     if mistakes:
         raise ConfigError(f"loss_options.{name}", mistakes)
-    return LOSSES[name](sample_rate, **(options or {}))
+    return _in_float32(name, sample_rate, loss)
+
+
+def _in_float32(name: str, sample_rate: int, loss: Loss) -> Loss:
+    def guarded(estimate: Tensor, reference: Tensor) -> Tensor:
+        with torch.autocast(estimate.device.type, enabled=False):
+            try:
+                return loss(estimate.float(), reference.float())
+            except TooShortError as error:
+                raise _too_short(name, sample_rate, error) from error
+
+    return guarded
+
+
+def _too_short(name: str, sample_rate: int, error: TooShortError) -> ConfigError:
+    enough = math.ceil((error.longest + 1) / sample_rate * 1000) / 1000
+    return ConfigError(
+        "data.seconds",
+        [
+            f"clips of {error.found / sample_rate:.3g} s are too short for losses.{name}. "
+            f"Type: --set data.seconds={enough:g} (or longer stages, or shorter windows)"
+        ],
+    )
 
 
 def _unknown_option(key: str, known: list[str]) -> str:

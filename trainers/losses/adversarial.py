@@ -2,7 +2,7 @@
 
 The losses take the scores and features of :class:`~model_zoo.discriminators.contract.Verdict`. Over
 sub-discriminators and layers they are summed, not averaged, so that each counts alike whatever the
-number of the others.
+number of the others. They are computed in float32 whatever the discriminators computed in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def generator_loss(made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
             with the margin on this side too); ``lsgan`` wants exactly 1 (Mao et al. 2017,
             arXiv 1611.04076).
     """
-    return _sum(_WANT_REAL[kind](score) for score in made)
+    return _sum(_WANT_REAL[kind](score.float()) for score in made)
 
 
 def discriminator_loss(real: Scores, made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
@@ -40,8 +40,8 @@ def discriminator_loss(real: Scores, made: Scores, kind: Kind = "hinge") -> Floa
         made: scores of what the network made, without a gradient towards it.
         kind: as in :func:`generator_loss`; what was made shall have -1 or less, or exactly 0.
     """
-    return _sum(_WANT_REAL[kind](score) for score in real) + _sum(
-        _WANT_MADE[kind](score) for score in made
+    return _sum(_WANT_REAL[kind](score.float()) for score in real) + _sum(
+        _WANT_MADE[kind](score.float()) for score in made
     )
 
 
@@ -56,7 +56,7 @@ def feature_matching(real: Features, made: Features) -> Float[Tensor, ""]:
         for targets, outputs in zip(real, made, strict=True)
         for target, found in zip(targets, outputs, strict=True)
     )
-    return _sum((target.detach() - found).abs().mean() for target, found in pairs)
+    return _sum((target.detach().float() - found.float()).abs().mean() for target, found in pairs)
 
 
 _WANT_REAL: dict[str, Callable[[Tensor], Tensor]] = {

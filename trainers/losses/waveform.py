@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from model_zoo.axes import Stems
+from model_zoo.config import broken
+from trainers.losses.contract import Loss, LossOptions
 
 
 def waveform_l1(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
@@ -37,3 +42,47 @@ def noise_to_signal(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
     error = (estimate - reference).square().mean((-2, -1)) + NOISE_FLOOR
     signal = reference.square().mean((-2, -1)) + NOISE_FLOOR
     return 10 * torch.log10(error / signal).mean()
+
+
+@dataclass(frozen=True)
+class Masked(LossOptions):
+    """What is left out.
+
+    Attributes:
+        quantile: of the errors in a batch, from which on an item is left out; 1 leaves none out.
+    """
+
+    quantile: float = 0.95
+
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        return broken({"quantile must be above 0 and at most 1": not 0 < self.quantile <= 1})
+
+    def make(self, sample_rate: int) -> Loss:
+        """See :func:`masked`."""
+        return partial(masked, quantile=self.quantile)
+
+
+def masked(estimate: Stems, reference: Stems, quantile: float) -> Float[Tensor, ""]:
+    """Mean squared difference without the items that differ most.
+
+    An item whose error lies at or above the quantile of its stem's errors in the batch may be
+    labelled wrongly, and is left out, as in Music-Source-Separation-Training. The mean is over the
+    items that are left. Where none would be left, in a batch of one or when all errors are
+    equal, all are kept. Quantiles between two errors are interpolated, so that below a quantile
+    of 1 the worst item of a batch never counts.
+    """
+    errors = (estimate - reference).square().mean((-2, -1))
+    counted = kept(errors.detach(), quantile)
+    return torch.where(counted, errors, 0).sum() / counted.sum()
+
+
+def kept(errors: Float[Tensor, "batch stem"], quantile: float) -> Bool[Tensor, "batch stem"]:
+    """Which items lie below the quantile of their stem; all of a stem where none would.
+
+    A quantile of 1 keeps all. One NaN keeps its whole stem, so that it is seen.
+    """
+    if quantile == 1:
+        return torch.ones_like(errors, dtype=torch.bool)
+    below = errors < errors.quantile(quantile, dim=0)
+    return below | ~below.any(0)

@@ -1,0 +1,33 @@
+"""A small ensemble of discriminators in a file, as a run leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from model_zoo.discriminator_weights import save_discriminator
+from model_zoo.discriminators.ensemble import EnsembleSpec
+
+LISTENER_RATE = 8000
+
+
+def spec(channels: int = 1) -> EnsembleSpec:
+    """Two discriminators of a few thousand parameters that see the spectrum."""
+    return EnsembleSpec(
+        ("multi_frequency", "multi_resolution"),
+        {
+            "multi_frequency": {"window_sizes": [256, 64], "hidden_channels": 2},
+            "multi_resolution": {"window_lengths": [128], "hidden_channels": 2},
+        },
+        channels,
+        LISTENER_RATE,
+    )
+
+
+def write_listener(folder: Path, channels: int = 1) -> Path:
+    path = folder / "discriminator.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_discriminator(path, spec(channels).build(), spec(channels))
+    return path

@@ -1,0 +1,126 @@
+"""Files of discriminators. Truth: what went in, and the sentences that damage must give."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model_zoo import weights
+from model_zoo.discriminator_weights import load_discriminator, save_discriminator
+from model_zoo.discriminators.ensemble import EnsembleSpec
+from model_zoo.errors import CheckpointError, OutputError
+from tests.model_zoo.listeners import spec, write_listener
+from tests.model_zoo.small import small_network
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_listener(tmp_path)
+
+
+def rewrite(file: Path, metadata: dict[str, str], **tensors: torch.Tensor) -> Path:
+    save_file({**load_file(file), **tensors}, file, metadata)
+    return file
+
+
+def described(**changes: Any) -> dict[str, str]:
+    return {"ensemble": json.dumps({**spec().to_dict(), **changes})}
+
+
+def test_the_same_ensemble_comes_back(tmp_path: Path) -> None:
+    """Verdicts bit for bit, also after training has moved the spectral norms."""
+    path, ensemble = tmp_path / "deep" / "discriminator.safetensors", spec(2).build()
+    wave = torch.randn(2, 2, 1001)
+    with torch.no_grad():
+        ensemble(wave)
+    checksum = save_discriminator(path, ensemble, spec(2))
+    assert checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    loaded, found = load_discriminator(path)
+    assert found == spec(2)
+    assert not loaded.training
+    with torch.no_grad():
+        before, after = ensemble.eval()(wave), loaded(wave)
+    pairs = [*zip(before.scores, after.scores, strict=True)]
+    for layers in zip(before.features, after.features, strict=True):
+        pairs += zip(*layers, strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_trained_ensemble_goes_on_learning_from_its_file(file: Path) -> None:
+    ensemble, _ = load_discriminator(file)
+    scores, _ = ensemble.train()(torch.randn(1, 1, 1001))
+    torch.stack([score.mean() for score in scores]).sum().backward()
+    assert all(value.grad is not None for value in ensemble.parameters())
+
+
+def test_loading_leaves_the_random_generator_alone(file: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    load_discriminator(file)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_what_is_no_safetensors_file(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="damaged or is not a safetensors file"):
+        load_discriminator(file)
+
+
+@pytest.mark.parametrize("name", ["nothing.safetensors", "."])
+def test_what_is_no_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"is no file\. Name the discriminator\.safetensors"):
+        load_discriminator(tmp_path / name)
+
+
+def test_weights_of_a_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    weights.save(path, small_network())
+    with pytest.raises(CheckpointError, match="holds the network 'melrnn', no discriminators"):
+        load_discriminator(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        ({}, "holds no discriminators"),
+        ({"ensemble": "{"}, "says of its discriminators cannot be used"),
+        ({"ensemble": "3"}, "says of its discriminators cannot be used"),
+        (described(names=[], options={}), "names no discriminators"),
+        (described(names=["multi_smell"], options={}), "does not have: .*multi_smell"),
+        (described(hop=3), "does not have: .*unknown key 'hop'"),
+        (described(nch="two"), "does not have: .*nch must be a whole number"),
+        (
+            described(options={"multi_frequency": {"hidden_channels": -1}}),
+            "says of its discriminators cannot be used",
+        ),
+        (described(nch=2), r"does not fit .*weight_orig is \(2, 2, 3, 9\) instead of \(2, 4, 3, 9"),
+        (described(names=["multi_resolution"], options={}), "does not fit .* unknown"),
+    ],
+)
+def test_descriptions_that_cannot_be_used(
+    file: Path, metadata: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(CheckpointError, match=f"{sentence}.*Name the discriminator"):
+        load_discriminator(rewrite(file, metadata))
+
+
+def test_tensors_that_are_too_many(file: Path) -> None:
+    with pytest.raises(CheckpointError, match="more unknown"):
+        load_discriminator(rewrite(file, described(), more=torch.zeros(1)))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Choose a folder"):
+        save_discriminator(
+            tmp_path / "file" / "d.safetensors",
+            EnsembleSpec(("multi_frequency",)).build(),
+            EnsembleSpec(("multi_frequency",)),
+        )

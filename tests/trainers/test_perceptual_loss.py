@@ -1,0 +1,123 @@
+"""Distance in what discriminators hear. Truth: layers worked by hand, and laws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model_zoo.discriminators.contract import Discriminator, Verdict
+from model_zoo.errors import CheckpointError, ConfigError
+from tests.model_zoo.listeners import LISTENER_RATE, spec, write_listener
+from trainers.losses import make_loss
+from trainers.losses.perceptual import FAINTEST, FeatureDistance
+
+
+class TwoLayers(Discriminator):
+    """Its layers give the wave itself, and a hundred times its square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(100.0))
+
+    def forward(self, wave: Tensor) -> Verdict:
+        return Verdict([wave.mean()], [[wave], [self.gain * wave.square()]])
+
+
+def noise(seed: int, stems: int = 1, channels: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, stems, channels, 1001, generator=generator)
+
+
+def test_layers_count_alike_however_large_their_numbers() -> None:
+    """At half the level the first layer is off by 1/2 of itself, its square by 3/4."""
+    reference = noise(0)
+    value = FeatureDistance(TwoLayers(), 1)(0.5 * reference, reference).item()
+    assert value == pytest.approx((1 / 2 + 3 / 4) / 2)
+
+
+def test_layers_that_hear_nothing_are_not_made_larger() -> None:
+    """From silence the first layer is off by 1e-4, the second by 100 x 1e-8: over the floor."""
+    estimate = torch.full((1, 1, 1, 100), 1e-4)
+    value = FeatureDistance(TwoLayers(), 1)(estimate, torch.zeros_like(estimate)).item()
+    assert value == pytest.approx((1e-4 / FAINTEST + 1e-6 / FAINTEST) / 2)
+
+
+def test_what_two_discriminators_hear_on_the_way_is_the_mean_over_their_layers(
+    tmp_path: Path,
+) -> None:
+    """The formula, written out over the verdicts of the ensemble that the file holds."""
+    from model_zoo.discriminator_weights import load_discriminator
+
+    path = write_listener(tmp_path)
+    estimate, reference = noise(0, channels=1), noise(1, channels=1)
+    ensemble, _ = load_discriminator(path)
+    with torch.no_grad():
+        found, wanted = (ensemble(wave[:, 0]).features for wave in (estimate, reference))
+    expected = [
+        ((f - w).abs().sum() / w.abs().sum()).item()
+        for layers in zip(found, wanted, strict=True)
+        for f, w in zip(*layers, strict=True)
+    ]
+    assert len(expected) == 6 + 6 + 25
+    loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(path)})
+    value = loss(estimate, reference).item()
+    assert value == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+
+
+def test_every_stem_and_channel_is_heard_on_its_own(tmp_path: Path) -> None:
+    loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(write_listener(tmp_path))})
+    estimate, reference = noise(0, stems=3), noise(1, stems=3)
+    folded = [wave.reshape(-1, 1, 1, wave.shape[-1]) for wave in (estimate, reference)]
+    assert loss(estimate, reference).item() == pytest.approx(loss(*folded).item(), rel=1e-5)
+
+
+def test_two_channels_are_heard_together(tmp_path: Path) -> None:
+    """Left and right exchanged are the same to a listener of one channel, not to one of two."""
+    estimate, reference = noise(0), noise(1)
+    for channels, same in ((1, True), (2, False)):
+        path = write_listener(tmp_path, channels)
+        loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(path)})
+        value, exchanged = loss(estimate, reference), loss(estimate.flip(2), reference.flip(2))
+        assert torch.isclose(value, exchanged, rtol=1e-5).item() is same
+    with pytest.raises(ConfigError, match="hear 2 channels at once, the clips have 1"):
+        loss(estimate[:, :, :1], reference[:, :, :1])
+
+
+def test_the_discriminators_are_frozen(tmp_path: Path) -> None:
+    """No gradient for them or for the reference, and no step of their spectral norms."""
+    from model_zoo.discriminator_weights import load_discriminator
+
+    ensemble, _ = load_discriminator(write_listener(tmp_path))
+    before = {name: value.clone() for name, value in ensemble.state_dict().items()}
+    distance = FeatureDistance(ensemble.train(), 1)
+    estimate, reference = (noise(seed).requires_grad_() for seed in range(2))
+    distance(estimate, reference).backward()
+    assert reference.grad is None
+    assert estimate.grad.abs().sum().item() > 0
+    assert [name for name, value in ensemble.named_parameters() if value.grad is not None] == []
+    assert all(torch.equal(value, before[key]) for key, value in ensemble.state_dict().items())
+
+
+def test_another_sample_rate_is_refused(tmp_path: Path) -> None:
+    path = write_listener(tmp_path)
+    with pytest.raises(ConfigError, match=r"loss_options\.perceptual: .* 8000 Hz, .* 44100 Hz"):
+        make_loss("perceptual", 44_100, {"discriminator": str(path)})
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nothing\.safetensors is no file\. Name the"):
+        make_loss(
+            "perceptual", LISTENER_RATE, {"discriminator": str(tmp_path / "nothing.safetensors")}
+        )
+
+
+def test_the_home_folder_may_be_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_listener(tmp_path)
+    loss = make_loss(
+        "perceptual", spec().sample_rate, {"discriminator": "~/discriminator.safetensors"}
+    )
+    assert loss(noise(0), noise(0)).item() == 0
