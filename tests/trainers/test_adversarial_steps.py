@@ -15,7 +15,8 @@ from tests.trainers.runs import batch, fresh, run_steps
 from trainers.config import AdversaryRecipe, Recipe
 from trainers.loop.state import TrainState
 from trainers.loop.steps import Task, training_step
-from trainers.objectives.adversary import LEVEL, Adversary, heard
+from trainers.losses.adversarial import LEVEL, heard
+from trainers.objectives.adversary import Adversary
 
 
 class Sum(nn.Module):

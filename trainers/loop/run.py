@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from model_zoo import registry, weights
+from model_zoo.discriminator_weights import save_discriminator
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
 from stemcli.engine.precision import Precision, resolve_precision
@@ -106,12 +107,9 @@ class Keeper:
         """
         metadata = {"residual": self.recipe.model.residual}
         weights.save(self.folder / BEST, state.average.model, metadata, half=True)
-        if state.discriminator:
+        if state.ensemble:
             spec = ensemble_spec(self.recipe, state.separator.sample_rate)
-            tensors = dict(state.discriminator.network.state_dict())
-            weights.write_safetensors(
-                self.folder / DISCRIMINATOR, tensors, {"ensemble": json.dumps(spec.to_dict())}
-            )
+            save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
         _write(
             self.folder / SUMMARY,
             {
@@ -149,7 +147,7 @@ def _started(
         recipe=recipe.name,
         architecture=registry.name_of(state.separator),
         parameters=_count(state.separator),
-        discriminator_parameters=_count(state.discriminator.network) if state.discriminator else 0,
+        discriminator_parameters=_count(state.ensemble) if state.ensemble else 0,
         device=str(worker.device),
         precision=precision.name,
         first_step=state.progress.step,

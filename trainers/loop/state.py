@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from model_zoo import registry
-from model_zoo.discriminators.ensemble import EnsembleSpec
+from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.loop.ema import WeightAverage
@@ -25,13 +25,15 @@ class TrainState:
         separator: the network that is trained.
         model: the same with its optimisers.
         average: its averaged weights.
-        discriminator: its adversary with its optimiser; None without one.
+        ensemble: its adversary; None without one.
+        discriminator: the same with its optimiser.
         progress: step, best score, and the counters of schedules.
     """
 
     separator: Separator
     model: Learner
     average: WeightAverage
+    ensemble: DiscriminatorEnsemble | None
     discriminator: Learner | None
     progress: Progress
 
@@ -49,12 +51,15 @@ class TrainState:
         separator.to(worker.device)
         if origin:
             start_from(separator, origin)
+        ensemble = _ensemble(recipe, separator.sample_rate, worker)
+        judged = recipe.adversary.optimiser
         half = recipe.loop.precision == "fp16"
         return cls(
             separator,
             Learner("network", separator, recipe.optimiser, half=half),
             WeightAverage(separator, recipe.loop.ema),
-            _adversary(recipe, separator.sample_rate, worker, half),
+            ensemble,
+            Learner("discriminators", ensemble, judged, half=half) if ensemble else None,
             Progress(),
         )
 
@@ -80,8 +85,7 @@ def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
     return EnsembleSpec(adversary.discriminators, adversary.options, 1, sample_rate)
 
 
-def _adversary(recipe: Recipe, sample_rate: int, worker: Worker, half: bool) -> Learner | None:
+def _ensemble(recipe: Recipe, sample_rate: int, worker: Worker) -> DiscriminatorEnsemble | None:
     if not recipe.adversary.discriminators:
         return None
-    ensemble = ensemble_spec(recipe, sample_rate).build().to(worker.device)
-    return Learner("discriminators", ensemble, recipe.adversary.optimiser, half=half)
+    return ensemble_spec(recipe, sample_rate).build().to(worker.device)

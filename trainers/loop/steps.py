@@ -116,8 +116,8 @@ class Tally:
 def training_step(state: TrainState, task: Task, batch: Batch) -> Tally:
     """Let the discriminators learn from a batch, then the network, then average its weights.
 
-    A batch that is computed in parts gives the gradient of the whole: every loss is a mean over
-    items.
+    A batch that is computed in parts gives the gradient of the whole where losses are means over
+    items, as nearly all are.
 
     Raises:
         NumericalError: a gradient is not finite; the network was not moved.

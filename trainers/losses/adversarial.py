@@ -11,13 +11,28 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_zoo.axes import Stems
+
 Scores = Sequence[Tensor]
 Features = Sequence[Sequence[Tensor]]
 Kind = Literal["hinge", "lsgan"]
+
+LEVEL = 0.1
+"""Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
+
+
+def heard(stems: Stems) -> Float[Tensor, "wave 1 time"]:
+    """Every channel of every stem on its own, at the level of music.
+
+    Args:
+        stems: at the level at which their mixture has a root mean square of 1.
+    """
+    return LEVEL * rearrange(stems, "b s c t -> (b s c) 1 t")
 
 
 def generator_loss(made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:

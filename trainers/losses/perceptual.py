@@ -17,6 +17,7 @@ from model_zoo.discriminator_weights import load_discriminator
 from model_zoo.discriminators.contract import Discriminator
 from model_zoo.discriminators.spectrum import Spectrum
 from model_zoo.errors import ConfigError
+from trainers.losses.adversarial import LEVEL, heard
 from trainers.losses.contract import Loss, LossOptions, require_more_than
 
 FAINTEST = 1e-5
@@ -101,7 +102,7 @@ class FeatureDistance(nn.Module):
     def _heard(self, stems: Stems) -> Float[Tensor, "item heard time"]:
         """Stems, and channels where one is heard at a time, as items of a batch."""
         if self.channels == 1:
-            return rearrange(stems, "b s c t -> (b s c) 1 t")
+            return heard(stems)
         if stems.shape[2] != self.channels:
             raise ConfigError(
                 "loss_options.perceptual",
@@ -110,4 +111,4 @@ class FeatureDistance(nn.Module):
                     f"{stems.shape[2]}: name discriminators that were trained on as many"
                 ],
             )
-        return rearrange(stems, "b s c t -> (b s) c t")
+        return LEVEL * rearrange(stems, "b s c t -> (b s) c t")

@@ -9,24 +9,16 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems
-from trainers.losses.adversarial import discriminator_loss, feature_matching, generator_loss
-
-LEVEL = 0.1
-"""Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
-
-
-def heard(stems: Stems) -> Float[Tensor, "wave 1 time"]:
-    """Every channel of every stem on its own, at the level of music.
-
-    Args:
-        stems: at the level at which their mixture has a root mean square of 1.
-    """
-    return LEVEL * rearrange(stems, "b s c t -> (b s c) 1 t")
+from trainers.losses.adversarial import (
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+    heard,
+)
 
 
 class Adversary:
@@ -54,7 +46,7 @@ class Adversary:
         """
         made, true = pair
         scores, _ = discriminator(torch.cat([heard(true), heard(made)]))
-        halves = [score.float().chunk(2) for score in scores]
+        halves = [score.chunk(2) for score in scores]
         real, fake = ([half[side] for half in halves] for side in (0, 1))
         return discriminator_loss(real, fake, self.kind)
 
@@ -73,10 +65,6 @@ class Adversary:
             _, real = discriminator(heard(true))
         scores, features = discriminator(heard(made))
         return {
-            "generator": generator_loss([score.float() for score in scores], self.kind),
-            "feature_matching": feature_matching(_float(real), _float(features)),
+            "generator": generator_loss(scores, self.kind),
+            "feature_matching": feature_matching(real, features),
         }
-
-
-def _float(features: list[list[Tensor]]) -> list[list[Tensor]]:
-    return [[layer.float() for layer in layers] for layers in features]
