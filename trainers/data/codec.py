@@ -51,25 +51,23 @@ def round_trip(clip: Clip, rate: int, container: str, compression: float) -> Cli
 
 def _encoded(samples: np.ndarray, rate: int, container: str, compression: float) -> BytesIO:
     """The bytes of a sound file; ``samples`` is ``time channel`` between -1 and 1."""
-    file, level = BytesIO(), min(compression, HIGHEST_COMPRESSION)
-    try:
-        with soundfile.SoundFile(
-            file,
-            "w",
-            rate,
-            samples.shape[1],
-            CODECS[container],
-            format=container,
-            compression_level=level,
-        ) as writer:
-            for start in range(0, len(samples), BLOCK):
-                writer.write(samples[start : start + BLOCK])
-    except soundfile.LibsndfileError as error:
+    if not soundfile.check_format(container, CODECS[container]):
         raise EncodeError(
-            f"libsndfile {soundfile.__libsndfile_version__} cannot write {container} "
-            f"({error.error_string}): type pip install --upgrade soundfile, or set "
-            "data.augmentation.codec.chance to 0"
-        ) from error
+            f"libsndfile {soundfile.__libsndfile_version__} cannot write {container}. "
+            "Type: pip install --upgrade soundfile, or set data.augmentation.codec.chance to 0"
+        )
+    file = BytesIO()
+    with soundfile.SoundFile(
+        file,
+        "w",
+        rate,
+        samples.shape[1],
+        CODECS[container],
+        format=container,
+        compression_level=min(compression, HIGHEST_COMPRESSION),
+    ) as writer:
+        for start in range(0, len(samples), BLOCK):
+            writer.write(samples[start : start + BLOCK])
     file.seek(0)
     return file
 
