@@ -33,7 +33,6 @@ from trainers.data.tempo import needed_samples, retune
 LOWEST_HZ = 60.0
 """Bands are removed above this."""
 
-
 Change = Callable[[Clip, int, Any, np.random.Generator], Clip]
 """Takes a clip, its sample rate in Hz, the way's recipe and what its details are drawn from."""
 
@@ -72,8 +71,8 @@ def fold(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator) -> C
 def mask_band(clip: Clip, rate: int, recipe: FrequencyMask, draws: np.random.Generator) -> Clip:
     """Remove a band whose lower edge is log-uniform, so that it ends below half the rate."""
     octaves = within(recipe.octaves, draws)
-    room_above = max(0.0, np.log2(rate / 2 / LOWEST_HZ) - octaves)
-    low = LOWEST_HZ * 2 ** (room_above * draws.random())
+    octaves_left = max(0.0, np.log2(rate / 2 / LOWEST_HZ) - octaves)
+    low = LOWEST_HZ * 2 ** (octaves_left * draws.random())
     return without_band(clip, rate, low, low * 2**octaves)
 
 
