@@ -1,8 +1,15 @@
-"""The functions of torchaudio that are plain torch, without its compiled extension.
+"""torchaudio's functions of pure PyTorch: ``functional`` and ``transforms``.
 
-The wheel of torchaudio is linked to one version of CUDA, so that ``import torchaudio`` fails beside
-any other build of torch. Nothing that is used here needs the extension; an empty module takes its
-place before the import.
+Import them from here and nowhere else::
+
+    from model_zoo.ops.torchaudio_functions import functional
+
+torchaudio ended at 2.11. Its wheel holds a compiled part that is linked to one version of CUDA, so
+that ``import torchaudio`` fails beside a torch for CPUs or for another CUDA. Mel filter banks,
+resampling and the phase vocoder need none of it: here an empty module stands in its place while the
+package is imported. A program that has imported torchaudio before keeps what it has.
+
+torchaudio is imported when one of the two is asked for. Sound files never go through it.
 """
 
 from __future__ import annotations
@@ -12,22 +19,39 @@ from types import ModuleType
 
 from model_zoo.errors import MissingExtraError
 
-_EXTENSION = "torchaudio._extension"
+OFFERED = ("functional", "transforms")
 
 
-def _stand_in() -> ModuleType:
-    """What the rest of torchaudio asks of its extension."""
-    module = ModuleType(_EXTENSION)
-    module._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
-    module.fail_if_no_align = lambda function: function  # type: ignore[attr-defined]
+def __getattr__(name: str) -> ModuleType:
+    """A module of torchaudio, imported when it is first asked for (PEP 562).
+
+    Raises:
+        AttributeError: ``name`` is none of the two.
+        MissingExtraError: torchaudio is not installed.
+    """
+    if name not in OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module: ModuleType = getattr(_torchaudio(), name)
     return module
 
 
-if "torchaudio" not in sys.modules:
-    sys.modules[_EXTENSION] = _stand_in()
-try:
-    from torchaudio import functional
-except ImportError as error:
-    raise MissingExtraError("torchaudio", "train") from error
+def _torchaudio() -> ModuleType:
+    if "torchaudio" not in sys.modules:
+        sys.modules.setdefault("torchaudio._extension", _no_extension())
+    try:
+        import torchaudio
+    except ModuleNotFoundError as error:
+        if error.name != "torchaudio":
+            raise
+        raise MissingExtraError("torchaudio", "train") from error
+    return torchaudio
 
-__all__ = ["functional"]
+
+def _no_extension() -> ModuleType:
+    """What torchaudio 2.9 to 2.11 ask of their compiled part, with the answer that it is missing.
+
+    Forced alignment, which is decorated with ``fail_if_no_align``, fails when it is called.
+    """
+    module = ModuleType("torchaudio._extension", "Stands in for the compiled part.")
+    vars(module).update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, fail_if_no_align=lambda call: call)
+    return module

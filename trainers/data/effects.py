@@ -27,6 +27,9 @@ MOMENTS = 6
 
 Effect = Callable[[Clip, int, np.random.Generator], Clip]
 
+Curve = Callable[[np.ndarray], np.ndarray]
+"""Takes frequencies in Hz and gives levels in dB."""
+
 CHORD_STEPS = (3, 4, 5, 7, 12, 15, 16, 19)
 """Semitones above the root that chords are made of."""
 
@@ -39,6 +42,12 @@ def decibels(db: float) -> float:
     return float(10 ** (db / 20))
 
 
+def within(bounds: tuple[float, ...], rng: np.random.Generator) -> float:
+    """Any number between a lower and an upper bound, each as likely."""
+    low, high = bounds
+    return float(rng.uniform(low, high))
+
+
 def change_speed(clip: Clip, length: int, factor: float) -> Clip:
     """Play ``factor`` times as fast, pitch and formants with it; the result has ``length`` samples.
 
@@ -46,24 +55,30 @@ def change_speed(clip: Clip, length: int, factor: float) -> Clip:
     samples or more.
     """
     source = clip[:, : int(np.ceil(length * factor))]
-    return _fitted(soxr.resample(source.T, factor, 1.0, quality="MQ").T, length)
+    return fitted(soxr.resample(source.T, factor, 1.0, quality="MQ").T, length)
 
 
 def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """A smooth random curve of up to 8 dB over 30 Hz to 22 kHz; now and then a low pass.
-
-    Seven gains lie evenly over those 9.5 octaves and are joined by lines; the phase stays.
-    """
-    steps = rng.uniform(-8, 8, 7)
+    """A smooth random curve of up to 8 dB over 30 Hz to 22 kHz; now and then a low pass."""
+    smooth = smooth_curve(rng, (-8, 8))
     dark = rng.random() < 0.15
     corner = rng.uniform(4000, 14000) if dark else rate
+    return shape(clip, rate, lambda hz: smooth(hz) - 24 * np.log2(np.maximum(hz / corner, 1)))
+
+
+def smooth_curve(rng: np.random.Generator, db: tuple[float, ...]) -> Curve:
+    """Seven gains drawn from the range ``db``, evenly over 30 Hz to 22 kHz, joined by lines.
+
+    Those are 9.5 octaves; below and above them the curve is flat.
+    """
+    low, high = db
+    gains = rng.uniform(low, high, 7)
 
     def curve(hz: np.ndarray) -> np.ndarray:
         octaves = np.log2(np.maximum(hz, 30) / 30)
-        smooth = np.interp(octaves, np.linspace(0, 9.5, 7), steps)
-        return smooth - 24 * np.log2(np.maximum(hz / corner, 1))
+        return np.interp(octaves, np.linspace(0, 9.5, 7), gains)
 
-    return shape(clip, rate, curve)
+    return curve
 
 
 def muffle(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
@@ -72,8 +87,8 @@ def muffle(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     return shape(clip, rate, lambda hz: -slope * np.log2(np.maximum(hz / corner, 1)))
 
 
-def shape(clip: Clip, rate: int, curve: Callable[[np.ndarray], np.ndarray]) -> Clip:
-    """Change levels by ``curve``, which takes Hz and gives dB; the phase stays."""
+def shape(clip: Clip, rate: int, curve: Curve) -> Clip:
+    """Change levels by ``curve``; the phase stays."""
     length = clip.shape[1]
     size = next_fast_len(length + rate // 50)
     gain = 10 ** (curve(np.fft.rfftfreq(size, 1 / rate)) / 20)
@@ -87,10 +102,18 @@ def darken(clip: Clip, rate: int, highest_hz: float) -> Clip:
     return shape(clip, rate, lambda hz: -300 * np.log2(np.maximum(hz / highest_hz, 1)))
 
 
-def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Stereo reverberation: noise that decays by 60 dB in 0.15 to 3.5 s, at -22 to 0 dB."""
-    seconds = rng.uniform(0.15, 3.5)
-    count = int(seconds * rate)
+def room(
+    clip: Clip,
+    rate: int,
+    rng: np.random.Generator,
+    seconds: tuple[float, ...] = (0.15, 3.5),
+    db: tuple[float, ...] = (-22.0, -6.0),
+) -> Clip:
+    """Stereo reverberation: noise that decays by 60 dB in ``seconds``.
+
+    It has ``db`` of the energy of a sound without structure and starts up to 30 ms after it.
+    """
+    count = max(1, int(within(seconds, rng) * rate))
     decay = decibels(-60) ** (np.arange(count) / count)
     response = rng.standard_normal((2, count)).astype(np.float32) * decay
     smooth = rng.uniform(0, 0.8)
@@ -99,7 +122,7 @@ def room(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     delay = int(rng.uniform(0, 0.03) * rate)
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     wet = fftconvolve(wide, response, axes=1)[:, : clip.shape[1]]
-    return (wide + decibels(rng.uniform(-22, -6)) * _later(wet, delay)).astype(np.float32)
+    return (wide + decibels(within(db, rng)) * _later(wet, delay)).astype(np.float32)
 
 
 def echo(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
@@ -199,7 +222,7 @@ def overdrive(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     drive = decibels(rng.uniform(0, 12))
     fine = soxr.resample(clip.T, 1, OVERSAMPLING) / peak
     bent = np.tanh(drive * fine) * peak / np.tanh(drive)
-    return _fitted(soxr.resample(bent, OVERSAMPLING, 1).T, clip.shape[1]).astype(np.float32)
+    return fitted(soxr.resample(bent, OVERSAMPLING, 1).T, clip.shape[1]).astype(np.float32)
 
 
 def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
@@ -267,6 +290,6 @@ def _later(wave: np.ndarray, shift: int) -> np.ndarray:
     return late
 
 
-def _fitted(clip: Clip, length: int) -> Clip:
+def fitted(clip: Clip, length: int) -> Clip:
     """Cut, or padded with silence, to ``length``."""
     return np.pad(clip[:, :length], ((0, 0), (0, max(0, length - clip.shape[1]))))

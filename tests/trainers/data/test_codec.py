@@ -1,0 +1,84 @@
+"""Lossy codecs in memory. Truth: cross-correlation with the input, and laws of level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model_zoo.errors import EncodeError
+from tests.trainers.data.variations import noise, rms
+from trainers.data import codec
+from trainers.data.codec import CODECS, round_trip
+
+both = pytest.mark.parametrize("container", list(CODECS))
+
+
+def murmur(length: int) -> np.ndarray:
+    """Noise that falls by 6 dB an octave, as codecs expect of music; a peak of a half."""
+    clip = np.cumsum(noise(length), axis=1)
+    clip -= np.linspace(clip[:, 0], clip[:, -1], length, axis=1)
+    return (0.5 * clip / np.abs(clip).max()).astype(np.float32)
+
+
+def lag(clip: np.ndarray, late: np.ndarray) -> int:
+    """Samples by which ``late`` comes after ``clip``."""
+    size = 2 * clip.shape[1]
+    spectra = np.fft.rfft(clip, size).conj() * np.fft.rfft(late, size)
+    found = int(np.fft.irfft(spectra.sum(0)).argmax())
+    return found if found < size // 2 else found - size
+
+
+@both
+@pytest.mark.parametrize("rate", [8000, 44_100, 48_000, 37_800, 96_000])
+@pytest.mark.parametrize("compression", [0.2, 0.9])
+def test_what_comes_back_lies_where_it_lay(container: str, rate: int, compression: float) -> None:
+    """The last two rates are none that MP3 has."""
+    clip = murmur(rate // 2 + 17)
+    late = np.pad(clip, ((0, 0), (3, 0)))[:, :-3]
+    assert lag(clip, late) == 3
+    coded = round_trip(clip, rate, container, compression)
+    assert coded.shape == clip.shape
+    assert coded.dtype == np.float32
+    assert lag(clip, coded) == 0
+    assert 0 < rms(coded - clip) < 0.2 * rms(clip)
+
+
+@both
+def test_more_compression_leaves_less(container: str) -> None:
+    clip = noise(22_050)
+    errors = [rms(round_trip(clip, 44_100, container, level) - clip) for level in (0, 0.5, 1)]
+    assert errors == sorted(errors)
+    assert errors[2] > 2 * errors[0] > 0
+
+
+@both
+def test_peaks_above_1_are_neither_cut_nor_brought_down(container: str) -> None:
+    """Two clips above 1 are one clip to the codec; a power of two scales without rounding."""
+    clip = murmur(10_000) * 4
+    coded = round_trip(clip, 44_100, container, 0.3)
+    assert np.abs(coded).max() > 1.5
+    assert rms(coded - clip) < 0.2 * rms(clip)
+    assert np.array_equal(round_trip(4 * clip, 44_100, container, 0.3), 4 * coded)
+
+
+@both
+def test_silence_and_single_samples(container: str) -> None:
+    assert not round_trip(np.zeros((2, 5000), np.float32), 44_100, container, 0.5).any()
+    for channels, length in ((1, 1), (2, 100)):
+        clip = 0.1 * np.ones((channels, length), np.float32)
+        assert round_trip(clip, 8000, container, 0.5).shape == (channels, length)
+
+
+def test_minutes_of_vorbis_come_back_whole() -> None:
+    """In one piece libsndfile 1.2 dies of it."""
+    clip = np.zeros((2, 2_700_000), np.float32)
+    clip[:, -1000:] = tone = 0.5 * np.sin(np.arange(1000) / 5)
+    coded = round_trip(clip, 8000, "OGG", 0.5)
+    assert coded.shape == clip.shape
+    assert rms(coded[:, -1000:] - tone) < 0.1
+
+
+def test_a_libsndfile_without_a_codec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec.soundfile, "check_format", lambda *_: False)
+    with pytest.raises(EncodeError, match=r"libsndfile \d.* cannot write MP3\. Type: pip install"):
+        round_trip(noise(100), 8000, "MP3", 0.5)
