@@ -12,6 +12,7 @@ from model_zoo.discriminators.contract import Discriminator, Verdict
 from model_zoo.errors import CheckpointError, ConfigError
 from tests.model_zoo.listeners import LISTENER_RATE, spec, write_listener
 from trainers.losses import make_loss
+from trainers.losses.adversarial import LEVEL
 from trainers.losses.perceptual import FAINTEST, FeatureDistance
 
 
@@ -39,8 +40,8 @@ def test_layers_count_alike_however_large_their_numbers() -> None:
 
 
 def test_layers_that_hear_nothing_are_not_made_larger() -> None:
-    """From silence the first layer is off by 1e-4, the second by 100 x 1e-8: over the floor."""
-    estimate = torch.full((1, 1, 1, 100), 1e-4)
+    """Heard from silence the first layer is off by 1e-4, the second by 100 x 1e-8."""
+    estimate = torch.full((1, 1, 1, 100), 1e-4 / LEVEL)
     value = FeatureDistance(TwoLayers(), 1)(estimate, torch.zeros_like(estimate)).item()
     assert value == pytest.approx((1e-4 / FAINTEST + 1e-6 / FAINTEST) / 2)
 
@@ -55,7 +56,7 @@ def test_what_two_discriminators_hear_on_the_way_is_the_mean_over_their_layers(
     estimate, reference = noise(0, channels=1), noise(1, channels=1)
     ensemble, _ = load_discriminator(path)
     with torch.no_grad():
-        found, wanted = (ensemble(wave[:, 0]).features for wave in (estimate, reference))
+        found, wanted = (ensemble(LEVEL * wave[:, 0]).features for wave in (estimate, reference))
     expected = [
         ((f - w).abs().sum() / w.abs().sum()).item()
         for layers in zip(found, wanted, strict=True)

@@ -114,5 +114,6 @@ class Recipe(Config):
 
     @property
     def supervised_losses(self) -> dict[str, float]:
-        """Weights of the losses that compare with the true stems."""
-        return {name: w for name, w in self.losses.items() if name not in ADVERSARIAL}
+        """Weights of the losses that compare with the true stems; a weight of 0 leaves one out."""
+        weights = self.losses.items()
+        return {name: w for name, w in weights if w > 0 and name not in ADVERSARIAL}
