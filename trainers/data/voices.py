@@ -145,5 +145,5 @@ class VoiceMixes(Clips):
 
 
 def to_level(clip: Clip, rms: float) -> Clip:
-    """Bring a clip to that RMS; one below :data:`~trainers.data.recording.SILENCE` stays as empty."""
+    """Bring a clip to that RMS; one below :data:`SILENCE` stays as empty as it is."""
     return clip * (rms / max(float(np.sqrt(np.mean(np.square(clip)))), SILENCE))

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from model_zoo.errors import NumericalError
 from model_zoo.separator import Separator
 from trainers.config import OptimiserRecipe, Recipe
-from trainers.data.clips import Clips, numbers
+from trainers.data.clips import Clips
+from trainers.data.loading import load_batches
 from trainers.data.opening import TrainingData
 from trainers.data.validation import ValidationSong
 from trainers.loop.checkpoint import save_checkpoint
 from trainers.loop.events import Report, StepDone, Validated
-from trainers.loop.interrupt import held_interrupts, ignore_interrupts
+from trainers.loop.interrupt import held_interrupts
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
 from trainers.loop.validation import validate
@@ -126,17 +126,10 @@ def _not_finite(step: int, optimiser: OptimiserRecipe) -> str:
 
 def _batches(clips: Clips, recipe: Recipe, first_step: int, worker: Worker) -> Iterator[Batch]:
     """The batches from ``first_step`` on; item numbers follow from the step alone."""
-    size = recipe.loop.batch_size
-    loader = DataLoader(
-        clips,
-        batch_size=size,
-        sampler=numbers(first_step, recipe.schedule.steps, size),
-        num_workers=recipe.loop.workers,
-        prefetch_factor=4 if recipe.loop.workers else None,
-        worker_init_fn=ignore_interrupts,
-    )
-    for mixture, stems in loader:
-        yield Batch(mixture.to(worker.device), stems.to(worker.device))
+    loop, device = recipe.loop, worker.device
+    loaded = load_batches(clips, first_step, recipe.schedule.steps, loop.batch_size, loop.workers)
+    for mixture, stems in loaded:
+        yield Batch(mixture.to(device, non_blocking=True), stems.to(device, non_blocking=True))
 
 
 def _validate(
