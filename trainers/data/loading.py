@@ -30,6 +30,8 @@ def load_batches(
 ) -> Iterator[Pair]:
     """The batches of one worker, ``(batch channel time, batch stem channel time)`` each.
 
+    All of a run is one pass over its numbers, so helper processes live as long as the run.
+
     Args:
         clips: to draw from.
         first_step: number of the step that the first batch is for.
@@ -49,7 +51,6 @@ def load_batches(
         num_workers=workers,
         collate_fn=_collate,
         prefetch_factor=AHEAD if workers else None,
-        persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=start_helper,
     )
