@@ -47,15 +47,19 @@ class Decoder(Protocol):
         ...
 
 
-def open_decoder(path: Path) -> Decoder:
+def open_decoder(path: Path, stream: int = 0) -> Decoder:
     """Open a sound file.
+
+    Args:
+        path: the file.
+        stream: number of the audio stream; a film may have several.
 
     Raises:
         DecodeError: it is not there, empty or not sound, or its sample rate is impossible.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    decoder = _choose(path)
+    decoder = _choose(path, stream)
     rate = decoder.info.sample_rate
     if rate not in RATES:
         decoder.close()
@@ -63,7 +67,9 @@ def open_decoder(path: Path) -> Decoder:
     return decoder
 
 
-def _choose(path: Path) -> Decoder:
+def _choose(path: Path, stream: int) -> Decoder:
+    if stream:
+        return FfmpegDecoder(path, stream=stream)
     if hides_sound(path):
         return FfmpegDecoder(path, ignore_length=True)
     return open_soundfile(path) or FfmpegDecoder(path)

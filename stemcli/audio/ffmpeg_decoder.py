@@ -22,7 +22,7 @@ from stemcli.audio.asf_header import asf_seconds
 from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
-from stemcli.audio.source import broken, no_sound, not_sound, silent_film
+from stemcli.audio.source import broken, no_sound, no_stream, not_sound, silent_film
 
 Block = NDArray[np.float32]
 
@@ -38,16 +38,18 @@ class FfmpegDecoder:
     """One running process; see :class:`stemcli.audio.decoding.Decoder`.
 
     Args:
-        path: the file; its first audio stream is decoded.
+        path: the file.
         ignore_length: read a WAV to the end of the file, whatever its header says.
+        stream: number of the audio stream that is decoded.
 
     Raises:
-        DecodeError: no stream of the file can be decoded.
+        DecodeError: the file has no such stream, or it cannot be decoded.
         FfmpegMissingError: there is no ffmpeg.
     """
 
-    def __init__(self, path: Path, *, ignore_length: bool = False) -> None:
-        command = _command(path, ignore_length)
+    def __init__(self, path: Path, *, ignore_length: bool = False, stream: int = 0) -> None:
+        command = _command(path, ignore_length, stream)
+        self._stream = stream
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -60,7 +62,7 @@ class FfmpegDecoder:
         except DecodeError:
             self.close()
             raise
-        self._length = real_frames(path, self.info.sample_rate)  # frames without padding
+        self._length = real_frames(path, self.info.sample_rate, stream)  # frames without padding
         if self._length:
             self.info = replace(self.info, frames=self._length)
         self._position = 0  # frames
@@ -92,13 +94,13 @@ class FfmpegDecoder:
         header = self._bytes(24)
         if len(header) < 24:
             self._process.wait()
-            raise _nothing(path, read_log(self._log))
+            raise _nothing(path, read_log(self._log), self._stream)
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
         seconds = None if ignore_length else _duration(log) or asf_seconds(path)
         frames = round(seconds * rate) if seconds else None
-        return AudioInfo(path, rate, channels, frames, _depth(log))
+        return AudioInfo(path, rate, channels, frames, _depth(log, self._stream))
 
     def _pull(self, frames: int) -> Block:
         if len(self._held):
@@ -138,21 +140,22 @@ class FfmpegDecoder:
         self.complaint = errors[-1] if errors and total is None else ""
 
 
-def _command(path: Path, ignore_length: bool) -> list[str]:
+def _command(path: Path, ignore_length: bool, number: int) -> list[str]:
     """``file:`` keeps ffmpeg from taking a name with a colon for an address."""
     forced = {"format": "wav", "ignore_length": 1} if ignore_length else {}
     strict = () if ignore_length else ("-xerror",)
     stream = ffmpeg.input(f"file:{path}", **forced)
-    stream = ffmpeg.output(stream, "pipe:", map="0:a:0", format="au", acodec="pcm_f32be")
+    stream = ffmpeg.output(stream, "pipe:", map=f"0:a:{number}", format="au", acodec="pcm_f32be")
     stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
     stream = stream.global_args("-loglevel", "level+info")
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
-def _nothing(path: Path, log: str) -> DecodeError:
-    """A stream of no samples, pictures without sound, or no stream at all."""
-    if "Audio:" in log:
-        return no_sound(path)
+def _nothing(path: Path, log: str, stream: int) -> DecodeError:
+    """A stream of no samples, too few streams, pictures without sound, or no stream at all."""
+    streams = log.count("Audio:")
+    if streams:
+        return no_sound(path) if stream < streams else no_stream(path, stream, streams)
     has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters
     return silent_film(path) if has_pictures else not_sound(path)
 
@@ -166,10 +169,10 @@ def _duration(log: str) -> float | None:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _depth(log: str) -> str:
+def _depth(log: str, stream: int) -> str:
     """From the stream's line, as in ``Audio: alac (alac / 0x63616C61), ..., s32p (24 bit)``."""
-    match = re.search(r"Audio: (\w+)(.*)", log)
-    codec, rest = match.groups() if match else ("", "")
+    found = re.findall(r"Audio: (\w+)(.*)", log)[stream : stream + 1]
+    codec, rest = found[0] if found else ("", "")
     if not codec.startswith(_LOSSLESS):
         return "16"
     if re.search(r", (flt|dbl)p?\b", rest):

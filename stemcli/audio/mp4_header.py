@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,22 @@ _KEPT = {b"hdlr", b"mdhd", b"elst"}
 Boxes = dict[bytes, bytes]
 
 
-def real_frames(path: Path, sample_rate: int) -> int | None:
-    """Samples per channel of the first sound track without padding; None when nothing says so."""
+def real_frames(path: Path, sample_rate: int, stream: int = 0) -> int | None:
+    """Samples per channel of a sound track without padding; None when nothing says so.
+
+    Args:
+        path: any file.
+        sample_rate: of the sound, in Hz.
+        stream: number of the track among those of sound. Apple's comment is about the first.
+    """
     with path.open("rb") as file:
         if file.read(12)[4:8] != b"ftyp":
             return None
-    counted = _itunes_count(path)
+    counted = 0 if stream else _itunes_count(path)
     if counted:
         return counted
-    track = next((boxes for boxes in _tracks(path) if boxes[b"hdlr"][8:12] == b"soun"), None)
+    heard = (boxes for boxes in _tracks(path) if boxes[b"hdlr"][8:12] == b"soun")
+    track = next(islice(heard, stream, None), None)
     return _edited_length(track, sample_rate) if track else None
 
 

@@ -101,14 +101,16 @@ def open_audio(
     start: float | None = None,
     end: float | None = None,
     block: int = 65536,
+    stream: int = 0,
 ) -> AudioReader:
     """Open a song, or the part of it from ``start`` to ``end``.
 
     Args:
-        path: anything that soundfile or ffmpeg decodes; of a film, the first sound track.
+        path: anything that soundfile or ffmpeg decodes.
         start: seconds, exact to the sample (``round(start * sample_rate)``).
         end: seconds; beyond the end of the song means its end.
         block: most frames in one block.
+        stream: number of the sound track; a film or a ``stem.mp4`` may have several.
 
     Raises:
         DecodeError: the file is not there, empty or not sound.
@@ -117,7 +119,7 @@ def open_audio(
     """
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
         raise ConfigError("open_audio", [_empty_part(start, end)])
-    decoder = open_decoder(Path(path))
+    decoder = open_decoder(Path(path), stream)
     rate = decoder.info.sample_rate
     last = None if end is None else round(end * rate)
     return AudioReader(decoder, round((start or 0.0) * rate), last, block)

@@ -54,6 +54,14 @@ def no_sound(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
 
 
+def no_stream(path: Path, stream: int, streams: int) -> DecodeError:
+    """Of several audio streams, one was asked for that is not there."""
+    return DecodeError(
+        f"{path} has {streams} audio streams, and stream {stream} (counted from 0) was asked for: "
+        "export all stems into one file again."
+    )
+
+
 def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
     """No sound has so few or so many samples per second."""
     return DecodeError(

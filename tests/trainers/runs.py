@@ -13,6 +13,8 @@ from stemcli.engine.precision import Precision, resolve_precision
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe, VoicesRecipe
 from trainers.data.clips import ClipPlan
+from trainers.data.songs import Song, Source
+from trainers.data.validation import ValidationSong
 from trainers.data.voices import VoiceMixes
 from trainers.loop.events import StepDone
 from trainers.loop.run import run
@@ -67,6 +69,13 @@ def make_track(mixes: VoiceMixes, folder: Path) -> Path:
     soundfile.write(folder / "mixture.wav", mixture.T.numpy(), RATE, "FLOAT")
     soundfile.write(folder / "vocals.wav", stems[0].T.numpy(), RATE, "FLOAT")
     return folder
+
+
+def validation_song(folder: Path, stems: tuple[str, ...]) -> ValidationSong:
+    """What :func:`make_track` writes."""
+    sources = {stem: Source(folder / f"{stem}.wav") for stem in stems}
+    song = Song(folder.name, sources, Source(folder / "mixture.wav"))
+    return ValidationSong(folder.name, song, stems, RATE)
 
 
 def with_voices(recipe: Recipe, values: dict[str, object]) -> Recipe:

@@ -14,10 +14,18 @@ from model_zoo.errors import (
     NumericalError,
 )
 from stemcli.engine.events import Event
-from tests.trainers.conftest import RATE
-from tests.trainers.runs import CPU, FULL, HELD_OUT, batch, fresh, make_track, run_steps, voices
+from tests.trainers.runs import (
+    CPU,
+    FULL,
+    HELD_OUT,
+    batch,
+    fresh,
+    make_track,
+    run_steps,
+    validation_song,
+    voices,
+)
 from trainers.config import Recipe
-from trainers.data.validation import ValidationSong
 from trainers.loop.events import Validated
 from trainers.loop.run import run
 from trainers.loop.steps import training_step
@@ -99,7 +107,7 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
     alone = torch.stack([model(mixture[:, [side]])[:, :, 0] for side in (0, 1)], dim=2)
     torch.testing.assert_close(estimate(model, mixture, 1), alone)
     folder = make_track(voices(recipe, recordings), recordings)
-    track = ValidationSong.of_folder(folder, model.stems, RATE).read()
+    track = validation_song(folder, model.stems).read()
     assert score(model, track, FULL).keys() == {"vocals"}
     assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
 

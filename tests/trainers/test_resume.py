@@ -21,7 +21,7 @@ from tests.trainers.runs import fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import LAST, load_checkpoint, save_checkpoint
 from trainers.loop.ema import WeightAverage
-from trainers.loop.interrupt import held_interrupts, ignore_interrupts
+from trainers.loop.interrupt import held_interrupts
 from trainers.loop.progress import Progress
 
 
@@ -162,15 +162,6 @@ def test_other_threads_have_nothing_to_hold() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(work).result()
-
-
-def test_helper_processes_leave_ctrl_c_to_their_parent() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        ignore_interrupts(0)
-        signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_ignored_interrupts_stay_ignored() -> None:

@@ -27,7 +27,7 @@ from trainers.config.augmentation import (
 from trainers.data.codec import CODECS, round_trip
 from trainers.data.effects import fitted, room, shape, smooth_curve, within
 from trainers.data.masking import without_band, without_moment
-from trainers.data.pool import Clip
+from trainers.data.recording import Clip
 from trainers.data.tempo import needed_samples, retune
 
 LOWEST_HZ = 60.0

@@ -10,7 +10,7 @@ import soxr
 
 from model_zoo.errors import EncodeError
 from trainers.data.effects import fitted
-from trainers.data.pool import Clip
+from trainers.data.recording import Clip
 
 CODECS = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
 """Containers of libsndfile and what is in them."""

@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
 from model_zoo.ops.stft import istft, stft
-from trainers.data.pool import Clip
+from trainers.data.recording import Clip
 
 OVERSAMPLING = 2
 """Rate at which a curve is applied to samples, relative to theirs: overtones fold back later."""

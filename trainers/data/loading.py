@@ -1,14 +1,22 @@
-"""Batches of clips, prepared by helper processes."""
+"""Batches of clips, prepared by helper processes ahead of the network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from model_zoo.errors import StemError
 from trainers.data.clips import Clips, numbers
+
+AHEAD = 4
+"""Batches that each helper process prepares before they are asked for."""
+
+Pair = tuple[Tensor, Tensor]
 
 
 def load_batches(
@@ -16,20 +24,95 @@ def load_batches(
     first_step: int,
     steps: int,
     batch_size: int,
-    workers: int,
-    *,
+    workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of one worker from ``first_step`` on: mixtures and stems."""
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        clips,
+) -> Iterator[Pair]:
+    """The batches of one worker, ``(batch channel time, batch stem channel time)`` each.
+
+    All of a run is one pass over its numbers, so helper processes live as long as the run.
+
+    Args:
+        clips: to draw from.
+        first_step: number of the step that the first batch is for.
+        steps: of the whole run.
+        batch_size: clips of a batch.
+        workers: helper processes; 0 prepares batches when they are asked for.
+        rank: number of the worker.
+        world_size: workers that share the clips.
+
+    Raises:
+        StemError: what a clip raised, from whatever process; or a helper process was ended.
+    """
+    loader = DataLoader(
+        _Answers(clips),
         batch_size=batch_size,
         sampler=numbers(first_step, steps, batch_size, rank, world_size),
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        collate_fn=_collate,
+        prefetch_factor=AHEAD if workers else None,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=start_helper,
         # Its seeds shall not come from the generator that dropout draws from.
         generator=torch.Generator(),
     )
-    yield from map(tuple, loader)
+    for answer in _watched(iter(loader)):
+        yield answer.unwrap() if isinstance(answer, _Refusal) else answer
+
+
+def start_helper(_: int) -> None:
+    """Make a process a helper: its parent decides what Ctrl-C means, and it uses one thread.
+
+    Helpers are processes so that they compute side by side; threads of each on top would only be
+    in each other's way.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """An error on its way between processes, which no exception of several arguments survives."""
+
+    kind: type[StemError]
+    sentence: str
+
+    def unwrap(self) -> Pair:
+        """Raise it."""
+        error = self.kind.__new__(self.kind)
+        StemError.__init__(error, self.sentence)
+        raise error
+
+
+class _Answers(Dataset[Pair]):
+    """Clips of many numbers at once, or why there are none."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Pair] | _Refusal:
+        try:
+            return [self.clips[index] for index in indices]
+        except StemError as error:
+            return _Refusal(type(error), str(error))
+
+
+def _collate(answer: list[Pair] | _Refusal) -> Pair | _Refusal:
+    if isinstance(answer, _Refusal):
+        return answer
+    mixtures, stems = default_collate(answer)
+    return mixtures, stems
+
+
+def _watched(answers: Iterator[Pair | _Refusal]) -> Iterator[Pair | _Refusal]:
+    """Say in a sentence that the system ended a helper process."""
+    try:
+        yield from answers
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise StemError(
+            "A process that prepares clips was ended, perhaps for want of memory. "
+            "Type the same with --set loop.workers=0, and with --resume if the run has saved a "
+            "checkpoint"
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainers.data.effects import shape
-from trainers.data.pool import Clip
+from trainers.data.recording import Clip
 
 EDGE_OCTAVES = 1 / 12
 """Over so much a band fades, on both sides outside of it: sharper edges ring longer."""

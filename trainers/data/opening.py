@@ -8,8 +8,15 @@ from pathlib import Path
 from model_zoo.errors import ConfigError
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
+from trainers.data.layouts.survey import survey
+from trainers.data.multitrack import open_songs
+from trainers.data.song_mixes import FreeMixes, PairClips, SongMixes
+from trainers.data.songs import Song, Survey
 from trainers.data.validation import ValidationSong
 from trainers.data.voices import VoiceMixes
+
+OF_SONGS = {"stems": FreeMixes, "pairs": PairClips}
+"""What cuts clips in layouts in which it is not whole songs."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,12 @@ def open_data(
     sample_rate: int,
     world_size: int = 1,
 ) -> TrainingData:
-    """Look at the data before anything is trained.
+    """Look at the data before anything is trained; what needs it is decoded now.
 
     Args:
         recipe: what is learned.
         folder: with the data.
-        validation: folders with ``mixture.*`` and one file per stem.
+        validation: folders with songs that are not to be trained on.
         stems: those of the network.
         sample_rate: that of the network, in Hz.
         world_size: workers that share the clips.
@@ -50,13 +57,43 @@ def open_data(
     Raises:
         ConfigError: the network has other stems than the data.
         DecodeError: a recording cannot be read.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read a recording, and there is none.
     """
+    found = survey(recipe.data, folder, stems, validation)
+    clips = _clips(recipe, folder, found, stems, sample_rate, world_size)
+    songs = spread(found.validation, recipe.validation.songs)
+    open_songs(songs, sample_rate)  # so that mistakes show before the first step
+    groups, seconds = recipe.data.groups, recipe.validation.seconds
+    held_out = tuple(
+        ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
+    )
+    return TrainingData(clips, held_out, len(found.training), found.summary)
+
+
+def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
+    """At most ``most`` songs, at even distances in the order of their names; 0 takes all."""
+    ordered = sorted(songs, key=lambda song: song.name)
+    count = min(most or len(ordered), len(ordered))
+    return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
+
+
+def _clips(
+    recipe: Recipe,
+    folder: Path,
+    found: Survey,
+    stems: tuple[str, ...],
+    sample_rate: int,
+    world_size: int,
+) -> Clips:
+    plan = ClipPlan.of(recipe, sample_rate, world_size)
+    if found.layout != "voices":
+        kind = OF_SONGS.get(found.layout, SongMixes)
+        songs = open_songs(found.training, sample_rate)
+        return kind(songs, recipe.data, stems, plan, sample_rate, recipe.seed)
     if stems != VoiceMixes.stems:
         raise ConfigError(
             "model.options.stems",
             [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],
         )
-    plan = ClipPlan.of(recipe, sample_rate, world_size)
-    clips = VoiceMixes(recipe.data.voices, folder, plan, sample_rate, recipe.seed)
-    songs = tuple(ValidationSong.of_folder(path, stems, sample_rate) for path in validation)
-    return TrainingData(clips, songs, len(clips.vocals.recordings), ())
+    return VoiceMixes(recipe.data.voices, folder, plan, sample_rate, recipe.seed)

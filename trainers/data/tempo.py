@@ -19,7 +19,7 @@ from jaxtyping import Complex, Float, Int
 
 from model_zoo.ops.stft import istft, stft
 from trainers.data.effects import change_speed, fitted
-from trainers.data.pool import Clip
+from trainers.data.recording import Clip
 
 WINDOW_SECONDS = 0.046
 """Two periods of the lowest note of a bass, 41 Hz, need as much; drums smear when it is longer."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.errors import DecodeError
-from trainers.data.files import find_stem, read_wave
+from trainers.data.multitrack import open_songs, parts_of, summed
+from trainers.data.songs import Song
 
 
 @dataclass(frozen=True)
@@ -29,46 +29,43 @@ class ValidationSong:
 
     Attributes:
         name: of the song.
-        mixture: its file.
-        stems: a file for every stem of the network, in its order.
-        sample_rate: that of the network, in Hz.
+        song: its files.
+        stems: of the network.
+        sample_rate: that of the network, in Hz; others are resampled.
+        groups: stems of the network that are sums of stems of the data.
+        seconds: that are used at most, from the middle of the song; 0 uses all.
     """
 
     name: str
-    mixture: Path
-    stems: Mapping[str, Path]
+    song: Song
+    stems: tuple[str, ...]
     sample_rate: int
-
-    @classmethod
-    def of_folder(cls, folder: Path, stems: tuple[str, ...], sample_rate: int) -> ValidationSong:
-        """A folder with ``mixture.*`` and one file for each of ``stems``.
-
-        Raises:
-            DecodeError: a file is missing.
-        """
-        mixture = find_stem(folder, "mixture")
-        paths = {stem: find_stem(folder, stem) for stem in stems}
-        return cls(folder.name, mixture, paths, sample_rate)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def read(self) -> ValidationTrack:
-        """Read all of it.
+        """Read it, in stereo: a mono song has two equal channels.
+
+        The mixture is the song's own, or the sum of all its stems; a stem that it does not have
+        is silent.
 
         Raises:
-            DecodeError: a file is unreadable, does not have the network's sample rate, or is not
-                as long as the others.
+            DecodeError: a file is unreadable, or is not as long as the others.
+            OutputError: a file must be resampled, and the cache cannot be written.
         """
-        paths = [self.mixture, *self.stems.values()]
-        waves = [self._wave(path) for path in paths]
-        for path, wave in zip(paths, waves, strict=True):
-            if wave.shape != waves[0].shape:
-                raise DecodeError(
-                    f"{path} and {paths[0]} differ in length or channels: "
-                    "give stems that add up to their mixture."
-                )
-        return ValidationTrack(self.name, waves[0], torch.stack(waves[1:]))
+        (song,) = open_songs([self.song], self.sample_rate)
+        start, length = self._part(song.frames)
+        clips = song.read(start, length)
+        mixture = summed(clips, tuple(clips), length)
+        if song.mixture:
+            mixture = song.mixture.read(start, length)
+        stems = [summed(clips, parts_of(stem, self.groups), length) for stem in self.stems]
+        return ValidationTrack(
+            self.name, torch.from_numpy(mixture), torch.from_numpy(np.stack(stems))
+        )
 
-    def _wave(self, path: Path) -> Tensor:
-        wave, rate = read_wave(path)
-        if rate != self.sample_rate:
-            raise DecodeError(f"{path} is at {rate} Hz: convert it to {self.sample_rate} Hz.")
-        return torch.from_numpy(wave.copy())
+    def _part(self, frames: int) -> tuple[int, int]:
+        """Start and length of what is used, in samples."""
+        wanted = round(self.seconds * self.sample_rate) or frames
+        length = min(wanted, frames)
+        return (frames - length) // 2, length

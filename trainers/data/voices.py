@@ -19,7 +19,8 @@ from trainers.data.effects import (
     darken,
     decibels,
 )
-from trainers.data.pool import SILENCE, Clip, Recording, open_recording
+from trainers.data.recording import SILENCE, Clip, Recording, open_recordings, require_sound
+from trainers.data.songs import Source
 
 LEVEL = 0.1
 """RMS that every excerpt is brought to before levels and gains are drawn: -20 dB full scale."""
@@ -46,7 +47,7 @@ class Pool:
     @property
     def samples(self) -> int:
         """Length of all recordings together."""
-        return sum(len(recording.samples) for recording in self.recordings)
+        return sum(recording.frames for recording in self.recordings)
 
     def draw(self, length: int, rng: np.random.Generator) -> Clip:
         """An excerpt of one of the recordings."""
@@ -59,11 +60,13 @@ def open_pool(recipe: tuple[PoolRecipe, ...], folder: Path, sample_rate: int) ->
     """Open every recording of a list below ``folder``; decodes those that are not in the cache.
 
     Raises:
-        DecodeError: a recording cannot be read.
+        DecodeError: a recording cannot be read, or is silent.
     """
     weights = np.array([entry.weight for entry in recipe])
-    recordings = tuple(open_recording(folder / entry.file, sample_rate) for entry in recipe)
-    return Pool(recordings, weights / weights.sum())
+    recordings = open_recordings([Source(folder / entry.file) for entry in recipe], sample_rate)
+    for recording in recordings:
+        require_sound(recording)
+    return Pool(tuple(recordings), weights / weights.sum())
 
 
 class VoiceMixes(Clips):
@@ -142,5 +145,5 @@ class VoiceMixes(Clips):
 
 
 def to_level(clip: Clip, rms: float) -> Clip:
-    """Bring a clip to that RMS; one below :data:`~trainers.data.pool.SILENCE` stays as empty."""
+    """Bring a clip to that RMS; one below :data:`SILENCE` stays as empty as it is."""
     return clip * (rms / max(float(np.sqrt(np.mean(np.square(clip)))), SILENCE))

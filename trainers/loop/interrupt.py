@@ -25,8 +25,3 @@ def held_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came and callable(before):
         before(signal.SIGINT, None)
-
-
-def ignore_interrupts(_: int) -> None:
-    """For helper processes: Ctrl-C reaches them too, and their parent decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,128 @@
+"""What a network is judged by. Truth: songs in which every sample says where it is from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from model_zoo.errors import ConfigError, DataError, DecodeError
+from tests.trainers.conftest import RATE
+from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.songs import STEMS, place, with_data, write_songs
+from trainers.config import Recipe
+from trainers.data import opening
+from trainers.data.opening import open_data, spread
+from trainers.data.song_mixes import FreeMixes, PairClips, SongMixes
+from trainers.data.songs import Song, Source, Survey
+from trainers.data.validation import ValidationSong
+
+
+def test_the_middle_of_a_song(recordings: Path) -> None:
+    """Of 3.1 s, 0.5 s from 1.3 s on; no more than there is of one of 0.7 s."""
+    songs = write_songs(recordings / "songs")
+    track = ValidationSong("name", songs[1], STEMS, RATE, seconds=0.5).read()
+    assert track.name == "name"
+    assert track.mixture.shape == (2, RATE // 2)
+    assert place(track.stems[2]) == (round(1.3 * RATE), 1, 2)
+    assert track.mixture.equal(track.stems.sum(0))
+    for seconds in (0.0, 5.0):
+        track = ValidationSong("name", songs[2], STEMS, RATE, seconds=seconds).read()
+        assert track.mixture.shape[1] == round(0.7 * RATE)
+        assert place(track.stems[0])[0] == 0
+
+
+def test_sums_and_stems_that_a_song_does_not_have(recordings: Path) -> None:
+    (song,) = write_songs(recordings / "songs", [1.0])
+    names, groups = ("band", "flute", "drums"), {"band": ("bass", "drums", "flute")}
+    track = ValidationSong("name", song, names, RATE, groups).read()
+    band, flute, drums = track.stems
+    whole = ValidationSong("name", song, STEMS, RATE).read()
+    assert band.equal(whole.stems[0] + whole.stems[1])
+    assert drums.equal(whole.stems[1])
+    assert not flute.any()
+    assert track.mixture.equal(whole.mixture)
+
+
+def test_a_mixture_of_its_own_is_kept(recordings: Path) -> None:
+    """As in songs that were mastered: what is heard is the file and no sum."""
+    (song,) = write_songs(recordings / "songs", [1.0])
+    soundfile.write(recordings / "mixture.wav", np.full((RATE, 1), 0.25), RATE)
+    mastered = replace(song, mixture=Source(recordings / "mixture.wav"))
+    track = ValidationSong("name", mastered, STEMS, RATE).read()
+    assert track.mixture.equal(torch.full((2, RATE), 0.25))
+
+
+def test_other_rates_are_resampled(recordings: Path) -> None:
+    time = np.arange(44_100) / 44_100
+    soundfile.write(recordings / "vocals.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44_100)
+    song = Song("song", {"vocals": Source(recordings / "vocals.wav")})
+    track = ValidationSong("song", song, ("vocals",), RATE).read()
+    assert track.stems.shape == (1, 2, RATE)
+    assert amplitude(track.mixture[1].numpy(), 440) == pytest.approx(0.5, abs=0.01)
+
+
+def test_files_that_differ_in_length(recordings: Path) -> None:
+    for name, frames in (("mixture", 1000), ("vocals", 599)):
+        soundfile.write(recordings / f"{name}.wav", np.ones((frames, 2)), RATE)
+    vocals, mixture = (Source(recordings / f"{name}.wav") for name in ("vocals", "mixture"))
+    with pytest.raises(DecodeError, match=r"vocals\.wav and .*mixture\.wav differ in length"):
+        ValidationSong("song", Song("song", {"vocals": vocals}, mixture), ("vocals",), RATE).read()
+
+
+def test_songs_are_spread_evenly_over_their_names() -> None:
+    """Of 10 names, 3: the middle of each third, at 1.67, 5 and 8.33."""
+    songs = tuple(Song(name, {}) for name in "jabcdefghi")
+    assert [song.name for song in spread(songs, 3)] == ["b", "f", "i"]
+    assert [song.name for song in spread(songs, 0)] == list("abcdefghij")
+    assert [song.name for song in spread(songs, 99)] == list("abcdefghij")
+    assert spread((), 3) == ()
+
+
+def test_a_folder_of_songs_is_opened(recordings: Path, recipe: Recipe) -> None:
+    songs = write_songs(recordings / "songs", [1.0, 2.0])
+    write_songs(recordings / "held", [1.0], ("mixture", *STEMS))
+    recipe = with_data(recipe)
+    recipe = replace(recipe, validation=replace(recipe.validation, songs=2, seconds=0.25))
+    held = (recordings / "held" / "song0",)
+    data = open_data(recipe, recordings / "songs", held, STEMS, RATE)
+    assert type(data.clips) is SongMixes
+    assert data.clips.epoch == 6
+    assert len(data.clips.songs) == len(songs)
+    (song,) = data.validation
+    assert place(song.read().stems[0]) == (round(0.375 * RATE), 0, 1)
+    assert data.songs == 2
+    assert data.summary[0] == "2 songs to train on, 1 to validate, 4 s, 8000 Hz"
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind"), [("stems", FreeMixes), ("pairs", PairClips), ("musdb18", SongMixes)]
+)
+def test_each_layout_has_its_clips(
+    recordings: Path,
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str,
+    kind: type[SongMixes],
+) -> None:
+    songs = write_songs(recordings / "songs", [1.0])
+    monkeypatch.setattr(opening, "survey", lambda *_: Survey(layout, songs, ()))
+    data = open_data(with_data(recipe), recordings, (), STEMS, RATE, world_size=2)
+    assert type(data.clips) is kind
+    assert data.clips.plan.clips_per_step == 4
+
+
+def test_mistakes_in_validation_songs_show_at_once(recordings: Path, recipe: Recipe) -> None:
+    (song,) = write_songs(recordings / "held", [1.0], ("mixture", "vocals"))
+    song.stems["vocals"].path.write_text("not audio")
+    with pytest.raises(DataError, match=r"No sound can be read from .*vocals\.wav"):
+        open_data(recipe, recordings, (recordings / "held" / "song0",), ("vocals",), RATE)
+
+
+def test_voices_have_one_stem(recordings: Path, recipe: Recipe) -> None:
+    with pytest.raises(ConfigError, match=r"have the stem vocals, found vocals, drums"):
+        open_data(recipe, recordings, (), ("vocals", "drums"), RATE)

@@ -1,0 +1,100 @@
+"""Songs whose stems are open to be read side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_zoo.errors import DecodeError
+from trainers.data.recording import Clip, Recording, open_recordings
+from trainers.data.songs import Song
+
+SLACK = 0.05
+"""Most seconds by which files of one song may differ: lossy codecs fill their last frame up."""
+
+Groups = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Multitrack:
+    """One song.
+
+    Attributes:
+        name: of the song.
+        stems: of the data.
+        mixture: of all stems; None, where it is the sum of them.
+    """
+
+    name: str
+    stems: Mapping[str, Recording]
+    mixture: Recording | None = None
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel of the longest file."""
+        return max(recording.frames for recording in self._all)
+
+    def read(self, start: int, length: int) -> dict[str, Clip]:
+        """All stems from ``start`` on, aligned, in stereo.
+
+        Raises:
+            DecodeError: a file is damaged.
+        """
+        return {name: stem.read(start, length) for name, stem in self.stems.items()}
+
+    def require_one_length(self) -> None:
+        """See to it that all files of the song are equally long, but for :data:`SLACK`.
+
+        Raises:
+            DecodeError: they are not.
+        """
+        longest = max(self._all, key=lambda one: one.frames)
+        shortest = min(self._all, key=lambda one: one.frames)
+        if longest.frames - shortest.frames > SLACK * longest.sample_rate:
+            raise DecodeError(
+                f"{shortest.name} and {longest.name} differ in length: "
+                "give stems that add up to their mixture."
+            )
+
+    @property
+    def _all(self) -> list[Recording]:
+        return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
+
+
+def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...]:
+    """Open all files of songs at a sample rate; decodes those that need it.
+
+    Raises:
+        DecodeError: a file cannot be read, or those of one song differ in length.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read a file, and there is none.
+    """
+    files = [[*song.stems.values(), *([song.mixture] if song.mixture else [])] for song in songs]
+    opened = iter(open_recordings([file for each in files for file in each], sample_rate))
+    found = tuple(
+        Multitrack(
+            song.name,
+            {stem: next(opened) for stem in song.stems},
+            next(opened) if song.mixture else None,
+        )
+        for song in songs
+    )
+    for song in found:
+        song.require_one_length()
+    return found
+
+
+def parts_of(stem: str, groups: Groups) -> tuple[str, ...]:
+    """The stems of the data that a stem of the network is the sum of."""
+    return groups.get(stem, (stem,))
+
+
+def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip:
+    """The sum of the named clips; those that are missing are silent."""
+    total = np.zeros((2, length), np.float32)
+    for name in names:
+        if name in clips:
+            total += clips[name]
+    return total

@@ -1,0 +1,186 @@
+"""Recordings on disk that excerpts are cut from without reading the rest.
+
+A WAV, AIFF or FLAC at the sample rate of the network is read in place. Everything else is decoded
+once, block by block, into a file of :mod:`trainers.data.cache`, which is then read in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from jaxtyping import Float
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.reader import open_audio
+from stemcli.audio.soundfile_decoder import StraightFile, open_soundfile
+from stemcli.audio.source import require_file
+from stemcli.audio.wav_header import hides_sound
+from stemcli.engine.song import finite
+from trainers.data.cache import STEREO, recall, remember, resampled
+from trainers.data.songs import Source
+
+SILENCE = 10 ** (-40 / 20)
+"""RMS below which an excerpt counts as empty: -40 dB full scale."""
+
+EXACT = ("PCM_", "FLOAT", "DOUBLE")
+"""Encodings, by the beginning of soundfile's names, in which every sample can be sought."""
+
+Clip = Float[np.ndarray, "_channel _time"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file in which every sample can be sought; opened anew for each excerpt.
+
+    So thousands of recordings need no open files, and helper processes share none.
+
+    Attributes:
+        path: of the file: the recording itself, or what it was decoded into.
+        frames: samples per channel.
+        channels: one or two.
+        sample_rate: in Hz.
+        name: of the recording itself, for people.
+    """
+
+    path: Path
+    frames: int
+    channels: int
+    sample_rate: int
+    name: str
+
+    def read(self, start: int, length: int) -> Clip:
+        """``length`` samples from ``start`` on, in stereo; beyond the end there is silence.
+
+        Raises:
+            DecodeError: the file is damaged there, or was changed.
+        """
+        clip = np.zeros((STEREO, length), np.float32)
+        heard = self._cut(start, length)
+        clip[:, : heard.shape[1]] = heard
+        return clip
+
+    def excerpt(self, length: int, rng: np.random.Generator, tries: int = 8) -> Clip:
+        """A random stretch of ``length`` samples with sound in it, in the recording's channels.
+
+        A recording shorter than that is padded with silence; when every try is near silence, the
+        last one is returned.
+
+        Raises:
+            DecodeError: the file is damaged, or was changed.
+        """
+        for _ in range(tries):
+            clip = self._cut(int(rng.integers(0, max(1, self.frames - length + 1))), length)
+            if is_loud(clip):
+                break
+        return np.pad(clip, ((0, 0), (0, length - clip.shape[1])))
+
+    def _cut(self, start: int, length: int) -> Clip:
+        """What there is from ``start`` on, ``length`` samples at most."""
+        wanted = min(length, max(0, self.frames - start))
+        if not wanted:
+            return np.zeros((self.channels, 0), np.float32)
+        try:
+            with StraightFile(self.path) as file:
+                file.seek(start)
+                clip = file.read(wanted, dtype="float32", always_2d=True).T
+        except soundfile.LibsndfileError as error:
+            raise self._damaged(start) from error
+        if clip.shape != (self.channels, wanted):
+            raise self._damaged(start)
+        return clip
+
+    def _damaged(self, start: int) -> DecodeError:
+        return DecodeError(
+            f"{self.name} cannot be read at {start / self.sample_rate:.2f} s any more: it is "
+            "damaged, or was changed during the run. Copy it again and type the same with --resume"
+        )
+
+
+def is_loud(clip: Clip) -> bool:
+    """Whether the RMS of a clip is above :data:`SILENCE`."""
+    return bool(clip.size and np.sqrt(np.mean(np.square(clip))) > SILENCE)
+
+
+def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:
+    """Open a recording at a sample rate, decoding it first if that is needed and was never done.
+
+    Args:
+        path: the file.
+        sample_rate: in Hz.
+        stream: number of the audio stream in it.
+
+    Raises:
+        DecodeError: the file cannot be read, has more than two channels, or holds NaN.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read it, and there is none.
+    """
+    require_file(path)
+    found = None if stream or hides_sound(path) else _in_place(path, sample_rate)
+    return found or _open(resampled(path, stream, sample_rate), str(path))
+
+
+def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recording]:
+    """Open many recordings at once: decoding is work of ffmpeg and libsndfile, in parallel.
+
+    Raises:
+        DecodeError: as :func:`open_recording` does, for the first that does not do.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read one, and there is none.
+    """
+    pool = ThreadPoolExecutor()
+    try:
+        opened = [
+            pool.submit(open_recording, source.path, sample_rate, source.stream)
+            for source in sources
+        ]
+        return [one.result() for one in opened]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def require_sound(recording: Recording) -> None:
+    """Refuse a recording in which nothing is ever louder than :data:`SILENCE`.
+
+    Raises:
+        DecodeError: it is silent, or cannot be read.
+    """
+    with open_audio(recording.path) as reader:
+        if not any(np.abs(block).max() >= SILENCE for block in reader):
+            raise DecodeError(
+                f"{recording.name} is silent: give a recording in which there is something to hear"
+            )
+
+
+def _in_place(path: Path, sample_rate: int) -> Recording | None:
+    """The file as it is; None where libsndfile does not seek to the sample, or it does not fit."""
+    decoder = open_soundfile(path)
+    if decoder is None:
+        return None
+    decoder.close()
+    with StraightFile(path) as file:
+        encoding = file.subtype
+    fits = decoder.info.sample_rate == sample_rate and decoder.info.channels <= STEREO
+    if not fits or not encoding.startswith(EXACT):
+        return None
+    if not encoding.startswith("PCM_"):
+        _require_numbers(path)
+    return _open(path, str(path))
+
+
+def _require_numbers(path: Path) -> None:
+    """Read a file of floating point through, once in its life: a NaN would spoil the network."""
+    if not recall(path, "finite"):
+        with open_audio(path) as reader:
+            for _ in finite(reader, path, reader.info.sample_rate):
+                pass
+        remember(path, "finite", "yes")
+
+
+def _open(path: Path, name: str) -> Recording:
+    with StraightFile(path) as file:
+        return Recording(path, file.frames, file.channels, file.samplerate, name)

@@ -1,0 +1,164 @@
+"""Clips cut from songs whose stems are known, or from a mixture and what is wanted of it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_zoo.errors import ConfigError
+from trainers.config.data import DataRecipe
+from trainers.data.augmentation import Variation
+from trainers.data.clips import ClipPlan, Clips
+from trainers.data.effects import darken
+from trainers.data.multitrack import Multitrack, parts_of, summed
+from trainers.data.recording import Clip, is_loud
+from trainers.data.slots import Slot, Slots
+
+TRIES = 8
+"""Random places of a stem that are listened to for one that is not empty."""
+
+REST = "(rest)"
+"""What belongs to no target of a pair; no file has such a name."""
+
+
+class SongClips(Clips):
+    """What all clips of songs have in common.
+
+    A mixture is the sum of all parts of a clip, each varied on its own, and may go beyond full
+    scale: waves are floats that nothing clips, and a network that is told apart by level alone
+    would be misled by scaling the loud ones down.
+
+    Args:
+        songs: to cut from.
+        recipe: stems of the network that are sums, and how clips are varied.
+        stems: of the network.
+        plan: how long the clips are.
+        sample_rate: of the songs and the clips, in Hz.
+        seed: start of all random choices.
+
+    Raises:
+        ConfigError: the recipe varies clips in a way that these cannot be varied in.
+    """
+
+    impossible: ClassVar[tuple[str, ...]] = ()
+    """Names of variations that these clips cannot have."""
+
+    def __init__(
+        self,
+        songs: Sequence[Multitrack],
+        recipe: DataRecipe,
+        stems: tuple[str, ...],
+        plan: ClipPlan,
+        sample_rate: int,
+        seed: int,
+    ) -> None:
+        refused = [name for name in recipe.augmentation.used if name in self.impossible]
+        if refused:
+            raise ConfigError("data", [_not_known(refused)])
+        self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
+        self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
+        self.slots = Slots.of(tuple(song.frames for song in songs), plan.last.length, seed)
+        self.epoch = len(self.slots)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Clip number ``index``."""
+        rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
+        variation = Variation.draw(self.recipe.augmentation, rng)
+        length = variation.source_length(shape.length, self.sample_rate)
+        cut = self._cut(self.slots.at(index), length, rng)
+        varied = variation.apply(cut, shape.length, self.sample_rate)
+        parts = {
+            name: darken(part, self.sample_rate, shape.highest_hz) for name, part in varied.items()
+        }
+        mixture = summed(parts, tuple(parts), shape.length)
+        stems = [
+            summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
+        ]
+        heard = variation.degrade(mixture, self.sample_rate)
+        return torch.from_numpy(np.ascontiguousarray(heard)), torch.from_numpy(np.stack(stems))
+
+    @abstractmethod
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+        """The parts of a clip; their sum is its mixture."""
+
+
+class SongMixes(SongClips):
+    """Mixtures of all stems of a song, or of several songs where the recipe remixes them."""
+
+    @property
+    def remixed(self) -> float:
+        """Share of clips whose stems come from different songs."""
+        return self.recipe.augmentation.remix.chance
+
+    @cached_property
+    def holders(self) -> dict[str, tuple[int, ...]]:
+        """Numbers of the songs that have each stem."""
+        names = sorted({name for song in self.songs for name in song.stems})
+        return {
+            name: tuple(i for i, song in enumerate(self.songs) if name in song.stems)
+            for name in names
+        }
+
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+        if rng.random() < self.remixed:
+            return self._from_anywhere(length, rng)
+        song = self.songs[slot.song]
+        return song.read(slot.start(song.frames, length, rng), length)
+
+    def _from_anywhere(self, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+        """Each stem from another song, as long as there are enough that have it."""
+        used: set[int] = set()
+        found: dict[str, Clip] = {}
+        for name, holders in self.holders.items():
+            others = tuple(song for song in holders if song not in used) or holders
+            song, found[name] = self._loud(name, others, length, rng)
+            used.add(song)
+        return found
+
+    def _loud(
+        self, name: str, songs: tuple[int, ...], length: int, rng: np.random.Generator
+    ) -> tuple[int, Clip]:
+        """A random place of a stem with sound in it, and its song; the last of them if none has."""
+        for _ in range(TRIES):
+            slot = self.slots.anywhere(songs, rng)
+            stem = self.songs[slot.song].stems[name]
+            clip = stem.read(slot.start(stem.frames, length, rng), length)
+            if is_loud(clip):
+                break
+        return slot.song, clip
+
+
+class FreeMixes(SongMixes):
+    """Mixtures of stems that never were one song: each is from another file, always."""
+
+    remixed: float = 1.0
+
+
+class PairClips(SongClips):
+    """A mixture and what is wanted of it, where nothing is known of the rest.
+
+    The rest is the mixture without its targets, and a part of the clip like them. So all that is
+    done to parts keeps their sum the mixture. A rest is no instrument, though: rooms and filters
+    of its own, or the targets of other songs, would be sounds that no such mixture has.
+    """
+
+    impossible = ("remix", "filter", "reverb")
+
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+        song = self.songs[slot.song]
+        assert song.mixture, "a pair has a mixture"
+        start = slot.start(song.frames, length, rng)
+        targets = song.read(start, length)
+        rest = song.mixture.read(start, length) - summed(targets, tuple(targets), length)
+        return {**targets, REST: rest}
+
+
+def _not_known(names: Sequence[str]) -> str:
+    keys = ", ".join(f"augmentation.{name}" for name in names)
+    return f"layout pairs does not know all stems of its mixtures: remove {keys}"

@@ -1,0 +1,282 @@
+"""Songs made by formula: a data set for a first run, a demonstration, a test.
+
+Each stem is unlike the others where networks listen. Vocals glide, with vibrato, formants and
+pauses; drums are bursts of noise and a falling tone in a rhythm; the bass is low saw-like notes;
+the other instruments are steady chords left and right. So a small network learns to part them
+within minutes. It says nothing about how well it would part real songs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from jaxtyping import Float, Int64
+
+from model_zoo.errors import OutputError
+from model_zoo.files import staged
+from trainers.data.effects import decibels
+
+Wave = Float[np.ndarray, " time"]
+Stereo = Float[np.ndarray, "channel time"]
+
+LEVELS = {"vocals": -19.0, "drums": -21.0, "bass": -21.0, "other": -23.0}
+"""RMS of each stem, in dB full scale, before the whole song is brought to its peak."""
+
+PEAK = 0.9
+"""Of the loudest song's mixture; louder ones are turned down as a whole."""
+
+BEATS = 4
+"""Of a bar."""
+
+SCALE = (0, 2, 4, 5, 7, 9, 11)
+"""Semitones of a major scale above its root."""
+
+CHORDS = (0, 3, 4, 5)
+"""Degrees of the scale that chords stand on."""
+
+VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410))
+"""Formants in Hz of a, e, i and o as men speak them: G. Peterson and H. Barney, Control methods
+used in a study of the vowels, J. Acoust. Soc. Am. 24 (1952), table II."""
+
+CONTROL = 64
+"""Samples between two levels of an overtone, joined by lines."""
+
+Colour = Callable[[Wave, Int64[np.ndarray, " time"]], Wave]
+
+HIGHEST = 0.45
+"""Share of the sample rate above which no overtone is made: it would be mirrored down."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What all players of one song share.
+
+    Attributes:
+        frames: samples per channel.
+        rate: of samples, in Hz.
+        beat: length in samples.
+        root: of the scale, in semitones above the A of 55 Hz.
+        chords: degree of the scale that each bar stands on.
+    """
+
+    frames: int
+    rate: int
+    beat: int
+    root: int
+    chords: tuple[int, ...]
+
+    @classmethod
+    def draw(cls, seconds: float, rate: int, rng: np.random.Generator) -> Score:
+        """A tempo of 80 to 140 beats a minute, a key, and four chords over and over."""
+        frames, beat = round(seconds * rate), round(60 / rng.uniform(80, 140) * rate)
+        chords = tuple(int(chord) for chord in rng.choice(CHORDS, 4))
+        return cls(frames, rate, beat, int(rng.integers(0, 12)), chords)
+
+    def hz(self, degree: int, octave: int = 0) -> float:
+        """Frequency of a degree of the scale; degrees go on into the next octaves."""
+        turns, step = divmod(degree, len(SCALE))
+        return float(55 * 2 ** (octave + turns + (self.root + SCALE[step]) / 12))
+
+    def chord(self, at: int) -> int:
+        """Degree that the chord at a sample stands on."""
+        return self.chords[at // (BEATS * self.beat) % len(self.chords)]
+
+
+def render_songs(
+    folder: Path, songs: int, seconds: float, sample_rate: int, seed: int = 0
+) -> list[Path]:
+    """Write songs in the layout ``tracks``: a folder for each, with its stems and its mixture.
+
+    The files are 16-bit WAV, and the samples of the stems add up to those of the mixture exactly.
+
+    Args:
+        folder: where the folders of the songs go.
+        songs: how many.
+        seconds: length of each.
+        sample_rate: in Hz.
+        seed: the same seed gives the same songs, and the first of eight is the first of nine.
+
+    Returns:
+        The folder of each song.
+
+    Raises:
+        OutputError: a song is there already, or cannot be written.
+    """
+    places = [folder / f"song_{number:03d}" for number in range(1, songs + 1)]
+    for place in places:
+        if place.exists():
+            raise OutputError(f"{place} is already there: remove it, or name another folder")
+    for number, place in enumerate(places):
+        stems = play(seconds, sample_rate, np.random.default_rng((seed, number)))
+        _write(place, stems, sample_rate)
+    return places
+
+
+def play(seconds: float, sample_rate: int, rng: np.random.Generator) -> dict[str, Stereo]:
+    """The stems of a song, in stereo; their sum stays within :data:`PEAK`."""
+    score = Score.draw(seconds, sample_rate, rng)
+    stems = {name: _to_level(player(score, rng), LEVELS[name]) for name, player in PLAYERS.items()}
+    loudest = float(np.abs(sum(stems.values())).max())
+    gain = min(1.0, PEAK / loudest) if loudest else 1.0
+    return {name: gain * stem for name, stem in stems.items()}
+
+
+def sing(score: Score, rng: np.random.Generator) -> Stereo:
+    """A voice in the middle: it glides from note to note, trembles, and rests after two bars."""
+    time = np.arange(score.frames) / score.rate
+    pitch, loud = np.empty((2, score.frames))
+    vowel = np.empty(score.frames, np.int64)
+    at = 0
+    while at < score.frames:
+        size = round(score.beat * float(rng.choice((0.5, 1, 1, 2))))
+        note = slice(at, at + size)
+        pitch[note] = np.log2(score.hz(score.chord(at) + int(rng.choice((0, 1, 2, 4, 5))), 2))
+        breathes = at // score.beat % (2 * BEATS) == 2 * BEATS - 1
+        loud[note] = not breathes and rng.random() > 0.2
+        vowel[note] = rng.integers(len(VOWELS))
+        at += size
+    tremble = rng.uniform(0.2, 0.45) / 12 * np.sin(2 * np.pi * rng.uniform(5, 6.5) * time)
+    hz = 2 ** (_smooth(pitch, score.rate // 12) + tremble)
+    voice = overtones_of(hz, score.rate, 40, 0.8, _formants(vowel))
+    return np.tile(voice * _smooth(loud, score.rate // 30), (2, 1))
+
+
+def drum(score: Score, rng: np.random.Generator) -> Stereo:
+    """Kick on the first and third beat, snare on the others, hats on most eighths to one side."""
+    out = np.zeros((2, score.frames))
+    kick, snare, hat = _kick(score.rate), _burst(score.rate, 0.2, rng), _hat(score.rate, rng)
+    side = rng.uniform(0.5, 1, (2, 1))
+    for number, at in enumerate(range(0, score.frames, max(1, score.beat // 2))):
+        if number % 2 == 0:
+            _add(out, at, (snare if number % 4 else kick) * rng.uniform(0.8, 1))
+        if rng.random() < 0.9:
+            _add(out, at, side * hat * rng.uniform(0.2, 0.4))
+        if number % 8 == 5 and rng.random() < 0.5:
+            _add(out, at, kick)
+    return out
+
+
+def pluck(score: Score, rng: np.random.Generator) -> Stereo:
+    """A bass in the middle: the root of each chord, now and then its fifth, on every eighth."""
+    hz, loud = np.empty((2, score.frames))
+    eighth = max(1, score.beat // 2)
+    for at in range(0, score.frames, eighth):
+        note = slice(at, at + eighth)
+        hz[note] = score.hz(score.chord(at) + int(rng.choice((0, 0, 0, 4))), 0)
+        fade = np.exp(-3 * np.arange(eighth) / eighth) * (rng.random() < 0.9)
+        loud[note] = fade[: score.frames - at]
+    saw = overtones_of(hz, score.rate, 14, 1.0)
+    return np.tile(saw * _smooth(loud, score.rate // 200), (2, 1))
+
+
+def accompany(score: Score, rng: np.random.Generator) -> Stereo:
+    """Chords of three steady tones, each at its own place between left and right."""
+    out = np.zeros((2, score.frames))
+    bar, softness = BEATS * score.beat, rng.uniform(1.2, 1.8)
+    for at in range(0, score.frames, bar):
+        size = min(bar, score.frames - at)
+        swell = np.minimum(1, np.arange(size) / (0.02 * score.rate))
+        for step in (0, 2, 4):
+            hz = np.full(size, score.hz(score.chord(at) + step, 2))
+            tone = overtones_of(hz, score.rate, 8, softness)
+            out[:, at : at + size] += rng.uniform(0.2, 1, (2, 1)) * tone * swell * swell[::-1]
+    return out
+
+
+PLAYERS: dict[str, Callable[[Score, np.random.Generator], Stereo]] = {
+    "vocals": sing,
+    "drums": drum,
+    "bass": pluck,
+    "other": accompany,
+}
+
+
+def overtones_of(
+    hz: Wave, rate: int, count: int, slope: float, colour: Colour = lambda hz, _: np.ones_like(hz)
+) -> Wave:
+    """A tone of harmonics: number ``k`` has the amplitude ``k ** -slope``.
+
+    Args:
+        hz: the fundamental, for every sample.
+        rate: of samples, in Hz.
+        count: harmonics at most; what would lie beyond :data:`HIGHEST` is left out.
+        slope: 1 is a saw tooth.
+        colour: factors for frequencies in Hz at the samples of these numbers.
+    """
+    places = np.arange(len(hz))
+    coarse = places[::CONTROL]
+    turns, out = 2 * np.pi * np.cumsum(hz) / rate, np.zeros(len(hz))
+    for number in range(1, count + 1):
+        overtone = number * hz[coarse]
+        level = number**-slope * (overtone < HIGHEST * rate) * colour(overtone, coarse)
+        if level.any():
+            out += np.interp(places, coarse, level) * np.sin(number * turns)
+    return out
+
+
+def _formants(vowel: Int64[np.ndarray, " time"]) -> Colour:
+    """Three bumps of a third of an octave, each 8 dB lower, over a floor of -26 dB.
+
+    Args:
+        vowel: number of the vowel, for every sample.
+    """
+    centres = np.log2(np.array(VOWELS, float)).T
+
+    def colour(hz: Wave, places: Int64[np.ndarray, " time"]) -> Wave:
+        level = np.full_like(hz, decibels(-26))
+        for number, centre in enumerate(centres):
+            away = (np.log2(hz) - centre[vowel[places]]) / 0.33
+            level += decibels(-8 * number) * np.exp(-np.square(away))
+        return level
+
+    return colour
+
+
+def _kick(rate: int) -> Wave:
+    """A tone that falls from 150 to 45 Hz within a fifth of a second."""
+    time = np.arange(round(0.25 * rate)) / rate
+    hz = 45 + 105 * np.exp(-time / 0.03)
+    return 1.5 * np.sin(2 * np.pi * np.cumsum(hz) / rate) * np.exp(-time / 0.07)
+
+
+def _burst(rate: int, seconds: float, rng: np.random.Generator) -> Wave:
+    """Noise that fades by 60 dB in ``seconds``."""
+    time = np.arange(round(seconds * rate)) / rate
+    return 0.5 * rng.standard_normal(len(time)) * decibels(-60) ** (time / seconds)
+
+
+def _hat(rate: int, rng: np.random.Generator) -> Wave:
+    """A short burst whose low tones are taken off by two differences."""
+    return np.diff(_burst(rate, 0.06, rng), 2)
+
+
+def _add(out: Stereo, at: int, sound: np.ndarray) -> None:
+    """Add a sound at a sample; what goes beyond the end is lost."""
+    end = min(out.shape[1], at + sound.shape[-1])
+    out[:, at:end] += sound[..., : end - at]
+
+
+def _smooth(curve: Wave, width: int) -> Wave:
+    """The mean over ``width`` samples around each one; the ends go on as they are."""
+    width = max(1, width)
+    padded = np.pad(curve, (width // 2 + 1, width - width // 2 - 1), mode="edge")
+    sums = np.cumsum(padded)
+    return (sums[width:] - sums[:-width]) / width
+
+
+def _to_level(stem: Stereo, db: float) -> Stereo:
+    rms = float(np.sqrt(np.mean(np.square(stem))))
+    return stem * (decibels(db) / rms) if rms else stem
+
+
+def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:
+    """Whole steps of 16 bits, so that sums of files are what they are of sounds."""
+    steps = {name: np.rint(stem.T * 2**15).astype(np.int16) for name, stem in stems.items()}
+    mixture = np.sum(list(steps.values()), axis=0, dtype=np.int16)
+    for name, wave in {**steps, "mixture": mixture}.items():
+        with staged(place / f"{name}.wav") as temporary:
+            soundfile.write(temporary, wave, rate, "PCM_16", format="WAV")
