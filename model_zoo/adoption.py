@@ -29,10 +29,7 @@ LAST = "last.safetensors"
 RECIPE = "recipe.json"
 SUMMARY = "summary.json"
 
-DEFINITION = (
-    "global: 10 log10 of energy of reference over energy of error, mean over the songs, dB;"
-    " measured while training, to choose the best step"
-)
+DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean over songs, dB"
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Summary(Config):
         if self.best_mean is None:
             return ()
         count = self.validation_songs
-        songs = f"{count:,} validation song{'' if count == 1 else 's'} of the run"
+        songs = f"{count:,} validation song{'' if count == 1 else 's'}; they chose the step"
         return tuple(
             Score(songs, stem, "SDR", DEFINITION, round(value, 2))
             for stem, value in self.sdr.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from model_zoo.errors import CheckpointError
-from stemcli.cli.words import quoted
 from trainers.config import Recipe
 from trainers.recipes import load_recipe
 
@@ -49,6 +48,6 @@ def recipe_of(run: Path) -> str:
     if (run / LAST).is_file():
         raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
     raise CheckpointError(
-        f"No checkpoint {run / LAST}. Start the run without --resume, or name its folder:"
-        f" --output {quoted(run)} is none"
+        f"{run} holds no run to go on with: there is no {LAST}. Type --output with the folder of"
+        " one, or leave out --resume"
     )

@@ -7,6 +7,7 @@ lines go first and then the last losses but the total.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -105,16 +106,24 @@ def machine(figures: Figures, names: list[str], width: int) -> Block:
     """Norms of gradients, learning rates, and where the time goes."""
     pace = figures.pace
     times = [f"{pace.seconds:.2f} s a step", f"{percent(pace.waiting)} waiting for data"]
+    heads = [*names, *figures.gradients]
+    needed = max(map(cell_len, heads)) + sum(least + BETWEEN for _, least in GRADIENT) + TIME
+    if needed <= width:
+        blank: Row = ("",) * (1 + len(GRADIENT))
+        pairs = zip_longest(_gradients(figures), times)
+        rows = [(*(row or blank), time or "") for row, time in pairs]
+        return _table("", heads, GRADIENT, rows, width, last="time")
+    table = _table("", heads, GRADIENT, _gradients(figures), width)
+    line = Text(", ".join(times), no_wrap=True, overflow="ellipsis")
+    return Block(Group(table.content, line), table.width, table.height + 1)
+
+
+def _gradients(figures: Figures) -> list[Row]:
     rows: list[Row] = []
     for name, trend in figures.gradients.items():
         rate = f"{figures.rates[name]:.3g}" if name in figures.rates else ""
-        time = times.pop(0) if times else ""
-        rows.append((name, number(trend.mean), _coloured(trend.change), rate, time))
-    rows += [("", "", "", "", time) for time in times]
-    needed = sum(least + BETWEEN for _, least in GRADIENT) + TIME
-    aligned = max(map(cell_len, names)) + needed <= width
-    heads = [*figures.gradients, *(names if aligned else [])]
-    return _table("", heads, GRADIENT, rows, width, last="time")
+        rows.append((name, number(trend.mean), _coloured(trend.change), rate))
+    return rows
 
 
 def _standing(name: str, standing: Standing) -> Row:
