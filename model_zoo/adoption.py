@@ -74,7 +74,9 @@ class Summary(Config):
         if self.best_mean is None:
             return ()
         count = self.validation_songs
-        songs = f"{count:,} validation song{'' if count == 1 else 's'}; they chose the step"
+        songs = (
+            f"{count:,} validation song{'' if count == 1 else 's'}, by which the step was chosen"
+        )
         return tuple(
             Score(songs, stem, "SDR", DEFINITION, round(value, 2))
             for stem, value in self.sdr.items()

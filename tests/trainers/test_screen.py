@@ -39,8 +39,8 @@ SDR dB   last   best  change    step
 vocals   1.50   1.50   +0.50      40
 ▁█
 
-              gradient  change      rate
-model           0.4000  ↓ 50 %     0.001
+                gradient  change      rate
+model             0.4000  ↓ 50 %     0.001
 0.50 s a step, 20 % waiting for data
 """
 
