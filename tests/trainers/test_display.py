@@ -99,6 +99,16 @@ def test_a_terminal_gets_a_table_and_the_lines_that_stay() -> None:
     assert "  gradient 0.8000  " not in shown
 
 
+def test_long_lines_are_folded_between_words() -> None:
+    console, screen = live(40)
+    tell(console, ADVERSARIAL)
+    assert screen.getvalue().splitlines()[:3] == [
+        "Recipe big: melroformer, 3.9 M ",
+        "parameters against 1.2 M of ",
+        "discriminators, on cuda:0, bf16",
+    ]
+
+
 def test_the_last_table_stays_and_the_cursor_comes_back() -> None:
     console, screen = live()
     tell(console, *story())

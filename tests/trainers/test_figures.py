@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.trainers.story import ADVERSARIAL, RECIPE, STARTED, step, story, validated
-from trainers.cli.figures import Figures, Pace, Trend, change, number, shown, sparkline
+from trainers.cli.figures import Figures, Pace, Standing, Trend, change, number, shown, sparkline
 from trainers.loop.events import Listened, StepDone
 
 
@@ -78,6 +78,13 @@ def test_standings_by_hand() -> None:
     assert (vocals.last, vocals.best, vocals.best_step) == (1.2, 1.5, 40)
     assert vocals.change == pytest.approx(-0.3)
     assert figures.history == [1.0, 1.5, 1.2]
+
+
+def test_anything_is_better_than_no_number() -> None:
+    vocals = Standing(math.nan, math.nan, 20)
+    for sdr, number_of_steps in ((-math.inf, 40), (1.0, 60), (math.nan, 80)):
+        vocals.move(sdr, number_of_steps)
+    assert (vocals.best, vocals.best_step) == (1.0, 60)
 
 
 def test_a_run_that_goes_on_knows_its_best_but_not_when_it_was() -> None:

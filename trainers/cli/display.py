@@ -74,26 +74,30 @@ class Display:
             case RunFinished():
                 self.on_finished(event)
 
+    def say(self, text: str) -> None:
+        """Say one line that stays."""
+        self.console.line(text)
+
     def on_started(self, event: RunStarted) -> None:
         """Say what is trained, where and on what."""
         for line in facts(event, self.data):
-            self.console.line(line)
+            self.say(line)
 
     def on_step(self, event: StepDone) -> None:
         """Say now and then how it goes."""
         self._recent.append(event)
         if event.step % self.figures.recipe.log.every == 0 or event.step == self.figures.steps:
-            self.console.line(progress(self._recent, self.figures, self.console.verbose))
+            self.say(progress(self._recent, self.figures, self.console.verbose))
             self._recent.clear()
 
     def on_validated(self, event: Validated) -> None:
         """Say how good it is."""
-        self.console.line(scores(event, self.figures))
+        self.say(scores(event, self.figures))
 
     def on_finished(self, event: RunFinished) -> None:
         """Say why it ended and how good it became."""
         best = "" if event.best_mean is None else f"; best SDR {event.best_mean:.2f} dB"
-        self.console.line(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
+        self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
 
 
 def facts(event: RunStarted, data: str) -> list[str]:

@@ -98,7 +98,7 @@ class Standing:
     def move(self, sdr: float, step: int) -> None:
         """Note the next validation."""
         self.change, self.last = sdr - self.last, sdr
-        if sdr > self.best:
+        if sdr > self.best or math.isnan(self.best):
             self.best, self.best_step = sdr, step
 
 

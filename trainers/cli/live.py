@@ -12,8 +12,10 @@ from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
+from rich.text import Text
 
 from stemcli.cli.live import LiveConsole
+from stemcli.cli.words import printable
 from trainers.cli.display import Display
 from trainers.cli.screen import draw
 from trainers.config import Recipe
@@ -35,6 +37,10 @@ class LiveDisplay(Display):
     def close(self) -> None:
         """Leave the last table on the screen."""
         self._region.stop()
+
+    def say(self, text: str) -> None:
+        """Above the table, folded between words."""
+        self._region.console.print(Text(printable(text)))
 
     def on_step(self, event: StepDone) -> None:
         """Begin to draw; from then on the region looks by itself."""
