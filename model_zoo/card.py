@@ -187,16 +187,20 @@ def is_bundled(name: str) -> bool:
     return (BUNDLED / f"{name}.toml").is_file()
 
 
-def check_new_name(name: str) -> None:
+def check_new_name(name: str, option: str = "--name") -> None:
     """Refuse a name that a user's model cannot have.
+
+    Args:
+        name: of a model to be.
+        option: after which the name was typed.
 
     Raises:
         ConfigError: it is bundled already, or would not do as a file name.
     """
     if is_bundled(name):
-        raise ConfigError("--name", [f"{name!r} is bundled. Type another, e.g. --name my-{name}"])
+        raise ConfigError(option, [f"{name!r} is bundled. Type another, e.g. {option} my-{name}"])
     if not NAME_RULE.fullmatch(name):
-        raise ConfigError("--name", [_name_mistake(name)])
+        raise ConfigError(option, [_name_mistake(name)])
 
 
 def _card_files() -> dict[str, Path]:

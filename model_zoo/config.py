@@ -34,7 +34,7 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        mistakes = [*_type_mistakes(type(self), vars(self))] or [*self.mistakes()]
+        mistakes = [*self._type_mistakes()] or [*self.mistakes()]
         if mistakes:
             raise ConfigError(type(self).__name__, mistakes)
 
@@ -56,18 +56,34 @@ class Config:
         """
         hints = typing.get_type_hints(cls)
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-        mistakes = [_unknown_key(key, known) for key in values if key not in known]
-        mistakes += [f"key {name!r} is missing" for name in _required(cls) if name not in values]
+        unknown = [_unknown_key(key, known) for key in values if key not in known]
+        mistakes = [f"key {name!r} is missing" for name in _required(cls) if name not in values]
         fields: dict[str, Any] = {}
-        for key in known.keys() & values.keys():
+        for key in (name for name in known if name in values):
             try:
                 fields[key] = _plain_to_field(known[key], values[key])
             except ConfigError as error:
                 mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
-        mistakes = mistakes or [*_type_mistakes(cls, fields)]
+        mistakes += _wrong_types(known, fields)
         if mistakes:
-            raise ConfigError(cls.__name__, mistakes)
-        return cls(**fields)
+            raise ConfigError(cls.__name__, unknown + mistakes)
+        return cls._without_unknown(fields, unknown)
+
+    @classmethod
+    def _without_unknown(cls: type[C], fields: Mapping[str, Any], unknown: list[str]) -> C:
+        """Build, and complain of unknown keys and of contradictions in one breath."""
+        try:
+            built = cls(**fields)
+        except ConfigError as error:
+            raise ConfigError(cls.__name__, unknown + error.mistakes) from error
+        if unknown:
+            raise ConfigError(cls.__name__, unknown)
+        return built
+
+    def _type_mistakes(self) -> Iterator[str]:
+        hints = typing.get_type_hints(type(self))
+        names = [field.name for field in dataclasses.fields(self)]
+        return _wrong_types(hints, {name: getattr(self, name) for name in names})
 
 
 def broken(rules: Mapping[str, bool]) -> list[str]:
@@ -75,12 +91,10 @@ def broken(rules: Mapping[str, bool]) -> list[str]:
     return [sentence for sentence, is_broken in rules.items() if is_broken]
 
 
-def _type_mistakes(kind: type[Config], values: Mapping[str, Any]) -> Iterator[str]:
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        if field.name in values and not _fits(hints[field.name], values[field.name]):
-            found = values[field.name]
-            yield f"{field.name} must be {_words(hints[field.name])}, found {found!r}"
+def _wrong_types(hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        if not _fits(hints[name], value):
+            yield f"{name} must be {_words(hints[name])}, found {value!r}"
 
 
 def _required(kind: type[Config]) -> Iterator[str]:

@@ -51,12 +51,17 @@ class UnknownNameError(UsageError):
         name: the name the user typed.
         known: the names that exist.
         hint: what to type to see them, e.g. ``"stem models list"``.
+        few: whether they are so few that all of them are named in any case.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], hint: str = "", few: bool = False
+    ) -> None:
         names = sorted(known)
         near = nearest(name, names)
         found = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
+        if near and few:
+            found += f" Known: {', '.join(names)}."
         super().__init__(f"Unknown {kind} {name!r}: {found}" + (f" See: {hint}" if hint else ""))
         self.name = name
         self.nearest = near

@@ -77,14 +77,19 @@ def put(
     return complete
 
 
-def check_free(name: str, overwrite: bool = False) -> None:
+def check_free(name: str, overwrite: bool = False, option: str = "--name") -> None:
     """Refuse a name that is bundled, unfit or, without ``overwrite``, taken.
+
+    Args:
+        name: of a model to be.
+        overwrite: whether a model of the user's may be replaced.
+        option: after which the name was typed.
 
     Raises:
         ConfigError: with what to type instead.
     """
-    check_new_name(name)
+    check_new_name(name, option)
     if not overwrite and (zoo_home() / f"{name}.toml").exists():
         raise ConfigError(
-            "--name", [f"{name!r} is in your zoo already. Type another name, or add --overwrite"]
+            option, [f"{name!r} is in your zoo already. Type another name, or add --overwrite"]
         )

@@ -29,14 +29,18 @@ FIRST_STAGE = "separating"
 
 
 class LiveConsole(HumanConsole):
-    """One bar per song that is worked on, and one for the whole run when there are several."""
+    """One bar per song that is worked on, and one for the whole run when there are several.
+
+    Attributes:
+        terminal: where all of it is drawn; what others draw there shares the screen with it.
+    """
 
     def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
         super().__init__(verbose)
-        self._terminal = terminal or _terminal()
+        self.terminal = terminal or _terminal()
         self._bars = Bars(
-            *_columns(self._terminal.width),
-            console=self._terminal,
+            *_columns(self.terminal.width),
+            console=self.terminal,
             transient=True,
             expand=True,
             refresh_per_second=REFRESH,
@@ -51,12 +55,12 @@ class LiveConsole(HumanConsole):
 
     def line(self, text: str = "") -> None:
         """Print above the bars."""
-        self._terminal.print(Text(printable(text)), soft_wrap=True)
+        self.terminal.print(Text(printable(text)), soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Print above the bars too, where stderr is the same screen."""
         if sys.stderr.isatty():
-            self._terminal.print(Text(f"Error: {printable(text)}", style="red"), soft_wrap=True)
+            self.terminal.print(Text(f"Error: {printable(text)}", style="red"), soft_wrap=True)
         else:
             super().error(text)
 

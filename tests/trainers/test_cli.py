@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
 import soundfile
@@ -14,11 +16,15 @@ import yaml
 from click.testing import CliRunner, Result
 
 from model_zoo import weights
+from model_zoo.card import find
 from stemcli.cli.app import stem
 from tests.trainers.conftest import RATE
+from trainers.cli import train
+from trainers.cli.train import songs
 from trainers.config import Recipe
 from trainers.data.voices import VoiceMixes
 from trainers.loop.ema import WeightAverage
+from trainers.recipes import recipe_names
 
 
 @pytest.fixture
@@ -125,6 +131,106 @@ def test_mistakes_are_one_sentence(
     assert done.exit_code == exit_code
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_every_option_of_training_is_explained() -> None:
+    shown = CliRunner().invoke(stem, ["train", "--help"], terminal_width=100).output
+    assert max(map(len, shown.splitlines())) <= 100
+    command = train.command
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert all(name in shown for name in recipe_names())
+    assert "trainers/recipes" in shown
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """The recipe that a run has written down."""
+    values: dict[str, Any] = json.loads((folder / "recipe.json").read_text())
+    return values
+
+
+def test_options_change_the_recipe(typed: list[str], recordings: Path) -> None:
+    words = ["--precision", "fp32", "--seed", "8", "--layout", "auto"]
+    changed = [*typed, "--set", "seed=2", "--set", "loop.precision=bf16", *words]
+    assert enter(*changed).exit_code == 0
+    values = written(recordings / "run")
+    assert (values["seed"], values["loop"]["precision"]) == (8, "fp32")
+    assert values["data"]["layout"] == "auto"
+
+
+def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> None:
+    assert enter(*typed, "--seed", "7").exit_code == 0
+    own = [*typed[:1], *typed[3:], "--resume"]  # without --recipe
+    assert enter(*own, "--set", "schedule.steps=6").exit_code == 0
+    values = written(recordings / "run")
+    assert (values["seed"], values["schedule"]["steps"]) == (7, 6)
+    (recordings / "run" / "recipe.json").unlink()
+    assert "has no recipe.json. Type --recipe" in enter(*own).stderr
+    assert enter(*typed, "--resume").exit_code == 0
+
+
+def test_a_run_that_is_not_there_cannot_go_on(typed: list[str], recordings: Path) -> None:
+    done = enter(*typed[:1], *typed[3:-1], str(recordings / "other"), "--resume")
+    assert done.exit_code == 1
+    assert "other holds no run to go on with: there is no last.safetensors" in done.stderr
+
+
+def test_the_best_weights_become_a_model(
+    typed: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEM_HOME", str(recordings / "zoo"))
+    done = enter(*typed, "--export", "mine")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "Type: stem separate SONG --model mine"
+    ours, best = weights.load("mine"), weights.load(recordings / "run" / "best.safetensors")
+    for one, other in zip(ours.parameters(), best.parameters(), strict=True):
+        assert one.equal(other)
+    assert find("mine").outputs == ("vocals", "instrumental")
+    taken = enter(*typed[:-1], str(recordings / "second"), "--export", "mine")
+    assert (taken.exit_code, (recordings / "second").exists()) == (2, False)
+    assert "--export: 'mine' is in your zoo already" in taken.stderr
+    again = [*typed[:-1], str(recordings / "second"), "--export", "mine", "--overwrite", "--json"]
+    events = [json.loads(line) for line in enter(*again).stdout.splitlines()]
+    (added,) = [event for event in events if event["event"] == "model_added"]
+    assert added["card"]["sha256"] == find("mine").sha256
+
+
+def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
+    done = enter(*typed, "--dry-run")
+    assert (done.exit_code, (recordings / "run").exists()) == (0, False)
+    assert json.loads(enter(*typed, "--dry-run", "--json").stdout)["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--overwrite"], "--overwrite replaces a model: add --export with its name"),
+        (["--export", "Mine!"], "--export: a name has lower-case letters"),
+        (["--export", "melroformer"], "Type another, e.g. --export my-melroformer"),
+        (["--data", "nowhere"], "'nowhere' does not exist. Type a folder, or a .csv file"),
+        (["--layout", "heap"], "'heap' is not one of"),
+        (["--precision", "int8"], "'int8' is not one of"),
+        (["--seed", "-1"], "-1 is not in the range"),
+        (["--recipe", "small"], f"Unknown recipe 'small': known: {', '.join(recipe_names())}."),
+        (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    typed: list[str], recordings: Path, words: list[str], said: str
+) -> None:
+    done = enter(*typed, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (recordings / "run").exists()
+
+
+def test_data_are_a_folder_or_a_table(typed: list[str], recordings: Path) -> None:
+    done = enter(*typed, "--data", str(recordings / "voice.wav"))
+    assert (done.exit_code, "is neither a folder nor a .csv file" in done.stderr) == (2, True)
+    table = recordings / "songs.csv"
+    table.touch()
+    assert songs(str(table)) == table
 
 
 def folders(root: Path, true: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> list[str]:

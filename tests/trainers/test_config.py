@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_set_reaches_nested_values() -> None:
         ("loop.batch_size=many", "batch_size must be a whole number, found 'many'"),
         ("data.voices.silent=0.99", "add up to at most 1"),
         ("data.voices.level=[3, -3]", "lower and an upper bound"),
-        ("data.voices.level=[1", "--set data.voices.level=.*not valid YAML"),
+        ("data.voices.level=[1", "--set: data.voices.level=.*not valid YAML"),
         ("data.seconds=0", "data: seconds must be above 0"),
         ("data.voices.second_voice=1.5", "share between 0 and 1"),
         ("data.voices.speed=1", "speed must be 0 or more and below 1"),
@@ -86,7 +87,42 @@ def test_every_mistake_at_once() -> None:
 def test_mistakes_of_several_parts_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe("melroformer-small", ("data.voices.silent=2", "loop.workers=-1", "seed=x"))
-    assert len(caught.value.mistakes) == 2  # the type of seed is looked at when its parts are sound
+    assert [mistake.split(":")[0].split(" ")[0] for mistake in caught.value.mistakes] == [
+        "data",
+        "loop",
+        "seed",
+    ]
+
+
+def test_unknown_keys_hide_no_other_mistake() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema=3", "loop.workers=x"))
+    assert caught.value.mistakes == [
+        "loop: unknown key 'batchsize', did you mean 'batch_size'?",
+        "loop: workers must be a whole number, found 'x'",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema=3"))
+    assert caught.value.mistakes == [
+        "loop: unknown key 'batchsize', did you mean 'batch_size'?",
+        "loop: ema must be 0 or more and below 1",
+    ]
+
+
+def test_all_bad_changes_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("melroformer-small", ("loop", "name.deep=1", "seed=[1"))
+    first, second, third = caught.value.mistakes
+    assert first == "'loop' must look like loop.batch_size=8"
+    assert second == "name.deep: name holds a value, not keys"
+    assert third.startswith("seed=[1: not valid YAML: ")
+
+
+def test_the_recipe_of_a_run_is_a_recipe(tmp_path: Path) -> None:
+    """Truth: what a run writes down is what it was started with."""
+    recipe = load_recipe("melroformer-small", ("optimiser.lr=1e-7", "seed=4"))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2))
+    assert load_recipe(str(tmp_path / "recipe.json")) == recipe
 
 
 def test_powers_of_ten_are_numbers() -> None:
@@ -114,8 +150,12 @@ def test_bases_that_lead_in_a_circle(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_offers_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="melroformer-small"):
+    with pytest.raises(UnknownNameError) as caught:
         load_recipe("melroformer-smal")
+    assert str(caught.value) == (
+        "Unknown recipe 'melroformer-smal': did you mean 'melroformer-small'? "
+        f"Known: {', '.join(recipe_names())}. See: stem train --help"
+    )
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "key: [1,\n", "nothing.yaml"])

@@ -1,49 +1,150 @@
-"""How a run looks in a terminal."""
+"""How a run looks: lines for a log, or a table that moves (:mod:`trainers.cli.live`)."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
 from stemcli.cli.console import Console
-from stemcli.cli.words import clock
+from stemcli.cli.words import clock, counted, millions
 from stemcli.engine.events import Event
+from trainers.cli.figures import Figures, mean, number, percent, shown
 from trainers.config import Recipe
-from trainers.loop.events import Report, StepDone, Validated
-
-STEPS_PER_LINE = 10
+from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated
 
 
-def printer(recipe: Recipe, console: Console) -> Report:
-    """A report that tells a program every event, and people every tenth step and validations."""
-    recent: list[StepDone] = []
+def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
+    """The display that fits the console.
 
-    def show(event: Event) -> None:
-        console.show(event)
-        if isinstance(event, Validated):
-            console.line(_scores(event))
-        if not isinstance(event, StepDone):
-            return
-        recent.append(event)
-        if len(recent) == STEPS_PER_LINE or event.step == recipe.schedule.steps:
-            console.line(_steps(recent, recipe.schedule.steps))
-            recent.clear()
+    Args:
+        recipe: of the run.
+        console: where people or programs read.
+        data: what is learned from, in words.
+    """
+    from stemcli.cli.live import LiveConsole
 
-    return show
+    if isinstance(console, LiveConsole):
+        from trainers.cli.live import LiveDisplay
 
-
-def _scores(event: Validated) -> str:
-    scores = ", ".join(f"{stem} {sdr:.2f} dB" for stem, sdr in event.sdr.items())
-    return f"step {event.step}: SDR {scores}{'  (best)' if event.best else ''}"
+        return LiveDisplay(recipe, console, data)
+    return Display(recipe, console, data)
 
 
-def _steps(steps: list[StepDone], last: int) -> str:
-    """Means over ``steps``."""
-    count, step = len(steps), steps[-1].step
-    losses = "  ".join(
-        f"{name} {sum(step.losses[name] for step in steps) / count:.4f}" for name in steps[0].losses
-    )
-    seconds = sum(step.seconds for step in steps) / count
-    norm = sum(step.gradient_norms["model"] for step in steps) / count
-    rate = steps[-1].learning_rates["model"]
-    return (
-        f"step {step}/{last}  {losses}  gradient {norm:.2f}  lr x{rate:.2f}  "
-        f"{seconds:.2f} s a step  {clock(seconds * (last - step))} left"
-    )
+class Display:
+    """Tells a program every event, and people in lines how it goes on the mean.
+
+    A context manager: what moves on the screen comes to rest at the end.
+    """
+
+    def __init__(self, recipe: Recipe, console: Console, data: str = "") -> None:
+        self.console = console
+        self.data = data
+        self.figures = Figures(recipe)
+        self._lock = threading.Lock()
+        self._recent: list[StepDone] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Bring to rest what moves."""
+
+    def show(self, event: Event) -> None:
+        """Show what the loop tells; sound is for logs alone."""
+        self.console.show(event)
+        with self._lock:
+            self.figures.note(event)
+        match event:
+            case RunStarted():
+                self.on_started(event)
+            case StepDone():
+                self.on_step(event)
+            case Validated():
+                self.on_validated(event)
+            case RunFinished():
+                self.on_finished(event)
+
+    def say(self, text: str) -> None:
+        """Say one line that stays."""
+        self.console.line(text)
+
+    def on_started(self, event: RunStarted) -> None:
+        """Say what is trained, where and on what."""
+        for line in facts(event, self.data):
+            self.say(line)
+
+    def on_step(self, event: StepDone) -> None:
+        """Say now and then how it goes."""
+        self._recent.append(event)
+        if event.step % self.figures.recipe.log.every == 0 or event.step == self.figures.steps:
+            self.say(progress(self._recent, self.figures, self.console.verbose))
+            self._recent.clear()
+
+    def on_validated(self, event: Validated) -> None:
+        """Say how good it is."""
+        self.say(scores(event, self.figures))
+
+    def on_finished(self, event: RunFinished) -> None:
+        """Say why it ended and how good it became."""
+        best = "" if event.best_mean is None else f"; best SDR {event.best_mean:.2f} dB"
+        self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
+
+
+def facts(event: RunStarted, data: str) -> list[str]:
+    """What is trained, where and on what: a line each."""
+    judges = event.discriminator_parameters
+    against = f" against {millions(judges)} of discriminators" if judges else ""
+    lines = [
+        f"Recipe {event.recipe}: {event.architecture}, {millions(event.parameters)} parameters"
+        f"{against}, on {event.device}, {event.precision}"
+    ]
+    songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
+    told = ", ".join(filter(None, (data, songs or "no validation songs")))
+    lines.append(f"Data: {told}")
+    if event.first_step:
+        lines.append(f"Going on after step {event.first_step:,} of {event.steps:,}")
+    return lines
+
+
+def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
+    """One line: means over ``steps``, the pace and the time left."""
+    last, pace = steps[-1], figures.pace
+    losses = means([step.losses for step in steps])
+    norms = means([step.gradient_norms for step in steps])
+    parts = [f"step {last.step}/{figures.steps}"]
+    parts += [f"epoch {figures.epoch:.1f}"] if figures.epoch is not None else []
+    parts += [f"{name} {number(losses[name])}" for name in shown(losses, verbose)]
+    parts += [f"gradient{_whose(name)} {number(norm)}" for name, norm in norms.items()]
+    parts += [f"rate{_whose(name)} {rate:.3g}" for name, rate in last.learning_rates.items()]
+    parts += [f"{pace.seconds:.2f} s a step, {percent(pace.waiting)} waiting for data"]
+    parts += [f"{clock(figures.left)} left"] if figures.left is not None else []
+    return "  ".join(parts)
+
+
+def scores(event: Validated, figures: Figures) -> str:
+    """One validation as a line: all stems, their mean and how it moved."""
+    sdr = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
+    told = ", ".join(f"{name} {value:.2f}" for name, value in sdr.items())
+    moved = figures.mean.change if figures.mean else None
+    change = "" if moved is None else f" ({moved:+.2f})"
+    return f"step {event.step}: SDR {told} dB{change}{', best so far' if event.best else ''}"
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each name over the rows that have it, in the order they came."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: mean([row[name] for row in rows if name in row]) for name in names}
+
+
+def _whose(name: str) -> str:
+    return "" if name == "model" else f" of {name}"

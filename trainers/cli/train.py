@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
+from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples, quoted
+from trainers.cli.choices import DEFAULT, choose_recipe
+from trainers.config.data import Layout
+from trainers.recipes import recipe_names
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+TABLE = ".csv"
+
+
+def songs(text: str) -> Path:
+    """A folder, or a CSV file."""
+    path = Path(text)
+    if not path.exists():
+        raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
+    if not path.is_dir() and path.suffix.lower() != TABLE:
+        raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
+    return path
 
 
 @click.command(
     "train",
     epilog=examples(
-        ("stem train --data recordings --validation song_with_stems", "from nothing"),
-        ("stem train --data recordings --from melroformer -o runs/mine", "from a trained model"),
-        ("stem train --data recordings -o runs/mine --resume", "go on where it stopped"),
-        ("stem train --data recordings --set schedule.steps=500", "with another value"),
+        ("stem train --data songs", "from nothing, by the default recipe"),
+        ("stem train --data songs --from melroformer -o runs/mine", "from a trained model"),
+        ("stem train --data songs -o runs/mine --resume", "go on where it stopped"),
+        ("stem train --data songs --set schedule.steps=500", "with another value"),
+        ("stem train --data songs --export mine", "then: stem separate --model mine ..."),
     ),
 )
 @click.option(
     "--recipe",
-    default="melroformer-small",
-    show_default=True,
+    default="",
     metavar="NAME|FILE",
-    help="A recipe of the program, or a YAML file.",
+    help=f"A YAML file, or a recipe of the program: {', '.join(recipe_names())}."
+    f"  [default: {DEFAULT}; with --resume the run's own]",
 )
 @click.option(
     "--data",
     required=True,
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder with the recordings that the recipe names.",
+    type=songs,
+    metavar="DIR|FILE",
+    help="Folder with the songs, or a CSV file that lists them.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    help="How the data are laid out.  [default: the recipe's]",
 )
 @click.option(
     "--validation",
@@ -69,6 +94,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     " its own.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--dry-run", is_flag=True, help="Look at recipe and data, but train nothing.")
+@click.option(
+    "--export",
+    default="",
+    metavar="NAME",
+    help="Add the best weights to your models under this name when the run is over.",
+)
+@click.option("--overwrite", is_flag=True, help="Let --export replace a model of yours.")
 @click.option(
     "-d",
     "--device",
@@ -78,39 +111,97 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="DEVICE",
     help="auto, cpu, cuda, cuda:N or mps.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Numbers the network computes with.  [default: the recipe's]",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), help="Start of all random choices.  [default: the recipe's]"
+)
 @console_options
 def command(
     *,
     recipe: str,
     data: Path,
+    layout: str | None,
     validation: tuple[Path, ...],
     output: Path,
     changes: tuple[str, ...],
     origin: str,
     resume: bool,
+    dry_run: bool,
+    export: str,
+    overwrite: bool,
     device: str,
+    precision: str | None,
+    seed: int | None,
     console: Console,
 ) -> None:
     """Train a network of your own.
 
-    Random mixes are made from the recordings, and the weights that do best on the validation songs
-    are kept; without such songs, the last ones. Ctrl-C stops after the current step.
+    A recipe says what is learned and how. Those of the program are in its folder trainers/recipes;
+    yours may be a YAML file with "base: NAME" and what differs. The weights that do best on the
+    validation songs are kept; without such songs, the last ones. Ctrl-C stops after the current
+    step.
     """
+    from model_zoo.adoption import adopt
     from stemcli.engine.device import resolve_device
-    from trainers.cli.display import printer
-    from trainers.loop.checkpoint import LAST
+    from trainers.cli.display import open_display
     from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
-    from trainers.recipes import load_recipe
 
-    plan, worker = load_recipe(recipe, changes), LocalWorker(resolve_device(device))
-    report = printer(plan, console)
+    plan = choose_recipe(
+        recipe,
+        changes,
+        output if resume else None,
+        precision=precision,
+        seed=seed,
+        layout=layout,
+    )
+    check_export(export, overwrite)
+    worker = LocalWorker(resolve_device(device))
+    if dry_run:
+        console.document(plan.to_dict())
+        console.line(f"The recipe {plan.name} is sound; nothing was trained.")
+        return
+    quiet = hushed(not console.verbose)
+    with goes_on(output), quiet, console, open_display(plan, console, str(data)) as display:
+        best = run(
+            plan, data, validation, output, worker, display.show, resume=resume, origin=origin
+        )
+    model = str(best)
+    if export:
+        card = adopt(best, name=export, overwrite=overwrite)
+        console.document({"event": "model_added", "card": card.to_dict()})
+        model = card.name
+    console.line(f"Weights: {best}")
+    console.line(f"Type: stem separate SONG --model {quoted(model)}")
+
+
+def check_export(name: str, overwrite: bool) -> None:
+    """Refuse before a long run what would fail after it.
+
+    Raises:
+        ConfigError: the name is bundled, taken or unfit.
+        UsageError: ``--overwrite`` has nothing to replace.
+    """
+    from model_zoo.install import check_free
+
+    if name:
+        check_free(name, overwrite, "--export")
+    elif overwrite:
+        raise UsageError("--overwrite replaces a model: add --export with its name, or leave it")
+
+
+@contextmanager
+def goes_on(output: Path) -> Iterator[None]:
+    """Say after a Ctrl-C how to go on, where there is something to go on from."""
+    from trainers.loop.checkpoint import LAST
+
     try:
-        with console:
-            best = run(plan, data, validation, output, worker, report, resume=resume, origin=origin)
+        yield
     except KeyboardInterrupt:
         if not (output / LAST).exists():
             raise
         raise KeyboardInterrupt("To go on, type the same command with --resume.") from None
-    console.line(f"Weights: {best}")
-    console.line(f"Type: stem separate SONG --model {quoted(best)}")

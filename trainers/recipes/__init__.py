@@ -1,7 +1,7 @@
 """The recipes that come with the program, and reading of any.
 
 A recipe may name another as its ``base`` and then only lists what differs. ``--set a.b=value``
-changes single values.
+changes single values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
             or contradictory values.
     """
     values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
-    for change in changes:
-        apply_change(values, change)
-    values.setdefault("name", Path(name).stem)
+    _apply_all(values, changes)
+    values["name"] = values.get("name") or Path(name).stem
     return Recipe.from_dict(values)
 
 
@@ -61,12 +60,12 @@ def _find(name: str) -> Traversable:
     if _is_file_name(name):
         return Path(name)
     if name not in recipe_names():
-        raise UnknownNameError("recipe", name, recipe_names())
+        raise UnknownNameError("recipe", name, recipe_names(), "stem train --help", few=True)
     return resources.files(__name__) / f"{name}.yaml"
 
 
 def _is_file_name(name: str) -> bool:
-    return Path(name).suffix in {".yaml", ".yml"}
+    return Path(name).suffix in {".yaml", ".yml", ".json"}
 
 
 def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -108,6 +107,17 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def _apply_all(values: dict[str, Any], changes: tuple[str, ...]) -> None:
+    mistakes: list[str] = []
+    for change in changes:
+        try:
+            apply_change(values, change)
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError("--set", mistakes)
+
+
 def apply_change(values: dict[str, Any], change: str) -> None:
     """Put what was typed as ``--set key.key=value`` into the values of a recipe.
 
@@ -122,4 +132,7 @@ def apply_change(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
-    values[last] = _parse(f"--set {change}", text)
+    try:
+        values[last] = _parse("--set", text)
+    except ConfigError as error:
+        raise ConfigError("--set", [f"{change}: {error.mistakes[0]}"]) from error

@@ -11,6 +11,7 @@ COMMANDS = {
     "list": Entry("stemcli.cli.models.listing:command", "Show all models."),
     "info": Entry("stemcli.cli.models.info:command", "Show all that is known of one model."),
     "verify": Entry("stemcli.cli.models.verify:command", "Check that weights are undamaged."),
+    "add": Entry("stemcli.cli.models.add:command", "Add a model that you trained."),
     "convert": Entry("stemcli.cli.models.convert:command", "Add a model from a checkpoint."),
     "remove": Entry("stemcli.cli.models.remove:command", "Remove a model that you added."),
 }

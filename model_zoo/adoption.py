@@ -1,0 +1,202 @@
+"""Take the weights of a training run into the user's zoo, under a name and with a card.
+
+What a run folder holds is agreed here and in :mod:`trainers.loop`: the best averaged weights, the
+recipe, the checkpoint to go on from, and a summary of what came out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import torch
+
+from model_zoo import registry, weights
+from model_zoo.card import Card, Score
+from model_zoo.config import Config
+from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.files import sha256
+from model_zoo.install import check_free, install
+from model_zoo.weights import SUFFIX, Weights
+
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+RECIPE = "recipe.json"
+SUMMARY = "summary.json"
+
+DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean over songs, dB"
+
+
+@dataclass(frozen=True)
+class Summary(Config):
+    """What came out of a run.
+
+    Attributes:
+        recipe: its name.
+        step: steps after which the weights are as they are; 0 where that is not known.
+        best_mean: their validation SDR in dB, mean over the stems; None without validation.
+        sdr: the same of each stem.
+        songs: that were trained on; 0 where that is not known.
+        validation_songs: that were validated with.
+        data: name of the folder of the songs.
+    """
+
+    recipe: str = ""
+    step: int = 0
+    best_mean: float | None = None
+    sdr: dict[str, float] = field(default_factory=dict)
+    songs: int = 0
+    validation_songs: int = 0
+    data: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, in words."""
+        by = f" by the recipe {self.recipe}" if self.recipe else ""
+        after = f", best weights of {self.step:,} steps" if self.step else ""
+        return f"Trained with stem{by}{after}"
+
+    @property
+    def training_data(self) -> str:
+        """What was learned from, in words; empty where nothing is known."""
+        count = f"{self.songs:,} song{'' if self.songs == 1 else 's'}" if self.songs else ""
+        folder = f"the folder {self.data}" if self.data else ""
+        return " of ".join(filter(None, (count, folder)))
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The validation; what is not finite is left out."""
+        if self.best_mean is None:
+            return ()
+        count = self.validation_songs
+        songs = (
+            f"{count:,} validation song{'' if count == 1 else 's'}, by which the step was chosen"
+        )
+        return tuple(
+            Score(songs, stem, "SDR", DEFINITION, round(value, 2))
+            for stem, value in self.sdr.items()
+            if math.isfinite(value)
+        )
+
+
+def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bool = False) -> Card:
+    """Put the best weights of a run into the user's zoo; return their card.
+
+    Args:
+        source: the folder of a run, or a file that :func:`model_zoo.weights.save` wrote.
+        name: how the model will be called.
+        licence: of the weights, as whoever trained them states it.
+        overwrite: replace a model of the user's that has this name.
+
+    Raises:
+        ConfigError: the name is bundled, taken or unfit.
+        CheckpointError: there are no such weights, or they or the run's summary are damaged.
+        OutputError: the zoo cannot be written.
+    """
+    check_free(name, overwrite)
+    path = find_weights(source)
+    content, separator = weights.read(path), weights.load(path)
+    folder = _folder_of_run(source)
+    summary = read_summary(folder) if folder else Summary()
+    residual = content.metadata.get("residual", "")
+    card = Card(
+        name=name,
+        architecture=registry.name_of(separator),
+        description=f"{type(separator).__name__} for {', '.join(separator.stems)}.",
+        stems=separator.stems,
+        residual="" if residual in separator.stems else residual,
+        licence=licence,
+        source=summary.source if folder else f"Weights file {path.name}",
+        training_data=summary.training_data,
+        scores=summary.scores,
+    )
+    texts = {"source_sha256": sha256(path)}
+    return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)
+
+
+def find_weights(source: Path) -> Path:
+    """The weights that ``source`` means.
+
+    Raises:
+        CheckpointError: there are none; the sentence says what to type.
+    """
+    if source.is_dir():
+        return _best_of(source)
+    if not source.exists():
+        raise CheckpointError(
+            f"{source} does not exist. Type the folder of a run, e.g. runs/latest, or a {SUFFIX}"
+            " file"
+        )
+    if source.suffix != SUFFIX:
+        raise CheckpointError(
+            f"{source} is no {SUFFIX} file. For a checkpoint of another program type:"
+            f" stem models convert {quote(str(source))} --name NAME"
+        )
+    if source.name == LAST:
+        raise CheckpointError(
+            f"{source} is what a run goes on from. For its best weights type the folder"
+            f" {quote(str(source.parent))}"
+        )
+    return source
+
+
+def read_summary(folder: Path) -> Summary:
+    """What came out of a run, as far as its folder says.
+
+    Raises:
+        CheckpointError: the summary or the recipe is damaged.
+    """
+    values = _read_json(folder / SUMMARY)
+    known = {field.name for field in fields(Summary)}
+    recipe = {"recipe": values.get("recipe") or _read_json(folder / RECIPE).get("name", "")}
+    try:
+        return Summary.from_dict({key: values[key] for key in known & values.keys()} | recipe)
+    except ConfigError as error:
+        raise _damaged(folder / SUMMARY, error) from error
+
+
+def _folder_of_run(source: Path) -> Path | None:
+    """The folder that knows more than the weights themselves; None for a file from elsewhere."""
+    if source.is_dir():
+        return source
+    return source.parent if source.name == BEST else None
+
+
+def _best_of(folder: Path) -> Path:
+    best = folder / BEST
+    if best.is_file():
+        return best
+    if (folder / LAST).exists() or (folder / RECIPE).exists():
+        raise CheckpointError(
+            f"{folder} has no {BEST}: the run has not been validated or finished yet."
+            f" Go on with: stem train --data DIR --output {quote(str(folder))} --resume"
+        )
+    raise CheckpointError(f"{folder} has no {BEST}, so it is no folder of a run. Type one that is")
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """The mapping in a file; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "it holds no names with values")
+    return values
+
+
+def _damaged(path: Path, why: object) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be used ({why}). Remove it, to add the model without what it says"
+    )
+
+
+def _is_half(content: Weights) -> bool:
+    return any(tensor.dtype == torch.float16 for tensor in content.tensors.values())

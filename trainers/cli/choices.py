@@ -1,0 +1,53 @@
+"""From what was typed after ``stem train`` to a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_zoo.errors import CheckpointError
+from trainers.config import Recipe
+from trainers.recipes import load_recipe
+
+DEFAULT = "melroformer-small"
+SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
+"""Options with a name of their own, and what of the recipe they change."""
+
+
+def choose_recipe(
+    name: str, changes: tuple[str, ...], run: Path | None, **shortcuts: str | int | None
+) -> Recipe:
+    """The recipe that was asked for.
+
+    Args:
+        name: of a recipe, or a file; empty takes that of ``run``, or the default.
+        changes: ``key.key=value``, in the order typed.
+        run: folder of the run to go on with; None begins anew.
+        shortcuts: values of the options in :data:`SHORTCUTS`; None leaves the recipe as it is.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        ConfigError: it has mistakes; all of them are named.
+        CheckpointError: there is no run to go on with, or it does not say by which recipe.
+    """
+    more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
+    chosen = name or (recipe_of(run) if run else DEFAULT)
+    return load_recipe(chosen, (*changes, *more))
+
+
+def recipe_of(run: Path) -> str:
+    """The file with the recipe of a run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    from model_zoo.adoption import LAST, RECIPE
+
+    file = run / RECIPE
+    if file.is_file():
+        return str(file)
+    if (run / LAST).is_file():
+        raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
+    raise CheckpointError(
+        f"{run} holds no run to go on with: there is no {LAST}. Type --output with the folder of"
+        " one, or leave out --resume"
+    )
