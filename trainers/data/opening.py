@@ -8,7 +8,7 @@ from pathlib import Path
 from model_zoo.errors import ConfigError
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
-from trainers.data.layouts import survey
+from trainers.data.layouts.survey import survey
 from trainers.data.multitrack import open_songs
 from trainers.data.song_mixes import FreeMixes, PairClips, SongMixes
 from trainers.data.songs import Song, Survey
