@@ -50,6 +50,16 @@ def write_audio(
     return path
 
 
+def stems_in_one_file(path: Path, waves: list[NDArray[np.float32]], codec: str) -> Path:
+    """An MP4 with an audio stream for each wave, made of one stream of twice as many channels."""
+    sides = [f"[0:a]pan=stereo|c0=c{2 * i}|c1=c{2 * i + 1}[s{i}]" for i in range(len(waves))]
+    maps = [word for i in range(len(waves)) for word in ("-map", f"[s{i}]")]
+    sound = ("-f", "f32le", "-ar", 44100, "-ac", 2 * len(waves), "-i", "-")
+    graph = ("-filter_complex", ";".join(sides), *maps, "-c:a", codec)
+    ffmpeg(*sound, *graph, path, sound=np.concatenate(waves, axis=1))
+    return path
+
+
 def ffmpeg(*words: object, sound: NDArray[np.float32] | None = None) -> bytes:
     """Run ffmpeg, feed it ``sound`` as 32-bit floats, return what it writes to its output."""
     command = [find_ffmpeg(), "-v", "error", "-y", *map(str, words)]

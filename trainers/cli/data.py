@@ -1,4 +1,4 @@
-"""``stem data``: look at training data before it is trained on."""
+"""``stem data``: training data, before anything is trained."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("auto", "tracks", "stems", "pairs", "csv", "musdb18", "musdb18_hq")
 COMMANDS = {
+    "render": Entry("trainers.cli.data_render:command", "Make songs to try a training with."),
     "check": Entry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
 }
 
@@ -28,17 +29,19 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     epilog=examples(
+        ("stem data render toy", "songs made by formula, to try a training with"),
         ("stem data check songs", "what is in the folder songs, and what is wrong with it"),
         ("stem data check --help", "which layouts there are"),
     ),
 )
 def command() -> None:
-    """Look at training data before it is trained on."""
+    """Make training data, or look at it before it is trained on."""
 
 
 @click.command(
     "check",
     epilog=examples(
+        ("stem data render toy", "songs made by formula, to try a training with"),
         ("stem data check songs", "a folder for each song, or any other layout"),
         ("stem data check songs --stems vocals,drums", "only what a network with these needs"),
         ("stem data check songs --set data.missing=silence", "songs may lack stems"),

@@ -56,4 +56,4 @@ def command(
         places = render_songs(folder, songs, seconds, sample_rate, seed)
     console.document({"event": "data_rendered", "songs": [str(place) for place in places]})
     console.line(f"{len(places)} songs of {seconds:g} s: {folder}")
-    console.line(f"Type: stem train --data {quoted(folder)}")
+    console.line(f"Type: stem data check {quoted(folder)}")

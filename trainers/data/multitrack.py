@@ -11,8 +11,9 @@ from model_zoo.errors import DecodeError
 from trainers.data.recording import Clip, Recording, open_recordings
 from trainers.data.songs import Song
 
-SLACK = 0.05
-"""Most seconds by which files of one song may differ: lossy codecs fill their last frame up."""
+SLACK = 0.25
+"""Most seconds by which files of one song may differ: lossy codecs add to both ends, and their
+headers do not always tell how much, so that only decoding shows it."""
 
 Groups = Mapping[str, tuple[str, ...]]
 

@@ -81,7 +81,9 @@ class SongClips(Clips):
             summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
         ]
         heard = variation.degrade(mixture, self.sample_rate)
-        return torch.from_numpy(np.ascontiguousarray(heard)), torch.from_numpy(np.stack(stems))
+        return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
+            np.stack(stems)
+        )
 
     @abstractmethod
     def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:

@@ -10,13 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutagen.apev2 import BINARY, APEv2, APEValue
 from mutagen.mp4 import MP4, MP4FreeForm
-from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError, DecodeError
 from stemcli.audio.info import probe
 from stemcli.audio.mp3_header import counted_frames
 from stemcli.audio.reader import open_audio
-from tests.audio_files import ffmpeg, tones, write_audio
+from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
 from tests.stemcli.audio.hearing import hear, snr
 
 # Steps of one sample value, in units of full scale.
@@ -280,16 +279,6 @@ def test_real_songs_are_as_long_as_ffmpeg_finds_them(mixtures: list[Path]) -> No
         padding = len(raw) // 4 // info.channels - frames
         assert 0 <= padding < (1024 if path.suffix == ".m4a" else 1), path.name
         assert info.frames in (frames, None), path.name
-
-
-def stems_in_one_file(path: Path, waves: list[NDArray[np.float32]], codec: str) -> Path:
-    """An MP4 with an audio stream for each wave, made of one stream of twice as many channels."""
-    sides = [f"[0:a]pan=stereo|c0=c{2 * i}|c1=c{2 * i + 1}[s{i}]" for i in range(len(waves))]
-    maps = [word for i in range(len(waves)) for word in ("-map", f"[s{i}]")]
-    sound = ("-f", "f32le", "-ar", 44100, "-ac", 2 * len(waves), "-i", "-")
-    graph = ("-filter_complex", ";".join(sides), *maps, "-c:a", codec)
-    ffmpeg(*sound, *graph, path, sound=np.concatenate(waves, axis=1))
-    return path
 
 
 def test_each_audio_stream_of_a_file_is_read_by_its_number(tmp_path: Path) -> None:

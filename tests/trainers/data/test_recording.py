@@ -13,7 +13,7 @@ import soundfile
 
 from model_zoo.errors import DecodeError, OutputError
 from stemcli.audio.wav_sink import WavSink
-from tests.audio_files import tones, write_audio
+from tests.audio_files import stems_in_one_file, tones, write_audio
 from tests.trainers.conftest import RATE
 from tests.trainers.data.hearing import amplitude
 from trainers.data import cache
@@ -120,12 +120,24 @@ def test_a_file_is_hashed_once(recordings: Path, monkeypatch: pytest.MonkeyPatch
     assert open_recording(path, RATE) == first
 
 
-def test_audio_streams_of_one_file_are_apart(recordings: Path) -> None:
-    """The reader is asked for the stream, and the cache keeps each under its own name."""
-    path = write_audio(recordings / "song.ogg", tones(20_000), 44_100)
-    assert open_recording(path, RATE).path.name.split("-")[1] == "0"
-    with pytest.raises(DecodeError, match="has 1 audio streams, and stream 1"):
-        open_recording(path, RATE, stream=1)
+def test_audio_streams_of_one_file_are_apart(recordings: Path, decoded: list[str]) -> None:
+    """Stream k holds the sound k times as loud; each is kept on its own."""
+    waves = [level * tones(20_000) for level in (1.0, 0.5, 0.25)]
+    path = stems_in_one_file(recordings / "song.stem.mp4", waves, "alac")
+    opened = open_recordings([Source(path, stream) for stream in range(3)], 44_100)
+    for recording, wave in zip(opened, waves, strict=True):
+        assert np.abs(recording.read(0, 20_000) - wave.T).max() < 1e-4
+    assert sorted(decoded) == [f"song.stem.mp4 {stream} 16" for stream in range(3)]
+
+
+def test_who_decodes_the_same_at_once_does_no_harm(recordings: Path) -> None:
+    """Each writes under a name of its own; what is left in the end is one whole file."""
+    path = write_audio(recordings / "song.ogg", tones(200_000), 44_100)
+    opened = open_recordings(8 * [Source(path)], RATE)
+    assert len(set(opened)) == 1
+    assert list(cache.cache_folder().glob("*.wav")) == [opened[0].path]
+    assert not list(cache.cache_folder().rglob("*.part"))
+    assert cache._is_whole(opened[0].path)
 
 
 def cut(path: Path) -> None:
