@@ -6,6 +6,7 @@ while somebody looks: see :func:`watched_attention`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ SEQUENCES = 32
 LARGEST = 128
 """Rows and columns of a map at most; larger ones are averaged down."""
 
+TIMES = 10
+"""How much more than its equal share a token must get to be shown as 1, and how much less as 0."""
+
 PICTURE = 384
 """Pixels that the longer side of a picture has at least."""
 
@@ -37,8 +41,10 @@ def watched_attention(network: nn.Module) -> Iterator[Maps]:
     """Maps of the first, the middle and the last attention of every kind in ``network``.
 
     Inside the block, the first time that the network runs fills the mapping: name of a layer to
-    weights ``query key``, averaged over heads and :data:`SEQUENCES`, made at most :data:`LARGEST`
-    wide, and scaled so that the largest is 1. A network without attention leaves it empty.
+    weights ``query key``, averaged over heads and :data:`SEQUENCES` and made at most
+    :data:`LARGEST` wide. A number of a map is the logarithm of how many times its equal share a
+    token gets: 0 for a tenth or less, 0.5 for just that share, 1 for ten times or more. So maps of
+    all layers and steps compare. A network without attention leaves the mapping empty.
     """
     maps: Maps = {}
     hooks = [
@@ -53,12 +59,11 @@ def watched_attention(network: nn.Module) -> Iterator[Maps]:
 
 
 def attention_picture(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
-    """A picture of weights from 0 to 1: who asks downwards, who is asked to the right.
+    """A picture of a map with numbers from 0 to 1: who asks downwards, who is asked to the right.
 
-    Brightness is the square root of a weight, so that what is spread thinly can be seen beside
-    what is not. Small maps are magnified, every weight becoming a square of equal pixels.
+    Small maps are magnified, every number becoming a square of equal pixels.
     """
-    picture = coloured(np.sqrt(weights))
+    picture = coloured(weights)
     times = max(1, -(-PICTURE // max(picture.shape[:2])))
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
@@ -102,5 +107,6 @@ def _map(
     maps = [module.weights(x[i : i + 1], mask, registers).mean((0, 1)) for i in spread]
     mean = torch.stack(maps).float().mean(0)
     size = min(LARGEST, mean.shape[0]), min(LARGEST, mean.shape[1])
-    small = F.adaptive_avg_pool2d(mean[None], size)[0]
-    return (small / small.max()).cpu().numpy()
+    shares = F.adaptive_avg_pool2d(mean[None], size)[0] * mean.shape[1]
+    scaled = shares.clamp_min(1e-12).log() / math.log(TIMES)
+    return ((scaled + 1) / 2).clamp(0, 1).cpu().numpy()

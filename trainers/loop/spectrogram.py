@@ -112,12 +112,12 @@ def _labelled(
             stroke_fill="black",
         )
 
-    write((6, 2), name, "la", 14)
+    write((6, 2), name, "la", 24)
     for hz in TICKS_HZ:
         if hz < sample_rate / 2:
             row = int(np.abs(frequencies(sample_rate)[::-1] - hz).argmin())
             draw.line([(0, row), (5, row)], fill="white")
-            write((8, row), f"{hz:,} Hz", "lm", 11)
+            write((8, row), f"{hz:,} Hz", "lm", 16)
     return np.asarray(image)
 
 

@@ -40,17 +40,17 @@ class ExcerptLogbook:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """No place for them."""
 
-    def audio(self, step: int, name: str, wave: Clip, sample_rate: int) -> None:
+    def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """Write a FLAC file."""
-        path = self._path(step, name, ".flac")
+        path = self._path(step, song, name, ".flac")
         with open_writer(path, sample_rate, len(wave), OutputFormat("flac", "24")) as writer:
             writer.write(wave.T)
 
-    def picture(self, step: int, name: str, picture: Picture) -> None:
+    def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """Write a PNG file."""
         from PIL import Image
 
-        with staged(self._path(step, name, ".png")) as temporary:
+        with staged(self._path(step, song, name, ".png")) as temporary:
             Image.fromarray(picture).save(temporary, "PNG")
 
     def text(self, step: int, name: str, markdown: str) -> None:
@@ -59,13 +59,12 @@ class ExcerptLogbook:
     def close(self) -> None:
         """Nothing is waiting."""
 
-    def _path(self, step: int, name: str, suffix: str) -> Path:
+    def _path(self, step: int, song: str, name: str, suffix: str) -> Path:
         place = self.folder / f"step-{step:06}"
         if not place.exists():
             for _, old in self._steps()[1 : 1 - LATEST]:
                 shutil.rmtree(old)
-        song, _, rest = name.partition("/")
-        return place / _file_name(song) / f"{_file_name(rest.replace('/', '.'))}{suffix}"
+        return place / _file_name(song) / f"{_file_name(name.replace('/', '.'))}{suffix}"
 
     def _steps(self) -> list[tuple[int, Path]]:
         """The steps that there are, in order."""

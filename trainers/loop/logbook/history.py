@@ -39,10 +39,10 @@ class HistoryLogbook:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
-    def audio(self, step: int, name: str, wave: Clip, sample_rate: int) -> None:
+    def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """No place for it."""
 
-    def picture(self, step: int, name: str, picture: Picture) -> None:
+    def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """No place for it."""
 
     def text(self, step: int, name: str, markdown: str) -> None:

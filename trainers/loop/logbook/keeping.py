@@ -145,4 +145,6 @@ def _table(event: Event) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    return str(value).replace("|", "\\|")

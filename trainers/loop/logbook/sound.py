@@ -15,19 +15,18 @@ ESTIMATE, TRUE = "/estimate", "/true"
 
 
 def write_sound(books: Sequence[Logbook], event: Listened) -> None:
-    """Write players and pictures below the name of the song.
+    """Write players and pictures of a song.
 
-    ``SONG/mixture``, ``SONG/STEM/estimate`` and ``SONG/STEM/true`` are sound, all of a song louder
-    or quieter by one factor, which makes the loudest sample of them 1. ``SONG/STEM/spectrogram``
-    has estimate and truth above mixture and error; ``SONG/attention/LAYER`` is a map.
+    ``mixture``, ``STEM/estimate`` and ``STEM/true`` are sound, all of a song louder or quieter by
+    one factor, which makes the loudest sample of them 1. ``spectrogram/STEM`` has estimate and
+    truth above mixture and error; ``weights of attention/LAYER`` is a map.
     """
-    song = event.song.replace("/", "_")
     for name, wave in normalised(event).items():
         for book in books:
-            book.audio(event.step, f"{song}/{name}", wave, event.sample_rate)
+            book.audio(event.step, event.song, name, wave, event.sample_rate)
     for name, picture in _pictures(event):
         for book in books:
-            book.picture(event.step, f"{song}/{name}", picture)
+            book.picture(event.step, event.song, name, picture)
 
 
 def normalised(event: Listened) -> dict[str, Clip]:
@@ -45,9 +44,9 @@ def _pictures(event: Listened) -> Iterator[tuple[str, Picture]]:
         if name.endswith(ESTIMATE):
             stem = name.removesuffix(ESTIMATE)
             picture = spectrogram_picture(_panels(event, stem), event.sample_rate)
-            yield f"{stem}/spectrogram", picture
+            yield f"spectrogram/{stem}", picture
     for layer, weights in event.attention.items():
-        yield f"attention/{layer}", attention_picture(weights)
+        yield f"weights of attention/{layer}", attention_picture(weights)
 
 
 def _panels(event: Listened, stem: str) -> dict[str, Clip]:

@@ -10,7 +10,7 @@ from typing import Any
 import soundfile
 
 from model_zoo.errors import MissingExtraError
-from trainers.loop.logbook.protocol import Clip, Picture
+from trainers.loop.logbook.protocol import Clip, Picture, heading
 from trainers.loop.logbook.repeats import Repeats
 
 FLUSH_SECONDS = 10
@@ -46,11 +46,12 @@ class TensorBoardLogbook:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def audio(self, step: int, name: str, wave: Clip, sample_rate: int) -> None:
+    def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """A player. The writer's own method takes one channel only."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        if not self._repeats.is_new(name, wave):
+        tag = heading(song, name)
+        if not self._repeats.is_new(tag, wave):
             return
         file = io.BytesIO()
         soundfile.write(file, wave.T, sample_rate, "PCM_16", format="WAV")
@@ -61,12 +62,12 @@ class TensorBoardLogbook:
             encoded_audio_string=file.getvalue(),
             content_type="audio/wav",
         )
-        summary = Summary(value=[Summary.Value(tag=name, audio=audio)])
+        summary = Summary(value=[Summary.Value(tag=tag, audio=audio)])
         self._writer.file_writer.add_summary(summary, step)
 
-    def picture(self, step: int, name: str, picture: Picture) -> None:
+    def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """A picture."""
-        self._writer.add_image(name, picture, step, dataformats="HWC")
+        self._writer.add_image(heading(song, name), picture, step, dataformats="HWC")
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from model_zoo.errors import ConfigError, StorageError
 from model_zoo.files import staged
-from trainers.loop.logbook.protocol import Clip, Picture
+from trainers.loop.logbook.protocol import Clip, Picture, heading
 from trainers.loop.logbook.repeats import Repeats
 
 RUN_ID = "wandb_id.txt"
@@ -64,14 +64,15 @@ class WandbLogbook:
         """A point of every curve."""
         self._log(step, dict(values))
 
-    def audio(self, step: int, name: str, wave: Clip, sample_rate: int) -> None:
+    def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """A player."""
-        if self._repeats.is_new(name, wave):
-            self._log(step, {name: self._wandb.Audio(wave.T, sample_rate=sample_rate)})
+        key = heading(song, name)
+        if self._repeats.is_new(key, wave):
+            self._log(step, {key: self._wandb.Audio(wave.T, sample_rate=sample_rate)})
 
-    def picture(self, step: int, name: str, picture: Picture) -> None:
+    def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """A picture."""
-        self._log(step, {name: self._wandb.Image(picture)})
+        self._log(step, {heading(song, name): self._wandb.Image(picture)})
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text; the page does not know Markdown, which is readable as it is."""
