@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.separator import Separator
+from stemcli.engine.chunks import plan_chunks
+from stemcli.engine.network import Network
+from stemcli.engine.overlap_add import OverlapAdd
+from stemcli.engine.precision import Precision
 from trainers.data.validation import ValidationTrack
 from trainers.loop.attention import watched_attention
 from trainers.loop.events import Listened
-from trainers.loop.validation import hear
+
+OVERLAP = 0.25
+"""Of two chunks, as a share of one: side by side they would click where they meet."""
 
 
 @torch.inference_mode()
 def listen(
     model: Separator, track: ValidationTrack, step: int, seconds: float, residual: str = ""
 ) -> Listened:
-    """Separate the loudest ``seconds`` of ``track``.
+    """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
 
     The network runs in evaluation mode, where it lives, and has its mode back afterwards.
 
@@ -28,6 +35,10 @@ def listen(
         step: number of steps done.
         seconds: length of the excerpt; a shorter song is heard in full.
         residual: name of the mixture without all stems, which is heard too; none is not.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
     """
     start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
     mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
@@ -35,7 +46,7 @@ def listen(
     model.eval()
     try:
         with watched_attention(model) as attention:
-            found = hear(model, mixture)
+            found = _separated(model, mixture)
     finally:
         model.train(training)
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
@@ -55,6 +66,16 @@ def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, i
     sums = np.concatenate([[0.0], energy.cumsum()])
     start = int((sums[length:] - sums[:-length]).argmax())
     return start, start + length
+
+
+def _separated(
+    model: Separator, mixture: Float[Tensor, "channel time"]
+) -> Float[Tensor, "stem channel time"]:
+    device = next(model.parameters()).device
+    network = Network(model, device, Precision("fp32", "as it is validated"))
+    song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
+    blocks = [song.push(mixture.T.numpy()), song.finish()]
+    return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
 
 
 def _pairs(

@@ -95,7 +95,7 @@ def _row_weights(sample_rate: int, n_fft: int) -> Float[np.ndarray, "row freq"]:
 def _labelled(
     panel: UInt8[np.ndarray, "row column 3"], name: str, sample_rate: int
 ) -> UInt8[np.ndarray, "row column 3"]:
-    """Write the name into the upper left corner and frequencies along the left side."""
+    """Write the name into the upper right corner and frequencies along the left side."""
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(panel)
@@ -112,7 +112,7 @@ def _labelled(
             stroke_fill="black",
         )
 
-    write((6, 2), name, "la", 24)
+    write((COLUMNS - 6, 4), name, "ra", 24)
     for hz in TICKS_HZ:
         if hz < sample_rate / 2:
             row = int(np.abs(frequencies(sample_rate)[::-1] - hz).argmin())
