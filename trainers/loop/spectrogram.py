@@ -20,6 +20,9 @@ from trainers.loop.colours import coloured
 
 LOWEST_HZ = 30.0
 RANGE_DB = 80.0
+FAINTEST_DB = -120.0
+"""What is quieter than this is dark, even if nothing is louder."""
+
 ROWS, COLUMNS = 256, 512
 WINDOW_SECONDS = 0.09
 TICKS_HZ = (100, 1000, 10_000)
@@ -38,11 +41,10 @@ def levels(
     """Energy in dB, the lowest frequency in the last row; channels are averaged.
 
     Args:
-        wave: samples; what is not finite counts as silence.
+        wave: finite samples.
         sample_rate: in Hz.
     """
-    clean = np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0)
-    power = _power(torch.from_numpy(clean), sample_rate)
+    power = _power(torch.from_numpy(wave), sample_rate)
     rows = _row_weights(sample_rate, 2 * (len(power) - 1)) @ power.double().numpy()
     picked = np.linspace(0, rows.shape[1] - 1, COLUMNS).round().astype(int)
     return 10 * np.log10(rows[::-1, picked] + 1e-20)
@@ -53,10 +55,10 @@ def spectrogram_picture(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Spectrograms of several waves in one picture, two in a row, each with its name.
 
-    All have the same scale, whose top is the loudest point of all of them.
+    All have the same scale, whose top is the loudest point of all.
     """
     found = {name: levels(wave, sample_rate) for name, wave in waves.items()}
-    top = max(level.max() for level in found.values())
+    top = max(FAINTEST_DB, *(level.max() for level in found.values()))
     panels = [
         _labelled(coloured((level - top) / RANGE_DB + 1), name, sample_rate)
         for name, level in found.items()

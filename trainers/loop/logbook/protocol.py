@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,6 +12,7 @@ Clip = Float[np.ndarray, "channel time"]
 Picture = UInt8[np.ndarray, "height width 3"]
 
 
+@runtime_checkable
 class Logbook(Protocol):
     """A place that a run is written down in; it takes what it has a use for.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -21,10 +21,11 @@ def write_sound(books: Sequence[Logbook], event: Listened) -> None:
     one factor, which makes the loudest sample of them 1. ``spectrogram/STEM`` has estimate and
     truth above mixture and error; ``weights of attention/LAYER`` is a map.
     """
-    for name, wave in normalised(event).items():
+    waves = normalised(event)
+    for name, wave in waves.items():
         for book in books:
             book.audio(event.step, event.song, name, wave, event.sample_rate)
-    for name, picture in _pictures(event):
+    for name, picture in _pictures(waves, event):
         for book in books:
             book.picture(event.step, event.song, name, picture)
 
@@ -39,22 +40,22 @@ def normalised(event: Listened) -> dict[str, Clip]:
     return {name: wave / peak if peak else wave for name, wave in clean.items()}
 
 
-def _pictures(event: Listened) -> Iterator[tuple[str, Picture]]:
-    for name in event.waves:
+def _pictures(waves: Mapping[str, Clip], event: Listened) -> Iterator[tuple[str, Picture]]:
+    for name in waves:
         if name.endswith(ESTIMATE):
             stem = name.removesuffix(ESTIMATE)
-            picture = spectrogram_picture(_panels(event, stem), event.sample_rate)
+            picture = spectrogram_picture(_panels(waves, stem), event.sample_rate)
             yield f"spectrogram/{stem}", picture
     for layer, weights in event.attention.items():
         yield f"weights of attention/{layer}", attention_picture(weights)
 
 
-def _panels(event: Listened, stem: str) -> dict[str, Clip]:
+def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
     """What is shown of a stem, in the order of reading."""
-    estimate, true = event.waves[stem + ESTIMATE], event.waves[stem + TRUE]
+    estimate, true = waves[stem + ESTIMATE], waves[stem + TRUE]
     return {
         f"{stem}, estimate": estimate,
         f"{stem}, true": true,
-        "mixture": event.waves["mixture"],
+        "mixture": waves["mixture"],
         "estimate - true": estimate - true,
     }
