@@ -100,13 +100,34 @@ class SelfAttention(nn.Module):
 
         The first ``registers`` tokens have no position and are not rotated.
         """
+        query, key, value = self._heads(x, registers)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch token feature"],
+        mask: Bool[Tensor, "token token"] | None = None,
+        registers: int = 0,
+    ) -> Float[Tensor, "batch head token token"]:
+        """What share every token (row) takes from every other (column); rows add up to 1.
+
+        :meth:`forward` never makes this matrix, which grows with the square of the tokens: it is
+        for people to look at.
+        """
+        query, key, _ = self._heads(x, registers)
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1)
+
+    def _heads(self, x: Tensor, registers: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys, both rotated, and values."""
         heads = rearrange(
             self.c_attn(x), "b n (three h d) -> three b h n d", three=3, h=self.n_head
         )
         query, key, value = heads[0], heads[1], heads[2]
-        query, key = (self._rotate(part, registers) for part in (query, key))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
+        return self._rotate(query, registers), self._rotate(key, registers), value
 
     def _rotate(self, x: Tensor, registers: int) -> Tensor:
         if not registers:

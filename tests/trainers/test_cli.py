@@ -45,8 +45,14 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     assert done.exit_code == 0
     best = recordings / "run" / "best.safetensors"
     lines = done.stdout.splitlines()
-    assert [line.split("  ")[0] for line in lines[:2]] == ["step 10/12", "step 12/12"]
-    assert lines[2:] == [f"Weights: {best}", f"Type: stem separate SONG --model {best}"]
+    assert lines[0] == "Recipe tiny: melroformer, 49 k parameters, on cpu, fp32"
+    assert lines[1] == f"Data: {recordings}: 1 voice and 1 backing, 0 songs to validate"
+    assert [line.split("  ")[0] for line in lines[2:4]] == ["step 10/12", "step 12/12"]
+    assert lines[4:] == [
+        "Finished after 12 steps: all steps are done",
+        f"Weights: {best}",
+        f"Type: stem separate SONG --model {best}",
+    ]
     assert weights.load(best).stems == ("vocals",)
 
 

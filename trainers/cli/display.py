@@ -108,12 +108,20 @@ def facts(event: RunStarted, data: str) -> list[str]:
         f"Recipe {event.recipe}: {event.architecture}, {millions(event.parameters)} parameters"
         f"{against}, on {event.device}, {event.precision}"
     ]
-    songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
-    told = ", ".join(filter(None, (data, songs or "no validation songs")))
-    lines.append(f"Data: {told}")
+    lines.extend(_found(event, data))
     if event.first_step:
         lines.append(f"Going on after step {event.first_step:,} of {event.steps:,}")
     return lines
+
+
+def _found(event: RunStarted, data: str) -> list[str]:
+    """What there is to learn from."""
+    if event.data:
+        first, *rest = event.data
+        return [f"Data: {data}: {first}" if data else f"Data: {first}", *rest]
+    songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
+    told = ", ".join(filter(None, (data, songs or "no validation songs")))
+    return [f"Data: {told}"]
 
 
 def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:

@@ -30,6 +30,7 @@ class RunStarted(Event):
         steps: of the whole run.
         steps_per_epoch: steps after which all of the data was drawn about once.
         validation_songs: how many.
+        data: what was found to learn from, a line each.
     """
 
     recipe: str
@@ -42,6 +43,7 @@ class RunStarted(Event):
     steps: int
     steps_per_epoch: float
     validation_songs: int
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
@@ -11,12 +13,14 @@ from model_zoo import registry, weights
 from model_zoo.discriminator_weights import save_discriminator
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from stemcli.engine.events import Event
 from stemcli.engine.precision import Precision, resolve_precision
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData, open_data
 from trainers.loop.blocks import compile_blocks, recompute_blocks
 from trainers.loop.checkpoint import LAST, load_checkpoint
 from trainers.loop.events import Report, RunFinished, RunStarted
+from trainers.loop.logbook import keep_logs
 from trainers.loop.state import TrainState, ensemble_spec
 from trainers.loop.steps import Task
 from trainers.loop.train import Run, train
@@ -77,13 +81,31 @@ def run(
     if worker.rank == 0:
         _write(folder / "recipe.json", recipe.to_dict())
     _prepare(state, recipe, worker)
-    report(_started(state, recipe, precision, found, worker))
-    reason = train(state, task, Run(recipe, found, folder, worker, report, keeper.keep))
-    if not found.validation and worker.rank == 0:
-        keeper.keep(state, {})
-    best = state.progress.best_sdr if found.validation else None
-    report(RunFinished(state.progress.step, best, str(folder / BEST), reason))
+    with _written_down(recipe, folder, state.progress.step, worker, report) as tell:
+        tell(_started(state, recipe, precision, found, worker))
+        reason = train(state, task, Run(recipe, found, folder, worker, tell, keeper.keep))
+        if not found.validation and worker.rank == 0:
+            keeper.keep(state, {})
+        best = state.progress.best_sdr if found.validation else None
+        tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
+
+
+@contextmanager
+def _written_down(
+    recipe: Recipe, folder: Path, first_step: int, worker: Worker, report: Report
+) -> Iterator[Report]:
+    """The report of the first worker, which is written down as well; the others have none."""
+    if worker.rank > 0:
+        yield lambda event: None
+        return
+    with keep_logs(recipe, folder, first_step) as log:
+
+        def tell(event: Event) -> None:
+            log(event)
+            report(event)
+
+        yield tell
 
 
 class Keeper:
@@ -154,6 +176,7 @@ def _started(
         steps=recipe.schedule.steps,
         steps_per_epoch=found.clips.epoch / (recipe.loop.batch_size * worker.world_size),
         validation_songs=len(found.validation),
+        data=found.summary,
     )
 
 

@@ -17,6 +17,7 @@ from trainers.data.opening import TrainingData
 from trainers.loop.checkpoint import save_checkpoint
 from trainers.loop.events import Report, StepDone, Validated
 from trainers.loop.interrupt import held_interrupts
+from trainers.loop.listening import listen
 from trainers.loop.state import TrainState
 from trainers.loop.steps import Task, training_step
 from trainers.loop.validation import validate
@@ -92,6 +93,22 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
         if is_best and run.worker.rank == 0:
             run.keep(state, sdr)
     run.report(Validated(progress.step, sdr, mean, is_best, max(mean, best)))
+    if run.worker.rank == 0:
+        _listen(state, run)
+
+
+def _listen(state: TrainState, run: Run) -> None:
+    """Let people hear a few validation songs."""
+    recipe = run.recipe
+    for song in run.data.validation[: recipe.log.songs]:
+        heard = listen(
+            state.average.model,
+            song.read(),
+            state.progress.step,
+            recipe.log.seconds,
+            recipe.model.residual,
+        )
+        run.report(heard)
 
 
 def _save(state: TrainState, run: Run) -> None:

@@ -108,6 +108,22 @@ def test_block_is_its_definition() -> None:
     torch.testing.assert_close(block(x), block_by_definition(block, x, everything(9)))
 
 
+@pytest.mark.parametrize(("registers", "window"), [(0, -1), (3, -1), (2, 4)])
+def test_weights_are_what_forward_mixes_with(registers: int, window: int) -> None:
+    block = AttentionRegisterRoFormerBlock(
+        WIDTH, HEADS, 16, num_register_tokens=registers, window_size=window
+    )
+    attention, x = fill(block).att, pattern(2, 9 + registers, WIDTH)
+    mask = block._mask(x)
+    weights = attention.weights(x, mask, registers)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, HEADS, 9 + registers))
+    values = attention.c_attn(x)[..., 2 * WIDTH :].unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    mixed = (weights @ values).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(attention.c_proj(mixed), attention(x, mask, registers))
+    if mask is not None:
+        assert (weights[:, :, ~mask] == 0).all()
+
+
 def test_registers_off_is_the_plain_block() -> None:
     plain, x = fill(RoFormerBlock(WIDTH, HEADS, 16)), pattern(2, 9, WIDTH)
     registered = AttentionRegisterRoFormerBlock(WIDTH, HEADS, 16)

@@ -1,0 +1,201 @@
+"""From events to logbooks. Truth: means by hand, and what the files say afterwards."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from model_zoo.errors import OutputError
+from tests.trainers.test_logbooks import age, curve, history, page
+from trainers.config import LogRecipe, Recipe
+from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated
+from trainers.loop.logbook import keep_logs
+from trainers.loop.logbook.means import means
+from trainers.loop.logbook.sound import normalised
+
+RATE = 8000
+WAVE = np.sin(np.arange(2 * RATE) * 0.3).reshape(2, RATE).astype(np.float32)
+
+
+def started(first_step: int = 0) -> RunStarted:
+    return RunStarted("tiny", "melroformer", 1234567, 0, "cpu", "fp32", first_step, 8, 4.0, 1)
+
+
+def step(number: int, loss: float = 1.0) -> StepDone:
+    return StepDone(number, {"total": loss}, {"model": 2 * loss}, {"model": 0.01}, 2.0, 0.5)
+
+
+def listened(number: int, gain: float = 1.0) -> Listened:
+    waves = {"mixture": 0.5 * WAVE, "vocals/estimate": 0.2 * gain * WAVE, "vocals/true": 0.1 * WAVE}
+    return Listened(number, "my song", RATE, waves, {"freq_blocks.0": np.eye(4)})
+
+
+@pytest.fixture
+def often(recipe: Recipe) -> Recipe:
+    """A recipe that writes an entry every three steps."""
+    return replace(recipe, log=LogRecipe(every=3))
+
+
+def test_means_by_hand() -> None:
+    steps = [
+        StepDone(7, {"a": 1.0}, {"model": 3.0}, {"model": 0.1}, 2.0, 0.5),
+        StepDone(8, {"a": 2.0, "late": 5.0}, {"model": 4.0}, {"model": 0.3}, 6.0, 1.5),
+    ]
+    assert means(steps, 0.0) == pytest.approx(
+        {
+            "loss/a": 1.5,
+            "loss/late": 5.0,
+            "gradient_norm/model": 3.5,
+            "learning_rate/model": 0.2,
+            "time/seconds_per_step": 4.0,
+            "time/share_waiting_for_data": 0.25,
+        }
+    )
+    assert means(steps, 5.0)["time/epoch"] == 1.6
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    found = means([step(1, 1.0), step(2, math.inf), step(3, math.nan)], 0.0)
+    assert math.isnan(found["loss/total"])
+    assert means([step(1), step(2, -math.inf)], 0.0)["gradient_norm/model"] == -math.inf
+    instant = StepDone(1, {}, {}, {}, 0.0, 0.0)
+    assert means([instant], 0.0)["time/share_waiting_for_data"] == 0.0
+
+
+def test_entries_are_means_since_the_last_one(often: Recipe, tmp_path: Path) -> None:
+    with keep_logs(often, tmp_path, 0) as report:
+        report(started())
+        for number in range(1, 9):
+            report(step(number, float(number)))
+        report(RunFinished(8, None, "best.safetensors", "all steps are done"))
+    expected = [(3, 2.0), (6, 5.0), (8, 7.5)]
+    assert curve(tmp_path, "loss/total") == expected
+    assert [(line["step"], line["loss/total"]) for line in history(tmp_path)] == expected
+    assert curve(tmp_path, "time/epoch") == [(3, 0.75), (6, 1.5), (8, 2.0)]
+
+
+def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with keep_logs(often, tmp_path, 0) as report:
+            for number in range(1, 6):
+                report(step(number))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [line["step"] for line in history(tmp_path)] == [3, 5]
+    age(tmp_path)
+    with keep_logs(often, tmp_path, 4) as report:
+        for number in range(5, 8):
+            report(step(number))
+    assert [line["step"] for line in history(tmp_path)] == [3, 6, 7]
+    assert [number for number, _ in curve(tmp_path, "loss/total")] == [3, 6, 7]
+
+
+def test_scores(recipe: Recipe, tmp_path: Path) -> None:
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(Validated(2, {"vocals": 1.5, "bass": 3.5}, 2.5, False, 4.25))
+    expected = {"sdr/vocals": 1.5, "sdr/bass": 3.5, "sdr/mean": 2.5, "sdr/best": 4.25}
+    assert history(tmp_path) == [{"step": 2, **expected}]
+    assert {name: curve(tmp_path, name) for name in expected} == {
+        name: [(2, value)] for name, value in expected.items()
+    }
+
+
+def test_the_recipe_can_be_read_back_from_the_page(recipe: Recipe, tmp_path: Path) -> None:
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(started())
+    (text,) = page(tmp_path).Tensors("recipe/text_summary")
+    block = text.tensor_proto.string_val[0].decode()
+    values = yaml.safe_load(block.removeprefix("```yaml\n").removesuffix("```"))
+    assert Recipe.from_dict(values) == recipe
+
+
+def test_facts_are_a_table(recipe: Recipe, tmp_path: Path) -> None:
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(started())
+        report(RunFinished(8, 3.14159, "a|b", "no new best"))
+    found = page(tmp_path)
+    facts, result = (
+        found.Tensors(f"{name}/text_summary")[0].tensor_proto.string_val[0].decode().splitlines()
+        for name in ("run", "result")
+    )
+    assert facts[:2] == ["| what | value |", "|---|---|"]
+    assert "| parameters | 1,234,567 |" in facts
+    assert result[2:] == [
+        "| step | 8 |",
+        "| best mean | 3.14 |",
+        "| weights | a\\|b |",
+        "| reason | no new best |",
+    ]
+
+
+def test_a_song_is_laid_out(recipe: Recipe, tmp_path: Path) -> None:
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(listened(2))
+    tags = page(tmp_path).Tags()
+    assert sorted(tags["audio"]) == [
+        "song my song/mixture",
+        "song my song/vocals/estimate",
+        "song my song/vocals/true",
+    ]
+    assert sorted(tags["images"]) == [
+        "song my song/spectrogram/vocals",
+        "song my song/weights of attention/freq_blocks.0",
+    ]
+    files = {path.name for path in (tmp_path / "excerpts/step-000002/my song").iterdir()}
+    assert files == {
+        "mixture.flac",
+        "vocals.estimate.flac",
+        "vocals.true.flac",
+        "spectrogram.vocals.png",
+        "weights of attention.freq_blocks.0.png",
+    }
+
+
+@pytest.mark.parametrize("gain", [1.0, 50.0])
+def test_one_factor_for_all_sound_of_a_song(recipe: Recipe, tmp_path: Path, gain: float) -> None:
+    event = listened(2, gain)
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(event)
+    peak = max(np.abs(wave).max() for wave in event.waves.values())
+    for name, wave in event.waves.items():
+        (clip,) = page(tmp_path).Audio(f"song my song/{name}")
+        heard, _ = soundfile.read(io.BytesIO(clip.encoded_audio_string))
+        np.testing.assert_allclose(heard.T, wave / peak, atol=2**-15)
+
+
+def test_broken_sound_breaks_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    broken = np.array([[math.nan, 0.25, math.inf, -0.5]], np.float32)
+    waves = {"mixture": 0 * WAVE[:1, :4], "vocals/estimate": broken, "vocals/true": broken}
+    event = Listened(1, "my song", RATE, waves, {})
+    assert normalised(event)["vocals/true"].tolist() == [[0, 0.5, 0, -1]]
+    assert normalised(replace(event, waves={"mixture": waves["mixture"]}))["mixture"].max() == 0
+    with keep_logs(recipe, tmp_path, 0) as report:
+        report(event)
+
+
+def test_a_folder_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(OutputError, match="Cannot write"), keep_logs(recipe, tmp_path / "run", 0):
+        pass
+
+
+def test_errors_of_the_run_are_its_own(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="of the data"), keep_logs(recipe, tmp_path, 0):
+        raise OSError("of the data")
+
+
+def test_pages_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").mkdir()
+    with pytest.raises(OutputError, match="Cannot write"), keep_logs(recipe, tmp_path, 0):
+        pass
+    assert json.dumps(page(tmp_path).Tags()["scalars"]) == "[]"

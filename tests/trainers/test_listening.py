@@ -1,0 +1,156 @@
+"""Excerpts and attention for people. Truth: networks whose answer and attention are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_zoo import registry
+from model_zoo.blocks.attention import AttentionRegisterRoFormerBlock, RoFormerBlock
+from model_zoo.separator import Separator
+from tests.model_zoo.small import small_network
+from tests.stemcli.engine.stubs import Scaling
+from trainers.config import Recipe
+from trainers.data.validation import ValidationTrack
+from trainers.loop.attention import attention_picture, watched_attention
+from trainers.loop.colours import colour_table
+from trainers.loop.listening import listen, loudest
+
+WIDTH, HEADS = 8, 2
+
+
+def network(recipe: Recipe, layers: int) -> Separator:
+    options = {**recipe.model.options, "num_layers": layers}
+    return registry.build("melroformer", options).eval()
+
+
+def track(rate: int, seconds: float, stems: int = 1) -> ValidationTrack:
+    """A tone that is loud in its second half, and maybe a constant."""
+    time = torch.arange(round(rate * seconds)) / rate
+    loud = torch.where(time < seconds / 2, 0.1, 0.8) * torch.sin(2 * math.pi * 300 * time)
+    waves = torch.stack([loud, torch.full_like(loud, 0.01)])[:stems, None].expand(-1, 2, -1)
+    return ValidationTrack("song", waves.sum(0), waves)
+
+
+@pytest.mark.parametrize(
+    ("samples", "length", "expected"),
+    [
+        ([0, 1, 1, 0, 3, 0], 1, (4, 5)),
+        ([0, 2, 2, 0, 0, 2], 2, (1, 3)),
+        ([5, 0, 0, -4, -4], 2, (3, 5)),
+        ([1, 2], 2, (0, 2)),
+        ([1, 2], 9, (0, 2)),
+    ],
+)
+def test_the_loudest_samples(samples: list[float], length: int, expected: tuple[int, int]) -> None:
+    assert loudest(torch.tensor([samples]).float(), length) == expected
+
+
+def test_an_excerpt_is_the_loudest_part_as_the_network_answers_it() -> None:
+    model = Scaling(stems=("vocals", "drums"), channels=2).train()
+    model.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
+    song = track(model.sample_rate, 2.0, stems=2)
+    heard = listen(model, song, 30, 0.5, residual="rest")
+    start, stop = loudest(song.mixture, model.sample_rate // 2)
+    mixture, true = song.mixture[:, start:stop].numpy(), song.stems[..., start:stop].numpy()
+    expected = {
+        "mixture": mixture,
+        "vocals/estimate": 0.1 * mixture,
+        "vocals/true": true[0],
+        "drums/estimate": 0.2 * mixture,
+        "drums/true": true[1],
+        "rest/estimate": 0.7 * mixture,
+        "rest/true": np.zeros_like(mixture),
+    }
+    assert (heard.step, heard.song, heard.sample_rate) == (30, "song", 8000)
+    assert heard.waves.keys() == expected.keys()
+    for name, wave in expected.items():
+        np.testing.assert_allclose(heard.waves[name], wave, atol=1e-6)
+    assert start >= model.sample_rate
+    assert heard.attention == {}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_and_the_network_stay_as_they_were(recipe: Recipe, training: bool) -> None:
+    model = network(recipe, 1).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    listen(model, track(model.sample_rate, 1.5), 1, 1.0)
+    assert all(module.training is training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_short_song_is_heard_in_full(recipe: Recipe) -> None:
+    model = network(recipe, 1)
+    heard = listen(model, track(model.sample_rate, 0.3), 1, 8.0)
+    assert heard.waves["vocals/estimate"].shape == (2, 2400)
+
+
+def test_first_middle_and_last_layers_of_both_axes_are_seen(recipe: Recipe) -> None:
+    model = network(recipe, 5)
+    heard = listen(model, track(model.sample_rate, 1.0), 1, 1.0)
+    bands, frames = model.config.num_bands, 1 + model.segment // model.config.hop_size
+    shapes = {name: weights.shape for name, weights in heard.attention.items()}
+    assert shapes == {
+        **{f"freq_blocks.{layer}": (bands, bands) for layer in (0, 2, 4)},
+        **{f"time_blocks.{layer}": (frames, frames) for layer in (0, 2, 4)},
+    }
+
+
+def test_networks_without_attention_have_no_maps() -> None:
+    model = small_network()
+    with watched_attention(model) as maps:
+        model(torch.zeros(1, 1, 2000))
+    assert maps == {}
+
+
+def test_only_the_first_run_is_seen(recipe: Recipe) -> None:
+    model, wave = network(recipe, 1), track(8000, 0.5).mixture[None]
+    with watched_attention(model) as maps:
+        model(wave)
+        first = {name: weights.copy() for name, weights in maps.items()}
+        model(wave.flip(-1) ** 2)
+    assert all(np.array_equal(maps[name], weights) for name, weights in first.items())
+
+
+def seen(block: nn.Module, tokens: int) -> np.ndarray:
+    with torch.no_grad(), watched_attention(nn.ModuleList([block])) as maps:
+        block(torch.sin(torch.arange(3.0 * tokens * WIDTH)).reshape(3, tokens, WIDTH))
+    return maps["0"]
+
+
+@pytest.mark.parametrize("tokens", [4, 128, 300])
+def test_even_attention_is_the_middle(tokens: int) -> None:
+    """Queries of zero ask everybody the same: every token gets its equal share."""
+    block = RoFormerBlock(WIDTH, HEADS, tokens)
+    nn.init.zeros_(block.att.c_attn.weight)
+    side = min(tokens, 128)
+    np.testing.assert_allclose(seen(block, tokens), np.full((side, side), 0.5), atol=1e-5)
+
+
+def test_attention_to_oneself_alone_is_a_diagonal() -> None:
+    """A window of one token: it gets all, which is 4 times the share of 1/4; the others nothing."""
+    block = AttentionRegisterRoFormerBlock(WIDTH, HEADS, 4, window_size=0)
+    expected = np.eye(4) * (1 + math.log10(4)) / 2
+    np.testing.assert_allclose(seen(block, 4), expected, atol=1e-6)
+
+
+def test_a_map_is_the_mean_over_heads_and_sequences() -> None:
+    block, x = RoFormerBlock(WIDTH, HEADS, 6), torch.randn(5, 6, WIDTH)
+    with torch.no_grad(), watched_attention(nn.ModuleList([block])) as maps:
+        block(x)
+        weights = block.att.weights(block.att_norm(x)).mean((0, 1))
+    expected = ((6 * weights).log10() + 1) / 2
+    np.testing.assert_allclose(maps["0"], expected.clamp(0, 1).numpy(), atol=1e-5)
+
+
+def test_pictures_of_maps_are_magnified_evenly() -> None:
+    picture = attention_picture(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]))
+    assert picture.shape == (256, 384, 3)
+    assert np.array_equal(picture[127, 127], colour_table()[0])
+    assert np.array_equal(picture[127, 128], colour_table()[-1])
+    assert attention_picture(np.zeros((400, 500))).shape == (400, 500, 3)

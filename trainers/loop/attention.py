@@ -1,0 +1,112 @@
+"""What a network attends to, as pictures.
+
+Attention is computed without its weights ever being made, so they are computed once more, and only
+while somebody looks: see :func:`watched_attention`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from model_zoo.blocks.attention import SelfAttention
+from trainers.loop.colours import coloured
+
+SEQUENCES = 32
+"""Sequences (frames or bands) that a map is the mean of, evenly spread over all there are."""
+
+LARGEST = 128
+"""Rows and columns of a map at most; larger ones are averaged down."""
+
+TIMES = 10
+"""How much more than its equal share a token must get to be shown as 1, and how much less as 0."""
+
+PICTURE = 384
+"""Pixels that the longer side of a picture has at least."""
+
+Maps = dict[str, Float[np.ndarray, "query key"]]
+
+
+@contextmanager
+def watched_attention(network: nn.Module) -> Iterator[Maps]:
+    """Maps of the first, the middle and the last attention of every kind in ``network``.
+
+    Inside the block, the first time that the network runs fills the mapping: name of a layer to
+    weights ``query key``, averaged over heads and :data:`SEQUENCES` and made at most
+    :data:`LARGEST` wide. A number of a map is the logarithm of how many times its equal share a
+    token gets: 0 for a tenth or less, 0.5 for just that share, 1 for ten times or more. So maps of
+    all layers and steps compare. A network without attention leaves the mapping empty.
+    """
+    maps: Maps = {}
+    hooks = [
+        module.register_forward_hook(_keeper(maps, name), with_kwargs=True)
+        for name, module in _chosen(network).items()
+    ]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def attention_picture(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
+    """A picture of a map with numbers from 0 to 1: who asks downwards, who is asked to the right.
+
+    Small maps are magnified, every number becoming a square of equal pixels.
+    """
+    picture = coloured(weights)
+    times = max(1, -(-PICTURE // max(picture.shape[:2])))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _chosen(network: nn.Module) -> dict[str, SelfAttention]:
+    """Layers by short name; the first number in a name counts the layers of one kind."""
+    kinds: dict[str, dict[str, SelfAttention]] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, SelfAttention):
+            kind = re.sub(r"\d+", "#", name, count=1)
+            kinds.setdefault(kind, {})[name.removesuffix(".att")] = module
+    return {
+        name: layers[name] for layers in kinds.values() for name in _first_middle_last([*layers])
+    }
+
+
+def _first_middle_last(names: list[str]) -> list[str]:
+    last = len(names) - 1
+    return [names[index] for index in sorted({0, last // 2, last})]
+
+
+def _keeper(maps: Maps, name: str) -> Any:
+    """A hook that keeps the map of the first run."""
+
+    def keep(
+        module: SelfAttention, inputs: tuple[Any, ...], options: dict[str, Any], _: Tensor
+    ) -> None:
+        if name not in maps:
+            maps[name] = _map(module, *inputs, **options)
+
+    return keep
+
+
+@torch.no_grad()
+def _map(
+    module: SelfAttention, x: Tensor, mask: Tensor | None = None, registers: int = 0
+) -> Float[np.ndarray, "query key"]:
+    """One sequence after the other: all at once would need more memory than the network."""
+    count = min(SEQUENCES, len(x))
+    spread = torch.linspace(0, len(x) - 1, count).round().long().tolist()
+    maps = [module.weights(x[i : i + 1], mask, registers).mean((0, 1)) for i in spread]
+    mean = torch.stack(maps).float().mean(0)
+    size = min(LARGEST, mean.shape[0]), min(LARGEST, mean.shape[1])
+    shares = F.adaptive_avg_pool2d(mean[None], size)[0] * mean.shape[1]
+    scaled = shares.clamp_min(1e-12).log() / math.log(TIMES)
+    return ((scaled + 1) / 2).clamp(0, 1).cpu().numpy()

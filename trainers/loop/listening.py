@@ -1,0 +1,90 @@
+"""Hear what the averaged weights make of a song: sound and attention, for people."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from model_zoo.separator import Separator
+from stemcli.engine.chunks import plan_chunks
+from stemcli.engine.network import Network
+from stemcli.engine.overlap_add import OverlapAdd
+from stemcli.engine.precision import Precision
+from trainers.data.validation import ValidationTrack
+from trainers.loop.attention import watched_attention
+from trainers.loop.events import Listened
+
+OVERLAP = 0.25
+"""Of two chunks, as a share of one: side by side they would click where they meet."""
+
+
+@torch.inference_mode()
+def listen(
+    model: Separator, track: ValidationTrack, step: int, seconds: float, residual: str = ""
+) -> Listened:
+    """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
+
+    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
+
+    Args:
+        model: the averaged network.
+        track: a mixture and its true stems.
+        step: number of steps done.
+        seconds: length of the excerpt; a shorter song is heard in full.
+        residual: name of the mixture without all stems, which is heard too; none is not.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
+    """
+    start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
+    mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
+    training = model.training
+    model.eval()
+    try:
+        with watched_attention(model) as attention:
+            found = _separated(model, mixture)
+    finally:
+        model.train(training)
+    waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
+    if residual:
+        rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]
+        waves |= _pairs((residual,), *rests)
+    plain = {name: wave.numpy() for name, wave in waves.items()}
+    return Listened(step, track.name, model.sample_rate, plain, attention)
+
+
+def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, int]:
+    """Where the ``length`` samples with the most energy begin and end."""
+    total = mixture.shape[-1]
+    if length >= total:
+        return 0, total
+    energy = mixture.double().square().sum(0).numpy()
+    sums = np.concatenate([[0.0], energy.cumsum()])
+    start = int((sums[length:] - sums[:-length]).argmax())
+    return start, start + length
+
+
+def _separated(
+    model: Separator, mixture: Float[Tensor, "channel time"]
+) -> Float[Tensor, "stem channel time"]:
+    device = next(model.parameters()).device
+    network = Network(model, device, Precision("fp32", "as it is validated"))
+    song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
+    blocks = [song.push(mixture.T.numpy()), song.finish()]
+    return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
+
+
+def _pairs(
+    names: tuple[str, ...],
+    found: Float[Tensor, "stem channel time"],
+    true: Float[Tensor, "stem channel time"],
+) -> dict[str, Tensor]:
+    return {
+        f"{name}/{kind}": stems[number]
+        for number, name in enumerate(names)
+        for kind, stems in (("estimate", found), ("true", true))
+    }

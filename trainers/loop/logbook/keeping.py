@@ -1,0 +1,150 @@
+"""From the events of a run to its logbooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from model_zoo.errors import OutputError
+from stemcli.engine.events import Event
+from trainers.config import Recipe
+from trainers.loop.events import Listened, Report, RunFinished, RunStarted, StepDone, Validated
+from trainers.loop.logbook.excerpts import ExcerptLogbook
+from trainers.loop.logbook.history import HistoryLogbook
+from trainers.loop.logbook.means import means
+from trainers.loop.logbook.protocol import Logbook
+from trainers.loop.logbook.sound import write_sound
+from trainers.loop.logbook.tensorboard import TensorBoardLogbook
+from trainers.loop.logbook.wandb import WandbLogbook
+
+
+@contextmanager
+def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]:
+    """Write a run down: what is reported inside the block goes to all its logbooks.
+
+    These are an event file of TensorBoard, ``history.jsonl`` and ``excerpts`` in ``folder``, and a
+    page of Weights & Biases where ``recipe.log.wandb`` names a project.
+
+    Args:
+        recipe: of the run.
+        folder: of the run.
+        first_step: steps done before; entries of later steps are forgotten.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+        ConfigError: wandb is asked for and not installed.
+        StorageError: Weights & Biases refuses, or cannot be reached.
+        OutputError: a log cannot be written.
+    """
+    with ExitStack() as books:
+        with _speaking(folder):
+            opened = [*_opened(recipe, folder, first_step, books)]
+        keeper = Keeper(recipe, opened)
+
+        def report(event: Event) -> None:
+            with _speaking(folder):
+                keeper(event)
+
+        try:
+            yield report
+        finally:
+            with _speaking(folder):
+                keeper.flush()
+                books.close()
+
+
+def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[Logbook]:
+    """Open the logbooks one by one; ``books`` closes what was opened."""
+    for kind in (TensorBoardLogbook, HistoryLogbook, ExcerptLogbook):
+        yield books.enter_context(closing(kind(folder, first_step)))
+    if recipe.log.wandb:
+        name, config = folder.resolve().name, recipe.to_dict()
+        page = WandbLogbook(recipe.log.wandb, folder, name, config, first_step)
+        yield books.enter_context(closing(page))
+
+
+@contextmanager
+def _speaking(folder: Path) -> Iterator[None]:
+    """Turn what the file system says into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write the logs of {folder} ({error.strerror or error}). "
+            "Choose a folder you may write, on a disk with room"
+        ) from error
+
+
+class Keeper:
+    """A report that writes events down.
+
+    Args:
+        recipe: of the run.
+        books: where to.
+    """
+
+    def __init__(self, recipe: Recipe, books: Sequence[Logbook]) -> None:
+        self.recipe, self.books = recipe, books
+        self._steps: list[StepDone] = []
+        self._steps_per_epoch = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Write one event down, or keep it until there are enough."""
+        match event:
+            case RunStarted():
+                self._steps_per_epoch = event.steps_per_epoch
+                self._start(event)
+            case StepDone():
+                self._steps.append(event)
+                if event.step % self.recipe.log.every == 0:
+                    self.flush()
+            case Validated():
+                self._scalars(event.step, _scores(event))
+            case Listened():
+                write_sound(self.books, event)
+            case RunFinished():
+                self.flush()
+                self._text(event.step, "result", _table(event))
+
+    def flush(self) -> None:
+        """Write the means of the steps since the last entry."""
+        if self._steps:
+            self._scalars(self._steps[-1].step, means(self._steps, self._steps_per_epoch))
+            self._steps.clear()
+
+    def _start(self, event: RunStarted) -> None:
+        lists = json.loads(json.dumps(self.recipe.to_dict()))  # YAML's safe form knows no tuples
+        text = yaml.safe_dump(lists, sort_keys=False, allow_unicode=True)
+        self._text(event.first_step, "recipe", f"```yaml\n{text}```")
+        self._text(event.first_step, "run", _table(event))
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for book in self.books:
+            book.scalars(step, values)
+
+    def _text(self, step: int, name: str, markdown: str) -> None:
+        for book in self.books:
+            book.text(step, name, markdown)
+
+
+def _scores(event: Validated) -> dict[str, float]:
+    stems = {f"sdr/{stem}": sdr for stem, sdr in event.sdr.items()}
+    return {**stems, "sdr/mean": event.mean, "sdr/best": event.best_mean}
+
+
+def _table(event: Event) -> str:
+    """What an event says as a table in Markdown."""
+    facts = {name.replace("_", " "): value for name, value in event.to_dict().items()}
+    lines = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if name != "event"]
+    return "\n".join(["| what | value |", "|---|---|", *lines])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    return str(value).replace("|", "\\|")
