@@ -8,7 +8,7 @@ from model_zoo.errors import CheckpointError
 from trainers.config import Recipe
 from trainers.recipes import load_recipe
 
-DEFAULT = "melroformer-small"
+DEFAULT = "quick"
 SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
 """Options with a name of their own, and what of the recipe they change."""
 

@@ -94,7 +94,9 @@ def songs(text: str) -> Path:
     " its own.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
-@click.option("--dry-run", is_flag=True, help="Look at recipe and data, but train nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Take two steps, keep nothing, say what the run will need."
+)
 @click.option(
     "--export",
     default="",
@@ -148,6 +150,8 @@ def command(
     from model_zoo.adoption import adopt
     from stemcli.engine.device import resolve_device
     from trainers.cli.display import open_display
+    from trainers.cli.rehearsed import check_room, rehearsed_lines
+    from trainers.loop.rehearsal import rehearse
     from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
 
@@ -162,8 +166,11 @@ def command(
     check_export(export, overwrite)
     worker = LocalWorker(resolve_device(device))
     if dry_run:
-        console.document(plan.to_dict())
-        console.line(f"The recipe {plan.name} is sound; nothing was trained.")
+        started, found = rehearse(plan, data, validation, worker, origin=origin)
+        console.document(found.to_dict() | {"run": started.to_dict()})
+        for line in rehearsed_lines(started, found, str(data)):
+            console.line(line)
+        check_room(output, found.checkpoint)
         return
     quiet = hushed(not console.verbose)
     with goes_on(output), quiet, console, open_display(plan, console, str(data)) as display:

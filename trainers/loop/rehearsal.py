@@ -35,6 +35,7 @@ class Rehearsed(Event):
         memory: peak of the process in bytes, Python and torch included.
         device_memory: peak on the GPU in bytes; None without one.
         checkpoint: size of one on disk, in bytes.
+        steps: of the whole run.
         hours: of the whole run with its validations.
         losses: of the last step, by name.
     """
@@ -45,6 +46,7 @@ class Rehearsed(Event):
     memory: int
     device_memory: int | None
     checkpoint: int
+    steps: int
     hours: float
     losses: dict[str, float]
 
@@ -128,6 +130,7 @@ def _estimate(
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated(worker.device) if on_gpu else None,
         checkpoint=checkpoint,
+        steps=recipe.schedule.steps,
         hours=seconds / 3600,
         losses=step.losses,
     )
