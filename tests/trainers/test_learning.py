@@ -1,0 +1,138 @@
+"""Every architecture learns. Truth: songs made by formula, whose stems are known.
+
+Each network starts from the same seed twice: alone, and against discriminators.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_zoo.registry import ARCHITECTURES
+from stemcli.engine.events import Event
+from tests.trainers.runs import CPU
+from trainers.config import Recipe
+from trainers.data.opening import open_data
+from trainers.data.synthetic import render_songs
+from trainers.loop.events import StepDone, Validated
+from trainers.loop.run import run
+from trainers.metrics.sdr import global_sdr
+
+RATE = 8000
+GAIN = 5.0
+"""Decibels by which the SDR shall rise above that of the mixture itself."""
+
+COST = 1.0
+"""Decibels that the network may lose to its adversary."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "melroformer": {"hidden_channels": 32, "num_layers": 2, "num_heads": 2},
+    "melrnn": {"hidden_channels": 32, "num_layers": 2, "num_groups": 2},
+    "melunet": {"hidden_channels": 12, "num_layers": 2, "upsampling_factor": 2},
+}
+SPECTRAL = {
+    **{"window_size": 512, "hop_size": 256, "sample_rate": RATE, "num_bands": 24},
+    **{"segment": 2 * RATE, "features": "magnitude", "output": "mask", "mask_mult": "gain"},
+    **{"mask_activation": "sigmoid", "overlap_norm": "count"},
+}
+STEPS = 60
+RATES = {"melroformer": 0.005, "melrnn": 0.005, "melunet": 0.002}
+"""AdamW's learning rates: a network of convolutions has hardly a matrix that Muon moves."""
+ADVERSARY = {
+    "discriminators": ["multi_frequency", "multi_resolution"],
+    "kind": "hinge",
+    "options": {
+        "multi_frequency": {"hidden_channels": 2, "window_sizes": [512]},
+        "multi_resolution": {"hidden_channels": 2, "window_lengths": [512]},
+    },
+}
+
+
+def learning(architecture: str, *, adversary: bool) -> Recipe:
+    losses = {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
+    if adversary:
+        losses |= {"generator": 0.02, "feature_matching": 0.04}
+    return Recipe.from_dict(
+        {
+            "seed": 1,
+            "model": {
+                "architecture": architecture,
+                "options": {**SIZES[architecture], **SPECTRAL},
+            },
+            "data": {"seconds": 1.5, "augmentation": {"remix": {"chance": 0.3}}},
+            "losses": losses,
+            "adversary": ADVERSARY if adversary else {},
+            "optimiser": {"name": "muon", "lr": RATES[architecture], "muon_lr": 0.01},
+            "schedule": {"steps": STEPS, "warmup": 5, "shape": "linear", "decay": 0.5},
+            "loop": {"ema": 0.95, "workers": 0, "save_every": STEPS},
+            "validation": {"every": 10},
+            "log": {"songs": 0},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    render_songs(folder, songs=10, seconds=10.0, sample_rate=RATE, seed=0)
+    return folder
+
+
+def learn(recipe: Recipe, songs: Path, folder: Path) -> tuple[list[StepDone], list[float]]:
+    """Every step, and the mean SDR in dB of every validation."""
+    events: list[Event] = []
+    run(recipe, songs, (), folder, CPU, events.append)
+    steps = [event for event in events if isinstance(event, StepDone)]
+    return steps, [event.mean for event in events if isinstance(event, Validated)]
+
+
+def sdr_of_mixtures(recipe: Recipe, songs: Path) -> float:
+    """Mean SDR in dB that the mixture itself has as an estimate of the vocals."""
+    found = [song.read() for song in open_data(recipe, songs, (), ("vocals",), RATE).validation]
+    scores = [global_sdr(track.mixture, track.stems[0]).item() for track in found]
+    return sum(scores) / len(scores)
+
+
+def test_all_architectures_are_here() -> None:
+    assert SIZES.keys() == ARCHITECTURES.keys()
+
+
+@pytest.mark.learns
+@pytest.mark.parametrize("architecture", SIZES)
+def test_it_learns_alone_and_against_an_adversary(
+    architecture: str, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    made = partial(learning, architecture)
+    alone, judged = made(adversary=False), made(adversary=True)
+    before = sdr_of_mixtures(alone, songs)
+    _, supervised = learn(alone, songs, tmp_path / "alone")
+    steps, adversarial = learn(judged, songs, tmp_path / "judged")
+    print(f"\n{architecture}: mixture {before:.2f} dB, every 10 steps {rounded(supervised)},")
+    print(f"  against an adversary {rounded(adversarial)}")
+    assert supervised[-1] > before + GAIN
+    assert adversarial[-1] > supervised[-1] - COST
+    losses = [loss for step in steps for loss in step.losses.values()]
+    assert all(math.isfinite(loss) for loss in losses)
+    assert {"discriminator", "generator", "feature_matching"} <= steps[0].losses.keys()
+
+
+def rounded(scores: list[float]) -> str:
+    return " ".join(f"{score:.2f}" for score in scores)
+
+
+@pytest.mark.learns
+def test_judges_learn_to_tell(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that stays as it is: its estimates are told from true stems ever better."""
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    recipe = learning("melunet", adversary=True)
+    still = replace(recipe, optimiser=replace(recipe.optimiser, name="adamw", lr=1e-12))
+    sharp = replace(still.adversary, optimiser=replace(still.adversary.optimiser, lr=2e-3))
+    steps, _ = learn(replace(still, adversary=sharp), songs, tmp_path / "run")
+    losses = [step.losses["discriminator"] for step in steps]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
