@@ -34,6 +34,7 @@ def test_base_is_merged_below_the_changes(tmp_path: Path) -> None:
     assert changed.loop.batch_size == 7
     assert changed.loop.save_every == base.loop.save_every
     assert changed.model == base.model
+    assert (changed.name, base.name) == ("mine", "melroformer-small")
 
 
 def test_set_reaches_nested_values() -> None:

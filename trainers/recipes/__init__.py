@@ -78,7 +78,9 @@ def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
         return values
     if _is_file_name(base) and _is_file_name(name):
         base = str((Path(name).parent / base).resolve())
-    return _merge(_with_bases(base, (*heirs, name)), values)
+    inherited = _with_bases(base, (*heirs, name))
+    inherited.pop("name", None)
+    return _merge(inherited, values)
 
 
 class _Loader(yaml.SafeLoader):
