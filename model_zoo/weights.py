@@ -23,7 +23,7 @@ from model_zoo.errors import CheckpointError, ChecksumError, ConfigError, Unknow
 from model_zoo.files import sha256, staged
 from model_zoo.separator import Separator
 
-__all__ = ["Weights", "load", "load_tensors", "read", "save", "verify", "zoo_home"]
+__all__ = ["Weights", "load", "load_tensors", "place", "read", "save", "verify", "zoo_home"]
 
 SUFFIX = ".safetensors"
 NAMES_SHOWN = 3
@@ -56,11 +56,22 @@ def load(name: str | os.PathLike[str]) -> Separator:
         ChecksumError: the file is not the one that the card describes.
         CheckpointError: the file is missing, damaged or does not fit its own config.
     """
-    path = Path(name) if str(name).endswith(SUFFIX) else verify(find(str(name)))
+    path = place(name)
     content = read(path)
     separator = _build(path, content)
     load_tensors(separator, content.tensors, origin=str(path))
     return separator.float().eval()
+
+
+def place(name: str | os.PathLike[str]) -> Path:
+    """Where the weights lie that :func:`load` loads.
+
+    Raises:
+        UnknownNameError: no card has this name.
+        ChecksumError: the file is not the one that the card describes.
+        CheckpointError: the file that a card describes is missing.
+    """
+    return Path(name) if str(name).endswith(SUFFIX) else verify(find(str(name)))
 
 
 def read(path: str | os.PathLike[str]) -> Weights:

@@ -22,6 +22,7 @@ from tests.trainers.conftest import RATE
 from trainers.cli import train
 from trainers.cli.train import songs
 from trainers.config import Recipe
+from trainers.data.synthetic import render_songs
 from trainers.data.voices import VoiceMixes
 from trainers.loop.ema import WeightAverage
 from trainers.recipes import recipe_names
@@ -285,3 +286,16 @@ def test_folders_that_cannot_be_compared(
     done = enter(*folders(tmp_path, true, found))
     assert done.exit_code == exit_code
     assert sentence in done.stderr
+
+
+def test_a_run_from_a_model_trains_its_network(typed: list[str], recordings: Path) -> None:
+    """The tiny network is not that of the default recipe; nothing has to be typed for it."""
+    assert enter(*typed).exit_code == 0
+    first, second = (str(recordings / name) for name in ("run/best.safetensors", "finer"))
+    render_songs(recordings / "songs", songs=3, seconds=3.0, sample_rate=RATE, seed=0)
+    finer = ["train", "--data", str(recordings / "songs"), "--from", first, "--output", second]
+    shorter = ("--set", "schedule.steps=1", "--set", "loop.workers=0")
+    assert enter(*finer, *shorter, "--device", "cpu").exit_code == 0
+    ours, theirs = (weights.read(Path(path)) for path in (first, f"{second}/best.safetensors"))
+    assert (ours.architecture, ours.config) == (theirs.architecture, theirs.config)
+    assert ours.metadata["residual"] == theirs.metadata["residual"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from model_zoo.errors import CheckpointError
@@ -14,7 +15,11 @@ SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layo
 
 
 def choose_recipe(
-    name: str, changes: tuple[str, ...], run: Path | None, **shortcuts: str | int | None
+    name: str,
+    changes: tuple[str, ...],
+    run: Path | None,
+    origin: str = "",
+    **shortcuts: str | int | None,
 ) -> Recipe:
     """The recipe that was asked for.
 
@@ -22,6 +27,7 @@ def choose_recipe(
         name: of a recipe, or a file; empty takes that of ``run``, or the default.
         changes: ``key.key=value``, in the order typed.
         run: folder of the run to go on with; None begins anew.
+        origin: model to start from; where no recipe is named, its network is the recipe's.
         shortcuts: values of the options in :data:`SHORTCUTS`; None leaves the recipe as it is.
 
     Raises:
@@ -31,7 +37,25 @@ def choose_recipe(
     """
     more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
     chosen = name or (recipe_of(run) if run else DEFAULT)
-    return load_recipe(chosen, (*changes, *more))
+    network = network_of(origin) if origin and not name and not run else ()
+    return load_recipe(chosen, (*network, *changes, *more))
+
+
+def network_of(origin: str) -> tuple[str, ...]:
+    """What makes a recipe train the network of a model.
+
+    Raises:
+        UnknownNameError: no model has this name.
+        WeightsError: its weights cannot be used.
+    """
+    from model_zoo import weights
+
+    content = weights.read(weights.place(origin))
+    return (
+        f"model.architecture={content.architecture}",
+        f"model.options={json.dumps(content.config)}",
+        f"model.residual={json.dumps(content.metadata.get('residual', ''))}",
+    )
 
 
 def recipe_of(run: Path) -> str:

@@ -90,8 +90,8 @@ def songs(text: str) -> Path:
     "origin",
     default="",
     metavar="MODEL",
-    help="Start from the weights of this model or .safetensors file; a run that is resumed has"
-    " its own.",
+    help="Start from the weights of this model or .safetensors file; without --recipe its network"
+    " is trained. A run that is resumed has its own.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option(
@@ -159,6 +159,7 @@ def command(
         recipe,
         changes,
         output if resume else None,
+        origin,
         precision=precision,
         seed=seed,
         layout=layout,
