@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -61,7 +62,8 @@ def rehearse(
 ) -> tuple[RunStarted, Rehearsed]:
     """Do everything that the run will do, twice, in a folder that is removed.
 
-    Clips are as long as they will ever be, and discriminators judge from the first step.
+    Clips are as long as ``data`` says, and discriminators judge from the first step. Weights &
+    Biases hears nothing of it.
 
     Raises:
         StemError: whatever would stop the run itself.
@@ -113,6 +115,7 @@ def _shortened(recipe: Recipe) -> Recipe:
         adversary=replace(recipe.adversary, start=0),
         loop=replace(recipe.loop, save_every=STEPS),
         validation=replace(recipe.validation, every=STEPS),
+        log=replace(recipe.log, wandb=""),
     )
 
 
@@ -120,7 +123,7 @@ def _estimate(
     recipe: Recipe, clock: _Clock, songs: int, checkpoint: int, worker: Worker
 ) -> Rehearsed:
     step, song = clock.step, clock.seconds_per_song
-    validations = recipe.schedule.steps / recipe.validation.every
+    validations = math.ceil(recipe.schedule.steps / recipe.validation.every)
     seconds = step.seconds * recipe.schedule.steps + validations * songs * (song or 0.0)
     on_gpu = worker.device.type == "cuda"
     return Rehearsed(
