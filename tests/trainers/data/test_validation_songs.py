@@ -48,6 +48,15 @@ def test_sums_and_stems_that_a_song_does_not_have(recordings: Path) -> None:
     assert track.mixture.equal(whole.mixture)
 
 
+def test_a_whole_stands_for_its_parts(recordings: Path) -> None:
+    """A folder with ``band`` instead of its parts, as folders for validation often are."""
+    (song,) = write_songs(recordings / "songs", [1.0], ("band", "vocals"))
+    groups = {"band": ("bass", "drums")}
+    track = ValidationSong("name", song, ("vocals", "band"), RATE, groups).read()
+    assert [place(stem)[2] for stem in track.stems] == [1, 0]
+    assert track.mixture.equal(track.stems.sum(0))
+
+
 def test_a_mixture_of_its_own_is_kept(recordings: Path) -> None:
     """As in songs that were mastered: what is heard is the file and no sum."""
     (song,) = write_songs(recordings / "songs", [1.0])
