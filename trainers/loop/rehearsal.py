@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from model_zoo import registry
+from model_zoo.adoption import LAST
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData, open_data
-from trainers.loop.checkpoint import LAST
 from trainers.loop.events import RunStarted, StepDone, Validated
 from trainers.loop.run import run
 from trainers.loop.worker import Worker

@@ -44,17 +44,17 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
     with ExitStack() as books:
         with _speaking(folder):
             opened = [*_opened(recipe, folder, first_step, books)]
-        keeper = Keeper(recipe, opened)
+        scribe = Scribe(recipe, opened)
 
         def report(event: Event) -> None:
             with _speaking(folder):
-                keeper(event)
+                scribe(event)
 
         try:
             yield report
         finally:
             with _speaking(folder):
-                keeper.flush()
+                scribe.flush()
                 books.close()
 
 
@@ -80,7 +80,7 @@ def _speaking(folder: Path) -> Iterator[None]:
         ) from error
 
 
-class Keeper:
+class Scribe:
     """A report that writes events down.
 
     Args:
