@@ -18,8 +18,8 @@ from tests.trainers.test_logbooks import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
 from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated
 from trainers.loop.logbook import keep_logs
-from trainers.loop.logbook.means import means
 from trainers.loop.logbook.sound import normalised
+from trainers.loop.means import means
 
 RATE = 8000
 WAVE = np.sin(np.arange(2 * RATE) * 0.3).reshape(2, RATE).astype(np.float32)

@@ -69,7 +69,7 @@ def train(state: TrainState, task: Task, run: Run) -> str:
             _save(state, run)
         raise
     if progress.is_stuck(schedule):
-        return f"{progress.stale} validations without a new best"
+        return f"no new best since step {progress.best_step:,}"
     return "all steps are done"
 
 
