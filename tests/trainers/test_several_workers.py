@@ -20,7 +20,6 @@ from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
 from trainers.loop.run import run
 
-
 ROOT = Path(__file__).parents[2]
 
 

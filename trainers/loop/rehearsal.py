@@ -71,7 +71,7 @@ def rehearse(
     if worker.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(worker.device)
     short, clock = _shortened(recipe), _Clock()
-    found = _look(short, data, validation)
+    found = _look(short, data, validation, worker.world_size)
     one = replace(found, validation=found.validation[:1])
     with TemporaryDirectory(prefix="stem-dry-run-") as name:
         folder = Path(name) / "run"
@@ -80,11 +80,13 @@ def rehearse(
     return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, worker)
 
 
-def _look(recipe: Recipe, data: Path, validation: tuple[Path, ...]) -> TrainingData:
+def _look(
+    recipe: Recipe, data: Path, validation: tuple[Path, ...], world_size: int
+) -> TrainingData:
     """What there is to learn from, for a network without memory."""
     with torch.device("meta"):
         model = registry.build(recipe.model.architecture, recipe.model.options)
-    return open_data(recipe, data, validation, model.stems, model.sample_rate)
+    return open_data(recipe, data, validation, model.stems, model.sample_rate, world_size)
 
 
 class _Clock:

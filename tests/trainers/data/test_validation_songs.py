@@ -108,6 +108,15 @@ def test_a_folder_of_songs_is_opened(recordings: Path, recipe: Recipe) -> None:
     assert data.summary[0] == "2 songs to train on, 1 to validate, 4 s, 8000 Hz"
 
 
+def test_songs_that_are_not_judged_by_are_told(recordings: Path, recipe: Recipe) -> None:
+    write_songs(recordings / "songs" / "train", [1.0])
+    write_songs(recordings / "songs" / "valid", [1.0, 2.0, 3.0])
+    few = replace(recipe, validation=replace(recipe.validation, songs=2))
+    data = open_data(with_data(few), recordings / "songs", (), STEMS, RATE)
+    assert len(data.validation) == 2
+    assert data.summary[-1] == "2 of 3 songs to validate are used: validation.songs=2"
+
+
 @pytest.mark.parametrize(
     ("layout", "kind"), [("stems", FreeMixes), ("pairs", PairClips), ("musdb18", SongMixes)]
 )
