@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -99,10 +98,10 @@ def test_a_run_that_is_stuck_takes_no_further_step(
     assert steps(judged(patient, recordings, "run", track, resume=True)) == [5, 6]
 
 
-def test_the_best_survives_a_score_that_is_no_number(
+def test_what_a_run_reached_is_its_best(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give(monkeypatch, 2.0, math.nan)
+    give(monkeypatch, 2.0, 1.0)
     events = judged(recipe, recordings, "run", track)
     assert [(event.best, event.best_mean) for event in validations(events)] == [
         (True, 2.0),
@@ -112,6 +111,17 @@ def test_the_best_survives_a_score_that_is_no_number(
     assert events[-1].best_mean == 2.0
     summary = read_summary(recordings / "run")
     assert (summary.step, summary.best_mean, summary.sdr) == (2, 2.0, {"vocals": 2.0})
+
+
+def test_best_weights_that_are_gone_are_replaced_by_the_last(
+    recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, 2.0, 1.0)
+    judged(recipe, recordings, "run", track)
+    (recordings / "run" / BEST).unlink()
+    judged(recipe, recordings, "run", track, resume=True)
+    assert weights.load(recordings / "run" / BEST).stems == ("vocals",)
+    assert read_summary(recordings / "run").step == 4
 
 
 def test_songs_without_a_sound_to_judge_leave_the_last_weights(

@@ -42,7 +42,7 @@ def run(
 ) -> Path:
     """Train by ``recipe`` and return the file with the best averaged weights.
 
-    Where nothing was judged the last averaged weights are the best.
+    Where nothing was judged, or the best weights are gone, the last averaged ones are kept.
 
     Args:
         recipe: what to do.
@@ -76,16 +76,16 @@ def run(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     _check_validation(state, found, folder)
-    keeper = Keeper(recipe, found, data.name, folder)
+    results = Results(recipe, found, data.name, folder)
     if worker.rank == 0:
         _write(folder / RECIPE, recipe.to_dict())
     _prepare(state, recipe, worker)
     with _written_down(recipe, folder, state.progress.step, worker, report) as tell:
         tell(_started(state, recipe, precision, found, worker))
-        reason = train(state, task, Run(recipe, found, folder, worker, tell, keeper.keep))
+        reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
         best = state.progress.best
-        if best is None and worker.rank == 0:
-            keeper.keep(state, {})
+        if worker.rank == 0 and (best is None or not (folder / BEST).exists()):
+            results.keep(state, {})
         tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
 
@@ -107,7 +107,7 @@ def _written_down(
         yield tell
 
 
-class Keeper:
+class Results:
     """Writes what others use of a run: weights, discriminators, and a summary.
 
     Args:

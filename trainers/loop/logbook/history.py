@@ -31,9 +31,7 @@ class HistoryLogbook:
         path = folder / HISTORY
         lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
         with staged(path) as temporary:
-            temporary.write_text(
-                "".join(line for line in lines if _is_done(line, first_step)), "utf-8"
-            )
+            temporary.write_text("".join(line for line in lines if _is_done(line, first_step)))
         self._file = path.open("a", encoding="utf-8")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

@@ -44,17 +44,17 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
     with ExitStack() as books:
         with _speaking(folder):
             opened = [*_opened(recipe, folder, first_step, books)]
-        scribe = Scribe(recipe, opened)
+        keeper = Keeper(recipe, opened)
 
         def report(event: Event) -> None:
             with _speaking(folder):
-                scribe(event)
+                keeper(event)
 
         try:
             yield report
         finally:
             with _speaking(folder):
-                scribe.flush()
+                keeper.flush()
                 books.close()
 
 
@@ -80,7 +80,7 @@ def _speaking(folder: Path) -> Iterator[None]:
         ) from error
 
 
-class Scribe:
+class Keeper:
     """A report that writes events down.
 
     Args:
