@@ -1,7 +1,7 @@
 """Take the weights of a training run into the user's zoo, under a name and with a card.
 
-What a run folder holds is agreed here and in :mod:`trainers.loop`: the best averaged weights, the
-recipe, the checkpoint to go on from, and a summary of what came out.
+What a run folder holds is agreed here, and written by :mod:`trainers.loop`: the best averaged
+weights, the recipe, the checkpoint to go on from, and a summary of what came out.
 """
 
 from __future__ import annotations

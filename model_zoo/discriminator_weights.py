@@ -17,8 +17,11 @@ from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpe
 from model_zoo.errors import CheckpointError, ConfigError
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
 
+DISCRIMINATOR = "discriminator.safetensors"
+"""What a run calls its file."""
+
 KEY = "ensemble"
-ADVICE = "Name the discriminator.safetensors of a run whose recipe has adversary.discriminators"
+ADVICE = f"Name the {DISCRIMINATOR} of a run whose recipe has adversary.discriminators"
 
 
 def save_discriminator(

@@ -203,9 +203,15 @@ def test_the_best_weights_become_a_model(
 
 
 def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
-    done = enter(*typed, "--dry-run")
+    """Two steps are taken, whatever the recipe has; the whole run is that of the recipe."""
+    rehearsal = [*typed, "--dry-run", "--set", "schedule.steps=7200"]
+    done = enter(*rehearsal)
     assert (done.exit_code, (recordings / "run").exists()) == (0, False)
-    assert json.loads(enter(*typed, "--dry-run", "--json").stdout)["seed"] == 3
+    assert done.stdout.splitlines()[-1].endswith("7,200 steps")
+    found = json.loads(enter(*rehearsal, "--json").stdout)
+    assert (found["event"], found["steps"], found["run"]["steps"]) == ("rehearsed", 7200, 2)
+    assert found["hours"] == pytest.approx(2 * found["seconds_per_step"])
+    assert found["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ import soundfile
 import yaml
 
 from model_zoo.errors import OutputError
-from tests.trainers.test_logbooks import age, curve, history, page
+from tests.trainers.pages import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
 from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated
-from trainers.loop.logbook import keep_logs
-from trainers.loop.logbook.means import means
+from trainers.loop.logbook import keep_logs, keeping
+from trainers.loop.logbook.history import HistoryLogbook
 from trainers.loop.logbook.sound import normalised
+from trainers.loop.means import means
 
 RATE = 8000
 WAVE = np.sin(np.arange(2 * RATE) * 0.3).reshape(2, RATE).astype(np.float32)
@@ -199,3 +200,27 @@ def test_pages_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path
     with pytest.raises(OutputError, match="Cannot write"), keep_logs(recipe, tmp_path, 0):
         pass
     assert json.dumps(page(tmp_path).Tags()["scalars"]) == "[]"
+
+
+def test_a_page_is_opened_for_the_project_that_is_named(
+    often: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called like the folder, tells what the others tell, and is closed at the end."""
+    told: list[object] = []
+
+    class Page(HistoryLogbook):
+        def __init__(self, project: str, folder: Path, name: str, config: object, step: int):
+            told.append((project, folder, name, config, step))
+
+        def scalars(self, step: int, values: dict[str, float]) -> None:
+            told.append((step, values["loss/total"]))
+
+        def close(self) -> None:
+            told.append("closed")
+
+    monkeypatch.setattr(keeping, "WandbLogbook", Page)
+    named = replace(often, log=replace(often.log, wandb="mine"))
+    with keep_logs(named, tmp_path / "run", 2) as report:
+        report(step(3, 0.5))
+    opened = ("mine", tmp_path / "run", "run", named.to_dict(), 2)
+    assert told == [opened, (3, 0.5), "closed"]

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from model_zoo.adoption import LAST
 from model_zoo.weights import read_safetensors
 from tests.trainers.conftest import RATE
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
-from trainers.loop.checkpoint import LAST
 
 STEPS, SAVED = 24, 5  # in all, and between two checkpoints
 SEED = int(os.environ.get("STEM_TEST_SEED", random.SystemRandom().randrange(10**6)))

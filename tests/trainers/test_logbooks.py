@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model_zoo.errors import ConfigError, MissingExtraError, OutputError, StorageError
+from tests.trainers.pages import age, curve, history, page
 from trainers.loop.logbook.excerpts import ExcerptLogbook
 from trainers.loop.logbook.history import HistoryLogbook
 from trainers.loop.logbook.protocol import Logbook
@@ -26,21 +25,6 @@ from trainers.loop.logbook.wandb import WandbLogbook
 RATE = 8000
 SOUND = np.sin(np.arange(2 * RATE) ** 1.3).reshape(2, RATE).astype(np.float32)
 PICTURE = (np.arange(5 * 7 * 3) * 37 % 256).astype(np.uint8).reshape(5, 7, 3)
-
-
-def page(folder: Path) -> EventAccumulator:
-    """Everything that TensorBoard would show."""
-    return EventAccumulator(str(folder), {"scalars": 0, "audio": 0, "images": 0}).Reload()
-
-
-def curve(folder: Path, name: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in page(folder).Scalars(name)]
-
-
-def age(folder: Path) -> None:
-    """Make event files older: TensorBoard reads them by name, which begins with their second."""
-    for path in folder.glob("events.*"):
-        path.rename(path.with_name(path.name.replace("tfevents.", "tfevents.0")))
 
 
 def write_steps(book: Logbook, steps: range) -> None:
@@ -123,10 +107,6 @@ def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"^tensorboard is not installed. Type: pip"):
         TensorBoardLogbook(tmp_path, 0)
-
-
-def history(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
 def test_history_is_a_line_per_entry(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from model_zoo import weights
+from model_zoo.adoption import BEST
 from model_zoo.errors import (
     CheckpointError,
 )
 from tests.trainers.conftest import RATE
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
-from trainers.loop.run import BEST
 from trainers.loop.state import TrainState
 
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from model_zoo import weights
+from model_zoo.adoption import LAST
 from model_zoo.errors import (
     CheckpointError,
     OutputError,
 )
 from tests.trainers.runs import fresh, run_steps
 from trainers.config import Recipe
-from trainers.loop.checkpoint import LAST, load_checkpoint, save_checkpoint
+from trainers.loop.checkpoint import load_checkpoint, save_checkpoint
 from trainers.loop.ema import WeightAverage
 from trainers.loop.interrupt import held_interrupts
 from trainers.loop.progress import Progress

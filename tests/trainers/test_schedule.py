@@ -23,6 +23,13 @@ def test_linear_by_hand() -> None:
     assert found == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.025, 0])
 
 
+def test_linear_ends_at_the_floor() -> None:
+    """Half of the way down is half of what lies between 1 and 0.2."""
+    assert factors(replace(HUNDRED, floor=0.2), 60, 80, 100, 120) == pytest.approx(
+        [1, 0.6, 0.2, 0.2]
+    )
+
+
 def test_cosine_by_hand() -> None:
     """From step 10 to 100: a third of the way is three quarters of the height, a half is half."""
     cosine = replace(HUNDRED, shape="cosine")
@@ -44,6 +51,11 @@ def test_no_warmup_begins_at_full_height() -> None:
 def test_plateau_falls_by_its_factor_down_to_the_floor() -> None:
     plateau = replace(HUNDRED, shape="plateau", factor=0.5, floor=0.2)
     assert [factor(50, plateau, falls) for falls in range(4)] == [1, 0.5, 0.25, 0.2]
+
+
+def test_falls_are_of_plateaus_alone() -> None:
+    """A run that met plateaus may go on with another shape."""
+    assert factor(50, replace(HUNDRED, shape="constant"), falls=3) == 1
 
 
 def test_plateau_counts_validations_without_a_new_best() -> None:

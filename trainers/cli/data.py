@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -12,12 +12,13 @@ from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.params import names
 from stemcli.cli.words import examples
+from trainers.config.data import Layout
 
 if TYPE_CHECKING:
     from trainers.config import DataRecipe
     from trainers.data.layouts.findings import Findings
 
-LAYOUTS = ("auto", "tracks", "stems", "pairs", "csv", "musdb18", "musdb18_hq")
+LAYOUTS = [name for name in get_args(Layout) if name != "voices"]
 COMMANDS = {
     "render": Entry("trainers.cli.data_render:command", "Make songs to try a training with."),
     "check": Entry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),

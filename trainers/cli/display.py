@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from stemcli.cli.console import Console
 from stemcli.cli.words import clock, counted, millions
 from stemcli.engine.events import Event
-from trainers.cli.figures import Figures, mean, number, percent, shown
+from trainers.cli.figures import Figures, number, percent, shown
 from trainers.config import Recipe
 from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated
+from trainers.loop.means import mean_of_each
 
 
 def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
@@ -127,8 +128,8 @@ def _found(event: RunStarted, data: str) -> list[str]:
 def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
     """One line: means over ``steps``, the pace and the time left."""
     last, pace = steps[-1], figures.pace
-    losses = means([step.losses for step in steps])
-    norms = means([step.gradient_norms for step in steps])
+    losses = mean_of_each([step.losses for step in steps])
+    norms = mean_of_each([step.gradient_norms for step in steps])
     parts = [f"step {last.step}/{figures.steps}"]
     parts += [f"epoch {figures.epoch:.1f}"] if figures.epoch is not None else []
     parts += [f"{name} {number(losses[name])}" for name in shown(losses, verbose)]
@@ -146,12 +147,6 @@ def scores(event: Validated, figures: Figures) -> str:
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
     return f"step {event.step}: SDR {told} dB{change}{', best so far' if event.best else ''}"
-
-
-def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each name over the rows that have it, in the order they came."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: mean([row[name] for row in rows if name in row]) for name in names}
 
 
 def _whose(name: str) -> str:

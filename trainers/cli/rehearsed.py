@@ -9,6 +9,7 @@ from pathlib import Path
 from model_zoo.errors import OutputError
 from stemcli.cli.words import clock, size
 from trainers.cli.display import facts
+from trainers.cli.figures import percent
 from trainers.loop.events import RunStarted
 from trainers.loop.rehearsal import Rehearsed
 
@@ -20,7 +21,7 @@ def rehearsed_lines(started: RunStarted, found: Rehearsed, data: str) -> Iterato
     """A line for everything that somebody wants to know before a long run."""
     yield from facts(started, data)
     share = found.waited / found.seconds_per_step
-    yield f"A step: {found.seconds_per_step:.2f} s, {share:.0%} of it waiting for data"
+    yield f"A step: {found.seconds_per_step:.2f} s, {percent(share)} of it waiting for data"
     if found.seconds_per_song is not None:
         yield f"A validation: {found.seconds_per_song:.1f} s a song"
     on_gpu = found.device_memory

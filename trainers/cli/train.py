@@ -205,7 +205,7 @@ def check_export(name: str, overwrite: bool) -> None:
 @contextmanager
 def goes_on(output: Path) -> Iterator[None]:
     """Say after a Ctrl-C how to go on, where there is something to go on from."""
-    from trainers.loop.checkpoint import LAST
+    from model_zoo.adoption import LAST
 
     try:
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,33 @@ SLACK = 0.25
 """Most seconds by which files of one song may differ: lossy codecs add to both ends, and their
 headers do not always tell how much, so that only decoding shows it."""
 
-Groups = Mapping[str, tuple[str, ...]]
+REST = "(rest)"
+"""What belongs to no stem of a song; no file has such a name."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What the stems of a song leave of its mixture.
+
+    Attributes:
+        mixture: of the song.
+        stems: all that is known of it.
+    """
+
+    mixture: Recording
+    stems: tuple[Recording, ...]
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel."""
+        return self.mixture.frames
+
+    def read(self, start: int, length: int) -> Clip:
+        """``length`` samples from ``start`` on, in stereo; see :meth:`Recording.read`."""
+        rest = self.mixture.read(start, length)
+        for stem in self.stems:
+            rest -= stem.read(start, length)
+        return rest
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,20 @@ class Multitrack:
     def frames(self) -> int:
         """Samples per channel of the longest file."""
         return max(recording.frames for recording in self._all)
+
+    @property
+    def rest(self) -> Rest | None:
+        """What the stems leave of the mixture, where there is one."""
+        return Rest(self.mixture, tuple(self.stems.values())) if self.mixture else None
+
+    @property
+    def parts(self) -> dict[str, Recording | Rest]:
+        """What clips of the song are summed from.
+
+        The stems; a single one would be a mixture of nothing, so the rest goes with it.
+        """
+        rest = self.rest if len(self.stems) < 2 else None
+        return {**self.stems, **({REST: rest} if rest else {})}
 
     def read(self, start: int, length: int) -> dict[str, Clip]:
         """All stems from ``start`` on, aligned, in stereo.
@@ -72,24 +112,19 @@ def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...
         OutputError: the cache cannot be written.
         FfmpegMissingError: only ffmpeg could read a file, and there is none.
     """
-    files = [[*song.stems.values(), *([song.mixture] if song.mixture else [])] for song in songs]
-    opened = iter(open_recordings([file for each in files for file in each], sample_rate))
-    found = tuple(
-        Multitrack(
-            song.name,
-            {stem: next(opened) for stem in song.stems},
-            next(opened) if song.mixture else None,
-        )
-        for song in songs
+    opened = iter(
+        open_recordings([source for song in songs for source in song.sources], sample_rate)
     )
+    found = tuple(_next_song(song, opened) for song in songs)
     for song in found:
         song.require_one_length()
     return found
 
 
-def parts_of(stem: str, groups: Groups) -> tuple[str, ...]:
-    """The stems of the data that a stem of the network is the sum of."""
-    return groups.get(stem, (stem,))
+def _next_song(song: Song, opened: Iterator[Recording]) -> Multitrack:
+    """A song from its recordings, which come in the order of its sources."""
+    mixture = next(opened) if song.mixture else None
+    return Multitrack(song.name, {stem: next(opened) for stem in song.stems}, mixture)
 
 
 def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def open_data(
     held_out = tuple(
         ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
     )
-    return TrainingData(clips, held_out, len(found.training), found.summary)
+    summary = (*found.summary, *_left_out(len(songs), len(found.validation)))
+    return TrainingData(clips, held_out, len(found.training), summary)
 
 
 def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
@@ -76,6 +78,12 @@ def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
     ordered = sorted(songs, key=lambda song: song.name)
     count = min(most or len(ordered), len(ordered))
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
+
+
+def _left_out(used: int, found: int) -> Iterator[str]:
+    """What to say where fewer songs are used to validate than there are."""
+    if used < found:
+        yield f"{used} of {found} songs to validate are used: validation.songs={used}"
 
 
 def _clips(

@@ -101,9 +101,14 @@ class Recording:
         )
 
 
+def rms(clip: Clip) -> float:
+    """Root of the mean square over all samples and channels; 0 without any."""
+    return float(np.sqrt(np.mean(np.square(clip)))) if clip.size else 0.0
+
+
 def is_loud(clip: Clip) -> bool:
     """Whether the RMS of a clip is above :data:`SILENCE`."""
-    return bool(clip.size and np.sqrt(np.mean(np.square(clip))) > SILENCE)
+    return rms(clip) > SILENCE
 
 
 def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:

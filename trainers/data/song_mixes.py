@@ -16,15 +16,13 @@ from trainers.config.data import DataRecipe
 from trainers.data.augmentation import Variation
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.effects import darken
-from trainers.data.multitrack import Multitrack, parts_of, summed
+from trainers.data.groups import parts_of
+from trainers.data.multitrack import REST, Multitrack, summed
 from trainers.data.recording import Clip, is_loud
 from trainers.data.slots import Slot, Slots
 
 TRIES = 8
-"""Random places of a stem that are listened to for one that is not empty."""
-
-REST = "(rest)"
-"""What belongs to no target of a pair; no file has such a name."""
+"""Random places of a part that are listened to for one that is not empty."""
 
 
 class SongClips(Clips):
@@ -91,7 +89,7 @@ class SongClips(Clips):
 
 
 class SongMixes(SongClips):
-    """Mixtures of all stems of a song, or of several songs where the recipe remixes them."""
+    """Mixtures of all parts of a song, or of several songs where the recipe remixes them."""
 
     @property
     def remixed(self) -> float:
@@ -100,21 +98,22 @@ class SongMixes(SongClips):
 
     @cached_property
     def holders(self) -> dict[str, tuple[int, ...]]:
-        """Numbers of the songs that have each stem."""
-        names = sorted({name for song in self.songs for name in song.stems})
+        """Numbers of the songs that have each part."""
+        parts = [song.parts.keys() for song in self.songs]
         return {
-            name: tuple(i for i, song in enumerate(self.songs) if name in song.stems)
-            for name in names
+            name: tuple(number for number, names in enumerate(parts) if name in names)
+            for name in sorted({name for names in parts for name in names})
         }
 
     def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
         if rng.random() < self.remixed:
             return self._from_anywhere(length, rng)
         song = self.songs[slot.song]
-        return song.read(slot.start(song.frames, length, rng), length)
+        start = slot.start(song.frames, length, rng)
+        return {name: part.read(start, length) for name, part in song.parts.items()}
 
     def _from_anywhere(self, length: int, rng: np.random.Generator) -> dict[str, Clip]:
-        """Each stem from another song, as long as there are enough that have it."""
+        """Each part from another song, as long as there are enough that have it."""
         used: set[int] = set()
         found: dict[str, Clip] = {}
         for name, holders in self.holders.items():
@@ -126,11 +125,11 @@ class SongMixes(SongClips):
     def _loud(
         self, name: str, songs: tuple[int, ...], length: int, rng: np.random.Generator
     ) -> tuple[int, Clip]:
-        """A random place of a stem with sound in it, and its song; the last of them if none has."""
+        """A random place of a part with sound in it, and its song; the last of them if none has."""
         for _ in range(TRIES):
             slot = self.slots.anywhere(songs, rng)
-            stem = self.songs[slot.song].stems[name]
-            clip = stem.read(slot.start(stem.frames, length, rng), length)
+            part = self.songs[slot.song].parts[name]
+            clip = part.read(slot.start(part.frames, length, rng), length)
             if is_loud(clip):
                 break
         return slot.song, clip
@@ -154,11 +153,9 @@ class PairClips(SongClips):
 
     def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
         song = self.songs[slot.song]
-        assert song.mixture, "a pair has a mixture"
+        assert song.rest, "a pair has a mixture"
         start = slot.start(song.frames, length, rng)
-        targets = song.read(start, length)
-        rest = song.mixture.read(start, length) - summed(targets, tuple(targets), length)
-        return {**targets, REST: rest}
+        return {**song.read(start, length), REST: song.rest.read(start, length)}
 
 
 def _not_known(names: Sequence[str]) -> str:

@@ -34,6 +34,11 @@ class Song:
     stems: Mapping[str, Source]
     mixture: Source | None = None
 
+    @property
+    def sources(self) -> list[Source]:
+        """All of its files, the mixture first."""
+        return [*([self.mixture] if self.mixture else []), *self.stems.values()]
+
 
 @dataclass(frozen=True)
 class Survey:

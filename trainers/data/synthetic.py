@@ -19,6 +19,7 @@ from jaxtyping import Float, Int64
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
 from trainers.data.effects import decibels
+from trainers.data.recording import rms
 
 Wave = Float[np.ndarray, " time"]
 Stereo = Float[np.ndarray, "channel time"]
@@ -269,8 +270,8 @@ def _smooth(curve: Wave, width: int) -> Wave:
 
 
 def _to_level(stem: Stereo, db: float) -> Stereo:
-    rms = float(np.sqrt(np.mean(np.square(stem))))
-    return stem * (decibels(db) / rms) if rms else stem
+    level = rms(stem)
+    return stem * (decibels(db) / level) if level else stem
 
 
 def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trainers.data.multitrack import open_songs, parts_of, summed
+from trainers.data.groups import Groups, parts_of
+from trainers.data.multitrack import open_songs, summed
 from trainers.data.songs import Song
 
 
@@ -40,7 +40,7 @@ class ValidationSong:
     song: Song
     stems: tuple[str, ...]
     sample_rate: int
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Groups = field(default_factory=dict)
     seconds: float = 0.0
 
     def read(self) -> ValidationTrack:

@@ -19,7 +19,14 @@ from trainers.data.effects import (
     darken,
     decibels,
 )
-from trainers.data.recording import SILENCE, Clip, Recording, open_recordings, require_sound
+from trainers.data.recording import (
+    SILENCE,
+    Clip,
+    Recording,
+    open_recordings,
+    require_sound,
+    rms,
+)
 from trainers.data.songs import Source
 
 LEVEL = 0.1
@@ -144,6 +151,6 @@ class VoiceMixes(Clips):
         return change_speed(pool.draw(int(np.ceil(length * factor)), rng), length, factor)
 
 
-def to_level(clip: Clip, rms: float) -> Clip:
+def to_level(clip: Clip, level: float) -> Clip:
     """Bring a clip to that RMS; one below :data:`SILENCE` stays as empty as it is."""
-    return clip * (rms / max(float(np.sqrt(np.mean(np.square(clip)))), SILENCE))
+    return clip * (level / max(rms(clip), SILENCE))

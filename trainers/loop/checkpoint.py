@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model_zoo.adoption import LAST
 from model_zoo.errors import CheckpointError
 from model_zoo.weights import read_safetensors, write_safetensors
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.state import TrainState
-
-LAST = "last.safetensors"
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> Path:

@@ -54,7 +54,7 @@ class StepDone(Event):
         step: number of steps done.
         losses: every named loss, unweighted; ``total`` is their weighted sum for the network and
             ``discriminator`` the loss of its adversary. Networks of several stems have
-            ``NAME/STEM`` as well.
+            ``NAME/STEM`` as well. Of several workers these are the losses of the first one's clips.
         gradient_norms: before clipping, of ``model`` and of ``discriminator``.
         learning_rates: of ``model`` and of ``discriminator``.
         seconds: wall time of the step, waiting for data included.

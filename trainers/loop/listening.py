@@ -72,7 +72,7 @@ def _separated(
     model: Separator, mixture: Float[Tensor, "channel time"]
 ) -> Float[Tensor, "stem channel time"]:
     device = next(model.parameters()).device
-    network = Network(model, device, Precision("fp32", "as it is validated"))
+    network = Network(model, device, Precision("fp32", "people hear the network and no rounding"))
     song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
     blocks = [song.push(mixture.T.numpy()), song.finish()]
     return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))

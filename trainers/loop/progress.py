@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trainers.config import ScheduleRecipe
@@ -13,6 +14,7 @@ class Progress:
 
     Attributes:
         step: optimizer steps done; also the place in the data, whose clips are numbered.
+        judged: steps that were done at the last validation.
         best_sdr: best mean validation SDR so far, in dB.
         best_step: when that was.
         stale: validations since then.
@@ -21,14 +23,26 @@ class Progress:
     """
 
     step: int = 0
+    judged: int = 0
     best_sdr: float = float("-inf")
     best_step: int = 0
     stale: int = 0
     falls: int = 0
     waited: int = 0
 
+    @property
+    def best(self) -> float | None:
+        """Best mean validation SDR so far, in dB; None before the first."""
+        return self.best_sdr if math.isfinite(self.best_sdr) else None
+
+    def is_due(self, steps: int, every: int) -> bool:
+        """Whether a validation is due: after the last of ``steps`` and after each ``every``."""
+        at_a_stop = self.step > 0 and (self.step >= steps or self.step % every == 0)
+        return at_a_stop and self.judged < self.step
+
     def judge(self, sdr: float, schedule: ScheduleRecipe) -> bool:
         """Take in a validation's mean SDR in dB; returns whether it is the best of the run."""
+        self.judged = self.step
         if sdr > self.best_sdr:
             self.best_sdr, self.best_step, self.stale, self.waited = sdr, self.step, 0, 0
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -12,10 +13,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from model_zoo import registry
+from model_zoo.adoption import LAST
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData, open_data
-from trainers.loop.checkpoint import LAST
 from trainers.loop.events import RunStarted, StepDone, Validated
 from trainers.loop.run import run
 from trainers.loop.worker import Worker
@@ -61,7 +62,8 @@ def rehearse(
 ) -> tuple[RunStarted, Rehearsed]:
     """Do everything that the run will do, twice, in a folder that is removed.
 
-    Clips are as long as they will ever be, and discriminators judge from the first step.
+    Clips are as long as ``data`` says, and discriminators judge from the first step. Weights &
+    Biases hears nothing of it.
 
     Raises:
         StemError: whatever would stop the run itself.
@@ -69,7 +71,7 @@ def rehearse(
     if worker.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(worker.device)
     short, clock = _shortened(recipe), _Clock()
-    found = _look(short, data, validation)
+    found = _look(short, data, validation, worker.world_size)
     one = replace(found, validation=found.validation[:1])
     with TemporaryDirectory(prefix="stem-dry-run-") as name:
         folder = Path(name) / "run"
@@ -78,11 +80,13 @@ def rehearse(
     return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, worker)
 
 
-def _look(recipe: Recipe, data: Path, validation: tuple[Path, ...]) -> TrainingData:
+def _look(
+    recipe: Recipe, data: Path, validation: tuple[Path, ...], world_size: int
+) -> TrainingData:
     """What there is to learn from, for a network without memory."""
     with torch.device("meta"):
         model = registry.build(recipe.model.architecture, recipe.model.options)
-    return open_data(recipe, data, validation, model.stems, model.sample_rate)
+    return open_data(recipe, data, validation, model.stems, model.sample_rate, world_size)
 
 
 class _Clock:
@@ -113,6 +117,7 @@ def _shortened(recipe: Recipe) -> Recipe:
         adversary=replace(recipe.adversary, start=0),
         loop=replace(recipe.loop, save_every=STEPS),
         validation=replace(recipe.validation, every=STEPS),
+        log=replace(recipe.log, wandb=""),
     )
 
 
@@ -120,7 +125,7 @@ def _estimate(
     recipe: Recipe, clock: _Clock, songs: int, checkpoint: int, worker: Worker
 ) -> Rehearsed:
     step, song = clock.step, clock.seconds_per_song
-    validations = recipe.schedule.steps / recipe.validation.every
+    validations = math.ceil(recipe.schedule.steps / recipe.validation.every)
     seconds = step.seconds * recipe.schedule.steps + validations * songs * (song or 0.0)
     on_gpu = worker.device.type == "cuda"
     return Rehearsed(

@@ -10,25 +10,22 @@ from pathlib import Path
 from torch import nn
 
 from model_zoo import registry, weights
-from model_zoo.discriminator_weights import save_discriminator
-from model_zoo.errors import OutputError
+from model_zoo.adoption import BEST, LAST, RECIPE, SUMMARY, Summary
+from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
+from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
 from stemcli.engine.events import Event
 from stemcli.engine.precision import Precision, resolve_precision
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData, open_data
 from trainers.loop.blocks import compile_blocks, recompute_blocks
-from trainers.loop.checkpoint import LAST, load_checkpoint
+from trainers.loop.checkpoint import load_checkpoint
 from trainers.loop.events import Report, RunFinished, RunStarted
 from trainers.loop.logbook import keep_logs
 from trainers.loop.state import TrainState, ensemble_spec
 from trainers.loop.steps import Task
 from trainers.loop.train import Run, train
 from trainers.loop.worker import Worker
-
-BEST = "best.safetensors"
-DISCRIMINATOR = "discriminator.safetensors"
-SUMMARY = "summary.json"
 
 
 def run(
@@ -45,7 +42,7 @@ def run(
 ) -> Path:
     """Train by ``recipe`` and return the file with the best averaged weights.
 
-    Without validation songs the last averaged weights are the best.
+    Where nothing was judged, or the best weights are gone, the last averaged ones are kept.
 
     Args:
         recipe: what to do.
@@ -60,6 +57,7 @@ def run(
 
     Raises:
         OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
+        UsageError: the run was validated so far, and now there are no songs for it.
         CheckpointError: nothing to resume from, or it or ``origin`` does not fit the recipe.
         ConfigError: the recipe contradicts the network or the data.
         DataError: the data are not what the recipe needs.
@@ -77,16 +75,17 @@ def run(
     found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
-    keeper = Keeper(recipe, found, data.name, folder)
+    _check_validation(state, found, folder)
+    results = Results(recipe, found, data.name, folder)
     if worker.rank == 0:
-        _write(folder / "recipe.json", recipe.to_dict())
+        _write(folder / RECIPE, recipe.to_dict())
     _prepare(state, recipe, worker)
     with _written_down(recipe, folder, state.progress.step, worker, report) as tell:
         tell(_started(state, recipe, precision, found, worker))
-        reason = train(state, task, Run(recipe, found, folder, worker, tell, keeper.keep))
-        if not found.validation and worker.rank == 0:
-            keeper.keep(state, {})
-        best = state.progress.best_sdr if found.validation else None
+        reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
+        best = state.progress.best
+        if worker.rank == 0 and (best is None or not (folder / BEST).exists()):
+            results.keep(state, {})
         tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
 
@@ -108,7 +107,7 @@ def _written_down(
         yield tell
 
 
-class Keeper:
+class Results:
     """Writes what others use of a run: weights, discriminators, and a summary.
 
     Args:
@@ -132,18 +131,16 @@ class Keeper:
         if state.ensemble:
             spec = ensemble_spec(self.recipe, state.separator.sample_rate)
             save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
-        _write(
-            self.folder / SUMMARY,
-            {
-                "recipe": self.recipe.name,
-                "step": state.progress.step,
-                "best_mean": sum(sdr.values()) / len(sdr) if sdr else None,
-                "sdr": sdr,
-                "songs": self.found.songs,
-                "validation_songs": len(self.found.validation),
-                "data": self.data_name,
-            },
+        summary = Summary(
+            recipe=self.recipe.name,
+            step=state.progress.step,
+            best_mean=sum(sdr.values()) / len(sdr) if sdr else None,
+            sdr=sdr,
+            songs=self.found.songs,
+            validation_songs=len(self.found.validation),
+            data=self.data_name,
         )
+        _write(self.folder / SUMMARY, summary.to_dict())
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -151,6 +148,17 @@ def _check_folder(folder: Path, resume: bool) -> None:
         raise OutputError(f"{folder} is a file. Type --output with the name of a folder")
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
+
+
+def _check_validation(state: TrainState, found: TrainingData, folder: Path) -> None:
+    """Without songs the best weights so far would be replaced by any."""
+    progress = state.progress
+    if progress.best is not None and not found.validation:
+        raise UsageError(
+            f"{folder} was validated so far ({progress.best:.2f} dB SDR after step "
+            f"{progress.best_step}), and now there are no songs for it. Type --data and "
+            "--validation as before"
+        )
 
 
 def _prepare(state: TrainState, recipe: Recipe, worker: Worker) -> None:

@@ -49,36 +49,53 @@ class Run:
 def train(state: TrainState, task: Task, run: Run) -> str:
     """Train from where ``state`` stands to the last step; returns why it ended.
 
-    A Ctrl-C waits for the end of the step, then a checkpoint is written.
+    A Ctrl-C waits for the end of the step, then a checkpoint is written. A validation that it cut
+    short is done when the run goes on, before anything else.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
         NumericalError: a gradient is not finite; the last checkpoint is as it was.
         OutputError: a checkpoint cannot be written.
     """
-    recipe, progress, started = run.recipe, state.progress, time.monotonic()
+    progress, schedule = state.progress, run.recipe.schedule
     try:
-        for batch, waited in _timed(_batches(run, progress.step)):
-            with held_interrupts():
-                tally = training_step(state, task, batch)
-            seconds = time.monotonic() - started
-            run.report(
-                StepDone(progress.step, tally.losses, tally.norms, tally.rates, seconds, waited)
-            )
-            last = progress.step >= recipe.schedule.steps
-            if run.data.validation and (last or progress.step % recipe.validation.every == 0):
-                _validate(state, task, run)
-            stuck = progress.is_stuck(recipe.schedule)
-            if last or stuck or progress.step % recipe.loop.save_every == 0:
-                _save(state, run)
-            if stuck:
-                return f"{progress.stale} validations without a new best"
-            started = time.monotonic()
+        if _is_due(state, run):
+            _validate(state, task, run)
+            _save(state, run)
+        if not progress.is_stuck(schedule):
+            _take_steps(state, task, run)
     except KeyboardInterrupt:
         with held_interrupts():
             _save(state, run)
         raise
+    if progress.is_stuck(schedule):
+        return f"no new best since step {progress.best_step:,}"
     return "all steps are done"
+
+
+def _take_steps(state: TrainState, task: Task, run: Run) -> None:
+    """Until the last step, or until validations bring no new best."""
+    recipe, progress, started = run.recipe, state.progress, time.monotonic()
+    for batch, waited in _timed(_batches(run, progress.step)):
+        with held_interrupts():
+            tally = training_step(state, task, batch)
+        seconds = time.monotonic() - started
+        run.report(StepDone(progress.step, tally.losses, tally.norms, tally.rates, seconds, waited))
+        if _is_due(state, run):
+            _validate(state, task, run)
+        over = progress.step >= recipe.schedule.steps or progress.is_stuck(recipe.schedule)
+        if over or progress.step % recipe.loop.save_every == 0:
+            _save(state, run)
+        if over:
+            return
+        started = time.monotonic()
+
+
+def _is_due(state: TrainState, run: Run) -> bool:
+    """Whether there is something to judge by, and it is time to."""
+    recipe = run.recipe
+    is_time = state.progress.is_due(recipe.schedule.steps, recipe.validation.every)
+    return bool(run.data.validation) and is_time
 
 
 def _validate(state: TrainState, task: Task, run: Run) -> None:
@@ -86,13 +103,12 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
     model, progress = state.average.model, state.progress
     sdr = validate(model, run.data.validation, run.worker, task.precision)
     mean = sum(sdr.values()) / len(sdr) if sdr else float("-inf")
-    best = progress.best_sdr
     # Ctrl-C must not part the counters from the weights that they speak of.
     with held_interrupts():
         is_best = progress.judge(mean, run.recipe.schedule)
         if is_best and run.worker.rank == 0:
             run.keep(state, sdr)
-    run.report(Validated(progress.step, sdr, mean, is_best, max(mean, best)))
+    run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr))
     if run.worker.rank == 0:
         _listen(state, run)
 

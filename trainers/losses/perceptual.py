@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from model_zoo.axes import Stems
 from model_zoo.config import broken
-from model_zoo.discriminator_weights import load_discriminator
+from model_zoo.discriminator_weights import DISCRIMINATOR, load_discriminator
 from model_zoo.discriminators.contract import Discriminator
 from model_zoo.discriminators.spectrum import Spectrum
 from model_zoo.errors import ConfigError
@@ -36,7 +36,7 @@ class Perceptual(LossOptions):
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
-        missing = "discriminator must name the discriminator.safetensors of a run"
+        missing = f"discriminator must name the {DISCRIMINATOR} of a run"
         return broken({missing: not self.discriminator})
 
     def make(self, sample_rate: int) -> Loss:

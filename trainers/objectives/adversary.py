@@ -6,14 +6,13 @@ sums them: over all sub-discriminators and layers, without dividing by their num
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems
 from trainers.losses.adversarial import (
+    Kind,
     discriminator_loss,
     feature_matching,
     generator_loss,
@@ -28,8 +27,8 @@ class Adversary:
         kind: of losses, ``"lsgan"`` or ``"hinge"``.
     """
 
-    def __init__(self, kind: Literal["hinge", "lsgan"]) -> None:
-        self.kind: Literal["hinge", "lsgan"] = kind
+    def __init__(self, kind: Kind) -> None:
+        self.kind: Kind = kind
 
     def discriminator_loss(
         self, discriminator: nn.Module, pair: tuple[Stems, Stems]

@@ -94,13 +94,13 @@ def table(root: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("named", ["songs.csv", "."])
 def test_csv_names_songs_and_paths_from_its_own_folder(tmp_path: Path, named: str) -> None:
-    write(tmp_path, "x/{1,2,3}.wav")
+    write(tmp_path, "x/{1,2,3,4,5}.wav")
     file = table(
         tmp_path,
         "\ufeffsong, Vocals,drums,mixture,split\n"
         '"One, two",x/1.wav,x/2.wav,x/3.wav,train\n'
         "\n"
-        f"Three,{tmp_path / 'x' / '1.wav'},x/2.wav,,valid\n"
+        f"Three,{tmp_path / 'x' / '4.wav'},x/5.wav,,valid\n"
         "Four,x/3.wav,,x/1.wav,\n",
     )
     found = survey(recipe(missing="silence"), file.parent / named, STEMS)
@@ -109,7 +109,7 @@ def test_csv_names_songs_and_paths_from_its_own_folder(tmp_path: Path, named: st
         "One, two": {"vocals": "x/1.wav", "drums": "x/2.wav", "mixture": "x/3.wav"},
         "Four": {"vocals": "x/3.wav", "mixture": "x/1.wav"},
     }
-    assert paths(found.validation, tmp_path) == {"Three": {"vocals": "x/1.wav", "drums": "x/2.wav"}}
+    assert paths(found.validation, tmp_path) == {"Three": {"vocals": "x/4.wav", "drums": "x/5.wav"}}
 
 
 def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:

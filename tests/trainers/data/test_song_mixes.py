@@ -31,6 +31,7 @@ from trainers.data.song_mixes import FreeMixes, PairClips
 from trainers.data.songs import Song, Source
 
 LENGTH = RATE // 2
+NETWORK = ("vocals", "band")
 ALWAYS = {"chance": 1.0}
 
 
@@ -105,6 +106,43 @@ def test_groups_are_sums_and_the_rest_is_heard_but_not_wanted(
         assert only.equal(drums)
         assert mixture.equal(both)
         assert mixture.equal(alone)
+
+
+def test_wholes_and_parts_are_mixed(recordings: Path, recipe: Recipe) -> None:
+    """Law: of one song or remixed, the stems of a network that names all add up to the mixture."""
+    parts = write_songs(recordings / "parts", [1.0])
+    whole = write_songs(recordings / "whole", [1.0], ("band", "vocals"))
+    grouped = with_data(recipe, groups={"band": ["bass", "drums"]})
+    for chance in (0.0, 1.0):
+        clips = clips_of(
+            (*parts, *whole), with_augmentation(grouped, remix={"chance": chance}), NETWORK
+        )
+        for index in range(8):
+            mixture, stems = clips[index]
+            assert stems.any((-2, -1)).all()
+            assert mixture.equal(stems.sum(0))
+
+
+def test_a_stem_beside_its_mixture_is_heard_in_it(pair: Song, plain: Recipe) -> None:
+    """Reference: the file of the mixture; in a folder of its own a pair is a song like others."""
+    file, _ = soundfile.read(pair.mixture.path, dtype="float32")
+    clips = clips_of([pair], plain, ("vocals",))
+    for index in range(4):
+        heard, (wanted,) = clips[index]
+        (start,) = np.flatnonzero(np.abs(file[:, 0] - float(heard[0, 0])) < 1e-6)
+        assert np.abs(heard.numpy() - file[start : start + LENGTH].T).max() < 1e-6
+        assert wanted.abs().max() == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_rest_of_one_song_is_mixed_with_a_stem_of_another(
+    recordings: Path, pair: Song, plain: Recipe
+) -> None:
+    """The other song is a mixture in which the network's stem is silent."""
+    soundfile.write(recordings / "band.wav", np.full((2 * RATE, 2), 0.25), RATE)
+    band = Song("band", {}, Source(recordings / "band.wav"))
+    clips = clips_of([band, pair], with_augmentation(plain, remix=ALWAYS), ("vocals",))
+    rests = [heard - wanted[0] for heard, wanted in (clips[index] for index in range(20))]
+    assert {round(rest.std().item(), 1) for rest in rests} == {0.0, 0.2}
 
 
 def test_missing_stems_are_silent(recordings: Path, plain: Recipe) -> None:

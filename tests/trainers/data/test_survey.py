@@ -12,10 +12,9 @@ from model_zoo.errors import DataError
 from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
 from trainers.data.layouts.findings import words_of_time
-from trainers.data.layouts.needs import parts_of
 from trainers.data.layouts.split import draw, hold_out
 from trainers.data.layouts.survey import survey
-from trainers.data.songs import Song, Source
+from trainers.data.songs import Song
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
 
@@ -109,15 +108,18 @@ def test_a_named_folder_may_hold_the_whole_of_a_group(tmp_path: Path) -> None:
     write(tmp_path, f"data/a/{{{','.join(FOUR)}}}.wav", "mine/{vocals,instrumental}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
     found = survey(data, tmp_path / "data", ("vocals", "instrumental"), (tmp_path / "mine",))
-    assert len(found.validation) == 1
-    whole = parts_of(found.validation[0], "instrumental", data.groups)
-    parts = parts_of(found.training[0], "instrumental", data.groups)
-    assert (whole, parts) == (("instrumental",), ("bass", "drums", "other"))
+    assert [sorted(song.stems) for song in found.validation] == [["instrumental", "vocals"]]
+    assert [sorted(song.stems) for song in found.training] == [sorted(FOUR)]
 
 
-def test_a_group_may_hold_the_stem_of_its_own_name() -> None:
-    song = Song("a", {"other": Source(Path("o.wav")), "piano": Source(Path("p.wav"))})
-    assert parts_of(song, "other", {"other": ("other", "piano")}) == ("other", "piano")
+def test_what_a_song_holds_twice_is_used_once(tmp_path: Path) -> None:
+    """In a, c and d there is a sum beside all of its parts, beside some of them, beside none."""
+    write(tmp_path, f"a/{{instrumental,{','.join(FOUR)}}}.wav", f"b/{{{','.join(FOUR)}}}.wav")
+    write(tmp_path, "c/{vocals,instrumental,bass}.wav", "d/{vocals,instrumental}.wav")
+    data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
+    found = survey(data, tmp_path, ("vocals", "instrumental"))
+    whole = ["instrumental", "vocals"]
+    assert [sorted(song.stems) for song in found.training] == [[*FOUR], [*FOUR], whole, whole]
 
 
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
@@ -130,6 +132,26 @@ def test_a_song_in_both_parts_is_said(tmp_path: Path) -> None:
     write(tmp_path, "{train,valid}/a/{vocals,drums}.wav")
     found = survey(recipe(), tmp_path, STEMS)
     assert found.summary[-1] == "Songs of one name to train on and to validate: a"
+
+
+def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
+    """Two songs share a kit: the one to validate keeps it, whether the table names it or not."""
+    write(tmp_path, "{a,b,c,kit}.wav")
+    rows = [f"{name},{name}.wav,{name if name == 'b' else 'kit'}.wav" for name in "abc"]
+    table = tmp_path / "songs.csv"
+    table.write_text(
+        "\n".join(["song,vocals,drums,split", f"{rows[0]},", f"{rows[1]},", f"{rows[2]},valid"])
+    )
+    found = survey(recipe(), table, STEMS)
+    assert ([song.name for song in found.training], len(found.validation)) == (["b"], 1)
+    assert found.summary[-1] == "1 song with files of songs to validate not trained on"
+    table.write_text("\n".join(["song,vocals,drums", *rows]))
+    found = survey(recipe(held_out=0.01), table, STEMS)
+    held = {path for song in found.validation for path in song.sources}
+    assert held.isdisjoint({path for song in found.training for path in song.sources})
+    table.write_text("song,vocals,drums,split\na,a.wav,kit.wav,\nc,c.wav,kit.wav,valid\n")
+    with pytest.raises(DataError, match="all songs have files of songs to validate: copy them"):
+        survey(recipe(), table, STEMS)
 
 
 def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:

@@ -48,6 +48,15 @@ def test_sums_and_stems_that_a_song_does_not_have(recordings: Path) -> None:
     assert track.mixture.equal(whole.mixture)
 
 
+def test_a_whole_stands_for_its_parts(recordings: Path) -> None:
+    """A folder with ``band`` instead of its parts, as folders for validation often are."""
+    (song,) = write_songs(recordings / "songs", [1.0], ("band", "vocals"))
+    groups = {"band": ("bass", "drums")}
+    track = ValidationSong("name", song, ("vocals", "band"), RATE, groups).read()
+    assert [place(stem)[2] for stem in track.stems] == [1, 0]
+    assert track.mixture.equal(track.stems.sum(0))
+
+
 def test_a_mixture_of_its_own_is_kept(recordings: Path) -> None:
     """As in songs that were mastered: what is heard is the file and no sum."""
     (song,) = write_songs(recordings / "songs", [1.0])
@@ -97,6 +106,15 @@ def test_a_folder_of_songs_is_opened(recordings: Path, recipe: Recipe) -> None:
     assert place(song.read().stems[0]) == (round(0.375 * RATE), 0, 1)
     assert data.songs == 2
     assert data.summary[0] == "2 songs to train on, 1 to validate, 4 s, 8000 Hz"
+
+
+def test_songs_that_are_not_judged_by_are_told(recordings: Path, recipe: Recipe) -> None:
+    write_songs(recordings / "songs" / "train", [1.0])
+    write_songs(recordings / "songs" / "valid", [1.0, 2.0, 3.0])
+    few = replace(recipe, validation=replace(recipe.validation, songs=2))
+    data = open_data(with_data(few), recordings / "songs", (), STEMS, RATE)
+    assert len(data.validation) == 2
+    assert data.summary[-1] == "2 of 3 songs to validate are used: validation.songs=2"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from stemcli.audio.info import AudioInfo
-from trainers.data.layouts.headers import sources_of
-from trainers.data.layouts.needs import Groups, parts_of
+from trainers.data.groups import Groups, missing_parts
 from trainers.data.songs import Song, Source
 
 Headers = Mapping[Source, AudioInfo]
@@ -31,7 +30,7 @@ LOSSLESS = frozenset(
 
 def check_song(song: Song, headers: Headers) -> Iterator[str]:
     """A sentence for each file that does not go with the others; unread files are passed over."""
-    known = [headers[source] for source in sources_of(song) if source in headers]
+    known = [headers[source] for source in song.sources if source in headers]
     yield from _channel_problems(known)
     yield from _rate_problems(known)
     yield from _length_problems([info for info in known if info.frames])
@@ -51,10 +50,9 @@ def check_stems_of(
     if missing == "silence":
         return
     for stem in stems:
-        for part in parts_of(song, stem, groups):
-            if part not in song.stems:
-                of = f" (part of {stem})" if part != stem else ""
-                yield f"{place(song)} has no {part}{of}: add it, or type --set data.missing=silence"
+        for part in missing_parts(song, stem, groups):
+            of = f" (part of {stem})" if part != stem else ""
+            yield f"{place(song)} has no {part}{of}: add it, or type --set data.missing=silence"
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
         yield f"{place(song)} has nothing but {only}: add the mixture or the other stems"
@@ -62,7 +60,7 @@ def check_stems_of(
 
 def place(song: Song) -> str:
     """The folder of a song; its name, where it has none of its own."""
-    parents = {source.path.parent for source in sources_of(song)}
+    parents = {source.path.parent for source in song.sources}
     own = parents.pop() if len(parents) == 1 else None
     return str(own) if own and own.name == song.name else f"song {song.name}"
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stemcli.audio.info import AudioInfo
-from trainers.data.layouts.headers import sources_of
 from trainers.data.layouts.listing import counted, listed
 from trainers.data.layouts.table import READERS
 from trainers.data.songs import Song, Source
@@ -96,7 +95,7 @@ class Findings:
         return [sentence for sentence, holds in rules.items() if holds]
 
     def _infos(self, song: Song) -> list[AudioInfo]:
-        return [self.headers[source] for source in sources_of(song) if source in self.headers]
+        return [self.headers[source] for source in song.sources if source in self.headers]
 
     def _lengths(self, song: Song) -> list[float]:
         return [info.seconds for info in self._infos(song) if info.seconds]

@@ -13,11 +13,6 @@ THREADS = 8
 """Files that are opened together: disks behind a network, and ffmpeg, let one wait."""
 
 
-def sources_of(song: Song) -> list[Source]:
-    """All files of a song, the mixture first."""
-    return [*([song.mixture] if song.mixture else []), *song.stems.values()]
-
-
 def read_headers(
     songs: Iterable[Song], known: Mapping[Source, AudioInfo]
 ) -> tuple[dict[Source, AudioInfo], list[str]]:
@@ -27,7 +22,7 @@ def read_headers(
         songs: whose files are opened.
         known: headers that need not be read again.
     """
-    wanted = dict.fromkeys(source for song in songs for source in sources_of(song))
+    wanted = dict.fromkeys(source for song in songs for source in song.sources)
     unread = [source for source in wanted if source not in known]
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(unread, pool.map(_read, unread), strict=True))

@@ -17,13 +17,12 @@ from typing import Any
 
 from model_zoo.errors import FfmpegMissingError, MissingExtraError
 from stemcli.audio.info import AudioInfo
+from trainers.data.layouts.headers import THREADS
 from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
 from trainers.data.songs import Song, Source
 
 TRAINING = "train"
 ENDING = ".stem.mp4"
-THREADS = 8
-"""Files that are looked at together: each look waits for a process of its own."""
 
 
 def read_musdb18(folder: Path) -> Listing:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 
 from model_zoo.errors import ConfigError, nearest
+from trainers.data.groups import Groups
 from trainers.data.layouts.listing import listed
-from trainers.data.songs import Song
-
-Groups = Mapping[str, tuple[str, ...]]
 
 RESTS = frozenset({"accompaniment", "backing", "instrumental", "music", "no_vocals", "other"})
 """Stems of networks that are the sum of whatever the others are not."""
-
-
-def parts_of(song: Song, stem: str, groups: Groups) -> tuple[str, ...]:
-    """The stems of a song whose sum is a stem of the network.
-
-    Those of the stem's group; the stem itself, where it has no group, or where the song has none
-    of the group but the stem as a whole, as folders for validation often do.
-    """
-    parts = groups.get(stem, (stem,))
-    whole = stem in song.stems and not any(part in song.stems for part in parts)
-    return (stem,) if whole else parts
 
 
 def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from trainers.data.layouts.headers import sources_of
 from trainers.data.layouts.listing import Listing, counted, listed
 from trainers.data.songs import Song
 
@@ -40,12 +39,12 @@ def split(
     if named:
         return _as_named(listing, named)
     if listing.validation:
-        return _as_found(listing)
+        return _apart(listing.training, listing.validation, ())
     if not holds_songs:
         return Split(listing.training, (), (NO_MIXTURE,) if listing.training else ())
     training, held = hold_out(listing.training, share)
     words = f"Held out to validate, by name: {listed(song.name for song in held)}"
-    return Split(training, held, (words,) if held else ())
+    return _apart(training, held, (words,) if held else ())
 
 
 def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
@@ -75,8 +74,7 @@ def draw(name: str) -> float:
 
 
 def _as_named(listing: Listing, named: tuple[Song, ...]) -> Split:
-    held = {path for song in named for path in _paths(song)}
-    training = tuple(song for song in listing.training if not _paths(song) & held)
+    training = _without_files_of(named, listing.training)
     left_out, unused = len(listing.training) - len(training), len(listing.validation)
     notes = {
         f"{counted(left_out, 'song')} of the data named by --validation, not trained on": left_out,
@@ -86,13 +84,23 @@ def _as_named(listing: Listing, named: tuple[Song, ...]) -> Split:
     return Split(training, named, tuple(note for note, count in notes.items() if count))
 
 
-def _as_found(listing: Listing) -> Split:
-    """What the data says; one song in both parts would be judged by heart."""
-    names = {song.name for song in listing.training}
-    both = [song.name for song in listing.validation if song.name in names]
-    note = f"Songs of one name to train on and to validate: {listed(both)}"
-    return Split(listing.training, listing.validation, (note,) if both else ())
+def _apart(training: tuple[Song, ...], held: tuple[Song, ...], notes: tuple[str, ...]) -> Split:
+    """No file in both parts, which would be judged by heart; names in both are told."""
+    kept = _without_files_of(held, training)
+    names, left_out = {song.name for song in kept}, len(training) - len(kept)
+    both = [song.name for song in held if song.name in names]
+    oddities = {
+        f"{counted(left_out, 'song')} with files of songs to validate not trained on": left_out,
+        f"Songs of one name to train on and to validate: {listed(both)}": len(both),
+    }
+    return Split(kept, held, (*notes, *(note for note, count in oddities.items() if count)))
+
+
+def _without_files_of(held: tuple[Song, ...], songs: tuple[Song, ...]) -> tuple[Song, ...]:
+    """The songs that share no file with those held."""
+    taken = {path for song in held for path in _paths(song)}
+    return tuple(song for song in songs if not _paths(song) & taken)
 
 
 def _paths(song: Song) -> set[Path]:
-    return {source.path.resolve() for source in sources_of(song)}
+    return {source.path.resolve() for source in song.sources}

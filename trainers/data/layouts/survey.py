@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from model_zoo.errors import DataError, UsageError
 from trainers.config import DataRecipe
+from trainers.data.groups import Groups, each_once
 from trainers.data.layouts.auto import look
 from trainers.data.layouts.checks import check_song, check_stems_of
 from trainers.data.layouts.findings import Findings
@@ -65,6 +67,7 @@ def inspect(
     if stems and known:
         check_stems(stems, recipe.groups, known)
     named, mistakes = _read_named(validation)
+    listing, named = _once(listing, recipe.groups), _each_once(named, recipe.groups)
     parts = split(listing, named, recipe.held_out, holds_songs=_holds_songs(layout))
     songs = (*parts.training, *parts.validation)
     headers, unreadable = read_headers(songs, listing.headers)
@@ -74,7 +77,7 @@ def inspect(
     for song in songs if _holds_songs(layout) else named:
         problems += check_stems_of(song, needed, recipe.groups, recipe.missing)
     if not (problems or parts.training or layout == VOICES):
-        problems = [_nothing_to_train_on(layout, listing)]
+        problems = [_nothing_to_train_on(layout, listing, named)]
     notes = (*listing.notes, *parts.notes, *unused_groups(stems, recipe.groups))
     unique = tuple(dict.fromkeys(problems))
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
@@ -102,6 +105,20 @@ def _holds_songs(layout: str) -> bool:
     return layout in READERS and READERS[layout].holds_songs
 
 
+def _once(listing: Listing, groups: Groups) -> Listing:
+    """The listing with songs that hold nothing twice."""
+    training, validation = listing.training, listing.validation
+    return replace(
+        listing,
+        training=_each_once(training, groups),
+        validation=_each_once(validation, groups),
+    )
+
+
+def _each_once(songs: tuple[Song, ...], groups: Groups) -> tuple[Song, ...]:
+    return tuple(each_once(song, groups) for song in songs)
+
+
 def _read_named(folders: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]:
     """The songs of ``--validation``, and what is wrong with those folders."""
     songs, problems = [], []
@@ -112,7 +129,9 @@ def _read_named(folders: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]
     return tuple(songs), problems
 
 
-def _nothing_to_train_on(layout: str, listing: Listing) -> str:
-    if listing.training:
+def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Song, ...]) -> str:
+    if listing.training and named:
         return "all songs are named by --validation, and none is left to train on"
+    if listing.training:
+        return "all songs have files of songs to validate: copy them, or hold out none"
     return f"there is no song to train on in the layout {layout} ({READERS[layout].example})"

@@ -16,11 +16,11 @@ from trainers.config import Recipe
 from trainers.loop.events import Listened, Report, RunFinished, RunStarted, StepDone, Validated
 from trainers.loop.logbook.excerpts import ExcerptLogbook
 from trainers.loop.logbook.history import HistoryLogbook
-from trainers.loop.logbook.means import means
 from trainers.loop.logbook.protocol import Logbook
 from trainers.loop.logbook.sound import write_sound
 from trainers.loop.logbook.tensorboard import TensorBoardLogbook
 from trainers.loop.logbook.wandb import WandbLogbook
+from trainers.loop.means import means
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from trainers.loop.events import StepDone
 
@@ -26,7 +26,11 @@ def means(steps: list[StepDone], steps_per_epoch: float) -> dict[str, float]:
         ``time/share_waiting_for_data`` of that time; ``time/epoch``, the number of times that all
         data was drawn, where that is known.
     """
-    found = {f"{group}/{name}": mean for group in GROUPS for name, mean in _group(group, steps)}
+    found = {
+        f"{group}/{name}": mean
+        for group, values in GROUPS.items()
+        for name, mean in mean_of_each([values(step) for step in steps]).items()
+    }
     seconds = sum(step.seconds for step in steps)
     waited = sum(step.waited for step in steps)
     found["time/seconds_per_step"] = seconds / len(steps)
@@ -36,9 +40,10 @@ def means(steps: list[StepDone], steps_per_epoch: float) -> dict[str, float]:
     return found
 
 
-def _group(group: str, steps: list[StepDone]) -> Iterator[tuple[str, float]]:
+def mean_of_each(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each name over the rows that have it, in the order they came."""
     values: dict[str, list[float]] = {}
-    for step in steps:
-        for name, value in GROUPS[group](step).items():
+    for row in rows:
+        for name, value in row.items():
             values.setdefault(name, []).append(value)
-    return ((name, sum(some) / len(some)) for name, some in values.items())
+    return {name: sum(some) / len(some) for name, some in values.items()}

@@ -1,0 +1,59 @@
+"""Two workers that are processes of their own, as a cluster has them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainers.config import Recipe
+from trainers.loop.run import run
+
+
+@dataclass(frozen=True)
+class Comrade:
+    """A worker that averages gradients and adds up numbers with the others."""
+
+    rank: int
+    world_size: int
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        return DistributedDataParallel(network, broadcast_buffers=False)
+
+    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+        sums = torch.tensor([*values.values()], dtype=torch.float64)
+        dist.all_reduce(sums)
+        return dict(zip(values, sums.tolist(), strict=True))
+
+
+def main(plan: Path, rank: int, world_size: int) -> None:
+    """Run a plan in a folder for each rank; tell every event as a line of JSON."""
+    given = json.loads(plan.read_text())
+    place = f"file://{plan.with_suffix('.meeting')}"
+    dist.init_process_group("gloo", init_method=place, rank=rank, world_size=world_size)
+    torch.set_num_threads(1)
+    best = run(
+        Recipe.from_dict(given["recipe"]),
+        Path(given["data"]),
+        tuple(map(Path, given["validation"])),
+        plan.parent / f"rank{rank}",
+        Comrade(rank, world_size),
+        lambda event: print(json.dumps(event.to_dict()), flush=True),
+    )
+    print(json.dumps({"event": "returned", "best": best.name}), flush=True)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

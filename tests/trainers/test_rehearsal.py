@@ -1,0 +1,72 @@
+"""Dry runs. Truth: figures by hand, and a folder and a page that stay untouched."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from model_zoo.errors import OutputError
+from tests.trainers.runs import CPU, make_track, voices
+from tests.trainers.story import STARTED
+from trainers.cli.rehearsed import check_room, rehearsed_lines
+from trainers.config import Recipe
+from trainers.loop.logbook import keeping
+from trainers.loop.rehearsal import Rehearsed, rehearse
+
+FOUND = Rehearsed(
+    seconds_per_step=2.0,
+    waited=0.5,
+    seconds_per_song=3.0,
+    memory=2_000_000_000,
+    device_memory=None,
+    checkpoint=1_000_000,
+    steps=1000,
+    hours=0.5,
+    losses={"total": 1.0},
+)
+
+
+def test_validations_are_counted_whole(recordings: Path, recipe: Recipe) -> None:
+    """100 steps with a validation after 40, 80 and 100, of two songs each."""
+    tracks = tuple(make_track(voices(recipe, recordings), recordings / name) for name in "ab")
+    schedule = replace(recipe.schedule, steps=100)
+    often = replace(recipe, schedule=schedule, validation=replace(recipe.validation, every=40))
+    started, found = rehearse(often, recordings, tracks, CPU)
+    assert (started.recipe, started.validation_songs, found.steps) == (recipe.name, 1, 100)
+    seconds = 100 * found.seconds_per_step + 3 * 2 * found.seconds_per_song
+    assert found.hours == pytest.approx(seconds / 3600)
+
+
+def test_nothing_is_sent_to_a_page(
+    recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(keeping, "WandbLogbook", lambda project, *_: opened.append(project))
+    rehearse(replace(recipe, log=replace(recipe.log, wandb="mine")), recordings, (), CPU)
+    assert opened == []
+
+
+def test_what_was_found_in_words() -> None:
+    lines = [*rehearsed_lines(STARTED, FOUND, "songs")][-5:]
+    assert lines == [
+        "A step: 2.00 s, 25 % of it waiting for data",
+        "A validation: 3.0 s a song",
+        "Memory: 2.0 GB",
+        "A checkpoint: 1.0 MB",
+        "The whole run: 30:00, 1,000 steps",
+    ]
+    on_gpu = [*rehearsed_lines(STARTED, replace(FOUND, device_memory=10**9), "songs")]
+    assert "Memory: 2.0 GB, on the GPU 1.0 GB" in on_gpu
+
+
+def test_a_run_needs_room_for_two_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2000))
+    check_room(tmp_path / "runs" / "new", 1000)
+    with pytest.raises(OutputError, match=f"{tmp_path} has 2.0 kB free .* need 2.0 kB"):
+        check_room(tmp_path / "runs" / "new", 1001)

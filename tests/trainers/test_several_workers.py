@@ -1,0 +1,80 @@
+"""Two workers in processes of their own. Truth: one worker with both of their batches."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo.adoption import LAST
+from model_zoo.weights import read_safetensors
+from stemcli.engine.events import Event
+from tests.trainers.runs import CPU, make_track, voices
+from trainers.config import Recipe
+from trainers.loop.events import StepDone, Validated
+from trainers.loop.run import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def two_workers(recipe: Recipe, data: Path, *tracks: Path) -> list[list[dict[str, Any]]]:
+    """What each of them tells; their folders are ``rank0`` and ``rank1``."""
+    plan = data / "plan.json"
+    validation = [str(track) for track in tracks]
+    plan.write_text(
+        json.dumps({"recipe": recipe.to_dict(), "data": str(data), "validation": validation})
+    )
+    crew = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.trainers.crew", str(plan), str(rank), "2"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for rank in range(2)
+    ]
+    told = [worker.communicate(timeout=120)[0] for worker in crew]
+    assert [worker.returncode for worker in crew] == [0, 0]
+    return [[json.loads(line) for line in lines.splitlines()] for lines in told]
+
+
+def test_two_workers_learn_what_one_learns_from_both_batches(
+    recordings: Path, adversarial: Recipe
+) -> None:
+    """Losses are means over items, so the mean of two gradients is that of the whole batch.
+
+    Early stopping ends all on one step, and the second worker neither writes nor tells anything.
+    """
+    tracks = [make_track(voices(adversarial, recordings), recordings / name) for name in "abc"]
+    values = adversarial.to_dict()
+    values["optimiser"] |= {"name": "adamw", "lr": 1e-30}
+    values["adversary"]["optimiser"] |= {"lr": 1e-3}
+    values["schedule"] |= {"steps": 40, "stop_after": 1}
+    still = Recipe.from_dict(values)
+    first, second = two_workers(
+        replace(still, loop=replace(still.loop, batch_size=1)), recordings, *tracks
+    )
+    alone: list[Event] = []
+    run(still, recordings, tuple(tracks), recordings / "alone", CPU, alone.append)
+    steps = [event for event in first if event["event"] == "step_done"]
+    expected = [event for event in alone if isinstance(event, StepDone)]
+    assert [event["step"] for event in steps] == [event.step for event in expected] == [1, 2, 3, 4]
+    for found, whole in zip(steps, expected, strict=True):
+        assert found["gradient_norms"] == pytest.approx(whole.gradient_norms, rel=1e-3)
+    scores = [event["sdr"] for event in first if event["event"] == "validated"]
+    assert scores == [pytest.approx(event.sdr) for event in alone if isinstance(event, Validated)]
+    assert second == [{"event": "returned", "best": "best.safetensors"}]
+    assert not (recordings / "rank1").exists()
+    (shared, _), (whole, _) = (
+        read_safetensors(recordings / name / LAST) for name in ("rank0", "alone")
+    )
+    judges = [name for name in whole if name.startswith("discriminator.")]
+    assert judges
+    for name in judges:
+        torch.testing.assert_close(shared[name], whole[name], rtol=1e-3, atol=1e-4)
