@@ -204,7 +204,8 @@ def test_the_best_weights_become_a_model(
 def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
     done = enter(*typed, "--dry-run")
     assert (done.exit_code, (recordings / "run").exists()) == (0, False)
-    assert json.loads(enter(*typed, "--dry-run", "--json").stdout)["seed"] == 3
+    told = json.loads(enter(*typed, "--dry-run", "--json").stdout)
+    assert (told["steps"], told["run"]["recipe"]) == (4, "tiny")
 
 
 @pytest.mark.parametrize(
