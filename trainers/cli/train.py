@@ -27,7 +27,7 @@ GO_ON = "To go on, type the same command with --resume."
 def songs(text: str) -> Path:
     """A folder, or a CSV file."""
     path = Path(text)
-    if not path.exists():
+    if not text or not path.exists():
         raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
     if not path.is_dir() and path.suffix.lower() != TABLE:
         raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")

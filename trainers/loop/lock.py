@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_zoo.errors import OutputError
@@ -27,6 +27,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
+    was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place = os.open(folder, os.O_RDONLY)
@@ -48,6 +49,9 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         _close(place)
+        if not was_there:
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()
 
 
 def _close(place: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,19 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
             with _speaking(folder):
                 keeper(event)
 
-        try:
-            with _no_word_of_threads():
+        with _no_word_of_threads():
+            try:
                 yield report
-        finally:
-            with _no_word_of_threads(), _speaking(folder), books.pop_all():
-                keeper.flush()
+            except BaseException:
+                with suppress(LogError):  # it ended for another reason, or for this one before
+                    _close(keeper, books, folder)
+                raise
+            _close(keeper, books, folder)
+
+
+def _close(keeper: Keeper, books: ExitStack, folder: Path) -> None:
+    with _speaking(folder), books.pop_all():
+        keeper.flush()
 
 
 def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[Logbook]:
@@ -75,7 +82,7 @@ class LogError(OutputError):
 
 @contextmanager
 def _no_word_of_threads() -> Iterator[None]:
-    """Let the thread of TensorBoard's writer die in silence: its error comes up at the next entry."""
+    """Let TensorBoard's thread die in silence: its error comes up at the next entry."""
     before = threading.excepthook
 
     def speak(found: threading.ExceptHookArgs) -> None:

@@ -1,0 +1,496 @@
+"""``stem train`` with bad data, recipes, checkpoints and disks, as it is typed.
+
+Truth: exit codes of the README; one sentence with what was found and what to type; no file that was
+not there; the last good checkpoint byte for byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from torch.utils.tensorboard.writer import FileWriter
+
+from model_zoo import weights
+from model_zoo.weights import read_safetensors, write_safetensors
+from stemcli.cli.app import stem
+from tests.trainers.conftest import RATE
+from trainers.config import Recipe
+from trainers.data.synthetic import render_songs
+from trainers.loop import lock
+from trainers.loop.checkpoint import LAST
+from trainers.loop.lock import alone_in
+
+Spoil = Callable[[Path], object]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands are typed: the folder of ``songs`` and of ``tiny.yaml``."""
+    render_songs(tmp_path / "songs", songs=3, seconds=1.0, sample_rate=RATE, seed=0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(place: Path, recipe: Recipe) -> Path:
+    """The tiny recipe for songs."""
+    return write_recipe(place / "tiny.yaml", recipe)
+
+
+@pytest.fixture
+def gan(place: Path, adversarial: Recipe) -> Path:
+    """The same against an adversary."""
+    return write_recipe(place / "gan.yaml", adversarial)
+
+
+def write_recipe(path: Path, recipe: Recipe) -> Path:
+    values = json.loads(json.dumps(recipe.to_dict()))
+    values["data"] = {"seconds": 0.5}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def train(*words: str, recipe: str = "tiny.yaml", data: str = "songs") -> Result:
+    start = ["train", "--recipe", recipe] if recipe else ["train"]
+    return CliRunner().invoke(
+        stem, [*start, "--data", data, "--output", "run", "--device", "cpu", *words]
+    )
+
+
+def changed(*changes: str) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
+
+
+def refused(done: Result, exit_code: int, *sentences: str) -> None:
+    """One sentence, without a traceback, and none that blames the program."""
+    assert (done.exit_code, done.stderr.count("\n")) == (exit_code, 1), done.stderr
+    assert all(sentence in done.stderr for sentence in sentences), done.stderr
+    assert "defect" not in done.stderr
+
+
+def sound(path: Path, wave: np.ndarray) -> None:
+    soundfile.write(path, wave, RATE, "FLOAT")
+
+
+def silence(folder: Path, name: str) -> None:
+    for path in (folder / "songs").rglob(name):
+        sound(path, np.zeros((RATE, 2)))
+
+
+BAD_DATA: dict[str, tuple[Spoil, str]] = {
+    "a missing stem": (
+        lambda at: (at / "songs/song_001/vocals.wav").unlink(),
+        "song_001 has no vocals: add it, or type --set data.missing=silence",
+    ),
+    "unequal lengths": (
+        lambda at: sound(at / "songs/song_001/vocals.wav", np.full((RATE // 2, 2), 0.1)),
+        "vocals.wav is 4000 samples long and mixture.wav 8000 samples: cut or pad",
+    ),
+    "no tracks": (
+        lambda at: [path.unlink() for path in (at / "songs").rglob("*.wav")],
+        "looks like none of the layouts",
+    ),
+    "no file at all": (
+        lambda at: (at / "songs/song_002/drums.wav").write_bytes(b""),
+        "drums.wav is empty (0 bytes): copy or download it again",
+    ),
+    "no sound file": (
+        lambda at: (at / "songs/song_002/drums.wav").write_bytes(b"no sound" * 99),
+        "No sound can be read from songs/song_002/drums.wav",
+    ),
+    "NaN": (
+        lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 2), np.nan)),
+        "vocals.wav holds NaN or infinity at 0.00 s: export it again",
+    ),
+    "six channels": (
+        lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 6), 0.1)),
+        "vocals.wav has 6 channels: mix it down to 2",
+    ),
+    "silent stems": (
+        lambda at: silence(at, "vocals.wav"),
+        "vocals is silent in every song. Name other songs with --data",
+    ),
+    "songs to validate only": (
+        lambda at: [
+            (at / "songs/valid").mkdir(),
+            *((at / "songs" / name).rename(at / "songs/valid" / name) for name in song_names()),
+        ],
+        "3 songs to validate and none to train on: put some below train/",
+    ),
+}
+
+
+def song_names() -> list[str]:
+    return [f"song_{number:03}" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_data(tiny: Path, place: Path, kind: str) -> None:
+    spoil, sentence = BAD_DATA[kind]
+    spoil(place)
+    refused(train(), 1, sentence)
+    assert not (place / "run").exists()
+
+
+def test_a_single_song_in_the_place_of_a_folder_of_songs(tiny: Path, place: Path) -> None:
+    refused(train(data="songs/song_001"), 1, "it is a single song. Type the folder", "songs: songs")
+
+
+def test_a_folder_of_songs_in_the_place_of_a_song(tiny: Path, place: Path) -> None:
+    refused(train("--validation", "songs"), 1, "e.g. --validation songs/song_001")
+
+
+def test_silent_validation_songs(tiny: Path, place: Path) -> None:
+    copytree("songs/song_001", "silent")
+    sound(place / "silent/vocals.wav", np.zeros((RATE, 2)))
+    refused(train("--validation", "silent"), 1, "vocals is silent in silent. Name other songs")
+
+
+def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
+    done = train("--set", "data.seconds=1.5", "--dry-run")
+    assert done.exit_code == 0
+    assert "2 songs shorter than a clip of 1.5 s: silence follows" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
+        (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
+        (["loop.accumulate=3"], ["loop: accumulate must divide batch_size=2"]),
+        (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
+        (
+            ["adversary.discriminators=[ensemble]", "losses.generator=0"],
+            ["need a weight above 0 of losses.generator or losses.feature_matching"],
+        ),
+        (["loop.compile=true", "loop.recompute=true"], ["exclude each other"]),
+        (["model.options.stems=[vocals, vocals]"], ["model: options: stems must not repeat"]),
+        (["seed=-1"], ["seed must be 0 or more"]),
+        (["optimiser.lr=.nan", "data.seconds=.inf"], ["data.seconds, optimiser.lr must be finite"]),
+        (["losses={1: 2}"], ["losses must be keys with values, each a number", "Unknown loss '1'"]),
+        (
+            ["data.held_out=0", "schedule.shape=plateau", "schedule.stop_after=2"],
+            ["schedule.shape=plateau and schedule.stop_after=2: there are no validation songs"],
+        ),
+        (["data.seconds=0.01"], ["clips of 0.01 s are too short for the network. Type: --set"]),
+        (["data.seconds=0.02"], ["too short for losses.multi_resolution_stft"]),
+        (["schedule.stages=[{until: 0.5, seconds: 0.001}]"], ["clips of 0.001 s are too short"]),
+        (
+            [
+                "adversary.discriminators=[multi_frequency]",
+                "adversary.options={multi_frequency: {hidden_channels: -1}}",
+                "losses.generator=1",
+            ],
+            ["adversary.options: they cannot be used"],
+        ),
+    ],
+)
+def test_bad_recipes(tiny: Path, place: Path, changes: list[str], sentences: list[str]) -> None:
+    refused(train(*changed(*changes)), 2, *sentences)
+    refused(train(*changed(*changes), "--dry-run"), 2, *sentences)
+    assert not (place / "run").exists()
+
+
+def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
+    """Wrong keys, contradictions, and names that only networks, losses and adversaries know."""
+    (place / "bad.yaml").write_text(
+        "base: tiny.yaml\n1: 2\nnmae: x\nloop: {accumulate: 3}\nschedule: {steps: many}\n"
+        "model: {options: {hiden_channels: 3}}\nlosses: {waveform_l2: 1, multi_mell: 1}\n"
+        "adversary: {discriminators: [ensamble, multi_scail]}\n"
+    )
+    mistakes = [
+        "unknown key 1",
+        "unknown key 'nmae', did you mean 'name'?",
+        "loop: accumulate must divide batch_size=2",
+        "schedule: steps must be a whole number, found 'many'",
+        "model: options: unknown key 'hiden_channels', did you mean 'hidden_channels'?",
+        "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?",
+        "Unknown loss 'multi_mell': did you mean 'multi_mel'?",
+        "adversary: Unknown discriminator 'ensamble': did you mean 'ensemble'?",
+        "adversary: Unknown discriminator 'multi_scail': did you mean 'multi_scale'?",
+    ]
+    refused(train(recipe="bad.yaml"), 2, *mistakes)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("loop: [1", "not valid YAML"),
+        ("- 1", "it must be a mapping of keys to values"),
+        ("base: [tiny.yaml]", "base must be a name or a file, found ['tiny.yaml']"),
+        ("base: nowhere.yaml", "nowhere.yaml: it cannot be read (No such file or directory). Type"),
+    ],
+)
+def test_bad_recipe_files(tiny: Path, place: Path, text: str, sentence: str) -> None:
+    (place / "bad.yaml").write_text(text)
+    refused(train(recipe="bad.yaml"), 2, sentence)
+    (place / "bad.txt").write_text(text)
+    refused(train(recipe="bad.txt"), 2, "the name of a recipe's file ends in .yaml or .json")
+
+
+def rewritten(change: Callable[[dict[str, Any], dict[str, str]], object]) -> Spoil:
+    """The checkpoint with other tensors or texts."""
+
+    def spoil(run: Path) -> None:
+        tensors, texts = read_safetensors(run / LAST)
+        change(tensors, texts)
+        write_safetensors(run / LAST, tensors, texts)
+
+    return spoil
+
+
+BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
+    "cut short": (
+        lambda run: (run / LAST).write_bytes((run / LAST).read_bytes()[:5000]),
+        "last.safetensors is damaged",
+    ),
+    "empty": (lambda run: (run / LAST).write_bytes(b""), "last.safetensors is damaged"),
+    "other weights": (
+        lambda run: (run / LAST).write_bytes((run / "best.safetensors").read_bytes()),
+        "last.safetensors is no checkpoint of a run",
+    ),
+    "counters that are words": (
+        rewritten(lambda _, texts: texts.update(progress='{"step": "x", "ema_updates": null}')),
+        "its counters are no numbers",
+    ),
+    "a tensor less": (
+        rewritten(lambda tensors, _: tensors.pop(next(n for n in tensors if "model." in n))),
+        "missing",
+    ),
+    "a recipe cut short": (
+        lambda run: (run / "recipe.json").write_text('{"seed": 1'),
+        "recipe.json is damaged. Type --recipe with the one that the run was made by",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CHECKPOINTS)
+def test_bad_checkpoints(tiny: Path, place: Path, kind: str) -> None:
+    assert train().exit_code == 0
+    spoil, sentence = BAD_CHECKPOINTS[kind]
+    spoil(place / "run")
+    before = (place / "run" / LAST).read_bytes()
+    refused(train("--resume", *changed("schedule.steps=6"), recipe=""), 1, sentence)
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_a_checkpoint_of_another_recipe(tiny: Path, gan: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    refused(train("--resume", recipe="gan.yaml"), 1, "it has model, the recipe model and disc")
+    larger = train("--resume", *changed("model.options.num_layers=2"))
+    refused(larger, 1, "freq_blocks.1.att.c_attn.weight", "more missing. Leave out --recipe and")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_a_damaged_history_loses_its_bad_lines(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    history = place / "run/history.jsonl"
+    good = history.read_bytes()
+    history.write_bytes(b"\xff\xfe{\n[]\nnull\n" + good + b'{"step": 4, "lo')
+    assert train("--resume").exit_code == 0
+    assert history.read_bytes() == good
+
+
+def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    (place / "run/best.safetensors").unlink()
+    done = train("--resume", recipe="")
+    assert done.exit_code == 0
+    assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stdout
+    assert weights.load("run/best.safetensors").stems == ("vocals",)
+    assert (place / "run" / LAST).read_bytes() == before
+    assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stdout
+
+
+def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    (place / "run").rename(place / "first")
+    assert train("--from", "first", "--dry-run").exit_code == 0
+    refused(train("--from", f"first/{LAST}"), 1, "For its best weights type the folder first")
+    refused(train("--from", "gone.safetensors"), 1, "gone.safetensors does not exist. Type the")
+
+
+@pytest.mark.parametrize("kind", ["tiny", "gan"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_run_that_diverges_keeps_its_last_checkpoint(
+    kind: str, precision: str, place: Path, request: pytest.FixtureRequest
+) -> None:
+    name = str(request.getfixturevalue(kind).name)
+    assert train(recipe=name).exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    more = changed("schedule.steps=9", "optimiser.name=adamw", "loop.save_every=99")
+    plain = changed("optimiser.name=adamw", "optimiser.lr=1e20", "schedule.steps=9")
+    (place / "run").rename(place / "kept")
+    fast = train(*plain, "--precision", precision, recipe=name)
+    refused(fast, 1, "Type the same with smaller steps: --set optimiser.lr=5e+19")
+    assert not (place / "run" / LAST).exists()
+    (place / "run").rename(place / "diverged")
+    (place / "kept").rename(place / "run")
+    muon = changed("optimiser.lr=1e20", "optimiser.muon_lr=1e20", "validation.every=99")
+    del more[2:4]
+    refused(train("--resume", *more, *muon, recipe=name), 1, "is not finite")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_never_saved(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    from trainers.loop.ema import WeightAverage
+
+    def spoil(average: WeightAverage, model: torch.nn.Module) -> None:
+        with torch.no_grad():
+            next(model.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(WeightAverage, "update", spoil)
+    done = train("--resume", *changed("schedule.steps=6", "loop.save_every=1"))
+    refused(done, 1, "is not finite after step 5. Type the same with smaller steps")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_too_little_memory(tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers.loop import train as loop
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(loop, "training_step", fail)
+    refused(train(), 1, "A step does not fit in the memory of cpu", "--set loop.accumulate=2")
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_while_a_checkpoint_is_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    monkeypatch.setattr(weights, "save_file", full)
+    done = train("--resume", *changed("schedule.steps=6", "validation.every=99"))
+    refused(done, 1, "No space left on device")
+    assert (place / "run" / LAST).read_bytes() == before
+    assert [*(place / "run").rglob("*.part")] == []
+
+
+def test_a_full_disk_while_logs_are_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was learned is saved; the thread that writes for TensorBoard dies without a word."""
+    assert train().exit_code == 0
+    event, written = FileWriter.add_event, threading.Event()
+
+    def fill(writer: FileWriter, *words: Any) -> None:
+        event(writer, *words)
+        if written.is_set():
+            thread = threading.Thread(target=full)
+            thread.start()
+            thread.join()
+            full()
+
+    monkeypatch.setattr(FileWriter, "add_event", fill)
+    from trainers.loop.logbook.history import HistoryLogbook
+
+    scalars = HistoryLogbook.scalars
+
+    def note(book: HistoryLogbook, *words: Any) -> None:
+        scalars(book, *words)
+        written.set()
+
+    monkeypatch.setattr(HistoryLogbook, "scalars", note)
+    done = train("--resume", *changed("schedule.steps=9", "loop.save_every=99", "log.every=1"))
+    refused(done, 1, "Cannot write the logs of run (No space left on device)", "with --resume")
+    assert "Traceback" not in capfd.readouterr().err
+    _, texts = read_safetensors(place / "run" / LAST)
+    assert json.loads(texts["progress"])["step"] == 6
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_outputs_that_cannot_be(tiny: Path, place: Path, words: list[str]) -> None:
+    (place / "file").write_text("mine")
+    refused(train("--output", "file", *words), 1, "file is a file. Type --output")
+    refused(train("--output", "file/run", *words), 1, "file is a file. Type --output")
+    assert (place / "file").read_text() == "mine"
+    assert train().exit_code == 0
+    refused(train(*words), 1, "run already holds a run. Add --resume or name another --output")
+
+
+def test_a_folder_that_may_not_be_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused(train(), 1, "may not be written. Type --output with a folder that may")
+
+
+def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
+    with alone_in(place / "run"):
+        refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
+    assert not (place / "run").exists()
+    assert train().exit_code == 0
+    assert not lock._OPEN
+
+
+def test_logs_that_are_not_there_leave_nothing_behind(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    refused(train(*changed("log.wandb=mine")), 2, "Weights & Biases is not installed")
+    assert not (place / "run").exists()
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """A run that would be long, in a process of its own, after its first checkpoint."""
+    command = [sys.executable, "-m", "stemcli", "train", "--recipe", "tiny.yaml", "--data", "songs"]
+    many = changed("schedule.steps=100000", "validation.every=99999", "loop.save_every=5", *words)
+    process = subprocess.Popen(
+        [*command, "--output", "run", "--device", "cpu", *many],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    until = time.monotonic() + 60
+    while not Path("run", LAST).exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Ended.")],
+)
+def test_signals_save_the_run(
+    tiny: Path, place: Path, number: signal.Signals, code: int, word: str
+) -> None:
+    with started("loop.workers=1") as process:
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (
+        code,
+        f"{word} To go on, type the same command with --resume.\n",
+    )
+    _, texts = read_safetensors(place / "run" / LAST)
+    assert json.loads(texts["progress"])["step"] >= 5
