@@ -370,14 +370,30 @@ def test_weights_that_are_not_finite_are_never_saved(
     assert (place / "run" / LAST).read_bytes() == before
 
 
-def test_too_little_memory(tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("found", "sentences"),
+    [
+        (
+            "DefaultCPUAllocator: can't allocate memory",
+            ["A step does not fit in the memory of cpu", "--set loop.accumulate=2"],
+        ),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Killed. ",
+            ["A process that prepares clips was ended", "--set loop.workers=0"],
+        ),
+    ],
+)
+def test_what_torch_says_in_the_middle_of_a_step(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, found: str, sentences: list[str]
+) -> None:
+    """The words are those of torch 2.13, which tells the death of a helper in a signal handler."""
     from trainers.loop import train as loop
 
     def fail(*_: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        raise RuntimeError(found)
 
     monkeypatch.setattr(loop, "training_step", fail)
-    refused(train(), 1, "A step does not fit in the memory of cpu", "--set loop.accumulate=2")
+    refused(train(), 1, *sentences)
 
 
 def full(*_: object, **__: object) -> None:
