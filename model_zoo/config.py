@@ -103,8 +103,8 @@ def _required(kind: type[Config]) -> Iterator[str]:
             yield field.name
 
 
-def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
-    near = nearest(key, known)
+def _unknown_key(key: Any, known: Mapping[str, Any]) -> str:
+    near = nearest(str(key), known)  # YAML knows keys that are no text
     return f"unknown key {key!r}" + (f", did you mean {near!r}?" if near else "")
 
 
@@ -153,6 +153,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(arg) for arg in args)
     if origin is tuple:
         return f"a list, each {_words(args[0])}"
+    if origin is dict and args[1] is not Any:
+        return f"keys with values, each {_words(args[1])}"
     if origin is dict or _is_config(hint):
         return "keys with values"
     return WORDS.get(hint, str(hint))

@@ -76,6 +76,7 @@ class MelConfig(SeparatorConfig):
             "expander_db must lie between -100 and 0": threshold is not None
             and not -100 < threshold < 0,
             "stems must name at least one source": not self.stems,
+            "stems must not repeat a name": len({*self.stems}) < len(self.stems),
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,
             "output='map' needs mask_mult='elementwise' and mask_activation='none'": (

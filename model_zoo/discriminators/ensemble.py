@@ -85,7 +85,8 @@ class EnsembleSpec(Config):
         """Names and arguments that do not exist."""
         unknown = [name for name in self.members if name not in SINGLE]
         if unknown:
-            return [str(UnknownNameError("discriminator", unknown[0], [*SINGLE, *PRESETS]))]
+            known = [*SINGLE, *PRESETS]
+            return [str(UnknownNameError("discriminator", name, known)) for name in unknown]
         unused = [f"{name} is not used" for name in self.options if name not in self.members]
         return unused + [
             f"{name} has no {key!r}: {', '.join(known)}"

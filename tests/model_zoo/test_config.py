@@ -63,8 +63,11 @@ def test_whole_numbers_become_floats() -> None:
         ({"count": 0}, "Example: count must be positive"),
         ({"inner": [{"valeu": 1}]}, "Example: inner: unknown key 'valeu', did you mean 'value'?"),
         ({"inner": [3]}, "Example: inner must be a list, each keys with values, found (3,)"),
-        ({"weights": {"a": "x"}}, "Example: weights must be keys with values, found {'a': 'x'}"),
-        ({"weights": 1}, "Example: weights must be keys with values, found 1"),
+        (
+            {"weights": {"a": "x"}},
+            "Example: weights must be keys with values, each a number, found {'a': 'x'}",
+        ),
+        ({"weights": 1}, "Example: weights must be keys with values, each a number, found 1"),
     ],
 )
 def test_mistakes_are_named(values: dict, message: str) -> None:

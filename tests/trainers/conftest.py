@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.trainers.commands import RATE, write_recipe
 from trainers.config import AdversaryRecipe, Recipe
-
-RATE = 8000
+from trainers.data.synthetic import render_songs
 
 
 @pytest.fixture
@@ -77,3 +77,25 @@ def adversarial(recipe: Recipe) -> Recipe:
         losses={**recipe.losses, "generator": 1.0, "feature_matching": 2.0},
         adversary=AdversaryRecipe(("multi_frequency",), options),
     )
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands are typed: the folder of ``songs`` and of ``tiny.yaml``."""
+    render_songs(tmp_path / "songs", songs=3, seconds=1.0, sample_rate=RATE, seed=0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(place: Path, recipe: Recipe) -> Path:
+    """The tiny recipe for songs."""
+    return write_recipe(place / "tiny.yaml", recipe)
+
+
+@pytest.fixture
+def gan(place: Path, adversarial: Recipe) -> Path:
+    """The same against an adversary."""
+    return write_recipe(place / "gan.yaml", adversarial)

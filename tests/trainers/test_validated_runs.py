@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from model_zoo import weights
 from model_zoo.adoption import BEST, LAST, SUMMARY, read_summary
 from model_zoo.errors import UsageError
 from stemcli.engine.events import Event
-from tests.trainers.conftest import RATE
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop import train, validation
@@ -122,20 +118,6 @@ def test_best_weights_that_are_gone_are_replaced_by_the_last(
     judged(recipe, recordings, "run", track, resume=True)
     assert weights.load(recordings / "run" / BEST).stems == ("vocals",)
     assert read_summary(recordings / "run").step == 4
-
-
-def test_songs_without_a_sound_to_judge_leave_the_last_weights(
-    recordings: Path, recipe: Recipe
-) -> None:
-    silent = recordings / "silent"
-    silent.mkdir()
-    for name, level in (("mixture", 0.1), ("vocals", 0.0)):
-        soundfile.write(silent / f"{name}.wav", np.full((RATE, 2), level), RATE)
-    events = judged(recipe, recordings, "run", silent)
-    assert events[-1].best_mean is None
-    values = json.loads((recordings / "run" / SUMMARY).read_text())
-    assert (values["step"], values["best_mean"], values["sdr"]) == (4, None, {})
-    assert weights.load(recordings / "run" / BEST).stems == ("vocals",)
 
 
 def test_a_run_that_was_judged_goes_on_being_judged(

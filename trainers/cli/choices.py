@@ -68,6 +68,10 @@ def recipe_of(run: Path) -> str:
 
     file = run / RECIPE
     if file.is_file():
+        if not _is_whole(file):
+            raise CheckpointError(
+                f"{file} is damaged. Type --recipe with the one that the run was made by"
+            )
         return str(file)
     if (run / LAST).is_file():
         raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
@@ -75,3 +79,10 @@ def recipe_of(run: Path) -> str:
         f"{run} holds no run to go on with: there is no {LAST}. Type --output with the folder of"
         " one, or leave out --resume"
     )
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except ValueError:
+        return False

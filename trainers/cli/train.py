@@ -21,12 +21,13 @@ from trainers.recipes import recipe_names
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = ".csv"
+GO_ON = "To go on, type the same command with --resume."
 
 
 def songs(text: str) -> Path:
     """A folder, or a CSV file."""
     path = Path(text)
-    if not path.exists():
+    if not text or not path.exists():
         raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
     if not path.is_dir() and path.suffix.lower() != TABLE:
         raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
@@ -152,7 +153,7 @@ def command(
     from trainers.cli.display import open_display
     from trainers.cli.rehearsed import check_room, rehearsed_lines
     from trainers.loop.rehearsal import rehearse
-    from trainers.loop.run import run
+    from trainers.loop.run import check_folder, run
     from trainers.loop.worker import LocalWorker
 
     plan = choose_recipe(
@@ -166,6 +167,7 @@ def command(
     )
     check_export(export, overwrite)
     worker = LocalWorker(resolve_device(device))
+    check_folder(output, resume)
     if dry_run:
         started, found = rehearse(plan, data, validation, worker, origin=origin)
         console.document(found.to_dict() | {"run": started.to_dict()})
@@ -204,7 +206,7 @@ def check_export(name: str, overwrite: bool) -> None:
 
 @contextmanager
 def goes_on(output: Path) -> Iterator[None]:
-    """Say after a Ctrl-C how to go on, where there is something to go on from."""
+    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from."""
     from model_zoo.adoption import LAST
 
     try:
@@ -212,4 +214,8 @@ def goes_on(output: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not (output / LAST).exists():
             raise
-        raise KeyboardInterrupt("To go on, type the same command with --resume.") from None
+        raise KeyboardInterrupt(GO_ON) from None
+    except SystemExit:
+        if (output / LAST).exists():
+            click.echo(f"Ended. {GO_ON}", err=True)
+        raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -90,18 +92,23 @@ class Recipe(Config):
 
     def mistakes(self) -> list[str]:
         """Contradictions between the values."""
-        negative = any(weight < 0 for weight in self.losses.values())
-        adversarial = [name for name in ADVERSARIAL if name in self.losses]
+        odd = [*_not_finite(self.to_dict())]
+        negative = [name for name, weight in self.losses.items() if weight < 0]
+        adversarial = [name for name in ADVERSARIAL if self.losses.get(name, 0) > 0]
         unused = [name for name in self.loss_options if name not in self.losses]
         return broken(
             {
+                f"{', '.join(odd)} must be finite": bool(odd),
+                "seed must be 0 or more": self.seed < 0,
+                f"losses.{', losses.'.join(negative)} must be 0 or more": bool(negative),
                 "losses must name at least one, with a weight above 0": (
-                    negative or not any(self.losses.values())
+                    not any(self.losses.values())
                 ),
                 f"losses.{', losses.'.join(adversarial)} need adversary.discriminators": (
                     bool(adversarial) and not self.adversary.discriminators
                 ),
-                "adversary.discriminators need losses.generator or losses.feature_matching": (
+                "adversary.discriminators need a weight above 0 of losses.generator or"
+                " losses.feature_matching": (
                     bool(self.adversary.discriminators) and not adversarial
                 ),
                 f"adversary.start must be below schedule.steps={self.schedule.steps}": (
@@ -117,3 +124,15 @@ class Recipe(Config):
         """Weights of the losses that compare with the true stems; a weight of 0 leaves one out."""
         weights = self.losses.items()
         return {name: w for name, w in weights if w > 0 and name not in ADVERSARIAL}
+
+
+def _not_finite(values: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of the numbers that are none, or have no end: YAML knows ``.nan`` and ``.inf``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from (f"{key}.{below}" for below in _not_finite(value))
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield str(key)
+        elif isinstance(value, (list, tuple)):
+            items = {str(index): item for index, item in enumerate(value)}
+            yield from (f"{key}.{below}" for below in _not_finite(items))

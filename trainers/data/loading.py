@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -56,8 +57,9 @@ def load_batches(
         # Its seeds shall not come from the generator that dropout draws from.
         generator=torch.Generator(),
     )
-    for answer in _watched(iter(loader)):
-        yield answer.unwrap() if isinstance(answer, _Refusal) else answer
+    with watched_helpers():
+        for answer in loader:
+            yield answer.unwrap() if isinstance(answer, _Refusal) else answer
 
 
 def start_helper(_: int) -> None:
@@ -104,10 +106,14 @@ def _collate(answer: list[Pair] | _Refusal) -> Pair | _Refusal:
     return mixtures, stems
 
 
-def _watched(answers: Iterator[Pair | _Refusal]) -> Iterator[Pair | _Refusal]:
-    """Say in a sentence that the system ended a helper process."""
+@contextmanager
+def watched_helpers() -> Iterator[None]:
+    """Say in a sentence that the system ended a helper process.
+
+    torch tells it wherever the main thread is when the helper dies, mostly in the middle of a step.
+    """
     try:
-        yield from answers
+        yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_zoo.errors import ConfigError
+from model_zoo.errors import ConfigError, DataError
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
+from trainers.data.groups import parts_of
+from trainers.data.layouts.listing import counted
 from trainers.data.layouts.survey import survey
 from trainers.data.multitrack import open_songs
-from trainers.data.song_mixes import FreeMixes, PairClips, SongMixes
+from trainers.data.recording import is_sounding
+from trainers.data.song_mixes import FreeMixes, PairClips, SongClips, SongMixes
 from trainers.data.songs import Song, Survey
-from trainers.data.validation import ValidationSong
+from trainers.data.validation import ValidationSong, is_heard
 from trainers.data.voices import VoiceMixes
 
 OF_SONGS = {"stems": FreeMixes, "pairs": PairClips}
@@ -57,6 +60,7 @@ def open_data(
 
     Raises:
         ConfigError: the network has other stems than the data.
+        DataError: the data are not what the recipe needs, or validation songs are silent.
         DecodeError: a recording cannot be read.
         OutputError: the cache cannot be written.
         FfmpegMissingError: only ffmpeg could read a recording, and there is none.
@@ -69,8 +73,54 @@ def open_data(
     held_out = tuple(
         ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
     )
-    summary = (*found.summary, *_left_out(len(songs), len(found.validation)))
+    _require_targets(clips, groups)
+    if held_out:
+        _require_score(held_out)
+    summary = (
+        *found.summary,
+        *_left_out(len(songs), len(found.validation)),
+        *_short(clips, recipe.data.seconds),
+    )
     return TrainingData(clips, held_out, len(found.training), summary)
+
+
+def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse to learn silence: every stem has to be heard in one song at least."""
+    if not isinstance(clips, SongClips):
+        return
+    silent = [
+        stem
+        for stem in clips.stems
+        if not any(
+            is_sounding(song.stems[part])
+            for song in clips.songs
+            for part in parts_of(stem, groups)
+            if part in song.stems
+        )
+    ]
+    if silent:
+        raise DataError(
+            "training data",
+            [f"{', '.join(silent)} is silent in every song. Name other songs with --data"],
+        )
+
+
+def _short(clips: Clips, seconds: float) -> list[str]:
+    """A note if songs are shorter than a clip."""
+    if not isinstance(clips, SongClips):
+        return []
+    count = sum(song.frames < clips.plan.last.length for song in clips.songs)
+    note = f"{counted(count, 'song')} shorter than a clip of {seconds:g} s: silence follows"
+    return [note] if count else []
+
+
+def _require_score(songs: tuple[ValidationSong, ...]) -> None:
+    """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
+    if not any(is_heard(song.read().stems).any() for song in songs):
+        names, stems = ", ".join(song.name for song in songs), ", ".join(songs[0].stems)
+        raise DataError(
+            "validation", [f"{stems} is silent in {names}. Name other songs with --validation DIR"]
+        )
 
 
 def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:

@@ -154,11 +154,20 @@ def require_sound(recording: Recording) -> None:
     Raises:
         DecodeError: it is silent, or cannot be read.
     """
+    if not is_sounding(recording):
+        raise DecodeError(
+            f"{recording.name} is silent: give a recording in which there is something to hear"
+        )
+
+
+def is_sounding(recording: Recording) -> bool:
+    """Whether something is ever louder than :data:`SILENCE`; reads up to there.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
     with open_audio(recording.path) as reader:
-        if not any(np.abs(block).max() >= SILENCE for block in reader):
-            raise DecodeError(
-                f"{recording.name} is silent: give a recording in which there is something to hear"
-            )
+        return any(np.abs(block).max() >= SILENCE for block in reader)
 
 
 def _in_place(path: Path, sample_rate: int) -> Recording | None:

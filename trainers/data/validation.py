@@ -6,12 +6,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from trainers.data.groups import Groups, parts_of
 from trainers.data.multitrack import open_songs, summed
 from trainers.data.songs import Song
+
+SILENT = 1e-6
+"""Mean square below which a true stem has no SDR: -60 dB full scale."""
+
+
+def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, "stem"]:  # noqa: UP037
+    """Which stems are loud enough to have an SDR."""
+    return stems.square().mean((-2, -1)) > SILENT
 
 
 @dataclass(frozen=True)

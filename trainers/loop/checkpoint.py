@@ -12,14 +12,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from model_zoo.adoption import LAST
-from model_zoo.errors import CheckpointError
-from model_zoo.weights import read_safetensors, write_safetensors
+from model_zoo.errors import CheckpointError, NumericalError
+from model_zoo.weights import misfits, read_safetensors, write_safetensors
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.state import TrainState
@@ -29,12 +30,14 @@ def save_checkpoint(state: TrainState, folder: Path) -> Path:
     """Write ``last.safetensors`` into ``folder``.
 
     Raises:
+        NumericalError: a weight is not finite; the checkpoint that is there stays.
         OutputError: the folder cannot be written to.
     """
     target = folder / LAST
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in dict(_tensors(state)).items()
     }
+    _require_finite(tensors, state.progress.step)
     scalers = {name: learner.scaler.state_dict() for name, learner in state.learners.items()}
     counters = asdict(state.progress) | {"ema_updates": state.average.updates}
     texts = {"progress": json.dumps(counters), "scalers": json.dumps(scalers)}
@@ -51,13 +54,20 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     path = folder / LAST
     if not path.exists():
         raise CheckpointError(f"No checkpoint {path}. Start the run without --resume.")
-    tensors, texts = read_safetensors(path)
+    try:
+        tensors, texts = read_safetensors(path)
+    except CheckpointError as error:
+        cause = " ".join(str(error.__cause__).split())
+        raise CheckpointError(f"{path} is damaged ({cause}). {_anew(folder)}") from error
+    missing = [name for name in ("progress", "scalers") if name not in texts]
+    if missing:
+        raise CheckpointError(f"{path} is no checkpoint of a run. {_anew(folder)}")
     try:
         _restore(state, tensors, json.loads(texts["progress"]), json.loads(texts["scalers"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} does not fit this recipe or is damaged: {_in_short(error)}. "
-            "Resume with the run's own recipe."
+            "Leave out --recipe and --set, to go on by the run's own recipe"
         ) from error
 
 
@@ -87,11 +97,13 @@ def _restore(
         raise ValueError(
             f"it has {' and '.join(scalers)}, the recipe {' and '.join(state.learners)}"
         )
+    if not all(isinstance(value, (int, float)) for value in progress.values()):
+        raise ValueError("its counters are no numbers")
     state.average.updates = progress.pop("ema_updates")
     state.progress = Progress(**progress)
-    state.average.model.load_state_dict(_below(tensors, "average."))
+    _restore_network(state.average.model, _below(tensors, "average."))
     for name, learner in state.learners.items():
-        learner.network.load_state_dict(_below(tensors, f"{name}."))
+        _restore_network(learner.network, _below(tensors, f"{name}."))
         if scalers[name]:  # empty where the checkpoint was not written in float16
             learner.scaler.load_state_dict(scalers[name])
         _restore_optimisers(learner, _below(tensors, f"optimiser.{name}."))
@@ -99,6 +111,13 @@ def _restore(
     device = next(state.separator.parameters()).device
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    differences = misfits(network, tensors)
+    if differences:
+        raise ValueError("; ".join(differences))
+    network.load_state_dict(tensors)
 
 
 def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
@@ -129,6 +148,20 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
+    """A run that diverged must not take its last good checkpoint with it."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise NumericalError(f"{name} is not finite after step {step}")
+
+
+def _anew(folder: Path) -> str:
+    return (
+        f"Type --output with another folder and leave out --resume; --from {quote(str(folder))}"
+        "/best.safetensors starts from the best weights"
+    )
 
 
 def _in_short(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C that never cuts a step in half."""
+"""Ctrl-C and SIGTERM that never cut a step in half."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+HELD = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__
+)
+"""What ends a run in peace."""
+
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """Let the block finish first; only then is a Ctrl-C of the meantime obeyed.
+    """Let the block finish first; only then is a signal of the meantime obeyed.
 
     Outside the main thread, where Python delivers no signals, nothing has to be held.
     """
@@ -18,10 +25,13 @@ def held_interrupts() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = {number: signal.getsignal(number) for number in HELD}
+    for number in HELD:
+        signal.signal(number, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(signal.SIGINT, None)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

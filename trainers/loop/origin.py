@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from shlex import quote
 
 from model_zoo import registry, weights
+from model_zoo.adoption import find_weights
 from model_zoo.errors import CheckpointError
 from model_zoo.separator import Separator
 
@@ -19,7 +21,8 @@ def start_from(model: Separator, name: str) -> None:
 
     Args:
         model: the network of the recipe.
-        name: a model of the zoo, or a ``.safetensors`` file that this program wrote.
+        name: a model of the zoo, the folder of a run, or a ``.safetensors`` file that this program
+            wrote.
 
     Raises:
         UnknownNameError: no model has this name.
@@ -27,6 +30,8 @@ def start_from(model: Separator, name: str) -> None:
             the sentence says which options would have to change.
         ChecksumError: the file is not the one that the model's card describes.
     """
+    if Path(name).is_dir() or name.endswith(weights.SUFFIX):
+        name = str(find_weights(Path(name)))
     origin = weights.load(name)
     found, wanted = registry.name_of(origin), registry.name_of(model)
     if found != wanted:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from torch import nn
@@ -12,15 +13,19 @@ from torch import nn
 from model_zoo import registry, weights
 from model_zoo.adoption import BEST, LAST, RECIPE, SUMMARY, Summary
 from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
-from model_zoo.errors import OutputError, UsageError
+from model_zoo.errors import ConfigError, OutOfMemoryError, OutputError, UsageError
 from model_zoo.files import staged
 from stemcli.engine.events import Event
+from stemcli.engine.network import is_out_of_memory
 from stemcli.engine.precision import Precision, resolve_precision
 from trainers.config import Recipe
+from trainers.data.loading import watched_helpers
 from trainers.data.opening import TrainingData, open_data
 from trainers.loop.blocks import compile_blocks, recompute_blocks
 from trainers.loop.checkpoint import load_checkpoint
 from trainers.loop.events import Report, RunFinished, RunStarted
+from trainers.loop.lengths import require_long_clips
+from trainers.loop.lock import alone_in
 from trainers.loop.logbook import keep_logs
 from trainers.loop.state import TrainState, ensemble_spec
 from trainers.loop.steps import Task
@@ -59,13 +64,14 @@ def run(
         OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
         UsageError: the run was validated so far, and now there are no songs for it.
         CheckpointError: nothing to resume from, or it or ``origin`` does not fit the recipe.
-        ConfigError: the recipe contradicts the network or the data.
+        ConfigError: the recipe contradicts the network or the data, or its clips are too short.
         DataError: the data are not what the recipe needs.
         DecodeError: a recording cannot be read.
         NumericalError: the run diverged.
+        OutOfMemoryError: a step does not fit.
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
-    _check_folder(folder, resume)
+    check_folder(folder, resume)
     precision = resolve_precision(recipe.loop.precision, worker.device)
     state = TrainState.fresh(recipe, worker, "" if resume else origin)
     if resume:
@@ -76,11 +82,19 @@ def run(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     _check_validation(state, found, folder)
+    _require_songs(recipe, found)
+    with _enough_memory(recipe, worker):
+        require_long_clips(state, task)
     results = Results(recipe, found, data.name, folder)
-    if worker.rank == 0:
-        _write(folder / RECIPE, recipe.to_dict())
     _prepare(state, recipe, worker)
-    with _written_down(recipe, folder, state.progress.step, worker, report) as tell:
+    with (
+        _enough_memory(recipe, worker),
+        watched_helpers(),
+        alone_in(folder) if worker.rank == 0 else nullcontext(),
+        _written_down(recipe, folder, state.progress.step, worker, report) as tell,
+    ):
+        if worker.rank == 0:
+            _write(folder / RECIPE, recipe.to_dict())
         tell(_started(state, recipe, precision, found, worker))
         reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
         best = state.progress.best
@@ -143,9 +157,17 @@ class Results:
         _write(self.folder / SUMMARY, summary.to_dict())
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file. Type --output with the name of a folder")
+def check_folder(folder: Path, resume: bool) -> None:
+    """Refuse what cannot be the folder of a run.
+
+    Raises:
+        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise OutputError(f"{place} is a file. Type --output with the name of a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{place} may not be written. Type --output with a folder that may")
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
 
@@ -159,6 +181,33 @@ def _check_validation(state: TrainState, found: TrainingData, folder: Path) -> N
             f"{progress.best_step}), and now there are no songs for it. Type --data and "
             "--validation as before"
         )
+
+
+def _require_songs(recipe: Recipe, found: TrainingData) -> None:
+    """Refuse schedules that wait for validations where there are none."""
+    waiting = {
+        "schedule.shape=plateau": recipe.schedule.shape == "plateau",
+        f"schedule.stop_after={recipe.schedule.stop_after}": recipe.schedule.stop_after > 0,
+    }
+    named = [name for name, waits in waiting.items() if waits]
+    if named and not found.validation:
+        advice = "there are no validation songs. Type --validation DIR or --set data.held_out=0.1"
+        raise ConfigError(" and ".join(named), [advice])
+
+
+@contextmanager
+def _enough_memory(recipe: Recipe, worker: Worker) -> Iterator[None]:
+    """Say in a sentence that a step needs more memory than there is."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"A step does not fit in the memory of {worker.device}. Type the same with "
+            f"--set loop.accumulate={recipe.loop.batch_size}, --set loop.recompute=true, or "
+            f"shorter clips: --set data.seconds={recipe.data.seconds / 2:g}"
+        ) from error
 
 
 def _prepare(state: TrainState, recipe: Recipe, worker: Worker) -> None:

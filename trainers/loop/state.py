@@ -8,7 +8,9 @@ import torch
 
 from model_zoo import registry
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
+from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
+from stemcli.engine.network import is_out_of_memory
 from trainers.config import Recipe
 from trainers.loop.ema import WeightAverage
 from trainers.loop.learner import Learner
@@ -88,4 +90,10 @@ def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
 def _ensemble(recipe: Recipe, sample_rate: int, worker: Worker) -> DiscriminatorEnsemble | None:
     if not recipe.adversary.discriminators:
         return None
-    return ensemble_spec(recipe, sample_rate).build().to(worker.device)
+    spec = ensemble_spec(recipe, sample_rate)
+    try:
+        return spec.build().to(worker.device)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        raise ConfigError("adversary.options", [f"they cannot be used: {error}"]) from error

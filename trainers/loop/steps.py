@@ -132,7 +132,7 @@ def training_step(state: TrainState, task: Task, batch: Batch) -> Tally:
         pairs = _teach(judge, state.model, task, parts, tally) if judge else ()
         _learn(judge, state.model, task, parts, pairs, tally)
     except NumericalError as error:
-        raise NumericalError(_remedy(f"{error} in step {progress.step + 1}", recipe)) from error
+        raise diverged(f"{error} in step {progress.step + 1}", recipe) from error
     state.average.update(state.separator)
     progress.step += 1
     return tally
@@ -181,15 +181,15 @@ def _learn(
     tally.moved("model", model)
 
 
-def _remedy(found: str, recipe: Recipe) -> str:
-    """What to type when a run diverged."""
+def diverged(found: str, recipe: Recipe) -> NumericalError:
+    """What was found of a run that diverged, and what to type."""
     keys = {"optimiser.lr": recipe.optimiser.lr}
     if recipe.optimiser.name == "muon":
         keys["optimiser.muon_lr"] = recipe.optimiser.muon_lr
     if recipe.adversary.discriminators:
         keys["adversary.optimiser.lr"] = recipe.adversary.optimiser.lr
     halves = " ".join(f"--set {key}={value / 2:g}" for key, value in keys.items())
-    return (
+    return NumericalError(
         f"{found}. Type the same with smaller steps: {halves}, "
         "and with --resume if the run has saved a checkpoint"
     )

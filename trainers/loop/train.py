@@ -6,11 +6,13 @@ It knows neither Ray nor the terminal. Where it runs is told by a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_zoo.errors import NumericalError, OutputError
 from trainers.config import Recipe
 from trainers.data.loading import load_batches
 from trainers.data.opening import TrainingData
@@ -18,8 +20,9 @@ from trainers.loop.checkpoint import save_checkpoint
 from trainers.loop.events import Report, StepDone, Validated
 from trainers.loop.interrupt import held_interrupts
 from trainers.loop.listening import listen
+from trainers.loop.logbook.keeping import LogError
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Task, training_step
+from trainers.loop.steps import Task, diverged, training_step
 from trainers.loop.validation import validate
 from trainers.loop.worker import Worker
 from trainers.objectives.batch import Batch
@@ -49,27 +52,35 @@ class Run:
 def train(state: TrainState, task: Task, run: Run) -> str:
     """Train from where ``state`` stands to the last step; returns why it ended.
 
-    A Ctrl-C waits for the end of the step, then a checkpoint is written. A validation that it cut
-    short is done when the run goes on, before anything else.
+    Ctrl-C and SIGTERM wait for the end of the step, then a checkpoint is written. A validation that
+    they cut short is done when the run goes on, before anything else.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
-        NumericalError: a gradient is not finite; the last checkpoint is as it was.
+        SystemExit: the same, by SIGTERM.
+        NumericalError: a gradient, a weight or a validation is not finite; the last checkpoint is
+            as it was.
+        LogError: a log cannot be written; a checkpoint was, if there was room for one.
         OutputError: a checkpoint cannot be written.
     """
     progress, schedule = state.progress, run.recipe.schedule
+    before = progress.step
     try:
         if _is_due(state, run):
             _validate(state, task, run)
             _save(state, run)
         if not progress.is_stuck(schedule):
             _take_steps(state, task, run)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit, BrokenPipeError):
         with held_interrupts():
             _save(state, run)
         raise
+    except LogError as error:
+        raise _saved_in_spite_of(error, state, run) from error
     if progress.is_stuck(schedule):
         return f"no new best since step {progress.best_step:,}"
+    if before == progress.step:
+        return f"it had taken all steps before; for more type --set schedule.steps={2 * before}"
     return "all steps are done"
 
 
@@ -102,6 +113,9 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
     """Judge the averaged weights; every worker comes to the same result."""
     model, progress = state.average.model, state.progress
     sdr = validate(model, run.data.validation, run.worker, task.precision)
+    if not all(map(math.isfinite, sdr.values())):
+        found = f"The averaged network gives NaN or infinity after step {progress.step}"
+        raise diverged(found, run.recipe)
     mean = sum(sdr.values()) / len(sdr) if sdr else float("-inf")
     # Ctrl-C must not part the counters from the weights that they speak of.
     with held_interrupts():
@@ -129,7 +143,19 @@ def _listen(state: TrainState, run: Run) -> None:
 
 def _save(state: TrainState, run: Run) -> None:
     if run.worker.rank == 0:
-        save_checkpoint(state, run.folder)
+        try:
+            save_checkpoint(state, run.folder)
+        except NumericalError as error:
+            raise diverged(str(error), run.recipe) from error
+
+
+def _saved_in_spite_of(error: LogError, state: TrainState, run: Run) -> LogError:
+    """Save what was learned; returns what to say."""
+    try:
+        _save(state, run)
+    except OutputError:
+        return error
+    return LogError(f"{error}. To go on, type the same with --resume")
 
 
 def _batches(run: Run, first_step: int) -> Iterator[Batch]:

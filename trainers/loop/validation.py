@@ -10,13 +10,10 @@ from einops import rearrange
 
 from model_zoo.separator import Separator
 from stemcli.engine.precision import Precision
-from trainers.data.validation import ValidationSong, ValidationTrack
+from trainers.data.validation import ValidationSong, ValidationTrack, is_heard
 from trainers.loop.worker import Worker
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.separation import estimate
-
-SILENT = 1e-6
-"""Mean square below which a true stem has no SDR: -60 dB full scale."""
 
 
 def validate(
@@ -53,5 +50,5 @@ def score(model: Separator, track: ValidationTrack, precision: Precision) -> dic
         made = [estimate(model, part[None], model.channels).float().cpu() for part in parts]
     joined = rearrange(torch.cat(made), "b s c t -> s c (b t)")[..., :length]
     scores = zip(model.stems, global_sdr(joined, track.stems).tolist(), strict=True)
-    heard = track.stems.square().mean((-2, -1)) > SILENT
+    heard = is_heard(track.stems)
     return {stem: sdr for (stem, sdr), loud in zip(scores, heard.tolist(), strict=True) if loud}

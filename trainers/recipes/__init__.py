@@ -40,7 +40,21 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
     _apply_all(values, changes)
     values["name"] = values.get("name") or Path(name).stem
-    return Recipe.from_dict(values)
+    return _checked(values, f"recipe {name}")
+
+
+def _checked(values: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe, or all of its mistakes in one breath."""
+    from trainers.recipes.names import unknown_names
+
+    unknown = unknown_names(values)
+    try:
+        recipe = Recipe.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(where, error.mistakes + unknown) from error
+    if unknown:
+        raise ConfigError(where, unknown)
+    return recipe
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -48,7 +62,9 @@ def _read(name: str) -> dict[str, Any]:
     try:
         values = _parse(where, _find(name).read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(where, [f"it cannot be read ({error.strerror})"]) from error
+        names = ", ".join(recipe_names())
+        mistake = f"it cannot be read ({error.strerror}). Type --recipe with a file, or {names}"
+        raise ConfigError(where, [mistake]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(where, [f"it is no text: {error}"]) from error
     if not isinstance(values, dict):
@@ -59,6 +75,8 @@ def _read(name: str) -> dict[str, Any]:
 def _find(name: str) -> Traversable:
     if _is_file_name(name):
         return Path(name)
+    if name not in recipe_names() and Path(name).is_file():
+        raise ConfigError(f"recipe {name}", ["the name of a recipe's file ends in .yaml or .json"])
     if name not in recipe_names():
         raise UnknownNameError("recipe", name, recipe_names(), "stem train --help", few=True)
     return resources.files(__name__) / f"{name}.yaml"
@@ -73,7 +91,9 @@ def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
     if name in heirs:
         raise ConfigError(f"recipe {name}", ["its bases lead back to itself"])
     values = _read(name)
-    base = str(values.pop("base", ""))
+    base = values.pop("base", "")
+    if not isinstance(base, str):
+        raise ConfigError(f"recipe {name}", [f"base must be a name or a file, found {base!r}"])
     if not base:
         return values
     if _is_file_name(base) and _is_file_name(name):

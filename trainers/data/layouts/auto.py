@@ -40,6 +40,11 @@ def look(folder: Path, stems: Set[str] = frozenset()) -> str:
     found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
     if found:
         return found
+    if folder.is_dir() and {stem_name(path) for path in sounds(folder)} & names:
+        raise DataError(
+            str(folder),
+            [f"it is a single song. Type the folder that holds such songs: {folder.parent}"],
+        )
     raise DataError(
         str(folder),
         [

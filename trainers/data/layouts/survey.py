@@ -12,7 +12,7 @@ from trainers.data.layouts.auto import look
 from trainers.data.layouts.checks import check_song, check_stems_of
 from trainers.data.layouts.findings import Findings
 from trainers.data.layouts.headers import read_headers
-from trainers.data.layouts.listing import Listing, read_song
+from trainers.data.layouts.listing import Listing, counted, folders, read_song, sounds
 from trainers.data.layouts.needs import check_stems, unused_groups
 from trainers.data.layouts.split import split
 from trainers.data.layouts.table import READERS
@@ -119,19 +119,29 @@ def _each_once(songs: tuple[Song, ...], groups: Groups) -> tuple[Song, ...]:
     return tuple(each_once(song, groups) for song in songs)
 
 
-def _read_named(folders: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]:
+def _read_named(named: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]:
     """The songs of ``--validation``, and what is wrong with those folders."""
     songs, problems = [], []
-    for folder in folders:
+    for folder in named:
         song, mistakes = read_song(folder, folder.name)
-        problems += mistakes if song else [f"{folder} holds no sound: name a folder with stems"]
+        problems += mistakes if song else [_no_song(folder)]
         songs += [song] if song else []
     return tuple(songs), problems
 
 
+def _no_song(folder: Path) -> str:
+    inside = next((place for place in folders(folder) if sounds(place)), None)
+    if inside is None:
+        return f"{folder} holds no sound: name a folder with stems"
+    return f"{folder} holds no sound itself: name each song in it, e.g. --validation {inside}"
+
+
 def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Song, ...]) -> str:
     if listing.training and named:
-        return "all songs are named by --validation, and none is left to train on"
+        return "all songs are named by --validation, and none is left to train on: name fewer"
     if listing.training:
         return "all songs have files of songs to validate: copy them, or hold out none"
+    if listing.validation:
+        kept = counted(len(listing.validation), "song")
+        return f"{kept} to validate and none to train on: put some below train/"
     return f"there is no song to train on in the layout {layout} ({READERS[layout].example})"

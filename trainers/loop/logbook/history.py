@@ -21,7 +21,7 @@ class HistoryLogbook:
 
     Args:
         folder: of the run.
-        first_step: steps done before; lines of later steps, and a line that was cut short, go.
+        first_step: steps done before; lines of later steps, and those that are damaged, go.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -29,9 +29,9 @@ class HistoryLogbook:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         path = folder / HISTORY
-        lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         with staged(path) as temporary:
-            temporary.write_text("".join(line for line in lines if _is_done(line, first_step)))
+            temporary.write_bytes(b"".join(line for line in lines if _is_done(line, first_step)))
         self._file = path.open("a", encoding="utf-8")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -53,7 +53,7 @@ class HistoryLogbook:
         self._file.close()
 
 
-def _is_done(line: str, first_step: int) -> bool:
+def _is_done(line: bytes, first_step: int) -> bool:
     try:
         return bool(json.loads(line)["step"] <= first_step)
     except (ValueError, KeyError, TypeError):

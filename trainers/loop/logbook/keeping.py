@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
         MissingExtraError: TensorBoard is not installed.
         ConfigError: wandb is asked for and not installed.
         StorageError: Weights & Biases refuses, or cannot be reached.
-        OutputError: a log cannot be written.
+        LogError: a log cannot be written.
     """
     with ExitStack() as books:
         with _speaking(folder):
@@ -50,22 +51,49 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
             with _speaking(folder):
                 keeper(event)
 
-        try:
-            yield report
-        finally:
-            with _speaking(folder):
-                keeper.flush()
-                books.close()
+        with _no_word_of_threads():
+            try:
+                yield report
+            except BaseException:
+                with suppress(LogError):  # it ended for another reason, or for this one before
+                    _close(keeper, books, folder)
+                raise
+            _close(keeper, books, folder)
+
+
+def _close(keeper: Keeper, books: ExitStack, folder: Path) -> None:
+    with _speaking(folder), books.pop_all():
+        keeper.flush()
 
 
 def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[Logbook]:
     """Open the logbooks one by one; ``books`` closes what was opened."""
-    for kind in (TensorBoardLogbook, HistoryLogbook, ExcerptLogbook):
-        yield books.enter_context(closing(kind(folder, first_step)))
-    if recipe.log.wandb:
+    if recipe.log.wandb:  # first: it may refuse, and then nothing shall be written yet
         name, config = folder.resolve().name, recipe.to_dict()
         page = WandbLogbook(recipe.log.wandb, folder, name, config, first_step)
         yield books.enter_context(closing(page))
+    for kind in (TensorBoardLogbook, HistoryLogbook, ExcerptLogbook):
+        yield books.enter_context(closing(kind(folder, first_step)))
+
+
+class LogError(OutputError):
+    """A run cannot be written down; the run itself is well."""
+
+
+@contextmanager
+def _no_word_of_threads() -> Iterator[None]:
+    """Let TensorBoard's thread die in silence: its error comes up at the next entry."""
+    before = threading.excepthook
+
+    def speak(found: threading.ExceptHookArgs) -> None:
+        if not isinstance(found.exc_value, OSError):
+            before(found)
+
+    threading.excepthook = speak
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager
@@ -73,8 +101,10 @@ def _speaking(folder: Path) -> Iterator[None]:
     """Turn what the file system says into one sentence."""
     try:
         yield
+    except OutputError as error:
+        raise LogError(str(error)) from error
     except OSError as error:
-        raise OutputError(
+        raise LogError(
             f"Cannot write the logs of {folder} ({error.strerror or error}). "
             "Choose a folder you may write, on a disk with room"
         ) from error

@@ -1,0 +1,295 @@
+"""``stem train`` with bad checkpoints, disks and luck, as it is typed.
+
+Truth: exit codes of the README; one sentence with what was found and what to type; no file that was
+not there; the last good checkpoint byte for byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.tensorboard.writer import FileWriter
+
+from model_zoo import weights
+from model_zoo.weights import read_safetensors, write_safetensors
+from tests.trainers.commands import Spoil, changed, refused, train
+from trainers.loop import lock
+from trainers.loop.checkpoint import LAST
+from trainers.loop.lock import alone_in
+
+
+def rewritten(change: Callable[[dict[str, Any], dict[str, str]], object]) -> Spoil:
+    """The checkpoint with other tensors or texts."""
+
+    def spoil(run: Path) -> None:
+        tensors, texts = read_safetensors(run / LAST)
+        change(tensors, texts)
+        write_safetensors(run / LAST, tensors, texts)
+
+    return spoil
+
+
+BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
+    "cut short": (
+        lambda run: (run / LAST).write_bytes((run / LAST).read_bytes()[:5000]),
+        "last.safetensors is damaged",
+    ),
+    "empty": (lambda run: (run / LAST).write_bytes(b""), "last.safetensors is damaged"),
+    "other weights": (
+        lambda run: (run / LAST).write_bytes((run / "best.safetensors").read_bytes()),
+        "last.safetensors is no checkpoint of a run",
+    ),
+    "counters that are words": (
+        rewritten(lambda _, texts: texts.update(progress='{"step": "x", "ema_updates": null}')),
+        "its counters are no numbers",
+    ),
+    "a tensor less": (
+        rewritten(lambda tensors, _: tensors.pop(next(n for n in tensors if "model." in n))),
+        "missing",
+    ),
+    "a recipe cut short": (
+        lambda run: (run / "recipe.json").write_text('{"seed": 1'),
+        "recipe.json is damaged. Type --recipe with the one that the run was made by",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CHECKPOINTS)
+def test_bad_checkpoints(tiny: Path, place: Path, kind: str) -> None:
+    assert train().exit_code == 0
+    spoil, sentence = BAD_CHECKPOINTS[kind]
+    spoil(place / "run")
+    before = (place / "run" / LAST).read_bytes()
+    refused(train("--resume", *changed("schedule.steps=6"), recipe=""), 1, sentence)
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_a_checkpoint_of_another_recipe(tiny: Path, gan: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    refused(train("--resume", recipe="gan.yaml"), 1, "it has model, the recipe model and disc")
+    larger = train("--resume", *changed("model.options.num_layers=2"))
+    refused(larger, 1, "freq_blocks.1.att.c_attn.weight", "more missing. Leave out --recipe and")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_a_damaged_history_loses_its_bad_lines(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    history = place / "run/history.jsonl"
+    good = history.read_bytes()
+    history.write_bytes(b"\xff\xfe{\n[]\nnull\n" + good + b'{"step": 4, "lo')
+    assert train("--resume").exit_code == 0
+    assert history.read_bytes() == good
+
+
+def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    (place / "run/best.safetensors").unlink()
+    done = train("--resume", recipe="")
+    assert done.exit_code == 0
+    assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stdout
+    assert weights.load("run/best.safetensors").stems == ("vocals",)
+    assert (place / "run" / LAST).read_bytes() == before
+    assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stdout
+
+
+def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
+    assert train().exit_code == 0
+    (place / "run").rename(place / "first")
+    assert train("--from", "first", "--dry-run").exit_code == 0
+    refused(train("--from", f"first/{LAST}"), 1, "For its best weights type the folder first")
+    refused(train("--from", "gone.safetensors"), 1, "gone.safetensors does not exist. Type the")
+
+
+@pytest.mark.parametrize("kind", ["tiny", "gan"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_run_that_diverges_keeps_its_last_checkpoint(
+    kind: str, precision: str, place: Path, request: pytest.FixtureRequest
+) -> None:
+    name = str(request.getfixturevalue(kind).name)
+    assert train(recipe=name).exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    more = changed("schedule.steps=9", "optimiser.name=adamw", "loop.save_every=99")
+    plain = changed("optimiser.name=adamw", "optimiser.lr=1e20", "schedule.steps=9")
+    (place / "run").rename(place / "kept")
+    fast = train(*plain, "--precision", precision, recipe=name)
+    refused(fast, 1, "Type the same with smaller steps: --set optimiser.lr=5e+19")
+    assert not (place / "run" / LAST).exists()
+    (place / "run").rename(place / "diverged")
+    (place / "kept").rename(place / "run")
+    muon = changed("optimiser.lr=1e20", "optimiser.muon_lr=1e20", "validation.every=99")
+    del more[2:4]
+    refused(train("--resume", *more, *muon, recipe=name), 1, "is not finite")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_never_saved(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    from trainers.loop.ema import WeightAverage
+
+    def spoil(average: WeightAverage, model: torch.nn.Module) -> None:
+        with torch.no_grad():
+            next(model.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(WeightAverage, "update", spoil)
+    done = train("--resume", *changed("schedule.steps=6", "loop.save_every=1"))
+    refused(done, 1, "is not finite after step 5. Type the same with smaller steps")
+    assert (place / "run" / LAST).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("found", "sentences"),
+    [
+        (
+            "DefaultCPUAllocator: can't allocate memory",
+            ["A step does not fit in the memory of cpu", "--set loop.accumulate=2"],
+        ),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Killed. ",
+            ["A process that prepares clips was ended", "--set loop.workers=0"],
+        ),
+    ],
+)
+def test_what_torch_says_in_the_middle_of_a_step(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, found: str, sentences: list[str]
+) -> None:
+    """The words are those of torch 2.13, which tells the death of a helper in a signal handler."""
+    from trainers.loop import train as loop
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(found)
+
+    monkeypatch.setattr(loop, "training_step", fail)
+    refused(train(), 1, *sentences)
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_while_a_checkpoint_is_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train().exit_code == 0
+    before = (place / "run" / LAST).read_bytes()
+    monkeypatch.setattr(weights, "save_file", full)
+    done = train("--resume", *changed("schedule.steps=6", "validation.every=99"))
+    refused(done, 1, "No space left on device")
+    assert (place / "run" / LAST).read_bytes() == before
+    assert [*(place / "run").rglob("*.part")] == []
+
+
+def test_a_full_disk_while_logs_are_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was learned is saved; the thread that writes for TensorBoard dies without a word."""
+    assert train().exit_code == 0
+    event, written = FileWriter.add_event, threading.Event()
+
+    def fill(writer: FileWriter, *words: Any) -> None:
+        event(writer, *words)
+        if written.is_set():
+            thread = threading.Thread(target=full)
+            thread.start()
+            thread.join()
+            full()
+
+    monkeypatch.setattr(FileWriter, "add_event", fill)
+    from trainers.loop.logbook.history import HistoryLogbook
+
+    scalars = HistoryLogbook.scalars
+
+    def note(book: HistoryLogbook, *words: Any) -> None:
+        scalars(book, *words)
+        written.set()
+
+    monkeypatch.setattr(HistoryLogbook, "scalars", note)
+    done = train("--resume", *changed("schedule.steps=9", "loop.save_every=99", "log.every=1"))
+    refused(done, 1, "Cannot write the logs of run (No space left on device)", "with --resume")
+    assert "Traceback" not in capfd.readouterr().err
+    _, texts = read_safetensors(place / "run" / LAST)
+    assert json.loads(texts["progress"])["step"] == 6
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_outputs_that_cannot_be(tiny: Path, place: Path, words: list[str]) -> None:
+    (place / "file").write_text("mine")
+    refused(train("--output", "file", *words), 1, "file is a file. Type --output")
+    refused(train("--output", "file/run", *words), 1, "file is a file. Type --output")
+    assert (place / "file").read_text() == "mine"
+    assert train().exit_code == 0
+    refused(train(*words), 1, "run already holds a run. Add --resume or name another --output")
+
+
+def test_a_folder_that_may_not_be_written(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused(train(), 1, "may not be written. Type --output with a folder that may")
+
+
+def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
+    with alone_in(place / "run"):
+        refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
+    assert not (place / "run").exists()
+    assert train().exit_code == 0
+    assert not lock._OPEN
+
+
+def test_logs_that_are_not_there_leave_nothing_behind(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    refused(train(*changed("log.wandb=mine")), 2, "Weights & Biases is not installed")
+    assert not (place / "run").exists()
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """A run that would be long, in a process of its own, after its first checkpoint."""
+    command = [sys.executable, "-m", "stemcli", "train", "--recipe", "tiny.yaml", "--data", "songs"]
+    many = changed("schedule.steps=100000", "validation.every=99999", "loop.save_every=5", *words)
+    process = subprocess.Popen(
+        [*command, "--output", "run", "--device", "cpu", *many],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    until = time.monotonic() + 60
+    while not Path("run", LAST).exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Ended.")],
+)
+def test_signals_save_the_run(
+    tiny: Path, place: Path, number: signal.Signals, code: int, word: str
+) -> None:
+    with started("loop.workers=1") as process:
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (
+        code,
+        f"{word} To go on, type the same command with --resume.\n",
+    )
+    _, texts = read_safetensors(place / "run" / LAST)
+    assert json.loads(texts["progress"])["step"] >= 5

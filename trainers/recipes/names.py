@@ -1,0 +1,82 @@
+"""Names and options that only those know who bear them: networks, losses and discriminators.
+
+They are looked at in the plain values of a recipe, so that mistakes here and elsewhere are told at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from model_zoo import registry
+from model_zoo.discriminators.ensemble import EnsembleSpec
+from model_zoo.errors import ConfigError, UnknownNameError
+from trainers.config.recipe import ADVERSARIAL, ModelRecipe
+from trainers.losses import LOSSES
+
+
+def unknown_names(values: Mapping[str, Any]) -> list[str]:
+    """What a recipe names that does not exist, a sentence each.
+
+    Args:
+        values: of the recipe; what is of a wrong type is passed over.
+    """
+    return [
+        *_of_network(_below(values, "model")),
+        *_of_losses(_below(values, "losses"), _below(values, "loss_options")),
+        *_of_discriminators(_below(values, "adversary")),
+    ]
+
+
+def _of_network(model: Mapping[str, Any]) -> list[str]:
+    name, options = model.get("architecture", ModelRecipe.architecture), _below(model, "options")
+    if not isinstance(name, str):
+        return []
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            registry.build(name, options)
+    except UnknownNameError as error:
+        return [f"model: {error}"]
+    except ConfigError as error:
+        return [f"model: options: {mistake}" for mistake in error.mistakes]
+    return []
+
+
+def _of_losses(weights: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
+    for name, weight in weights.items():
+        if not weight or name in ADVERSARIAL:
+            continue
+        if name not in LOSSES:
+            yield str(UnknownNameError("loss", str(name), LOSSES))
+        else:
+            yield from (f"loss_options.{name}: {mistake}" for mistake in _of_loss(name, options))
+
+
+def _of_loss(name: str, options: Mapping[str, Any]) -> list[str]:
+    try:
+        LOSSES[name].options.from_dict(_below(options, name))
+    except ConfigError as error:
+        return error.mistakes
+    return []
+
+
+def _of_discriminators(adversary: Mapping[str, Any]) -> list[str]:
+    names, options = adversary.get("discriminators"), _below(adversary, "options")
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return []
+    if not all(isinstance(value, Mapping) for value in options.values()):
+        return []
+    try:
+        EnsembleSpec.from_dict({"names": names, "options": options if names else {}})
+    except ConfigError as error:
+        return [f"adversary: {mistake}" for mistake in error.mistakes]
+    return []
+
+
+def _below(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The mapping under a key; empty where there is none."""
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
