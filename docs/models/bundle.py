@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from model_zoo import weights
+from model_zoo.adoption import BEST
 from model_zoo.blocks.spectral import Band
 from model_zoo.card import BUNDLED, Card, Score
 from model_zoo.install import put
@@ -26,7 +27,6 @@ from model_zoo.separator import Separator
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from trainers.data.files import find_stem, read_wave
-from trainers.loop.run import BEST
 from trainers.metrics.sdr import global_sdr
 
 OTHER_NAMES = {"instrumental": "accompaniment"}  # what some data sets call a stem

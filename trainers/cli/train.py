@@ -152,8 +152,9 @@ def command(
     from stemcli.engine.device import resolve_device
     from trainers.cli.display import open_display
     from trainers.cli.rehearsed import check_room, rehearsed_lines
+    from trainers.loop.conditions import check_folder
     from trainers.loop.rehearsal import rehearse
-    from trainers.loop.run import check_folder, run
+    from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
 
     plan = choose_recipe(

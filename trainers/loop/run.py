@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from torch import nn
 
-from model_zoo import registry, weights
-from model_zoo.adoption import BEST, LAST, RECIPE, SUMMARY, Summary
-from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
-from model_zoo.errors import ConfigError, OutOfMemoryError, OutputError, UsageError
-from model_zoo.files import staged
+from model_zoo import registry
+from model_zoo.adoption import BEST, RECIPE
+from model_zoo.errors import OutOfMemoryError
 from stemcli.engine.events import Event
 from stemcli.engine.network import is_out_of_memory
 from stemcli.engine.precision import Precision, resolve_precision
@@ -23,11 +19,13 @@ from trainers.data.loading import watched_helpers
 from trainers.data.opening import TrainingData, open_data
 from trainers.loop.blocks import compile_blocks, recompute_blocks
 from trainers.loop.checkpoint import load_checkpoint
+from trainers.loop.conditions import check_folder, check_schedule, check_validation
 from trainers.loop.events import Report, RunFinished, RunStarted
 from trainers.loop.lengths import require_long_clips
 from trainers.loop.lock import alone_in
 from trainers.loop.logbook import keep_logs
-from trainers.loop.state import TrainState, ensemble_spec
+from trainers.loop.results import Results, write_json
+from trainers.loop.state import TrainState
 from trainers.loop.steps import Task
 from trainers.loop.train import Run, train
 from trainers.loop.worker import Worker
@@ -81,8 +79,8 @@ def run(
     found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
-    _check_validation(state, found, folder)
-    _require_songs(recipe, found)
+    check_validation(state, found, folder)
+    check_schedule(recipe, found)
     with _enough_memory(recipe, worker):
         require_long_clips(state, task)
     results = Results(recipe, found, data.name, folder)
@@ -94,7 +92,7 @@ def run(
         _written_down(recipe, folder, state.progress.step, worker, report) as tell,
     ):
         if worker.rank == 0:
-            _write(folder / RECIPE, recipe.to_dict())
+            write_json(folder / RECIPE, recipe.to_dict())
         tell(_started(state, recipe, precision, found, worker))
         reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
         best = state.progress.best
@@ -119,80 +117,6 @@ def _written_down(
             report(event)
 
         yield tell
-
-
-class Results:
-    """Writes what others use of a run: weights, discriminators, and a summary.
-
-    Args:
-        recipe: of the run.
-        found: its data.
-        data_name: what the data are called.
-        folder: where to.
-    """
-
-    def __init__(self, recipe: Recipe, found: TrainingData, data_name: str, folder: Path) -> None:
-        self.recipe, self.found, self.data_name, self.folder = recipe, found, data_name, folder
-
-    def keep(self, state: TrainState, sdr: dict[str, float]) -> None:
-        """Write the averaged weights, which are the best so far.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        metadata = {"residual": self.recipe.model.residual}
-        weights.save(self.folder / BEST, state.average.model, metadata, half=True)
-        if state.ensemble:
-            spec = ensemble_spec(self.recipe, state.separator.sample_rate)
-            save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
-        summary = Summary(
-            recipe=self.recipe.name,
-            step=state.progress.step,
-            best_mean=sum(sdr.values()) / len(sdr) if sdr else None,
-            sdr=sdr,
-            songs=self.found.songs,
-            validation_songs=len(self.found.validation),
-            data=self.data_name,
-        )
-        _write(self.folder / SUMMARY, summary.to_dict())
-
-
-def check_folder(folder: Path, resume: bool) -> None:
-    """Refuse what cannot be the folder of a run.
-
-    Raises:
-        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
-    """
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not place.is_dir():
-        raise OutputError(f"{place} is a file. Type --output with the name of a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError(f"{place} may not be written. Type --output with a folder that may")
-    if not resume and (folder / LAST).exists():
-        raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
-
-
-def _check_validation(state: TrainState, found: TrainingData, folder: Path) -> None:
-    """Without songs the best weights so far would be replaced by any."""
-    progress = state.progress
-    if progress.best is not None and not found.validation:
-        raise UsageError(
-            f"{folder} was validated so far ({progress.best:.2f} dB SDR after step "
-            f"{progress.best_step}), and now there are no songs for it. Type --data and "
-            "--validation as before"
-        )
-
-
-def _require_songs(recipe: Recipe, found: TrainingData) -> None:
-    """Refuse schedules that wait for validations where there are none."""
-    waiting = {
-        "schedule.shape=plateau": recipe.schedule.shape == "plateau",
-        f"schedule.stop_after={recipe.schedule.stop_after}": recipe.schedule.stop_after > 0,
-    }
-    named = [name for name, waits in waiting.items() if waits]
-    if named and not found.validation:
-        advice = "there are no validation songs. Type --validation DIR or --set data.held_out=0.1"
-        raise ConfigError(" and ".join(named), [advice])
 
 
 @contextmanager
@@ -239,8 +163,3 @@ def _started(
 
 def _count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _write(path: Path, values: dict[str, object]) -> None:
-    with staged(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2), "utf-8")
