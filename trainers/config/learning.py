@@ -182,7 +182,7 @@ class LoopRecipe(Config):
         recompute: keep only the inputs of the network's blocks and compute the rest again for the
             gradient: a third slower, far less memory.
         compile: compile the network's blocks (torch.compile); slow start, then faster.
-        workers: processes that prepare data.
+        workers: processes that prepare data; no more start than there are cores.
     """
 
     batch_size: int = 4

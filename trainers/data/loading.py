@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,20 +39,22 @@ def load_batches(
         first_step: number of the step that the first batch is for.
         steps: of the whole run.
         batch_size: clips of a batch.
-        workers: helper processes; 0 prepares batches when they are asked for.
+        workers: helper processes, of which no more start than there are cores; 0 prepares batches
+            when they are asked for.
         rank: number of the worker.
         world_size: workers that share the clips.
 
     Raises:
         StemError: what a clip raised, from whatever process; or a helper process was ended.
     """
+    helpers = min(workers, cores())
     loader = DataLoader(
         _Answers(clips),
         batch_size=batch_size,
         sampler=numbers(first_step, steps, batch_size, rank, world_size),
-        num_workers=workers,
+        num_workers=helpers,
         collate_fn=_collate,
-        prefetch_factor=AHEAD if workers else None,
+        prefetch_factor=AHEAD if helpers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=start_helper,
         # Its seeds shall not come from the generator that dropout draws from.
@@ -60,6 +63,13 @@ def load_batches(
     with watched_helpers():
         for answer in loader:
             yield answer.unwrap() if isinstance(answer, _Refusal) else answer
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def start_helper(_: int) -> None:

@@ -159,5 +159,5 @@ class PairClips(SongClips):
 
 
 def _not_known(names: Sequence[str]) -> str:
-    keys = ", ".join(f"augmentation.{name}" for name in names)
-    return f"layout pairs does not know all stems of its mixtures: remove {keys}"
+    flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in names)
+    return f"layout pairs does not know all stems of its mixtures. Type: {flags}"

@@ -104,6 +104,12 @@ def test_a_helper_that_was_ended_is_told_in_a_sentence() -> None:
     assert "\n" not in str(arrived.value)
 
 
+def test_no_more_helpers_start_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.data.loading.cores", lambda: 1)
+    batches = load_batches(Counting(process), 0, 8, 1, workers=3)
+    assert len({float(stems.max()) for _, stems in batches}) == 1
+
+
 def test_our_own_mistakes_stay_tracebacks() -> None:
     def fail(index: int) -> int:
         raise RuntimeError("a mistake in the program")

@@ -321,5 +321,6 @@ def test_pairs_refuse_what_needs_all_stems(pair: Song, plain: Recipe) -> None:
     with pytest.raises(ConfigError) as refused:
         clips_of([pair], with_augmentation(plain, **every), ("vocals",), PairClips)
     assert str(refused.value).endswith(
-        "remove augmentation.remix, augmentation.filter, augmentation.reverb"
+        "--set data.augmentation.remix.chance=0 --set data.augmentation.filter.chance=0"
+        " --set data.augmentation.reverb.chance=0"
     )
