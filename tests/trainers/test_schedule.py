@@ -83,6 +83,16 @@ def test_the_best_is_kept_with_its_step() -> None:
     assert (progress.best_sdr, progress.best_step, progress.stale) == (3.0, 7, 1)
 
 
+def test_what_creeps_is_the_best_and_no_gain() -> None:
+    """From 1 dB on by 4 thousandths: the third step up is above the hundredth that counts."""
+    schedule, progress, stale = replace(HUNDRED, gain=0.01), Progress(), []
+    for sdr in (1.0, 1.004, 1.008, 1.012, 1.016):
+        assert progress.judge(sdr, schedule)
+        stale.append(progress.stale)
+    assert stale == [0, 1, 2, 0, 1]
+    assert progress.best_sdr == 1.016
+
+
 def test_a_score_that_is_no_number_is_never_the_best() -> None:
     assert not Progress().judge(math.nan, HUNDRED)
 

@@ -88,7 +88,7 @@ def test_a_run_that_is_stuck_takes_no_further_step(
     again = judged(stopping, recordings, "run", track, resume=True)
     assert (steps(first), steps(again)) == ([1, 2, 3, 4], [])
     assert first[-1] == again[-1]
-    assert first[-1].reason == "no new best since step 2"
+    assert first[-1].reason == "no gain of 0.01 dB, validations in a row: 1"
     patient = replace(stopping, schedule=replace(stopping.schedule, stop_after=0, steps=6))
     give(monkeypatch, 3.0)
     assert steps(judged(patient, recordings, "run", track, resume=True)) == [5, 6]

@@ -77,12 +77,13 @@ class ScheduleRecipe(Config):
         warmup: steps in which the rate rises linearly to its full height.
         shape: what follows: ``constant``; ``linear``, a fall to ``floor`` over the last ``decay``
             of the steps; ``cosine``, half a wave down to ``floor``; ``plateau``, times ``factor``
-            whenever ``patience`` validations in a row brought no new best.
+            whenever ``patience`` validations in a row brought no gain.
         decay: share of all steps that the linear fall takes, at the end.
         floor: share of the full rate that is never gone below.
         factor: of one fall of ``plateau``.
         patience: validations of ``plateau``.
-        stop_after: validations in a row without a new best that end the run; 0 never ends it.
+        stop_after: validations in a row without a gain that end the run; 0 never ends it.
+        gain: decibels by which the mean SDR must rise for ``patience`` and ``stop_after``.
         stages: progressive training: shorter and duller clips first; after the last of them, or
             without any, clips are as ``data`` says.
     """
@@ -95,6 +96,7 @@ class ScheduleRecipe(Config):
     factor: float = 0.5
     patience: int = 3
     stop_after: int = 0
+    gain: float = 0.01
     stages: tuple[StageRecipe, ...] = ()
 
     def mistakes(self) -> list[str]:
@@ -108,6 +110,7 @@ class ScheduleRecipe(Config):
                 "factor must be above 0 and below 1": not 0 < self.factor < 1,
                 "patience must be 1 or more": self.patience < 1,
                 "stop_after must be 0 or more": self.stop_after < 0,
+                "gain must be 0 dB or more": self.gain < 0,
                 "stages must end one after the other": any(
                     one.until >= next_one.until for one, next_one in pairwise(self.stages)
                 ),

@@ -17,15 +17,17 @@ class Progress:
         judged: steps that were done at the last validation.
         best_sdr: best mean validation SDR so far, in dB.
         best_step: when that was.
+        mark: mean SDR in dB that the last clear gain brought.
         stale: validations since then.
         falls: how often the schedule ``plateau`` lowered the learning rate.
-        waited: validations without a new best since the last of those falls.
+        waited: validations without a clear gain since the last of those falls.
     """
 
     step: int = 0
     judged: int = 0
     best_sdr: float = float("-inf")
     best_step: int = 0
+    mark: float = float("-inf")
     stale: int = 0
     falls: int = 0
     waited: int = 0
@@ -43,14 +45,21 @@ class Progress:
     def judge(self, sdr: float, schedule: ScheduleRecipe) -> bool:
         """Take in a validation's mean SDR in dB; returns whether it is the best of the run."""
         self.judged = self.step
-        if sdr > self.best_sdr:
-            self.best_sdr, self.best_step, self.stale, self.waited = sdr, self.step, 0, 0
-            return True
+        is_best = sdr > self.best_sdr
+        if is_best:
+            self.best_sdr, self.best_step = sdr, self.step
+        self._count(sdr, schedule)
+        return is_best
+
+    def _count(self, sdr: float, schedule: ScheduleRecipe) -> None:
+        """Averaged weights creep for ever, so that only a clear gain is one."""
+        if sdr > self.mark + schedule.gain:
+            self.mark, self.stale, self.waited = sdr, 0, 0
+            return
         self.stale += 1
         self.waited += 1
         if schedule.shape == "plateau" and self.waited >= schedule.patience:
             self.falls, self.waited = self.falls + 1, 0
-        return False
 
     def is_stuck(self, schedule: ScheduleRecipe) -> bool:
         """Whether the run shall end early."""
