@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -14,11 +13,12 @@ from stemcli.audio.cut_short import cut_short
 from stemcli.audio.decoding import Decoder, open_decoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.source import no_sound
+from stemcli.closing import Closing
 
 Block = NDArray[np.float32]
 
 
-class AudioReader:
+class AudioReader(Closing):
     """An iterator over blocks of float32 samples, ``(n, channels)`` with 1 <= n <= ``block``.
 
     It goes on until the real end of the stream, whatever the header promises. Integer formats lie
@@ -40,17 +40,6 @@ class AudioReader:
         self._decoder = decoder
         self._first, self._last, self._block = first, last, block
         self._position: int | None = None  # frames from the beginning of the file
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Self:
         return self

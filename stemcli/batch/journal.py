@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
 from stemcli.batch.url_path import UrlPath, as_path
 from stemcli.batch.walk import JOURNAL
+from stemcli.closing import Closing
 
 NAME = JOURNAL
 
@@ -115,7 +115,7 @@ class Entry:
         return [file for file in self.outputs.values() if file.attempt == self.attempts]
 
 
-class Journal:
+class Journal(Closing):
     """The journal of one folder; nobody else can use it until it is closed.
 
     The file is made with the first entry, so that a run that is refused leaves nothing.
@@ -135,17 +135,6 @@ class Journal:
         if os.path.exists(self.path):
             with self._speaking():
                 self._connect()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let others use it."""

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stemcli.cli.words import clock, counted, printable, times_real_time
+from stemcli.closing import Closing
 
 if TYPE_CHECKING:
     from stemcli.batch.events import (
@@ -48,7 +48,7 @@ def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = 
     return PlainConsole(verbose)
 
 
-class Console:
+class Console(Closing):
     """Says nothing but errors; subclasses say more.
 
     A context manager: what moves on the screen is put away at the end.
@@ -57,17 +57,6 @@ class Console:
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Put away what moves."""

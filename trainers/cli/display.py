@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from stemcli.cli.console import Console
 from stemcli.cli.words import clock, counted, millions
+from stemcli.closing import Closing
 from stemcli.engine.events import Event
 from trainers.cli.figures import Figures, number, percent, shown
 from trainers.config import Recipe
@@ -33,7 +32,7 @@ def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
     return Display(recipe, console, data)
 
 
-class Display:
+class Display(Closing):
     """Tells a program every event, and people in lines how it goes on the mean.
 
     A context manager: what moves on the screen comes to rest at the end.
@@ -45,17 +44,6 @@ class Display:
         self.figures = Figures(recipe)
         self._lock = threading.Lock()
         self._recent: list[StepDone] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Bring to rest what moves."""

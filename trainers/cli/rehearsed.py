@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_zoo.errors import OutputError
+from stemcli.cli.console import Console
 from stemcli.cli.words import clock, size
 from trainers.cli.display import facts
 from trainers.cli.figures import percent
@@ -15,6 +16,13 @@ from trainers.loop.rehearsal import Rehearsed
 
 COPIES = 2
 """Checkpoints that lie side by side while one replaces the other."""
+
+
+def show_rehearsal(started: RunStarted, found: Rehearsed, data: str, console: Console) -> None:
+    """Tell programs and people."""
+    console.document(found.to_dict() | {"run": started.to_dict()})
+    for line in rehearsed_lines(started, found, data):
+        console.line(line)
 
 
 def rehearsed_lines(started: RunStarted, found: Rehearsed, data: str) -> Iterator[str]:

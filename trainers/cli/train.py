@@ -151,7 +151,7 @@ def command(
     from model_zoo.adoption import adopt
     from stemcli.engine.device import resolve_device
     from trainers.cli.display import open_display
-    from trainers.cli.rehearsed import check_room, rehearsed_lines
+    from trainers.cli.rehearsed import check_room, show_rehearsal
     from trainers.loop.conditions import check_folder
     from trainers.loop.rehearsal import rehearse
     from trainers.loop.run import run
@@ -171,9 +171,7 @@ def command(
     check_folder(output, resume)
     if dry_run:
         started, found = rehearse(plan, data, validation, worker, origin=origin)
-        console.document(found.to_dict() | {"run": started.to_dict()})
-        for line in rehearsed_lines(started, found, str(data)):
-            console.line(line)
+        show_rehearsal(started, found, str(data), console)
         check_room(output, found.checkpoint)
         return
     quiet = hushed(not console.verbose)

@@ -79,10 +79,7 @@ def run(
     found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
-    check_validation(state, found, folder)
-    check_schedule(recipe, found)
-    with _enough_memory(recipe, worker):
-        require_long_clips(state, task)
+    _check(state, task, found, folder, worker)
     results = Results(recipe, found, data.name, folder)
     _prepare(state, recipe, worker)
     with (
@@ -100,6 +97,16 @@ def run(
             results.keep(state, {})
         tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
+
+
+def _check(
+    state: TrainState, task: Task, found: TrainingData, folder: Path, worker: Worker
+) -> None:
+    """Refuse what could not be trained to its end."""
+    check_validation(state, found, folder)
+    check_schedule(task.recipe, found)
+    with _enough_memory(task.recipe, worker):
+        require_long_clips(state, task)
 
 
 @contextmanager

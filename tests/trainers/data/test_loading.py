@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -60,13 +61,28 @@ def test_helpers_have_one_thread_and_leave_ctrl_c_to_their_parent() -> None:
     assert float(process(0)) not in helpers
 
 
-def test_starting_a_helper_silences_ctrl_c() -> None:
+def test_starting_a_helper_silences_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # put back afterwards
     before = signal.getsignal(signal.SIGINT)
     try:
         start_helper(0)
         signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_helper_whose_parent_is_gone_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    before = signal.getsignal(signal.SIGINT)
+    start_helper(0)
+    signal.signal(signal.SIGINT, before)
+    for error in (ConnectionResetError(), EOFError(), BrokenPipeError()):
+        sys.excepthook(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    sys.excepthook(ValueError, ValueError("odd"), None)
+    assert "odd" in capsys.readouterr().err
 
 
 ERRORS = [
