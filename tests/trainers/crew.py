@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from trainers.config import Recipe
+from trainers.loop.distributed import DistributedWorker
 from trainers.loop.run import run
-
-
-@dataclass(frozen=True)
-class Comrade:
-    """A worker that averages gradients and adds up numbers with the others."""
-
-    rank: int
-    world_size: int
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        return DistributedDataParallel(network, broadcast_buffers=False)
-
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
-        sums = torch.tensor([*values.values()], dtype=torch.float64)
-        dist.all_reduce(sums)
-        return dict(zip(values, sums.tolist(), strict=True))
 
 
 def main(plan: Path, rank: int, world_size: int) -> None:
@@ -48,7 +25,7 @@ def main(plan: Path, rank: int, world_size: int) -> None:
         Path(given["data"]),
         tuple(map(Path, given["validation"])),
         plan.parent / f"rank{rank}",
-        Comrade(rank, world_size),
+        DistributedWorker(torch.device("cpu"), rank, world_size),
         lambda event: print(json.dumps(event.to_dict()), flush=True),
     )
     print(json.dumps({"event": "returned", "best": best.name}), flush=True)
