@@ -26,7 +26,7 @@ def main(plan: Path, rank: int, world_size: int) -> None:
         tuple(map(Path, given["validation"])),
         plan.parent / f"rank{rank}",
         DistributedWorker(torch.device("cpu"), rank, world_size),
-        lambda event: print(json.dumps(event.to_dict()), flush=True),
+        lambda event: rank == 0 and print(json.dumps(event.to_dict()), flush=True),
     )
     print(json.dumps({"event": "returned", "best": best.name}), flush=True)
     dist.destroy_process_group()

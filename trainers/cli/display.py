@@ -9,7 +9,9 @@ from stemcli.cli.console import Console
 from stemcli.cli.words import clock, counted, millions
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
+from trainers.cli.crew import crew_line
 from trainers.cli.figures import Figures, number, percent, shown
+from trainers.cluster.events import CrewEvent
 from trainers.config import Recipe
 from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated
 from trainers.loop.means import mean_of_each
@@ -62,6 +64,8 @@ class Display(Closing):
                 self.on_validated(event)
             case RunFinished():
                 self.on_finished(event)
+            case CrewEvent():
+                self.on_crew(event)
 
     def say(self, text: str) -> None:
         """Say one line that stays."""
@@ -82,6 +86,12 @@ class Display(Closing):
     def on_validated(self, event: Validated) -> None:
         """Say how good it is."""
         self.say(scores(event, self.figures))
+
+    def on_crew(self, event: CrewEvent) -> None:
+        """Say what happens to the workers of a cluster."""
+        line = crew_line(event)
+        if line:
+            self.say(line)
 
     def on_finished(self, event: RunFinished) -> None:
         """Say why it ended and how good it became."""

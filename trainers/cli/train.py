@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -14,14 +14,31 @@ from stemcli.cli.console import Console
 from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
-from stemcli.cli.words import examples, quoted
+from stemcli.cli.words import examples
 from trainers.cli.choices import DEFAULT, choose_recipe
+from trainers.cli.clustered import ROOM, Wish, advice, nearby, train_clustered
 from trainers.config.data import Layout
 from trainers.recipes import recipe_names
+
+if TYPE_CHECKING:
+    from trainers.config import Recipe
+    from trainers.loop.events import Report
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = ".csv"
 GO_ON = "To go on, type the same command with --resume."
+
+
+class Place(click.ParamType[Path]):
+    """A folder of this machine, or a URL."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path that was typed."""
+        from stemcli.batch.url_path import as_path
+
+        return as_path(value) if isinstance(value, str) else value
 
 
 def songs(text: str) -> Path:
@@ -42,6 +59,8 @@ def songs(text: str) -> Path:
         ("stem train --data songs -o runs/mine --resume", "go on where it stopped"),
         ("stem train --data songs --set schedule.steps=500", "with another value"),
         ("stem train --data songs --export mine", "then: stem separate --model mine ..."),
+        ("stem train --cluster", "on a Ray cluster, from songs that it makes itself"),
+        ("stem train --cluster --data /nfs/songs -o s3://bucket/run --workers 2:8", ""),
     ),
 )
 @click.option(
@@ -53,10 +72,10 @@ def songs(text: str) -> Path:
 )
 @click.option(
     "--data",
-    required=True,
     type=songs,
     metavar="DIR|FILE",
-    help="Folder with the songs, or a CSV file that lists them.",
+    help="Folder with the songs, or a CSV file that lists them.  [with --cluster alone: songs made"
+    " by formula]",
 )
 @click.option(
     "--layout",
@@ -75,9 +94,9 @@ def songs(text: str) -> Path:
     "--output",
     default="runs/latest",
     show_default=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the run.",
+    type=Place(),
+    metavar="DIR|URL",
+    help="Folder of the run; on a cluster one that all machines see.",
 )
 @click.option(
     "--set",
@@ -122,11 +141,34 @@ def songs(text: str) -> Path:
 @click.option(
     "--seed", type=click.IntRange(0), help="Start of all random choices.  [default: the recipe's]"
 )
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Train on the machines of a Ray cluster: the one that RAY_ADDRESS names, else this machine"
+    " alone.",
+)
+@click.option(
+    "--workers",
+    metavar="N|MIN:MAX",
+    help="Processes that train together on the cluster; of a range as many as find room.  [default:"
+    " one for each GPU, or for each machine without any]",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help=f"How long to wait for room for the workers.  [default: {ROOM:g}]",
+)
+@click.option(
+    "--fsdp",
+    is_flag=True,
+    help="Let each worker hold a part of the network, which may then be larger than one device.",
+)
 @console_options
 def command(
     *,
     recipe: str,
-    data: Path,
+    data: Path | None,
     layout: str | None,
     validation: tuple[Path, ...],
     output: Path,
@@ -139,6 +181,10 @@ def command(
     device: str,
     precision: str | None,
     seed: int | None,
+    cluster: bool,
+    workers: str | None,
+    wait: float | None,
+    fsdp: bool,
     console: Console,
 ) -> None:
     """Train a network of your own.
@@ -147,45 +193,109 @@ def command(
     yours may be a YAML file with "base: NAME" and what differs. The weights that do best on the
     validation songs are kept; without such songs, the last ones. Ctrl-C stops after the current
     step.
+
+    On a cluster each worker takes loop.batch_size clips a step. The run goes on from its last
+    checkpoint when machines are lost, and takes late ones in where --workers is a range.
     """
-    from model_zoo.adoption import adopt
-    from stemcli.engine.device import resolve_device
+    from model_zoo.adoption import BEST, RECIPE
     from trainers.cli.display import open_display
-    from trainers.cli.rehearsed import check_room, show_rehearsal
-    from trainers.loop.conditions import check_folder
-    from trainers.loop.rehearsal import rehearse
+
+    wish = Wish(cluster, workers, wait, fsdp)
+    wish.check(data, output, dry_run)
+    with nearby(output, *((RECIPE,) if resume else ())) as near:
+        plan = choose_recipe(
+            recipe,
+            changes,
+            near if resume else None,
+            origin,
+            precision=precision,
+            seed=seed,
+            layout=layout,
+        )
+    check_export(export, overwrite)
+    if dry_run:
+        rehearse(plan, data, validation, output, origin, device, resume, console)
+        return
+    given = (plan, data, validation, output, origin)
+    quiet = hushed(not console.verbose)
+    source = str(data) if data else "songs made by formula"
+    with goes_on(output), quiet, console, open_display(plan, console, source) as display:
+        if cluster:
+            train_clustered(*given, wish, device, resume, console, display.show)
+        else:
+            train_here(*given, device, resume, display.show)
+    model = add_to_zoo(output, export, overwrite, console) if export else ""
+    console.line(f"Weights: {output / BEST}")
+    console.line(advice(Path(model) if model else output / BEST))
+
+
+def train_here(
+    recipe: Recipe,
+    data: Path | None,
+    validation: tuple[Path, ...],
+    output: Path,
+    origin: str,
+    device: str,
+    resume: bool,
+    report: Report,
+) -> None:
+    """Train on this machine.
+
+    Raises:
+        DeviceError: it has no such device.
+        StemError: as :func:`trainers.loop.run.run`.
+    """
+    from stemcli.engine.device import resolve_device
     from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
 
-    plan = choose_recipe(
-        recipe,
-        changes,
-        output if resume else None,
-        origin,
-        precision=precision,
-        seed=seed,
-        layout=layout,
-    )
-    check_export(export, overwrite)
+    assert data, "asked for before"
+    worker = LocalWorker(resolve_device(device))
+    run(recipe, data, validation, output, worker, report, resume=resume, origin=origin)
+
+
+def rehearse(
+    recipe: Recipe,
+    data: Path | None,
+    validation: tuple[Path, ...],
+    output: Path,
+    origin: str,
+    device: str,
+    resume: bool,
+    console: Console,
+) -> None:
+    """Take two steps on this machine and say what the run will need.
+
+    Raises:
+        OutputError: there is no room for it, or there is a run already.
+        StemError: as :func:`trainers.loop.rehearsal.rehearse`.
+    """
+    from stemcli.engine.device import resolve_device
+    from trainers.cli.rehearsed import check_room, show_rehearsal
+    from trainers.loop import rehearsal
+    from trainers.loop.conditions import check_folder
+    from trainers.loop.worker import LocalWorker
+
+    assert data, "asked for before"
     worker = LocalWorker(resolve_device(device))
     check_folder(output, resume)
-    if dry_run:
-        started, found = rehearse(plan, data, validation, worker, origin=origin)
-        show_rehearsal(started, found, str(data), console)
-        check_room(output, found.checkpoint)
-        return
-    quiet = hushed(not console.verbose)
-    with goes_on(output), quiet, console, open_display(plan, console, str(data)) as display:
-        best = run(
-            plan, data, validation, output, worker, display.show, resume=resume, origin=origin
-        )
-    model = str(best)
-    if export:
-        card = adopt(best, name=export, overwrite=overwrite)
-        console.document({"event": "model_added", "card": card.to_dict()})
-        model = card.name
-    console.line(f"Weights: {best}")
-    console.line(f"Type: stem separate SONG --model {quoted(model)}")
+    started, found = rehearsal.rehearse(recipe, data, validation, worker, origin=origin)
+    show_rehearsal(started, found, str(data), console)
+    check_room(output, found.checkpoint)
+
+
+def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
+    """Put the best weights of a run into the user's zoo; returns the model's name.
+
+    Raises:
+        StemError: as :func:`model_zoo.adoption.adopt`.
+    """
+    from model_zoo.adoption import BEST, SUMMARY, adopt
+
+    with nearby(run, BEST, SUMMARY) as folder:
+        card = adopt(folder / BEST, name=name, overwrite=overwrite)
+    console.document({"event": "model_added", "card": card.to_dict()})
+    return card.name
 
 
 def check_export(name: str, overwrite: bool) -> None:

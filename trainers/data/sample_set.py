@@ -11,6 +11,7 @@ from model_zoo.errors import OutputError
 from trainers.data.cache import cache_folder
 from trainers.data.synthetic import render_songs
 
+NAME = "songs-by-formula"
 SONGS = 8
 SECONDS = 20.0
 
@@ -30,7 +31,7 @@ def sample_set(sample_rate: int) -> Path:
     Raises:
         OutputError: the cache cannot be written.
     """
-    folder = cache_folder().with_name("sample-sets") / f"{EDITION}-{sample_rate}"
+    folder = cache_folder().with_name("sample-sets") / f"{NAME}-{EDITION}-{sample_rate}"
     if folder.is_dir():
         return folder
     made = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
@@ -40,6 +41,11 @@ def sample_set(sample_rate: int) -> Path:
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder
+
+
+def is_sample_set(name: str) -> bool:
+    """Whether a folder of this name holds such songs."""
+    return name.startswith(f"{NAME}-")
 
 
 def _name(made: Path, folder: Path) -> None:

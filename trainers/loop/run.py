@@ -53,7 +53,7 @@ def run(
         validation: folders with ``mixture.*`` and one file per stem.
         folder: where checkpoints and weights go.
         worker: where the networks live.
-        report: told of every step and every validation.
+        report: told of every step and every validation, on every worker.
         resume: go on from the checkpoint in ``folder``.
         origin: model or weights file to start from; a resumed run has its own.
         found: what :func:`~trainers.data.opening.open_data` found, if it was called already.
@@ -67,6 +67,7 @@ def run(
         DecodeError: a recording cannot be read.
         NumericalError: the run diverged.
         OutOfMemoryError: a step does not fit.
+        StorageError: a checkpoint cannot be stored.
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
     check_folder(folder, resume)
@@ -113,9 +114,9 @@ def _check(
 def _written_down(
     recipe: Recipe, folder: Path, first_step: int, worker: Worker, report: Report
 ) -> Iterator[Report]:
-    """The report of the first worker, which is written down as well; the others have none."""
+    """The report; that of the first worker is written down as well."""
     if worker.rank > 0:
-        yield lambda event: None
+        yield report
         return
     with keep_logs(recipe, folder, first_step) as log:
 

@@ -62,6 +62,7 @@ def train(state: TrainState, task: Task, run: Run) -> str:
             as it was.
         LogError: a log cannot be written; a checkpoint was, if there was room for one.
         OutputError: a checkpoint cannot be written.
+        StorageError: or cannot be stored.
     """
     progress, schedule = state.progress, run.recipe.schedule
     before = progress.step
@@ -145,6 +146,7 @@ def _save(state: TrainState, run: Run) -> None:
     if run.worker.rank == 0:
         try:
             save_checkpoint(state, run.folder)
+            run.worker.keep(run.folder)
         except NumericalError as error:
             raise diverged(str(error), run.recipe) from error
 

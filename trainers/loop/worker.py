@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -32,6 +33,9 @@ class Worker(Protocol):
     def total(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums over all workers; every worker gets them."""
 
+    def keep(self, folder: Path) -> None:
+        """Let what lies in ``folder`` outlive this machine; asked of the first worker alone."""
+
 
 @dataclass(frozen=True)
 class LocalWorker:
@@ -52,3 +56,6 @@ class LocalWorker:
     def total(self, values: Mapping[str, float]) -> dict[str, float]:
         """The values as they are."""
         return dict(values)
+
+    def keep(self, folder: Path) -> None:
+        """It lies where it shall be."""

@@ -1,0 +1,165 @@
+"""``stem train --cluster``: what was typed, checked, and what a cluster makes of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_zoo.errors import CheckpointError, MissingExtraError, OutputError, UsageError
+from stemcli.batch.url_path import UrlPath, absolute
+from stemcli.cli.console import Console
+from stemcli.cli.words import quoted
+from trainers.config import Recipe
+from trainers.loop.events import Report
+
+ROOM = 30.0
+"""Seconds to wait for room for the workers; clusters that are up need one or two."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was typed about a cluster.
+
+    Attributes:
+        cluster: whether to train on one.
+        workers: ``N``, ``MIN:MAX`` or None.
+        wait: seconds for room to appear; None for :data:`ROOM`.
+        fsdp: whether each worker holds a part of the network.
+    """
+
+    cluster: bool
+    workers: str | None
+    wait: float | None
+    fsdp: bool
+
+    def check(self, data: Path | None, output: Path, dry_run: bool) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            UsageError: an option wants a cluster, or a cluster does not want it.
+        """
+        typed = {"--workers": self.workers, "--wait": self.wait, "--fsdp": self.fsdp or None}
+        lonely = [name for name, value in typed.items() if value is not None]
+        if self.cluster and dry_run:
+            raise UsageError("--dry-run takes its steps on this machine. Leave out --cluster")
+        if self.cluster:
+            return
+        if lonely:
+            raise UsageError(f"{' and '.join(lonely)} wants a cluster. Add --cluster")
+        if isinstance(output, UrlPath):
+            raise UsageError(f"--output {output} is no folder of this machine. Add --cluster")
+        if data is None:
+            raise UsageError(
+                "Nothing to learn from. Type --data DIR with the folder of your songs; "
+                "stem data render songs makes some to try with"
+            )
+
+
+def train_clustered(
+    recipe: Recipe,
+    data: Path | None,
+    validation: tuple[Path, ...],
+    output: Path,
+    origin: str,
+    wish: Wish,
+    device: str,
+    resume: bool,
+    console: Console,
+    report: Report,
+) -> None:
+    """Train on a cluster; the folder of the run then holds what a run on one machine leaves.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        StemError: as :func:`trainers.cluster.run.run_on_cluster` and
+            :func:`trainers.loop.run.run`.
+    """
+    try:
+        from trainers.cluster.run import Order, run_on_cluster
+    except ImportError as error:
+        raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
+    from trainers.loop.lock import alone_in
+
+    check_place(output, data, resume)
+    address = os.environ.get("RAY_ADDRESS")
+    console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
+    place = absolute(output)
+    order = Order(
+        recipe=recipe,
+        data=absolute(data) if data else None,
+        validation=tuple(map(absolute, validation)),
+        place=place,
+        origin=_found(origin),
+        fsdp=wish.fsdp,
+    )
+    with nullcontext() if isinstance(place, UrlPath) else alone_in(place):
+        wait = ROOM if wish.wait is None else wish.wait
+        run_on_cluster(order, wish.workers or "", wait, device, report, verbose=console.verbose)
+
+
+def check_place(output: Path, data: Path | None, resume: bool) -> None:
+    """Refuse what cannot be the folder of this run.
+
+    Raises:
+        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
+        CheckpointError: there is nothing to resume from.
+        UsageError: the run learned from songs that were not named again.
+        StorageError: it cannot be reached.
+    """
+    from model_zoo.adoption import LAST
+    from trainers.loop.conditions import check_folder
+
+    if not isinstance(output, UrlPath):
+        check_folder(output, resume)
+    elif not resume and (output / LAST).exists():
+        raise OutputError(f"{output} already holds a run. Add --resume or name another --output.")
+    if resume and not (output / LAST).exists():
+        raise CheckpointError(f"No checkpoint {output / LAST}. Start the run without --resume.")
+    if resume and data is None:
+        _check_songs(output)
+
+
+def _check_songs(output: Path) -> None:
+    """A run of real songs must not go on with made ones."""
+    from model_zoo.adoption import SUMMARY, read_summary
+    from trainers.data.sample_set import is_sample_set
+
+    if not (output / SUMMARY).exists():
+        return
+    with nearby(output, SUMMARY) as folder:
+        learned = read_summary(folder).data
+    if learned and not is_sample_set(learned):
+        raise UsageError(f"{output} learned from {learned}. Type --data with that folder again")
+
+
+def _found(origin: str) -> str:
+    """A file or folder as its absolute path, which has to be the same on all machines."""
+    return os.path.abspath(origin) if origin and Path(origin).exists() else origin
+
+
+@contextmanager
+def nearby(run: Path, *names: str) -> Iterator[Path]:
+    """The folder of a run, or a copy of some of its files where it lies behind a URL.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    if not isinstance(run, UrlPath):
+        yield run
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            if (run / name).exists():
+                (run / name).fetch(Path(folder) / name)
+        yield Path(folder)
+
+
+def advice(best: Path) -> str:
+    """What to type next, to hear what was learned."""
+    if isinstance(best, UrlPath):
+        return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
+    return f"Type: stem separate SONG --model {quoted(str(best))}"

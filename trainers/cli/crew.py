@@ -1,0 +1,46 @@
+"""What happens to the workers of a run on a cluster, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from stemcli.cli.words import counted
+from trainers.cluster.events import (
+    CrewAwaited,
+    CrewEvent,
+    CrewLeft,
+    CrewLost,
+    CrewPaused,
+    CrewStarted,
+)
+
+MOST_NAMED = 8
+"""Machines that are named; of more only their number is told."""
+
+
+def crew_line(event: CrewEvent) -> str:
+    """One line about the workers; empty where there is nothing to say."""
+    match event:
+        case CrewStarted():
+            began = "Training" if event.attempt == 1 else "Going on"
+            return f"{began} with {counted(len(event.hosts), 'worker')} on {hosts(event.hosts)}"
+        case CrewLost():
+            which = ", ".join(str(rank + 1) for rank in event.ranks)
+            lost = f"worker{'' if len(event.ranks) == 1 else 's'} {which}"
+            return f"Lost {lost} ({event.reason}); going on from the last checkpoint"
+        case CrewAwaited():
+            return f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
+        case CrewPaused():
+            return f"Saved after step {event.step}, to go on with another number of workers"
+        case CrewLeft():
+            return "" if event.finished else f"Saved after step {event.step}"
+    return ""
+
+
+def hosts(names: Sequence[str]) -> str:
+    """Machines, each once, with the number of its workers where it has several."""
+    counts = Counter(names)
+    if len(counts) > MOST_NAMED:
+        return f"{len(counts)} machines"
+    return ", ".join(name if n == 1 else f"{name} ({n})" for name, n in counts.items())
