@@ -27,6 +27,7 @@ from trainers.cluster.plan import Plan
 from trainers.cluster.post import Line, Order
 from trainers.cluster.storage import RunStorage
 from trainers.config import Recipe
+from trainers.data.loading import HelperLostError
 from trainers.data.sample_set import sample_set
 from trainers.loop.distributed import DistributedWorker
 from trainers.loop.events import Listened, RunFinished, StepDone
@@ -120,6 +121,8 @@ def work(config: Mapping[str, Any]) -> None:
     try:
         with _room(plan, rank) as folder:
             _train(plan, folder, worker, resume)
+    except HelperLostError:
+        raise
     except StemError as error:
         host = socket.gethostname()
         line.ask(CrewFailed(rank, host, type(error).__name__, sentence(error)))

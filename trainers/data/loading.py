@@ -23,6 +23,10 @@ AHEAD = 4
 Pair = tuple[Tensor, Tensor]
 
 
+class HelperLostError(StemError):
+    """The system ended a process that prepares clips; another try may go well."""
+
+
 def load_batches(
     clips: Clips,
     first_step: int,
@@ -47,7 +51,8 @@ def load_batches(
         world_size: workers that share the clips.
 
     Raises:
-        StemError: what a clip raised, from whatever process; or a helper process was ended.
+        StemError: what a clip raised, from whatever process.
+        HelperLostError: a helper process was ended.
     """
     helpers = min(workers, cores())
     loader = DataLoader(
@@ -136,7 +141,7 @@ def watched_helpers() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise StemError(
+        raise HelperLostError(
             "A process that prepares clips was ended, perhaps for want of memory. "
             "Type the same with --set loop.workers=0, and with --resume if the run has saved a "
             "checkpoint"

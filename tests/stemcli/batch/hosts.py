@@ -70,6 +70,13 @@ class Hosts:
         """Nothing reaches host ``number`` any more, nor comes from it."""
         self._inside(number, "link", "set", "up1", "down")
 
+    def kill(self, number: int) -> None:
+        """End whatever runs on host ``number``."""
+        pids = ["ip", "netns", "pids", self._names[number - 1]]
+        found = subprocess.run(pids, capture_output=True, text=True, check=True)
+        for process in found.stdout.split():
+            subprocess.run(["kill", "-9", process], check=False)
+
     def run(self, number: int, words: Sequence[str]) -> None:
         """Run Python on a host to its end."""
         command, env = self.command(number, words), self.environment
@@ -82,11 +89,8 @@ class Hosts:
 
     def close(self) -> None:
         """End whatever runs on the hosts, and remove them."""
-        for name in self._names:
-            pids = ["ip", "netns", "pids", name]
-            found = subprocess.run(pids, capture_output=True, text=True, check=True)
-            for process in found.stdout.split():
-                subprocess.run(["kill", "-9", process], check=False)
+        for number, name in enumerate(self._names, start=1):
+            self.kill(number)
             _ip("netns", "del", name)
 
     def _join(self, number: int) -> None:
