@@ -25,6 +25,7 @@ from model_zoo import errors
 from model_zoo.errors import ClusterError, StemError
 from stemcli.engine.events import Event
 from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewStarted
+from trainers.cluster.network import Network
 from trainers.cluster.plan import Plan
 from trainers.cluster.post import Mailbox
 from trainers.cluster.watch import Saver, Watcher
@@ -136,6 +137,7 @@ def _trainer(plan: Plan, crew: Crew, folder: str) -> TorchTrainer:
     return TorchTrainer(
         work,
         train_loop_config={"plan": plan},
+        torch_config=Network(),
         scaling_config=crew.scaling(),
         run_config=RunConfig(
             name=plan.name,

@@ -55,7 +55,7 @@ class Hosts:
         self._names.append(name)
         self._inside(number, "link", "set", "lo", "up")
         if number == 1:
-            self._inside(1, "addr", "add", "10.77.0.1/32", "dev", "lo")
+            self._give_address("10.77.0.1")
         else:
             self._join(number)
         own = "10.77.0.1" if number == 1 else f"10.77.{number}.2"
@@ -92,6 +92,14 @@ class Hosts:
         for number, name in enumerate(self._names, start=1):
             self.kill(number)
             _ip("netns", "del", name)
+
+    def _give_address(self, address: str) -> None:
+        """The head's own, on an interface that has no other: a cable that leads nowhere."""
+        ends = ("link", "add", "own", "type", "veth", "peer", "name", "nowhere")
+        self._inside(1, *ends)
+        self._inside(1, "addr", "add", f"{address}/32", "dev", "own")
+        for end in ("own", "nowhere"):
+            self._inside(1, "link", "set", end, "up")
 
     def _join(self, number: int) -> None:
         """One cable to the head; each side sends all that is not its own to the other."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from model_zoo.adoption import BEST, LAST
 from model_zoo.weights import load, read_safetensors
 from tests.stemcli.batch.hosts import Hosts, hosts
-from tests.trainers.commands import write_recipe
 from tests.trainers.runs import CPU
 from trainers.config import Recipe
 from trainers.loop.run import run
@@ -47,7 +47,7 @@ def cluster() -> Iterator[Hosts]:
 @pytest.fixture
 def adamw(adversarial: Recipe) -> Recipe:
     """The tiny adversarial recipe; Muon's bfloat16 would make more of the last digits."""
-    values = adversarial.to_dict()
+    values = adversarial.to_dict() | {"data": {"seconds": 0.5}}
     values["optimiser"] |= {"name": "adamw", "lr": 1e-3}
     return Recipe.from_dict(values)
 
@@ -67,8 +67,10 @@ class Training:
 
     def __init__(self, cluster: Hosts, recipe: Recipe, data: Path, out: Path, *more: str) -> None:
         self.cluster = cluster
-        file = write_recipe(data / "plan.yaml", recipe)
-        words = ["-m", "stemcli", "train", "--cluster", "--recipe", str(file), "--data", str(data)]
+        file = data / "plan.yaml"
+        file.write_text(yaml.safe_dump(json.loads(json.dumps(recipe.to_dict()))))
+        songs = str(data / "songs")
+        words = ["-m", "stemcli", "train", "--cluster", "--recipe", str(file), "--data", songs]
         self.command = cluster.command(1, [*words, "-o", str(out), "--json", *more])
         self.began = time.monotonic()
 
@@ -93,17 +95,15 @@ class Training:
 
 
 def test_two_hosts_learn_what_one_process_learns_from_both_batches(
-    cluster: Hosts, recordings: Path, adamw: Recipe
+    cluster: Hosts, place: Path, adamw: Recipe
 ) -> None:
     cluster.add()
     half = replace(adamw, loop=replace(adamw.loop, batch_size=1))
-    events = [*Training(cluster, half, recordings, recordings / "both", "--workers", "2")]
+    events = [*Training(cluster, half, place, place / "both", "--workers", "2")]
     (crew,) = [event for event in events if event["event"] == "crew_started"]
     assert len(crew["hosts"]) == 2
-    run(adamw, recordings, (), recordings / "alone", CPU, lambda event: None)
-    (shared, _), (whole, _) = (
-        read_safetensors(recordings / name / LAST) for name in ("both", "alone")
-    )
+    run(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
+    (shared, _), (whole, _) = (read_safetensors(place / name / LAST) for name in ("both", "alone"))
     networks = [
         name for name in whole if name.split(".")[0] in ("model", "discriminator", "average")
     ]
@@ -113,12 +113,12 @@ def test_two_hosts_learn_what_one_process_learns_from_both_batches(
 
 
 def test_training_goes_on_when_a_host_is_cut_off(
-    cluster: Hosts, recordings: Path, adamw: Recipe
+    cluster: Hosts, place: Path, adamw: Recipe
 ) -> None:
     """With one host that is left, from the last checkpoint, to the same number of steps."""
     cluster.add()
-    out, crews, steps, firsts = recordings / "out", [], [], []
-    training = Training(cluster, longer(adamw), recordings, out, "--workers", "1:2")
+    out, crews, steps, firsts = place / "out", [], [], []
+    training = Training(cluster, longer(adamw), place, out, "--workers", "1:2")
     for event in training:
         match event["event"]:
             case "crew_started":
@@ -139,11 +139,11 @@ def test_training_goes_on_when_a_host_is_cut_off(
 
 
 def test_a_run_of_two_waits_for_the_host_that_comes_back(
-    cluster: Hosts, recordings: Path, adamw: Recipe
+    cluster: Hosts, place: Path, adamw: Recipe
 ) -> None:
     cluster.add()
-    out, crews, steps, waits = recordings / "out", [], [], 0
-    training = Training(cluster, longer(adamw), recordings, out, "--workers", "2")
+    out, crews, steps, waits = place / "out", [], [], 0
+    training = Training(cluster, longer(adamw), place, out, "--workers", "2")
     for event in training:
         match event["event"]:
             case "crew_started":
@@ -164,10 +164,10 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
     assert_whole(out, steps)
 
 
-def test_a_late_host_is_taken_in(cluster: Hosts, recordings: Path, adamw: Recipe) -> None:
+def test_a_late_host_is_taken_in(cluster: Hosts, place: Path, adamw: Recipe) -> None:
     """What was learned until then is saved first: no step is done twice."""
-    out, crews, steps = recordings / "out", [], []
-    training = Training(cluster, longer(adamw, 3 * STEPS), recordings, out, "--workers", "1:2")
+    out, crews, steps = place / "out", [], []
+    training = Training(cluster, longer(adamw, 3 * STEPS), place, out, "--workers", "1:2")
     for event in training:
         if event["event"] == "crew_started":
             crews.append(len(event["hosts"]))
