@@ -46,6 +46,7 @@ class Display(Closing):
         self.figures = Figures(recipe)
         self._lock = threading.Lock()
         self._recent: list[StepDone] = []
+        self._told = False
 
     def close(self) -> None:
         """Bring to rest what moves."""
@@ -72,9 +73,11 @@ class Display(Closing):
         self.console.line(text)
 
     def on_started(self, event: RunStarted) -> None:
-        """Say what is trained, where and on what."""
-        for line in facts(event, self.data):
+        """Say what is trained, where and on what; a crew that goes on has the same facts."""
+        again = [going_on(event) or "Beginning again: nothing was saved yet"]
+        for line in again if self._told else facts(event, self.data):
             self.say(line)
+        self._told = True
 
     def on_step(self, event: StepDone) -> None:
         """Say now and then how it goes."""
@@ -108,9 +111,15 @@ def facts(event: RunStarted, data: str) -> list[str]:
         f"{against}, on {event.device}, {event.precision}"
     ]
     lines.extend(_found(event, data))
-    if event.first_step:
-        lines.append(f"Going on after step {event.first_step:,} of {event.steps:,}")
+    lines += filter(None, [going_on(event)])
     return lines
+
+
+def going_on(event: RunStarted) -> str:
+    """From where; empty at the beginning."""
+    if not event.first_step:
+        return ""
+    return f"Going on after step {event.first_step:,} of {event.steps:,}"
 
 
 def _found(event: RunStarted, data: str) -> list[str]:
