@@ -56,7 +56,7 @@ def _init(address: str, verbose: bool) -> None:
             logging_level=logging.INFO if verbose else logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(explain(address, [str(error) or type(error).__name__])) from error
+        raise ClusterError(explain(address, True, [str(error)])) from error
 
 
 @contextmanager

@@ -53,27 +53,27 @@ def require_cluster(address: str, patience: float = PATIENCE) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        heard = (error.stdout or b"").decode()
-        raise ClusterError(_silence(address, knock.REACHED in heard, patience)) from None
+        found, reached = _reached((error.stdout or b"").decode(), address)
+        raise ClusterError(_silence(found, reached, patience)) from None
     told = _told(done)
     if told:
-        raise ClusterError(explain(address, told, knock.REACHED in done.stdout))
+        raise ClusterError(explain(*_reached(done.stdout, address), told))
 
 
-def explain(address: str, told: Sequence[str], reached: bool = True) -> str:
+def explain(address: str, reached: bool, told: Sequence[str]) -> str:
     """One sentence for what Ray said when a cluster could not be joined.
 
     Args:
         address: of the cluster.
-        told: the words of the error and of its causes.
         reached: whether somebody took the call.
+        told: the words of the error and of its causes.
     """
     everything = "\n".join(told)
-    if not reached:
-        return _nobody(address, _first_line(told[0]))
     for words, sentence in _SENTENCES.items():
         if re.search(words, everything):
             return sentence.format(address=address) + _versions(everything)
+    if not reached and ":" in address:
+        return _nobody(address, _first_line(told[0]))
     return (
         f"The Ray cluster at {address} cannot be joined ({_first_line(told[0])}). Check "
         f"{ADDRESS}, that ray status works on this machine, and that Ray's version, "
@@ -132,6 +132,12 @@ def _nobody(address: str, reason: str) -> str:
         f"Nobody answers at {address} ({reason}). Check {ADDRESS}, or start the cluster there "
         f"with: ray start --head --port {port}"
     )
+
+
+def _reached(heard: str, address: str) -> tuple[str, bool]:
+    """The address that was called, and whether somebody took the call."""
+    lines = heard.splitlines()
+    return (lines[0] if lines and lines[0] else address), knock.REACHED in lines
 
 
 def _told(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """A program of its own: join a cluster, leave it again, and say what happened.
 
 Ray asks on and on where something else listens, for minutes and where no exception can reach it.
-A process can be ended. It prints ``REACHED`` when somebody took the call, and at the end one line
-of JSON: nothing when all is well, else what went wrong and why, the first cause last.
+A process can be ended. It prints the address once that is known, ``REACHED`` when somebody took the
+call, and at the end one line of JSON: nothing when all is well, else what went wrong and why, the
+first cause last.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ REACHED = "reached"
 def main(address: str) -> None:
     """Knock at ``address``, as RAY_ADDRESS gives it."""
     try:
-        _dial(address)
+        found = _resolve(address)
+        print(found, flush=True)
+        _dial(found)
         print(REACHED, flush=True)
         _join(address)
         told: list[str] = []
     except Exception as error:
         told = [*_causes(error)]
     print("\n" + json.dumps(told), flush=True)
+
+
+def _resolve(address: str) -> str:
+    """What ``auto`` means here; Ray may remember a cluster that is long gone."""
+    if ":" in address:
+        return address
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    return canonicalize_bootstrap_address_or_die(address)
 
 
 def _dial(address: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
-from ray.exceptions import RayError
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError, DataError, StorageError
@@ -177,6 +177,8 @@ def _answer(ref: Any, deadline: float) -> Answer | str:
     try:
         answer: Answer = ray.get(ref, timeout=STORING)
         return answer
+    except (NodeDiedError, TaskUnschedulableError):
+        return "it has just left the cluster. Check with ray status and type the same again"
     except RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[-1].rstrip(".")

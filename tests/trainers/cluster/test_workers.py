@@ -177,7 +177,8 @@ ADVICE = "start more machines, or type --wait SECONDS for an autoscaler to do so
         (
             [],
             None,
-            f"The cluster has room for no worker (hosts: none). Start more machines, or{ADVICE[23:]}",
+            "The cluster has room for no worker (hosts: none). Start more machines, or type --wait "
+            "SECONDS for an autoscaler to do so",
         ),
     ],
 )
@@ -197,5 +198,5 @@ def test_many_hosts_are_not_all_named() -> None:
 
 
 def test_gpus_that_no_machine_has() -> None:
-    with pytest.raises(DeviceError, match="The cluster has no GPU. Type --device auto"):
+    with pytest.raises(DeviceError, match=r"The cluster has no GPU\. Type --device auto"):
         Clock((0, machine("a", 1))).wait(None, "cuda", wait=1)
