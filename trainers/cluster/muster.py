@@ -21,7 +21,7 @@ from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError, DataError, StorageError
-from stemcli.batch.url_path import UrlPath, absolute
+from stemcli.batch.url_path import UrlPath, absolute, require_root
 from stemcli.version import how_to_install, is_same, version
 from trainers.cluster import scout
 from trainers.cluster.machines import Machine
@@ -55,6 +55,7 @@ def muster(
         ClusterError: a machine does not answer, or has another version of Python, of Ray or of
             this package, or has none.
         DataError: a machine does not see some of the paths.
+        OutputError: there is no such bucket or server.
         StorageError: the place cannot be written from here or from a machine, or is not the same
             on all of them.
     """
@@ -201,6 +202,7 @@ def _marked(place: Path, mark: str, others: Sequence[str]) -> Iterator[None]:
 def _write(path: Path, new: list[Path]) -> None:
     """Make an empty file; folders that were missing are listed in ``new``, the innermost first."""
     if isinstance(path, UrlPath):
+        require_root(path)
         with NamedTemporaryFile() as file:
             path.store(Path(file.name))
         return

@@ -24,7 +24,7 @@ import ray
 from moto.server import ThreadedMotoServer
 from ray import cloudpickle
 
-from model_zoo.errors import ClusterError, DataError, StemError, StorageError
+from model_zoo.errors import ClusterError, DataError, OutputError, StemError, StorageError
 from stemcli.batch.url_path import UrlPath
 from stemcli.cluster import ADDRESS, joined
 from stemcli.version import package_folders, version
@@ -195,13 +195,15 @@ def test_this_machine_can_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (machine,) = look_around()
         assert machine.cores == machine.free_cores == os.cpu_count()
         muster(tmp_path / "runs", [tmp_path], [machine])
+        with UrlPath("memory://runs/file").open("wb") as file:
+            file.write(b"")
         with pytest.raises(StorageError, match=rf"not the same .* {re.escape(machine.host)} did"):
             muster(UrlPath("memory://runs"), [], [machine])  # each process has a memory of its own
         with pytest.raises(DataError, match=re.escape(f"{machine.host}: {tmp_path}/no")):
             muster(tmp_path / "runs", [tmp_path / "no"], [machine])
         with pytest.raises(ClusterError, match="no answer within 0 s"):
             muster(tmp_path / "runs", [], [machine], deadline=0)
-        gone = Machine("f" * 56, "gone (ip)", 1, 0, 1, 0)
+        gone = Machine("a" * 56, "gone (ip)", 1, 0, 1, 0)
         with pytest.raises(ClusterError, match=r"gone \(ip\): it has just left the cluster"):
             muster(tmp_path / "runs", [], [machine, gone])
     assert os.listdir(tmp_path / "runs") == []
@@ -232,7 +234,7 @@ def test_machines_write_to_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv(ADDRESS, raising=False)
     with joined():
         muster(bucket / "new", [], look_around())
-        with pytest.raises(StorageError, match="s3://nowhere/"):
+        with pytest.raises(OutputError, match=r"There is no s3://nowhere\. Make it first"):
             muster(UrlPath("s3://nowhere/runs"), [], look_around())
     assert bucket.below() == []
 
