@@ -23,6 +23,7 @@ import pytest
 from model_zoo.errors import ClusterError
 from stemcli.cluster import _quiet, joined
 from stemcli.door import ADDRESS, explain, require_cluster
+from tests.stemcli.batch.hosts import hosts
 
 MINUTE = 60.0
 
@@ -186,6 +187,21 @@ def test_auto_where_no_cluster_runs(remembered: str, sentence: str, tmp_path: Pa
     env = os.environ | {"RAY_TMPDIR": str(tmp_path), ADDRESS: "auto"}
     done = subprocess.run(alone, env=env, capture_output=True, text=True, check=False)
     assert re.match(f"model_zoo.errors.ClusterError: {sentence}", done.stderr.splitlines()[-1])
+
+
+@pytest.mark.root
+def test_a_machine_that_has_not_joined() -> None:
+    """It reaches the first machine, but sees no process of Ray of its own."""
+    code = "from stemcli.door import require_cluster; require_cluster('10.77.0.1:6399')"
+    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as cluster:
+        cluster.add()
+        enter, run = cluster.command(1, ["-c", code])[:4], [sys.executable, "-c", code]
+        alone = [*enter, "unshare", "--pid", "--fork", "--mount-proc", *run]
+        env, began = cluster.environment, time.monotonic()
+        done = subprocess.run(alone, env=env, capture_output=True, text=True, check=False)
+        assert time.monotonic() - began < MINUTE
+    sentence = "This machine is not part of the cluster at 10.77.0.1:6399. Type here: ray start"
+    assert f"ClusterError: {sentence}" in done.stderr
 
 
 @pytest.mark.ray
