@@ -14,7 +14,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     │   └── FfmpegMissingError  it needs ffmpeg, and there is none
     ├── DataError               training data has mistakes, all of them at once
     ├── OutputError             a file cannot be put where it should go
-    ├── StorageError            a place behind a URL cannot be reached
+    ├── StorageError            a place that is shared or behind a URL cannot be reached
     ├── WeightsError            a checkpoint cannot be used
     │   ├── ChecksumError       its content is not what the card promises
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
@@ -118,7 +118,7 @@ class OutputError(StemError):
 
 
 class StorageError(StemError):
-    """A place behind a URL cannot be reached, or refuses."""
+    """A place behind a URL, or one that machines share, cannot be reached or refuses."""
 
 
 class WeightsError(StemError):

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO, cast
 
 import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError
-
-ADDRESS = "RAY_ADDRESS"
-PATIENCE = 10.0
-"""Seconds for a machine to answer; Ray itself asks on and on."""
+from stemcli.door import ADDRESS, explain, require_cluster
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(verbose: bool = False) -> Iterator[None]:
     """Belong to a cluster for a while.
 
+    Args:
+        verbose: show what Ray and the processes on its machines print.
+
     Raises:
-        ClusterError: the cluster that RAY_ADDRESS names cannot be joined.
+        ClusterError: the cluster that RAY_ADDRESS names cannot be joined; known within a minute.
     """
     # Ray reports how it is used to its makers unless this is 0.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -38,30 +37,26 @@ def joined() -> Iterator[None]:
         yield
         return
     address = os.environ.get(ADDRESS, "")
-    if address:
-        _require_answer(address)
-    with _quiet():
-        _init(address or "local")
+    if address and address != "local":
+        require_cluster(address)
+    with nullcontext() if verbose else _quiet():
+        _init(address or "local", verbose)
         try:
             yield
         finally:
             ray.shutdown()
 
 
-def _init(address: str) -> None:
+def _init(address: str, verbose: bool) -> None:
     try:
         ray.init(
             address=address,
             include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(
-            f"The Ray cluster at {address} cannot be joined ({_first_line(error)}). Check "
-            f"{ADDRESS}, that ray status works on this machine, and that Ray's version, "
-            "RAY_AUTH_MODE and ~/.ray/auth_token are the same on all machines"
-        ) from error
+        raise ClusterError(explain(address, True, [str(error)])) from error
 
 
 @contextmanager
@@ -91,26 +86,3 @@ class _WithoutRay:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-def _require_answer(address: str) -> None:
-    """Find out in a few seconds that nobody listens, or that this address is no use."""
-    if address.startswith("ray://"):
-        raise ClusterError(
-            f"{ADDRESS} is {address}, a door for programs outside of the cluster. Type the same on "
-            f"one of its machines, with {ADDRESS}=auto"
-        )
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"Nobody answers at {address} ({_first_line(error)}). Check {ADDRESS}, or start the "
-            f"cluster there with: ray start --head --port {port}"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

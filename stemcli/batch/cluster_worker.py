@@ -7,8 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
-from importlib import metadata
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from stemcli.batch.crew import open_local
@@ -19,6 +18,7 @@ from stemcli.batch.url_path import is_taken
 from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
+from stemcli.version import version
 
 LEASE = 30.0
 """Seconds without a word from whoever hands out the songs, after which a worker ends."""
@@ -33,13 +33,6 @@ class Introduction(NamedTuple):
     device: str
     precision: str
     version: str
-
-
-def version() -> str:
-    """Of the package as it is installed here; empty in a source folder."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version("stemcli")
-    return ""
 
 
 class Worker:

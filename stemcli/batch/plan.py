@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.url_path import UrlPath, as_path, is_taken, real
+from stemcli.batch.url_path import UrlPath, as_path, is_taken, real, require_root
 from stemcli.batch.walk import Song, folded
 from stemcli.engine.options import Options
 from stemcli.engine.spool import speaking
@@ -89,7 +89,7 @@ def check_writable(folder: Path) -> None:
         StorageError: it is behind a URL that cannot be reached.
     """
     if isinstance(folder, UrlPath):
-        _require_root(folder)
+        require_root(folder)
         return
     with speaking(folder), suppress(FileNotFoundError, NotADirectoryError):
         folder.stat()
@@ -105,13 +105,6 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"{nearest} is a file, so {folder} cannot be a folder. Choose --output")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
-
-
-def _require_root(folder: UrlPath) -> None:
-    """The bucket or server must be there: some libraries would make a bucket of a mistyped name."""
-    root = type(folder)(*folder.parts[:2])
-    if not root.is_dir():
-        raise OutputError(f"There is no {root}. Make it first, or type another --output")
 
 
 def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:

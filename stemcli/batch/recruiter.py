@@ -13,12 +13,13 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError
-from stemcli.batch.cluster_worker import Introduction, Worker, version
+from stemcli.batch.cluster_worker import Introduction, Worker
 from stemcli.batch.crew import AT_THE_ENDS
 from stemcli.batch.events import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
 from stemcli.batch.slots import Slot, find_slots
 from stemcli.engine.events import Listener
+from stemcli.version import how_to_install, is_same
 
 INTERVAL = 1.0
 """Seconds between two looks at the cluster; far below the lease of a worker."""
@@ -172,9 +173,10 @@ class Recruiter:
             if alive:
                 self._refuse(member.slot, _cause(error))
             return
-        if introduction.version != version():
+        if not is_same(introduction.version):
             _kill(member)
-            self._refuse(member.slot, f"it has stem {introduction.version}. {_INSTALL}")
+            reason = f"it has stem {introduction.version}. {how_to_install(introduction.version)}"
+            self._refuse(member.slot, reason)
             return
         self._tell(WorkerJoined(member.slot.name, introduction.device, introduction.precision))
         self._roster.add(member, ROOMS)
@@ -202,10 +204,6 @@ class Recruiter:
             raise ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")
 
 
-_WANTED = "stemcli[cluster]" + (f"=={version()}" if version() else "")
-_INSTALL = f"Type there: pip install '{_WANTED}'"
-
-
 def _on(slot: Slot) -> Any:
     strategy: Any = NodeAffinitySchedulingStrategy
     return strategy(slot.node, soft=False)
@@ -222,4 +220,4 @@ def _cause(error: RayError) -> str:
         return str(error.cause)
     lines = [line for line in str(error).splitlines() if line.strip()]
     reason = lines[-1].strip() if lines else type(error).__name__
-    return f"{reason}. {_INSTALL}" if "ModuleNotFoundError" in reason else reason
+    return f"{reason}. {how_to_install()}" if "ModuleNotFoundError" in reason else reason

@@ -48,6 +48,11 @@ def find_slots(nodes: Sequence[Node], device: str, jobs: int) -> list[Slot]:
     return [slot for node in nodes if node["Alive"] for slot in _slots_of(node, device, jobs)]
 
 
+def host_of(node: Node) -> str:
+    """The machine's own name and address, as users read it."""
+    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+
+
 def check_device(device: str) -> None:
     """Refuse a device that means nothing on another machine.
 
@@ -65,6 +70,6 @@ def _slots_of(node: Node, device: str, jobs: int) -> Iterator[Slot]:
     cores, gpus = (int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
     wants_gpus = device == "cuda" or (device == "auto" and gpus > 0)
     count = gpus if wants_gpus else min(jobs, cores)
-    host = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    host = host_of(node)
     for index in range(count):
         yield Slot(node["NodeID"], host, index, cores // count, int(wants_gpus))

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from model_zoo.errors import MissingExtraError, StorageError, UsageError
+from model_zoo.errors import MissingExtraError, OutputError, StorageError, UsageError
 
 if TYPE_CHECKING:
     Base = Path
@@ -162,6 +162,18 @@ def as_path(text: str) -> Path:
             "configuration of fsspec, as docs/libraries.md says"
         )
     return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
+
+
+def require_root(folder: UrlPath) -> None:
+    """The bucket or server must be there: some libraries would make a bucket of a mistyped name.
+
+    Raises:
+        OutputError: it is not.
+        StorageError: it cannot be reached.
+    """
+    root = type(folder)(*folder.parts[:2])
+    if not root.is_dir():
+        raise OutputError(f"There is no {root}. Make it first, or type another --output")
 
 
 def is_there(path: Path) -> bool:

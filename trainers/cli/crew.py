@@ -13,6 +13,7 @@ from trainers.cluster.events import (
     CrewLost,
     CrewPaused,
     CrewStarted,
+    CrewStarting,
 )
 
 MOST_NAMED = 8
@@ -31,6 +32,11 @@ def crew_line(event: CrewEvent) -> str:
             return f"Lost {lost} ({event.reason}); going on from the last checkpoint"
         case CrewAwaited():
             return f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
+        case CrewStarting():
+            return (
+                f"The workers have been starting for {event.seconds} s. If they do not come "
+                "together, a firewall may stand between them: see docs/clusters.md"
+            )
         case CrewPaused():
             return f"Saved after step {event.step}, to go on with another number of workers"
         case CrewLeft():

@@ -52,6 +52,13 @@ class CrewAwaited(CrewEvent):
 
 
 @dataclass(frozen=True)
+class CrewStarting(CrewEvent):
+    """There is room, but the workers have not come together for ``seconds``."""
+
+    seconds: int
+
+
+@dataclass(frozen=True)
 class CrewPaused(CrewEvent):
     """The run was saved after ``step``, to go on with another number of workers."""
 

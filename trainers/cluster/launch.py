@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,12 +25,15 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 from model_zoo import errors
 from model_zoo.errors import ClusterError, StemError
 from stemcli.engine.events import Event
-from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewStarted
+from stemcli.version import version
+from trainers.cluster.assignment import Assignment
+from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
 from trainers.cluster.network import Network
-from trainers.cluster.plan import Plan
 from trainers.cluster.post import Mailbox
+from trainers.cluster.waiting import Watch
 from trainers.cluster.watch import Saver, Watcher
 from trainers.cluster.worker import work
+from trainers.cluster.workers import Plan
 from trainers.config import Recipe
 from trainers.loop.events import Report, RunStarted
 
@@ -66,43 +70,20 @@ class Order:
     origin: str = ""
     fsdp: bool = False
 
-
-@dataclass(frozen=True)
-class Crew:
-    """The workers that are asked for.
-
-    Attributes:
-        least: as few as the run goes on with.
-        most: as many as it takes.
-        cores: of each.
-        gpus: of each, 0 or 1.
-    """
-
-    least: int
-    most: int
-    cores: int
-    gpus: int
-
-    def scaling(self) -> ScalingConfig:
-        """The same in Ray's words."""
-        count = self.least if self.least == self.most else (self.least, self.most)
-        resources: dict[str, float] = {"CPU": self.cores}
-        if self.gpus:
-            resources["GPU"] = self.gpus
-        return ScalingConfig(
-            num_workers=count,
-            use_gpu=self.gpus > 0,
-            resources_per_worker=resources,
-            elastic_resize_monitor_interval_s=LOOK,
-        )
+    @property
+    def paths(self) -> list[Path]:
+        """What all machines have to see, besides the folder of the run."""
+        origin = Path(self.origin)
+        files = [origin] if origin.is_absolute() else []
+        return [*([self.data] if self.data else []), *self.validation, *files]
 
 
-def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
+def train_on_cluster(order: Order, plan: Plan, report: Report) -> None:
     """Train on the cluster that this process has joined, until the run is over.
 
     Args:
         order: what is asked for.
-        crew: by whom.
+        plan: the workers that do it.
         report: told what the loop tells, and the events of :mod:`trainers.cluster.events`.
 
     Raises:
@@ -112,15 +93,16 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
         SystemExit: the same, by SIGTERM.
     """
     mailbox = Mailbox()
-    plan = Plan(
+    assignment = Assignment(
         **vars(order),
         name=uuid4().hex,
         post=mailbox.actor,
-        cores=crew.cores if not crew.gpus else 1,
+        cores=plan.share.cores,
+        version=version(),
     )
     with tempfile.TemporaryDirectory(prefix="stem-ray-", ignore_cleanup_errors=True) as folder:
-        fit = _Fit(_trainer(plan, crew, folder))
-        listener = _Listener(mailbox, fit, report)
+        fit = _Fit(_trainer(assignment, plan, folder))
+        listener = _Listener(mailbox, fit, report, Watch(plan))
         try:
             listener.until_the_end()
         except (KeyboardInterrupt, SystemExit):
@@ -131,21 +113,32 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
         fit.join(FAREWELL)
 
 
-def _trainer(plan: Plan, crew: Crew, folder: str) -> TorchTrainer:
+def _trainer(assignment: Assignment, plan: Plan, folder: str) -> TorchTrainer:
     """Ray's trainer; it begins anew for ever, since :class:`_Listener` knows when to give up."""
-    callbacks: list[Any] = [Watcher(plan.post), Saver(plan.post)]
+    callbacks: list[Any] = [Watcher(assignment.post), Saver(assignment.post)]
     return TorchTrainer(
         work,
-        train_loop_config={"plan": plan},
+        train_loop_config={"assignment": assignment},
         torch_config=Network(),
-        scaling_config=crew.scaling(),
+        scaling_config=scaling(plan),
         run_config=RunConfig(
-            name=plan.name,
+            name=assignment.name,
             storage_path=folder,
             failure_config=FailureConfig(max_failures=-1),
             callbacks=callbacks,
             logging_config=LoggingConfig(log_level="INFO"),
         ),
+    )
+
+
+def scaling(plan: Plan) -> ScalingConfig:
+    """A plan in Ray's words."""
+    count = plan.count
+    return ScalingConfig(
+        num_workers=(count.least, count.most) if count.is_elastic else count.least,
+        use_gpu=plan.share.gpus > 0,
+        resources_per_worker=plan.share.resources,
+        elastic_resize_monitor_interval_s=LOOK,
     )
 
 
@@ -182,8 +175,8 @@ class _Listener:
         at_work: whether a crew is together.
     """
 
-    def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report) -> None:
-        self._mailbox, self._fit, self._report = mailbox, fit, report
+    def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report, watch: Watch) -> None:
+        self._mailbox, self._fit, self._report, self._watch = mailbox, fit, report, watch
         self.at_work = False
         self._first_step = -1
         self._losses = 0
@@ -199,6 +192,8 @@ class _Listener:
                     return
             if is_over and not letters:
                 self._raise_from_ray()
+            if not self.at_work:
+                self._report_all(self._watch.look())
 
     def _read(self, letter: Event) -> None:
         if isinstance(letter, CrewFailed):
@@ -207,6 +202,8 @@ class _Listener:
         match letter:
             case CrewStarted():
                 self.at_work = True
+            case CrewPaused():
+                self._rest()
             case RunStarted():
                 if letter.first_step > self._first_step:
                     self._losses = 0
@@ -214,8 +211,17 @@ class _Listener:
             case CrewLost():
                 self._lose(letter)
 
-    def _lose(self, letter: CrewLost) -> None:
+    def _report_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._report(event)
+
+    def _rest(self) -> None:
+        """No crew is together until the next one says so."""
         self.at_work = False
+        self._watch.begin()
+
+    def _lose(self, letter: CrewLost) -> None:
+        self._rest()
         self._losses += 1
         if self._losses == IN_A_ROW:
             raise ClusterError(

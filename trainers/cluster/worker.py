@@ -19,11 +19,12 @@ import torch.distributed as dist
 
 from model_zoo import registry
 from model_zoo.adoption import BEST, LAST
-from model_zoo.errors import StemError
+from model_zoo.errors import ClusterError, StemError
 from stemcli.batch.sentences import sentence
 from stemcli.engine.events import Event
+from stemcli.version import how_to_install, is_same, version
+from trainers.cluster.assignment import Assignment
 from trainers.cluster.events import CrewFailed, CrewLeft, CrewPaused
-from trainers.cluster.plan import Plan
 from trainers.cluster.post import Line, Order
 from trainers.cluster.storage import RunStorage
 from trainers.config import Recipe
@@ -110,17 +111,18 @@ def work(config: Mapping[str, Any]) -> None:
     What another try would meet again is told and ends the run. Whatever else is raised is lost
     together with the process, and Ray begins anew with those that are left.
     """
-    plan: Plan = config["plan"]
+    assignment: Assignment = config["assignment"]
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
-    torch.set_num_threads(plan.cores)
-    attempt, resume = _agree(plan, rank, size)
-    line = Line(plan.post, attempt)
+    torch.set_num_threads(assignment.cores)
+    _require_same_code(assignment)
+    attempt, resume = _agree(assignment, rank, size)
+    line = Line(assignment.post, attempt)
     device = ray.train.torch.get_device()
-    worker = RayWorker(device, rank, size, line, RunStorage(plan.place))
+    worker = RayWorker(device, rank, size, line, RunStorage(assignment.place))
     try:
-        with _room(plan, rank) as folder:
-            _train(plan, folder, worker, resume)
+        with _room(assignment, rank) as folder:
+            _train(assignment, folder, worker, resume)
     except HelperLostError:
         raise
     except StemError as error:
@@ -128,22 +130,40 @@ def work(config: Mapping[str, Any]) -> None:
         line.ask(CrewFailed(rank, host, type(error).__name__, sentence(error)))
 
 
-def _agree(plan: Plan, rank: int, size: int) -> tuple[int, bool]:
+def _require_same_code(assignment: Assignment) -> None:
+    """A machine that joined late was not mustered.
+
+    Raises:
+        SupersededError: its code is not that of the machine where the run was started; the run is
+            ended with a sentence that says so.
+    """
+    if is_same(assignment.version):
+        return
+    host = socket.gethostname()
+    message = (
+        f"{host} joined the run and has stem {version()}, the others {assignment.version}. "
+        f"{how_to_install(version())}, and type the same with --resume"
+    )
+    ray.get(assignment.post.note.remote(CrewFailed(-1, host, ClusterError.__name__, message)))
+    raise SupersededError(message)
+
+
+def _agree(assignment: Assignment, rank: int, size: int) -> tuple[int, bool]:
     """The number of this attempt, and whether there is something to go on from."""
     hosts: list[Any] = [None] * size
     dist.all_gather_object(hosts, socket.gethostname())
     start: list[Any] = [None]
     if rank == 0:
-        attempt = ray.get(plan.post.begin.remote(tuple(hosts)))
-        start = [(attempt, RunStorage(plan.place).has_checkpoint())]
+        attempt = ray.get(assignment.post.begin.remote(tuple(hosts)))
+        start = [(attempt, RunStorage(assignment.place).has_checkpoint())]
     dist.broadcast_object_list(start, src=0)
     return start[0]
 
 
 @contextmanager
-def _room(plan: Plan, rank: int) -> Iterator[Path]:
+def _room(assignment: Assignment, rank: int) -> Iterator[Path]:
     """A folder for this worker alone; what an ended process of the same run left is removed."""
-    of_run = Path(tempfile.gettempdir()) / f"stem-{plan.name}"
+    of_run = Path(tempfile.gettempdir()) / f"stem-{assignment.name}"
     folder = of_run / f"rank{rank}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -154,22 +174,22 @@ def _room(plan: Plan, rank: int) -> Iterator[Path]:
             of_run.rmdir()
 
 
-def _train(plan: Plan, folder: Path, worker: RayWorker, resume: bool) -> None:
+def _train(assignment: Assignment, folder: Path, worker: RayWorker, resume: bool) -> None:
     """Run the loop, and store what it leaves."""
     if resume:
         worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
-    data = plan.data or sample_set(sample_rate(plan.recipe))
+    data = assignment.data or sample_set(sample_rate(assignment.recipe))
     report = Reporter(worker)
     try:
         run(
-            plan.recipe,
+            assignment.recipe,
             data,
-            plan.validation,
+            assignment.validation,
             folder,
             worker,
             report,
             resume=resume,
-            origin=plan.origin,
+            origin=assignment.origin,
         )
     except KeyboardInterrupt:
         _leave(worker, folder, report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,8 +47,16 @@ class Hosts:
         """Of every process on a host."""
         return os.environ | self._settings
 
-    def add(self) -> int:
-        """A new host, with Ray on it; its number."""
+    def add(
+        self, python: str = sys.executable, path: str = "", private: Sequence[Path] = ()
+    ) -> int:
+        """A new host, with Ray on it; its number.
+
+        Args:
+            python: the program that runs Ray there.
+            path: PYTHONPATH there, if it is another than here.
+            private: folders that are empty there, each a disk of its own.
+        """
         number = len(self._names) + 1
         name = f"stem{os.getpid()}h{number}"
         _ip("netns", "add", name)
@@ -63,7 +71,11 @@ class Hosts:
         part = head if number == 1 else ("--address", f"10.77.0.1:{PORT}")
         words = ("--node-ip-address", own, "--num-cpus", str(self._cores))
         temporary = ("--temp-dir", str(self._folder / f"h{number}")) if number == 1 else ()
-        self.run(number, ["-m", "ray.scripts.scripts", "start", *part, *words, *temporary])
+        ray = [python, "-m", "ray.scripts.scripts", "start", *part, *words, *temporary]
+        # Inside of a network namespace, ip gives every command a mount namespace of its own.
+        mounts = "".join(f"mount -t tmpfs tmpfs '{folder}' && " for folder in private)
+        other = {"PYTHONPATH": path} if path else {}
+        self._run(number, ["sh", "-c", f'{mounts}exec "$@"', "sh", *ray], other)
         return number
 
     def cut(self, number: int) -> None:
@@ -79,13 +91,11 @@ class Hosts:
 
     def run(self, number: int, words: Sequence[str]) -> None:
         """Run Python on a host to its end."""
-        command, env = self.command(number, words), self.environment
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        self._run(number, [sys.executable, *words], {})
 
     def command(self, number: int, words: Sequence[str]) -> list[str]:
         """What starts Python on a host."""
-        return ["ip", "netns", "exec", self._names[number - 1], sys.executable, *words]
+        return self._command(number, [sys.executable, *words])
 
     def close(self) -> None:
         """End whatever runs on the hosts, and remove them."""
@@ -100,6 +110,14 @@ class Hosts:
         self._inside(1, "addr", "add", f"{address}/32", "dev", "own")
         for end in ("own", "nowhere"):
             self._inside(1, "link", "set", end, "up")
+
+    def _command(self, number: int, words: Sequence[str]) -> list[str]:
+        return ["ip", "netns", "exec", self._names[number - 1], *words]
+
+    def _run(self, number: int, words: Sequence[str], other: Mapping[str, str]) -> None:
+        command, env = self._command(number, words), self.environment | other
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _join(self, number: int) -> None:
         """One cable to the head; each side sends all that is not its own to the other."""

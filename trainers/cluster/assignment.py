@@ -10,7 +10,7 @@ from trainers.config import Recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class Assignment:
     """One run.
 
     Attributes:
@@ -24,6 +24,7 @@ class Plan:
         name: of this start of the run, unlike any other.
         post: Ray's handle of the :class:`~trainers.cluster.post.Post`.
         cores: that each worker computes with.
+        version: of this package where the run was started.
     """
 
     recipe: Recipe
@@ -35,3 +36,4 @@ class Plan:
     name: str
     post: Any
     cores: int
+    version: str
