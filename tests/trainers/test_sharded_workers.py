@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.adoption import BEST, LAST
+from model_zoo.errors import ConfigError
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
 from tests.trainers.crew import two_workers
@@ -105,3 +106,46 @@ def test_checkpoints_go_from_whole_to_parts_and_back(recordings: Path, plain: Re
     back = alone(six, recordings, recordings / "rank0", resume=True)
     found = [event.losses for event in back if isinstance(event, StepDone)]
     assert found == [pytest.approx(step.losses, 1e-4) for step in losses[4:]]
+
+
+def test_parts_in_half_precision_recomputed_and_accumulated(
+    recordings: Path, adversarial: Recipe
+) -> None:
+    """Truth: whole networks by the same recipe; Muon's bfloat16 keeps 8 bits of a number."""
+    loop = replace(adversarial.loop, accumulate=2, precision="fp16", recompute=True)
+    recipe = with_steps(replace(adversarial, loop=loop), 2)
+    parts, _ = two_workers(recipe, recordings, kind="sharded")
+    (recordings / "rank0").rename(recordings / "parts")
+    two_workers(recipe, recordings)
+    assert [event["event"] for event in parts][-3:] == ["run_finished", "returned", "held"]
+    (found, texts), (expected, expected_texts) = (
+        read_safetensors(recordings / name / LAST) for name in ("parts", "rank0")
+    )
+    assert texts == expected_texts
+    assert_near(found, expected, 2**-8)
+
+
+def test_parts_refuse_clips_that_are_too_short(recordings: Path, plain: Recipe) -> None:
+    """Truth: the sentence of one worker; both must come to the same end."""
+    short = half_a_batch(replace(plain, data=replace(plain.data, seconds=0.01)))
+    with pytest.raises(ConfigError) as refused:
+        alone(short, recordings, recordings / "alone")
+    told = two_workers(short, recordings, kind="sharded")
+    assert [of_kind(one, "refused", "message") for one in told] == 2 * [[str(refused.value)]]
+
+
+def test_a_worker_that_depends_on_others_saves_nothing_alone(
+    recordings: Path, recipe: Recipe
+) -> None:
+    """It would wait for ever for the others, who know nothing of a full disk or of Ctrl-C."""
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, StepDone):
+            raise KeyboardInterrupt
+
+    for independent in (False, True):
+        folder = recordings / f"run{independent}"
+        worker = replace(CPU, is_independent=independent)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, recordings, (), folder, worker, interrupt)
+        assert (folder / LAST).exists() == independent
