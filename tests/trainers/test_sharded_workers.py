@@ -77,6 +77,7 @@ def test_a_network_in_two_parts_learns_what_whole_ones_learn(
     for folder, error in (("whole", 1e-5), ("alone", 1e-5)):
         assert_near(tensors(recordings / "rank0"), tensors(recordings / folder), error)
         assert_near(tensors(recordings / "rank0", BEST), tensors(recordings / folder, BEST), 1e-3)
+    assert parts[0][0] == whole[0][0]  # counts all parameters
     for value in ("losses", "gradient_norms"):
         expected = of_kind(whole[0], "step_done", value)
         assert of_kind(parts[0], "step_done", value) == [pytest.approx(x, 1e-4) for x in expected]

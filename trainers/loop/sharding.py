@@ -7,20 +7,22 @@ apart again right after, so that the memory of a step is that of one whole block
 
 Parameters become tensors of type ``DTensor``, whose shape is that of the whole. Whatever puts them
 together is done by all processes at once, or it waits for ever.
+
+Torch's own part takes seconds to import, so that it is imported where parts are met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model_zoo.separator import Separator
 from trainers.loop.blocks import blocks
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 def shard(separator: Separator, mesh: DeviceMesh) -> None:
@@ -29,6 +31,8 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
     Call it before optimisers are made: parameters are replaced. The class of the network changes to
     one that is derived from it. It can be copied no more.
     """
+    from torch.distributed.fsdp import fully_shard
+
     for part in (*blocks(separator), separator):
         part.register_forward_hook(_owning)
         # Even the outermost part is taken apart at once, so that weights always are what they
@@ -38,7 +42,8 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
 
 def whole(value: Tensor) -> Tensor:
     """All of a tensor, of which each process may hold a part."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    full: Callable[[], Tensor] | None = getattr(value, "full_tensor", None)
+    return full() if full else value
 
 
 def split_like(value: Tensor, model: Tensor) -> Tensor:
@@ -46,8 +51,11 @@ def split_like(value: Tensor, model: Tensor) -> Tensor:
 
     All processes have ``value``, so that nothing is sent.
     """
-    if not isinstance(model, DTensor):
+    if not hasattr(model, "full_tensor"):
         return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(model, DTensor), "nothing else can be put together"
     return distribute_tensor(value, model.device_mesh, model.placements, src_data_rank=None)
 
 
