@@ -1,17 +1,53 @@
-"""Two workers that are processes of their own, as a cluster has them."""
+"""Two workers that are processes of their own, as a cluster has them.
+
+The loop runs in a thread that is not the main one, as in Ray Train.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from model_zoo.errors import StemError
 from trainers.config import Recipe
-from trainers.loop.distributed import DistributedWorker
+from trainers.loop.checkpoint import load_checkpoint
+from trainers.loop.distributed import DistributedWorker, ShardedWorker
 from trainers.loop.run import run
+from trainers.loop.state import TrainState
+
+ROOT = Path(__file__).parents[2]
+KINDS = {"whole": DistributedWorker, "sharded": ShardedWorker}
+CPU = torch.device("cpu")
+
+
+def two_workers(
+    recipe: Recipe, data: Path, *tracks: Path, kind: str = "whole", resume: bool = False
+) -> list[list[dict[str, Any]]]:
+    """What each of them tells; their folders are ``rank0`` and ``rank1``."""
+    plan = data / f"plan{len([*data.glob('plan*')])}.json"
+    validation = [str(track) for track in tracks]
+    given = {"recipe": recipe.to_dict(), "data": str(data), "validation": validation}
+    plan.write_text(json.dumps(given | {"kind": kind, "resume": resume}))
+    crew = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.trainers.crew", str(plan), str(rank), "2"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for rank in range(2)
+    ]
+    told = [worker.communicate(timeout=120)[0] for worker in crew]
+    assert [worker.returncode for worker in crew] == [0, 0]
+    return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
 
 def main(plan: Path, rank: int, world_size: int) -> None:
@@ -20,16 +56,50 @@ def main(plan: Path, rank: int, world_size: int) -> None:
     place = f"file://{plan.with_suffix('.meeting')}"
     dist.init_process_group("gloo", init_method=place, rank=rank, world_size=world_size)
     torch.set_num_threads(1)
-    best = run(
-        Recipe.from_dict(given["recipe"]),
-        Path(given["data"]),
-        tuple(map(Path, given["validation"])),
-        plan.parent / f"rank{rank}",
-        DistributedWorker(torch.device("cpu"), rank, world_size),
-        lambda event: rank == 0 and print(json.dumps(event.to_dict()), flush=True),
-    )
-    print(json.dumps({"event": "returned", "best": best.name}), flush=True)
+    worker = KINDS[given["kind"]](CPU, rank, world_size)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_work, given, plan.parent / f"rank{rank}", worker).result()
     dist.destroy_process_group()
+
+
+def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> None:
+    recipe = Recipe.from_dict(given["recipe"])
+    tracks = tuple(map(Path, given["validation"]))
+    try:
+        best = run(
+            recipe,
+            Path(given["data"]),
+            tracks,
+            folder,
+            worker,
+            lambda event: worker.rank == 0 and _tell(event.to_dict()),
+            resume=given["resume"],
+        )
+    except StemError as error:
+        _tell({"event": "refused", "error": type(error).__name__, "message": str(error)})
+        return
+    _tell({"event": "returned", "best": best.name})
+    state = TrainState.fresh(recipe, worker)
+    load_checkpoint(state, folder.with_name("rank0"))
+    _tell({"event": "held", "bytes": _held(state)})
+
+
+def _held(state: TrainState) -> int:
+    """Bytes of the weights, their averages and what the optimisers remember of them."""
+    memories = [
+        value
+        for optimiser in state.model.optimisers
+        for memory in optimiser.state.values()
+        for value in memory.values()
+        if value.ndim
+    ]
+    tensors = [*state.separator.parameters(), *state.average.model.parameters(), *memories]
+    local = [value.to_local() if hasattr(value, "to_local") else value for value in tensors]
+    return sum(value.untyped_storage().nbytes() for value in local)
+
+
+def _tell(event: Mapping[str, Any]) -> None:
+    print(json.dumps(event), flush=True)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_random_numbers_go_on_where_they_were(recordings: Path, recipe: Recipe) 
 def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) -> None:
     state, _ = fresh(recipe)
     state.progress = Progress(step=9, best_sdr=1.5, best_step=4, stale=3, falls=2, waited=1)
-    save_checkpoint(state, recordings)
+    save_checkpoint(state, recordings, CPU)
     other, _ = fresh(recipe)
     load_checkpoint(other, recordings)
     assert other.progress == state.progress
@@ -65,7 +65,7 @@ def test_the_scale_of_half_precision_survives(recordings: Path, recipe: Recipe) 
     half = replace(recipe, loop=replace(recipe.loop, precision="fp16"))
     state, _ = fresh(half)
     state.model.scaler.load_state_dict(state.model.scaler.state_dict() | {"scale": 32.0})
-    save_checkpoint(state, recordings)
+    save_checkpoint(state, recordings, CPU)
     other, _ = fresh(half)
     load_checkpoint(other, recordings)
     assert other.model.scaler.get_scale() == 32.0

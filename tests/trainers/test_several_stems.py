@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Barrier, Thread
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
-from tests.trainers.runs import FULL
+from tests.trainers.runs import CPU, FULL
 from trainers.data.validation import ValidationSong, ValidationTrack
+from trainers.loop.distributed import DistributedWorker
 from trainers.loop.validation import validate
 from trainers.objectives.batch import Batch
 from trainers.objectives.separation import Separation
@@ -88,22 +90,12 @@ class Song(ValidationSong):
         return ValidationTrack("song", ones, torch.stack([self.level * ones, self.drums * ones]))
 
 
-class Colleague:
+@dataclass(frozen=True)
+class Colleague(DistributedWorker):
     """One of two workers that add up what they have, as processes do."""
 
-    device = torch.device("cpu")
-
-    def __init__(
-        self,
-        rank: int,
-        board: dict[int, Mapping[str, float]],
-        barrier: Barrier,
-        world_size: int = 2,
-    ) -> None:
-        self.rank, self.board, self.barrier, self.world_size = rank, board, barrier, world_size
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        return network
+    board: dict[int, Mapping[str, float]]
+    barrier: Barrier
 
     def total(self, values: Mapping[str, float]) -> dict[str, float]:
         self.board[self.rank] = values
@@ -111,25 +103,18 @@ class Colleague:
         return {name: sum(part[name] for part in self.board.values()) for name in values}
 
 
-class Alone(Colleague):
-    """The only worker."""
-
-    def __init__(self) -> None:
-        super().__init__(0, {}, Barrier(1), world_size=1)
-
-
 SONGS = [Song(1.0), Song(1.0, drums=0.0), Song(0.5 / 0.9)]
 
 
 def test_scores_by_hand() -> None:
     """Half of the truth is 6.02 dB; nine tenths are 20 dB; silent drums are in no mean."""
-    found = validate(Half(), SONGS, Alone(), FULL)
+    found = validate(Half(), SONGS, CPU, FULL)
     assert found["vocals"] == pytest.approx((6.0206 + 6.0206 + 20) / 3, abs=1e-3)
     assert found["drums"] == pytest.approx(6.0206, abs=1e-3)
 
 
 def test_a_stem_that_no_song_has_is_not_scored() -> None:
-    assert validate(Half(), [Song(1.0, drums=0.0)], Alone(), FULL).keys() == {"vocals"}
+    assert validate(Half(), [Song(1.0, drums=0.0)], CPU, FULL).keys() == {"vocals"}
 
 
 def test_workers_share_the_songs_and_agree() -> None:
@@ -139,11 +124,11 @@ def test_workers_share_the_songs_and_agree() -> None:
     found: dict[int, dict[str, float]] = {}
 
     def work(rank: int) -> None:
-        found[rank] = validate(Half(), SONGS, Colleague(rank, board, barrier), FULL)
+        found[rank] = validate(Half(), SONGS, Colleague(CPU.device, rank, 2, board, barrier), FULL)
 
     threads = [Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found[0] == found[1] == pytest.approx(validate(Half(), SONGS, Alone(), FULL))
+    assert found[0] == found[1] == pytest.approx(validate(Half(), SONGS, CPU, FULL))

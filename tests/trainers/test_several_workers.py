@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,33 +11,11 @@ import torch
 from model_zoo.adoption import LAST
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
+from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
 from trainers.loop.run import run
-
-ROOT = Path(__file__).parents[2]
-
-
-def two_workers(recipe: Recipe, data: Path, *tracks: Path) -> list[list[dict[str, Any]]]:
-    """What each of them tells; their folders are ``rank0`` and ``rank1``."""
-    plan = data / "plan.json"
-    validation = [str(track) for track in tracks]
-    plan.write_text(
-        json.dumps({"recipe": recipe.to_dict(), "data": str(data), "validation": validation})
-    )
-    crew = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.trainers.crew", str(plan), str(rank), "2"],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        for rank in range(2)
-    ]
-    told = [worker.communicate(timeout=120)[0] for worker in crew]
-    assert [worker.returncode for worker in crew] == [0, 0]
-    return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
 
 def test_two_workers_learn_what_one_learns_from_both_batches(
@@ -69,7 +43,7 @@ def test_two_workers_learn_what_one_learns_from_both_batches(
         assert found["gradient_norms"] == pytest.approx(whole.gradient_norms, rel=1e-3)
     scores = [event["sdr"] for event in first if event["event"] == "validated"]
     assert scores == [pytest.approx(event.sdr) for event in alone if isinstance(event, Validated)]
-    assert second == [{"event": "returned", "best": "best.safetensors"}]
+    assert [event["event"] for event in second] == ["returned", "held"]
     assert not (recordings / "rank1").exists()
     (shared, _), (whole, _) = (
         read_safetensors(recordings / name / LAST) for name in ("rank0", "alone")

@@ -22,26 +22,27 @@ MOST_NAMED = 8
 
 def crew_line(event: CrewEvent) -> str:
     """One line about the workers; empty where there is nothing to say."""
+    line = ""
     match event:
         case CrewStarted():
             began = "Training" if event.attempt == 1 else "Going on"
-            return f"{began} with {counted(len(event.hosts), 'worker')} on {hosts(event.hosts)}"
+            line = f"{began} with {counted(len(event.hosts), 'worker')} on {hosts(event.hosts)}"
         case CrewLost():
             which = ", ".join(str(rank + 1) for rank in event.ranks)
             lost = f"worker{'' if len(event.ranks) == 1 else 's'} {which}"
-            return f"Lost {lost} ({event.reason}); going on from the last checkpoint"
+            line = f"Lost {lost} ({event.reason}); going on from the last checkpoint"
         case CrewAwaited():
-            return f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
+            line = f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
         case CrewStarting():
-            return (
+            line = (
                 f"The workers have been starting for {event.seconds} s. If they do not come "
                 "together, a firewall may stand between them: see docs/clusters.md"
             )
         case CrewPaused():
-            return f"Saved after step {event.step}, to go on with another number of workers"
+            line = f"Saved after step {event.step}, to go on with another number of workers"
         case CrewLeft():
-            return "" if event.finished else f"Saved after step {event.step}"
-    return ""
+            line = "" if event.finished else f"Saved after step {event.step}"
+    return line
 
 
 def hosts(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ in where their number is a range. A crew that begins goes on from the last check
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
+from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -42,6 +44,9 @@ LISTEN = 0.5
 
 LOOK = 10.0
 """Seconds between two looks at the cluster for room for another worker."""
+
+START_TIMEOUT_S = "10"
+"""Seconds that Ray waits for room that it believes to be there."""
 
 FAREWELL = 30.0
 """Seconds for Ray to end workers that have said goodbye."""
@@ -92,6 +97,7 @@ def train_on_cluster(order: Order, plan: Plan, report: Report) -> None:
         KeyboardInterrupt: it was interrupted; the run is saved.
         SystemExit: the same, by SIGTERM.
     """
+    _be_quick_to_look_again()
     mailbox = Mailbox()
     assignment = Assignment(
         **vars(order),
@@ -111,6 +117,11 @@ def train_on_cluster(order: Order, plan: Plan, report: Report) -> None:
                 listener.until_the_end()
             raise
         fit.join(FAREWELL)
+
+
+def _be_quick_to_look_again() -> None:
+    """Ray counts a lost machine for some time; for as long it waits in vain for room there."""
+    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, START_TIMEOUT_S)
 
 
 def _trainer(assignment: Assignment, plan: Plan, folder: str) -> TorchTrainer:

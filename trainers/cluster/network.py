@@ -14,6 +14,7 @@ from typing import Any
 
 import ray.util
 from ray.train.backend import BackendConfig
+from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
@@ -21,6 +22,10 @@ INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 PATIENCE_S = 600
 """Seconds that a worker waits for the others, e.g. while the first draws what it has validated."""
+
+
+FAREWELL_S = "5"
+"""Seconds for the process group to be taken apart, before the processes are ended in any case."""
 
 
 @dataclass
@@ -37,6 +42,8 @@ class Network(TorchConfig):
 
 class _Backend(TorchConfig().backend_cls):  # type: ignore[misc]  # Ray names this class nowhere
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
+        # Workers that lost another one will not take leave of it; Ray would wait half a minute.
+        os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, FAREWELL_S)
         worker_group.execute(choose_interface)
         super().on_start(worker_group, backend_config)
 

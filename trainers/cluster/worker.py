@@ -30,8 +30,9 @@ from trainers.cluster.storage import RunStorage
 from trainers.config import Recipe
 from trainers.data.loading import HelperLostError
 from trainers.data.sample_set import sample_set
-from trainers.loop.distributed import DistributedWorker
+from trainers.loop.distributed import DistributedWorker, ShardedWorker
 from trainers.loop.events import Listened, RunFinished, StepDone
+from trainers.loop.interrupt import JointInterrupt
 from trainers.loop.run import run
 
 ORDERS = get_args(Order)
@@ -44,14 +45,8 @@ class SupersededError(RuntimeError):
     """Another crew has taken over, or somebody has ended this one."""
 
 
-@dataclass(frozen=True)
-class RayWorker(DistributedWorker):
-    """A worker whose checkpoints outlive its machine.
-
-    Attributes:
-        line: to whoever started the run.
-        storage: of the run.
-    """
+class Keeping:
+    """What lets checkpoints outlive their machine."""
 
     line: Line
     storage: RunStorage
@@ -68,6 +63,30 @@ class RayWorker(DistributedWorker):
         self.storage.store(folder)
 
 
+@dataclass(frozen=True)
+class RayWorker(Keeping, DistributedWorker):
+    """A worker on a cluster.
+
+    Attributes:
+        line: to whoever started the run.
+        storage: of the run.
+    """
+
+    line: Line
+    storage: RunStorage
+
+
+@dataclass(frozen=True)
+class ShardedRayWorker(Keeping, ShardedWorker):
+    """The same with a part of the network."""
+
+    line: Line
+    storage: RunStorage
+
+
+Member = RayWorker | ShardedRayWorker
+
+
 class Reporter:
     """Tells what the first worker's loop tells; then all do together what it is ordered.
 
@@ -76,7 +95,7 @@ class Reporter:
         step: optimizer steps done.
     """
 
-    def __init__(self, worker: RayWorker) -> None:
+    def __init__(self, worker: Member) -> None:
         self._worker = worker
         self.order: Order = ""
         self.step = 0
@@ -85,7 +104,7 @@ class Reporter:
         """Tell an event; sound is for the logs of the run alone.
 
         Raises:
-            KeyboardInterrupt: to save the run and leave it.
+            JointInterrupt: to save the run and leave it.
             SupersededError: to leave it at once.
         """
         if isinstance(event, Listened):
@@ -102,7 +121,7 @@ class Reporter:
         if self.order == "end":
             raise SupersededError
         if self.order:
-            raise KeyboardInterrupt
+            raise JointInterrupt
 
 
 def work(config: Mapping[str, Any]) -> None:
@@ -119,7 +138,8 @@ def work(config: Mapping[str, Any]) -> None:
     attempt, resume = _agree(assignment, rank, size)
     line = Line(assignment.post, attempt)
     device = ray.train.torch.get_device()
-    worker = RayWorker(device, rank, size, line, RunStorage(assignment.place))
+    kind = ShardedRayWorker if assignment.fsdp else RayWorker
+    worker = kind(device, rank, size, line, RunStorage(assignment.place))
     try:
         with _room(assignment, rank) as folder:
             _train(assignment, folder, worker, resume)
@@ -174,7 +194,7 @@ def _room(assignment: Assignment, rank: int) -> Iterator[Path]:
             of_run.rmdir()
 
 
-def _train(assignment: Assignment, folder: Path, worker: RayWorker, resume: bool) -> None:
+def _train(assignment: Assignment, folder: Path, worker: Member, resume: bool) -> None:
     """Run the loop, and store what it leaves."""
     if resume:
         worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
@@ -191,7 +211,7 @@ def _train(assignment: Assignment, folder: Path, worker: RayWorker, resume: bool
             resume=resume,
             origin=assignment.origin,
         )
-    except KeyboardInterrupt:
+    except JointInterrupt:
         _leave(worker, folder, report)
         return
     if worker.rank == 0:
@@ -199,7 +219,7 @@ def _train(assignment: Assignment, folder: Path, worker: RayWorker, resume: bool
         worker.line.ask(CrewLeft(True, report.step))
 
 
-def _leave(worker: RayWorker, folder: Path, report: Reporter) -> None:
+def _leave(worker: Member, folder: Path, report: Reporter) -> None:
     """Say that the run is saved, and wait to be ended where that was asked for."""
     paused = report.order == "pause"
     if worker.rank == 0:

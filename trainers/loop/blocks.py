@@ -17,9 +17,15 @@ from torch.utils.checkpoint import checkpoint
 from model_zoo.separator import Separator
 
 
+def blocks(model: Separator) -> Iterator[nn.Module]:
+    """The repeated parts of a network, and the layers into and out of its bands."""
+    for child in model.children():
+        yield from child.children()
+
+
 def compile_blocks(model: Separator) -> None:
     """Compile the blocks (torch.compile) when they are first used."""
-    for block in _blocks(model):
+    for block in blocks(model):
         block.compile(dynamic=False)
 
 
@@ -28,7 +34,7 @@ def recompute_blocks(model: Separator) -> None:
 
     Chen et al. 2016, arXiv 1604.06174.
     """
-    for block in _blocks(model):
+    for block in blocks(model):
         block.forward = partial(_recomputed, block.forward)
 
 
@@ -36,8 +42,3 @@ def _recomputed(forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs)
     return checkpoint(forward, *inputs, use_reentrant=False)
-
-
-def _blocks(model: Separator) -> Iterator[nn.Module]:
-    for child in model.children():
-        yield from child.children()

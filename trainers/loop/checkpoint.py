@@ -23,26 +23,29 @@ from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
+from trainers.loop.sharding import all_split_like, split_like
 from trainers.loop.state import TrainState
+from trainers.loop.worker import Worker
 
 
-def save_checkpoint(state: TrainState, folder: Path) -> Path:
+def save_checkpoint(state: TrainState, folder: Path, worker: Worker) -> None:
     """Write ``last.safetensors`` into ``folder``.
+
+    All workers call it at the same point, and the first writes: whole tensors, whoever held which
+    part of them, so that any number of workers can go on.
 
     Raises:
         NumericalError: a weight is not finite; the checkpoint that is there stays.
         OutputError: the folder cannot be written to.
     """
-    target = folder / LAST
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in dict(_tensors(state)).items()
-    }
+    tensors = worker.gather(_tensors(state))
+    if worker.rank > 0:
+        return
     _require_finite(tensors, state.progress.step)
     scalers = {name: learner.scaler.state_dict() for name, learner in state.learners.items()}
     counters = asdict(state.progress) | {"ema_updates": state.average.updates}
     texts = {"progress": json.dumps(counters), "scalers": json.dumps(scalers)}
-    write_safetensors(target, tensors, texts)
-    return target
+    write_safetensors(folder / LAST, tensors, texts)
 
 
 def load_checkpoint(state: TrainState, folder: Path) -> None:
@@ -117,7 +120,7 @@ def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     differences = misfits(network, tensors)
     if differences:
         raise ValueError("; ".join(differences))
-    network.load_state_dict(tensors)
+    network.load_state_dict(all_split_like(tensors, network.state_dict()))
 
 
 def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
@@ -138,7 +141,8 @@ def _memories(
         index = int(number)
         if index >= len(parameters) or (value.ndim and value.shape != parameters[index].shape):
             raise ValueError("another optimiser wrote it")
-        memories.setdefault(index, {})[key] = value
+        part = split_like(value, parameters[index]) if value.ndim else value
+        memories.setdefault(index, {})[key] = part
     return memories
 
 

@@ -15,6 +15,10 @@ HELD = tuple(
 """What ends a run in peace."""
 
 
+class JointInterrupt(KeyboardInterrupt):
+    """All workers of a run are to leave it after the same step."""
+
+
 @contextmanager
 def held_interrupts() -> Iterator[None]:
     """Let the block finish first; only then is a signal of the meantime obeyed.

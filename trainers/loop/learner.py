@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from model_zoo.errors import NumericalError
 from trainers.config import OptimiserRecipe
 from trainers.loop.optimiser import build_optimisers
+from trainers.loop.sharding import whole
 
 SMALLEST_SCALE = 2.0**-10
 """Scale of gradients in float16 below which their overflow is no accident of the start."""
@@ -72,7 +73,7 @@ class Learner:
         """
         for optimiser in self.optimisers:
             self.scaler.unscale_(optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip))
         if norm.isfinite():
             for optimiser in self.optimisers:
                 self.scaler.step(optimiser)

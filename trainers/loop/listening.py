@@ -21,7 +21,6 @@ OVERLAP = 0.25
 """Of two chunks, as a share of one: side by side they would click where they meet."""
 
 
-@torch.inference_mode()
 def listen(
     model: Separator, track: ValidationTrack, step: int, seconds: float, residual: str = ""
 ) -> Listened:

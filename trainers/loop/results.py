@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from model_zoo import weights
+import torch
+from torch import Tensor
+
+from model_zoo import registry, weights
 from model_zoo.adoption import BEST, SUMMARY, Summary
 from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
 from model_zoo.files import staged
+from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData
 from trainers.loop.state import TrainState, ensemble_spec
+from trainers.loop.worker import Worker
 
 
 class Results:
@@ -22,19 +27,28 @@ class Results:
         found: its data.
         data_name: what the data are called.
         folder: where to.
+        worker: where the networks live; the first writes.
     """
 
-    def __init__(self, recipe: Recipe, found: TrainingData, data_name: str, folder: Path) -> None:
-        self.recipe, self.found, self.data_name, self.folder = recipe, found, data_name, folder
+    def __init__(
+        self, recipe: Recipe, found: TrainingData, data_name: str, folder: Path, worker: Worker
+    ) -> None:
+        self.recipe, self.found, self.data_name = recipe, found, data_name
+        self.folder, self.worker = folder, worker
 
     def keep(self, state: TrainState, sdr: dict[str, float]) -> None:
         """Write the averaged weights, which are the best so far.
 
+        All workers call it at the same point.
+
         Raises:
             OutputError: the folder cannot be written.
         """
+        tensors = self.worker.gather(state.average.model.state_dict().items())
+        if self.worker.rank > 0:
+            return
         metadata = {"residual": self.recipe.model.residual}
-        weights.save(self.folder / BEST, state.average.model, metadata, half=True)
+        weights.save(self.folder / BEST, self._network(tensors), metadata, half=True)
         if state.ensemble:
             spec = ensemble_spec(self.recipe, state.separator.sample_rate)
             save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
@@ -48,6 +62,13 @@ class Results:
             data=self.data_name,
         )
         write_json(self.folder / SUMMARY, summary.to_dict())
+
+    def _network(self, tensors: dict[str, Tensor]) -> Separator:
+        """The network of the recipe with these very tensors, in no memory of its own."""
+        with torch.device("meta"):
+            network = registry.build(self.recipe.model.architecture, self.recipe.model.options)
+        network.load_state_dict(tensors, assign=True)
+        return network
 
 
 def write_json(path: Path, values: dict[str, object]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import nn
 
-from model_zoo import registry
 from model_zoo.adoption import BEST, RECIPE
 from model_zoo.errors import OutOfMemoryError
 from stemcli.engine.events import Event
@@ -81,7 +80,7 @@ def run(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     _check(state, task, found, folder, worker)
-    results = Results(recipe, found, data.name, folder)
+    results = Results(recipe, found, data.name, folder, worker)
     _prepare(state, recipe, worker)
     with (
         _enough_memory(recipe, worker),
@@ -94,10 +93,15 @@ def run(
         tell(_started(state, recipe, precision, found, worker))
         reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
         best = state.progress.best
-        if worker.rank == 0 and (best is None or not (folder / BEST).exists()):
+        if best is None or _is_lost(folder / BEST, worker):
             results.keep(state, {})
         tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
+
+
+def _is_lost(path: Path, worker: Worker) -> bool:
+    """Whether a file is not there for the first worker; all come to the same result."""
+    return worker.total({"lost": float(worker.rank == 0 and not path.exists())})["lost"] > 0
 
 
 def _check(
@@ -156,7 +160,7 @@ def _started(
 ) -> RunStarted:
     return RunStarted(
         recipe=recipe.name,
-        architecture=registry.name_of(state.separator),
+        architecture=recipe.model.architecture,
         parameters=_count(state.separator),
         discriminator_parameters=_count(state.ensemble) if state.ensemble else 0,
         device=str(worker.device),

@@ -50,16 +50,18 @@ class TrainState:
         """
         torch.manual_seed(recipe.seed)
         separator = registry.build(recipe.model.architecture, recipe.model.options)
-        separator.to(worker.device)
         if origin:
             start_from(separator, origin)
+        average = WeightAverage(separator, recipe.loop.ema)
+        for network in (separator, average.model):
+            worker.place(network)
         ensemble = _ensemble(recipe, separator.sample_rate, worker)
         judged = recipe.adversary.optimiser
         half = recipe.loop.precision == "fp16"
         return cls(
             separator,
             Learner("network", separator, recipe.optimiser, half=half),
-            WeightAverage(separator, recipe.loop.ema),
+            average,
             ensemble,
             Learner("discriminators", ensemble, judged, half=half) if ensemble else None,
             Progress(),

@@ -18,7 +18,7 @@ from trainers.data.loading import load_batches
 from trainers.data.opening import TrainingData
 from trainers.loop.checkpoint import save_checkpoint
 from trainers.loop.events import Report, StepDone, Validated
-from trainers.loop.interrupt import held_interrupts
+from trainers.loop.interrupt import JointInterrupt, held_interrupts
 from trainers.loop.listening import listen
 from trainers.loop.logbook.keeping import LogError
 from trainers.loop.state import TrainState
@@ -38,7 +38,7 @@ class Run:
         folder: where checkpoints go.
         worker: where it runs.
         report: told of every step and every validation.
-        keep: called when the averaged weights reach a new best validation SDR.
+        keep: called on every worker when the averaged weights reach a new best validation SDR.
     """
 
     recipe: Recipe
@@ -72,9 +72,12 @@ def train(state: TrainState, task: Task, run: Run) -> str:
             _save(state, run)
         if not progress.is_stuck(schedule):
             _take_steps(state, task, run)
+    except JointInterrupt:
+        _save(state, run)
+        raise
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):
         with held_interrupts():
-            _save(state, run)
+            _save_alone(state, run)
         raise
     except LogError as error:
         raise _saved_in_spite_of(error, state, run) from error
@@ -121,10 +124,10 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
     # Ctrl-C must not part the counters from the weights that they speak of.
     with held_interrupts():
         is_best = progress.judge(mean, run.recipe.schedule)
-        if is_best and run.worker.rank == 0:
+        if is_best:
             run.keep(state, sdr)
     run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr))
-    if run.worker.rank == 0:
+    if run.worker.rank == 0 or not run.worker.is_independent:
         _listen(state, run)
 
 
@@ -143,21 +146,28 @@ def _listen(state: TrainState, run: Run) -> None:
 
 
 def _save(state: TrainState, run: Run) -> None:
-    if run.worker.rank == 0:
-        try:
-            save_checkpoint(state, run.folder)
+    try:
+        save_checkpoint(state, run.folder, run.worker)
+        if run.worker.rank == 0:
             run.worker.keep(run.folder)
-        except NumericalError as error:
-            raise diverged(str(error), run.recipe) from error
+    except NumericalError as error:
+        raise diverged(str(error), run.recipe) from error
 
 
 def _saved_in_spite_of(error: LogError, state: TrainState, run: Run) -> LogError:
     """Save what was learned; returns what to say."""
     try:
-        _save(state, run)
+        saved = _save_alone(state, run)
     except OutputError:
         return error
-    return LogError(f"{error}. To go on, type the same with --resume")
+    return LogError(f"{error}. To go on, type the same with --resume") if saved else error
+
+
+def _save_alone(state: TrainState, run: Run) -> bool:
+    """Save when the others know of nothing and go on; returns whether this worker can."""
+    if run.worker.is_independent:
+        _save(state, run)
+    return run.worker.is_independent
 
 
 def _batches(run: Run, first_step: int) -> Iterator[Batch]:

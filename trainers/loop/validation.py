@@ -21,12 +21,12 @@ def validate(
 ) -> dict[str, float]:
     """Mean global SDR in dB of every stem over the songs that have it, the same on every worker.
 
-    Each worker hears its share of the songs.
+    Each worker hears its share of the songs, or all of them where none can hear one alone.
     """
     sums: dict[str, float] = {}
     for stem in model.stems:
         sums |= {f"sum {stem}": 0.0, f"count {stem}": 0.0}
-    for song in songs[worker.rank :: worker.world_size]:
+    for song in worker.share(songs):
         for stem, sdr in score(model, song.read(), precision).items():
             sums[f"sum {stem}"] += sdr
             sums[f"count {stem}"] += 1

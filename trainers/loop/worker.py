@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from model_zoo.separator import Separator
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -27,6 +31,16 @@ class Worker(Protocol):
     def world_size(self) -> int:
         """How many workers there are."""
 
+    @property
+    def is_independent(self) -> bool:
+        """Whether it can run and save the networks without the others.
+
+        It cannot where each worker holds a part of them: then all must run them together.
+        """
+
+    def place(self, separator: Separator) -> None:
+        """Bring a network to the device, or as much of it as this worker holds."""
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network with gradients that are means over all workers."""
 
@@ -35,6 +49,15 @@ class Worker(Protocol):
 
     def keep(self, folder: Path) -> None:
         """Let what lies in ``folder`` outlive this machine; asked of the first worker alone."""
+
+    def share(self, songs: Sequence[T]) -> Sequence[T]:
+        """The songs that this worker is judged by; each counts as often as every other."""
+
+    def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """Whole tensors by name, on the processor; only the first worker gets any.
+
+        All workers call it at the same point, with the same names in the same order.
+        """
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,11 @@ class LocalWorker:
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    is_independent: bool = True
+
+    def place(self, separator: Separator) -> None:
+        """Bring all of the network to the device."""
+        separator.to(self.device)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network as it is."""
@@ -59,3 +87,16 @@ class LocalWorker:
 
     def keep(self, folder: Path) -> None:
         """It lies where it shall be."""
+
+    def share(self, songs: Sequence[T]) -> Sequence[T]:
+        """All of them."""
+        return songs
+
+    def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors, on the processor."""
+        return on_processor(tensors)
+
+
+def on_processor(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors as files take them: without a gradient, contiguous, on the processor."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors}
