@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError
-from stemcli.door import ADDRESS, explain, require_cluster
+from stemcli.cluster.door import ADDRESS, explain, require_cluster
 
 
 @contextmanager

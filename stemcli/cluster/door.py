@@ -13,7 +13,7 @@ from platform import python_version
 import ray
 
 from model_zoo.errors import ClusterError
-from stemcli import knock
+from stemcli.cluster import knock
 
 ADDRESS = "RAY_ADDRESS"
 PATIENCE = 30.0
