@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import ClusterError
-from stemcli.cluster import _quiet, joined
+from stemcli.cluster import joined
 from stemcli.cluster.door import ADDRESS, explain, require_cluster
+from stemcli.cluster.joining import _quiet
 from tests.stemcli.batch.hosts import hosts
 
 MINUTE = 60.0
