@@ -62,10 +62,8 @@ class Watch:
         if self._said is None:
             return False
         before, when = self._said
-        is_same = before == event or isinstance(event, CrewStarting) is isinstance(
-            before, CrewStarting
-        )
-        return is_same and now < when + AGAIN
+        still_starting = isinstance(event, CrewStarting) and isinstance(before, CrewStarting)
+        return (before == event or still_starting) and now < when + AGAIN
 
 
 def places(share: Share, machines: Sequence[Machine]) -> int:

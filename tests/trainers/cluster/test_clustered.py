@@ -1,0 +1,128 @@
+"""``stem train --cluster`` as it is typed: what is refused before a cluster is joined, and words.
+
+Truth: the rules of the command line, by hand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+
+from model_zoo.adoption import LAST, SUMMARY, Summary
+from stemcli.batch.url_path import as_path
+from stemcli.cli.app import stem
+from tests.trainers.commands import refused, train
+from trainers.cli.clustered import advice, nearby
+from trainers.cli.crew import crew_line
+from trainers.cluster.events import (
+    CrewAwaited,
+    CrewEvent,
+    CrewLeft,
+    CrewLost,
+    CrewPaused,
+    CrewStarted,
+    CrewStarting,
+)
+from trainers.loop.results import write_json
+
+
+def typed(*words: str) -> Result:
+    return CliRunner().invoke(stem, ["train", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "Nothing to learn from. Type --data DIR"),
+        (("--workers", "2"), "--workers wants a cluster. Add --cluster"),
+        (("--wait", "9", "--fsdp"), "--wait and --fsdp wants a cluster. Add --cluster"),
+        (("-o", "memory://runs/x"), "--output memory://runs/x is no folder of this machine"),
+        (("--cluster", "--dry-run"), "--dry-run takes its steps on this machine"),
+        (("--cluster", "--resume"), "holds no run to go on with"),
+        (("--cluster", "-o", "memory://no/run", "--resume"), "holds no run to go on with"),
+        (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    words: tuple[str, ...], sentence: str, place: Path
+) -> None:
+    done = typed(*words)
+    assert sentence in done.stderr
+    assert done.exit_code in (1, 2)
+    assert done.stderr.count("\n") == 1
+    assert not (place / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--workers", "many"), "--workers many is no number of workers"),
+        (("--workers", "8:2"), "Type --workers 2:8"),
+        (("--device", "cuda:1"), "With --cluster type --device auto"),
+    ],
+)
+def test_what_no_cluster_understands_is_refused(
+    words: tuple[str, ...], sentence: str, tiny: Path
+) -> None:
+    done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", "run", *words)
+    refused(done, 2, sentence)
+    assert not Path("run").exists()
+
+
+def test_a_run_is_not_begun_twice(tiny: Path) -> None:
+    folder = as_path(f"memory://runs/{uuid4().hex}")
+    (folder / LAST).store(tiny)
+    done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", str(folder))
+    refused(done, 1, "already holds a run. Add --resume")
+
+
+def test_a_run_of_real_songs_does_not_go_on_with_made_ones(tiny: Path) -> None:
+    assert train().exit_code == 0
+    write_json(Path("run") / SUMMARY, Summary(data="my songs").to_dict())
+    refused(
+        typed("--cluster", "-o", "run", "--resume"), 2, "run learned from my songs. Type --data"
+    )
+
+
+def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> None:
+    folder = as_path(f"memory://runs/{uuid4().hex}")
+    (tmp_path / "a").write_text("text")
+    (folder / "a").store(tmp_path / "a")
+    with nearby(folder, "a", "b") as near:
+        assert {path.name: path.read_text() for path in near.iterdir()} == {"a": "text"}
+    with nearby(tmp_path, "a") as near:
+        assert near == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [
+        (Path("my runs/best.safetensors"), "stem separate SONG --model 'my runs/best.safetensors'"),
+        (as_path("s3://b/run/best.safetensors"), "with a copy of s3://b/run/best.safetensors"),
+    ],
+)
+def test_what_to_type_next(best: Path, words: str) -> None:
+    assert words in advice(best)
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (CrewStarted(1, ("a",)), "Training with 1 worker on a"),
+        (CrewStarted(2, ("a", "b", "a")), "Going on with 3 workers on a (2), b"),
+        (CrewStarted(1, tuple("abcdefghi")), "Training with 9 workers on 9 machines"),
+        (CrewLost((1,), "it died"), "Lost worker 2 (it died); going on from the last checkpoint"),
+        (CrewLost((0, 2), "x"), "Lost workers 1, 3 (x); going on from the last checkpoint"),
+        (CrewAwaited(1, 2), "Waiting: there is room for 1 of 2 workers"),
+        (CrewStarting(65), "The workers have been starting for 65 s. If they do not come"),
+        (CrewPaused(7), "Saved after step 7, to go on with another number of workers"),
+        (CrewLeft(True, 7), ""),
+        (CrewLeft(False, 7), "Saved after step 7"),
+    ],
+)
+def test_every_event_has_a_line(event: CrewEvent, line: str) -> None:
+    assert crew_line(event).startswith(line)
+    assert bool(crew_line(event)) == bool(line)

@@ -1,0 +1,143 @@
+"""``stem train --cluster`` on a cluster of this machine alone.
+
+Truth: what the same recipe leaves without a cluster, and its number of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo.adoption import BEST, LAST
+from model_zoo.weights import load, read_safetensors
+from tests.trainers.commands import changed, train
+
+pytestmark = pytest.mark.ray
+
+ALONE = {"RAY_ADDRESS": "", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Clustered:
+    """The command, with its events; a process of its own, since Ray stays in one."""
+
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "stemcli", "train", "--cluster", "--json", *words]
+        pipe = subprocess.PIPE
+        env = os.environ | ALONE
+        self.process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
+        self.error = ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        yield from map(json.loads, self.process.stdout)
+        self.error = self.process.communicate()[1]
+
+    def steps(self) -> list[int]:
+        return [event["step"] for event in self if event["event"] == "step_done"]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    tensors, _ = read_safetensors(folder / LAST)
+    return {name: value for name, value in tensors.items() if name.startswith("model.")}
+
+
+def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
+    """The same checkpoint bit for bit, and every other file of a run; then it goes on without."""
+    words = ("--recipe", "tiny.yaml", "--data", "songs", *changed("loop.workers=1"))
+    run = Clustered(*words, "-o", "cluster", "--workers", "1", "--export", "mine")
+    assert run.steps() == [1, 2, 3, 4]
+    assert run.process.returncode == 0, run.error
+    assert train(*changed("loop.workers=1")).exit_code == 0
+    expected = weights(Path("run"))
+    found = weights(Path("cluster"))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    names = {path.name.partition(".17")[0] for path in Path("run").iterdir()}
+    assert {path.name.partition(".17")[0] for path in Path("cluster").iterdir()} == names
+    history = [(Path(name) / "history.jsonl").read_text() for name in ("cluster", "run")]
+    assert len(history[0].splitlines()) == len(history[1].splitlines())
+    assert load("mine").stems == load(str(Path("cluster") / BEST)).stems
+    assert train("--resume", "--output", "cluster", *changed("schedule.steps=6")).exit_code == 0
+
+
+@pytest.mark.parametrize("sharded", [(), ("--fsdp",)], ids=["whole", "sharded"])
+def test_ctrl_c_saves_and_another_number_of_workers_goes_on(
+    sharded: tuple[str, ...], gan: Path
+) -> None:
+    words = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
+    more = changed("schedule.steps=40", "optimiser.name=adamw", "loop.save_every=100")
+    run, steps = Clustered(*words, "--workers", "2", *more), []
+    for event in run:
+        if event["event"] == "step_done":
+            steps.append(event["step"])
+            if event["step"] == 5:
+                run.process.send_signal(signal.SIGINT)
+    assert run.process.returncode == 130
+    assert "To go on, type the same command with --resume" in run.error
+    assert steps == [*range(1, len(steps) + 1)]
+    assert len(steps) < 40
+    again = Clustered(*words, "--workers", "1", "--resume", *more)
+    assert again.steps() == [*range(len(steps) + 1, 41)]
+    assert again.process.returncode == 0, again.error
+
+
+def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
+    words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
+    more = changed("schedule.steps=60", "loop.save_every=5", "validation.every=100")
+    run, crews, steps, told = Clustered(*words, *more), 0, [], []
+    for event in run:
+        told.append(event["event"])
+        if event["event"] == "crew_started":
+            crews += 1
+        if event["event"] == "step_done":
+            steps.append(event["step"])
+            if crews == 1 and event["step"] == 12:
+                os.kill(workers_of(run.process.pid)[0], signal.SIGKILL)
+    assert run.process.returncode == 0, run.error
+    assert crews == 2
+    assert "crew_lost" in told
+    assert {*steps} == {*range(1, 61)}
+    again = steps[steps.index(max(steps[: steps.index(60)])) :]
+    assert again[-1] == 60
+
+
+def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
+    words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
+    run = Clustered(*words, *changed("optimiser.name=adamw", "optimiser.lr=1e30"))
+    began = time.monotonic()
+    run.steps()
+    assert run.process.returncode == 1
+    assert "Type the same with smaller steps" in run.error
+    assert run.error.count("\n") == 1
+    assert time.monotonic() - began < 60
+
+
+def workers_of(driver: int) -> list[int]:
+    """Processes that train, of the Ray that ``driver`` started."""
+    lines = subprocess.run(
+        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1:]
+    rows = [line.split(None, 2) for line in lines]
+    parents = {int(pid): int(parent) for pid, parent, _ in rows}
+
+    def descends(pid: int) -> bool:
+        while pid > 1:
+            if pid == driver:
+                return True
+            pid = parents.get(pid, 0)
+        return False
+
+    found = [int(pid) for pid, _, name in rows if "RayTrainWorker" in name]
+    # Processes that prepare clips have the name of the worker that they were forked off.
+    return [pid for pid in found if descends(pid) and parents[pid] not in found]
