@@ -79,6 +79,7 @@ def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> 
         _tell({"event": "refused", "error": type(error).__name__, "message": str(error)})
         return
     _tell({"event": "returned", "best": best.name})
+    dist.barrier()  # only now the first has surely written its last checkpoint
     state = TrainState.fresh(recipe, worker)
     load_checkpoint(state, folder.with_name("rank0"))
     _tell({"event": "held", "bytes": _held(state)})

@@ -18,7 +18,7 @@ from model_zoo.errors import (
     CheckpointError,
     OutputError,
 )
-from tests.trainers.runs import fresh, run_steps
+from tests.trainers.runs import CPU, fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint, save_checkpoint
 from trainers.loop.ema import WeightAverage
