@@ -45,7 +45,7 @@ def two_workers(
         )
         for rank in range(2)
     ]
-    told = [worker.communicate(timeout=120)[0] for worker in crew]
+    told = [worker.communicate(timeout=300)[0] for worker in crew]
     assert [worker.returncode for worker in crew] == [0, 0]
     return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
