@@ -45,7 +45,7 @@ def two_workers(
         )
         for rank in range(2)
     ]
-    told = [worker.communicate(timeout=120)[0] for worker in crew]
+    told = [worker.communicate(timeout=300)[0] for worker in crew]
     assert [worker.returncode for worker in crew] == [0, 0]
     return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
@@ -79,6 +79,7 @@ def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> 
         _tell({"event": "refused", "error": type(error).__name__, "message": str(error)})
         return
     _tell({"event": "returned", "best": best.name})
+    dist.barrier()  # only now the first has surely written its last checkpoint
     state = TrainState.fresh(recipe, worker)
     load_checkpoint(state, folder.with_name("rank0"))
     _tell({"event": "held", "bytes": _held(state)})
