@@ -138,7 +138,8 @@ def work(config: Mapping[str, Any]) -> None:
     attempt, resume = _agree(assignment, rank, size)
     line = Line(assignment.post, attempt)
     device = ray.train.torch.get_device()
-    kind = ShardedRayWorker if assignment.fsdp else RayWorker
+    # A part of one is the whole.
+    kind = ShardedRayWorker if assignment.fsdp and size > 1 else RayWorker
     worker = kind(device, rank, size, line, RunStorage(assignment.place))
     try:
         with _room(assignment, rank) as folder:
