@@ -26,8 +26,11 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(*, alone: bool = False) -> Iterator[None]:
     """Belong to a cluster for a while.
+
+    Args:
+        alone: start one on this machine, whatever RAY_ADDRESS names.
 
     Raises:
         ClusterError: the cluster that RAY_ADDRESS names cannot be joined.
@@ -37,7 +40,7 @@ def joined() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get(ADDRESS, "")
+    address = "" if alone else os.environ.get(ADDRESS, "")
     if address:
         _require_answer(address)
     with _quiet():
