@@ -181,7 +181,7 @@ def ending(trial: Trial) -> str:
     """How a trial ended, in a line."""
     score = "" if trial.sdr is None else f", best {trial.sdr:.2f} dB SDR"
     words = f"failed: {trial.reason}" if trial.state == "failed" else trial.reason
-    return f"Trial {trial.number} {words}{score}"
+    return f"Trial {trial.number}: {words}{score}"
 
 
 def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:

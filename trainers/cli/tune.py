@@ -208,6 +208,7 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
         StemError: all trials failed.
     """
     from trainers.cli.searching import show_ranking
+    from trainers.cluster.tuning.trial import data_of
     from trainers.search.results import BEST_RECIPE, CSV, JSON, PICTURE
 
     show_ranking(trials, console)
@@ -220,5 +221,4 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
         raise StemError(f"All {len(trials)} trials failed. The first: {first.reason}")
     recipe = folder / BEST_RECIPE
     console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB SDR)")
-    words = f"stem train --recipe {quoted(recipe)} --data {quoted(plan.data or 'songs')}"
-    console.line(f"Type: {words}")
+    console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")

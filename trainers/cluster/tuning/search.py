@@ -16,11 +16,9 @@ from stemcli.batch.slots import check_device
 from stemcli.engine.events import Event
 from trainers.cluster.tuning.room import Room
 from trainers.cluster.tuning.study import Study
-from trainers.cluster.tuning.trial import Place, sample_rate
+from trainers.cluster.tuning.trial import Place, data_of
 from trainers.cluster.tuning.tuner import opened, run_trials
-from trainers.config import Recipe
 from trainers.data.opening import open_data
-from trainers.data.sample_set import sample_set
 from trainers.loop.conditions import check_folder
 from trainers.loop.lock import alone_in
 from trainers.search.events import Listener, SearchStarted
@@ -69,7 +67,7 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
     check_output(output, resume)
     _check_device(machines)
     space = plan.bound_space()
-    found = look(plan.base, plan)
+    found = look(plan)
     with alone_in(output):
         heard = remembered(output) if resume else []
         plan.write(output)
@@ -147,7 +145,7 @@ def _check_device(machines: Machines) -> None:
         )
 
 
-def look(base: Recipe, plan: Plan) -> tuple[str, ...]:
+def look(plan: Plan) -> tuple[str, ...]:
     """What there is to learn from, a line each, before anything is started.
 
     Raises:
@@ -157,7 +155,7 @@ def look(base: Recipe, plan: Plan) -> tuple[str, ...]:
     """
     if plan.validation and not plan.data:
         raise UsageError("--validation needs --data: the songs made by formula have their own")
-    folder = Path(plan.data) if plan.data else sample_set(sample_rate(base))
+    folder, base = data_of(plan), plan.base
     with torch.device("meta"):
         model = registry.build(base.model.architecture, base.model.options)
     validation = tuple(map(Path, plan.validation))
@@ -166,8 +164,8 @@ def look(base: Recipe, plan: Plan) -> tuple[str, ...]:
         raise DataError(
             str(folder),
             [
-                "trials are compared by validation songs, and there are none. Type --validation DIR, "
-                "or --set data.held_out=0.1 with more than one song"
+                "trials are compared by validation songs, and there are none. Type --validation "
+                "DIR, or --set data.held_out=0.1 with more than one song"
             ],
         )
     return found.summary

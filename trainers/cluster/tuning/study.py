@@ -81,6 +81,14 @@ class Study:
         self._tell = tell
         self._waiting = [trial for trial in self.trials if not trial.is_over]
 
+    def __deepcopy__(self, memo: object) -> Study:
+        """Itself: Ray Tune copies what it is given, and there is one memory of a search."""
+        return self
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        """Nothing of it: Ray Tune writes down what it is given and need not read it again."""
+        return object, ()
+
     def next(self) -> Trial | None:
         """The next trial to run: first those that were interrupted; None when there is none."""
         if self._waiting:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from model_zoo import registry
 from model_zoo.adoption import LAST
 from model_zoo.errors import ClusterError, OutputError, StemError
 from stemcli.batch.sentences import sentence
@@ -122,7 +123,7 @@ def train_trial(
     _wait_for(folder)
     return run(
         recipe,
-        Path(plan.data) if plan.data else sample_set(sample_rate(recipe)),
+        data_of(plan),
         tuple(map(Path, plan.validation)),
         folder,
         LocalWorker(resolve_device(place.device)),
@@ -143,12 +144,17 @@ def fitted(recipe: Recipe, cores: int) -> Recipe:
     return replace(recipe, loop=replace(loop, save_every=save_every, workers=workers))
 
 
-def sample_rate(recipe: Recipe) -> int:
-    """Of the network of a recipe, in Hz."""
-    from model_zoo import registry
+def data_of(plan: Plan) -> Path:
+    """What a search learns from; every machine makes the songs made by formula itself.
 
+    Raises:
+        OutputError: they cannot be written.
+    """
+    if plan.data:
+        return Path(plan.data)
+    model = plan.base.model
     with torch.device("meta"):
-        return registry.build(recipe.model.architecture, recipe.model.options).sample_rate
+        return sample_set(registry.build(model.architecture, model.options).sample_rate)
 
 
 def _wait_for(folder: Path) -> None:
