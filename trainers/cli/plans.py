@@ -80,10 +80,10 @@ class Typed:
         if plan.architecture != self.architecture:
             raise UsageError(f"{folder} is a search for {plan.architecture}. Name another --output")
         fixed = [*self._fixed()]
-        if fixed:
+        if fixed and not self._is_same(plan):
             raise UsageError(
-                f"A search that goes on has its own values: leave out {', '.join(fixed)}, or name "
-                "another --output without --resume"
+                f"A search that goes on keeps its values, and others were typed: leave out "
+                f"{', '.join(fixed)}, or name another --output without --resume"
             )
         return replace(
             plan,
@@ -91,6 +91,11 @@ class Typed:
             data=_absolute(self.data) or plan.data,
             validation=tuple(map(_absolute, self.validation)) or plan.validation,
         )
+
+    def _is_same(self, plan: Plan) -> bool:
+        """Whether what was typed is what the search was begun with."""
+        made = self.plan(plan.trials)
+        return (made.base, made.space, made.seed) == (plan.base, plan.space, plan.seed)
 
     def _fixed(self) -> Iterator[str]:
         """Options that were typed and belong to a new search."""

@@ -25,6 +25,7 @@ from trainers.search.events import (
     SearchStarted,
     TrialEnded,
     TrialProposed,
+    TrialStarted,
     TrialValidated,
 )
 from trainers.search.plan import Plan
@@ -84,6 +85,8 @@ class SearchDisplay(Closing):
                 self.on_started()
             case TrialProposed():
                 self.say(f"Trial {event.number}: {values(event.shown)}")
+            case TrialStarted() if event.step:
+                self.say(f"Trial {event.number} goes on after step {event.step}")
             case TrialValidated():
                 self.on_validated(event)
             case TrialEnded():
@@ -141,7 +144,7 @@ class LiveSearchDisplay(SearchDisplay):
 
     def _draw(self, width: int) -> Group:
         trials, total = self.trials, self.plan.trials
-        running = [trial for trial in trials if trial.state == "running"]
+        running = [trial for trial in trials if not trial.is_over]
         return Group(
             summary(trials, total, self.seconds, width), running_table(running, self.steps, width)
         )
@@ -204,15 +207,15 @@ def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:
 
 def running_table(running: list[Trial], steps: int, width: int) -> Table:
     """The trials that run: steps, SDR and its curve, and what is tried."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("trial", justify="right")
-    table.add_column("step", justify="right")
-    table.add_column("", width=BAR)
-    table.add_column("SDR dB", justify="right")
-    table.add_column("", width=SPARK)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
+    table.add_column("trial", justify="right", min_width=5)
+    table.add_column("step", justify="right", min_width=len(f"{steps}/{steps}"))
+    table.add_column("", min_width=BAR)
+    table.add_column("SDR dB", justify="right", min_width=6)
+    table.add_column("", min_width=SPARK)
     if width >= WIDE:
-        table.add_column("size", justify="right", no_wrap=True)
-        table.add_column("values", no_wrap=True, overflow="ellipsis")
+        table.add_column("size", justify="right", min_width=5)
+        table.add_column("values", no_wrap=True, overflow="ellipsis", ratio=1)
     for trial in running:
         cells: list[RenderableType] = [
             str(trial.number),
@@ -222,7 +225,8 @@ def running_table(running: list[Trial], steps: int, width: int) -> Table:
             Text(sparkline([sdr for _, sdr in trial.curve], SPARK), "cyan"),
         ]
         if width >= WIDE:
-            cells += [millions(trial.parameters), values(trial.shown)]
+            size = millions(trial.parameters) if trial.parameters else ""
+            cells += [size, values(trial.shown)]
         table.add_row(*cells)
     return table
 

@@ -148,7 +148,7 @@ def command(
     validation songs are kept; without such songs, the last ones. Ctrl-C stops after the current
     step.
     """
-    from model_zoo.adoption import adopt
+    from model_zoo.adoption import LAST, adopt
     from stemcli.engine.device import resolve_device
     from trainers.cli.display import open_display
     from trainers.cli.rehearsed import check_room, show_rehearsal
@@ -175,7 +175,7 @@ def command(
         check_room(output, found.checkpoint)
         return
     quiet = hushed(not console.verbose)
-    with goes_on(output), quiet, console, open_display(plan, console, str(data)) as display:
+    with goes_on(output / LAST), quiet, console, open_display(plan, console, str(data)) as display:
         best = run(
             plan, data, validation, output, worker, display.show, resume=resume, origin=origin
         )
@@ -204,17 +204,19 @@ def check_export(name: str, overwrite: bool) -> None:
 
 
 @contextmanager
-def goes_on(output: Path) -> Iterator[None]:
-    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from."""
-    from model_zoo.adoption import LAST
+def goes_on(sign: Path) -> Iterator[None]:
+    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from.
 
+    Args:
+        sign: the file that is there if so.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        if not (output / LAST).exists():
+        if not sign.exists():
             raise
         raise KeyboardInterrupt(GO_ON) from None
     except SystemExit:
-        if (output / LAST).exists():
+        if sign.exists():
             click.echo(f"Ended. {GO_ON}", err=True)
         raise

@@ -14,7 +14,7 @@ from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples, quoted
-from trainers.cli.train import FOLDER, songs
+from trainers.cli.train import FOLDER, goes_on, songs
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 TRIALS = 16
 """Trials of a search that says nothing else."""
-
-GO_ON = "To go on, type the same command with --resume."
 
 
 @click.command(
@@ -150,6 +148,7 @@ def command(
     from trainers.cli.searching import open_search_display
     from trainers.cluster.tuning.search import Machines, search
     from trainers.search.journal import remembered
+    from trainers.search.plan import PLAN
 
     registry.architecture(architecture)
     folder = output or Path("runs") / f"tune-{architecture}"
@@ -159,12 +158,15 @@ def command(
     earlier = remembered(folder) if resume else []
     machines = Machines(cluster, device, jobs or 0, console.verbose)
     quiet = hushed(not console.verbose)
-    try:
-        with quiet, console, open_search_display(plan, console, earlier) as display:
-            found = search(plan, folder, machines, display.show, resume=resume)
-            display.show(finish(found, plan, folder, display.seconds))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(GO_ON) from None
+    console.line("Starting Ray")
+    with (
+        goes_on(folder / PLAN),
+        quiet,
+        console,
+        open_search_display(plan, console, earlier) as display,
+    ):
+        found = search(plan, folder, machines, display.show, resume=resume)
+        display.show(finish(found, plan, folder, display.seconds))
     conclude(found, plan, folder, console)
 
 
@@ -218,7 +220,8 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
     best = trials.best
     if best is None:
         first = next(iter(trials))
-        raise StemError(f"All {len(trials)} trials failed. The first: {first.reason}")
+        which = f"All {len(trials)} trials" if len(trials) > 1 else "The trial"
+        raise StemError(f"{which} failed: {first.reason}")
     recipe = folder / BEST_RECIPE
     console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB SDR)")
     console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")

@@ -73,12 +73,14 @@ class Study:
             stop_last_trials=False,
         )
         self._foreign: set[int] = set()
+        self._condemned: dict[int, int] = {}
         self._tell: Listener = lambda event: None
         self._seconds_before: dict[int, float] = {}
         for event in heard:
             self._hear_again(event)
         self.trials.interrupt()
         self._tell = tell
+        self._carry_out()
         self._waiting = [trial for trial in self.trials if not trial.is_over]
 
     def __deepcopy__(self, memo: object) -> Study:
@@ -120,10 +122,10 @@ class Study:
             return False
         total = self._seconds_before.get(number, 0.0) + seconds
         self._note(TrialValidated(number, step, sdr, best, total))
-        if not self._judge(number, step, best):
-            return False
-        self.ended(number, "stopped", f"stopped by ASHA after {step} steps")
-        return True
+        stops = self._judge(number, step, best)
+        if stops:
+            self._stop(number, step)
+        return stops
 
     def ended(self, number: int, how: How, reason: str) -> None:
         """A trial is over; what is heard of it later does not count."""
@@ -131,6 +133,14 @@ class Study:
             return
         self._note(TrialEnded(number, how, reason))
         self._conclude(number)
+
+    def _stop(self, number: int, step: int) -> None:
+        self.ended(number, "stopped", f"stopped by ASHA after {step} steps")
+
+    def _carry_out(self) -> None:
+        """Stop what ASHA had stopped when the search was killed, before that was written down."""
+        for number, step in self._condemned.items():
+            self._stop(number, step)
 
     def _note(self, event: Event) -> None:
         self._tell(event)
@@ -144,7 +154,8 @@ class Study:
             self._note(event)
         elif isinstance(event, TrialValidated):
             self._note(event)
-            self._judge(event.number, event.step, event.best)
+            if self._judge(event.number, event.step, event.best):
+                self._condemned[event.number] = event.step
         else:
             self._note(event)
             if isinstance(event, TrialEnded):
