@@ -69,7 +69,7 @@ def validated(run: subprocess.Popen[str], times: int) -> None:
     raise AssertionError("it ended too early")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
 def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) -> None:
     long = ("schedule.steps=60", "validation.every=5")
     finished(tune("--trials", "3", "--json", "--jobs", "1", "-o", "whole", more=long))
