@@ -148,3 +148,9 @@ def test_a_trial_uses_its_share_of_the_cores(search: Plan, place: Path) -> None:
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("allowed", "used"), [("", 4), ("2", 2), ("8", 4), ("0", 4), ("2,2", 4)])
+def test_threads_that_are_allowed(allowed: str, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    assert trial.threads(4) == used

@@ -71,7 +71,7 @@ def validated(run: subprocess.Popen[str], times: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
 def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) -> None:
-    long = ("schedule.steps=60", "validation.every=5")
+    long = ("schedule.steps=25", "validation.every=5")
     finished(tune("--trials", "3", "--json", "--jobs", "1", "-o", "whole", more=long))
     run = tune("--trials", "3", "--json", "--jobs", "1", more=long)
     validated(run, 2)

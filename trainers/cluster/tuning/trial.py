@@ -118,7 +118,7 @@ def train_trial(
             "disk that all of them share"
         )
     recipe = fitted(changed(plan.base, values, f"{plan.architecture}-{number:03}"), place.cores)
-    torch.set_num_threads(place.cores)
+    torch.set_num_threads(threads(place.cores))
     folder = output / TRIALS / f"{number:03}"
     _wait_for(folder)
     return run(
@@ -142,6 +142,12 @@ def fitted(recipe: Recipe, cores: int) -> Recipe:
     save_every = min(loop.save_every, recipe.validation.every)
     workers = min(loop.workers, cores - 1)
     return replace(recipe, loop=replace(loop, save_every=save_every, workers=workers))
+
+
+def threads(cores: int) -> int:
+    """Threads of a trial: one for each core, no more than OMP_NUM_THREADS allows."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
 
 
 def data_of(plan: Plan) -> Path:
