@@ -26,6 +26,9 @@ COMMANDS = {
     "batch": Entry("stemcli.cli.batch:command", "Take every song of a folder apart."),
     "models": Entry("stemcli.cli.models:group", "See, check and add the networks that separate."),
     "train": Entry("trainers.cli.train:command", "Train a network of your own.", extra="train"),
+    "tune": Entry(
+        "trainers.cli.tune:command", "Search for hyperparameters.", extra="train,cluster"
+    ),
     "data": Entry("trainers.cli.data:command", "Check a folder of training data.", extra="train"),
     "eval": Entry("trainers.cli.evaluate:command", "Measure how well it separates.", extra="eval"),
     "doctor": Entry("stemcli.cli.doctor:command", "Check that this computer has all it takes."),

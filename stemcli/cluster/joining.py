@@ -22,11 +22,12 @@ from stemcli.cluster.door import ADDRESS, explain, require_cluster
 
 
 @contextmanager
-def joined(verbose: bool = False) -> Iterator[None]:
+def joined(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
     """Belong to a cluster for a while.
 
     Args:
         verbose: show what Ray and the processes on its machines print.
+        alone: start one on this machine, whatever RAY_ADDRESS names.
 
     Raises:
         ClusterError: the cluster that RAY_ADDRESS names cannot be joined; known within a minute.
@@ -36,7 +37,7 @@ def joined(verbose: bool = False) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get(ADDRESS, "")
+    address = "" if alone else os.environ.get(ADDRESS, "")
     if address and address != "local":
         require_cluster(address)
     with nullcontext() if verbose else _quiet():

@@ -79,9 +79,10 @@ def train_clustered(
             :func:`trainers.loop.run.run`.
     """
     try:
-        from trainers.cluster.run import Order, run_on_cluster
+        from trainers.cluster.run import run_on_cluster
     except ImportError as error:
         raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
+    from trainers.cluster.order import Order
     from trainers.loop.lock import alone_in
 
     check_place(output, data, resume)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console as Terminal
 from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
@@ -23,6 +23,15 @@ from trainers.loop.events import StepDone
 
 REFRESH = 4  # times per second
 ROOM = 2  # columns for the ^C of a terminal, lest it begin a line that stays
+
+
+class Drawn(Protocol):
+    """What knows how wide the lines are that it drew last."""
+
+    widths: list[int]
+
+    def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
+        """Draw itself."""
 
 
 class LiveDisplay(Display):
@@ -51,7 +60,7 @@ class LiveDisplay(Display):
         with self._lock:
             table = draw(self.figures, width, height, self.console.verbose)
             lines = terminal.render_lines(table, options.update_width(width), pad=False)
-        lines = [_without_end(line) for line in lines]
+        lines = [without_end(line) for line in lines]
         self.widths = [Segment.get_line_length(line) for line in lines]
         for line in lines:
             yield from line
@@ -65,7 +74,7 @@ class Region(Live):
     into more, which would stay as rubbish. Warnings of libraries are printed above.
     """
 
-    def __init__(self, terminal: Terminal, content: LiveDisplay) -> None:
+    def __init__(self, terminal: Terminal, content: Drawn) -> None:
         super().__init__(
             content,
             console=terminal,
@@ -101,7 +110,7 @@ class Region(Live):
         return Control(*up * folded)
 
 
-def _without_end(line: list[Segment]) -> list[Segment]:
+def without_end(line: list[Segment]) -> list[Segment]:
     """Without the spaces at its end, which a narrower terminal would fold too."""
     kept = [*line]
     while kept and not kept[-1].text.strip():

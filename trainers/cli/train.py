@@ -197,7 +197,7 @@ def command(
     On a cluster each worker takes loop.batch_size clips a step. The run goes on from its last
     checkpoint when machines are lost, and takes late ones in where --workers is a range.
     """
-    from model_zoo.adoption import BEST, RECIPE
+    from model_zoo.adoption import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
 
     wish = Wish(cluster, workers, wait, fsdp)
@@ -219,7 +219,7 @@ def command(
     given = (plan, data, validation, output, origin)
     quiet = hushed(not console.verbose)
     source = str(data) if data else "songs made by formula"
-    with goes_on(output), quiet, console, open_display(plan, console, source) as display:
+    with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:
             train_clustered(*given, wish, device, resume, console, display.show)
         else:
@@ -314,17 +314,19 @@ def check_export(name: str, overwrite: bool) -> None:
 
 
 @contextmanager
-def goes_on(output: Path) -> Iterator[None]:
-    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from."""
-    from model_zoo.adoption import LAST
+def goes_on(sign: Path) -> Iterator[None]:
+    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from.
 
+    Args:
+        sign: the file that is there if so.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        if not (output / LAST).exists():
+        if not sign.exists():
             raise
         raise KeyboardInterrupt(GO_ON) from None
     except SystemExit:
-        if (output / LAST).exists():
+        if sign.exists():
             click.echo(f"Ended. {GO_ON}", err=True)
         raise

@@ -15,8 +15,6 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -31,12 +29,12 @@ from stemcli.version import version
 from trainers.cluster.assignment import Assignment
 from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
 from trainers.cluster.network import Network
+from trainers.cluster.order import Order
 from trainers.cluster.post import Mailbox
 from trainers.cluster.waiting import Watch
 from trainers.cluster.watch import Saver, Watcher
 from trainers.cluster.worker import work
-from trainers.cluster.workers import Plan
-from trainers.config import Recipe
+from trainers.cluster.workers import Crew
 from trainers.loop.events import Report, RunStarted
 
 LISTEN = 0.5
@@ -55,40 +53,12 @@ IN_A_ROW = 3
 """Crews that may be lost one after the other without a new checkpoint."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is asked of a cluster.
-
-    Attributes:
-        recipe: what to do.
-        data: folder with what is learned from; None for songs made by formula.
-        validation: folders with songs to be judged by.
-        place: folder of the run, absolute.
-        origin: model or weights file to start from.
-        fsdp: whether each worker holds a part of the network.
-    """
-
-    recipe: Recipe
-    data: Path | None
-    validation: tuple[Path, ...]
-    place: Path
-    origin: str = ""
-    fsdp: bool = False
-
-    @property
-    def paths(self) -> list[Path]:
-        """What all machines have to see, besides the folder of the run."""
-        origin = Path(self.origin)
-        files = [origin] if origin.is_absolute() else []
-        return [*([self.data] if self.data else []), *self.validation, *files]
-
-
-def train_on_cluster(order: Order, plan: Plan, report: Report) -> None:
+def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
     """Train on the cluster that this process has joined, until the run is over.
 
     Args:
         order: what is asked for.
-        plan: the workers that do it.
+        crew: the workers that do it.
         report: told what the loop tells, and the events of :mod:`trainers.cluster.events`.
 
     Raises:
@@ -103,12 +73,12 @@ def train_on_cluster(order: Order, plan: Plan, report: Report) -> None:
         **vars(order),
         name=uuid4().hex,
         post=mailbox.actor,
-        cores=plan.share.cores,
+        cores=crew.share.cores,
         version=version(),
     )
     with tempfile.TemporaryDirectory(prefix="stem-ray-", ignore_cleanup_errors=True) as folder:
-        fit = _Fit(_trainer(assignment, plan, folder))
-        listener = _Listener(mailbox, fit, report, Watch(plan))
+        fit = _Fit(_trainer(assignment, crew, folder))
+        listener = _Listener(mailbox, fit, report, Watch(crew))
         try:
             listener.until_the_end()
         except (KeyboardInterrupt, SystemExit):
@@ -124,14 +94,14 @@ def _be_quick_to_look_again() -> None:
     os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, START_TIMEOUT_S)
 
 
-def _trainer(assignment: Assignment, plan: Plan, folder: str) -> TorchTrainer:
+def _trainer(assignment: Assignment, crew: Crew, folder: str) -> TorchTrainer:
     """Ray's trainer; it begins anew for ever, since :class:`_Listener` knows when to give up."""
     callbacks: list[Any] = [Watcher(assignment.post), Saver(assignment.post)]
     return TorchTrainer(
         work,
         train_loop_config={"assignment": assignment},
         torch_config=Network(),
-        scaling_config=scaling(plan),
+        scaling_config=scaling(crew),
         run_config=RunConfig(
             name=assignment.name,
             storage_path=folder,
@@ -142,13 +112,13 @@ def _trainer(assignment: Assignment, plan: Plan, folder: str) -> TorchTrainer:
     )
 
 
-def scaling(plan: Plan) -> ScalingConfig:
-    """A plan in Ray's words."""
-    count = plan.count
+def scaling(crew: Crew) -> ScalingConfig:
+    """A crew in Ray's words."""
+    count = crew.count
     return ScalingConfig(
         num_workers=(count.least, count.most) if count.is_elastic else count.least,
-        use_gpu=plan.share.gpus > 0,
-        resources_per_worker=plan.share.resources,
+        use_gpu=crew.share.gpus > 0,
+        resources_per_worker=crew.share.resources,
         elastic_resize_monitor_interval_s=LOOK,
     )
 

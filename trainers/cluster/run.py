@@ -5,12 +5,11 @@ from __future__ import annotations
 from stemcli.batch.slots import check_device
 from stemcli.cluster import joined
 from trainers.cluster.events import CrewAwaited
-from trainers.cluster.launch import Order, train_on_cluster
+from trainers.cluster.launch import train_on_cluster
 from trainers.cluster.muster import muster
-from trainers.cluster.workers import Plan, WorkerCount, await_room
+from trainers.cluster.order import Order
+from trainers.cluster.workers import Crew, WorkerCount, await_room
 from trainers.loop.events import Report
-
-__all__ = ["Order", "run_on_cluster"]
 
 
 def run_on_cluster(
@@ -37,13 +36,13 @@ def run_on_cluster(
     count = WorkerCount.parse(workers) if workers else None
     told: set[CrewAwaited] = set()
 
-    def tell(plan: Plan) -> None:
-        event = CrewAwaited(plan.room, plan.count.least)
+    def tell(crew: Crew) -> None:
+        event = CrewAwaited(crew.room, crew.count.least)
         if event not in told:
             told.add(event)
             report(event)
 
     with joined(verbose):
-        plan = await_room(device, count, wait, tell)
-        muster(order.place, order.paths, plan.candidates)
-        train_on_cluster(order, plan, report)
+        crew = await_room(device, count, wait, tell)
+        muster(order.place, order.paths, crew.candidates)
+        train_on_cluster(order, crew, report)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from trainers.cluster.events import CrewAwaited, CrewEvent, CrewStarting
 from trainers.cluster.machines import Machine, look_around
-from trainers.cluster.workers import Plan, Share
+from trainers.cluster.workers import Crew, Share
 
 LOOK = 5.0
 """Seconds between two looks at the cluster."""
@@ -20,18 +20,18 @@ class Watch:
     """Looks now and then whether there are enough machines, and at how long it takes.
 
     Args:
-        plan: the workers that are awaited.
+        crew: the workers that are awaited.
         look: finds the machines.
         clock: seconds.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        crew: Crew,
         look: Callable[[], Sequence[Machine]] = look_around,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan, self._find, self._clock = plan, look, clock
+        self._crew, self._find, self._clock = crew, look, clock
         self.begin()
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Watch:
             yield event
 
     def _event(self, now: float) -> CrewEvent | None:
-        room, least = places(self._plan.share, self._find()), self._plan.count.least
+        room, least = places(self._crew.share, self._find()), self._crew.count.least
         if room < least:
             return CrewAwaited(room, least)
         seconds = int(now - self._began)

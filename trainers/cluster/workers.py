@@ -86,7 +86,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Crew:
     """The workers of a run on the machines that are there.
 
     Attributes:
@@ -114,7 +114,7 @@ class Plan:
 
 def plan_workers(
     machines: Sequence[Machine], device: str = "auto", count: WorkerCount | None = None
-) -> Plan:
+) -> Crew:
     """Share the machines out; what others use of them counts as not there.
 
     On GPUs each worker has one, and one core. Without, workers get as many cores as leave room for
@@ -134,20 +134,20 @@ def plan_workers(
         count = count or _exactly(sum(machine.free_cores > 0 for machine in machines))
         share = Share(_cores(machines, count.least), gpus=0)
     room = sum(share.fits(machine) for machine in machines)
-    return Plan(count, share, room, tuple(machines))
+    return Crew(count, share, room, tuple(machines))
 
 
 def await_room(
     device: str = "auto",
     count: WorkerCount | None = None,
     wait: float = WAIT,
-    tell: Callable[[Plan], None] = lambda plan: None,
+    tell: Callable[[Crew], None] = lambda crew: None,
     *,
     look: Callable[[], Sequence[Machine]] = look_around,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Plan:
-    """The plan for a cluster that has room for it, once it has.
+) -> Crew:
+    """The crew that a cluster has room for, once it has.
 
     Args:
         device: see :func:`plan_workers`.
@@ -164,13 +164,13 @@ def await_room(
     """
     end = clock() + wait
     while True:
-        plan = plan_workers(look(), device, count)
-        if plan.is_possible:
-            return plan
+        crew = plan_workers(look(), device, count)
+        if crew.is_possible:
+            return crew
         left = end - clock()
         if left <= 0:
-            raise _refusal(plan, device, count)
-        tell(plan)
+            raise _refusal(crew, device, count)
+        tell(crew)
         pause(min(INTERVAL, left))
 
 
@@ -191,20 +191,20 @@ def _rooms(free: Sequence[int], cores: int) -> int:
     return sum(some // cores for some in free)
 
 
-def _refusal(plan: Plan, device: str, asked: WorkerCount | None) -> ClusterError | DeviceError:
-    if device == "cuda" and not any(machine.gpus for machine in plan.machines):
+def _refusal(crew: Crew, device: str, asked: WorkerCount | None) -> ClusterError | DeviceError:
+    if device == "cuda" and not any(machine.gpus for machine in crew.machines):
         return DeviceError("The cluster has no GPU. Type --device auto or --device cpu")
-    wish = f" of the {plan.count.least} that --workers {asked} asks for" if asked else ""
+    wish = f" of the {crew.count.least} that --workers {asked} asks for" if asked else ""
     return ClusterError(
-        f"The cluster has room for {_workers(plan.room)}{wish} (hosts: {_hosts(plan)}). "
-        + _advice(plan)
+        f"The cluster has room for {_workers(crew.room)}{wish} (hosts: {_hosts(crew)}). "
+        + _advice(crew)
     )
 
 
-def _advice(plan: Plan) -> str:
+def _advice(crew: Crew) -> str:
     """What to type, or to do, from the simplest to the dearest."""
-    ways = [f"type --workers {plan.room}"] if plan.room else []
-    if any(machine.is_busy for machine in plan.machines):
+    ways = [f"type --workers {crew.room}"] if crew.room else []
+    if any(machine.is_busy for machine in crew.machines):
         ways.append("end what else runs there")
     ways += ["start more machines", "type --wait SECONDS for an autoscaler to do so"]
     listed = f"{', '.join(ways[:-1])}, or {ways[-1]}"
@@ -215,9 +215,9 @@ def _workers(number: int) -> str:
     return {0: "no worker", 1: "1 worker"}.get(number, f"{number} workers")
 
 
-def _hosts(plan: Plan) -> str:
-    shown = [_describe(machine, plan.share) for machine in plan.machines[:SHOWN]]
-    more = len(plan.machines) - SHOWN
+def _hosts(crew: Crew) -> str:
+    shown = [_describe(machine, crew.share) for machine in crew.machines[:SHOWN]]
+    more = len(crew.machines) - SHOWN
     return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])]) or "none"
 
 

@@ -40,11 +40,19 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
     _apply_all(values, changes)
     values["name"] = values.get("name") or Path(name).stem
-    return _checked(values, f"recipe {name}")
+    return check_recipe(values, f"recipe {name}")
 
 
-def _checked(values: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe, or all of its mistakes in one breath."""
+def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of these values.
+
+    Args:
+        values: what a file says.
+        where: what to call it in a sentence.
+
+    Raises:
+        ConfigError: all of its mistakes in one breath.
+    """
     from trainers.recipes.names import unknown_names
 
     unknown = unknown_names(values)
@@ -60,7 +68,7 @@ def _checked(values: Mapping[str, Any], where: str) -> Recipe:
 def _read(name: str) -> dict[str, Any]:
     where = f"recipe {name}"
     try:
-        values = _parse(where, _find(name).read_text("utf-8"))
+        values = parse_yaml(where, _find(name).read_text("utf-8"))
     except OSError as error:
         names = ", ".join(recipe_names())
         mistake = f"it cannot be read ({error.strerror}). Type --recipe with a file, or {names}"
@@ -114,7 +122,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parse(where: str, text: str) -> Any:
+def parse_yaml(where: str, text: str) -> Any:
+    """What a text in YAML says.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -155,6 +168,6 @@ def apply_change(values: dict[str, Any], change: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
     try:
-        values[last] = _parse("--set", text)
+        values[last] = parse_yaml("--set", text)
     except ConfigError as error:
         raise ConfigError("--set", [f"{change}: {error.mistakes[0]}"]) from error

@@ -18,7 +18,7 @@ from trainers.cluster.events import (
     CrewStarted,
 )
 from trainers.cluster.launch import _Listener, scaling
-from trainers.cluster.workers import Plan, Share, WorkerCount
+from trainers.cluster.workers import Crew, Share, WorkerCount
 from trainers.loop.events import RunStarted
 
 CREW = CrewStarted(1, ("a",))
@@ -102,5 +102,5 @@ def test_the_end_of_ray_is_an_error_with_its_last_words() -> None:
     ],
 )
 def test_a_plan_in_words_of_ray(count: WorkerCount, share: Share, expected: object) -> None:
-    config = scaling(Plan(count, share, 2, ()))
+    config = scaling(Crew(count, share, 2, ()))
     assert (config.num_workers, config.use_gpu, config.resources_per_worker) == expected

@@ -7,7 +7,7 @@ import pytest
 from trainers.cluster.events import CrewAwaited, CrewStarting
 from trainers.cluster.machines import Machine
 from trainers.cluster.waiting import Watch, places
-from trainers.cluster.workers import Plan, Share, WorkerCount
+from trainers.cluster.workers import Crew, Share, WorkerCount
 
 CORE, GPU = Share(cores=2, gpus=0), Share(cores=1, gpus=1)
 
@@ -21,7 +21,7 @@ class Story:
 
     def __init__(self, *machines: Machine, least: int = 2) -> None:
         self.machines, self.now = list(machines), 0.0
-        plan = Plan(WorkerCount(least, 4), CORE, least, ())
+        plan = Crew(WorkerCount(least, 4), CORE, least, ())
         self.watch = Watch(plan, lambda: self.machines, lambda: self.now)
 
     def after(self, seconds: float) -> list[object]:

@@ -8,7 +8,7 @@ import pytest
 
 from model_zoo.errors import ClusterError, DeviceError, UsageError
 from trainers.cluster.machines import Machine, find_machines
-from trainers.cluster.workers import Plan, Share, WorkerCount, await_room, plan_workers
+from trainers.cluster.workers import Crew, Share, WorkerCount, await_room, plan_workers
 
 NONSENSE = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
 ONE, TWO = WorkerCount(1, 1), WorkerCount(2, 2)
@@ -123,8 +123,8 @@ class Clock:
     def look(self) -> list[Machine]:
         return [machine for since, machine in self._machines if since <= self.now]
 
-    def wait(self, count: WorkerCount | None, device: str = "auto", wait: float = 30) -> Plan:
-        self.told: list[Plan] = []
+    def wait(self, count: WorkerCount | None, device: str = "auto", wait: float = 30) -> Crew:
+        self.told: list[Crew] = []
         return await_room(
             device,
             count,

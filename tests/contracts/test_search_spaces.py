@@ -1,0 +1,82 @@
+"""The contract of search spaces, for every architecture of the registry.
+
+Truth: what a search has to vary at the least, and the recipe's own rules: whatever is drawn must be
+a recipe whose network can be built and is of a comparable size.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from model_zoo import registry
+from trainers.config import Recipe
+from trainers.recipes import load_recipe
+from trainers.search.files import read_space, space_text
+from trainers.search.space import Space, require_architecture
+
+NAMES = sorted(registry.ARCHITECTURES)
+NEEDED = {"width", "depth", "stft", "learning_rate", "loss_weights", "augmentation"}
+PARTS = {"num_heads": "heads", "num_groups": "groups"}
+"""What an architecture may have several of, and the category that then is needed as well."""
+
+DRAWS = 24
+SMALLEST, LARGEST = 1 / 12, 12
+"""Parameters of what is drawn, times those of the recipe."""
+
+
+def size(recipe: Recipe) -> int:
+    with torch.device("meta"):
+        return registry.build(recipe.model.architecture, recipe.model.options).parameter_count()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def space(request: pytest.FixtureRequest) -> Space:
+    """The architecture's space around its small recipe."""
+    base = load_recipe(f"tune-{request.param}")
+    require_architecture(base, request.param)
+    return read_space(space_text(request.param), request.param, base, own=True)
+
+
+def test_varies_what_every_search_varies(space: Space) -> None:
+    kind = registry.architecture(space.base.model.architecture).Config
+    parts = {category for field, category in PARTS.items() if hasattr(kind, field)}
+    assert NEEDED | parts <= space.categories
+
+
+def test_contains_the_recipe_itself(space: Space) -> None:
+    assert space.base_raws is not None
+    changes = space.changes(space.base_raws)
+    assert size(space.recipe(changes)) == size(space.base)
+
+
+def test_whatever_is_drawn_can_be_trained(space: Space) -> None:
+    rng, base = random.Random(0), size(space.base)
+    corners = [{one.name: one.extremes[end] for one in space.dimensions} for end in (0, -1)]
+    edges = [{one.name: raw} for one in space.dimensions for raw in one.extremes]
+    draws = [{one.name: one.at(rng.random()) for one in space.dimensions} for _ in range(DRAWS)]
+    for raws in (*corners, *edges, *draws):
+        recipe = space.recipe(space.changes(raws))
+        assert SMALLEST <= size(recipe) / base <= LARGEST, raws
+
+
+def test_what_is_drawn_hears_a_clip(space: Space) -> None:
+    for end in (0, -1):
+        raws = {one.name: one.extremes[end] for one in space.dimensions}
+        model = space.recipe(space.changes(raws)).model
+        network = registry.build(model.architecture, model.options).eval()
+        wave = torch.sin(torch.arange(network.channels * 20_000) / 9.0).view(1, -1, 20_000)
+        with torch.no_grad():
+            assert network(wave).isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_serves_the_full_size_as_well(name: str) -> None:
+    space = read_space(space_text(name), name, load_recipe(name), own=True)
+    assert space.categories >= NEEDED
+    rng = random.Random(1)
+    for _ in range(4):
+        raws = {one.name: one.at(rng.random()) for one in space.dimensions}
+        space.recipe(space.changes(raws))

@@ -1,0 +1,66 @@
+"""Searches small enough for tests: recipes of a few thousand parameters and songs of a second."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.contracts.sizes import SIZES
+from tests.trainers.commands import RATE
+from trainers.recipes import load_recipe
+from trainers.search.files import space_text
+from trainers.search.plan import Plan
+
+STEPS, EVERY = 6, 2
+
+
+def changes(architecture: str, *more: str) -> tuple[str, ...]:
+    """What makes of the small recipe of an architecture a tiny one."""
+    options = {"audio_channels": 1, "stereo": "lr", "segment": RATE, "sample_rate": RATE}
+    values = {**SIZES[architecture].small, **options}
+    return (
+        *(f"model.options.{key}={json.dumps(value)}" for key, value in values.items()),
+        "data.seconds=0.5",
+        "data.held_out=0.4",
+        f"schedule.steps={STEPS}",
+        "schedule.warmup=0",
+        "loop.batch_size=2",
+        "loop.workers=0",
+        f"validation.every={EVERY}",
+        "losses.multi_resolution_stft=0.1",
+        *more,
+    )
+
+
+def plan(
+    songs: Path, *more: str, architecture: str = "melroformer", trials: int = 2, seed: int = 5
+) -> Plan:
+    base = load_recipe(f"tune-{architecture}", changes(architecture, *more))
+    text = space_text(architecture)
+    return Plan(
+        architecture, base.to_dict(), text, "", trials, seed, str(songs.resolve()), (), startup=4
+    )
+
+
+def tune(
+    *words: str, architecture: str = "melroformer", more: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """``stem tune`` as it is typed, in a process of its own."""
+    sets = [word for change in changes(architecture, *more) for word in ("--set", change)]
+    command = [sys.executable, "-m", "stemcli", "tune", architecture, "--data", "songs"]
+    command += ["--output", "search", "--device", "cpu", *sets, *words]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def events(heard: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in heard.splitlines()]

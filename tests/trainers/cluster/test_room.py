@@ -1,0 +1,50 @@
+"""How many trials run at once. Truth: shares worked by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model_zoo.errors import DeviceError
+from trainers.cluster.tuning.room import Room, find_room
+
+
+def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
+    return {
+        "Alive": alive,
+        "NodeID": f"{cores}-{gpus}",
+        "NodeManagerHostname": "a",
+        "NodeManagerAddress": "b",
+        "Resources": {"CPU": float(cores), **({"GPU": float(gpus)} if gpus else {})},
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "device", "jobs", "trials", "room"),
+    [
+        ([node(2)], "auto", 0, 4, Room(2, 1, 0)),
+        ([node(1)], "auto", 0, 4, Room(1, 1, 0)),
+        ([node(16)], "auto", 0, 40, Room(4, 4, 0)),
+        ([node(16)], "auto", 0, 1, Room(1, 16, 0)),
+        ([node(16)], "auto", 3, 40, Room(3, 5, 0)),
+        ([node(2)], "auto", 8, 40, Room(2, 1, 0)),
+        ([node(16, 4)], "auto", 0, 40, Room(4, 4, 1)),
+        ([node(16, 4)], "auto", 0, 2, Room(2, 4, 1)),
+        ([node(16, 4)], "cpu", 0, 40, Room(4, 4, 0)),
+        ([node(8, 1), node(16, 2)], "cuda", 0, 40, Room(3, 8, 1)),
+        ([node(8, 1), node(64)], "auto", 0, 40, Room(1, 8, 1)),
+        ([node(4), node(4)], "auto", 0, 2, Room(2, 4, 0)),
+        ([node(4), node(4, alive=False)], "auto", 0, 9, Room(2, 2, 0)),
+        ([node(8)], "mps", 0, 4, Room(1, 8, 0)),
+    ],
+)
+def test_room_by_hand(
+    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, room: Room
+) -> None:
+    assert find_room(nodes, device, jobs, trials) == room
+
+
+def test_gpus_that_are_not_there() -> None:
+    with pytest.raises(DeviceError, match="Ray finds no GPU"):
+        find_room([node(4)], "cuda", 0, 4)

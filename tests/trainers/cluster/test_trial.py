@@ -1,0 +1,156 @@
+"""One trial, in this process. Truth: the same run without a search; the sentence of each error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo.errors import OutOfMemoryError
+from tests.trainers.cluster.small import EVERY, STEPS, plan
+from tests.trainers.runs import CPU
+from trainers.cluster.tuning import trial
+from trainers.cluster.tuning.trial import Place, attempt, fitted
+from trainers.loop.run import run
+from trainers.recipes import load_recipe
+from trainers.search.plan import Plan
+
+
+@pytest.fixture
+def search(place: Path) -> Plan:
+    """A search in the folder ``search``."""
+    made = plan(place / "songs")
+    made.write(place / "search")
+    return made
+
+
+def answers(
+    search: Plan, place: Path, values: dict[str, Any], stop: int = STEPS
+) -> list[dict[str, Any]]:
+    """What a trial answers, until it is killed after a validation."""
+    told: list[dict[str, Any]] = []
+
+    def answer(said: dict[str, Any]) -> None:
+        told.append(said)
+        if said.get("step") == stop < STEPS:
+            raise SystemExit
+
+    where = Place(str(place / "search"), str(place), "cpu", 1)
+    try:
+        attempt(search, where, 7, values, answer)
+    except SystemExit:
+        assert stop < STEPS
+    return told
+
+
+def test_a_trial_is_a_run(search: Plan, place: Path) -> None:
+    values = {"optimiser.lr": 0.002, "model.options.num_layers": 2}
+    started, *validated, ended = answers(search, place, values)
+    assert ended == {"ended": "done", "reason": "all steps are done"}
+    assert [said["step"] for said in validated] == [*range(EVERY, STEPS + 1, EVERY)]
+    recipe = replace(
+        search.base,
+        optimiser=replace(search.base.optimiser, lr=0.002),
+        model=replace(search.base.model, options={**search.base.model.options, "num_layers": 2}),
+    )
+    run(recipe, place / "songs", (), place / "alone", CPU, lambda event: None)
+    summary = json.loads((place / "alone/summary.json").read_text())
+    assert validated[-1]["best"] == pytest.approx(summary["best_mean"], abs=1e-9)
+    assert started["step"] == 0
+    same = [*(place / "search/trials/007").glob("*.safetensors")]
+    assert {file.name for file in same} == {"best.safetensors", "last.safetensors"}
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_checkpoint(search: Plan, place: Path) -> None:
+    whole = answers(search, place, {})
+    (place / "search/trials/007").rename(place / "search/trials/whole")
+    first = answers(search, place, {}, stop=2 * EVERY)
+    again = answers(search, place, {})
+    assert again[0]["step"] >= EVERY
+    scores = {said["step"]: said["sdr"] for said in (*first, *again) if "sdr" in said}
+    assert scores == {said["step"]: said["sdr"] for said in whole if "sdr" in said}
+
+
+def test_the_schedule_is_that_of_the_whole_run_wherever_a_trial_is_stopped(
+    search: Plan, place: Path
+) -> None:
+    def rates(folder: Path) -> list[float]:
+        lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        return [line["learning_rate/model"] for line in lines if "learning_rate/model" in line]
+
+    search = plan(place / "songs", "log.every=1")
+    search.write(place / "search")
+    folder = place / "search/trials/007"
+    answers(search, place, {}, stop=2 * EVERY)
+    stopped = rates(folder)
+    folder.rename(folder.with_name("stopped"))
+    answers(search, place, {})
+    assert stopped
+    assert stopped == rates(folder)[: len(stopped)]
+
+
+def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
+    *_, ended = answers(search, place, {"optimiser.lr": 1e30, "optimiser.muon_lr": 1e30})
+    assert ended["ended"] == "failed"
+    assert "Type the same with smaller steps" in ended["reason"]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OutOfMemoryError("A step does not fit"), "A step does not fit"),
+        (MemoryError(), "not enough memory"),
+        (ZeroDivisionError("in a test"), "defect of stem"),
+    ],
+)
+def test_whatever_happens_is_an_answer(
+    search: Plan,
+    place: Path,
+    error: Exception,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> Path:
+        raise error
+
+    monkeypatch.setattr(trial, "run", fail)
+    (ended,) = answers(search, place, {})
+    assert ended["ended"] == "failed"
+    assert sentence in ended["reason"]
+
+
+def test_values_that_contradict_each_other_are_an_answer(search: Plan, place: Path) -> None:
+    (ended,) = answers(search, place, {"model.options.num_heads": 3})
+    assert "even multiple of num_heads" in ended["reason"]
+
+
+def test_a_machine_that_does_not_see_the_folder_says_so(search: Plan, place: Path) -> None:
+    (place / "search/tune.json").unlink()
+    (ended,) = answers(search, place, {})
+    assert "on a disk that all of them share" in ended["reason"]
+
+
+def test_helpers_do_not_take_the_cores_of_other_trials() -> None:
+    recipe = load_recipe("tune-melrnn", ("loop.workers=3", "loop.save_every=100"))
+    assert [fitted(recipe, cores).loop.workers for cores in (1, 2, 8)] == [0, 1, 3]
+    assert fitted(recipe, 1).loop.save_every == recipe.validation.every
+
+
+def test_a_trial_uses_its_share_of_the_cores(search: Plan, place: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        answers(search, place, {})
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("allowed", "used"), [("", 4), ("2", 2), ("8", 4), ("0", 4), ("2,2", 4)])
+def test_threads_that_are_allowed(allowed: str, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    assert trial.threads(4) == used

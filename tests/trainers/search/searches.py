@@ -1,0 +1,60 @@
+"""Searches that were never run, for the tests of what is made of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from stemcli.engine.events import Event
+from trainers.config import Recipe
+from trainers.recipes import load_recipe
+from trainers.search.events import TrialEnded, TrialProposed, TrialStarted, TrialValidated
+from trainers.search.files import read_space, space_text
+from trainers.search.plan import Plan
+from trainers.search.space import Space
+from trainers.search.trials import Trials
+
+STEPS = (20, 40, 60, 80, 100)
+
+
+def own_space(architecture: str, base: Recipe | None = None) -> Space:
+    base = base or load_recipe(f"tune-{architecture}")
+    return read_space(space_text(architecture), architecture, base, own=True)
+
+
+def plan_of(architecture: str = "melroformer", trials: int = 6) -> Plan:
+    base = load_recipe(f"tune-{architecture}")
+    text = space_text(architecture)
+    return Plan(architecture, base.to_dict(), text, "", trials, seed=3, startup=4)
+
+
+def told(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
+    """What a search tells: the best SDR after each of some steps, or why a trial failed."""
+    rng = random.Random(7)
+    for number, fate in scores.items():
+        raws = {one.name: one.at(rng.random()) for one in space.dimensions}
+        changes = space.changes(raws)
+        yield TrialProposed(number, raws, changes, space.shown(changes))
+        if isinstance(fate, str):
+            yield TrialEnded(number, "failed", fate)
+            continue
+        yield TrialStarted(number, 1000 * number, 0)
+        for step, best in zip(STEPS, fate, strict=False):
+            yield TrialValidated(number, step, best, best, float(step))
+        how = "done" if len(fate) == len(STEPS) else "stopped"
+        yield TrialEnded(number, how, "all steps are done" if how == "done" else "stopped by ASHA")
+
+
+def trials_of(events: Iterator[Event]) -> Trials:
+    trials = Trials()
+    for event in events:
+        trials.note(event)
+    return trials
+
+
+FATES: dict[int, list[float] | str] = {
+    1: [1.0, 2.0, 3.0, 4.0, 4.5],
+    2: [0.5, 0.7],
+    3: "A gradient is not finite",
+    4: [1.5, 2.5, 3.5, 4.5, 5.25],
+}

@@ -1,0 +1,163 @@
+"""Search spaces. Truth: values by hand; the law that the base of a space is its recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from model_zoo.errors import ConfigError
+from tests.trainers.search.searches import own_space
+from trainers.config import Recipe
+from trainers.recipes import load_recipe
+from trainers.search.files import read_space, space_text
+from trainers.search.space import Space, require_architecture
+
+
+@pytest.fixture(scope="module")
+def base() -> Recipe:
+    return load_recipe("tune-melroformer")  # width 48, 2 layers, 2 heads, window 2048, hop 1024
+
+
+def space(base: Recipe, text: str, *, own: bool = False) -> Space:
+    return read_space(text, "my space", base, own=own)
+
+
+WIDTH = "{model.options.hidden_channels: {times: [0.5, 1, 1.3], multiple_of: [2, HEADS]}}".replace(
+    "HEADS", "model.options.num_heads"
+)
+
+
+@pytest.mark.parametrize(
+    ("domain", "raw", "value"),
+    [
+        ("optimiser.lr: {times_between: [0.5, 2], log: true}", 2.0, 0.006),
+        ("optimiser.lr: {between: [0.001, 0.1], log: true}", 0.01, 0.01),
+        ("optimiser.lr: {times_between: [0.5, 2]}", 1.23456, 0.003704),  # four digits
+        ("model.options.num_layers: {times: [0.3, 1]}", 0, 1),  # 0.6 rounds to 1
+        ("model.options.num_layers: {plus: [-1, 0, 2]}", 2, 4),
+        ("data.augmentation.remix.chance: {times: [1, 4], most: 1}", 1, 1.0),  # 1.2 is above
+        ("loop.batch_size: {choice: [2, 4]}", 0, 2),
+        ("optimiser.name: {choice: [adamw, muon]}", 0, "adamw"),
+    ],
+)
+def test_a_value_by_hand(base: Recipe, domain: str, raw: float, value: Any) -> None:
+    one = space(base, f"something: {{{domain}}}").dimensions[0]
+    (found,) = one.changes(raw).values()
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_keys_before_one_colon_share_a_factor(base: Recipe) -> None:
+    found = space(base, "rate: {'optimiser.lr, optimiser.muon_lr': {times_between: [0.5, 2]}}")
+    assert found.changes({"lr": 0.5}) == {"optimiser.lr": 0.0015, "optimiser.muon_lr": 0.003}
+
+
+def test_what_is_listed_together_changes_together(base: Recipe) -> None:
+    pair = "{model.options.window_size: {times: 0.5}, model.options.hop_size: 256}"
+    same = "{model.options.window_size: 2048, model.options.hop_size: {times: 1}}"
+    found = space(base, f"stft: {{together: [{pair}, {same}]}}")
+    assert found.changes({"window_size": 0}) == {
+        "model.options.window_size": 1024,
+        "model.options.hop_size": 256,
+    }
+    assert found.base_raws == {"window_size": 1}
+
+
+def test_a_width_is_a_multiple_of_whatever_heads_are_drawn(base: Recipe) -> None:
+    found = space(
+        base, f"{{width: {WIDTH}, heads: {{model.options.num_heads: {{choice: [2, 5]}}}}}}"
+    )
+    drawn = found.changes({"hidden_channels": 2, "num_heads": 1})
+    assert drawn["model.options.hidden_channels"] == 60  # 62.4 to the nearest multiple of 10
+    assert found.changes({"hidden_channels": 2})["model.options.hidden_channels"] == 64
+
+
+def test_values_that_come_to_the_same_are_one(base: Recipe) -> None:
+    found = space(base, "depth: {model.options.num_layers: {times: [0.1, 0.5, 1]}}")
+    assert len(found.dimensions[0].extremes) == 2
+
+
+@pytest.mark.parametrize("name", ["tune-melroformer", "msrkit"])
+def test_the_base_of_the_space_is_the_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    found = own_space("melroformer", recipe)
+    assert found.base_raws is not None
+    again = found.recipe(found.changes(found.base_raws))
+    assert {**again.to_dict(), "model": None} == {**recipe.to_dict(), "model": None}
+    kind = {"num_heads": 4, "window_size": 2048, "hop_size": 512, "num_layers": 12}
+    kind |= {"hidden_channels": 128} | recipe.model.options
+    assert again.model.options == kind
+
+
+def test_what_the_recipe_lacks_is_left_out_of_our_space_and_refused_in_yours(base: Recipe) -> None:
+    text = "{a: {losses.multi_mel: {times: [1, 2]}}, b: {optimiser.lr: {times: [1, 2]}}}"
+    ours = space(base, text, own=True)
+    assert [one.name for one in ours.dimensions] == ["lr"]
+    assert ours.left_out == ("losses.multi_mel: the recipe has no such value",)
+    with pytest.raises(ConfigError, match=r"losses.multi_mel: .*Type choice or between"):
+        space(base, text)
+
+
+def test_our_spaces_serve_recipes_that_vary_their_clips_themselves() -> None:
+    found = own_space("melroformer", load_recipe("melroformer-small"))
+    assert "augmentation" not in found.categories
+    assert {"width", "depth", "heads", "stft", "learning_rate"} <= found.categories
+
+
+def test_all_mistakes_are_told_at_once(base: Recipe) -> None:
+    text = """
+    width: {model.options.hidden_channels: {times: [1, 2], choice: [3]}}
+    depth: {model.options.num_layers: {tims: [1, 2]}}
+    rate: {optimiser.lr: {times_between: [5, 2], log: true}}
+    stft: {together: [{a: 1}, {b: 2}]}
+    augmentation: 7
+    """
+    with pytest.raises(ConfigError) as caught:
+        space(base, text)
+    assert len(caught.value.mistakes) == 6  # a wrong word is also none of the right ones
+    told = str(caught.value)
+    assert "exactly one of choice" in told
+    assert "did you mean 'times'" in told
+    assert "a lower and an upper bound" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: {optimiser.lrr: {choice: [1, 2]}}", "unknown key 'lrr', did you mean 'lr'"),
+        ("a: {optimiser.lr: {choice: [0.1, -1.0]}}", "lr and muon_lr must be above 0"),
+        ("a: {model.options.num_heads: {choice: [2, 7]}}", "even multiple of num_heads"),
+        ("a: {seed.x: {choice: [1, 2]}}", "seed.x: seed holds a value, not keys"),
+        ("[1, 2]", "must map categories to keys"),
+        ("a: {b: [", "not valid YAML"),
+    ],
+)
+def test_what_could_not_be_trained_is_refused(base: Recipe, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        space(base, text)
+
+
+def test_two_of_the_same_short_name_get_their_whole_keys(base: Recipe) -> None:
+    text = "a: {optimiser.lr: {times: [1, 2]}, adversary.optimiser.lr: {times: [1, 2]}}"
+    names = [one.name for one in space(base, text).dimensions]
+    assert names == ["optimiser.lr", "adversary.optimiser.lr"]
+
+
+def test_a_recipe_of_another_network_is_refused(base: Recipe) -> None:
+    with pytest.raises(ConfigError, match=r"trains melroformer, not melrnn.*stem tune melroformer"):
+        require_architecture(base, "melrnn")
+
+
+def test_a_space_file_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match=r"--space none.yaml: it cannot be read \(No such file"):
+        space_text("melrnn", "none.yaml")
+
+
+def test_the_documented_example_is_a_space(base: Recipe) -> None:
+    """docs/tuning.md shows it between two fences."""
+    from pathlib import Path
+
+    page = (Path(__file__).parents[3] / "docs/tuning.md").read_text("utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    assert {*yaml.safe_load(text)} == space(base, text).categories

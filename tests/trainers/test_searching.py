@@ -1,0 +1,107 @@
+"""How a search looks. Truth: what it told, and terminals of several widths."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console as Terminal
+
+from stemcli.cli.console import PlainConsole
+from stemcli.cli.live import LiveConsole
+from tests.trainers.search.searches import FATES, own_space, plan_of, told
+from trainers.cli.searching import SearchDisplay, open_search_display, show_ranking
+from trainers.search.events import SearchStarted, TrialStarted
+
+PLAN = plan_of(trials=4)
+EVENTS = [*told(own_space("melroformer"), FATES)]
+STARTED = SearchStarted(
+    architecture="melroformer",
+    recipe="tune-melroformer",
+    varied=("lr", "remix"),
+    trials=4,
+    over=1,
+    at_once=2,
+    cores=1,
+    gpus=0,
+    steps=100,
+    rungs=(20, 40),
+    data=("6 songs to train on", "Stems: vocals"),
+)
+
+
+def test_a_log_tells_what_happens_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_search_display(PLAN, PlainConsole()) as display:
+        for event in (STARTED, *EVENTS):
+            display.show(event)
+        display.show(TrialStarted(2, 10, 40))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:6] == [
+        "Search: melroformer around the recipe tune-melroformer, 4 trials, 1 of them over",
+        "At once: 2 trials, 1 core each",
+        "Data: 6 songs to train on",
+        "Stems: vocals",
+        "Varied: lr, remix",
+        "Compared after 20, 40 of 100 steps, when bad trials are stopped",
+    ]
+    assert "Trial 1 after step 20: 1.00 dB SDR" in lines
+    assert "Trial 2: stopped by ASHA, best 0.70 dB SDR" in lines
+    assert "Trial 3: failed: A gradient is not finite" in lines
+    assert lines[-1] == "Trial 2 goes on after step 40"
+
+
+def test_the_ranking_has_a_row_for_each_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    display = SearchDisplay(PLAN, PlainConsole(), EVENTS)
+    show_ranking(display.trials, PlainConsole())
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1][:9] == [
+        "rank",
+        "trial",
+        "SDR",
+        "dB",
+        "steps",
+        "end",
+        "size",
+        "time",
+        "hidden_channels",
+    ]
+    assert lines[2][:7] == ["1", "4", "5.25", "100", "done", "4", "k"]
+    assert [line[1] for line in lines[2:6]] == ["4", "1", "2", "3"]
+    assert lines[-1][:4] == ["trial", "3", "A", "gradient"]
+
+
+def screens(width: int) -> Iterator[list[str]]:
+    """What is drawn after every event."""
+    terminal = Terminal(file=io.StringIO(), width=width, height=30, force_terminal=True)
+    with open_search_display(PLAN, LiveConsole(terminal=terminal)) as display:
+        for event in (STARTED, *EVENTS[:-1]):
+            display.show(event)
+            page = Terminal(file=io.StringIO(), width=width, height=30, color_system=None)
+            page.print(display)
+            yield page.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 150])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    for screen in screens(width):
+        assert max(map(len, screen)) <= width - 2
+
+
+def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
+    screen = [*screens(150)][-1]
+    assert screen[0].startswith("3/4 trials")
+    assert "1 stopped  1 failed  best 5.25 dB (trial 4)" in screen[0]
+    assert screen[1].split()[:4] == ["trial", "step", "SDR", "dB"]
+    assert len(screen) == 3
+    row = screen[2].split()
+    assert row[:2] == ["4", "100/100"]
+    assert "5.25" in row
+    assert "▁▃▅▇█" in screen[2]  # 1.5, 2.5, 3.5, 4.5 and 5.25 dB in sevenths: 0, 1.9, 3.7, 5.6, 7
+
+
+def test_a_search_that_goes_on_knows_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+    display = open_search_display(PLAN, PlainConsole(), EVENTS[:-1])
+    assert display.trials.over == 3
+    assert display.trials.by_number[4].state == "waiting"
+    assert capsys.readouterr().out == ""

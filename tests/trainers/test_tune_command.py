@@ -1,0 +1,91 @@
+"""What ``stem tune`` refuses, before Ray is started. Truth: one sentence that says what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stemcli.cli.app import stem
+from tests.trainers.cluster.small import changes, plan
+from tests.trainers.commands import refused
+from trainers.search.plan import PLAN
+
+
+def tune(*words: str, architecture: str = "melroformer") -> Result:
+    start = ["tune", architecture, "--output", "search", "--device", "cpu"]
+    return CliRunner().invoke(stem, [*start, *words])
+
+
+def sets(*more: str) -> list[str]:
+    return [word for change in changes("melroformer", *more) for word in ("--set", change)]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--recipe", "tune-melrnn"], "it trains melrnn, not melroformer. Type: stem tune melrnn"),
+        (["--recipe", "non"], "Unknown recipe 'non'"),
+        (["--space", "none.yaml"], "--space none.yaml: it cannot be read"),
+        (["--space", "bad.yaml"], "unknown key 'lrr', did you mean 'lr'?"),
+        (["--set", "schedule.stepps=5"], "did you mean 'steps'?"),
+        (["--device", "cuda:1"], "type CUDA_VISIBLE_DEVICES=1 before the command"),
+        (["--cluster", "--device", "mps"], "With --cluster type --device auto"),
+        (["--validation", "songs"], "--validation needs --data"),
+        (["--trials", "0"], "--trials"),
+        (["--data", "nowhere"], "'nowhere' does not exist"),
+    ],
+)
+def test_what_was_typed_wrongly(place: Path, words: list[str], sentence: str) -> None:
+    (place / "bad.yaml").write_text("a: {optimiser.lrr: {choice: [1, 2]}}")
+    refused(tune(*words), 2, sentence)
+    assert not (place / "search").exists()
+
+
+def test_an_architecture_that_is_none(place: Path) -> None:
+    refused(tune(architecture="melroforme"), 2, "did you mean 'melroformer'?")
+
+
+def test_songs_without_any_to_validate_with(place: Path) -> None:
+    done = tune("--data", "songs", *sets("data.held_out=0"))
+    refused(done, 1, "there are none. Type --validation DIR, or --set data.held_out=0.1")
+    assert not (place / "search").exists()
+
+
+def test_a_folder_that_holds_a_search(place: Path) -> None:
+    plan(place / "songs").write(place / "search")
+    refused(tune("--data", "songs", *sets()), 1, "already holds a search. Add --resume")
+
+
+def test_nothing_to_go_on_with(place: Path) -> None:
+    refused(tune("--resume"), 1, "search holds no search to go on with: there is no tune.json")
+
+
+def test_a_search_goes_on_with_its_own_values(place: Path) -> None:
+    plan(place / "songs").write(place / "search")
+    refused(tune("--resume", "--seed", "9"), 2, "leave out --seed")
+    refused(tune("--resume", architecture="melrnn"), 2, "search is a search for melroformer")
+
+
+def test_the_same_may_be_typed_again(place: Path) -> None:
+    """What is refused after that is the journal."""
+    plan(place / "songs", seed=1).write(place / "search")
+    (place / "search/search.jsonl").write_text("nonsense\n")
+    refused(tune("--resume", *sets()), 1, "search.jsonl is damaged in line 1")
+
+
+def test_a_search_that_is_over_is_told_again_without_ray(place: Path) -> None:
+    from tests.trainers.search.searches import FATES, told
+    from trainers.search.journal import Journal
+
+    made = plan(place / "songs", trials=4)
+    made.write(place / "search")
+    with Journal(place / "search") as journal:
+        for event in told(made.bound_space(), FATES):
+            journal.note(event)
+    done = tune("--resume")
+    assert done.exit_code == 0, done.output
+    assert "4 trials, 4 of them over" in done.output
+    assert f"Type: stem train --recipe search/best.yaml --data {place / 'songs'}" in done.output
+    assert (place / f"search/{PLAN}").exists()

@@ -1,0 +1,214 @@
+"""``stem tune``: search for hyperparameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from model_zoo import registry
+from model_zoo.errors import StemError
+from stemcli.cli.console import Console
+from stemcli.cli.hush import hushed
+from stemcli.cli.options import console_options
+from stemcli.cli.params import device as device_name
+from stemcli.cli.words import examples, quoted
+from trainers.cli.train import FOLDER, goes_on, songs
+from trainers.config.data import Layout
+
+if TYPE_CHECKING:
+    from trainers.search.events import SearchFinished
+    from trainers.search.plan import Plan
+    from trainers.search.trials import Trials
+
+TRIALS = 16
+"""Trials of a search that says nothing else."""
+
+
+@click.command(
+    "tune",
+    epilog=examples(
+        ("stem tune melroformer --data songs", f"{TRIALS} trials around a small recipe"),
+        ("stem tune melroformer --trials 4", "on songs made by formula, to see it work"),
+        ("stem tune melrnn --data songs --space mine.yaml", "what a file of yours varies"),
+        ("stem tune melroformer --output runs/search --resume", "go on where it stopped"),
+        ("stem tune melunet --data songs --cluster", "on the machines of a Ray cluster"),
+    ),
+)
+@click.argument("architecture", metavar="MODEL")
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help=f"How many.  [default: {TRIALS}; with --resume the search's own]",
+)
+@click.option(
+    "--recipe",
+    default="",
+    metavar="NAME|FILE",
+    help="The recipe that is varied; each trial is a run of it.  [default: tune-MODEL]",
+)
+@click.option(
+    "--space",
+    default="",
+    metavar="FILE",
+    help="A YAML file that says what is varied.  [default: the program's own]",
+)
+@click.option(
+    "--data",
+    type=songs,
+    metavar="DIR|FILE",
+    help="Folder with the songs, or a CSV file that lists them.  [default: songs made by formula]",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    help="How the data are laid out.  [default: the recipe's]",
+)
+@click.option(
+    "--validation",
+    multiple=True,
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder with mixture.* and one file per stem; may be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the search.  [default: runs/tune-MODEL]",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe, e.g. schedule.steps=500; may be repeated.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the search in --output.")
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Run trials on the Ray cluster that RAY_ADDRESS names; without it on this machine alone.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Workers that each trial is spread over.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    help="Workers that share the cores of a machine; with GPUs each has one of them instead."
+    "  [default: 2, and one for every four cores of a larger machine]",
+)
+@click.option(
+    "-d",
+    "--device",
+    type=device_name,
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="auto, cpu, cuda or mps.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), help="Start of all random choices.  [default: the recipe's]"
+)
+@console_options
+def command(
+    *,
+    architecture: str,
+    trials: int | None,
+    recipe: str,
+    space: str,
+    data: Path | None,
+    layout: str | None,
+    validation: tuple[Path, ...],
+    output: Path | None,
+    changes: tuple[str, ...],
+    resume: bool,
+    cluster: bool,
+    workers: int,
+    jobs: int | None,
+    device: str,
+    seed: int | None,
+    console: Console,
+) -> None:
+    """Search for good hyperparameters of the network MODEL.
+
+    Every trial is a short run of the recipe with other values: width, depth, heads, STFT, learning
+    rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
+    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume goes on.
+    """
+    from trainers.cli.plans import Typed
+    from trainers.cli.searching import open_search_display
+    from trainers.cluster.tuning.search import Machines, search
+    from trainers.search.journal import remembered
+    from trainers.search.plan import PLAN
+
+    registry.architecture(architecture)
+    folder = output or Path("runs") / f"tune-{architecture}"
+    typed = Typed(architecture, trials, recipe, space, changes, data, layout, validation, seed)
+    plan = typed.going_on(folder) if resume else typed.plan(TRIALS)
+    earlier = remembered(folder) if resume else []
+    machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
+    quiet = hushed(not console.verbose)
+    console.line("Starting Ray")
+    with (
+        goes_on(folder / PLAN),
+        quiet,
+        console,
+        open_search_display(plan, console, earlier) as display,
+    ):
+        found = search(plan, folder, machines, display.show, resume=resume)
+        display.show(finish(found, plan, folder, display.seconds))
+    conclude(found, plan, folder, console)
+
+
+def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFinished:
+    """Write tables, recipe and picture; returns the event that says so."""
+    from trainers.search.events import SearchFinished
+    from trainers.search.picture import draw_search
+    from trainers.search.results import PICTURE, write_best, write_tables
+
+    write_tables(trials, plan, folder)
+    recipe = write_best(trials, plan, folder)
+    title = f"{plan.architecture}: {len(trials)} trials around {plan.base.name}"
+    draw_search(trials, plan.bound_space(), title, folder / PICTURE)
+    best = trials.best
+    return SearchFinished(
+        best=best.number if best else None,
+        sdr=best.sdr if best else None,
+        counts={state: trials.count(state) for state in ("done", "stopped", "failed")},
+        recipe=str(recipe or ""),
+        picture=str(folder / PICTURE),
+        seconds=round(seconds, 1),
+    )
+
+
+def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None:
+    """Say what came out, and what to type next.
+
+    Raises:
+        StemError: all trials failed.
+    """
+    from trainers.cli.searching import show_ranking
+    from trainers.cluster.tuning.trial import data_of
+    from trainers.search.results import BEST_RECIPE, CSV, JSON, PICTURE
+
+    show_ranking(trials, console)
+    console.line()
+    console.line(f"Tables: {folder / CSV}, {folder / JSON}")
+    console.line(f"Picture: {folder / PICTURE}")
+    best = trials.best
+    if best is None:
+        first = next(iter(trials))
+        which = f"All {len(trials)} trials" if len(trials) > 1 else "The trial"
+        raise StemError(f"{which} failed: {first.reason}")
+    recipe = folder / BEST_RECIPE
+    console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB SDR)")
+    console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")

@@ -1,0 +1,184 @@
+"""From one line of a space file to a hyperparameter of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError
+from trainers.config import Recipe
+from trainers.search.domains import Changes, Dimension, Domain, Listed, Ranged
+
+TOGETHER = "together"
+"""Key of a list of values that only fit each other."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """A key whose value must be a multiple of others.
+
+    Attributes:
+        key: that is rounded.
+        factors: numbers, and keys whose values count.
+        values: what the recipe says, for keys that are not varied.
+    """
+
+    key: str
+    factors: tuple[int | str, ...]
+    values: Mapping[str, Any]
+
+    def applied(self, changes: Mapping[str, Any]) -> Changes:
+        """The key with a value that is a multiple, at least one of it."""
+        values = {**self.values, **changes}
+        step = math.prod(
+            factor if isinstance(factor, int) else values[factor] for factor in self.factors
+        )
+        return {self.key: max(1, round(values[self.key] / step)) * step}
+
+
+@dataclass
+class Binding:
+    """Lays lines of a space file over a recipe and gathers what is wrong with them.
+
+    Attributes:
+        values: keys with dots and what the recipe says of them.
+        own: whether the file comes with the program.
+        mistakes: sentences.
+        left_out: hyperparameters that mean nothing for this recipe, and why.
+        roundings: of the lines so far.
+    """
+
+    values: Mapping[str, Any]
+    own: bool
+    mistakes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    roundings: list[Rounding] = field(default_factory=list)
+
+    def dimension(self, category: str, keys: str, spec: Any) -> Dimension | None:
+        """The hyperparameter of one line; None where it has mistakes or is left out."""
+        if keys == TOGETHER:
+            return self._together(category, spec)
+        names = [name.strip() for name in keys.split(",")]
+        domain = self._domain(keys, spec)
+        if not domain or not self._is_there(names, domain):
+            return None
+        self._round(names, domain)
+        bases = {name: self.values.get(name) for name in names}
+        if domain.bounds:
+            return Ranged(names[0], category, domain, bases, _base_of(domain, bases))
+        options = tuple(
+            {name: domain.value(drawn, base) for name, base in bases.items()}
+            for drawn in domain.options
+        )
+        return self._listed(names[0], category, options, ordered=_is_ordered(domain))
+
+    def _domain(self, keys: str, spec: Any) -> Domain | None:
+        if not isinstance(spec, Mapping):
+            self.mistakes.append(f"{keys} must be a domain, e.g. {{times: [0.5, 1, 2]}}")
+            return None
+        try:
+            return Domain.from_dict(spec)
+        except ConfigError as error:
+            self.mistakes += [f"{keys}: {mistake}" for mistake in error.mistakes]
+            return None
+
+    def _is_there(self, names: list[str], domain: Domain) -> bool:
+        """Whether there is something to multiply or to add to."""
+        if not domain.is_relative:
+            return True
+        lacking = [name for name in names if not self._is_number(name, domain)]
+        if lacking:
+            what = f"{', '.join(lacking)}: the recipe has no such value"
+            if self.own:
+                self.left_out.append(what)
+            else:
+                self.mistakes.append(f"{what} to start from. Type choice or between")
+        return not lacking
+
+    def _is_number(self, name: str, domain: Domain) -> bool:
+        value = self.values.get(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and bool(value or domain.plus)
+
+    def _round(self, names: list[str], domain: Domain) -> None:
+        if not domain.multiple_of:
+            return
+        for factor in domain.multiple_of:
+            if isinstance(factor, str) and not isinstance(self.values.get(factor), int):
+                self.mistakes.append(f"multiple_of: {factor} is no whole number of the recipe")
+                return
+        self.roundings += [Rounding(name, domain.multiple_of, self.values) for name in names]
+
+    def _together(self, category: str, spec: Any) -> Dimension | None:
+        if not isinstance(spec, (list, tuple)) or not all(isinstance(one, Mapping) for one in spec):
+            self.mistakes.append(f"{category}: together must be a list of keys with values")
+            return None
+        if len({frozenset(one) for one in spec}) != 1:
+            self.mistakes.append(f"{category}: everything listed together must have the same keys")
+            return None
+        before = len(self.mistakes), len(self.left_out)
+        options = tuple({key: self._fixed(key, one[key]) for key in one} for one in spec)
+        if before != (len(self.mistakes), len(self.left_out)):
+            return None
+        return self._listed(next(iter(options[0])), category, options, ordered=False)
+
+    def _fixed(self, key: str, spec: Any) -> Any:
+        """A value as it is, or relative to the recipe's, e.g. ``{times: 0.5}``."""
+        if not isinstance(spec, Mapping):
+            return spec
+        listed = {name: [value] for name, value in spec.items() if name in ("times", "plus")}
+        domain = self._domain(key, {**spec, **listed})
+        if not domain or not self._is_there([key], domain) or not domain.options:
+            return None
+        return domain.value(domain.options[0], self.values[key])
+
+    def _listed(
+        self, name: str, category: str, options: tuple[Changes, ...], *, ordered: bool
+    ) -> Dimension | None:
+        """A list without repetitions; one of a single place leaves nothing to choose."""
+        different = tuple(one for place, one in enumerate(options) if one not in options[:place])
+        if len(different) == 1:
+            self.left_out.append(f"{name}: there is only one value")
+            return None
+        said = {key: self.values.get(key) for key in different[0]}
+        base = different.index(said) if said in different else None
+        return Listed(name, category, different, ordered, base)
+
+
+def lookup(recipe: Recipe) -> dict[str, Any]:
+    """Keys with dots and all values of a recipe, those of its network with their defaults."""
+    values = recipe.to_dict()
+    kind = registry.architecture(recipe.model.architecture)
+    values["model"]["options"] = kind.Config.from_dict(recipe.model.options).to_dict()
+    return dict(_flat(values))
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _base_of(domain: Domain, bases: Mapping[str, Any]) -> float | None:
+    """The raw number that leaves the recipe as it is."""
+    raw = 1.0 if domain.times_between else next(iter(bases.values()))
+    low, high = domain.bounds
+    is_inside = isinstance(raw, (int, float)) and low <= raw <= high
+    return (
+        float(raw)
+        if is_inside and len({*map(str, bases.values())} if domain.between else {1}) == 1
+        else None
+    )
+
+
+def _is_ordered(domain: Domain) -> bool:
+    numbers = [one for one in domain.options if isinstance(one, (int, float))]
+    return len(numbers) == len(domain.options) and numbers in (
+        sorted(numbers),
+        sorted(numbers)[::-1],
+    )

@@ -1,0 +1,57 @@
+"""The search spaces that come with the program, and reading of any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError
+from trainers.config import Recipe
+from trainers.recipes import parse_yaml
+from trainers.search.space import Space, bind
+
+SPACES = resources.files(__name__.rpartition(".")[0]) / "spaces"
+
+
+def space_text(architecture: str, file: str = "") -> str:
+    """What a space file says.
+
+    Args:
+        architecture: whose own space is read where no file is named.
+        file: a YAML file.
+
+    Raises:
+        UnknownNameError: no architecture has this name.
+        ConfigError: there is no such file, or it cannot be read.
+    """
+    registry.architecture(architecture)
+    place = Path(file) if file else SPACES / f"{architecture}.yaml"
+    if not file and not place.is_file():
+        raise ConfigError(architecture, ["it has no search space. Type --space FILE"])
+    try:
+        return place.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"--space {file}", [f"it cannot be read ({error.strerror})"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--space {file}", [f"it is no text: {error}"]) from error
+
+
+def read_space(text: str, where: str, base: Recipe, *, own: bool) -> Space:
+    """Lay the space of a file over a recipe.
+
+    Args:
+        text: what the file says.
+        where: what to call it.
+        base: the recipe.
+        own: whether the file comes with the program.
+
+    Raises:
+        ConfigError: it has mistakes; all of them are named.
+    """
+    values: Any = parse_yaml(where, text)
+    if not isinstance(values, Mapping) or not values:
+        raise ConfigError(where, ["it must map categories to keys of a recipe"])
+    return bind(values, where, base, own=own)

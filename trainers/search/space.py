@@ -1,0 +1,202 @@
+"""Search spaces: what a search varies, read from YAML and laid over a recipe.
+
+A file maps categories to keys of a recipe, and those to a
+:class:`~trainers.search.domains.Domain`. Keys that stand before one colon share what is drawn; a
+category may instead list under ``together`` several keys whose values fit each other only so.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError
+from trainers.config import Recipe
+from trainers.recipes import check_recipe
+from trainers.search.binding import Binding, Rounding, lookup
+from trainers.search.domains import Changes, Dimension, Raw
+
+Raws = dict[str, Raw]
+"""A raw value for every hyperparameter, by name."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search varies around one recipe.
+
+    Attributes:
+        base: that recipe.
+        dimensions: hyperparameters.
+        roundings: what is rounded when all are chosen.
+        left_out: hyperparameters of the file that mean nothing for this recipe, and why.
+    """
+
+    base: Recipe
+    dimensions: tuple[Dimension, ...]
+    roundings: tuple[Rounding, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def categories(self) -> set[str]:
+        """What the hyperparameters belong to."""
+        return {dimension.category for dimension in self.dimensions}
+
+    @property
+    def base_raws(self) -> Raws | None:
+        """What gives the recipe itself; None where the space does not contain it."""
+        raws = {one.name: one.base for one in self.dimensions if one.base is not None}
+        return raws if len(raws) == len(self.dimensions) else None
+
+    def changes(self, raws: Mapping[str, Raw]) -> Changes:
+        """Keys and values of a recipe; hyperparameters that are not named stay as they are."""
+        changes: Changes = {}
+        for dimension in self.dimensions:
+            if dimension.name in raws:
+                changes |= dimension.changes(raws[dimension.name])
+        for rounding in self.roundings:
+            changes |= rounding.applied(changes)
+        return changes
+
+    def recipe(self, changes: Mapping[str, Any], name: str = "") -> Recipe:
+        """The recipe with changes.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        return changed(self.base, changes, name)
+
+    def shown(self, changes: Mapping[str, Any]) -> dict[str, str]:
+        """Values by hyperparameter, as people read them."""
+        return {
+            one.name: "/".join(short(changes[key]) for key in one.changes(one.extremes[0]))
+            for one in self.dimensions
+        }
+
+
+def changed(base: Recipe, changes: Mapping[str, Any], name: str = "") -> Recipe:
+    """A recipe with other values.
+
+    Args:
+        base: the recipe.
+        changes: keys with dots, and values.
+        name: what it is called then; empty leaves the name.
+
+    Raises:
+        ConfigError: the values contradict each other, or there are no such keys.
+    """
+    values = copy.deepcopy(base.to_dict())
+    for key, value in changes.items():
+        place = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError("search space", [f"{key}: {parent} holds a value, not keys"])
+        place[last] = value
+    values["name"] = name or values["name"]
+    return check_recipe(values, f"recipe {values['name']}")
+
+
+def bind(file: Mapping[str, Any], where: str, base: Recipe, *, own: bool) -> Space:
+    """Lay a space over a recipe.
+
+    Args:
+        file: content of a space file.
+        where: what to call it.
+        base: the recipe.
+        own: whether it comes with the program: then what means nothing for this recipe is left out.
+
+    Raises:
+        ConfigError: it has mistakes; all of them are named.
+    """
+    binding = Binding(lookup(base), own)
+    found = [*_dimensions(file, binding)]
+    if binding.mistakes:
+        raise ConfigError(where, binding.mistakes)
+    dimensions = _told_apart(found)
+    space = Space(base, dimensions, tuple(binding.roundings), tuple(binding.left_out))
+    return _tried(space, where, own)
+
+
+def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension]:
+    for category, entries in file.items():
+        if not isinstance(entries, Mapping) or not entries:
+            binding.mistakes.append(f"{category} must be keys of a recipe with what they may be")
+            continue
+        for keys, spec in entries.items():
+            one = binding.dimension(str(category), str(keys), spec)
+            if one:
+                yield one
+
+
+def _told_apart(found: list[Dimension]) -> tuple[Dimension, ...]:
+    """Short names where they tell hyperparameters apart, else whole keys."""
+    from dataclasses import replace
+
+    names = [brief(one.name) for one in found]
+    often = Counter(names)
+    return tuple(
+        replace(one, name=name if often[name] == 1 else one.name)
+        for one, name in zip(found, names, strict=True)
+    )
+
+
+def brief(key: str) -> str:
+    """The last word of a key that says something: ``remix`` of ``data.augmentation.remix.chance``.
+
+    Names of one letter say nothing.
+    """
+    words = [word for word in key.split(".") if word != "chance"]
+    return words[-1] if words else key
+
+
+def _tried(space: Space, where: str, own: bool) -> Space:
+    """Leave out, or refuse, what does not work even on its own."""
+    kept, odd = [], []
+    for one in space.dimensions:
+        mistake = _mistake(space, one)
+        if mistake:
+            odd.append(f"{one.name}: {mistake}")
+        else:
+            kept.append(one)
+    if odd and not own:
+        raise ConfigError(where, odd)
+    if not kept:
+        raise ConfigError(where, ["nothing in it can be varied in this recipe", *odd])
+    return Space(space.base, tuple(kept), space.roundings, (*space.left_out, *odd))
+
+
+def _mistake(space: Space, one: Dimension) -> str:
+    for raw in one.extremes:
+        try:
+            space.recipe(space.changes({one.name: raw}))
+        except ConfigError as error:
+            return "; ".join(error.mistakes)
+    return ""
+
+
+def short(value: Any) -> str:
+    """A value as people read it in a table."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}"
+
+
+def require_architecture(recipe: Recipe, name: str) -> None:
+    """Refuse a recipe that trains another network.
+
+    Raises:
+        UnknownNameError: no architecture has this name.
+        ConfigError: with what to type.
+    """
+    registry.architecture(name)
+    found = recipe.model.architecture
+    if found != name:
+        raise ConfigError(
+            f"recipe {recipe.name}",
+            [f"it trains {found}, not {name}. Type: stem tune {found}, or another --recipe"],
+        )

@@ -1,0 +1,129 @@
+"""What is known of each trial of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stemcli.engine.events import Event
+from trainers.search.events import (
+    How,
+    TrialEnded,
+    TrialProposed,
+    TrialStarted,
+    TrialValidated,
+)
+
+State = Literal["waiting", "running"] | How
+
+
+@dataclass
+class Trial:
+    """One set of hyperparameters and how it fared.
+
+    Attributes:
+        number: from 1.
+        raws: what the searcher drew.
+        values: keys of the recipe and what they became.
+        shown: values by hyperparameter, as people read them.
+        state: ``waiting``, ``running``, ``done``, ``stopped`` or ``failed``.
+        curve: steps and the best SDR in dB until then, one pair per validation.
+        parameters: of the network; 0 before it is known.
+        seconds: that it has run.
+        reason: why it ended.
+    """
+
+    number: int
+    raws: dict[str, int | float]
+    values: dict[str, Any]
+    shown: dict[str, str]
+    state: State = "waiting"
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    parameters: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.number:03}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in ("done", "stopped", "failed")
+
+    @property
+    def step(self) -> int:
+        """Steps done at its last validation."""
+        return self.curve[-1][0] if self.curve else 0
+
+    @property
+    def sdr(self) -> float | None:
+        """Best SDR in dB; None before the first validation."""
+        return self.curve[-1][1] if self.curve else None
+
+
+class Trials:
+    """All trials of a search, by number, from what it told."""
+
+    def __init__(self) -> None:
+        self.by_number: dict[int, Trial] = {}
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.by_number.values())
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+    def note(self, event: Event) -> None:
+        """Take in what the search tells."""
+        match event:
+            case TrialProposed(number, raws, values, shown):
+                self.by_number[number] = Trial(number, dict(raws), dict(values), dict(shown))
+            case TrialStarted(number, parameters, _):
+                trial = self.by_number[number]
+                trial.state, trial.parameters = "running", parameters
+            case TrialValidated(number, step, _, best, seconds):
+                trial = self.by_number[number]
+                trial.curve.append((step, best))
+                trial.seconds = seconds
+            case TrialEnded(number, how, reason):
+                trial = self.by_number[number]
+                trial.state, trial.reason = how, reason
+
+    def interrupt(self) -> None:
+        """Nothing runs any more."""
+        for trial in self.by_number.values():
+            if trial.state == "running":
+                trial.state = "waiting"
+
+    def is_news(self, number: int, step: int) -> bool:
+        """Whether a validation was not heard of: a trial that goes on repeats some."""
+        return step > self.by_number[number].step
+
+    def count(self, state: State) -> int:
+        """How many are in this state."""
+        return sum(trial.state == state for trial in self.by_number.values())
+
+    @property
+    def over(self) -> int:
+        """How many have ended."""
+        return sum(trial.is_over for trial in self.by_number.values())
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The best first; those that failed last, then those without any validation."""
+        return sorted(self.by_number.values(), key=_rank)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best of those that did not fail; None without any."""
+        first = self.ranked[0] if self.by_number else None
+        return first if first and first.state != "failed" and first.sdr is not None else None
+
+
+def _rank(trial: Trial) -> tuple[bool, float, int]:
+    sdr = trial.sdr
+    return trial.state == "failed", float("inf") if sdr is None else -sdr, trial.number
