@@ -158,6 +158,7 @@ class LiveSearchDisplay(SearchDisplay):
 def facts(event: SearchStarted) -> list[str]:
     """What is searched, where and on what: a line each."""
     gpu = ", one GPU each" if event.gpus else ""
+    spread = f" of {event.workers} workers" if event.workers > 1 else ""
     before = f", {event.over} of them over" if event.over else ""
     lines = [
         f"Search: {event.architecture} around the recipe {event.recipe}, "
@@ -165,7 +166,8 @@ def facts(event: SearchStarted) -> list[str]:
     ]
     if event.at_once:
         lines.append(
-            f"At once: {counted(event.at_once, 'trial')}, {counted(event.cores, 'core')} each{gpu}"
+            f"At once: {counted(event.at_once, 'trial')}{spread}, "
+            f"{counted(event.cores, 'core')} each{gpu}"
         )
     lines += [f"Data: {line}" for line in event.data[:1]] + [*event.data[1:]]
     lines.append(f"Varied: {', '.join(event.varied)}")

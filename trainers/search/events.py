@@ -27,12 +27,13 @@ class SearchStarted(Event):
         trials: in all.
         over: of them that an earlier start of the search has ended.
         at_once: trials that run side by side.
-        cores: of each; with a GPU these are only its helpers.
-        gpus: of each.
+        cores: of each worker; with a GPU these are only its helpers.
+        gpus: of each worker.
         steps: of a whole trial.
         rungs: steps after which bad trials are stopped.
         data: what was found to learn from, a line each.
         left_out: hyperparameters that mean nothing for this recipe, and why.
+        workers: of each trial.
     """
 
     architecture: str
@@ -47,6 +48,7 @@ class SearchStarted(Event):
     rungs: tuple[int, ...]
     data: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    workers: int = 1
 
 
 @dataclass(frozen=True)

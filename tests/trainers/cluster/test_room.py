@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model_zoo.errors import DeviceError
+from model_zoo.errors import ClusterError, DeviceError
 from trainers.cluster.tuning.room import Room, find_room
 
 
@@ -43,6 +43,26 @@ def test_room_by_hand(
     nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, room: Room
 ) -> None:
     assert find_room(nodes, device, jobs, trials) == room
+
+
+@pytest.mark.parametrize(
+    ("nodes", "jobs", "trials", "room"),
+    [
+        ([node(2)], 0, 4, Room(1, 1, 0, 2)),
+        ([node(16)], 0, 40, Room(2, 4, 0, 2)),
+        ([node(16, 5)], 0, 40, Room(2, 3, 1, 2)),
+        ([node(4), node(4)], 0, 1, Room(1, 4, 0, 2)),
+    ],
+)
+def test_room_for_trials_of_two_workers(
+    nodes: list[dict[str, Any]], jobs: int, trials: int, room: Room
+) -> None:
+    assert find_room(nodes, "auto", jobs, trials, workers=2) == room
+
+
+def test_a_trial_with_too_many_workers() -> None:
+    with pytest.raises(ClusterError, match="room for 2 workers, and a trial has 3"):
+        find_room([node(2)], "auto", 0, 4, workers=3)
 
 
 def test_gpus_that_are_not_there() -> None:

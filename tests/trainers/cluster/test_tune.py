@@ -59,6 +59,14 @@ def test_two_trials_of_every_architecture(architecture: str, place: Path) -> Non
     assert (place / "search/search.png").stat().st_size > 10_000
 
 
+def test_a_trial_may_have_several_workers(place: Path) -> None:
+    told, _ = finished(tune("--trials", "1", "--json", "--workers", "2"))
+    assert told[0]["workers"] == 2
+    (over,) = [event for event in told if event["event"] == "trial_ended"]
+    assert over["how"] == "done", over["reason"]
+    assert (place / "search/trials/001/best.safetensors").exists()
+
+
 def validated(run: subprocess.Popen[str], times: int) -> None:
     """Wait until a search has told of so many validations."""
     assert run.stdout

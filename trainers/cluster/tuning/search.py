@@ -97,6 +97,7 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
                         rungs.all,
                         found,
                         space.left_out,
+                        room.workers,
                     )
                 )
                 place = Place.here(output, machines.device, room)

@@ -1,0 +1,180 @@
+"""What two workers of a cluster do that one does not, and what ``stem train --cluster`` costs.
+
+    python -m tests.benchmarks.cluster [--recipe NAME] [--steps N] [--rounds N]
+
+First two workers of one core each beside one worker of one core, in turns, on a cluster of this
+machine: clips per second, from the median over the steps of all rounds without the first ones of
+each. Then, in turns, the seconds from a command to its first optimizer step: ours beside a script
+that does nothing but start Ray's own TorchTrainer, with the same network and batches in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stemcli.cluster import joined
+from stemcli.engine.events import Event
+from trainers.cluster.order import Order
+from trainers.cluster.workers import Crew, Share, WorkerCount
+from trainers.config import Recipe
+from trainers.data.sample_set import sample_set
+from trainers.loop.events import StepDone
+from trainers.recipes import load_recipe
+
+WARM_UP = 3
+"""First steps of a round that are not counted."""
+
+FIRST_STEP = b'"step_done"'
+
+
+def main() -> None:
+    """Print the throughput and the seconds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--recipe", default="quick", help="what is trained (quick)")
+    parser.add_argument("--steps", type=int, default=18, help="steps of a round (18)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (3)")
+    parser.add_argument("--bare", metavar="FILE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    recipe = shortened(load_recipe(arguments.recipe), arguments.steps)
+    if arguments.bare:
+        bare(recipe, Path(arguments.bare))
+        return
+    songs = sample_set(44_100)
+    one, two = throughputs(recipe, songs, arguments.rounds)
+    print(f"clips/s: two workers {two:.2f}, one {one:.2f}, ratio {two / one:.2f}")
+    ours, theirs = first_steps(arguments.recipe, songs, arguments.rounds)
+    print(
+        f"seconds to the first step: ours {ours:.1f}, a bare TorchTrainer {theirs:.1f}, "
+        f"difference {ours - theirs:.1f}"
+    )
+
+
+def shortened(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe for a round: nothing is judged, and each worker cuts its clips on its own core."""
+    return replace(
+        recipe,
+        schedule=replace(recipe.schedule, steps=steps, stages=()),
+        loop=replace(recipe.loop, workers=0, precision="fp32", save_every=steps),
+        data=replace(recipe.data, held_out=0.0),
+        validation=replace(recipe.validation, every=10 * steps),
+    )
+
+
+def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]:
+    """Clips per second of one worker and of two, in turns."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as folder, joined(alone=True):
+        for number in range(rounds):
+            for workers, taken in seconds.items():
+                place = Path(folder, f"{number}-{workers}")
+                taken += steps_of(Order(recipe, songs, (), place), workers)
+    one, two = (
+        workers * recipe.loop.batch_size / statistics.median(taken)
+        for workers, taken in seconds.items()
+    )
+    return one, two
+
+
+def steps_of(order: Order, workers: int) -> list[float]:
+    """Seconds of every step after the first ones."""
+    from trainers.cluster.launch import train_on_cluster
+
+    taken: list[float] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StepDone):
+            taken.append(event.seconds)
+
+    crew = Crew(WorkerCount(workers, workers), Share(cores=1, gpus=0), workers, ())
+    train_on_cluster(order, crew, hear)
+    return taken[WARM_UP:]
+
+
+def first_steps(recipe: str, songs: Path, rounds: int) -> tuple[float, float]:
+    """Median seconds of ours and of the bare script, in turns."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(until_first_step(recipe, songs, Path(folder, "run")))
+            theirs.append(until_bare_step(recipe, Path(folder, "step")))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def until_first_step(recipe: str, songs: Path, place: Path) -> float:
+    """Seconds from ``stem train --cluster`` to its first step."""
+    words = ["--recipe", recipe, "--data", str(songs), "-o", str(place), "--workers", "2", "--json"]
+    command = [sys.executable, "-m", "stemcli", "train", "--cluster", *words]
+    return timed(command, lambda process: any(FIRST_STEP in line for line in process.stdout or ()))
+
+
+def until_bare_step(recipe: str, sign: Path) -> float:
+    """Seconds from the start of the bare script to its first step."""
+    command = [sys.executable, "-m", __spec__.name, "--recipe", recipe, "--bare", str(sign)]
+
+    def wait(process: subprocess.Popen[bytes]) -> bool:
+        while not sign.exists() and process.poll() is None:
+            time.sleep(0.02)
+        return sign.exists()
+
+    return timed(command, wait)
+
+
+def timed(command: list[str], wait: Callable[[subprocess.Popen[bytes]], bool]) -> float:
+    """Seconds until ``wait`` has seen the first step of a process, which is then ended."""
+    alone = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=alone) as process:
+        seen = wait(process)
+        seconds = time.perf_counter() - began
+        process.terminate()
+        process.communicate()
+    if not seen:
+        raise SystemExit(f"{' '.join(command)} took no step")
+    return seconds
+
+
+def bare(recipe: Recipe, sign: Path) -> None:
+    """What one writes by hand: Ray's TorchTrainer around a loop over one batch."""
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    scaling = ScalingConfig(num_workers=2)
+    given = {"recipe": recipe, "sign": sign}
+    TorchTrainer(bare_loop, train_loop_config=given, scaling_config=scaling).fit()
+
+
+def bare_loop(given: Mapping[str, Any]) -> None:
+    """Steps of the network of a recipe; the first worker makes a file after its first one."""
+    import ray.train
+    import ray.train.torch
+
+    from model_zoo import registry
+
+    recipe: Recipe = given["recipe"]
+    model = registry.build(recipe.model.architecture, recipe.model.options)
+    network = ray.train.torch.prepare_model(model)
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
+    shape = (recipe.loop.batch_size, model.channels, round(recipe.data.seconds * 44_100))
+    mixture = torch.randn(shape)
+    for _ in range(recipe.schedule.steps):
+        optimiser.zero_grad()
+        network(mixture).square().mean().backward()
+        optimiser.step()
+        if ray.train.get_context().get_world_rank() == 0:
+            given["sign"].touch()
+
+
+if __name__ == "__main__":
+    main()
