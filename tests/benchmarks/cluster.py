@@ -79,7 +79,7 @@ def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]
         for number in range(rounds):
             for workers, taken in seconds.items():
                 place = Path(folder, f"{number}-{workers}")
-                taken += steps_of(Order(recipe, songs, (), place), workers)
+                taken.extend(steps_of(Order(recipe, songs, (), place), workers))
     one, two = (
         workers * recipe.loop.batch_size / statistics.median(taken)
         for workers, taken in seconds.items()
