@@ -70,7 +70,9 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     history = [(Path(name) / "history.jsonl").read_text() for name in ("cluster", "run")]
     assert len(history[0].splitlines()) == len(history[1].splitlines())
     assert load("mine").stems == load(str(Path("cluster") / BEST)).stems
-    assert train("--resume", "--output", "cluster", *changed("schedule.steps=6")).exit_code == 0
+    assert (
+        train("--resume", "--output", "cluster", *more, *changed("schedule.steps=6")).exit_code == 0
+    )
 
 
 @pytest.mark.parametrize("sharded", [(), ("--fsdp",)], ids=["whole", "sharded"])
