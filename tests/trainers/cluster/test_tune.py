@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model_zoo import registry
@@ -98,7 +99,7 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
         (trial.state, trial.step) for trial in whole
     ]
     for trial, same in zip(after, whole, strict=True):
-        assert trial.curve == pytest.approx(same.curve, abs=1e-3)
+        np.testing.assert_allclose(trial.curve, same.curve, atol=1e-3)
 
 
 def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
