@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 import ray
-from moto.server import ThreadedMotoServer
 from ray import cloudpickle
 
 from model_zoo.errors import ClusterError, DataError, OutputError, StemError, StorageError
@@ -207,26 +206,6 @@ def test_this_machine_can_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(ClusterError, match=r"gone \(ip\): it has just left the cluster"):
             muster(tmp_path / "runs", [], [machine, gone])
     assert os.listdir(tmp_path / "runs") == []
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[UrlPath]:
-    """One of moto, which speaks S3."""
-    running = ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="runs")
-    yield UrlPath("s3://runs")
-    running.stop()
 
 
 @pytest.mark.ray

@@ -20,6 +20,7 @@ import torch
 
 from model_zoo.adoption import BEST, LAST
 from model_zoo.weights import load, read_safetensors
+from stemcli.batch.url_path import UrlPath
 from tests.trainers.commands import changed, train
 
 pytestmark = pytest.mark.ray
@@ -73,6 +74,22 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     assert (
         train("--resume", "--output", "cluster", *more, *changed("schedule.steps=6")).exit_code == 0
     )
+
+
+def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Path) -> None:
+    place = bucket / "voice"
+    words = ("--data", "songs", "-o", str(place), "--workers", "1")
+    assert Clustered(*words, "--recipe", "tiny.yaml").steps() == [1, 2, 3, 4]
+    again = Clustered(*words, "--resume", "--export", "mine", *changed("schedule.steps=6"))
+    assert again.steps() == [5, 6]
+    assert again.process.returncode == 0, again.error
+    names = {path.name for path in place.below()}
+    assert {LAST, BEST, "recipe.json", "summary.json", "history.jsonl"} <= names
+    assert not [name for name in names if name.endswith(".part")]
+    with (place / "history.jsonl").open("rb") as file:
+        judged = [entry["step"] for entry in map(json.loads, file) if "sdr/mean" in entry]
+    assert judged == [2, 4, 6]
+    assert load("mine").stems == ("vocals",)
 
 
 @pytest.mark.parametrize("sharded", [(), ("--fsdp",)], ids=["whole", "sharded"])
