@@ -82,9 +82,8 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
         try:
             listener.until_the_end()
         except (KeyboardInterrupt, SystemExit):
-            if listener.at_work:
-                mailbox.order("stop")
-                listener.until_the_end()
+            mailbox.order("stop")
+            listener.until_nobody_works()
             raise
         fit.join(FAREWELL)
 
@@ -159,22 +158,29 @@ class _Listener:
     def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report, watch: Watch) -> None:
         self._mailbox, self._fit, self._report, self._watch = mailbox, fit, report, watch
         self.at_work = False
+        self._has_left = False
         self._first_step = -1
         self._losses = 0
 
     def until_the_end(self) -> None:
         """Report all letters up to the workers' goodbye."""
-        while True:
-            is_over = self._fit.is_over  # asked first: letters may come before it ends
-            letters = self._mailbox.take(LISTEN)
-            for letter in letters:
-                self._read(letter)
-                if isinstance(letter, CrewLeft):
-                    return
-            if is_over and not letters:
-                self._raise_from_ray()
-            if not self.at_work:
+        while not self._has_left:
+            self._listen()
+            if not self.at_work and not self._has_left:
                 self._report_all(self._watch.look())
+
+    def until_nobody_works(self) -> None:
+        """The same for workers that were told to stop; who is not there need not say goodbye."""
+        while self.at_work:
+            self._listen()
+
+    def _listen(self) -> None:
+        is_over = self._fit.is_over  # asked first: letters may come before it ends
+        letters = self._mailbox.take(LISTEN)
+        for letter in letters:
+            self._read(letter)
+        if is_over and not letters:
+            self._raise_from_ray()
 
     def _read(self, letter: Event) -> None:
         if isinstance(letter, CrewFailed):
@@ -183,6 +189,8 @@ class _Listener:
         match letter:
             case CrewStarted():
                 self.at_work = True
+            case CrewLeft():
+                self._has_left, self.at_work = True, False
             case CrewPaused():
                 self._rest()
             case RunStarted():

@@ -62,7 +62,19 @@ def started(step: int) -> RunStarted:
 
 
 def test_all_letters_are_told_up_to_the_goodbye() -> None:
-    assert heard(Script([CREW], [started(0)], [END, LOST])) == [CREW, started(0), END]
+    assert heard(Script([CREW], [started(0)], [END], [LOST])) == [CREW, started(0), END]
+
+
+@pytest.mark.parametrize("last", [CrewLeft(False, 4), LOST], ids=["left", "lost"])
+def test_who_is_told_to_stop_is_awaited_while_it_works(last: Event) -> None:
+    told: list[Event] = []
+    part: Any = Script([CREW], [started(0)], [last], [CREW])
+    listener = _Listener(part, part, told.append, part)
+    listener.until_nobody_works()
+    assert told == []
+    listener.at_work = True
+    listener.until_nobody_works()
+    assert told == [CREW, started(0), last]
 
 
 def test_the_cluster_is_watched_while_nobody_works() -> None:
