@@ -17,7 +17,6 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
-from model_zoo import registry
 from model_zoo.adoption import BEST, LAST
 from model_zoo.errors import ClusterError, StemError
 from stemcli.batch.sentences import sentence
@@ -27,9 +26,8 @@ from trainers.cluster.assignment import Assignment
 from trainers.cluster.events import CrewFailed, CrewLeft, CrewPaused
 from trainers.cluster.post import Line, Order
 from trainers.cluster.storage import RunStorage
-from trainers.config import Recipe
 from trainers.data.loading import HelperLostError
-from trainers.data.sample_set import sample_set
+from trainers.data.sample_set import songs_for
 from trainers.loop.distributed import DistributedWorker, ShardedWorker
 from trainers.loop.events import Listened, RunFinished, StepDone
 from trainers.loop.interrupt import JointInterrupt
@@ -199,7 +197,7 @@ def _train(assignment: Assignment, folder: Path, worker: Member, resume: bool) -
     """Run the loop, and store what it leaves."""
     if resume:
         worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
-    data = assignment.data or sample_set(sample_rate(assignment.recipe))
+    data = assignment.data or songs_for(assignment.recipe)
     report = Reporter(worker)
     try:
         run(
@@ -229,8 +227,3 @@ def _leave(worker: Member, folder: Path, report: Reporter) -> None:
     if paused:
         time.sleep(RESTING)
         raise SupersededError
-
-
-def sample_rate(recipe: Recipe) -> int:
-    """Of the network that a recipe trains, in Hz."""
-    return registry.build(recipe.model.architecture, recipe.model.options).sample_rate

@@ -7,7 +7,11 @@ import shutil
 from pathlib import Path
 from uuid import uuid4
 
+import torch
+
+from model_zoo import registry
 from model_zoo.errors import OutputError
+from trainers.config import Recipe
 from trainers.data.cache import cache_folder
 from trainers.data.synthetic import render_songs
 
@@ -41,6 +45,19 @@ def sample_set(sample_rate: int) -> Path:
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder
+
+
+def songs_for(recipe: Recipe) -> Path:
+    """The songs at the sample rate of the network that a recipe trains.
+
+    Raises:
+        UnknownNameError: there is no such architecture.
+        ConfigError: its options contradict each other.
+        OutputError: the cache cannot be written.
+    """
+    with torch.device("meta"):
+        model = registry.build(recipe.model.architecture, recipe.model.options)
+    return sample_set(model.sample_rate)
 
 
 def is_sample_set(name: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from model_zoo import registry
 from model_zoo.adoption import BEST, LAST
 from model_zoo.errors import ClusterError, OutputError, StemError
 from stemcli.batch.sentences import sentence
@@ -21,7 +20,7 @@ from stemcli.engine.events import Event
 from trainers.cluster.order import Order
 from trainers.cluster.tuning.room import Room
 from trainers.config import Recipe
-from trainers.data.sample_set import sample_set
+from trainers.data.sample_set import songs_for
 from trainers.loop.events import Report, RunFinished, RunStarted, Validated
 from trainers.loop.lock import alone_in
 from trainers.loop.run import run
@@ -178,11 +177,7 @@ def data_of(plan: Plan) -> Path:
     Raises:
         OutputError: they cannot be written.
     """
-    if plan.data:
-        return Path(plan.data)
-    model = plan.base.model
-    with torch.device("meta"):
-        return sample_set(registry.build(model.architecture, model.options).sample_rate)
+    return Path(plan.data) if plan.data else songs_for(plan.base)
 
 
 def _wait_for(folder: Path) -> None:
