@@ -135,7 +135,8 @@ def timed(command: list[str], wait: Callable[[subprocess.Popen[bytes]], bool]) -
     """Seconds until ``wait`` has seen the first step of a process, which is then ended."""
     alone = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=alone) as process:
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=pipe, stderr=nowhere, env=alone) as process:
         seen = wait(process)
         seconds = time.perf_counter() - began
         process.terminate()
