@@ -153,6 +153,20 @@ class MissingExtraError(StemError):
         self.extra = extra
 
 
+def revived(kind: str, sentence: str) -> StemError:
+    """An error that travelled between processes as its class and its sentence.
+
+    Args:
+        kind: name of a class in this module; others come back as :class:`StemError`.
+        sentence: what to show.
+    """
+    found = globals().get(kind)
+    ours = found if isinstance(found, type) and issubclass(found, StemError) else StemError
+    error = ours.__new__(ours)
+    Exception.__init__(error, sentence)
+    return error
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that resembles ``name`` most, or None when none does."""
     by_folded = {word.casefold(): word for word in known}

@@ -53,9 +53,14 @@ def digest(folders: list[Path]) -> str:
     return total.hexdigest()[:12]
 
 
-def how_to_install(other: str = "") -> str:
-    """What to type on a machine whose version is ``other``, or that has none."""
-    wanted = "stemcli[cluster]" + (f"=={number()}" if number() else "")
+def how_to_install(other: str = "", extras: str = "cluster") -> str:
+    """What to type on a machine whose version is ``other``, or that has none.
+
+    Args:
+        other: its version.
+        extras: what it needs.
+    """
+    wanted = f"stemcli[{extras}]" + (f"=={number()}" if number() else "")
     if number() and other.partition("+")[0] == number():
         return "Install the very same code on all machines"
     return f"Type there: pip install '{wanted}'"

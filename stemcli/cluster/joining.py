@@ -20,6 +20,9 @@ from ray.exceptions import RayError
 from model_zoo.errors import ClusterError
 from stemcli.cluster.door import ADDRESS, explain, require_cluster
 
+LOCAL = "local"
+"""What Ray calls a cluster of this machine alone."""
+
 
 @contextmanager
 def joined(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
@@ -38,10 +41,10 @@ def joined(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
         yield
         return
     address = "" if alone else os.environ.get(ADDRESS, "")
-    if address and address != "local":
+    if address and address != LOCAL:
         require_cluster(address)
     with nullcontext() if verbose else _quiet():
-        _init(address or "local", verbose)
+        _init(address or LOCAL, verbose)
         try:
             yield
         finally:
@@ -52,12 +55,22 @@ def _init(address: str, verbose: bool) -> None:
     try:
         ray.init(
             address=address,
-            include_dashboard=False if address == "local" else None,
+            include_dashboard=False if address == LOCAL else None,
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
+        if address == LOCAL:
+            raise ClusterError(
+                f"Ray cannot start on this machine ({_first_line(error)}). Check that its folder "
+                "for temporary files has room and may be written, or name a cluster with "
+                f"{ADDRESS}=HOST:PORT"
+            ) from error
         raise ClusterError(explain(address, True, [str(error)])) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 @contextmanager

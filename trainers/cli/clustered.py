@@ -49,7 +49,8 @@ class Wish:
         if self.cluster:
             return
         if lonely:
-            raise UsageError(f"{' and '.join(lonely)} wants a cluster. Add --cluster")
+            verb = "wants" if len(lonely) == 1 else "want"
+            raise UsageError(f"{' and '.join(lonely)} {verb} a cluster. Add --cluster")
         if isinstance(output, UrlPath):
             raise UsageError(f"--output {output} is no folder of this machine. Add --cluster")
         if data is None:
@@ -81,13 +82,11 @@ def train_clustered(
     try:
         from trainers.cluster.run import run_on_cluster
     except ImportError as error:
-        raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
+        raise MissingExtraError("Ray 2.56 or newer, which --cluster needs,", "cluster") from error
     from trainers.cluster.order import Order
     from trainers.loop.lock import alone_in
 
-    check_place(output, data, resume)
-    address = os.environ.get("RAY_ADDRESS")
-    console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
+    announce(console)
     place = absolute(output)
     order = Order(
         recipe=recipe,
@@ -100,6 +99,12 @@ def train_clustered(
     with nullcontext() if isinstance(place, UrlPath) else alone_in(place):
         wait = ROOM if wish.wait is None else wish.wait
         run_on_cluster(order, wish.workers or "", wait, device, report, verbose=console.verbose)
+
+
+def announce(console: Console, alone: bool = False) -> None:
+    """Say what takes the next seconds."""
+    address = "" if alone else os.environ.get("RAY_ADDRESS")
+    console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
 
 
 def check_place(output: Path, data: Path | None, resume: bool) -> None:

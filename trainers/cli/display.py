@@ -78,6 +78,7 @@ class Display(Closing):
         for line in again if self._told else facts(event, self.data):
             self.say(line)
         self._told = True
+        self._recent.clear()
 
     def on_step(self, event: StepDone) -> None:
         """Say now and then how it goes."""

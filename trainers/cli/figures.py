@@ -129,6 +129,7 @@ class Figures:
         self.stems: dict[str, Standing] = {}
         self.mean: Standing | None = None
         self.history: list[float] = []
+        self._judged: list[int] = []
         self.validating = False
 
     def note(self, event: Event) -> None:
@@ -143,6 +144,9 @@ class Figures:
 
     def _note_start(self, event: RunStarted) -> None:
         self.started, self.step = event, event.first_step
+        # A crew that goes on from a checkpoint does again what came after it.
+        done = sum(step <= event.first_step for step in self._judged)
+        del self._judged[done:], self.history[done:]
 
     def _note_step(self, event: StepDone) -> None:
         self.step = event.step
@@ -160,6 +164,7 @@ class Figures:
     def _note_validation(self, event: Validated) -> None:
         self.validating = False
         self.history.append(event.mean)
+        self._judged.append(event.step)
         for stem, sdr in event.sdr.items():
             if stem in self.stems:
                 self.stems[stem].move(sdr, event.step)

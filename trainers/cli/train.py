@@ -16,7 +16,7 @@ from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples
 from trainers.cli.choices import DEFAULT, choose_recipe
-from trainers.cli.clustered import ROOM, Wish, advice, nearby, train_clustered
+from trainers.cli.clustered import ROOM, Wish, advice, check_place, nearby, train_clustered
 from trainers.config.data import Layout
 from trainers.recipes import recipe_names
 
@@ -202,6 +202,8 @@ def command(
 
     wish = Wish(cluster, workers, wait, fsdp)
     wish.check(data, output, dry_run)
+    if cluster:
+        check_place(output, data, resume)
     with nearby(output, *((RECIPE,) if resume else ())) as near:
         plan = choose_recipe(
             recipe,

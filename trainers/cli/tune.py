@@ -14,7 +14,8 @@ from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples, quoted
-from trainers.cli.train import FOLDER, goes_on, songs
+from trainers.cli.clustered import announce
+from trainers.cli.train import FOLDER, Place, goes_on, songs
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ TRIALS = 16
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Folder of the search.  [default: runs/tune-MODEL]",
 )
@@ -157,7 +158,7 @@ def command(
     earlier = remembered(folder) if resume else []
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
     quiet = hushed(not console.verbose)
-    console.line("Starting Ray")
+    announce(console, alone=not cluster)
     with (
         goes_on(folder / PLAN),
         quiet,

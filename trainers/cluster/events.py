@@ -79,17 +79,18 @@ class CrewLeft(CrewEvent):
 
 
 @dataclass(frozen=True)
+class CrewBroken(CrewEvent):
+    """A worker meets an error and ends; Ray begins anew. Whoever waits for it need not go on."""
+
+
+@dataclass(frozen=True)
 class CrewFailed(CrewEvent):
     """A worker met an error that another try would meet as well.
 
     Attributes:
-        rank: its number.
-        host: its machine.
         kind: class in :mod:`model_zoo.errors`.
         message: the sentence to show.
     """
 
-    rank: int
-    host: str
     kind: str
     message: str

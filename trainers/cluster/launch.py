@@ -11,28 +11,27 @@ in where their number is a range. A crew that begins goes on from the last check
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import uuid4
 
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
-from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from model_zoo import errors
-from model_zoo.errors import ClusterError, StemError
+from model_zoo.errors import ClusterError, revived
 from stemcli.engine.events import Event
+from stemcli.environment import environment
 from stemcli.version import version
 from trainers.cluster.assignment import Assignment
 from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
 from trainers.cluster.network import Network
 from trainers.cluster.order import Order
 from trainers.cluster.post import Mailbox
-from trainers.cluster.waiting import Watch
-from trainers.cluster.watch import Saver, Watcher
+from trainers.cluster.waiting import Lookout
+from trainers.cluster.watch import Watcher, loss
 from trainers.cluster.worker import work
 from trainers.cluster.workers import Crew
 from trainers.loop.events import Report, RunStarted
@@ -67,35 +66,25 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
         KeyboardInterrupt: it was interrupted; the run is saved.
         SystemExit: the same, by SIGTERM.
     """
-    _be_quick_to_look_again()
     mailbox = Mailbox()
-    assignment = Assignment(
-        **vars(order),
-        name=uuid4().hex,
-        post=mailbox.actor,
-        cores=crew.share.cores,
-        version=version(),
-    )
+    assignment = Assignment(order, uuid4().hex, mailbox.actor, crew.share.cores, version())
     with tempfile.TemporaryDirectory(prefix="stem-ray-", ignore_cleanup_errors=True) as folder:
-        fit = _Fit(_trainer(assignment, crew, folder))
-        listener = _Listener(mailbox, fit, report, Watch(crew))
+        fit = _Fit(lambda: _trainer(assignment, crew, folder))
+        listener = _Listener(mailbox, fit, report, Lookout(crew))
         try:
             listener.until_the_end()
         except (KeyboardInterrupt, SystemExit):
-            mailbox.order("stop")
+            mailbox.command("stop")
             listener.until_nobody_works()
             raise
-        fit.join(FAREWELL)
-
-
-def _be_quick_to_look_again() -> None:
-    """Ray counts a lost machine for some time; for as long it waits in vain for room there."""
-    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, START_TIMEOUT_S)
+        finally:
+            if listener.has_left:
+                fit.join(FAREWELL)
 
 
 def _trainer(assignment: Assignment, crew: Crew, folder: str) -> TorchTrainer:
-    """Ray's trainer; it begins anew for ever, since :class:`_Listener` knows when to give up."""
-    callbacks: list[Any] = [Watcher(assignment.post), Saver(assignment.post)]
+    """Ray's trainer; it begins anew after any loss: :class:`_Listener` knows when to give up."""
+    callbacks: list[Any] = [Watcher(assignment.post)]
     return TorchTrainer(
         work,
         train_loop_config={"assignment": assignment},
@@ -106,7 +95,6 @@ def _trainer(assignment: Assignment, crew: Crew, folder: str) -> TorchTrainer:
             storage_path=folder,
             failure_config=FailureConfig(max_failures=-1),
             callbacks=callbacks,
-            logging_config=LoggingConfig(log_level="INFO"),
         ),
     )
 
@@ -118,6 +106,8 @@ def scaling(crew: Crew) -> ScalingConfig:
         num_workers=(count.least, count.most) if count.is_elastic else count.least,
         use_gpu=crew.share.gpus > 0,
         resources_per_worker=crew.share.resources,
+        # Fast paths between the GPUs of a machine are worth more than an even share of cores.
+        placement_strategy="PACK" if crew.share.gpus else "SPREAD",
         elastic_resize_monitor_interval_s=LOOK,
     )
 
@@ -126,24 +116,33 @@ class _Fit:
     """Ray's trainer in a thread of its own, so that this one can listen.
 
     In the main thread Ray would answer Ctrl-C itself, and end the workers before they can save.
+
+    Args:
+        make: a new trainer.
     """
 
-    def __init__(self, trainer: TorchTrainer) -> None:
-        self._trainer = trainer
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="ray_train", daemon=True)
-        self._thread.start()
+    def __init__(self, make: Callable[[], TorchTrainer]) -> None:
+        self._make = make
+        self.begin()
 
     @property
     def is_over(self) -> bool:
         return not self._thread.is_alive()
+
+    def begin(self) -> None:
+        """Train, again if need be."""
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="ray_train", daemon=True)
+        self._thread.start()
 
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
-            self._trainer.fit()
+            # Ray counts a lost machine for some time; for as long it waits in vain for room there.
+            with environment({WORKER_GROUP_START_TIMEOUT_S_ENV_VAR: START_TIMEOUT_S}):
+                self._make().fit()
         except BaseException as error:
             self.error = error
 
@@ -153,21 +152,22 @@ class _Listener:
 
     Attributes:
         at_work: whether a crew is together.
+        has_left: whether the workers said goodbye.
     """
 
-    def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report, watch: Watch) -> None:
-        self._mailbox, self._fit, self._report, self._watch = mailbox, fit, report, watch
+    def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report, lookout: Lookout) -> None:
+        self._mailbox, self._fit, self._report, self._lookout = mailbox, fit, report, lookout
         self.at_work = False
-        self._has_left = False
+        self.has_left = False
         self._first_step = -1
         self._losses = 0
 
     def until_the_end(self) -> None:
         """Report all letters up to the workers' goodbye."""
-        while not self._has_left:
+        while not self.has_left:
             self._listen()
-            if not self.at_work and not self._has_left:
-                self._report_all(self._watch.look())
+            if not self.at_work and not self.has_left:
+                self._report_all(self._lookout.look())
 
     def until_nobody_works(self) -> None:
         """The same for workers that were told to stop; who is not there need not say goodbye."""
@@ -176,21 +176,23 @@ class _Listener:
 
     def _listen(self) -> None:
         is_over = self._fit.is_over  # asked first: letters may come before it ends
-        letters = self._mailbox.take(LISTEN)
-        for letter in letters:
+        letters = 0
+        for letter in self._mailbox.letters(LISTEN):
+            letters += 1
             self._read(letter)
-        if is_over and not letters:
-            self._raise_from_ray()
+        if is_over and not letters and not self.has_left:
+            self._read(loss(self._fit.error or RuntimeError("Ray Train ended without a word")))
+            self._fit.begin()
 
     def _read(self, letter: Event) -> None:
         if isinstance(letter, CrewFailed):
-            raise _revived(letter)
+            raise revived(letter.kind, letter.message)
         self._report(letter)
         match letter:
             case CrewStarted():
                 self.at_work = True
             case CrewLeft():
-                self._has_left, self.at_work = True, False
+                self.has_left, self.at_work = True, False
             case CrewPaused():
                 self._rest()
             case RunStarted():
@@ -207,7 +209,7 @@ class _Listener:
     def _rest(self) -> None:
         """No crew is together until the next one says so."""
         self.at_work = False
-        self._watch.begin()
+        self._lookout.begin()
 
     def _lose(self, letter: CrewLost) -> None:
         self._rest()
@@ -216,21 +218,6 @@ class _Listener:
             raise ClusterError(
                 f"{IN_A_ROW} times in a row workers were lost before the run was saved again "
                 f"({letter.reason}). Look at the machines with ray status, let the run be saved "
-                "more often with --set loop.save_every=N, and type the same with --resume"
+                "more often with --set loop.save_every=N, and type the same with --resume; "
+                "--verbose shows what Ray says"
             )
-
-    def _raise_from_ray(self) -> NoReturn:
-        error = self._fit.error
-        reason = str(error).strip().splitlines()[-1] if error else "it ended without a word"
-        raise ClusterError(
-            f"Ray Train failed ({reason}). Type the same with --resume, if the run has saved a "
-            "checkpoint, and with --verbose to see what Ray says"
-        ) from error
-
-
-def _revived(letter: CrewFailed) -> StemError:
-    """The error that a worker met, of the class that it had there."""
-    kind = getattr(errors, letter.kind, StemError)
-    error: StemError = kind.__new__(kind)
-    StemError.__init__(error, f"{letter.message}")
-    return error

@@ -30,6 +30,9 @@ from trainers.cluster.scout import Answer
 DEADLINE = 25.0
 """Seconds for all machines to answer."""
 
+EXTRAS = "train,cluster"
+"""Of our package, that a machine needs."""
+
 STORING = 15.0
 """Seconds for this machine to write a small file where the run will write."""
 
@@ -116,12 +119,14 @@ def _unable(answer: Answer | str) -> str:
         if ours != theirs:
             return f"it has {kind} {theirs}, and this machine {ours}. Install the same on both"
     if not answer["stem"]:
-        return f"stem is not installed there. {how_to_install()}"
+        return f"stem is not installed there. {how_to_install(extras=EXTRAS)}"
     if not is_same(answer["stem"]):
         told = f"it has stem {answer['stem']}, and this machine {version()}"
-        return f"{told}. {how_to_install(answer['stem'])}"
+        return f"{told}. {how_to_install(answer['stem'], EXTRAS)}"
     if answer["lacking"]:
-        return f"{', '.join(answer['lacking'])} not installed there. {how_to_install()}"
+        return (
+            f"{', '.join(answer['lacking'])} not installed there. {how_to_install(extras=EXTRAS)}"
+        )
     return ""
 
 

@@ -20,8 +20,9 @@ from ray.train.torch import TorchConfig
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 """Variables that name an interface; what a user has set stays."""
 
-PATIENCE_S = 600
-"""Seconds that a worker waits for the others, e.g. while the first draws what it has validated."""
+PATIENCE_S = 1800
+"""Seconds that a worker waits for the others: while data are decoded for the first time, or while
+the first worker stores a checkpoint. Lost machines are noticed by Ray long before."""
 
 
 FAREWELL_S = "5"

@@ -1,4 +1,4 @@
-"""What is asked of a cluster."""
+"""A run as it is asked of a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.config import Recipe
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of a cluster.
+    """One run, whoever does it.
 
     Attributes:
         recipe: what to do.

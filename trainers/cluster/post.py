@@ -2,8 +2,8 @@
 
 ::
 
-    rank 0  ── events ──▶  Post  ── letters ──▶  the process that shows them
-            ◀── orders ──        ◀── orders ──
+    rank 0  ── events ───▶  Post  ── letters ──▶  the process that shows them
+            ◀── commands ──        ◀── commands ──
 
 The post is an actor on the machine of that process. A worker that is cut off from it can neither
 tell nor save anything: nobody but the crew that began last writes into the folder of the run.
@@ -12,6 +12,7 @@ tell nor save anything: nobody but the crew that began last writes into the fold
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -19,9 +20,16 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stemcli.engine.events import Event
-from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
+from trainers.cluster.events import (
+    CrewBroken,
+    CrewFailed,
+    CrewLeft,
+    CrewLost,
+    CrewPaused,
+    CrewStarted,
+)
 
-Order = Literal["", "pause", "stop", "end"]
+Command = Literal["", "pause", "stop", "end"]
 """What a crew is to do after its step: go on, save and wait, save and leave, or end at once, since
 another has taken over."""
 
@@ -34,27 +42,27 @@ class Post:
         self._delivered = 0
         self._news = asyncio.Event()
         self._attempt = 0
-        self._order: Order = ""
+        self._command: Command = ""
         self._gone = asyncio.Event()
 
     async def begin(self, hosts: tuple[str, ...]) -> int:
         """A crew is together; returns the number of its attempt."""
         self._attempt += 1
-        if self._order == "pause":
-            self._order = ""
+        if self._command == "pause":
+            self._command = ""
         self._gone.clear()
         self._put(CrewStarted(self._attempt, hosts))
         return self._attempt
 
-    async def tell(self, attempt: int, letter: Event | None) -> Order:
+    async def tell(self, attempt: int, letter: Event | None) -> Command:
         """Take a letter in; returns what to do."""
         if attempt != self._attempt:
             return "end"
-        if letter:
-            self._put(letter)
-        if isinstance(letter, (CrewLeft, CrewFailed, CrewPaused)):
+        if isinstance(letter, (CrewLeft, CrewFailed, CrewPaused, CrewBroken)):
             self._gone.set()
-        return self._order
+        if letter and not isinstance(letter, CrewBroken):
+            self._put(letter)
+        return self._command
 
     async def note(self, letter: Event) -> None:
         """A letter of Ray's controller, which comes from no worker."""
@@ -62,21 +70,25 @@ class Post:
             self._gone.set()
         self._put(letter)
 
-    async def order(self, order: Order) -> None:
+    async def pause_soon(self) -> None:
+        """Let the crew save and wait; nobody waits for it."""
+        if not self._command and self._is_at_work:
+            self._command = "pause"
+
+    async def command(self, command: Command) -> None:
         """What the crew shall do after its step."""
-        self._order = order
+        self._command = command
 
     async def pause(self, seconds: float) -> bool:
         """Let the crew, if there is one, save and wait; returns whether it did in ``seconds``."""
-        if self._order or not self._attempt or self._gone.is_set():
+        if self._command or not self._is_at_work:
             return False
-        self._order = "pause"
+        self._command = "pause"
         try:
             await asyncio.wait_for(self._gone.wait(), seconds)
         except TimeoutError:
+            await self.note(CrewLost((), f"it did not save within {seconds:g} s"))
             return False
-        finally:
-            self._order = "" if self._order == "pause" else self._order
         return True
 
     async def take(self, seen: int, seconds: float) -> list[Event]:
@@ -88,6 +100,10 @@ class Post:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), seconds)
         return self._letters
+
+    @property
+    def _is_at_work(self) -> bool:
+        return self._attempt > 0 and not self._gone.is_set()
 
     def _put(self, letter: Event) -> None:
         self._letters.append(letter)
@@ -105,15 +121,19 @@ class Mailbox:
         ).remote()
         self._seen = 0
 
-    def take(self, seconds: float) -> list[Event]:
-        """Letters that came since the last call; waits up to ``seconds`` for one."""
-        letters: list[Event] = ray.get(self.actor.take.remote(self._seen, seconds))
-        self._seen += len(letters)
-        return letters
+    def letters(self, seconds: float) -> Iterator[Event]:
+        """Letters that came meanwhile; waits up to ``seconds`` for one.
 
-    def order(self, order: Order) -> None:
+        A letter that was not asked for, because something came in between, comes again.
+        """
+        came: list[Event] = ray.get(self.actor.take.remote(self._seen, seconds))
+        for letter in came:
+            yield letter
+            self._seen += 1
+
+    def command(self, command: Command) -> None:
         """What the crew shall do after its step."""
-        ray.get(self.actor.order.remote(order))
+        ray.get(self.actor.command.remote(command))
 
 
 class Line:
@@ -128,11 +148,11 @@ class Line:
         self._actor, self._attempt = actor, attempt
         self._last: Any = None
 
-    def tell(self, letter: Event) -> Order:
+    def tell(self, letter: Event) -> Command:
         """Send a letter without waiting; returns what the last one was answered."""
         answered, self._last = self._last, self._actor.tell.remote(self._attempt, letter)
         return ray.get(answered) if answered else ""
 
-    def ask(self, letter: Event | None = None) -> Order:
+    def ask(self, letter: Event | None = None) -> Command:
         """Send a letter, if there is one, and wait for its answer."""
         return ray.get(self._actor.tell.remote(self._attempt, letter))

@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 ``lacking`` are packages that are not installed; ``missing`` are data that are not there, ``blind``
 says that the place is another one, and ``refusal`` is why it cannot be written."""
 
-NEEDED = ("fsspec", "numpy", "pyarrow", "soundfile", "torch")
+NEEDED = ("fsspec", "numpy", "pyarrow", "scipy", "soundfile", "tensorboard", "torch")
 """Packages without which a worker would end at once."""
 
 

@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from model_zoo.adoption import LAST
 from model_zoo.errors import OutputError, StorageError
 from model_zoo.files import staged
 from stemcli.batch.url_path import UrlPath
 
-NEEDED = (".safetensors", ".json", ".jsonl")
-"""Endings of what a run needs to go on; sound and curves are only added to."""
+CURVES = "events."
+"""Begin of the names of files that a run only adds to, and never reads."""
 
-TRIES = 3
-PAUSE = 2.0
-"""Seconds before the second try to store a file; twice as long before the third."""
+HALF = ".part"
+PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds between two tries to store a file: networks and services have bad minutes."""
+
+
+def _always() -> None:
+    """Nobody else writes there."""
 
 
 class RunStorage:
@@ -41,44 +48,69 @@ class RunStorage:
         return (self.place / LAST).exists()
 
     def fetch(self, folder: Path, *names: str) -> None:
-        """Copy what a run needs to go on, or only the files ``names``, into ``folder``.
+        """Copy all that a run needs to go on, or only the files ``names``, into ``folder``.
 
         Raises:
             StorageError: the storage cannot be reached.
             OSError: this machine has no room.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in names or self._needed():
+        for name in map(Path, names) if names else self._needed():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _fetch(self.place / name, folder / name)
-            self._stored[Path(name)] = _mark(folder / name)
+            self._stored[name] = _mark(folder / name)
 
-    def store(self, folder: Path) -> None:
-        """Copy what changed in ``folder``, the checkpoint after all that belongs to it.
+    def store(self, folder: Path, require_right: Callable[[], None] = _always) -> None:
+        """Make the place like ``folder``, the checkpoint after all that belongs to it.
 
         Every file is complete or as it was before.
 
+        Args:
+            folder: of this machine.
+            require_right: asked before the first file, and again before the checkpoint gets its
+                name, which may be minutes later; raises where another writes there now.
+
         Raises:
             OutputError: the folder of the run cannot be written.
-            StorageError: the storage cannot be reached, three times in a row.
+            StorageError: the storage cannot be reached, for a minute.
         """
+        require_right()
         for name in sorted(self._changed(folder), key=lambda name: name == Path(LAST)):
             mark = _mark(folder / name)
-            _patiently(folder / name, self.place / name)
+            right = require_right if name == Path(LAST) else _always
+            _patiently(partial(_store, folder / name, self.place / name, right))
             self._stored[name] = mark
+        self._remove_gone(folder)
 
-    def _needed(self) -> list[str]:
-        return [path.name for path in self.place.iterdir() if _is_needed(path.name)]
-
-    def _changed(self, folder: Path) -> Iterator[Path]:
-        for path in folder.rglob("*"):
-            name = path.relative_to(folder)
-            is_ours = path.is_file() and not name.name.startswith(".")
-            if is_ours and self._stored.get(name) != _mark(path):
+    def _needed(self) -> Iterator[Path]:
+        """All but curves; what killed processes left half written is removed."""
+        for name in _files(self.place):
+            if name.name.startswith(".") and name.name.endswith(HALF):
+                with suppress(OSError, StorageError):
+                    (self.place / name).unlink()
+            elif not name.name.startswith((".", CURVES)):
                 yield name
 
+    def _changed(self, folder: Path) -> Iterator[Path]:
+        for name in _files(folder):
+            # What logs keep for a moment may be gone again.
+            with suppress(FileNotFoundError):
+                is_ours = not name.name.startswith(".")
+                if is_ours and self._stored.get(name) != _mark(folder / name):
+                    yield name
 
-def _is_needed(name: str) -> bool:
-    return name.endswith(NEEDED) and not name.startswith(".")
+    def _remove_gone(self, folder: Path) -> None:
+        """Excerpts come and go."""
+        for name in [name for name in self._stored if not (folder / name).exists()]:
+            _patiently(partial((self.place / name).unlink, missing_ok=True))
+            del self._stored[name]
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files in a folder, relative to it."""
+    if isinstance(folder, UrlPath):
+        return folder.below()
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def _mark(path: Path) -> tuple[int, int]:
@@ -93,21 +125,23 @@ def _fetch(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _patiently(source: Path, target: Path) -> None:
-    """Networks and services have bad moments; a run of days shall outlast them."""
-    for number in range(1, TRIES):
+def _patiently(work: Callable[[], None]) -> None:
+    """A run of days shall outlast a minute without its storage."""
+    for pause in PAUSES:
         try:
-            return _store(source, target)
-        except (OutputError, StorageError):
-            time.sleep(PAUSE * number)
-    return _store(source, target)
+            return work()
+        except (OSError, OutputError, StorageError):
+            time.sleep(pause)
+    return work()
 
 
-def _store(source: Path, target: Path) -> None:
+def _store(source: Path, target: Path, require_right: Callable[[], None]) -> None:
     if isinstance(target, UrlPath):
-        half = target.with_name(f".{target.name}.part")
+        half = target.with_name(f".{target.name}.{uuid4().hex}{HALF}")
         half.store(source)
+        require_right()
         half.replace(target)
         return
     with staged(target) as temporary:
         shutil.copyfile(source, temporary)
+        require_right()

@@ -16,7 +16,7 @@ AGAIN = 60.0
 """Seconds until the same is said again, and until workers that start are slow."""
 
 
-class Watch:
+class Lookout:
     """Looks now and then whether there are enough machines, and at how long it takes.
 
     Args:

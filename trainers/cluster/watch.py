@@ -1,47 +1,33 @@
-"""What Ray Train's controller tells of its workers, and is told before it changes their number."""
+"""What Ray Train's controller tells of its workers, and is told before it changes their number.
+
+Ray offers no public way to hear of a change before it happens, so that this is one of its own
+callbacks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 from ray.exceptions import OutOfMemoryError as OutOfHostMemory
-from ray.train import UserCallback
 from ray.train.v2._internal.execution.callback import ControllerCallback
+from ray.train.v2._internal.execution.controller.state import (
+    PreemptingState,
+    ResizingState,
+    RestartingState,
+)
+from ray.train.v2.api.exceptions import PreemptionError
 
 from trainers.cluster.events import CrewLost
 
-SAVING = 120.0
-"""Seconds that a crew may take to save before its number is changed."""
+SAVING = 600.0
+"""Seconds that a crew may take to save before its number is changed: a validation may be going on,
+or its first step not yet be done."""
 
 
-class Watcher(UserCallback):
-    """Tells who was lost; lives in the controller.
-
-    Args:
-        post: Ray's handle of the :class:`~trainers.cluster.post.Post`.
-    """
-
-    def __init__(self, post: Any) -> None:
-        self._post = post
-
-    def after_exception(
-        self, run_context: object, worker_exceptions: Mapping[int, Exception]
-    ) -> None:
-        """Name the reason, and not what followed from it in the other workers."""
-        dead = {rank: why for rank, why in worker_exceptions.items() if _is_death(why)}
-        ranks = dead or worker_exceptions
-        reason = next(iter(ranks.values()), None)
-        if reason:
-            self._post.note.remote(CrewLost(tuple(sorted(ranks)), in_words(reason)))
-
-
-class Saver(ControllerCallback):
-    """Lets a crew save what it has learned before its number is changed; lives in the controller.
-
-    Ray offers no public way to hear of a change before it happens.
+class Watcher(ControllerCallback):
+    """Tells who was lost, and lets a crew save while it can; lives in the controller.
 
     Args:
         post: Ray's handle of the :class:`~trainers.cluster.post.Post`.
@@ -50,14 +36,30 @@ class Saver(ControllerCallback):
     def __init__(self, post: Any) -> None:
         self._post = post
 
-    def before_controller_execute_resize_decision(self, resize_decision: object) -> None:
-        """Wait until it is saved; does nothing where nobody works."""
-        ray.get(self._post.pause.remote(SAVING))
+    def after_controller_state_update(self, previous_state: object, current_state: object) -> None:
+        """Hear what becomes of the crew."""
+        match current_state:
+            case RestartingState():
+                self._post.note.remote(loss(current_state.training_failed_error))
+            case ResizingState():
+                ray.get(self._post.pause.remote(SAVING))
+            case PreemptingState():  # its machines are taken away soon
+                self._post.pause_soon.remote()
+
+
+def loss(error: BaseException) -> CrewLost:
+    """Who was lost and why, without those to whom the loss of others was an error."""
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    dead = {rank: why for rank, why in failures.items() if _is_death(why)} or failures
+    reason = next(iter(dead.values()), error)
+    return CrewLost(tuple(sorted(dead)), in_words(reason))
 
 
 def in_words(error: BaseException) -> str:
     """Why a worker was lost, in short."""
     cause = _cause(error)
+    if isinstance(cause, PreemptionError):
+        return "its machine was taken away"
     if isinstance(cause, OutOfHostMemory):
         return "its machine ran out of memory"
     if isinstance(cause, (ActorUnavailableError, NodeDiedError)):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,29 +15,46 @@ import torch
 import torch.distributed as dist
 
 from model_zoo.adoption import BEST, LAST
-from model_zoo.errors import ClusterError, StemError
+from model_zoo.errors import (
+    AudioError,
+    ClusterError,
+    DataError,
+    OutOfMemoryError,
+    OutputError,
+    StemError,
+    StorageError,
+)
 from stemcli.batch.sentences import sentence
 from stemcli.engine.events import Event
 from stemcli.version import how_to_install, is_same, version
 from trainers.cluster.assignment import Assignment
-from trainers.cluster.events import CrewFailed, CrewLeft, CrewPaused
-from trainers.cluster.post import Line, Order
+from trainers.cluster.events import CrewBroken, CrewFailed, CrewLeft, CrewPaused
+from trainers.cluster.muster import EXTRAS
+from trainers.cluster.post import Command, Line
+from trainers.cluster.scratch import scratch
 from trainers.cluster.storage import RunStorage
 from trainers.data.loading import HelperLostError
 from trainers.data.sample_set import songs_for
 from trainers.loop.distributed import DistributedWorker, ShardedWorker
-from trainers.loop.events import Listened, RunFinished, StepDone
+from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
 from trainers.loop.interrupt import JointInterrupt
 from trainers.loop.run import run
 
-ORDERS = get_args(Order)
+COMMANDS = get_args(Command)
 
-RESTING = 300.0
+RESTING = 900.0
 """Seconds that a worker waits to be ended, after the run was saved to change its crew."""
+
+OF_A_MACHINE = (AudioError, DataError, OutOfMemoryError, OutputError, StorageError, HelperLostError)
+"""Errors that another machine, or the same one later, may not meet."""
 
 
 class SupersededError(RuntimeError):
     """Another crew has taken over, or somebody has ended this one."""
+
+
+class UnequalError(RuntimeError):
+    """Workers of one crew would not do the same."""
 
 
 class Keeping:
@@ -54,11 +68,14 @@ class Keeping:
 
         Raises:
             SupersededError: it has.
+            OutputError: the folder of the run cannot be written.
             StorageError: the storage cannot be reached.
         """
+        self.storage.store(folder, self._require_command)
+
+    def _require_command(self) -> None:
         if self.line.ask() == "end":
             raise SupersededError
-        self.storage.store(folder)
 
 
 @dataclass(frozen=True)
@@ -86,16 +103,16 @@ Member = RayWorker | ShardedRayWorker
 
 
 class Reporter:
-    """Tells what the first worker's loop tells; then all do together what it is ordered.
+    """Tells what the first worker's loop tells; then all do together what they are told.
 
     Attributes:
-        order: the last one that was not empty.
+        command: the last one.
         step: optimizer steps done.
     """
 
     def __init__(self, worker: Member) -> None:
         self._worker = worker
-        self.order: Order = ""
+        self.command: Command = ""
         self.step = 0
 
     def __call__(self, event: Event) -> None:
@@ -104,22 +121,43 @@ class Reporter:
         Raises:
             JointInterrupt: to save the run and leave it.
             SupersededError: to leave it at once.
+            UnequalError: the workers do not begin at the same step, or see other songs.
         """
-        if isinstance(event, Listened):
-            return
-        first = self._worker.rank == 0
-        if isinstance(event, RunFinished):
-            event = replace(event, weights=str(self._worker.storage.place / BEST))
-        order = self._worker.line.tell(event) if first else ""
-        if not isinstance(event, StepDone):
-            return
-        self.step = event.step
-        heard = self._worker.total({"order": ORDERS.index(order)})
-        self.order = ORDERS[int(heard["order"])]
-        if self.order == "end":
+        match event:
+            case Listened():
+                return
+            case RunStarted():
+                self.step = event.first_step
+                self._require_equal(event)
+            case RunFinished():
+                event = replace(event, weights=str(self._worker.storage.place / BEST))
+        told = self._worker.line.tell(event) if self._worker.rank == 0 else ""
+        if isinstance(event, StepDone):
+            self.step = event.step
+            self._obey(told)
+
+    def _obey(self, told: Command) -> None:
+        """The first worker alone was told; the others hear it from the sum."""
+        heard = self._worker.total({"command": COMMANDS.index(told)})
+        self.command = COMMANDS[int(heard["command"])]
+        if self.command == "end":
             raise SupersededError
-        if self.order:
+        if self.command:
             raise JointInterrupt
+
+    def _require_equal(self, event: RunStarted) -> None:
+        """Ranks that disagree would wait for each other for ever, some steps later."""
+        found = {
+            "the checkpoint": event.first_step,
+            "the songs to validate": event.validation_songs,
+        }
+        count = self._worker.world_size
+        squares = {f"{name} squared": value * value for name, value in found.items()}
+        sums = self._worker.total(found | squares)
+        for name in found:
+            # Cauchy and Schwarz: equal only where all are.
+            if count * sums[f"{name} squared"] != sums[name] ** 2:
+                raise UnequalError(f"the workers do not have {name} in common")
 
 
 def work(config: Mapping[str, Any]) -> None:
@@ -134,19 +172,42 @@ def work(config: Mapping[str, Any]) -> None:
     torch.set_num_threads(assignment.cores)
     _require_same_code(assignment)
     attempt, resume = _agree(assignment, rank, size)
-    line = Line(assignment.post, attempt)
-    device = ray.train.torch.get_device()
+    line, storage = Line(assignment.post, attempt), RunStorage(assignment.order.place)
     # A part of one is the whole.
-    kind = ShardedRayWorker if assignment.fsdp and size > 1 else RayWorker
-    worker = kind(device, rank, size, line, RunStorage(assignment.place))
+    kind = ShardedRayWorker if assignment.order.fsdp and size > 1 else RayWorker
+    worker = kind(ray.train.torch.get_device(), rank, size, line, storage)
+    reporter = Reporter(worker)
     try:
-        with _room(assignment, rank) as folder:
-            _train(assignment, folder, worker, resume)
-    except HelperLostError:
-        raise
+        _train(assignment, worker, reporter, resume)
     except StemError as error:
-        host = socket.gethostname()
-        line.ask(CrewFailed(rank, host, type(error).__name__, sentence(error)))
+        if attempt > 1 or reporter.step or isinstance(error, HelperLostError):
+            _break_up(line, error)
+        _fail(worker, error)
+    except Exception:
+        line.ask(CrewBroken())
+        raise
+    if reporter.command == "pause":
+        time.sleep(RESTING)
+        raise SupersededError
+
+
+def _break_up(line: Line, error: StemError) -> None:
+    """Raise what another crew may not meet: a run of days shall outlast it."""
+    if isinstance(error, OF_A_MACHINE):
+        line.ask(CrewBroken())
+        raise error
+
+
+def _fail(worker: Member, error: StemError) -> None:
+    """Tell what ends the run, with the machine where that matters."""
+    where = f"On {host()}: " if worker.world_size > 1 and isinstance(error, OF_A_MACHINE) else ""
+    worker.line.ask(CrewFailed(type(error).__name__, where + sentence(error)))
+
+
+def host() -> str:
+    """This machine's own name and address."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return f"{socket.gethostname()} ({address})"
 
 
 def _require_same_code(assignment: Assignment) -> None:
@@ -158,72 +219,51 @@ def _require_same_code(assignment: Assignment) -> None:
     """
     if is_same(assignment.version):
         return
-    host = socket.gethostname()
     message = (
-        f"{host} joined the run and has stem {version()}, the others {assignment.version}. "
-        f"{how_to_install(version())}, and type the same with --resume"
+        f"{host()} joined the run and has stem {version()}, the others {assignment.version}. "
+        f"{how_to_install(version(), EXTRAS)}, and type the same with --resume"
     )
-    ray.get(assignment.post.note.remote(CrewFailed(-1, host, ClusterError.__name__, message)))
+    ray.get(assignment.post.note.remote(CrewFailed(ClusterError.__name__, message)))
     raise SupersededError(message)
 
 
 def _agree(assignment: Assignment, rank: int, size: int) -> tuple[int, bool]:
     """The number of this attempt, and whether there is something to go on from."""
     hosts: list[Any] = [None] * size
-    dist.all_gather_object(hosts, socket.gethostname())
+    dist.all_gather_object(hosts, host())
     start: list[Any] = [None]
     if rank == 0:
         attempt = ray.get(assignment.post.begin.remote(tuple(hosts)))
-        start = [(attempt, RunStorage(assignment.place).has_checkpoint())]
+        start = [(attempt, RunStorage(assignment.order.place).has_checkpoint())]
     dist.broadcast_object_list(start, src=0)
     return start[0]
 
 
-@contextmanager
-def _room(assignment: Assignment, rank: int) -> Iterator[Path]:
-    """A folder for this worker alone; what an ended process of the same run left is removed."""
-    of_run = Path(tempfile.gettempdir()) / f"stem-{assignment.name}"
-    folder = of_run / f"rank{rank}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another worker of this machine is at work
-            of_run.rmdir()
+def _train(assignment: Assignment, worker: Member, reporter: Reporter, resume: bool) -> None:
+    """Run the loop in a folder of this worker, and store what it leaves.
+
+    Raises:
+        StemError: as :func:`trainers.loop.run.run`, in words of the folder of the run.
+    """
+    order = assignment.order
+    with scratch(f"{assignment.name}-{worker.rank}", order.place.name) as folder:
+        try:
+            if resume:
+                worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
+            data = order.data or songs_for(order.recipe)
+            given = (order.recipe, data, order.validation, folder, worker, reporter)
+            run(*given, resume=resume, origin=order.origin)
+        except JointInterrupt:
+            pass
+        except StemError as error:
+            error.args = (sentence(error).replace(str(folder), str(order.place)),)
+            raise
+        if worker.rank == 0:
+            worker.keep(folder)
+            worker.line.ask(_goodbye(reporter))
 
 
-def _train(assignment: Assignment, folder: Path, worker: Member, resume: bool) -> None:
-    """Run the loop, and store what it leaves."""
-    if resume:
-        worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
-    data = assignment.data or songs_for(assignment.recipe)
-    report = Reporter(worker)
-    try:
-        run(
-            assignment.recipe,
-            data,
-            assignment.validation,
-            folder,
-            worker,
-            report,
-            resume=resume,
-            origin=assignment.origin,
-        )
-    except JointInterrupt:
-        _leave(worker, folder, report)
-        return
-    if worker.rank == 0:
-        worker.keep(folder)
-        worker.line.ask(CrewLeft(True, report.step))
-
-
-def _leave(worker: Member, folder: Path, report: Reporter) -> None:
-    """Say that the run is saved, and wait to be ended where that was asked for."""
-    paused = report.order == "pause"
-    if worker.rank == 0:
-        worker.keep(folder)  # with the last lines of its logs
-        worker.line.ask(CrewPaused(report.step) if paused else CrewLeft(False, report.step))
-    if paused:
-        time.sleep(RESTING)
-        raise SupersededError
+def _goodbye(reporter: Reporter) -> Event:
+    if reporter.command == "pause":
+        return CrewPaused(reporter.step)
+    return CrewLeft(not reporter.command, reporter.step)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from model_zoo.errors import StemError
+from model_zoo.errors import StemError, revived
 from trainers.data.clips import Clips, numbers
 
 AHEAD = 4
@@ -100,14 +100,12 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
 class _Refusal:
     """An error on its way between processes, which no exception of several arguments survives."""
 
-    kind: type[StemError]
+    kind: str
     sentence: str
 
     def unwrap(self) -> Pair:
         """Raise it."""
-        error = self.kind.__new__(self.kind)
-        StemError.__init__(error, self.sentence)
-        raise error
+        raise revived(self.kind, self.sentence)
 
 
 class _Answers(Dataset[Pair]):
@@ -120,7 +118,7 @@ class _Answers(Dataset[Pair]):
         try:
             return [self.clips[index] for index in indices]
         except StemError as error:
-            return _Refusal(type(error), str(error))
+            return _Refusal(type(error).__name__, str(error))
 
 
 def _collate(answer: list[Pair] | _Refusal) -> Pair | _Refusal:

@@ -118,7 +118,8 @@ class ShardedWorker(DistributedWorker):
         """Put together one tensor after the other; the device never holds two."""
         kept: dict[str, Tensor] = {}
         for name, value in tensors:
-            together = whole(value.detach())
             if self.rank == 0:
-                kept |= on_processor([(name, together)])
+                kept |= on_processor([(name, whole(value.detach()))])
+            else:
+                whole(value.detach())
         return kept

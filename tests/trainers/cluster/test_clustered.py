@@ -38,11 +38,14 @@ def typed(*words: str) -> Result:
     [
         ((), "Nothing to learn from. Type --data DIR"),
         (("--workers", "2"), "--workers wants a cluster. Add --cluster"),
-        (("--wait", "9", "--fsdp"), "--wait and --fsdp wants a cluster. Add --cluster"),
+        (("--wait", "9", "--fsdp"), "--wait and --fsdp want a cluster. Add --cluster"),
         (("-o", "memory://runs/x"), "--output memory://runs/x is no folder of this machine"),
         (("--cluster", "--dry-run"), "--dry-run takes its steps on this machine"),
-        (("--cluster", "--resume"), "holds no run to go on with"),
-        (("--cluster", "-o", "memory://no/run", "--resume"), "holds no run to go on with"),
+        (("--cluster", "--resume"), "No checkpoint runs/latest/last.safetensors"),
+        (
+            ("--cluster", "-o", "memory://no/run", "--resume"),
+            "No checkpoint memory://no/run/last.safetensors. Start the run without --resume",
+        ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
     ],
 )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from trainers.cluster.events import CrewLeft, CrewLost, CrewPaused, CrewStarted
+from trainers.cluster.events import CrewBroken, CrewLeft, CrewLost, CrewPaused, CrewStarted
 from trainers.cluster.post import Post
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def test_a_crew_is_told_to_stop_with_its_next_letter() -> None:
         post = Post()
         await post.begin(HOSTS)
         before = await post.tell(1, CrewPaused(1))
-        await post.order("stop")
+        await post.command("stop")
         return [before, await post.tell(1, CrewPaused(2))]
 
     assert run(story()) == ["", "stop"]
@@ -94,16 +94,44 @@ def test_nobody_waits_for_a_crew_that_is_not_there() -> None:
         await post.tell(2, CrewLeft(True, 9))
         left = await post.pause(60)
         await post.begin(HOSTS)
-        await post.order("stop")
+        await post.command("stop")
         return [before, lost, left, await post.pause(60)]
 
     assert run(story()) == [False] * 4
 
 
-def test_a_crew_that_does_not_save_in_time_goes_on() -> None:
-    async def story() -> tuple[bool, str]:
+def test_a_crew_that_does_not_save_in_time_is_lost() -> None:
+    """Ray ends it in any case."""
+
+    async def story() -> tuple[bool, list[Any], bool]:
         post = Post()
         await post.begin(HOSTS)
-        return await post.pause(0.01), await post.tell(1, None)
+        saved = await post.pause(0.01)
+        return saved, await post.take(1, 1), await post.pause(60)
 
-    assert run(story()) == (False, "")
+    late = CrewLost((), "it did not save within 0.01 s")
+    assert run(story()) == (False, [late], False)
+
+
+def test_a_crew_that_broke_is_not_awaited() -> None:
+    async def story() -> tuple[bool, list[Any]]:
+        post = Post()
+        await post.begin(HOSTS)
+        pausing = asyncio.create_task(post.pause(60))
+        await asyncio.sleep(0)
+        await post.tell(1, CrewBroken())
+        return await pausing, await post.take(1, 0.01)
+
+    assert run(story()) == (True, [])
+
+
+def test_a_crew_whose_machines_are_taken_away_saves_at_once() -> None:
+    async def story() -> list[str]:
+        post = Post()
+        await post.pause_soon()
+        await post.begin(HOSTS)
+        before = await post.tell(1, None)
+        await post.pause_soon()
+        return [before, await post.tell(1, None)]
+
+    assert run(story()) == ["", "pause"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from model_zoo.adoption import LAST
 from model_zoo.errors import OutputError, StorageError
-from stemcli.batch.url_path import as_path
+from stemcli.batch.url_path import UrlPath, as_path
 from trainers.cluster import storage as module
 from trainers.cluster.storage import RunStorage
 
@@ -44,10 +45,46 @@ def test_what_is_stored_is_fetched_by_another_machine(place: Path, tmp_path: Pat
     assert read(place, "excerpts/step 1/mix ture.flac") == "sound"
     assert not (place / ".half").exists()
     RunStorage(place).fetch(there)
-    assert {path.name: path.read_text() for path in there.iterdir()} == {
+    found = {str(path.relative_to(there)): path for path in there.rglob("*") if path.is_file()}
+    assert {name: path.read_text() for name, path in found.items()} == {
         LAST: "weights",
         "recipe.json": "{}",
+        "excerpts/step 1/mix ture.flac": "sound",
     }
+
+
+def test_what_is_gone_is_gone_in_the_place_too(place: Path, tmp_path: Path) -> None:
+    """Also what an earlier worker stored, and what a killed one left half written."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(here, **{LAST: "weights", ".last.safetensors.1.part": "half"})
+    write(here / "excerpts", **{"1.flac": "sound", "2.flac": "sound"})
+    RunStorage(place).store(here)
+    (place / ".x.part").store(here / LAST) if isinstance(place, UrlPath) else write(
+        place, **{".x.part": "half"}
+    )
+    storage = RunStorage(place)
+    storage.fetch(there)
+    assert not (place / ".x.part").exists()
+    (there / "excerpts" / "1.flac").unlink()
+    storage.store(there)
+    assert not (place / "excerpts/1.flac").exists()
+    assert (place / "excerpts/2.flac").exists()
+
+
+def test_who_lost_the_right_writes_nothing_more(place: Path, tmp_path: Path) -> None:
+    """The checkpoint of another crew stays, also when the right is lost during the upload."""
+    write(tmp_path / "here", **{LAST: "ours", "best.safetensors": "ours"})
+    asked: list[int] = []
+
+    def require_right() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeError("another crew")
+
+    storage = RunStorage(place)
+    with pytest.raises(RuntimeError, match="another crew"):
+        storage.store(tmp_path / "here", require_right)
+    assert not storage.has_checkpoint()
 
 
 def test_one_file_is_fetched_by_its_name(place: Path, tmp_path: Path) -> None:
@@ -63,9 +100,9 @@ def test_only_what_changed_is_stored_again_and_the_checkpoint_last(
     here, stored = tmp_path / "here", []
     store = module._store
 
-    def watched(source: Path, target: Path) -> None:
+    def watched(source: Path, *given: Any) -> None:
         stored.append(source.name)
-        store(source, target)
+        store(source, *given)
 
     monkeypatch.setattr(module, "_store", watched)
     write(here, **{LAST: "1", "best.safetensors": "1", "zero.json": "0"})
@@ -91,19 +128,19 @@ def test_what_was_fetched_is_not_stored_again(place: Path, tmp_path: Path) -> No
     assert [*other._changed(tmp_path / "there")] == []
 
 
-@pytest.mark.parametrize("refusals", [2, 3])
-def test_a_storage_may_fail_twice(
+@pytest.mark.parametrize("refusals", [5, 6])
+def test_a_storage_may_fail_for_a_minute(
     refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The third time it is an error, and the checkpoint that was there stays."""
+    """Then it is an error, and the checkpoint that was there stays."""
     pauses: list[float] = []
     left = [StorageError("busy")] * refusals
     store = module._store
 
-    def moody(source: Path, target: Path) -> None:
+    def moody(source: Path, *given: Any) -> None:
         if left and source.name == LAST:
             raise left.pop()
-        store(source, target)
+        store(source, *given)
 
     monkeypatch.setattr("time.sleep", pauses.append)
     storage = RunStorage(tmp_path / "run")
@@ -111,13 +148,13 @@ def test_a_storage_may_fail_twice(
     storage.store(tmp_path / "here")
     monkeypatch.setattr(module, "_store", moody)
     write(tmp_path / "here", **{LAST: "newer"})
-    if refusals == 2:
+    if refusals == 5:
         storage.store(tmp_path / "here")
     else:
         with pytest.raises(StorageError, match="busy"):
             storage.store(tmp_path / "here")
-    assert read(tmp_path / "run", LAST) == ("newer" if refusals == 2 else "old")
-    assert pauses == [2.0, 4.0]
+    assert read(tmp_path / "run", LAST) == ("newer" if refusals == 5 else "old")
+    assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0]
 
 
 def test_a_folder_that_may_not_be_written_is_named(

@@ -6,7 +6,7 @@ import pytest
 
 from trainers.cluster.events import CrewAwaited, CrewStarting
 from trainers.cluster.machines import Machine
-from trainers.cluster.waiting import Watch, places
+from trainers.cluster.waiting import Lookout, places
 from trainers.cluster.workers import Crew, Share, WorkerCount
 
 CORE, GPU = Share(cores=2, gpus=0), Share(cores=1, gpus=1)
@@ -22,11 +22,11 @@ class Story:
     def __init__(self, *machines: Machine, least: int = 2) -> None:
         self.machines, self.now = list(machines), 0.0
         plan = Crew(WorkerCount(least, 4), CORE, least, ())
-        self.watch = Watch(plan, lambda: self.machines, lambda: self.now)
+        self.lookout = Lookout(plan, lambda: self.machines, lambda: self.now)
 
     def after(self, seconds: float) -> list[object]:
         self.now += seconds
-        return [*self.watch.look()]
+        return [*self.lookout.look()]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_workers_that_start_slowly_are_told() -> None:
 def test_a_new_crew_has_its_own_time() -> None:
     story = Story(machine(4))
     story.after(55)
-    story.watch.begin()
+    story.lookout.begin()
     assert story.after(10) == []
     assert story.after(55) == [CrewStarting(65)]

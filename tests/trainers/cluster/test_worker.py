@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,26 @@ import torch
 
 from model_zoo.adoption import BEST
 from stemcli.engine.events import Event
-from trainers.cluster.post import Order
-from trainers.cluster.worker import ORDERS, RayWorker, Reporter, SupersededError
-from trainers.loop.events import Listened, RunFinished, StepDone
+from trainers.cluster.post import Command
+from trainers.cluster.worker import COMMANDS, RayWorker, Reporter, SupersededError, UnequalError
+from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
 from trainers.loop.interrupt import JointInterrupt
 
 CPU = torch.device("cpu")
 
 
 class Line:
-    """Answers every letter with the same order."""
+    """Answers every letter with the same command."""
 
-    def __init__(self, order: Order = "") -> None:
-        self.order, self.letters = order, list[Event]()
+    def __init__(self, command: Command = "") -> None:
+        self.command, self.letters = command, list[Event]()
 
-    def tell(self, letter: Event) -> Order:
+    def tell(self, letter: Event) -> Command:
         self.letters.append(letter)
-        return self.order
+        return self.command
 
-    def ask(self, letter: Event | None = None) -> Order:
-        return self.order
+    def ask(self, letter: Event | None = None) -> Command:
+        return self.command
 
 
 class Storage:
@@ -40,7 +40,8 @@ class Storage:
     def __init__(self) -> None:
         self.stored: list[Path] = []
 
-    def store(self, folder: Path) -> None:
+    def store(self, folder: Path, require_right: Callable[[], None]) -> None:
+        require_right()
         self.stored.append(folder)
 
 
@@ -83,14 +84,14 @@ def test_the_weights_are_told_where_users_find_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "error"),
+    ("command", "error"),
     [("pause", JointInterrupt), ("stop", JointInterrupt), ("end", SupersededError)],
 )
 @pytest.mark.parametrize("rank", range(2))
-def test_all_obey_after_the_same_step(order: Order, error: type, rank: int) -> None:
-    """The order comes to the first; the others hear it from the sum."""
-    one = worker(Line(order if rank == 0 else ""), Storage(), rank)
-    object.__setattr__(one, "heard", 0.0 if rank == 0 else float(ORDERS.index(order)))
+def test_all_obey_after_the_same_step(command: Command, error: type, rank: int) -> None:
+    """The command comes to the first; the others hear it from the sum."""
+    one = worker(Line(command if rank == 0 else ""), Storage(), rank)
+    object.__setattr__(one, "heard", 0.0 if rank == 0 else float(COMMANDS.index(command)))
     report = Reporter(one)
     with pytest.raises(error):
         report(step(7))
@@ -104,3 +105,28 @@ def test_a_checkpoint_is_stored_unless_another_crew_took_over() -> None:
     with pytest.raises(SupersededError):
         worker(Line("end"), storage).keep(Path("here"))
     assert storage.stored == [Path("here")]
+
+
+@pytest.mark.parametrize(
+    ("first_step", "songs", "sentence"),
+    [(5, 1, "the checkpoint"), (4, 2, "the songs to validate")],
+)
+def test_workers_that_disagree_do_not_begin(first_step: int, songs: int, sentence: str) -> None:
+    """The other one begins after step 4, with one song to validate."""
+    started = RunStarted("r", "a", 1, 0, "cpu", "fp32", first_step, 9, 1.0, songs)
+    one = worker(Line(), Storage())
+    others = {"the checkpoint": 4, "the songs to validate": 1}
+    others |= {f"{name} squared": value**2 for name, value in others.items()}
+    object.__setattr__(one, "total", lambda values: {k: v + others[k] for k, v in values.items()})
+    with pytest.raises(UnequalError, match=sentence):
+        Reporter(one)(started)
+
+
+def test_workers_that_agree_begin_at_the_step_of_the_checkpoint() -> None:
+    line = Line()
+    started = RunStarted("r", "a", 1, 0, "cpu", "fp32", 4, 9, 1.0, 1)
+    one = worker(line, Storage())
+    object.__setattr__(one, "total", lambda values: {k: 2 * v for k, v in values.items()})
+    report = Reporter(one)
+    report(started)
+    assert (line.letters, report.step) == ([started], 4)

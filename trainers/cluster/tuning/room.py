@@ -53,14 +53,15 @@ def find_room(nodes: Sequence[Node], device: str, jobs: int, trials: int, worker
         DeviceError: GPUs are asked for, and there is none.
         ClusterError: there is no room for the workers of one trial.
     """
-    alive = [node for node in nodes if node["Alive"]]
+    # Heads often give no cores.
+    alive = [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     has_gpus = any(int(node["Resources"].get("GPU", 0)) for node in alive)
     if device == "cuda" and not has_gpus:
         raise DeviceError("Ray finds no GPU. Type --device auto or --device cpu")
     kind = "cuda" if has_gpus and device != "cpu" else "cpu"
-    most = max(int(node["Resources"].get("CPU", 0)) for node in alive)
+    most = max((int(node["Resources"]["CPU"]) for node in alive), default=1)
     share = jobs or (1 if device == "mps" else max(FEWEST, most // CORES))
-    share = min(share, -(-trials * workers // len(alive)))
+    share = min(share, -(-trials * workers // max(1, len(alive))))
     slots = find_slots(nodes, kind, max(1, share))
     cores = min((slot.cores for slot in slots), default=1)
     at_once = min(len(slots) // workers, trials)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from model_zoo import registry
 from model_zoo.adoption import LAST
 from model_zoo.errors import DataError, DeviceError, OutputError, UsageError
 from stemcli.batch.slots import check_device
+from stemcli.batch.url_path import UrlPath
 from stemcli.engine.events import Event
 from trainers.cluster.tuning.room import Room
 from trainers.cluster.tuning.study import Study
@@ -81,7 +81,7 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
 
             rungs = rungs_of(plan.base)
             study = Study(plan, space, rungs, heard, both)
-            with _room(machines, plan, study) as room:
+            with _room(machines, plan, study, output) as room:
                 varied = tuple(one.name for one in space.dimensions)
                 tell(
                     SearchStarted(
@@ -105,25 +105,24 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
     return study.trials
 
 
-@contextmanager
-def _room(machines: Machines, plan: Plan, study: Study) -> Iterator[Room]:
+def _room(
+    machines: Machines, plan: Plan, study: Study, output: Path
+) -> AbstractContextManager[Room]:
     """Room for what is left; where nothing is, nobody is woken."""
     left = plan.trials - study.trials.over
-    none = nullcontext(Room(0, 0, 0))
-    alone = not machines.cluster
-    with (
-        opened(
-            alone=alone,
-            device=machines.device,
-            jobs=machines.jobs,
-            trials=left,
-            workers=machines.workers,
-            verbose=machines.verbose,
-        )
-        if left > 0
-        else none
-    ) as room:
-        yield room
+    if left <= 0:
+        return nullcontext(Room(0, 0, 0))
+    paths = [*([Path(plan.data)] if plan.data else []), *map(Path, plan.validation)]
+    return opened(
+        output,
+        paths,
+        alone=not machines.cluster,
+        device=machines.device,
+        jobs=machines.jobs,
+        trials=left,
+        workers=machines.workers,
+        verbose=machines.verbose,
+    )
 
 
 def check_output(output: Path, resume: bool) -> None:
@@ -132,6 +131,10 @@ def check_output(output: Path, resume: bool) -> None:
     Raises:
         OutputError: it holds a search and ``resume`` is off, or a run; or it cannot be written.
     """
+    if isinstance(output, UrlPath):
+        raise OutputError(
+            f"{output} is no folder. Type --output with one on a disk that all machines share"
+        )
     check_folder(output, resume)
     if resume and (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run, not a search. Name another --output")

@@ -83,14 +83,15 @@ def attempt(
         values: keys of the recipe, and what they become.
         answer: told.
     """
-    began, reasons = time.monotonic(), ["all steps are done"]
+    began, reasons = [time.monotonic()], ["all steps are done"]
 
     def report(event: Event) -> None:
         match event:
-            case RunStarted():
+            case RunStarted():  # a crew may begin anew
+                began[0] = time.monotonic()
                 answer({"parameters": event.parameters, "step": event.first_step})
             case Validated():
-                seconds = time.monotonic() - began
+                seconds = time.monotonic() - began[0]
                 answer(
                     {
                         "step": event.step,

@@ -7,10 +7,10 @@ search and the checkpoints of its trials are all that is needed to go on.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,6 +21,9 @@ from ray.tune.search import Searcher
 
 from model_zoo.errors import ClusterError
 from stemcli.cluster import joined
+from stemcli.environment import environment
+from trainers.cluster.machines import look_around
+from trainers.cluster.muster import muster
 from trainers.cluster.tuning.room import Room, find_room
 from trainers.cluster.tuning.study import SDR, Study
 from trainers.cluster.tuning.trial import Place, attempt, lost
@@ -43,11 +46,21 @@ SETTINGS = {
 
 @contextmanager
 def opened(
-    *, alone: bool, device: str, jobs: int, trials: int, workers: int, verbose: bool
+    place: Path,
+    paths: Sequence[Path],
+    *,
+    alone: bool,
+    device: str,
+    jobs: int,
+    trials: int,
+    workers: int,
+    verbose: bool,
 ) -> Iterator[Room]:
     """Belong to a cluster for a while, and know what room there is.
 
     Args:
+        place: folder of the search.
+        paths: what all machines have to see.
         alone: use this machine only, whatever cluster RAY_ADDRESS names.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         jobs: trials that share the cores of a machine; 0 chooses.
@@ -58,10 +71,14 @@ def opened(
     Raises:
         ClusterError: the cluster cannot be joined, or has no room for the workers of one trial.
         DeviceError: GPUs are asked for, and there is none.
+        StemError: as :func:`~trainers.cluster.muster.muster`, of a cluster of several machines.
     """
     with joined(verbose, alone=alone):
         nodes: Any = ray.nodes
-        yield find_room(nodes(), device, jobs, trials, workers)
+        room = find_room(nodes(), device, jobs, trials, workers)
+        if not alone:
+            muster(place, paths, look_around())
+        yield room
 
 
 def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: bool) -> None:
@@ -86,7 +103,11 @@ def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: b
         attempt(plan, place, config["number"], config["values"], tune.report)
 
     trainable: Any = tune.with_resources(trial, room.resources)
-    with _settings(), _silent(verbose), TemporaryDirectory(prefix="stem-tune-") as storage:
+    with (
+        environment(SETTINGS, replace=True),
+        _silent(verbose),
+        TemporaryDirectory(prefix="stem-tune-") as storage,
+    ):
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -166,21 +187,6 @@ class Judge(FIFOScheduler):
         """A trial's process was lost, more often than it is gone on with."""
         error = trial.get_pickled_error() or trial.get_error()
         self._study.ended(trial.config["number"], "failed", str(lost(error)))
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Ray Tune's settings, for this search alone."""
-    before = {name: os.environ.get(name) for name in SETTINGS}
-    os.environ.update(SETTINGS)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
