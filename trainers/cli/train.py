@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
@@ -19,10 +19,6 @@ from trainers.cli.choices import DEFAULT, choose_recipe
 from trainers.cli.clustered import ROOM, Wish, advice, check_place, nearby, train_clustered
 from trainers.config.data import Layout
 from trainers.recipes import recipe_names
-
-if TYPE_CHECKING:
-    from trainers.config import Recipe
-    from trainers.loop.events import Report
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = ".csv"
@@ -199,6 +195,7 @@ def command(
     """
     from model_zoo.adoption import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
+    from trainers.cli.here import add_to_zoo, rehearse, train_here
 
     wish = Wish(cluster, workers, wait, fsdp)
     wish.check(data, output, dry_run)
@@ -229,75 +226,6 @@ def command(
     model = add_to_zoo(output, export, overwrite, console) if export else ""
     console.line(f"Weights: {output / BEST}")
     console.line(advice(Path(model) if model else output / BEST))
-
-
-def train_here(
-    recipe: Recipe,
-    data: Path | None,
-    validation: tuple[Path, ...],
-    output: Path,
-    origin: str,
-    device: str,
-    resume: bool,
-    report: Report,
-) -> None:
-    """Train on this machine.
-
-    Raises:
-        DeviceError: it has no such device.
-        StemError: as :func:`trainers.loop.run.run`.
-    """
-    from stemcli.engine.device import resolve_device
-    from trainers.loop.run import run
-    from trainers.loop.worker import LocalWorker
-
-    assert data, "asked for before"
-    worker = LocalWorker(resolve_device(device))
-    run(recipe, data, validation, output, worker, report, resume=resume, origin=origin)
-
-
-def rehearse(
-    recipe: Recipe,
-    data: Path | None,
-    validation: tuple[Path, ...],
-    output: Path,
-    origin: str,
-    device: str,
-    resume: bool,
-    console: Console,
-) -> None:
-    """Take two steps on this machine and say what the run will need.
-
-    Raises:
-        OutputError: there is no room for it, or there is a run already.
-        StemError: as :func:`trainers.loop.rehearsal.rehearse`.
-    """
-    from stemcli.engine.device import resolve_device
-    from trainers.cli.rehearsed import check_room, show_rehearsal
-    from trainers.loop import rehearsal
-    from trainers.loop.conditions import check_folder
-    from trainers.loop.worker import LocalWorker
-
-    assert data, "asked for before"
-    worker = LocalWorker(resolve_device(device))
-    check_folder(output, resume)
-    started, found = rehearsal.rehearse(recipe, data, validation, worker, origin=origin)
-    show_rehearsal(started, found, str(data), console)
-    check_room(output, found.checkpoint)
-
-
-def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
-    """Put the best weights of a run into the user's zoo; returns the model's name.
-
-    Raises:
-        StemError: as :func:`model_zoo.adoption.adopt`.
-    """
-    from model_zoo.adoption import BEST, SUMMARY, adopt
-
-    with nearby(run, BEST, SUMMARY) as folder:
-        card = adopt(folder / BEST, name=name, overwrite=overwrite)
-    console.document({"event": "model_added", "card": card.to_dict()})
-    return card.name
 
 
 def check_export(name: str, overwrite: bool) -> None:

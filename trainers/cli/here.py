@@ -1,0 +1,79 @@
+"""``stem train`` on this machine, and what is done with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stemcli.cli.console import Console
+from trainers.cli.clustered import nearby
+from trainers.config import Recipe
+from trainers.loop.events import Report
+
+
+def train_here(
+    recipe: Recipe,
+    data: Path | None,
+    validation: tuple[Path, ...],
+    output: Path,
+    origin: str,
+    device: str,
+    resume: bool,
+    report: Report,
+) -> None:
+    """Train on this machine.
+
+    Raises:
+        DeviceError: it has no such device.
+        StemError: as :func:`trainers.loop.run.run`.
+    """
+    from stemcli.engine.device import resolve_device
+    from trainers.loop.run import run
+    from trainers.loop.worker import LocalWorker
+
+    assert data, "asked for before"
+    worker = LocalWorker(resolve_device(device))
+    run(recipe, data, validation, output, worker, report, resume=resume, origin=origin)
+
+
+def rehearse(
+    recipe: Recipe,
+    data: Path | None,
+    validation: tuple[Path, ...],
+    output: Path,
+    origin: str,
+    device: str,
+    resume: bool,
+    console: Console,
+) -> None:
+    """Take two steps on this machine and say what the run will need.
+
+    Raises:
+        OutputError: there is no room for it, or there is a run already.
+        StemError: as :func:`trainers.loop.rehearsal.rehearse`.
+    """
+    from stemcli.engine.device import resolve_device
+    from trainers.cli.rehearsed import check_room, show_rehearsal
+    from trainers.loop import rehearsal
+    from trainers.loop.conditions import check_folder
+    from trainers.loop.worker import LocalWorker
+
+    assert data, "asked for before"
+    worker = LocalWorker(resolve_device(device))
+    check_folder(output, resume)
+    started, found = rehearsal.rehearse(recipe, data, validation, worker, origin=origin)
+    show_rehearsal(started, found, str(data), console)
+    check_room(output, found.checkpoint)
+
+
+def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
+    """Put the best weights of a run into the user's zoo; returns the model's name.
+
+    Raises:
+        StemError: as :func:`model_zoo.adoption.adopt`.
+    """
+    from model_zoo.adoption import BEST, SUMMARY, adopt
+
+    with nearby(run, BEST, SUMMARY) as folder:
+        card = adopt(folder / BEST, name=name, overwrite=overwrite)
+    console.document({"event": "model_added", "card": card.to_dict()})
+    return card.name
