@@ -7,7 +7,14 @@ import re
 import pytest
 
 from model_zoo import errors
-from model_zoo.errors import ConfigError, MissingExtraError, StemError, UnknownNameError, nearest
+from model_zoo.errors import (
+    ConfigError,
+    MissingExtraError,
+    StemError,
+    UnknownNameError,
+    nearest,
+    revived,
+)
 
 
 def drawn() -> dict[str, str]:
@@ -48,3 +55,14 @@ def test_messages_say_what_to_type() -> None:
     assert str(missing) == "Ray is not installed. Type: pip install 'stemcli[train]'"
     assert missing.exit_code == 1
     assert UnknownNameError("model", "x", []).exit_code == 2
+
+
+@pytest.mark.parametrize("kind", sorted(drawn()))
+def test_every_error_comes_back_from_another_process(kind: str) -> None:
+    """As the same class with the same sentence, whatever its constructor takes."""
+    error = revived(kind, "The sentence")
+    assert (type(error).__name__, str(error)) == (kind, "The sentence")
+
+
+def test_what_is_no_error_of_ours_comes_back_as_one() -> None:
+    assert {type(revived(kind, "x")) for kind in ("Nothing", "nearest", "Exception")} == {StemError}

@@ -150,19 +150,11 @@ def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
 
 def workers_of(driver: int) -> list[int]:
     """Processes that train, of the Ray that ``driver`` started."""
-    lines = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()[1:]
-    rows = [line.split(None, 2) for line in lines]
-    parents = {int(pid): int(parent) for pid, parent, _ in rows}
+    import ray  # whose psutil it is
+    from psutil import Process
 
-    def descends(pid: int) -> bool:
-        while pid > 1:
-            if pid == driver:
-                return True
-            pid = parents.get(pid, 0)
-        return False
-
-    found = [int(pid) for pid, _, name in rows if "RayTrainWorker" in name]
+    assert ray.__version__
+    family = Process(driver).children(recursive=True)
+    found = [child for child in family if "RayTrainWorker" in " ".join(child.cmdline())]
     # Processes that prepare clips have the name of the worker that they were forked off.
-    return [pid for pid in found if descends(pid) and parents[pid] not in found]
+    return [child.pid for child in found if child.parent() not in found]
