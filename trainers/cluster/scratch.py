@@ -9,30 +9,30 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from model_zoo.errors import OutputError
 from trainers.loop.lock import alone_in
 
 
 @contextmanager
-def scratch(name: str, of_run: str) -> Iterator[Path]:
+def scratch(name: str) -> Iterator[Path]:
     """A new folder of this machine for one worker, which is gone at the end.
 
     Processes that were killed cannot tidy up; whoever comes next does it for them.
 
     Args:
-        name: unlike any other.
-        of_run: what the folder shall be called, since logs say so.
+        name: of the folder; logs say so.
 
     Raises:
         OutputError: the system's folder for temporary files cannot be written.
     """
     base = Path(tempfile.gettempdir()) / f"stem-workers-{getpass.getuser()}"
     _tidy(base)
-    room = base / name
+    room = base / uuid4().hex
     with alone_in(room):
         try:
-            yield room / (of_run or "run")
+            yield room / (name or "run")
         finally:
             shutil.rmtree(room, ignore_errors=True)
 

@@ -246,7 +246,7 @@ def _train(assignment: Assignment, worker: Member, reporter: Reporter, resume: b
         StemError: as :func:`trainers.loop.run.run`, in words of the folder of the run.
     """
     order = assignment.order
-    with scratch(f"{assignment.name}-{worker.rank}", order.place.name) as folder:
+    with scratch(order.place.name) as folder:
         try:
             if resume:
                 worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))

@@ -17,21 +17,21 @@ def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_has_the_name_of_the_run_and_is_gone_at_the_end(tmp_path: Path) -> None:
-    with scratch("a", "voice") as folder:
+    with scratch("voice") as folder:
         folder.mkdir()
         (folder / "file").write_text("text")
         assert folder.name == "voice"
     assert [*tmp_path.rglob("file")] == []
-    with pytest.raises(FileNotFoundError), scratch("a", "voice") as folder:
+    with pytest.raises(FileNotFoundError), scratch("voice") as folder:
         (folder / "no" / "such" / "file").touch()
-    assert [*tmp_path.rglob("a")] == []
+    assert [*tmp_path.glob("*/*")] == []
 
 
 KILLED = """
 import os, tempfile
 from trainers.cluster.scratch import scratch
 tempfile.tempdir = {folder!r}
-with scratch("killed", "voice") as folder:
+with scratch("voice") as folder:
     folder.mkdir()
     os._exit(9)
 """
@@ -40,10 +40,10 @@ with scratch("killed", "voice") as folder:
 def test_who_comes_next_tidies_up_after_the_killed_but_not_after_the_living(
     tmp_path: Path,
 ) -> None:
-    with scratch("living", "voice") as living:
+    with scratch("voice") as living:
         living.mkdir()
         code = KILLED.format(folder=str(tmp_path))
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
         assert len([*tmp_path.rglob("voice")]) == 2
-        with scratch("next", "voice"):
+        with scratch("voice"):
             assert [*tmp_path.rglob("voice")] == [living]
