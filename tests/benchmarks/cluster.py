@@ -26,8 +26,9 @@ import torch
 
 from stemcli.cluster import joined
 from stemcli.engine.events import Event
+from trainers.cluster.count import WorkerCount
 from trainers.cluster.order import Order
-from trainers.cluster.workers import Crew, Share, WorkerCount
+from trainers.cluster.workers import Crew, Share
 from trainers.config import Recipe
 from trainers.data.sample_set import sample_set
 from trainers.loop.events import StepDone

@@ -13,6 +13,7 @@ from model_zoo.errors import CheckpointError, MissingExtraError, OutputError, Us
 from stemcli.batch.url_path import UrlPath, absolute
 from stemcli.cli.console import Console
 from stemcli.cli.words import quoted
+from trainers.cluster.count import WorkerCount
 from trainers.config import Recipe
 from trainers.loop.events import Report
 
@@ -27,7 +28,7 @@ class Wish:
     Attributes:
         cluster: whether to train on one.
         workers: ``N``, ``MIN:MAX`` or None.
-        wait: seconds for room to appear; None for :data:`ROOM`.
+        wait: seconds for room to appear; None for :data:`ROOM`, and for none on this machine alone.
         fsdp: whether each worker holds a part of the network.
     """
 
@@ -46,6 +47,8 @@ class Wish:
         lonely = [name for name, value in typed.items() if value is not None]
         if self.cluster and dry_run:
             raise UsageError("--dry-run takes its steps on this machine. Leave out --cluster")
+        if self.workers is not None:
+            WorkerCount.parse(self.workers)
         if self.cluster:
             return
         if lonely:
@@ -97,7 +100,9 @@ def train_clustered(
         fsdp=wish.fsdp,
     )
     with nullcontext() if isinstance(place, UrlPath) else alone_in(place):
-        wait = ROOM if wish.wait is None else wish.wait
+        # Nothing is added to a cluster of this machine alone.
+        usual = ROOM if os.environ.get("RAY_ADDRESS") else 0.0
+        wait = usual if wish.wait is None else wish.wait
         run_on_cluster(order, wish.workers or "", wait, device, report, verbose=console.verbose)
 
 
@@ -118,7 +123,10 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     """
     from model_zoo.adoption import LAST
     from trainers.loop.conditions import check_folder
+    from trainers.search.plan import PLAN
 
+    if (output / PLAN).exists():
+        raise OutputError(f"{output} holds a search of stem tune. Name another --output")
     if not isinstance(output, UrlPath):
         check_folder(output, resume)
     elif not resume and (output / LAST).exists():

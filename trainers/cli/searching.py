@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console as Terminal
 from rich.console import ConsoleOptions, Group, RenderableType, RenderResult
@@ -30,6 +32,9 @@ from trainers.search.events import (
 )
 from trainers.search.plan import Plan
 from trainers.search.trials import Trial, Trials
+
+GAP = 2
+"""Columns between two of a table."""
 
 SPARK = 12  # columns of a small curve
 BAR = 12  # columns of the steps of a trial
@@ -234,7 +239,10 @@ def running_table(running: list[Trial], steps: int, width: int) -> Table:
 
 
 def show_ranking(trials: Trials, console: Console) -> None:
-    """All trials, the best first; what failed with its reason below."""
+    """All trials, the best first; what failed with its reason below.
+
+    Where a terminal is too narrow for the values, they follow in lines.
+    """
     names = [*next(iter(trials)).shown] if len(trials) else []
     heads = (">rank", ">trial", ">SDR dB", ">steps", "end", ">size", ">time")
     rows = [
@@ -251,8 +259,22 @@ def show_ranking(trials: Trials, console: Console) -> None:
         for rank, trial in enumerate(trials.ranked, start=1)
     ]
     console.line()
-    console.table((*heads, *(f">{name}" for name in names)), rows)
+    columns = (*heads, *(f">{name}" for name in names))
+    if _fits(columns, rows):
+        console.table(columns, rows)
+    else:
+        console.table(heads, [row[: len(heads)] for row in rows])
+        for trial in trials.ranked:
+            console.line(f"Trial {trial.number}: {values(trial.shown)}")
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         console.line()
         console.table(("failed", "why"), [(f"trial {one.number}", one.reason) for one in failed])
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table is no wider than the terminal, where there is one."""
+    if not sys.stdout.isatty():
+        return True
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    return sum(widths) + GAP * len(widths) <= shutil.get_terminal_size().columns

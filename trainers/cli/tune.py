@@ -165,9 +165,26 @@ def command(
         console,
         open_search_display(plan, console, earlier) as display,
     ):
-        found = search(plan, folder, machines, display.show, resume=resume)
+        try:
+            found = search(plan, folder, machines, display.show, resume=resume)
+        except (KeyboardInterrupt, SystemExit):
+            write_so_far(plan, folder)
+            raise
         display.show(finish(found, plan, folder, display.seconds))
     conclude(found, plan, folder, console)
+
+
+def write_so_far(plan: Plan, folder: Path) -> None:
+    """Leave tables, recipe and picture of what is known when a search is interrupted."""
+    from trainers.search.journal import remembered
+    from trainers.search.trials import Trials
+
+    trials = Trials()
+    for event in remembered(folder):
+        trials.note(event)
+    trials.interrupt()
+    if trials.best:
+        finish(trials, plan, folder, 0.0)
 
 
 def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFinished:

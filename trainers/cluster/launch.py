@@ -35,6 +35,7 @@ from trainers.cluster.watch import Watcher, loss
 from trainers.cluster.worker import work
 from trainers.cluster.workers import Crew
 from trainers.loop.events import Report, RunStarted
+from trainers.loop.interrupt import held_interrupts
 
 LISTEN = 0.5
 """Seconds between two looks at whether Ray still works."""
@@ -176,10 +177,11 @@ class _Listener:
 
     def _listen(self) -> None:
         is_over = self._fit.is_over  # asked first: letters may come before it ends
-        letters = 0
-        for letter in self._mailbox.letters(LISTEN):
-            letters += 1
-            self._read(letter)
+        letters = self._mailbox.letters(LISTEN)
+        for letter in letters:
+            with held_interrupts():
+                self._mailbox.done()
+                self._read(letter)
         if is_over and not letters and not self.has_left:
             self._read(loss(self._fit.error or RuntimeError("Ray Train ended without a word")))
             self._fit.begin()

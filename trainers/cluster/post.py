@@ -12,7 +12,6 @@ tell nor save anything: nobody but the crew that began last writes into the fold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -121,15 +120,13 @@ class Mailbox:
         ).remote()
         self._seen = 0
 
-    def letters(self, seconds: float) -> Iterator[Event]:
-        """Letters that came meanwhile; waits up to ``seconds`` for one.
+    def letters(self, seconds: float) -> list[Event]:
+        """Letters that are not done with; waits up to ``seconds`` for one."""
+        return ray.get(self.actor.take.remote(self._seen, seconds))
 
-        A letter that was not asked for, because something came in between, comes again.
-        """
-        came: list[Event] = ray.get(self.actor.take.remote(self._seen, seconds))
-        for letter in came:
-            yield letter
-            self._seen += 1
+    def done(self) -> None:
+        """The next letter was read, and does not come again."""
+        self._seen += 1
 
     def command(self, command: Command) -> None:
         """What the crew shall do after its step."""

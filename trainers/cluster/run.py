@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from stemcli.batch.slots import check_device
 from stemcli.cluster import joined
+from trainers.cluster.count import WorkerCount
 from trainers.cluster.events import CrewAwaited
 from trainers.cluster.launch import train_on_cluster
 from trainers.cluster.muster import muster
 from trainers.cluster.order import Order
-from trainers.cluster.workers import Crew, WorkerCount, await_room
+from trainers.cluster.workers import Crew, await_room
 from trainers.loop.events import Report
 
 

@@ -27,6 +27,7 @@ from trainers.cluster.events import (
     CrewStarting,
 )
 from trainers.loop.results import write_json
+from trainers.search.plan import PLAN
 
 
 def typed(*words: str) -> Result:
@@ -47,6 +48,8 @@ def typed(*words: str) -> Result:
             "No checkpoint memory://no/run/last.safetensors. Start the run without --resume",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
+        (("--cluster", "-o", ""), "it is empty. Type the name of a folder"),
+        (("--cluster", "--workers", "0"), "--workers 0 asks for no worker"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
@@ -80,6 +83,17 @@ def test_a_run_is_not_begun_twice(tiny: Path) -> None:
     (folder / LAST).store(tiny)
     done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", str(folder))
     refused(done, 1, "already holds a run. Add --resume")
+
+
+def test_a_search_and_a_run_do_not_share_a_folder(tiny: Path) -> None:
+    Path("search").mkdir()
+    write_json(Path("search") / PLAN, {})
+    refused(typed("--cluster", "-o", "search"), 1, "search holds a search of stem tune")
+    assert train().exit_code == 0
+    for more in ((), ("--resume",)):
+        done = CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run", *more])
+        assert done.exit_code != 0
+    refused(CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run"]), 1, "run of stem train")
 
 
 def test_a_run_of_real_songs_does_not_go_on_with_made_ones(tiny: Path) -> None:

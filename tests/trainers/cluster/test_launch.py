@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from model_zoo.errors import ClusterError, NumericalError
 from stemcli.engine.events import Event
+from trainers.cluster.count import WorkerCount
 from trainers.cluster.events import (
     CrewAwaited,
     CrewFailed,
@@ -18,7 +20,7 @@ from trainers.cluster.events import (
     CrewStarted,
 )
 from trainers.cluster.launch import _Listener, scaling
-from trainers.cluster.workers import Crew, Share, WorkerCount
+from trainers.cluster.workers import Crew, Share
 from trainers.loop.events import RunStarted
 
 CREW = CrewStarted(1, ("a",))
@@ -34,10 +36,13 @@ class Script:
 
     def __init__(self, *looks: Iterable[Event]) -> None:
         self.looks = [list(look) for look in looks]
-        self.begun = 0
+        self.begun = self.read = 0
 
-    def letters(self, seconds: float) -> Iterator[Event]:
-        yield from self.looks.pop(0) if self.looks else []
+    def letters(self, seconds: float) -> list[Event]:
+        return self.looks.pop(0) if self.looks else []
+
+    def done(self) -> None:
+        self.read += 1
 
     @property
     def is_over(self) -> bool:
@@ -105,6 +110,21 @@ def test_the_end_of_ray_is_a_loss_and_another_begins() -> None:
     with pytest.raises(ClusterError, match=r"3 times in a row.*no room on disk.*--resume"):
         heard(script)
     assert script.begun >= 2
+
+
+def test_ctrl_c_waits_for_the_letter_that_is_read() -> None:
+    """It is told once, and the next one is not lost."""
+    script = Script([CREW, LOST])
+    told: list[Event] = []
+
+    def report(event: Event) -> None:
+        signal.raise_signal(signal.SIGINT)
+        told.append(event)
+
+    part: Any = script
+    with pytest.raises(KeyboardInterrupt):
+        _Listener(part, part, report, part).until_the_end()
+    assert (told, script.read) == ([CREW], 1)
 
 
 @pytest.mark.parametrize(

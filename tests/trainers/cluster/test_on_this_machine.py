@@ -92,9 +92,13 @@ def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Pat
     assert load("mine").stems == ("vocals",)
 
 
-@pytest.mark.parametrize("sharded", [(), ("--fsdp",)], ids=["whole", "sharded"])
-def test_ctrl_c_saves_and_another_number_of_workers_goes_on(
-    sharded: tuple[str, ...], gan: Path
+@pytest.mark.parametrize(
+    ("number", "code", "sharded"),
+    [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ("--fsdp",))],
+    ids=["ctrl_c_whole", "kill_sharded"],
+)
+def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
+    number: int, code: int, sharded: tuple[str, ...], gan: Path
 ) -> None:
     words = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
     more = changed("optimiser.name=adamw", "loop.save_every=9999", "validation.every=9999")
@@ -104,8 +108,8 @@ def test_ctrl_c_saves_and_another_number_of_workers_goes_on(
         if event["event"] == "step_done":
             steps.append(event["step"])
             if event["step"] == 5:
-                run.process.send_signal(signal.SIGINT)
-    assert run.process.returncode == 130
+                run.process.send_signal(number)
+    assert run.process.returncode == code, run.error
     assert "To go on, type the same command with --resume" in run.error
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from trainers.cluster.count import WorkerCount
 from trainers.cluster.events import CrewAwaited, CrewStarting
 from trainers.cluster.machines import Machine
 from trainers.cluster.waiting import Lookout, places
-from trainers.cluster.workers import Crew, Share, WorkerCount
+from trainers.cluster.workers import Crew, Share
 
 CORE, GPU = Share(cores=2, gpus=0), Share(cores=1, gpus=1)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError, UsageError
+from trainers.cluster.count import WorkerCount
 from trainers.cluster.machines import Machine, find_machines
-from trainers.cluster.workers import Crew, Share, WorkerCount, await_room, plan_workers
+from trainers.cluster.workers import Crew, Share, await_room, plan_workers
 
 NONSENSE = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
 ONE, TWO = WorkerCount(1, 1), WorkerCount(2, 2)

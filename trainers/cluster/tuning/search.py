@@ -135,9 +135,9 @@ def check_output(output: Path, resume: bool) -> None:
         raise OutputError(
             f"{output} is no folder. Type --output with one on a disk that all machines share"
         )
+    if (output / LAST).exists() and not (output / PLAN).exists():
+        raise OutputError(f"{output} holds a run of stem train. Name another --output")
     check_folder(output, resume)
-    if resume and (output / LAST).exists() and not (output / PLAN).exists():
-        raise OutputError(f"{output} holds a run, not a search. Name another --output")
     if not resume and (output / PLAN).exists():
         raise OutputError(f"{output} already holds a search. Add --resume or name another --output")
 

@@ -144,9 +144,10 @@ def train_trial(
 
 def _train_spread(order: Order, place: Place, report: Report) -> Path:
     """Let several workers train a trial together; they go on from its checkpoint by themselves."""
+    from trainers.cluster.count import WorkerCount
     from trainers.cluster.launch import train_on_cluster
     from trainers.cluster.machines import look_around
-    from trainers.cluster.workers import Crew, Share, WorkerCount
+    from trainers.cluster.workers import Crew, Share
 
     count = WorkerCount(place.workers, place.workers)
     crew = Crew(count, Share(place.cores, place.gpus), place.workers, look_around())
