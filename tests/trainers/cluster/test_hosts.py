@@ -138,6 +138,7 @@ def test_training_goes_on_when_a_host_is_cut_off(
     assert_whole(out, steps)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_waits_for_the_host_that_comes_back(
     cluster: Hosts, place: Path, adamw: Recipe
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
     assert_whole(out, steps)
 
 
+@pytest.mark.slow
 def test_a_late_host_is_taken_in(cluster: Hosts, place: Path, adamw: Recipe) -> None:
     """What was learned until then is saved first: no step is done twice."""
     out, crews, steps = place / "out", [], []

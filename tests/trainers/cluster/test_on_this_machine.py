@@ -76,6 +76,7 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Path) -> None:
     place = bucket / "voice"
     words = ("--data", "songs", "-o", str(place), "--workers", "1")
@@ -94,7 +95,10 @@ def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Pat
 
 @pytest.mark.parametrize(
     ("number", "code", "sharded"),
-    [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ("--fsdp",))],
+    [
+        (signal.SIGINT, 130, ()),
+        pytest.param(signal.SIGTERM, 143, ("--fsdp",), marks=pytest.mark.slow),
+    ],
     ids=["ctrl_c_whole", "kill_sharded"],
 )
 def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
@@ -141,7 +145,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
     begin = told[second]["first_step"]
     assert begin % 5 == 0
     assert before == [*range(1, len(before) + 1)]
-    assert before[-1] - 5 < begin <= before[-1] + 1
+    assert before[-1] - 5 <= begin <= before[-1] + 1
     assert after == [*range(begin + 1, 301)]
 
 

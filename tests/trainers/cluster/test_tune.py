@@ -60,6 +60,7 @@ def test_two_trials_of_every_architecture(architecture: str, place: Path) -> Non
     assert (place / "search/search.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_trial_may_have_several_workers(place: Path) -> None:
     told, _ = finished(tune("--trials", "1", "--json", "--workers", "2"))
     assert told[0]["workers"] == 2
@@ -78,6 +79,7 @@ def validated(run: subprocess.Popen[str], times: int) -> None:
     raise AssertionError("it ended too early")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
 def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) -> None:
     long = ("schedule.steps=25", "validation.every=5")
@@ -102,6 +104,7 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
         np.testing.assert_allclose(trial.curve, same.curve, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
     space = "rate: {'optimiser.lr, optimiser.muon_lr': {choice: [0.003, 1.0e+30]}}"
     (place / "space.yaml").write_text(space)
@@ -118,6 +121,7 @@ def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
     assert all("smaller steps" in row["reason"] for row in failed)
 
 
+@pytest.mark.slow
 def test_where_all_trials_fail_one_sentence_says_so(place: Path) -> None:
     rates = ("optimiser.lr=1e30", "optimiser.muon_lr=1e30")
     heard, complaints = tune("--trials", "2", more=rates).communicate(timeout=300)
@@ -127,6 +131,7 @@ def test_where_all_trials_fail_one_sentence_says_so(place: Path) -> None:
     assert not (place / "search/best.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_tried_again_and_then_a_row(place: Path) -> None:
     long = ("schedule.steps=4000", "validation.every=5")
     run = tune("--trials", "1", "--json", "--jobs", "1", more=long)
@@ -160,6 +165,7 @@ def trial_processes(parent: int) -> set[int]:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_of_ray_is_seen(place: Path) -> None:
     heard, complaints = tune("--trials", "1").communicate(timeout=300)
     assert complaints == ""
