@@ -20,7 +20,7 @@ from model_zoo.card import find
 from stemcli.cli.app import stem
 from tests.trainers.conftest import RATE
 from trainers.cli import train
-from trainers.cli.train import songs
+from trainers.cli.options import songs
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 from trainers.data.voices import VoiceMixes

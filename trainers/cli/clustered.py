@@ -6,19 +6,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_zoo.errors import CheckpointError, MissingExtraError, OutputError, UsageError
 from stemcli.batch.url_path import UrlPath, absolute
 from stemcli.cli.console import Console
 from stemcli.cli.words import quoted
-from trainers.cluster.count import WorkerCount
-from trainers.config import Recipe
+from trainers.cluster.count import WAIT, WorkerCount
+from trainers.cluster.order import Order
 from trainers.loop.events import Report
-
-ROOM = 30.0
-"""Seconds to wait for room for the workers; clusters that are up need one or two."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Wish:
     Attributes:
         cluster: whether to train on one.
         workers: ``N``, ``MIN:MAX`` or None.
-        wait: seconds for room to appear; None for :data:`ROOM`, and for none on this machine alone.
+        wait: seconds for room to appear; None for :data:`WAIT`, and for none on this machine alone.
         fsdp: whether each worker holds a part of the network.
     """
 
@@ -64,16 +61,7 @@ class Wish:
 
 
 def train_clustered(
-    recipe: Recipe,
-    data: Path | None,
-    validation: tuple[Path, ...],
-    output: Path,
-    origin: str,
-    wish: Wish,
-    device: str,
-    resume: bool,
-    console: Console,
-    report: Report,
+    order: Order, wish: Wish, device: str, console: Console, report: Report
 ) -> None:
     """Train on a cluster; the folder of the run then holds what a run on one machine leaves.
 
@@ -86,22 +74,14 @@ def train_clustered(
         from trainers.cluster.run import run_on_cluster
     except ImportError as error:
         raise MissingExtraError("Ray 2.56 or newer, which --cluster needs,", "cluster") from error
-    from trainers.cluster.order import Order
     from trainers.loop.lock import alone_in
 
     announce(console)
-    place = absolute(output)
-    order = Order(
-        recipe=recipe,
-        data=absolute(data) if data else None,
-        validation=tuple(map(absolute, validation)),
-        place=place,
-        origin=_found(origin),
-        fsdp=wish.fsdp,
-    )
+    order = _everywhere(order)
+    place = order.place
     with nullcontext() if isinstance(place, UrlPath) else alone_in(place):
         # Nothing is added to a cluster of this machine alone.
-        usual = ROOM if os.environ.get("RAY_ADDRESS") else 0.0
+        usual = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
         wait = usual if wish.wait is None else wish.wait
         run_on_cluster(order, wish.workers or "", wait, device, report, verbose=console.verbose)
 
@@ -150,9 +130,16 @@ def _check_songs(output: Path) -> None:
         raise UsageError(f"{output} learned from {learned}. Type --data with that folder again")
 
 
-def _found(origin: str) -> str:
-    """A file or folder as its absolute path, which has to be the same on all machines."""
-    return os.path.abspath(origin) if origin and Path(origin).exists() else origin
+def _everywhere(order: Order) -> Order:
+    """The order with absolute paths, which have to be the same on all machines."""
+    origin = order.origin
+    return replace(
+        order,
+        data=absolute(order.data) if order.data else None,
+        validation=tuple(map(absolute, order.validation)),
+        place=absolute(order.place),
+        origin=os.path.abspath(origin) if origin and Path(origin).exists() else origin,
+    )
 
 
 @contextmanager

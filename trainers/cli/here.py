@@ -6,20 +6,11 @@ from pathlib import Path
 
 from stemcli.cli.console import Console
 from trainers.cli.clustered import nearby
-from trainers.config import Recipe
+from trainers.cluster.order import Order
 from trainers.loop.events import Report
 
 
-def train_here(
-    recipe: Recipe,
-    data: Path | None,
-    validation: tuple[Path, ...],
-    output: Path,
-    origin: str,
-    device: str,
-    resume: bool,
-    report: Report,
-) -> None:
+def train_here(order: Order, device: str, resume: bool, report: Report) -> None:
     """Train on this machine.
 
     Raises:
@@ -30,21 +21,13 @@ def train_here(
     from trainers.loop.run import run
     from trainers.loop.worker import LocalWorker
 
-    assert data, "asked for before"
+    assert order.data, "asked for before"
     worker = LocalWorker(resolve_device(device))
-    run(recipe, data, validation, output, worker, report, resume=resume, origin=origin)
+    given = (order.recipe, order.data, order.validation, order.place, worker, report)
+    run(*given, resume=resume, origin=order.origin)
 
 
-def rehearse(
-    recipe: Recipe,
-    data: Path | None,
-    validation: tuple[Path, ...],
-    output: Path,
-    origin: str,
-    device: str,
-    resume: bool,
-    console: Console,
-) -> None:
+def rehearse(order: Order, device: str, resume: bool, console: Console) -> None:
     """Take two steps on this machine and say what the run will need.
 
     Raises:
@@ -57,12 +40,13 @@ def rehearse(
     from trainers.loop.conditions import check_folder
     from trainers.loop.worker import LocalWorker
 
-    assert data, "asked for before"
+    assert order.data, "asked for before"
     worker = LocalWorker(resolve_device(device))
-    check_folder(output, resume)
-    started, found = rehearsal.rehearse(recipe, data, validation, worker, origin=origin)
-    show_rehearsal(started, found, str(data), console)
-    check_room(output, found.checkpoint)
+    check_folder(order.place, resume)
+    given = (order.recipe, order.data, order.validation, worker)
+    started, found = rehearsal.rehearse(*given, origin=order.origin)
+    show_rehearsal(started, found, str(order.data), console)
+    check_room(order.place, found.checkpoint)
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import Protocol, TextIO
+from collections.abc import Sequence
+from threading import Lock
+from typing import TextIO
 
 from rich.console import Console as Terminal
-from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.console import ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
@@ -25,22 +27,35 @@ REFRESH = 4  # times per second
 ROOM = 2  # columns for the ^C of a terminal, lest it begin a line that stays
 
 
-class Drawn(Protocol):
-    """What knows how wide the lines are that it drew last."""
+class Drawn:
+    """What is drawn anew now and then, and knows how wide the lines are that it drew last."""
 
-    widths: list[int]
+    widths: Sequence[int] = ()
+    """Columns of the lines that were drawn last."""
+
+    _lock: Lock
+
+    def content(self, width: int, height: int) -> RenderableType:
+        """All that moves, in so many columns and, as far as possible, lines."""
+        raise NotImplementedError
 
     def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
-        """Draw itself."""
+        width, height = terminal.width - ROOM, terminal.height - 1
+        with self._lock:
+            content = self.content(width, height)
+            lines = terminal.render_lines(content, options.update_width(width), pad=False)
+        lines = [_without_end(line) for line in lines]
+        self.widths = [Segment.get_line_length(line) for line in lines]
+        for line in lines:
+            yield from line
+            yield Segment.line()
 
 
-class LiveDisplay(Display):
+class LiveDisplay(Drawn, Display):
     """Facts and validations as lines that stay; all numbers in a table below them."""
 
     def __init__(self, recipe: Recipe, console: LiveConsole, data: str = "") -> None:
         super().__init__(recipe, console, data)
-        self.widths: list[int] = []
-        """Columns of the lines that were drawn last."""
         self._region = Region(console.terminal, self)
 
     def close(self) -> None:
@@ -55,16 +70,9 @@ class LiveDisplay(Display):
         """Begin to draw; from then on the region looks by itself."""
         self._region.start(refresh=True)
 
-    def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
-        width, height = terminal.width - ROOM, terminal.height - 1
-        with self._lock:
-            table = draw(self.figures, width, height, self.console.verbose)
-            lines = terminal.render_lines(table, options.update_width(width), pad=False)
-        lines = [without_end(line) for line in lines]
-        self.widths = [Segment.get_line_length(line) for line in lines]
-        for line in lines:
-            yield from line
-            yield Segment.line()
+    def content(self, width: int, height: int) -> RenderableType:
+        """The table."""
+        return draw(self.figures, width, height, self.console.verbose)
 
 
 class Region(Live):
@@ -110,7 +118,7 @@ class Region(Live):
         return Control(*up * folded)
 
 
-def without_end(line: list[Segment]) -> list[Segment]:
+def _without_end(line: list[Segment]) -> list[Segment]:
     """Without the spaces at its end, which a narrower terminal would fold too."""
     kept = [*line]
     while kept and not kept[-1].text.strip():

@@ -8,10 +8,8 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console as Terminal
-from rich.console import ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
-from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +19,7 @@ from stemcli.cli.words import clock, counted, millions, printable
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
 from trainers.cli.figures import sparkline
-from trainers.cli.live import ROOM, Region, without_end
+from trainers.cli.live import Drawn, Region
 from trainers.search.events import (
     SearchFinished,
     SearchStarted,
@@ -111,13 +109,11 @@ class SearchDisplay(Closing):
         self.say(f"Trial {event.number} after step {event.step}: {event.sdr:.2f} dB SDR")
 
 
-class LiveSearchDisplay(SearchDisplay):
+class LiveSearchDisplay(Drawn, SearchDisplay):
     """Proposals and ends as lines that stay; trials that run in a table below them."""
 
     def __init__(self, plan: Plan, console: LiveConsole, earlier: Iterable[Event] = ()) -> None:
         super().__init__(plan, console, earlier)
-        self.widths: list[int] = []
-        """Columns of the lines that were drawn last."""
         self._region = Region(console.terminal, self)
 
     def close(self) -> None:
@@ -136,18 +132,8 @@ class LiveSearchDisplay(SearchDisplay):
     def on_validated(self, event: TrialValidated) -> None:
         """Nothing: the table shows it."""
 
-    def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
-        width = terminal.width - ROOM
-        with self._lock:
-            content = self._draw(width)
-            lines = terminal.render_lines(content, options.update_width(width), pad=False)
-        lines = [without_end(line) for line in lines]
-        self.widths = [Segment.get_line_length(line) for line in lines]
-        for line in lines:
-            yield from line
-            yield Segment.line()
-
-    def _draw(self, width: int) -> Group:
+    def content(self, width: int, height: int) -> Group:
+        """How the search stands, and the trials that run."""
         trials, total = self.trials, self.plan.trials
         running = [trial for trial in trials if not trial.is_over]
         return Group(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 
@@ -16,37 +15,13 @@ from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples
 from trainers.cli.choices import DEFAULT, choose_recipe
-from trainers.cli.clustered import ROOM, Wish, advice, check_place, nearby, train_clustered
-from trainers.config.data import Layout
+from trainers.cli.clustered import Wish, advice, check_place, nearby, train_clustered
+from trainers.cli.options import Place, layout_option, set_option, songs, validation_option
+from trainers.cluster.count import WAIT
+from trainers.cluster.order import Order
 from trainers.recipes import recipe_names
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = ".csv"
 GO_ON = "To go on, type the same command with --resume."
-
-
-class Place(click.ParamType[Path]):
-    """A folder of this machine, or a URL."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path that was typed."""
-        from stemcli.batch.url_path import as_path
-
-        if not str(value):
-            self.fail("it is empty. Type the name of a folder", param, ctx)
-        return as_path(value) if isinstance(value, str) else value
-
-
-def songs(text: str) -> Path:
-    """A folder, or a CSV file."""
-    path = Path(text)
-    if not text or not path.exists():
-        raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
-    if not path.is_dir() and path.suffix.lower() != TABLE:
-        raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
-    return path
 
 
 @click.command(
@@ -75,18 +50,8 @@ def songs(text: str) -> Path:
     help="Folder with the songs, or a CSV file that lists them.  [with --cluster alone: songs made"
     " by formula]",
 )
-@click.option(
-    "--layout",
-    type=click.Choice(get_args(Layout)),
-    help="How the data are laid out.  [default: the recipe's]",
-)
-@click.option(
-    "--validation",
-    multiple=True,
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder with mixture.* and one file per stem; may be repeated.",
-)
+@layout_option
+@validation_option
 @click.option(
     "-o",
     "--output",
@@ -96,13 +61,7 @@ def songs(text: str) -> Path:
     metavar="DIR|URL",
     help="Folder of the run; on a cluster one that all machines see.",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one value of the recipe, e.g. loop.batch_size=8; may be repeated.",
-)
+@set_option
 @click.option(
     "--from",
     "origin",
@@ -155,7 +114,8 @@ def songs(text: str) -> Path:
     "--wait",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help=f"How long to wait for room for the workers.  [default: {ROOM:g}]",
+    help=f"How long to wait for room for the workers.  [default: {WAIT:g}; on this machine"
+    " alone 0]",
 )
 @click.option(
     "--fsdp",
@@ -214,17 +174,17 @@ def command(
             layout=layout,
         )
     check_export(export, overwrite)
+    order = Order(plan, data, validation, output, origin, fsdp)
     if dry_run:
-        rehearse(plan, data, validation, output, origin, device, resume, console)
+        rehearse(order, device, resume, console)
         return
-    given = (plan, data, validation, output, origin)
     quiet = hushed(not console.verbose)
     source = str(data) if data else "songs made by formula"
     with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:
-            train_clustered(*given, wish, device, resume, console, display.show)
+            train_clustered(order, wish, device, console, display.show)
         else:
-            train_here(*given, device, resume, display.show)
+            train_here(order, device, resume, display.show)
     model = add_to_zoo(output, export, overwrite, console) if export else ""
     console.line(f"Weights: {output / BEST}")
     console.line(advice(Path(model) if model else output / BEST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,8 +15,8 @@ from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples, quoted
 from trainers.cli.clustered import announce
-from trainers.cli.train import FOLDER, Place, goes_on, songs
-from trainers.config.data import Layout
+from trainers.cli.options import Place, layout_option, set_option, songs, validation_option
+from trainers.cli.train import goes_on
 
 if TYPE_CHECKING:
     from trainers.search.events import SearchFinished
@@ -61,18 +61,8 @@ TRIALS = 16
     metavar="DIR|FILE",
     help="Folder with the songs, or a CSV file that lists them.  [default: songs made by formula]",
 )
-@click.option(
-    "--layout",
-    type=click.Choice(get_args(Layout)),
-    help="How the data are laid out.  [default: the recipe's]",
-)
-@click.option(
-    "--validation",
-    multiple=True,
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder with mixture.* and one file per stem; may be repeated.",
-)
+@layout_option
+@validation_option
 @click.option(
     "-o",
     "--output",
@@ -80,13 +70,7 @@ TRIALS = 16
     metavar="DIR",
     help="Folder of the search.  [default: runs/tune-MODEL]",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one value of the recipe, e.g. schedule.steps=500; may be repeated.",
-)
+@set_option
 @click.option("--resume", is_flag=True, help="Go on with the search in --output.")
 @click.option(
     "--cluster",

@@ -1,4 +1,4 @@
-"""How many workers a run has, as ``--workers`` says it; known before Ray is."""
+"""How many workers a run has, as ``--workers`` says it, and how long they are awaited; no Ray."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from model_zoo.errors import UsageError
+
+WAIT = 30.0
+"""Seconds for machines to come, unless ``--wait`` says otherwise."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A run as it is asked of a cluster."""
+"""A run as it is asked for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from trainers.config import Recipe
 
 @dataclass(frozen=True)
 class Order:
-    """One run, whoever does it.
+    """One run, whoever does it. Where other machines do, its paths are absolute.
 
     Attributes:
         recipe: what to do.
         data: folder with what is learned from; None for songs made by formula.
         validation: folders with songs to be judged by.
-        place: folder of the run, absolute.
+        place: folder of the run.
         origin: model or weights file to start from.
         fsdp: whether each worker holds a part of the network.
     """

@@ -71,9 +71,9 @@ class Keeping:
             OutputError: the folder of the run cannot be written.
             StorageError: the storage cannot be reached.
         """
-        self.storage.store(folder, self._require_command)
+        self.storage.store(folder, self._require_right)
 
-    def _require_command(self) -> None:
+    def _require_right(self) -> None:
         if self.line.ask() == "end":
             raise SupersededError
 

@@ -7,14 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model_zoo.errors import ClusterError, DeviceError
-from trainers.cluster.count import WorkerCount
+from trainers.cluster.count import WAIT, WorkerCount
 from trainers.cluster.machines import Machine, look_around
 
 INTERVAL = 1.0
 """Seconds between two looks at the cluster."""
-
-WAIT = 30.0
-"""Seconds for machines to come, unless ``--wait`` says otherwise."""
 
 SHOWN = 8
 """Machines that a message names, at most."""

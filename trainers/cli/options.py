@@ -1,0 +1,60 @@
+"""Options that ``stem train`` and ``stem tune`` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from trainers.config.data import Layout
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+TABLE = ".csv"
+
+
+class Place(click.ParamType[Path]):
+    """A folder of this machine, or a URL."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path that was typed."""
+        from stemcli.batch.url_path import as_path
+
+        if not str(value):
+            self.fail("it is empty. Type the name of a folder", param, ctx)
+        return as_path(value) if isinstance(value, str) else value
+
+
+def songs(text: str) -> Path:
+    """A folder, or a CSV file."""
+    path = Path(text)
+    if not text or not path.exists():
+        raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
+    if not path.is_dir() and path.suffix.lower() != TABLE:
+        raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
+    return path
+
+
+layout_option = click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    help="How the data are laid out.  [default: the recipe's]",
+)
+
+validation_option = click.option(
+    "--validation",
+    multiple=True,
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder with mixture.* and one file per stem; may be repeated.",
+)
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe, e.g. schedule.steps=500; may be repeated.",
+)
