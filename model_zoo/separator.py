@@ -7,9 +7,11 @@ in, the same length comes out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
@@ -27,6 +29,37 @@ class SeparatorConfig(Config):
     """
 
 
+@dataclass(frozen=True)
+class Documented:
+    """A size of a network whose number of parameters is documented.
+
+    Attributes:
+        parameters: that number.
+        arguments: of the constructor, in order.
+        options: of the constructor, by name.
+    """
+
+    parameters: int
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What has to be known to try any network.
+
+    Attributes:
+        small: options of a network that runs in milliseconds.
+        several: what changes in them for three stems and, where a network may hear two audio
+            channels at once, for two of these.
+        documented: large relatives.
+    """
+
+    small: Mapping[str, Any]
+    several: Mapping[str, Any]
+    documented: tuple[Documented, ...]
+
+
 class Separator(nn.Module):
     """Base of every architecture.
 
@@ -34,6 +67,11 @@ class Separator(nn.Module):
     own arguments and then builds its parts from ``self.config``.
 
     Attributes:
+        purpose: what the architecture is for, in a few words.
+        sizes: with which it can be tried.
+        penalty_names: losses that the network finds in itself while it learns, see
+            :meth:`penalties`.
+        is_levelled: whether a song has to be brought to a level first, see :meth:`loudest`.
         config: the frozen values this network was built from.
         sample_rate: rate of the waveforms it takes and gives, in Hz.
         stems: names of what comes out, in order.
@@ -42,6 +80,10 @@ class Separator(nn.Module):
     """
 
     Config: ClassVar[type[SeparatorConfig]]
+    purpose: ClassVar[str]
+    sizes: ClassVar[Sizes]
+    penalty_names: ClassVar[tuple[str, ...]] = ()
+    is_levelled: ClassVar[bool] = False
 
     config: SeparatorConfig
     sample_rate: int
@@ -69,6 +111,28 @@ class Separator(nn.Module):
     def forward(self, mixture: Wave) -> Stems:
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def penalties(self) -> dict[str, Float[Tensor, ""]]:
+        """What the last forward pass in training found wrong with the network itself.
+
+        One number for each of ``penalty_names``; a recipe weighs them like other losses.
+        """
+        return {}
+
+    def loudest(self, mixture: Wave) -> Float[Tensor, ""]:
+        """By what a song is divided before it is heard, and its stems multiplied.
+
+        The largest of this over all parts of a song, where ``is_levelled``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hears songs at their own level")
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """The repeated parts, and the layers around them.
+
+        A trainer may compile each on its own, or compute it again to save memory.
+        """
+        for child in self.children():
+            yield from child.children()
 
     def parameter_count(self) -> int:
         """Number of trainable values."""

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from torch import nn
 
-from model_zoo.architectures.mel_spectral import MelConfig, MelSeparator
+from model_zoo.architectures.mel_spectral import PUBLIC, SEVERAL, SMALL, MelConfig, MelSeparator
 from model_zoo.blocks.dual_path import DualPath
 from model_zoo.blocks.recurrent import RNNBlock
+from model_zoo.separator import Documented, Sizes
 
 LAYERS_PER_BLOCK = 2
 
@@ -57,6 +58,16 @@ class MelRNN(MelSeparator):
     """
 
     Config = MelRNNConfig
+    purpose = "single instruments with few weights: recurrent networks over mel bands"
+    sizes = Sizes(
+        small={"hidden_channels": 16, "num_layers": 1, "num_groups": 2, **SMALL},
+        several=SEVERAL,
+        documented=(
+            Documented(6_813_568, (128, 9, 8, *PUBLIC)),
+            Documented(6_868_864, (128, 9, 8, *PUBLIC), {"time_bidirectional": False}),
+            Documented(5_513_856, (128, 4, 4, *PUBLIC), {"time_bidirectional": False}),
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

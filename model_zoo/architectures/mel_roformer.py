@@ -11,9 +11,17 @@ from typing import Any
 
 from torch import nn
 
-from model_zoo.architectures.mel_spectral import MelConfig, MelSeparator, trained_frames
+from model_zoo.architectures.mel_spectral import (
+    PUBLIC,
+    SEVERAL,
+    SMALL,
+    MelConfig,
+    MelSeparator,
+    trained_frames,
+)
 from model_zoo.blocks.attention import RoFormerBlock
 from model_zoo.blocks.dual_path import DualPath
+from model_zoo.separator import Documented, Sizes
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,15 @@ class MelRoFormer(MelSeparator):
     """
 
     Config = MelRoFormerConfig
+    purpose = "voices and bands in the best quality for its size: transformers over mel bands"
+    sizes = Sizes(
+        small={"hidden_channels": 16, "num_layers": 1, "num_heads": 2, **SMALL},
+        several=SEVERAL,
+        documented=(
+            Documented(8_841_856, (128, 12, 4, *PUBLIC)),
+            Documented(8_776_064, (128, 12, 4, 2048, 512, 44_100)),
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

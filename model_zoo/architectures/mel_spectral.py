@@ -8,8 +8,6 @@ original's, so that its checkpoints mean here what they meant there.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,13 +16,19 @@ from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from model_zoo.architectures.spectral import (
+    Spectra,
+    SpectralConfig,
+    SpectralSeparator,
+    Spectrum,
+)
 from model_zoo.axes import MonoWave, Stems, Wave
-from model_zoo.blocks.spectral import Band, Fourier, OverlapNorm
+from model_zoo.blocks.spectral import Band, OverlapNorm
 from model_zoo.config import broken
 from model_zoo.errors import ConfigError
 from model_zoo.ops import masks
 from model_zoo.ops.expander import expand
-from model_zoo.separator import Separator, SeparatorConfig, as_wave
+from model_zoo.separator import as_wave
 
 MaskKind = Literal["elementwise", "complex", "gain"]
 
@@ -36,12 +40,10 @@ FAINTEST = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class MelConfig(SeparatorConfig):
+class MelConfig(SpectralConfig):
     """Options that all mel-band architectures know beside their own.
 
     Attributes:
-        stems: names of the sources, in order.
-        segment: length in samples the network is trained on.
         audio_channels: 1, or 2 for a network that sees left and right together.
         stereo: work on left and right (``"lr"``) or on mid and side (``"ms"``).
         num_bands: bands the spectrogram is split into.
@@ -57,8 +59,6 @@ class MelConfig(SeparatorConfig):
             of stems without one, all share it.
     """
 
-    stems: tuple[str, ...] = ("vocals",)
-    segment: int = 409_600
     audio_channels: int = 1
     stereo: Literal["lr", "ms"] = "lr"
     num_bands: int = 64
@@ -75,8 +75,6 @@ class MelConfig(SeparatorConfig):
         rules = {
             "expander_db must lie between -100 and 0": threshold is not None
             and not -100 < threshold < 0,
-            "stems must name at least one source": not self.stems,
-            "stems must not repeat a name": len({*self.stems}) < len(self.stems),
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,
             "output='map' needs mask_mult='elementwise' and mask_activation='none'": (
@@ -84,7 +82,7 @@ class MelConfig(SeparatorConfig):
                 and (self.mask_mult != "elementwise" or self.mask_activation != "none")
             ),
         }
-        return [*_below_one(self), *_too_short(self), *broken(rules)]
+        return super().mistakes() + broken(rules)
 
     @property
     def feature_channels(self) -> int:
@@ -99,7 +97,13 @@ class MelConfig(SeparatorConfig):
         return 1 if self.output == "mask" and self.mask_mult == "gain" else 2
 
 
-class MelSeparator(Separator):
+SMALL = {"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "num_bands": 12}
+SEVERAL = {"stems": ("vocals", "drums", "bass"), "audio_channels": 2}
+PUBLIC = (2048, 512, 48_000)
+"""Window, hop and sample rate of the public weights."""
+
+
+class MelSeparator(SpectralSeparator):
     """Base of the mel-band architectures; a subclass adds its blocks and its :attr:`core`."""
 
     Config: ClassVar[type[MelConfig]]
@@ -108,9 +112,7 @@ class MelSeparator(Separator):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
-        self.sample_rate, self.segment = config.sample_rate, config.segment
-        self.stems, self.channels = config.stems, config.audio_channels
-        self.fourier = Fourier(config.window_size, config.hop_size)
+        self.channels = config.audio_channels
         self.band = Band(
             config.sample_rate,
             config.window_size,
@@ -129,15 +131,17 @@ class MelSeparator(Separator):
         if mixture.ndim == 2:
             self._check_mono_form()
             return self.forward(as_wave(mixture))[:, 0, 0]
-        spectrum = self._rotate(torch.view_as_complex(self.fourier.stft(mixture)))
-        numbers = self.core(self._features(spectrum))
-        numbers = rearrange(
-            numbers, "b f t (s c m) -> b s c f t m", s=len(self.stems), c=self.channels
-        )
-        stems = self._rotate(self._answer(spectrum.unsqueeze(1), numbers))
-        waves = self.fourier.istft(torch.view_as_real(stems), mixture.shape[-1])
+        waves = super().forward(mixture)
         threshold = None if self.training else self.config.expander_db
         return waves if threshold is None else expand(waves, mixture, threshold)
+
+    def spectrum(self, mixture: Wave) -> Spectrum:
+        """Spectra of left and right, or of mid and side."""
+        return self._rotate(super().spectrum(mixture))
+
+    def waves(self, spectra: Spectra, length: int) -> Stems:
+        """Waveforms of left and right."""
+        return super().waves(self._rotate(spectra), length)
 
     def _check_mono_form(self) -> None:
         if len(self.stems) * self.channels > 1:
@@ -156,9 +160,8 @@ class MelSeparator(Separator):
         left, right = spectrum.unbind(-3)
         return torch.stack([left + right, left - right], dim=-3) * 0.5**0.5
 
-    def _features(
-        self, spectrum: Complex[Tensor, "batch channel freq frame"]
-    ) -> Float[Tensor, "batch freq frame feature"]:
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch freq frame feature"]:
+        """Real and imaginary parts, or compressed magnitudes."""
         if self.config.features == "complex":
             return rearrange(torch.view_as_real(spectrum), "b c f t m -> b f t (c m)")
         if self.channels == 2:
@@ -167,7 +170,13 @@ class MelSeparator(Separator):
             spectrum = torch.cat([spectrum, other_pair], dim=1)
         return rearrange((spectrum.abs() + FAINTEST) ** COMPRESSION, "b c f t -> b f t c")
 
-    def _answer(self, spectrum: Tensor, numbers: Tensor) -> Tensor:
+    def answer(
+        self, spectrum: Spectrum, numbers: Float[Tensor, "batch freq frame number"]
+    ) -> Spectra:
+        """The numbers as spectra, or as masks of the mixture."""
+        numbers = rearrange(
+            numbers, "b f t (s c m) -> b s c f t m", s=len(self.stems), c=self.channels
+        )
         if self.config.output == "map":
             return torch.view_as_complex(numbers.contiguous())
         if self.config.mask_activation == "sigmoid":
@@ -177,28 +186,7 @@ class MelSeparator(Separator):
             "complex": masks.complex_product,
             "gain": masks.gain,
         }[self.config.mask_mult]
-        return multiply(spectrum, numbers)
-
-
-def _below_one(config: MelConfig) -> list[str]:
-    """Every whole number of these configs is a size or a count."""
-    values = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
-    return [
-        f"{name} must be at least 1, found {value}"
-        for name, value in values
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1
-    ]
-
-
-def _too_short(config: Any) -> Iterator[str]:
-    """Frames must overlap to be undone, and a segment must hold a frame.
-
-    The lengths are fields of each architecture, in the order of its arguments.
-    """
-    if config.hop_size >= config.window_size:
-        yield f"hop_size must be below window_size={config.window_size}, found {config.hop_size}"
-    if config.segment < config.window_size:
-        yield f"segment must be window_size={config.window_size} or more, found {config.segment}"
+        return multiply(spectrum.unsqueeze(1), numbers)
 
 
 def trained_frames(config: Any) -> int:

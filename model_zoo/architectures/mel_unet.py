@@ -13,9 +13,10 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.mel_spectral import MelConfig, MelSeparator
+from model_zoo.architectures.mel_spectral import PUBLIC, SEVERAL, SMALL, MelConfig, MelSeparator
 from model_zoo.blocks.convolution import ConvNeXt2DBlock
 from model_zoo.blocks.spectral import Band
+from model_zoo.separator import Documented, Sizes
 
 KERNEL = (7, 7)
 
@@ -79,6 +80,16 @@ class MelUNet(MelSeparator):
     """
 
     Config = MelUNetConfig
+    purpose = "single instruments, quickly: a U of convolutions over mel bands"
+    sizes = Sizes(
+        small={"hidden_channels": 6, "num_layers": 2, "upsampling_factor": 2, **SMALL},
+        several=SEVERAL,
+        documented=(
+            Documented(19_804_600, (32, 4, 2, *PUBLIC)),
+            Documented(41_058_840, (32, 4, 2, *PUBLIC), {"depthwise": False}),
+            Documented(162_120_568, (64, 4, 2, *PUBLIC), {"depthwise": False}),
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,20 +17,24 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
-from model_zoo.separator import Separator
-from tests.contracts.sizes import SIZES, SPECTRAL, Documented
+from model_zoo.separator import Documented, Separator
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
     pytest.param(name, size, id=f"{name}-{size.parameters}")
     for name in NAMES
-    for size in SIZES[name].documented
+    for size in registry.architecture(name).sizes.documented
 ]
 
 
 def small(name: str, **options: object) -> Separator:
     torch.manual_seed(0)
-    return registry.build(name, {**SIZES[name].small, **options}).eval()
+    return registry.build(name, {**registry.architecture(name).sizes.small, **options}).eval()
+
+
+def window(network: Separator) -> int:
+    """Samples of the shortest mixture that a network has to take."""
+    return getattr(network.config, "window_size", 1)
 
 
 def wave(batch: int, channels: int, samples: int) -> Tensor:
@@ -45,15 +49,20 @@ def network(request: pytest.FixtureRequest) -> Separator:
     return small(request.param)
 
 
-def test_every_architecture_has_sizes() -> None:
-    assert sorted(SIZES) == NAMES
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_it_is_for(name: str) -> None:
+    kind = registry.architecture(name)
+    assert 20 < len(kind.purpose) < 100
+    assert kind.sizes.documented
+    assert small(name).parameter_count() < 200_000
 
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=12)
-@given(samples=st.integers(256, 2000), batch=st.integers(1, 2))
+@given(samples=st.integers(0, 1744), batch=st.integers(1, 2))
 def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -> None:
     network = small(name)
+    samples += window(network)
     stems = network(wave(batch, network.channels, samples))
     assert stems.shape == (batch, len(network.stems), network.channels, samples)
     assert stems.dtype == torch.float32
@@ -61,16 +70,11 @@ def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_several_stems_and_two_channels(name: str) -> None:
-    network = small(name, stems=["vocals", "drums", "bass"], audio_channels=2)
-    stems = network(wave(2, 2, 1001))
-    assert stems.shape == (2, 3, 2, 1001)
-    assert network.stems == ("vocals", "drums", "bass")
-
-
-def test_mono_form_of_the_original(network: Separator) -> None:
-    mono = wave(2, 1, 999)
-    assert torch.equal(network(mono[:, 0]), network(mono)[:, 0, 0])
+def test_several_stems_and_what_channels_it_hears(name: str) -> None:
+    network = small(name, **registry.architecture(name).sizes.several)
+    stems = network(wave(2, network.channels, 1001))
+    assert stems.shape == (2, 3, network.channels, 1001)
+    assert len({*network.stems}) == 3
 
 
 def test_items_of_a_batch_do_not_see_each_other(network: Separator) -> None:
@@ -86,7 +90,9 @@ def test_evaluation_is_deterministic(network: Separator) -> None:
 
 def test_gradient_reaches_every_parameter(network: Separator) -> None:
     stems = network.train()(wave(2, network.channels, 1600))
-    stems.square().sum().backward()
+    penalties = network.penalties()
+    assert penalties.keys() == {*network.penalty_names}
+    torch.stack([stems.square().sum(), *penalties.values()]).sum().backward()
     starved = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert starved == []
 
@@ -106,7 +112,8 @@ def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> Non
 
 
 def test_attributes_agree_with_the_config(network: Separator) -> None:
-    assert network.sample_rate == SPECTRAL["sample_rate"]
+    assert network.sample_rate == network.config.to_dict()["sample_rate"]
+    assert network.stems == network.config.to_dict()["stems"]
     assert network.channels in (1, 2)
     assert network.segment > 0
     assert all(isinstance(stem, str) for stem in network.stems)
@@ -150,3 +157,18 @@ def core_input(network: Separator) -> Tensor:
     network(wave(1, network.channels, 900))
     handle.remove()
     return seen[0]
+
+
+def test_a_levelled_network_measures_in_proportion(network: Separator) -> None:
+    mixture = wave(1, network.channels, 900)
+    if network.is_levelled:
+        torch.testing.assert_close(network.loudest(3 * mixture), 3 * network.loudest(mixture))
+    else:
+        with pytest.raises(NotImplementedError, match="at their own level"):
+            network.loudest(mixture)
+
+
+def test_blocks_hold_every_parameter(network: Separator) -> None:
+    blocks = [parameter for block in network.blocks() for parameter in block.parameters()]
+    assert {*map(id, blocks)} == {*map(id, network.parameters())}
+    assert len([*network.blocks()]) > 1

@@ -65,8 +65,9 @@ class Recipe(Config):
         model: what is trained.
         data: on what.
         objective: what one step learns.
-        losses: weight of each loss, by its name in :data:`trainers.losses.LOSSES`, and of
-            ``generator`` and ``feature_matching`` where there are discriminators.
+        losses: weight of each loss, by its name in :data:`trainers.losses.LOSSES`, of the
+            network's own penalties, and of ``generator`` and ``feature_matching`` where there are
+            discriminators.
         loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.
         adversary: the discriminators.
         optimiser: how weights move.
@@ -121,7 +122,7 @@ class Recipe(Config):
 
     @property
     def supervised_losses(self) -> dict[str, float]:
-        """Weights of the losses that compare with the true stems; a weight of 0 leaves one out."""
+        """Weights of all losses but those of an adversary; a weight of 0 leaves one out."""
         weights = self.losses.items()
         return {name: w for name, w in weights if w > 0 and name not in ADVERSARIAL}
 

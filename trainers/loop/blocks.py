@@ -1,31 +1,23 @@
 """How the repeated parts of a network run: faster, or in less memory.
 
-Both take the parts one by one, which every architecture keeps two levels below itself: blocks of
-one kind share compiled code, and the memory of a step is that of one block at a time.
+Both take the parts one by one: blocks of one kind share compiled code, and the memory of a step is
+that of one block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from model_zoo.separator import Separator
 
 
-def blocks(model: Separator) -> Iterator[nn.Module]:
-    """The repeated parts of a network, and the layers into and out of its bands."""
-    for child in model.children():
-        yield from child.children()
-
-
 def compile_blocks(model: Separator) -> None:
     """Compile the blocks (torch.compile) when they are first used."""
-    for block in blocks(model):
+    for block in model.blocks():
         block.compile(dynamic=False)
 
 
@@ -34,7 +26,7 @@ def recompute_blocks(model: Separator) -> None:
 
     Chen et al. 2016, arXiv 1604.06174.
     """
-    for block in blocks(model):
+    for block in model.blocks():
         block.forward = partial(_recomputed, block.forward)
 
 

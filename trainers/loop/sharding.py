@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from model_zoo.separator import Separator
-from trainers.loop.blocks import blocks
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -33,7 +32,7 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
     """
     from torch.distributed.fsdp import fully_shard
 
-    for part in (*blocks(separator), separator):
+    for part in (*separator.blocks(), separator):
         part.register_forward_hook(_owning)
         # Even the outermost part is taken apart at once, so that weights always are what they
         # seem: parts of a whole.

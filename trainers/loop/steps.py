@@ -54,8 +54,9 @@ class Task:
             UnknownNameError: there is no such loss.
             ConfigError: a loss has no such argument, or there is no such stem.
         """
+        weights = recipe.supervised_losses
         objective = Separation(
-            recipe.supervised_losses,
+            {name: weights[name] for name in weights if name not in separator.penalty_names},
             separator.sample_rate,
             separator.stems,
             separator.channels,
@@ -74,6 +75,12 @@ class Task:
     def autocast(self, wave: Tensor) -> AbstractContextManager[None]:
         """Compute in the precision of the task, where ``wave`` lies."""
         return self.precision.autocast(wave.device)
+
+    def penalties(self, learner: Learner) -> dict[str, Tensor]:
+        """What the last estimate found wrong with the network itself, as far as that counts."""
+        assert isinstance(learner.network, Separator), "nothing else is trained by it"
+        found = learner.network.penalties()
+        return {name: penalty for name, penalty in found.items() if name in self.weights}
 
     def total(self, named: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of named losses; parts of one have no weight of their own."""
@@ -171,7 +178,7 @@ def _learn(
     model.forget_gradients()
     for index, part in enumerate(parts):
         pair = pairs[index] if pairs else task.estimate(model, part)
-        named = task.objective(pair)
+        named = task.objective(pair) | task.penalties(model)
         if judge:
             with judge.frozen() as frozen, task.autocast(pair[0]):
                 named |= task.adversary.model_losses(frozen, pair)

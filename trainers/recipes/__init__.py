@@ -1,7 +1,12 @@
 """The recipes that come with the program, and reading of any.
 
-A recipe may name another as its ``base`` and then only lists what differs. ``--set a.b=value``
-changes single values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
+A recipe may name another as its ``base`` and then only lists what differs; where it names another
+architecture, nothing is inherited of the network's options. ``--set a.b=value`` changes single
+values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
+
+Every architecture has two recipes: ``NAME`` in full size, and ``tune-NAME`` as one trial of a
+search. Where there is no file, they are ``melroformer`` and ``tune-melroformer`` with another
+network, of the architecture's own size and of its smallest.
 """
 
 from __future__ import annotations
@@ -15,8 +20,12 @@ from typing import Any
 
 import yaml
 
+from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
 from trainers.config import Recipe
+
+TRIAL = "tune-"
+"""What the name of a recipe begins with that is one trial of a search."""
 
 
 def recipe_names() -> list[str]:
@@ -67,6 +76,9 @@ def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
 
 def _read(name: str) -> dict[str, Any]:
     where = f"recipe {name}"
+    usual = _usual(name)
+    if usual:
+        return usual
     try:
         values = parse_yaml(where, _find(name).read_text("utf-8"))
     except OSError as error:
@@ -78,6 +90,16 @@ def _read(name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(where, ["it must be a mapping of keys to values"])
     return values
+
+
+def _usual(name: str) -> dict[str, Any]:
+    """The recipe of an architecture that has no file of this name; empty for other names."""
+    architecture = name.removeprefix(TRIAL)
+    if architecture not in registry.ARCHITECTURES or name in recipe_names():
+        return {}
+    size = registry.architecture(architecture).sizes.small if name.startswith(TRIAL) else {}
+    base = f"{TRIAL if name.startswith(TRIAL) else ''}melroformer"
+    return {"base": base, "model": {"architecture": architecture, "options": dict(size)}}
 
 
 def _find(name: str) -> Traversable:
@@ -108,7 +130,15 @@ def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
         base = str((Path(name).parent / base).resolve())
     inherited = _with_bases(base, (*heirs, name))
     inherited.pop("name", None)
+    if _architecture(values, _architecture(inherited)) != _architecture(inherited):
+        inherited["model"] = {**inherited["model"], "options": {}}
     return _merge(inherited, values)
+
+
+def _architecture(values: Mapping[str, Any], default: Any = None) -> Any:
+    """The architecture that a recipe names."""
+    model = values.get("model")
+    return model.get("architecture", default) if isinstance(model, Mapping) else default
 
 
 class _Loader(yaml.SafeLoader):

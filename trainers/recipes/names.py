@@ -26,7 +26,7 @@ def unknown_names(values: Mapping[str, Any]) -> list[str]:
     """
     return [
         *_of_network(_below(values, "model")),
-        *_of_losses(_below(values, "losses"), _below(values, "loss_options")),
+        *_of_losses(_below(values, "losses"), _below(values, "loss_options"), _penalties(values)),
         *_of_discriminators(_below(values, "adversary")),
     ]
 
@@ -45,12 +45,22 @@ def _of_network(model: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _of_losses(weights: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
+def _penalties(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Losses that the network of a recipe finds in itself."""
+    name = _below(values, "model").get("architecture", ModelRecipe.architecture)
+    if not isinstance(name, str) or name not in registry.ARCHITECTURES:
+        return ()
+    return registry.architecture(name).penalty_names
+
+
+def _of_losses(
+    weights: Mapping[str, Any], options: Mapping[str, Any], penalties: tuple[str, ...]
+) -> Iterator[str]:
     for name, weight in weights.items():
-        if not weight or name in ADVERSARIAL:
+        if not weight or name in (*ADVERSARIAL, *penalties):
             continue
         if name not in LOSSES:
-            yield str(UnknownNameError("loss", str(name), LOSSES))
+            yield str(UnknownNameError("loss", str(name), (*LOSSES, *penalties)))
         else:
             yield from (f"loss_options.{name}: {mistake}" for mistake in _of_loss(name, options))
 

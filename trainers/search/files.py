@@ -7,11 +7,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from model_zoo import registry
 from model_zoo.errors import ConfigError
 from trainers.config import Recipe
 from trainers.recipes import parse_yaml
 from trainers.search.space import Space, bind
+
+COMMON = "common"
+"""Name of the space that lies under those of all architectures."""
 
 SPACES = resources.files(__name__.rpartition(".")[0]) / "spaces"
 
@@ -28,15 +33,23 @@ def space_text(architecture: str, file: str = "") -> str:
         ConfigError: there is no such file, or it cannot be read.
     """
     registry.architecture(architecture)
-    place = Path(file) if file else SPACES / f"{architecture}.yaml"
-    if not file and not place.is_file():
-        raise ConfigError(architecture, ["it has no search space. Type --space FILE"])
+    if not file:
+        return _own_text(architecture)
     try:
-        return place.read_text("utf-8")
+        return Path(file).read_text("utf-8")
     except OSError as error:
         raise ConfigError(f"--space {file}", [f"it cannot be read ({error.strerror})"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"--space {file}", [f"it is no text: {error}"]) from error
+
+
+def _own_text(architecture: str) -> str:
+    """What all spaces have in common, under what is said of this architecture alone."""
+    merged: dict[str, Any] = {}
+    for name in (architecture, COMMON):
+        if (place := SPACES / f"{name}.yaml").is_file():
+            merged = {**parse_yaml(name, place.read_text("utf-8")), **merged}
+    return yaml.safe_dump(merged, sort_keys=False)
 
 
 def read_space(text: str, where: str, base: Recipe, *, own: bool) -> Space:

@@ -117,6 +117,12 @@ def test_a_sigmoid_of_nothing_halves_the_mixture() -> None:
         torch.testing.assert_close(net(MIXTURE)[:, 0], MIXTURE / 2, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_mono_form_of_the_original(name: str) -> None:
+    net = network(name)
+    assert torch.equal(net(MIXTURE[:, 0]), net(MIXTURE)[:, 0, 0])
+
+
 def test_mono_form_is_for_one_stem() -> None:
     net = network("melrnn", stems=["a", "b"])
     with pytest.raises(ConfigError, match="one stem"):

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tests.contracts.sizes import SIZES
+from model_zoo import registry
 from tests.trainers.commands import RATE
 from trainers.recipes import load_recipe
 from trainers.search.files import space_text
@@ -20,8 +21,10 @@ STEPS, EVERY = 6, 2
 
 def changes(architecture: str, *more: str) -> tuple[str, ...]:
     """What makes of the small recipe of an architecture a tiny one."""
+    kind = registry.architecture(architecture)
+    known = {field.name for field in fields(kind.Config)}
     options = {"audio_channels": 1, "stereo": "lr", "segment": RATE, "sample_rate": RATE}
-    values = {**SIZES[architecture].small, **options}
+    values = {**kind.sizes.small, **{key: options[key] for key in options if key in known}}
     return (
         *(f"model.options.{key}={json.dumps(value)}" for key, value in values.items()),
         "data.seconds=0.5",
