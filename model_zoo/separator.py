@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from model_zoo.axes import Stems, Wave
 from model_zoo.config import Config
 
 S = TypeVar("S", bound="Separator")
+
+Role = Literal["stems", "phase", "codes"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ class Separator(nn.Module):
         sizes: with which it can be tried.
         penalty_names: losses that the network finds in itself while it learns, see
             :meth:`penalties`.
-        is_levelled: whether a song has to be brought to a level first, see :meth:`loudest`.
+        is_levelled: whether a whole song has to be brought to a peak of 1 before it is heard in
+            parts; whoever does so brings the stems back.
+        role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
+            own or out of codes.
         config: the frozen values this network was built from.
         sample_rate: rate of the waveforms it takes and gives, in Hz.
         stems: names of what comes out, in order.
@@ -84,6 +89,7 @@ class Separator(nn.Module):
     sizes: ClassVar[Sizes]
     penalty_names: ClassVar[tuple[str, ...]] = ()
     is_levelled: ClassVar[bool] = False
+    role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig
     sample_rate: int
@@ -118,13 +124,6 @@ class Separator(nn.Module):
         One number for each of ``penalty_names``; a recipe weighs them like other losses.
         """
         return {}
-
-    def loudest(self, mixture: Wave) -> Float[Tensor, ""]:
-        """By what a song is divided before it is heard, and its stems multiplied.
-
-        The largest of this over all parts of a song, where ``is_levelled``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} hears songs at their own level")
 
     def blocks(self) -> Iterator[nn.Module]:
         """The repeated parts, and the layers around them.

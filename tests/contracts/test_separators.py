@@ -159,15 +159,6 @@ def core_input(network: Separator) -> Tensor:
     return seen[0]
 
 
-def test_a_levelled_network_measures_in_proportion(network: Separator) -> None:
-    mixture = wave(1, network.channels, 900)
-    if network.is_levelled:
-        torch.testing.assert_close(network.loudest(3 * mixture), 3 * network.loudest(mixture))
-    else:
-        with pytest.raises(NotImplementedError, match="at their own level"):
-            network.loudest(mixture)
-
-
 def test_blocks_hold_every_parameter(network: Separator) -> None:
     blocks = [parameter for block in network.blocks() for parameter in block.parameters()]
     assert {*map(id, blocks)} == {*map(id, network.parameters())}
