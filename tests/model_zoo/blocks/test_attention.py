@@ -131,7 +131,7 @@ def test_registers_off_is_the_plain_block() -> None:
     assert torch.equal(registered(x), plain(x))
 
 
-@pytest.mark.parametrize("window", [0, 1, 4, 5, 40])
+@pytest.mark.parametrize("window", [-1, 0, 1, 4, 5, 40])
 @pytest.mark.parametrize("registers", [0, 1, 3])
 def test_window_is_full_attention_with_the_rest_hidden(registers: int, window: int) -> None:
     block = AttentionRegisterRoFormerBlock(
@@ -142,7 +142,8 @@ def test_window_is_full_attention_with_the_rest_hidden(registers: int, window: i
     seen = everything(tokens)
     for i in range(registers, tokens):
         for j in range(registers, tokens):
-            seen[i, j] = abs(i - j) <= window // 2
+            # With full attention (-1) this is a transformer over registers and tokens in a row.
+            seen[i, j] = window == -1 or abs(i - j) <= window // 2
     start = torch.cat([block.registers[None], x], dim=1) if registers else x
     expected = block_by_definition(block, start, seen, registers)[:, registers:]
     torch.testing.assert_close(block(x), expected)
