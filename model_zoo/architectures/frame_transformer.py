@@ -30,8 +30,29 @@ from model_zoo.blocks.frames import (
     FrameTransformerDecoder,
     FrameTransformerEncoder,
 )
-from model_zoo.blocks.multichannel import MultichannelLinear, Planes
+from model_zoo.blocks.multichannel import (
+    FrameNorm,
+    MultichannelLinear,
+    MultichannelMultiheadAttention,
+    Planes,
+)
 from model_zoo.separator import Documented, Sizes
+
+__all__ = [
+    "FrameDecoder",
+    "FrameDescent",
+    "FrameEncoder",
+    "FrameNorm",
+    "FrameTransformer",
+    "FrameTransformerConfig",
+    "FrameTransformerDecoder",
+    "FrameTransformerEncoder",
+    "FrameTransformerSeparator",
+    "Level",
+    "MultichannelLinear",
+    "MultichannelMultiheadAttention",
+    "mix",
+]
 
 
 class Level(NamedTuple):
