@@ -158,8 +158,9 @@ class VQFrameTransformerSeparator(FrameSeparator):
     ) -> Spectra:
         """Decoded magnitudes with the mixture's phase; nothing at Nyquist.
 
-        The sigmoid of a number is a magnitude's share of full scale, which is what the network
-        sees of it, and never negative.
+        The square of a number is a magnitude's share of full scale: never negative, fine where it
+        is quiet, and near silence to start from. (A sigmoid would start at half of full scale, then
+        overshoot to silence and stay there for long.)
         """
-        magnitudes = with_nyquist(numbers.sigmoid()) * self.full_scale
+        magnitudes = with_nyquist(numbers.square()) * self.full_scale
         return torch.polar(magnitudes.float(), spectrum.angle()).unsqueeze(1)

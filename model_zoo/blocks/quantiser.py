@@ -127,7 +127,9 @@ class FrameQuantizer(nn.Module):
         dead = self.idle >= self.patience
         count = int(dead.sum())
         if count:
-            fresh = vectors[torch.randint(len(vectors), (count,), device=vectors.device)]
+            # Each frame once, unless there are fewer frames than codes.
+            drawn = torch.randperm(len(vectors), device=vectors.device)
+            fresh = vectors[drawn[torch.arange(count, device=drawn.device) % len(vectors)]]
             if _together():
                 dist.broadcast(fresh, src=0)
             codes = _whole(self.embedding.weight).clone()

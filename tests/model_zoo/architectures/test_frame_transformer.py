@@ -254,7 +254,7 @@ def test_codes_give_magnitudes_and_the_mixture_its_phase() -> None:
     with torch.no_grad():
         numbers = net.network(seen(found))
         answer = net.answer(found, numbers)[:, 0]
-    loud = numbers.sigmoid() * 16  # magnitude of a sine at full scale
+    loud = numbers.square() * 16  # magnitude of a sine at full scale
     torch.testing.assert_close(answer[..., :32, :].abs(), loud, atol=1e-5, rtol=1e-5)
     assert (answer[..., 32, :] == 0).all()
     aligned = answer[..., :32, :] * found[..., :32, :].conj()

@@ -13,9 +13,12 @@ import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from model_zoo.blocks.quantiser import MEMORY, FrameQuantizer, Usage
 from tests.model_zoo.blocks.weights import fill, pattern
+from trainers.loop.sharding import whole
 
 CODES = 7
 
@@ -125,8 +128,9 @@ def test_dead_codes_become_frames_of_the_batch() -> None:
     _, _, indices = made(x)
     assert torch.equal(made.embedding.weight[:2], old[:2])
     rows = {tuple(row) for row in vectors_of(x)[0].tolist()}
-    revived = [tuple(row) for row in made.embedding.weight[2:].tolist()]
-    assert {*revived} <= rows
+    revived = {tuple(row) for row in made.embedding.weight[2:].tolist()}
+    assert revived <= rows
+    assert len(revived) == CODES - 2
     assert {*indices.flatten().tolist()} <= {*range(2, CODES)}
     assert made.idle[:2].tolist() == [1, 1]
 
@@ -136,7 +140,7 @@ def test_a_code_that_was_put_elsewhere_is_used() -> None:
     made, x = quantiser(patience=2).train(), 100 + 30 * pattern(1, 2, 3, 64)
     made(x)
     few = made.usage().codes
-    for _ in range(4):
+    for _ in range(20):
         made(x)
     assert few <= 2
     assert made.usage().codes == CODES
@@ -156,13 +160,17 @@ def test_the_same_generator_gives_the_same_codes() -> None:
 
 
 def test_two_processes_have_the_same_codes(tmp_path: Path) -> None:
+    """Also where each of them holds half of the code book."""
     mp.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    for name, value in first.items():
-        assert torch.equal(second[name], value), name
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    first, *others = [state for of_rank in found for state in of_rank]
+    assert len(others) == 3
+    for state in others:
+        for name, value in first.items():
+            assert torch.equal(state[name], value), name
     rows = {tuple(row) for row in vectors_of(frames_of(0))[0].tolist()}
     assert {tuple(row) for row in first["embedding.weight"][1:].tolist()} <= rows
-    # In the last step either process used one code, and both know of both.
+    # In the last step either process used one code at least, and both know of both.
     assert first["idle"].tolist().count(0) >= 2
 
 
@@ -173,13 +181,20 @@ def frames_of(rank: int) -> Tensor:
 def one_of_two(rank: int, folder: str) -> None:
     place = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
-    torch.manual_seed(rank)
-    made = quantiser(patience=2).train()
-    for _ in range(2):
-        made(at_code(made, 0))
-    made(frames_of(rank))
-    torch.save(made.state_dict(), f"{folder}/{rank}.pt")
+    full, half = quantiser(patience=2).train(), quantiser(patience=2).train()
+    fully_shard(half.embedding, mesh=init_device_mesh("cpu", (2,)), reshard_after_forward=True)
+    torch.save([revived_in(full, rank), revived_in(half, rank)], f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+
+
+def revived_in(made: FrameQuantizer, rank: int) -> dict[str, Tensor]:
+    """What becomes of a code book of which one code is used, then others."""
+    torch.manual_seed(rank)
+    known = at_code(quantiser(), 0)
+    for _ in range(2):
+        made(known)
+    made(frames_of(rank))
+    return {name: whole(value.detach()) for name, value in made.state_dict().items()}
 
 
 def test_codes_start_near_zero() -> None:
