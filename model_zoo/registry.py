@@ -16,6 +16,15 @@ ARCHITECTURES: dict[str, str] = {
     "melroformer": "model_zoo.architectures.mel_roformer:MelRoFormer",
     "melrnn": "model_zoo.architectures.mel_rnn:MelRNN",
     "melunet": "model_zoo.architectures.mel_unet:MelUNet",
+    "spectrogram_net_simple": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetSimpleSeparator"
+    ),
+    "spectrogram_net_lstm": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetLSTMSeparator"
+    ),
+    "spectrogram_net_vae": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetVAESeparator"
+    ),
 }
 
 
