@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model_zoo import registry, weights
-from model_zoo.errors import CheckpointError, NumericalError, UsageError
+from model_zoo.errors import NumericalError, UsageError
 from model_zoo.separator import Separator
 from stemcli.engine.device import AUTO, resolve_device
 from stemcli.engine.precision import resolve_precision
@@ -22,7 +21,7 @@ from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.schedule import factor
 from trainers.separation_model.config import SeparationConfig
-from trainers.separation_model.files import read_state, write_state
+from trainers.separation_model.files import reading, require_fit, write_state
 
 
 class SeparationModel(ABC):
@@ -203,7 +202,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, it is damaged, or of another network.
         """
-        with self._reading("optimizer_", global_step) as state:
+        with reading(self._file("optimizer_", global_step)) as state:
             for optimiser, memory in zip(self.learner.optimisers, state["optimisers"], strict=True):
                 require_fit(optimiser, memory)
                 optimiser.load_state_dict(memory)
@@ -219,7 +218,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, or it is damaged.
         """
-        with self._reading("scheduler_", global_step) as state:
+        with reading(self._file("scheduler_", global_step)) as state:
             self.progress, self.val_losses = Progress(**state["progress"]), state["val_losses"]
             self._set_rate()
 
@@ -233,10 +232,22 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, or it is damaged.
         """
-        with self._reading("autocast_", global_step) as state:
+        with reading(self._file("autocast_", global_step)) as state:
             if state:
                 self.learner.scaler.load_state_dict(state)
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """Compute in the precision of the config."""
-        return self.precision.autocast(self.device)
+    def _file(self, part: str, global_step: int, ending: str = ".pth") -> Path:
+        params = self.config.model_params
+        name = f"{params.model_name}_{part}{global_step}{ending}"
+        return Path(params.save_dir) / "checkpoint" / name
+
+    def _resume(self, global_step: int) -> None:
+        self.load_model(global_step)
+        if self.config.training_params.training_mode:
+            self.load_optim(global_step)
+            self.load_scheduler(global_step)
+            self.load_grad_scaler(global_step)
+
+    def _set_rate(self) -> None:
+        progress = self.progress
+        self.learner.set_rates(factor(progress.step, self.schedule, progress.falls))
