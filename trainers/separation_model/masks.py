@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.architectures.spectrogram_separators import SpectrogramNetSimpleSeparator
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import Wave
 from model_zoo.errors import UsageError
 from trainers.loop.listening import separated
 from trainers.losses.masks import Planes, component_loss
@@ -55,7 +55,7 @@ class SpectrogramMaskModel(SeparationModel):
             raise UsageError(f"Give a mixture, or a mixture and its target, found {len(data)}")
         mixture = _batched(data[0])
         self._require_fit(mixture)
-        self._spectrum = self.separator.spectrum(self._items(mixture[:, None])[:, 0])
+        self._spectrum = self.separator.spectrum(mixture.to(self.device).float())
         self.mixture, self.phase = self._spectrum.abs(), self._spectrum.angle()
         self.target = self._magnitudes_of(data[1], mixture) if len(data) > 1 else None
 
@@ -65,9 +65,14 @@ class SpectrogramMaskModel(SeparationModel):
         Returns:
             Magnitudes ``(batch, channel, freq, frame)``; of several targets ``(batch, stem, ...)``.
         """
+        heard = self._spectrum
+        if self.separator.channels == 1:
+            heard = rearrange(heard, "b c f t -> (b c) 1 f t")
         with self.precision.autocast(self.device):
-            numbers = self.separator.core(self.separator.features(self._spectrum))
-        self.mask = self.separator.masks(self._spectrum, numbers).float()
+            numbers = self.separator.core(self.separator.features(heard))
+        masks = self.separator.masks(heard, numbers).float()
+        # Whatever was heard alone is a channel of its item again.
+        self.mask = rearrange(masks, "(b n) s c f t -> b s (n c) f t", b=len(self.mixture))
         self.estimate = self.mask * self.mixture.unsqueeze(1)
         return self._plain(self.estimate)
 
@@ -125,21 +130,14 @@ class SpectrogramMaskModel(SeparationModel):
             found = f"found {mixture.shape[-1]}"
             raise UsageError(f"The mixture must be longer than {shortest} samples, {found}")
 
-    def _items(self, stems: Stems) -> Stems:
-        """On the device, with the channels that the network hears at once."""
-        stems = stems.to(self.device).float()
-        if self.separator.channels > 1:
-            return stems
-        return rearrange(stems, "b s c t -> (b c) s 1 t")
-
     def _magnitudes_of(self, target: Tensor, mixture: Wave) -> Planes:
         stems = target if target.ndim == 4 else _batched(target)[:, None]
         batch, count = len(mixture), len(self.separator.stems)
         wanted = (batch, count, *mixture.shape[1:])
         if stems.shape != wanted:
             raise UsageError(f"The target must be of shape {wanted}, found {tuple(target.shape)}")
-        items = self._items(stems)
-        spectra = self.separator.spectrum(rearrange(items, "b s c t -> (b s) c t"))
+        waves = rearrange(stems.to(self.device).float(), "b s c t -> (b s) c t")
+        spectra = self.separator.spectrum(waves)
         return rearrange(spectra.abs(), "(b s) c f t -> b s c f t", s=count)
 
 
