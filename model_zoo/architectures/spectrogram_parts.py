@@ -260,12 +260,12 @@ class FrequencyNorm(nn.Module):
         center, scale = torch.zeros(bins), torch.ones(bins)
         if learned:
             center, scale = 0.1 * torch.rand(bins), 1 + 0.1 * torch.rand(bins)
-        self.center = nn.Parameter(center[:, None], requires_grad=learned)
-        self.scale = nn.Parameter(scale[:, None], requires_grad=learned)
+        self.center = nn.Parameter(center, requires_grad=learned)
+        self.scale = nn.Parameter(scale, requires_grad=learned)
 
     def forward(self, x: Plane) -> Plane:
         """The plane, moved and scaled."""
-        return (x - self.center) * self.scale
+        return (x - self.center[:, None]) * self.scale[:, None]
 
 
 def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:

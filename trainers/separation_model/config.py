@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from model_zoo.architectures.spectrogram_separators import OF_LSTM
 from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
 from trainers.config import OptimiserRecipe, ScheduleRecipe
@@ -18,8 +19,6 @@ ARCHITECTURES = {
     "SpectrogramNetVAE": "spectrogram_net_vae",
 }
 """Names of the registry behind those of the config."""
-
-OF_LSTM = ("recurrent_depth", "hidden_size", "input_axis")
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_simple_step_by_step() -> None:
         grown = F.conv_transpose2d(x, up.grow.weight, up.grow.bias, 2, padding, more)
         x = triple(up.convolutions, torch.cat([normed(up.norm, grown), skip], dim=1))
     x = F.conv2d(x, net.soft_conv.weight, net.soft_conv.bias)
-    x = (x - net.output_norm.center) * net.output_norm.scale
+    x = (x - net.output_norm.center[:, None]) * net.output_norm.scale[:, None]
     torch.testing.assert_close(net(data), x.sigmoid(), atol=1e-6, rtol=1e-5)
 
 
