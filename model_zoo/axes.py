@@ -7,6 +7,7 @@ channel   audio channels (1 mono, 2 stereo)
 time      samples of a waveform
 freq      bins of a spectrogram, DC first
 frame     hops of a spectrogram
+block     pieces of spectrograms, each of as many frames as a network has, side by side
 band      groups of bins that a network treats as one token
 bin       bins inside one band
 feature   numbers that describe one bin, band or token

@@ -19,6 +19,15 @@ ARCHITECTURES: dict[str, str] = {
     "frame_transformer": "model_zoo.architectures.frame_transformer:FrameTransformerSeparator",
     "phase_predictor": "model_zoo.architectures.phase_predictor:PhasePredictorSeparator",
     "vq_frame_transformer": "model_zoo.architectures.frame_quantiser:VQFrameTransformerSeparator",
+    "spectrogram_net_simple": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetSimpleSeparator"
+    ),
+    "spectrogram_net_lstm": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetLSTMSeparator"
+    ),
+    "spectrogram_net_vae": (
+        "model_zoo.architectures.spectrogram_separators:SpectrogramNetVAESeparator"
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from jaxtyping import Complex, Float
@@ -102,12 +102,12 @@ def parts_of(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _below_one(config: SpectralConfig) -> list[str]:
-    """Every whole number of these configs is a size or a count."""
-    values = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    """Every field of these configs for whole numbers is a size or a count."""
+    kinds = get_type_hints(type(config))
+    counts = [field.name for field in dataclasses.fields(config) if kinds[field.name] is int]
+    values = {name: getattr(config, name) for name in counts}
     return [
-        f"{name} must be at least 1, found {value}"
-        for name, value in values
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1
+        f"{name} must be at least 1, found {value}" for name, value in values.items() if value < 1
     ]
 
 

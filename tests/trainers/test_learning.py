@@ -53,6 +53,11 @@ MEL = {
     **{**FRAMES, "num_bands": 24, "features": "magnitude", "output": "mask", "mask_mult": "gain"},
     **{"mask_activation": "sigmoid", "overlap_norm": "count"},
 }
+U_NET = {
+    **{"num_fft_bins": 256, "num_frames": 47, "hidden_channels": 4, "num_levels": 4},
+    **{"dropout_p": 0.0, "normalize_input": True, "normalize_output": True},
+    **{"hop_size": 256, "sample_rate": RATE},
+}
 PUPILS = {
     "melroformer": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_heads": 2}),
     "melrnn": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_groups": 2}),
@@ -63,6 +68,12 @@ PUPILS = {
             **{"multipliers": (1, 2), "num_heads": (8,)},
         },
         lr=0.001,
+    ),
+    "spectrogram_net_simple": Pupil(U_NET),
+    "spectrogram_net_lstm": Pupil({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
+    "spectrogram_net_vae": Pupil(
+        {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
+        losses={"waveform_l1": 1.0, "multi_resolution_stft": 1.0, "divergence": 0.01},
     ),
 }
 STEPS = 60

@@ -93,6 +93,17 @@ def test_what_creeps_is_the_best_and_no_gain() -> None:
     assert progress.best_sdr == 1.016
 
 
+def test_falls_of_a_plateau_end_a_run() -> None:
+    """Patience 2 and two falls: the fourth validation in all without a gain, in a row or not."""
+    schedule = replace(HUNDRED, shape="plateau", patience=2, max_falls=2)
+    progress, stuck = Progress(), []
+    for sdr in (1.0, 0.5, 0.9, 2.0, 1.9, 1.8):
+        progress.judge(sdr, schedule)
+        stuck.append(progress.is_stuck(schedule))
+    assert stuck == [False, False, False, False, False, True]
+    assert progress.why_stuck(schedule).endswith("one learning rate after the other: 2")
+
+
 def test_a_score_that_is_no_number_is_never_the_best() -> None:
     assert not Progress().judge(math.nan, HUNDRED)
 

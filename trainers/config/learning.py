@@ -83,6 +83,7 @@ class ScheduleRecipe(Config):
         factor: of one fall of ``plateau``.
         patience: validations of ``plateau``.
         stop_after: validations in a row without a gain that end the run; 0 never ends it.
+        max_falls: falls of ``plateau`` that end the run; 0 never ends it.
         gain: decibels by which the mean SDR must rise for ``patience`` and ``stop_after``.
         stages: progressive training: shorter and duller clips first; after the last of them, or
             without any, clips are as ``data`` says.
@@ -96,6 +97,7 @@ class ScheduleRecipe(Config):
     factor: float = 0.5
     patience: int = 3
     stop_after: int = 0
+    max_falls: int = 0
     gain: float = 0.01
     stages: tuple[StageRecipe, ...] = ()
 
@@ -110,6 +112,8 @@ class ScheduleRecipe(Config):
                 "factor must be above 0 and below 1": not 0 < self.factor < 1,
                 "patience must be 1 or more": self.patience < 1,
                 "stop_after must be 0 or more": self.stop_after < 0,
+                "max_falls must be 0 or more": self.max_falls < 0,
+                "max_falls needs shape=plateau": self.max_falls > 0 and self.shape != "plateau",
                 "gain must be 0 dB or more": self.gain < 0,
                 "stages must end one after the other": any(
                     one.until >= next_one.until for one, next_one in pairwise(self.stages)

@@ -27,6 +27,7 @@ class Learner:
         recipe: how its weights move.
         half: its gradients come from float16 and have to be scaled (Micikevicius et al. 2018,
             arXiv 1710.03740).
+        scale: by how much at first.
 
     Attributes:
         network: what learns, as checkpoints and copies see it.
@@ -36,13 +37,19 @@ class Learner:
     """
 
     def __init__(
-        self, name: str, network: nn.Module, recipe: OptimiserRecipe, *, half: bool = False
+        self,
+        name: str,
+        network: nn.Module,
+        recipe: OptimiserRecipe,
+        *,
+        half: bool = False,
+        scale: float = 2.0**16,
     ) -> None:
         self.name, self.network, self.wrapped, self.recipe = name, network, network, recipe
         self.optimisers = build_optimisers(network, recipe)
         self.base_rates = [group["lr"] for group in self._groups()]
         device = next(network.parameters()).device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self.scaler = torch.amp.GradScaler(device.type, init_scale=scale, enabled=half)
 
     @property
     def learning_rate(self) -> float:

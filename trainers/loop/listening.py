@@ -41,13 +41,8 @@ def listen(
     """
     start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
     mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
-    training = model.training
-    model.eval()
-    try:
-        with watched_attention(model) as attention:
-            found = _separated(model, mixture)
-    finally:
-        model.train(training)
+    with watched_attention(model) as attention:
+        found = separated(model, mixture)
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
     if residual:
         rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]
@@ -67,13 +62,25 @@ def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, i
     return start, start + length
 
 
-def _separated(
+def separated(
     model: Separator, mixture: Float[Tensor, "channel time"]
 ) -> Float[Tensor, "stem channel time"]:
-    device = next(model.parameters()).device
-    network = Network(model, device, Precision("fp32", "people hear the network and no rounding"))
-    song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
-    blocks = [song.push(mixture.T.numpy()), song.finish()]
+    """What ``model`` makes of a mixture of any length and any number of channels, on the processor.
+
+    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
+    """
+    device, training = next(model.parameters()).device, model.training
+    exact = Precision("fp32", "people hear the network and no rounding")
+    try:
+        network = Network(model, device, exact)
+        song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
+        blocks = [song.push(mixture.T.numpy()), song.finish()]
+    finally:
+        model.train(training)
     return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
 
 

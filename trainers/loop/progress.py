@@ -43,7 +43,10 @@ class Progress:
         return at_a_stop and self.judged < self.step
 
     def judge(self, sdr: float, schedule: ScheduleRecipe) -> bool:
-        """Take in a validation's mean SDR in dB; returns whether it is the best of the run."""
+        """Take in a validation's mean SDR in dB; returns whether it is the best of the run.
+
+        Any other score that is better where it is higher does as well.
+        """
         self.judged = self.step
         is_best = sdr > self.best_sdr
         if is_best:
@@ -63,4 +66,10 @@ class Progress:
 
     def is_stuck(self, schedule: ScheduleRecipe) -> bool:
         """Whether the run shall end early."""
-        return 0 < schedule.stop_after <= self.stale
+        return 0 < schedule.stop_after <= self.stale or 0 < schedule.max_falls <= self.falls
+
+    def why_stuck(self, schedule: ScheduleRecipe) -> str:
+        """What a run that ends early says."""
+        if 0 < schedule.stop_after <= self.stale:
+            return f"no gain of {schedule.gain:g} dB, validations in a row: {self.stale}"
+        return f"no gain of {schedule.gain:g} dB at one learning rate after the other: {self.falls}"

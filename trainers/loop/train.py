@@ -82,7 +82,7 @@ def train(state: TrainState, task: Task, run: Run) -> str:
     except LogError as error:
         raise _saved_in_spite_of(error, state, run) from error
     if progress.is_stuck(schedule):
-        return f"no gain of {schedule.gain:g} dB, validations in a row: {progress.stale}"
+        return progress.why_stuck(schedule)
     if before == progress.step:
         return f"it had taken all steps before; for more type --set schedule.steps={2 * before}"
     return "all steps are done"

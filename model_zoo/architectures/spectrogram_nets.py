@@ -1,0 +1,257 @@
+"""U-Nets that estimate soft masks from magnitude spectrograms of a fixed size.
+
+After Jansson et al. 2017 (https://archives.ismir.net/ismir2017/paper/000171.pdf), in the form that
+auralflow gave them in May 2022: SELU in place of rectifiers, three convolutions on each of six
+levels, and at the bottom convolutions, LSTMs or a variational autoencoder with LSTMs. Unlike there,
+LSTMs read along a sequence and not along the batch, ``hidden_size`` is an upper bound as it was
+meant to be, a latent variable is sampled in training alone, and every mask ends at 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.architectures.spectrogram_parts import (
+    ConvBottom,
+    DownBlock,
+    FrequencyNorm,
+    Habits,
+    Level,
+    RecurrentBottom,
+    UpBlock,
+    VariationalBottom,
+    habit_mistakes,
+    size_mistakes,
+)
+from model_zoo.config import broken
+from model_zoo.errors import ConfigError, DeviceError
+
+Magnitudes = Float[Tensor, "batch channel freq frame"]
+Masks = Float[Tensor, "batch mask_channel freq frame"]
+MaskActivation = Literal["hardtanh", "prelu", "relu", "selu", "sigmoid", "softmax", "tanh"]
+
+FIRST_UPS = 3
+"""Blocks on the way up, counted from below, that leave out ``dropout_p`` of their features."""
+
+LATER_DROPOUT = 0.4
+"""The most that the blocks above them leave out."""
+
+
+class StemSoftmax(nn.Module):
+    """Share every point among the stems.
+
+    Args:
+        num_masks: stems.
+    """
+
+    def __init__(self, num_masks: int) -> None:
+        super().__init__()
+        self.num_masks = num_masks
+
+    def forward(self, x: Masks) -> Masks:
+        """Masks that add up to 1."""
+        stems = rearrange(x, "b (s c) f t -> b s c f t", s=self.num_masks).softmax(dim=1)
+        return rearrange(stems, "b s c f t -> b (s c) f t")
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "hardtanh": partial(nn.Hardtanh, 0.0, 1.0),
+    "prelu": nn.PReLU,
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+SOFTMAX = "softmax"
+
+
+class SpectrogramNetSimple(nn.Module):
+    """Soft mask from a U of convolutions.
+
+    Args:
+        num_fft_bins: frequencies of a spectrogram.
+        num_frames: times of a spectrogram.
+        num_channels: audio channels: 1 mono, 2 stereo.
+        hidden_channels: features of the outermost level; every level doubles them.
+        mask_act_fn: last activation; whatever it gives ends at 0 and 1. ``"softmax"`` shares the
+            mixture among several stems.
+        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU in their place.
+        dropout_p: chance that a feature is left out in training; on the upper levels 0.4 at most.
+        normalize_input: learn a layer normalisation of the whole spectrogram.
+        normalize_output: learn to move and scale every frequency before the last activation.
+        device: where the weights lie.
+        num_levels: halvings.
+        num_masks: stems, each with masks of all channels.
+        bottom: makes the lowest part; subclasses have their own.
+
+    Raises:
+        ConfigError: the numbers contradict each other; all mistakes at once.
+        DeviceError: there is no such device.
+    """
+
+    def __init__(
+        self,
+        num_fft_bins: int,
+        num_frames: int,
+        num_channels: int = 1,
+        hidden_channels: int = 16,
+        mask_act_fn: str = "sigmoid",
+        leak_factor: float = 0,
+        dropout_p: float = 0.5,
+        normalize_input: bool = False,
+        normalize_output: bool = False,
+        device: str | torch.device | None = None,
+        *,
+        num_levels: int = 6,
+        num_masks: int = 1,
+        bottom: Callable[[Level, Habits], nn.Module] = ConvBottom,
+    ) -> None:
+        super().__init__()
+        self.shape = (num_channels, num_fft_bins, num_frames)
+        sizes = (*self.shape, hidden_channels, num_levels, num_masks)
+        _require(
+            type(self).__name__,
+            [
+                *broken({"sizes and counts must be 1 or more": min(sizes) < 1}),
+                *size_mistakes(num_fft_bins, num_frames, num_levels),
+                *habit_mistakes(leak_factor, dropout_p),
+                *activation_mistakes(mask_act_fn, num_masks),
+            ],
+        )
+        habits, levels = Habits(leak_factor, dropout_p), self._levels(hidden_channels, num_levels)
+        self.input_norm = nn.LayerNorm(self.shape) if normalize_input else nn.Identity()
+        self.down = nn.ModuleList(
+            DownBlock(level.channels // 2 if place else num_channels, level, habits)
+            for place, level in enumerate(levels[:-1])
+        )
+        self.bottom = bottom(levels[-1], habits)
+        self.up = nn.ModuleList(
+            UpBlock(level, dropout_p if place < FIRST_UPS else min(dropout_p, LATER_DROPOUT))
+            for place, level in enumerate(reversed(levels[:-1]))
+        )
+        self.soft_conv = nn.Conv2d(hidden_channels, num_masks * num_channels, 1)
+        self.output_norm = FrequencyNorm(num_fft_bins, learned=normalize_output)
+        self.mask_activation = _activation(mask_act_fn, num_masks)
+        _place(self, device)
+
+    def _levels(self, hidden_channels: int, num_levels: int) -> list[Level]:
+        """Planes from the outermost to the bottom."""
+        levels = [Level(hidden_channels, *self.shape[1:])]
+        for _ in range(num_levels):
+            levels.append(levels[-1].below)
+        return levels
+
+    def forward(self, data: Magnitudes) -> Masks:
+        """Soft mask between 0 and 1 of every point, stem by stem."""
+        if tuple(data.shape[1:]) != self.shape:
+            found = f"found {tuple(data.shape)}, give (batch, {', '.join(map(str, self.shape))})"
+            raise ConfigError(type(self).__name__, [found])
+        x, skips = self.input_norm(data), []
+        for down in self.down:
+            skip, x = down(x)
+            skips.append(skip)
+        x = self.bottom(x)
+        for up, skip in zip(self.up, reversed(skips), strict=True):
+            x = up(x, skip)
+        return self.mask_activation(self.output_norm(self.soft_conv(x))).clamp(0, 1)
+
+
+class SpectrogramNetLSTM(SpectrogramNetSimple):
+    """Soft mask from a U whose bottom is a stack of bidirectional LSTMs.
+
+    Args:
+        *args: of :class:`SpectrogramNetSimple`.
+        recurrent_depth: stacked LSTMs.
+        hidden_size: most features that an LSTM has in each direction; it has as many as the bottom
+            of the U where those are fewer (64 times ``hidden_channels`` with six levels).
+        input_axis: what an LSTM sees at once: 0 all frequencies, while it reads along time; 1 all
+            times, while it reads along frequency.
+        **kwargs: of :class:`SpectrogramNetSimple`.
+
+    Raises:
+        ConfigError: the numbers contradict each other.
+    """
+
+    Bottom: ClassVar[type[RecurrentBottom]] = RecurrentBottom
+
+    def __init__(
+        self,
+        *args: Any,
+        recurrent_depth: int = 3,
+        hidden_size: int = 1024,
+        input_axis: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        rules = {
+            "recurrent_depth and hidden_size must be 1 or more": (
+                min(recurrent_depth, hidden_size) < 1
+            ),
+            f"input_axis must be 0 or 1, found {input_axis}": input_axis not in (0, 1),
+        }
+        _require(type(self).__name__, broken(rules))
+        bottom = partial(
+            self.Bottom,
+            recurrent_depth=recurrent_depth,
+            hidden_size=hidden_size,
+            input_axis=input_axis,
+        )
+        super().__init__(*args, bottom=bottom, **kwargs)
+
+
+class SpectrogramNetVAE(SpectrogramNetLSTM):
+    """Soft mask from a U whose LSTMs read a latent variable, z ~ p(z | x).
+
+    In training z is sampled; otherwise it is its mean. Takes the arguments of
+    :class:`SpectrogramNetLSTM`.
+    """
+
+    Bottom = VariationalBottom
+    bottom: VariationalBottom
+
+    def get_kl_div(self) -> Float[Tensor, ""]:
+        """Mean divergence of p(z | x) from the standard normal distribution.
+
+        Of the last forward pass in training; 0 before the first.
+        """
+        return self.bottom.latent.divergence
+
+
+def activation_mistakes(name: str, num_masks: int) -> list[str]:
+    """What is wrong with the name of a last activation."""
+    known = ", ".join(sorted([*ACTIVATIONS, SOFTMAX]))
+    return broken(
+        {
+            f"mask_act_fn must be one of {known}, found {name!r}": (
+                name not in (*ACTIVATIONS, SOFTMAX)
+            ),
+            "mask_act_fn='softmax' shares the mixture among stems, give it two at least": (
+                name == SOFTMAX and num_masks < 2
+            ),
+        }
+    )
+
+
+def _activation(name: str, num_masks: int) -> nn.Module:
+    return StemSoftmax(num_masks) if name == SOFTMAX else ACTIVATIONS[name]()
+
+
+def _require(name: str, mistakes: list[str]) -> None:
+    if mistakes:
+        raise ConfigError(name, mistakes)
+
+
+def _place(network: nn.Module, device: str | torch.device | None) -> None:
+    if device is None:
+        return
+    try:
+        network.to(device)
+    except (AssertionError, RuntimeError) as error:
+        found = f"PyTorch {torch.__version__} finds no device {str(device)!r}"
+        raise DeviceError(f"{found}: give cpu, cuda, cuda:N or mps") from error

@@ -1,0 +1,59 @@
+"""What is saved beside the weights: plain values and tensors in files of torch."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_zoo.errors import CheckpointError
+from model_zoo.files import staged
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a file that is either complete or not there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with staged(path) as temporary:
+        torch.save(state, temporary)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """What :func:`write_state` wrote, for a block that takes it in; no code in it is ever run.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or the block finds that it does not
+            fit.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist. Check save_dir and the step") from error
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or was not saved by this class") from error
+    try:
+        yield state
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit this config: {error}") from error
+
+
+def require_fit(optimiser: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:
+    """Refuse what an optimiser of other parameters remembered; torch itself would take any shape.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    parameters = [value for group in optimiser.param_groups for value in group["params"]]
+    for index, values in memory["state"].items():
+        tensors = [value for value in values.values() if torch.is_tensor(value) and value.ndim]
+        if index >= len(parameters) or any(
+            value.shape != parameters[index].shape for value in tensors
+        ):
+            raise ValueError("another network's optimiser wrote it")

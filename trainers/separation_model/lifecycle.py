@@ -1,0 +1,253 @@
+"""What all separation models do alike: learn step by step, and be saved and loaded part by part."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model_zoo import registry, weights
+from model_zoo.errors import NumericalError, UsageError
+from model_zoo.separator import Separator
+from stemcli.engine.device import AUTO, resolve_device
+from stemcli.engine.precision import resolve_precision
+from trainers.loop.learner import Learner
+from trainers.loop.progress import Progress
+from trainers.loop.schedule import factor
+from trainers.separation_model.config import SeparationConfig
+from trainers.separation_model.files import reading, require_fit, write_state
+
+
+class SeparationModel(ABC):
+    """A network, what moves its weights, and how far it has come.
+
+    Subclasses say what data are, what the network makes of them and how wrong that is.
+
+    Args:
+        config: sections of :class:`~trainers.separation_model.config.SeparationConfig`, as
+            :func:`~trainers.separation_model.config.load_config` reads them.
+        device: where the network lies.
+
+    Attributes:
+        config: the same, checked.
+        separator: the network, between waveforms.
+        learner: the network with its optimiser.
+        progress: what validations said so far.
+        is_best_model: whether the last validation was the best.
+        val_losses: losses since the last step of the scheduler, in evaluation mode.
+
+    Raises:
+        ConfigError: the config has mistakes; all of them are named.
+        DeviceError: there is no such device.
+        CheckpointError: files of ``training_params.global_step`` are missing or damaged.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, device: str = AUTO) -> None:
+        self.config = SeparationConfig.from_dict(config)
+        training, self.device = self.config.training_params, resolve_device(device)
+        self.separator: Separator = registry.build(self.config.architecture, self.config.options)
+        self.separator.to(self.device).train(training.training_mode)
+        half = training.use_mixed_precision
+        self.precision = resolve_precision("fp16" if half else "fp32", self.device)
+        self.learner = Learner(
+            "network",
+            self.separator,
+            training.optimiser,
+            half=half,
+            scale=training.mixed_precision_scale,
+        )
+        self.schedule, self.progress = training.schedule, Progress()
+        self.is_best_model, self.val_losses = False, list[float]()
+        self._loss: Tensor | None = None
+        if training.global_step >= 0:
+            self._resume(training.global_step)
+
+    @abstractmethod
+    def set_data(self, *data: Tensor) -> None:
+        """Take a mixture, and the target if it is known."""
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """Estimate the target of the mixture that was set."""
+
+    @abstractmethod
+    def separate(self, audio: Tensor) -> Tensor:
+        """The target's waveform in a mixture of any length."""
+
+    @abstractmethod
+    def loss(self) -> Tensor:
+        """How wrong the last estimate is."""
+
+    def compute_loss(self) -> float:
+        """How wrong the last estimate is, as a mean over the batch.
+
+        In training mode the gradient can be taken of it; in evaluation mode it counts as a
+        validation for :meth:`scheduler_step`.
+        """
+        loss = self.loss()
+        self._loss = loss if self.separator.training else None
+        if not self.separator.training:
+            self.val_losses.append(loss.item())
+        return loss.item()
+
+    def backward(self) -> None:
+        """Add the gradient of the last loss.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self._loss is None:
+            raise UsageError("There is no loss to learn from: call train() and compute_loss()")
+        self.learner.add_gradient(self._loss)
+        self._loss = None
+
+    def optimizer_step(self) -> None:
+        """Move the weights by the gradients so far, and begin with new ones.
+
+        Raises:
+            NumericalError: a gradient is not finite; nothing was moved.
+        """
+        try:
+            self.learner.move()
+        except NumericalError as error:
+            rate = self.config.training_params.lr
+            raise NumericalError(f"{error}: take a training_params.lr below {rate:g}") from error
+        finally:
+            self.learner.forget_gradients()
+        self.progress.step += 1
+
+    def scheduler_step(self) -> bool:
+        """Judge by the mean loss of the validations since the last call.
+
+        The learning rate falls to a tenth when ``stop_patience`` calls in a row brought no gain.
+
+        Returns:
+            Whether to stop: it fell ``max_lr_steps`` times.
+
+        Raises:
+            UsageError: there was no validation.
+        """
+        if not self.val_losses:
+            raise UsageError("There is no validation loss: call test() and compute_loss() before")
+        self.is_best_model = self.progress.judge(-fmean(self.val_losses), self.schedule)
+        self.val_losses.clear()
+        self._set_rate()
+        return self.progress.is_stuck(self.schedule)
+
+    def train(self) -> None:
+        """Set the network to training mode."""
+        self.separator.train()
+
+    def eval(self) -> None:
+        """Set the network to evaluation mode."""
+        self.separator.eval()
+
+    def test(self) -> Tensor:
+        """:meth:`forward` in evaluation mode, without gradients; the mode stays."""
+        self.eval()
+        with torch.no_grad():
+            return self.forward()
+
+    def save(
+        self,
+        global_step: int,
+        model: bool = True,
+        optim: bool = True,
+        scheduler: bool = True,
+        grad_scaler: bool = True,
+    ) -> None:
+        """Save whatever is asked for under one step or epoch.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        parts = {
+            self.save_model: model,
+            self.save_optim: optim,
+            self.save_scheduler: scheduler,
+            self.save_grad_scaler: grad_scaler,
+        }
+        for save_part, is_wanted in parts.items():
+            if is_wanted:
+                save_part(global_step)
+
+    def save_model(self, global_step: int) -> None:
+        """Save the weights, as a safetensors file that ``stem separate --model`` takes as well."""
+        weights.save(self._file("", global_step, weights.SUFFIX), self.separator)
+
+    def load_model(self, global_step: int) -> None:
+        """Load weights.
+
+        Raises:
+            CheckpointError: there is no such file, it is damaged, or of another network.
+        """
+        path = self._file("", global_step, weights.SUFFIX)
+        tensors = weights.read(path).tensors
+        weights.load_tensors(self.separator, tensors, origin=str(path))
+
+    def save_optim(self, global_step: int) -> None:
+        """Save what the optimiser remembers."""
+        states = [optimiser.state_dict() for optimiser in self.learner.optimisers]
+        write_state(self._file("optimizer_", global_step), {"optimisers": states})
+
+    def load_optim(self, global_step: int) -> None:
+        """Load what an optimiser remembered.
+
+        Raises:
+            CheckpointError: there is no such file, it is damaged, or of another network.
+        """
+        with reading(self._file("optimizer_", global_step)) as state:
+            for optimiser, memory in zip(self.learner.optimisers, state["optimisers"], strict=True):
+                require_fit(optimiser, memory)
+                optimiser.load_state_dict(memory)
+
+    def save_scheduler(self, global_step: int) -> None:
+        """Save what validations said so far."""
+        state = {"progress": asdict(self.progress), "val_losses": [*self.val_losses]}
+        write_state(self._file("scheduler_", global_step), state)
+
+    def load_scheduler(self, global_step: int) -> None:
+        """Load what validations had said, and set the learning rate by it.
+
+        Raises:
+            CheckpointError: there is no such file, or it is damaged.
+        """
+        with reading(self._file("scheduler_", global_step)) as state:
+            self.progress, self.val_losses = Progress(**state["progress"]), state["val_losses"]
+            self._set_rate()
+
+    def save_grad_scaler(self, global_step: int) -> None:
+        """Save the scale of gradients; nothing to speak of without mixed precision."""
+        write_state(self._file("autocast_", global_step), self.learner.scaler.state_dict())
+
+    def load_grad_scaler(self, global_step: int) -> None:
+        """Load the scale of gradients, where both then and now it is used.
+
+        Raises:
+            CheckpointError: there is no such file, or it is damaged.
+        """
+        with reading(self._file("autocast_", global_step)) as state:
+            if state:
+                self.learner.scaler.load_state_dict(state)
+
+    def _file(self, part: str, global_step: int, ending: str = ".pth") -> Path:
+        params = self.config.model_params
+        name = f"{params.model_name}_{part}{global_step}{ending}"
+        return Path(params.save_dir) / "checkpoint" / name
+
+    def _resume(self, global_step: int) -> None:
+        self.load_model(global_step)
+        if self.config.training_params.training_mode:
+            self.load_optim(global_step)
+            self.load_scheduler(global_step)
+            self.load_grad_scaler(global_step)
+
+    def _set_rate(self) -> None:
+        progress = self.progress
+        self.learner.set_rates(factor(progress.step, self.schedule, progress.falls))

@@ -1,0 +1,149 @@
+"""Separation by soft masks on magnitudes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from model_zoo.architectures.spectrogram_separators import SpectrogramNetSimpleSeparator
+from model_zoo.axes import Wave
+from model_zoo.errors import UsageError
+from trainers.loop.listening import separated
+from trainers.losses.masks import Planes, component_loss
+from trainers.separation_model.lifecycle import SeparationModel
+
+Magnitudes = Float[Tensor, "batch channel freq frame"]
+
+
+class SpectrogramMaskModel(SeparationModel):
+    """A network's masks on the magnitudes of a mixture.
+
+    Magnitudes are compared as they are, at the level of the sound. A network of one channel hears
+    every channel on its own, as items of the batch.
+
+    Attributes:
+        mixture: magnitudes of the mixture that was set.
+        phase: its phase, in radians.
+        target: magnitudes of the target, stem by stem; None where it is not known.
+        mask: what :meth:`forward` laid over the mixture, stem by stem.
+        estimate: magnitudes under that mask.
+    """
+
+    separator: SpectrogramNetSimpleSeparator
+    mixture: Magnitudes
+    phase: Magnitudes
+    target: Planes | None
+    mask: Planes
+    estimate: Planes
+
+    def set_data(self, *data: Tensor) -> None:
+        """Take a mixture, and the target where it is known.
+
+        Args:
+            *data: the mixture, ``(channel, time)`` or ``(batch, channel, time)``; then the target
+                of the same shape, or ``(batch, stem, channel, time)`` for several.
+
+        Raises:
+            UsageError: the shapes do not fit each other or the network.
+        """
+        if len(data) not in (1, 2):
+            raise UsageError(f"Give a mixture, or a mixture and its target, found {len(data)}")
+        mixture = _batched(data[0])
+        self._require_fit(mixture)
+        self._spectrum = self.separator.spectrum(mixture.to(self.device).float())
+        self.mixture, self.phase = self._spectrum.abs(), self._spectrum.angle()
+        self.target = self._magnitudes_of(data[1], mixture) if len(data) > 1 else None
+
+    def forward(self) -> Magnitudes | Planes:
+        """Estimate the target by applying the learned mask to the mixture.
+
+        Returns:
+            Magnitudes ``(batch, channel, freq, frame)``; of several targets ``(batch, stem, ...)``.
+        """
+        heard = self._spectrum
+        if self.separator.channels == 1:
+            heard = rearrange(heard, "b c f t -> (b c) 1 f t")
+        with self.precision.autocast(self.device):
+            numbers = self.separator.core(self.separator.features(heard))
+        masks = self.separator.masks(heard, numbers).float()
+        # Whatever was heard alone is a channel of its item again.
+        self.mask = rearrange(masks, "(b n) s c f t -> b s (n c) f t", b=len(self.mixture))
+        self.estimate = self.mask * self.mixture.unsqueeze(1)
+        return self._plain(self.estimate)
+
+    def separate(self, audio: Tensor) -> Tensor:
+        """The target's waveform in ``audio``: its magnitudes with the phase of the mixture.
+
+        Segments of the network's length overlap, as in ``stem separate``; the mode of the network
+        stays as it was.
+
+        Args:
+            audio: ``(channel, time)`` or ``(batch, channel, time)``, of any length and any number
+                of channels.
+
+        Returns:
+            The same shape; for several targets with their axis before that of channels.
+
+        Raises:
+            UsageError: the shape is another.
+            NumericalError: the network gives NaN or infinity.
+        """
+        items = _batched(audio).detach().cpu().float()
+        made = torch.stack([separated(self.separator, item) for item in items])
+        made = self._plain(made if audio.ndim == 3 else made[0], axis=-3)
+        return made.to(audio.device)
+
+    def loss(self) -> Tensor:
+        """The criterion of the config between the magnitudes of estimate and target.
+
+        Raises:
+            UsageError: no target was set.
+        """
+        if self.target is None:
+            raise UsageError("There is no target: give set_data the mixture and the target")
+        params = self.config.training_params
+        if params.criterion == "component":
+            residual = self.mixture.unsqueeze(1) - self.target
+            weights = (params.alpha_constant, params.beta_constant)
+            return component_loss(self.mask, self.target, residual, *weights)
+        if params.criterion == "l1":
+            return F.l1_loss(self.estimate, self.target)
+        distance = F.mse_loss(self.estimate, self.target)
+        if params.criterion == "kl_div" and self.separator.training:
+            return torch.stack([distance, *self.separator.penalties().values()]).sum()
+        return distance
+
+    def _plain(self, stems: Tensor, axis: int = 1) -> Tensor:
+        """Without the axis of stems where there is one."""
+        return stems.squeeze(axis) if len(self.separator.stems) == 1 else stems
+
+    def _require_fit(self, mixture: Wave) -> None:
+        channels, shortest = self.separator.channels, self.separator.config.window_size // 2
+        if mixture.shape[1] != channels > 1:
+            raise UsageError(f"The network hears {channels} channels, found {mixture.shape[1]}")
+        if mixture.shape[-1] <= shortest:
+            found = f"found {mixture.shape[-1]}"
+            raise UsageError(f"The mixture must be longer than {shortest} samples, {found}")
+
+    def _magnitudes_of(self, target: Tensor, mixture: Wave) -> Planes:
+        stems = target if target.ndim == 4 else _batched(target)[:, None]
+        batch, count = len(mixture), len(self.separator.stems)
+        wanted = (batch, count, *mixture.shape[1:])
+        if stems.shape != wanted:
+            raise UsageError(f"The target must be of shape {wanted}, found {tuple(target.shape)}")
+        waves = rearrange(stems.to(self.device).float(), "b s c t -> (b s) c t")
+        spectra = self.separator.spectrum(waves)
+        return rearrange(spectra.abs(), "(b s) c f t -> b s c f t", s=count)
+
+
+def _batched(audio: Any) -> Wave:
+    """As a batch of waveforms with channels."""
+    if audio.ndim not in (2, 3) or 0 in audio.shape:
+        found = f"found {tuple(audio.shape)}"
+        raise UsageError(f"Give audio as (channel, time) or (batch, channel, time), {found}")
+    return audio if audio.ndim == 3 else audio[None]
