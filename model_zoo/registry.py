@@ -16,6 +16,10 @@ ARCHITECTURES: dict[str, str] = {
     "melroformer": "model_zoo.architectures.mel_roformer:MelRoFormer",
     "melrnn": "model_zoo.architectures.mel_rnn:MelRNN",
     "melunet": "model_zoo.architectures.mel_unet:MelUNet",
+    "tfswa_unet": "model_zoo.architectures.tfswa_unet:TFSWAUNetSeparator",
+    "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
+    "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
+    "lightweight_tfswa": "model_zoo.architectures.lightweight_tfswa:LightweightTFSWASeparator",
 }
 
 
