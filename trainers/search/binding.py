@@ -110,9 +110,7 @@ class Binding:
         value = self.values.get(name)
         numbers = value if isinstance(value, tuple) else (value,)
         return bool(numbers) and all(
-            isinstance(one, (int, float))
-            and not isinstance(one, bool)
-            and bool(one or domain.plus)
+            isinstance(one, (int, float)) and not isinstance(one, bool) and bool(one or domain.plus)
             for one in numbers
         )
 
