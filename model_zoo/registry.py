@@ -28,6 +28,10 @@ ARCHITECTURES: dict[str, str] = {
     "spectrogram_net_vae": (
         "model_zoo.architectures.spectrogram_separators:SpectrogramNetVAESeparator"
     ),
+    "tfswa_unet": "model_zoo.architectures.tfswa_unet:TFSWAUNetSeparator",
+    "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
+    "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
+    "lightweight_tfswa": "model_zoo.architectures.lightweight_tfswa:LightweightTFSWASeparator",
 }
 
 

@@ -6,14 +6,19 @@ Rotary embedding: Su et al. 2021 (arXiv 2104.09864); attention registers: Darcet
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from model_zoo.blocks.normalisation import RMSNorm
 from model_zoo.ops.rotation import rotate_pairs
+
+Regions = Int[Tensor, "batch token 1"]
+"""Numbers of the regions that tokens lie in."""
 
 
 class Rotary(nn.Module):
@@ -76,18 +81,59 @@ class MLP(nn.Module):
         return self.c_proj(F.silu(self.c_fc1(x)) * self.c_fc2(x))
 
 
-class SelfAttention(nn.Module):
+class Attention(nn.Module):
+    """Base of all attention, whose weights people can look at.
+
+    Arguments with as many axes as the first have one entry for each of its sequences; what else
+    there is (a mask of all, a number) holds for every sequence.
+    """
+
+    def weights(self, *inputs: Any, **options: Any) -> Float[Tensor, "batch head query key"]:
+        """What share every query (row) takes from every key (column); rows add up to 1.
+
+        Takes the arguments of ``forward``, which never makes this matrix: it grows with the square
+        of the tokens and is for people to look at.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say what it attends to")
+
+
+class MultiHeadAttention(Attention):
+    """What self-attention of several heads is made of; a subclass says who sees whom.
+
+    Args:
+        n_embd: width of a token.
+        n_head: attention heads; must divide ``n_embd``.
+        bias: of the last layer; queries, keys and values have none.
+    """
+
+    def __init__(self, n_embd: int, n_head: int, bias: bool = False) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.c_attn = nn.Linear(n_embd, 3 * n_embd, bias=False)
+        self.c_proj = nn.Linear(n_embd, n_embd, bias=bias)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every head."""
+        heads = rearrange(
+            self.c_attn(x), "b n (three h d) -> three b h n d", three=3, h=self.n_head
+        )
+        return heads[0], heads[1], heads[2]
+
+    def _mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Values by their weights, all heads side by side."""
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+class SelfAttention(MultiHeadAttention):
     """Multi-head self-attention over rotated queries and keys, without bias or dropout.
 
     Takes the arguments of :class:`RoFormerBlock`.
     """
 
     def __init__(self, n_embd: int, n_head: int, max_seq_len: int, rope_base: int) -> None:
-        super().__init__()
-        self.n_head = n_head
+        super().__init__(n_embd, n_head)
         self.rotary = Rotary(n_embd // n_head, max_seq_len, rope_base)
-        self.c_attn = nn.Linear(n_embd, 3 * n_embd, bias=False)
-        self.c_proj = nn.Linear(n_embd, n_embd, bias=False)
 
     def forward(
         self,
@@ -99,9 +145,7 @@ class SelfAttention(nn.Module):
 
         The first ``registers`` tokens have no position and are not rotated.
         """
-        query, key, value = self._heads(x, registers)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
+        return self._mixed(*self._heads(x, registers), mask)
 
     def weights(
         self,
@@ -109,29 +153,66 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "token token"] | None = None,
         registers: int = 0,
     ) -> Float[Tensor, "batch head token token"]:
-        """What share every token (row) takes from every other (column); rows add up to 1.
-
-        :meth:`forward` never makes this matrix, which grows with the square of the tokens: it is
-        for people to look at.
-        """
+        """What share every token takes from every other."""
         query, key, _ = self._heads(x, registers)
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return scores.softmax(-1)
+        return attention_weights(query, key, mask)
 
     def _heads(self, x: Tensor, registers: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys, both rotated, and values."""
-        heads = rearrange(
-            self.c_attn(x), "b n (three h d) -> three b h n d", three=3, h=self.n_head
-        )
-        query, key, value = heads[0], heads[1], heads[2]
+        query, key, value = self._split(x)
         return self._rotate(query, registers), self._rotate(key, registers), value
 
     def _rotate(self, x: Tensor, registers: int) -> Tensor:
         if not registers:
             return self.rotary(x)
         return torch.cat([x[..., :registers, :], self.rotary(x[..., registers:, :])], dim=-2)
+
+
+class RegionAttention(MultiHeadAttention):
+    """Multi-head self-attention without positions; the last layer has a bias.
+
+    Args:
+        n_embd: width of a token.
+        n_head: attention heads; must divide ``n_embd``.
+    """
+
+    def __init__(self, n_embd: int, n_head: int) -> None:
+        super().__init__(n_embd, n_head, bias=True)
+
+    def forward(
+        self, x: Float[Tensor, "batch token feature"], regions: Regions | None = None
+    ) -> Float[Tensor, "batch token feature"]:
+        """Let every token see those of its own region, or all without regions."""
+        return self._mixed(*self._split(x), _same(regions))
+
+    def weights(
+        self, x: Float[Tensor, "batch token feature"], regions: Regions | None = None
+    ) -> Float[Tensor, "batch head token token"]:
+        """What share every token takes from every other."""
+        query, key, _ = self._split(x)
+        return attention_weights(query, key, _same(regions))
+
+
+def attention_weights(
+    query: Float[Tensor, "batch head query feature"],
+    key: Float[Tensor, "batch head key feature"],
+    mask: Bool[Tensor, "*all query key"] | None = None,
+) -> Float[Tensor, "batch head query key"]:
+    """The weights of scaled dot-product attention, written out (arXiv 1706.03762, eq. 1).
+
+    Args:
+        query: what asks.
+        key: what is asked.
+        mask: where it may look; everywhere without one.
+    """
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1)
+
+
+def _same(regions: Tensor | None) -> Bool[Tensor, "batch 1 token token"] | None:
+    return None if regions is None else (regions == regions.mT)[:, None]
 
 
 class RoFormerBlock(nn.Module):

@@ -37,12 +37,18 @@ class Pupil:
         options: of the network.
         lr: AdamW's learning rate; a network of convolutions has hardly a matrix that Muon moves.
         gain: decibels by which the SDR shall rise above that of the mixture itself.
+        batch_size: clips of a step.
+        seconds: length of a clip.
+        heard: seconds of each song that it is validated by; 0 for all.
         losses: weights.
     """
 
     options: Mapping[str, Any]
     lr: float = 0.005
     gain: float = 5.0
+    batch_size: int = 4
+    seconds: float = 1.5
+    heard: float = 0.0
     losses: Mapping[str, float] = field(
         default_factory=lambda: {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
     )
@@ -58,6 +64,13 @@ U_NET = {
     **{"dropout_p": 0.0, "normalize_input": True, "normalize_output": True},
     **{"hop_size": 256, "sample_rate": RATE},
 }
+TFSWA = {
+    **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
+    **{"num_heads": 1, "stems": ["vocals"]},
+}
+BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.4, "heard": 4.0}
+"""Attention over single bins is slow on a processor: little is heard at once."""
+
 PUPILS = {
     "melroformer": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_heads": 2}),
     "melrnn": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_groups": 2}),
@@ -74,6 +87,18 @@ PUPILS = {
     "spectrogram_net_vae": Pupil(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
         losses={"waveform_l1": 1.0, "multi_resolution_stft": 1.0, "divergence": 0.01},
+    ),
+    "tfswa_unet": Pupil(
+        {**TFSWA, "dims": [8, 16], "hop_size": 128}, lr=0.01, **{**BINS, "seconds": 1.0}
+    ),
+    "tfswa_resunet": Pupil(
+        {**FRAMES, "dims": [8, 16], "num_layers": 1, "bottleneck": 1, "num_heads": 2}, gain=4.0
+    ),
+    "multi_scale_tfswa": Pupil(
+        {**TFSWA, "dims": [4, 8], "hop_size": 64, "scales": 2}, lr=0.01, **BINS
+    ),
+    "lightweight_tfswa": Pupil(
+        {**TFSWA, "dims": [16, 32], "hop_size": 128, "patch": 4}, gain=4.0, batch_size=2
     ),
 }
 STEPS = 60
@@ -97,13 +122,16 @@ def learning(architecture: str, *, adversary: bool) -> Recipe:
         {
             "seed": 1,
             "model": {"architecture": architecture, "options": pupil.options},
-            "data": {"seconds": 1.5, "augmentation": {"remix": {"chance": 0.3}}},
+            "data": {"seconds": pupil.seconds, "augmentation": {"remix": {"chance": 0.3}}},
             "losses": {**pupil.losses, **judged},
             "adversary": ADVERSARY if adversary else {},
             "optimiser": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},
             "schedule": {"steps": STEPS, "warmup": 5, "shape": "linear", "decay": 0.5},
-            "loop": {"ema": 0.95, "workers": 0, "save_every": STEPS},
-            "validation": {"every": 10},
+            "loop": {
+                **{"batch_size": pupil.batch_size, "ema": 0.95},
+                **{"workers": 0, "save_every": STEPS},
+            },
+            "validation": {"every": 10, "seconds": pupil.heard},
             "log": {"songs": 0},
         }
     )

@@ -11,6 +11,7 @@ from torch import nn
 
 from model_zoo import registry
 from model_zoo.blocks.attention import AttentionRegisterRoFormerBlock, RoFormerBlock
+from model_zoo.blocks.plane_attention import ShiftedWindowAttention
 from model_zoo.separator import Separator
 from tests.model_zoo.small import small_network
 from tests.stemcli.engine.stubs import Scaling
@@ -99,6 +100,32 @@ def test_first_middle_and_last_layers_of_both_axes_are_seen(recipe: Recipe) -> N
         **{f"freq_blocks.{layer}": (bands, bands) for layer in (0, 2, 4)},
         **{f"time_blocks.{layer}": (frames, frames) for layer in (0, 2, 4)},
     }
+
+
+def test_every_kind_of_attention_in_a_u_is_seen() -> None:
+    """Time, frequency and windows, on either side of the U: encoder levels 0 and 1, decoder 0."""
+    sizes = registry.architecture("tfswa_unet").sizes.small
+    model = registry.build("tfswa_unet", sizes).eval()
+    with torch.no_grad(), watched_attention(model) as maps:
+        model(torch.sin(torch.arange(2, 3002.0)).view(1, 1, -1))
+    # 47 frames and 128 bins, in whole windows of two levels; windows of 4 by 4 bins.
+    sides = {"time": (48, 24), "freq": (128, 64), "window": (16, 16)}
+    expected = {}
+    for kind, (outer, inner) in sides.items():
+        expected[f"network.encoder.0.blocks.0.{kind}"] = (outer, outer)
+        expected[f"network.encoder.1.blocks.0.{kind}"] = (inner, inner)
+        expected[f"network.decoder.0.blocks.0.{kind}"] = (outer, outer)
+    assert {name: weights.shape for name, weights in maps.items()} == expected
+
+
+def test_maps_of_windows_show_who_is_seen() -> None:
+    """3 frames, of which a window of 2 takes 2 and another 1: what fills it up gets nothing."""
+    layer = ShiftedWindowAttention(WIDTH, HEADS, (2, 1))
+    nn.init.zeros_(layer.att.c_attn.weight)
+    with torch.no_grad(), watched_attention(nn.ModuleList([layer])) as maps:
+        layer(torch.zeros(1, WIDTH, 3, 1))
+    mean = np.array([[0.75, 0.25], [0.25, 0.75]])  # of a half each, and of oneself alone
+    np.testing.assert_allclose(maps["0"], (np.log10(2 * mean) + 1) / 2, atol=1e-5)
 
 
 def test_networks_without_attention_have_no_maps() -> None:

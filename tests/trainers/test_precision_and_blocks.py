@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from model_zoo import registry
 from model_zoo.blocks.attention import RoFormerBlock
 from model_zoo.errors import ConfigError
 from tests.trainers.runs import batch, fresh, run_steps
@@ -85,3 +86,28 @@ def test_averages_share_nothing_with_what_is_averaged(recordings: Path, recipe: 
     one, other = (parameters_to_vector(network.parameters()) for network in networks)
     torch.testing.assert_close(one, other)
     assert one.data_ptr() != other.data_ptr()
+
+
+def with_network(recipe: Recipe, architecture: str) -> Recipe:
+    sizes = {**registry.architecture(architecture).sizes.small, "stems": ["vocals"]}
+    return replace(recipe, model=replace(recipe.model, architecture=architecture, options=sizes))
+
+
+@pytest.mark.parametrize("architecture", ["tfswa_unet", "tfswa_resunet", "multi_scale_tfswa"])
+def test_recomputed_blocks_count_what_they_hear_once(
+    recordings: Path, recipe: Recipe, architecture: str
+) -> None:
+    """Batch normalisation gathers the same statistics, and gradients are the same."""
+    chosen, two = with_network(recipe, architecture), batch(recordings, recipe, range(2))
+    buffers, gradients = [], []
+    for recompute in (False, True):
+        state, task = fresh(chosen)
+        if recompute:
+            recompute_blocks(state.separator)
+        training_step(state, task, two)
+        buffers.append(dict(state.separator.named_buffers()))
+        gradients.append([weight.grad for weight in state.separator.parameters()])
+    counted = [value for name, value in buffers[1].items() if name.endswith("batches_tracked")]
+    assert {value.item() for value in counted} == {1}
+    torch.testing.assert_close(buffers[1], buffers[0], atol=0, rtol=0)
+    torch.testing.assert_close(gradients[1], gradients[0], atol=0, rtol=0)

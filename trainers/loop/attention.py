@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from model_zoo.blocks.attention import SelfAttention
+from model_zoo.blocks.attention import Attention
 from trainers.loop.colours import coloured
 
 SEQUENCES = 32
-"""Sequences (frames or bands) that a map is the mean of, evenly spread over all there are."""
+"""Sequences (frames or bands) that a map is the mean of, evenly spread over all there are, or over
+the first part where attention is computed in parts."""
 
 LARGEST = 128
 """Rows and columns of a map at most; larger ones are averaged down."""
@@ -68,12 +69,12 @@ def attention_picture(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarr
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _chosen(network: nn.Module) -> dict[str, SelfAttention]:
-    """Layers by short name; the first number in a name counts the layers of one kind."""
-    kinds: dict[str, dict[str, SelfAttention]] = {}
+def _chosen(network: nn.Module) -> dict[str, Attention]:
+    """Layers by short name; those whose names differ in numbers only are of one kind."""
+    kinds: dict[str, dict[str, Attention]] = {}
     for name, module in network.named_modules():
-        if isinstance(module, SelfAttention):
-            kind = re.sub(r"\d+", "#", name, count=1)
+        if isinstance(module, Attention):
+            kind = re.sub(r"\d+", "#", name)
             kinds.setdefault(kind, {})[name.removesuffix(".att")] = module
     return {
         name: layers[name] for layers in kinds.values() for name in _first_middle_last([*layers])
@@ -88,25 +89,38 @@ def _first_middle_last(names: list[str]) -> list[str]:
 def _keeper(maps: Maps, name: str) -> Any:
     """A hook that keeps the map of the first run."""
 
-    def keep(
-        module: SelfAttention, inputs: tuple[Any, ...], options: dict[str, Any], _: Tensor
-    ) -> None:
+    def keep(module: Attention, inputs: tuple[Any, ...], options: dict[str, Any], _: Any) -> None:
         if name not in maps:
-            maps[name] = _map(module, *inputs, **options)
+            maps[name] = _map(module, inputs, options)
 
     return keep
 
 
 @torch.no_grad()
 def _map(
-    module: SelfAttention, x: Tensor, mask: Tensor | None = None, registers: int = 0
+    module: Attention, inputs: tuple[Any, ...], options: dict[str, Any]
 ) -> Float[np.ndarray, "query key"]:
     """One sequence after the other: all at once would need more memory than the network."""
+    x = inputs[0]
     count = min(SEQUENCES, len(x))
     spread = torch.linspace(0, len(x) - 1, count).round().long().tolist()
-    maps = [module.weights(x[i : i + 1], mask, registers).mean((0, 1)) for i in spread]
+    maps = [_weights_of(module, index, inputs, options).mean((0, 1)) for index in spread]
     mean = torch.stack(maps).float().mean(0)
     size = min(LARGEST, mean.shape[0]), min(LARGEST, mean.shape[1])
     shares = F.adaptive_avg_pool2d(mean[None], size)[0] * mean.shape[1]
     scaled = shares.clamp_min(1e-12).log() / math.log(TIMES)
     return ((scaled + 1) / 2).clamp(0, 1).cpu().numpy()
+
+
+def _weights_of(
+    module: Attention, index: int, inputs: tuple[Any, ...], options: dict[str, Any]
+) -> Float[Tensor, "1 head query key"]:
+    """The weights of one sequence."""
+
+    def one(value: Any) -> Any:
+        each = isinstance(value, Tensor) and value.ndim == inputs[0].ndim
+        return value[index : index + 1] if each else value
+
+    return module.weights(
+        *map(one, inputs), **{name: one(value) for name, value in options.items()}
+    )

@@ -31,12 +31,19 @@ class Rounding:
     values: Mapping[str, Any]
 
     def applied(self, changes: Mapping[str, Any]) -> Changes:
-        """The key with a value that is a multiple, at least one of it."""
+        """The key with a value, or values, that are multiples, at least one of each."""
         values = {**self.values, **changes}
         step = math.prod(
             factor if isinstance(factor, int) else values[factor] for factor in self.factors
         )
-        return {self.key: max(1, round(values[self.key] / step)) * step}
+        value = values[self.key]
+        if isinstance(value, tuple):
+            return {self.key: tuple(_multiple(one, step) for one in value)}
+        return {self.key: _multiple(value, step)}
+
+
+def _multiple(value: float, step: int) -> int:
+    return max(1, round(value / step)) * step
 
 
 @dataclass
@@ -99,9 +106,13 @@ class Binding:
         return not lacking
 
     def _is_number(self, name: str, domain: Domain) -> bool:
+        """Whether the recipe has a number there, or a list of numbers."""
         value = self.values.get(name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and bool(value or domain.plus)
+        numbers = value if isinstance(value, tuple) else (value,)
+        return bool(numbers) and all(
+            isinstance(one, (int, float)) and not isinstance(one, bool) and bool(one or domain.plus)
+            for one in numbers
+        )
 
     def _round(self, names: list[str], domain: Domain) -> None:
         if not domain.multiple_of:

@@ -93,10 +93,12 @@ class Domain(Config):
 
         Args:
             drawn: that option or number.
-            base: the value before.
+            base: the value before; of a list each number is varied alike.
         """
         if self.choice:
             return drawn
+        if isinstance(base, tuple):
+            return tuple(self.value(drawn, one) for one in base)
         if self.times or self.times_between:
             drawn = base * drawn
         elif self.plus:

@@ -73,6 +73,21 @@ def test_a_width_is_a_multiple_of_whatever_heads_are_drawn(base: Recipe) -> None
     assert found.changes({"hidden_channels": 2})["model.options.hidden_channels"] == 64
 
 
+def test_numbers_of_a_list_are_varied_alike() -> None:
+    base = load_recipe("tune-tfswa_unet")  # depths 1 and 1, widths 16 and 32, 2 heads
+    dims = "{times: [0.5, 1, 1.3], multiple_of: [model.options.num_heads]}"
+    text = (
+        f"width: {{model.options.dims: {dims}}}\ndepth: {{model.options.depths: {{plus: [0, 1]}}}}"
+    )
+    found = space(base, text)
+    assert found.base_raws == {"dims": 1, "depths": 0}
+    assert found.changes({"dims": 0, "depths": 1}) == {
+        "model.options.dims": (8, 16),
+        "model.options.depths": (2, 2),
+    }
+    assert found.changes({"dims": 2})["model.options.dims"] == (20, 42)  # of 20.8 and 41.6
+
+
 def test_values_that_come_to_the_same_are_one(base: Recipe) -> None:
     found = space(base, "depth: {model.options.num_layers: {times: [0.1, 0.5, 1]}}")
     assert len(found.dimensions[0].extremes) == 2

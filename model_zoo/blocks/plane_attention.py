@@ -1,0 +1,201 @@
+"""Transformer layers over planes of features: along time, along frequency, within windows.
+
+A plane has one vector of features for every frame and bin. Each layer takes sequences out of it,
+lets their tokens look at each other, transforms every token and puts the plane together again. A
+plane has many thousands of sequences, so they are computed in parts.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from model_zoo.blocks.attention import RegionAttention
+
+Plane = Float[Tensor, "batch feature frame freq"]
+Tokens = Float[Tensor, "sequence token feature"]
+Regions = Int[Tensor, "sequence token 1"]
+"""Numbers of the regions that tokens lie in."""
+
+MOST_WEIGHTS = 2**28
+"""Attention weights, over all heads, of the sequences that are computed at once: 1 GiB of float32
+where attention has to write them down."""
+
+MOST_SEQUENCES = 2**15
+"""Sequences that are computed at once: CUDA's kernels cannot count beyond 65,535."""
+
+
+class PlaneAttention(nn.Module):
+    """Pre-norm transformer layer; a subclass says which places of a plane are a sequence.
+
+    Args:
+        width: features of the plane.
+        num_heads: attention heads; must divide ``width``.
+        expansion: how many times wider the feed-forward part is inside.
+    """
+
+    def __init__(self, width: int, num_heads: int, expansion: int = 4) -> None:
+        super().__init__()
+        self.att_norm = nn.LayerNorm(width)
+        self.att = RegionAttention(width, num_heads)
+        self.ffn_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, expansion * width),
+            nn.GELU(),
+            nn.Linear(expansion * width, width),
+        )
+
+    def forward(self, x: Plane) -> Plane:
+        """Mix the tokens of every sequence, then transform each token."""
+        tokens, regions = self.sequences(x), self.regions(x)
+        size = self._at_once(tokens)
+        parts = torch.split(tokens, size)
+        numbers = [None] * len(parts) if regions is None else torch.split(regions, size)
+        mixed = [self._layer(*pair) for pair in zip(parts, numbers, strict=True)]
+        return self.plane(torch.cat(mixed), x)
+
+    def weights(self, x: Plane) -> Float[Tensor, "sequence head token token"]:
+        """What share every token takes from every other; for planes that are small."""
+        return self.att.weights(self.att_norm(self.sequences(x)), self.regions(x))
+
+    def sequences(self, x: Plane) -> Tokens:
+        """The sequences of a plane."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its sequences are")
+
+    def regions(self, x: Plane) -> Regions | None:
+        """Which tokens of a sequence see each other; None for all."""
+        return None
+
+    def plane(self, tokens: Tokens, like: Plane) -> Plane:
+        """The plane of these sequences: undoes :meth:`sequences` of a plane ``like`` it."""
+        raise NotImplementedError(f"{type(self).__name__} must put its planes together")
+
+    def _layer(self, x: Tensor, regions: Tensor | None) -> Tensor:
+        x = x + self.att(self.att_norm(x), regions)
+        return x + self.mlp(self.ffn_norm(x))
+
+    def _at_once(self, tokens: Tensor) -> int:
+        weights = self.att.n_head * tokens.shape[1] ** 2
+        return max(1, min(MOST_SEQUENCES, MOST_WEIGHTS // weights))
+
+
+class TemporalSequenceAttention(PlaneAttention):
+    """TSA: every bin on its own looks along time.
+
+    Takes the arguments of :class:`PlaneAttention`.
+    """
+
+    def sequences(self, x: Plane) -> Tokens:
+        """The frames of every bin."""
+        return rearrange(x, "b d t f -> (b f) t d")
+
+    def plane(self, tokens: Tokens, like: Plane) -> Plane:
+        """Bins side by side."""
+        return rearrange(tokens, "(b f) t d -> b d t f", b=like.shape[0])
+
+
+class FrequencySequenceAttention(PlaneAttention):
+    """FSA: every frame on its own looks along frequency.
+
+    Takes the arguments of :class:`PlaneAttention`.
+    """
+
+    def sequences(self, x: Plane) -> Tokens:
+        """The bins of every frame."""
+        return rearrange(x, "b d t f -> (b t) f d")
+
+    def plane(self, tokens: Tokens, like: Plane) -> Plane:
+        """Frames side by side."""
+        return rearrange(tokens, "(b t) f d -> b d t f", b=like.shape[0])
+
+
+class ShiftedWindowAttention(PlaneAttention):
+    """Windows of a plane, each on its own (Swin, Liu et al. 2021, arXiv 2103.14030).
+
+    The plane is filled up to whole windows. For a shifted grid it is rolled, so that the windows
+    at its ends hold what was cut off on the other side (section 3.2, figure 4). Neither what is
+    filled in nor what comes from the other side is seen. An axis of a single window is not shifted.
+
+    Args:
+        width: features of the plane.
+        num_heads: attention heads; must divide ``width``.
+        window: frames and bins of a window.
+        shift: frames and bins by which the grid of windows is shifted; less than a window.
+        expansion: how many times wider the feed-forward part is inside.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        window: tuple[int, int],
+        shift: tuple[int, int] = (0, 0),
+        expansion: int = 4,
+    ) -> None:
+        super().__init__(width, num_heads, expansion)
+        self.window, self.shift = window, shift
+
+    def sequences(self, x: Plane) -> Tokens:
+        """The frames and bins of every window."""
+        shift = self._shift(x)
+        whole = torch.roll(padded(x, self.window), (-shift[0], -shift[1]), (2, 3))
+        frames, bins = self.window
+        pattern = "b d (t frames) (f bins) -> (b t f) (frames bins) d"
+        return rearrange(whole, pattern, frames=frames, bins=bins)
+
+    def plane(self, tokens: Tokens, like: Plane) -> Plane:
+        """Windows side by side, where they were before they were shifted."""
+        frames, bins = self.window
+        pattern = "(b t f) (frames bins) d -> b d (t frames) (f bins)"
+        rows = whole_windows(like.shape[2], frames)
+        whole = rearrange(tokens, pattern, b=like.shape[0], t=rows, frames=frames, bins=bins)
+        back = torch.roll(whole, self._shift(like), (2, 3))
+        return back[:, :, : like.shape[2], : like.shape[3]]
+
+    def regions(self, x: Plane) -> Regions | None:
+        """One number for each piece that a window consists of."""
+        sides, shift = x.shape[2:], self._shift(x)
+        if not any(shift) and all(
+            side % window == 0 for side, window in zip(sides, self.window, strict=True)
+        ):
+            return None
+        rows, columns = (
+            _pieces(side, window, by, x.device)
+            for side, window, by in zip(sides, self.window, shift, strict=True)
+        )
+        numbers = 3 * rows[:, None] + columns[None, :]
+        pattern = "(t frames) (f bins) -> (t f) (frames bins) 1"
+        windows = rearrange(numbers, pattern, frames=self.window[0], bins=self.window[1])
+        return windows.repeat(x.shape[0], 1, 1)
+
+    def _shift(self, x: Tensor) -> tuple[int, int]:
+        frames, bins = (
+            by if side > window else 0
+            for side, window, by in zip(x.shape[2:], self.window, self.shift, strict=True)
+        )
+        return frames, bins
+
+
+def whole_windows(side: int, window: int) -> int:
+    """How many windows hold ``side`` places."""
+    return -(-side // window)
+
+
+def padded(
+    x: Plane, window: tuple[int, int]
+) -> Float[Tensor, "batch feature whole_frame whole_freq"]:
+    """The plane with zeros behind its ends, up to whole windows of ``window`` frames and bins."""
+    frames, bins = (
+        whole_windows(side, window) * window - side
+        for side, window in zip(x.shape[2:], window, strict=True)
+    )
+    return F.pad(x, (0, bins, 0, frames)) if frames or bins else x
+
+
+def _pieces(side: int, window: int, shift: int, device: torch.device) -> Tensor:
+    """Along one rolled axis: 0 for what stays, 1 for what comes from the start, 2 for filling."""
+    place = torch.arange(whole_windows(side, window) * window, device=device).roll(-shift)
+    return (place < shift).long() + 2 * (place >= side).long()
