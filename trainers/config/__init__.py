@@ -16,7 +16,8 @@ from trainers.config.learning import (
     StageRecipe,
     ValidationRecipe,
 )
-from trainers.config.recipe import ModelRecipe, ObjectiveRecipe, Recipe
+from trainers.config.objective import ObjectiveRecipe
+from trainers.config.recipe import ModelRecipe, Recipe
 from trainers.config.voices import PoolRecipe, VoicesRecipe
 
 __all__ = [

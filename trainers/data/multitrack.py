@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
 from trainers.data.recording import Clip, Recording, open_recordings
@@ -125,6 +126,11 @@ def _next_song(song: Song, opened: Iterator[Recording]) -> Multitrack:
     """A song from its recordings, which come in the order of its sources."""
     mixture = next(opened) if song.mixture else None
     return Multitrack(song.name, {stem: next(opened) for stem in song.stems}, mixture)
+
+
+def side_by_side(stems: Sequence[Clip], length: int) -> Float[np.ndarray, "stem channel time"]:
+    """Clips of ``length`` samples in one array, where there may be none."""
+    return np.stack(stems) if stems else np.zeros((0, 2, length), np.float32)
 
 
 def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip:

@@ -106,6 +106,11 @@ def rms(clip: Clip) -> float:
     return float(np.sqrt(np.mean(np.square(clip)))) if clip.size else 0.0
 
 
+def peak_of(clip: Clip) -> float:
+    """Largest absolute sample; 0 without any."""
+    return float(np.abs(clip).max(initial=0.0))
+
+
 def is_loud(clip: Clip) -> bool:
     """Whether the RMS of a clip is above :data:`SILENCE`."""
     return rms(clip) > SILENCE

@@ -17,7 +17,7 @@ from trainers.data.augmentation import Variation
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.effects import darken
 from trainers.data.groups import parts_of
-from trainers.data.multitrack import REST, Multitrack, summed
+from trainers.data.multitrack import REST, Multitrack, side_by_side, summed
 from trainers.data.recording import Clip, is_loud
 from trainers.data.slots import Slot, Slots
 
@@ -80,7 +80,7 @@ class SongClips(Clips):
         ]
         heard = variation.degrade(mixture, self.sample_rate)
         return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
-            np.stack(stems)
+            side_by_side(stems, shape.length)
         )
 
     @abstractmethod

@@ -22,7 +22,12 @@ OVERLAP = 0.25
 
 
 def listen(
-    model: Separator, track: ValidationTrack, step: int, seconds: float, residual: str = ""
+    model: Separator,
+    track: ValidationTrack,
+    step: int,
+    seconds: float,
+    residual: str = "",
+    level: float = 1.0,
 ) -> Listened:
     """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
 
@@ -34,6 +39,7 @@ def listen(
         step: number of steps done.
         seconds: length of the excerpt; a shorter song is heard in full.
         residual: name of the mixture without all stems, which is heard too; none is not.
+        level: what the song is divided by before the network hears it; stems are brought back.
 
     Raises:
         NumericalError: the network gives NaN or infinity.
@@ -45,7 +51,7 @@ def listen(
     model.eval()
     try:
         with watched_attention(model) as attention:
-            found = _separated(model, mixture)
+            found = _separated(model, mixture / level) * level
     finally:
         model.train(training)
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
