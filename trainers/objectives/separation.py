@@ -54,7 +54,7 @@ class Separation(Objective):
         """The mixtures; wanted are the stems."""
         channels, level = batch.mixture.shape[1], loudness(batch.mixture).unsqueeze(1)
 
-        def read(made: Stems) -> Stems:
+        def read(made: Tensor) -> Stems:
             return unfolded(made.float(), channels) / level
 
         given = folded(batch.mixture, separator.channels)
