@@ -16,6 +16,9 @@ ARCHITECTURES: dict[str, str] = {
     "melroformer": "model_zoo.architectures.mel_roformer:MelRoFormer",
     "melrnn": "model_zoo.architectures.mel_rnn:MelRNN",
     "melunet": "model_zoo.architectures.mel_unet:MelUNet",
+    "frame_transformer": "model_zoo.architectures.frame_transformer:FrameTransformerSeparator",
+    "phase_predictor": "model_zoo.architectures.phase_predictor:PhasePredictorSeparator",
+    "vq_frame_transformer": "model_zoo.architectures.frame_quantiser:VQFrameTransformerSeparator",
 }
 
 

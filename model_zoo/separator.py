@@ -52,8 +52,8 @@ class Sizes:
 
     Attributes:
         small: options of a network that runs in milliseconds.
-        several: what changes in them for three stems and, where a network may hear two audio
-            channels at once, for two of these.
+        several: what changes in them for three stems (where the role is to give stems) and for
+            another number of audio channels, where a network may hear one or two at once.
         documented: large relatives.
     """
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from model_zoo.blocks.normalisation import RMSNorm
+from model_zoo.ops.rotation import rotate_pairs
 
 
 class Rotary(nn.Module):
@@ -44,9 +45,7 @@ class Rotary(nn.Module):
     ) -> Float[Tensor, "batch head token feature"]:
         """Rotate every head by the position of its token."""
         cos, sin = self._first(x.shape[-2]).to(x.dtype).unbind(-1)
-        even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
-        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
-        return turned.flatten(-2)
+        return rotate_pairs(x, cos, sin)
 
     def _first(self, length: int) -> Float[Tensor, "token pair 2"]:
         """The table's first rows; threads that share the network may let it grow at once."""
