@@ -43,13 +43,3 @@ def seen(separator: Separator, mixture: Wave) -> tuple[Spectrum, Tensor]:
     assert isinstance(separator, SpectralSeparator), "objectives refuse others"
     spectrum = separator.spectrum(folded(mixture, separator.channels))
     return spectrum, separator.features(spectrum)
-
-
-def core_shapes(separator: Separator) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What a core takes and gives, for a network on the device ``meta``; empty without features."""
-    if not isinstance(separator, SpectralSeparator):
-        return (), ()
-    silence = torch.empty(1, separator.channels, separator.segment, device="meta")
-    with torch.no_grad():
-        _, features = seen(separator.eval(), silence)
-        return tuple(features.shape), tuple(separator.through_core(features).shape)

@@ -14,15 +14,17 @@ from einops import rearrange
 from torch import Tensor
 
 from model_zoo import registry
+from model_zoo.architectures.spectral import SpectralSeparator
 from model_zoo.separator import Role, Separator
 from stemcli.engine.precision import Precision
 from trainers.config import Recipe
+from trainers.data.layouts.listing import counted
 from trainers.data.validation import ValidationTrack, is_heard
 from trainers.losses import NOISE_LOSSES
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.batch import Batch
 from trainers.objectives.contract import Exercise
-from trainers.objectives.core import CoreObjective, core_shapes, seen
+from trainers.objectives.core import CoreObjective, seen
 from trainers.objectives.hearing import segments
 
 NOISE = "noise"
@@ -50,14 +52,13 @@ class Denoising(CoreObjective):
     @classmethod
     def refusals(cls, separator: Separator) -> list[str]:
         """Networks whose core gives another shape than it takes have no place for a noise."""
-        taken, given = core_shapes(separator)
-        if taken and taken == given:
+        if _can(separator):
             return []
-        shapes = f"takes {_words(taken)} and gives {_words(given)}" if taken else "has no such core"
-        able = ", ".join(_able()) or "none here"
+        able = [name for name in registry.ARCHITECTURES if _can(_smallest(name))]
         return [
-            "objective denoising needs a network whose core gives the shape that it takes, and"
-            f" that of {type(separator).__name__} {shapes}. Networks that can: {able}"
+            "objective denoising needs a network whose core gives a number for each that it takes,"
+            f" and {type(separator).__name__} with {counted(len(separator.stems), 'stem')} does"
+            f" not. Those that do, with one stem: {', '.join(able)}"
         ]
 
     def exercise(self, separator: Separator, batch: Batch) -> Exercise:
@@ -95,16 +96,10 @@ class Denoising(CoreObjective):
         """Nothing: what the network makes of songs is no sound yet."""
 
 
-def _able() -> list[str]:
-    """Architectures whose cores keep shapes, in their smallest size."""
-    able = []
-    for name in registry.ARCHITECTURES:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            network = registry.build(name, registry.architecture(name).sizes.small)
-        taken, given = core_shapes(network)
-        able += [name] if taken and taken == given else []
-    return able
+def _can(separator: Separator) -> bool:
+    return isinstance(separator, SpectralSeparator) and separator.keeps_shape
 
 
-def _words(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _smallest(name: str) -> Separator:
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return registry.build(name, registry.architecture(name).sizes.small)
