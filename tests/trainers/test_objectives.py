@@ -32,6 +32,11 @@ def tone(samples: int, level: float = 0.5) -> Tensor:
     return level * torch.sin(2 * math.pi * (200 * time + 300 * time**2)).expand(2, -1)
 
 
+def song(mixture: Tensor) -> ValidationTrack:
+    """A song of which nothing but the mixture is known."""
+    return ValidationTrack("song", mixture, mixture.new_zeros(0, *mixture.shape))
+
+
 def angles(*shares: float) -> Tensor:
     """Angles over pi of one clip, one bin each."""
     return torch.tensor(shares).reshape(1, 1, -1, 1)
@@ -106,19 +111,19 @@ def test_the_score_of_noise_is_its_signal_to_noise_ratio(
     state, task = fresh(Recipe.from_dict(denoising))
     model = state.average.model
     monkeypatch.setattr(model, "through_core", lambda given: share * given)
-    song = ValidationTrack("song", tone(3 * model.segment + 99), torch.empty(0, 2, 0))
+    track = song(tone(3 * model.segment + 99))
     before = torch.get_rng_state()
-    scores = [task.objective.score(model, song, FULL) for _ in range(2)]
+    scores = [task.objective.score(model, track, FULL) for _ in range(2)]
     assert scores[0] == scores[1]
     assert scores[0] == {"noise": pytest.approx(decibels, abs=1e-3)}
     assert torch.get_rng_state().equal(before)
 
 
 def test_silent_songs_have_no_score(recipe: Recipe) -> None:
-    song = ValidationTrack("song", torch.zeros(2, 2 * RATE), torch.empty(0, 2, 0))
+    track = song(torch.zeros(2, 2 * RATE))
     for name in ("denoising", "phase", "codes"):
         state, task = fresh(learning(recipe, name))
-        assert task.objective.score(state.average.model, song, FULL) == {}
+        assert task.objective.score(state.average.model, track, FULL) == {}
 
 
 def test_the_true_angles_have_no_loss(recordings: Path, recipe: Recipe) -> None:
@@ -141,12 +146,12 @@ def test_the_same_sound_is_wanted_again(
     state, task = fresh(learning(recipe, name))
     model = state.average.model
     monkeypatch.setattr(model, "forward", lambda mixture: 0.9 * mixture.unsqueeze(1))
-    song = ValidationTrack("song", tone(RATE + 99), torch.empty(0, 2, 0))
+    track = song(tone(RATE + 99))
     assert task.objective.scored(model) == ("sound",)
-    assert task.objective.score(model, song, FULL) == {"sound": pytest.approx(20, abs=1e-3)}
-    heard = task.objective.heard(song)
+    assert task.objective.score(model, track, FULL) == {"sound": pytest.approx(20, abs=1e-3)}
+    heard = task.objective.heard(track)
     assert heard
-    assert heard.stems.equal(song.mixture[None])
+    assert heard.stems.equal(track.mixture[None])
 
 
 def test_codes_compare_waves_and_listen_to_the_code_book(recordings: Path, recipe: Recipe) -> None:
@@ -169,10 +174,8 @@ def test_every_weight_learns_through_the_core(recordings: Path, recipe: Recipe, 
     shared = {id(weight) for weight in wrapped.parameters()}
     assert shared == {id(weight) for weight in state.separator.parameters()}
     assert {*state.separator.state_dict()} == names
-    task.total(task.objective(task.estimate(state.model, batch(recordings, recipe, range(2)))))
-    loss = task.total(
-        task.objective(task.estimate(state.model, batch(recordings, recipe, range(2))))
-    )
+    pair = task.estimate(state.model, batch(recordings, recipe, range(2)))
+    loss = task.total(task.objective(pair))
     gradients = torch.autograd.grad(loss, [*state.separator.parameters()])
     assert all(gradient.any() for gradient in gradients)
 

@@ -1,4 +1,4 @@
-"""Runs by every objective. Truth: runs that nothing disturbed, one worker, levels worked by hand."""
+"""Runs by every objective. Truth: undisturbed runs, one worker, levels by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainers.config import Recipe
 from trainers.data.opening import open_data
 from trainers.data.songs import Song, Source
 from trainers.data.validation import ValidationSong
-from trainers.loop.events import Listened, StepDone, Validated
+from trainers.loop.events import Listened, Validated
 from trainers.loop.listening import listen
 from trainers.loop.run import run
 from trainers.loop.validation import validate
@@ -77,7 +77,7 @@ def test_songs_are_judged_and_heard_as_the_objective_says(
 def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe: Recipe) -> None:
     """Songs with other stems each, one of them a single file, and the sum of all is heard."""
     (recordings / "songs").mkdir()
-    one, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
+    _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
     taught = with_data(learning(recipe, "denoising"), layout="tracks", held_out=0)
     data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
@@ -90,7 +90,20 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     np.testing.assert_allclose(song.read().mixture, sum(parts), atol=1e-6)
 
 
-@pytest.mark.parametrize("objective", ["denoising", "phase", "codes"])
+def moved(folder: Path) -> dict[str, Tensor]:
+    """A checkpoint without biases of keys: they change no attention, so rounding alone moves them,
+    and AdamW makes whole steps of that.
+    """
+    found = read_safetensors(folder / LAST)[0]
+    idle = {name.split(".", 1)[1] for name in found if name.endswith("k_norm.bias")}
+    return {
+        name: value
+        for name, value in found.items()
+        if name.startswith("model.") and name.split(".", 1)[1] not in idle
+    }
+
+
+@pytest.mark.parametrize("objective", ["denoising", "phase"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe.
@@ -99,16 +112,11 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
     whole, _ = two_workers(half_a_batch(taught), recordings)
     (recordings / "rank0").rename(recordings / "whole")
     parts, _ = two_workers(half_a_batch(taught), recordings, kind="sharded")
-    found, expected = (read_safetensors(recordings / name / LAST)[0] for name in ("rank0", "whole"))
-    assert_near(found, expected, 1e-5)
+    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-5)
     norms = of_kind(whole, "step_done", "gradient_norms")
     assert of_kind(parts, "step_done", "gradient_norms") == [pytest.approx(x, 1e-4) for x in norms]
     if objective != "denoising":
-        alone = [
-            event
-            for event in run_steps(taught, 2, recordings, recordings / "alone")
-            if isinstance(event, StepDone)
-        ]
+        alone = run_steps(taught, 2, recordings, recordings / "alone")
         assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
 
 
