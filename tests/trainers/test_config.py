@@ -28,9 +28,8 @@ def test_bundled_recipes_build(name: str) -> None:
     with torch.device("meta"):
         network = registry.build(recipe.model.architecture, recipe.model.options)
     assert network.stems == STEMS.get(recipe.model.architecture, ("vocals",))
-    assert Task.of(
-        recipe, network, FULL
-    ).objective.losses.keys() == recipe.supervised_losses.keys() - {*network.penalty_names}
+    named = recipe.supervised_losses.keys() - {*network.penalty_names}
+    assert Task.of(recipe, network, FULL).objective.losses.keys() == named
     members = ensemble_spec(recipe, network.sample_rate).members
     assert len(members) == {"melroformer-gan": 4, "msrkit": 1}.get(name, 0)
 

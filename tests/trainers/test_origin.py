@@ -43,7 +43,6 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
             "Type: --set model.options.mask_activation=sigmoid "
             "--set model.options.hidden_channels=16$",
         ),
-        ("melroformer", {"stems": ["vocals", "drums"]}, "does not fit MelRoFormer"),
         ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
     ],
 )
