@@ -149,7 +149,10 @@ class Binding:
 
 
 def lookup(recipe: Recipe) -> dict[str, Any]:
-    """Keys with dots and all values of a recipe, those of its network with their defaults."""
+    """Keys with dots and all values of a recipe, those of its network with their defaults.
+
+    Lists are lists, as in the file that they are compared with.
+    """
     values = recipe.to_dict()
     kind = registry.architecture(recipe.model.architecture)
     values["model"]["options"] = kind.Config.from_dict(recipe.model.options).to_dict()
@@ -161,7 +164,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{above}{key}", [*value] if isinstance(value, tuple) else value
 
 
 def _base_of(domain: Domain, bases: Mapping[str, Any]) -> float | None:
