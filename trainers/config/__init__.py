@@ -19,6 +19,7 @@ from trainers.config.learning import (
 from trainers.config.objective import ObjectiveRecipe
 from trainers.config.recipe import ModelRecipe, Recipe
 from trainers.config.voices import PoolRecipe, VoicesRecipe
+from trainers.config.voxaug import VoxaugRecipe
 
 __all__ = [
     "AdversaryRecipe",
@@ -35,4 +36,5 @@ __all__ = [
     "StageRecipe",
     "ValidationRecipe",
     "VoicesRecipe",
+    "VoxaugRecipe",
 ]

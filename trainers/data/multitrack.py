@@ -53,16 +53,19 @@ class Multitrack:
         name: of the song.
         stems: of the data.
         mixture: of all stems; None, where it is the sum of them.
+        is_made: whether its files never were one song.
     """
 
     name: str
     stems: Mapping[str, Recording]
     mixture: Recording | None = None
+    is_made: bool = False
 
     @property
     def frames(self) -> int:
-        """Samples per channel of the longest file."""
-        return max(recording.frames for recording in self._all)
+        """Samples per channel of the longest file; of a made song, of the shortest."""
+        lengths = [recording.frames for recording in self._all]
+        return min(lengths) if self.is_made else max(lengths)
 
     @property
     def rest(self) -> Rest | None:
@@ -89,12 +92,14 @@ class Multitrack:
     def require_one_length(self) -> None:
         """See to it that all files of the song are equally long, but for :data:`SLACK`.
 
+        Files of a made song may be as long as they are.
+
         Raises:
             DecodeError: they are not.
         """
         longest = max(self._all, key=lambda one: one.frames)
         shortest = min(self._all, key=lambda one: one.frames)
-        if longest.frames - shortest.frames > SLACK * longest.sample_rate:
+        if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
             raise DecodeError(
                 f"{shortest.name} and {longest.name} differ in length: "
                 "give stems that add up to their mixture."
@@ -125,7 +130,8 @@ def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...
 def _next_song(song: Song, opened: Iterator[Recording]) -> Multitrack:
     """A song from its recordings, which come in the order of its sources."""
     mixture = next(opened) if song.mixture else None
-    return Multitrack(song.name, {stem: next(opened) for stem in song.stems}, mixture)
+    stems = {stem: next(opened) for stem in song.stems}
+    return Multitrack(song.name, stems, mixture, song.is_made)
 
 
 def side_by_side(stems: Sequence[Clip], length: int) -> Float[np.ndarray, "stem channel time"]:

@@ -18,8 +18,9 @@ from trainers.data.song_mixes import FreeMixes, PairClips, SongClips, SongMixes
 from trainers.data.songs import Song, Survey
 from trainers.data.validation import ValidationSong, is_heard
 from trainers.data.voices import VoiceMixes
+from trainers.data.voxaug import VoxaugMixes
 
-OF_SONGS = {"stems": FreeMixes, "pairs": PairClips}
+OF_SONGS = {"stems": FreeMixes, "pairs": PairClips, "voxaug": VoxaugMixes}
 """What cuts clips in layouts in which it is not whole songs."""
 
 
@@ -91,7 +92,7 @@ def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> Non
         return
     silent = [
         stem
-        for stem in clips.stems
+        for stem in clips.needed
         if not any(
             is_sounding(song.stems[part])
             for song in clips.songs

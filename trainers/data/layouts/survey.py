@@ -68,7 +68,13 @@ def inspect(
         check_stems(stems, recipe.groups, known)
     named, mistakes = _read_named(validation)
     listing, named = _once(listing, recipe.groups), _each_once(named, recipe.groups)
-    parts = split(listing, named, recipe.held_out, holds_songs=_holds_songs(layout))
+    parts = split(
+        listing,
+        named,
+        recipe.held_out,
+        holds_songs=_holds_songs(layout),
+        pair=READERS[layout].pair if layout in READERS else None,
+    )
     songs = (*parts.training, *parts.validation)
     headers, unreadable = read_headers(songs, listing.headers)
     problems = [*listing.problems, *mistakes, *unreadable]
