@@ -16,10 +16,18 @@ from trainers.loop.steps import Task
 from trainers.recipes import load_recipe, recipe_names
 
 STEMS = {
-    "frame_transformer": ("instrumental",),
-    "phase_predictor": ("sound",),
-    "vq_frame_transformer": ("sound",),
+    **dict.fromkeys(
+        ("frame_transformer", "frame_transformer-pretrain", "voxaug"), ("instrumental",)
+    ),
+    **dict.fromkeys(
+        (
+            *("phase_predictor", "tune-phase_predictor"),
+            *("vq_frame_transformer", "tune-vq_frame_transformer"),
+        ),
+        ("sound",),
+    ),
 }
+"""Of recipes whose networks give something else than vocals."""
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -27,7 +35,7 @@ def test_bundled_recipes_build(name: str) -> None:
     recipe = load_recipe(name)
     with torch.device("meta"):
         network = registry.build(recipe.model.architecture, recipe.model.options)
-    assert network.stems == STEMS.get(recipe.model.architecture, ("vocals",))
+    assert network.stems == STEMS.get(name, ("vocals",))
     named = recipe.supervised_losses.keys() - {*network.penalty_names}
     assert Task.of(recipe, network, FULL).objective.losses.keys() == named
     members = ensemble_spec(recipe, network.sample_rate).members

@@ -32,7 +32,7 @@ from trainers.data.voxaug import VoxaugMixes
 from trainers.loop.run import run
 
 BOTH = ("vocals", "instrumental")
-CLIPS = 1000
+CLIPS = 600
 
 
 def sound(path: Path, *sides: float, seconds: float = 1.0, peak: float = 0.0) -> None:
