@@ -118,6 +118,10 @@ class Separator(nn.Module):
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
+    def through_core(self, features: Tensor) -> Tensor:
+        """What the core makes of features: a trainer that needs no waves calls this."""
+        return self.core(features)
+
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
         """What the last forward pass in training found wrong with the network itself.
 

@@ -139,6 +139,11 @@ class VQFrameTransformerSeparator(FrameSeparator):
             patience=config.patience,
         )
 
+    @property
+    def keeps_shape(self) -> bool:
+        """It does."""
+        return True
+
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
         """Distances between frames and their codes, as either of them learns from it."""
         return self.network.losses

@@ -191,6 +191,11 @@ class FrameTransformerSeparator(FrameSeparator):
         masks = len(self.stems) * self.channels
         self.network = FrameTransformer(**self.arguments, out_channels=masks)
 
+    @property
+    def keeps_shape(self) -> bool:
+        """With the masks of one stem it does."""
+        return len(self.stems) == 1
+
     def answer(
         self, spectrum: Spectrum, numbers: Float[Tensor, "batch number freq_seen frame"]
     ) -> Spectra:

@@ -69,6 +69,14 @@ class SpectralSeparator(Separator):
         )
         self.fourier = Fourier(config.window_size, config.hop_size)
 
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the core gives a number of any size for each one that it takes.
+
+        Such a core can be trained on its own, to find what was laid over its features.
+        """
+        return False
+
     def forward(self, mixture: Wave) -> Stems:
         """Separate a batch of mixtures."""
         spectrum = self.spectrum(mixture)

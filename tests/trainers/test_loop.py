@@ -29,9 +29,8 @@ from trainers.config import Recipe
 from trainers.loop.events import Validated
 from trainers.loop.run import run
 from trainers.loop.steps import training_step
-from trainers.loop.validation import score
 from trainers.metrics.sdr import global_sdr
-from trainers.objectives.separation import estimate
+from trainers.objectives.hearing import folded, unfolded
 
 
 def test_average_by_hand(recipe: Recipe) -> None:
@@ -102,13 +101,14 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
 ) -> None:
     options = recipe.model.options | {"audio_channels": 1}
     recipe = replace(recipe, model=replace(recipe.model, options=options))
-    model = fresh(recipe)[0].separator
+    state, task = fresh(recipe)
+    model = state.separator
     mixture = batch(recordings, recipe, range(2)).mixture
     alone = torch.stack([model(mixture[:, [side]])[:, :, 0] for side in (0, 1)], dim=2)
-    torch.testing.assert_close(estimate(model, mixture, 1), alone)
+    torch.testing.assert_close(unfolded(model(folded(mixture, 1)), 2), alone)
     folder = make_track(voices(recipe, recordings), recordings)
     track = validation_song(folder, model.stems).read()
-    assert score(model, track, FULL).keys() == {"vocals"}
+    assert task.objective.score(model, track, FULL).keys() == {"vocals"}
     assert len(run_steps(recipe, 2, recordings, recordings / "run")) == 2
 
 

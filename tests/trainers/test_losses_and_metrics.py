@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import UnknownNameError
 from tests.stemcli.engine.stubs import Scaling
+from trainers.config import Recipe
 from trainers.losses import make_loss
 from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
@@ -69,12 +70,16 @@ def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
     """Law: the objective does not change when a clip and its stems get louder together."""
     torch.manual_seed(4)
     mixture, stems = torch.randn(2, 2, 5000), torch.randn(2, 1, 2, 5000)
-    objective = Separation({"mean_square": 1.0, "waveform_l1": 2.0}, 44_100, ("vocals",), 2)
-    batch, model = Batch(mixture, stems), Scaling(channels=2)
-    losses = objective(objective.pair(objective.estimate(model, batch), batch))
+    recipe, model = Recipe(losses={"mean_square": 1.0, "waveform_l1": 2.0}), Scaling(channels=2)
+    objective = Separation(recipe, model)
+
+    def losses_of(batch: Batch) -> dict[str, torch.Tensor]:
+        exercise = objective.exercise(model, batch)
+        return objective(exercise.pair(model(exercise.given)))
+
+    losses = losses_of(Batch(mixture, stems))
     gains = torch.tensor([gain, 1.0]).view(2, 1, 1)
-    loud = Batch(mixture * gains, stems * gains.unsqueeze(-1))
-    changed = objective(objective.pair(objective.estimate(model, loud), loud))
+    changed = losses_of(Batch(mixture * gains, stems * gains.unsqueeze(-1)))
     for name, loss in losses.items():
         assert changed[name].item() == pytest.approx(loss.item(), rel=1e-4)
 

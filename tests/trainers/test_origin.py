@@ -14,6 +14,7 @@ from model_zoo.errors import (
     CheckpointError,
 )
 from tests.trainers.conftest import RATE
+from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.state import TrainState
@@ -42,7 +43,6 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
             "Type: --set model.options.mask_activation=sigmoid "
             "--set model.options.hidden_channels=16$",
         ),
-        ("melroformer", {"stems": ["vocals", "drums"]}, "does not fit MelRoFormer"),
         ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
     ],
 )
@@ -57,3 +57,19 @@ def test_an_origin_of_another_kind_says_what_to_type(
     model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
     with pytest.raises(CheckpointError, match=sentence):
         TrainState.fresh(replace(recipe, model=model), CPU, str(trained))
+
+
+def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:
+    """Law: weights are those of the origin, but for the layer that has a row for each mask."""
+    run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
+    trained = weights.load(str(recordings / "pre" / BEST)).state_dict()
+    kept = {}
+    for stems in (["instrumental"], ["vocals", "instrumental"]):
+        tuned = learning(recipe, "separation", stems=stems, dropout=0.3)
+        state = TrainState.fresh(tuned, CPU, str(recordings / "pre" / BEST))
+        found = state.separator.state_dict()
+        kept[len(stems)] = {name for name, value in trained.items() if value.equal(found[name])}
+    assert kept[1] == {*trained}
+    assert kept[1] - kept[2] == {"network.out.weight_dw"}
+    again = learning(recipe, "separation")
+    assert run_steps(again, 1, recordings, recordings / "tuned", origin=str(recordings / "pre"))

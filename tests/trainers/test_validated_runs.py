@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,10 @@ from model_zoo.errors import UsageError
 from stemcli.engine.events import Event
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
-from trainers.loop import train, validation
+from trainers.loop import train
 from trainers.loop.events import Listened, RunFinished, StepDone, Validated
 from trainers.loop.run import run
+from trainers.objectives.separation import Separation
 
 
 @pytest.fixture
@@ -54,18 +56,18 @@ def test_a_validation_that_was_interrupted_is_done_when_the_run_goes_on(
 ) -> None:
     """In the middle of the run and at its end; all that is written down is the same after all."""
     whole = judged(recipe, recordings, "whole", track)
-    score, heard = validation.score, []
+    score, heard = Separation.score, []
 
-    def press(*given: object) -> dict[str, float]:
+    def press(*given: Any) -> dict[str, float]:
         heard.append(given)
         if len(heard) == stop // 2:
             signal.raise_signal(signal.SIGINT)
         return score(*given)
 
-    monkeypatch.setattr(validation, "score", press)
+    monkeypatch.setattr(Separation, "score", press)
     with pytest.raises(KeyboardInterrupt):
         judged(recipe, recordings, "parts", track)
-    monkeypatch.setattr(validation, "score", score)
+    monkeypatch.setattr(Separation, "score", score)
     rest = judged(recipe, recordings, "parts", track, resume=True)
     assert validations(rest) == validations(whole)[stop // 2 - 1 :]
     assert steps(rest) == [3, 4][: 4 - stop]

@@ -9,9 +9,8 @@ import torch
 
 from tests.trainers.runs import FULL, fresh
 from trainers.config import Recipe
-from trainers.data.validation import ValidationTrack
-from trainers.loop.validation import score
 from trainers.metrics.sdr import global_sdr
+from trainers.objectives.hearing import sdr_of_stems
 
 
 def test_validation_joins_segments_in_order(recordings: Path, recipe: Recipe) -> None:
@@ -22,6 +21,6 @@ def test_validation_joins_segments_in_order(recordings: Path, recipe: Recipe) ->
     heard = [model(part[None])[0] for part in mixture.split(model.segment, dim=-1)[:2]]
     last = torch.nn.functional.pad(mixture[:, -100:], (0, model.segment - 100))
     joined = torch.cat([*heard, model(last[None])[0][..., :100]], dim=-1)
-    scores = score(model, ValidationTrack("song", mixture, joined + 0.01), FULL)
+    scores = sdr_of_stems(model, mixture, joined + 0.01, FULL)
     expected = global_sdr(joined[0], joined[0] + 0.01).item()
     assert scores["vocals"] == pytest.approx(expected, abs=1e-3)

@@ -87,7 +87,7 @@ def check(
     """
     from trainers.data.layouts.survey import inspect
 
-    found = inspect(_recipe(layout, changes), folder, stems or ())
+    found = inspect(_recipe(layout, changes), folder, stems)
     console.document(_document(found))
     console.line(f"Layout: {found.layout}")
     for line in found.summary():

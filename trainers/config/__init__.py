@@ -16,8 +16,10 @@ from trainers.config.learning import (
     StageRecipe,
     ValidationRecipe,
 )
-from trainers.config.recipe import ModelRecipe, ObjectiveRecipe, Recipe
+from trainers.config.objective import ObjectiveRecipe
+from trainers.config.recipe import ModelRecipe, Recipe
 from trainers.config.voices import PoolRecipe, VoicesRecipe
+from trainers.config.voxaug import VoxaugRecipe
 
 __all__ = [
     "AdversaryRecipe",
@@ -34,4 +36,5 @@ __all__ = [
     "StageRecipe",
     "ValidationRecipe",
     "VoicesRecipe",
+    "VoxaugRecipe",
 ]

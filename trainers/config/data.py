@@ -8,8 +8,11 @@ from typing import Literal
 from model_zoo.config import Config, broken
 from trainers.config.augmentation import AugmentationRecipe
 from trainers.config.voices import VoicesRecipe
+from trainers.config.voxaug import VoxaugRecipe
 
-Layout = Literal["auto", "tracks", "stems", "csv", "pairs", "musdb18", "musdb18_hq", "voices"]
+Layout = Literal[
+    "auto", "tracks", "stems", "csv", "pairs", "voxaug", "musdb18", "musdb18_hq", "voices"
+]
 """How a data folder is laid out; :mod:`trainers.data.layouts` describes each."""
 
 
@@ -27,6 +30,7 @@ class DataRecipe(Config):
             the data folder names any; 0 keeps none.
         augmentation: how clips are varied.
         voices: the recordings of the layout ``voices``.
+        voxaug: how the layout ``voxaug`` mixes.
     """
 
     layout: Layout = "auto"
@@ -36,6 +40,7 @@ class DataRecipe(Config):
     held_out: float = 0.1
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
     voices: VoicesRecipe = field(default_factory=VoicesRecipe)
+    voxaug: VoxaugRecipe = field(default_factory=VoxaugRecipe)
 
     def mistakes(self) -> list[str]:
         """Contradictions between the values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from model_zoo.config import Config, broken
 from trainers.config.adversary import AdversaryRecipe
@@ -17,6 +17,7 @@ from trainers.config.learning import (
     ScheduleRecipe,
     ValidationRecipe,
 )
+from trainers.config.objective import ObjectiveRecipe
 
 ADVERSARIAL = ("feature_matching", "generator")
 """Losses that only a run with discriminators has."""
@@ -35,24 +36,6 @@ class ModelRecipe(Config):
     architecture: str = "melroformer"
     options: dict[str, Any] = field(default_factory=dict)
     residual: str = "instrumental"
-
-
-@dataclass(frozen=True)
-class ObjectiveRecipe(Config):
-    """What one step learns.
-
-    Attributes:
-        name: ``separation``: every stem of a mixture.
-        stems: weight of each stem of a network with several; what is left out has 1.
-    """
-
-    name: Literal["separation"] = "separation"
-    stems: dict[str, float] = field(default_factory=dict)
-
-    def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
-        negative = any(weight < 0 for weight in self.stems.values())
-        return broken({"weights of stems must be 0 or more": negative})
 
 
 @dataclass(frozen=True)
@@ -111,6 +94,10 @@ class Recipe(Config):
                 "adversary.discriminators need a weight above 0 of losses.generator or"
                 " losses.feature_matching": (
                     bool(self.adversary.discriminators) and not adversarial
+                ),
+                f"objective {self.objective.name} gives no waves that discriminators could judge:"
+                " remove adversary.discriminators": (
+                    bool(self.adversary.discriminators) and not self.objective.gives_waves
                 ),
                 f"adversary.start must be below schedule.steps={self.schedule.steps}": (
                     bool(self.adversary.discriminators)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
 from trainers.data.recording import Clip, Recording, open_recordings
@@ -52,16 +53,19 @@ class Multitrack:
         name: of the song.
         stems: of the data.
         mixture: of all stems; None, where it is the sum of them.
+        is_made: whether its files never were one song.
     """
 
     name: str
     stems: Mapping[str, Recording]
     mixture: Recording | None = None
+    is_made: bool = False
 
     @property
     def frames(self) -> int:
-        """Samples per channel of the longest file."""
-        return max(recording.frames for recording in self._all)
+        """Samples per channel of the longest file; of a made song, of the shortest."""
+        lengths = [recording.frames for recording in self._all]
+        return min(lengths) if self.is_made else max(lengths)
 
     @property
     def rest(self) -> Rest | None:
@@ -88,12 +92,14 @@ class Multitrack:
     def require_one_length(self) -> None:
         """See to it that all files of the song are equally long, but for :data:`SLACK`.
 
+        Files of a made song may be as long as they are.
+
         Raises:
             DecodeError: they are not.
         """
         longest = max(self._all, key=lambda one: one.frames)
         shortest = min(self._all, key=lambda one: one.frames)
-        if longest.frames - shortest.frames > SLACK * longest.sample_rate:
+        if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
             raise DecodeError(
                 f"{shortest.name} and {longest.name} differ in length: "
                 "give stems that add up to their mixture."
@@ -124,7 +130,13 @@ def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...
 def _next_song(song: Song, opened: Iterator[Recording]) -> Multitrack:
     """A song from its recordings, which come in the order of its sources."""
     mixture = next(opened) if song.mixture else None
-    return Multitrack(song.name, {stem: next(opened) for stem in song.stems}, mixture)
+    stems = {stem: next(opened) for stem in song.stems}
+    return Multitrack(song.name, stems, mixture, song.is_made)
+
+
+def side_by_side(stems: Sequence[Clip], length: int) -> Float[np.ndarray, "stem channel time"]:
+    """Clips of ``length`` samples in one array, where there may be none."""
+    return np.stack(stems) if stems else np.zeros((0, 2, length), np.float32)
 
 
 def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip:

@@ -18,8 +18,9 @@ from trainers.data.song_mixes import FreeMixes, PairClips, SongClips, SongMixes
 from trainers.data.songs import Song, Survey
 from trainers.data.validation import ValidationSong, is_heard
 from trainers.data.voices import VoiceMixes
+from trainers.data.voxaug import VoxaugMixes
 
-OF_SONGS = {"stems": FreeMixes, "pairs": PairClips}
+OF_SONGS = {"stems": FreeMixes, "pairs": PairClips, "voxaug": VoxaugMixes}
 """What cuts clips in layouts in which it is not whole songs."""
 
 
@@ -54,7 +55,7 @@ def open_data(
         recipe: what is learned.
         folder: with the data.
         validation: folders with songs that are not to be trained on.
-        stems: those of the network.
+        stems: those of the network; an objective that learns from mixtures needs none of them.
         sample_rate: that of the network, in Hz.
         world_size: workers that share the clips.
 
@@ -65,6 +66,7 @@ def open_data(
         OutputError: the cache cannot be written.
         FfmpegMissingError: only ffmpeg could read a recording, and there is none.
     """
+    stems = stems if recipe.objective.needs_stems else ()
     found = survey(recipe.data, folder, stems, validation)
     clips = _clips(recipe, folder, found, stems, sample_rate, world_size)
     songs = spread(found.validation, recipe.validation.songs)
@@ -90,7 +92,7 @@ def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> Non
         return
     silent = [
         stem
-        for stem in clips.stems
+        for stem in clips.needed
         if not any(
             is_sounding(song.stems[part])
             for song in clips.songs
@@ -116,11 +118,18 @@ def _short(clips: Clips, seconds: float) -> list[str]:
 
 def _require_score(songs: tuple[ValidationSong, ...]) -> None:
     """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
-    if not any(is_heard(song.read().stems).any() for song in songs):
-        names, stems = ", ".join(song.name for song in songs), ", ".join(songs[0].stems)
+    if not any(_is_heard(song) for song in songs):
+        names = ", ".join(song.name for song in songs)
+        stems = ", ".join(songs[0].stems) or "The mixture"
         raise DataError(
             "validation", [f"{stems} is silent in {names}. Name other songs with --validation DIR"]
         )
+
+
+def _is_heard(song: ValidationSong) -> bool:
+    """Whether there is any stem to be scored, or a mixture where no stems are."""
+    track = song.read()
+    return bool(is_heard(track.stems if song.stems else track.mixture[None]).any())
 
 
 def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
@@ -149,7 +158,7 @@ def _clips(
         kind = OF_SONGS.get(found.layout, SongMixes)
         songs = open_songs(found.training, sample_rate)
         return kind(songs, recipe.data, stems, plan, sample_rate, recipe.seed)
-    if stems != VoiceMixes.stems:
+    if stems not in ((), VoiceMixes.stems):
         raise ConfigError(
             "model.options.stems",
             [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,27 @@ class Recording:
 def rms(clip: Clip) -> float:
     """Root of the mean square over all samples and channels; 0 without any."""
     return float(np.sqrt(np.mean(np.square(clip)))) if clip.size else 0.0
+
+
+def peak_of(clip: np.ndarray) -> float:
+    """Largest absolute sample; 0 without any."""
+    return float(np.abs(clip).max(initial=0.0))
+
+
+@cache
+def recording_peak(recording: Recording) -> float:
+    """Largest absolute sample of a whole recording, read once in its life.
+
+    Raises:
+        DecodeError: it cannot be read.
+        OutputError: the cache cannot be written.
+    """
+    known = recall(recording.path, "peak")
+    if not known:
+        with open_audio(recording.path) as reader:
+            known = repr(max(map(peak_of, reader), default=0.0))
+        remember(recording.path, "peak", known)
+    return float(known)
 
 
 def is_loud(clip: Clip) -> bool:

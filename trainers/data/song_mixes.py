@@ -17,7 +17,7 @@ from trainers.data.augmentation import Variation
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.effects import darken
 from trainers.data.groups import parts_of
-from trainers.data.multitrack import REST, Multitrack, summed
+from trainers.data.multitrack import REST, Multitrack, side_by_side, summed
 from trainers.data.recording import Clip, is_loud
 from trainers.data.slots import Slot, Slots
 
@@ -67,9 +67,9 @@ class SongClips(Clips):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Clip number ``index``."""
         rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
-        variation = Variation.draw(self.recipe.augmentation, rng)
+        slot, variation = self.slots.at(index), Variation.draw(self.recipe.augmentation, rng)
         length = variation.source_length(shape.length, self.sample_rate)
-        cut = self._cut(self.slots.at(index), length, rng)
+        cut = self._cut(slot, length, rng)
         varied = variation.apply(cut, shape.length, self.sample_rate)
         parts = {
             name: darken(part, self.sample_rate, shape.highest_hz) for name, part in varied.items()
@@ -78,10 +78,20 @@ class SongClips(Clips):
         stems = [
             summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
         ]
-        heard = variation.degrade(mixture, self.sample_rate)
+        level = np.float32(self._level(slot, mixture))
+        heard = variation.degrade(mixture / level, self.sample_rate)
         return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
-            np.stack(stems)
+            side_by_side(stems, shape.length) / level
         )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Stems that have to be heard in one song at least."""
+        return self.stems
+
+    def _level(self, slot: Slot, mixture: Clip) -> float:
+        """What a clip is divided by."""
+        return 1.0
 
     @abstractmethod
     def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
@@ -118,21 +128,36 @@ class SongMixes(SongClips):
         found: dict[str, Clip] = {}
         for name, holders in self.holders.items():
             others = tuple(song for song in holders if song not in used) or holders
-            song, found[name] = self._loud(name, others, length, rng)
+            song, found[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
             used.add(song)
         return found
 
-    def _loud(
-        self, name: str, songs: tuple[int, ...], length: int, rng: np.random.Generator
-    ) -> tuple[int, Clip]:
-        """A random place of a part with sound in it, and its song; the last of them if none has."""
-        for _ in range(TRIES):
-            slot = self.slots.anywhere(songs, rng)
-            part = self.songs[slot.song].parts[name]
-            clip = part.read(slot.start(part.frames, length, rng), length)
-            if is_loud(clip):
-                break
-        return slot.song, clip
+
+def loud_cut(
+    songs: Sequence[Multitrack],
+    slots: Slots,
+    name: str,
+    among: tuple[int, ...],
+    length: int,
+    rng: np.random.Generator,
+) -> tuple[int, Clip]:
+    """A random place of a part with sound in it, and its song; the last of them if none has.
+
+    Args:
+        songs: to cut from.
+        slots: of these songs.
+        name: of the part.
+        among: numbers of the songs that come into question; all have the part.
+        length: in samples.
+        rng: what is drawn from.
+    """
+    for _ in range(TRIES):
+        slot = slots.anywhere(among, rng)
+        part = songs[slot.song].parts[name]
+        clip = part.read(slot.start(part.frames, length, rng), length)
+        if is_loud(clip):
+            break
+    return slot.song, clip
 
 
 class FreeMixes(SongMixes):

@@ -26,13 +26,16 @@ class Song:
 
     Attributes:
         name: what people call it, e.g. the name of its folder.
-        stems: name of each stem of the data to its source; all of one length.
+        stems: name of each stem of the data to its source; all of one length, unless the song is
+            made.
         mixture: of all stems; None, where it is the sum of them.
+        is_made: whether its files never were one song; it is as long as the shortest of them.
     """
 
     name: str
     stems: Mapping[str, Source]
     mixture: Source | None = None
+    is_made: bool = False
 
     @property
     def sources(self) -> list[Source]:

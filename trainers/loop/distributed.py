@@ -107,8 +107,9 @@ class ShardedWorker(DistributedWorker):
         shard(separator, self.mesh)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """What is sharded sees to its gradients itself."""
-        return network if isinstance(network, FSDPModule) else super().wrap(network)
+        """What is sharded sees to its gradients itself, also behind a view of it."""
+        is_sharded = any(isinstance(part, FSDPModule) for part in network.modules())
+        return network if is_sharded else super().wrap(network)
 
     def share(self, songs: Sequence[T]) -> Sequence[T]:
         """All of them: the processes hear every chunk together, since none has the network."""

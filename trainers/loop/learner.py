@@ -28,10 +28,12 @@ class Learner:
         half: its gradients come from float16 and have to be scaled (Micikevicius et al. 2018,
             arXiv 1710.03740).
         scale: by how much at first.
+        view: a module with the same tensors that gradients go through; none is the network.
 
     Attributes:
         network: what learns, as checkpoints and copies see it.
-        wrapped: the same, as gradients have to be computed; it may average them over workers.
+        wrapped: the same or a view of it, as gradients have to be computed; it may average them
+            over workers.
         optimisers: that together move every parameter once.
         scaler: of gradients; does nothing unless ``half``.
     """
@@ -44,8 +46,10 @@ class Learner:
         *,
         half: bool = False,
         scale: float = 2.0**16,
+        view: nn.Module | None = None,
     ) -> None:
-        self.name, self.network, self.wrapped, self.recipe = name, network, network, recipe
+        self.name, self.network, self.recipe = name, network, recipe
+        self.wrapped = network if view is None else view
         self.optimisers = build_optimisers(network, recipe)
         self.base_rates = [group["lr"] for group in self._groups()]
         device = next(network.parameters()).device

@@ -10,8 +10,9 @@ from model_zoo.errors import ConfigError
 from stemcli.engine.network import is_out_of_memory
 from trainers.data.clips import ClipPlan
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Pair, Task
+from trainers.loop.steps import Task
 from trainers.objectives.batch import Batch
+from trainers.objectives.contract import Pair
 
 LONGEST_HINT = 60.0
 """Seconds after which no length is tried any more."""
@@ -20,7 +21,7 @@ LONGEST_HINT = 60.0
 def require_long_clips(state: TrainState, task: Task) -> None:
     """Let the network, its losses and its discriminators take one silent clip of every length.
 
-    Nothing learns from it, and no random number is drawn.
+    Nothing learns from it, and no random number of the run is used up.
 
     Raises:
         ConfigError: a clip is too short for one of them; the sentence says how long is enough.
@@ -28,7 +29,9 @@ def require_long_clips(state: TrainState, task: Task) -> None:
     rate = state.separator.sample_rate
     plan = ClipPlan.of(task.recipe, rate)
     shortest = min(shape.length for shape in (*(shape for _, shape in plan.stages), plan.last))
-    with torch.no_grad():
+    device = next(state.separator.parameters()).device
+    generators = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(generators):
         state.separator.eval()
         try:
             pair = _tried(

@@ -22,7 +22,12 @@ OVERLAP = 0.25
 
 
 def listen(
-    model: Separator, track: ValidationTrack, step: int, seconds: float, residual: str = ""
+    model: Separator,
+    track: ValidationTrack,
+    step: int,
+    seconds: float,
+    residual: str = "",
+    level: float = 1.0,
 ) -> Listened:
     """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
 
@@ -34,6 +39,7 @@ def listen(
         step: number of steps done.
         seconds: length of the excerpt; a shorter song is heard in full.
         residual: name of the mixture without all stems, which is heard too; none is not.
+        level: what the song is divided by before the network hears it; stems are brought back.
 
     Raises:
         NumericalError: the network gives NaN or infinity.
@@ -42,7 +48,7 @@ def listen(
     start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
     mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
     with watched_attention(model) as attention:
-        found = separated(model, mixture)
+        found = separated(model, mixture / level) * level
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
     if residual:
         rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]

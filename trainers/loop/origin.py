@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
+
+from torch import Tensor
 
 from model_zoo import registry, weights
 from model_zoo.adoption import find_weights
 from model_zoo.errors import CheckpointError
 from model_zoo.separator import Separator
 
-FREE = ("expander_db", "segment", "stems")
+FREE = ("beta", "dropout", "expander_db", "patience", "segment", "stems")
 """Options in which the two may differ, because no tensor depends on them."""
 
 
 def start_from(model: Separator, name: str) -> None:
     """Copy trained weights into ``model``.
+
+    Where the two have another number of stems, tensors that follow it begin anew.
 
     Args:
         model: the network of the recipe.
@@ -44,7 +48,20 @@ def start_from(model: Separator, name: str) -> None:
         raise CheckpointError(
             f"{name} does not fit the recipe's network. Type: {' '.join(changes)}"
         )
-    weights.load_tensors(model, origin.state_dict(), origin=name)
+    tensors = origin.state_dict()
+    if len(origin.stems) != len(model.stems):
+        tensors = _as_far_as_they_fit(tensors, model.state_dict())
+    weights.load_tensors(model, tensors, origin=name)
+
+
+def _as_far_as_they_fit(
+    found: Mapping[str, Tensor], fresh: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Tensors that were found; the fresh ones where these have another shape."""
+    return {
+        name: found[name] if name in found and found[name].shape == value.shape else value
+        for name, value in fresh.items()
+    }
 
 
 def _changes(found: dict[str, object], wanted: dict[str, object]) -> Iterator[str]:

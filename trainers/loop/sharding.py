@@ -30,13 +30,15 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
     Call it before optimisers are made: parameters are replaced. The class of the network changes to
     one that is derived from it. It can be copied no more.
     """
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     for part in (*separator.blocks(), separator):
         part.register_forward_hook(_owning)
         # Even the outermost part is taken apart at once, so that weights always are what they
         # seem: parts of a whole.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
+    # The parts of the network outside of its blocks are put together for this as well.
+    register_fsdp_forward_method(separator, "through_core")
 
 
 def whole(value: Tensor) -> Tensor:

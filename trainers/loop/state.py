@@ -17,6 +17,7 @@ from trainers.loop.learner import Learner
 from trainers.loop.origin import start_from
 from trainers.loop.progress import Progress
 from trainers.loop.worker import Worker
+from trainers.objectives import OBJECTIVES
 
 
 @dataclass
@@ -58,9 +59,10 @@ class TrainState:
         ensemble = _ensemble(recipe, separator.sample_rate, worker)
         judged = recipe.adversary.optimiser
         half = recipe.loop.precision == "fp16"
+        view = OBJECTIVES[recipe.objective.name].learner(separator)
         return cls(
             separator,
-            Learner("network", separator, recipe.optimiser, half=half),
+            Learner("network", separator, recipe.optimiser, half=half, view=view),
             average,
             ensemble,
             Learner("discriminators", ensemble, judged, half=half) if ensemble else None,
@@ -76,7 +78,7 @@ class TrainState:
     def wrap(self, worker: Worker) -> None:
         """Let gradients be means over all workers, each network on its own."""
         for learner in self.learners.values():
-            learner.wrapped = worker.wrap(learner.network)
+            learner.wrapped = worker.wrap(learner.wrapped)
 
 
 def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:

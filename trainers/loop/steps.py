@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model_zoo.axes import Stems
 from model_zoo.errors import NumericalError
 from model_zoo.separator import Separator
 from stemcli.engine.precision import Precision
@@ -17,12 +16,10 @@ from trainers.config import Recipe
 from trainers.loop.learner import Learner
 from trainers.loop.schedule import factor
 from trainers.loop.state import TrainState
+from trainers.objectives import Objective, objective_of
 from trainers.objectives.adversary import Adversary
 from trainers.objectives.batch import Batch
-from trainers.objectives.separation import Separation
-
-Pair = tuple[Stems, Stems]
-"""Estimated and true stems."""
+from trainers.objectives.contract import Pair
 
 ADVERSARY_LOSS = "discriminator"
 """Name of the loss that discriminators minimise; its weight is 1."""
@@ -33,14 +30,14 @@ class Task:
     """What is learned, apart from the state of those who learn.
 
     Attributes:
-        objective: makes estimates and gives their losses.
+        objective: makes exercises and gives the losses of what comes out.
         adversary: gives the losses that come with discriminators.
         weights: of the network's losses, by name.
         recipe: numbers of the loop.
         precision: of matrix products.
     """
 
-    objective: Separation
+    objective: Objective
     adversary: Adversary
     weights: Mapping[str, float]
     recipe: Recipe
@@ -52,25 +49,18 @@ class Task:
 
         Raises:
             UnknownNameError: there is no such loss.
-            ConfigError: a loss has no such argument, or there is no such stem.
+            ConfigError: the network cannot learn the objective, a loss has no such argument, or
+                there is no such stem.
         """
-        weights = recipe.supervised_losses
-        objective = Separation(
-            {name: weights[name] for name in weights if name not in separator.penalty_names},
-            separator.sample_rate,
-            separator.stems,
-            separator.channels,
-            recipe.loss_options,
-            recipe.objective.stems,
-        )
-        adversary = Adversary(recipe.adversary.kind)
+        objective, adversary = objective_of(recipe, separator), Adversary(recipe.adversary.kind)
         return cls(objective, adversary, recipe.losses, recipe, precision)
 
     def estimate(self, learner: Learner, batch: Batch) -> Pair:
-        """Estimated and true stems, ready to be compared."""
+        """What the network makes of a batch and what was wanted, ready to be compared."""
+        exercise = self.objective.exercise(self._separator(learner), batch)
         with self.autocast(batch.mixture):
-            made = self.objective.estimate(learner.wrapped, batch)
-        return self.objective.pair(made, batch)
+            made = learner.wrapped(exercise.given)
+        return exercise.pair(made)
 
     def autocast(self, wave: Tensor) -> AbstractContextManager[None]:
         """Compute in the precision of the task, where ``wave`` lies."""
@@ -78,9 +68,12 @@ class Task:
 
     def penalties(self, learner: Learner) -> dict[str, Tensor]:
         """What the last estimate found wrong with the network itself, as far as that counts."""
-        assert isinstance(learner.network, Separator), "nothing else is trained by it"
-        found = learner.network.penalties()
+        found = self._separator(learner).penalties()
         return {name: penalty for name, penalty in found.items() if name in self.weights}
+
+    def _separator(self, learner: Learner) -> Separator:
+        assert isinstance(learner.network, Separator), "nothing else is trained by it"
+        return learner.network
 
     def total(self, named: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of named losses; parts of one have no weight of their own."""

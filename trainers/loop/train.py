@@ -23,7 +23,7 @@ from trainers.loop.listening import listen
 from trainers.loop.logbook.keeping import LogError
 from trainers.loop.state import TrainState
 from trainers.loop.steps import Task, diverged, training_step
-from trainers.loop.validation import validate
+from trainers.loop.validation import level_of, validate
 from trainers.loop.worker import Worker
 from trainers.objectives.batch import Batch
 
@@ -116,7 +116,7 @@ def _is_due(state: TrainState, run: Run) -> bool:
 def _validate(state: TrainState, task: Task, run: Run) -> None:
     """Judge the averaged weights; every worker comes to the same result."""
     model, progress = state.average.model, state.progress
-    sdr = validate(model, run.data.validation, run.worker, task.precision)
+    sdr = validate(task.objective, model, run.data.validation, run.worker, task.precision)
     if not all(map(math.isfinite, sdr.values())):
         found = f"The averaged network gives NaN or infinity after step {progress.step}"
         raise diverged(found, run.recipe)
@@ -128,21 +128,18 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
             run.keep(state, sdr)
     run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr))
     if run.worker.rank == 0 or not run.worker.is_independent:
-        _listen(state, run)
+        _listen(state, task, run)
 
 
-def _listen(state: TrainState, run: Run) -> None:
-    """Let people hear a few validation songs."""
-    recipe = run.recipe
+def _listen(state: TrainState, task: Task, run: Run) -> None:
+    """Let people hear a few validation songs, where the network makes sound of them."""
+    recipe, model = run.recipe, state.average.model
     for song in run.data.validation[: recipe.log.songs]:
-        heard = listen(
-            state.average.model,
-            song.read(),
-            state.progress.step,
-            recipe.log.seconds,
-            recipe.model.residual,
-        )
-        run.report(heard)
+        track = task.objective.heard(song.read())
+        if track is None:
+            return
+        step, seconds, residual = state.progress.step, recipe.log.seconds, recipe.model.residual
+        run.report(listen(model, track, step, seconds, residual, level_of(model, song)))
 
 
 def _save(state: TrainState, run: Run) -> None:

@@ -15,11 +15,13 @@ from torch import Tensor
 from model_zoo.errors import ConfigError, UnknownNameError, nearest
 from trainers.losses.contract import Loss, Maker, TooShortError, plain
 from trainers.losses.mel import MultiMel
+from trainers.losses.noise import noise_l1
 from trainers.losses.perceptual import Perceptual
+from trainers.losses.phase import PhaseCosine, PhaseL1
 from trainers.losses.spectral import MagnitudeL1, MultiResolutionMagnitude, multi_resolution_stft
 from trainers.losses.waveform import Masked, mean_square, noise_to_signal, waveform_l1
 
-__all__ = ["LOSSES", "Loss", "Maker", "make_loss"]
+__all__ = ["LOSSES", "NOISE_LOSSES", "PHASE_LOSSES", "Loss", "Maker", "make_loss"]
 
 LOSSES: dict[str, Maker] = {
     "magnitude_l1": Maker(MagnitudeL1),
@@ -32,15 +34,28 @@ LOSSES: dict[str, Maker] = {
     "perceptual": Maker(Perceptual),
     "waveform_l1": plain(waveform_l1),
 }
+"""Of waves."""
+
+NOISE_LOSSES: dict[str, Maker] = {"noise_l1": plain(noise_l1)}
+"""Of the noise that the objective ``denoising`` lays over features."""
+
+PHASE_LOSSES: dict[str, Maker] = {"phase_cosine": Maker(PhaseCosine), "phase_l1": Maker(PhaseL1)}
+"""Of the angles of the objective ``phase``."""
 
 
-def make_loss(name: str, sample_rate: int, options: Mapping[str, Any] | None = None) -> Loss:
+def make_loss(
+    name: str,
+    sample_rate: int,
+    options: Mapping[str, Any] | None = None,
+    known: Mapping[str, Maker] = LOSSES,
+) -> Loss:
     """The loss of that name, computed in float32 whatever it is given and whatever autocast says.
 
     Args:
-        name: a key of :data:`LOSSES`.
+        name: a key of ``known``.
         sample_rate: of the sound it compares, in Hz.
         options: its arguments; what is left out has its default.
+        known: losses by name.
 
     Returns:
         The loss. It raises ConfigError for waves that are too short for it.
@@ -50,9 +65,9 @@ def make_loss(name: str, sample_rate: int, options: Mapping[str, Any] | None = N
         ConfigError: it has no such argument, or the argument cannot be used.
         CheckpointError: a file that it needs cannot be used.
     """
-    if name not in LOSSES:
-        raise UnknownNameError("loss", name, LOSSES)
-    maker, options = LOSSES[name], options or {}
+    if name not in known:
+        raise UnknownNameError("loss", name, known)
+    maker, options = known[name], options or {}
     mistakes = [_unknown_option(key, maker.known) for key in options if key not in maker.known]
     try:
         loss = maker(sample_rate, **{key: options[key] for key in maker.known if key in options})
@@ -67,11 +82,16 @@ def _in_float32(name: str, sample_rate: int, loss: Loss) -> Loss:
     def guarded(estimate: Tensor, reference: Tensor) -> Tensor:
         with torch.autocast(estimate.device.type, enabled=False):
             try:
-                return loss(estimate.float(), reference.float())
+                return loss(_single(estimate), _single(reference))
             except TooShortError as error:
                 raise _too_short(name, sample_rate, error) from error
 
     return guarded
+
+
+def _single(value: Tensor) -> Tensor:
+    """In single precision; spectra stay complex."""
+    return value if value.is_complex() else value.float()
 
 
 def _too_short(name: str, sample_rate: int, error: TooShortError) -> ConfigError:

@@ -1,5 +1,44 @@
-"""What one step learns. Denoising pretraining, phase and frame codes will stand beside separation.
+"""What one step learns, by the name that a recipe gives it.
 
-An objective makes an estimate from a batch, brings it and its target to a pair that can be
-compared, and gives named losses of that pair.
+An objective makes an exercise of a batch, compares what the network made of it with what was
+wanted, in named losses, and judges the network by a validation song.
 """
+
+from __future__ import annotations
+
+import torch
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError
+from model_zoo.separator import Separator
+from trainers.config import Recipe
+from trainers.objectives.codes import Codes
+from trainers.objectives.contract import Objective
+from trainers.objectives.denoising import Denoising
+from trainers.objectives.phase import Phase
+from trainers.objectives.separation import Separation
+
+__all__ = ["OBJECTIVES", "Objective", "objective_of"]
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "separation": Separation,
+    "denoising": Denoising,
+    "phase": Phase,
+    "codes": Codes,
+}
+
+
+def objective_of(recipe: Recipe, separator: Separator) -> Objective:
+    """The objective of a recipe.
+
+    Raises:
+        UnknownNameError: there is no such loss.
+        ConfigError: the network cannot learn it, a loss has no such argument, or there is no such
+            stem.
+    """
+    kind = OBJECTIVES[recipe.objective.name]
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        mistakes = kind.refusals(registry.build(recipe.model.architecture, recipe.model.options))
+    if mistakes:
+        raise ConfigError("objective", mistakes)
+    return kind(recipe, separator)

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_zoo.axes import Stems, Wave
 from model_zoo.errors import ConfigError
-from trainers.losses import Loss, make_loss
+from model_zoo.separator import Role, Separator
+from stemcli.engine.precision import Precision
+from trainers.config import Recipe
+from trainers.data.validation import ValidationTrack
+from trainers.losses import LOSSES, Loss
 from trainers.objectives.batch import Batch
+from trainers.objectives.contract import Exercise, Objective, Pair
+from trainers.objectives.hearing import folded, sdr_of_stems, unfolded
 
 QUIETEST = 1e-4
 """Square root of the mean square below which a mixture is not made louder: -80 dB full scale."""
-
-
-def estimate(network: nn.Module, mixture: Wave, channels: int) -> Stems:
-    """The stems of ``mixture``.
-
-    Args:
-        network: a separator, or what wraps one for several workers.
-        mixture: what it hears.
-        channels: of the separator; one with a single channel hears every channel on its own.
-    """
-    if channels > 1:
-        return network(mixture)
-    alone = network(rearrange(mixture, "b c t -> (b c) 1 t"))
-    return rearrange(alone, "(b c) s 1 t -> b s c t", c=mixture.shape[1])
 
 
 def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
@@ -38,57 +30,57 @@ def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
     return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST)
 
 
-class Separation:
+class Separation(Objective):
     """Every stem of a mixture: named losses between estimated and true stems.
 
-    Waves are compared at the level at which their mixture has a root mean square of 1, so that a
-    quiet clip counts as much as a loud one. With several stems (multi-task learning) each loss is
-    the mean of those of the stems, each with its own weight.
-
-    Args:
-        weights: weight of each loss, by its name in :data:`trainers.losses.LOSSES`.
-        sample_rate: of the sound, in Hz.
-        stems: names of the stems, in order.
-        channels: of the network.
-        options: arguments of losses, by name.
-        stem_weights: of stems, by name; 1 for those left out.
+    The network hears clips at the level they have. Waves are compared at the level at which their
+    mixture has a root mean square of 1, so that a quiet clip counts as much as a loud one. With
+    several stems (multi-task learning) each loss is the mean of those of the stems, each with its
+    own weight. The score is the global SDR of every stem.
 
     Raises:
         UnknownNameError: there is no such loss.
         ConfigError: a loss has other arguments, or there is no such stem.
     """
 
-    def __init__(
-        self,
-        weights: Mapping[str, float],
-        sample_rate: int,
-        stems: tuple[str, ...],
-        channels: int,
-        options: Mapping[str, Mapping[str, object]] | None = None,
-        stem_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        self.channels = channels
-        given = options or {}
-        self.losses: dict[str, Loss] = {
-            name: make_loss(name, sample_rate, given.get(name)) for name in weights
-        }
-        self.shares = _shares(stems, stem_weights or {})
+    known = LOSSES
+    roles: ClassVar[tuple[Role, ...]] = ("stems",)
 
-    def estimate(self, network: nn.Module, batch: Batch) -> Stems:
-        """What the network makes of the mixtures of ``batch``."""
-        return estimate(network, batch.mixture, self.channels)
+    def __init__(self, recipe: Recipe, separator: Separator) -> None:
+        super().__init__(recipe, separator)
+        self.shares = _shares(separator.stems, recipe.objective.stems)
 
-    def pair(self, made: Stems, batch: Batch) -> tuple[Stems, Stems]:
-        """Estimated and true stems in float32, at one level."""
-        level = loudness(batch.mixture).unsqueeze(1)
-        return made.float() / level, batch.stems / level
+    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+        """The mixtures; wanted are the stems."""
+        channels, level = batch.mixture.shape[1], loudness(batch.mixture).unsqueeze(1)
 
-    def __call__(self, pair: tuple[Stems, Stems]) -> dict[str, Tensor]:
+        def read(made: Tensor) -> Stems:
+            return unfolded(made.float(), channels) / level
+
+        given = folded(batch.mixture, separator.channels)
+        return Exercise(given, self.wanted(batch) / level, read)
+
+    def wanted(self, batch: Batch) -> Stems:
+        """What the network shall make of a batch."""
+        return batch.stems
+
+    def __call__(self, pair: Pair) -> dict[str, Tensor]:
         """Every loss by name, unweighted; with several stems ``NAME/STEM`` as well."""
         named: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
             named |= self._of_stems(name, partial(_of_stem, loss, pair))
         return named
+
+    def score(
+        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+    ) -> dict[str, float]:
+        """Global SDR of every stem that is not silent."""
+        true = self.heard(track).stems
+        return sdr_of_stems(model, track.mixture, true, precision, level)
+
+    def heard(self, track: ValidationTrack) -> ValidationTrack:
+        """The song with its true stems."""
+        return track
 
     def _of_stems(self, name: str, of_stem: partial[Tensor]) -> dict[str, Tensor]:
         parts = {stem: of_stem(index) for index, stem in enumerate(self.shares)}
@@ -98,7 +90,7 @@ class Separation:
         return {name: mean, **{f"{name}/{stem}": part for stem, part in parts.items()}}
 
 
-def _of_stem(loss: Loss, pair: tuple[Stems, Stems], index: int) -> Tensor:
+def _of_stem(loss: Loss, pair: Pair, index: int) -> Tensor:
     made, true = pair
     return loss(made[:, index : index + 1], true[:, index : index + 1])
 

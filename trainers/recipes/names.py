@@ -14,8 +14,10 @@ import torch
 from model_zoo import registry
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
+from trainers.config import ObjectiveRecipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
-from trainers.losses import LOSSES
+from trainers.losses import Maker
+from trainers.objectives import OBJECTIVES
 
 
 def unknown_names(values: Mapping[str, Any]) -> list[str]:
@@ -24,25 +26,34 @@ def unknown_names(values: Mapping[str, Any]) -> list[str]:
     Args:
         values: of the recipe; what is of a wrong type is passed over.
     """
+    objective = _objective(values)
     return [
-        *_of_network(_below(values, "model")),
-        *_of_losses(_below(values, "losses"), _below(values, "loss_options"), _penalties(values)),
+        *_of_network(_below(values, "model"), objective),
+        *_of_losses(
+            _below(values, "losses"), _below(values, "loss_options"), _penalties(values), objective
+        ),
         *_of_discriminators(_below(values, "adversary")),
     ]
 
 
-def _of_network(model: Mapping[str, Any]) -> list[str]:
+def _objective(values: Mapping[str, Any]) -> str:
+    """The objective that a recipe names; the usual one where there is none of that name."""
+    name = _below(values, "objective").get("name")
+    return name if isinstance(name, str) and name in OBJECTIVES else ObjectiveRecipe.name
+
+
+def _of_network(model: Mapping[str, Any], objective: str) -> list[str]:
     name, options = model.get("architecture", ModelRecipe.architecture), _below(model, "options")
     if not isinstance(name, str):
         return []
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            registry.build(name, options)
+            network = registry.build(name, options)
+            return OBJECTIVES[objective].refusals(network)
     except UnknownNameError as error:
         return [f"model: {error}"]
     except ConfigError as error:
         return [f"model: options: {mistake}" for mistake in error.mistakes]
-    return []
 
 
 def _penalties(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -54,20 +65,30 @@ def _penalties(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _of_losses(
-    weights: Mapping[str, Any], options: Mapping[str, Any], penalties: tuple[str, ...]
+    weights: Mapping[str, Any],
+    options: Mapping[str, Any],
+    penalties: tuple[str, ...],
+    objective: str,
 ) -> Iterator[str]:
+    known = OBJECTIVES[objective].known
     for name, weight in weights.items():
         if not weight or name in (*ADVERSARIAL, *penalties):
             continue
-        if name not in LOSSES:
-            yield str(UnknownNameError("loss", str(name), (*LOSSES, *penalties)))
+        if name in known:
+            made = _of_loss(known[name], _below(options, name))
+            yield from (f"loss_options.{name}: {mistake}" for mistake in made)
+        elif any(name in kind.known for kind in OBJECTIVES.values()):
+            yield (
+                f"losses.{name} means nothing for objective {objective}, which has"
+                f" {', '.join(known)}. Type: --set losses.{name}=0"
+            )
         else:
-            yield from (f"loss_options.{name}: {mistake}" for mistake in _of_loss(name, options))
+            yield str(UnknownNameError("loss", str(name), (*known, *penalties)))
 
 
-def _of_loss(name: str, options: Mapping[str, Any]) -> list[str]:
+def _of_loss(maker: Maker, options: Mapping[str, Any]) -> list[str]:
     try:
-        LOSSES[name].options.from_dict(_below(options, name))
+        maker.options.from_dict(options)
     except ConfigError as error:
         return error.mistakes
     return []

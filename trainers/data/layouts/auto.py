@@ -12,6 +12,7 @@ from trainers.data.layouts.listing import MIXTURE, counted, files, folders, soun
 from trainers.data.layouts.musdb18 import stem_files
 from trainers.data.layouts.table import examples
 from trainers.data.layouts.tracks import VALIDATION, is_part
+from trainers.data.layouts.voxaug import looks_like_voxaug
 
 WELL_KNOWN = frozenset(
     [
@@ -96,6 +97,10 @@ def _is_pairs(folder: Path, names: Set[str]) -> bool:
     return any(mixtures & targets for targets in named.values())
 
 
+def _is_voxaug(folder: Path, names: Set[str]) -> bool:
+    return looks_like_voxaug(folder)
+
+
 def _is_stems(folder: Path, names: Set[str]) -> bool:
     return any(
         stem_name(place) in names and sounds(place, recursive=True) for place in folders(folder)
@@ -108,6 +113,7 @@ LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
     "musdb18_hq": _is_musdb18_hq,
     "tracks": _is_tracks,
     "pairs": _is_pairs,
+    "voxaug": _is_voxaug,
     "stems": _is_stems,
 }
 """In this order: the first that fits is taken."""

@@ -32,6 +32,8 @@ def check_song(song: Song, headers: Headers) -> Iterator[str]:
     """A sentence for each file that does not go with the others; unread files are passed over."""
     known = [headers[source] for source in song.sources if source in headers]
     yield from _channel_problems(known)
+    if song.is_made:
+        return
     yield from _rate_problems(known)
     yield from _length_problems([info for info in known if info.frames])
 
@@ -43,11 +45,11 @@ def check_stems_of(
 
     Args:
         song: one with several stems.
-        stems: those of the network.
+        stems: those of the network; none where the mixture is enough.
         groups: stems of the network that are sums of stems of the data.
         missing: ``silence`` allows them.
     """
-    if missing == "silence":
+    if missing == "silence" or not stems:
         return
     for stem in stems:
         for part in missing_parts(song, stem, groups):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,8 +26,19 @@ class Split:
 NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
 
 
+TOO_FEW = f"A library of fewer than {FEWEST} files has none to validate with: type --validation DIR"
+
+Pairing = Callable[[tuple[Song, ...]], tuple[Song, ...]]
+"""From files that were held out to songs made of them."""
+
+
 def split(
-    listing: Listing, named: tuple[Song, ...], share: float, *, holds_songs: bool = True
+    listing: Listing,
+    named: tuple[Song, ...],
+    share: float,
+    *,
+    holds_songs: bool = True,
+    pair: Pairing | None = None,
 ) -> Split:
     """Songs for validation: those the user named, else those the data names, else a share.
 
@@ -35,16 +47,31 @@ def split(
         named: songs of ``--validation``; they are not trained on, wherever they lie.
         share: of the songs, where nothing names any; 0 keeps none.
         holds_songs: whether the data has songs rather than single stems, which are all trained on.
+        pair: makes songs to validate of single stems, of which it then holds out a share.
     """
     if named:
         return _as_named(listing, named)
     if listing.validation:
         return _apart(listing.training, listing.validation, ())
+    if pair:
+        return _paired(listing.training, share, pair)
     if not holds_songs:
         return Split(listing.training, (), (NO_MIXTURE,) if listing.training else ())
     training, held = hold_out(listing.training, share)
     words = f"Held out to validate, by name: {listed(song.name for song in held)}"
     return _apart(training, held, (words,) if held else ())
+
+
+def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
+    """A share of each stem's files held out, and songs made of these."""
+    stems = dict.fromkeys(tuple(song.stems) for song in songs)
+    kinds = [tuple(song for song in songs if tuple(song.stems) == stem) for stem in stems]
+    halves = [hold_out(kind, share) for kind in kinds]
+    if not all(held for _, held in halves):
+        return Split(songs, (), (TOO_FEW,) if share and songs else ())
+    made = pair(tuple(song for _, held in halves for song in held))
+    words = f"Made to validate, of files held out: {listed(song.name for song in made)}"
+    return _apart(tuple(song for kept, _ in halves for song in kept), made, (words,))
 
 
 def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:

@@ -29,7 +29,7 @@ def survey(
     Args:
         recipe: how the folder is laid out, and what is done about missing stems and validation.
         folder: the data; in the layout ``csv`` it may be the file.
-        stems: those of the network.
+        stems: those of the network; none where it learns from mixtures alone.
         validation: folders with ``mixture.*`` and one file per stem; where there are any, they
             take the place of songs that the data keeps for validation.
 
@@ -49,36 +49,42 @@ def survey(
 def inspect(
     recipe: DataRecipe,
     folder: Path,
-    stems: tuple[str, ...] = (),
+    stems: tuple[str, ...] | None = None,
     validation: tuple[Path, ...] = (),
 ) -> Findings:
     """The same, with the problems as a part of what was found.
 
-    Without ``stems``, every song needs all that the data has.
+    Where ``stems`` are not named, every song needs all that the data has.
 
     Raises:
         UsageError: there is no such folder.
         ConfigError: the network has stems that the data does not have.
         DataError: it cannot be said what is in the folder.
     """
-    layout = layout_of(recipe, folder, stems)
+    layout = layout_of(recipe, folder, stems or ())
     listing = Listing() if layout == VOICES else READERS[layout].read(folder)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
         check_stems(stems, recipe.groups, known)
     named, mistakes = _read_named(validation)
     listing, named = _once(listing, recipe.groups), _each_once(named, recipe.groups)
-    parts = split(listing, named, recipe.held_out, holds_songs=_holds_songs(layout))
+    parts = split(
+        listing,
+        named,
+        recipe.held_out,
+        holds_songs=_holds_songs(layout),
+        pair=READERS[layout].pair if layout in READERS else None,
+    )
     songs = (*parts.training, *parts.validation)
     headers, unreadable = read_headers(songs, listing.headers)
     problems = [*listing.problems, *mistakes, *unreadable]
     problems += [problem for song in songs for problem in check_song(song, headers)]
-    needed = stems or tuple(sorted(known))
+    needed = tuple(sorted(known)) if stems is None else stems
     for song in songs if _holds_songs(layout) else named:
         problems += check_stems_of(song, needed, recipe.groups, recipe.missing)
     if not (problems or parts.training or layout == VOICES):
         problems = [_nothing_to_train_on(layout, listing, named)]
-    notes = (*listing.notes, *parts.notes, *unused_groups(stems, recipe.groups))
+    notes = (*listing.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
     unique = tuple(dict.fromkeys(problems))
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
 

@@ -1,0 +1,336 @@
+"""Vocals over instrumentals. Truth: constant sounds, so that a clip tells what was done to it.
+
+Shares are binomial: of N clips, N p give or take 4 sqrt(N p (1 - p)), beyond which chance lies once
+in 16,000 tries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from model_zoo.errors import ConfigError, DataError
+from tests.trainers.conftest import RATE
+from tests.trainers.data.songs import clips_of, with_data
+from tests.trainers.data.songs_on_disk import paths, write
+from tests.trainers.data.songs_on_disk import recipe as data_recipe
+from tests.trainers.frames import learning, with_steps
+from tests.trainers.runs import CPU
+from trainers.config import Recipe, VoxaugRecipe
+from trainers.data import recording
+from trainers.data.layouts.auto import look
+from trainers.data.layouts.survey import inspect, survey
+from trainers.data.opening import open_data
+from trainers.data.song_mixes import SongClips
+from trainers.data.voxaug import VoxaugMixes
+from trainers.loop.run import run
+
+BOTH = ("vocals", "instrumental")
+CLIPS = 600
+
+
+def sound(path: Path, *sides: float, seconds: float = 1.0, peak: float = 0.0) -> None:
+    """A constant on each side, and maybe one louder sample at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.tile(np.array(sides), (round(seconds * RATE), 1))
+    if peak:
+        wave[-1] = peak
+    soundfile.write(path, wave, RATE, "FLOAT")
+
+
+@pytest.fixture
+def libraries(recordings: Path) -> Path:
+    """An instrumental of 0.1 and 0.2, vocals of 0.02 and 0.06: every sum of sides is another."""
+    folder = recordings / "libraries"
+    sound(folder / "instrumentals" / "a.wav", 0.1, 0.2)
+    sound(folder / "vocals" / "deep" / "b.wav", 0.02, 0.06)
+    return folder
+
+
+def mixes(
+    folder: Path, recipe: Recipe, stems: Sequence[str] = BOTH, seed: int = 5, **chances: float
+) -> SongClips:
+    """Clips of a tenth of a second."""
+    values = {"voxaug": chances, "seconds": 0.1, "layout": "voxaug"}
+    songs = survey(data_recipe(**values), folder, tuple(stems)).training
+    return clips_of(songs, with_data(recipe, **values), tuple(stems), VoxaugMixes, seed)
+
+
+def assert_share(count: int, total: int, share: float) -> None:
+    assert abs(count - total * share) <= 4 * math.sqrt(total * share * (1 - share))
+
+
+def sides(clip: torch.Tensor, unit: float) -> tuple[float, float]:
+    left, right = (round(float(side[0]) / unit, 3) for side in clip)
+    return left, right
+
+
+def drawn(clips: SongClips) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Vocals in units of a hundredth, and the instrumental in tenths, at the level of the files."""
+    found = []
+    for index in range(CLIPS):
+        mixture, (vocals, instrumental) = clips[index]
+        torch.testing.assert_close(vocals + instrumental, mixture)
+        level = float(instrumental[:, 0].sum()) / 0.3  # the instrumental's sides add up to 0.3
+        found.append((sides(vocals, 0.01 * level), sides(instrumental, 0.1 * level)))
+    return found
+
+
+def test_clips_are_mixed_with_the_chances_of_the_description(
+    libraries: Path, recipe: Recipe
+) -> None:
+    """Without vocals are 1 - 0.98 (1 - 0.025) of all clips; each way has its own share."""
+    found = drawn(mixes(libraries, recipe))
+    sung = [(vocals, band) for vocals, band in found if vocals != (0, 0)]
+    assert_share(CLIPS - len(sung), CLIPS, 1 - 0.98 * 0.975)
+    assert {band for _, band in found} == {(1.0, 2.0), (2.0, 1.0)}
+    assert_share(sum(band == (2.0, 1.0) for _, band in found), CLIPS, 0.5)
+    whole = [(vocals, band) for vocals, band in sung if 0 not in vocals]
+    assert {vocals for vocals, _ in whole} == {(2.0, 6.0), (6.0, 2.0)}
+    assert_share(len(sung) - len(whole), len(sung), 0.025)
+    apart = [(vocals[0] > vocals[1]) != (band[0] > band[1]) for vocals, band in whole]
+    assert_share(sum(apart), len(whole), 0.5)
+    muted = [vocals for vocals, _ in sung if 0 in vocals]
+    assert {vocals.index(0) for vocals in muted} == {0, 1}
+
+
+def test_second_vocals_join_the_first(libraries: Path, recipe: Recipe) -> None:
+    """Two of the same sound are 2 + 2 or 2 + 6 on a side, in 0.3 of the clips with vocals."""
+    found = drawn(mixes(libraries, recipe, second_vocals=0.3, mute=0.0, no_vocals=0.0, vocals=1.0))
+    assert {vocals for vocals, _ in found} == {(2, 6), (6, 2), (4, 12), (12, 4), (8, 8)}
+    assert_share(sum(sum(vocals) == 16 for vocals, _ in found), CLIPS, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("chances", "vocals"),
+    [
+        ({"vocals": 0.0}, {(0, 0)}),
+        ({"no_vocals": 1.0}, {(0, 0)}),
+        ({"vocals": 1.0, "no_vocals": 0.0, "mute": 0.0, "swap": 0.0}, {(2, 6)}),
+        ({"vocals": 1.0, "no_vocals": 0.0, "mute": 1.0, "swap": 0.0}, {(0, 6), (2, 0)}),
+    ],
+)
+def test_chances_of_none_and_of_all(
+    libraries: Path, recipe: Recipe, chances: dict[str, float], vocals: set[tuple[float, float]]
+) -> None:
+    clips = mixes(libraries, recipe, **chances)
+    level = [float(clips[i][1][1][:, 0].sum()) / 0.3 for i in range(30)]
+    assert {sides(clips[i][1][0], 0.01 * level[i]) for i in range(30)} == vocals
+
+
+def test_a_clip_depends_on_seed_and_number_alone(libraries: Path, recipe: Recipe) -> None:
+    clips, twin = mixes(libraries, recipe), mixes(libraries, recipe)
+    other = mixes(libraries, recipe, seed=6)
+    later = {index: clips[index] for index in (40, 3, 17, 0, 9, 25)}
+    for index, (mixture, stems) in later.items():
+        assert mixture.equal(twin[index][0])
+        assert stems.equal(twin[index][1])
+    assert any(not later[index][0].equal(other[index][0]) for index in later)
+
+
+def test_the_network_is_given_the_stems_it_asks_for(libraries: Path, recipe: Recipe) -> None:
+    both = mixes(libraries, recipe)
+    for place, stem in enumerate(BOTH):
+        alone = mixes(libraries, recipe, (stem,))
+        for index in range(5):
+            mixture, (only,) = alone[index]
+            assert mixture.equal(both[index][0])
+            assert only.equal(both[index][1][place])
+
+
+@pytest.mark.parametrize(("peak", "divisor"), [(0.8, 0.8), (0.0, 0.26)])
+def test_clips_are_brought_to_the_level_of_the_whole_song(
+    recordings: Path, recipe: Recipe, peak: float, divisor: float
+) -> None:
+    """A recording that somewhere reaches 0.8 is divided by that; one that never exceeds its clip's
+    0.2 + 0.06 by the clip's.
+    """
+    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2, seconds=3.0, peak=peak)
+    sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
+    clips = mixes(recordings / "x", recipe, vocals=1.0, no_vocals=0.0, swap=0.0, mute=0.0)
+    mixture, (vocals, _) = clips[1]
+    assert sides(mixture, 1.0) == (round(0.12 / divisor, 3), round(0.26 / divisor, 3))
+    assert sides(vocals, 1.0) == (round(0.02 / divisor, 3), round(0.06 / divisor, 3))
+
+
+def test_the_peak_of_a_recording_is_read_once(
+    libraries: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process, which remembers nothing itself, finds what was written down."""
+    first = mixes(libraries, recipe)[0][0]
+    recording.recording_peak.cache_clear()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was read again")
+
+    monkeypatch.setattr(recording, "open_audio", refuse)
+    assert mixes(libraries, recipe)[0][0].equal(first)
+
+
+def test_silent_places_of_vocals_are_passed_over(recordings: Path, recipe: Recipe) -> None:
+    """Vocals that rest four fifths of the time: 8 tries for each clip find none in 0.8^8 = 17 %."""
+    wave = np.zeros((10 * RATE, 2))
+    wave[: 2 * RATE] = 0.1
+    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
+    sound(recordings / "x" / "vocals" / "b.wav", 0.1, 0.1)
+    soundfile.write(recordings / "x" / "vocals" / "b.wav", wave, RATE)
+    clips = mixes(recordings / "x", recipe, vocals=1.0, no_vocals=0.0, mute=0.0)
+    silent = sum(not clips[index][1][0].any() for index in range(400))
+    assert_share(silent, 400, 0.8**8)
+
+
+def test_an_own_mixture_is_heard_where_nothing_is_laid_over(
+    recordings: Path, recipe: Recipe
+) -> None:
+    """Its vocals are what the instrumental leaves of it: 0.05."""
+    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
+    sound(recordings / "x" / "mixture" / "a.wav", 0.15, 0.25)
+    sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
+    clips = mixes(recordings / "x", recipe, vocals=0.0, no_vocals=0.0, swap=0.0)
+    mixture, (vocals, instrumental) = clips[0]
+    assert sides(mixture, 1.0) == (0.6, 1.0)
+    assert sides(vocals, 1.0) == (0.2, 0.2)
+    assert sides(instrumental, 1.0) == (0.4, 0.8)
+
+
+def test_an_epoch_hears_every_part_of_every_instrumental(recordings: Path, recipe: Recipe) -> None:
+    """Of 0.5 and 0.3 s, which hold 5 and 3 clips of a tenth; vocals do not count."""
+    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.1, seconds=0.5)
+    sound(recordings / "x" / "instrumental" / "b.wav", 0.2, 0.2, seconds=0.3)
+    sound(recordings / "x" / "vocals" / "c.wav", 0.02, 0.06, seconds=7.0)
+    clips = mixes(recordings / "x", recipe, vocals=0.0)
+    assert clips.epoch == 8
+    assert sorted(clips.slots.at(index).song for index in range(8)) == [0] * 5 + [1] * 3
+
+
+def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
+    write(tmp_path, "Instrumentals/{a,deep/er/b}.wav", "vocal/c.flac", "acapellas/d.wav")
+    found = survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
+    assert paths(found.training, tmp_path) == {
+        "Instrumentals/a": {"instrumental": "Instrumentals/a.wav"},
+        "Instrumentals/deep/er/b": {"instrumental": "Instrumentals/deep/er/b.wav"},
+        "acapellas/d": {"vocals": "acapellas/d.wav"},
+        "vocal/c": {"vocals": "vocal/c.flac"},
+    }
+    assert found.summary[0] == "4 files to mix, none to validate, 4 s, 8000 Hz"
+
+
+@pytest.mark.parametrize(
+    ("names", "layout"),
+    [
+        (["instrumentals/a.wav", "vocals/b.wav"], "voxaug"),
+        (["instrumental/x/a.wav", "vocal/b.wav"], "voxaug"),
+        (["instrumental/a.wav", "vocals/b.wav", "drums/c.wav"], "stems"),
+        (["music/a.wav", "vocals/b.wav"], "stems"),
+        (["instrumental/a.wav", "vocals/a.wav", "mixture/a.wav"], "pairs"),
+    ],
+)
+def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
+    write(tmp_path, *names)
+    assert look(tmp_path) == layout
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["instrumentals/a.wav"], "needs a folder vocals/ or vocal/, found instrumentals/$"),
+        (["vocals/a.wav", "x/b.wav"], "needs a folder instrumental/ or instrumentals/, found"),
+        (["a.wav"], "found no folders; the layout voxaug needs a folder vocals/"),
+    ],
+)
+def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence: str) -> None:
+    write(tmp_path, *names)
+    with pytest.raises(DataError, match=sentence):
+        survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
+
+
+def test_libraries_that_are_empty(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/a.wav")
+    (tmp_path / "vocals").mkdir()
+    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
+        survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
+
+
+def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/a.wav", "mixture/{a,b}.wav", "vocals/c.wav")
+    found = inspect(data_recipe(layout="voxaug"), tmp_path)
+    mixture = tmp_path / "mixture" / "b.wav"
+    assert found.problems == (f"{mixture} has no instrumental of the same name in instrumental/",)
+
+
+def test_stems_that_no_library_has(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/a.wav", "vocals/b.wav")
+    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental,vocals"):
+        survey(data_recipe(layout="voxaug"), tmp_path, ("accompaniment",))
+
+
+@pytest.mark.parametrize("name", ["vocals", "instrumentals"])
+def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str) -> None:
+    """Also the one that the network does not give: nothing could be learned from it."""
+    for library in ("vocals", "instrumentals"):
+        level = 0.0 if library == name else 0.1
+        sound(recordings / "x" / library / "a.wav", level, level)
+    other = "instrumental" if name == "vocals" else "vocals"
+    with pytest.raises(DataError, match=f"{name.removesuffix('s')}.* is silent in every song"):
+        open_data(with_data(recipe), recordings / "x", (), (other,), RATE)
+
+
+def test_songs_to_validate_are_made_of_files_held_out(recordings: Path) -> None:
+    """Instrumental number i with vocals number i modulo their count, as long as the shorter; no
+    file of them is trained on, and the user's own songs come first.
+    """
+    for number in range(12):
+        sound(recordings / "x" / "instrumentals" / f"{number:02d}.wav", 0.1, 0.2, seconds=2.0)
+    for number in range(4):
+        sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06, seconds=1.5 + number)
+    found = survey(data_recipe(held_out=0.4), recordings / "x", BOTH)
+    sung = sorted({song.stems["vocals"].path.stem for song in found.validation})
+    band = [song.stems["instrumental"].path.stem for song in found.validation]
+    assert len(band) > len(sung) >= 1
+    assert band == sorted(band)
+    pairs = [song.stems["vocals"].path.stem for song in found.validation]
+    assert pairs == [sung[number % len(sung)] for number in range(len(band))]
+    trained = {source.path for song in found.training for source in song.sources}
+    held = {source.path for song in found.validation for source in song.sources}
+    assert not trained & held
+    assert len(trained | held) == 16
+    data = Recipe(data=data_recipe(held_out=0.4), losses={"waveform_l1": 1.0})
+    track = open_data(data, recordings / "x", (), BOTH, RATE).validation[0].read()
+    assert track.mixture.shape[1] in (1.5 * RATE, 2 * RATE)
+    torch.testing.assert_close(track.stems.sum(0), track.mixture)
+    write(recordings, "mine/{mixture,vocals,instrumental}.wav")
+    named = survey(data_recipe(held_out=0.4), recordings / "x", BOTH, (recordings / "mine",))
+    assert [song.name for song in named.validation] == ["mine"]
+    assert len(named.training) == 16
+
+
+def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/{1,2,3,4,5}.wav", "vocals/{6,7}.wav")
+    found = survey(data_recipe(held_out=0.4), tmp_path, BOTH)
+    assert (len(found.training), found.validation) == (7, ())
+    assert "fewer than 3 files has none to validate with: type --validation" in found.summary[-1]
+
+
+@pytest.mark.parametrize("name", ["vocals", "second_vocals", "swap", "mute", "no_vocals"])
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_chances_that_are_none(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a share between 0 and 1"):
+        VoxaugRecipe(**{name: value})
+
+
+def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> None:
+    """A whole run, with songs that were made to validate."""
+    for number in range(3):
+        sound(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
+        sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
+    taught = with_data(
+        learning(recipe, "separation", stems=["instrumental"]), seconds=0.5, held_out=0.1
+    )
+    best = run(with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None)
+    assert best.exists()

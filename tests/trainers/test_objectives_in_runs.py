@@ -1,0 +1,178 @@
+"""Runs by every objective. Truth: undisturbed runs, one worker, levels by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from model_zoo import weights
+from model_zoo.adoption import BEST, LAST
+from model_zoo.weights import read_safetensors
+from stemcli.engine.events import Event
+from tests.stemcli.engine.stubs import Stub
+from tests.trainers.conftest import RATE
+from tests.trainers.crew import two_workers
+from tests.trainers.data.songs import with_data, write_songs
+from tests.trainers.frames import LOSSES, learning, with_steps
+from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
+from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
+from trainers.config import Recipe
+from trainers.data.opening import open_data
+from trainers.data.songs import Song, Source
+from trainers.data.validation import ValidationSong
+from trainers.loop.events import Listened, Validated
+from trainers.loop.listening import listen
+from trainers.loop.run import run
+from trainers.loop.validation import validate
+from trainers.objectives.hearing import sdr_of_stems
+from trainers.objectives.separation import Separation
+
+
+@pytest.mark.parametrize("objective", LOSSES)
+def test_a_resumed_run_equals_one_that_nothing_disturbed(
+    recordings: Path, recipe: Recipe, objective: str
+) -> None:
+    """Noise, dropout and revived codes are drawn from generators that checkpoints keep."""
+    taught = learning(recipe, objective)
+    whole = run_steps(taught, 4, recordings, recordings / "whole")
+    first = run_steps(taught, 2, recordings, recordings / "parts")
+    second = run_steps(taught, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in first + second] == [event.losses for event in whole]
+    found, expected = (read_safetensors(recordings / name / LAST)[0] for name in ("parts", "whole"))
+    assert all(found[name].equal(value) for name, value in expected.items())
+    assert (
+        weights.load(str(recordings / "whole" / BEST)).stems
+        == weights.load(str(recordings / "parts" / BEST)).stems
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "score", "waves"),
+    [
+        ("denoising", "noise", []),
+        ("phase", "sound", ["mixture", "sound/estimate", "sound/true"]),
+        ("codes", "sound", ["mixture", "sound/estimate", "sound/true"]),
+    ],
+)
+def test_songs_are_judged_and_heard_as_the_objective_says(
+    recordings: Path, recipe: Recipe, objective: str, score: str, waves: list[str]
+) -> None:
+    taught, events = learning(recipe, objective), list[Event]()
+    track = make_track(voices(taught, recordings), recordings / "track")
+    run(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
+    (judged,) = [event for event in events if isinstance(event, Validated)]
+    assert judged.sdr.keys() == {score}
+    heard = [event for event in events if isinstance(event, Listened)]
+    assert [sorted(event.waves) for event in heard] == ([waves] if waves else [])
+    for event in heard:
+        assert np.array_equal(event.waves["sound/true"], event.waves["mixture"])
+
+
+def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe: Recipe) -> None:
+    """Songs with other stems each, one of them a single file, and the sum of all is heard."""
+    (recordings / "songs").mkdir()
+    _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
+    (recordings / "songs" / "song0" / "flute.wav").unlink()
+    taught = with_data(learning(recipe, "denoising"), layout="tracks", held_out=0)
+    data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
+    mixture, stems = data.clips[0]
+    assert stems.shape == (0, *mixture.shape)
+    assert mixture.any()
+    (song,) = data.validation
+    assert song.read().stems.shape == (0, 2, RATE)
+    parts = [soundfile.read(source.path)[0].T for source in two.sources]
+    np.testing.assert_allclose(song.read().mixture, sum(parts), atol=1e-6)
+
+
+def moved(folder: Path) -> dict[str, Tensor]:
+    """A checkpoint without biases of keys: they change no attention, so rounding alone moves them,
+    and AdamW makes whole steps of that.
+    """
+    found = read_safetensors(folder / LAST)[0]
+    idle = {name.split(".", 1)[1] for name in found if name.endswith("k_norm.bias")}
+    return {
+        name: value
+        for name, value in found.items()
+        if name.startswith("model.") and name.split(".", 1)[1] not in idle
+    }
+
+
+@pytest.mark.parametrize("objective", ["denoising", "phase"])
+def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
+    """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
+    two parts, whole networks by the same recipe.
+    """
+    taught = with_steps(learning(recipe, objective, dropout=0.0), 2)
+    whole, _ = two_workers(half_a_batch(taught), recordings)
+    (recordings / "rank0").rename(recordings / "whole")
+    parts, _ = two_workers(half_a_batch(taught), recordings, kind="sharded")
+    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-5)
+    norms = of_kind(whole, "step_done", "gradient_norms")
+    assert of_kind(parts, "step_done", "gradient_norms") == [pytest.approx(x, 1e-4) for x in norms]
+    if objective != "denoising":
+        alone = run_steps(taught, 2, recordings, recordings / "alone")
+        assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
+
+
+class Levelled(Stub):
+    """Gives back what it hears, and notes the loudest sample of all."""
+
+    is_levelled = True
+    loudest = 0.0
+
+    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
+        self.loudest = max(self.loudest, mixture.abs().max().item())
+        return mixture
+
+
+def quiet_song(folder: Path) -> ValidationSong:
+    """Two seconds at 0.1, of which only the middle is used, and one sample of 0.4 at the end."""
+    wave = np.full((2 * RATE, 2), 0.1)
+    wave[-1] = 0.4
+    for name in ("mixture", "vocals"):
+        soundfile.write(folder / f"{name}.wav", wave, RATE, "FLOAT")
+    return replace(validation_song(folder, ("vocals",)), seconds=1.0)
+
+
+def levelled() -> Levelled:
+    model = Levelled(channels=2, sample_rate=RATE, segment=RATE)
+    model.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(1)))
+    return model
+
+
+def test_a_levelled_network_hears_songs_with_a_peak_of_1(tmp_path: Path) -> None:
+    """0.1 of a whole song's 0.4 is a quarter; the stems come back at the level of the song."""
+    song, model = quiet_song(tmp_path), levelled()
+    assert song.peak == pytest.approx(0.4)
+    objective = Separation(Recipe(losses={"waveform_l1": 1.0}), model)
+    scores = validate(objective, model, [song], CPU, FULL)
+    assert model.loudest == pytest.approx(0.25)
+    assert scores["vocals"] > 100
+    model.loudest = 0.0
+    heard = listen(model, song.read(), 1, 0.5, level=song.peak)
+    assert model.loudest == pytest.approx(0.25)
+    np.testing.assert_allclose(heard.waves["vocals/estimate"], 0.1, rtol=1e-5)
+
+
+def test_other_networks_hear_songs_as_they_are(tmp_path: Path) -> None:
+    song, model = quiet_song(tmp_path), levelled()
+    track = song.read()
+    sdr_of_stems(model, track.mixture, track.stems, FULL)
+    assert model.loudest == pytest.approx(0.1)
+
+
+def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(tmp_path: Path) -> None:
+    """Stems of 0.3 and -0.5 make a mixture of 0.2; silence is left as it is."""
+    for name, level in (("a", 0.3), ("b", -0.5), ("silence", 0.0)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
+    sources = {name: Source(tmp_path / f"{name}.wav") for name in ("a", "b", "silence")}
+    both = Song("song", {name: sources[name] for name in ("a", "b")})
+    assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.2)
+    silent = Song("song", {"silence": sources["silence"]})
+    assert ValidationSong("song", silent, (), RATE).peak == 1.0

@@ -1,0 +1,121 @@
+"""The layout ``voxaug``: a library of instrumentals and one of vocals, which are mixed at random.
+
+``instrumentals/`` and ``vocals/`` hold sound files, also below further folders; nothing needs to
+belong together. An instrumental with a file of the same name below ``mixture/`` is known in the
+mixture with its own vocals as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from model_zoo.errors import DataError
+from trainers.data.layouts.listing import (
+    MIXTURE,
+    Listing,
+    by_name,
+    folders,
+    listed,
+    sounds,
+    stem_name,
+)
+from trainers.data.songs import Song, Source
+
+INSTRUMENTAL, VOCALS = "instrumental", "vocals"
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    INSTRUMENTAL: (
+        *(INSTRUMENTAL, "instrumentals", "accompaniment", "accompaniments", "backing", "backings"),
+        "music",
+    ),
+    VOCALS: (VOCALS, "vocal", "voice", "voices", "acapella", "acapellas"),
+}
+"""Names that the folders of each library may have."""
+
+TELLING = frozenset({INSTRUMENTAL, "instrumentals", VOCALS, "vocal"})
+"""Those that leave no doubt that a folder is a library."""
+
+
+def read_voxaug(folder: Path) -> Listing:
+    """Every sound file of both libraries, as a song with that one stem.
+
+    Raises:
+        DataError: a library is not there, or is empty.
+    """
+    libraries = {stem: _library(folder, stem) for stem in LIBRARIES}
+    lacking = [stem for stem, songs in libraries.items() if not songs]
+    if lacking:
+        raise DataError(str(folder), [_lacks(folder, stem) for stem in lacking])
+    mixtures, problems = _mixtures(folder)
+    joined = [_with_mixture(song, folder, mixtures) for song in libraries[INSTRUMENTAL]]
+    problems += [
+        f"{path} has no instrumental of the same name in {INSTRUMENTAL}/"
+        for path in mixtures.values()
+        if path not in {song.mixture.path for song in joined if song.mixture}
+    ]
+    return Listing((*joined, *libraries[VOCALS]), problems=tuple(problems))
+
+
+def looks_like_voxaug(folder: Path) -> bool:
+    """Whether there are the two libraries, by their plainest names, and no other sound."""
+    found = {stem_name(place) for place in folders(folder) if sounds(place, recursive=True)}
+    both = all(found & {*names} for names in LIBRARIES.values())
+    return both and found <= TELLING
+
+
+def pair_up(held: tuple[Song, ...]) -> tuple[Song, ...]:
+    """A song to validate of every instrumental, each with the next of the vocals."""
+    instrumentals, vocals = (
+        sorted((song for song in held if stem in song.stems), key=lambda song: song.name)
+        for stem in LIBRARIES
+    )
+    if not vocals:
+        return ()
+    return tuple(
+        _made(song, vocals[number % len(vocals)]) for number, song in enumerate(instrumentals)
+    )
+
+
+def _made(instrumental: Song, vocals: Song) -> Song:
+    name = f"{instrumental.name} + {vocals.name}"
+    return Song(name, {**instrumental.stems, **vocals.stems}, is_made=True)
+
+
+def _library(folder: Path, stem: str) -> list[Song]:
+    return [
+        Song(path.relative_to(folder).with_suffix("").as_posix(), {stem: Source(path)})
+        for place in _places(folder, stem)
+        for path in sounds(place, recursive=True)
+    ]
+
+
+def _places(folder: Path, stem: str) -> Iterator[Path]:
+    return (place for place in folders(folder) if stem_name(place) in LIBRARIES[stem])
+
+
+def _lacks(folder: Path, stem: str) -> str:
+    empty = next(_places(folder, stem), None)
+    if empty:
+        return f"{empty.name}/ holds no sound: put {stem} there, at any depth"
+    there = f"found {listed(f'{place.name}/' for place in folders(folder)) or 'no folders'}"
+    names = " or ".join(f"{name}/" for name in LIBRARIES[stem][:2])
+    return f"the layout voxaug needs a folder {names}, {there}"
+
+
+def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Mixtures by the names of their instrumentals."""
+    named: dict[str, Path] = {}
+    problems: list[str] = []
+    for place in folders(folder):
+        if stem_name(place) == MIXTURE:
+            found, twice = by_name(sounds(place, recursive=True), place)
+            named |= found
+            problems += twice
+    return named, problems
+
+
+def _with_mixture(song: Song, folder: Path, mixtures: dict[str, Path]) -> Song:
+    _, _, name = song.name.partition("/")
+    if name not in mixtures:
+        return song
+    return Song(song.name, song.stems, Source(mixtures[name]))

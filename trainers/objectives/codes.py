@@ -1,0 +1,31 @@
+"""Codes: give the same sound again, out of a vector quantiser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from model_zoo.axes import Stems
+from model_zoo.separator import Role
+from trainers.data.validation import ValidationTrack
+from trainers.objectives.batch import Batch
+from trainers.objectives.separation import Separation
+
+
+class Codes(Separation):
+    """The mixture itself is what the network shall give.
+
+    Losses compare waves; those that a quantiser finds in itself are the network's penalties (van
+    den Oord et al. 2017, arXiv 1711.00937). The score is the signal to noise ratio of the decoded
+    wave.
+    """
+
+    roles: ClassVar[tuple[Role, ...]] = ("codes",)
+
+    def wanted(self, batch: Batch) -> Stems:
+        """The mixtures, as the only stem."""
+        return batch.mixture.unsqueeze(1)
+
+    def heard(self, track: ValidationTrack) -> ValidationTrack:
+        """The song with its mixture as the only stem."""
+        return replace(track, stems=track.mixture[None])

@@ -1,0 +1,123 @@
+"""What every objective does, and what passes between it and a step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from model_zoo.separator import Role, Separator
+from stemcli.engine.precision import Precision
+from trainers.config import Recipe
+from trainers.data.validation import ValidationTrack
+from trainers.losses import Loss, Maker, make_loss
+from trainers.objectives.batch import Batch
+
+Pair = tuple[Tensor, Tensor]
+"""What was made and what was wanted, ready to be compared; of waves ``batch stem channel time``."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A batch as it is put to a network.
+
+    Attributes:
+        given: what the module that learns takes.
+        wanted: what is compared with its answer.
+        read: from the module's answer to what can be compared with ``wanted``, in float32.
+    """
+
+    given: Tensor
+    wanted: Tensor
+    read: Callable[[Tensor], Tensor]
+
+    def pair(self, made: Tensor) -> Pair:
+        """What is compared, when the module answered ``made``."""
+        return self.read(made), self.wanted
+
+
+class Objective(ABC):
+    """What one step learns.
+
+    Args:
+        recipe: of the run.
+        separator: the network of the recipe.
+
+    Attributes:
+        known: losses that mean something for it, by name.
+        roles: of the networks that can learn it.
+        losses: those of the recipe.
+
+    Raises:
+        UnknownNameError: there is no such loss.
+        ConfigError: a loss has no such argument.
+    """
+
+    known: ClassVar[Mapping[str, Maker]]
+    roles: ClassVar[tuple[Role, ...]]
+
+    def __init__(self, recipe: Recipe, separator: Separator) -> None:
+        self.losses: dict[str, Loss] = {
+            name: make_loss(name, separator.sample_rate, recipe.loss_options.get(name), self.known)
+            for name in recipe.supervised_losses
+            if name not in separator.penalty_names
+        }
+
+    @classmethod
+    def refusals(cls, separator: Separator) -> list[str]:
+        """Why a network cannot learn it, a sentence each; empty when it can."""
+        if separator.role in cls.roles:
+            return []
+        fitting = [name for name, role in FITTING.items() if role == separator.role]
+        return [
+            f"objective {cls.__name__.lower()} is for networks that give {' or '.join(cls.roles)},"
+            f" and {type(separator).__name__} gives {separator.role}. "
+            f"Type: --set objective.name={fitting[0]}"
+        ]
+
+    @staticmethod
+    def learner(separator: Separator) -> nn.Module:
+        """The module that takes what is given and that all gradients go through.
+
+        It shares every tensor with ``separator``; for several workers it is what gets wrapped.
+        """
+        return separator
+
+    @abstractmethod
+    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+        """What is put to the network; ``separator`` is not wrapped and computes no gradient."""
+
+    def __call__(self, pair: Pair) -> dict[str, Tensor]:
+        """Every loss by name, unweighted."""
+        return {name: loss(*pair) for name, loss in self.losses.items()}
+
+    def scored(self, separator: Separator) -> tuple[str, ...]:
+        """Names of what :meth:`score` may give."""
+        return separator.stems
+
+    @abstractmethod
+    def score(
+        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+    ) -> dict[str, float]:
+        """How well a song is done, in dB by name, higher is better; what is silent is left out.
+
+        Args:
+            model: the network in evaluation mode.
+            track: the song.
+            precision: of matrix products.
+            level: what the song is divided by before the network hears it.
+        """
+
+    def heard(self, track: ValidationTrack) -> ValidationTrack | None:
+        """The song with what the network shall make of it, for people to compare.
+
+        None where the network makes no sound.
+        """
+        return track
+
+
+FITTING: Mapping[str, Role] = {"separation": "stems", "phase": "phase", "codes": "codes"}
+"""The objective for networks of each role."""

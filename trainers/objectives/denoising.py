@@ -1,0 +1,105 @@
+"""Denoising: find the noise that was laid over what the core of a network sees.
+
+Decoder denoising pretraining (Asiedu et al. 2022, arXiv 2205.11423): the network learns what music
+looks like from songs alone, whose stems need not be known, and is fine-tuned to separate them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from model_zoo import registry
+from model_zoo.architectures.spectral import SpectralSeparator
+from model_zoo.separator import Role, Separator
+from stemcli.engine.precision import Precision
+from trainers.config import Recipe
+from trainers.data.layouts.listing import counted
+from trainers.data.validation import ValidationTrack, is_heard
+from trainers.losses import NOISE_LOSSES
+from trainers.metrics.sdr import global_sdr
+from trainers.objectives.batch import Batch
+from trainers.objectives.contract import Exercise
+from trainers.objectives.core import CoreObjective, seen
+from trainers.objectives.hearing import segments
+
+NOISE = "noise"
+"""Name of the score."""
+
+JUDGED = 0
+"""Seed of the noise that songs are judged by, always the same."""
+
+
+class Denoising(CoreObjective):
+    """The noise in ``sqrt(gamma) * features + sqrt(1 - gamma) * noise``.
+
+    The noise is normal, of standard deviation sigma, and drawn from torch's generator of the
+    device, which checkpoints keep. The score is the signal to noise ratio of the estimated noise;
+    an answer of zeros has 0 dB.
+    """
+
+    known = NOISE_LOSSES
+    roles: ClassVar[tuple[Role, ...]] = ("stems", "phase", "codes")
+
+    def __init__(self, recipe: Recipe, separator: Separator) -> None:
+        super().__init__(recipe, separator)
+        self.sigma, self.gamma = recipe.objective.sigma, recipe.objective.gamma
+
+    @classmethod
+    def refusals(cls, separator: Separator) -> list[str]:
+        """Networks whose core gives another shape than it takes have no place for a noise."""
+        if _can(separator):
+            return []
+        able = [name for name in registry.ARCHITECTURES if _can(_smallest(name))]
+        return [
+            "objective denoising needs a network whose core gives a number for each that it takes,"
+            f" and {type(separator).__name__} with {counted(len(separator.stems), 'stem')} does"
+            f" not. Those that do, with one stem: {', '.join(able)}"
+        ]
+
+    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+        """Features with noise; wanted is the noise."""
+        _, features = seen(separator, batch.mixture)
+        noise = self.sigma * torch.randn_like(features)
+        return Exercise(self.laid(features, noise), noise, Tensor.float)
+
+    def laid(self, features: Tensor, noise: Tensor) -> Tensor:
+        """Noise over features."""
+        return math.sqrt(self.gamma) * features + math.sqrt(1 - self.gamma) * noise
+
+    def scored(self, separator: Separator) -> tuple[str, ...]:
+        """The noise."""
+        return (NOISE,)
+
+    @torch.inference_mode()
+    def score(
+        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+    ) -> dict[str, float]:
+        """Signal to noise ratio of the estimate of one and the same noise over the whole song."""
+        if not is_heard(track.mixture[None]).item():
+            return {}
+        draws, found, true = torch.Generator().manual_seed(JUDGED), [], []
+        for part in segments(model, track.mixture / level):
+            _, features = seen(model, part)
+            noise = self.sigma * torch.randn(features.shape, generator=draws)
+            with precision.autocast(part.device):
+                made = model.through_core(self.laid(features, noise.to(part.device)))
+            found.append(rearrange(made.float().cpu(), "b ... t -> b (... t)"))
+            true.append(rearrange(noise, "b ... t -> b (... t)"))
+        return {NOISE: global_sdr(torch.cat(found, -1), torch.cat(true, -1)).item()}
+
+    def heard(self, track: ValidationTrack) -> None:
+        """Nothing: what the network makes of songs is no sound yet."""
+
+
+def _can(separator: Separator) -> bool:
+    return isinstance(separator, SpectralSeparator) and separator.keeps_shape
+
+
+def _smallest(name: str) -> Separator:
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return registry.build(name, registry.architecture(name).sizes.small)
