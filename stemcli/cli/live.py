@@ -216,15 +216,17 @@ class LeftColumn(ProgressColumn):
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout; a column named with a leading ``>`` is set flush right.
+    """Print a table to stdout.
 
-    In a terminal long cells are folded; elsewhere every row is one line.
+    A column named with a leading ``>`` is set flush right, with ``=`` it is never folded. In a
+    terminal long cells of others are folded; elsewhere every row is one line.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.show_header = any(columns)
     for column in columns:
         justify: Any = "right" if column.startswith(">") else "left"
-        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
+        name, steady = column.lstrip(">="), column.startswith("=")
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=steady)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     terminal = _terminal()
