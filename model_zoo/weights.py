@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +82,22 @@ def read(path: str | os.PathLike[str]) -> Weights:
         CheckpointError: the file is missing, damaged or has no config inside.
     """
     tensors, metadata = read_safetensors(Path(path))
+    return Weights(*_network(path, metadata), tensors, metadata)
+
+
+def read_network(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Architecture and config of a file that :func:`save` wrote; its tensors are not read.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or has no config inside.
+    """
+    with _opened(Path(path)) as file:
+        return _network(path, dict(file.metadata() or {}))
+
+
+def _network(
+    path: str | os.PathLike[str], metadata: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
     try:
         config = json.loads(metadata["config"])
     except (KeyError, json.JSONDecodeError):
@@ -90,7 +107,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
             f"{path} does not say which network it belongs to. "
             f"Type: stem models convert {path} --name NAME"
         )
-    return Weights(metadata["architecture"], config, tensors, metadata)
+    return metadata["architecture"], config
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -99,10 +116,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    with _opened(path) as file:
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+            yield file
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
     except (SafetensorError, OSError) as error:

@@ -60,7 +60,7 @@ class ClusterCrew:
         self._options, self._jobs = options, jobs
         self._telling = threading.Lock()
         self._listener = listener
-        self._models = {name: load_model(name) for name in options.model}
+        self._models = {name: load_model(name) for name in options.networks}
         plan_here = replace(options, device="cpu")
         self._planner = open_local(plan_here, None, 1, load=self._models.__getitem__)
         self._roster: Roster[Member] = Roster()

@@ -75,7 +75,10 @@ class Console(Closing):
         """Give ``value`` to a program."""
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table to a human; a column named with a leading ``>`` is set flush right."""
+        """Show a table to a human.
+
+        A column named with a leading ``>`` is set flush right, with ``=`` it is never folded.
+        """
 
     def found(self, found: Found) -> None:
         """Say what a walk met; folders that could not be read are errors."""

@@ -26,6 +26,7 @@ STEADY_WIDTH = 70  # columns from which on the bars keep their places
 REFRESH = 5  # times per second
 TOO_EARLY = 0.5  # seconds after which a pace begins to mean something
 FIRST_STAGE = "separating"
+MEASURING = "measuring"  # no part of the work that the bar of a whole run shows
 
 
 class LiveConsole(HumanConsole):
@@ -72,12 +73,13 @@ class LiveConsole(HumanConsole):
             self._run = Run(self._add(counted(left, "song"), left, ""), left)
 
     def on_track_started(self, event: events.TrackStarted) -> None:
-        """A new bar."""
-        task = self._add(printable(event.track), event.seconds, FIRST_STAGE)
-        self._songs[event.track] = Song(task)
+        """A new bar, in the place of the one while it was measured."""
+        self._new_song(event.track, event.seconds, FIRST_STAGE)
 
     def on_progress(self, event: events.Progress) -> None:
-        """Move the bar."""
+        """Move the bar; a song that is measured has not started yet."""
+        if event.track not in self._songs:
+            self._new_song(event.track, event.seconds_total, event.stage)
         song = self._songs[event.track]
         song.reach(event.stage, event.seconds_done, event.seconds_total)
         self._bars.update(
@@ -106,6 +108,11 @@ class LiveConsole(HumanConsole):
         super().on_track_failed(event)
         self._end(event.track)
 
+    def _new_song(self, track: str, seconds: float | None, stage: str) -> None:
+        if track in self._songs:
+            self._bars.remove_task(self._songs[track].task)
+        self._songs[track] = Song(self._add(printable(track), seconds, stage), stage)
+
     def _add(self, name: str, total: float | None, stage: str) -> TaskID:
         self._bars.start()
         return self._bars.add_task(name, total=total, stage=stage, speed="", left=None)
@@ -121,7 +128,7 @@ class LiveConsole(HumanConsole):
     def _move_run(self) -> None:
         if self._run:
             run, songs = self._run, self._songs.values()
-            share = run.share([song.share for song in songs])
+            share = run.share([song.share for song in songs if song.stage != MEASURING])
             # A long song among short ones outlasts what the pace of the run promises.
             paces = (run.pace.left(share), *(song.pace.left(song.share) for song in songs))
             self._bars.update(
@@ -173,9 +180,9 @@ class Pace:
 class Song:
     """The bar of one song and how much of its stage is done, from 0 to 1."""
 
-    def __init__(self, task: TaskID) -> None:
+    def __init__(self, task: TaskID, stage: str = FIRST_STAGE) -> None:
         self.task = task
-        self.stage = FIRST_STAGE
+        self.stage = stage
         self.pace = Pace()
         self.share = 0.0
 
@@ -209,15 +216,17 @@ class LeftColumn(ProgressColumn):
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout; a column named with a leading ``>`` is set flush right.
+    """Print a table to stdout.
 
-    In a terminal long cells are folded; elsewhere every row is one line.
+    A column named with a leading ``>`` is set flush right, with ``=`` it is never folded. In a
+    terminal long cells of others are folded; elsewhere every row is one line.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.show_header = any(columns)
     for column in columns:
         justify: Any = "right" if column.startswith(">") else "left"
-        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
+        name, steady = column.lstrip(">="), column.startswith("=")
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=steady)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     terminal = _terminal()

@@ -37,6 +37,12 @@ MODEL = (
         "  [default: melroformer]",
     ),
     click.option(
+        "--phase-model",
+        default="",
+        metavar="NAME|FILE",
+        help="Network that gives each stem a phase of its own.  [default: the song's phase]",
+    ),
+    click.option(
         "--stems",
         type=names,
         metavar="A,B",

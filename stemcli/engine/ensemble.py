@@ -14,6 +14,7 @@ from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.network import Network
 from stemcli.engine.options import Options
 from stemcli.engine.precision import Precision, resolve_precision
+from stemcli.engine.roles import require_role
 from stemcli.engine.stems import Selection, complete, select, shared_stems
 from stemcli.engine.tape import Block
 
@@ -56,12 +57,14 @@ class Member:
     Attributes:
         network: what runs.
         plan: how the song is cut for it.
+        is_levelled: whether it hears the whole song brought to a peak of 1.
         residual: whether the mixture minus its stems is an output too.
         shared: indices of the outputs that all members have.
     """
 
     network: Network
     plan: ChunkPlan
+    is_levelled: bool
     residual: bool
     shared: tuple[int, ...]
 
@@ -81,6 +84,7 @@ class Ensemble:
         batch: chunks in one pass.
         device: where all members run.
         precision: in which arithmetic.
+        phase: what gives a phase of its own to every stem of every member, if anything does.
     """
 
     name: str
@@ -89,6 +93,17 @@ class Ensemble:
     batch: int
     device: torch.device
     precision: Precision
+    phase: Member | None = None
+
+    @property
+    def all(self) -> tuple[Member, ...]:
+        """The members, and what gives phases."""
+        return (*self.members, *((self.phase,) if self.phase else ()))
+
+    @property
+    def is_levelled(self) -> bool:
+        """Whether anything that runs needs the peak of the whole song."""
+        return any(member.is_levelled for member in self.all)
 
     def outputs(self, estimates: Sequence[Block], mixture: Block) -> Block:
         """The wanted outputs ``(frames, output, channel)``: the mean over the members.
@@ -102,28 +117,46 @@ class Ensemble:
         return self.selection.apply(total / np.float32(len(self.members)), mixture)
 
 
-def assemble(models: Sequence[Model], options: Options, device: torch.device) -> Ensemble:
+def assemble(
+    models: Sequence[Model],
+    options: Options,
+    device: torch.device,
+    phase_model: Model | None = None,
+) -> Ensemble:
     """Put models on a device and lay out their chunks.
 
+    Args:
+        models: what separates.
+        options: what the user chose.
+        device: where everything runs.
+        phase_model: what gives phases to their stems.
+
     Raises:
+        UsageError: for a network that is none of the kind asked for.
         ConfigError: when the models share no stem.
         UnknownNameError: for a stem they do not give.
     """
+    for typed, model in zip(options.model, models, strict=True):
+        require_role(typed, model.separator.role, "stems")
+    if phase_model:
+        require_role(options.phase_model, phase_model.separator.role, "phase")
     shared = shared_stems([(model.name, model.outputs) for model in models])
     selection = select(shared, options.stems, options.two_stems)
     precision = resolve_precision(options.precision, device)
-
     batch = options.batch_size or BATCHES[device.type]
 
-    def member(model: Model) -> Member:
-        items = batch * max(1, STEREO // model.separator.channels)
-        network = Network(model.separator, device, precision, largest=items)
-        places = tuple(model.outputs.index(stem) for stem in shared)
-        return Member(network, _plan(model, options), bool(model.residual), places)
+    def member(model: Model, outputs: Sequence[str]) -> Member:
+        separator = model.separator
+        items = batch * max(1, STEREO // separator.channels)
+        network = Network(separator, device, precision, largest=items)
+        places = tuple(model.outputs.index(stem) for stem in outputs)
+        plan = _plan(model, options)
+        return Member(network, plan, separator.is_levelled, bool(model.residual), places)
 
-    members = tuple(map(member, models))
+    members = tuple(member(model, shared) for model in models)
+    phase = member(phase_model, phase_model.outputs) if phase_model else None
     name = "+".join(model.name for model in models)
-    return Ensemble(name, members, selection, batch, device, precision)
+    return Ensemble(name, members, selection, batch, device, precision, phase)
 
 
 def _plan(model: Model, options: Options) -> ChunkPlan:

@@ -1,7 +1,8 @@
 """What the engine tells while it works: plain data that a console draws or a program reads.
 
 For one song the order is ``TrackStarted``, then any number of ``Progress`` and ``Notice``, then one
-of ``TrackFinished`` and ``TrackFailed``; or a ``TrackSkipped`` alone.
+of ``TrackFinished`` and ``TrackFailed``; or a ``TrackSkipped`` alone. A song whose peak a
+network has to know tells ``Progress`` of measuring it before it starts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Stage = Literal["separating", "encoding"]
+Stage = Literal["measuring", "separating", "encoding"]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ class Options(Config):
 
     Attributes:
         model: names of models; several are averaged over the stems that they share.
+        phase_model: a network that gives every stem a phase of its own, in the place of the
+            mixture's; none when empty.
         stems: the stems to keep, all when empty.
         two_stems: this stem and the rest of the mixture; off when empty.
         overlap: fraction of a chunk that its neighbour covers too; the model's own when None.
@@ -43,6 +45,7 @@ class Options(Config):
     """
 
     model: tuple[str, ...] = ("melroformer",)
+    phase_model: str = ""
     stems: tuple[str, ...] = ()
     two_stems: str = ""
     overlap: float | None = None
@@ -72,6 +75,11 @@ class Options(Config):
             *self._format_mistakes(),
             *self._output_mistakes(),
         ]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of all networks that run: the models and, where one was chosen, that for phases."""
+        return (*self.model, *((self.phase_model,) if self.phase_model else ()))
 
     def output_format(self) -> OutputFormat:
         """How the stems are encoded.

@@ -44,6 +44,8 @@ MOST_CHANNELS = 64
 ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output", "stems"})
 """Options that say where stems go, which are kept or how fast they are made."""
 
+PHASE = "phase_model"
+
 
 class Session:
     """Models loaded once, for any number of songs and from any number of threads.
@@ -71,6 +73,7 @@ class Session:
         self._load = load
         self._jobs = jobs
         self._models: list[Model] = []
+        self._phase: Model | None = None
         self._ensembles: list[Ensemble] = []
         self._places: Places | None = None
         self._loading = threading.Lock()
@@ -93,7 +96,7 @@ class Session:
     @property
     def network_seconds(self) -> float:
         """Time for which networks have run so far, over all songs."""
-        members = {id(member): member for each in self._ensembles for member in each.members}
+        members = {id(member): member for each in self._ensembles for member in each.all}
         return sum(member.network.busy_seconds for member in members.values())
 
     @property
@@ -134,7 +137,10 @@ class Session:
         """
         chosen, _ = self.options.to_dict(), self.ensemble
         models = [[model.name, model.sha256] for model in self._models]
-        return {key: chosen[key] for key in chosen if key not in ELSEWHERE} | {"model": models}
+        kept = {key: chosen[key] for key in chosen if key not in {*ELSEWHERE, PHASE}}
+        # Left out where none was chosen, so that journals from before there was such an option fit.
+        phase = {PHASE: [self._phase.name, self._phase.sha256]} if self._phase else {}
+        return {**kept, "model": models, **phase}
 
     def separate_file(
         self,
@@ -161,8 +167,16 @@ class Session:
             paths = self.plan(song, folder=folder)
             if not replace and self._refuse_or_skip(track, paths):
                 return Result(paths, skipped=True)
-            place = self._at_place
-            return SongJob(song, paths, place, self.options, track, self._tell, ready).run()
+            return SongJob(
+                song,
+                paths,
+                self._at_place,
+                self.options,
+                track,
+                self._tell,
+                ready,
+                self.ensemble.is_levelled,
+            ).run()
         except StemError as error:
             self._tell(TrackFailed(track, str(error)))
             raise
@@ -191,9 +205,9 @@ class Session:
             raise DecodeError(
                 "The waveform holds no sound between start and end: give at least one frame"
             )
-        separation = Separation(self.ensemble, rate, song.shape[1])
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
-        heard = finite(parts, "The waveform", rate)
+        heard = list(finite(parts, "The waveform", rate))
+        separation = Separation(self.ensemble, rate, song.shape[1], float(np.abs(song).max()))
         stems = np.concatenate([*map(separation.push, heard), separation.finish()])
         return {name: stems[:, index].copy() for index, name in enumerate(self.stems)}
 
@@ -226,10 +240,12 @@ class Session:
         made: dict[torch.device, Ensemble] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):
-            self._models = [self._load(name) for name in self.options.model]
-            made[device] = assemble(self._models, self.options, device)
+            networks = [self._load(name) for name in self.options.networks]
+            self._models = networks[: len(self.options.model)]
+            self._phase = next(iter(networks[len(self._models) :]), None)
+            made[device] = assemble(self._models, self.options, device, self._phase)
             precision = made[device].precision
-            for model in self._models:
+            for model in networks:
                 told = ModelLoaded(model.name, str(device), precision.name, precision.reason)
                 self._tell(told)
         return [made[device] for device in devices]

@@ -61,6 +61,7 @@ class SongJob:
         track: what events call the song.
         tell: told what happens.
         ready: told when the stems are complete under temporary names.
+        is_levelled: whether the models have to know the peak of the whole song before they hear it.
     """
 
     song: Path
@@ -70,6 +71,7 @@ class SongJob:
     track: str
     tell: Listener
     ready: Ready
+    is_levelled: bool = False
 
     def run(self) -> Result:
         """Decode, separate, encode; all stems appear, or none does.
@@ -81,8 +83,9 @@ class SongJob:
             info = reader.info
             heard = finite(reader, self.song, info.sample_rate)
             with self._open_delivery(info) as delivery, Ahead(heard) as blocks:
+                peak = self._measure() if self.is_levelled else 1.0
                 began, frames = self.place(
-                    lambda ensemble: self._separate(blocks, info, ensemble, delivery)
+                    lambda ensemble: self._separate(blocks, info, peak, ensemble, delivery)
                 )
                 if self.options.end is None:
                     self._notice(reader.doubt)
@@ -107,8 +110,24 @@ class SongJob:
         rescale = mode == "rescale" and format.clips
         return Delivery(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
 
+    def _measure(self) -> float:
+        """The peak of what will be heard, which is decoded once more for it."""
+        peak, options = 0.0, self.options
+        with open_audio(self.song, start=options.start, end=options.end) as reader:
+            rate = reader.info.sample_rate
+            counter = Counter(self, "measuring", rate, expected_frames(reader.info, options))
+            for block in finite(reader, self.song, rate):
+                peak = max(peak, float(np.abs(block).max()))
+                counter.add(len(block))
+        return peak
+
     def _separate(
-        self, blocks: Iterator[Block], info: AudioInfo, ensemble: Ensemble, delivery: Delivery
+        self,
+        blocks: Iterator[Block],
+        info: AudioInfo,
+        peak: float,
+        ensemble: Ensemble,
+        delivery: Delivery,
     ) -> tuple[float, int]:
         """When the network was free, and how many frames it heard."""
         began = time.monotonic()
@@ -116,7 +135,7 @@ class SongJob:
         total = expected / info.sample_rate if expected is not None else None
         self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
         counter = Counter(self, "separating", info.sample_rate, expected)
-        separation = Separation(ensemble, info.sample_rate, info.channels)
+        separation = Separation(ensemble, info.sample_rate, info.channels, peak)
         for block in blocks:
             self._deliver(separation.push(block), delivery, counter)
         self._deliver(separation.finish(), delivery, counter)

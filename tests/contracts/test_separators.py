@@ -7,6 +7,7 @@ sizes of the original networks (their public code, or closed forms worked by han
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
+from model_zoo.anatomy import Part, anatomy
 from model_zoo.separator import Documented, Separator
+from model_zoo.weightless import weightless
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
@@ -158,6 +161,32 @@ def core_input(network: Separator) -> Tensor:
     network(wave(1, network.channels, 900))
     handle.remove()
     return seen[0]
+
+
+def test_is_drawn_without_weights_as_it_is_with_them(network: Separator) -> None:
+    """``stem models info`` shows what comes out of every part, of any size, in no memory."""
+    heard: dict[nn.Module, torch.Size] = {}
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            heard.setdefault(module, output.shape)
+
+    for module in network.modules():
+        module.register_forward_hook(note)
+    network(wave(1, network.channels, network.segment))
+    drawn = anatomy(weightless(registry.name_of(network), network.config.to_dict()))
+    assert drawn.shape == heard[network]
+    assert drawn.parameters == network.parameter_count()
+    assert {part.shape for part in parts_below(drawn)} >= {
+        tuple(heard[child]) for child in network.children() if child in heard
+    }
+    assert len([*parts_below(drawn)]) > 3
+
+
+def parts_below(part: Part) -> Iterator[Part]:
+    for child in part.parts:
+        yield child
+        yield from parts_below(child)
 
 
 def test_blocks_hold_every_parameter(network: Separator) -> None:

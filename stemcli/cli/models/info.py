@@ -7,51 +7,137 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
-from stemcli.cli.words import examples, millions, size
+from stemcli.cli.words import examples, millions, quoted, size
 
 if TYPE_CHECKING:
+    from model_zoo.anatomy import Part
     from model_zoo.card import Card, Score
+
+
+DEPTH = 3
+
+ANOTHER = "An architecture has that name too. Type: stem models info {} --architecture"
 
 
 @click.command(
     "info",
     epilog=examples(
         ("stem models info melroformer", "its card and the parts of its network"),
-        ("stem models info melroformer --json", "the same for a program"),
+        ("stem models info melunet --depth 1", "an architecture, which has no weights yet"),
+        ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
     ),
 )
 @click.argument("name")
+@click.option(
+    "--architecture",
+    "as_architecture",
+    is_flag=True,
+    help="Where a model has that name too, show the architecture.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Draw an architecture with another option; may be repeated.",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(0),
+    default=DEPTH,
+    show_default=True,
+    help="How deep the parts of the network are drawn.",
+)
 @console_options
-def command(name: str, console: Console) -> None:
-    """Show all that is known of one model: its card, its scores and the parts of its network."""
+def command(
+    name: str, as_architecture: bool, changes: tuple[str, ...], depth: int, console: Console
+) -> None:
+    """Show all that is known of one model or architecture.
+
+    Of a model its card and its scores, of an architecture what it is for and how to train it; and
+    of both the parts of the network, with the shapes that come out of them and their numbers of
+    trainable values. No weights are loaded.
+    """
+    from model_zoo import registry
+    from stemcli.cli.models.blueprint import unknown
+    from stemcli.cli.models.shelf import has_card
+
+    is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
+    if is_architecture and (as_architecture or changes or not is_model):
+        show_architecture(name, changes, depth, console)
+    elif as_architecture and is_model:
+        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
+    elif not is_model:
+        raise unknown(name)
+    else:
+        show_model(name, changes, depth, console)
+
+
+def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
+    """Facts and parts of a network without weights."""
+    from stemcli.cli.models.blueprint import Blueprint, parsed
+
+    blueprint = Blueprint.of(name, parsed(changes))
+    console.document(blueprint.to_dict())
+    console.table(("=architecture", ""), [*blueprint.facts()])
+    draw(blueprint.parts(), depth, console)
+
+
+def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
+    """The card, and the parts of the model's own network.
+
+    Raises:
+        UsageError: options of a network that has its weights.
+    """
+    from model_zoo import registry
     from model_zoo.card import find
     from stemcli.cli.models.shelf import is_installed
 
     card = find(name)
+    if changes:
+        raise UsageError(
+            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
+            f"stem models info {card.architecture} --set {quoted(changes[0])}"
+        )
     has = is_installed(card)
-    parts = parts_of(name) if has else {}
-    console.document({**card.to_dict(), "outputs": card.outputs, "installed": has, "parts": parts})
-    console.table(("card", ""), [*facts(card, has)])
+    network = parts_of(card) if has else None
+    parts = {part.name: part.parameters for part in network.parts} if network else {}
+    tree = network.to_dict() if network else None
+    known = {"outputs": card.outputs, "installed": has, "parts": parts, "network": tree}
+    console.document({**card.to_dict(), **known})
+    console.table(("=card", ""), [*facts(card, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
-    if parts:
+    if network:
+        draw(network, depth, console)
+    if name in registry.ARCHITECTURES:
         console.line()
-        rows = [(part, f"{count:,}") for part, count in parts.items()]
-        console.table(("part of the network", ">parameters"), rows)
+        console.line(ANOTHER.format(name))
 
 
-def parts_of(name: str) -> dict[str, int]:
-    """Top-level parts of the network and how many trainable values each has."""
+def parts_of(card: Card) -> Part:
+    """The parts of the network of a model that is installed."""
     from model_zoo import weights
+    from model_zoo.anatomy import anatomy
+    from model_zoo.card import card_path
+    from model_zoo.weightless import weightless
 
-    network = weights.load(name)
-    return {
-        part: sum(value.numel() for value in module.parameters())
-        for part, module in network.named_children()
-    }
+    return anatomy(weightless(*weights.read_network(card_path(card.name).with_name(card.file))))
+
+
+def draw(network: Part, depth: int, console: Console) -> None:
+    """The tree of parts."""
+    from stemcli.cli.models.drawing import COLUMNS, deeper, rows
+
+    console.line()
+    console.table(COLUMNS, [*rows(network, depth)])
+    if deeper(network, depth):
+        console.line()
+        console.line(f"There is more inside: --depth {depth + 1}")
 
 
 def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:

@@ -7,16 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from stemcli.batch import cluster_worker
 from stemcli.batch.cluster_worker import Worker
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
 from stemcli.batch.walk import Song
+from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Progress, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
+from tests.stemcli.engine.stubs import Flipped, Scaling, noise
+from tests.stemcli.engine.test_level import write
 
 
 class Bench:
@@ -137,6 +142,19 @@ def test_when_it_is_stopped_songs_leave_nothing_behind(bench: Bench) -> None:
     bench.worker.stop()
     assert [*talk] == [Stopped()]
     assert stems(bench) == []
+
+
+def test_it_runs_the_network_for_phases_as_well(tmp_path: Path) -> None:
+    """By hand: -0.1 of the song, with the real engine."""
+    models = {"net": Model("net", Scaling()), "phase": Model("phase", Flipped())}
+    options = Options(("net",), "phase", output=str(tmp_path / "out"), device="cpu")
+    song = write(tmp_path / "in/song.wav", noise(500))
+    worker = Worker(options, models)
+    assert worker.introduce().device == "cpu"
+    task = Task(Song(song), {"vocals": tmp_path / "out/song/vocals.wav"})
+    assert isinstance([*worker.separate(1, task, replace=False, in_steps=False)][-1], Ended)
+    stem, _ = soundfile.read(tmp_path / "out/song/vocals.wav", dtype="float32")
+    np.testing.assert_allclose(stem, -0.1 * noise(500), atol=1e-6)
 
 
 def test_it_ends_when_nobody_speaks_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

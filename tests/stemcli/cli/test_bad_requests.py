@@ -79,6 +79,12 @@ NAMES = {
     "unknown model": Request(
         "-m tinny", 2, r"'tinny': did you mean 'tiny'\? See: stem models list"
     ),
+    "unknown phase model": Request(
+        "--phase-model tinny", 2, r"'tinny': did you mean 'tiny'\? See: stem models list"
+    ),
+    "phase model that is none": Request(
+        "--phase-model tiny", 2, "takes songs apart and gives no sound a phase: type --model tiny"
+    ),
     "unknown stem": Request("--stems vocal", 2, "'vocal': did you mean 'vocals'"),
     "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),

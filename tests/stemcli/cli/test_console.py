@@ -133,6 +133,28 @@ def test_bars_show_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None
     assert song.endswith("0:10 left")
 
 
+def test_a_song_that_is_measured_has_a_bar_and_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand: one song is measured, which is none of the work; then its bar begins anew."""
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    console, _ = live(120)
+    shown = []
+    with console:
+        console.show(BatchStarted(2))
+        console.show(Progress("a.mp3", "measuring", 100.0, 100.0))
+        for event in (TrackStarted("a.mp3", 100.0, 44100, 2), None):
+            table = io.StringIO()
+            Terminal(file=table, width=120).print(console._bars)
+            shown.append(table.getvalue().splitlines())
+            if event:
+                console.show(event)
+        assert console._run
+        assert console._bars.tasks[0].completed == 0
+    assert [len(lines) for lines in shown] == [2, 2]
+    assert ["measuring" in shown[0][1], "separating" in shown[1][1]] == [True, True]
+
+
 def test_a_run_lasts_as_long_as_its_longest_song(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand: after 10 s one of two songs is over and a tenth of the other is done."""
     now = [0.0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo import weights
+from model_zoo import registry, weights
 from model_zoo.card import Card, Score
 from model_zoo.install import install
 from tests.model_zoo.small import small_network
@@ -27,11 +27,23 @@ def tiny(typed: Typed) -> Card:
 
 @pytest.mark.usefixtures("tiny")
 def test_list(typed: Typed) -> None:
-    header, *rows = typed("models", "list").stdout.splitlines()
+    header, *rows, _, hint = typed("models", "list").stdout.splitlines()
     assert header.split() == ["model", "stems", "parameters", "licence", "size", "installed"]
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
+    assert hint == "Networks to train: stem models list --architectures"
+
+
+def test_list_of_architectures(typed: Typed) -> None:
+    """Truth: the registry, and the parameters that are documented for the usual sizes."""
+    header, *rows = typed("models", "list", "--architectures").stdout.splitlines()
+    assert header.split() == ["architecture", "what", "it", "is", "for", "gives", "parameters"]
+    assert [row.split()[0] for row in rows] == [*registry.ARCHITECTURES]
+    listed = json.loads(typed("models", "list", "--architectures", "--json").stdout)
+    parameters = {each["architecture"]: each["parameters"] for each in listed}
+    assert parameters["melrnn"] == 6_813_568
+    assert parameters["melroformer"] == 8_841_856
 
 
 def test_list_for_programs(tiny: Card, typed: Typed) -> None:
@@ -53,12 +65,93 @@ def test_info_for_people(tiny: Card, typed: Typed) -> None:
         assert fact in shown
 
 
+def test_info_draws_the_parts_of_a_model(tiny: Card, typed: Typed) -> None:
+    """By hand: 8192 samples at a hop of 32 are 257 frames; 6 bands of 8 features."""
+    shown = typed("models", "info", "tiny").stdout
+    rows = [" ".join(line.split()) for line in shown.splitlines()]
+    assert f"MelRNN stem 1, channel 1, time 8192 {tiny.parameters:,}" in rows
+    (block,) = [row for row in rows if "freq_blocks" in row]
+    assert block.startswith("├─ freq_blocks RNNBlock batch 257, token 6, feature 8 ")
+    assert "--architecture" not in shown
+
+
+def test_info_of_an_architecture(typed: Typed) -> None:
+    result = typed("models", "info", "melrnn")
+    assert result.exit_code == 0, result.output
+    for fact in (
+        "single instruments with few weights: recurrent networks over mel bands",
+        "Luo and Yu 2022, arXiv 2209.15174",
+        "48000 Hz",
+        "8.53 s",
+        "melrnn (stem tune melrnn)",
+        "├─ freq_blocks x9",
+        "9 x 149,632",
+        "6,813,568",
+    ):
+        assert fact in result.stdout
+
+
+def test_info_of_an_architecture_for_programs(typed: Typed) -> None:
+    """Law: what the parts have, with what their parent owns itself, is what the parent has."""
+    tree = json.loads(typed("models", "info", "melunet", "--json").stdout)
+    assert (tree["architecture"], tree["segment"], tree["recipe"]) == (
+        "melunet",
+        409_600,
+        "melunet",
+    )
+    assert tree["parameters"] == tree["network"]["parameters"]
+    nodes = [tree["network"]]
+    while nodes:
+        node = nodes.pop()
+        nodes += node["parts"]
+        inside = sum(part["parameters"] for part in node["parts"])
+        assert not node["parts"] or inside * node["times"] == node["parameters"]
+
+
+def test_info_in_another_size(typed: Typed) -> None:
+    """By hand: three layers instead of nine are six frequency and six time blocks less."""
+    words = ("--set", "num_layers=3", "--set", "stems=[vocals, drums]", "--json")
+    tree = json.loads(typed("models", "info", "melrnn", *words).stdout)
+    assert tree["stems"] == ["vocals", "drums"]
+    assert [part["times"] for part in tree["network"]["parts"][-2:]] == [3, 3]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("melrnn --set hidden_chanels=3", "--set: unknown key 'hidden_chanels', did you mean"),
+        ("melrnn --set num_layers", "--set: 'num_layers' must look like num_layers=4"),
+        ("melrnn --set num_layers=[", "--set: 'num_layers=[' is no YAML"),
+        ("melrnn --set num_layers=0", "--set: num_layers must be at least 1, found 0"),
+        ("tiny --set num_layers=2", "tiny is a model, whose options are fixed: type --set with an"),
+        ("tiny --architecture", "'tiny' is no architecture. See: stem models list --architectures"),
+        ("melrn", "Unknown architecture 'melrn': did you mean 'melrnn'? See: stem models list --a"),
+        ("xyzzy", "Unknown model 'xyzzy': known: "),
+    ],
+)
+def test_what_info_cannot_show_is_one_sentence(typed: Typed, words: str, said: str) -> None:
+    assert said in sentence(typed("models", "info", *words.split()), 2)
+
+
+def test_a_name_of_a_model_and_of_an_architecture(typed: Typed) -> None:
+    """The bundled model is smaller than its architecture's usual size."""
+    model = typed("models", "info", "melroformer", "--depth", "0").stdout
+    assert "3,919,872" in model
+    lines = model.splitlines()
+    assert lines[-1].endswith("Type: stem models info melroformer --architecture")
+    assert lines[-3] == "There is more inside: --depth 1"
+    architecture = typed("models", "info", "melroformer", "--architecture").stdout
+    assert "8,841,856" in architecture
+
+
 def test_a_card_without_weights_is_listed(tmp_path: Path, typed: Typed) -> None:
     (tmp_path / ".zoo").mkdir()
     (tmp_path / ".zoo/bare.toml").write_text(
         'name = "bare"\narchitecture = "melrnn"\nstems = ["vocals"]\n'
     )
-    assert typed("models", "list").stdout.splitlines()[-1].split()[-1] == "no"
+    (row,) = [row for row in typed("models", "list").stdout.splitlines() if row[:4] == "bare"]
+    assert row.split()[-1] == "no"
     assert "bare" in typed("models", "info", "bare").stdout
 
 

@@ -73,6 +73,43 @@ class Positional(Stub):
         return mixture * torch.linspace(stem, 1 + stem, mixture.shape[-1])
 
 
+class Levelled(Stub):
+    """Stem k is the mixture times its loudest sample here, but for a factor: it hears the level."""
+
+    is_levelled = True
+
+    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
+        return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True) * (stem + 1) / 10
+
+
+class Phase(Stub):
+    """Gives a sound as it is."""
+
+    role = "phase"
+
+
+class Flipped(Phase):
+    """Gives a sound upside down."""
+
+    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
+        return -mixture
+
+
+class LevelledPhase(Phase):
+    """A sound times its own loudest sample here."""
+
+    is_levelled = True
+
+    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
+        return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True)
+
+
+class Codes(Stub):
+    """Would put a sound into codes."""
+
+    role = "codes"
+
+
 class BrokenInBf16(Stub):
     """NaN under autocast, the mixture in float32."""
 
@@ -103,10 +140,11 @@ def network(separator: Separator, precision: Precision = FULL) -> Network:
     return Network(separator, CPU, precision)
 
 
-def ensemble(*models: Model, **options: Any) -> Ensemble:
+def ensemble(*models: Model, phase: Model | None = None, **options: Any) -> Ensemble:
     names = tuple(model.name for model in models)
     chosen = {"device": "cpu", "precision": "fp32", **options}
-    return assemble(models, Options(model=names, **chosen), CPU)
+    typed = phase.name if phase else ""
+    return assemble(models, Options(model=names, phase_model=typed, **chosen), CPU, phase)
 
 
 def noise(frames: int, channels: int = 2, seed: int = 0) -> Block:

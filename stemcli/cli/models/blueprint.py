@@ -1,0 +1,132 @@
+"""What is known of an architecture without any weights."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from model_zoo import registry
+from model_zoo.anatomy import Part, anatomy
+from model_zoo.card import cards
+from model_zoo.errors import ConfigError, UnknownNameError, nearest
+from model_zoo.separator import Separator
+from model_zoo.weightless import weightless
+from stemcli.cli.words import millions
+
+SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
+"""By which a paragraph of a docstring is known that names the paper."""
+
+GIVES = {
+    "stems": "the stems of a song, after --model",
+    "phase": "the same sound with a phase of its own, after --phase-model",
+    "codes": "the same sound out of codes",
+}
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A network of an architecture, without storage.
+
+    Attributes:
+        name: of the architecture.
+        network: on the device "meta".
+    """
+
+    name: str
+    network: Separator
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any]) -> Blueprint:
+        """The architecture in its usual size, but for ``options``.
+
+        Raises:
+            ConfigError: options are unknown or contradict each other.
+        """
+        try:
+            return cls(name, weightless(name, options))
+        except ConfigError as error:
+            raise ConfigError("--set", error.mistakes) from error
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """In the order a musician asks; what is not known is left out."""
+        network, (title, source) = self.network, described(type(self.network))
+        known = {
+            "name": self.name,
+            "purpose": network.purpose,
+            "network": title,
+            "after": source,
+            "gives": GIVES[network.role],
+            "stems": ", ".join(network.stems),
+            "sample rate": f"{network.sample_rate} Hz",
+            "channels": f"{network.channels} at once" if network.channels > 1 else "one by one",
+            "segment": f"{network.segment / network.sample_rate:.2f} s",
+            "parameters": millions(network.parameter_count()),
+            "recipe": f"{self.name} (stem train --recipe {self.name})",
+            "search space": f"{self.name} (stem tune {self.name})",
+        }
+        return ((key, value) for key, value in known.items() if value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the tree of the parts."""
+        network, (title, source) = self.network, described(type(self.network))
+        return {
+            "architecture": self.name,
+            "purpose": network.purpose,
+            "title": title,
+            "source": source,
+            "role": network.role,
+            "stems": network.stems,
+            "sample_rate": network.sample_rate,
+            "channels": network.channels,
+            "segment": network.segment,
+            "parameters": network.parameter_count(),
+            "recipe": self.name,
+            "space": self.name,
+            "options": network.config.to_dict(),
+            "network": self.parts().to_dict(),
+        }
+
+    def parts(self) -> Part:
+        """The tree."""
+        return anatomy(self.network)
+
+
+def described(kind: type[Separator]) -> tuple[str, str]:
+    """The first line of the module of a class, and the paragraph there that names a paper."""
+    text = inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
+    title, *others = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    return title, next((each for each in others if SOURCE.search(each)), "")
+
+
+def parsed(changes: Sequence[str]) -> dict[str, Any]:
+    """Options of an architecture as they were typed, ``key=value``, values in YAML.
+
+    Raises:
+        ConfigError: one of them cannot be understood.
+    """
+    options = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not key or not equals:
+            raise ConfigError("--set", [f"{change!r} must look like num_layers=4"])
+        try:
+            options[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError("--set", [f"{change!r} is no YAML"]) from error
+    return options
+
+
+def unknown(name: str) -> UnknownNameError:
+    """There is neither a model nor an architecture of this name."""
+    models = [*cards(lambda damage: None)]
+    near = nearest(name, [*models, *registry.ARCHITECTURES])
+    is_model = near is None or near in models
+    kind, hint = ("model", "") if is_model else ("architecture", " --architectures")
+    names = models if near and is_model else [*models, *registry.ARCHITECTURES]
+    return UnknownNameError(kind, name, {*names}, hint=f"stem models list{hint}")

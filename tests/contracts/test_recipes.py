@@ -1,0 +1,45 @@
+"""Every architecture can be trained and searched: the recipes that its name stands for.
+
+Truth: a recipe whose network is another, or cannot be built, trains nothing of that name.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo import registry
+from trainers.recipes import load_recipe
+
+NAMES = sorted(registry.ARCHITECTURES)
+LARGEST_TRIAL = 10_000_000
+"""Parameters; one trial of a search takes a minute or two on one core."""
+
+
+@pytest.mark.parametrize("prefix", ["", "tune-"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: str) -> None:
+    recipe = load_recipe(f"{prefix}{name}")
+    assert recipe.name == f"{prefix}{name}"
+    assert recipe.model.architecture == name
+    with torch.device("meta"):
+        network = registry.build(name, recipe.model.options)
+    assert type(network) is registry.architecture(name)
+    assert network.parameter_count() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_trial_of_a_search_is_not_larger_than_the_recipe(name: str) -> None:
+    def parameters(recipe: str) -> int:
+        with torch.device("meta"):
+            return registry.build(name, load_recipe(recipe).model.options).parameter_count()
+
+    assert parameters(f"tune-{name}") <= min(parameters(name), LARGEST_TRIAL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
+    kind = registry.architecture(name)
+    network = kind(**kind.sizes.small)
+    assert kind.role in ("stems", "phase", "codes")
+    assert kind.role == "stems" or len(network.stems) == 1

@@ -1,0 +1,106 @@
+"""Networks without storage and the tree of their parts.
+
+Truth: the same layers with values, run beside those without; and a network whose tree is short
+enough to be written down.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.anatomy import Part, anatomy
+from model_zoo.ops.stft import istft, stft
+from model_zoo.separator import Separator, SeparatorConfig
+from model_zoo.weightless import Shapes
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch time feature"]
+    ) -> Float[Tensor, "batch time feature"]:
+        return self.linear(x)
+
+
+class Tiny(Separator):
+    Config = SeparatorConfig
+    channels, segment, stems = 1, 10, ("a",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(3))
+        self.same = nn.ModuleList([Block(4), Block(4)])
+        self.others = nn.ModuleList([Block(4), Block(1)])
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        x = mixture.transpose(1, 2).expand(-1, -1, 4)
+        for block in (*self.same, *self.others):
+            x = block(x)
+        return x.unsqueeze(1).transpose(2, 3)
+
+
+def test_the_tree_by_hand() -> None:
+    """Two blocks that are alike are one; others stand in their list, each with its linear layer."""
+    axes = ("batch", "time", "feature")
+    four = Part("linear", "Linear", (1, 10, 4), (), 20)
+    one = Part("linear", "Linear", (1, 10, 1), (), 5)
+    blocks = (
+        Part("0", "Block", (1, 10, 4), axes, 20, 1, (four,)),
+        Part("1", "Block", (1, 10, 1), axes, 5, 1, (one,)),
+    )
+    assert anatomy(Tiny().to("meta")) == Part(
+        "",
+        "Tiny",
+        (1, 1, 1, 10),
+        (),
+        68,
+        1,
+        (
+            Part("gain", "Parameter", (3,), (), 3),
+            Part("same", "Block", (1, 10, 4), axes, 40, 2, (four,)),
+            Part("others", "ModuleList", (), (), 25, 1, blocks),
+        ),
+    )
+
+
+def test_what_cannot_be_heard_without_values_ends_there() -> None:
+    """The parts before have their shapes, the others none; nothing fails."""
+
+    class Deciding(Tiny):
+        def forward(self, mixture: Tensor) -> Tensor:
+            x = super().forward(mixture)
+            return x if x.sum() > 0 else -x
+
+    tree = anatomy(Deciding().to("meta"))
+    assert (tree.shape, tree.parts[1].shape) == ((), (1, 10, 4))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_layers(kind: type[nn.GRU], batch_first: bool, bidirectional: bool) -> None:
+    """Law: the shapes of the same layer with values."""
+    layer = kind(3, 5, num_layers=2, batch_first=batch_first, bidirectional=bidirectional)
+    x = torch.zeros(7, 4, 3)
+    outputs, states = layer(x)
+    with Shapes():
+        found, found_states = layer.to("meta")(x.to("meta"))
+    assert found.shape == outputs.shape
+    pairs = zip(found_states, states, strict=True) if kind is nn.LSTM else [(found_states, states)]
+    for one, other in pairs:
+        assert one.shape == other.shape
+
+
+def test_the_inverse_transform() -> None:
+    """Law: as with values."""
+    window = torch.hann_window(16, device="meta")
+    with Shapes():
+        spectrum = stft(torch.empty(2, 3, 100, device="meta"), window, 4)
+        assert spectrum.shape == (2, 3, 9, 26)
+        assert istft(spectrum, window, 4, 100).shape == (2, 3, 100)
