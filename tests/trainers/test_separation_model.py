@@ -336,7 +336,11 @@ def test_calls_in_the_wrong_order(tmp_path: Path) -> None:
         one.backward()
     with pytest.raises(UsageError, match=r"call test\(\) and compute_loss\(\) before"):
         one.scheduler_step()
+    with pytest.raises(UsageError, match=r"no mixture: call set_data\(\) before"):
+        one.forward()
     one.set_data(song())
+    with pytest.raises(UsageError, match=r"no estimate: .* forward\(\) or test\(\)"):
+        one.compute_loss()
     one.forward()
     with pytest.raises(UsageError, match="give set_data the mixture and the target"):
         one.compute_loss()

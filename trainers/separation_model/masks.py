@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from model_zoo.architectures.spectral import Spectrum
 from model_zoo.architectures.spectrogram_separators import SpectrogramNetSimpleSeparator
 from model_zoo.axes import Wave
 from model_zoo.errors import UsageError
@@ -31,7 +32,7 @@ class SpectrogramMaskModel(SeparationModel):
         phase: its phase, in radians.
         target: magnitudes of the target, stem by stem; None where it is not known.
         mask: what :meth:`forward` laid over the mixture, stem by stem.
-        estimate: magnitudes under that mask.
+        estimate: magnitudes under that mask; None before that.
     """
 
     separator: SpectrogramNetSimpleSeparator
@@ -39,7 +40,8 @@ class SpectrogramMaskModel(SeparationModel):
     phase: Magnitudes
     target: Planes | None
     mask: Planes
-    estimate: Planes
+    estimate: Planes | None = None
+    _spectrum: Spectrum | None = None
 
     def set_data(self, *data: Tensor) -> None:
         """Take a mixture, and the target where it is known.
@@ -58,14 +60,20 @@ class SpectrogramMaskModel(SeparationModel):
         self._spectrum = self.separator.spectrum(mixture.to(self.device).float())
         self.mixture, self.phase = self._spectrum.abs(), self._spectrum.angle()
         self.target = self._magnitudes_of(data[1], mixture) if len(data) > 1 else None
+        self.estimate = None
 
     def forward(self) -> Magnitudes | Planes:
         """Estimate the target by applying the learned mask to the mixture.
 
         Returns:
             Magnitudes ``(batch, channel, freq, frame)``; of several targets ``(batch, stem, ...)``.
+
+        Raises:
+            UsageError: no mixture was set.
         """
         heard = self._spectrum
+        if heard is None:
+            raise UsageError("There is no mixture: call set_data() before")
         if self.separator.channels == 1:
             heard = rearrange(heard, "b c f t -> (b c) 1 f t")
         with self.precision.autocast(self.device):
@@ -102,8 +110,10 @@ class SpectrogramMaskModel(SeparationModel):
         """The criterion of the config between the magnitudes of estimate and target.
 
         Raises:
-            UsageError: no target was set.
+            UsageError: there is no estimate yet, or no target was set.
         """
+        if self.estimate is None:
+            raise UsageError("There is no estimate: call set_data(), then forward() or test()")
         if self.target is None:
             raise UsageError("There is no target: give set_data the mixture and the target")
         params = self.config.training_params
