@@ -47,9 +47,9 @@ class LightweightTFSWAConfig(TFSWAConfig):
 class LightweightTFSWA(PlaneU):
     """A small TFSWA-UNet: groups of bins instead of bins, and separable convolutions.
 
-    Attention of every kind then has a sixteenth of the places to look at. Convolutions between levels look at
-    every feature on its own before 1x1 convolutions mix them (Howard et al. 2017, arXiv
-    1704.04861). What crosses the U is projected as in TFSWA-UNet.
+    Attention of every kind then has a sixteenth of the places to look at. Convolutions between
+    levels look at every feature on its own before 1x1 convolutions mix them (Howard et al. 2017,
+    arXiv 1704.04861). What crosses the U is projected as in TFSWA-UNet.
 
     Args:
         in_channels: numbers of a bin: real and imaginary part.
