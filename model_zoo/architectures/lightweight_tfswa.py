@@ -33,23 +33,23 @@ class LightweightTFSWAConfig(TFSWAConfig):
     """
 
     depths: tuple[int, ...] = (1, 1, 2)
-    dims: tuple[int, ...] = (48, 96, 192)
+    dims: tuple[int, ...] = (64, 96, 192)
     attention_window: int = 8
     shift_size: int = 4
     num_heads: int = 4
     window_size: int = 4096
     hop_size: int = 1024
     sample_rate: int = 44_100
-    patch: int = field(default=8, kw_only=True)
+    patch: int = field(default=16, kw_only=True)
     expansion: int = field(default=2, kw_only=True)
 
 
 class LightweightTFSWA(PlaneU):
     """A small TFSWA-UNet: groups of bins instead of bins, and separable convolutions.
 
-    Attention of every kind then works on an eighth of the bins. Convolutions between levels look at
-    every feature on its own before 1x1 convolutions mix them (Howard et al. 2017, arXiv
-    1704.04861). What crosses the U is projected as in TFSWA-UNet.
+    Attention of every kind then has a sixteenth of the places to look at. Convolutions between
+    levels look at every feature on its own before 1x1 convolutions mix them (Howard et al. 2017,
+    arXiv 1704.04861). What crosses the U is projected as in TFSWA-UNet.
 
     Args:
         in_channels: numbers of a bin: real and imaginary part.
@@ -68,11 +68,11 @@ class LightweightTFSWA(PlaneU):
         in_channels: int = 2,
         out_channels: int = 2,
         depths: Sequence[int] = (1, 1, 2),
-        dims: Sequence[int] = (48, 96, 192),
+        dims: Sequence[int] = (64, 96, 192),
         window_size: int = 8,
         shift_size: int = 4,
         num_heads: int = 4,
-        patch: int = 8,
+        patch: int = 16,
         expansion: int = 2,
     ) -> None:
         blocks = TFSWABlocks(window_size, shift_size, num_heads, expansion)
@@ -114,7 +114,7 @@ class LightweightTFSWASeparator(TFSWASeparator):
 
     Config = LightweightTFSWAConfig
     purpose = "small machines: a TFSWA-UNet over groups of bins, with separable convolutions"
-    sizes = Sizes(small={**SMALL, "patch": 4}, several=SEVERAL, documented=(Documented(2_802_770),))
+    sizes = Sizes(small={**SMALL, "patch": 4}, several=SEVERAL, documented=(Documented(2_919_714),))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

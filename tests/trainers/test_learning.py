@@ -68,7 +68,7 @@ TFSWA = {
     **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
     **{"num_heads": 1, "stems": ["vocals"]},
 }
-BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.4, "heard": 4.0}
+BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.5, "heard": 4.0}
 """Attention over single bins is slow on a processor: little is heard at once."""
 
 PUPILS = {

@@ -74,7 +74,7 @@ def test_a_width_is_a_multiple_of_whatever_heads_are_drawn(base: Recipe) -> None
 
 
 def test_numbers_of_a_list_are_varied_alike() -> None:
-    base = load_recipe("tune-tfswa_unet")  # depths 1 and 1, widths 16 and 32, 2 heads
+    base = load_recipe("tune-tfswa_unet")  # depths 1 and 1, widths 8 and 16, 2 heads
     dims = "{times: [0.5, 1, 1.3], multiple_of: [model.options.num_heads]}"
     text = (
         f"width: {{model.options.dims: {dims}}}\ndepth: {{model.options.depths: {{plus: [0, 1]}}}}"
@@ -82,10 +82,10 @@ def test_numbers_of_a_list_are_varied_alike() -> None:
     found = space(base, text)
     assert found.base_raws == {"dims": 1, "depths": 0}
     assert found.changes({"dims": 0, "depths": 1}) == {
-        "model.options.dims": (8, 16),
+        "model.options.dims": (4, 8),
         "model.options.depths": (2, 2),
     }
-    assert found.changes({"dims": 2})["model.options.dims"] == (20, 42)  # of 20.8 and 41.6
+    assert found.changes({"dims": 2})["model.options.dims"] == (10, 20)  # of 10.4 and 20.8
 
 
 def test_values_that_come_to_the_same_are_one(base: Recipe) -> None:
