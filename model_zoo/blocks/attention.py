@@ -197,6 +197,7 @@ def attention_weights(
     query: Float[Tensor, "batch head query feature"],
     key: Float[Tensor, "batch head key feature"],
     mask: Bool[Tensor, "*all query key"] | None = None,
+    scale: float | None = None,
 ) -> Float[Tensor, "batch head query key"]:
     """The weights of scaled dot-product attention, written out (arXiv 1706.03762, eq. 1).
 
@@ -204,8 +205,9 @@ def attention_weights(
         query: what asks.
         key: what is asked.
         mask: where it may look; everywhere without one.
+        scale: of the products; one over the root of the number of features without one.
     """
-    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    scores = query @ key.transpose(-1, -2) * (scale or query.shape[-1] ** -0.5)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1)

@@ -12,7 +12,9 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_zoo.blocks.attention import Attention, attention_weights
 from model_zoo.errors import ConfigError
+from model_zoo.ops.precision import full_precision
 from model_zoo.ops.rotation import rotate_pairs
 
 Planes = Float[Tensor, "batch channel freq frame"]
@@ -117,7 +119,7 @@ class LearnedRotary(nn.Module):
         return torch.cat([turned, x[..., turning:]], dim=-1)
 
 
-class MultichannelMultiheadAttention(nn.Module):
+class MultichannelMultiheadAttention(Attention):
     """Attention over frames, in each channel on its own.
 
     Queries, keys and values are smoothed by a learned filter of 9 frames (So et al. 2021, arXiv
@@ -172,7 +174,7 @@ class MultichannelMultiheadAttention(nn.Module):
         """Mix the frames of ``memory``, or of ``x`` itself, as each frame of ``x`` asks."""
         query, key, value = self._heads(x, memory)
         # Half precision would be too coarse for the sums over all frames of a song.
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             mixed = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         channels = x.shape[1]
         return self.out_proj(rearrange(mixed, "b (c h) t d -> b c (h d) t", c=channels))
@@ -185,8 +187,8 @@ class MultichannelMultiheadAttention(nn.Module):
         The heads of the first channel come first. :meth:`forward` never makes this matrix.
         """
         query, key, _ = self._heads(x, memory)
-        with torch.autocast(x.device.type, enabled=False):
-            return (query @ key.transpose(-1, -2) * self.scale).softmax(-1)
+        with full_precision(x):
+            return attention_weights(query, key, scale=self.scale)
 
     def _heads(self, x: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys, rotated and normalised, and values, all in float32."""

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from model_zoo.blocks.multichannel import Planes
+from model_zoo.ops.precision import full_precision
 
 MEMORY = 0.99
 """Share of its counts that a code book remembers from one step to the next."""
@@ -110,7 +111,7 @@ class FrameQuantizer(nn.Module):
         """Places of the nearest codes by Euclidean distance."""
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, of which |v|^2 is the same for all codes.
         codes = _whole(self.embedding.weight)
-        with torch.autocast(vectors.device.type, enabled=False):
+        with full_precision(vectors):
             return (codes.square().sum(-1) - 2 * vectors @ codes.T).argmin(-1)
 
     @torch.no_grad()

@@ -37,8 +37,8 @@ class Rounding:
             factor if isinstance(factor, int) else values[factor] for factor in self.factors
         )
         value = values[self.key]
-        if isinstance(value, tuple):
-            return {self.key: tuple(_multiple(one, step) for one in value)}
+        if isinstance(value, list):
+            return {self.key: [_multiple(one, step) for one in value]}
         return {self.key: _multiple(value, step)}
 
 
@@ -108,7 +108,7 @@ class Binding:
     def _is_number(self, name: str, domain: Domain) -> bool:
         """Whether the recipe has a number there, or a list of numbers."""
         value = self.values.get(name)
-        numbers = value if isinstance(value, tuple) else (value,)
+        numbers = value if isinstance(value, list) else [value]
         return bool(numbers) and all(
             isinstance(one, (int, float)) and not isinstance(one, bool) and bool(one or domain.plus)
             for one in numbers

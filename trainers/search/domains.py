@@ -97,8 +97,8 @@ class Domain(Config):
         """
         if self.choice:
             return drawn
-        if isinstance(base, tuple):
-            return tuple(self.value(drawn, one) for one in base)
+        if isinstance(base, list):
+            return [self.value(drawn, one) for one in base]
         if self.times or self.times_between:
             drawn = base * drawn
         elif self.plus:

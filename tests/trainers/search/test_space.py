@@ -82,10 +82,10 @@ def test_numbers_of_a_list_are_varied_alike() -> None:
     found = space(base, text)
     assert found.base_raws == {"dims": 1, "depths": 0}
     assert found.changes({"dims": 0, "depths": 1}) == {
-        "model.options.dims": (4, 8),
-        "model.options.depths": (2, 2),
+        "model.options.dims": [4, 8],
+        "model.options.depths": [2, 2],
     }
-    assert found.changes({"dims": 2})["model.options.dims"] == (10, 20)  # of 10.4 and 20.8
+    assert found.changes({"dims": 2})["model.options.dims"] == [10, 20]  # of 10.4 and 20.8
 
 
 def test_values_that_come_to_the_same_are_one(base: Recipe) -> None:
