@@ -58,7 +58,7 @@ class MelRNN(MelSeparator):
     """
 
     Config = MelRNNConfig
-    purpose = "single instruments with few weights: recurrent networks over mel bands"
+    purpose = "an instrument, with few weights: recurrent networks over mel bands"
     sizes = Sizes(
         small={"hidden_channels": 16, "num_layers": 1, "num_groups": 2, **SMALL},
         several=SEVERAL,

@@ -59,7 +59,7 @@ class MelRoFormer(MelSeparator):
     """
 
     Config = MelRoFormerConfig
-    purpose = "voices and bands in the best quality for its size: transformers over mel bands"
+    purpose = "a voice or an instrument: transformers over mel bands; the bundled model is one"
     sizes = Sizes(
         small={"hidden_channels": 16, "num_layers": 1, "num_heads": 2, **SMALL},
         several=SEVERAL,

@@ -80,7 +80,7 @@ class MelUNet(MelSeparator):
     """
 
     Config = MelUNetConfig
-    purpose = "single instruments, quickly: a U of convolutions over mel bands"
+    purpose = "an instrument, with many weights: a U of convolutions over mel bands"
     sizes = Sizes(
         small={"hidden_channels": 6, "num_layers": 2, "upsampling_factor": 2, **SMALL},
         several=SEVERAL,

@@ -60,7 +60,7 @@ class Blueprint:
             "name": self.name,
             "purpose": network.purpose,
             "network": title,
-            "after": source,
+            "origin": source,
             "gives": GIVES[network.role],
             "stems": ", ".join(network.stems),
             "sample rate": f"{network.sample_rate} Hz",
