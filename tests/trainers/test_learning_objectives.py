@@ -26,6 +26,9 @@ from trainers.loop.steps import Task
 
 pytestmark = pytest.mark.learns
 
+PRETRAINED = {"noise_l1": 1.0}
+TUNED = {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
+
 
 def taught(recipe: Recipe, objective: str, steps: int, **options: Any) -> Recipe:
     """A run that is validated ten times."""
@@ -112,3 +115,34 @@ def test_sound_comes_out_of_codes(
     assert scores[-1] > 0
     assert usage.codes > 1
     assert usage.perplexity > 4
+
+
+def test_a_pretrained_network_needs_fewer_steps(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Denoising the mixtures of the songs first: half of the steps then do more than all did.
+
+    Of a constant rate, so that a shorter run is the beginning of a longer one.
+    """
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "songs").mkdir()
+    render_songs(tmp_path / "songs", songs=10, seconds=10.0, sample_rate=RATE, seed=0)
+
+    def made(objective: str, steps: int, lr: float, **options: float) -> Recipe:
+        values = taught(recipe, objective, steps, in_channels=1, num_heads=[4]).to_dict()
+        values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.3}}}
+        values["objective"] |= options
+        values["losses"] = PRETRAINED if objective == "denoising" else TUNED
+        values["optimiser"]["lr"] = lr
+        values["schedule"] |= {"warmup": 10, "shape": "constant"}
+        values["loop"]["batch_size"] = 8
+        return Recipe.from_dict(values)
+
+    noise = curve(made("denoising", 120, 0.005, gamma=0.6), tmp_path / "songs", tmp_path / "pre")
+    scratch = curve(made("separation", 80, 0.001), tmp_path / "songs", tmp_path / "scratch")
+    half, origin = made("separation", 40, 0.001), str(tmp_path / "pre")
+    tuned = curve(half, tmp_path / "songs", tmp_path / "tuned", origin)
+    print(f"\nnoise, every 12 steps {rounded(noise)} dB")
+    print(f"from scratch, every 8 steps {rounded(scratch)} dB")
+    print(f"from pretrained, every 4 steps {rounded(tuned)} dB")
+    assert max(tuned) > max(scratch)
