@@ -164,10 +164,13 @@ def test_codes_compare_waves_and_listen_to_the_code_book(recordings: Path, recip
     assert named.keys() == {"waveform_l1", "codebook", "commitment"}
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("name", ["denoising", "phase"])
-def test_every_weight_learns_through_the_core(recordings: Path, recipe: Recipe, name: str) -> None:
+def test_every_weight_learns_through_the_core(
+    recordings: Path, recipe: Recipe, name: str, channels: int
+) -> None:
     """What is wrapped is a view: the same tensors, every one with a gradient, under no new name."""
-    state, task = fresh(learning(recipe, name))
+    state, task = fresh(learning(recipe, name, in_channels=channels))
     names = {*state.separator.state_dict()}
     wrapped = state.model.wrapped
     assert isinstance(wrapped, CoreView)

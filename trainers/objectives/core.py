@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Complex
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import SpectralSeparator, Spectrum
+from model_zoo.architectures.spectral import SpectralSeparator
 from model_zoo.axes import Wave
 from model_zoo.separator import Separator
 from trainers.objectives.contract import Objective
 from trainers.objectives.hearing import folded
+
+Heard = Complex[Tensor, "item channel_heard freq frame"]
+"""Spectra of items as a network hears them: it may hear every channel on its own."""
 
 
 class CoreView(nn.Module):
@@ -38,7 +42,7 @@ class CoreObjective(Objective):
 
 
 @torch.no_grad()
-def seen(separator: Separator, mixture: Wave) -> tuple[Spectrum, Tensor]:
+def seen(separator: Separator, mixture: Wave) -> tuple[Heard, Tensor]:
     """The spectra of mixtures, and what a core sees of them."""
     assert isinstance(separator, SpectralSeparator), "objectives refuse others"
     spectrum = separator.spectrum(folded(mixture, separator.channels))

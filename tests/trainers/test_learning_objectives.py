@@ -1,0 +1,148 @@
+"""Objectives beside separation are learned. Truth: sound whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from model_zoo import weights
+from model_zoo.adoption import BEST
+from stemcli.engine.events import Event
+from tests.trainers.conftest import RATE
+from tests.trainers.frames import learning
+from tests.trainers.runs import CPU, FULL
+from trainers.config import Recipe
+from trainers.data.opening import open_data
+from trainers.data.synthetic import render_songs
+from trainers.loop.events import Validated
+from trainers.loop.run import run
+from trainers.loop.state import TrainState
+from trainers.loop.steps import Task
+
+pytestmark = pytest.mark.learns
+
+PRETRAINED = {"noise_l1": 1.0}
+TUNED = {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
+
+
+def taught(recipe: Recipe, objective: str, steps: int, **options: Any) -> Recipe:
+    """A run that is validated ten times."""
+    values = learning(recipe, objective, dropout=0.0, **options).to_dict()
+    values["data"] = {"seconds": 1.0}
+    values["optimiser"]["lr"] = 0.003
+    values["schedule"] = {"steps": steps, "warmup": 5, "shape": "linear", "decay": 0.5}
+    values["loop"] = {"batch_size": 4, "ema": 0.9, "workers": 0, "save_every": steps}
+    values["validation"] = {"every": steps // 10}
+    values["log"] = {"songs": 0}
+    return Recipe.from_dict(values)
+
+
+def curve(recipe: Recipe, songs: Path, folder: Path, origin: str = "") -> list[float]:
+    """The score in dB of every validation."""
+    events: list[Event] = []
+    run(recipe, songs, (), folder, CPU, events.append, origin=origin)
+    return [event.mean for event in events if isinstance(event, Validated)]
+
+
+def rounded(scores: list[float]) -> str:
+    return " ".join(f"{score:.2f}" for score in scores)
+
+
+def clicks(folder: Path, songs: int, seconds: float) -> Path:
+    """Short pulses, all of one shape: how loud neighbouring frames are says where a pulse lies in
+    them, and that is its phase.
+    """
+    rng, pulse = np.random.default_rng(0), np.hanning(13)
+    for number in range(songs):
+        wave = np.zeros(round(seconds * RATE))
+        places = np.cumsum(rng.integers(60, 200, len(wave) // 60))
+        places = places[places < len(wave)]
+        wave[places] = rng.uniform(0.3, 0.9, len(places))
+        (folder / f"song{number}").mkdir(parents=True)
+        whole = np.convolve(wave, pulse, "same")
+        soundfile.write(folder / f"song{number}" / "mixture.wav", whole, RATE)
+        soundfile.write(folder / f"song{number}" / "clicks.wav", whole / 2, RATE)
+    return folder
+
+
+def test_angles_are_found(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against angles of 0, and against random ones: their error has the energy of the sound, and
+    that of a wave that is none of it, which is less where overlapping frames disagree.
+    """
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    songs = clicks(tmp_path / "songs", 8, 2.0)
+    small = {"in_channels": 1, "window_size": 32, "hop_size": 16, "segment": RATE // 2}
+    phase = taught(recipe, "phase", 60, **small)
+    state = TrainState.fresh(phase, CPU)
+    task, model = Task.of(phase, state.separator, FULL), state.average.model
+    track = open_data(phase, songs, (), model.stems, RATE).validation[0].read()
+
+    def score(angles: Any) -> float:
+        monkeypatch.setattr(type(model.core), "forward", lambda _, seen: angles(seen))
+        found = task.objective.score(model, track, FULL)["sound"]
+        monkeypatch.undo()
+        return found
+
+    zero = score(torch.zeros_like)
+    random = score(lambda seen: 2 * torch.rand_like(seen) - 1)
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    scores = curve(phase, songs, tmp_path / "run")
+    print(f"\nzero {zero:.2f} dB, random {random:.2f} dB, every 6 steps {rounded(scores)}")
+    assert -3.1 < random < 0
+    assert scores[-1] > max(zero, random) + 4
+
+
+def test_sound_comes_out_of_codes(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoded wave comes near, and more than one code says it."""
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "songs").mkdir()
+    render_songs(tmp_path / "songs", songs=5, seconds=6.0, sample_rate=RATE, seed=0)
+    values = taught(recipe, "codes", 60, num_embeddings=64, patience=5).to_dict()
+    values["losses"] = {"multi_resolution_stft": 1.0, "codebook": 1.0, "commitment": 1.0}
+    values["optimiser"]["lr"] = 0.001
+    scores = curve(Recipe.from_dict(values), tmp_path / "songs", tmp_path / "run")
+    network: Any = weights.load(str(tmp_path / "run" / BEST)).core
+    usage = network.quantiser.usage()
+    print(f"\nevery 6 steps {rounded(scores)} dB, {usage}")
+    assert scores[-1] > scores[0] + 10
+    assert scores[-1] > 0
+    assert usage.codes > 1
+    assert usage.perplexity > 4
+
+
+def test_a_pretrained_network_needs_fewer_steps(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Denoising the mixtures of the songs first: half of the steps then do more than all did.
+
+    Of a constant rate, so that a shorter run is the beginning of a longer one.
+    """
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "songs").mkdir()
+    render_songs(tmp_path / "songs", songs=10, seconds=10.0, sample_rate=RATE, seed=0)
+
+    def made(objective: str, steps: int, lr: float, **options: float) -> Recipe:
+        values = taught(recipe, objective, steps, in_channels=1, num_heads=[4]).to_dict()
+        values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.3}}}
+        values["objective"] |= options
+        values["losses"] = PRETRAINED if objective == "denoising" else TUNED
+        values["optimiser"]["lr"] = lr
+        values["schedule"] |= {"warmup": 10, "shape": "constant"}
+        values["loop"]["batch_size"] = 8
+        return Recipe.from_dict(values)
+
+    noise = curve(made("denoising", 120, 0.005, gamma=0.6), tmp_path / "songs", tmp_path / "pre")
+    scratch = curve(made("separation", 80, 0.001), tmp_path / "songs", tmp_path / "scratch")
+    half, origin = made("separation", 40, 0.001), str(tmp_path / "pre")
+    tuned = curve(half, tmp_path / "songs", tmp_path / "tuned", origin)
+    print(f"\nnoise, every 12 steps {rounded(noise)} dB")
+    print(f"from scratch, every 8 steps {rounded(scratch)} dB")
+    print(f"from pretrained, every 4 steps {rounded(tuned)} dB")
+    assert max(tuned) > max(scratch)
