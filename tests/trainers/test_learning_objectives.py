@@ -139,8 +139,8 @@ def test_a_pretrained_network_needs_fewer_steps(
         return Recipe.from_dict(values)
 
     noise = curve(made("denoising", 120, 0.005, gamma=0.6), tmp_path / "songs", tmp_path / "pre")
-    scratch = curve(made("separation", 80, 0.001), tmp_path / "songs", tmp_path / "scratch")
-    half, origin = made("separation", 40, 0.001), str(tmp_path / "pre")
+    scratch = curve(made("separation", 80, 0.004), tmp_path / "songs", tmp_path / "scratch")
+    half, origin = made("separation", 40, 0.004), str(tmp_path / "pre")
     tuned = curve(half, tmp_path / "songs", tmp_path / "tuned", origin)
     print(f"\nnoise, every 12 steps {rounded(noise)} dB")
     print(f"from scratch, every 8 steps {rounded(scratch)} dB")
