@@ -37,7 +37,17 @@ def finished(run: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str, 
     return events(heard), complaints
 
 
-@pytest.mark.parametrize("architecture", sorted(registry.ARCHITECTURES))
+QUICK = ("frame_transformer", "melrnn", "spectrogram_net_vae")
+"""One architecture of each way to learn; those of the others take minutes in all."""
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted(registry.ARCHITECTURES)
+    ],
+)
 def test_two_trials_of_every_architecture(architecture: str, place: Path) -> None:
     told, complaints = finished(tune("--trials", "2", "--json", architecture=architecture))
     assert complaints == ""
