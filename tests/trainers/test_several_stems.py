@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from tests.trainers.runs import CPU, FULL
+from trainers.config import ObjectiveRecipe, Recipe
 from trainers.data.validation import ValidationSong, ValidationTrack
 from trainers.loop.distributed import DistributedWorker
 from trainers.loop.validation import validate
@@ -22,9 +23,22 @@ from trainers.objectives.separation import Separation
 STEMS = ("vocals", "drums")
 
 
+class Half(Separator):
+    """Takes every stem for half of the mixture."""
+
+    stems, channels, segment, sample_rate = STEMS, 2, 100, 44_100
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.share = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        return torch.stack([self.share * mixture] * 2, dim=1)
+
+
 def objective(weights: dict[str, float] | None = None) -> Separation:
-    losses = {"waveform_l1": 1.0}
-    return Separation(losses, 44_100, STEMS, 2, stem_weights=weights)
+    values = ObjectiveRecipe(stems=weights or {})
+    return Separation(Recipe(losses={"waveform_l1": 1.0}, objective=values), Half())
 
 
 def pair() -> tuple[Tensor, Tensor]:
@@ -56,24 +70,11 @@ def test_weights_of_stems_that_do_not_do(weights: dict[str, float], sentence: st
         objective(weights)
 
 
-class Half(Separator):
-    """Takes every stem for half of the mixture."""
-
-    stems, channels, segment = STEMS, 2, 100
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.share = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        return torch.stack([self.share * mixture] * 2, dim=1)
-
-
 def test_pairs_are_of_one_level() -> None:
     """A mixture of 4 and 4 has the level 4: estimate 2 and truth 1 are heard as 1/2 and 1/4."""
     batch = Batch(torch.full((1, 2, 50), 4.0), torch.ones(1, 2, 2, 50))
-    one = objective()
-    made, true = one.pair(one.estimate(Half(), batch), batch)
+    exercise = objective().exercise(Half(), batch)
+    made, true = exercise.pair(Half()(exercise.given))
     assert made.unique().tolist() == [0.5]
     assert true.unique().tolist() == [0.25]
 
@@ -108,13 +109,13 @@ SONGS = [Song(1.0), Song(1.0, drums=0.0), Song(0.5 / 0.9)]
 
 def test_scores_by_hand() -> None:
     """Half of the truth is 6.02 dB; nine tenths are 20 dB; silent drums are in no mean."""
-    found = validate(Half(), SONGS, CPU, FULL)
+    found = validate(objective(), Half(), SONGS, CPU, FULL)
     assert found["vocals"] == pytest.approx((6.0206 + 6.0206 + 20) / 3, abs=1e-3)
     assert found["drums"] == pytest.approx(6.0206, abs=1e-3)
 
 
 def test_a_stem_that_no_song_has_is_not_scored() -> None:
-    assert validate(Half(), [Song(1.0, drums=0.0)], CPU, FULL).keys() == {"vocals"}
+    assert validate(objective(), Half(), [Song(1.0, drums=0.0)], CPU, FULL).keys() == {"vocals"}
 
 
 def test_workers_share_the_songs_and_agree() -> None:
@@ -124,11 +125,13 @@ def test_workers_share_the_songs_and_agree() -> None:
     found: dict[int, dict[str, float]] = {}
 
     def work(rank: int) -> None:
-        found[rank] = validate(Half(), SONGS, Colleague(CPU.device, rank, 2, board, barrier), FULL)
+        found[rank] = validate(
+            objective(), Half(), SONGS, Colleague(CPU.device, rank, 2, board, barrier), FULL
+        )
 
     threads = [Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found[0] == found[1] == pytest.approx(validate(Half(), SONGS, CPU, FULL))
+    assert found[0] == found[1] == pytest.approx(validate(objective(), Half(), SONGS, CPU, FULL))
