@@ -32,7 +32,7 @@ from trainers.loop.optimiser import build_optimisers
 from trainers.loop.run import run
 from trainers.loop.worker import LocalWorker
 from trainers.losses import make_loss
-from trainers.objectives.separation import estimate
+from trainers.objectives.hearing import folded, unfolded
 from trainers.recipes import load_recipe
 
 CPU = LocalWorker(torch.device("cpu"))
@@ -122,7 +122,7 @@ def bare_steps(recipe: Recipe, batches: list[Pair]) -> list[float]:
     seconds = []
     for mixture, stems in islice(cycle(batches), recipe.schedule.steps):
         began = time.perf_counter()
-        made = estimate(model, mixture, model.channels)
+        made = unfolded(model(folded(mixture, model.channels)), mixture.shape[1])
         loss = torch.stack(
             [recipe.losses[name] * measure(made, stems) for name, measure in losses.items()]
         ).sum()
