@@ -34,7 +34,7 @@ from stemcli.engine.precision import resolve_precision
 from tests.benchmarks.common import resident_unit
 from trainers.config import Recipe
 from trainers.loop.optimiser import build_optimisers
-from trainers.objectives.separation import estimate
+from trainers.objectives.hearing import folded
 from trainers.recipes import load_recipe
 
 STEREO = 2
@@ -197,7 +197,7 @@ def speed(network: Separator, device: str, rounds: int) -> Speed:
 
     def separate() -> None:
         with torch.inference_mode(), precision.autocast(place):
-            estimate(network, song, network.channels)
+            network(folded(song, network.channels))
 
     separate()
     seconds = statistics.median(timed(separate, place) for _ in range(rounds))
@@ -232,7 +232,7 @@ def training_memory(network: Separator, recipe: Recipe) -> int:
     torch.cuda.reset_peak_memory_stats()
     for _ in range(STEPS):
         with precision.autocast(place):
-            made = estimate(network, clips.to(place), network.channels)
+            made = network(folded(clips.to(place), network.channels))
         error = made.float().abs().mean()
         torch.autograd.backward([error, *network.penalties().values()])
         for optimiser in optimisers:
