@@ -131,6 +131,9 @@ class UpStage(nn.Module):
 class PlaneU(nn.Module):
     """A U over planes of any size, which are filled up with zeros and cut again.
 
+    Attention and convolutions see these zeros. There are none where a plane is a multiple of
+    :attr:`multiple` on both sides, as those of the recipes are.
+
     Args:
         encoder: stages from the outermost level to the bottleneck.
         decoder: stages from the bottleneck outwards, each with a plane of the encoder.

@@ -7,6 +7,7 @@ phase of the mixture; the paper trains one network for each stem.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -134,6 +135,8 @@ class RCM(nn.Module):
 class SerialTFSWABlock(nn.Sequential):
     """TSA, FSA, then windows and shifted windows, one after the other.
 
+    The windows are the paper's residual branch by the shortcuts that each of them has.
+
     Args:
         width: features of the plane.
         num_heads: attention heads.
@@ -144,10 +147,12 @@ class SerialTFSWABlock(nn.Sequential):
     def __init__(self, width: int, num_heads: int, window: tuple[int, int], expansion: int) -> None:
         half = (window[0] // 2, window[1] // 2)
         super().__init__(
-            TemporalSequenceAttention(width, num_heads, expansion),
-            FrequencySequenceAttention(width, num_heads, expansion),
-            ShiftedWindowAttention(width, num_heads, window, (0, 0), expansion),
-            ShiftedWindowAttention(width, num_heads, window, half, expansion),
+            OrderedDict(
+                time=TemporalSequenceAttention(width, num_heads, expansion),
+                freq=FrequencySequenceAttention(width, num_heads, expansion),
+                window=ShiftedWindowAttention(width, num_heads, window, (0, 0), expansion),
+                shifted=ShiftedWindowAttention(width, num_heads, window, half, expansion),
+            )
         )
 
 

@@ -5,8 +5,8 @@
 One architecture after the other, each in a process of its own. Speed is that of the network alone
 over one segment of a stereo song, on all cores and in the arithmetic that ``stem separate`` would
 choose; the median of the rounds, after one that is not counted. Where there is a GPU, the same is
-measured there, and the memory of training steps at the recipe's batch and clip (forward, L1 loss,
-backward, AdamW). What is printed is a table in Markdown. The claims are those of the TFSWA-UNet: 15
+measured there, and the memory of training steps with the recipe's clips, as many at once as it says
+(forward, L1 loss, backward, AdamW). What is printed is a table in Markdown. The claims are those of the TFSWA-UNet: 15
 million parameters, 60 MB, 8 GB while training, separation in a tenth of the song's time on a GPU.
 """
 
@@ -33,6 +33,7 @@ from stemcli.engine.device import resolve_device
 from stemcli.engine.precision import resolve_precision
 from tests.benchmarks.common import resident_unit
 from trainers.config import Recipe
+from trainers.loop.blocks import recompute_blocks
 from trainers.loop.optimiser import build_optimisers
 from trainers.objectives.hearing import folded
 from trainers.recipes import load_recipe
@@ -53,7 +54,7 @@ COLUMNS = (
     "CPU: times real time",
     "CPU: peak MB",
     "GPU: times real time",
-    "GPU: training GB (batch)",
+    "GPU: training GB (clips at once)",
 )
 
 
@@ -174,7 +175,7 @@ def measure(name: str, rounds: int, changes: Sequence[str]) -> Measured:
         network.parameter_count(),
         *sizes(network),
         network.segment / network.sample_rate,
-        recipe.loop.batch_size,
+        part_of(recipe),
         on_cpu,
         speed(network, "cuda", rounds) if has_gpu else None,
         training_memory(network, recipe) if has_gpu else 0,
@@ -222,12 +223,14 @@ def peak(place: torch.device) -> int:
 
 
 def training_memory(network: Separator, recipe: Recipe) -> int:
-    """Peak bytes on the GPU in steps at the recipe's batch, clip and precision."""
+    """Peak bytes on the GPU in steps with the clips, precision and thrift of the recipe."""
     place = torch.device("cuda")
     precision = resolve_precision(recipe.loop.precision, place)
     network.to(place).train()
+    if recipe.loop.recompute:
+        recompute_blocks(network)
     optimisers = build_optimisers(network, recipe.optimiser)
-    clips = noise(recipe.loop.batch_size, round(recipe.data.seconds * network.sample_rate))
+    clips = noise(part_of(recipe), round(recipe.data.seconds * network.sample_rate))
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(STEPS):
@@ -239,6 +242,11 @@ def training_memory(network: Separator, recipe: Recipe) -> int:
             optimiser.step()
             optimiser.zero_grad()
     return peak(place)
+
+
+def part_of(recipe: Recipe) -> int:
+    """Clips that are computed at once."""
+    return recipe.loop.batch_size // recipe.loop.accumulate
 
 
 def noise(items: int, samples: int) -> Tensor:

@@ -33,6 +33,18 @@ def test_bundled_recipes_build(name: str) -> None:
     assert len(members) == {"melroformer-gan": 4, "msrkit": 1}.get(name, 0)
 
 
+@pytest.mark.parametrize("name", ["tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa"])
+def test_clips_and_segments_fill_whole_windows(name: str) -> None:
+    """These networks see what a plane is filled up with: frames must come out even."""
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        network = registry.build(recipe.model.architecture, recipe.model.options)
+    config = network.config.to_dict()
+    unit = config["attention_window"] * 2 ** (len(config["dims"]) - 1)
+    for samples in (round(recipe.data.seconds * network.sample_rate), network.segment):
+        assert (1 + samples // config["hop_size"]) % unit == 0
+
+
 def test_base_is_merged_below_the_changes(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("base: melroformer-small\nloop: {batch_size: 7}\n")

@@ -118,6 +118,16 @@ def test_every_kind_of_attention_in_a_u_is_seen() -> None:
     assert {name: weights.shape for name, weights in maps.items()} == expected
 
 
+def test_parts_of_one_block_are_of_different_kinds() -> None:
+    """Time, frequency, windows and shifted windows: of three blocks in a row, each in all three."""
+    kind = registry.architecture("tfswa_resunet")
+    model = registry.build("tfswa_resunet", {**kind.sizes.small, "bottleneck": 3}).eval()
+    with torch.no_grad(), watched_attention(model) as maps:
+        model(torch.sin(torch.arange(2.0, 2 + 2 * 3000)).view(1, 2, -1))
+    parts = ("time", "freq", "window", "shifted")
+    assert maps.keys() == {f"network.bottleneck.{i}.{part}" for i in range(3) for part in parts}
+
+
 def test_maps_of_windows_show_who_is_seen() -> None:
     """3 frames, of which a window of 2 takes 2 and another 1: what fills it up gets nothing."""
     layer = ShiftedWindowAttention(WIDTH, HEADS, (2, 1))

@@ -31,6 +31,9 @@ LARGEST = 128
 TIMES = 10
 """How much more than its equal share a token must get to be shown as 1, and how much less as 0."""
 
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+"""A number that is a whole part of a layer's name."""
+
 PICTURE = 384
 """Pixels that the longer side of a picture has at least."""
 
@@ -70,11 +73,11 @@ def attention_picture(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarr
 
 
 def _chosen(network: nn.Module) -> dict[str, Attention]:
-    """Layers by short name; those whose names differ in numbers only are of one kind."""
+    """Layers by short name; those whose names differ in numbers of layers only are of one kind."""
     kinds: dict[str, dict[str, Attention]] = {}
     for name, module in network.named_modules():
         if isinstance(module, Attention):
-            kind = re.sub(r"\d+", "#", name)
+            kind = NUMBER.sub("#", name)
             kinds.setdefault(kind, {})[name.removesuffix(".att")] = module
     return {
         name: layers[name] for layers in kinds.values() for name in _first_middle_last([*layers])
