@@ -6,8 +6,9 @@ One architecture after the other, each in a process of its own. Speed is that of
 over one segment of a stereo song, on all cores and in the arithmetic that ``stem separate`` would
 choose; the median of the rounds, after one that is not counted. Where there is a GPU, the same is
 measured there, and the memory of training steps with the recipe's clips, as many at once as it says
-(forward, L1 loss, backward, AdamW). What is printed is a table in Markdown. The claims are those of the TFSWA-UNet: 15
-million parameters, 60 MB, 8 GB while training, separation in a tenth of the song's time on a GPU.
+(forward, L1 loss, backward, AdamW). What is printed is a table in Markdown. The claims are those of
+the TFSWA-UNet: 15 million parameters, 60 MB, 8 GB while training, separation in a tenth of the
+song's time on a GPU.
 """
 
 from __future__ import annotations
