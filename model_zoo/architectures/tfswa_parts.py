@@ -26,7 +26,7 @@ from model_zoo.blocks.plane_attention import (
     padded,
 )
 
-Level = Float[Tensor, "batch level_feature level_frame level_freq"]
+LevelPlane = Float[Tensor, "batch level_feature level_frame level_freq"]
 """A plane of another level, and so of another size."""
 
 
@@ -99,7 +99,7 @@ class Stage(nn.Module):
         super().__init__()
         self.entry, self.blocks = entry, nn.ModuleList(blocks)
 
-    def forward(self, x: Plane) -> Level:
+    def forward(self, x: Plane) -> LevelPlane:
         """The plane of this level."""
         x = self.entry(x)
         for block in self.blocks:
@@ -120,7 +120,7 @@ class UpStage(nn.Module):
         super().__init__()
         self.entry, self.bridge, self.blocks = entry, bridge, nn.ModuleList(blocks)
 
-    def forward(self, x: Plane, skip: Level) -> Level:
+    def forward(self, x: Plane, skip: LevelPlane) -> LevelPlane:
         """The plane of this level."""
         x = self.entry(x) + self.bridge(skip)
         for block in self.blocks:

@@ -22,7 +22,7 @@ from model_zoo.architectures.spectral import (
 from model_zoo.axes import Stems, Wave
 from model_zoo.config import broken
 
-FAINTEST = 1e-8
+LEAST_VARIANCE = 1e-8
 """Variance added to that of a bin, whose sound would otherwise be divided by zero in silence."""
 
 
@@ -31,7 +31,7 @@ def instance_normalised(
 ) -> Float[Tensor, "batch channel frame freq"]:
     """Every bin of every channel without its mean over time, and divided by its deviation."""
     variance, mean = torch.var_mean(x, dim=2, keepdim=True, correction=0)
-    return (x - mean) * torch.rsqrt(variance + FAINTEST)
+    return (x - mean) * torch.rsqrt(variance + LEAST_VARIANCE)
 
 
 @dataclass(frozen=True, kw_only=True)

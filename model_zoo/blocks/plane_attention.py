@@ -10,15 +10,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.blocks.attention import RegionAttention
+from model_zoo.blocks.attention import RegionAttention, Regions
 
 Plane = Float[Tensor, "batch feature frame freq"]
 Tokens = Float[Tensor, "sequence token feature"]
-Regions = Int[Tensor, "sequence token 1"]
-"""Numbers of the regions that tokens lie in."""
 
 MOST_WEIGHTS = 2**28
 """Attention weights, over all heads, of the sequences that are computed at once: 1 GiB of float32
