@@ -10,13 +10,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from model_zoo.blocks.attention import RegionAttention, Regions
+from model_zoo.blocks.attention import RegionAttention
 
 Plane = Float[Tensor, "batch feature frame freq"]
 Tokens = Float[Tensor, "sequence token feature"]
+SequenceRegions = Int[Tensor, "sequence token 1"]
+"""Regions of tokens; the batch of a plane is another one."""
 
 MOST_WEIGHTS = 2**28
 """Attention weights, over all heads, of the sequences that are computed at once: 1 GiB of float32
@@ -63,7 +65,7 @@ class PlaneAttention(nn.Module):
         """The sequences of a plane."""
         raise NotImplementedError(f"{type(self).__name__} must say what its sequences are")
 
-    def regions(self, x: Plane) -> Regions | None:
+    def regions(self, x: Plane) -> SequenceRegions | None:
         """Which tokens of a sequence see each other; None for all."""
         return None
 
@@ -153,7 +155,7 @@ class ShiftedWindowAttention(PlaneAttention):
         back = torch.roll(whole, self._shift(like), (2, 3))
         return back[:, :, : like.shape[2], : like.shape[3]]
 
-    def regions(self, x: Plane) -> Regions | None:
+    def regions(self, x: Plane) -> SequenceRegions | None:
         """One number for each piece that a window consists of."""
         sides, shift = x.shape[2:], self._shift(x)
         if not any(shift) and all(
