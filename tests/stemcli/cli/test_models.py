@@ -79,7 +79,7 @@ def test_info_of_an_architecture(typed: Typed) -> None:
     result = typed("models", "info", "melrnn")
     assert result.exit_code == 0, result.output
     for fact in (
-        "single instruments with few weights: recurrent networks over mel bands",
+        "an instrument, with few weights: recurrent networks over mel bands",
         "Luo and Yu 2022, arXiv 2209.15174",
         "48000 Hz",
         "8.53 s",
