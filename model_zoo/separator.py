@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
+from model_zoo.blocks.penalised import Penalised
 from model_zoo.config import Config
 
 S = TypeVar("S", bound="Separator")
@@ -125,9 +126,11 @@ class Separator(nn.Module):
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
         """What the last forward pass in training found wrong with the network itself.
 
-        One number for each of ``penalty_names``; a recipe weighs them like other losses.
+        One number for each of ``penalty_names``, or nothing before the first such pass; a recipe
+        weighs them like other losses.
         """
-        return {}
+        parts = [part for part in self.modules() if isinstance(part, Penalised)]
+        return {name: loss for part in parts for name, loss in part.losses.items()}
 
     def blocks(self) -> Iterator[nn.Module]:
         """The repeated parts, and the layers around them.

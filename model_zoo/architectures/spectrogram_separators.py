@@ -239,7 +239,3 @@ class SpectrogramNetVAESeparator(SpectrogramNetLSTMSeparator):
             ),
         ),
     )
-
-    def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """Divergence of the latent variable from the standard normal distribution."""
-        return {"divergence": self.network.get_kl_div()}
