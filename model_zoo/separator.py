@@ -76,6 +76,8 @@ class Separator(nn.Module):
             :meth:`penalties`.
         is_levelled: whether a whole song has to be brought to a peak of 1 before it is heard in
             parts; whoever does so brings the stems back.
+        free: options in which a network may differ from the one whose weights it starts from: no
+            tensor depends on them, but for the rows that each of the ``stems`` has.
         role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
             own or out of codes.
         config: the frozen values this network was built from.
@@ -90,6 +92,7 @@ class Separator(nn.Module):
     sizes: ClassVar[Sizes]
     penalty_names: ClassVar[tuple[str, ...]] = ()
     is_levelled: ClassVar[bool] = False
+    free: ClassVar[tuple[str, ...]] = ("segment", "stems")
     role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig

@@ -171,6 +171,19 @@ def test_attributes_agree_with_the_config(network: Separator) -> None:
     assert rebuilt.config == network.config
 
 
+def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
+    """Stems apart: their number is that of rows."""
+    options = network.config.to_dict()
+    values = {name: options[name] for name in network.free if name != "stems"}
+    halves = {
+        name: -20.0 if value is None else type(value)(value / 2) for name, value in values.items()
+    }
+    other = small(registry.name_of(network), **halves)
+    assert {name: value.shape for name, value in other.state_dict().items()} == {
+        name: value.shape for name, value in network.state_dict().items()
+    }
+
+
 def test_core_adds_no_tensor_names(network: Separator) -> None:
     before = list(network.state_dict())
     assert isinstance(network.core, nn.Module)
