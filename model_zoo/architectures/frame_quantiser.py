@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 
 from model_zoo.architectures.frame_spectral import (
     SMALL,
