@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
+from model_zoo.blocks.penalised import Penalised
 from model_zoo.config import Config
 
 S = TypeVar("S", bound="Separator")
@@ -75,6 +76,8 @@ class Separator(nn.Module):
             :meth:`penalties`.
         is_levelled: whether a whole song has to be brought to a peak of 1 before it is heard in
             parts; whoever does so brings the stems back.
+        free: options in which a network may differ from the one whose weights it starts from: no
+            tensor depends on them, but for the rows that each of the ``stems`` has.
         role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
             own or out of codes.
         config: the frozen values this network was built from.
@@ -89,6 +92,7 @@ class Separator(nn.Module):
     sizes: ClassVar[Sizes]
     penalty_names: ClassVar[tuple[str, ...]] = ()
     is_levelled: ClassVar[bool] = False
+    free: ClassVar[tuple[str, ...]] = ("segment", "stems")
     role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig
@@ -125,9 +129,11 @@ class Separator(nn.Module):
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
         """What the last forward pass in training found wrong with the network itself.
 
-        One number for each of ``penalty_names``; a recipe weighs them like other losses.
+        One number for each of ``penalty_names``, or nothing before the first such pass; a recipe
+        weighs them like other losses.
         """
-        return {}
+        parts = [part for part in self.modules() if isinstance(part, Penalised)]
+        return {name: loss for part in parts for name, loss in part.losses.items()}
 
     def blocks(self) -> Iterator[nn.Module]:
         """The repeated parts, and the layers around them.

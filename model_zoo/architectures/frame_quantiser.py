@@ -24,6 +24,7 @@ from model_zoo.architectures.frame_spectral import (
 from model_zoo.architectures.frame_transformer import FrameDescent, mix
 from model_zoo.architectures.spectral import Spectra, Spectrum, parts_of
 from model_zoo.blocks.frames import FrameTransformerEncoder, FrameUpsampler
+from model_zoo.blocks.penalised import Penalised
 from model_zoo.blocks.quantiser import FrameQuantizer
 from model_zoo.config import broken
 from model_zoo.separator import Documented, Sizes
@@ -50,7 +51,7 @@ class VQFrameTransformerConfig(SoundConfig):
         return super().mistakes() + broken({"beta must be above 0": self.beta <= 0})
 
 
-class VQFrameTransformer(FrameDescent):
+class VQFrameTransformer(Penalised, FrameDescent):
     """Down to one code per frame, and up again from the codes alone.
 
     Takes the arguments of :class:`~model_zoo.architectures.frame_transformer.FrameDescent` and:
@@ -62,7 +63,8 @@ class VQFrameTransformer(FrameDescent):
 
     Attributes:
         quantiser: the code book; it knows how it is used.
-        losses: of the code book, from the last forward pass in training.
+        losses: ``codebook`` and ``commitment`` of the last forward pass in training: distances
+            between frames and their codes, as either of them learns from it.
     """
 
     def __init__(
@@ -91,7 +93,6 @@ class VQFrameTransformer(FrameDescent):
             FrameTransformerEncoder(*outer, dropout, expansion) for outer, _ in ascent
         )
         self.out = mix(self.levels[0], in_channels)
-        self.losses: dict[str, Tensor] = {}
 
     def forward(
         self, x: Float[Tensor, "batch channel freq frame"]
@@ -121,6 +122,7 @@ class VQFrameTransformerSeparator(FrameSeparator):
     Config = VQFrameTransformerConfig
     purpose = "a song as codes, one of a code book per frame, for models that work on codes"
     role = "codes"
+    free = (*FrameSeparator.free, "beta", "patience")
     penalty_names = ("codebook", "commitment")
     sizes = Sizes(
         small={**SMALL, "num_embeddings": 16},
@@ -143,10 +145,6 @@ class VQFrameTransformerSeparator(FrameSeparator):
     def keeps_shape(self) -> bool:
         """It does."""
         return True
-
-    def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """Distances between frames and their codes, as either of them learns from it."""
-        return self.network.losses
 
     def blocks(self) -> Iterator[nn.Module]:
         """The levels' parts and the code book.

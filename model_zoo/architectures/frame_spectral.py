@@ -99,6 +99,7 @@ class FrameSeparator(SpectralSeparator):
 
     Config: ClassVar[type[FrameConfig]]
     is_levelled = True
+    free = (*SpectralSeparator.free, "dropout")
     network: nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

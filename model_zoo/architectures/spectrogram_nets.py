@@ -220,7 +220,7 @@ class SpectrogramNetVAE(SpectrogramNetLSTM):
 
         Of the last forward pass in training; 0 before the first.
         """
-        return self.bottom.latent.divergence
+        return self.bottom.latent.losses.get("divergence", torch.zeros(()))
 
 
 def activation_mistakes(name: str, num_masks: int) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_zoo.blocks.penalised import Penalised
 from model_zoo.config import broken
 
 Plane = Float[Tensor, "batch feature freq frame"]
@@ -207,24 +208,17 @@ class VariationalBottom(RecurrentBottom):
         return super().read(self.latent(tokens))
 
 
-class Latent(nn.Module):
+class Latent(Penalised):
     """A normal distribution for every feature: sampled in training, otherwise its mean.
 
     Kingma and Welling 2014 (arXiv 1312.6114), with their reparametrisation.
-
-    Attributes:
-        divergence: of the last batch in training, see :func:`kl_divergence`; 0 before the first.
+    Its loss is ``divergence``, see :func:`kl_divergence`.
     """
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.mu = nn.Linear(features, features)
         self.log_sigma = nn.Linear(features, features)
-        self.divergence = torch.zeros(())
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The graph behind a divergence can be neither copied nor pickled.
-        return {**self.__dict__, "divergence": torch.zeros(())}
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Values of the latent variables."""
@@ -232,7 +226,7 @@ class Latent(nn.Module):
         if not self.training:
             return mu
         log_sigma = self.log_sigma(tokens).float().clamp(*LOG_SIGMA)
-        self.divergence = kl_divergence(mu.float(), log_sigma)
+        self.losses = {"divergence": kl_divergence(mu.float(), log_sigma)}
         return mu + log_sigma.exp() * torch.randn_like(log_sigma)
 
 

@@ -151,6 +151,7 @@ class SpectrogramNetSimpleSeparator(SpectralSeparator):
 
     Config: ClassVar[type[SpectrogramNetConfig]] = SpectrogramNetConfig
     Network: ClassVar[type[SpectrogramNetSimple]] = SpectrogramNetSimple
+    free = (*SpectralSeparator.free, "dropout_p")
     purpose = "soft masks on magnitudes: a plain U of convolutions over spectrograms"
     sizes = Sizes(
         small=SMALL,
@@ -239,7 +240,3 @@ class SpectrogramNetVAESeparator(SpectrogramNetLSTMSeparator):
             ),
         ),
     )
-
-    def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """Divergence of the latent variable from the standard normal distribution."""
-        return {"divergence": self.network.get_kl_div()}

@@ -61,7 +61,9 @@ class MemberStream:
         self._down = Resampler(sound.sample_rate, network.sample_rate, channels)
         self._chunks = OverlapAdd(network, member.plan, channels, sound.batch)
         inside = replace(sound, sample_rate=network.sample_rate)
-        self._phases = Phases(phase, self._stems, inside) if phase else NoPhases()
+        self._phases = (
+            Phases(phase, self._stems, inside) if phase else NoPhases(self._stems, channels)
+        )
         self._up = Resampler(network.sample_rate, sound.sample_rate, self._stems * channels)
         self.estimates = Tape(self._stems, channels)
 
@@ -132,13 +134,20 @@ class Phases:
 
 
 class NoPhases:
-    """The same for stems that keep the phase they have."""
+    """The same for stems that keep the phase they have.
+
+    Args:
+        stems: how many.
+        channels: of each.
+    """
 
     buffered = 0
 
+    def __init__(self, stems: int, channels: int) -> None:
+        self._nothing: Block = np.zeros((0, stems, channels), np.float32)
+
     def push(self, stems: Block) -> Block:
         """Give them back."""
-        self._nothing = stems[:0]
         return stems
 
     def finish(self, frames: int) -> Block:

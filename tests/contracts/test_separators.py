@@ -6,21 +6,26 @@ sizes of the original networks (their public code, or closed forms worked by han
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
 from model_zoo.anatomy import Part, anatomy
 from model_zoo.separator import Documented, Separator
 from model_zoo.weightless import weightless
+from trainers.loop.sharding import shard, whole
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
@@ -45,6 +50,23 @@ def wave(batch: int, channels: int, samples: int) -> Tensor:
     time = torch.arange(samples) / samples
     phase = torch.arange(batch * channels).reshape(batch, channels, 1)
     return 0.5 * torch.sin(2 * math.pi * (20 * time + 300 * time**2) + phase)
+
+
+def learn(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
+    """Gradients of what a network gives and of what it finds in itself."""
+    torch.manual_seed(0)
+    stems = network.train()(mixture)
+    torch.stack([stems.square().sum(), *network.penalties().values()]).sum().backward()
+    return {n: whole(p.grad) for n, p in network.named_parameters() if p.grad is not None}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceMesh]:
+    """A crew of one process."""
+    place = f"file://{tmp_path_factory.mktemp('crew') / 'meeting'}"
+    dist.init_process_group("gloo", init_method=place, rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
 
 
 @pytest.fixture(params=NAMES)
@@ -93,12 +115,36 @@ def test_evaluation_is_deterministic(network: Separator) -> None:
 
 
 def test_gradient_reaches_every_parameter(network: Separator) -> None:
-    stems = network.train()(wave(2, network.channels, 1600))
-    penalties = network.penalties()
-    assert penalties.keys() == {*network.penalty_names}
-    torch.stack([stems.square().sum(), *penalties.values()]).sum().backward()
-    starved = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert starved == []
+    gradients = learn(network, wave(2, network.channels, 1600))
+    assert network.penalties().keys() == {*network.penalty_names}
+    reached = {name for name, gradient in gradients.items() if gradient.any()}
+    assert {name for name, _ in network.named_parameters()} == reached
+
+
+def test_silence_is_learned_from(network: Separator) -> None:
+    """A song may pause for longer than a clip: roots and logarithms must bear it."""
+    gradients = learn(network, torch.zeros(2, network.channels, 1600))
+    assert [name for name, gradient in gradients.items() if not gradient.isfinite().all()] == []
+
+
+def test_is_copied_after_it_learned(network: Separator) -> None:
+    """As averages of weights and runs in processes of their own need it."""
+    mixture = wave(1, network.channels, 1600)
+    learn(network, mixture)
+    expected = network.eval()(mixture)
+    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert torch.equal(other(mixture), expected)
+
+
+def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMesh) -> None:
+    """Truth: the whole network. A crew of one does all that a larger one does, but for sending."""
+    mixture = wave(2, network.channels, 1600)
+    sharded = copy.deepcopy(network)
+    shard(sharded, alone)
+    found, expected = learn(sharded, mixture), learn(network, mixture)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=lambda text, name=name: name + text)
 
 
 def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
@@ -123,6 +169,19 @@ def test_attributes_agree_with_the_config(network: Separator) -> None:
     assert all(isinstance(stem, str) for stem in network.stems)
     rebuilt = type(network).from_config(network.config)
     assert rebuilt.config == network.config
+
+
+def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
+    """Stems apart: their number is that of rows."""
+    options = network.config.to_dict()
+    values = {name: options[name] for name in network.free if name != "stems"}
+    halves = {
+        name: -20.0 if value is None else type(value)(value / 2) for name, value in values.items()
+    }
+    other = small(registry.name_of(network), **halves)
+    assert {name: value.shape for name, value in other.state_dict().items()} == {
+        name: value.shape for name, value in network.state_dict().items()
+    }
 
 
 def test_core_adds_no_tensor_names(network: Separator) -> None:

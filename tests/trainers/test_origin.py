@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from model_zoo import weights
+from model_zoo import registry, weights
 from model_zoo.adoption import BEST
-from model_zoo.errors import (
-    CheckpointError,
-)
+from model_zoo.errors import CheckpointError
 from tests.trainers.conftest import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
+from trainers.loop.origin import start_from
 from trainers.loop.state import TrainState
 
 
@@ -57,6 +57,19 @@ def test_an_origin_of_another_kind_says_what_to_type(
     model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
     with pytest.raises(CheckpointError, match=sentence):
         TrainState.fresh(replace(recipe, model=model), CPU, str(trained))
+
+
+@pytest.mark.parametrize("architecture", sorted(registry.ARCHITECTURES))
+def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architecture: str) -> None:
+    kind = registry.architecture(architecture)
+    trained = recordings / "net.safetensors"
+    weights.save(trained, registry.build(architecture, kind.sizes.small))
+    usual = {field.name: field.default for field in fields(kind.Config)}
+    changed = {name: usual[name] for name in kind.free if name != "stems"}
+    assert "segment" in changed
+    network = registry.build(architecture, {**kind.sizes.small, **changed})
+    start_from(network, str(trained))
+    assert all(map(torch.equal, network.parameters(), weights.load(trained).parameters()))
 
 
 def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:

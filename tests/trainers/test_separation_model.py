@@ -259,6 +259,13 @@ def test_a_saved_model_goes_on_as_if_nothing_had_happened(tmp_path: Path, half: 
         assert torch.equal(rest.separator.state_dict()[name], value), name
 
 
+def test_only_mixed_precision_needs_the_scale_of_gradients(tmp_path: Path) -> None:
+    model(tmp_path).save(3, grad_scaler=False)
+    assert model(tmp_path, global_step=3).progress.step == 0
+    with pytest.raises(CheckpointError, match=r"tiny_autocast_3.* save\(\.\.\., grad_scaler=True"):
+        model(tmp_path, global_step=3, use_mixed_precision=True)
+
+
 @pytest.mark.parametrize("part", ["model", "optim", "scheduler", "grad_scaler"])
 def test_parts_are_saved_alone(tmp_path: Path, part: str) -> None:
     files = {
@@ -271,8 +278,9 @@ def test_parts_are_saved_alone(tmp_path: Path, part: str) -> None:
     one.save(7, **{name: name == part for name in files})
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == [files[part]]
     getattr(one, f"load_{part}")(7)
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(CheckpointError, match="does not exist") as refused:
         getattr(one, f"load_{part}")(8)
+    assert part == "model" or f"save(..., {part}=True)" in str(refused.value)
 
 
 def test_what_is_loaded_replaces_what_was_there(tmp_path: Path) -> None:
@@ -347,6 +355,48 @@ def test_calls_in_the_wrong_order(tmp_path: Path) -> None:
     validate(one)
     with pytest.raises(UsageError, match="no loss to learn from"):
         one.backward()
+
+
+@pytest.mark.parametrize("kind", ["SpectrogramNetSimple", "SpectrogramNetVAE"])
+def test_only_fresh_estimates_of_training_are_learned_from(tmp_path: Path, kind: str) -> None:
+    """A VAE remembers the divergence of its last pass in training, whose graph is used up."""
+    criterion = "kl_div" if kind == "SpectrogramNetVAE" else "l2"
+    values = sections(tmp_path, criterion=criterion)
+    values["model_params"]["model_type"] = kind
+    one = SpectrogramMaskModel(values, device="cpu")
+    learn(one, 0)
+    validate(one)
+    one.train()
+    refused(one)
+    one.forward()
+    one.compute_loss()
+    one.backward()
+    refused(one)
+    one.forward()
+    one.optimizer_step()
+    refused(one)
+    one.eval()
+    one.forward()
+    one.train()
+    refused(one)
+
+
+def refused(one: SpectrogramMaskModel) -> None:
+    with pytest.raises(UsageError, match=r"call train\(\), then forward\(\)"):
+        one.compute_loss()
+    with pytest.raises(UsageError, match="no loss to learn from"):
+        one.backward()
+
+
+def test_validations_that_are_not_finite_are_no_plateau(tmp_path: Path) -> None:
+    one = model(tmp_path, stop_patience=1, max_lr_steps=1)
+    for loss in (math.nan, math.inf):
+        one.val_losses.extend([1.0, loss])
+        with pytest.raises(NumericalError, match=f"mean validation loss is {loss}: load weights"):
+            one.scheduler_step()
+    one.val_losses.append(1.0)
+    assert not one.scheduler_step()
+    assert one.is_best_model
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,6 @@ from model_zoo.adoption import find_weights
 from model_zoo.errors import CheckpointError
 from model_zoo.separator import Separator
 
-FREE = ("beta", "dropout", "expander_db", "patience", "segment", "stems")
-"""Options in which the two may differ, because no tensor depends on them."""
-
 
 def start_from(model: Separator, name: str) -> None:
     """Copy trained weights into ``model``.
@@ -43,7 +40,7 @@ def start_from(model: Separator, name: str) -> None:
             f"{name} is a {found} and the recipe trains a {wanted}. "
             f"Choose a recipe for {found} with --recipe"
         )
-    changes = [*_changes(origin.config.to_dict(), model.config.to_dict())]
+    changes = [*_changes(origin, model)]
     if changes:
         raise CheckpointError(
             f"{name} does not fit the recipe's network. Type: {' '.join(changes)}"
@@ -64,9 +61,10 @@ def _as_far_as_they_fit(
     }
 
 
-def _changes(found: dict[str, object], wanted: dict[str, object]) -> Iterator[str]:
+def _changes(found: Separator, wanted: Separator) -> Iterator[str]:
     """What to type so that the recipe describes the network that was found."""
-    for option, value in found.items():
-        if option not in FREE and wanted[option] != value:
+    values = wanted.config.to_dict()
+    for option, value in found.config.to_dict().items():
+        if option not in wanted.free and values[option] != value:
             text = value if isinstance(value, str) else json.dumps(value)
             yield f"--set {quote(f'model.options.{option}={text}')}"

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from model_zoo.separator import Separator
 
@@ -67,6 +68,10 @@ def all_split_like(
     return {name: split_like(value, models[name]) for name, value in tensors.items()}
 
 
-def _owning(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """An output that is no view: a hook of torch would be lost if someone wrote into one."""
-    return output.clone() if output._is_view() else output
+def _owning(module: nn.Module, inputs: Any, output: Any) -> Any:
+    """Outputs that are no views: a hook of torch would be lost if someone wrote into one."""
+    return tree_map_only(Tensor, _owned, output)
+
+
+def _owned(value: Tensor) -> Tensor:
+    return value.clone() if value._is_view() else value

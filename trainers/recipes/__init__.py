@@ -11,17 +11,15 @@ network, of the architecture's own size and of its smallest.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.yaml import parse_change, parse_yaml
 from trainers.config import Recipe
 
 TRIAL = "tune-"
@@ -141,29 +139,6 @@ def _architecture(values: Mapping[str, Any], default: Any = None) -> Any:
     return model.get("architecture", default) if isinstance(model, Mapping) else default
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2: 1e-3 is one."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
-    [*"-+.0123456789"],
-)
-
-
-def parse_yaml(where: str, text: str) -> Any:
-    """What a text in YAML says.
-
-    Raises:
-        ConfigError: it is not valid.
-    """
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(where, [f"not valid YAML: {' '.join(str(error).split())}"]) from error
-
-
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
@@ -189,15 +164,10 @@ def apply_change(values: dict[str, Any], change: str) -> None:
     Raises:
         ConfigError: it cannot be understood.
     """
-    path, equals, text = change.partition("=")
-    if not equals:
-        raise ConfigError("--set", [f"{change!r} must look like loop.batch_size=8"])
+    path, value = parse_change(change, "loop.batch_size=8")
     *parents, last = path.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
-    try:
-        values[last] = parse_yaml("--set", text)
-    except ConfigError as error:
-        raise ConfigError("--set", [f"{change}: {error.mistakes[0]}"]) from error
+    values[last] = value

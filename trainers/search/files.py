@@ -11,8 +11,8 @@ import yaml
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError
+from model_zoo.yaml import parse_yaml
 from trainers.config import Recipe
-from trainers.recipes import parse_yaml
 from trainers.search.space import Space, bind
 
 COMMON = "common"

@@ -25,8 +25,12 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Any]:
+def reading(path: Path, part: str) -> Iterator[Any]:
     """What :func:`write_state` wrote, for a block that takes it in; no code in it is ever run.
+
+    Args:
+        path: of the file.
+        part: the argument of ``save`` that writes such files.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, or the block finds that it does not
@@ -35,7 +39,8 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist. Check save_dir and the step") from error
+        advice = f"check save_dir and the step, or save(..., {part}=True) before"
+        raise CheckpointError(f"{path} does not exist: {advice}") from error
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or was not saved by this class") from error
     try:

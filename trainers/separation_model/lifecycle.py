@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -41,12 +42,16 @@ class SeparationModel(ABC):
         progress: what validations said so far.
         is_best_model: whether the last validation was the best.
         val_losses: losses since the last step of the scheduler, in evaluation mode.
+        can_learn: whether the last estimate has a gradient: it was made in training mode, and
+            neither :meth:`backward` nor :meth:`optimizer_step` was called since.
 
     Raises:
         ConfigError: the config has mistakes; all of them are named.
         DeviceError: there is no such device.
         CheckpointError: files of ``training_params.global_step`` are missing or damaged.
     """
+
+    _loss: Tensor | None
 
     def __init__(self, config: Mapping[str, Any], *, device: str = AUTO) -> None:
         self.config = SeparationConfig.from_dict(config)
@@ -64,7 +69,7 @@ class SeparationModel(ABC):
         )
         self.schedule, self.progress = training.schedule, Progress()
         self.is_best_model, self.val_losses = False, list[float]()
-        self._loss: Tensor | None = None
+        self.can_learn, self._loss = False, None
         if training.global_step >= 0:
             self._resume(training.global_step)
 
@@ -74,7 +79,7 @@ class SeparationModel(ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """Estimate the target of the mixture that was set."""
+        """Estimate the target of the mixture that was set, and say whether it :attr:`can_learn`."""
 
     @abstractmethod
     def separate(self, audio: Tensor) -> Tensor:
@@ -89,8 +94,13 @@ class SeparationModel(ABC):
 
         In training mode the gradient can be taken of it; in evaluation mode it counts as a
         validation for :meth:`scheduler_step`.
+
+        Raises:
+            UsageError: in training mode, of an estimate that has no gradient.
         """
         loss = self.loss()
+        if self.separator.training and not self.can_learn:
+            raise UsageError("The last estimate has no gradient: call train(), then forward()")
         self._loss = loss if self.separator.training else None
         if not self.separator.training:
             self.val_losses.append(loss.item())
@@ -105,7 +115,7 @@ class SeparationModel(ABC):
         if self._loss is None:
             raise UsageError("There is no loss to learn from: call train() and compute_loss()")
         self.learner.add_gradient(self._loss)
-        self._loss = None
+        self._use_up()
 
     def optimizer_step(self) -> None:
         """Move the weights by the gradients so far, and begin with new ones.
@@ -120,6 +130,7 @@ class SeparationModel(ABC):
             raise NumericalError(f"{error}: take a training_params.lr below {rate:g}") from error
         finally:
             self.learner.forget_gradients()
+            self._use_up()
         self.progress.step += 1
 
     def scheduler_step(self) -> bool:
@@ -132,11 +143,15 @@ class SeparationModel(ABC):
 
         Raises:
             UsageError: there was no validation.
+            NumericalError: the mean is not finite; the losses are forgotten.
         """
         if not self.val_losses:
             raise UsageError("There is no validation loss: call test() and compute_loss() before")
-        self.is_best_model = self.progress.judge(-fmean(self.val_losses), self.schedule)
+        mean = fmean(self.val_losses)
         self.val_losses.clear()
+        if not isfinite(mean):
+            raise NumericalError(f"The mean validation loss is {mean}: load weights saved before")
+        self.is_best_model = self.progress.judge(-mean, self.schedule)
         self._set_rate()
         return self.progress.is_stuck(self.schedule)
 
@@ -202,7 +217,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, it is damaged, or of another network.
         """
-        with reading(self._file("optimizer_", global_step)) as state:
+        with reading(self._file("optimizer_", global_step), "optim") as state:
             for optimiser, memory in zip(self.learner.optimisers, state["optimisers"], strict=True):
                 require_fit(optimiser, memory)
                 optimiser.load_state_dict(memory)
@@ -218,7 +233,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, or it is damaged.
         """
-        with reading(self._file("scheduler_", global_step)) as state:
+        with reading(self._file("scheduler_", global_step), "scheduler") as state:
             self.progress, self.val_losses = Progress(**state["progress"]), state["val_losses"]
             self._set_rate()
 
@@ -232,7 +247,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, or it is damaged.
         """
-        with reading(self._file("autocast_", global_step)) as state:
+        with reading(self._file("autocast_", global_step), "grad_scaler") as state:
             if state:
                 self.learner.scaler.load_state_dict(state)
 
@@ -246,7 +261,12 @@ class SeparationModel(ABC):
         if self.config.training_params.training_mode:
             self.load_optim(global_step)
             self.load_scheduler(global_step)
-            self.load_grad_scaler(global_step)
+            if self.config.training_params.use_mixed_precision:
+                self.load_grad_scaler(global_step)
+
+    def _use_up(self) -> None:
+        """The last estimate has no gradient any more."""
+        self.can_learn, self._loss = False, None
 
     def _set_rate(self) -> None:
         progress = self.progress

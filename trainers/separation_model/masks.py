@@ -76,6 +76,7 @@ class SpectrogramMaskModel(SeparationModel):
             raise UsageError("There is no mixture: call set_data() before")
         if self.separator.channels == 1:
             heard = rearrange(heard, "b c f t -> (b c) 1 f t")
+        self.can_learn = self.separator.training and torch.is_grad_enabled()
         with self.precision.autocast(self.device):
             numbers = self.separator.core(self.separator.features(heard))
         masks = self.separator.masks(heard, numbers).float()

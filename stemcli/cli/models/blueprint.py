@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from model_zoo import registry
 from model_zoo.anatomy import Part, anatomy
 from model_zoo.card import cards
 from model_zoo.errors import ConfigError, UnknownNameError, nearest
 from model_zoo.separator import Separator
 from model_zoo.weightless import weightless
+from model_zoo.yaml import parse_change
 from stemcli.cli.words import millions
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
@@ -110,16 +109,7 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: one of them cannot be understood.
     """
-    options = {}
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not key or not equals:
-            raise ConfigError("--set", [f"{change!r} must look like num_layers=4"])
-        try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError("--set", [f"{change!r} is no YAML"]) from error
-    return options
+    return dict(parse_change(change, "num_layers=4") for change in changes)
 
 
 def unknown(name: str) -> UnknownNameError:

@@ -110,8 +110,10 @@ def test_info_of_an_architecture_for_programs(typed: Typed) -> None:
 
 def test_info_in_another_size(typed: Typed) -> None:
     """By hand: three layers instead of nine are six frequency and six time blocks less."""
-    words = ("--set", "num_layers=3", "--set", "stems=[vocals, drums]", "--json")
+    changes = ("num_layers=3", "stems=[vocals, drums]", "expander_db=-4e1")
+    words = (*(word for change in changes for word in ("--set", change)), "--json")
     tree = json.loads(typed("models", "info", "melrnn", *words).stdout)
+    assert tree["options"]["expander_db"] == -40.0
     assert tree["stems"] == ["vocals", "drums"]
     assert [part["times"] for part in tree["network"]["parts"][-2:]] == [3, 3]
 
@@ -122,7 +124,7 @@ def test_info_in_another_size(typed: Typed) -> None:
     [
         ("melrnn --set hidden_chanels=3", "--set: unknown key 'hidden_chanels', did you mean"),
         ("melrnn --set num_layers", "--set: 'num_layers' must look like num_layers=4"),
-        ("melrnn --set num_layers=[", "--set: 'num_layers=[' is no YAML"),
+        ("melrnn --set num_layers=[", "--set: num_layers=[: not valid YAML: while"),
         ("melrnn --set num_layers=0", "--set: num_layers must be at least 1, found 0"),
         ("tiny --set num_layers=2", "tiny is a model, whose options are fixed: type --set with an"),
         ("tiny --architecture", "'tiny' is no architecture. See: stem models list --architectures"),
