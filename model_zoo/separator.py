@@ -129,6 +129,16 @@ class Separator(nn.Module):
         """
         return {}
 
+    def after_step(self) -> None:
+        """Settle what was counted in a step, however many parts of a batch it had.
+
+        A trainer calls it once after the weights have moved.
+        """
+
+    def findings(self) -> dict[str, float]:
+        """What there is to know of the network's own state, by name, for a log."""
+        return {}
+
     def blocks(self) -> Iterator[nn.Module]:
         """The repeated parts, and the layers around them.
 

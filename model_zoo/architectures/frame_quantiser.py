@@ -148,6 +148,15 @@ class VQFrameTransformerSeparator(FrameSeparator):
         """Distances between frames and their codes, as either of them learns from it."""
         return self.network.losses
 
+    def after_step(self) -> None:
+        """One step of the code book is over."""
+        self.network.quantiser.settle()
+
+    def findings(self) -> dict[str, float]:
+        """How the code book is used: see :class:`~model_zoo.blocks.quantiser.Usage`."""
+        codes, perplexity = self.network.quantiser.usage()
+        return {"codes": codes, "perplexity": perplexity}
+
     def blocks(self) -> Iterator[nn.Module]:
         """The levels' parts and the code book.
 
@@ -167,5 +176,6 @@ class VQFrameTransformerSeparator(FrameSeparator):
         is quiet, and near silence to start from. (A sigmoid would start at half of full scale, then
         overshoot to silence and stay there for long.)
         """
-        magnitudes = with_nyquist(numbers.square()) * self.full_scale
-        return torch.polar(magnitudes.float(), spectrum.angle()).unsqueeze(1)
+        # In float32 from here on: squares of small numbers are nothing in half precision.
+        magnitudes = with_nyquist(numbers.float().square()) * self.full_scale
+        return torch.polar(magnitudes, spectrum.angle()).unsqueeze(1)
