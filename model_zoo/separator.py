@@ -75,6 +75,8 @@ class Separator(nn.Module):
             :meth:`penalties`.
         is_levelled: whether a whole song has to be brought to a peak of 1 before it is heard in
             parts; whoever does so brings the stems back.
+        needs_float32: whether bfloat16 is too coarse for it: what comes out of a small one is less
+            than 40 dB above the difference.
         role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
             own or out of codes.
         config: the frozen values this network was built from.
@@ -89,6 +91,7 @@ class Separator(nn.Module):
     sizes: ClassVar[Sizes]
     penalty_names: ClassVar[tuple[str, ...]] = ()
     is_levelled: ClassVar[bool] = False
+    needs_float32: ClassVar[bool] = False
     role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig

@@ -121,6 +121,7 @@ class VQFrameTransformerSeparator(FrameSeparator):
     Config = VQFrameTransformerConfig
     purpose = "a song as codes, one of a code book per frame, for models that work on codes"
     role = "codes"
+    needs_float32 = True
     penalty_names = ("codebook", "commitment")
     sizes = Sizes(
         small={**SMALL, "num_embeddings": 16},

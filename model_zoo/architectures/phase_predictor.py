@@ -44,6 +44,7 @@ class PhasePredictorSeparator(FrameSeparator):
     Config = SoundConfig
     purpose = "a phase for stems whose magnitudes are known: the frame transformer for angles"
     role = "phase"
+    needs_float32 = True
     sizes = Sizes(
         small=SMALL,
         several={"in_channels": 1},

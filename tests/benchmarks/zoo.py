@@ -191,7 +191,7 @@ def sizes(network: Separator) -> tuple[int, int]:
 def speed(network: Separator, device: str, rounds: int) -> Speed:
     """One segment of a stereo song, again and again."""
     place = resolve_device(device)
-    precision = resolve_precision("auto", place)
+    precision = resolve_precision("auto", place, network.needs_float32)
     network.to(place).eval()
     song = noise(1, network.segment).to(place)
 
@@ -224,7 +224,7 @@ def peak(place: torch.device) -> int:
 def training_memory(network: Separator, recipe: Recipe) -> int:
     """Peak bytes on the GPU in steps at the recipe's batch, clip and precision."""
     place = torch.device("cuda")
-    precision = resolve_precision(recipe.loop.precision, place)
+    precision = resolve_precision(recipe.loop.precision, place, network.needs_float32)
     network.to(place).train()
     optimisers = build_optimisers(network, recipe.optimiser)
     clips = noise(recipe.loop.batch_size, round(recipe.data.seconds * network.sample_rate))
