@@ -78,6 +78,8 @@ class Separator(nn.Module):
             parts; whoever does so brings the stems back.
         free: options in which a network may differ from the one whose weights it starts from: no
             tensor depends on them, but for the rows that each of the ``stems`` has.
+        needs_float32: whether bfloat16 is too coarse for it: what comes out of a small one is less
+            than 40 dB above the difference.
         role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
             own or out of codes.
         config: the frozen values this network was built from.
@@ -93,6 +95,7 @@ class Separator(nn.Module):
     penalty_names: ClassVar[tuple[str, ...]] = ()
     is_levelled: ClassVar[bool] = False
     free: ClassVar[tuple[str, ...]] = ("segment", "stems")
+    needs_float32: ClassVar[bool] = False
     role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig
@@ -134,6 +137,16 @@ class Separator(nn.Module):
         """
         parts = [part for part in self.modules() if isinstance(part, Penalised)]
         return {name: loss for part in parts for name, loss in part.losses.items()}
+
+    def after_step(self) -> None:
+        """Settle what was counted in a step, however many parts of a batch it had.
+
+        A trainer calls it once after the weights have moved.
+        """
+
+    def findings(self) -> dict[str, float]:
+        """What there is to know of the network's own state, by name, for a log."""
+        return {}
 
     def blocks(self) -> Iterator[nn.Module]:
         """The repeated parts, and the layers around them.

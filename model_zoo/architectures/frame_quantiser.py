@@ -123,6 +123,7 @@ class VQFrameTransformerSeparator(FrameSeparator):
     purpose = "a song as codes, one of a code book per frame, for models that work on codes"
     role = "codes"
     free = (*FrameSeparator.free, "beta", "patience")
+    needs_float32 = True
     penalty_names = ("codebook", "commitment")
     sizes = Sizes(
         small={**SMALL, "num_embeddings": 16},
@@ -146,6 +147,15 @@ class VQFrameTransformerSeparator(FrameSeparator):
         """It does."""
         return True
 
+    def after_step(self) -> None:
+        """One step of the code book is over."""
+        self.network.quantiser.settle()
+
+    def findings(self) -> dict[str, float]:
+        """How the code book is used: see :class:`~model_zoo.blocks.quantiser.Usage`."""
+        codes, perplexity = self.network.quantiser.usage()
+        return {"codes": codes, "perplexity": perplexity}
+
     def blocks(self) -> Iterator[nn.Module]:
         """The levels' parts and the code book.
 
@@ -165,5 +175,6 @@ class VQFrameTransformerSeparator(FrameSeparator):
         is quiet, and near silence to start from. (A sigmoid would start at half of full scale, then
         overshoot to silence and stay there for long.)
         """
-        magnitudes = with_nyquist(numbers.square()) * self.full_scale
-        return torch.polar(magnitudes.float(), spectrum.angle()).unsqueeze(1)
+        # In float32 from here on: squares of small numbers are nothing in half precision.
+        magnitudes = with_nyquist(numbers.float().square()) * self.full_scale
+        return torch.polar(magnitudes, spectrum.angle()).unsqueeze(1)

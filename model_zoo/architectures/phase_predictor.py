@@ -36,13 +36,15 @@ class PhasePredictorSeparator(FrameSeparator):
     """The same magnitudes with another phase.
 
     The network sees magnitudes only, so what it hears may have any phase. The highest bin, which it
-    does not see, keeps its own. Takes the arguments of
+    does not see, keeps its own, and so does the lowest: both are real numbers, which are lost where
+    they are turned. Takes the arguments of
     :class:`~model_zoo.architectures.frame_spectral.SoundConfig`.
     """
 
     Config = SoundConfig
     purpose = "a phase for stems whose magnitudes are known: the frame transformer for angles"
     role = "phase"
+    needs_float32 = True
     sizes = Sizes(
         small=SMALL,
         several={"in_channels": 1},
@@ -56,7 +58,7 @@ class PhasePredictorSeparator(FrameSeparator):
     def answer(
         self, spectrum: Spectrum, numbers: Float[Tensor, "batch channel freq_seen frame"]
     ) -> Spectra:
-        """The spectrum's magnitudes with the predicted angles."""
-        seen, highest = spectrum[..., :-1, :], spectrum[..., -1:, :]
-        turned = torch.polar(seen.abs(), math.pi * numbers.float())
-        return torch.cat([turned, highest], dim=-2).unsqueeze(1)
+        """The spectrum's magnitudes with the predicted angles, but for the lowest bin."""
+        lowest, seen, highest = spectrum.tensor_split((1, -1), dim=-2)
+        turned = torch.polar(seen.abs(), math.pi * numbers[..., 1:, :].float())
+        return torch.cat([lowest, turned, highest], dim=-2).unsqueeze(1)

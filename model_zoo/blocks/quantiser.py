@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model_zoo.blocks.multichannel import Planes
 from model_zoo.ops.precision import full_precision
+from model_zoo.ops.shards import split_like, whole
 
 MEMORY = 0.99
 """Share of its counts that a code book remembers from one step to the next."""
@@ -51,9 +52,10 @@ class Quantised(NamedTuple):
 class FrameQuantizer(nn.Module):
     """One code per frame: the bins of all its channels at once.
 
-    In training, a code that has not been the nearest for ``patience`` steps becomes a frame of the
-    present batch, drawn at random. All processes that train together count together and get the
-    same codes, from the first of them.
+    While it learns (in training, with gradients), a code that has not been the nearest for
+    ``patience`` steps becomes a frame of the present batch, drawn at random. What a step is, in
+    however many parts, :meth:`settle` says at its end. All processes that train together count
+    together and get the same codes, from the first of them.
 
     Args:
         channels: channels of a frame.
@@ -65,6 +67,7 @@ class FrameQuantizer(nn.Module):
 
     share: Tensor
     idle: Tensor
+    counts: Tensor
 
     def __init__(
         self,
@@ -80,16 +83,18 @@ class FrameQuantizer(nn.Module):
         nn.init.uniform_(self.embedding.weight, -1 / num_embeddings, 1 / num_embeddings)
         self.register_buffer("share", torch.zeros(num_embeddings))
         self.register_buffer("idle", torch.zeros(num_embeddings, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(num_embeddings), persistent=False)
 
     def forward(self, x: Planes) -> Quantised:
         """Replace every frame by its nearest code; gradients pass as if it had stayed."""
         channels, frames = x.shape[1], x.shape[-1]
+        is_learning = self.training and torch.is_grad_enabled()
         vectors = rearrange(x.float(), "b c f t -> (b t) (c f)")
-        if self.training:
+        if is_learning:
             self._revive(vectors.detach())
         indices = self._nearest(vectors.detach())
-        if self.training:
-            self._count(indices)
+        if is_learning:
+            self.counts += torch.bincount(indices, minlength=len(self.counts))
         codes = self.embedding(indices)
         losses = {
             "codebook": F.mse_loss(codes, vectors.detach()),
@@ -99,10 +104,21 @@ class FrameQuantizer(nn.Module):
         quantised = rearrange(passed, "(b t) (c f) -> b c f t", c=channels, t=frames)
         return Quantised(quantised, losses, rearrange(indices, "(b t) -> b t", t=frames))
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """End a step: what its parts counted, in all processes, is one memory more."""
+        if _together():
+            dist.all_reduce(self.counts)
+        self.share.lerp_(self.counts / self.counts.sum(), 1 - MEMORY)
+        self.idle.add_(1).masked_fill_(self.counts > 0, 0)
+        self.counts.zero_()
+
     def usage(self) -> Usage:
-        """How many codes were used lately, and how evenly."""
+        """How many codes were used lately, and how evenly; none before the first step."""
+        if not self.share.any():
+            return Usage(0, 0.0)
         used = (self.share > 0) & (self.idle < self.patience)
-        shares = self.share / self.share.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        shares = self.share / self.share.sum()
         entropy = -torch.special.xlogy(shares, shares).sum()
         return Usage(int(used.sum()), float(entropy.exp()))
 
@@ -110,17 +126,9 @@ class FrameQuantizer(nn.Module):
     def _nearest(self, vectors: Float[Tensor, "token feature"]) -> Int[Tensor, " token"]:
         """Places of the nearest codes by Euclidean distance."""
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, of which |v|^2 is the same for all codes.
-        codes = _whole(self.embedding.weight)
+        codes = whole(self.embedding.weight)
         with full_precision(vectors):
             return (codes.square().sum(-1) - 2 * vectors @ codes.T).argmin(-1)
-
-    @torch.no_grad()
-    def _count(self, indices: Int[Tensor, " token"]) -> None:
-        counts = torch.bincount(indices, minlength=len(self.share)).float()
-        if _together():
-            dist.all_reduce(counts)
-        self.share.lerp_(counts / counts.sum(), 1 - MEMORY)
-        self.idle.add_(1).masked_fill_(counts > 0, 0)
 
     @torch.no_grad()
     def _revive(self, vectors: Float[Tensor, "token feature"]) -> None:
@@ -133,27 +141,11 @@ class FrameQuantizer(nn.Module):
             fresh = vectors[drawn[torch.arange(count, device=drawn.device) % len(vectors)]]
             if _together():
                 dist.broadcast(fresh, src=0)
-            codes = _whole(self.embedding.weight).clone()
+            codes = whole(self.embedding.weight).clone()
             codes[dead] = fresh
-            self.embedding.weight.copy_(_like(codes, self.embedding.weight))
+            self.embedding.weight.copy_(split_like(codes, self.embedding.weight))
             self.share.masked_fill_(dead, 0)
             self.idle.masked_fill_(dead, 0)
-
-
-def _whole(weight: Tensor) -> Tensor:
-    """All of a parameter, of which each process may hold a part."""
-    full = getattr(weight, "full_tensor", None)
-    return full() if full else weight
-
-
-def _like(codes: Tensor, weight: Tensor) -> Tensor:
-    """The part of ``codes``, which all processes have, that this one holds of ``weight``."""
-    if not hasattr(weight, "full_tensor"):
-        return codes
-    from torch.distributed.tensor import DTensor, distribute_tensor  # takes seconds to import
-
-    assert isinstance(weight, DTensor), "nothing else can be put together"
-    return distribute_tensor(codes, weight.device_mesh, weight.placements, src_data_rank=None)
 
 
 def _together() -> bool:

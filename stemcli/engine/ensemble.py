@@ -60,6 +60,7 @@ class Member:
         is_levelled: whether it hears the whole song brought to a peak of 1.
         residual: whether the mixture minus its stems is an output too.
         shared: indices of the outputs that all members have.
+        precision: in which arithmetic it runs.
     """
 
     network: Network
@@ -67,6 +68,7 @@ class Member:
     is_levelled: bool
     residual: bool
     shared: tuple[int, ...]
+    precision: Precision
 
     def outputs(self, stems: Block, mixture: Block) -> Block:
         """The shared outputs, of a set that adds up to the mixture."""
@@ -83,7 +85,6 @@ class Ensemble:
         selection: which outputs are wanted.
         batch: chunks in one pass.
         device: where all members run.
-        precision: in which arithmetic.
         phase: what gives a phase of its own to every stem of every member, if anything does.
     """
 
@@ -92,7 +93,6 @@ class Ensemble:
     selection: Selection
     batch: int
     device: torch.device
-    precision: Precision
     phase: Member | None = None
 
     @property
@@ -142,21 +142,22 @@ def assemble(
         require_role(options.phase_model, phase_model.separator.role, "phase")
     shared = shared_stems([(model.name, model.outputs) for model in models])
     selection = select(shared, options.stems, options.two_stems)
-    precision = resolve_precision(options.precision, device)
     batch = options.batch_size or BATCHES[device.type]
 
     def member(model: Model, outputs: Sequence[str]) -> Member:
         separator = model.separator
+        precision = resolve_precision(options.precision, device, separator.needs_float32)
         items = batch * max(1, STEREO // separator.channels)
         network = Network(separator, device, precision, largest=items)
         places = tuple(model.outputs.index(stem) for stem in outputs)
         plan = _plan(model, options)
-        return Member(network, plan, separator.is_levelled, bool(model.residual), places)
+        levelled, residual = separator.is_levelled, bool(model.residual)
+        return Member(network, plan, levelled, residual, places, precision)
 
     members = tuple(member(model, shared) for model in models)
     phase = member(phase_model, phase_model.outputs) if phase_model else None
     name = "+".join(model.name for model in models)
-    return Ensemble(name, members, selection, batch, device, precision, phase)
+    return Ensemble(name, members, selection, batch, device, phase)
 
 
 def _plan(model: Model, options: Options) -> ChunkPlan:

@@ -34,15 +34,18 @@ class Precision:
         return torch.autocast(device.type, _TYPES[self.name])
 
 
-def resolve_precision(name: str, device: torch.device) -> Precision:
+def resolve_precision(name: str, device: torch.device, needs_float32: bool = False) -> Precision:
     """The precision called ``name``; ``auto`` takes bf16 where the processor computes it natively.
 
     Args:
         name: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: where the network will run.
+        needs_float32: whether it is one for which ``auto`` takes nothing coarser.
     """
     if name != "auto":
         return Precision(name, "asked for")
+    if needs_float32:
+        return Precision("fp32", "bf16 is too coarse for this network")
     if device.type == "cuda":
         return _on_cuda(device)
     if device.type == "cpu":

@@ -244,8 +244,8 @@ class Session:
             self._models = networks[: len(self.options.model)]
             self._phase = next(iter(networks[len(self._models) :]), None)
             made[device] = assemble(self._models, self.options, device, self._phase)
-            precision = made[device].precision
-            for model in networks:
+            for model, member in zip(networks, made[device].all, strict=True):
+                precision = member.precision
                 told = ModelLoaded(model.name, str(device), precision.name, precision.reason)
                 self._tell(told)
         return [made[device] for device in devices]

@@ -193,7 +193,7 @@ def sizes(network: Separator) -> tuple[int, int]:
 def speed(network: Separator, device: str, rounds: int) -> Speed:
     """One segment of a stereo song, again and again."""
     place = resolve_device(device)
-    precision = resolve_precision("auto", place)
+    precision = resolve_precision("auto", place, network.needs_float32)
     network.to(place).eval()
     song = noise(1, network.segment).to(place)
 
@@ -226,7 +226,7 @@ def peak(place: torch.device) -> int:
 def training_memory(network: Separator, recipe: Recipe) -> int:
     """Peak bytes on the GPU in steps with the clips, precision and thrift of the recipe."""
     place = torch.device("cuda")
-    precision = resolve_precision(recipe.loop.precision, place)
+    precision = resolve_precision(recipe.loop.precision, place, network.needs_float32)
     network.to(place).train()
     if recipe.loop.recompute:
         recompute_blocks(network)

@@ -147,6 +147,17 @@ def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMes
         torch.testing.assert_close(found[name], gradient, msg=lambda text, name=name: name + text)
 
 
+def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separator) -> None:
+    """Law: 8 bits of a number are 48 dB; a network may lose one of them on its way, and a bit."""
+    mixture = wave(1, network.channels, 4096)
+    with torch.inference_mode():
+        full = network(mixture)
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = network(mixture)
+    ratio = (full.square().sum() / (coarse - full).square().sum()).log10().item()
+    assert (10 * ratio >= 40) is not network.needs_float32
+
+
 def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     weights.save(path, network)

@@ -221,10 +221,10 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "phase",
             {"name": "denoising"},
-            "gives a number for each that it takes, and"
-            " PhasePredictorSeparator with 1 stem does not. Those that do, with one stem:"
-            " frame_transformer, vq_frame_transformer",
+            "gives a number for each that it takes, and phase_predictor with 1 stem is none."
+            " Those that do, with one stem: frame_transformer;",
         ),
+        ("codes", {"name": "denoising"}, "that gives stems .* and vq_frame_transformer with 1"),
         ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
         ("denoising", {"sigma": 0.0}, "sigma must be above 0"),
         ("denoising", {"gamma": 1.0}, "gamma must be above 0 and below 1"),
@@ -264,6 +264,28 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
         check_recipe(values, "recipe")
 
 
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        ({"codebook": 0.0}, "above 0 of losses.codebook: .* Type: --set losses.codebook=1$"),
+        (
+            {"codebook": 0.0, "commitment": 0.0},
+            "losses.codebook and losses.commitment.*codebook=1 --set losses.commitment=1",
+        ),
+    ],
+)
+def test_code_books_learn_from_losses_of_their_own(
+    recipe: Recipe, losses: dict[str, float], sentence: str
+) -> None:
+    """As values, and where a recipe was never read from a file."""
+    values = learning(recipe, "codes").to_dict()
+    values["losses"] |= losses
+    with pytest.raises(ConfigError, match=sentence):
+        check_recipe(values, "recipe")
+    with pytest.raises(ConfigError, match=sentence):
+        fresh(Recipe.from_dict(values))
+
+
 def test_options_of_phase_losses_are_strict(recipe: Recipe) -> None:
     values = learning(recipe, "phase").to_dict()
     values["loss_options"] = {"phase_cosine": {"weighting": "none"}}
@@ -285,7 +307,7 @@ def test_nobody_judges_what_is_no_wave(adversarial: Recipe, recipe: Recipe, obje
 def test_several_stems_have_no_place_for_a_noise(recipe: Recipe) -> None:
     """Also where a recipe was never read from a file."""
     two = learning(recipe, "denoising", stems=["vocals", "instrumental"])
-    with pytest.raises(ConfigError, match="FrameTransformerSeparator with 2 stems does not"):
+    with pytest.raises(ConfigError, match="frame_transformer with 2 stems is none"):
         fresh(two)
 
 

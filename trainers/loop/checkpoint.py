@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from model_zoo.adoption import LAST
 from model_zoo.errors import CheckpointError, NumericalError
+from model_zoo.ops.shards import split_like
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
-from trainers.loop.sharding import all_split_like, split_like
+from trainers.loop.sharding import all_split_like
 from trainers.loop.state import TrainState
 from trainers.loop.worker import Worker
 

@@ -20,8 +20,9 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
+from model_zoo.ops.shards import whole
 from model_zoo.separator import Separator
-from trainers.loop.sharding import shard, whole
+from trainers.loop.sharding import shard
 from trainers.loop.worker import on_processor
 
 T = TypeVar("T")

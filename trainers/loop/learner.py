@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.errors import NumericalError
+from model_zoo.ops.shards import whole
 from trainers.config import OptimiserRecipe
 from trainers.loop.optimiser import build_optimisers
-from trainers.loop.sharding import whole
 
 SMALLEST_SCALE = 2.0**-10
 """Scale of gradients in float16 below which their overflow is no accident of the start."""

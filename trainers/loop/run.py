@@ -70,11 +70,11 @@ def run(
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
     check_folder(folder, resume)
-    precision = resolve_precision(recipe.loop.precision, worker.device)
     state = TrainState.fresh(recipe, worker, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
     separator = state.separator
+    precision = resolve_precision(recipe.loop.precision, worker.device, separator.needs_float32)
     task = Task.of(recipe, separator, precision)
     found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size

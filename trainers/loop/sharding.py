@@ -13,12 +13,13 @@ Torch's own part takes seconds to import, so that it is imported where parts are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from model_zoo.ops.shards import split_like
 from model_zoo.separator import Separator
 
 if TYPE_CHECKING:
@@ -40,25 +41,6 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     # The parts of the network outside of its blocks are put together for this as well.
     register_fsdp_forward_method(separator, "through_core")
-
-
-def whole(value: Tensor) -> Tensor:
-    """All of a tensor, of which each process may hold a part."""
-    full: Callable[[], Tensor] | None = getattr(value, "full_tensor", None)
-    return full() if full else value
-
-
-def split_like(value: Tensor, model: Tensor) -> Tensor:
-    """The part of ``value`` that this process holds of ``model``, a tensor of the same shape.
-
-    All processes have ``value``, so that nothing is sent.
-    """
-    if not hasattr(model, "full_tensor"):
-        return value
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    assert isinstance(model, DTensor), "nothing else can be put together"
-    return distribute_tensor(value, model.device_mesh, model.placements, src_data_rank=None)
 
 
 def all_split_like(

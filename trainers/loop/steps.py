@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model_zoo.errors import NumericalError
 from model_zoo.separator import Separator
@@ -23,6 +23,9 @@ from trainers.objectives.contract import Pair
 
 ADVERSARY_LOSS = "discriminator"
 """Name of the loss that discriminators minimise; its weight is 1."""
+
+GATHERING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""Parts that keep statistics of all that they hear in training."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def training_step(state: TrainState, task: Task, batch: Batch) -> Tally:
         _learn(judge, state.model, task, parts, pairs, tally)
     except NumericalError as error:
         raise diverged(f"{error} in step {progress.step + 1}", recipe) from error
+    state.separator.after_step()
     state.average.update(state.separator)
     progress.step += 1
     return tally
@@ -145,7 +149,7 @@ def _teach(
 
     It cannot if there are several parts, since the memory of one is all there is.
     """
-    with torch.set_grad_enabled(len(parts) == 1):
+    with nullcontext() if len(parts) == 1 else _unheard(model.network):
         pairs = [task.estimate(model, part) for part in parts]
     judge.forget_gradients()
     for index, (made, true) in enumerate(pairs):
@@ -179,6 +183,20 @@ def _learn(
         model.add_gradient(total / len(parts))
         tally.add({**named, "total": total}, 1 / len(parts))
     tally.moved("model", model)
+
+
+@contextmanager
+def _unheard(network: nn.Module) -> Iterator[None]:
+    """Compute as in training, and gather nothing: neither gradients nor statistics."""
+    norms = [part for part in network.modules() if isinstance(part, GATHERING)]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        with torch.no_grad():
+            yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def diverged(found: str, recipe: Recipe) -> NumericalError:

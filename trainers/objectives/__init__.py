@@ -33,12 +33,13 @@ def objective_of(recipe: Recipe, separator: Separator) -> Objective:
 
     Raises:
         UnknownNameError: there is no such loss.
-        ConfigError: the network cannot learn it, a loss has no such argument, or there is no such
-            stem.
+        ConfigError: the network cannot learn it or lacks a loss for that, a loss has no such
+            argument, or there is no such stem.
     """
     kind = OBJECTIVES[recipe.objective.name]
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        mistakes = kind.refusals(registry.build(recipe.model.architecture, recipe.model.options))
+        network = registry.build(recipe.model.architecture, recipe.model.options)
+        mistakes = kind.refusals(network, recipe.losses)
     if mistakes:
         raise ConfigError("objective", mistakes)
     return kind(recipe, separator)

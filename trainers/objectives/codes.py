@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
 from model_zoo.axes import Stems
-from model_zoo.separator import Role
+from model_zoo.separator import Role, Separator
 from trainers.data.validation import ValidationTrack
 from trainers.objectives.batch import Batch
 from trainers.objectives.separation import Separation
@@ -21,6 +22,19 @@ class Codes(Separation):
     """
 
     roles: ClassVar[tuple[Role, ...]] = ("codes",)
+
+    @classmethod
+    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+        """Networks of other roles, and quantisers whose codes or frames would learn nothing."""
+        idle = [f"losses.{name}" for name in separator.penalty_names if not weights.get(name)]
+        found = super().refusals(separator, weights)
+        if idle and not found:
+            changes = " ".join(f"--set {name}=1" for name in idle)
+            found.append(
+                f"objective codes needs a weight above 0 of {' and '.join(idle)}: codes and what"
+                f" they stand for find each other by it. Type: {changes}"
+            )
+        return found
 
     def wanted(self, batch: Batch) -> Stems:
         """The mixtures, as the only stem."""

@@ -67,8 +67,13 @@ class Objective(ABC):
         }
 
     @classmethod
-    def refusals(cls, separator: Separator) -> list[str]:
-        """Why a network cannot learn it, a sentence each; empty when it can."""
+    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+        """Why a network cannot learn it, a sentence each; empty when it can.
+
+        Args:
+            separator: the network.
+            weights: of losses, by name.
+        """
         if separator.role in cls.roles:
             return []
         fitting = [name for name, role in FITTING.items() if role == separator.role]

@@ -7,6 +7,7 @@ looks like from songs alone, whose stems need not be known, and is fine-tuned to
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -43,22 +44,28 @@ class Denoising(CoreObjective):
     """
 
     known = NOISE_LOSSES
-    roles: ClassVar[tuple[Role, ...]] = ("stems", "phase", "codes")
+    roles: ClassVar[tuple[Role, ...]] = ("stems",)
 
     def __init__(self, recipe: Recipe, separator: Separator) -> None:
         super().__init__(recipe, separator)
         self.sigma, self.gamma = recipe.objective.sigma, recipe.objective.gamma
 
     @classmethod
-    def refusals(cls, separator: Separator) -> list[str]:
-        """Networks whose core gives another shape than it takes have no place for a noise."""
+    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+        """Networks whose core gives another shape than it takes have no place for a noise.
+
+        Neither have those that answer with codes: one for each frame says nothing of its noise,
+        and the code book would learn from no loss.
+        """
+        del weights
         if _can(separator):
             return []
         able = [name for name in registry.ARCHITECTURES if _can(_smallest(name))]
         return [
-            "objective denoising needs a network whose core gives a number for each that it takes,"
-            f" and {type(separator).__name__} with {counted(len(separator.stems), 'stem')} does"
-            f" not. Those that do, with one stem: {', '.join(able)}"
+            "objective denoising needs a network that gives stems and whose core gives a number for"
+            f" each that it takes, and {registry.name_of(separator)} with"
+            f" {counted(len(separator.stems), 'stem')} is none."
+            f" Those that do, with one stem: {', '.join(able)}"
         ]
 
     def exercise(self, separator: Separator, batch: Batch) -> Exercise:
@@ -97,7 +104,8 @@ class Denoising(CoreObjective):
 
 
 def _can(separator: Separator) -> bool:
-    return isinstance(separator, SpectralSeparator) and separator.keeps_shape
+    is_of_role = separator.role in Denoising.roles
+    return is_of_role and isinstance(separator, SpectralSeparator) and separator.keeps_shape
 
 
 def _smallest(name: str) -> Separator:

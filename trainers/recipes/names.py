@@ -28,7 +28,7 @@ def unknown_names(values: Mapping[str, Any]) -> list[str]:
     """
     objective = _objective(values)
     return [
-        *_of_network(_below(values, "model"), objective),
+        *_of_network(_below(values, "model"), objective, _below(values, "losses")),
         *_of_losses(
             _below(values, "losses"), _below(values, "loss_options"), _penalties(values), objective
         ),
@@ -42,14 +42,14 @@ def _objective(values: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) and name in OBJECTIVES else ObjectiveRecipe.name
 
 
-def _of_network(model: Mapping[str, Any], objective: str) -> list[str]:
+def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, Any]) -> list[str]:
     name, options = model.get("architecture", ModelRecipe.architecture), _below(model, "options")
     if not isinstance(name, str):
         return []
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             network = registry.build(name, options)
-            return OBJECTIVES[objective].refusals(network)
+            return OBJECTIVES[objective].refusals(network, weights)
     except UnknownNameError as error:
         return [f"model: {error}"]
     except ConfigError as error:

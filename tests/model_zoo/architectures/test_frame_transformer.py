@@ -222,10 +222,21 @@ def test_a_phase_keeps_the_magnitudes() -> None:
         answer = net.answer(found, angles)[:, 0]
     assert angles.abs().max() < 1
     torch.testing.assert_close(answer.abs(), found.abs(), atol=1e-6, rtol=1e-6)
-    assert torch.equal(answer[..., 32, :], found[..., 32, :])
-    turned = answer[..., :32, :] / found[..., :32, :].abs()
-    expected = torch.exp(1j * math.pi * angles)
+    assert torch.equal(answer[..., [0, 32], :], found[..., [0, 32], :])
+    turned = answer[..., 1:32, :] / found[..., 1:32, :].abs()
+    expected = torch.exp(1j * math.pi * angles[..., 1:, :])
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.5])
+def test_a_wave_keeps_its_mean_whatever_angle_it_has(level: float) -> None:
+    """With the true angles everywhere else the wave itself comes back; its lowest bin has none."""
+    net, wave = separator("phase_predictor"), level + 0.1 * MIXTURE
+    found = spectrum(wave)
+    angles = found[..., :32, :].angle() / math.pi
+    angles[..., 0, :] = 0.5
+    answer = net.answer(found, angles)[:, 0]
+    torch.testing.assert_close(waveform(answer), wave, atol=1e-5, rtol=1e-5)
 
 
 def test_a_phase_network_is_the_tangent_of_the_transformer() -> None:
@@ -281,6 +292,7 @@ def test_a_code_book_counts_once_though_blocks_are_computed_again() -> None:
             torch.manual_seed(0)
             stems = net(MIXTURE)
             torch.stack([stems.square().sum(), *net.penalties().values()]).sum().backward()
+            net.after_step()
     state = plain.state_dict()
     for name, value in saving.state_dict().items():
         assert torch.equal(value, state[name]), name

@@ -16,15 +16,22 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from model_zoo.blocks.quantiser import MEMORY, FrameQuantizer, Usage
+from model_zoo.blocks.quantiser import MEMORY, FrameQuantizer, Quantised, Usage
+from model_zoo.ops.shards import whole
 from tests.model_zoo.blocks.weights import fill, pattern
-from trainers.loop.sharding import whole
 
 CODES = 7
 
 
 def quantiser(patience: int = 3) -> FrameQuantizer:
     return fill(FrameQuantizer(2, 3, CODES, beta=0.25, patience=patience), size=1.0)
+
+
+def step(made: FrameQuantizer, *parts: Tensor) -> Quantised:
+    """One step of a batch in parts; what comes of the last."""
+    found = [made(part) for part in parts]
+    made.settle()
+    return found[-1]
 
 
 def vectors_of(x: Tensor) -> Tensor:
@@ -90,23 +97,57 @@ def test_each_loss_moves_its_own_side() -> None:
 
 def test_counts_what_is_used() -> None:
     made = quantiser().train()
-    assert made.usage() == Usage(0, 1.0)
-    made(at_code(made, 1, 1, 4, 5))
+    assert made.usage() == Usage(0, 0.0)
+    step(made, at_code(made, 1, 1, 4, 5))
     # Shares of a half and two quarters: entropy 1.5 bits.
     assert made.usage().codes == 3
     assert made.usage().perplexity == pytest.approx(2**1.5)
-    made(at_code(made, 1))
+    step(made, at_code(made, 1))
     expected = (1 - MEMORY) * torch.tensor([0.5 * MEMORY + 1, 0.25 * MEMORY, 0.25 * MEMORY])
     torch.testing.assert_close(made.share[[1, 4, 5]], expected)
 
 
 def test_a_code_that_is_idle_is_not_used_lately() -> None:
     made = quantiser(patience=2).train()
-    made(at_code(made, *range(CODES)))
-    made(at_code(made, 1))
+    step(made, at_code(made, *range(CODES)))
+    step(made, at_code(made, 1))
     assert made.usage().codes == CODES
-    made(at_code(made, 1))
+    step(made, at_code(made, 1))
     assert made.usage().codes == 1
+
+
+def test_parts_of_a_batch_are_one_step() -> None:
+    """Truth: the whole batch at once, three times."""
+    whole_batch, parts = quantiser(patience=3).train(), quantiser(patience=3).train()
+    codes = [at_code(parts, 1, 1), at_code(parts, 4, 5)]
+    for _ in range(3):
+        step(whole_batch, torch.cat(codes, -1))
+        step(parts, *codes)
+    assert parts.idle.tolist() == [3, 0, 3, 3, 0, 0, 3]
+    expected = whole_batch.state_dict()
+    for name, value in parts.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_codes_are_put_elsewhere_once_a_step() -> None:
+    made = quantiser(patience=1).train()
+    step(made, at_code(made, 0))
+    made(5 + pattern(1, 2, 3, 40))
+    first = made.embedding.weight.detach().clone()
+    made(9 + pattern(1, 2, 3, 40))
+    assert torch.equal(made.embedding.weight, first)
+
+
+def test_who_only_looks_counts_nothing() -> None:
+    """In training as well, where no gradient is computed."""
+    made = quantiser(patience=1).train()
+    step(made, at_code(made, 0))
+    before = {name: value.clone() for name, value in made.named_buffers()}
+    codes = made.embedding.weight.detach().clone()
+    with torch.no_grad():
+        made(5 + pattern(1, 2, 3, 40))
+    assert all(torch.equal(value, before[name]) for name, value in made.named_buffers())
+    assert torch.equal(made.embedding.weight, codes)
 
 
 def test_evaluation_counts_nothing() -> None:
@@ -121,11 +162,11 @@ def test_dead_codes_become_frames_of_the_batch() -> None:
     made = quantiser(patience=3).train()
     old = made.embedding.weight.detach().clone()
     for _ in range(3):
-        made(at_code(made, 0, 1))
+        step(made, at_code(made, 0, 1))
     assert torch.equal(made.embedding.weight, old)
     assert made.idle.tolist() == [0, 0, 3, 3, 3, 3, 3]
     x = 5 + pattern(1, 2, 3, 40)
-    _, _, indices = made(x)
+    _, _, indices = step(made, x)
     assert torch.equal(made.embedding.weight[:2], old[:2])
     rows = {tuple(row) for row in vectors_of(x)[0].tolist()}
     revived = {tuple(row) for row in made.embedding.weight[2:].tolist()}
@@ -138,10 +179,10 @@ def test_dead_codes_become_frames_of_the_batch() -> None:
 def test_a_code_that_was_put_elsewhere_is_used() -> None:
     """Far from all codes every frame has the same one, until the others are there."""
     made, x = quantiser(patience=2).train(), 100 + 30 * pattern(1, 2, 3, 64)
-    made(x)
+    step(made, x)
     few = made.usage().codes
     for _ in range(20):
-        made(x)
+        step(made, x)
     assert few <= 2
     assert made.usage().codes == CODES
     assert made.usage().perplexity > few + 1
@@ -192,8 +233,8 @@ def revived_in(made: FrameQuantizer, rank: int) -> dict[str, Tensor]:
     torch.manual_seed(rank)
     known = at_code(quantiser(), 0)
     for _ in range(2):
-        made(known)
-    made(frames_of(rank))
+        step(made, known)
+    step(made, frames_of(rank))
     return {name: whole(value.detach()) for name, value in made.state_dict().items()}
 
 

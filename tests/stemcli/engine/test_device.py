@@ -98,6 +98,13 @@ def test_auto_precision_of_a_gpu(
     assert resolve_precision("auto", torch.device("cuda")).name == name
 
 
+def test_auto_is_float32_where_a_network_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    cpu = torch.device("cpu")
+    assert resolve_precision("auto", cpu, needs_float32=True).name == "fp32"
+    assert resolve_precision("bf16", cpu, needs_float32=True).name == "bf16"
+
+
 def test_auto_precision_of_an_apple_gpu() -> None:
     assert resolve_precision("auto", torch.device("mps")).name == "fp32"
 

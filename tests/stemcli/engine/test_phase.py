@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,13 @@ members = st.sampled_from(
     ]
 )
 phases = st.sampled_from([Phase(segment=50), Phase(channels=2, segment=170)])
+
+
+def test_auto_runs_every_network_in_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(Phase, "needs_float32", True)
+    made = ensemble(Model("net", Stub()), phase=Model("phase", Phase()), precision="auto")
+    assert [member.precision.name for member in made.all] == ["bf16", "fp32"]
 
 
 def heard(made: Ensemble, song: Block, rate: int = RATE, peak: float = 1.0) -> Block:
