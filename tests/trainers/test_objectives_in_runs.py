@@ -146,9 +146,9 @@ def levelled() -> Levelled:
     return model
 
 
-def test_a_levelled_network_hears_songs_with_a_peak_of_1(tmp_path: Path) -> None:
+def test_a_levelled_network_hears_songs_with_a_peak_of_1(recordings: Path) -> None:
     """0.1 of a whole song's 0.4 is a quarter; the stems come back at the level of the song."""
-    song, model = quiet_song(tmp_path), levelled()
+    song, model = quiet_song(recordings), levelled()
     assert song.peak == pytest.approx(0.4)
     objective = Separation(Recipe(losses={"waveform_l1": 1.0}), model)
     scores = validate(objective, model, [song], CPU, FULL)
@@ -160,19 +160,23 @@ def test_a_levelled_network_hears_songs_with_a_peak_of_1(tmp_path: Path) -> None
     np.testing.assert_allclose(heard.waves["vocals/estimate"], 0.1, rtol=1e-5)
 
 
-def test_other_networks_hear_songs_as_they_are(tmp_path: Path) -> None:
-    song, model = quiet_song(tmp_path), levelled()
+def test_other_networks_hear_songs_as_they_are(recordings: Path) -> None:
+    song, model = quiet_song(recordings), levelled()
     track = song.read()
     sdr_of_stems(model, track.mixture, track.stems, FULL)
     assert model.loudest == pytest.approx(0.1)
 
 
-def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(tmp_path: Path) -> None:
-    """Stems of 0.3 and -0.5 make a mixture of 0.2; silence is left as it is."""
+def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(recordings: Path) -> None:
+    """Stems of 0.3 and -0.5 make a mixture of 0.2, and one of 0.4 when the second file
+    changes; silence is left as it is.
+    """
     for name, level in (("a", 0.3), ("b", -0.5), ("silence", 0.0)):
-        soundfile.write(tmp_path / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
-    sources = {name: Source(tmp_path / f"{name}.wav") for name in ("a", "b", "silence")}
+        soundfile.write(recordings / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
+    sources = {name: Source(recordings / f"{name}.wav") for name in ("a", "b", "silence")}
     both = Song("song", {name: sources[name] for name in ("a", "b")})
     assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.2)
     silent = Song("song", {"silence": sources["silence"]})
     assert ValidationSong("song", silent, (), RATE).peak == 1.0
+    soundfile.write(sources["b"].path, np.full((RATE, 2), -0.7), RATE, "FLOAT")
+    assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.4)
