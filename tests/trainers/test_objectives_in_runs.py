@@ -106,10 +106,11 @@ def moved(folder: Path) -> dict[str, Tensor]:
 @pytest.mark.parametrize("objective", ["denoising", "phase"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
-    two parts, whole networks by the same recipe.
+    two parts, whole networks by the same recipe. No two workers draw the same noise.
     """
     taught = with_steps(learning(recipe, objective, dropout=0.0), 2)
-    whole, _ = two_workers(half_a_batch(taught), recordings)
+    whole, other = two_workers(half_a_batch(taught), recordings)
+    assert of_kind(whole, "returned", "drawn") != of_kind(other, "returned", "drawn")
     (recordings / "rank0").rename(recordings / "whole")
     parts, _ = two_workers(half_a_batch(taught), recordings, kind="sharded")
     assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-5)
