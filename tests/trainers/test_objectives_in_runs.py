@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model_zoo import weights
 from model_zoo.adoption import BEST, LAST
+from model_zoo.errors import DataError
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
@@ -79,7 +80,7 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     (recordings / "songs").mkdir()
     _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
-    taught = with_data(learning(recipe, "denoising"), layout="tracks", held_out=0)
+    taught = with_data(learning(recipe, "denoising"), held_out=0)
     data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
     mixture, stems = data.clips[0]
     assert stems.shape == (0, *mixture.shape)
@@ -88,6 +89,19 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     assert song.read().stems.shape == (0, 2, RATE)
     parts = [soundfile.read(source.path)[0].T for source in two.sources]
     np.testing.assert_allclose(song.read().mixture, sum(parts), atol=1e-6)
+
+
+def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
+    """Also where no stem is needed, and with a name that no network knows."""
+    for name, level in (("one", 0.0), ("two", 0.1)):
+        (recordings / "songs" / name).mkdir(parents=True)
+        wave = np.full((RATE, 2), level)
+        soundfile.write(recordings / "songs" / name / "flute.wav", wave, RATE, "FLOAT")
+    taught = with_data(learning(recipe, "denoising"), held_out=0)
+    assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
+    (recordings / "songs" / "two" / "flute.wav").unlink()
+    with pytest.raises(DataError, match=r"every song is silent\. Name other songs with --data"):
+        open_data(taught, recordings / "songs", (), (), RATE)
 
 
 def moved(folder: Path) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ class Multitrack:
     @property
     def frames(self) -> int:
         """Samples per channel of the longest file; of a made song, of the shortest."""
-        lengths = [recording.frames for recording in self._all]
+        lengths = [recording.frames for recording in self.recordings]
         return min(lengths) if self.is_made else max(lengths)
 
     @property
@@ -118,8 +118,8 @@ class Multitrack:
         Raises:
             DecodeError: they are not.
         """
-        longest = max(self._all, key=lambda one: one.frames)
-        shortest = min(self._all, key=lambda one: one.frames)
+        longest = max(self.recordings, key=lambda one: one.frames)
+        shortest = min(self.recordings, key=lambda one: one.frames)
         if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
             raise DecodeError(
                 f"{shortest.name} and {longest.name} differ in length: "
@@ -127,7 +127,8 @@ class Multitrack:
             )
 
     @property
-    def _all(self) -> list[Recording]:
+    def recordings(self) -> list[Recording]:
+        """All files of the song."""
         return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
 
 

@@ -89,9 +89,16 @@ def open_data(
 
 
 def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse to learn silence: every stem has to be heard in one song at least."""
+    """Refuse to learn silence: every stem has to be heard in one song at least.
+
+    Where no stems are needed, anything has to be heard.
+    """
     if not isinstance(clips, SongClips):
         return
+    if not clips.needed and not any(
+        is_sounding(one) for song in clips.songs for one in song.recordings
+    ):
+        raise DataError("training data", ["every song is silent. Name other songs with --data"])
     silent = [
         stem
         for stem in clips.needed

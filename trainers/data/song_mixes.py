@@ -64,6 +64,9 @@ class SongClips(Clips):
     impossible: ClassVar[tuple[str, ...]] = ()
     """Names of variations that these clips cannot have."""
 
+    reason: ClassVar[str] = ""
+    """Why not, as the beginning of a sentence."""
+
     def __init__(
         self,
         songs: Sequence[Multitrack],
@@ -77,7 +80,8 @@ class SongClips(Clips):
     ) -> None:
         refused = [name for name in recipe.augmentation.used if name in self.impossible]
         if refused:
-            raise ConfigError("data", [_not_known(refused)])
+            flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
+            raise ConfigError("data", [f"{self.reason}. Type: {flags}"])
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
         self.is_levelled = is_levelled
@@ -202,14 +206,10 @@ class PairClips(SongClips):
     """
 
     impossible = ("remix", "filter", "reverb")
+    reason = "layout pairs does not know all stems of its mixtures"
 
     def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
         song = self.songs[slot.song]
         assert song.rest, "a pair has a mixture"
         start = slot.start(song.frames, length, rng)
         return Cut({**song.read(start, length), REST: song.rest.read(start, length)}, (song,))
-
-
-def _not_known(names: Sequence[str]) -> str:
-    flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in names)
-    return f"layout pairs does not know all stems of its mixtures. Type: {flags}"

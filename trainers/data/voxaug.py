@@ -25,6 +25,9 @@ class VoxaugMixes(SongClips):
     is that of its whole instrumental recording.
     """
 
+    impossible = ("remix", "swap")
+    reason = "layout voxaug mixes songs and exchanges sides as data.voxaug says"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.backings = tuple(song for song in self.songs if INSTRUMENTAL in song.stems)

@@ -17,7 +17,7 @@ import torch
 
 from model_zoo.errors import ConfigError, DataError
 from tests.trainers.conftest import RATE
-from tests.trainers.data.songs import clips_of, with_data
+from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import paths, write
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from tests.trainers.frames import learning, with_steps
@@ -344,3 +344,12 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
     )
     best = run(with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None)
     assert best.exists()
+
+
+def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Recipe) -> None:
+    ways = ("remix", "swap", "gain", "polarity")
+    varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in ways})
+    with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
+        mixes(libraries, varied)
+    flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
+    assert str(refused.value).endswith(f"Type: {flags}")
