@@ -29,6 +29,10 @@ LAST = "last.safetensors"
 RECIPE = "recipe.json"
 SUMMARY = "summary.json"
 
+PRETRAINING = ("denoising",)
+"""Objectives, as a recipe and the text ``objective`` of a weights file name them, by which a
+network learns what another run starts from and separates nothing yet."""
+
 DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean over songs, dB"
 
 
@@ -95,12 +99,15 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
 
     Raises:
         ConfigError: the name is bundled, taken or unfit.
-        CheckpointError: there are no such weights, or they or the run's summary are damaged.
+        CheckpointError: there are no such weights, they were pretrained and separate nothing, or
+            they or the run's summary are damaged.
         OutputError: the zoo cannot be written.
     """
     check_free(name, overwrite)
     path = find_weights(source)
-    content, separator = weights.read(path), weights.load(path)
+    content = weights.read(path)
+    require_finished(content.metadata, str(source))
+    separator = weights.load(path)
     folder = _folder_of_run(source)
     summary = read_summary(folder) if folder else Summary()
     residual = content.metadata.get("residual", "")
@@ -117,6 +124,24 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
     )
     texts = {"source_sha256": sha256(path)}
     return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)
+
+
+def require_finished(metadata: Mapping[str, str], name: str) -> None:
+    """Refuse weights that separate nothing yet.
+
+    Args:
+        metadata: texts of their file.
+        name: as it was typed.
+
+    Raises:
+        CheckpointError: says what they are for.
+    """
+    objective = metadata.get("objective")
+    if objective in PRETRAINING:
+        raise CheckpointError(
+            f"{name} was pretrained by {objective} and separates nothing yet. Start a training "
+            f"from it with: stem train --from {quote(name)}"
+        )
 
 
 def find_weights(source: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model_zoo import weights
+from model_zoo.adoption import require_finished
 from model_zoo.card import find
 from model_zoo.files import sha256
 from stemcli.engine.ensemble import Model
@@ -15,10 +16,12 @@ def load_model(name: str) -> Model:
 
     Raises:
         UnknownNameError: the zoo has no such model; the nearest name is offered.
-        WeightsError: its file is missing, damaged or changed.
+        WeightsError: its file is missing, damaged or changed, or separates nothing yet.
     """
     if name.endswith(weights.SUFFIX):
-        residual = weights.read(name).metadata.get("residual", "")
+        metadata = weights.read(name).metadata
+        require_finished(metadata, name)
+        residual = metadata.get("residual", "")
         return Model(Path(name).stem, weights.load(name), residual, sha256=sha256(Path(name)))
     card = find(name)
     return Model(name, weights.load(name), card.residual, card.overlap, card.sha256)

@@ -115,6 +115,11 @@ def test_a_residual_that_is_a_stem_is_no_residual(run: Path) -> None:
     assert adopt(run, name="mine").outputs == ("vocals",)
 
 
+def pretrained(run: Path) -> Path:
+    weights.save(run / BEST, small_network(), {"objective": "denoising"})
+    return run
+
+
 def remove_best(run: Path) -> Path:
     (run / BEST).unlink()
     return run
@@ -175,6 +180,10 @@ def a_list(run: Path) -> Path:
         (not_a_run, r"run has no best\.safetensors, so it is no folder of a run\. Type one that"),
         (the_checkpoint, r"is what a run goes on from\. For its best weights type the folder"),
         (a_song, r"song\.wav is no \.safetensors file\..*stem models convert .*song\.wav --name"),
+        (
+            pretrained,
+            r"run was pretrained by denoising and separates nothing.*train --from \S+run$",
+        ),
         (cut, r"best\.safetensors is damaged or is not a safetensors file"),
         (of_another_program, r"does not say which network.*stem models convert"),
         (

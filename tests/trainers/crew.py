@@ -78,7 +78,7 @@ def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> 
     except StemError as error:
         _tell({"event": "refused", "error": type(error).__name__, "message": str(error)})
         return
-    _tell({"event": "returned", "best": best.name})
+    _tell({"event": "returned", "best": best.name, "drawn": torch.rand(3).tolist()})
     dist.barrier()  # only now the first has surely written its last checkpoint
     state = TrainState.fresh(recipe, worker)
     load_checkpoint(state, folder.with_name("rank0"))

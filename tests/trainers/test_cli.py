@@ -221,6 +221,10 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
         (["--overwrite"], "--overwrite replaces a model: add --export with its name"),
         (["--export", "Mine!"], "--export: a name has lower-case letters"),
         (["--export", "melroformer"], "Type another, e.g. --export my-melroformer"),
+        (
+            ["--export", "mine", "--recipe", "frame_transformer-pretrain"],
+            "--export makes a model that separates, and denoising pretrains one: leave it out",
+        ),
         (["--data", "nowhere"], "'nowhere' does not exist. Type a folder, or a .csv file"),
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model_zoo import weights
 from model_zoo.adoption import BEST, LAST
+from model_zoo.errors import DataError
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
@@ -79,7 +80,7 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     (recordings / "songs").mkdir()
     _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
-    taught = with_data(learning(recipe, "denoising"), layout="tracks", held_out=0)
+    taught = with_data(learning(recipe, "denoising"), held_out=0)
     data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
     mixture, stems = data.clips[0]
     assert stems.shape == (0, *mixture.shape)
@@ -88,6 +89,19 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     assert song.read().stems.shape == (0, 2, RATE)
     parts = [soundfile.read(source.path)[0].T for source in two.sources]
     np.testing.assert_allclose(song.read().mixture, sum(parts), atol=1e-6)
+
+
+def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
+    """Also where no stem is needed, and with a name that no network knows."""
+    for name, level in (("one", 0.0), ("two", 0.1)):
+        (recordings / "songs" / name).mkdir(parents=True)
+        wave = np.full((RATE, 2), level)
+        soundfile.write(recordings / "songs" / name / "flute.wav", wave, RATE, "FLOAT")
+    taught = with_data(learning(recipe, "denoising"), held_out=0)
+    assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
+    (recordings / "songs" / "two" / "flute.wav").unlink()
+    with pytest.raises(DataError, match=r"every song is silent\. Name other songs with --data"):
+        open_data(taught, recordings / "songs", (), (), RATE)
 
 
 def moved(folder: Path) -> dict[str, Tensor]:
@@ -106,10 +120,11 @@ def moved(folder: Path) -> dict[str, Tensor]:
 @pytest.mark.parametrize("objective", ["denoising", "phase"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
-    two parts, whole networks by the same recipe.
+    two parts, whole networks by the same recipe. No two workers draw the same noise.
     """
     taught = with_steps(learning(recipe, objective, dropout=0.0), 2)
-    whole, _ = two_workers(half_a_batch(taught), recordings)
+    whole, other = two_workers(half_a_batch(taught), recordings)
+    assert of_kind(whole, "returned", "drawn") != of_kind(other, "returned", "drawn")
     (recordings / "rank0").rename(recordings / "whole")
     parts, _ = two_workers(half_a_batch(taught), recordings, kind="sharded")
     assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-5)
@@ -146,9 +161,9 @@ def levelled() -> Levelled:
     return model
 
 
-def test_a_levelled_network_hears_songs_with_a_peak_of_1(tmp_path: Path) -> None:
+def test_a_levelled_network_hears_songs_with_a_peak_of_1(recordings: Path) -> None:
     """0.1 of a whole song's 0.4 is a quarter; the stems come back at the level of the song."""
-    song, model = quiet_song(tmp_path), levelled()
+    song, model = quiet_song(recordings), levelled()
     assert song.peak == pytest.approx(0.4)
     objective = Separation(Recipe(losses={"waveform_l1": 1.0}), model)
     scores = validate(objective, model, [song], CPU, FULL)
@@ -160,19 +175,23 @@ def test_a_levelled_network_hears_songs_with_a_peak_of_1(tmp_path: Path) -> None
     np.testing.assert_allclose(heard.waves["vocals/estimate"], 0.1, rtol=1e-5)
 
 
-def test_other_networks_hear_songs_as_they_are(tmp_path: Path) -> None:
-    song, model = quiet_song(tmp_path), levelled()
+def test_other_networks_hear_songs_as_they_are(recordings: Path) -> None:
+    song, model = quiet_song(recordings), levelled()
     track = song.read()
     sdr_of_stems(model, track.mixture, track.stems, FULL)
     assert model.loudest == pytest.approx(0.1)
 
 
-def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(tmp_path: Path) -> None:
-    """Stems of 0.3 and -0.5 make a mixture of 0.2; silence is left as it is."""
+def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(recordings: Path) -> None:
+    """Stems of 0.3 and -0.5 make a mixture of 0.2, and one of 0.4 when the second file
+    changes; silence is left as it is.
+    """
     for name, level in (("a", 0.3), ("b", -0.5), ("silence", 0.0)):
-        soundfile.write(tmp_path / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
-    sources = {name: Source(tmp_path / f"{name}.wav") for name in ("a", "b", "silence")}
+        soundfile.write(recordings / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
+    sources = {name: Source(recordings / f"{name}.wav") for name in ("a", "b", "silence")}
     both = Song("song", {name: sources[name] for name in ("a", "b")})
     assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.2)
     silent = Song("song", {"silence": sources["silence"]})
     assert ValidationSong("song", silent, (), RATE).peak == 1.0
+    soundfile.write(sources["b"].path, np.full((RATE, 2), -0.7), RATE, "FLOAT")
+    assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.4)

@@ -12,6 +12,7 @@ import torch
 from model_zoo import registry, weights
 from model_zoo.adoption import BEST
 from model_zoo.errors import CheckpointError
+from stemcli.engine.models import load_model
 from tests.trainers.conftest import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, run_steps
@@ -76,6 +77,8 @@ def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Re
     """Law: weights are those of the origin, but for the layer that has a row for each mask."""
     run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
     trained = weights.load(str(recordings / "pre" / BEST)).state_dict()
+    with pytest.raises(CheckpointError, match="was pretrained by denoising and separates nothing"):
+        load_model(str(recordings / "pre" / BEST))
     kept = {}
     for stems in (["instrumental"], ["vocals", "instrumental"]):
         tuned = learning(recipe, "separation", stems=stems, dropout=0.3)
@@ -86,3 +89,4 @@ def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Re
     assert kept[1] - kept[2] == {"network.out.weight_dw"}
     again = learning(recipe, "separation")
     assert run_steps(again, 1, recordings, recordings / "tuned", origin=str(recordings / "pre"))
+    assert load_model(str(recordings / "tuned" / BEST)).outputs == ("vocals",)

@@ -24,6 +24,8 @@ from trainers.loop.checkpoint import load_checkpoint, save_checkpoint
 from trainers.loop.ema import WeightAverage
 from trainers.loop.interrupt import held_interrupts
 from trainers.loop.progress import Progress
+from trainers.loop.run import run
+from trainers.loop.worker import LocalWorker
 
 
 @pytest.mark.parametrize("kind", ["recipe", "adversarial"])
@@ -202,3 +204,25 @@ def test_optimisers_do_not_take_each_others_memory(recordings: Path, recipe: Rec
     other = replace(recipe, optimiser=replace(recipe.optimiser, name="adamw"))
     with pytest.raises(CheckpointError, match="another optimiser wrote it"):
         run_steps(other, 2, recordings, recordings / "run", resume=True)
+
+
+def test_workers_draw_numbers_of_their_own(recordings: Path, recipe: Recipe) -> None:
+    """Law: what a run draws next is told by its seed, its rank and the step it began at, and no two
+    agree; the first worker of several draws as one alone does.
+    """
+
+    def drawn(rank: int, steps: int) -> tuple[float, ...]:
+        plan = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
+        worker, resume = LocalWorker(CPU.device, rank), steps > 1
+        run(plan, recordings, (), recordings / "run", worker, lambda _: None, resume=resume)
+        return tuple(torch.rand(3).tolist())
+
+    others = [drawn(rank, 1) for rank in (2, 1, 1)]  # they write nothing
+    fresh(recipe)
+    alone = tuple(torch.rand(3).tolist())
+    first = drawn(0, 1)
+    resumed = [drawn(rank, 2) for rank in (2, 1, 1, 0)]
+    assert others[1] == others[2]
+    assert resumed[1] == resumed[2]
+    assert first == resumed[3] == alone
+    assert len({*others, *resumed}) == 5

@@ -159,8 +159,12 @@ def nearby(run: Path, *names: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def advice(best: Path) -> str:
-    """What to type next, to hear what was learned."""
+def advice(best: Path, objective: str) -> str:
+    """What to type next, to hear what was learned by an objective, or to go on from it."""
+    from model_zoo.adoption import PRETRAINING
+
+    if objective in PRETRAINING:
+        return f"Type: stem train --data DIR --from {quoted(str(best))}"
     if isinstance(best, UrlPath):
         return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
     return f"Type: stem separate SONG --model {quoted(str(best))}"

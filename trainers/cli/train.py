@@ -173,7 +173,7 @@ def command(
             seed=seed,
             layout=layout,
         )
-    check_export(export, overwrite)
+    check_export(export, overwrite, plan.objective.name)
     order = Order(plan, data, validation, output, origin, fsdp)
     if dry_run:
         rehearse(order, device, resume, console)
@@ -187,18 +187,24 @@ def command(
             train_here(order, device, resume, display.show)
     model = add_to_zoo(output, export, overwrite, console) if export else ""
     console.line(f"Weights: {output / BEST}")
-    console.line(advice(Path(model) if model else output / BEST))
+    console.line(advice(Path(model) if model else output / BEST, plan.objective.name))
 
 
-def check_export(name: str, overwrite: bool) -> None:
+def check_export(name: str, overwrite: bool, objective: str) -> None:
     """Refuse before a long run what would fail after it.
 
     Raises:
         ConfigError: the name is bundled, taken or unfit.
-        UsageError: ``--overwrite`` has nothing to replace.
+        UsageError: ``--overwrite`` has nothing to replace, or what is learned separates nothing.
     """
+    from model_zoo.adoption import PRETRAINING
     from model_zoo.install import check_free
 
+    if name and objective in PRETRAINING:
+        raise UsageError(
+            f"--export makes a model that separates, and {objective} pretrains one: leave it out, "
+            "and start a training from the run's folder with --from"
+        )
     if name:
         check_free(name, overwrite, "--export")
     elif overwrite:

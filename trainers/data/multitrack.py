@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
-from trainers.data.recording import Clip, Recording, open_recordings
+from trainers.data.cache import recall, remember
+from trainers.data.recording import Clip, Recording, open_recordings, peak_of, recording_peak
 from trainers.data.songs import Song
 
 SLACK = 0.25
 """Most seconds by which files of one song may differ: lossy codecs add to both ends, and their
 headers do not always tell how much, so that only decoding shows it."""
+
+BLOCK = 2**20
+"""Samples that are read of a song at once."""
 
 REST = "(rest)"
 """What belongs to no stem of a song; no file has such a name."""
@@ -64,7 +70,7 @@ class Multitrack:
     @property
     def frames(self) -> int:
         """Samples per channel of the longest file; of a made song, of the shortest."""
-        lengths = [recording.frames for recording in self._all]
+        lengths = [recording.frames for recording in self.recordings]
         return min(lengths) if self.is_made else max(lengths)
 
     @property
@@ -80,6 +86,21 @@ class Multitrack:
         """
         rest = self.rest if len(self.stems) < 2 else None
         return {**self.stems, **({REST: rest} if rest else {})}
+
+    @cached_property
+    def peak(self) -> float:
+        """Largest absolute sample of the whole mixture, or of the sum of all stems without one.
+
+        Files are read for it once in their life.
+
+        Raises:
+            DecodeError: a file is damaged.
+            OutputError: the cache cannot be written.
+        """
+        if self.mixture:
+            return recording_peak(self.mixture)
+        stems = sorted(self.stems.values(), key=lambda stem: stem.path)
+        return peak_of_sum(stems, self.frames)
 
     def read(self, start: int, length: int) -> dict[str, Clip]:
         """All stems from ``start`` on, aligned, in stereo.
@@ -97,8 +118,8 @@ class Multitrack:
         Raises:
             DecodeError: they are not.
         """
-        longest = max(self._all, key=lambda one: one.frames)
-        shortest = min(self._all, key=lambda one: one.frames)
+        longest = max(self.recordings, key=lambda one: one.frames)
+        shortest = min(self.recordings, key=lambda one: one.frames)
         if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
             raise DecodeError(
                 f"{shortest.name} and {longest.name} differ in length: "
@@ -106,8 +127,43 @@ class Multitrack:
             )
 
     @property
-    def _all(self) -> list[Recording]:
+    def recordings(self) -> list[Recording]:
+        """All files of the song."""
         return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
+
+
+def peak_of_sum(recordings: Sequence[Recording], frames: int) -> float:
+    """Largest absolute sample of the sum of the first ``frames`` samples of recordings.
+
+    It is remembered beside the first of them, until any of them changes.
+
+    Raises:
+        DecodeError: one cannot be read.
+        OutputError: the cache cannot be written.
+    """
+    first, note = recordings[0].path, f"peak-{_seen(recordings, frames)}"
+    known = recall(first, note)
+    if not known:
+        known = repr(max(map(peak_of, _sums(recordings, frames)), default=0.0))
+        remember(first, note, known)
+    return float(known)
+
+
+def _seen(recordings: Sequence[Recording], frames: int) -> str:
+    """What is another text when any of the files was changed."""
+    states = [(one.path.resolve(), one.path.stat()) for one in recordings]
+    files = [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]
+    return hashlib.sha256(repr((files, frames)).encode()).hexdigest()[:16]
+
+
+def _sums(recordings: Sequence[Recording], frames: int) -> Iterator[Clip]:
+    """The sum of recordings, block by block."""
+    for start in range(0, frames, BLOCK):
+        length = min(BLOCK, frames - start)
+        total = np.zeros((2, length), np.float32)
+        for recording in recordings:
+            total += recording.read(start, length)
+        yield total
 
 
 def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...]:

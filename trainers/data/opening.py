@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_zoo import registry
 from model_zoo.errors import ConfigError, DataError
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
@@ -60,6 +61,7 @@ def open_data(
         world_size: workers that share the clips.
 
     Raises:
+        UnknownNameError: there is no such architecture.
         ConfigError: the network has other stems than the data.
         DataError: the data are not what the recipe needs, or validation songs are silent.
         DecodeError: a recording cannot be read.
@@ -87,9 +89,16 @@ def open_data(
 
 
 def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse to learn silence: every stem has to be heard in one song at least."""
+    """Refuse to learn silence: every stem has to be heard in one song at least.
+
+    Where no stems are needed, anything has to be heard.
+    """
     if not isinstance(clips, SongClips):
         return
+    if not clips.needed and not any(
+        is_sounding(one) for song in clips.songs for one in song.recordings
+    ):
+        raise DataError("training data", ["every song is silent. Name other songs with --data"])
     silent = [
         stem
         for stem in clips.needed
@@ -154,13 +163,18 @@ def _clips(
     world_size: int,
 ) -> Clips:
     plan = ClipPlan.of(recipe, sample_rate, world_size)
+    is_levelled = registry.architecture(recipe.model.architecture).is_levelled
     if found.layout != "voices":
         kind = OF_SONGS.get(found.layout, SongMixes)
         songs = open_songs(found.training, sample_rate)
-        return kind(songs, recipe.data, stems, plan, sample_rate, recipe.seed)
+        return kind(
+            songs, recipe.data, stems, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+        )
     if stems not in ((), VoiceMixes.stems):
         raise ConfigError(
             "model.options.stems",
             [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],
         )
-    return VoiceMixes(recipe.data.voices, folder, plan, sample_rate, recipe.seed)
+    return VoiceMixes(
+        recipe.data.voices, folder, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +18,23 @@ from trainers.data.clips import ClipPlan, Clips
 from trainers.data.effects import darken
 from trainers.data.groups import parts_of
 from trainers.data.multitrack import REST, Multitrack, side_by_side, summed
-from trainers.data.recording import Clip, is_loud
+from trainers.data.recording import Clip, is_loud, peak_of
 from trainers.data.slots import Slot, Slots
 
 TRIES = 8
 """Random places of a part that are listened to for one that is not empty."""
+
+
+class Cut(NamedTuple):
+    """What a clip is made of.
+
+    Attributes:
+        parts: by name; their sum is the mixture of the clip.
+        songs: whose level the clip has.
+    """
+
+    parts: dict[str, Clip]
+    songs: tuple[Multitrack, ...]
 
 
 class SongClips(Clips):
@@ -32,6 +44,10 @@ class SongClips(Clips):
     scale: waves are floats that nothing clips, and a network that is told apart by level alone
     would be misled by scaling the loud ones down.
 
+    A network that separates whole songs with a peak of 1 hears clips at the level that they have
+    in such a song: divided by the peak of the song, or of the clip where that is higher. Of several
+    songs the loudest counts.
+
     Args:
         songs: to cut from.
         recipe: stems of the network that are sums, and how clips are varied.
@@ -39,6 +55,7 @@ class SongClips(Clips):
         plan: how long the clips are.
         sample_rate: of the songs and the clips, in Hz.
         seed: start of all random choices.
+        is_levelled: whether the network hears songs with a peak of 1.
 
     Raises:
         ConfigError: the recipe varies clips in a way that these cannot be varied in.
@@ -46,6 +63,9 @@ class SongClips(Clips):
 
     impossible: ClassVar[tuple[str, ...]] = ()
     """Names of variations that these clips cannot have."""
+
+    reason: ClassVar[str] = ""
+    """Why not, as the beginning of a sentence."""
 
     def __init__(
         self,
@@ -55,12 +75,16 @@ class SongClips(Clips):
         plan: ClipPlan,
         sample_rate: int,
         seed: int,
+        *,
+        is_levelled: bool = False,
     ) -> None:
         refused = [name for name in recipe.augmentation.used if name in self.impossible]
         if refused:
-            raise ConfigError("data", [_not_known(refused)])
+            flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
+            raise ConfigError("data", [f"{self.reason}. Type: {flags}"])
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
+        self.is_levelled = is_levelled
         self.slots = Slots.of(tuple(song.frames for song in songs), plan.last.length, seed)
         self.epoch = len(self.slots)
 
@@ -70,7 +94,7 @@ class SongClips(Clips):
         slot, variation = self.slots.at(index), Variation.draw(self.recipe.augmentation, rng)
         length = variation.source_length(shape.length, self.sample_rate)
         cut = self._cut(slot, length, rng)
-        varied = variation.apply(cut, shape.length, self.sample_rate)
+        varied = variation.apply(cut.parts, shape.length, self.sample_rate)
         parts = {
             name: darken(part, self.sample_rate, shape.highest_hz) for name, part in varied.items()
         }
@@ -78,7 +102,7 @@ class SongClips(Clips):
         stems = [
             summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
         ]
-        level = np.float32(self._level(slot, mixture))
+        level = np.float32(self._level(cut.songs, mixture))
         heard = variation.degrade(mixture / level, self.sample_rate)
         return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
             side_by_side(stems, shape.length) / level
@@ -89,13 +113,19 @@ class SongClips(Clips):
         """Stems that have to be heard in one song at least."""
         return self.stems
 
-    def _level(self, slot: Slot, mixture: Clip) -> float:
-        """What a clip is divided by."""
-        return 1.0
+    def _level(self, songs: tuple[Multitrack, ...], mixture: Clip) -> float:
+        """What a clip of these songs is divided by."""
+        if not self.is_levelled:
+            return 1.0
+        return max(peak_of(mixture), *map(self._peak, songs)) or 1.0
+
+    def _peak(self, song: Multitrack) -> float:
+        """Largest absolute sample of a whole song."""
+        return song.peak
 
     @abstractmethod
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
-        """The parts of a clip; their sum is its mixture."""
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+        """What a clip is made of."""
 
 
 class SongMixes(SongClips):
@@ -115,14 +145,15 @@ class SongMixes(SongClips):
             for name in sorted({name for names in parts for name in names})
         }
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
         if rng.random() < self.remixed:
             return self._from_anywhere(length, rng)
         song = self.songs[slot.song]
         start = slot.start(song.frames, length, rng)
-        return {name: part.read(start, length) for name, part in song.parts.items()}
+        parts = {name: part.read(start, length) for name, part in song.parts.items()}
+        return Cut(parts, (song,))
 
-    def _from_anywhere(self, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+    def _from_anywhere(self, length: int, rng: np.random.Generator) -> Cut:
         """Each part from another song, as long as there are enough that have it."""
         used: set[int] = set()
         found: dict[str, Clip] = {}
@@ -130,7 +161,7 @@ class SongMixes(SongClips):
             others = tuple(song for song in holders if song not in used) or holders
             song, found[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
             used.add(song)
-        return found
+        return Cut(found, tuple(self.songs[song] for song in sorted(used)))
 
 
 def loud_cut(
@@ -175,14 +206,10 @@ class PairClips(SongClips):
     """
 
     impossible = ("remix", "filter", "reverb")
+    reason = "layout pairs does not know all stems of its mixtures"
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
         song = self.songs[slot.song]
         assert song.rest, "a pair has a mixture"
         start = slot.start(song.frames, length, rng)
-        return {**song.read(start, length), REST: song.rest.read(start, length)}
-
-
-def _not_known(names: Sequence[str]) -> str:
-    flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in names)
-    return f"layout pairs does not know all stems of its mixtures. Type: {flags}"
+        return Cut({**song.read(start, length), REST: song.rest.read(start, length)}, (song,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from trainers.data.groups import Groups, parts_of
-from trainers.data.multitrack import Multitrack, open_songs, side_by_side, summed
-from trainers.data.recording import Clip, peak_of
+from trainers.data.multitrack import open_songs, side_by_side, summed
 from trainers.data.songs import Song
 
 SILENT = 1e-6
@@ -78,25 +76,10 @@ class ValidationSong:
     def peak(self) -> float:
         """Largest absolute sample of the whole mixture, also of what is not used; 1 for silence."""
         (song,) = open_songs([self.song], self.sample_rate)
-        return max(map(peak_of, _mixed(song)), default=0.0) or 1.0
+        return song.peak or 1.0
 
     def _part(self, frames: int) -> tuple[int, int]:
         """Start and length of what is used, in samples."""
         wanted = round(self.seconds * self.sample_rate) or frames
         length = min(wanted, frames)
         return (frames - length) // 2, length
-
-
-BLOCK = 2**20
-"""Samples that are read of a song at once."""
-
-
-def _mixed(song: Multitrack) -> Iterator[Clip]:
-    """The mixture of a song, block by block."""
-    for start in range(0, song.frames, BLOCK):
-        length = min(BLOCK, song.frames - start)
-        if song.mixture:
-            yield song.mixture.read(start, length)
-        else:
-            clips = song.read(start, length)
-            yield summed(clips, tuple(clips), length)

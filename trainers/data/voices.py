@@ -85,6 +85,7 @@ class VoiceMixes(Clips):
         plan: how long the clips are.
         sample_rate: of the mixes, in Hz.
         seed: start of all random choices.
+        is_levelled: whether the network hears songs with a peak of 1: then every mix has one.
 
     Raises:
         DecodeError: a recording cannot be read.
@@ -93,8 +94,16 @@ class VoiceMixes(Clips):
     stems: tuple[str, ...] = ("vocals",)
 
     def __init__(
-        self, recipe: VoicesRecipe, folder: Path, plan: ClipPlan, sample_rate: int, seed: int
+        self,
+        recipe: VoicesRecipe,
+        folder: Path,
+        plan: ClipPlan,
+        sample_rate: int,
+        seed: int,
+        *,
+        is_levelled: bool = False,
     ) -> None:
+        self.is_levelled = is_levelled
         self.recipe, self.plan, self.sample_rate, self.seed = recipe, plan, sample_rate, seed
         self.vocals = open_pool(recipe.vocals, folder, sample_rate)
         self.backings = open_pool(recipe.backings, folder, sample_rate)
@@ -114,7 +123,11 @@ class VoiceMixes(Clips):
             gain * darken(part, self.sample_rate, shape.highest_hz) for part in (voice, backing)
         ]
         stem, rest = (torch.from_numpy(part.astype(np.float32)) for part in parts)
-        return stem + rest, stem[None]
+        mixture = stem + rest
+        if self.is_levelled and mixture.any():
+            level = mixture.abs().max()
+            mixture, stem = mixture / level, stem / level
+        return mixture, stem[None]
 
     def _voice(self, length: int, rng: np.random.Generator) -> Clip:
         voice = self._sung(length, rng)

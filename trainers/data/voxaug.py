@@ -12,19 +12,21 @@ import numpy as np
 
 from trainers.data.layouts.voxaug import INSTRUMENTAL, VOCALS
 from trainers.data.multitrack import Multitrack
-from trainers.data.recording import Clip, peak_of, recording_peak
+from trainers.data.recording import Clip, recording_peak
 from trainers.data.slots import Slot, Slots
-from trainers.data.song_mixes import SongClips, loud_cut
+from trainers.data.song_mixes import Cut, SongClips, loud_cut
 
 
 class VoxaugMixes(SongClips):
     """An instrumental, and vocals from anywhere else; see :class:`SongClips` for the arguments.
 
     An epoch hears every part of every instrumental once, each time with other vocals: a place with
-    sound in it, of a recording that is drawn the more often the longer it is. A clip is divided by
-    the peak of its whole instrumental recording, or of its mixture where that is higher, so that
-    networks hear clips at the level that the whole song would have.
+    sound in it, of a recording that is drawn the more often the longer it is. The level of a song
+    is that of its whole instrumental recording.
     """
+
+    impossible = ("remix", "swap")
+    reason = "layout voxaug mixes songs and exchanges sides as data.voxaug says"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +43,7 @@ class VoxaugMixes(SongClips):
     def _slots(self, songs: tuple[Multitrack, ...]) -> Slots:
         return Slots.of(tuple(song.frames for song in songs), self.plan.last.length, self.seed)
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> dict[str, Clip]:
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
         backing = self.backings[slot.song]
         start = slot.start(backing.frames, length, rng)
         vocals = self._vocals(backing, start, length, rng)
@@ -49,7 +51,8 @@ class VoxaugMixes(SongClips):
             vocals = np.zeros_like(vocals)
         parts = {INSTRUMENTAL: backing.stems[INSTRUMENTAL].read(start, length), VOCALS: vocals}
         is_swapped = rng.random() < self.recipe.voxaug.swap
-        return {name: _swapped(part) if is_swapped else part for name, part in parts.items()}
+        sides = {name: _swapped(part) if is_swapped else part for name, part in parts.items()}
+        return Cut(sides, (backing,))
 
     def _vocals(
         self, backing: Multitrack, start: int, length: int, rng: np.random.Generator
@@ -71,9 +74,8 @@ class VoxaugMixes(SongClips):
             clip[rng.integers(len(clip))] = 0
         return clip
 
-    def _level(self, slot: Slot, mixture: Clip) -> float:
-        recording = self.backings[slot.song].stems[INSTRUMENTAL]
-        return max(recording_peak(recording), peak_of(mixture)) or 1.0
+    def _peak(self, song: Multitrack) -> float:
+        return recording_peak(song.stems[INSTRUMENTAL])
 
 
 def _swapped(clip: Clip) -> Clip:

@@ -3,7 +3,8 @@
 One file, written under a temporary name and renamed, so that a crash leaves the last good one.
 Names: ``model.*``, ``average.*`` and ``discriminator.*`` are weights and buffers,
 ``optimiser.LEARNER.N.I.key`` is what optimiser ``N`` of a learner remembers of its parameter ``I``,
-``random.*`` are the generators of torch. The metadata have ``progress`` and ``scalers``.
+``random.*`` are the generators of torch of the first worker. The metadata have ``progress`` and
+``scalers``.
 """
 
 from __future__ import annotations

@@ -47,7 +47,10 @@ class Results:
         tensors = self.worker.gather(state.average.model.state_dict().items())
         if self.worker.rank > 0:
             return
-        metadata = {"residual": self.recipe.model.residual}
+        metadata = {
+            "residual": self.recipe.model.residual,
+            "objective": self.recipe.objective.name,
+        }
         weights.save(self.folder / BEST, self._network(tensors), metadata, half=True)
         if state.ensemble:
             spec = ensemble_spec(self.recipe, state.separator.sample_rate)

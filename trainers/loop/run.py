@@ -24,7 +24,7 @@ from trainers.loop.lengths import require_long_clips
 from trainers.loop.lock import alone_in
 from trainers.loop.logbook import keep_logs
 from trainers.loop.results import Results, write_json
-from trainers.loop.state import TrainState
+from trainers.loop.state import TrainState, draw_apart
 from trainers.loop.steps import Task
 from trainers.loop.train import Run, train
 from trainers.loop.worker import Worker
@@ -73,6 +73,7 @@ def run(
     state = TrainState.fresh(recipe, worker, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
+    draw_apart(recipe.seed, worker.rank, state.progress.step)
     separator = state.separator
     precision = resolve_precision(recipe.loop.precision, worker.device, separator.needs_float32)
     task = Task.of(recipe, separator, precision)

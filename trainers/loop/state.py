@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from model_zoo import registry
@@ -79,6 +80,22 @@ class TrainState:
         """Let gradients be means over all workers, each network on its own."""
         for learner in self.learners.values():
             learner.wrapped = worker.wrap(learner.wrapped)
+
+
+def draw_apart(seed: int, rank: int, step: int) -> None:
+    """Let a worker draw other random numbers than its fellows: dropout, noise, samples of a VAE.
+
+    All of them build the same networks, and go on from the generators of the first; those of the
+    first itself stay as they are, so that a run of one worker is what it was.
+
+    Args:
+        seed: of the recipe.
+        rank: number of the worker.
+        step: at which the run begins or goes on.
+    """
+    if rank:
+        (word,) = np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)
+        torch.manual_seed(int(word))
 
 
 def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:

@@ -80,6 +80,16 @@ def test_a_truncated_file_is_a_sentence(file: Path, tmp_path: Path) -> None:
         load_model(str(cut))
 
 
+def test_what_was_pretrained_is_no_model(file: Path, tmp_path: Path) -> None:
+    """The file says by which objective it was trained; one by separation is a model."""
+    for objective in ("separation", "denoising"):
+        told = {"objective": objective}
+        weights.save(tmp_path / f"{objective}.safetensors", weights.load(file), told)
+    assert load_model(str(tmp_path / "separation.safetensors")).outputs == ("vocals",)
+    with pytest.raises(CheckpointError, match=r"by denoising and separates nothing yet.* --from"):
+        load_model(str(tmp_path / "denoising.safetensors"))
+
+
 def test_one_call_separates_a_file(file: Path, tmp_path: Path) -> None:
     """Law: vocals and the rest of the mixture add up to it; the file name knows the model."""
     song, told = tmp_path / "song.flac", list[stemcli.Event]()

@@ -114,6 +114,11 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
         assert near == tmp_path
 
 
+def test_what_was_pretrained_is_trained_on() -> None:
+    words = advice(Path("pre/best.safetensors"), "denoising")
+    assert words == "Type: stem train --data DIR --from pre/best.safetensors"
+
+
 @pytest.mark.parametrize(
     ("best", "words"),
     [
@@ -122,7 +127,7 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
     ],
 )
 def test_what_to_type_next(best: Path, words: str) -> None:
-    assert words in advice(best)
+    assert words in advice(best, "separation")
 
 
 @pytest.mark.parametrize(

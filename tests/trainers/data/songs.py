@@ -58,9 +58,12 @@ def clips_of(
     stems: tuple[str, ...] = STEMS,
     kind: type[SongClips] = SongMixes,
     seed: int = 5,
+    *,
+    is_levelled: bool = False,
 ) -> SongClips:
     plan = ClipPlan.of(recipe, RATE)
-    return kind(open_songs(songs, RATE), recipe.data, stems, plan, RATE, seed)
+    opened = open_songs(songs, RATE)
+    return kind(opened, recipe.data, stems, plan, RATE, seed, is_levelled=is_levelled)
 
 
 def with_data(recipe: Recipe, **values: object) -> Recipe:

@@ -206,6 +206,17 @@ def test_auto_knows_the_stems_of_the_network_and_of_its_groups(tmp_path: Path) -
     assert survey(recipe(groups=groups), tmp_path, ("winds",)).layout == "stems"
 
 
+def test_any_names_are_stems_where_mixtures_are_enough(tmp_path: Path) -> None:
+    """Songs that share no name look like nothing else; a folder of empty folders is no data."""
+    write(tmp_path, "song/{flute,horn}.wav", "other song/tuba.wav")
+    assert survey(recipe(), tmp_path, ()).layout == "tracks"
+    with pytest.raises(DataError, match="looks like none of the layouts"):
+        survey(recipe(), tmp_path, ("violin",))
+    (tmp_path / "nothing" / "song").mkdir(parents=True)
+    with pytest.raises(DataError, match="looks like none of the layouts"):
+        survey(recipe(), tmp_path / "nothing", ())
+
+
 def test_auto_takes_a_table_of_songs_and_no_other_table(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav")
     file = table(tmp_path, "genre,year\nrock,1999\n")

@@ -27,7 +27,7 @@ from trainers.config import AugmentationRecipe, Recipe, StageRecipe
 from trainers.data import song_mixes
 from trainers.data.clips import numbers
 from trainers.data.recording import Clip
-from trainers.data.song_mixes import FreeMixes, PairClips
+from trainers.data.song_mixes import FreeMixes, PairClips, SongClips
 from trainers.data.songs import Song, Source
 
 LENGTH = RATE // 2
@@ -324,3 +324,58 @@ def test_pairs_refuse_what_needs_all_stems(pair: Song, plain: Recipe) -> None:
         "--set data.augmentation.remix.chance=0 --set data.augmentation.filter.chance=0"
         " --set data.augmentation.reverb.chance=0"
     )
+
+
+def steady(folder: Path, peak: float = 0.0, **levels: float) -> Song:
+    """A constant for each stem, and maybe one other sample at the end of all of them together."""
+    folder.mkdir()
+    for name, level in levels.items():
+        wave = np.full((2 * RATE, 2), level)
+        wave[-1] = peak / len(levels) if peak else level
+        soundfile.write(folder / f"{name}.wav", wave, RATE, "FLOAT")
+    return Song(folder.name, {name: Source(folder / f"{name}.wav") for name in levels})
+
+
+def first_levels(clips: SongClips) -> set[tuple[float, ...]]:
+    """The first sample of the mixture and of the stems of some clips."""
+    found = [
+        (mixture[0, 0], *stems[:, 0, 0]) for mixture, stems in map(clips.__getitem__, range(9))
+    ]
+    return {tuple(round(float(value), 4) for value in values) for values in found}
+
+
+def test_levelled_networks_hear_clips_as_of_songs_with_a_peak_of_1(
+    recordings: Path, plain: Recipe
+) -> None:
+    """Stems of 0.3 and -0.1 that somewhere add up to 0.8: by hand, 0.3 / 0.8. The peaks of the
+    stems, 0.4 each, would tell nothing of it. Other networks hear the song as it is.
+    """
+    song = steady(recordings / "song", 0.8, vocals=0.3, band=-0.1)
+    assert first_levels(clips_of([song], plain, NETWORK, is_levelled=True)) == {
+        (0.25, 0.375, -0.125)
+    }
+    assert first_levels(clips_of([song], plain, NETWORK)) == {(0.2, 0.3, -0.1)}
+
+
+def test_clips_of_several_songs_have_the_level_of_the_loudest(
+    recordings: Path, plain: Recipe
+) -> None:
+    """Free stems of 0.2 and 0.1, one of which somewhere reaches 0.5; and where the clip itself is
+    louder, with both at 0.4, the clip counts.
+    """
+    loud = steady(recordings / "a", 0.5, vocals=0.2), steady(recordings / "b", band=0.1)
+    clips = clips_of(loud, plain, NETWORK, FreeMixes, is_levelled=True)
+    assert first_levels(clips) == {(0.6, 0.4, 0.2)}
+    even = steady(recordings / "c", vocals=0.4), steady(recordings / "d", band=0.4)
+    clips = clips_of(even, plain, NETWORK, FreeMixes, is_levelled=True)
+    assert first_levels(clips) == {(1.0, 0.5, 0.5)}
+
+
+def test_a_levelled_pair_has_the_level_of_its_mixture(pair: Song, plain: Recipe) -> None:
+    """Reference: the files, divided by the loudest sample of the mixture."""
+    mixture, _ = soundfile.read(pair.mixture.path, dtype="float32")
+    as_it_is = clips_of([pair], plain, ("vocals",), PairClips)
+    levelled = clips_of([pair], plain, ("vocals",), PairClips, is_levelled=True)
+    for index in range(4):
+        for one, other in zip(as_it_is[index], levelled[index], strict=True):
+            torch.testing.assert_close(other, one / float(np.abs(mixture).max()))

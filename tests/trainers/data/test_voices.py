@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tests.trainers.conftest import RATE
 from tests.trainers.data.hearing import amplitude
 from tests.trainers.runs import voices, with_voices
 from trainers.config import Recipe
-from trainers.data.voices import to_level
+from trainers.data.clips import ClipPlan
+from trainers.data.voices import VoiceMixes, to_level
 
 
 def test_a_second_voice_is_quieter_whatever_the_recordings(
@@ -63,3 +65,14 @@ def test_silent_and_bare_shares(recordings: Path, recipe: Recipe) -> None:
     bare = sum(bool((mixture - stems[0]).abs().max() < 1e-6) for mixture, stems in clips)
     assert 400 * 0.12 - 26 < silent < 400 * 0.12 + 26
     assert 0 < bare < 400 * 0.03 + 14
+
+
+def test_mixes_for_levelled_networks_have_a_peak_of_1(recordings: Path, recipe: Recipe) -> None:
+    """Law: they are those of other networks at another level, the voice with the mixture."""
+    plan = ClipPlan.of(recipe, RATE)
+    mixes = VoiceMixes(recipe.data.voices, recordings, plan, RATE, 1, is_levelled=True)
+    plain = VoiceMixes(recipe.data.voices, recordings, plan, RATE, 1)
+    for index in range(5):
+        for one, other in zip(plain[index], mixes[index], strict=True):
+            torch.testing.assert_close(other, one / plain[index][0].abs().max())
+        assert mixes[index][0].abs().max() == 1

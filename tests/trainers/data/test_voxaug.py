@@ -17,7 +17,7 @@ import torch
 
 from model_zoo.errors import ConfigError, DataError
 from tests.trainers.conftest import RATE
-from tests.trainers.data.songs import clips_of, with_data
+from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import paths, write
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from tests.trainers.frames import learning, with_steps
@@ -54,12 +54,19 @@ def libraries(recordings: Path) -> Path:
 
 
 def mixes(
-    folder: Path, recipe: Recipe, stems: Sequence[str] = BOTH, seed: int = 5, **chances: float
+    folder: Path,
+    recipe: Recipe,
+    stems: Sequence[str] = BOTH,
+    seed: int = 5,
+    *,
+    is_levelled: bool = False,
+    **chances: float,
 ) -> SongClips:
     """Clips of a tenth of a second."""
     values = {"voxaug": chances, "seconds": 0.1, "layout": "voxaug"}
     songs = survey(data_recipe(**values), folder, tuple(stems)).training
-    return clips_of(songs, with_data(recipe, **values), tuple(stems), VoxaugMixes, seed)
+    taught = with_data(recipe, **values)
+    return clips_of(songs, taught, tuple(stems), VoxaugMixes, seed, is_levelled=is_levelled)
 
 
 def assert_share(count: int, total: int, share: float) -> None:
@@ -149,28 +156,31 @@ def test_clips_are_brought_to_the_level_of_the_whole_song(
     recordings: Path, recipe: Recipe, peak: float, divisor: float
 ) -> None:
     """A recording that somewhere reaches 0.8 is divided by that; one that never exceeds its clip's
-    0.2 + 0.06 by the clip's.
+    0.2 + 0.06 by the clip's. Networks that hear songs as they are hear clips so, too.
     """
     sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2, seconds=3.0, peak=peak)
     sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
-    clips = mixes(recordings / "x", recipe, vocals=1.0, no_vocals=0.0, swap=0.0, mute=0.0)
+    chances = {"vocals": 1.0, "no_vocals": 0.0, "swap": 0.0, "mute": 0.0}
+    clips = mixes(recordings / "x", recipe, is_levelled=True, **chances)
     mixture, (vocals, _) = clips[1]
     assert sides(mixture, 1.0) == (round(0.12 / divisor, 3), round(0.26 / divisor, 3))
     assert sides(vocals, 1.0) == (round(0.02 / divisor, 3), round(0.06 / divisor, 3))
+    as_it_is, _ = mixes(recordings / "x", recipe, **chances)[1]
+    assert sides(as_it_is, 1.0) == (0.12, 0.26)
 
 
 def test_the_peak_of_a_recording_is_read_once(
     libraries: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process, which remembers nothing itself, finds what was written down."""
-    first = mixes(libraries, recipe)[0][0]
+    first = mixes(libraries, recipe, is_levelled=True)[0][0]
     recording.recording_peak.cache_clear()
 
     def refuse(*_: object) -> None:
         raise AssertionError("it was read again")
 
     monkeypatch.setattr(recording, "open_audio", refuse)
-    assert mixes(libraries, recipe)[0][0].equal(first)
+    assert mixes(libraries, recipe, is_levelled=True)[0][0].equal(first)
 
 
 def test_silent_places_of_vocals_are_passed_over(recordings: Path, recipe: Recipe) -> None:
@@ -194,9 +204,9 @@ def test_an_own_mixture_is_heard_where_nothing_is_laid_over(
     sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
     clips = mixes(recordings / "x", recipe, vocals=0.0, no_vocals=0.0, swap=0.0)
     mixture, (vocals, instrumental) = clips[0]
-    assert sides(mixture, 1.0) == (0.6, 1.0)
-    assert sides(vocals, 1.0) == (0.2, 0.2)
-    assert sides(instrumental, 1.0) == (0.4, 0.8)
+    assert sides(mixture, 1.0) == (0.15, 0.25)
+    assert sides(vocals, 1.0) == (0.05, 0.05)
+    assert sides(instrumental, 1.0) == (0.1, 0.2)
 
 
 def test_an_epoch_hears_every_part_of_every_instrumental(recordings: Path, recipe: Recipe) -> None:
@@ -334,3 +344,12 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
     )
     best = run(with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None)
     assert best.exists()
+
+
+def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Recipe) -> None:
+    ways = ("remix", "swap", "gain", "polarity")
+    varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in ways})
+    with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
+        mixes(libraries, varied)
+    flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
+    assert str(refused.value).endswith(f"Type: {flags}")

@@ -26,12 +26,14 @@ WELL_KNOWN = frozenset(
 MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
 
 
-def look(folder: Path, stems: Set[str] = frozenset()) -> str:
+def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bool = False) -> str:
     """Find out how a data folder is laid out.
 
     Args:
         folder: the folder, or a CSV file.
         stems: names that are stems, beside the usual ones.
+        are_mixtures_enough: whether any names may be stems: then folders of sound files are songs
+            where they look like nothing else.
 
     Raises:
         DataError: it looks like none of the layouts.
@@ -41,6 +43,8 @@ def look(folder: Path, stems: Set[str] = frozenset()) -> str:
     found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
     if found:
         return found
+    if are_mixtures_enough and folder.is_dir() and any(map(sounds, _songs(folder))):
+        return "tracks"
     if folder.is_dir() and {stem_name(path) for path in sounds(folder)} & names:
         raise DataError(
             str(folder),

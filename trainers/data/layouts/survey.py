@@ -61,7 +61,7 @@ def inspect(
         ConfigError: the network has stems that the data does not have.
         DataError: it cannot be said what is in the folder.
     """
-    layout = layout_of(recipe, folder, stems or ())
+    layout = layout_of(recipe, folder, stems)
     listing = Listing() if layout == VOICES else READERS[layout].read(folder)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
@@ -89,8 +89,13 @@ def inspect(
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
 
 
-def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] = ()) -> str:
+def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = None) -> str:
     """The layout of the recipe, or what the folder looks like.
+
+    Args:
+        recipe: how the folder is laid out.
+        folder: the data.
+        stems: those of the network, none where it learns from mixtures; None where it is not known.
 
     Raises:
         UsageError: there is no such folder.
@@ -101,7 +106,8 @@ def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] = ()) -> 
     if not folder.exists():
         raise UsageError(f"There is no folder {folder}: check the path of --data.")
     if recipe.layout == "auto":
-        return look(folder, {*stems, *(part for group in recipe.groups.values() for part in group)})
+        parts = (part for group in recipe.groups.values() for part in group)
+        return look(folder, {*(stems or ()), *parts}, are_mixtures_enough=stems == ())
     if folder.is_file() and recipe.layout != "csv":
         raise UsageError(f"{folder} is a file, and the layout {recipe.layout} needs a folder.")
     return recipe.layout
