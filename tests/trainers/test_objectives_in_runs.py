@@ -131,6 +131,17 @@ def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None
     assert_near(moved(recordings / "rank0"), moved(recordings / "alone"), 1e-4)
 
 
+def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recipe) -> None:
+    """Truth: whole networks by the same recipe, for networks in two parts, which would be put
+    together from two different books if workers did not agree.
+    """
+    taught = with_steps(learning(recipe, "codes", dropout=0.0, patience=1), 3)
+    two_workers(half_a_batch(taught), recordings)
+    (recordings / "rank0").rename(recordings / "whole")
+    two_workers(half_a_batch(taught), recordings, kind="sharded")
+    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
+
+
 class Levelled(Stub):
     """Gives back what it hears, and notes the loudest sample of all."""
 
