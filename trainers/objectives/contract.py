@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -68,12 +68,12 @@ class Objective(ABC):
         }
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Why a network cannot learn it, a sentence each; empty when it can.
 
         Args:
             separator: the network.
-            weights: of losses, by name.
+            weights: of losses, by name; as plain values they were not checked yet.
         """
         if separator.role in cls.roles:
             return []
