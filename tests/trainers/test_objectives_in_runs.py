@@ -69,6 +69,7 @@ def test_songs_are_judged_and_heard_as_the_objective_says(
     run(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
     (judged,) = [event for event in events if isinstance(event, Validated)]
     assert judged.sdr.keys() == {score}
+    assert [*judged.findings] == (["codes", "perplexity"] if objective == "codes" else [])
     heard = [event for event in events if isinstance(event, Listened)]
     assert [sorted(event.waves) for event in heard] == ([waves] if waves else [])
     for event in heard:
@@ -133,6 +134,27 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
     if objective != "denoising":
         alone = run_steps(taught, 2, recordings, recordings / "alone")
         assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
+
+
+def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None:
+    """Truth: one worker with both batches; they count codes together, as buffers say."""
+    taught = with_steps(learning(recipe, "codes", dropout=0.0), 3)
+    whole, _ = two_workers(half_a_batch(taught), recordings)
+    alone = run_steps(taught, 3, recordings, recordings / "alone")
+    norms = of_kind(whole, "step_done", "gradient_norms")
+    assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
+    assert_near(moved(recordings / "rank0"), moved(recordings / "alone"), 1e-4)
+
+
+def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recipe) -> None:
+    """Truth: whole networks by the same recipe, for networks in two parts, which would be put
+    together from two different books if workers did not agree.
+    """
+    taught = with_steps(learning(recipe, "codes", dropout=0.0, patience=1), 3)
+    two_workers(half_a_batch(taught), recordings)
+    (recordings / "rank0").rename(recordings / "whole")
+    two_workers(half_a_batch(taught), recordings, kind="sharded")
+    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
 
 
 class Levelled(Stub):

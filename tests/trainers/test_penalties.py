@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from model_zoo import registry
 from tests.trainers.commands import RATE
+from tests.trainers.frames import learning
 from tests.trainers.runs import batch, fresh
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.blocks import recompute_blocks
@@ -37,6 +39,39 @@ def test_penalties_count_by_their_weight(recordings: Path, recipe: Recipe, weigh
     divergence = state.separator.penalties()["divergence"].item()
     assert losses["divergence"] == pytest.approx(divergence)
     assert losses["total"] == pytest.approx(losses["waveform_l1"] + weight * divergence)
+
+
+def test_parts_of_a_batch_are_one_step_of_a_code_book(
+    recordings: Path, recipe: Recipe, adversarial: Recipe
+) -> None:
+    """Truth: the batch at once. Estimates that only discriminators learn from count nothing."""
+    four, counts = batch(recordings, recipe, range(4)), []
+    coded = learning(recipe, "codes", dropout=0.0, patience=1)
+    losses = {**coded.losses, "generator": 1.0}
+    judged = replace(coded, losses=losses, adversary=adversarial.adversary)
+    for accumulate in (1, 4):
+        loop = replace(coded.loop, batch_size=4, accumulate=accumulate)
+        state, task = fresh(replace(judged, loop=loop))
+        training_step(state, task, four)
+        counts.append((state.separator.network.quantiser.idle, state.separator.findings()))
+        assert state.average.model.findings() == state.separator.findings()
+    assert counts[1][0].equal(counts[0][0])
+    assert counts[1][1] == pytest.approx(counts[0][1])
+    assert {*counts[0][0].tolist()} == {0, 1}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_batch_normalisation_counts_every_part_once(
+    recordings: Path, adversarial: Recipe, accumulate: int
+) -> None:
+    """Also where discriminators learn from the same parts before."""
+    sizes = {**registry.architecture("tfswa_resunet").sizes.small, "stems": ["vocals"]}
+    loop = replace(adversarial.loop, accumulate=accumulate)
+    state, task = fresh(replace(adversarial, model=ModelRecipe("tfswa_resunet", sizes), loop=loop))
+    training_step(state, task, batch(recordings, adversarial, range(2)))
+    found = dict(state.separator.named_buffers())
+    counted = {found[name].item() for name in found if name.endswith("batches_tracked")}
+    assert counted == {accumulate}
 
 
 def test_recomputed_blocks_give_the_same_gradient(recordings: Path, recipe: Recipe) -> None:

@@ -154,7 +154,9 @@ def scores(event: Validated, figures: Figures) -> str:
     told = ", ".join(f"{name} {value:.2f}" for name, value in sdr.items())
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
-    return f"step {event.step}: SDR {told} dB{change}{', best so far' if event.best else ''}"
+    found = "".join(f", {name} {value:.4g}" for name, value in event.findings.items())
+    best = ", best so far" if event.best else ""
+    return f"step {event.step}: SDR {told} dB{change}{best}{found}"
 
 
 def _whose(name: str) -> str:

@@ -7,7 +7,7 @@ after that ``Listened``, and ``RunFinished`` at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,7 @@ class Validated(Event):
         mean: over the stems.
         best: whether it is the best of the run.
         best_mean: the best so far, in dB.
+        findings: what the network knows of its own state, by name: how a code book is used.
     """
 
     step: int
@@ -86,6 +87,7 @@ class Validated(Event):
     mean: float
     best: bool
     best_mean: float
+    findings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
         is_best = progress.judge(mean, run.recipe.schedule)
         if is_best:
             run.keep(state, sdr)
-    run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr))
+    findings = state.separator.findings()
+    run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr, findings))
     if run.worker.rank == 0 or not run.worker.is_independent:
         _listen(state, task, run)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from model_zoo.axes import Stems
 from model_zoo.separator import Role, Separator
@@ -24,7 +24,7 @@ class Codes(Separation):
     roles: ClassVar[tuple[Role, ...]] = ("codes",)
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Networks of other roles, and quantisers whose codes or frames would learn nothing."""
         idle = [f"losses.{name}" for name in separator.penalty_names if not weights.get(name)]
         found = super().refusals(separator, weights)

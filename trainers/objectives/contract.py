@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from model_zoo import registry
 from model_zoo.separator import Role, Separator
 from stemcli.engine.precision import Precision
 from trainers.config import Recipe
@@ -67,20 +68,19 @@ class Objective(ABC):
         }
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Why a network cannot learn it, a sentence each; empty when it can.
 
         Args:
             separator: the network.
-            weights: of losses, by name.
+            weights: of losses, by name; as plain values they were not checked yet.
         """
         if separator.role in cls.roles:
             return []
-        fitting = [name for name, role in FITTING.items() if role == separator.role]
         return [
             f"objective {cls.__name__.lower()} is for networks that give {' or '.join(cls.roles)},"
-            f" and {type(separator).__name__} gives {separator.role}. "
-            f"Type: --set objective.name={fitting[0]}"
+            f" and {registry.name_of(separator)} gives {separator.role}. "
+            f"Type: --set objective.name={FITTING[separator.role]}"
         ]
 
     @staticmethod
@@ -124,5 +124,5 @@ class Objective(ABC):
         return track
 
 
-FITTING: Mapping[str, Role] = {"separation": "stems", "phase": "phase", "codes": "codes"}
+FITTING: Mapping[Role, str] = {"stems": "separation", "phase": "phase", "codes": "codes"}
 """The objective for networks of each role."""

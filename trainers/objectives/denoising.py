@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from einops import rearrange
@@ -51,7 +51,7 @@ class Denoising(CoreObjective):
         self.sigma, self.gamma = recipe.objective.sigma, recipe.objective.gamma
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[str, float]) -> list[str]:
+    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Networks whose core gives another shape than it takes have no place for a noise.
 
         Neither have those that answer with codes: one for each frame says nothing of its noise,

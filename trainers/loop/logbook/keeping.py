@@ -164,7 +164,8 @@ class Keeper:
 
 def _scores(event: Validated) -> dict[str, float]:
     stems = {f"sdr/{stem}": sdr for stem, sdr in event.sdr.items()}
-    return {**stems, "sdr/mean": event.mean, "sdr/best": event.best_mean}
+    findings = {f"network/{name}": value for name, value in event.findings.items()}
+    return {**stems, "sdr/mean": event.mean, "sdr/best": event.best_mean, **findings}
 
 
 def _table(event: Event) -> str:
