@@ -207,17 +207,25 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "separation",
             {"name": "phase"},
-            "phase is for networks that give phase, and Frame.*gives"
+            "phase is for networks that give phase, and frame_transformer gives"
             " stems. Type: --set objective.name=separation",
         ),
         (
             "phase",
             {"name": "separation"},
-            "for networks that give stems, and PhasePredictor.*gives"
+            "for networks that give stems, and phase_predictor gives"
             " phase. Type: --set objective.name=phase",
         ),
-        ("phase", {"name": "codes"}, "for networks that give codes, and Phase.*name=phase"),
-        ("codes", {"name": "separation"}, "VQFrame.*gives codes. Type: --set objective.name=codes"),
+        (
+            "phase",
+            {"name": "codes"},
+            "for networks that give codes, and phase_predictor .*name=phase",
+        ),
+        (
+            "codes",
+            {"name": "separation"},
+            "vq_frame_transformer gives codes. Type: --set objective.name=codes",
+        ),
         (
             "phase",
             {"name": "denoising"},

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from model_zoo import registry
 from model_zoo.separator import Role, Separator
 from stemcli.engine.precision import Precision
 from trainers.config import Recipe
@@ -71,12 +72,7 @@ class Objective(ABC):
         """Why a network cannot learn it, a sentence each; empty when it can."""
         if separator.role in cls.roles:
             return []
-        fitting = [name for name, role in FITTING.items() if role == separator.role]
-        return [
-            f"objective {cls.__name__.lower()} is for networks that give {' or '.join(cls.roles)},"
-            f" and {type(separator).__name__} gives {separator.role}. "
-            f"Type: --set objective.name={fitting[0]}"
-        ]
+        return [_misfit(cls, separator)]
 
     @staticmethod
     def learner(separator: Separator) -> nn.Module:
@@ -119,5 +115,14 @@ class Objective(ABC):
         return track
 
 
-FITTING: Mapping[str, Role] = {"separation": "stems", "phase": "phase", "codes": "codes"}
-"""The objective for networks of each role."""
+def _misfit(kind: type[Objective], separator: Separator) -> str:
+    """That a network gives something else, and the first objective for what it gives."""
+    from trainers.objectives import OBJECTIVES  # which is made of what is defined here
+
+    (name,) = (name for name, each in OBJECTIVES.items() if each is kind)
+    fitting = next(name for name, each in OBJECTIVES.items() if separator.role in each.roles)
+    return (
+        f"objective {name} is for networks that give {' or '.join(kind.roles)}, and"
+        f" {registry.name_of(separator)} gives {separator.role}."
+        f" Type: --set objective.name={fitting}"
+    )

@@ -43,7 +43,7 @@ class Denoising(CoreObjective):
     """
 
     known = NOISE_LOSSES
-    roles: ClassVar[tuple[Role, ...]] = ("stems", "phase", "codes")
+    roles: ClassVar[tuple[Role, ...]] = ("stems",)
 
     def __init__(self, recipe: Recipe, separator: Separator) -> None:
         super().__init__(recipe, separator)
