@@ -117,7 +117,7 @@ def moved(folder: Path) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("objective", ["denoising", "phase"])
+@pytest.mark.parametrize("objective", ["denoising", "phase", "codes"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
