@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model_zoo import registry
+from trainers.data.opening import OF_SONGS
 from trainers.recipes import load_recipe
 
 NAMES = sorted(registry.ARCHITECTURES)
@@ -43,3 +44,12 @@ def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
     network = kind(**kind.sizes.small)
     assert kind.role in ("stems", "phase", "codes")
     assert kind.role == "stems" or len(network.stems) == 1
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if registry.architecture(name).role != "stems"]
+)
+@pytest.mark.parametrize("layout", OF_SONGS)
+def test_what_learns_from_mixtures_takes_any_layout(name: str, layout: str) -> None:
+    """As these recipes say: no layout refuses a variation of theirs."""
+    assert not {*load_recipe(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}

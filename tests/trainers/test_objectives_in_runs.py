@@ -22,6 +22,7 @@ from tests.trainers.crew import two_workers
 from tests.trainers.data.songs import with_data, write_songs
 from tests.trainers.frames import LOSSES, learning, with_steps
 from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
+from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
 from trainers.config import Recipe
 from trainers.data.opening import open_data
@@ -118,7 +119,7 @@ def moved(folder: Path) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("objective", ["denoising", "phase"])
+@pytest.mark.parametrize("objective", ["denoising", "phase", "codes"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
@@ -155,6 +156,16 @@ def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recip
     (recordings / "rank0").rename(recordings / "whole")
     two_workers(half_a_batch(taught), recordings, kind="sharded")
     assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
+
+
+def test_two_workers_draw_latent_variables_of_their_own(recordings: Path, recipe: Recipe) -> None:
+    """Truth: a run alone, which hears and draws in its first step what the first of two does."""
+    taught = half_a_batch(with_steps(with_vae(recipe, 0.5), 1))
+    first, second = two_workers(taught, recordings)
+    assert of_kind(first, "returned", "drawn") != of_kind(second, "returned", "drawn")
+    (step,) = run_steps(taught, 1, recordings, recordings / "alone")
+    (losses,) = of_kind(first, "step_done", "losses")
+    assert losses == pytest.approx(step.losses, rel=1e-4)
 
 
 class Levelled(Stub):

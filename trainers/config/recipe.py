@@ -48,9 +48,9 @@ class Recipe(Config):
         model: what is trained.
         data: on what.
         objective: what one step learns.
-        losses: weight of each loss, by its name in :data:`trainers.losses.LOSSES`, of the
-            network's own penalties, and of ``generator`` and ``feature_matching`` where there are
-            discriminators.
+        losses: weight of each loss, by its name in that table of :mod:`trainers.losses` which the
+            objective knows, of the network's own penalties, and of ``generator`` and
+            ``feature_matching`` where there are discriminators.
         loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.
         adversary: the discriminators.
         optimiser: how weights move.

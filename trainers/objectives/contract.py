@@ -77,11 +77,7 @@ class Objective(ABC):
         """
         if separator.role in cls.roles:
             return []
-        return [
-            f"objective {cls.__name__.lower()} is for networks that give {' or '.join(cls.roles)},"
-            f" and {registry.name_of(separator)} gives {separator.role}. "
-            f"Type: --set objective.name={FITTING[separator.role]}"
-        ]
+        return [_misfit(cls, separator)]
 
     @staticmethod
     def learner(separator: Separator) -> nn.Module:
@@ -124,5 +120,14 @@ class Objective(ABC):
         return track
 
 
-FITTING: Mapping[Role, str] = {"stems": "separation", "phase": "phase", "codes": "codes"}
-"""The objective for networks of each role."""
+def _misfit(kind: type[Objective], separator: Separator) -> str:
+    """That a network gives something else, and the first objective for what it gives."""
+    from trainers.objectives import OBJECTIVES  # which is made of what is defined here
+
+    (name,) = (name for name, each in OBJECTIVES.items() if each is kind)
+    fitting = next(name for name, each in OBJECTIVES.items() if separator.role in each.roles)
+    return (
+        f"objective {name} is for networks that give {' or '.join(kind.roles)}, and"
+        f" {registry.name_of(separator)} gives {separator.role}."
+        f" Type: --set objective.name={fitting}"
+    )
