@@ -23,9 +23,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
 from model_zoo.anatomy import Part, anatomy
+from model_zoo.ops.shards import whole
 from model_zoo.separator import Documented, Separator
 from model_zoo.weightless import weightless
-from trainers.loop.sharding import shard, whole
+from trainers.loop.sharding import shard
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
