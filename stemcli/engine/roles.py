@@ -16,6 +16,20 @@ OPTIONS: dict[Role, str] = {"stems": "--model", "phase": "--phase-model"}
 """After what a network of a role is typed."""
 
 
+def use_of(model: str, role: Role) -> str:
+    """The command that uses a network of a role.
+
+    Args:
+        model: its name or file, as a shell reads it.
+        role: what the network gives.
+    """
+    return {
+        "stems": f"stem separate SONG --model {model}",
+        "phase": f"stem separate SONG --phase-model {model}",
+        "codes": f"stem models info {model}",
+    }[role]
+
+
 def require_role(name: str, role: Role, wanted: Role) -> None:
     """Refuse a network in the place of another kind.
 

@@ -10,6 +10,7 @@ import torch
 
 from model_zoo import registry
 from trainers.data.opening import OF_SONGS
+from trainers.loop.optimiser import build_optimisers
 from trainers.recipes import load_recipe
 
 NAMES = sorted(registry.ARCHITECTURES)
@@ -26,7 +27,9 @@ def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: s
     with torch.device("meta"):
         network = registry.build(name, recipe.model.options)
     assert type(network) is registry.architecture(name)
-    assert network.parameter_count() > 0
+    optimisers = build_optimisers(network, recipe.optimiser)
+    moved = [value for one in optimisers for group in one.param_groups for value in group["params"]]
+    assert sorted(map(id, moved)) == sorted(map(id, network.parameters()))
 
 
 @pytest.mark.parametrize("name", NAMES)

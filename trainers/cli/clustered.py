@@ -162,9 +162,11 @@ def nearby(run: Path, *names: str) -> Iterator[Path]:
 def advice(best: Path, objective: str) -> str:
     """What to type next, to hear what was learned by an objective, or to go on from it."""
     from model_zoo.adoption import PRETRAINING
+    from stemcli.engine.roles import use_of
+    from trainers.objectives import OBJECTIVES
 
     if objective in PRETRAINING:
         return f"Type: stem train --data DIR --from {quoted(str(best))}"
     if isinstance(best, UrlPath):
         return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
-    return f"Type: stem separate SONG --model {quoted(str(best))}"
+    return f"Type: {use_of(quoted(str(best)), OBJECTIVES[objective].roles[0])}"

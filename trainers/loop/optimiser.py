@@ -14,12 +14,17 @@ from trainers.config import OptimiserRecipe
 
 
 def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.optim.Optimizer]:
-    """The optimisers that together move every parameter once."""
+    """The optimisers that together move every parameter once.
+
+    A network without matrices, as one of convolutions, leaves Muon nothing to move.
+    """
     parameters = list(model.parameters())
     if recipe.name == "adamw":
         return [_adamw(parameters, recipe)]
     matrices = [value for value in parameters if value.ndim == 2]
     others = [value for value in parameters if value.ndim != 2]
+    if not matrices:
+        return [_adamw(parameters, recipe)]
     muon = torch.optim.Muon(
         matrices,
         recipe.muon_lr,

@@ -34,11 +34,14 @@ def command(*, run: Path, name: str, licence: str, overwrite: bool, console: Con
     RUN is the folder of a run of stem train, or a .safetensors file that it wrote. The best weights
     become a model of your own zoo, with a card that says how they were made and how well they did.
     """
+    from model_zoo import registry
     from model_zoo.adoption import adopt
+    from stemcli.engine.roles import use_of
 
     card = adopt(run, name=name, licence=licence, overwrite=overwrite)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
     for score in card.scores:
         console.line(f"{score.stem}: {score.value:.2f} dB {score.metric} on {score.dataset}")
-    console.line(f"Now type: stem separate --model {quoted(card.name)} SONG")
+    role = registry.architecture(card.architecture).role
+    console.line(f"Now type: {use_of(quoted(card.name), role)}")

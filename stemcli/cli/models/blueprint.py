@@ -51,6 +51,10 @@ class Blueprint:
             return cls(name, weightless(name, options))
         except ConfigError as error:
             raise ConfigError("--set", error.mistakes) from error
+        except RuntimeError as error:
+            # PyTorch counts the bytes of a tensor in 63 bits.
+            mistake = "a network of this size cannot be described. Type smaller numbers"
+            raise ConfigError("--set", [mistake]) from error
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """In the order a musician asks; what is not known is left out."""

@@ -45,4 +45,4 @@ def command(*, checkpoint: Path, name: str, console: Console, **choices: Any) ->
     card = convert(checkpoint, name=name, **choices)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
-    console.line(f"Now type: stem separate --model {quoted(card.name)} SONG")
+    console.line(f"Now type: stem separate SONG --model {quoted(card.name)}")

@@ -224,7 +224,7 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     torch.save(small_network().state_dict(), tmp_path / "Guitar.pth")
     result = typed("models", "convert", "Guitar.pth", "--name", "guitar")
     assert result.exit_code == 0, result.output
-    assert "Now type: stem separate --model guitar SONG" in result.stdout
+    assert "Now type: stem separate SONG --model guitar" in result.stdout
     listed = json.loads(typed("models", "list", "--json").stdout)
     assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
 
@@ -254,7 +254,7 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
     assert added.exit_code == 0, added.output
     assert added.stdout.splitlines()[1:] == [
         "vocals: 2.50 dB SDR on 3 validation songs, by which the step was chosen",
-        "Now type: stem separate --model mine SONG",
+        "Now type: stem separate SONG --model mine",
     ]
     assert "mine" in typed("models", "list").stdout
     shown = typed("models", "info", "mine").stdout
@@ -304,3 +304,9 @@ def test_what_cannot_be_added_is_one_sentence(
 def test_adding_again(typed: Typed) -> None:
     for extra in ((), ("--overwrite",)):
         assert typed("models", "add", "runs/mine", "--name", "mine", *extra).exit_code == 0
+
+
+def test_a_network_too_large_to_be_described_is_a_mistake(typed: Typed) -> None:
+    result = typed("models", "info", "melunet", "--set", "num_layers=30")
+    assert result.exit_code == 2
+    assert "cannot be described. Type smaller numbers" in result.stderr

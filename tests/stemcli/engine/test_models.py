@@ -13,7 +13,7 @@ import torch
 import stemcli
 from model_zoo import registry, weights
 from model_zoo.card import Card
-from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
+from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -51,6 +51,11 @@ def test_a_file_is_a_model(file: Path) -> None:
 def test_a_name_is_looked_up() -> None:
     with pytest.raises(UnknownNameError, match="stem models list"):
         load_model("no-such-model")
+
+
+def test_a_network_without_weights_says_how_to_train_it() -> None:
+    with pytest.raises(UsageError, match="stem train --recipe tfswa_unet"):
+        load_model("tfswa_unet")
 
 
 def test_a_card_says_how_to_use_its_model(
