@@ -33,6 +33,18 @@ def test_bundled_recipes_build(name: str) -> None:
     assert len(members) == {"melroformer-gan": 4, "msrkit": 1}.get(name, 0)
 
 
+def test_a_loss_of_other_networks_is_not_called_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"divergence is found by spectrogram_net_vae alone"):
+        load_recipe("quick", ("losses.divergence=1",))
+
+
+def test_losses_are_not_judged_by_an_objective_that_does_not_fit() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("quick", ("objective.name=phase",))
+    (mistake,) = caught.value.mistakes
+    assert mistake.endswith("Type: --set objective.name=separation")
+
+
 @pytest.mark.parametrize("name", ["tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa"])
 def test_clips_and_segments_fill_whole_windows(name: str) -> None:
     """These networks see what a plane is filled up with: frames must come out even."""

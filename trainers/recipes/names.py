@@ -14,6 +14,7 @@ import torch
 from model_zoo import registry
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.separator import Separator
 from trainers.config import ObjectiveRecipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
 from trainers.losses import Maker
@@ -29,9 +30,7 @@ def unknown_names(values: Mapping[str, Any]) -> list[str]:
     objective = _objective(values)
     return [
         *_of_network(_below(values, "model"), objective, _below(values, "losses")),
-        *_of_losses(
-            _below(values, "losses"), _below(values, "loss_options"), _penalties(values), objective
-        ),
+        *(_of_losses(values, objective) if _is_for(objective, values) else ()),
         *_of_discriminators(_below(values, "adversary")),
     ]
 
@@ -56,22 +55,27 @@ def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, 
         return [f"model: options: {mistake}" for mistake in error.mistakes]
 
 
-def _penalties(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Losses that the network of a recipe finds in itself."""
+def _kind(values: Mapping[str, Any]) -> type[Separator] | None:
+    """The network of a recipe; None where there is none of that name."""
     name = _below(values, "model").get("architecture", ModelRecipe.architecture)
-    if not isinstance(name, str) or name not in registry.ARCHITECTURES:
-        return ()
-    return registry.architecture(name).penalty_names
+    is_known = isinstance(name, str) and name in registry.ARCHITECTURES
+    return registry.architecture(name) if is_known else None
 
 
-def _of_losses(
-    weights: Mapping[str, Any],
-    options: Mapping[str, Any],
-    penalties: tuple[str, ...],
-    objective: str,
-) -> Iterator[str]:
-    known = OBJECTIVES[objective].known
-    for name, weight in weights.items():
+def _is_for(objective: str, values: Mapping[str, Any]) -> bool:
+    """Whether it is worth looking at losses: with another objective, others mean something."""
+    kind = _kind(values)
+    return kind is None or kind.role in OBJECTIVES[objective].roles
+
+
+def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
+    known, kind, options = (
+        OBJECTIVES[objective].known,
+        _kind(values),
+        _below(values, "loss_options"),
+    )
+    penalties = kind.penalty_names if kind else ()
+    for name, weight in _below(values, "losses").items():
         if not weight or name in (*ADVERSARIAL, *penalties):
             continue
         if name in known:
@@ -82,8 +86,16 @@ def _of_losses(
                 f"losses.{name} means nothing for objective {objective}, which has"
                 f" {', '.join(known)}. Type: --set losses.{name}=0"
             )
+        elif finders := _finders(name):
+            yield f"losses.{name} is found by {', '.join(finders)} alone. Leave it out"
         else:
             yield str(UnknownNameError("loss", str(name), (*known, *penalties)))
+
+
+def _finders(penalty: str) -> list[str]:
+    """Architectures that find this loss in themselves."""
+    names = registry.ARCHITECTURES
+    return [name for name in names if penalty in registry.architecture(name).penalty_names]
 
 
 def _of_loss(maker: Maker, options: Mapping[str, Any]) -> list[str]:
