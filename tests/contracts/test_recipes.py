@@ -49,10 +49,9 @@ def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
     assert kind.role == "stems" or len(network.stems) == 1
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if registry.architecture(name).role != "stems"]
-)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layout", OF_SONGS)
 def test_what_learns_from_mixtures_takes_any_layout(name: str, layout: str) -> None:
     """As these recipes say: no layout refuses a variation of theirs."""
-    assert not {*load_recipe(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}
+    refused = {*load_recipe(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}
+    assert registry.architecture(name).role == "stems" or not refused

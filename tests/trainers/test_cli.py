@@ -101,7 +101,7 @@ def test_ctrl_c_says_how_to_go_on(
 def test_ctrl_c_before_the_first_checkpoint(
     typed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(VoiceMixes, "__init__", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(VoiceMixes, "__init__", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     stopped = enter(*typed)
     assert stopped.exit_code == 130
     assert stopped.stderr == "Interrupted.\n"
