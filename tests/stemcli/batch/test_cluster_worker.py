@@ -24,6 +24,15 @@ from tests.stemcli.engine.stubs import Flipped, Scaling, noise
 from tests.stemcli.engine.test_level import write
 
 
+LEAVE = Worker._end_when_forgotten
+
+
+@pytest.fixture(autouse=True)
+def _nobody_ends_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is forgotten ends its process, which here is that of the tests."""
+    monkeypatch.setattr(Worker, "_end_when_forgotten", lambda self: None)
+
+
 class Bench:
     """A worker with the engine that writes text files, and songs for it."""
 
@@ -159,6 +168,7 @@ def test_it_runs_the_network_for_phases_as_well(tmp_path: Path) -> None:
 
 def test_it_ends_when_nobody_speaks_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
+    monkeypatch.setattr(Worker, "_end_when_forgotten", LEAVE)
     monkeypatch.setattr(cluster_worker, "LEASE", -1.0)
     monkeypatch.setattr("os._exit", lambda code: ended.set())
     bench = Bench(tmp_path, monkeypatch)
