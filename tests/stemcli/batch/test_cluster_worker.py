@@ -23,7 +23,6 @@ from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
 from tests.stemcli.engine.stubs import Flipped, Scaling, noise
 from tests.stemcli.engine.test_level import write
 
-
 LEAVE = Worker._end_when_forgotten
 
 
