@@ -19,7 +19,6 @@ from model_zoo.architectures.frame_spectral import (
     SMALL,
     FrameSeparator,
     SoundConfig,
-    with_nyquist,
 )
 from model_zoo.architectures.frame_transformer import FrameDescent, mix
 from model_zoo.architectures.spectral import Spectra, Spectrum, parts_of
@@ -27,6 +26,7 @@ from model_zoo.blocks.frames import FrameTransformerEncoder, FrameUpsampler
 from model_zoo.blocks.penalised import Penalised
 from model_zoo.blocks.quantiser import FrameQuantizer
 from model_zoo.config import broken
+from model_zoo.ops.stft import with_nyquist
 from model_zoo.separator import Documented, Sizes
 
 

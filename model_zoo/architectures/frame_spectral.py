@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -151,10 +150,3 @@ class SoundConfig(FrameConfig):
         return super().mistakes() + broken(
             {"stems must name one sound: the network gives back what it hears": len(self.stems) > 1}
         )
-
-
-def with_nyquist(
-    numbers: Float[Tensor, "*batch freq frame"],
-) -> Float[Tensor, "*batch freq_and_nyquist frame"]:
-    """Put 0 where the highest bin was, which the networks do not see."""
-    return F.pad(numbers, (0, 0, 0, 1))

@@ -21,7 +21,6 @@ from model_zoo.architectures.frame_spectral import (
     FrameConfig,
     FrameSeparator,
     heads_of,
-    with_nyquist,
 )
 from model_zoo.architectures.spectral import Spectra, Spectrum
 from model_zoo.blocks.frames import (
@@ -36,6 +35,7 @@ from model_zoo.blocks.multichannel import (
     MultichannelMultiheadAttention,
     Planes,
 )
+from model_zoo.ops.stft import with_nyquist
 from model_zoo.separator import Documented, Sizes
 
 __all__ = [

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.plane_attention import FrequencySequenceAttention, padded
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import broken
+from model_zoo.ops.stft import with_nyquist
 from model_zoo.separator import Documented, Sizes
 
 
@@ -192,8 +192,7 @@ class MultiScaleTFSWASeparator(TFSWASeparator):
         longest, *others = torch.split(spectra, self.bins, dim=3)
         waves = super().waves(longest, length)
         for fourier, part in zip(self._shorter(), others, strict=True):
-            with_nyquist = F.pad(part, (0, 0, 0, 1))
-            waves = waves + fourier.istft(torch.view_as_real(with_nyquist), length)
+            waves = waves + fourier.istft(torch.view_as_real(with_nyquist(part)), length)
         return waves
 
     def _shorter(self) -> Iterator[Fourier]:

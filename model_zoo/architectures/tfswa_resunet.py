@@ -33,6 +33,7 @@ from model_zoo.blocks.plane_attention import (
     padded,
 )
 from model_zoo.config import broken
+from model_zoo.ops.stft import with_nyquist
 from model_zoo.separator import Documented, Sizes
 
 SMALL = {
@@ -270,6 +271,6 @@ class TFSWAResUNetSeparator(SpectralSeparator):
         """The subbands above each other, with the phase of the mixture."""
         pattern = "b (s k c) t f -> b s c (k f) t"
         sizes = {"k": self.config.subbands, "c": self.channels}
-        magnitudes = F.pad(rearrange(numbers, pattern, **sizes).abs(), (0, 0, 0, 1)) / self.scale
+        magnitudes = with_nyquist(rearrange(numbers, pattern, **sizes).abs()) / self.scale
         phase = spectrum / spectrum.abs().clamp_min(FAINTEST)
         return magnitudes * phase[:, None]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from model_zoo.architectures.spectral import (
 )
 from model_zoo.axes import Stems, Wave
 from model_zoo.config import broken
+from model_zoo.ops.stft import with_nyquist
 
 LEAST_VARIANCE = 1e-8
 """Variance added to that of a bin, whose sound would otherwise be divided by zero in silence."""
@@ -105,4 +105,4 @@ class TFSWASeparator(SpectralSeparator):
 
     def waves(self, spectra: Spectra, length: int) -> Stems:
         """Waveforms without Nyquist."""
-        return super().waves(F.pad(spectra, (0, 0, 0, 1)), length)
+        return super().waves(with_nyquist(spectra), length)

@@ -8,7 +8,8 @@ Periodic Hann window, frames centred on multiples of the hop, the ends reflected
 from __future__ import annotations
 
 import torch
-from jaxtyping import Complex, Float
+import torch.nn.functional as F
+from jaxtyping import Complex, Float, Inexact
 from torch import Tensor
 
 
@@ -36,3 +37,10 @@ def istft(
     flat = spectrum.reshape(-1, *spectrum.shape[-2:])
     wave = torch.istft(flat, window.numel(), hop, window=window, center=True, length=length)
     return wave.reshape(*spectrum.shape[:-2], length)
+
+
+def with_nyquist(
+    bins: Inexact[Tensor, "*batch freq frame"],
+) -> Inexact[Tensor, "*batch freq_and_nyquist frame"]:
+    """Put 0 where the highest bin was, for networks that do not see it."""
+    return F.pad(bins, (0, 0, 0, 1))
