@@ -230,7 +230,7 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
             "phase",
             {"name": "denoising"},
             "gives a number for each that it takes, and phase_predictor with 1 stem is none."
-            " Those that do, with one stem: frame_transformer;",
+            " Those that do, with one stem: frame_transformer$",
         ),
         ("codes", {"name": "denoising"}, "that gives stems .* and vq_frame_transformer with 1"),
         ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
@@ -262,7 +262,7 @@ def test_objectives_that_a_network_cannot_learn(
         ("separation", "phase_l1", "losses.phase_l1 means nothing for objective separation"),
         ("phase", "noise_l1", "nothing for objective phase, which has phase_cosine, phase_l1"),
         ("phase", "phase_cosin", "Unknown loss 'phase_cosin': did you mean 'phase_cosine'"),
-        ("separation", "codebook", "Unknown loss 'codebook'"),
+        ("separation", "codebook", "codebook is found by vq_frame_transformer alone. Leave it out"),
     ],
 )
 def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sentence: str) -> None:
