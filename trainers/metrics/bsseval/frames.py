@@ -1,0 +1,86 @@
+"""Windows of a song, and what its estimates are made of in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Bool, Complex, Float
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from trainers.metrics.bsseval.filters import TAPS, Filters
+
+TOGETHER = 4_000_000
+"""Samples of all stems and channels that are transformed at once: 32 MB in double precision."""
+
+Windows = Float[Tensor, "frame stem channel time"]
+Spectra = Complex[Tensor, "frame stem channel freq"]
+
+
+def count_frames(length: int, window: int, hop: int) -> int:
+    """Windows that fit into a song; one, shorter than asked, where none does."""
+    return (length - window + hop) // hop if window < length else 1
+
+
+def score_frames(
+    estimate: Float[Tensor, "stem channel time"],
+    reference: Float[Tensor, "stem channel time"],
+    filters: Filters,
+    window: int,
+    hop: int,
+) -> Float[Tensor, "ratio frame stem"]:
+    """SDR, ISR, SIR and SAR in dB of every window; not a number where any of the stems is silent."""
+    window = min(window, reference.shape[-1])
+    points = 2 * next_fast_len((window + TAPS) // 2, real=True)
+    joint, own = filters.responses(points)
+    scores = []
+    sides = (_windows(side, window, hop) for side in (estimate, reference))
+    for made, true in zip(*sides, strict=True):
+        spectra = (torch.fft.rfft(side, n=points) for side in (made, true))
+        is_silent = _has_silence(made) | _has_silence(true)
+        scores.append(_ratios(*spectra, joint, own).masked_fill(is_silent[:, None], torch.nan))
+    return torch.cat(scores, dim=1)
+
+
+def _windows(
+    stems: Float[Tensor, "stem channel time"], window: int, hop: int
+) -> Iterator[Windows]:
+    """All windows in their order, as many at a time as memory is meant to hold."""
+    count = count_frames(stems.shape[-1], window, hop)
+    together = max(TOGETHER // (stems[..., 0].numel() * window), 1)
+    for first in range(0, count, together):
+        last = min(first + together, count) - 1
+        part = stems[..., first * hop : last * hop + window].double().unfold(-1, window, hop)
+        yield rearrange(part, "stem channel frame time -> frame stem channel time")
+
+
+def _has_silence(windows: Windows) -> Bool[Tensor, " frame"]:
+    """Whether a stem is silent, by the rule of the reference implementation: channels add up to 0."""
+    return (windows.sum(2) == 0).all(-1).any(-1)
+
+
+def _ratios(
+    made: Spectra,
+    true: Spectra,
+    joint: Complex[Tensor, "source target freq"],
+    own: Complex[Tensor, "stem channel heard freq"],
+) -> Float[Tensor, "ratio frame stem"]:
+    """The four ratios (Vincent et al. 2007, equations 2 to 5), by Parseval's theorem.
+
+    Spectra are long enough for what the filters add after a window, so products wrap nothing.
+    """
+    of_own = einsum(true, own, "frame stem source freq, stem source target freq -> frame stem target freq")
+    sources = true.flatten(1, 2)
+    of_all = einsum(sources, joint, "frame source freq, source target freq -> frame target freq")
+    of_all = of_all.unflatten(1, true.shape[1:3])
+    signals = [true, true, of_own, of_all]
+    errors = [made - true, of_own - true, of_all - of_own, made - of_all]
+    return 10 * torch.log10(_energies(signals) / _energies(errors))
+
+
+def _energies(parts: list[Spectra]) -> Float[Tensor, "ratio frame stem"]:
+    """Energies of real signals over time and channels, times half the points of the transform."""
+    squares = torch.stack([part.abs().square().sum(2) for part in parts])
+    return squares.sum(-1) - (squares[..., 0] + squares[..., -1]) / 2

@@ -1,0 +1,52 @@
+"""All scores of one song."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from model_zoo.errors import UsageError
+from trainers.metrics.bsseval.filters import find_filters
+from trainers.metrics.bsseval.frames import score_frames
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Ratios in dB of every window: not a number where any stem or estimate is silent."""
+
+    sdr: Float[Tensor, "stem frame"]
+    isr: Float[Tensor, "stem frame"]
+    sir: Float[Tensor, "stem frame"]
+    sar: Float[Tensor, "stem frame"]
+
+
+def bss_eval(
+    estimate: Float[Tensor, "stem channel time"],
+    reference: Float[Tensor, "stem channel wanted"],
+    window: int = 44100,
+    hop: int = 44100,
+) -> FrameScores:
+    """BSSEval version 4 of all stems of a song.
+
+    Computes in double precision, on the device of the stems. Memory is what the filters need (the
+    square of stems times channels times 512 numbers, twice) and does not depend on the length.
+
+    Args:
+        estimate: separated stems; cut at the end of the reference, or filled with zeros up to it.
+        reference: true stems in the same order.
+        window: length of the windows in samples.
+        hop: distance between the beginnings of windows in samples.
+
+    Raises:
+        UsageError: there are no samples, or the window or the hop is below 1.
+    """
+    length = reference.shape[-1]
+    if min(length, window, hop) < 1:
+        raise UsageError(f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}.")
+    made = F.pad(estimate, (0, length - estimate.shape[-1]))
+    scores = score_frames(made, reference, find_filters(made, reference), window, hop)
+    return FrameScores(*scores.transpose(1, 2))
