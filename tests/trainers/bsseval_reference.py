@@ -15,10 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 package = importlib.util.find_spec("museval")
-assert package and package.submodule_search_locations
+assert package
+assert package.submodule_search_locations
 file = Path(package.submodule_search_locations[0]) / "metrics.py"
 spec = importlib.util.spec_from_file_location("museval_metrics", file)
-assert spec and spec.loader
+assert spec
+assert spec.loader
 metrics = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(metrics)
 

@@ -118,7 +118,9 @@ def test_frames_are_musevals(case: Case) -> None:
 
 def read_demo(seconds: float) -> Float[Tensor, "stem channel time"]:
     """The two stems of the demo song, from ten seconds on."""
-    waves = [torch.from_numpy(read_wave(DEMO / f"{stem}.flac")[0]) for stem in ("vocals", "instrumental")]
+    waves = [
+        torch.from_numpy(read_wave(DEMO / f"{stem}.flac")[0]) for stem in ("vocals", "instrumental")
+    ]
     return torch.stack(waves)[..., 441_000 : 441_000 + round(44100 * seconds)]
 
 
@@ -151,7 +153,7 @@ def test_a_delay_is_no_artefact() -> None:
 
 @pytest.mark.parametrize("gain", [1.0, 0.5, -2.0])
 def test_stems_whose_channels_are_the_same(gain: float) -> None:
-    """Filters of two channels of which one is the other with a gain reach no more than those of one.
+    """Filters of a channel, and of the same with a gain beside it, reach the same.
 
     museval stops in such a case ("Singular matrix"), or returns what rounding makes of it.
     """

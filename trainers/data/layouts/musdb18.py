@@ -65,16 +65,28 @@ def musdb_settings(root: Path) -> dict[str, Any]:
     """
     if find_spec("musdb") is None:
         raise MissingExtraError("musdb", "train")
-    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
-    if missing:
-        raise FfmpegMissingError(
-            f"MUSDB18 is read with musdb, which needs {' and '.join(missing)} on PATH: install the"
-            " system's ffmpeg, e.g. apt install ffmpeg, which brings both"
-        )
+    require_ffprobe("musdb")
     import musdb
 
     settings: dict[str, Any] = musdb.DB(root=str(root), subsets=[]).setup
     return settings
+
+
+def require_ffprobe(package: str) -> None:
+    """See that the system's ffmpeg is there, which musdb and museval do not work without.
+
+    Args:
+        package: that needs it.
+
+    Raises:
+        FfmpegMissingError: ffmpeg or ffprobe is not on PATH.
+    """
+    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
+    if missing:
+        raise FfmpegMissingError(
+            f"{package} needs {' and '.join(missing)} on PATH: install the system's ffmpeg, e.g."
+            " apt install ffmpeg, which brings both"
+        )
 
 
 def stem_files(folder: Path) -> list[Path]:

@@ -37,7 +37,7 @@ class Filters:
 def find_filters(
     estimate: Float[Tensor, "stem channel time"], reference: Float[Tensor, "stem channel time"]
 ) -> Filters:
-    """Least squares over a whole song (Vincent et al. 2006, equations 10 to 12 for filters).
+    """Least squares over a whole song (Vincent et al. 2006, section III-B).
 
     Args:
         estimate: separated stems.
@@ -64,7 +64,7 @@ def _solve(
 def _toeplitz(
     among: Float[Tensor, "source source tap"],
 ) -> Float[Tensor, "source tap source tap"]:
-    """Products of all delayed sources: entry (a, l, b, m) is the correlation of a and b at l - m."""
+    """Products of all delayed sources: entry (a, l, b, m) correlates a and b at lag l - m."""
     taps = among.shape[-1]
     lags = torch.cat([among.transpose(0, 1).flip(-1), among[..., 1:]], dim=-1)
     delay = torch.arange(taps, device=among.device)

@@ -31,22 +31,22 @@ def score_frames(
     window: int,
     hop: int,
 ) -> Float[Tensor, "ratio frame stem"]:
-    """SDR, ISR, SIR and SAR in dB of every window; not a number where any of the stems is silent."""
+    """SDR, ISR, SIR and SAR of every window in dB; not a number where any stem is silent."""
     window = min(window, reference.shape[-1])
     points = 2 * next_fast_len((window + TAPS) // 2, real=True)
     joint, own = filters.responses(points)
     scores = []
     sides = (_windows(side, window, hop) for side in (estimate, reference))
     for made, true in zip(*sides, strict=True):
-        spectra = (torch.fft.rfft(side, n=points) for side in (made, true))
         is_silent = _has_silence(made) | _has_silence(true)
-        scores.append(_ratios(*spectra, joint, own).masked_fill(is_silent[:, None], torch.nan))
+        both = torch.fft.rfft(torch.stack([made, true]), n=points)
+        scores.append(
+            _ratios(both[0], both[1], joint, own).masked_fill(is_silent[:, None], torch.nan)
+        )
     return torch.cat(scores, dim=1)
 
 
-def _windows(
-    stems: Float[Tensor, "stem channel time"], window: int, hop: int
-) -> Iterator[Windows]:
+def _windows(stems: Float[Tensor, "stem channel time"], window: int, hop: int) -> Iterator[Windows]:
     """All windows in their order, as many at a time as memory is meant to hold."""
     count = count_frames(stems.shape[-1], window, hop)
     together = max(TOGETHER // (stems[..., 0].numel() * window), 1)
@@ -57,7 +57,7 @@ def _windows(
 
 
 def _has_silence(windows: Windows) -> Bool[Tensor, " frame"]:
-    """Whether a stem is silent, by the rule of the reference implementation: channels add up to 0."""
+    """Whether a stem is silent as the reference implementation has it: its channels add up to 0."""
     return (windows.sum(2) == 0).all(-1).any(-1)
 
 
@@ -67,14 +67,16 @@ def _ratios(
     joint: Complex[Tensor, "source target freq"],
     own: Complex[Tensor, "stem channel heard freq"],
 ) -> Float[Tensor, "ratio frame stem"]:
-    """The four ratios (Vincent et al. 2007, equations 2 to 5), by Parseval's theorem.
+    """The four ratios of :mod:`trainers.metrics.bsseval`, by Parseval's theorem.
 
     Spectra are long enough for what the filters add after a window, so products wrap nothing.
     """
-    of_own = einsum(true, own, "frame stem source freq, stem source target freq -> frame stem target freq")
+    of_own = einsum(
+        true, own, "frame stem source freq, stem source target freq -> frame stem target freq"
+    )
     sources = true.flatten(1, 2)
     of_all = einsum(sources, joint, "frame source freq, source target freq -> frame target freq")
-    of_all = of_all.unflatten(1, true.shape[1:3])
+    of_all = of_all.reshape(true.shape)
     signals = [true, true, of_own, of_all]
     errors = [made - true, of_own - true, of_all - of_own, made - of_all]
     return 10 * torch.log10(_energies(signals) / _energies(errors))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,7 +45,9 @@ def bss_eval(
     """
     length = reference.shape[-1]
     if min(length, window, hop) < 1:
-        raise UsageError(f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}.")
+        raise UsageError(
+            f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}."
+        )
     made = F.pad(estimate, (0, length - estimate.shape[-1]))
     scores = score_frames(made, reference, find_filters(made, reference), window, hop)
     return FrameScores(*scores.transpose(1, 2))

@@ -1,0 +1,97 @@
+"""``stem eval musdb``: models on the data set that everybody publishes for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options, network_options
+from stemcli.cli.words import examples
+from trainers.cli.scoring_options import output_option, rules_options
+
+if TYPE_CHECKING:
+    from trainers.evaluation.musdb_tracks import Subset
+    from trainers.evaluation.run import Rules
+
+OUTPUT = Path("scores")
+
+
+@click.command(
+    "musdb",
+    epilog=examples(
+        ("stem eval musdb --root musdb18hq", "the bundled model on the 50 test songs"),
+        ("stem eval musdb --sample", "on excerpts of seven seconds, which are downloaded"),
+        ("stem eval musdb -m melroformer -m runs/mine", "two models beside each other"),
+        ("stem eval musdb --win 10", "windows of ten seconds"),
+        ("stem eval musdb --subset valid --jobs 4", "the songs kept for validation"),
+    ),
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="MUSDB18 or MUSDB18-HQ: the folder with test/ in it.  [default: MUSDB_PATH]",
+)
+@click.option("--sample", is_flag=True, help="Use musdb's excerpts of 7 s, downloaded if need be.")
+@click.option("--is-wav", is_flag=True, help="Look for folders of wav files (MUSDB18-HQ) alone.")
+@click.option(
+    "--subset",
+    type=click.Choice(["test", "valid", "train"]),
+    default="test",
+    show_default=True,
+    help="Songs to use; valid are those of train that musdb keeps for validation.",
+)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("melroformer",),
+    metavar="NAME|FILE",
+    help="A network to score; may be repeated.  [default: melroformer]",
+)
+@click.option(
+    "--oracles/--no-oracles",
+    default=True,
+    help="Score the mixture and the ideal ratio mask too.  [default: yes]",
+)
+@output_option("  [default: scores]")
+@rules_options
+@network_options
+@console_options
+def command(
+    *,
+    root: Path | None,
+    sample: bool,
+    is_wav: bool,
+    subset: Subset,
+    models: tuple[str, ...],
+    oracles: bool,
+    output: Path | None,
+    rules: Rules,
+    how: Mapping[str, Any],
+    console: Console,
+) -> None:
+    """Score models on MUSDB18 or MUSDB18-HQ, which --root or MUSDB_PATH names.
+
+    Both numbers that go by the name of SDR are given: BSSEval's median over windows of a second
+    and then over songs, and the mean over songs of that of whole songs. For a scale, the mixture
+    itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
+    """
+    from trainers.cli.scoring import conclude, score, show_published
+    from trainers.evaluation.methods import model_methods, oracle_methods
+    from trainers.evaluation.musdb_tracks import fetch_sample, musdb_tracks
+    from trainers.evaluation.published import published
+
+    place = output or OUTPUT
+    root = fetch_sample(root) if sample else root
+    tracks = musdb_tracks(root, subset, is_wav=is_wav)
+    methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
+    results = score(tracks, methods, rules, place, console)
+    code = conclude(results, rules, console, place)
+    show_published(console, published(), results)
+    click.get_current_context().exit(code)

@@ -1,0 +1,152 @@
+"""How an evaluation looks: a line for each song, a bar in a terminal, a table at the end."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stemcli.cli.console import Console
+from stemcli.cli.live import LiveConsole
+from stemcli.cli.words import counted, printable
+from stemcli.closing import Closing
+from stemcli.engine.events import Event
+from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.methods import Method
+from trainers.evaluation.published import Published
+from trainers.evaluation.run import Evaluation, Results, Rules
+from trainers.evaluation.summary import METRICS, Row, stems, summarise, summary_document
+from trainers.evaluation.tracks import Track
+from trainers.evaluation.writing import write_summary
+
+
+class Scoring(Closing):
+    """Shows the events of an evaluation; a context manager, which puts the bar away at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._lock = threading.Lock()
+        self._bar: Progress | None = None
+        self._left = 0
+
+    def show(self, event: Event) -> None:
+        """Show what an evaluation, or the engine that works for it, tells."""
+        with self._lock:
+            match event:
+                case EvaluationStarted():
+                    self._started(event)
+                case Judging():
+                    self._move(f"judging {event.method}: {event.song}", 0)
+                case Judged():
+                    self._move(event.song, 1)
+                    self.console.line(line(event))
+                case JudgingFailed():
+                    self._move(event.song, 1)
+                    self.console.error(sentence(event))
+        self.console.show(event)
+
+    def close(self) -> None:
+        """Put the bar away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _started(self, event: EvaluationStarted) -> None:
+        self._left = event.songs * len(event.methods) - event.kept
+        if event.kept:
+            self.console.line(f"{counted(event.kept, 'score')} of earlier runs still hold")
+        if isinstance(self.console, LiveConsole) and self._left > 0:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.console.terminal,
+                transient=True,
+                redirect_stderr=False,
+            )
+            self._bar.add_task(f"{counted(event.songs, 'song')}", total=self._left)
+            self._bar.start()
+
+    def _move(self, words: str, done: int) -> None:
+        if self._bar:
+            task = self._bar.task_ids[0]
+            self._bar.update(task, description=printable(words)[:50], advance=done)
+
+
+def line(event: Judged) -> str:
+    """A song by a method: SDR of BSSEval for each stem."""
+    values = "  ".join(f"{stem} {decibels(value)}" for stem, value in event.sdr.items())
+    return f"{event.song}  {event.method}: SDR {values}"
+
+
+def sentence(event: JudgingFailed) -> str:
+    """What has no scores, and why."""
+    by = f" by {event.method}" if event.method else ""
+    return f"{event.song}{by} has no scores: {event.message}"
+
+
+def decibels(value: float) -> str:
+    """Two places, or a dash where there is no number."""
+    return f"{value:.2f}" if math.isfinite(value) else "-"
+
+
+def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
+    """The table, and what its columns mean."""
+    titles = [metric.title.removesuffix(" (BSSEval v4)") for metric in METRICS]
+    columns = ("=method", "=stem", *(f">{title}" for title in titles), ">songs")
+    console.line()
+    console.table(
+        columns,
+        [
+            (row.method, row.stem, *(decibels(row.values[m.key]) for m in METRICS), str(row.songs))
+            for row in rows
+        ],
+    )
+    console.line(
+        f"In dB. SDR, ISR, SIR, SAR: BSSEval v4, median over windows of {window:g} s, then over"
+        " songs (museval's). global SDR, SI-SDR: of whole songs, mean over songs (that of"
+        " challenges)."
+    )
+
+
+def show_published(console: Console, figures: Sequence[Published], results: Results) -> None:
+    """Figures of others, of the stems that were measured."""
+    kinds = {"median": "SDR", "mean": "global SDR"}
+    measured = {stem for songs in results.scores.values() for stem in stems(songs)}
+    names = [stem for stem in figures[0].sdr if stem in measured]
+    columns = ("published for MUSDB18", "=metric", *(f">{stem}" for stem in names))
+    rows = [
+        (figure.name, kinds[figure.kind], *(decibels(figure.sdr[stem]) for stem in names))
+        for figure in figures
+    ]
+    if names:
+        console.line()
+        console.table(columns, rows)
+
+
+def score(
+    tracks: Sequence[Track], methods: Sequence[Method], rules: Rules, output: Path, console: Console
+) -> Results:
+    """Run an evaluation and show how it goes."""
+    with console, Scoring(console) as shown:
+        return Evaluation(tracks, methods, rules, output, shown.show).run()
+
+
+def conclude(results: Results, rules: Rules, console: Console, output: Path | None) -> int:
+    """Show the table, write what is kept, and find the exit code."""
+    rows = summarise(results.scores)
+    plain = {"window": rules.window, "backend": rules.backend}
+    console.document({"event": "evaluated", **summary_document(rows, plain)})
+    show_rows(console, rows, rules.window)
+    if output:
+        write_summary(output, rows, results.scores, plain)
+        console.line(f"Scores of each song, summary.json and songs.csv are in {output}")
+    if results.failures:
+        console.error(
+            f"{counted(len(results.failures), 'score')} missing, for the reasons given above."
+        )
+    return 1 if results.failures else 0

@@ -1,0 +1,70 @@
+"""What an evaluation tells while it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stemcli.engine.events import Event
+
+
+@dataclass(frozen=True)
+class EvaluationStarted(Event):
+    """Songs and methods are known.
+
+    Attributes:
+        songs: how many.
+        methods: their names.
+        kept: scores of earlier runs, of a song by a method each, that still hold.
+    """
+
+    songs: int
+    methods: tuple[str, ...]
+    kept: int
+
+
+@dataclass(frozen=True)
+class Judging(Event):
+    """A method took a song apart, and the estimates are being measured.
+
+    Attributes:
+        song: its name.
+        method: its name.
+        seconds: that the method needed.
+    """
+
+    song: str
+    method: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Judged(Event):
+    """A song by a method has its scores.
+
+    Attributes:
+        song: its name.
+        method: its name.
+        sdr: median over windows of BSSEval's SDR in dB, by stem.
+        global_sdr: in dB, by stem.
+    """
+
+    song: str
+    method: str
+    sdr: Mapping[str, float] = field(default_factory=dict)
+    global_sdr: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JudgingFailed(Event):
+    """A song has no scores by a method, or by none.
+
+    Attributes:
+        song: its name.
+        method: its name; empty where the song itself cannot be read.
+        message: why.
+    """
+
+    song: str
+    method: str
+    message: str

@@ -1,0 +1,199 @@
+"""The songs of MUSDB18 and MUSDB18-HQ, read by the package musdb.
+
+Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for music separation"
+(2017), https://doi.org/10.5281/zenodo.1117372, and in HQ https://doi.org/10.5281/zenodo.3338373.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from model_zoo.errors import DataError, DecodeError, StorageError, UsageError
+from trainers.data.layouts.listing import folders, sounds
+from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
+from trainers.evaluation.judge import Wave
+from trainers.evaluation.tracks import Sound
+
+Subset = Literal["test", "train", "valid"]
+ROOT = "MUSDB_PATH"
+"""The variable that musdb reads."""
+
+SAMPLE = Path("~/MUSDB18/MUSDB18-7")
+"""Where musdb puts its excerpts of seven seconds."""
+
+WHERE = (
+    "get MUSDB18 at https://doi.org/10.5281/zenodo.1117372 or MUSDB18-HQ at"
+    " https://doi.org/10.5281/zenodo.3338373 and type --root DIR, or type --sample for"
+    " excerpts of seven seconds (140 MB)"
+)
+
+
+@dataclass(frozen=True)
+class MusdbTrack:
+    """A song of musdb: a ``.stem.mp4``, or a folder of wav files.
+
+    musdb opens all songs of a set when it lists them, and one that is damaged would stop it. Here
+    each is opened when its turn comes.
+
+    Attributes:
+        path: the file, or the mixture in the folder.
+        subset: the folder it is in.
+        settings: musdb's own, which name files, streams and targets.
+    """
+
+    path: Path
+    subset: str
+    settings: Mapping[str, Any]
+
+    @property
+    def is_wav(self) -> bool:
+        """Whether it is of MUSDB18-HQ."""
+        return not self.path.name.endswith(ENDING)
+
+    @property
+    def name(self) -> str:
+        """Artist and title."""
+        return self.path.parent.name if self.is_wav else self.path.name.removesuffix(ENDING)
+
+    @property
+    def stamp(self) -> Mapping[str, Any]:
+        """Its name and the sizes of its files in bytes."""
+        files = sounds(self.path.parent) if self.is_wav else [self.path]
+        return {"song": self.name, "bytes": [file.stat().st_size for file in files]}
+
+    def load(self) -> Sound:
+        """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
+
+        Raises:
+            DecodeError: musdb cannot read it.
+        """
+        try:
+            track = self._opened()
+            waves = {name: _wave(target.audio) for name, target in track.targets.items()}
+            waves.pop("linear_mixture", None)
+            return Sound(_wave(track.audio), waves, round(track.rate))
+        except Exception as error:  # whatever ffmpeg, stempeg and numpy raise
+            raise DecodeError(
+                f"musdb cannot read {self.path} ({_first_line(error)}): get it again"
+            ) from error
+
+    def _opened(self) -> Any:
+        """As ``musdb.DB`` makes its tracks."""
+        import musdb
+        from musdb.audio_classes import MultiTrack, Source
+
+        ids = self.settings["stem_ids"]
+        track = MultiTrack(
+            name=self.name,
+            path=str(self.path),
+            subset=self.subset,
+            is_wav=self.is_wav,
+            stem_id=ids["mixture"],
+        )
+        paths = {name: self._source(file) for name, file in self.settings["sources"].items()}
+        track.sources = {
+            name: Source(track, name=name, path=str(path), stem_id=ids[name])
+            for name, path in paths.items()
+            if path.exists()
+        }
+        track.targets = musdb.DB(root=str(self.path.parent), subsets=[]).create_targets(track)
+        return track
+
+    def _source(self, file: str) -> Path:
+        return self.path.parent / file if self.is_wav else self.path
+
+
+def musdb_tracks(
+    root: Path | None, subset: Subset = "test", *, is_wav: bool = False
+) -> list[MusdbTrack]:
+    """The songs of a subset, by name.
+
+    Args:
+        root: folder with ``train/`` and ``test/``; ``MUSDB_PATH`` names it otherwise.
+        subset: ``valid`` are those of ``train/`` that musdb names for validation.
+        is_wav: look for folders of wav files alone. Both forms are found without.
+
+    Raises:
+        UsageError: no folder is named.
+        DataError: the folder has no such songs.
+        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        MissingExtraError: musdb is not installed.
+    """
+    root = find_root(root)
+    settings = musdb_settings(root)
+    found = _listed(root / ("train" if subset == "valid" else subset), settings, is_wav)
+    names = {*settings["validation_tracks"]} if subset == "valid" else None
+    tracks = [track for track in found if names is None or track.name in names]
+    if not tracks:
+        form = (
+            "folders with mixture.wav" if is_wav else f"files *{ENDING} or folders with mixture.wav"
+        )
+        raise DataError(str(root), [f"no songs of the subset {subset} are there ({form}); {WHERE}"])
+    return tracks
+
+
+def find_root(root: Path | None) -> Path:
+    """The folder that was typed, or that ``MUSDB_PATH`` names.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    named = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
+    if named is None:
+        raise UsageError(
+            f"No songs: neither --root nor {ROOT} names a folder. To have some, {WHERE}"
+        )
+    if not named.expanduser().is_dir():
+        by = "--root" if root else ROOT
+        raise UsageError(f"{by} names {named}, which is no folder. To have one, {WHERE}")
+    return named.expanduser()
+
+
+def fetch_sample(root: Path | None = None) -> Path:
+    """The excerpts of seven seconds that musdb has, downloaded unless they are there.
+
+    Raises:
+        StorageError: they cannot be downloaded.
+        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        MissingExtraError: musdb is not installed.
+    """
+    place = (root or SAMPLE).expanduser()
+    musdb_settings(place)
+    import musdb
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # musdb prints where programs read
+            musdb.DB(root=str(place), download=True, subsets=[])
+    except (OSError, RuntimeError) as error:
+        raise StorageError(
+            f"The excerpts cannot be downloaded to {place} ({_first_line(error)}):"
+            f" go online, or {WHERE}"
+        ) from error
+    return place
+
+
+def _listed(folder: Path, settings: Mapping[str, Any], is_wav: bool) -> list[MusdbTrack]:
+    if not folder.is_dir():
+        return []
+    mixtures = [place / settings["mixture"] for place in folders(folder)]
+    found = [path for path in mixtures if path.is_file()]
+    found += [] if is_wav else stem_files(folder)
+    tracks = [MusdbTrack(path, folder.name, settings) for path in found]
+    return sorted(tracks, key=lambda track: track.name)
+
+
+def _wave(audio: Any) -> Wave:
+    """From (time, channel) in double precision."""
+    return torch.from_numpy(audio).float().T.contiguous()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

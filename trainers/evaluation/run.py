@@ -1,0 +1,188 @@
+"""Songs times methods to scores: goes on where it was stopped, and one bad song stops nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model_zoo.errors import DecodeError, StemError
+from stemcli.engine.events import Event
+from trainers.evaluation.backends import Backend, find_measure
+from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.judge import Judge, Waves
+from trainers.evaluation.methods import Method
+from trainers.evaluation.scores import TrackScores, load_scores
+from trainers.evaluation.summary import middle
+from trainers.evaluation.tracks import Sound, Track
+
+Tell = Callable[[Event], None]
+SUBSET = "test"
+"""Folder of the scores of a method: museval looks for files of scores in this one alone."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How everything is measured.
+
+    Attributes:
+        window: seconds of a window of BSSEval; windows follow each other.
+        backend: whose BSSEval.
+        jobs: songs that are measured at the same time, each in memory.
+    """
+
+    window: float = 1.0
+    backend: Backend = "torch"
+    jobs: int = 1
+
+    def judge(self, sample_rate: int) -> Judge:
+        """For songs of a sample rate in Hz."""
+        samples = int(self.window * sample_rate)
+        return Judge(samples, samples, find_measure(self.backend))
+
+
+@dataclass
+class Results:
+    """What came out.
+
+    Attributes:
+        scores: of each method, by the name of the song.
+        failures: of each song, or song by a method, without scores.
+    """
+
+    scores: dict[str, dict[str, TrackScores]]
+    failures: list[JudgingFailed] = field(default_factory=list)
+
+
+class Evaluation:
+    """All songs by all methods.
+
+    Args:
+        tracks: the songs.
+        methods: who takes them apart, each with a name of its own.
+        rules: how it is measured.
+        output: folder of all scores; each method has one below it that museval reads.
+        tell: hears the events.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        methods: Sequence[Method],
+        rules: Rules,
+        output: Path,
+        tell: Tell,
+    ) -> None:
+        self.tracks = tracks
+        self.methods = methods
+        self.rules = rules
+        self.output = output
+        self.tell = tell
+        self.results = Results({method.name: {} for method in methods})
+        self._measured: dict[Future[TrackScores], tuple[Track, Method]] = {}
+
+    def run(self) -> Results:
+        """Take apart what has no scores yet, song by song, and measure it meanwhile.
+
+        Raises:
+            OutputError: scores cannot be written.
+            MissingExtraError: the backend is not installed.
+        """
+        find_measure(self.rules.backend)
+        missing = {track.name: self._missing(track) for track in self.tracks}
+        kept = sum(map(len, self.results.scores.values()))
+        names = tuple(method.name for method in self.methods)
+        self.tell(EvaluationStarted(len(self.tracks), names, kept))
+        with ThreadPoolExecutor(self.rules.jobs) as pool:
+            try:
+                for track in self.tracks:
+                    self._begin(track, missing[track.name], pool)
+                self._settle(0)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return self.results
+
+    def file(self, method: Method, track: Track) -> Path:
+        """Where the scores of a song by a method are."""
+        return self.output / method.name / SUBSET / f"{track.name}.json"
+
+    def _missing(self, track: Track) -> list[Method]:
+        """Methods without scores that still hold; scores that do are kept."""
+        missing = []
+        for method in self.methods:
+            scores = self._kept(method, track)
+            if scores is None:
+                missing.append(method)
+            else:
+                self.results.scores[method.name][track.name] = scores
+        return missing
+
+    def _kept(self, method: Method, track: Track) -> TrackScores | None:
+        try:
+            scores = load_scores(self.file(method, track))
+            return scores if scores.made_by == self._made_by(method, track) else None
+        except (DecodeError, OSError):
+            return None  # never made, damaged, or the song cannot be read: making it says which
+
+    def _made_by(self, method: Method, track: Track) -> dict[str, Any]:
+        """All that decides the scores."""
+        rules = {"window": self.rules.window, "backend": self.rules.backend}
+        return {"song": track.stamp, "method": method.settings(track), **rules}
+
+    def _begin(self, track: Track, methods: Sequence[Method], pool: ThreadPoolExecutor) -> None:
+        """Take a song apart by all methods, as soon as there is room to measure it."""
+        sound: Sound | None = None
+        for method in methods:
+            self._settle(self.rules.jobs - 1)
+            try:
+                sound = sound or track.load()
+                begun = time.perf_counter()
+                estimates = method.estimate(track, sound)
+            except (StemError, OSError) as error:
+                self._fail(track.name, method.name if sound else "", error)
+                if sound is None:
+                    return
+                continue
+            self.tell(Judging(track.name, method.name, time.perf_counter() - begun))
+            future = pool.submit(self._judge, track, method, sound, estimates)
+            self._measured[future] = track, method
+
+    def _judge(self, track: Track, method: Method, sound: Sound, estimates: Waves) -> TrackScores:
+        judge = self.rules.judge(sound.sample_rate)
+        stems = judge(estimates, sound.references, sound.mixture)
+        made_by = self._made_by(method, track)
+        return TrackScores(track.name, self.rules.window, self.rules.window, stems, made_by)
+
+    def _settle(self, most: int) -> None:
+        """Take in what has been measured until no more than ``most`` are being measured."""
+        while len(self._measured) > most:
+            done, _ = wait(self._measured, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._take(future)
+
+    def _take(self, future: Future[TrackScores]) -> None:
+        track, method = self._measured.pop(future)
+        try:
+            scores = future.result()
+        except (StemError, OSError) as error:
+            self._fail(track.name, method.name, error)
+            return
+        scores.save(self.file(method, track))
+        self.results.scores[method.name][track.name] = scores
+        self.tell(judged(scores, method.name))
+
+    def _fail(self, song: str, method: str, error: Exception) -> None:
+        failure = JudgingFailed(song, method, str(error))
+        self.results.failures.append(failure)
+        self.tell(failure)
+
+
+def judged(scores: TrackScores, method: str) -> Judged:
+    """What is told of the scores of a song."""
+    framewise = {stem.name: middle(stem.frames["SDR"]) for stem in scores.stems}
+    whole = {stem.name: stem.whole["global_sdr"] for stem in scores.stems}
+    return Judged(scores.track, method, framewise, whole)
