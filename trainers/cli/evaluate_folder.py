@@ -12,7 +12,7 @@ import click
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
-from trainers.cli.scoring_options import output_option, rules_options
+from trainers.cli.scoring_options import output_option, pieces_option, rules_options
 
 if TYPE_CHECKING:
     from trainers.evaluation.run import Rules
@@ -31,24 +31,38 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("references", type=FOLDER)
 @click.argument("estimates", type=FOLDER)
 @rules_options
+@pieces_option
 @output_option("  [default: nothing is written]")
 @console_options
 def command(
-    *, references: Path, estimates: Path, rules: Rules, output: Path | None, console: Console
+    *,
+    references: Path,
+    estimates: Path,
+    rules: Rules,
+    pieces: int,
+    output: Path | None,
+    console: Console,
 ) -> None:
     """Compare the stems in ESTIMATES with the true ones in REFERENCES, paired by name.
 
     Both are folders with sound files, or trees of such folders with the same names. Vocals and
     instrumental (or accompaniment, no_vocals) are judged as a pair, all others together.
     """
-    from trainers.cli.scoring import conclude, score
+    from trainers.cli.scoring import score, write
     from trainers.evaluation.folders import pair_folders
+    from trainers.evaluation.run import Evaluation
+    from trainers.evaluation.writing import Heading, require_pictures
 
+    if output:
+        require_pictures()
     tracks, method, without = pair_folders(references, estimates)
     for name in without:
         console.error(f"{name} has no estimates in {estimates} and is left out.")
     with ExitStack() as stack:
         place = output or Path(stack.enter_context(TemporaryDirectory()))
-        results = score(tracks, [method], rules, place, console)
-        code = conclude(results, rules, console, output)
+        evaluation = Evaluation(tracks, [method], rules, place, pieces if output else 0)
+        code = score(evaluation, console)
+    if output:
+        heading = Heading(f"Stems in {estimates}", f"against {references}")
+        write(evaluation, heading, console)
     click.get_current_context().exit(code)

@@ -10,14 +10,12 @@ import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options, network_options
-from stemcli.cli.words import examples
-from trainers.cli.scoring_options import output_option, rules_options
+from stemcli.cli.words import counted, examples
+from trainers.cli.scoring_options import output_option, pieces_option, rules_options
 
 if TYPE_CHECKING:
     from trainers.evaluation.musdb_tracks import Subset
     from trainers.evaluation.run import Rules
-
-OUTPUT = Path("scores")
 
 
 @click.command(
@@ -59,8 +57,9 @@ OUTPUT = Path("scores")
     default=True,
     help="Score the mixture and the ideal ratio mask too.  [default: yes]",
 )
-@output_option("  [default: scores]")
+@output_option("  [default: scores]", Path("scores"))
 @rules_options
+@pieces_option
 @network_options
 @console_options
 def command(
@@ -71,8 +70,9 @@ def command(
     subset: Subset,
     models: tuple[str, ...],
     oracles: bool,
-    output: Path | None,
+    output: Path,
     rules: Rules,
+    pieces: int,
     how: Mapping[str, Any],
     console: Console,
 ) -> None:
@@ -82,16 +82,20 @@ def command(
     and then over songs, and the mean over songs of that of whole songs. For a scale, the mixture
     itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
     """
-    from trainers.cli.scoring import conclude, score, show_published
+    from trainers.cli.scoring import score, show_published, write
     from trainers.evaluation.methods import model_methods, oracle_methods
     from trainers.evaluation.musdb_tracks import fetch_sample, musdb_tracks
     from trainers.evaluation.published import published
+    from trainers.evaluation.run import Evaluation
+    from trainers.evaluation.writing import Heading, require_pictures
 
-    place = output or OUTPUT
+    require_pictures()
     root = fetch_sample(root) if sample else root
     tracks = musdb_tracks(root, subset, is_wav=is_wav)
     methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
-    results = score(tracks, methods, rules, place, console)
-    code = conclude(results, rules, console, place)
-    show_published(console, published(), results)
+    evaluation = Evaluation(tracks, methods, rules, output, pieces)
+    code = score(evaluation, console)
+    show_published(console, published(), evaluation.results)
+    songs = f"{counted(len(tracks), 'song')} of the subset {subset}"
+    write(evaluation, Heading("MUSDB18", songs, published()), console)
     click.get_current_context().exit(code)

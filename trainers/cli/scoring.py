@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,12 +14,10 @@ from stemcli.cli.words import counted, printable
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
 from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
-from trainers.evaluation.methods import Method
 from trainers.evaluation.published import Published
-from trainers.evaluation.run import Evaluation, Results, Rules
+from trainers.evaluation.run import Evaluation, Results
 from trainers.evaluation.summary import METRICS, Row, stems, summarise, summary_document
-from trainers.evaluation.tracks import Track
-from trainers.evaluation.writing import write_summary
+from trainers.evaluation.writing import Heading, write_results
 
 
 class Scoring(Closing):
@@ -45,7 +42,7 @@ class Scoring(Closing):
                     self.console.line(line(event))
                 case JudgingFailed():
                     self._move(event.song, 1)
-                    self.console.error(sentence(event))
+                    self.console.error(str(event))
         self.console.show(event)
 
     def close(self) -> None:
@@ -83,12 +80,6 @@ def line(event: Judged) -> str:
     return f"{event.song}  {event.method}: SDR {values}"
 
 
-def sentence(event: JudgingFailed) -> str:
-    """What has no scores, and why."""
-    by = f" by {event.method}" if event.method else ""
-    return f"{event.song}{by} has no scores: {event.message}"
-
-
 def decibels(value: float) -> str:
     """Two places, or a dash where there is no number."""
     return f"{value:.2f}" if math.isfinite(value) else "-"
@@ -96,8 +87,7 @@ def decibels(value: float) -> str:
 
 def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
     """The table, and what its columns mean."""
-    titles = [metric.title.removesuffix(" (BSSEval v4)") for metric in METRICS]
-    columns = ("=method", "=stem", *(f">{title}" for title in titles), ">songs")
+    columns = ("=method", "=stem", *(f">{metric.short}" for metric in METRICS), ">songs")
     console.line()
     console.table(
         columns,
@@ -128,25 +118,21 @@ def show_published(console: Console, figures: Sequence[Published], results: Resu
         console.table(columns, rows)
 
 
-def score(
-    tracks: Sequence[Track], methods: Sequence[Method], rules: Rules, output: Path, console: Console
-) -> Results:
-    """Run an evaluation and show how it goes."""
+def score(evaluation: Evaluation, console: Console) -> int:
+    """Run an evaluation, show how it goes and what came out, and find the exit code."""
     with console, Scoring(console) as shown:
-        return Evaluation(tracks, methods, rules, output, shown.show).run()
-
-
-def conclude(results: Results, rules: Rules, console: Console, output: Path | None) -> int:
-    """Show the table, write what is kept, and find the exit code."""
+        results = evaluation.run(shown.show)
     rows = summarise(results.scores)
-    plain = {"window": rules.window, "backend": rules.backend}
-    console.document({"event": "evaluated", **summary_document(rows, plain)})
-    show_rows(console, rows, rules.window)
-    if output:
-        write_summary(output, rows, results.scores, plain)
-        console.line(f"Scores of each song, summary.json and songs.csv are in {output}")
+    console.document({"event": "evaluated", **summary_document(rows, evaluation.rules.plain)})
+    show_rows(console, rows, evaluation.rules.window)
     if results.failures:
-        console.error(
-            f"{counted(len(results.failures), 'score')} missing, for the reasons given above."
-        )
+        count = counted(len(results.failures), "score")
+        console.error(f"{count} missing, for the reasons given above.")
     return 1 if results.failures else 0
+
+
+def write(evaluation: Evaluation, heading: Heading, console: Console) -> None:
+    """Leave tables and the report in the folder of the scores, and say so."""
+    report = write_results(evaluation, heading)
+    console.line(f"Scores of each song, tables and the report are in {evaluation.output}")
+    console.line(f"Look at: {report}")

@@ -50,12 +50,24 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_rules
 
 
-def output_option(default: str) -> Decorator:
+def output_option(shown: str, default: Path | None = None) -> Decorator:
     """``--output``; the command receives a path or None."""
     return click.option(
         "-o",
         "--output",
         type=click.Path(file_okay=False, path_type=Path),
+        default=default,
         metavar="DIR",
-        help=f"Folder for scores of each song, tables and report.html.{default}",
+        help=f"Folder for scores of each song, tables and report.html.{shown}",
     )
+
+
+pieces_option = click.option(
+    "--listen",
+    "pieces",
+    type=click.IntRange(0, 50),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Songs that can be heard and seen in the report.",
+)

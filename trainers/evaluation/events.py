@@ -68,3 +68,7 @@ class JudgingFailed(Event):
     song: str
     method: str
     message: str
+
+    def __str__(self) -> str:
+        by = f" by {self.method}" if self.method else ""
+        return f"{self.song}{by} has no scores: {self.message}"

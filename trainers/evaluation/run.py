@@ -13,6 +13,7 @@ from model_zoo.errors import DecodeError, StemError
 from stemcli.engine.events import Event
 from trainers.evaluation.backends import Backend, find_measure
 from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.excerpts import Excerpts, spread
 from trainers.evaluation.judge import Judge, Waves
 from trainers.evaluation.methods import Method
 from trainers.evaluation.scores import TrackScores, load_scores
@@ -37,6 +38,11 @@ class Rules:
     window: float = 1.0
     backend: Backend = "torch"
     jobs: int = 1
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What decides the numbers, as plain values."""
+        return {"window": self.window, "backend": self.backend}
 
     def judge(self, sample_rate: int) -> Judge:
         """For songs of a sample rate in Hz."""
@@ -65,7 +71,7 @@ class Evaluation:
         methods: who takes them apart, each with a name of its own.
         rules: how it is measured.
         output: folder of all scores; each method has one below it that museval reads.
-        tell: hears the events.
+        pieces: songs that excerpts are kept of.
     """
 
     def __init__(
@@ -74,28 +80,33 @@ class Evaluation:
         methods: Sequence[Method],
         rules: Rules,
         output: Path,
-        tell: Tell,
+        pieces: int = 0,
     ) -> None:
         self.tracks = tracks
         self.methods = methods
         self.rules = rules
         self.output = output
-        self.tell = tell
+        self.excerpts = Excerpts(output, spread([track.name for track in tracks], pieces))
         self.results = Results({method.name: {} for method in methods})
+        self._tell: Tell = lambda event: None
         self._measured: dict[Future[TrackScores], tuple[Track, Method]] = {}
 
-    def run(self) -> Results:
+    def run(self, tell: Tell = lambda event: None) -> Results:
         """Take apart what has no scores yet, song by song, and measure it meanwhile.
+
+        Args:
+            tell: hears the events.
 
         Raises:
             OutputError: scores cannot be written.
             MissingExtraError: the backend is not installed.
         """
+        self._tell = tell
         find_measure(self.rules.backend)
         missing = {track.name: self._missing(track) for track in self.tracks}
         kept = sum(map(len, self.results.scores.values()))
         names = tuple(method.name for method in self.methods)
-        self.tell(EvaluationStarted(len(self.tracks), names, kept))
+        self._tell(EvaluationStarted(len(self.tracks), names, kept))
         with ThreadPoolExecutor(self.rules.jobs) as pool:
             try:
                 for track in self.tracks:
@@ -123,6 +134,8 @@ class Evaluation:
 
     def _kept(self, method: Method, track: Track) -> TrackScores | None:
         try:
+            if self.excerpts.is_missing(method, track):
+                return None
             scores = load_scores(self.file(method, track))
             return scores if scores.made_by == self._made_by(method, track) else None
         except (DecodeError, OSError):
@@ -130,8 +143,8 @@ class Evaluation:
 
     def _made_by(self, method: Method, track: Track) -> dict[str, Any]:
         """All that decides the scores."""
-        rules = {"window": self.rules.window, "backend": self.rules.backend}
-        return {"song": track.stamp, "method": method.settings(track), **rules}
+        settings = method.settings(track)
+        return {"song": track.stamp, "method": settings, **self.rules.plain}
 
     def _begin(self, track: Track, methods: Sequence[Method], pool: ThreadPoolExecutor) -> None:
         """Take a song apart by all methods, as soon as there is room to measure it."""
@@ -142,12 +155,13 @@ class Evaluation:
                 sound = sound or track.load()
                 begun = time.perf_counter()
                 estimates = method.estimate(track, sound)
+                self.excerpts.keep(method, track, sound, estimates)
             except (StemError, OSError) as error:
                 self._fail(track.name, method.name if sound else "", error)
                 if sound is None:
                     return
                 continue
-            self.tell(Judging(track.name, method.name, time.perf_counter() - begun))
+            self._tell(Judging(track.name, method.name, time.perf_counter() - begun))
             future = pool.submit(self._judge, track, method, sound, estimates)
             self._measured[future] = track, method
 
@@ -173,12 +187,12 @@ class Evaluation:
             return
         scores.save(self.file(method, track))
         self.results.scores[method.name][track.name] = scores
-        self.tell(judged(scores, method.name))
+        self._tell(judged(scores, method.name))
 
     def _fail(self, song: str, method: str, error: Exception) -> None:
         failure = JudgingFailed(song, method, str(error))
         self.results.failures.append(failure)
-        self.tell(failure)
+        self._tell(failure)
 
 
 def judged(scores: TrackScores, method: str) -> Judged:

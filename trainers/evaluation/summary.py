@@ -22,18 +22,20 @@ class Metric:
 
     Attributes:
         key: in files.
-        title: in tables.
+        title: where it stands alone.
+        short: in tables that say of which kind it is.
         how: songs and windows become one number.
     """
 
     key: str
     title: str
+    short: str
     how: str
 
 
 METRICS = (
-    *(Metric(name, f"{name} (BSSEval v4)", MEDIAN) for name in FRAMEWISE),
-    *(Metric(key, title, MEAN) for key, title in WHOLE.items()),
+    *(Metric(name, f"{name} (BSSEval v4)", name, MEDIAN) for name in FRAMEWISE),
+    *(Metric(key, title, title, MEAN) for key, title in WHOLE.items()),
 )
 
 
