@@ -11,7 +11,13 @@ import click
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options, network_options
 from stemcli.cli.words import counted, examples
-from trainers.cli.scoring_options import output_option, pieces_option, rules_options
+from trainers.cli.scoring_options import (
+    models_option,
+    output_option,
+    pieces_option,
+    rules_options,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from trainers.evaluation.musdb_tracks import Subset
@@ -43,15 +49,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Songs to use; valid are those of train that musdb keeps for validation.",
 )
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    default=("melroformer",),
-    metavar="NAME|FILE",
-    help="A network to score; may be repeated.  [default: melroformer]",
-)
+@models_option
 @click.option(
     "--oracles/--no-oracles",
     default=True,
@@ -60,6 +58,7 @@ if TYPE_CHECKING:
 @output_option("  [default: scores]", Path("scores"))
 @rules_options
 @pieces_option
+@store_option
 @network_options
 @console_options
 def command(
@@ -73,6 +72,7 @@ def command(
     output: Path,
     rules: Rules,
     pieces: int,
+    store: bool,
     how: Mapping[str, Any],
     console: Console,
 ) -> None:
@@ -86,16 +86,23 @@ def command(
     from trainers.evaluation.methods import model_methods, oracle_methods
     from trainers.evaluation.musdb_tracks import fetch_sample, musdb_tracks
     from trainers.evaluation.published import published
+    from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation
+    from trainers.evaluation.summary import summarise
     from trainers.evaluation.writing import Heading, require_pictures
 
     require_pictures()
+    if store:
+        require_cards(models)
     root = fetch_sample(root) if sample else root
     tracks = musdb_tracks(root, subset, is_wav=is_wav)
     methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
     evaluation = Evaluation(tracks, methods, rules, output, pieces)
     code = score(evaluation, console)
     show_published(console, published(), evaluation.results)
+    if store:
+        rows = summarise(evaluation.results.scores)
+        store_scores(rows, models, f"MUSDB18 {subset}", rules)
     songs = f"{counted(len(tracks), 'song')} of the subset {subset}"
     write(evaluation, Heading("MUSDB18", songs, published()), console)
     click.get_current_context().exit(code)

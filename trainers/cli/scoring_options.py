@@ -71,3 +71,17 @@ pieces_option = click.option(
     metavar="N",
     help="Songs that can be heard and seen in the report.",
 )
+
+models_option = click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("melroformer",),
+    metavar="NAME|FILE",
+    help="A network to measure; may be repeated.  [default: melroformer]",
+)
+
+store_option = click.option(
+    "--store", is_flag=True, help="Write what was measured to the card of each model."
+)

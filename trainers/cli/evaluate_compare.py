@@ -1,0 +1,73 @@
+"""``stem eval compare``: evaluations side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stemcli.cli.console import Console
+from stemcli.cli.options import console_options
+from stemcli.cli.words import examples
+
+if TYPE_CHECKING:
+    from trainers.evaluation.comparison import Difference
+
+RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+METRICS = ("SDR", "ISR", "SIR", "SAR", "global_sdr", "si_sdr")
+
+
+@click.command(
+    "compare",
+    epilog=examples(
+        ("stem eval compare scores", "all methods of one evaluation, against its first"),
+        ("stem eval compare before after", "two evaluations"),
+        ("stem eval compare before/melroformer after/mine", "two methods"),
+        ("stem eval compare before after --metric SDR", "by BSSEval's SDR"),
+    ),
+)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN)
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS, case_sensitive=False),
+    default="global_sdr",
+    show_default=True,
+    help="SDR, ISR, SIR and SAR are BSSEval's.",
+)
+@console_options
+def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
+    """Compare evaluations song by song; each RUN is the folder of one, or of a method in it.
+
+    Every method is held against the first. The last column is the probability of such differences
+    if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
+    """
+    from trainers.evaluation.comparison import compare, read_runs
+    from trainers.evaluation.summary import METRICS as KNOWN
+
+    chosen = next(each for each in KNOWN if each.key == metric)
+    found = compare(read_runs(runs), chosen)
+    rows = [_plain(row) for row in found]
+    console.document({"event": "compared", "metric": metric, "rows": rows})
+    columns = ("=stem", "=method", f">{chosen.title}", ">change", ">better", ">chance")
+    console.table(columns, [_cells(row) for row in found])
+    console.line(f"In dB: {chosen.how}, over the songs that a method and the first share.")
+
+
+def _cells(row: Difference) -> tuple[str, ...]:
+    first = math.isnan(row.change)
+    change = "" if first else f"{row.change:+.2f}"
+    better = "" if first else f"{row.better} of {row.songs}"
+    chance = f"{row.chance:.2g}" if math.isfinite(row.chance) and not first else ""
+    return row.stem, row.method, f"{row.value:.2f}", change, better, chance
+
+
+def _plain(row: Difference) -> dict[str, Any]:
+    """Null where there is no number."""
+    values = asdict(row).items()
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values
+    }

@@ -1,0 +1,99 @@
+"""Scores and speeds in the cards of models, each with its definition and the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from model_zoo.card import Card, Score, SpeedRecord, card_path, find
+from model_zoo.errors import UnknownNameError, UsageError
+from model_zoo.files import staged
+from trainers.evaluation.run import Rules
+from trainers.evaluation.speed import Speed
+from trainers.evaluation.summary import METRICS, Row
+
+
+def require_cards(models: Iterable[str]) -> None:
+    """See that models have cards, before anything is measured.
+
+    Raises:
+        UsageError: one is a file or a run.
+    """
+    for model in models:
+        try:
+            find(model)
+        except UnknownNameError as error:
+            raise UsageError(
+                f"{model} has no card to write to: give it a name in the zoo first, with"
+                f" stem models add {model} --name NAME"
+            ) from error
+
+
+def store_scores(rows: Sequence[Row], models: Iterable[str], dataset: str, rules: Rules) -> None:
+    """Write SDR in both definitions to the cards of models.
+
+    Args:
+        rows: stems by methods.
+        models: names of the methods that have a card.
+        dataset: what was measured on.
+        rules: how.
+    """
+    for row in rows:
+        if row.method in models:
+            _change(row.method, partial(_with_scores, _scores(row, dataset, rules)))
+
+
+def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
+    """Write speeds to the cards of models.
+
+    Returns:
+        Names of the cards, each once.
+    """
+    for speed in speeds:
+        record = SpeedRecord(
+            machine=machine,
+            precision=speed.precision,
+            definition=f"median of {speed.rounds} processes, stereo at 44.1 kHz, without files",
+            times_real_time=round(speed.times_real_time, 3),
+            start_seconds=round(speed.start_seconds, 2),
+            memory=speed.memory,
+            gpu_memory=speed.gpu_memory,
+        )
+        _change(speed.model, partial(_with_speed, record))
+    return list(dict.fromkeys(speed.model for speed in speeds))
+
+
+def _scores(row: Row, dataset: str, rules: Rules) -> list[Score]:
+    """The two that go by the name of SDR."""
+    songs = f"of {row.songs} songs" if row.songs > 1 else "of the song"
+    definitions = {
+        "SDR": f"BSSEval v4: median over windows of {rules.window:g} s, median {songs}, dB",
+        "global_sdr": f"whole song, mean {songs}, dB",
+    }
+    titles = {metric.key: metric.short for metric in METRICS}
+    return [
+        Score(dataset, row.stem, titles[key], definition, round(row.values[key], 2))
+        for key, definition in definitions.items()
+        if math.isfinite(row.values[key])
+    ]
+
+
+def _with_scores(new: Sequence[Score], card: Card) -> Card:
+    """In the place of those of the same thing, and after all others."""
+    keys = {(score.dataset, score.stem, score.metric) for score in new}
+    kept = [score for score in card.scores if (score.dataset, score.stem, score.metric) not in keys]
+    return replace(card, scores=(*kept, *new))
+
+
+def _with_speed(record: SpeedRecord, card: Card) -> Card:
+    key = (record.machine, record.precision)
+    kept = [each for each in card.speeds if (each.machine, each.precision) != key]
+    return replace(card, speeds=(*kept, record))
+
+
+def _change(name: str, change: Callable[[Card], Card]) -> None:
+    """Replace a card by what becomes of it."""
+    with staged(card_path(name)) as place:
+        place.write_text(change(find(name)).to_toml(), encoding="utf-8")
