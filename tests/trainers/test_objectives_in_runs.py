@@ -119,7 +119,10 @@ def moved(folder: Path) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("objective", ["denoising", "phase", "codes"])
+@pytest.mark.parametrize(
+    "objective",
+    ["codes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("denoising", "phase"))],
+)
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
@@ -137,6 +140,7 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
         assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
 
 
+@pytest.mark.slow
 def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None:
     """Truth: one worker with both batches; they count codes together, as buffers say."""
     taught = with_steps(learning(recipe, "codes", dropout=0.0), 3)
@@ -147,6 +151,7 @@ def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None
     assert_near(moved(recordings / "rank0"), moved(recordings / "alone"), 1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recipe) -> None:
     """Truth: whole networks by the same recipe, for networks in two parts, which would be put
     together from two different books if workers did not agree.
@@ -158,6 +163,7 @@ def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recip
     assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_draw_latent_variables_of_their_own(recordings: Path, recipe: Recipe) -> None:
     """Truth: a run alone, which hears and draws in its first step what the first of two does."""
     taught = half_a_batch(with_steps(with_vae(recipe, 0.5), 1))
