@@ -239,11 +239,32 @@ def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
         (["instrumental/a.wav", "vocals/b.wav", "drums/c.wav"], "stems"),
         (["music/a.wav", "vocals/b.wav"], "stems"),
         (["instrumental/a.wav", "vocals/a.wav", "mixture/a.wav"], "pairs"),
+        (["instrumentals/{a,b}.wav", "vocals/{a,c}.wav", "mixture/{a,b}.wav"], "pairs"),
+        (["instrumentals/{a,b}.wav", "vocals/c.wav", "mixture/a.wav"], "voxaug"),
+        (["vocals/c.wav", "mixture/a.wav"], "stems"),
     ],
 )
 def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
     write(tmp_path, *names)
     assert look(tmp_path) == layout
+
+
+def test_an_empty_library_is_one(tmp_path: Path) -> None:
+    """The sentence is about the library, and not about layouts."""
+    write(tmp_path, "instrumentals/a.wav")
+    (tmp_path / "vocals").mkdir()
+    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
+        inspect(data_recipe(), tmp_path)
+
+
+def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
+    """What the sentence offers can be typed: --layout voxaug finds no mistake."""
+    write(tmp_path, "instrumental/{a,b}.wav", "vocals/{a,c}.wav", "mixture/a.wav")
+    for problem in inspect(data_recipe(), tmp_path).problems:
+        assert problem.endswith(
+            "add it, or type --layout voxaug, which mixes any vocals with any instrumental"
+        )
+    assert inspect(data_recipe(layout="voxaug"), tmp_path).problems == ()
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
     "musdb18": _is_musdb18,
     "musdb18_hq": _is_musdb18_hq,
     "tracks": _is_tracks,
-    "pairs": _is_pairs,
     "voxaug": _is_voxaug,
+    "pairs": _is_pairs,
     "stems": _is_stems,
 }
 """In this order: the first that fits is taken."""

@@ -57,10 +57,29 @@ def read_voxaug(folder: Path) -> Listing:
 
 
 def looks_like_voxaug(folder: Path) -> bool:
-    """Whether there are the two libraries, by their plainest names, and no other sound."""
+    """Whether there are the two libraries, by their plainest names, and no other sound.
+
+    Mixtures may lie beside them, but not those of the vocals: these would be songs.
+    """
     found = {stem_name(place) for place in folders(folder) if sounds(place, recursive=True)}
-    both = all(found & {*names} for names in LIBRARIES.values())
-    return both and found <= TELLING
+    plain = [place for place in folders(folder) if stem_name(place) in TELLING]
+    both = all({*map(stem_name, plain)} & {*names} for names in LIBRARIES.values())
+    return both and found <= {*TELLING, MIXTURE} and not _sung_in_mixtures(folder)
+
+
+def has_libraries(folder: Path) -> bool:
+    """Whether there are folders for both libraries, by any of their names."""
+    return all(any(_places(folder, stem)) for stem in LIBRARIES)
+
+
+def _sung_in_mixtures(folder: Path) -> bool:
+    """Whether vocals have the name of a mixture."""
+    places = [place for place in folders(folder) if stem_name(place) == MIXTURE]
+    mixtures, vocals = (
+        {stem_name(path) for place in each for path in sounds(place, recursive=True)}
+        for each in (places, _places(folder, VOCALS))
+    )
+    return bool(mixtures & vocals)
 
 
 def pair_up(held: tuple[Song, ...]) -> tuple[Song, ...]:
