@@ -69,7 +69,7 @@ def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
         ((), 1),
         (("--stems", "vocals"), 0),
         (("--set", "data.missing=silence"), 0),
-        (("--stems", "vocals,drums", "--set", "data.groups.drums=[kit]"), 2),
+        (("--stems", "vocals,band", "--set", "data.groups.band=[kit]"), 2),
         (("--stems", "piano"), 2),
         (("--layout", "stems"), 0),
         (("--set", "loop.workers=1"), 2),

@@ -30,6 +30,7 @@ from trainers.data.opening import open_data
 from trainers.data.song_mixes import SongClips
 from trainers.data.voxaug import VoxaugMixes
 from trainers.loop.run import run
+from trainers.recipes import load_recipe
 
 BOTH = ("vocals", "instrumental")
 CLIPS = 600
@@ -296,9 +297,43 @@ def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
 
 
 def test_stems_that_no_library_has(tmp_path: Path) -> None:
+    """What is offered for a stem that is a rest of something has no vocals in it."""
     write(tmp_path, "instrumentals/a.wav", "vocals/b.wav")
-    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental,vocals"):
+    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental\]$"):
         survey(data_recipe(layout="voxaug"), tmp_path, ("accompaniment",))
+
+
+@pytest.mark.parametrize("stems", [("instrumental",), ("vocals",), BOTH])
+@pytest.mark.parametrize("parts", ["instrumental", "bass,drums,other"])
+def test_ordinary_songs_validate_libraries(
+    tmp_path: Path, stems: tuple[str, ...], parts: str
+) -> None:
+    """Recipe voxaug learns from instrumentals; songs may have them whole or in parts."""
+    write(tmp_path, "vox/{instrumentals/a,vocals/b}.wav")
+    write(tmp_path, f"songs/{{x,y}}/{{mixture,vocals,{parts}}}.wav")
+    found = survey(load_recipe("voxaug").data, tmp_path / "vox", stems, (tmp_path / "songs",))
+    assert [song.name for song in found.validation] == ["x", "y"]
+    assert len(found.training) == 2
+
+
+def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
+    write(
+        tmp_path, "vox/instrumentals/{a,b}.wav", "vox/vocals/c.wav", "more/{music/d,vocals/e}.wav"
+    )
+    write(tmp_path, "songs/{x,y}/{mixture,vocals,instrumental}.wav")
+    for layout, data, held in (("voxaug", "vox", "more"), ("auto", "songs", "vox")):
+        found = survey(data_recipe(layout=layout), tmp_path / data, BOTH, (tmp_path / held,))
+        assert {song.is_made for song in found.validation} == {True}
+    assert [song.name for song in found.validation] == [
+        "instrumentals/a + vocals/c",
+        "instrumentals/b + vocals/c",
+    ]
+
+
+def test_libraries_that_are_all_named_to_validate(tmp_path: Path) -> None:
+    write(tmp_path, "{instrumentals/a,vocals/b}.wav")
+    with pytest.raises(DataError, match="all files are named by --validation, and none is left"):
+        survey(data_recipe(), tmp_path, BOTH, (tmp_path,))
 
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])

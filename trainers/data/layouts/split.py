@@ -22,6 +22,11 @@ class Split:
     validation: tuple[Song, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def songs(self) -> tuple[Song, ...]:
+        """All of them."""
+        return (*self.training, *self.validation)
+
 
 NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
 
