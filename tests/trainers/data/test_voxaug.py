@@ -408,4 +408,40 @@ def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Re
     with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
-    assert str(refused.value).endswith(f"Type: {flags}")
+    assert str(refused.value).endswith(f"Type: --recipe voxaug, or with this recipe {flags}")
+
+
+def test_the_default_recipe_offers_the_one_for_libraries(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/{a,b,c}.wav", "vocals/{d,e,f}.wav")
+    with pytest.raises(ConfigError, match="Type: --recipe voxaug, or with this recipe --set"):
+        open_data(load_recipe("quick"), tmp_path, (), ("vocals",), 8000)
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "way"),
+    [
+        ("{a,b}/{vocals,instrumental}.wav", "tracks", ""),
+        ("{music,vocals}/a.wav", "stems", "--layout voxaug, or "),
+    ],
+)
+def test_chances_that_the_layout_has_no_use_for(
+    tmp_path: Path, names: str, layout: str, way: str
+) -> None:
+    """What differs from the usual is refused, as it would have no effect; what is typed helps."""
+    write(tmp_path, names)
+    with pytest.raises(ConfigError) as refused:
+        inspect(data_recipe(voxaug={"mute": 0.5, "swap": 0.5, "vocals": 1}), tmp_path)
+    assert str(refused.value) == (
+        f"data: voxaug.vocals=1, voxaug.mute=0.5 means nothing in the layout {layout}. Type {way}"
+        "--set data.voxaug.vocals=0.98 --set data.voxaug.mute=0.025"
+    )
+    assert inspect(data_recipe(voxaug={"mute": 0.025, "vocals": 0.98}), tmp_path).problems == ()
+    if way:
+        chances = {"mute": 0.5, "vocals": 1}
+        assert inspect(data_recipe(layout="voxaug", voxaug=chances), tmp_path).problems == ()
+
+
+def test_heirs_of_the_recipe_train_on_any_layout(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,bass,drums,other}.wav")
+    heir = load_recipe("voxaug", ("data.layout=auto",))
+    assert survey(heir.data, tmp_path, ("instrumental",)).layout == "tracks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from model_zoo.errors import ConfigError, nearest
+from trainers.config import VoxaugRecipe
 from trainers.data.groups import Groups
 from trainers.data.layouts.listing import listed
 
@@ -45,6 +46,31 @@ def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None
         there = f"found {listed(sorted(known)) or 'no stems'}"
         advice = f"Type {' '.join(flags)}" if flags else "Name stems of the data, or other data"
         raise ConfigError("stems of the network", [*mistakes, f"{there}. {advice}"])
+
+
+def check_voxaug(chances: VoxaugRecipe, layout: str, *, has_libraries: bool) -> None:
+    """Refuse chances below ``data.voxaug`` in a layout that has no use for them.
+
+    Those that have their usual values say nothing, so a recipe with base ``voxaug`` may train on
+    any layout.
+
+    Args:
+        chances: of the recipe.
+        layout: of the data.
+        has_libraries: whether the data could be read in the layout ``voxaug``.
+
+    Raises:
+        ConfigError: which they are, and what to type.
+    """
+    usual = VoxaugRecipe().to_dict()
+    odd = {key: value for key, value in chances.to_dict().items() if value != usual[key]}
+    if odd and layout != "voxaug":
+        found = ", ".join(f"voxaug.{key}={value:g}" for key, value in odd.items())
+        flags = " ".join(f"--set data.voxaug.{key}={usual[key]:g}" for key in odd)
+        way = "--layout voxaug, or " if has_libraries else ""
+        raise ConfigError(
+            "data", [f"{found} means nothing in the layout {layout}. Type {way}{flags}"]
+        )
 
 
 def unused_groups(stems: tuple[str, ...], groups: Groups) -> list[str]:

@@ -15,9 +15,10 @@ from trainers.data.layouts.findings import Findings
 from trainers.data.layouts.headers import read_headers
 from trainers.data.layouts.listing import Listing, counted
 from trainers.data.layouts.named import names_of, read_named
-from trainers.data.layouts.needs import check_stems, unused_groups
+from trainers.data.layouts.needs import check_stems, check_voxaug, unused_groups
 from trainers.data.layouts.split import Split, split
 from trainers.data.layouts.table import READERS
+from trainers.data.layouts.voxaug import has_libraries
 from trainers.data.songs import Song, Survey
 
 VOICES = "voices"
@@ -37,7 +38,8 @@ def survey(
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have.
+        ConfigError: the network has stems that the data does not have, or the layout has no use for
+            ``data.voxaug``.
         DataError: all that is wrong with the data.
         FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
         MissingExtraError: MUSDB18 needs musdb.
@@ -60,10 +62,13 @@ def inspect(
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have.
+        ConfigError: the network has stems that the data does not have, or the layout has no use for
+            ``data.voxaug``.
         DataError: it cannot be said what is in the folder.
     """
     layout = layout_of(recipe, folder, stems)
+    could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
+    check_voxaug(recipe.voxaug, layout, has_libraries=could_be)
     listing = Listing() if layout == VOICES else READERS[layout].read(folder)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
