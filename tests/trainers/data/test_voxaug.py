@@ -380,7 +380,29 @@ def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/{1,2,3,4,5}.wav", "vocals/{6,7}.wav")
     found = survey(data_recipe(held_out=0.4), tmp_path, BOTH)
     assert (len(found.training), found.validation) == (7, ())
-    assert "fewer than 3 files has none to validate with: type --validation" in found.summary[-1]
+    assert found.summary[-1] == (
+        "None held out to validate, for there are fewer than 3 files in vocals/: type --validation"
+        " DIR"
+    )
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("sung", ["{a,b,c}", "{a,b,c,d,e,f,g}", "{e,f,g,h,i}", "{v,w,x,y}"])
+def test_no_song_is_in_both_parts(tmp_path: Path, share: float, sung: str) -> None:
+    """A mixture has the vocals of its song, which may be in the library of vocals; and takes of one
+    name in two folders of a library are one song. Each library keeps something to train on.
+    """
+    write(tmp_path, "{instrumentals,music}/{a,b,c,d,e,f}.wav", "mixture/{a,b,c,d,e,f}.wav")
+    write(tmp_path, f"{{vocals,acapellas}}/{sung}.wav")
+    found = survey(data_recipe(layout="voxaug", held_out=share), tmp_path, BOTH)
+    trained, held = (
+        {source.path.stem for song in songs for source in song.sources}
+        for songs in (found.training, found.validation)
+    )
+    assert trained
+    assert held
+    assert not trained & held
+    assert {stem for song in found.training for stem in song.stems} == {*BOTH}
 
 
 @pytest.mark.parametrize("name", ["vocals", "second_vocals", "swap", "mute", "no_vocals"])

@@ -88,6 +88,12 @@ def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
     return (Song(name, sources, mixture) if named else None), problems
 
 
+def library_folders(songs: Iterable[Song], stem: str) -> list[str]:
+    """Folders, as they are called, of the single files of a stem."""
+    names = [song.name.partition("/")[0] for song in songs if stem in song.stems]
+    return [f"{name}/" for name in dict.fromkeys(names)]
+
+
 def counted(count: int, noun: str) -> str:
     """``no songs``, ``1 song``, ``2 songs``."""
     return f"{count} {noun}" if count == 1 else f"{count or 'no'} {noun}s"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from trainers.data.layouts.listing import Listing, counted, listed
+from stemcli.batch.walk import folded
+from trainers.data.layouts.listing import Listing, counted, library_folders, listed
 from trainers.data.songs import Song
 
 FEWEST = 3
@@ -30,8 +31,6 @@ class Split:
 
 NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
 
-
-TOO_FEW = f"A library of fewer than {FEWEST} files has none to validate with: type --validation DIR"
 
 Pairing = Callable[[tuple[Song, ...]], tuple[Song, ...]]
 """From files that were held out to songs made of them."""
@@ -68,15 +67,51 @@ def split(
 
 
 def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
-    """A share of each stem's files held out, and songs made of these."""
-    stems = dict.fromkeys(tuple(song.stems) for song in songs)
-    kinds = [tuple(song for song in songs if tuple(song.stems) == stem) for stem in stems]
-    halves = [hold_out(kind, share) for kind in kinds]
-    if not all(held for _, held in halves):
-        return Split(songs, (), (TOO_FEW,) if share and songs else ())
-    made = pair(tuple(song for _, held in halves for song in held))
+    """A share of the files of each stem held out, and songs made of these.
+
+    Files of one name are takes of one song, also of different stems, and are held out together:
+    the mixture of an instrumental has the vocals that may lie in the other library.
+    """
+    libraries = _libraries(songs)
+    few = [stem for stem, names in libraries.items() if len(names) < FEWEST]
+    if few or not share:
+        return Split(songs, (), (_too_few(few, songs),) if share and songs else ())
+    names = _held_together(tuple(libraries.values()), share)
+    made = pair(tuple(song for song in songs if _own_name(song) in names))
     words = f"Made to validate, of files held out: {listed(song.name for song in made)}"
-    return _apart(tuple(song for kept, _ in halves for song in kept), made, (words,))
+    return _apart(tuple(song for song in songs if _own_name(song) not in names), made, (words,))
+
+
+def _libraries(songs: tuple[Song, ...]) -> dict[str, set[str]]:
+    """Names of the files of each stem."""
+    found: dict[str, set[str]] = {}
+    for song in songs:
+        for stem in song.stems:
+            found.setdefault(stem, set()).add(_own_name(song))
+    return found
+
+
+def _held_together(libraries: tuple[set[str], ...], share: float) -> set[str]:
+    """A share of all names, and one at least of each library, of which none is left empty."""
+    held: set[str] = set()
+    for name in sorted(set().union(*libraries), key=draw):
+        lacks = any(name in library and not library & held for library in libraries)
+        if (lacks or draw(name) < share) and all(each - held - {name} for each in libraries):
+            held.add(name)
+    return held
+
+
+def _own_name(song: Song) -> str:
+    """That of a file below the folder of its library."""
+    return folded(song.name.partition("/")[2])
+
+
+def _too_few(stems: list[str], songs: tuple[Song, ...]) -> str:
+    places = [place for stem in stems for place in library_folders(songs, stem)]
+    return (
+        f"None held out to validate, for there are fewer than {FEWEST} files in"
+        f" {' and '.join(places)}: type --validation DIR"
+    )
 
 
 def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
