@@ -222,6 +222,14 @@ def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
     )
 
 
+def test_files_of_libraries_are_counted_as_files(tmp_path: Path) -> None:
+    """Also those that were paired, of which each has a rate of its own."""
+    write(tmp_path, "instrumentals/{a,b,c}.wav")
+    write(tmp_path, "vocals/{d,e,f}.wav", rate=2 * RATE)
+    found = survey(recipe(held_out=0.1), tmp_path, ("vocals",))
+    assert "to the network's: 3 files at 8000 Hz, 3 files at 16000 Hz" in found.summary[2]
+
+
 def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:
     """An MP3 without a Xing header says nothing of its length."""
     write(tmp_path, "a/{vocals,drums}.wav")

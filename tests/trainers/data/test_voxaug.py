@@ -271,9 +271,22 @@ def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["instrumentals/a.wav"], "needs a folder vocals/ or vocal/, found instrumentals/$"),
-        (["vocals/a.wav", "x/b.wav"], "needs a folder instrumental/ or instrumentals/, found"),
-        (["a.wav"], "found no folders; the layout voxaug needs a folder vocals/"),
+        (
+            ["instrumentals/a.wav"],
+            "needs vocals/, found instrumentals/: add vocals/, or type --layout",
+        ),
+        (
+            ["vocals/a.wav", "x/b.wav"],
+            "needs instrumentals/, found vocals/, x/: add instrumentals/, or",
+        ),
+        (
+            ["a.wav"],
+            "needs instrumentals/ and vocals/, found no folders: add instrumentals/ and add",
+        ),
+        (
+            ["instrumentls/a.wav", "vox/b.wav"],
+            "found instrumentls/, vox/: rename instrumentls/ to instrumentals/ and add vocals/$",
+        ),
     ],
 )
 def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence: str) -> None:
@@ -293,7 +306,10 @@ def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav", "mixture/{a,b}.wav", "vocals/c.wav")
     found = inspect(data_recipe(layout="voxaug"), tmp_path)
     mixture = tmp_path / "mixture" / "b.wav"
-    assert found.problems == (f"{mixture} has no instrumental of the same name in instrumental/",)
+    assert found.problems == (
+        f"{mixture} has no instrumental of the same name in instrumentals/: add it, or move the"
+        " mixture away",
+    )
 
 
 def test_stems_that_no_library_has(tmp_path: Path) -> None:
@@ -343,7 +359,7 @@ def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str
         level = 0.0 if library == name else 0.1
         sound(recordings / "x" / library / "a.wav", level, level)
     other = "instrumental" if name == "vocals" else "vocals"
-    with pytest.raises(DataError, match=f"{name.removesuffix('s')}.* is silent in every song"):
+    with pytest.raises(DataError, match=f"every file in {name}/ is silent: put files there"):
         open_data(with_data(recipe), recordings / "x", (), (other,), RATE)
 
 

@@ -88,10 +88,9 @@ def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
     return (Song(name, sources, mixture) if named else None), problems
 
 
-def library_folders(songs: Iterable[Song], stem: str) -> list[str]:
-    """Folders, as they are called, of the single files of a stem."""
-    names = [song.name.partition("/")[0] for song in songs if stem in song.stems]
-    return [f"{name}/" for name in dict.fromkeys(names)]
+def library_folders(names: Iterable[str]) -> list[str]:
+    """The folders, as they are called, in which single files of these names lie."""
+    return [f"{place}/" for place in dict.fromkeys(name.partition("/")[0] for name in names)]
 
 
 def counted(count: int, noun: str) -> str:

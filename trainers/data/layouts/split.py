@@ -54,7 +54,7 @@ def split(
         pair: makes songs to validate of single stems, of which it then holds out a share.
     """
     if named:
-        return _as_named(listing, named)
+        return _as_named(listing, named, "song" if holds_songs else "file")
     if listing.validation:
         return _apart(listing.training, listing.validation, ())
     if pair:
@@ -79,7 +79,8 @@ def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
     names = _held_together(tuple(libraries.values()), share)
     made = pair(tuple(song for song in songs if _own_name(song) in names))
     words = f"Made to validate, of files held out: {listed(song.name for song in made)}"
-    return _apart(tuple(song for song in songs if _own_name(song) not in names), made, (words,))
+    rest = tuple(song for song in songs if _own_name(song) not in names)
+    return _apart(rest, made, (words,), "file")
 
 
 def _libraries(songs: tuple[Song, ...]) -> dict[str, set[str]]:
@@ -107,7 +108,7 @@ def _own_name(song: Song) -> str:
 
 
 def _too_few(stems: list[str], songs: tuple[Song, ...]) -> str:
-    places = [place for stem in stems for place in library_folders(songs, stem)]
+    places = library_folders(song.name for song in songs if song.stems.keys() & {*stems})
     return (
         f"None held out to validate, for there are fewer than {FEWEST} files in"
         f" {' and '.join(places)}: type --validation DIR"
@@ -140,24 +141,29 @@ def draw(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _as_named(listing: Listing, named: tuple[Song, ...]) -> Split:
+def _as_named(listing: Listing, named: tuple[Song, ...], noun: str) -> Split:
     training = _without_files_of(named, listing.training)
     left_out, unused = len(listing.training) - len(training), len(listing.validation)
     notes = {
-        f"{counted(left_out, 'song')} of the data named by --validation, not trained on": left_out,
+        f"{counted(left_out, noun)} of the data named by --validation, not trained on": left_out,
         f"{counted(unused, 'song')} that the data keeps for validation not used, for"
         " --validation names others": unused,
     }
     return Split(training, named, tuple(note for note, count in notes.items() if count))
 
 
-def _apart(training: tuple[Song, ...], held: tuple[Song, ...], notes: tuple[str, ...]) -> Split:
+def _apart(
+    training: tuple[Song, ...],
+    held: tuple[Song, ...],
+    notes: tuple[str, ...],
+    noun: str = "song",
+) -> Split:
     """No file in both parts, which would be judged by heart; names in both are told."""
     kept = _without_files_of(held, training)
     names, left_out = {song.name for song in kept}, len(training) - len(kept)
     both = [song.name for song in held if song.name in names]
     oddities = {
-        f"{counted(left_out, 'song')} with files of songs to validate not trained on": left_out,
+        f"{counted(left_out, noun)} with files of songs to validate not trained on": left_out,
         f"Songs of one name to train on and to validate: {listed(both)}": len(both),
     }
     return Split(kept, held, (*notes, *(note for note, count in oddities.items() if count)))

@@ -17,7 +17,7 @@ from trainers.data.layouts.listing import Listing, counted
 from trainers.data.layouts.named import names_of, read_named
 from trainers.data.layouts.needs import check_stems, check_voxaug, unused_groups
 from trainers.data.layouts.split import Split, split
-from trainers.data.layouts.table import READERS
+from trainers.data.layouts.table import READERS, noun_of
 from trainers.data.layouts.voxaug import has_libraries
 from trainers.data.songs import Song, Survey
 
@@ -148,10 +148,9 @@ def _each_once(songs: tuple[Song, ...], groups: Groups) -> tuple[Song, ...]:
 
 def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Song, ...]) -> str:
     if listing.training and named:
-        what = "songs" if _holds_songs(layout) else "files"
         return (
-            f"all {what} are named by --validation, and none is left to train on: name fewer, or"
-            " none, and a share is held out"
+            f"all {noun_of(layout)}s are named by --validation, and none is left to train on:"
+            " name fewer, or none, and a share is held out"
         )
     if listing.training:
         return "all songs have files of songs to validate: copy them, or hold out none"
