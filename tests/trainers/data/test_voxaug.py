@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from trainers.data.layouts.survey import inspect, survey
 from trainers.data.opening import open_data
 from trainers.data.song_mixes import SongClips
 from trainers.data.voxaug import VoxaugMixes
+from trainers.loop.conditions import check_schedule
 from trainers.loop.run import run
 from trainers.recipes import load_recipe
 
@@ -483,3 +485,13 @@ def test_heirs_of_the_recipe_train_on_any_layout(tmp_path: Path) -> None:
     write(tmp_path, "{a,b}/{vocals,bass,drums,other}.wav")
     heir = load_recipe("voxaug", ("data.layout=auto",))
     assert survey(heir.data, tmp_path, ("instrumental",)).layout == "tracks"
+
+
+def test_nothing_is_offered_that_was_tried(recordings: Path, recipe: Recipe) -> None:
+    """A share is held out already, and libraries of two files have none to spare."""
+    write(recordings, "x/{instrumentals,vocals}/{a,b}.wav")
+    taught = with_data(recipe, layout="voxaug", held_out=0.1)
+    data = open_data(taught, recordings / "x", (), ("instrumental",), RATE)
+    waiting = replace(taught, schedule=replace(taught.schedule, stop_after=2))
+    with pytest.raises(ConfigError, match=r"no validation songs\. Type --validation DIR$"):
+        check_schedule(waiting, data)
