@@ -82,12 +82,15 @@ def check(
 ) -> None:
     """Say what the training data in DIR is, and all that is wrong with it.
 
-    DIR is a folder, or a CSV file with a line for each song. Only the headers of the files are
-    read. The exit code is 1 when something must be mended before stem train can use the data.
+    DIR is a folder, or a CSV file with a line for each song. Files are read up to the
+    first sound, those of floating point to their end. The exit code is 1 when something must be
+    mended before stem train can use the data.
     """
     from trainers.data.layouts.survey import inspect
+    from trainers.data.listening import listen
 
-    found = inspect(_recipe(layout, changes), folder, stems)
+    recipe = _recipe(layout, changes)
+    found = listen(inspect(recipe, folder, stems), stems, recipe.groups)
     console.document(_document(found))
     console.line(f"Layout: {found.layout}")
     for line in found.summary():

@@ -54,5 +54,6 @@ def check_schedule(recipe: Recipe, found: TrainingData) -> None:
     }
     named = [name for name, waits in waiting.items() if waits]
     if named and not found.validation:
-        advice = "there are no validation songs. Type --validation DIR or --set data.held_out=0.1"
+        share = "" if recipe.data.held_out else " or --set data.held_out=0.1"
+        advice = f"there are no validation songs. Type --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])
