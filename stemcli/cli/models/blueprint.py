@@ -16,16 +16,11 @@ from model_zoo.errors import ConfigError, UnknownNameError, nearest
 from model_zoo.separator import Separator
 from model_zoo.weightless import weightless
 from model_zoo.yaml import parse_change
+from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.words import millions
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
 """By which a paragraph of a docstring is known that names the paper."""
-
-GIVES = {
-    "stems": "the stems of a song, after --model",
-    "phase": "the same sound with a phase of its own, after --phase-model",
-    "codes": "the same sound out of codes",
-}
 
 
 @dataclass(frozen=True)
@@ -64,8 +59,8 @@ class Blueprint:
             "purpose": network.purpose,
             "network": title,
             "origin": source,
-            "gives": GIVES[network.role],
-            "stems": ", ".join(network.stems),
+            "gives": USES[network.role],
+            "stems": "" if network.role in WITHOUT_STEMS else ", ".join(network.stems),
             "sample rate": f"{network.sample_rate} Hz",
             "channels": f"{network.channels} at once" if network.channels > 1 else "one by one",
             "segment": f"{network.segment / network.sample_rate:.2f} s",

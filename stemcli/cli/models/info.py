@@ -9,12 +9,14 @@ import click
 
 from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
+from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples, millions, quoted, size
 
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
     from model_zoo.card import Card, Score
+    from model_zoo.separator import Role
 
 
 DEPTH = 3
@@ -106,9 +108,10 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     network = parts_of(card) if has else None
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"outputs": card.outputs, "installed": has, "parts": parts, "network": tree}
-    console.document({**card.to_dict(), **known})
-    console.table(("=card", ""), [*facts(card, has)])
+    role = registry.role(card.architecture)
+    known = {"outputs": card.outputs, "role": role, "installed": has}
+    console.document({**card.to_dict(), **known, "parts": parts, "network": tree})
+    console.table(("=card", ""), [*facts(card, role, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
@@ -140,12 +143,13 @@ def draw(network: Part, depth: int, console: Console) -> None:
         console.line(f"There is more inside: --depth {depth + 1}")
 
 
-def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
+def facts(card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
     known: dict[str, Any] = {
         "name": card.name,
         "description": card.description,
-        "stems": ", ".join(card.outputs),
+        "gives": USES[role],
+        "stems": "" if role in WITHOUT_STEMS else ", ".join(card.outputs),
         "licence": card.licence,
         "made by": card.source,
         "learned from": card.training_data,

@@ -28,7 +28,7 @@ def tiny(typed: Typed) -> Card:
 @pytest.mark.usefixtures("tiny")
 def test_list(typed: Typed) -> None:
     header, *rows, _, hint = typed("models", "list").stdout.splitlines()
-    assert header.split() == ["model", "stems", "parameters", "licence", "size", "installed"]
+    assert header.split() == ["model", "gives", "parameters", "licence", "size", "installed"]
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
@@ -37,13 +37,41 @@ def test_list(typed: Typed) -> None:
 
 def test_list_of_architectures(typed: Typed) -> None:
     """Truth: the registry, and the parameters that are documented for the usual sizes."""
-    header, *rows = typed("models", "list", "--architectures").stdout.splitlines()
+    header, *rows, _, hint = typed("models", "list", "--architectures").stdout.splitlines()
     assert header.split() == ["architecture", "what", "it", "is", "for", "gives", "parameters"]
     assert [row.split()[0] for row in rows] == [*registry.ARCHITECTURES]
+    gives = {row.split()[0]: row.split()[-4:-2] for row in rows}
+    assert gives["melrnn"] == ["any", "stems"]
+    assert gives["phase_predictor"] == ["a", "phase"]
+    assert "stem models info NAME" in hint
     listed = json.loads(typed("models", "list", "--architectures", "--json").stdout)
     parameters = {each["architecture"]: each["parameters"] for each in listed}
     assert parameters["melrnn"] == 6_813_568
     assert parameters["melroformer"] == 8_841_856
+    (tfswa,) = [each for each in listed if each["architecture"] == "tfswa_unet"]
+    assert (tfswa["role"], tfswa["stems"]) == ("stems", ["vocals", "accompaniment"])
+
+
+CARD = 'name = "{}"\narchitecture = "{}"\nstems = ["sound"]\n'
+
+
+def test_a_model_that_gives_no_stems_says_so(tmp_path: Path, typed: Typed) -> None:
+    """Truth: the roles of their architectures."""
+    (tmp_path / ".zoo").mkdir()
+    for name, architecture in (("turn", "phase_predictor"), ("book", "vq_frame_transformer")):
+        (tmp_path / f".zoo/{name}.toml").write_text(CARD.format(name, architecture))
+    lines = typed("models", "list").stdout.splitlines()
+    (turn,) = [line.split() for line in lines if line.startswith("turn")]
+    (book,) = [line.split() for line in lines if line.startswith("book")]
+    assert (turn[1:3], book[1]) == (["a", "phase"], "codes")
+    assert "What gives a phase is typed after --phase-model" in lines[-2]
+    models = json.loads(typed("models", "list", "--json").stdout)
+    roles = {model["name"]: model["role"] for model in models}
+    assert (roles["turn"], roles["book"], roles["melroformer"]) == ("phase", "codes", "stems")
+    shown = typed("models", "info", "turn").stdout
+    assert "with a phase of its own, after --phase-model" in shown
+    assert "sound\n" not in shown
+    assert json.loads(typed("models", "info", "turn", "--json").stdout)["role"] == "phase"
 
 
 def test_list_for_programs(tiny: Card, typed: Typed) -> None:
