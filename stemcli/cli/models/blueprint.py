@@ -30,23 +30,26 @@ class Blueprint:
     Attributes:
         name: of the architecture.
         network: on the device "meta".
+        parts: the tree of them.
     """
 
     name: str
     network: Separator
+    parts: Part
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any]) -> Blueprint:
         """The architecture in its usual size, but for ``options``.
 
         Raises:
-            ConfigError: options are unknown or contradict each other.
+            ConfigError: options are unknown or contradict each other, or the network is too large.
         """
         try:
-            return cls(name, weightless(name, options))
+            network = weightless(name, options)
+            return cls(name, network, anatomy(network))
         except ConfigError as error:
             raise ConfigError("--set", error.mistakes) from error
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             # PyTorch counts the bytes of a tensor in 63 bits.
             mistake = "a network of this size cannot be described. Type smaller numbers"
             raise ConfigError("--set", [mistake]) from error
@@ -87,12 +90,8 @@ class Blueprint:
             "recipe": self.name,
             "space": self.name,
             "options": network.config.to_dict(),
-            "network": self.parts().to_dict(),
+            "network": self.parts.to_dict(),
         }
-
-    def parts(self) -> Part:
-        """The tree."""
-        return anatomy(self.network)
 
 
 def described(kind: type[Separator]) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: 
     blueprint = Blueprint.of(name, parsed(changes))
     console.document(blueprint.to_dict())
     console.table(("=architecture", ""), [*blueprint.facts()])
-    draw(blueprint.parts(), depth, console)
+    draw(blueprint.parts, depth, console)
 
 
 def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:

@@ -334,7 +334,23 @@ def test_adding_again(typed: Typed) -> None:
         assert typed("models", "add", "runs/mine", "--name", "mine", *extra).exit_code == 0
 
 
-def test_a_network_too_large_to_be_described_is_a_mistake(typed: Typed) -> None:
-    result = typed("models", "info", "melunet", "--set", "num_layers=30")
-    assert result.exit_code == 2
-    assert "cannot be described. Type smaller numbers" in result.stderr
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("melrnn --set hidden_channels=1000000000000", "cannot be described. Type smaller numbers"),
+        ("melunet --set num_layers=1000000000", "num_layers must be at most 16, found 1000000000"),
+        (
+            "melrnn --set window_size=16777216 --set segment=16777216",
+            "num_bands times window_size must be at most 33,554,432, found 1,073,741,824",
+        ),
+        ("spectrogram_net_lstm --set num_levels=1000000000", "take num_levels=7"),
+        ("tfswa_resunet --set num_layers=1000000000", "more than 500 layers and tensors is too"),
+        ("melroformer --set num_layers=1000000000 --set hidden_channels=100000", "more than 500 "),
+    ],
+)
+def test_a_network_that_is_too_large_is_refused(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+) -> None:
+    """Truth: none of these could be built before the test would be ended."""
+    monkeypatch.setattr("model_zoo.weightless.MOST_PARTS", 500)
+    assert said in sentence(typed("models", "info", *words.split()), 2)
