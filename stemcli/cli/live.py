@@ -12,6 +12,7 @@ import click
 from rich.console import Console as Terminal
 from rich.console import ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -233,6 +234,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     with terminal.capture() as captured:
         terminal.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def waiting(text: str) -> Status:
+    """Something on stderr that moves while it is entered, and is gone afterwards."""
+    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)
+    return terminal.status(Text(printable(text)))
 
 
 def _terminal() -> Terminal:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
@@ -32,7 +32,7 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
         ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
     ),
 )
-@click.argument("name")
+@click.argument("name", metavar="NAME|FILE")
 @click.option(
     "--architecture",
     "as_architecture",
@@ -44,7 +44,8 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Draw an architecture with another option; may be repeated.",
+    help="Draw an architecture with another value of an option, e.g. num_layers=4; may be repeated."
+    " Where a model has that name too, the architecture is meant.",
 )
 @click.option(
     "--depth",
@@ -59,32 +60,58 @@ def command(
 ) -> None:
     """Show all that is known of one model or architecture.
 
-    Of a model its card and its scores, of an architecture what it is for and how to train it; and
-    of both the parts of the network, with the shapes that come out of them and their numbers of
-    trainable values. No weights are loaded.
+    It is named as in stem models list, with or without --architectures, or by its .safetensors
+    file. Shown are of a model its card and its scores, of an architecture what it is for and how to
+    train it; and of all the parts of the network, with the shapes that come out of them and their
+    numbers of trainable values. No weights are loaded.
     """
     from model_zoo import registry
-    from stemcli.cli.models.blueprint import unknown
+    from stemcli.cli.models.asked import is_weights, unknown
     from stemcli.cli.models.shelf import has_card
 
     is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
-    elif as_architecture and is_model:
+    elif as_architecture and (is_model or is_weights(name)):
         raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
-    elif not is_model:
-        raise unknown(name)
-    else:
+    elif is_model:
         show_model(name, changes, depth, console)
+    elif is_weights(name):
+        show_file(name, changes, depth, console)
+    else:
+        raise unknown(name)
 
 
 def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
     """Facts and parts of a network without weights."""
-    from stemcli.cli.models.blueprint import Blueprint, parsed
+    with console.busy(f"Drawing {name}"):
+        from stemcli.cli.models.blueprint import Blueprint, parsed
 
-    blueprint = Blueprint.of(name, parsed(changes))
+        blueprint = Blueprint.of(name, parsed(changes))
     console.document(blueprint.to_dict())
     console.table(("=architecture", ""), [*blueprint.facts()])
+    draw(blueprint.parts, depth, console)
+
+
+def show_file(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
+    """Facts and parts of the network that a file of weights belongs to.
+
+    Raises:
+        UsageError: it belongs to none, or options were typed.
+    """
+    with console.busy(f"Drawing {name}"):
+        from model_zoo import weights
+        from stemcli.cli.models.blueprint import Blueprint
+
+        try:
+            architecture, options = weights.read_network(name)
+        except CheckpointError as error:
+            raise UsageError(str(error)) from error
+        refuse_changes(name, architecture, changes)
+        blueprint = Blueprint.of(architecture, options, where=name)
+    console.document({"file": name, **blueprint.to_dict()})
+    _, *rows = blueprint.facts()
+    console.table(("=file", ""), [("name", name), ("architecture", architecture), *rows])
     draw(blueprint.parts, depth, console)
 
 
@@ -99,16 +126,12 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     from stemcli.cli.models.shelf import is_installed
 
     card = find(name)
-    if changes:
-        raise UsageError(
-            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
-            f"stem models info {card.architecture} --set {quoted(changes[0])}"
-        )
-    has = is_installed(card)
-    network = parts_of(card) if has else None
+    refuse_changes(name, card.architecture, changes)
+    has, role = is_installed(card), registry.role(card.architecture)
+    with console.busy(f"Drawing {name}"):
+        network, why_not = parts_of(card) if has else (None, "")
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    role = registry.role(card.architecture)
     known = {"outputs": card.outputs, "role": role, "installed": has}
     console.document({**card.to_dict(), **known, "parts": parts, "network": tree})
     console.table(("=card", ""), [*facts(card, role, has)])
@@ -117,19 +140,40 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
     if network:
         draw(network, depth, console)
+    elif why_not:
+        console.line()
+        console.line(why_not)
     if name in registry.ARCHITECTURES:
         console.line()
         console.line(ANOTHER.format(name))
 
 
-def parts_of(card: Card) -> Part:
-    """The parts of the network of a model that is installed."""
+def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> None:
+    """Weights fit one network only.
+
+    Raises:
+        UsageError: options were typed.
+    """
+    if changes:
+        example = changes[0] if "=" in changes[0] else "num_layers=4"
+        raise UsageError(
+            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
+            f"stem models info {architecture} --set {quoted(example)}"
+        )
+
+
+def parts_of(card: Card) -> tuple[Part | None, str]:
+    """The parts of the network of a model that is installed, or why there is no drawing."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
     from model_zoo.card import card_path
     from model_zoo.weightless import weightless
 
-    return anatomy(weightless(*weights.read_network(card_path(card.name).with_name(card.file))))
+    path = card_path(card.name).with_name(card.file)
+    try:
+        return anatomy(weightless(*weights.read_network(path))), ""
+    except (ConfigError, CheckpointError) as error:
+        return None, f"Its network cannot be drawn ({error}). See: stem models verify {card.name}"
 
 
 def draw(network: Part, depth: int, console: Console) -> None:

@@ -53,7 +53,8 @@ def list_architectures(console: Console) -> None:
     """Every architecture in its usual size, of which its class tells; none is built."""
     from model_zoo import registry
 
-    kinds = {name: registry.architecture(name) for name in registry.ARCHITECTURES}
+    with console.busy("Reading the architectures"):
+        kinds = {name: registry.architecture(name) for name in registry.ARCHITECTURES}
     found = [
         {
             "architecture": name,

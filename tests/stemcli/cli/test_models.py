@@ -152,16 +152,59 @@ def test_info_in_another_size(typed: Typed) -> None:
     [
         ("melrnn --set hidden_chanels=3", "--set: unknown key 'hidden_chanels', did you mean"),
         ("melrnn --set num_layers", "--set: 'num_layers' must look like num_layers=4"),
-        ("melrnn --set num_layers=[", "--set: num_layers=[: not valid YAML: while"),
+        ("melrnn --set num_layers=[", "--set: num_layers=[: not valid YAML: a list"),
+        ("melrnn --set num_layers=", "--set: num_layers must be a whole number, found nothing"),
+        ("melrnn --set num_layers=two", "num_layers must be a whole number, found 'two'"),
+        ("melrnn --set xyzzy=2", "--set: unknown key 'xyzzy', known: stems, segment, audio_chan"),
+        ("melrnn --set expander_db=5", "must lie between -100 and 0, found 5"),
+        ("melrnn --set num_groups=7", "groups, found hidden_channels=128 and num_groups=7"),
         ("melrnn --set num_layers=0", "--set: num_layers must be at least 1, found 0"),
         ("tiny --set num_layers=2", "tiny is a model, whose options are fixed: type --set with an"),
         ("tiny --architecture", "'tiny' is no architecture. See: stem models list --architectures"),
         ("melrn", "Unknown architecture 'melrn': did you mean 'melrnn'? See: stem models list --a"),
-        ("xyzzy", "Unknown model 'xyzzy': known: "),
+        ("tiny --set num_layers", "e.g. stem models info melrnn --set num_layers=4"),
+        ("weights.safetensors --set num_layers=2", "whose options are fixed: type --set with"),
+        ("weights.safetensors --architecture", "is no architecture. See: stem models list --a"),
+        ("xyzzy", "Unknown model or architecture 'xyzzy': known: "),
+        ("predictor", "Unknown architecture 'predictor': did you mean 'phase_predictor'? See: "),
+        ("no.safetensors", "no.safetensors does not exist. Type a name of stem models list, or a"),
+        ("songs/tiny", "songs/tiny does not exist. Type a name of stem models list, or a"),
+        ("song.wav", "song.wav is no model. Type a name of stem models list, or a .safetensors"),
+        ("old.pth", "old.pth is a checkpoint of another program. Type: stem models convert old"),
+        ("text.safetensors", "text.safetensors is damaged or is not a safetensors file"),
+        ("run", "run is a folder. For a run of stem train type: stem models add run --name NAME"),
     ],
 )
-def test_what_info_cannot_show_is_one_sentence(typed: Typed, words: str, said: str) -> None:
+def test_what_info_cannot_show_is_one_sentence(
+    typed: Typed, tmp_path: Path, words: str, said: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    for file in ("song.wav", "old.pth", "text.safetensors"):
+        (tmp_path / file).write_text("la la la")
+    weights.save(tmp_path / "weights.safetensors", small_network())
     assert said in sentence(typed("models", "info", *words.split()), 2)
+
+
+def test_a_card_is_shown_where_its_network_is_too_large(
+    tiny: Card, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_zoo.weightless.MOST_PARTS", 5)
+    shown = typed("models", "info", "tiny")
+    assert shown.exit_code == 0
+    assert tiny.sha256 in shown.stdout
+    assert "Its network cannot be drawn (options: a network of more than 5 layers" in shown.stdout
+    assert json.loads(typed("models", "info", "tiny", "--json").stdout)["network"] is None
+
+
+def test_info_of_a_file(typed: Typed, tmp_path: Path) -> None:
+    """Truth: the network that was saved there."""
+    weights.save(tmp_path / "mine.safetensors", small_network())
+    shown = typed("models", "info", "mine.safetensors").stdout
+    for fact in ("mine.safetensors", "melrnn", "├─ band", f"{small_network().parameter_count():,}"):
+        assert fact in shown
+    told = json.loads(typed("models", "info", "mine.safetensors", "--json").stdout)
+    assert (told["file"], told["architecture"]) == ("mine.safetensors", "melrnn")
+    assert told["options"]["hidden_channels"] == 8
 
 
 def test_a_name_of_a_model_and_of_an_architecture(typed: Typed) -> None:
