@@ -228,8 +228,8 @@ class HumanConsole(Console):
         self.table((*(f">{outcome}" for outcome in OUTCOMES), ">music", ">time", "speed"), [sums])
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as their content; a terminal that is too narrow folds long cells."""
-        from stemcli.cli.live import print_table
+        """Columns as wide as their content; a terminal that is too narrow folds between words."""
+        from stemcli.cli.tables import print_table
 
         print_table(columns, [[printable(cell) for cell in row] for row in rows])
 
