@@ -28,8 +28,11 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "info",
     epilog=examples(
         ("stem models info melroformer", "its card and the parts of its network"),
-        ("stem models info melunet --depth 1", "an architecture, which has no weights yet"),
-        ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
+        (
+            "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
+            "an architecture, which has no weights yet, in a size of your own",
+        ),
+        ("stem models info mine.safetensors", "what a file of weights belongs to"),
     ),
 )
 @click.argument("name", metavar="NAME|FILE")
@@ -50,6 +53,7 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
 @click.option(
     "--depth",
     type=click.IntRange(0),
+    metavar="LEVELS",
     default=DEPTH,
     show_default=True,
     help="How deep the parts of the network are drawn.",

@@ -87,6 +87,17 @@ def test_info_counts_the_parameters_of_every_part(tiny: Card, typed: Typed) -> N
     assert set(model["parts"]) == {name for name, _ in small_network().named_children()}
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("options", [(), ("--architectures",)])
+def test_lists_and_pages_for_programs_agree(options: tuple[str, ...], typed: Typed) -> None:
+    """Law: whatever both tell of the small model, or of an architecture, is the same."""
+    name = "melrnn" if options else "tiny"
+    listed = json.loads(typed("models", "list", *options, "--json").stdout)
+    (row,) = [each for each in listed if each.get("name", each["architecture"]) == name]
+    page = json.loads(typed("models", "info", name, "--json").stdout)
+    assert row.items() <= page.items()
+
+
 def test_info_for_people(tiny: Card, typed: Typed) -> None:
     shown = typed("models", "info", "tiny").stdout
     for fact in ("A network for tests.", "vocals, band", tiny.sha256, "3.25", "SDR (global)"):
