@@ -171,9 +171,9 @@ def revived(kind: str, sentence: str) -> StemError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that resembles ``name`` most, or has it as a part; None when none does."""
+    """The known name that resembles ``name`` most, or alone has it as a part; None without one."""
     by_folded, folded = {word.casefold(): word for word in known}, name.casefold()
     matches = get_close_matches(folded, list(by_folded), n=1, cutoff=0.55)
     if not matches and len(folded) >= SHORTEST_PART:
         matches = [word for word in by_folded if folded in word]
-    return by_folded[matches[0]] if matches else None
+    return by_folded[matches[0]] if len(matches) == 1 else None
