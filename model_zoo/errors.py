@@ -30,6 +30,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+SHORTEST_PART = 4
+"""Letters that are worth to be found inside of another name."""
+
 
 class StemError(Exception):
     """Base of everything a user can meet: ``str(error)`` is the sentence to show."""
@@ -168,7 +171,9 @@ def revived(kind: str, sentence: str) -> StemError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that resembles ``name`` most, or None when none does."""
-    by_folded = {word.casefold(): word for word in known}
-    matches = get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.55)
-    return by_folded[matches[0]] if matches else None
+    """The known name that resembles ``name`` most, or alone has it as a part; None without one."""
+    by_folded, folded = {word.casefold(): word for word in known}, name.casefold()
+    matches = get_close_matches(folded, list(by_folded), n=1, cutoff=0.55)
+    if not matches and len(folded) >= SHORTEST_PART:
+        matches = [word for word in by_folded if folded in word]
+    return by_folded[matches[0]] if len(matches) == 1 else None

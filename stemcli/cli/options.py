@@ -40,7 +40,8 @@ MODEL = (
         "--phase-model",
         default="",
         metavar="NAME|FILE",
-        help="Network that gives each stem a phase of its own.  [default: the song's phase]",
+        help="Network that gives each stem a phase of its own; typed twice, the last one does."
+        "  [default: the song's phase]",
     ),
     click.option(
         "--stems",

@@ -229,7 +229,7 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "-1 is not in the range"),
-        (["--recipe", "small"], f"Unknown recipe 'small': known: {', '.join(recipe_names())}."),
+        (["--recipe", "xyzzy"], f"Unknown recipe 'xyzzy': known: {', '.join(recipe_names())}."),
         (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
     ],
 )

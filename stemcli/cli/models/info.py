@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from stemcli.cli.console import Console
+from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples, millions, quoted, size
 
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
     from model_zoo.card import Card, Score
+    from model_zoo.separator import Role
 
 
 DEPTH = 3
@@ -26,11 +28,14 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "info",
     epilog=examples(
         ("stem models info melroformer", "its card and the parts of its network"),
-        ("stem models info melunet --depth 1", "an architecture, which has no weights yet"),
-        ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
+        (
+            "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
+            "an architecture, which has no weights yet, in a size of your own",
+        ),
+        ("stem models info mine.safetensors", "what a file of weights belongs to"),
     ),
 )
-@click.argument("name")
+@click.argument("name", metavar="NAME|FILE")
 @click.option(
     "--architecture",
     "as_architecture",
@@ -42,11 +47,13 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Draw an architecture with another option; may be repeated.",
+    help="Draw an architecture with another value of an option, e.g. num_layers=4; may be repeated."
+    " Where a model has that name too, the architecture is meant.",
 )
 @click.option(
     "--depth",
     type=click.IntRange(0),
+    metavar="LEVELS",
     default=DEPTH,
     show_default=True,
     help="How deep the parts of the network are drawn.",
@@ -57,33 +64,59 @@ def command(
 ) -> None:
     """Show all that is known of one model or architecture.
 
-    Of a model its card and its scores, of an architecture what it is for and how to train it; and
-    of both the parts of the network, with the shapes that come out of them and their numbers of
-    trainable values. No weights are loaded.
+    It is named as in stem models list, with or without --architectures, or by its .safetensors
+    file. Shown are of a model its card and its scores, of an architecture what it is for and how to
+    train it; and of all the parts of the network, with the shapes that come out of them and their
+    numbers of trainable values. No weights are loaded.
     """
     from model_zoo import registry
-    from stemcli.cli.models.blueprint import unknown
+    from stemcli.cli.models.asked import is_weights, unknown
     from stemcli.cli.models.shelf import has_card
 
     is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
-    elif as_architecture and is_model:
+    elif as_architecture and (is_model or is_weights(name)):
         raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
-    elif not is_model:
-        raise unknown(name)
-    else:
+    elif is_model:
         show_model(name, changes, depth, console)
+    elif is_weights(name):
+        show_file(name, changes, depth, console)
+    else:
+        raise unknown(name)
 
 
 def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
     """Facts and parts of a network without weights."""
-    from stemcli.cli.models.blueprint import Blueprint, parsed
+    with console.busy(f"Drawing {name}"):
+        from stemcli.cli.models.blueprint import Blueprint, parsed
 
-    blueprint = Blueprint.of(name, parsed(changes))
+        blueprint = Blueprint.of(name, parsed(changes))
     console.document(blueprint.to_dict())
     console.table(("=architecture", ""), [*blueprint.facts()])
-    draw(blueprint.parts(), depth, console)
+    draw(blueprint.parts, depth, console)
+
+
+def show_file(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
+    """Facts and parts of the network that a file of weights belongs to.
+
+    Raises:
+        UsageError: it belongs to none, or options were typed.
+    """
+    with console.busy(f"Drawing {name}"):
+        from model_zoo import weights
+        from stemcli.cli.models.blueprint import Blueprint
+
+        try:
+            architecture, options = weights.read_network(name)
+        except CheckpointError as error:
+            raise UsageError(str(error)) from error
+        refuse_changes(name, architecture, changes)
+        blueprint = Blueprint.of(architecture, options, where=name)
+    console.document({"file": name, **blueprint.to_dict()})
+    _, *rows = blueprint.facts()
+    console.table(("=file", ""), [("name", name), ("architecture", architecture), *rows])
+    draw(blueprint.parts, depth, console)
 
 
 def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
@@ -97,36 +130,54 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     from stemcli.cli.models.shelf import is_installed
 
     card = find(name)
-    if changes:
-        raise UsageError(
-            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
-            f"stem models info {card.architecture} --set {quoted(changes[0])}"
-        )
-    has = is_installed(card)
-    network = parts_of(card) if has else None
+    refuse_changes(name, card.architecture, changes)
+    has, role = is_installed(card), registry.role(card.architecture)
+    with console.busy(f"Drawing {name}"):
+        network, why_not = parts_of(card) if has else (None, "")
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"outputs": card.outputs, "installed": has, "parts": parts, "network": tree}
-    console.document({**card.to_dict(), **known})
-    console.table(("=card", ""), [*facts(card, has)])
+    known = {"outputs": card.outputs, "role": role, "installed": has}
+    console.document({**card.to_dict(), **known, "parts": parts, "network": tree})
+    console.table(("=card", ""), [*facts(card, role, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
     if network:
         draw(network, depth, console)
+    elif why_not:
+        console.line()
+        console.line(why_not)
     if name in registry.ARCHITECTURES:
         console.line()
         console.line(ANOTHER.format(name))
 
 
-def parts_of(card: Card) -> Part:
-    """The parts of the network of a model that is installed."""
+def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> None:
+    """Weights fit one network only.
+
+    Raises:
+        UsageError: options were typed.
+    """
+    if changes:
+        example = changes[0] if "=" in changes[0] else "num_layers=4"
+        raise UsageError(
+            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
+            f"stem models info {architecture} --set {quoted(example)}"
+        )
+
+
+def parts_of(card: Card) -> tuple[Part | None, str]:
+    """The parts of the network of a model that is installed, or why there is no drawing."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
     from model_zoo.card import card_path
     from model_zoo.weightless import weightless
 
-    return anatomy(weightless(*weights.read_network(card_path(card.name).with_name(card.file))))
+    path = card_path(card.name).with_name(card.file)
+    try:
+        return anatomy(weightless(*weights.read_network(path))), ""
+    except (ConfigError, CheckpointError) as error:
+        return None, f"Its network cannot be drawn ({error}). See: stem models verify {card.name}"
 
 
 def draw(network: Part, depth: int, console: Console) -> None:
@@ -140,12 +191,13 @@ def draw(network: Part, depth: int, console: Console) -> None:
         console.line(f"There is more inside: --depth {depth + 1}")
 
 
-def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
+def facts(card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
     known: dict[str, Any] = {
         "name": card.name,
         "description": card.description,
-        "stems": ", ".join(card.outputs),
+        "gives": USES[role],
+        "stems": "" if role in WITHOUT_STEMS else ", ".join(card.outputs),
         "licence": card.licence,
         "made by": card.source,
         "learned from": card.training_data,
