@@ -107,8 +107,12 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
     assert train().exit_code == 0
     (place / "run").rename(place / "first")
     assert train("--from", "first", "--dry-run").exit_code == 0
-    refused(train("--from", f"first/{LAST}"), 1, "For its best weights type the folder first")
-    refused(train("--from", "gone.safetensors"), 1, "gone.safetensors does not exist. Type the")
+    refused(
+        train("--from", f"first/{LAST}"),
+        2,
+        "For the best weights of the run type its folder: first",
+    )
+    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
 
 
 @pytest.mark.parametrize("kind", ["tiny", "gan"])

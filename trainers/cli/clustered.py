@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_zoo.errors import CheckpointError, MissingExtraError, OutputError, UsageError
+from model_zoo.errors import MissingExtraError, OutputError, UsageError
 from stemcli.batch.url_path import UrlPath, absolute
 from stemcli.cli.console import Console
 from stemcli.cli.words import quoted
@@ -97,11 +97,11 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
 
     Raises:
         OutputError: it already holds a run and ``resume`` is off, or cannot be written.
-        CheckpointError: there is nothing to resume from.
-        UsageError: the run learned from songs that were not named again.
+        UsageError: there is nothing to resume from, or the run learned from songs that were not
+            named again.
         StorageError: it cannot be reached.
     """
-    from model_zoo.adoption import LAST
+    from model_zoo.whereabouts import LAST, no_run
     from trainers.loop.conditions import check_folder
     from trainers.search.plan import PLAN
 
@@ -112,7 +112,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     elif not resume and (output / LAST).exists():
         raise OutputError(f"{output} already holds a run. Add --resume or name another --output.")
     if resume and not (output / LAST).exists():
-        raise CheckpointError(f"No checkpoint {output / LAST}. Start the run without --resume.")
+        raise no_run(output)
     if resume and data is None:
         _check_songs(output)
 
@@ -132,13 +132,15 @@ def _check_songs(output: Path) -> None:
 
 def _everywhere(order: Order) -> Order:
     """The order with absolute paths, which have to be the same on all machines."""
+    from model_zoo.whereabouts import is_place
+
     origin = order.origin
     return replace(
         order,
         data=absolute(order.data) if order.data else None,
         validation=tuple(map(absolute, order.validation)),
         place=absolute(order.place),
-        origin=os.path.abspath(origin) if origin and Path(origin).exists() else origin,
+        origin=os.path.abspath(origin) if is_place(origin) else origin,
     )
 
 

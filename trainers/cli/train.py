@@ -66,9 +66,9 @@ GO_ON = "To go on, type the same command with --resume."
     "--from",
     "origin",
     default="",
-    metavar="MODEL",
-    help="Start from the weights of this model or .safetensors file; without --recipe its network"
-    " is trained. A run that is resumed has its own.",
+    metavar="NAME|RUN|FILE",
+    help="Start from the weights of a model, of a run or of a .safetensors file; without --recipe"
+    " its network is trained. A run that is resumed has its own.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option(

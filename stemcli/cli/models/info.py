@@ -26,11 +26,11 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "info",
     epilog=examples(
         ("stem models info melroformer", "its card and the parts of its network"),
-        ("stem models info melunet --depth 1", "an architecture, which has no weights yet"),
-        ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
+        ("stem models info runs/mine", "the same of the best weights of a run, or of a file"),
+        ("stem models info melunet --set stems=[vocals,drums]", "an architecture, for other stems"),
     ),
 )
-@click.argument("name")
+@click.argument("name", metavar="NAME|RUN|FILE")
 @click.option(
     "--architecture",
     "as_architecture",
@@ -55,22 +55,23 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
 def command(
     name: str, as_architecture: bool, changes: tuple[str, ...], depth: int, console: Console
 ) -> None:
-    """Show all that is known of one model or architecture.
+    """Show all that is known of one model, run or architecture.
 
-    Of a model its card and its scores, of an architecture what it is for and how to train it; and
-    of both the parts of the network, with the shapes that come out of them and their numbers of
-    trainable values. No weights are loaded.
+    Of a model, the folder of a run or a .safetensors file its card and its scores, of an
+    architecture what it is for and how to train it; and of each the parts of the network, with the
+    shapes that come out of them and their numbers of trainable values.
     """
     from model_zoo import registry
+    from model_zoo.card import is_known
+    from model_zoo.whereabouts import is_place
     from stemcli.cli.models.blueprint import unknown
-    from stemcli.cli.models.shelf import has_card
 
-    is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
+    is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
     elif as_architecture and is_model:
         raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
-    elif not is_model:
+    elif not is_model and not is_place(name):
         raise unknown(name)
     else:
         show_model(name, changes, depth, console)
@@ -93,22 +94,20 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         UsageError: options of a network that has its weights.
     """
     from model_zoo import registry
-    from model_zoo.card import find
-    from stemcli.cli.models.shelf import is_installed
+    from model_zoo.whereabouts import is_place
 
-    card = find(name)
+    card, network = on_disk(name) if is_place(name) else on_shelf(name)
     if changes:
         raise UsageError(
             f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
             f"stem models info {card.architecture} --set {quoted(changes[0])}"
         )
-    has = is_installed(card)
-    network = parts_of(card) if has else None
+    has = network is not None
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"outputs": card.outputs, "installed": has, "parts": parts, "network": tree}
-    console.document({**card.to_dict(), **known})
-    console.table(("=card", ""), [*facts(card, has)])
+    known = {"name": name, "outputs": card.outputs, "installed": has, "parts": parts}
+    console.document({**card.to_dict(), **known, "network": tree})
+    console.table(("=card", ""), [*facts(name, card, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
@@ -119,14 +118,38 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         console.line(ANOTHER.format(name))
 
 
-def parts_of(card: Card) -> Part:
-    """The parts of the network of a model that is installed."""
+def on_shelf(name: str) -> tuple[Card, Part | None]:
+    """A model of the zoo: its card, and the parts of its network if that is installed."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
-    from model_zoo.card import card_path
+    from model_zoo.card import card_path, find
     from model_zoo.weightless import weightless
+    from stemcli.cli.models.shelf import is_installed
 
-    return anatomy(weightless(*weights.read_network(card_path(card.name).with_name(card.file))))
+    card = find(name)
+    if not is_installed(card):
+        return card, None
+    path = card_path(name).with_name(card.file)
+    return card, anatomy(weightless(*weights.read_network(path)))
+
+
+def on_disk(name: str) -> tuple[Card, Part]:
+    """The folder of a run or a file: what its card would say, and the parts of its network.
+
+    Raises:
+        NoModelError: there are no such weights.
+        CheckpointError: they, or what the run says of them, are damaged.
+    """
+    from model_zoo import weights
+    from model_zoo.adoption import described
+    from model_zoo.anatomy import anatomy
+    from model_zoo.weightless import weightless
+    from model_zoo.whereabouts import locate
+
+    path = locate(name)
+    content = weights.read(path)
+    network = weightless(content.architecture, content.config)
+    return described(path, content, network), anatomy(network)
 
 
 def draw(network: Part, depth: int, console: Console) -> None:
@@ -140,10 +163,10 @@ def draw(network: Part, depth: int, console: Console) -> None:
         console.line(f"There is more inside: --depth {depth + 1}")
 
 
-def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
+def facts(name: str, card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
     known: dict[str, Any] = {
-        "name": card.name,
+        "name": name,
         "description": card.description,
         "stems": ", ".join(card.outputs),
         "licence": card.licence,

@@ -271,6 +271,21 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
 
 
 @pytest.mark.usefixtures("run")
+def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Typed) -> None:
+    shown = typed("models", "info", "runs/mine").stdout
+    for fact in ("runs/mine", "by the recipe tiny, best weights of 40 steps", "vocals, band"):
+        assert fact in shown
+    model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)
+    assert model["name"] == "runs/mine"
+    assert sum(model["parts"].values()) == model["parameters"] == small_network().parameter_count()
+    assert [score["value"] for score in model["scores"]] == [2.5]
+    soundfile.write(tmp_path / "song.wav", np.zeros((16_000, 2)), 16_000, "FLOAT")
+    done = typed("separate", "song.wav", "--model", "runs/mine", "--filename", "{model}-{stem}.wav")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "separated/mine-vocals.wav").exists()
+
+
+@pytest.mark.usefixtures("run")
 def test_adding_for_programs(typed: Typed) -> None:
     card = json.loads(typed("models", "add", "runs/mine", "--name", "mine", "--json").stdout)
     (listed,) = [
@@ -285,9 +300,9 @@ def test_adding_for_programs(typed: Typed) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("nowhere --name x", 1, "nowhere does not exist. Type the folder of a run"),
-        ("runs --name x", 1, "runs has no best.safetensors, so it is no folder of a run"),
-        ("runs/mine/summary.json --name x", 1, "summary.json is no .safetensors file"),
+        ("nowhere --name x", 2, "nowhere does not exist. Type the folder of a run"),
+        ("runs --name x", 2, "runs holds mine, so it is no folder of a run. Type e.g. runs/mine"),
+        ("runs/mine/summary.json --name x", 2, "summary.json is no .safetensors file"),
         ("runs/mine --name melroformer", 2, "--name: 'melroformer' is bundled"),
         ("runs/mine --name mine", 2, "--name: 'mine' is in your zoo already. Type another"),
         ("runs/mine", 2, "Missing option '--name'"),

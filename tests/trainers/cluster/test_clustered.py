@@ -42,10 +42,10 @@ def typed(*words: str) -> Result:
         (("--wait", "9", "--fsdp"), "--wait and --fsdp want a cluster. Add --cluster"),
         (("-o", "memory://runs/x"), "--output memory://runs/x is no folder of this machine"),
         (("--cluster", "--dry-run"), "--dry-run takes its steps on this machine"),
-        (("--cluster", "--resume"), "No checkpoint runs/latest/last.safetensors"),
+        (("--cluster", "--resume"), "runs/latest does not exist, so there is no run to go on with"),
         (
             ("--cluster", "-o", "memory://no/run", "--resume"),
-            "No checkpoint memory://no/run/last.safetensors. Start the run without --resume",
+            "memory://no/run does not exist, so there is no run to go on with",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
         (("--cluster", "-o", ""), "it is empty. Type the name of a folder"),
