@@ -38,11 +38,13 @@ class Summary(Config):
     Attributes:
         recipe: its name.
         step: steps after which the weights are as they are; 0 where that is not known.
-        best_mean: their validation SDR in dB, mean over the stems; None without validation.
-        sdr: the same of each stem.
+        best_mean: their validation score, mean over the stems; None without validation.
+        sdr: the same of each stem; an SDR in dB unless ``score`` and ``definition`` say otherwise.
         songs: that were trained on; 0 where that is not known.
         validation_songs: that were validated with.
         data: name of the folder of the songs.
+        score: the word for what was measured.
+        definition: how, in words.
     """
 
     recipe: str = ""
@@ -52,6 +54,8 @@ class Summary(Config):
     songs: int = 0
     validation_songs: int = 0
     data: str = ""
+    score: str = "SDR"
+    definition: str = DEFINITION
 
     @property
     def source(self) -> str:
@@ -77,7 +81,7 @@ class Summary(Config):
             f"{count:,} validation song{'' if count == 1 else 's'}, by which the step was chosen"
         )
         return tuple(
-            Score(songs, stem, "SDR", DEFINITION, round(value, 2))
+            Score(songs, stem, self.score, self.definition, round(value, 2))
             for stem, value in self.sdr.items()
             if math.isfinite(value)
         )

@@ -99,7 +99,8 @@ class Display(Closing):
 
     def on_finished(self, event: RunFinished) -> None:
         """Say why it ended and how good it became."""
-        best = "" if event.best_mean is None else f"; best SDR {event.best_mean:.2f} dB"
+        word, unit = self.figures.score
+        best = "" if event.best_mean is None else f"; best {word} {event.best_mean:.2f} {unit}"
         self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
 
 
@@ -150,13 +151,14 @@ def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
 
 def scores(event: Validated, figures: Figures) -> str:
     """One validation as a line: all stems, their mean and how it moved."""
-    sdr = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
-    told = ", ".join(f"{name} {value:.2f}" for name, value in sdr.items())
+    word, unit = figures.score
+    named = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
+    told = ", ".join(f"{name} {value:.2f}" for name, value in named.items())
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
     found = "".join(f", {name} {value:.4g}" for name, value in event.findings.items())
     best = ", best so far" if event.best else ""
-    return f"step {event.step}: SDR {told} dB{change}{best}{found}"
+    return f"step {event.step}: {word} {told} {unit}{change}{best}{found}"
 
 
 def _whose(name: str) -> str:
