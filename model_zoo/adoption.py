@@ -61,7 +61,8 @@ class Summary(Config):
     def source(self) -> str:
         """Where the weights come from, in words."""
         by = f" by the recipe {self.recipe}" if self.recipe else ""
-        after = f", best weights of {self.step:,} steps" if self.step else ""
+        steps = f"{self.step:,} step{'' if self.step == 1 else 's'}"
+        after = f", best weights of {steps}" if self.step else ""
         return f"Trained with stem{by}{after}"
 
     @property

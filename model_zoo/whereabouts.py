@@ -60,6 +60,11 @@ def is_place(name: str) -> bool:
     return path.exists() or path.suffix in ENDINGS or any(mark in name for mark in ("/", os.sep))
 
 
+def as_typed(run: Path) -> str:
+    """The folder of a run as :func:`locate` takes it for one, whatever models there are."""
+    return f"./{run}" if is_known(str(run)) else str(run)
+
+
 def find_weights(source: Path) -> Path:
     """The file with the weights of a run, or the file that was named.
 

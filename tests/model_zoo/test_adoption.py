@@ -88,9 +88,10 @@ def test_a_score_that_is_none_is_left_out(run: Path, changes: dict[str, Any]) ->
 
 
 def test_one_song_is_no_songs(run: Path) -> None:
-    summarise(run, songs=1, validation_songs=1, data="")
+    summarise(run, songs=1, validation_songs=1, data="", step=1)
     card = adopt(run, name="mine")
     assert card.training_data == "1 song"
+    assert card.source.endswith(", best weights of 1 step")
     assert card.scores[0].dataset == "1 validation song, by which the step was chosen"
 
 

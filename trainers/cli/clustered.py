@@ -161,14 +161,22 @@ def nearby(run: Path, *names: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def advice(best: Path, objective: str) -> str:
-    """What to type next, to hear what was learned by an objective, or to go on from it."""
-    from model_zoo.adoption import PRETRAINING
+def advice(learned: Path | str, objective: str) -> str:
+    """What to type next, to hear what was learned by an objective, or to go on from it.
+
+    Args:
+        learned: the folder of the run, or the name of the model that it became.
+        objective: by which.
+    """
+    from model_zoo.adoption import BEST, PRETRAINING
+    from model_zoo.whereabouts import as_typed
     from stemcli.engine.roles import use_of
     from trainers.objectives import OBJECTIVES
 
-    if objective in PRETRAINING:
-        return f"Type: stem train --data DIR --from {quoted(str(best))}"
-    if isinstance(best, UrlPath):
+    if isinstance(learned, UrlPath):
+        best = learned / BEST
         return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
-    return f"Type: {use_of(quoted(str(best)), OBJECTIVES[objective].roles[0])}"
+    model = quoted(as_typed(learned) if isinstance(learned, Path) else learned)
+    if objective in PRETRAINING:
+        return f"Type: stem train --data DIR --from {model}"
+    return f"Type: {use_of(model, OBJECTIVES[objective].roles[0])}"

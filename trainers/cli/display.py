@@ -128,7 +128,7 @@ def _found(event: RunStarted, data: str) -> list[str]:
     """What there is to learn from."""
     if event.data:
         first, *rest = event.data
-        return [f"Data: {data}: {first}" if data else f"Data: {first}", *rest]
+        return [f"Data: {', '.join(filter(None, (data, first)))}", *rest]
     songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
     told = ", ".join(filter(None, (data, songs or "no validation songs")))
     return [f"Data: {told}"]
@@ -145,7 +145,7 @@ def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
     parts += [f"gradient{_whose(name)} {number(norm)}" for name, norm in norms.items()]
     parts += [f"rate{_whose(name)} {rate:.3g}" for name, rate in last.learning_rates.items()]
     parts += [f"{pace.seconds:.2f} s a step, {percent(pace.waiting)} waiting for data"]
-    parts += [f"{clock(figures.left)} left"] if figures.left is not None else []
+    parts += [f"{clock(figures.left)} left"] if figures.left else []
     return "  ".join(parts)
 
 

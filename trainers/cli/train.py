@@ -185,9 +185,10 @@ def command(
             train_clustered(order, wish, device, console, display.show)
         else:
             train_here(order, device, resume, display.show)
-    model = add_to_zoo(output, export, overwrite, console) if export else ""
     console.line(f"Weights: {output / BEST}")
-    console.line(advice(Path(model) if model else output / BEST, plan.objective.name))
+    if export:
+        console.line(f"Model: {add_to_zoo(output, export, overwrite, console)}")
+    console.line(advice(export or output, plan.objective.name))
 
 
 def check_export(name: str, overwrite: bool, objective: str) -> None:

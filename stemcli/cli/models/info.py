@@ -102,7 +102,7 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
             f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
             f"stem models info {card.architecture} --set {quoted(changes[0])}"
         )
-    has = network is not None
+    has = network is not None and not is_place(name)
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
     known = {"name": name, "outputs": card.outputs, "installed": has, "parts": parts}
@@ -165,6 +165,8 @@ def draw(network: Part, depth: int, console: Console) -> None:
 
 def facts(name: str, card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
+    from model_zoo.whereabouts import is_place
+
     known: dict[str, Any] = {
         "name": name,
         "description": card.description,
@@ -180,7 +182,7 @@ def facts(name: str, card: Card, is_installed: bool) -> Iterator[tuple[str, str]
         "fetched from": card.url,
         "file": f"{card.file}, {size(card.size)}" if card.file else "",
         "sha256": card.sha256,
-        "installed": "yes" if is_installed else "no",
+        "installed": "" if is_place(name) else "yes" if is_installed else "no",
     }
     return ((key, value) for key, value in known.items() if value)
 

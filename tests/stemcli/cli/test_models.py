@@ -275,6 +275,7 @@ def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Type
     shown = typed("models", "info", "runs/mine").stdout
     for fact in ("runs/mine", "by the recipe tiny, best weights of 40 steps", "vocals, band"):
         assert fact in shown
+    assert "installed" not in shown
     model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)
     assert model["name"] == "runs/mine"
     assert sum(model["parts"].values()) == model["parameters"] == small_network().parameter_count()

@@ -115,19 +115,20 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
 
 
 def test_what_was_pretrained_is_trained_on() -> None:
-    words = advice(Path("pre/best.safetensors"), "denoising")
-    assert words == "Type: stem train --data DIR --from pre/best.safetensors"
+    assert advice(Path("pre"), "denoising") == "Type: stem train --data DIR --from pre"
 
 
 @pytest.mark.parametrize(
-    ("best", "words"),
+    ("learned", "words"),
     [
-        (Path("my runs/best.safetensors"), "stem separate SONG --model 'my runs/best.safetensors'"),
-        (as_path("s3://b/run/best.safetensors"), "with a copy of s3://b/run/best.safetensors"),
+        ("mine", "stem separate SONG --model mine"),
+        (Path("my runs/first"), "stem separate SONG --model 'my runs/first'"),
+        (Path("melroformer"), "stem separate SONG --model ./melroformer"),
+        (as_path("s3://b/run"), "with a copy of s3://b/run/best.safetensors"),
     ],
 )
-def test_what_to_type_next(best: Path, words: str) -> None:
-    assert words in advice(best, "separation")
+def test_what_to_type_next(learned: Path | str, words: str) -> None:
+    assert words in advice(learned, "separation")
 
 
 @pytest.mark.parametrize(
