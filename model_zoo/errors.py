@@ -6,6 +6,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     StemError
     ├── UsageError              the request itself is wrong           (exit code 2)
     │   ├── UnknownNameError    no such model, stem or architecture; offers the nearest
+    │   ├── NoModelError        a file or folder that is no model, or not one for this
     │   ├── ConfigError         unknown or contradictory options, all of them at once
     │   └── DeviceError         the device asked for is not there
     ├── AudioError              a sound file cannot be used           (exit code 1)
@@ -68,6 +69,10 @@ class UnknownNameError(UsageError):
         super().__init__(f"Unknown {kind} {name!r}: {found}" + (f" See: {hint}" if hint else ""))
         self.name = name
         self.nearest = near
+
+
+class NoModelError(UsageError):
+    """A file or folder that is not there or is no trained model, or one for something else."""
 
 
 class ConfigError(UsageError):

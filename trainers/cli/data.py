@@ -12,6 +12,7 @@ from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.params import names
 from stemcli.cli.words import examples
+from trainers.cli.options import songs
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def command() -> None:
         ("stem data check musdb18 --layout musdb18", "say how it is laid out"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", metavar="DIR", type=songs)
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from model_zoo.card import Card, Score
     from model_zoo.separator import Role
 
+Options: TypeAlias = Mapping[str, Any]
 
 DEPTH = 3
 
@@ -32,10 +33,10 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
             "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
             "an architecture, which has no weights yet, in a size of your own",
         ),
-        ("stem models info mine.safetensors", "what a file of weights belongs to"),
+        ("stem models info runs/mine", "the best weights of a run, or those in a file"),
     ),
 )
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", metavar="NAME|RUN|FILE")
 @click.option(
     "--architecture",
     "as_architecture",
@@ -62,28 +63,27 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
 def command(
     name: str, as_architecture: bool, changes: tuple[str, ...], depth: int, console: Console
 ) -> None:
-    """Show all that is known of one model or architecture.
+    """Show all that is known of one model, run or architecture.
 
-    It is named as in stem models list, with or without --architectures, or by its .safetensors
-    file. Shown are of a model its card and its scores, of an architecture what it is for and how to
-    train it; and of all the parts of the network, with the shapes that come out of them and their
-    numbers of trainable values. No weights are loaded.
+    It is named as in stem models list, with or without --architectures, or by the folder of a run
+    or a .safetensors file. Shown are of a model its card and its scores, of an architecture what it
+    is for and how to train it; and of all the parts of the network, with the shapes that come out
+    of them and their numbers of trainable values.
     """
     from model_zoo import registry
-    from stemcli.cli.models.asked import is_weights, unknown
-    from stemcli.cli.models.shelf import has_card
+    from model_zoo.card import is_known
+    from model_zoo.whereabouts import is_place
+    from stemcli.cli.models.asked import unknown
 
-    is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
+    is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
-    elif as_architecture and (is_model or is_weights(name)):
-        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
-    elif is_model:
-        show_model(name, changes, depth, console)
-    elif is_weights(name):
-        show_file(name, changes, depth, console)
-    else:
+    elif not is_model and not is_place(name):
         raise unknown(name)
+    elif as_architecture:
+        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
+    else:
+        show_model(name, changes, depth, console)
 
 
 def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
@@ -97,28 +97,6 @@ def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: 
     draw(blueprint.parts, depth, console)
 
 
-def show_file(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
-    """Facts and parts of the network that a file of weights belongs to.
-
-    Raises:
-        UsageError: it belongs to none, or options were typed.
-    """
-    with console.busy(f"Drawing {name}"):
-        from model_zoo import weights
-        from stemcli.cli.models.blueprint import Blueprint
-
-        try:
-            architecture, options = weights.read_network(name)
-        except CheckpointError as error:
-            raise UsageError(str(error)) from error
-        refuse_changes(name, architecture, changes)
-        blueprint = Blueprint.of(architecture, options, where=name)
-    console.document({"file": name, **blueprint.to_dict()})
-    _, *rows = blueprint.facts()
-    console.table(("=file", ""), [("name", name), ("architecture", architecture), *rows])
-    draw(blueprint.parts, depth, console)
-
-
 def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
     """The card, and the parts of the model's own network.
 
@@ -126,19 +104,19 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         UsageError: options of a network that has its weights.
     """
     from model_zoo import registry
-    from model_zoo.card import find
-    from stemcli.cli.models.shelf import is_installed
+    from model_zoo.whereabouts import is_place
 
-    card = find(name)
-    refuse_changes(name, card.architecture, changes)
-    has, role = is_installed(card), registry.role(card.architecture)
     with console.busy(f"Drawing {name}"):
-        network, why_not = parts_of(card) if has else (None, "")
+        card, options, network, why_not = on_disk(name) if is_place(name) else on_shelf(name)
+    refuse_changes(name, card.architecture, changes)
+    role = registry.role(card.architecture)
+    has = not is_place(name) and (network is not None or bool(why_not))
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"outputs": card.outputs, "role": role, "installed": has}
-    console.document({**card.to_dict(), **known, "parts": parts, "network": tree})
-    console.table(("=card", ""), [*facts(card, role, has)])
+    known = {"name": name, "outputs": card.outputs, "role": role, "installed": has}
+    drawn = {"options": options, "parts": parts, "network": tree}
+    console.document({**card.to_dict(), **known, **drawn})
+    console.table(("=card", ""), [*facts(name, card, role, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
@@ -166,18 +144,42 @@ def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> No
         )
 
 
-def parts_of(card: Card) -> tuple[Part | None, str]:
-    """The parts of the network of a model that is installed, or why there is no drawing."""
+def on_shelf(name: str) -> tuple[Card, Options, Part | None, str]:
+    """A model of the zoo: its card, its parts if it is installed, or why they cannot be drawn."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
-    from model_zoo.card import card_path
+    from model_zoo.card import card_path, find
     from model_zoo.weightless import weightless
+    from stemcli.cli.models.shelf import is_installed
 
-    path = card_path(card.name).with_name(card.file)
+    card = find(name)
+    if not is_installed(card):
+        return card, {}, None, ""
     try:
-        return anatomy(weightless(*weights.read_network(path))), ""
+        architecture, options = weights.read_network(card_path(name).with_name(card.file))
+        return card, options, anatomy(weightless(architecture, options)), ""
     except (ConfigError, CheckpointError) as error:
-        return None, f"Its network cannot be drawn ({error}). See: stem models verify {card.name}"
+        why = f"Its network cannot be drawn ({error}). See: stem models verify {name}"
+        return card, {}, None, why
+
+
+def on_disk(name: str) -> tuple[Card, Options, Part | None, str]:
+    """The folder of a run or a file: what its card would say, and the parts of its network.
+
+    Raises:
+        NoModelError: there are no such weights.
+        CheckpointError: they, or what the run says of them, are damaged.
+    """
+    from model_zoo import weights
+    from model_zoo.adoption import described
+    from model_zoo.anatomy import anatomy
+    from model_zoo.weightless import weightless
+    from model_zoo.whereabouts import locate
+
+    path = locate(name)
+    content = weights.read(path)
+    network = weightless(content.architecture, content.config)
+    return described(path, content, network), content.config, anatomy(network), ""
 
 
 def draw(network: Part, depth: int, console: Console) -> None:
@@ -191,10 +193,12 @@ def draw(network: Part, depth: int, console: Console) -> None:
         console.line(f"There is more inside: --depth {depth + 1}")
 
 
-def facts(card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
+def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
+    from model_zoo.whereabouts import is_place
+
     known: dict[str, Any] = {
-        "name": card.name,
+        "name": name,
         "description": card.description,
         "gives": USES[role],
         "stems": "" if role in WITHOUT_STEMS else ", ".join(card.outputs),
@@ -209,7 +213,7 @@ def facts(card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str
         "fetched from": card.url,
         "file": f"{card.file}, {size(card.size)}" if card.file else "",
         "sha256": card.sha256,
-        "installed": "yes" if is_installed else "no",
+        "installed": "" if is_place(name) else "yes" if is_installed else "no",
     }
     return ((key, value) for key, value in known.items() if value)
 

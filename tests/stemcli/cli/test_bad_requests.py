@@ -90,7 +90,9 @@ NAMES = {
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
     "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
-    "no weights of that name": Request("-m no.safetensors", 1, "does not exist. Type: stem models"),
+    "no weights of that name": Request(
+        "-m no.safetensors", 2, "does not exist. Type the folder of a"
+    ),
 }
 
 OPTIONS = {

@@ -178,12 +178,17 @@ def test_info_in_another_size(typed: Typed) -> None:
         ("weights.safetensors --architecture", "is no architecture. See: stem models list --a"),
         ("xyzzy", "Unknown model or architecture 'xyzzy': known: "),
         ("predictor", "Unknown architecture 'predictor': did you mean 'phase_predictor'? See: "),
-        ("no.safetensors", "no.safetensors does not exist. Type a name of stem models list, or a"),
-        ("songs/tiny", "songs/tiny does not exist. Type a name of stem models list, or a"),
-        ("song.wav", "song.wav is no model. Type a name of stem models list, or a .safetensors"),
-        ("old.pth", "old.pth is a checkpoint of another program. Type: stem models convert old"),
-        ("text.safetensors", "text.safetensors is damaged or is not a safetensors file"),
-        ("run", "run is a folder. For a run of stem train type: stem models add run --name NAME"),
+        (
+            "no.safetensors",
+            "no.safetensors does not exist. Did you mean text.safetensors?",
+        ),
+        ("songs/tiny", "songs/tiny does not exist. Type the folder of a run, e.g. runs/latest, or"),
+        ("song.wav", "song.wav is no .safetensors file. For a checkpoint of another program type:"),
+        (
+            "old.pth",
+            "old.pth is no .safetensors file. For a checkpoint of another program type: stem",
+        ),
+        ("run", "run is an empty folder, so it is no folder of a run. Type the folder of a run"),
     ],
 )
 def test_what_info_cannot_show_is_one_sentence(
@@ -194,6 +199,12 @@ def test_what_info_cannot_show_is_one_sentence(
         (tmp_path / file).write_text("la la la")
     weights.save(tmp_path / "weights.safetensors", small_network())
     assert said in sentence(typed("models", "info", *words.split()), 2)
+
+
+def test_info_of_a_damaged_file(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("la la la")
+    said = sentence(typed("models", "info", "text.safetensors"), 1)
+    assert "text.safetensors is damaged or is not a safetensors file" in said
 
 
 def test_a_card_is_shown_where_its_network_is_too_large(
@@ -214,7 +225,7 @@ def test_info_of_a_file(typed: Typed, tmp_path: Path) -> None:
     for fact in ("mine.safetensors", "melrnn", "├─ band", f"{small_network().parameter_count():,}"):
         assert fact in shown
     told = json.loads(typed("models", "info", "mine.safetensors", "--json").stdout)
-    assert (told["file"], told["architecture"]) == ("mine.safetensors", "melrnn")
+    assert (told["name"], told["architecture"]) == ("mine.safetensors", "melrnn")
     assert told["options"]["hidden_channels"] == 8
 
 
@@ -353,6 +364,22 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
 
 
 @pytest.mark.usefixtures("run")
+def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Typed) -> None:
+    shown = typed("models", "info", "runs/mine").stdout
+    for fact in ("runs/mine", "by the recipe tiny, best weights of 40 steps", "vocals, band"):
+        assert fact in shown
+    assert "installed" not in shown
+    model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)
+    assert model["name"] == "runs/mine"
+    assert sum(model["parts"].values()) == model["parameters"] == small_network().parameter_count()
+    assert [score["value"] for score in model["scores"]] == [2.5]
+    soundfile.write(tmp_path / "song.wav", np.zeros((16_000, 2)), 16_000, "FLOAT")
+    done = typed("separate", "song.wav", "--model", "runs/mine", "--filename", "{model}-{stem}.wav")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "separated/mine-vocals.wav").exists()
+
+
+@pytest.mark.usefixtures("run")
 def test_adding_for_programs(typed: Typed) -> None:
     card = json.loads(typed("models", "add", "runs/mine", "--name", "mine", "--json").stdout)
     (listed,) = [
@@ -367,9 +394,9 @@ def test_adding_for_programs(typed: Typed) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("nowhere --name x", 1, "nowhere does not exist. Type the folder of a run"),
-        ("runs --name x", 1, "runs has no best.safetensors, so it is no folder of a run"),
-        ("runs/mine/summary.json --name x", 1, "summary.json is no .safetensors file"),
+        ("nowhere --name x", 2, "nowhere does not exist. Type the folder of a run"),
+        ("runs --name x", 2, "runs holds mine, so it is no folder of a run. Type e.g. runs/mine"),
+        ("runs/mine/summary.json --name x", 2, "summary.json is no .safetensors file"),
         ("runs/mine --name melroformer", 2, "--name: 'melroformer' is bundled"),
         ("runs/mine --name mine", 2, "--name: 'mine' is in your zoo already. Type another"),
         ("runs/mine", 2, "Missing option '--name'"),
