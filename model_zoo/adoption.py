@@ -1,15 +1,11 @@
-"""Take the weights of a training run into the user's zoo, under a name and with a card.
-
-What a run folder holds is agreed here, and written by :mod:`trainers.loop`: the best averaged
-weights, the recipe, the checkpoint to go on from, and a summary of what came out.
-"""
+"""Take the weights of a training run into the user's zoo, under a name and with a card."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -19,15 +15,14 @@ import torch
 from model_zoo import registry, weights
 from model_zoo.card import Card, Score
 from model_zoo.config import Config
-from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.install import check_free, install
-from model_zoo.weights import SUFFIX, Weights
+from model_zoo.separator import Separator
+from model_zoo.weights import Weights
+from model_zoo.whereabouts import BEST, LAST, RECIPE, SUMMARY, find_weights
 
-BEST = "best.safetensors"
-LAST = "last.safetensors"
-RECIPE = "recipe.json"
-SUMMARY = "summary.json"
+__all__ = ["BEST", "LAST", "PRETRAINING", "RECIPE", "SUMMARY", "adopt", "require_finished"]
 
 PRETRAINING = ("denoising",)
 """Objectives, as a recipe and the text ``objective`` of a weights file name them, by which a
@@ -43,11 +38,13 @@ class Summary(Config):
     Attributes:
         recipe: its name.
         step: steps after which the weights are as they are; 0 where that is not known.
-        best_mean: their validation SDR in dB, mean over the stems; None without validation.
-        sdr: the same of each stem.
+        best_mean: their validation score, mean over the stems; None without validation.
+        sdr: the same of each stem; an SDR in dB unless ``score`` and ``definition`` say otherwise.
         songs: that were trained on; 0 where that is not known.
         validation_songs: that were validated with.
         data: name of the folder of the songs.
+        score: the word for what was measured.
+        definition: how, in words.
     """
 
     recipe: str = ""
@@ -57,12 +54,15 @@ class Summary(Config):
     songs: int = 0
     validation_songs: int = 0
     data: str = ""
+    score: str = "SDR"
+    definition: str = DEFINITION
 
     @property
     def source(self) -> str:
         """Where the weights come from, in words."""
         by = f" by the recipe {self.recipe}" if self.recipe else ""
-        after = f", best weights of {self.step:,} steps" if self.step else ""
+        steps = f"{self.step:,} step{'' if self.step == 1 else 's'}"
+        after = f", best weights of {steps}" if self.step else ""
         return f"Trained with stem{by}{after}"
 
     @property
@@ -82,7 +82,7 @@ class Summary(Config):
             f"{count:,} validation song{'' if count == 1 else 's'}, by which the step was chosen"
         )
         return tuple(
-            Score(songs, stem, "SDR", DEFINITION, round(value, 2))
+            Score(songs, stem, self.score, self.definition, round(value, 2))
             for stem, value in self.sdr.items()
             if math.isfinite(value)
         )
@@ -99,8 +99,8 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
 
     Raises:
         ConfigError: the name is bundled, taken or unfit.
-        CheckpointError: there are no such weights, they were pretrained and separate nothing, or
-            they or the run's summary are damaged.
+        NoModelError: there are no such weights, or they were pretrained and separate nothing.
+        CheckpointError: they or the run's summary are damaged.
         OutputError: the zoo cannot be written.
     """
     check_free(name, overwrite)
@@ -108,22 +108,40 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
     content = weights.read(path)
     require_finished(content.metadata, str(source))
     separator = weights.load(path)
-    folder = _folder_of_run(source)
+    card = replace(described(path, content, separator), name=name, licence=licence)
+    texts = {"source_sha256": sha256(path)}
+    return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)
+
+
+def described(path: Path, content: Weights, separator: Separator) -> Card:
+    """What is known of a file of weights, and of the run whose best weights it holds.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        separator: its network, with or without its weights.
+
+    Raises:
+        CheckpointError: the run's summary is damaged.
+    """
+    folder = path.parent if path.name == BEST else None
     summary = read_summary(folder) if folder else Summary()
     residual = content.metadata.get("residual", "")
-    card = Card(
-        name=name,
+    return Card(
+        name="unnamed",
         architecture=registry.name_of(separator),
         description=f"{type(separator).__name__} for {', '.join(separator.stems)}.",
         stems=separator.stems,
         residual="" if residual in separator.stems else residual,
-        licence=licence,
+        sample_rate=separator.sample_rate,
         source=summary.source if folder else f"Weights file {path.name}",
         training_data=summary.training_data,
+        file=path.name,
+        size=path.stat().st_size,
+        sha256=sha256(path),
+        parameters=separator.parameter_count(),
         scores=summary.scores,
     )
-    texts = {"source_sha256": sha256(path)}
-    return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)
 
 
 def require_finished(metadata: Mapping[str, str], name: str) -> None:
@@ -134,40 +152,14 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
         name: as it was typed.
 
     Raises:
-        CheckpointError: says what they are for.
+        NoModelError: says what they are for.
     """
     objective = metadata.get("objective")
     if objective in PRETRAINING:
-        raise CheckpointError(
+        raise NoModelError(
             f"{name} was pretrained by {objective} and separates nothing yet. Start a training "
             f"from it with: stem train --from {quote(name)}"
         )
-
-
-def find_weights(source: Path) -> Path:
-    """The weights that ``source`` means.
-
-    Raises:
-        CheckpointError: there are none; the sentence says what to type.
-    """
-    if source.is_dir():
-        return _best_of(source)
-    if not source.exists():
-        raise CheckpointError(
-            f"{source} does not exist. Type the folder of a run, e.g. runs/latest, or a {SUFFIX}"
-            " file"
-        )
-    if source.suffix != SUFFIX:
-        raise CheckpointError(
-            f"{source} is no {SUFFIX} file. For a checkpoint of another program type:"
-            f" stem models convert {quote(str(source))} --name NAME"
-        )
-    if source.name == LAST:
-        raise CheckpointError(
-            f"{source} is what a run goes on from. For its best weights type the folder"
-            f" {quote(str(source.parent))}"
-        )
-    return source
 
 
 def read_summary(folder: Path) -> Summary:
@@ -183,25 +175,6 @@ def read_summary(folder: Path) -> Summary:
         return Summary.from_dict({key: values[key] for key in known & values.keys()} | recipe)
     except ConfigError as error:
         raise _damaged(folder / SUMMARY, error) from error
-
-
-def _folder_of_run(source: Path) -> Path | None:
-    """The folder that knows more than the weights themselves; None for a file from elsewhere."""
-    if source.is_dir():
-        return source
-    return source.parent if source.name == BEST else None
-
-
-def _best_of(folder: Path) -> Path:
-    best = folder / BEST
-    if best.is_file():
-        return best
-    if (folder / LAST).exists() or (folder / RECIPE).exists():
-        raise CheckpointError(
-            f"{folder} has no {BEST}: the run has not been validated or finished yet."
-            f" Go on with: stem train --data DIR --output {quote(str(folder))} --resume"
-        )
-    raise CheckpointError(f"{folder} has no {BEST}, so it is no folder of a run. Type one that is")
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

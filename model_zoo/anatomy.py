@@ -56,6 +56,9 @@ def anatomy(separator: Separator) -> Part:
 
     Args:
         separator: on the device "meta", see :func:`model_zoo.weightless.weightless`.
+
+    Raises:
+        ConfigError: it takes more operations than are worth a look.
     """
     shapes = _shapes(separator)
     return _part("", separator, shapes)

@@ -207,6 +207,11 @@ def card_path(name: str) -> Path:
     return files[name]
 
 
+def is_known(name: str) -> bool:
+    """Whether there is a model of that name, also one whose card is damaged."""
+    return name in _card_files()
+
+
 def is_bundled(name: str) -> bool:
     """Whether ``name`` belongs to a model that travels inside the package."""
     return (BUNDLED / f"{name}.toml").is_file()

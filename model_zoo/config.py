@@ -94,7 +94,8 @@ def broken(rules: Mapping[str, bool]) -> list[str]:
 def _wrong_types(hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         if not _fits(hints[name], value):
-            yield f"{name} must be {_words(hints[name])}, found {value!r}"
+            found = "nothing" if value is None else repr(value)
+            yield f"{name} must be {_words(hints[name])}, found {found}"
 
 
 def _required(kind: type[Config]) -> Iterator[str]:
@@ -105,7 +106,8 @@ def _required(kind: type[Config]) -> Iterator[str]:
 
 def _unknown_key(key: Any, known: Mapping[str, Any]) -> str:
     near = nearest(str(key), known)  # YAML knows keys that are no text
-    return f"unknown key {key!r}" + (f", did you mean {near!r}?" if near else "")
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"unknown key {key!r}, {hint}"
 
 
 def _plain_to_field(hint: Any, value: Any) -> Any:

@@ -6,6 +6,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     StemError
     ├── UsageError              the request itself is wrong           (exit code 2)
     │   ├── UnknownNameError    no such model, stem or architecture; offers the nearest
+    │   ├── NoModelError        a file or folder that is no model, or not one for this
     │   ├── ConfigError         unknown or contradictory options, all of them at once
     │   └── DeviceError         the device asked for is not there
     ├── AudioError              a sound file cannot be used           (exit code 1)
@@ -29,6 +30,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
+
+SHORTEST_PART = 4
+"""Letters that are worth to be found inside of another name."""
 
 
 class StemError(Exception):
@@ -65,6 +69,10 @@ class UnknownNameError(UsageError):
         super().__init__(f"Unknown {kind} {name!r}: {found}" + (f" See: {hint}" if hint else ""))
         self.name = name
         self.nearest = near
+
+
+class NoModelError(UsageError):
+    """A file or folder that is not there or is no trained model, or one for something else."""
 
 
 class ConfigError(UsageError):
@@ -168,7 +176,9 @@ def revived(kind: str, sentence: str) -> StemError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that resembles ``name`` most, or None when none does."""
-    by_folded = {word.casefold(): word for word in known}
-    matches = get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.55)
-    return by_folded[matches[0]] if matches else None
+    """The known name that resembles ``name`` most, or alone has it as a part; None without one."""
+    by_folded, folded = {word.casefold(): word for word in known}, name.casefold()
+    matches = get_close_matches(folded, list(by_folded), n=1, cutoff=0.55)
+    if not matches and len(folded) >= SHORTEST_PART:
+        matches = [word for word in by_folded if folded in word]
+    return by_folded[matches[0]] if len(matches) == 1 else None

@@ -1,16 +1,19 @@
 """Names of architectures and the classes behind them.
 
-The table holds strings, so that asking for a name imports one architecture and not all of them.
+The table holds strings, so that asking for a name imports one architecture and not all of them;
+and asking which names there are imports none, nor torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_zoo.errors import UnknownNameError
-from model_zoo.separator import Separator
+
+if TYPE_CHECKING:
+    from model_zoo.separator import Role, Separator
 
 ARCHITECTURES: dict[str, str] = {
     "melroformer": "model_zoo.architectures.mel_roformer:MelRoFormer",
@@ -33,6 +36,18 @@ ARCHITECTURES: dict[str, str] = {
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "lightweight_tfswa": "model_zoo.architectures.lightweight_tfswa:LightweightTFSWASeparator",
 }
+
+ROLES: dict[str, Role] = {"phase_predictor": "phase", "vq_frame_transformer": "codes"}
+"""What the networks give that give no stems, as their classes say too."""
+
+
+def role(name: str) -> Role:
+    """What the networks of an architecture give.
+
+    Args:
+        name: of an architecture; of one that this version does not have, stems are expected.
+    """
+    return ROLES.get(name, "stems")
 
 
 def architecture(name: str) -> type[Separator]:

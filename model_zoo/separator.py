@@ -55,7 +55,7 @@ class Sizes:
         small: options of a network that runs in milliseconds.
         several: what changes in them for three stems (where the role is to give stems) and for
             another number of audio channels, where a network may hear one or two at once.
-        documented: large relatives.
+        documented: large relatives, first the network whose options are all as usual.
     """
 
     small: Mapping[str, Any]

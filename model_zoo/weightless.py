@@ -3,19 +3,34 @@
 A network on PyTorch's device "meta" has shapes and no values. Almost every operation works there;
 two do not, and are replaced by their shapes: the inverse STFT, which looks at values, and recurrent
 layers, which would be walked through step by step.
+
+What takes no memory takes time all the same, for every layer and every operation: a network of very
+many is refused before it has all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from torch.overrides import TorchFunctionMode
 
 from model_zoo import registry
+from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
+
+MOST_PARTS = 10_000
+"""Layers and tensors of a network, thrice those of the largest among the usual ones."""
+
+MOST_OPERATIONS = 40_000
+"""Operations on tensors from waves to stems, likewise; each takes some 0.2 ms."""
 
 
 def weightless(architecture: str, options: Mapping[str, Any]) -> Separator:
@@ -27,15 +42,50 @@ def weightless(architecture: str, options: Mapping[str, Any]) -> Separator:
 
     Raises:
         UnknownNameError: no architecture has this name.
-        ConfigError: ``options`` has unknown or contradictory values, all of them named.
+        ConfigError: ``options`` has unknown or contradictory values, all of them named; or the
+            network has more parts than are worth a look.
     """
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with torch.device("meta"), torch.random.fork_rng(devices=[]), _counted_parts():
         network = registry.build(architecture, options)
     return network.to("meta").eval()
 
 
+@contextmanager
+def _counted_parts() -> Iterator[None]:
+    """Inside this context no network comes to more than so many layers and tensors."""
+    left = MOST_PARTS
+
+    def count(*part: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _too_large(f"{MOST_PARTS:,} layers and tensors")
+
+    hooks = (
+        register_module_module_registration_hook(count),
+        register_module_parameter_registration_hook(count),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _too_large(most: str) -> ConfigError:
+    mistake = f"a network of more than {most} is too large to be drawn. Type smaller numbers"
+    return ConfigError("options", [mistake])
+
+
 class Shapes(TorchFunctionMode):
-    """Inside this context the operations that tensors without values lack give their shapes."""
+    """Inside this context the operations that tensors without values lack give their shapes.
+
+    A network that needs very many operations ends in a ConfigError.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = MOST_OPERATIONS
 
     def __torch_function__(
         self,
@@ -46,11 +96,22 @@ class Shapes(TorchFunctionMode):
     ) -> Any:
         """Answer for an operation, or let it run."""
         kwargs = kwargs or {}
+        self._count(1 if func is not torch.split else _pieces(*args, **kwargs))
         if func is torch.istft:
             return _inverse(args[0], kwargs["length"])
         if getattr(func, "__name__", "") in ("gru", "lstm"):
             return _recurrent(*args)
         return func(*args, **kwargs)
+
+    def _count(self, operations: int) -> None:
+        self._left -= operations
+        if self._left < 0:
+            raise _too_large(f"{MOST_OPERATIONS:,} operations")
+
+
+def _pieces(tensor: Tensor, size: int | Sequence[int], dim: int = 0) -> int:
+    """Into how many a tensor is split, before they take memory."""
+    return -(-tensor.shape[dim] // size) if isinstance(size, int) else len(size)
 
 
 def _inverse(spectrum: Tensor, length: int) -> Tensor:

@@ -49,4 +49,5 @@ def parse_change(change: str, example: str) -> tuple[str, Any]:
     try:
         return key, parse_yaml("--set", text)
     except ConfigError as error:
-        raise ConfigError("--set", [f"{change}: {error.mistakes[0]}"]) from error
+        mistake = f"{change}: not valid YAML: a list looks like '{key}=[1, 2]', with the quotes"
+        raise ConfigError("--set", [mistake]) from error

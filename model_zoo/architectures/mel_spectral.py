@@ -38,6 +38,9 @@ COMPRESSION = 0.3
 FAINTEST = 1e-8
 """Magnitude added before compression, whose slope is infinite at zero."""
 
+LARGEST_BANK = 2**25
+"""Bands times samples of a window: such a bank is made of some hundred megabytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MelConfig(SpectralConfig):
@@ -71,10 +74,13 @@ class MelConfig(SpectralConfig):
 
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
-        threshold = self.expander_db
+        threshold, size = self.expander_db, _bank_size(self)
         rules = {
-            "expander_db must lie between -100 and 0": threshold is not None
+            f"expander_db must lie between -100 and 0, found {threshold}": threshold is not None
             and not -100 < threshold < 0,
+            f"num_bands times window_size must be at most {LARGEST_BANK:,}, found {size:,}": (
+                size > LARGEST_BANK
+            ),
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "stereo='ms' needs audio_channels=2": self.stereo == "ms" and self.audio_channels == 1,
             "output='map' needs mask_mult='elementwise' and mask_activation='none'": (
@@ -95,6 +101,11 @@ class MelConfig(SpectralConfig):
     def numbers_per_mask(self) -> int:
         """Numbers that one bin of one channel of one stem needs."""
         return 1 if self.output == "mask" and self.mask_mult == "gain" else 2
+
+
+def _bank_size(config: Any) -> int:
+    """The window is a field of each architecture, in the order of its arguments."""
+    return config.num_bands * config.window_size
 
 
 SMALL = {"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "num_bands": 12}

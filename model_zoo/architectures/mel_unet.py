@@ -16,9 +16,14 @@ from torch import Tensor, nn
 from model_zoo.architectures.mel_spectral import PUBLIC, SEVERAL, SMALL, MelConfig, MelSeparator
 from model_zoo.blocks.convolution import ConvNeXt2DBlock
 from model_zoo.blocks.spectral import Band
+from model_zoo.config import broken
 from model_zoo.separator import Documented, Sizes
 
 KERNEL = (7, 7)
+
+MOST_LEVELS = 16
+"""Each has twice the features of the one before, so that the last of these has 65,536 times as many
+as the first."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class MelUNetConfig(MelConfig):
     sample_rate: int = 48_000
     output: Literal["mask", "map"] = field(default="map", kw_only=True)
     depthwise: bool = field(default=True, kw_only=True)
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the options."""
+        deep = f"num_layers must be at most {MOST_LEVELS}, found {self.num_layers}"
+        return super().mistakes() + broken({deep: self.num_layers > MOST_LEVELS})
 
 
 class UPath(nn.Module):

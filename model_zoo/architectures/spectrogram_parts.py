@@ -272,7 +272,8 @@ def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
     bottom = (bins >> levels, frames >> levels)
     if prod(bottom) > 1:
         return []
-    most = max((n for n in range(1, levels) if (bins >> n) * (frames >> n) > 1), default=0)
+    depths = range(1, min(levels, bins.bit_length()))
+    most = max((n for n in depths if (bins >> n) * (frames >> n) > 1), default=0)
     advice = f"take num_levels={most}" if most else "take more bins and frames"
     return [f"num_fft_bins={bins} x num_frames={frames} cannot be halved {levels} times: {advice}"]
 

@@ -215,8 +215,8 @@ class TFSWAResUNet(nn.Module):
 
 def _modules(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
     """The conv block of a level; its first module changes the number of features."""
-    widths = [in_channels, *[out_channels] * count]
-    return nn.Sequential(*(RCM(*pair) for pair in pairwise(widths)))
+    first = RCM(in_channels, out_channels)
+    return nn.Sequential(first, *(RCM(out_channels, out_channels) for _ in range(count - 1)))
 
 
 class TFSWAResUNetSeparator(SpectralSeparator):

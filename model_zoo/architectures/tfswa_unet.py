@@ -145,8 +145,8 @@ class TFSWAUNetSeparator(TFSWASeparator):
         small=SMALL,
         several=SEVERAL,
         documented=(
-            Documented(15_404_834, options={"skip_projection": False}),
             Documented(15_427_010),
+            Documented(15_404_834, options={"skip_projection": False}),
         ),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_zoo.errors import CheckpointError
+from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.weights import SUFFIX, read_safetensors
 
 CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
@@ -29,13 +29,16 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         path: a PyTorch file, or a safetensors file of any layout.
 
     Raises:
-        CheckpointError: the file is missing, damaged, unsafe to read, holds no tensors or needs no
-            conversion.
+        NoModelError: there is no such file, or it needs no conversion.
+        CheckpointError: it is damaged, unsafe to read or holds no tensors.
     """
+    if not path.is_file():
+        wrong = "is a folder" if path.is_dir() else "does not exist"
+        raise NoModelError(f"{path} {wrong}. Type the name of a checkpoint's file")
     if path.suffix == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
-            raise CheckpointError(
+            raise NoModelError(
                 f"{path} is a model of stem already. Type: stem separate SONG --model {path}"
             )
         return plain_names(tensors)
@@ -75,8 +78,6 @@ def _shorter(names: Mapping[str, str]) -> dict[str, str]:
 def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist. Check the name") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} would have to run code to be read, which is unsafe, or is no checkpoint. "

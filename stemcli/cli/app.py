@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +22,7 @@ from stemcli.cli.words import examples, printable, quoted
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
 WORDS = "stem.words"  # key in the context
+EMPTY_OPTION = re.compile(r"--[a-z-]+=")
 
 COMMANDS = {
     "separate": Entry("stemcli.cli.separate:command", "Take one or more songs apart."),
@@ -39,8 +42,13 @@ class Stem(LazyGroup):
     """The root group: the one place where an error becomes a sentence and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember what was typed, for :meth:`invoke`."""
+        """Remember what was typed, for :meth:`invoke`.
+
+        Raises:
+            Misused: one of the words is empty.
+        """
         ctx.meta[WORDS] = tuple(args)
+        refuse_empty(args)
         return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -79,6 +87,22 @@ class Stem(LazyGroup):
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """What is empty names nothing, whatever it was meant for.
+
+    Raises:
+        Misused: says where the empty word is.
+    """
+    before = ["stem", *words]
+    found = [last for last, word in pairwise(before) if not word]
+    found += [word[:-1] for word in words if EMPTY_OPTION.fullmatch(word)]
+    if found:
+        raise Misused(
+            f"Nothing follows {found[0]} but an empty word, which a shell makes of a variable that"
+            " is not set. Type a value, or leave it out"
+        )
 
 
 def _interrupted(*hints: object) -> click.exceptions.Exit:

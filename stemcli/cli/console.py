@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,10 @@ class Console(Closing):
     def line(self, text: str = "") -> None:
         """Say one line to a human."""
 
+    def busy(self, text: str) -> AbstractContextManager[object]:
+        """Inside this context say to a human that something takes a while, and what."""
+        return nullcontext()
+
     def document(self, value: Any) -> None:
         """Give ``value`` to a program."""
 
@@ -130,6 +135,14 @@ class HumanConsole(Console):
     def line(self, text: str = "") -> None:
         """Print one line."""
         click.echo(printable(text))
+
+    def busy(self, text: str) -> AbstractContextManager[object]:
+        """Say so on stderr while it lasts, if that is a terminal."""
+        if not sys.stderr.isatty():
+            return super().busy(text)
+        from stemcli.cli.live import waiting
+
+        return waiting(text)
 
     def on_batch_started(self, event: BatchStarted) -> None:
         """Say what was met and is no song, and what an earlier run has done."""
@@ -215,8 +228,8 @@ class HumanConsole(Console):
         self.table((*(f">{outcome}" for outcome in OUTCOMES), ">music", ">time", "speed"), [sums])
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as their content; a terminal that is too narrow folds long cells."""
-        from stemcli.cli.live import print_table
+        """Columns as wide as their content; a terminal that is too narrow folds between words."""
+        from stemcli.cli.tables import print_table
 
         print_table(columns, [[printable(cell) for cell in row] for row in rows])
 

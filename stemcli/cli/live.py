@@ -1,4 +1,4 @@
-"""Moving bars and tables, drawn by rich."""
+"""Moving bars, drawn by rich."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import click
 from rich.console import Console as Terminal
 from rich.console import ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Column, Table
+from rich.status import Status
+from rich.table import Column
 from rich.text import Text
 
 from stemcli.batch.events import BatchStarted
 from stemcli.cli.console import HumanConsole
+from stemcli.cli.tables import terminal_of_stdout
 from stemcli.cli.words import clock, counted, printable, times_real_time
 from stemcli.engine import events
 
-UNFOLDED_WIDTH = 10_000  # columns where nothing is a terminal: no cell is ever cut
 NAME_SHARE = 0.3  # of the width of the terminal
 STEADY_WIDTH = 70  # columns from which on the bars keep their places
 REFRESH = 5  # times per second
@@ -38,7 +37,7 @@ class LiveConsole(HumanConsole):
 
     def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
         super().__init__(verbose)
-        self.terminal = terminal or _terminal()
+        self.terminal = terminal or terminal_of_stdout()
         self._bars = Bars(
             *_columns(self.terminal.width),
             console=self.terminal,
@@ -215,29 +214,10 @@ class LeftColumn(ProgressColumn):
         return Text("" if left is None else f"{clock(left)} left", style="cyan")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout.
-
-    A column named with a leading ``>`` is set flush right, with ``=`` it is never folded. In a
-    terminal long cells of others are folded; elsewhere every row is one line.
-    """
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    table.show_header = any(columns)
-    for column in columns:
-        justify: Any = "right" if column.startswith(">") else "left"
-        name, steady = column.lstrip(">="), column.startswith("=")
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=steady)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    terminal = _terminal()
-    with terminal.capture() as captured:
-        terminal.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def _terminal() -> Terminal:
-    width = None if sys.stdout.isatty() else UNFOLDED_WIDTH
-    return Terminal(width=width, highlight=False, markup=False, emoji=False)
+def waiting(text: str) -> Status:
+    """Something on stderr that moves while it is entered, and is gone afterwards."""
+    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)
+    return terminal.status(Text(printable(text)))
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:

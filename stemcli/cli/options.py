@@ -32,15 +32,17 @@ MODEL = (
         "--model",
         multiple=True,
         default=("melroformer",),
-        metavar="NAME|FILE",
-        help="Network to use, by its name or its .safetensors file; several are averaged."
+        metavar="NAME|RUN|FILE",
+        help="Network to use: its name, the folder of a run of stem train, or a .safetensors file;"
+        " several are averaged."
         "  [default: melroformer]",
     ),
     click.option(
         "--phase-model",
         default="",
-        metavar="NAME|FILE",
-        help="Network that gives each stem a phase of its own.  [default: the song's phase]",
+        metavar="NAME|RUN|FILE",
+        help="Network that gives each stem a phase of its own; typed twice, the last one does."
+        "  [default: the song's phase]",
     ),
     click.option(
         "--stems",

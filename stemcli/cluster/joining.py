@@ -20,6 +20,7 @@ from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError
 from stemcli.cluster.door import ADDRESS, explain, require_cluster
+from stemcli.signals import ENDING
 
 LOCAL = "local"
 """What Ray calls a cluster of this machine alone."""
@@ -81,9 +82,7 @@ def _own_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in ENDING}
     try:
         yield
     finally:

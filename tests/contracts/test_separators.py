@@ -219,6 +219,20 @@ def test_documented_number_of_parameters(name: str, size: Documented) -> None:
     assert network.parameter_count() == size.parameters
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_usual_size_is_documented_first(name: str) -> None:
+    """A list of all architectures tells its number of parameters and builds none of them."""
+    kind = registry.architecture(name)
+    size = kind.sizes.documented[0]
+    assert kind.Config(*size.arguments, **size.options) == kind.Config()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_registry_knows_what_it_gives(name: str) -> None:
+    """Law: what can be known without torch is what the class says."""
+    assert registry.role(name) == registry.architecture(name).role
+
+
 def core_input(network: Separator) -> Tensor:
     """What the network itself hands to its core."""
     seen: list[Tensor] = []

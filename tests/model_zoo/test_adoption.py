@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from model_zoo import weights
-from model_zoo.adoption import BEST, DEFINITION, LAST, RECIPE, SUMMARY, adopt
+from model_zoo.adoption import BEST, DEFINITION, RECIPE, SUMMARY, adopt
 from model_zoo.card import find
-from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.errors import ConfigError, StemError
 from model_zoo.install import install
 from tests.model_zoo.small import small_network
 
@@ -88,9 +88,10 @@ def test_a_score_that_is_none_is_left_out(run: Path, changes: dict[str, Any]) ->
 
 
 def test_one_song_is_no_songs(run: Path) -> None:
-    summarise(run, songs=1, validation_songs=1, data="")
+    summarise(run, songs=1, validation_songs=1, data="", step=1)
     card = adopt(run, name="mine")
     assert card.training_data == "1 song"
+    assert card.source.endswith(", best weights of 1 step")
     assert card.scores[0].dataset == "1 validation song, by which the step was chosen"
 
 
@@ -118,27 +119,6 @@ def test_a_residual_that_is_a_stem_is_no_residual(run: Path) -> None:
 def pretrained(run: Path) -> Path:
     weights.save(run / BEST, small_network(), {"objective": "denoising"})
     return run
-
-
-def remove_best(run: Path) -> Path:
-    (run / BEST).unlink()
-    return run
-
-
-def unfinished(run: Path) -> Path:
-    remove_best(run)
-    (run / LAST).touch()
-    return run
-
-
-def not_a_run(run: Path) -> Path:
-    (run / RECIPE).unlink()
-    return remove_best(run)
-
-
-def the_checkpoint(run: Path) -> Path:
-    (run / LAST).touch()
-    return run / LAST
 
 
 def a_song(run: Path) -> Path:
@@ -172,33 +152,35 @@ def a_list(run: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "code", "sentence"),
     [
-        (lambda run: run / "no", r"run/no does not exist\. Type the folder of a run"),
-        (remove_best, r"the run has not been validated or finished yet\. Go on with: stem train"),
-        (unfinished, r"the run has not been validated or finished yet\. Go on with: stem train"),
-        (not_a_run, r"run has no best\.safetensors, so it is no folder of a run\. Type one that"),
-        (the_checkpoint, r"is what a run goes on from\. For its best weights type the folder"),
-        (a_song, r"song\.wav is no \.safetensors file\..*stem models convert .*song\.wav --name"),
+        (
+            a_song,
+            2,
+            r"song\.wav is no \.safetensors file\..*stem models convert .*song\.wav --name",
+        ),
         (
             pretrained,
+            2,
             r"run was pretrained by denoising and separates nothing.*train --from \S+run$",
         ),
-        (cut, r"best\.safetensors is damaged or is not a safetensors file"),
-        (of_another_program, r"does not say which network.*stem models convert"),
+        (cut, 1, r"best\.safetensors is damaged or is not a safetensors file"),
+        (of_another_program, 1, r"does not say which network.*stem models convert"),
         (
             a_bad_summary,
+            1,
             r"summary\.json cannot be used .*step must be a whole number, found 'many'",
         ),
-        (a_torn_summary, r"summary\.json cannot be used .*Remove it"),
-        (a_list, r"summary\.json cannot be used \(it holds no names with values\)"),
+        (a_torn_summary, 1, r"summary\.json cannot be used .*Remove it"),
+        (a_list, 1, r"summary\.json cannot be used \(it holds no names with values\)"),
     ],
 )
 def test_what_cannot_be_adopted(
-    run: Path, zoo: Path, make: Callable[[Path], Path], sentence: str
+    run: Path, zoo: Path, make: Callable[[Path], Path], code: int, sentence: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=sentence):
+    with pytest.raises(StemError, match=sentence) as refused:
         adopt(make(run), name="mine")
+    assert refused.value.exit_code == code
     assert not (zoo / "mine.toml").exists()
 
 

@@ -40,10 +40,18 @@ def test_the_drawing_is_the_tree() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("MelRoFormer", "melroformer"), ("melroform", "melroformer"), ("zzz", None)],
+    [
+        ("MelRoFormer", "melroformer"),
+        ("melroform", "melroformer"),
+        ("zzz", None),
+        ("Phase", "phase_predictor_of_sound"),
+        ("spectral", None),
+    ],
 )
 def test_nearest_ignores_case_and_gives_up(name: str, expected: str | None) -> None:
-    assert nearest(name, ["melroformer", "melunet"]) == expected
+    """By hand: a part of one name means it, a part of two means none."""
+    long = ["phase_predictor_of_sound", "spectral_net_with_recurrence", "variational_spectral_net"]
+    assert nearest(name, ["melroformer", "melunet", *long]) == expected
 
 
 def test_messages_say_what_to_type() -> None:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,8 +107,12 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
     assert train().exit_code == 0
     (place / "run").rename(place / "first")
     assert train("--from", "first", "--dry-run").exit_code == 0
-    refused(train("--from", f"first/{LAST}"), 1, "For its best weights type the folder first")
-    refused(train("--from", "gone.safetensors"), 1, "gone.safetensors does not exist. Type the")
+    refused(
+        train("--from", f"first/{LAST}"),
+        2,
+        "For the best weights of the run type its folder: first",
+    )
+    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
 
 
 @pytest.mark.parametrize("kind", ["tiny", "gan"])
@@ -258,38 +259,3 @@ def test_logs_that_are_not_there_leave_nothing_behind(
     monkeypatch.setitem(sys.modules, "wandb", None)
     refused(train(*changed("log.wandb=mine")), 2, "Weights & Biases is not installed")
     assert not (place / "run").exists()
-
-
-def started(*words: str) -> subprocess.Popen[str]:
-    """A run that would be long, in a process of its own, after its first checkpoint."""
-    command = [sys.executable, "-m", "stemcli", "train", "--recipe", "tiny.yaml", "--data", "songs"]
-    many = changed("schedule.steps=100000", "validation.every=99999", "loop.save_every=5", *words)
-    process = subprocess.Popen(
-        [*command, "--output", "run", "--device", "cpu", *many],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    until = time.monotonic() + 60
-    while not Path("run", LAST).exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    return process
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "word"),
-    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Ended.")],
-)
-def test_signals_save_the_run(
-    tiny: Path, place: Path, number: signal.Signals, code: int, word: str
-) -> None:
-    with started("loop.workers=1") as process:
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (
-        code,
-        f"{word} To go on, type the same command with --resume.\n",
-    )
-    _, texts = read_safetensors(place / "run" / LAST)
-    assert json.loads(texts["progress"])["step"] >= 5

@@ -74,8 +74,8 @@ def test_a_single_song_in_the_place_of_a_folder_of_songs(tiny: Path, place: Path
     refused(train(data="songs/song_001"), 1, "it is a single song. Type the folder", "songs: songs")
 
 
-def test_a_folder_of_songs_in_the_place_of_a_song(tiny: Path, place: Path) -> None:
-    refused(train("--validation", "songs"), 1, "e.g. --validation songs/song_001")
+def test_the_same_songs_to_train_on_and_to_validate(tiny: Path, place: Path) -> None:
+    refused(train("--validation", "songs"), 1, "none is left to train on: name fewer, or none")
 
 
 def test_silent_validation_songs(tiny: Path, place: Path) -> None:

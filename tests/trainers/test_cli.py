@@ -47,12 +47,12 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     best = recordings / "run" / "best.safetensors"
     lines = done.stdout.splitlines()
     assert lines[0] == "Recipe tiny: melroformer, 49 k parameters, on cpu, fp32"
-    assert lines[1] == f"Data: {recordings}: recordings of the recipe to train on, none to validate"
+    assert lines[1] == f"Data: {recordings}, recordings of the recipe to train on, none to validate"
     assert [line.split("  ")[0] for line in lines[2:4]] == ["step 10/12", "step 12/12"]
     assert lines[4:] == [
         "Finished after 12 steps: all steps are done",
         f"Weights: {best}",
-        f"Type: stem separate SONG --model {best}",
+        f"Type: stem separate SONG --model {best.parent}",
     ]
     assert weights.load(best).stems == ("vocals",)
 
@@ -179,8 +179,8 @@ def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> 
 
 def test_a_run_that_is_not_there_cannot_go_on(typed: list[str], recordings: Path) -> None:
     done = enter(*typed[:1], *typed[3:-1], str(recordings / "other"), "--resume")
-    assert done.exit_code == 1
-    assert "other holds no run to go on with: there is no last.safetensors" in done.stderr
+    assert done.exit_code == 2
+    assert "other does not exist, so there is no run to go on with" in done.stderr
 
 
 def test_the_best_weights_become_a_model(
@@ -189,7 +189,11 @@ def test_the_best_weights_become_a_model(
     monkeypatch.setenv("STEM_HOME", str(recordings / "zoo"))
     done = enter(*typed, "--export", "mine")
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-1] == "Type: stem separate SONG --model mine"
+    assert done.stdout.splitlines()[-3:] == [
+        f"Weights: {recordings / 'run' / 'best.safetensors'}",
+        "Model: mine",
+        "Type: stem separate SONG --model mine",
+    ]
     ours, best = weights.load("mine"), weights.load(recordings / "run" / "best.safetensors")
     for one, other in zip(ours.parameters(), best.parameters(), strict=True):
         assert one.equal(other)
@@ -229,7 +233,7 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "-1 is not in the range"),
-        (["--recipe", "small"], f"Unknown recipe 'small': known: {', '.join(recipe_names())}."),
+        (["--recipe", "xyzzy"], f"Unknown recipe 'xyzzy': known: {', '.join(recipe_names())}."),
         (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
     ],
 )

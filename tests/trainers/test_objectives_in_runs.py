@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model_zoo import weights
-from model_zoo.adoption import BEST, LAST
+from model_zoo.adoption import BEST, LAST, read_summary
 from model_zoo.errors import DataError
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
@@ -23,13 +24,17 @@ from tests.trainers.data.songs import with_data, write_songs
 from tests.trainers.frames import LOSSES, learning, with_steps
 from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
 from tests.trainers.test_penalties import with_vae
+from tests.trainers.test_screen import screen
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
+from trainers.cli.display import scores
+from trainers.cli.figures import Figures
 from trainers.config import Recipe
 from trainers.data.opening import open_data
 from trainers.data.songs import Song, Source
 from trainers.data.validation import ValidationSong
 from trainers.loop.events import Listened, Validated
 from trainers.loop.listening import listen
+from trainers.loop.logbook.history import HISTORY
 from trainers.loop.run import run
 from trainers.loop.validation import validate
 from trainers.objectives.hearing import sdr_of_stems
@@ -77,6 +82,37 @@ def test_songs_are_judged_and_heard_as_the_objective_says(
         assert np.array_equal(event.waves["sound/true"], event.waves["mixture"])
 
 
+@pytest.mark.parametrize(
+    ("objective", "judged", "word", "definition"),
+    [
+        ("separation", "vocals", "SDR", "energy of reference over energy of error"),
+        ("denoising", "noise", "SNR", "energy of the noise over energy of the error of its"),
+        ("phase", "sound", "SNR", "the song with the predicted phase"),
+        ("codes", "sound", "SNR", "the song that is decoded from its codes"),
+    ],
+)
+def test_every_objective_has_its_own_word_for_its_score(
+    recordings: Path, recipe: Recipe, objective: str, judged: str, word: str, definition: str
+) -> None:
+    """In lines for people, in the table that moves, in logs and on the card."""
+    taught, events, folder = learning(recipe, objective), list[Event](), recordings / "run"
+    track = make_track(voices(taught, recordings), recordings / "track")
+    run(with_steps(taught, 1), recordings, (track,), folder, CPU, events.append)
+    lines, figures = [], Figures(taught)
+    for event in events:
+        figures.note(event)
+        lines += [scores(event, figures)] if isinstance(event, Validated) else []
+    (score,) = read_summary(folder).scores
+    found = f"{figures.history[-1]:.2f} dB"
+    assert lines[0].startswith(f"step 1: {word} {judged} {found}")
+    assert f" {word} dB " in screen(figures, 80, 40)
+    keys = {key for line in (folder / HISTORY).read_text().splitlines() for key in json.loads(line)}
+    known = {f"{word.lower()}/{name}" for name in (judged, "mean", "best")}
+    assert {key for key in keys if key.startswith(("sdr/", "snr/"))} == known
+    assert (score.metric, score.stem) == (word, judged)
+    assert definition in score.definition
+
+
 def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe: Recipe) -> None:
     """Songs with other stems each, one of them a single file, and the sum of all is heard."""
     (recordings / "songs").mkdir()
@@ -119,7 +155,10 @@ def moved(folder: Path) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("objective", ["denoising", "phase", "codes"])
+@pytest.mark.parametrize(
+    "objective",
+    ["codes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("denoising", "phase"))],
+)
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
@@ -137,6 +176,7 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
         assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
 
 
+@pytest.mark.slow
 def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None:
     """Truth: one worker with both batches; they count codes together, as buffers say."""
     taught = with_steps(learning(recipe, "codes", dropout=0.0), 3)
@@ -147,6 +187,7 @@ def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None
     assert_near(moved(recordings / "rank0"), moved(recordings / "alone"), 1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recipe) -> None:
     """Truth: whole networks by the same recipe, for networks in two parts, which would be put
     together from two different books if workers did not agree.
@@ -158,6 +199,7 @@ def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recip
     assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_draw_latent_variables_of_their_own(recordings: Path, recipe: Recipe) -> None:
     """Truth: a run alone, which hears and draws in its first step what the first of two does."""
     taught = half_a_batch(with_steps(with_vae(recipe, 0.5), 1))

@@ -11,7 +11,7 @@ import torch
 
 from model_zoo import registry, weights
 from model_zoo.adoption import BEST
-from model_zoo.errors import CheckpointError
+from model_zoo.errors import NoModelError
 from stemcli.engine.models import load_model
 from tests.trainers.conftest import RATE
 from tests.trainers.frames import learning
@@ -56,7 +56,7 @@ def test_an_origin_of_another_kind_says_what_to_type(
     heads = {"num_heads": 2} if architecture == "melroformer" else {}
     mapped = {"mask_mult": "elementwise", "mask_activation": "none"} if not heads else {}
     model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
-    with pytest.raises(CheckpointError, match=sentence):
+    with pytest.raises(NoModelError, match=sentence):
         TrainState.fresh(replace(recipe, model=model), CPU, str(trained))
 
 
@@ -77,7 +77,7 @@ def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Re
     """Law: weights are those of the origin, but for the layer that has a row for each mask."""
     run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
     trained = weights.load(str(recordings / "pre" / BEST)).state_dict()
-    with pytest.raises(CheckpointError, match="was pretrained by denoising and separates nothing"):
+    with pytest.raises(NoModelError, match="was pretrained by denoising and separates nothing"):
         load_model(str(recordings / "pre" / BEST))
     kept = {}
     for stems in (["instrumental"], ["vocals", "instrumental"]):

@@ -17,6 +17,7 @@ from model_zoo.adoption import LAST
 from model_zoo.errors import (
     CheckpointError,
     OutputError,
+    UsageError,
 )
 from tests.trainers.runs import CPU, fresh, run_steps
 from trainers.config import Recipe
@@ -186,7 +187,7 @@ def test_a_run_is_not_overwritten(recordings: Path, recipe: Recipe) -> None:
 
 def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) -> None:
     folder = recordings / "run"
-    with pytest.raises(CheckpointError, match="without --resume"):
+    with pytest.raises(UsageError, match="leave out --resume"):
         run_steps(recipe, 2, recordings, folder, resume=True)
     run_steps(recipe, 2, recordings, folder)
     wider = recipe.to_dict()

@@ -91,6 +91,7 @@ def test_a_network_in_two_parts_learns_what_whole_ones_learn(
     assert [of_kind(told, "held", "bytes") for told in parts] == [[held / 2], [held / 2]]
 
 
+@pytest.mark.slow
 def test_checkpoints_go_from_whole_to_parts_and_back(recordings: Path, plain: Recipe) -> None:
     """Truth: a run of one worker that nothing disturbed."""
     two, four, six = (with_steps(plain, steps) for steps in (2, 4, 6))
@@ -109,6 +110,7 @@ def test_checkpoints_go_from_whole_to_parts_and_back(recordings: Path, plain: Re
     assert found == [pytest.approx(step.losses, 1e-4) for step in losses[4:]]
 
 
+@pytest.mark.slow
 def test_parts_in_half_precision_recomputed_and_accumulated(
     recordings: Path, adversarial: Recipe
 ) -> None:
@@ -126,6 +128,7 @@ def test_parts_in_half_precision_recomputed_and_accumulated(
     assert_near(found, expected, 2**-8)
 
 
+@pytest.mark.slow
 def test_parts_refuse_clips_that_are_too_short(recordings: Path, plain: Recipe) -> None:
     """Truth: the sentence of one worker; both must come to the same end."""
     short = half_a_batch(replace(plain, data=replace(plain.data, seconds=0.01)))

@@ -59,7 +59,7 @@ def test_a_folder_that_holds_a_search(place: Path) -> None:
 
 
 def test_nothing_to_go_on_with(place: Path) -> None:
-    refused(tune("--resume"), 1, "search holds no search to go on with: there is no tune.json")
+    refused(tune("--resume"), 2, "search holds no search to go on with: there is no tune.json")
 
 
 def test_a_search_goes_on_with_its_own_values(place: Path) -> None:

@@ -45,12 +45,13 @@ def network_of(origin: str) -> tuple[str, ...]:
     """What makes a recipe train the network of a model.
 
     Raises:
-        UnknownNameError: no model has this name.
+        UsageError: there is no such model, run or file.
         WeightsError: its weights cannot be used.
     """
     from model_zoo import weights
+    from model_zoo.whereabouts import locate
 
-    content = weights.read(weights.place(origin))
+    content = weights.read(locate(origin))
     return (
         f"model.architecture={content.architecture}",
         f"model.options={json.dumps(content.config)}",
@@ -64,7 +65,7 @@ def recipe_of(run: Path) -> str:
     Raises:
         CheckpointError: there is none.
     """
-    from model_zoo.adoption import LAST, RECIPE
+    from model_zoo.whereabouts import LAST, RECIPE, no_run
 
     file = run / RECIPE
     if file.is_file():
@@ -75,10 +76,7 @@ def recipe_of(run: Path) -> str:
         return str(file)
     if (run / LAST).is_file():
         raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
-    raise CheckpointError(
-        f"{run} holds no run to go on with: there is no {LAST}. Type --output with the folder of"
-        " one, or leave out --resume"
-    )
+    raise no_run(run)
 
 
 def _is_whole(file: Path) -> bool:

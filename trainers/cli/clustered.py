@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_zoo.errors import CheckpointError, MissingExtraError, OutputError, UsageError
+from model_zoo.errors import MissingExtraError, OutputError, UsageError
 from stemcli.batch.url_path import UrlPath, absolute
 from stemcli.cli.console import Console
 from stemcli.cli.words import quoted
@@ -97,11 +97,11 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
 
     Raises:
         OutputError: it already holds a run and ``resume`` is off, or cannot be written.
-        CheckpointError: there is nothing to resume from.
-        UsageError: the run learned from songs that were not named again.
+        UsageError: there is nothing to resume from, or the run learned from songs that were not
+            named again.
         StorageError: it cannot be reached.
     """
-    from model_zoo.adoption import LAST
+    from model_zoo.whereabouts import LAST, no_run
     from trainers.loop.conditions import check_folder
     from trainers.search.plan import PLAN
 
@@ -112,7 +112,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     elif not resume and (output / LAST).exists():
         raise OutputError(f"{output} already holds a run. Add --resume or name another --output.")
     if resume and not (output / LAST).exists():
-        raise CheckpointError(f"No checkpoint {output / LAST}. Start the run without --resume.")
+        raise no_run(output)
     if resume and data is None:
         _check_songs(output)
 
@@ -132,13 +132,15 @@ def _check_songs(output: Path) -> None:
 
 def _everywhere(order: Order) -> Order:
     """The order with absolute paths, which have to be the same on all machines."""
+    from model_zoo.whereabouts import is_place
+
     origin = order.origin
     return replace(
         order,
         data=absolute(order.data) if order.data else None,
         validation=tuple(map(absolute, order.validation)),
         place=absolute(order.place),
-        origin=os.path.abspath(origin) if origin and Path(origin).exists() else origin,
+        origin=os.path.abspath(origin) if is_place(origin) else origin,
     )
 
 
@@ -159,14 +161,22 @@ def nearby(run: Path, *names: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def advice(best: Path, objective: str) -> str:
-    """What to type next, to hear what was learned by an objective, or to go on from it."""
-    from model_zoo.adoption import PRETRAINING
+def advice(learned: Path | str, objective: str) -> str:
+    """What to type next, to hear what was learned by an objective, or to go on from it.
+
+    Args:
+        learned: the folder of the run, or the name of the model that it became.
+        objective: by which.
+    """
+    from model_zoo.adoption import BEST, PRETRAINING
+    from model_zoo.whereabouts import as_typed
     from stemcli.engine.roles import use_of
     from trainers.objectives import OBJECTIVES
 
-    if objective in PRETRAINING:
-        return f"Type: stem train --data DIR --from {quoted(str(best))}"
-    if isinstance(best, UrlPath):
+    if isinstance(learned, UrlPath):
+        best = learned / BEST
         return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
-    return f"Type: {use_of(quoted(str(best)), OBJECTIVES[objective].roles[0])}"
+    model = quoted(as_typed(learned) if isinstance(learned, Path) else learned)
+    if objective in PRETRAINING:
+        return f"Type: stem train --data DIR --from {model}"
+    return f"Type: {use_of(model, OBJECTIVES[objective].roles[0])}"

@@ -12,6 +12,7 @@ from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.params import names
 from stemcli.cli.words import examples
+from trainers.cli.options import songs
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def command() -> None:
         ("stem data check musdb18 --layout musdb18", "say how it is laid out"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", metavar="DIR", type=songs)
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
@@ -82,12 +83,15 @@ def check(
 ) -> None:
     """Say what the training data in DIR is, and all that is wrong with it.
 
-    DIR is a folder, or a CSV file with a line for each song. Only the headers of the files are
-    read. The exit code is 1 when something must be mended before stem train can use the data.
+    DIR is a folder, or a CSV file with a line for each song. Files are read up to the
+    first sound, those of floating point to their end. The exit code is 1 when something must be
+    mended before stem train can use the data.
     """
     from trainers.data.layouts.survey import inspect
+    from trainers.data.listening import listen
 
-    found = inspect(_recipe(layout, changes), folder, stems)
+    recipe = _recipe(layout, changes)
+    found = listen(inspect(recipe, folder, stems), stems, recipe.groups)
     console.document(_document(found))
     console.line(f"Layout: {found.layout}")
     for line in found.summary():

@@ -99,7 +99,8 @@ class Display(Closing):
 
     def on_finished(self, event: RunFinished) -> None:
         """Say why it ended and how good it became."""
-        best = "" if event.best_mean is None else f"; best SDR {event.best_mean:.2f} dB"
+        word, unit = self.figures.score
+        best = "" if event.best_mean is None else f"; best {word} {event.best_mean:.2f} {unit}"
         self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
 
 
@@ -127,7 +128,7 @@ def _found(event: RunStarted, data: str) -> list[str]:
     """What there is to learn from."""
     if event.data:
         first, *rest = event.data
-        return [f"Data: {data}: {first}" if data else f"Data: {first}", *rest]
+        return [f"Data: {', '.join(filter(None, (data, first)))}", *rest]
     songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
     told = ", ".join(filter(None, (data, songs or "no validation songs")))
     return [f"Data: {told}"]
@@ -144,19 +145,20 @@ def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
     parts += [f"gradient{_whose(name)} {number(norm)}" for name, norm in norms.items()]
     parts += [f"rate{_whose(name)} {rate:.3g}" for name, rate in last.learning_rates.items()]
     parts += [f"{pace.seconds:.2f} s a step, {percent(pace.waiting)} waiting for data"]
-    parts += [f"{clock(figures.left)} left"] if figures.left is not None else []
+    parts += [f"{clock(figures.left)} left"] if figures.left else []
     return "  ".join(parts)
 
 
 def scores(event: Validated, figures: Figures) -> str:
     """One validation as a line: all stems, their mean and how it moved."""
-    sdr = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
-    told = ", ".join(f"{name} {value:.2f}" for name, value in sdr.items())
+    word, unit = figures.score
+    named = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
+    told = ", ".join(f"{name} {value:.2f}" for name, value in named.items())
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
     found = "".join(f", {name} {value:.4g}" for name, value in event.findings.items())
     best = ", best so far" if event.best else ""
-    return f"step {event.step}: SDR {told} dB{change}{best}{found}"
+    return f"step {event.step}: {word} {told} {unit}{change}{best}{found}"
 
 
 def _whose(name: str) -> str:

@@ -81,13 +81,13 @@ class Pace:
 
 @dataclass
 class Standing:
-    """How well one stem, or the mean of all, is separated.
+    """How well one stem, or the mean of all, is done.
 
     Attributes:
-        last: SDR of the last validation, in dB.
-        best: the highest, in dB.
+        last: score of the last validation.
+        best: the highest.
         best_step: steps after which it was reached; None for a step of an earlier start of the run.
-        change: from the validation before to the last, in dB; None at the first.
+        change: from the validation before to the last; None at the first.
     """
 
     last: float
@@ -95,11 +95,11 @@ class Standing:
     best_step: int | None
     change: float | None = None
 
-    def move(self, sdr: float, step: int) -> None:
+    def move(self, score: float, step: int) -> None:
         """Note the next validation."""
-        self.change, self.last = sdr - self.last, sdr
-        if sdr > self.best or math.isnan(self.best):
-            self.best, self.best_step = sdr, step
+        self.change, self.last = score - self.last, score
+        if score > self.best or math.isnan(self.best):
+            self.best, self.best_step = score, step
 
 
 class Figures:
@@ -114,7 +114,7 @@ class Figures:
         rates: the last learning rates by name.
         stems: standings by stem.
         mean: that of the mean over the stems; None before the first validation.
-        history: mean SDR of every validation.
+        history: mean score of every validation.
         validating: whether a validation is due or going on.
     """
 
@@ -165,11 +165,11 @@ class Figures:
         self.validating = False
         self.history.append(event.mean)
         self._judged.append(event.step)
-        for stem, sdr in event.sdr.items():
+        for stem, score in event.sdr.items():
             if stem in self.stems:
-                self.stems[stem].move(sdr, event.step)
+                self.stems[stem].move(score, event.step)
             else:
-                self.stems[stem] = Standing(sdr, sdr, event.step)
+                self.stems[stem] = Standing(score, score, event.step)
         if self.mean:
             self.mean.move(event.mean, event.step)
         else:
@@ -179,6 +179,11 @@ class Figures:
     def steps(self) -> int:
         """Of the whole run."""
         return self.started.steps if self.started else self.recipe.schedule.steps
+
+    @property
+    def score(self) -> tuple[str, str]:
+        """The word for what validations measure, and its unit."""
+        return (self.started.score, self.started.unit) if self.started else ("SDR", "dB")
 
     @property
     def validates(self) -> bool:

@@ -9,7 +9,6 @@ import click
 
 from trainers.config.data import Layout
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = ".csv"
 
 
@@ -46,9 +45,10 @@ layout_option = click.option(
 validation_option = click.option(
     "--validation",
     multiple=True,
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder with mixture.* and one file per stem; may be repeated.",
+    type=songs,
+    metavar="DIR|FILE",
+    help="Songs to validate, never trained on: a folder with mixture.* and one file per stem, or"
+    " with songs in any layout; may be repeated.",
 )
 
 set_option = click.option(

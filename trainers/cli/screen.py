@@ -27,7 +27,7 @@ TIME = 22  # columns of where the time goes
 
 MEAN = [("mean", 8), ("change", 6)]
 GRADIENT = [("gradient", 8), ("change", 6), ("rate", 8)]
-SDR = [("last", 5), ("best", 5), ("change", 6), ("step", 6)]
+SCORE = [("last", 5), ("best", 5), ("change", 6), ("step", 6)]
 """Heads of columns and how wide they are at least, so that nothing moves."""
 
 COLOURS = {"↓": "green", "↑": "red", "→": "dim"}
@@ -90,12 +90,12 @@ def losses(figures: Figures, names: list[str], width: int, folded: int = 0) -> B
 
 
 def validation(figures: Figures, width: int) -> Block | None:
-    """How well each stem is separated; None before the first validation."""
+    """How well each stem is done; None before the first validation."""
     if figures.mean is None:
         return None
     standings = {**figures.stems} | ({"mean": figures.mean} if len(figures.stems) > 1 else {})
     rows = [_standing(name, standing) for name, standing in standings.items()]
-    table = _table("SDR dB", [*standings], SDR, rows, width)
+    table = _table(" ".join(figures.score), [*standings], SCORE, rows, width)
     line = Text(sparkline(figures.history, table.width), "cyan")
     if len(figures.history) < 2:
         return table

@@ -66,9 +66,9 @@ GO_ON = "To go on, type the same command with --resume."
     "--from",
     "origin",
     default="",
-    metavar="MODEL",
-    help="Start from the weights of this model or .safetensors file; without --recipe its network"
-    " is trained. A run that is resumed has its own.",
+    metavar="NAME|RUN|FILE",
+    help="Start from the weights of a model, of a run or of a .safetensors file; without --recipe"
+    " its network is trained. A run that is resumed has its own.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option(
@@ -185,9 +185,10 @@ def command(
             train_clustered(order, wish, device, console, display.show)
         else:
             train_here(order, device, resume, display.show)
-    model = add_to_zoo(output, export, overwrite, console) if export else ""
     console.line(f"Weights: {output / BEST}")
-    console.line(advice(Path(model) if model else output / BEST, plan.objective.name))
+    if export:
+        console.line(f"Model: {add_to_zoo(output, export, overwrite, console)}")
+    console.line(advice(export or output, plan.objective.name))
 
 
 def check_export(name: str, overwrite: bool, objective: str) -> None:

@@ -84,7 +84,7 @@ class ScheduleRecipe(Config):
         patience: validations of ``plateau``.
         stop_after: validations in a row without a gain that end the run; 0 never ends it.
         max_falls: falls of ``plateau`` that end the run; 0 never ends it.
-        gain: decibels by which the mean SDR must rise for ``patience`` and ``stop_after``.
+        gain: decibels by which the mean score must rise for ``patience`` and ``stop_after``.
         stages: progressive training: shorter and duller clips first; after the last of them, or
             without any, clips are as ``data`` says.
     """

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -16,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from model_zoo.errors import StemError, revived
 from trainers.data.clips import Clips, numbers
+from trainers.data.helpers import shielded, start_helper
 
 AHEAD = 4
 """Batches that each helper process prepares before they are asked for."""
@@ -67,8 +65,10 @@ def load_batches(
         # Its seeds shall not come from the generator that dropout draws from.
         generator=torch.Generator(),
     )
+    with shielded():
+        answers = iter(loader)
     with watched_helpers():
-        for answer in loader:
+        for answer in answers:
             yield answer.unwrap() if isinstance(answer, _Refusal) else answer
 
 
@@ -77,23 +77,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def start_helper(_: int) -> None:
-    """Make a process a helper: its parent decides what Ctrl-C means, and it uses one thread.
-
-    Helpers are processes so that they compute side by side; threads of each on top would only be
-    in each other's way.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    sys.excepthook = _tell
-
-
-def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show what went wrong, but for a parent that ended while a batch was handed to it."""
-    if not issubclass(kind, (ConnectionError, EOFError)):
-        sys.__excepthook__(kind, error, trace)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.groups import parts_of
 from trainers.data.layouts.listing import counted
+from trainers.data.layouts.silence import silent_everywhere, silent_to_validate
 from trainers.data.layouts.survey import survey
-from trainers.data.multitrack import open_songs
+from trainers.data.layouts.table import noun_of
+from trainers.data.multitrack import Multitrack, open_songs
 from trainers.data.recording import is_sounding
 from trainers.data.song_mixes import FreeMixes, PairClips, SongClips, SongMixes
 from trainers.data.songs import Song, Survey
@@ -77,18 +79,20 @@ def open_data(
     held_out = tuple(
         ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
     )
-    _require_targets(clips, groups)
+    _require_targets(clips, groups, are_files=noun_of(found.layout) == "file")
     if held_out:
         _require_score(held_out)
     summary = (
         *found.summary,
         *_left_out(len(songs), len(found.validation)),
-        *_short(clips, recipe.data.seconds),
+        *_short(clips, recipe.data.seconds, noun_of(found.layout)),
     )
     return TrainingData(clips, held_out, len(found.training), summary)
 
 
-def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> None:
+def _require_targets(
+    clips: Clips, groups: Mapping[str, tuple[str, ...]], *, are_files: bool
+) -> None:
     """Refuse to learn silence: every stem has to be heard in one song at least.
 
     Where no stems are needed, anything has to be heard.
@@ -99,40 +103,35 @@ def _require_targets(clips: Clips, groups: Mapping[str, tuple[str, ...]]) -> Non
         is_sounding(one) for song in clips.songs for one in song.recordings
     ):
         raise DataError("training data", ["every song is silent. Name other songs with --data"])
-    silent = [
-        stem
+    silent = {
+        stem: [song.name for song in clips.songs if song.stems.keys() & {*parts_of(stem, groups)}]
         for stem in clips.needed
-        if not any(
-            is_sounding(song.stems[part])
-            for song in clips.songs
-            for part in parts_of(stem, groups)
-            if part in song.stems
-        )
-    ]
+        if not _is_anywhere(parts_of(stem, groups), clips.songs)
+    }
     if silent:
-        raise DataError(
-            "training data",
-            [f"{', '.join(silent)} is silent in every song. Name other songs with --data"],
-        )
+        raise DataError("training data", silent_everywhere(silent, are_files=are_files))
 
 
-def _short(clips: Clips, seconds: float) -> list[str]:
-    """A note if songs are shorter than a clip."""
+def _is_anywhere(parts: tuple[str, ...], songs: Iterable[Multitrack]) -> bool:
+    return any(
+        is_sounding(song.stems[part]) for song in songs for part in parts if part in song.stems
+    )
+
+
+def _short(clips: Clips, seconds: float, noun: str) -> list[str]:
+    """A note if songs, or single files, are shorter than a clip."""
     if not isinstance(clips, SongClips):
         return []
     count = sum(song.frames < clips.plan.last.length for song in clips.songs)
-    note = f"{counted(count, 'song')} shorter than a clip of {seconds:g} s: silence follows"
+    note = f"{counted(count, noun)} shorter than a clip of {seconds:g} s: silence follows"
     return [note] if count else []
 
 
 def _require_score(songs: tuple[ValidationSong, ...]) -> None:
     """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
     if not any(_is_heard(song) for song in songs):
-        names = ", ".join(song.name for song in songs)
-        stems = ", ".join(songs[0].stems) or "The mixture"
-        raise DataError(
-            "validation", [f"{stems} is silent in {names}. Name other songs with --validation DIR"]
-        )
+        names = [song.name for song in songs]
+        raise DataError("validation", [silent_to_validate(songs[0].stems, names)])
 
 
 def _is_heard(song: ValidationSong) -> bool:

@@ -67,6 +67,9 @@ class SongClips(Clips):
     reason: ClassVar[str] = ""
     """Why not, as the beginning of a sentence."""
 
+    own_recipe: ClassVar[str] = ""
+    """Name of a recipe that is made for these clips."""
+
     def __init__(
         self,
         songs: Sequence[Multitrack],
@@ -81,7 +84,8 @@ class SongClips(Clips):
         refused = [name for name in recipe.augmentation.used if name in self.impossible]
         if refused:
             flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
-            raise ConfigError("data", [f"{self.reason}. Type: {flags}"])
+            own = f"--recipe {self.own_recipe}, or with this recipe " if self.own_recipe else ""
+            raise ConfigError("data", [f"{self.reason}. Type: {own}{flags}"])
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
         self.is_levelled = is_levelled

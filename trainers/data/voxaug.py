@@ -27,6 +27,7 @@ class VoxaugMixes(SongClips):
 
     impossible = ("remix", "swap")
     reason = "layout voxaug mixes songs and exchanges sides as data.voxaug says"
+    own_recipe = "voxaug"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -23,6 +23,7 @@ from model_zoo.adoption import LAST
 from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.ops.shards import split_like
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
+from model_zoo.whereabouts import no_run
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.sharding import all_split_like
@@ -54,11 +55,12 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     """Restore ``state`` in place from ``last.safetensors`` in ``folder``.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or it belongs to another recipe.
+        UsageError: there is none.
+        CheckpointError: it is damaged, or it belongs to another recipe.
     """
     path = folder / LAST
     if not path.exists():
-        raise CheckpointError(f"No checkpoint {path}. Start the run without --resume.")
+        raise no_run(folder)
     try:
         tensors, texts = read_safetensors(path)
     except CheckpointError as error:

@@ -10,6 +10,7 @@ from model_zoo.errors import ConfigError, OutputError, UsageError
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData
 from trainers.loop.state import TrainState
+from trainers.objectives import Measure
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -27,7 +28,9 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
 
 
-def check_validation(state: TrainState, found: TrainingData, folder: Path) -> None:
+def check_validation(
+    state: TrainState, found: TrainingData, folder: Path, measure: Measure
+) -> None:
     """Refuse to go on unjudged: the best weights so far would be replaced by any.
 
     Raises:
@@ -36,9 +39,9 @@ def check_validation(state: TrainState, found: TrainingData, folder: Path) -> No
     progress = state.progress
     if progress.best is not None and not found.validation:
         raise UsageError(
-            f"{folder} was validated so far ({progress.best:.2f} dB SDR after step "
-            f"{progress.best_step}), and now there are no songs for it. Type --data and "
-            "--validation as before"
+            f"{folder} was validated so far ({progress.best:.2f} {measure.unit} "
+            f"{measure.word} after step {progress.best_step}), and now there are no songs for it. "
+            "Type --data and --validation as before"
         )
 
 
@@ -54,5 +57,6 @@ def check_schedule(recipe: Recipe, found: TrainingData) -> None:
     }
     named = [name for name, waits in waiting.items() if waits]
     if named and not found.validation:
-        advice = "there are no validation songs. Type --validation DIR or --set data.held_out=0.1"
+        share = "" if recipe.data.held_out else " or --set data.held_out=0.1"
+        advice = f"there are no validation songs. Type --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])

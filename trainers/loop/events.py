@@ -31,6 +31,8 @@ class RunStarted(Event):
         steps_per_epoch: steps after which all of the data was drawn about once.
         validation_songs: how many.
         data: what was found to learn from, a line each.
+        score: the word for what validations measure.
+        unit: of it.
     """
 
     recipe: str
@@ -44,6 +46,8 @@ class RunStarted(Event):
     steps_per_epoch: float
     validation_songs: int
     data: tuple[str, ...] = ()
+    score: str = "SDR"
+    unit: str = "dB"
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,10 @@ class Validated(Event):
 
     Attributes:
         step: number of steps done.
-        sdr: mean global SDR over the songs, by stem, in dB.
+        sdr: mean score over the songs, by stem; what it is says :class:`RunStarted`.
         mean: over the stems.
         best: whether it is the best of the run.
-        best_mean: the best so far, in dB.
+        best_mean: the best so far.
         findings: what the network knows of its own state, by name: how a code book is used.
     """
 
@@ -121,7 +125,7 @@ class RunFinished(Event):
 
     Attributes:
         step: number of steps done.
-        best_mean: best validation SDR in dB, mean over the stems; None without validation.
+        best_mean: best validation score, mean over the stems; None without validation.
         weights: file with the best averaged weights.
         reason: why it ended.
     """

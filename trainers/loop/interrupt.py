@@ -7,12 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-HELD = tuple(
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if name in signal.Signals.__members__
-)
-"""What ends a run in peace."""
+from stemcli.signals import ENDING
 
 
 class JointInterrupt(KeyboardInterrupt):
@@ -29,8 +24,8 @@ def held_interrupts() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in HELD}
-    for number in HELD:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number in ENDING:
         signal.signal(number, lambda number, _: came.append(number))
     try:
         yield

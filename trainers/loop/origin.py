@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from shlex import quote
 
 from torch import Tensor
 
 from model_zoo import registry, weights
-from model_zoo.adoption import find_weights
-from model_zoo.errors import CheckpointError
+from model_zoo.errors import NoModelError
 from model_zoo.separator import Separator
+from model_zoo.whereabouts import locate
 
 
 def start_from(model: Separator, name: str) -> None:
@@ -27,24 +26,21 @@ def start_from(model: Separator, name: str) -> None:
 
     Raises:
         UnknownNameError: no model has this name.
-        CheckpointError: the file is missing or damaged, or the recipe describes another network;
-            the sentence says which options would have to change.
+        NoModelError: there is no such file or run, or the recipe describes another network; the
+            sentence says which options would have to change.
+        CheckpointError: the file is damaged.
         ChecksumError: the file is not the one that the model's card describes.
     """
-    if Path(name).is_dir() or name.endswith(weights.SUFFIX):
-        name = str(find_weights(Path(name)))
-    origin = weights.load(name)
+    origin = weights.load(locate(name))
     found, wanted = registry.name_of(origin), registry.name_of(model)
     if found != wanted:
-        raise CheckpointError(
+        raise NoModelError(
             f"{name} is a {found} and the recipe trains a {wanted}. "
             f"Choose a recipe for {found} with --recipe"
         )
     changes = [*_changes(origin, model)]
     if changes:
-        raise CheckpointError(
-            f"{name} does not fit the recipe's network. Type: {' '.join(changes)}"
-        )
+        raise NoModelError(f"{name} does not fit the recipe's network. Type: {' '.join(changes)}")
     tensors = origin.state_dict()
     if len(origin.stems) != len(model.stems):
         tensors = _as_far_as_they_fit(tensors, model.state_dict())

@@ -15,9 +15,9 @@ class Progress:
     Attributes:
         step: optimizer steps done; also the place in the data, whose clips are numbered.
         judged: steps that were done at the last validation.
-        best_sdr: best mean validation SDR so far, in dB.
+        best_sdr: best mean validation score so far, whatever the objective measures.
         best_step: when that was.
-        mark: mean SDR in dB that the last clear gain brought.
+        mark: mean score that the last clear gain brought.
         stale: validations since then.
         falls: how often the schedule ``plateau`` lowered the learning rate.
         waited: validations without a clear gain since the last of those falls.
@@ -34,7 +34,7 @@ class Progress:
 
     @property
     def best(self) -> float | None:
-        """Best mean validation SDR so far, in dB; None before the first."""
+        """Best mean validation score so far; None before the first."""
         return self.best_sdr if math.isfinite(self.best_sdr) else None
 
     def is_due(self, steps: int, every: int) -> bool:
@@ -42,22 +42,22 @@ class Progress:
         at_a_stop = self.step > 0 and (self.step >= steps or self.step % every == 0)
         return at_a_stop and self.judged < self.step
 
-    def judge(self, sdr: float, schedule: ScheduleRecipe) -> bool:
-        """Take in a validation's mean SDR in dB; returns whether it is the best of the run.
+    def judge(self, score: float, schedule: ScheduleRecipe) -> bool:
+        """Take in a validation's mean score; returns whether it is the best of the run.
 
         Any other score that is better where it is higher does as well.
         """
         self.judged = self.step
-        is_best = sdr > self.best_sdr
+        is_best = score > self.best_sdr
         if is_best:
-            self.best_sdr, self.best_step = sdr, self.step
-        self._count(sdr, schedule)
+            self.best_sdr, self.best_step = score, self.step
+        self._count(score, schedule)
         return is_best
 
-    def _count(self, sdr: float, schedule: ScheduleRecipe) -> None:
+    def _count(self, score: float, schedule: ScheduleRecipe) -> None:
         """Averaged weights creep for ever, so that only a clear gain is one."""
-        if sdr > self.mark + schedule.gain:
-            self.mark, self.stale, self.waited = sdr, 0, 0
+        if score > self.mark + schedule.gain:
+            self.mark, self.stale, self.waited = score, 0, 0
             return
         self.stale += 1
         self.waited += 1

@@ -13,9 +13,9 @@ from model_zoo.adoption import BEST, SUMMARY, Summary
 from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
 from model_zoo.files import staged
 from model_zoo.separator import Separator
-from trainers.config import Recipe
 from trainers.data.opening import TrainingData
 from trainers.loop.state import TrainState, ensemble_spec
+from trainers.loop.steps import Task
 from trainers.loop.worker import Worker
 
 
@@ -23,7 +23,7 @@ class Results:
     """Writes what others use of a run: weights, discriminators, and a summary.
 
     Args:
-        recipe: of the run.
+        task: of the run.
         found: its data.
         data_name: what the data are called.
         folder: where to.
@@ -31,12 +31,13 @@ class Results:
     """
 
     def __init__(
-        self, recipe: Recipe, found: TrainingData, data_name: str, folder: Path, worker: Worker
+        self, task: Task, found: TrainingData, data_name: str, folder: Path, worker: Worker
     ) -> None:
-        self.recipe, self.found, self.data_name = recipe, found, data_name
+        self.recipe, self.measure = task.recipe, task.objective.measure
+        self.found, self.data_name = found, data_name
         self.folder, self.worker = folder, worker
 
-    def keep(self, state: TrainState, sdr: dict[str, float]) -> None:
+    def keep(self, state: TrainState, scores: dict[str, float]) -> None:
         """Write the averaged weights, which are the best so far.
 
         All workers call it at the same point.
@@ -58,11 +59,13 @@ class Results:
         summary = Summary(
             recipe=self.recipe.name,
             step=state.progress.step,
-            best_mean=sum(sdr.values()) / len(sdr) if sdr else None,
-            sdr=sdr,
+            best_mean=sum(scores.values()) / len(scores) if scores else None,
+            sdr=scores,
             songs=self.found.songs,
             validation_songs=len(self.found.validation),
             data=self.data_name,
+            score=self.measure.word,
+            definition=self.measure.definition,
         )
         write_json(self.folder / SUMMARY, summary.to_dict())
 

@@ -12,7 +12,7 @@ from model_zoo.adoption import BEST, RECIPE
 from model_zoo.errors import OutOfMemoryError
 from stemcli.engine.events import Event
 from stemcli.engine.network import is_out_of_memory
-from stemcli.engine.precision import Precision, resolve_precision
+from stemcli.engine.precision import resolve_precision
 from trainers.config import Recipe
 from trainers.data.loading import watched_helpers
 from trainers.data.opening import TrainingData, open_data
@@ -81,7 +81,7 @@ def run(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     _check(state, task, found, folder, worker)
-    results = Results(recipe, found, data.name, folder, worker)
+    results = Results(task, found, data.name, folder, worker)
     _prepare(state, recipe, worker)
     with (
         _enough_memory(recipe, worker),
@@ -91,7 +91,7 @@ def run(
     ):
         if worker.rank == 0:
             write_json(folder / RECIPE, recipe.to_dict())
-        tell(_started(state, recipe, precision, found, worker))
+        tell(_started(state, task, found, worker))
         reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
         best = state.progress.best
         if best is None or _is_lost(folder / BEST, worker):
@@ -109,7 +109,7 @@ def _check(
     state: TrainState, task: Task, found: TrainingData, folder: Path, worker: Worker
 ) -> None:
     """Refuse what could not be trained to its end."""
-    check_validation(state, found, folder)
+    check_validation(state, found, folder, task.objective.measure)
     check_schedule(task.recipe, found)
     with _enough_memory(task.recipe, worker):
         require_long_clips(state, task)
@@ -156,21 +156,23 @@ def _prepare(state: TrainState, recipe: Recipe, worker: Worker) -> None:
     state.wrap(worker)
 
 
-def _started(
-    state: TrainState, recipe: Recipe, precision: Precision, found: TrainingData, worker: Worker
-) -> RunStarted:
+def _started(state: TrainState, task: Task, found: TrainingData, worker: Worker) -> RunStarted:
+    recipe = task.recipe
+    measure = task.objective.measure
     return RunStarted(
         recipe=recipe.name,
         architecture=recipe.model.architecture,
         parameters=_count(state.separator),
         discriminator_parameters=_count(state.ensemble) if state.ensemble else 0,
         device=str(worker.device),
-        precision=precision.name,
+        precision=task.precision.name,
         first_step=state.progress.step,
         steps=recipe.schedule.steps,
         steps_per_epoch=found.clips.epoch / (recipe.loop.batch_size * worker.world_size),
         validation_songs=len(found.validation),
         data=found.summary,
+        score=measure.word,
+        unit=measure.unit,
     )
 
 

@@ -38,7 +38,7 @@ class Run:
         folder: where checkpoints go.
         worker: where it runs.
         report: told of every step and every validation.
-        keep: called on every worker when the averaged weights reach a new best validation SDR.
+        keep: called on every worker when the averaged weights reach a new best validation score.
     """
 
     recipe: Recipe
@@ -116,18 +116,18 @@ def _is_due(state: TrainState, run: Run) -> bool:
 def _validate(state: TrainState, task: Task, run: Run) -> None:
     """Judge the averaged weights; every worker comes to the same result."""
     model, progress = state.average.model, state.progress
-    sdr = validate(task.objective, model, run.data.validation, run.worker, task.precision)
-    if not all(map(math.isfinite, sdr.values())):
+    scores = validate(task.objective, model, run.data.validation, run.worker, task.precision)
+    if not all(map(math.isfinite, scores.values())):
         found = f"The averaged network gives NaN or infinity after step {progress.step}"
         raise diverged(found, run.recipe)
-    mean = sum(sdr.values()) / len(sdr) if sdr else float("-inf")
+    mean = sum(scores.values()) / len(scores) if scores else float("-inf")
     # Ctrl-C must not part the counters from the weights that they speak of.
     with held_interrupts():
         is_best = progress.judge(mean, run.recipe.schedule)
         if is_best:
-            run.keep(state, sdr)
+            run.keep(state, scores)
     findings = state.separator.findings()
-    run.report(Validated(progress.step, sdr, mean, is_best, progress.best_sdr, findings))
+    run.report(Validated(progress.step, scores, mean, is_best, progress.best_sdr, findings))
     if run.worker.rank == 0 or not run.worker.is_independent:
         _listen(state, task, run)
 

@@ -18,7 +18,7 @@ def validate(
     worker: Worker,
     precision: Precision,
 ) -> dict[str, float]:
-    """Mean score in dB over the songs that have one, by name, the same on every worker.
+    """Mean score over the songs that have one, by name, the same on every worker.
 
     Each worker hears its share of the songs, or all of them where none can hear one alone.
     """

@@ -13,12 +13,12 @@ from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.objectives.codes import Codes
-from trainers.objectives.contract import Objective
+from trainers.objectives.contract import Measure, Objective
 from trainers.objectives.denoising import Denoising
 from trainers.objectives.phase import Phase
 from trainers.objectives.separation import Separation
 
-__all__ = ["OBJECTIVES", "Objective", "objective_of"]
+__all__ = ["OBJECTIVES", "Measure", "Objective", "objective_of"]
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "separation": Separation,

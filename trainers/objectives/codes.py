@@ -10,6 +10,7 @@ from model_zoo.axes import Stems
 from model_zoo.separator import Role, Separator
 from trainers.data.validation import ValidationTrack
 from trainers.objectives.batch import Batch
+from trainers.objectives.contract import Measure
 from trainers.objectives.separation import Separation
 
 
@@ -22,6 +23,12 @@ class Codes(Separation):
     """
 
     roles: ClassVar[tuple[Role, ...]] = ("codes",)
+    measure: ClassVar[Measure] = Measure(
+        "SNR",
+        "dB",
+        "10 log10 of energy of the song over energy of the error of the song that is decoded from"
+        " its codes, mean over songs",
+    )
 
     @classmethod
     def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:

@@ -40,6 +40,21 @@ class Exercise:
         return self.read(made), self.wanted
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What the score of an objective is; the higher, the better.
+
+    Attributes:
+        word: for it, that stands before the name of what is judged.
+        unit: behind its numbers.
+        definition: how it is computed, in words.
+    """
+
+    word: str
+    unit: str
+    definition: str
+
+
 class Objective(ABC):
     """What one step learns.
 
@@ -50,6 +65,7 @@ class Objective(ABC):
     Attributes:
         known: losses that mean something for it, by name.
         roles: of the networks that can learn it.
+        measure: what :meth:`score` gives.
         losses: those of the recipe.
 
     Raises:
@@ -59,6 +75,7 @@ class Objective(ABC):
 
     known: ClassVar[Mapping[str, Maker]]
     roles: ClassVar[tuple[Role, ...]]
+    measure: ClassVar[Measure]
 
     def __init__(self, recipe: Recipe, separator: Separator) -> None:
         self.losses: dict[str, Loss] = {
@@ -103,7 +120,7 @@ class Objective(ABC):
     def score(
         self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
-        """How well a song is done, in dB by name, higher is better; what is silent is left out.
+        """How well a song is done, as a :attr:`measure` by name; what is silent is left out.
 
         Args:
             model: the network in evaluation mode.

@@ -24,7 +24,7 @@ from trainers.data.validation import ValidationTrack, is_heard
 from trainers.losses import NOISE_LOSSES
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.batch import Batch
-from trainers.objectives.contract import Exercise
+from trainers.objectives.contract import Exercise, Measure
 from trainers.objectives.core import CoreObjective, seen
 from trainers.objectives.hearing import segments
 
@@ -45,6 +45,11 @@ class Denoising(CoreObjective):
 
     known = NOISE_LOSSES
     roles: ClassVar[tuple[Role, ...]] = ("stems",)
+    measure: ClassVar[Measure] = Measure(
+        "SNR",
+        "dB",
+        "10 log10 of energy of the noise over energy of the error of its estimate, mean over songs",
+    )
 
     def __init__(self, recipe: Recipe, separator: Separator) -> None:
         super().__init__(recipe, separator)

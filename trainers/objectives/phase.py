@@ -12,7 +12,7 @@ from stemcli.engine.precision import Precision
 from trainers.data.validation import ValidationTrack
 from trainers.losses import PHASE_LOSSES
 from trainers.objectives.batch import Batch
-from trainers.objectives.contract import Exercise
+from trainers.objectives.contract import Exercise, Measure
 from trainers.objectives.core import CoreObjective, seen
 from trainers.objectives.hearing import sdr_of_stems
 
@@ -27,6 +27,12 @@ class Phase(CoreObjective):
 
     known = PHASE_LOSSES
     roles: ClassVar[tuple[Role, ...]] = ("phase",)
+    measure: ClassVar[Measure] = Measure(
+        "SNR",
+        "dB",
+        "10 log10 of energy of the song over energy of the error of the song with the predicted"
+        " phase, mean over songs",
+    )
 
     def exercise(self, separator: Separator, batch: Batch) -> Exercise:
         """What the network sees of the mixtures; wanted are their spectra."""

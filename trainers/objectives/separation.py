@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from model_zoo.adoption import DEFINITION
 from model_zoo.axes import Stems, Wave
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Role, Separator
@@ -18,7 +19,7 @@ from trainers.config import Recipe
 from trainers.data.validation import ValidationTrack
 from trainers.losses import LOSSES, Loss
 from trainers.objectives.batch import Batch
-from trainers.objectives.contract import Exercise, Objective, Pair
+from trainers.objectives.contract import Exercise, Measure, Objective, Pair
 from trainers.objectives.hearing import folded, sdr_of_stems, unfolded
 
 QUIETEST = 1e-4
@@ -45,6 +46,7 @@ class Separation(Objective):
 
     known = LOSSES
     roles: ClassVar[tuple[Role, ...]] = ("stems",)
+    measure: ClassVar[Measure] = Measure("SDR", "dB", DEFINITION)
 
     def __init__(self, recipe: Recipe, separator: Separator) -> None:
         super().__init__(recipe, separator)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.config import Config, broken
-from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from trainers.config import Recipe
 from trainers.loop.results import write_json
 from trainers.recipes import check_recipe
@@ -82,11 +82,12 @@ def read_plan(folder: Path) -> Plan:
     """What the search in ``folder`` was asked for.
 
     Raises:
-        CheckpointError: there is none, or the file is damaged.
+        UsageError: there is none.
+        CheckpointError: the file is damaged.
     """
     file = folder / PLAN
     if not file.is_file():
-        raise CheckpointError(
+        raise UsageError(
             f"{folder} holds no search to go on with: there is no {PLAN}. Type --output with the "
             "folder of one, or leave out --resume"
         )

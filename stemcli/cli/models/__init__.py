@@ -8,8 +8,11 @@ from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.words import examples
 
 COMMANDS = {
-    "list": Entry("stemcli.cli.models.listing:command", "Show all models."),
-    "info": Entry("stemcli.cli.models.info:command", "Show all that is known of one model."),
+    "list": Entry(
+        "stemcli.cli.models.listing:command",
+        "Show all models, or all networks that can be trained.",
+    ),
+    "info": Entry("stemcli.cli.models.info:command", "Show all that is known of one of them."),
     "verify": Entry("stemcli.cli.models.verify:command", "Check that weights are undamaged."),
     "add": Entry("stemcli.cli.models.add:command", "Add a model that you trained."),
     "convert": Entry("stemcli.cli.models.convert:command", "Add a model from a checkpoint."),
@@ -22,7 +25,8 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     epilog=examples(
-        ("stem models list", "what can stand after --model"),
+        ("stem models list", "what can stand after --model and --phase-model"),
+        ("stem models list --architectures", "what can be trained"),
         ("stem models info melroformer", "its stems, its licence and how well it separates"),
     ),
 )

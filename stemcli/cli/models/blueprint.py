@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,21 +12,15 @@ from typing import Any
 
 from model_zoo import registry
 from model_zoo.anatomy import Part, anatomy
-from model_zoo.card import cards
-from model_zoo.errors import ConfigError, UnknownNameError, nearest
+from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from model_zoo.weightless import weightless
 from model_zoo.yaml import parse_change
+from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.words import millions
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
 """By which a paragraph of a docstring is known that names the paper."""
-
-GIVES = {
-    "stems": "the stems of a song, after --model",
-    "phase": "the same sound with a phase of its own, after --phase-model",
-    "codes": "the same sound out of codes",
-}
 
 
 @dataclass(frozen=True)
@@ -35,26 +30,36 @@ class Blueprint:
     Attributes:
         name: of the architecture.
         network: on the device "meta".
+        parts: the tree of them.
     """
 
     name: str
     network: Separator
+    parts: Part
 
     @classmethod
-    def of(cls, name: str, options: Mapping[str, Any]) -> Blueprint:
+    def of(cls, name: str, options: Mapping[str, Any], where: str = "--set") -> Blueprint:
         """The architecture in its usual size, but for ``options``.
 
+        Args:
+            name: of the architecture.
+            options: of its constructor.
+            where: they were found.
+
         Raises:
-            ConfigError: options are unknown or contradict each other.
+            UnknownNameError: there is no such architecture.
+            ConfigError: options are unknown or contradict each other, or the network is too large.
         """
         try:
-            return cls(name, weightless(name, options))
+            network = weightless(name, options)
+            return cls(name, network, anatomy(network))
         except ConfigError as error:
-            raise ConfigError("--set", error.mistakes) from error
-        except RuntimeError as error:
+            known = {**registry.architecture(name).Config().to_dict(), **options}
+            raise ConfigError(where, [told(each, known) for each in error.mistakes]) from error
+        except (RuntimeError, MemoryError) as error:
             # PyTorch counts the bytes of a tensor in 63 bits.
             mistake = "a network of this size cannot be described. Type smaller numbers"
-            raise ConfigError("--set", [mistake]) from error
+            raise ConfigError(where, [mistake]) from error
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """In the order a musician asks; what is not known is left out."""
@@ -64,8 +69,8 @@ class Blueprint:
             "purpose": network.purpose,
             "network": title,
             "origin": source,
-            "gives": GIVES[network.role],
-            "stems": ", ".join(network.stems),
+            "gives": USES[network.role],
+            "stems": "" if network.role in WITHOUT_STEMS else ", ".join(network.stems),
             "sample rate": f"{network.sample_rate} Hz",
             "channels": f"{network.channels} at once" if network.channels > 1 else "one by one",
             "segment": f"{network.segment / network.sample_rate:.2f} s",
@@ -92,12 +97,8 @@ class Blueprint:
             "recipe": self.name,
             "space": self.name,
             "options": network.config.to_dict(),
-            "network": self.parts().to_dict(),
+            "network": self.parts.to_dict(),
         }
-
-    def parts(self) -> Part:
-        """The tree."""
-        return anatomy(self.network)
 
 
 def described(kind: type[Separator]) -> tuple[str, str]:
@@ -107,6 +108,15 @@ def described(kind: type[Separator]) -> tuple[str, str]:
     return title, next((each for each in others if SOURCE.search(each)), "")
 
 
+def told(mistake: str, options: Mapping[str, Any]) -> str:
+    """A mistake with the values of the options that it names, where it does not have them yet."""
+    names = [name for name in options if re.search(rf"\b{name}\b", mistake)]
+    if not names or "found" in mistake or mistake.startswith("unknown"):
+        return mistake
+    values = [f"{name}={json.dumps(options[name], ensure_ascii=False)}" for name in names]
+    return f"{mistake}, found {' and '.join(values)}"
+
+
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
     """Options of an architecture as they were typed, ``key=value``, values in YAML.
 
@@ -114,13 +124,3 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
         ConfigError: one of them cannot be understood.
     """
     return dict(parse_change(change, "num_layers=4") for change in changes)
-
-
-def unknown(name: str) -> UnknownNameError:
-    """There is neither a model nor an architecture of this name."""
-    models = [*cards(lambda damage: None)]
-    near = nearest(name, [*models, *registry.ARCHITECTURES])
-    is_model = near is None or near in models
-    kind, hint = ("model", "") if is_model else ("architecture", " --architectures")
-    names = models if near and is_model else [*models, *registry.ARCHITECTURES]
-    return UnknownNameError(kind, name, {*names}, hint=f"stem models list{hint}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
 
-COLUMNS = ("=part", "class", "gives", ">parameters")
+COLUMNS = ("=part", "=class", "gives", ">parameters")
 
 Row = tuple[str, str, str, str]
 

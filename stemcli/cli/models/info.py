@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from stemcli.cli.console import Console
+from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples, millions, quoted, size
 
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
     from model_zoo.card import Card, Score
+    from model_zoo.separator import Role
 
+Options: TypeAlias = Mapping[str, Any]
 
 DEPTH = 3
 
@@ -26,11 +29,14 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "info",
     epilog=examples(
         ("stem models info melroformer", "its card and the parts of its network"),
-        ("stem models info melunet --depth 1", "an architecture, which has no weights yet"),
-        ("stem models info melunet --set num_layers=3 --set stems=[vocals,drums]", "another size"),
+        (
+            "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
+            "an architecture, which has no weights yet, in a size of your own",
+        ),
+        ("stem models info runs/mine", "the best weights of a run, or those in a file"),
     ),
 )
-@click.argument("name")
+@click.argument("name", metavar="NAME|RUN|FILE")
 @click.option(
     "--architecture",
     "as_architecture",
@@ -42,11 +48,13 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Draw an architecture with another option; may be repeated.",
+    help="Draw an architecture with another value of an option, e.g. num_layers=4; may be repeated."
+    " Where a model has that name too, the architecture is meant.",
 )
 @click.option(
     "--depth",
     type=click.IntRange(0),
+    metavar="LEVELS",
     default=DEPTH,
     show_default=True,
     help="How deep the parts of the network are drawn.",
@@ -55,35 +63,38 @@ ANOTHER = "An architecture has that name too. Type: stem models info {} --archit
 def command(
     name: str, as_architecture: bool, changes: tuple[str, ...], depth: int, console: Console
 ) -> None:
-    """Show all that is known of one model or architecture.
+    """Show all that is known of one model, run or architecture.
 
-    Of a model its card and its scores, of an architecture what it is for and how to train it; and
-    of both the parts of the network, with the shapes that come out of them and their numbers of
-    trainable values. No weights are loaded.
+    It is named as in stem models list, with or without --architectures, or by the folder of a run
+    or a .safetensors file. Shown are of a model its card and its scores, of an architecture what it
+    is for and how to train it; and of all the parts of the network, with the shapes that come out
+    of them and their numbers of trainable values.
     """
     from model_zoo import registry
-    from stemcli.cli.models.blueprint import unknown
-    from stemcli.cli.models.shelf import has_card
+    from model_zoo.card import is_known
+    from model_zoo.whereabouts import is_place
+    from stemcli.cli.models.asked import unknown
 
-    is_model, is_architecture = has_card(name), name in registry.ARCHITECTURES
+    is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
-    elif as_architecture and is_model:
-        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
-    elif not is_model:
+    elif not is_model and not is_place(name):
         raise unknown(name)
+    elif as_architecture:
+        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
     else:
         show_model(name, changes, depth, console)
 
 
 def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
     """Facts and parts of a network without weights."""
-    from stemcli.cli.models.blueprint import Blueprint, parsed
+    with console.busy(f"Drawing {name}"):
+        from stemcli.cli.models.blueprint import Blueprint, parsed
 
-    blueprint = Blueprint.of(name, parsed(changes))
+        blueprint = Blueprint.of(name, parsed(changes))
     console.document(blueprint.to_dict())
     console.table(("=architecture", ""), [*blueprint.facts()])
-    draw(blueprint.parts(), depth, console)
+    draw(blueprint.parts, depth, console)
 
 
 def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
@@ -93,40 +104,82 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         UsageError: options of a network that has its weights.
     """
     from model_zoo import registry
-    from model_zoo.card import find
-    from stemcli.cli.models.shelf import is_installed
+    from model_zoo.whereabouts import is_place
 
-    card = find(name)
-    if changes:
-        raise UsageError(
-            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
-            f"stem models info {card.architecture} --set {quoted(changes[0])}"
-        )
-    has = is_installed(card)
-    network = parts_of(card) if has else None
+    with console.busy(f"Drawing {name}"):
+        card, options, network, why_not = on_disk(name) if is_place(name) else on_shelf(name)
+    refuse_changes(name, card.architecture, changes)
+    role = registry.role(card.architecture)
+    has = not is_place(name) and (network is not None or bool(why_not))
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"outputs": card.outputs, "installed": has, "parts": parts, "network": tree}
-    console.document({**card.to_dict(), **known})
-    console.table(("=card", ""), [*facts(card, has)])
+    known = {"name": name, "outputs": card.outputs, "role": role, "installed": has}
+    drawn = {"options": options, "parts": parts, "network": tree}
+    console.document({**card.to_dict(), **known, **drawn})
+    console.table(("=card", ""), [*facts(name, card, role, has)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
     if network:
         draw(network, depth, console)
+    elif why_not:
+        console.line()
+        console.line(why_not)
     if name in registry.ARCHITECTURES:
         console.line()
         console.line(ANOTHER.format(name))
 
 
-def parts_of(card: Card) -> Part:
-    """The parts of the network of a model that is installed."""
+def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> None:
+    """Weights fit one network only.
+
+    Raises:
+        UsageError: options were typed.
+    """
+    if changes:
+        example = changes[0] if "=" in changes[0] else "num_layers=4"
+        raise UsageError(
+            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
+            f"stem models info {architecture} --set {quoted(example)}"
+        )
+
+
+def on_shelf(name: str) -> tuple[Card, Options, Part | None, str]:
+    """A model of the zoo: its card, its parts if it is installed, or why they cannot be drawn."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
-    from model_zoo.card import card_path
+    from model_zoo.card import card_path, find
     from model_zoo.weightless import weightless
+    from stemcli.cli.models.shelf import is_installed
 
-    return anatomy(weightless(*weights.read_network(card_path(card.name).with_name(card.file))))
+    card = find(name)
+    if not is_installed(card):
+        return card, {}, None, ""
+    try:
+        architecture, options = weights.read_network(card_path(name).with_name(card.file))
+        return card, options, anatomy(weightless(architecture, options)), ""
+    except (ConfigError, CheckpointError) as error:
+        why = f"Its network cannot be drawn ({error}). See: stem models verify {name}"
+        return card, {}, None, why
+
+
+def on_disk(name: str) -> tuple[Card, Options, Part | None, str]:
+    """The folder of a run or a file: what its card would say, and the parts of its network.
+
+    Raises:
+        NoModelError: there are no such weights.
+        CheckpointError: they, or what the run says of them, are damaged.
+    """
+    from model_zoo import weights
+    from model_zoo.adoption import described
+    from model_zoo.anatomy import anatomy
+    from model_zoo.weightless import weightless
+    from model_zoo.whereabouts import locate
+
+    path = locate(name)
+    content = weights.read(path)
+    network = weightless(content.architecture, content.config)
+    return described(path, content, network), content.config, anatomy(network), ""
 
 
 def draw(network: Part, depth: int, console: Console) -> None:
@@ -140,12 +193,15 @@ def draw(network: Part, depth: int, console: Console) -> None:
         console.line(f"There is more inside: --depth {depth + 1}")
 
 
-def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
+def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
+    from model_zoo.whereabouts import is_place
+
     known: dict[str, Any] = {
-        "name": card.name,
+        "name": name,
         "description": card.description,
-        "stems": ", ".join(card.outputs),
+        "gives": USES[role],
+        "stems": "" if role in WITHOUT_STEMS else ", ".join(card.outputs),
         "licence": card.licence,
         "made by": card.source,
         "learned from": card.training_data,
@@ -157,7 +213,7 @@ def facts(card: Card, is_installed: bool) -> Iterator[tuple[str, str]]:
         "fetched from": card.url,
         "file": f"{card.file}, {size(card.size)}" if card.file else "",
         "sha256": card.sha256,
-        "installed": "yes" if is_installed else "no",
+        "installed": "" if is_place(name) else "yes" if is_installed else "no",
     }
     return ((key, value) for key, value in known.items() if value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.card import Card, card_path, is_bundled
-from model_zoo.errors import OutputError, UnknownNameError, UsageError, WeightsError
+from model_zoo.errors import OutputError, UsageError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,6 @@ class State:
     def to_dict(self) -> dict[str, Any]:
         """Plain values; ``ok`` says whether nothing is wrong."""
         return {**asdict(self), "ok": not self.problem}
-
-
-def has_card(name: str) -> bool:
-    """Whether there is a model of that name, also one whose card is damaged."""
-    try:
-        card_path(name)
-    except UnknownNameError:
-        return False
-    return True
 
 
 def is_installed(card: Card) -> bool:

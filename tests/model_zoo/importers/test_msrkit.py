@@ -20,7 +20,7 @@ from model_zoo import card as cards_module
 from model_zoo import registry, weights
 from model_zoo.blocks.spectral import Band
 from model_zoo.card import find
-from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.importers import convert
 from model_zoo.importers.msrkit import Options, infer
 from model_zoo.importers.pickles import plain_names, state_dict
@@ -162,7 +162,7 @@ def test_safetensors_of_the_original_layout(tmp_path: Path, zoo: Path) -> None:
 def test_a_model_of_stem_needs_no_conversion(tmp_path: Path, zoo: Path) -> None:
     path = tmp_path / "mine.safetensors"
     weights.save(path, network("melunet"))
-    with pytest.raises(CheckpointError, match=r"already. Type: stem separate SONG --model .*mine"):
+    with pytest.raises(NoModelError, match=r"already. Type: stem separate SONG --model .*mine"):
         convert(path, name="mine")
 
 
@@ -222,7 +222,7 @@ def test_whatever_is_damaged_is_one_sentence(zipped: bool, tmp_path: Path) -> No
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path, zoo: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(NoModelError, match="does not exist"):
         convert(tmp_path / "absent.pth", name="mine")
 
 

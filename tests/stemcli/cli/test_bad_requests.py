@@ -90,7 +90,9 @@ NAMES = {
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
     "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
-    "no weights of that name": Request("-m no.safetensors", 1, "does not exist. Type: stem models"),
+    "no weights of that name": Request(
+        "-m no.safetensors", 2, "does not exist. Type the folder of a"
+    ),
 }
 
 OPTIONS = {
@@ -209,11 +211,34 @@ def test_one_sentence_and_nothing_begun(
     assert tree(tmp_path) == before
 
 
-def test_an_empty_word_for_the_output(tiny: Typed, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        (("separate", "song.wav", "-o", ""), "-o"),
+        (("separate", "song.wav", "--phase-model", ""), "--phase-model"),
+        (("separate", "song.wav", "--phase-model="), "--phase-model"),
+        (("separate", "song.wav", "--model", "tiny", "-m", ""), "-m"),
+        (("separate", ""), "separate"),
+        (("models", "info", ""), "info"),
+        (("train", "--recipe="), "--recipe"),
+        (("",), "stem"),
+    ],
+)
+def test_an_empty_word_is_never_taken_for_a_value(
+    words: tuple[str, ...], after: str, typed: Typed, tmp_path: Path
+) -> None:
     """What a shell makes of a variable that is not set."""
     sing(tmp_path / "song.wav")
-    line = sentence(tiny("separate", "song.wav", "-o", ""), 2)
-    assert line.endswith("--output names no folder: type e.g. --output .")
+    line = sentence(typed(*words), 2)
+    assert line.startswith(f"Error: Nothing follows {after} but an empty word")
+    assert not (tmp_path / "separated").exists()
+
+
+def test_of_an_option_typed_twice_the_last_counts(tiny: Typed, tmp_path: Path) -> None:
+    """The usual rule, by which a word added to an alias changes it."""
+    sing(tmp_path / "song.wav")
+    words = ("--phase-model", "first", "--phase-model", "second")
+    assert "Unknown model 'second'" in sentence(tiny("separate", "song.wav", *words), 2)
 
 
 def empty(songs: Path) -> None:

@@ -55,6 +55,30 @@ def test_json_is_one_event_per_line_and_nothing_else(capsys: pytest.CaptureFixtu
     assert shown.err == "Error: b.mp3: it is damaged at 0:02\n"
 
 
+class Screen(io.StringIO):
+    """Takes itself for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("console", "shown"), [(PlainConsole(), True), (Console(), False), (JsonConsole(), False)]
+)
+def test_what_takes_a_while_says_so_on_the_screen(
+    console: Console, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for people show it on stderr, and where that is a file nothing is written there."""
+    screen, file = Screen(), io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    for place in (screen, file):
+        monkeypatch.setattr("sys.stderr", place)
+        with console.busy("Drawing melunet"):
+            pass
+    assert ("Drawing melunet" in screen.getvalue()) is shown
+    assert file.getvalue() == ""
+
+
 def test_quiet_says_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
     tell(Console())
     shown = capsys.readouterr()

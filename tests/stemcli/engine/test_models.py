@@ -13,7 +13,13 @@ import torch
 import stemcli
 from model_zoo import registry, weights
 from model_zoo.card import Card
-from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from model_zoo.errors import (
+    CheckpointError,
+    ConfigError,
+    NoModelError,
+    UnknownNameError,
+    UsageError,
+)
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -46,6 +52,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_is_a_model(file: Path) -> None:
     model = load_model(str(file))
     assert (model.name, model.outputs) == ("small", ("vocals", "instrumental"))
+
+
+def test_a_run_is_a_model_called_as_its_folder(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "best.safetensors").write_bytes(file.read_bytes())
+    monkeypatch.chdir(tmp_path / "toy")
+    for typed in (str(tmp_path / "toy"), ".", "../toy"):
+        model = load_model(typed)
+        assert (model.name, model.outputs) == ("toy", ("vocals", "instrumental"))
+        assert model.sha256 == sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_name_is_looked_up() -> None:
@@ -91,7 +109,7 @@ def test_what_was_pretrained_is_no_model(file: Path, tmp_path: Path) -> None:
         told = {"objective": objective}
         weights.save(tmp_path / f"{objective}.safetensors", weights.load(file), told)
     assert load_model(str(tmp_path / "separation.safetensors")).outputs == ("vocals",)
-    with pytest.raises(CheckpointError, match=r"by denoising and separates nothing yet.* --from"):
+    with pytest.raises(NoModelError, match=r"by denoising and separates nothing yet.* --from"):
         load_model(str(tmp_path / "denoising.safetensors"))
 
 

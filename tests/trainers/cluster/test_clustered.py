@@ -42,10 +42,10 @@ def typed(*words: str) -> Result:
         (("--wait", "9", "--fsdp"), "--wait and --fsdp want a cluster. Add --cluster"),
         (("-o", "memory://runs/x"), "--output memory://runs/x is no folder of this machine"),
         (("--cluster", "--dry-run"), "--dry-run takes its steps on this machine"),
-        (("--cluster", "--resume"), "No checkpoint runs/latest/last.safetensors"),
+        (("--cluster", "--resume"), "runs/latest does not exist, so there is no run to go on with"),
         (
             ("--cluster", "-o", "memory://no/run", "--resume"),
-            "No checkpoint memory://no/run/last.safetensors. Start the run without --resume",
+            "memory://no/run does not exist, so there is no run to go on with",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
         (("--cluster", "-o", ""), "it is empty. Type the name of a folder"),
@@ -115,19 +115,20 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
 
 
 def test_what_was_pretrained_is_trained_on() -> None:
-    words = advice(Path("pre/best.safetensors"), "denoising")
-    assert words == "Type: stem train --data DIR --from pre/best.safetensors"
+    assert advice(Path("pre"), "denoising") == "Type: stem train --data DIR --from pre"
 
 
 @pytest.mark.parametrize(
-    ("best", "words"),
+    ("learned", "words"),
     [
-        (Path("my runs/best.safetensors"), "stem separate SONG --model 'my runs/best.safetensors'"),
-        (as_path("s3://b/run/best.safetensors"), "with a copy of s3://b/run/best.safetensors"),
+        ("mine", "stem separate SONG --model mine"),
+        (Path("my runs/first"), "stem separate SONG --model 'my runs/first'"),
+        (Path("melroformer"), "stem separate SONG --model ./melroformer"),
+        (as_path("s3://b/run"), "with a copy of s3://b/run/best.safetensors"),
     ],
 )
-def test_what_to_type_next(best: Path, words: str) -> None:
-    assert words in advice(best, "separation")
+def test_what_to_type_next(learned: Path | str, words: str) -> None:
+    assert words in advice(learned, "separation")
 
 
 @pytest.mark.parametrize(

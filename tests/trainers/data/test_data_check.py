@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 
 from stemcli.cli.app import stem
-from tests.trainers.data.songs_on_disk import FOUR, LENGTH, write
+from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, write
 
 
 def enter(*arguments: object) -> Result:
@@ -69,7 +71,7 @@ def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
         ((), 1),
         (("--stems", "vocals"), 0),
         (("--set", "data.missing=silence"), 0),
-        (("--stems", "vocals,drums", "--set", "data.groups.drums=[kit]"), 2),
+        (("--stems", "vocals,band", "--set", "data.groups.band=[kit]"), 2),
         (("--stems", "piano"), 2),
         (("--layout", "stems"), 0),
         (("--set", "loop.workers=1"), 2),
@@ -102,3 +104,57 @@ def test_a_place_that_is_not_there(tmp_path: Path) -> None:
     done = enter("check", tmp_path / "none")
     assert done.exit_code == 2
     assert "none' does not exist" in done.stderr
+
+
+def spoil(path: Path, value: float) -> None:
+    soundfile.write(path, np.full((LENGTH, 2), value), RATE, "FLOAT")
+
+
+def test_silent_files_of_libraries_are_named(tmp_path: Path) -> None:
+    """One of several teaches nothing; where all are silent, the training refuses the same."""
+    write(tmp_path, "{instrumentals,acapellas}/{a,b}.wav")
+    given = ("check", tmp_path, "--layout", "voxaug", "--json")
+    spoil(tmp_path / "acapellas" / "a.wav", 0.0)
+    done = enter(*given)
+    assert done.exit_code == 0
+    first = f"1 silent file, to be left out: {tmp_path}/acapellas/a.wav"
+    assert json.loads(done.stdout)["notes"][-1] == first
+    spoil(tmp_path / "acapellas" / "b.wav", 0.0)
+    done = enter(*given)
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["problems"] == [
+        "every file in acapellas/ is silent: put files there that can be heard"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["{instrumentals,vocals}/a.wav", "a/{instrumental,vocals}.wav"])
+def test_numbers_that_are_none_are_found(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, kind)
+    path = sorted(tmp_path.rglob("*.wav"))[-1]
+    spoil(path, np.nan)
+    done = enter("check", tmp_path)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"Error: {path} holds NaN or infinity at 0.00 s: export it again"
+    ]
+
+
+def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
+    """In one song of two there is enough to learn from; the network may have no use for them."""
+    write(tmp_path, "{a,b}/{vocals,drums}.wav")
+    spoil(tmp_path / "a" / "drums.wav", 0.0)
+    assert enter("check", tmp_path).exit_code == 0
+    spoil(tmp_path / "b" / "drums.wav", 0.0)
+    done = enter("check", tmp_path)
+    assert done.exit_code == 1
+    assert "drums is silent in every song. Name other songs with --data" in done.stderr
+    assert enter("check", tmp_path, "--stems", "vocals").exit_code == 0
+
+
+def test_silent_songs_to_validate(tmp_path: Path) -> None:
+    write(tmp_path, "train/a/{vocals,drums}.wav", "valid/b/{vocals,drums}.wav")
+    spoil(tmp_path / "valid" / "b" / "vocals.wav", 0.0)
+    done = enter("check", tmp_path, "--stems", "vocals")
+    assert done.exit_code == 1
+    assert "vocals is silent in b. Name other songs with --validation DIR" in done.stderr
+    assert enter("check", tmp_path, "--stems", "vocals,drums").exit_code == 0

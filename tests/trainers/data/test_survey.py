@@ -112,6 +112,61 @@ def test_a_named_folder_may_hold_the_whole_of_a_group(tmp_path: Path) -> None:
     assert [sorted(song.stems) for song in found.training] == [sorted(FOUR)]
 
 
+NAMED = {
+    "tracks": ["{a,b}/{vocals,drums}.wav"],
+    "tracks with songs to validate": [
+        "train/x/{vocals,drums}.wav",
+        "valid/{a,b}/{vocals,drums}.wav",
+    ],
+    "pairs": ["{mixture,vocals,drums}/{a,b}.wav"],
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_named_folder_may_hold_songs_in_any_layout(tmp_path: Path, kind: str) -> None:
+    write(tmp_path / "data", "x/{vocals,drums}.wav")
+    write(tmp_path / "mine", *NAMED[kind])
+    found = survey(recipe(), tmp_path / "data", STEMS, (tmp_path / "mine",))
+    assert [song.name for song in found.validation] == ["a", "b"]
+    assert [song.name for song in found.training] == ["x"]
+
+
+def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
+    write(tmp_path, "data/x/{vocals,drums}.wav", "{1,2}.wav")
+    table = tmp_path / "mine.csv"
+    table.write_text("song,vocals,drums\na,1.wav,2.wav\n")
+    found = survey(recipe(), tmp_path / "data", STEMS, (table,))
+    assert [song.name for song in found.validation] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["x/1.wav", "y/2.wav"], "looks like none of the layouts of songs: name folders with"),
+        (["{vocals,drums}/a.wav"], "holds single stems, which have no mixture: name folders with"),
+        (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or name other songs"),
+        (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
+    ],
+)
+def test_named_folders_without_songs(tmp_path: Path, names: list[str], sentence: str) -> None:
+    write(tmp_path / "data", "x/{vocals,drums}.wav")
+    write(tmp_path / "mine", *names)
+    with pytest.raises(DataError, match=sentence):
+        survey(recipe(missing="silence"), tmp_path / "data", STEMS, (tmp_path / "mine",))
+
+
+def test_what_is_offered_for_a_named_song_can_be_typed(tmp_path: Path) -> None:
+    """A group of what the song has; the data have the whole of it and are not refused."""
+    write(tmp_path, "data/x/{vocals,instrumental}.wav", f"mine/a/{{{','.join(FOUR)}}}.wav")
+    given = (tmp_path / "data", ("instrumental",), (tmp_path / "mine",))
+    with pytest.raises(DataError) as caught:
+        survey(recipe(), *given)
+    offered = str(caught.value).split("--set data.groups.instrumental=[")[1].split("]")[0]
+    assert offered == "bass,drums,other"
+    found = survey(recipe(groups={"instrumental": offered.split(",")}), *given)
+    assert [song.name for song in found.validation] == ["a"]
+
+
 def test_what_a_song_holds_twice_is_used_once(tmp_path: Path) -> None:
     """In a, c and d there is a sum beside all of its parts, beside some of them, beside none."""
     write(tmp_path, f"a/{{instrumental,{','.join(FOUR)}}}.wav", f"b/{{{','.join(FOUR)}}}.wav")
@@ -165,6 +220,14 @@ def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
         " 2 songs at 8000 Hz, 1 song at 16000 Hz",
         "2 mono files: the same is heard left and right",
     )
+
+
+def test_files_of_libraries_are_counted_as_files(tmp_path: Path) -> None:
+    """Also those that were paired, of which each has a rate of its own."""
+    write(tmp_path, "instrumentals/{a,b,c}.wav")
+    write(tmp_path, "vocals/{d,e,f}.wav", rate=2 * RATE)
+    found = survey(recipe(held_out=0.1), tmp_path, ("vocals",))
+    assert "to the network's: 3 files at 8000 Hz, 3 files at 16000 Hz" in found.summary[2]
 
 
 def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ from trainers.data.layouts.survey import inspect, survey
 from trainers.data.opening import open_data
 from trainers.data.song_mixes import SongClips
 from trainers.data.voxaug import VoxaugMixes
+from trainers.loop.conditions import check_schedule
 from trainers.loop.run import run
+from trainers.recipes import load_recipe
 
 BOTH = ("vocals", "instrumental")
 CLIPS = 600
@@ -239,6 +242,9 @@ def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
         (["instrumental/a.wav", "vocals/b.wav", "drums/c.wav"], "stems"),
         (["music/a.wav", "vocals/b.wav"], "stems"),
         (["instrumental/a.wav", "vocals/a.wav", "mixture/a.wav"], "pairs"),
+        (["instrumentals/{a,b}.wav", "vocals/{a,c}.wav", "mixture/{a,b}.wav"], "pairs"),
+        (["instrumentals/{a,b}.wav", "vocals/c.wav", "mixture/a.wav"], "voxaug"),
+        (["vocals/c.wav", "mixture/a.wav"], "stems"),
     ],
 )
 def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
@@ -246,12 +252,43 @@ def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
     assert look(tmp_path) == layout
 
 
+def test_an_empty_library_is_one(tmp_path: Path) -> None:
+    """The sentence is about the library, and not about layouts."""
+    write(tmp_path, "instrumentals/a.wav")
+    (tmp_path / "vocals").mkdir()
+    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
+        inspect(data_recipe(), tmp_path)
+
+
+def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
+    """What the sentence offers can be typed: --layout voxaug finds no mistake."""
+    write(tmp_path, "instrumental/{a,b}.wav", "vocals/{a,c}.wav", "mixture/a.wav")
+    for problem in inspect(data_recipe(), tmp_path).problems:
+        assert problem.endswith(
+            "add it, or type --layout voxaug, which mixes any vocals with any instrumental"
+        )
+    assert inspect(data_recipe(layout="voxaug"), tmp_path).problems == ()
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["instrumentals/a.wav"], "needs a folder vocals/ or vocal/, found instrumentals/$"),
-        (["vocals/a.wav", "x/b.wav"], "needs a folder instrumental/ or instrumentals/, found"),
-        (["a.wav"], "found no folders; the layout voxaug needs a folder vocals/"),
+        (
+            ["instrumentals/a.wav"],
+            "needs vocals/, found instrumentals/: add vocals/, or type --layout",
+        ),
+        (
+            ["vocals/a.wav", "x/b.wav"],
+            "needs instrumentals/, found vocals/, x/: add instrumentals/, or",
+        ),
+        (
+            ["a.wav"],
+            "needs instrumentals/ and vocals/, found no folders: add instrumentals/ and add",
+        ),
+        (
+            ["instrumentls/a.wav", "vox/b.wav"],
+            "found instrumentls/, vox/: rename instrumentls/ to instrumentals/ and add vocals/$",
+        ),
     ],
 )
 def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence: str) -> None:
@@ -271,13 +308,50 @@ def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav", "mixture/{a,b}.wav", "vocals/c.wav")
     found = inspect(data_recipe(layout="voxaug"), tmp_path)
     mixture = tmp_path / "mixture" / "b.wav"
-    assert found.problems == (f"{mixture} has no instrumental of the same name in instrumental/",)
+    assert found.problems == (
+        f"{mixture} has no instrumental of the same name in instrumentals/: add it, or move the"
+        " mixture away",
+    )
 
 
 def test_stems_that_no_library_has(tmp_path: Path) -> None:
+    """What is offered for a stem that is a rest of something has no vocals in it."""
     write(tmp_path, "instrumentals/a.wav", "vocals/b.wav")
-    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental,vocals"):
+    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental\]$"):
         survey(data_recipe(layout="voxaug"), tmp_path, ("accompaniment",))
+
+
+@pytest.mark.parametrize("stems", [("instrumental",), ("vocals",), BOTH])
+@pytest.mark.parametrize("parts", ["instrumental", "bass,drums,other"])
+def test_ordinary_songs_validate_libraries(
+    tmp_path: Path, stems: tuple[str, ...], parts: str
+) -> None:
+    """Recipe voxaug learns from instrumentals; songs may have them whole or in parts."""
+    write(tmp_path, "vox/{instrumentals/a,vocals/b}.wav")
+    write(tmp_path, f"songs/{{x,y}}/{{mixture,vocals,{parts}}}.wav")
+    found = survey(load_recipe("voxaug").data, tmp_path / "vox", stems, (tmp_path / "songs",))
+    assert [song.name for song in found.validation] == ["x", "y"]
+    assert len(found.training) == 2
+
+
+def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
+    write(
+        tmp_path, "vox/instrumentals/{a,b}.wav", "vox/vocals/c.wav", "more/{music/d,vocals/e}.wav"
+    )
+    write(tmp_path, "songs/{x,y}/{mixture,vocals,instrumental}.wav")
+    for layout, data, held in (("voxaug", "vox", "more"), ("auto", "songs", "vox")):
+        found = survey(data_recipe(layout=layout), tmp_path / data, BOTH, (tmp_path / held,))
+        assert {song.is_made for song in found.validation} == {True}
+    assert [song.name for song in found.validation] == [
+        "instrumentals/a + vocals/c",
+        "instrumentals/b + vocals/c",
+    ]
+
+
+def test_libraries_that_are_all_named_to_validate(tmp_path: Path) -> None:
+    write(tmp_path, "{instrumentals/a,vocals/b}.wav")
+    with pytest.raises(DataError, match="all files are named by --validation, and none is left"):
+        survey(data_recipe(), tmp_path, BOTH, (tmp_path,))
 
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])
@@ -287,7 +361,7 @@ def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str
         level = 0.0 if library == name else 0.1
         sound(recordings / "x" / library / "a.wav", level, level)
     other = "instrumental" if name == "vocals" else "vocals"
-    with pytest.raises(DataError, match=f"{name.removesuffix('s')}.* is silent in every song"):
+    with pytest.raises(DataError, match=f"every file in {name}/ is silent: put files there"):
         open_data(with_data(recipe), recordings / "x", (), (other,), RATE)
 
 
@@ -324,7 +398,29 @@ def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/{1,2,3,4,5}.wav", "vocals/{6,7}.wav")
     found = survey(data_recipe(held_out=0.4), tmp_path, BOTH)
     assert (len(found.training), found.validation) == (7, ())
-    assert "fewer than 3 files has none to validate with: type --validation" in found.summary[-1]
+    assert found.summary[-1] == (
+        "None held out to validate, for there are fewer than 3 files in vocals/: type --validation"
+        " DIR"
+    )
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("sung", ["{a,b,c}", "{a,b,c,d,e,f,g}", "{e,f,g,h,i}", "{v,w,x,y}"])
+def test_no_song_is_in_both_parts(tmp_path: Path, share: float, sung: str) -> None:
+    """A mixture has the vocals of its song, which may be in the library of vocals; and takes of one
+    name in two folders of a library are one song. Each library keeps something to train on.
+    """
+    write(tmp_path, "{instrumentals,music}/{a,b,c,d,e,f}.wav", "mixture/{a,b,c,d,e,f}.wav")
+    write(tmp_path, f"{{vocals,acapellas}}/{sung}.wav")
+    found = survey(data_recipe(layout="voxaug", held_out=share), tmp_path, BOTH)
+    trained, held = (
+        {source.path.stem for song in songs for source in song.sources}
+        for songs in (found.training, found.validation)
+    )
+    assert trained
+    assert held
+    assert not trained & held
+    assert {stem for song in found.training for stem in song.stems} == {*BOTH}
 
 
 @pytest.mark.parametrize("name", ["vocals", "second_vocals", "swap", "mute", "no_vocals"])
@@ -352,4 +448,50 @@ def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Re
     with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
-    assert str(refused.value).endswith(f"Type: {flags}")
+    assert str(refused.value).endswith(f"Type: --recipe voxaug, or with this recipe {flags}")
+
+
+def test_the_default_recipe_offers_the_one_for_libraries(tmp_path: Path) -> None:
+    write(tmp_path, "instrumentals/{a,b,c}.wav", "vocals/{d,e,f}.wav")
+    with pytest.raises(ConfigError, match="Type: --recipe voxaug, or with this recipe --set"):
+        open_data(load_recipe("quick"), tmp_path, (), ("vocals",), 8000)
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "way"),
+    [
+        ("{a,b}/{vocals,instrumental}.wav", "tracks", ""),
+        ("{music,vocals}/a.wav", "stems", "--layout voxaug, or "),
+    ],
+)
+def test_chances_that_the_layout_has_no_use_for(
+    tmp_path: Path, names: str, layout: str, way: str
+) -> None:
+    """What differs from the usual is refused, as it would have no effect; what is typed helps."""
+    write(tmp_path, names)
+    with pytest.raises(ConfigError) as refused:
+        inspect(data_recipe(voxaug={"mute": 0.5, "swap": 0.5, "vocals": 1}), tmp_path)
+    assert str(refused.value) == (
+        f"data: voxaug.vocals=1, voxaug.mute=0.5 means nothing in the layout {layout}. Type {way}"
+        "--set data.voxaug.vocals=0.98 --set data.voxaug.mute=0.025"
+    )
+    assert inspect(data_recipe(voxaug={"mute": 0.025, "vocals": 0.98}), tmp_path).problems == ()
+    if way:
+        chances = {"mute": 0.5, "vocals": 1}
+        assert inspect(data_recipe(layout="voxaug", voxaug=chances), tmp_path).problems == ()
+
+
+def test_heirs_of_the_recipe_train_on_any_layout(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,bass,drums,other}.wav")
+    heir = load_recipe("voxaug", ("data.layout=auto",))
+    assert survey(heir.data, tmp_path, ("instrumental",)).layout == "tracks"
+
+
+def test_nothing_is_offered_that_was_tried(recordings: Path, recipe: Recipe) -> None:
+    """A share is held out already, and libraries of two files have none to spare."""
+    write(recordings, "x/{instrumentals,vocals}/{a,b}.wav")
+    taught = with_data(recipe, layout="voxaug", held_out=0.1)
+    data = open_data(taught, recordings / "x", (), ("instrumental",), RATE)
+    waiting = replace(taught, schedule=replace(taught.schedule, stop_after=2))
+    with pytest.raises(ConfigError, match=r"no validation songs\. Type --validation DIR$"):
+        check_schedule(waiting, data)

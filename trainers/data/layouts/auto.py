@@ -10,18 +10,10 @@ from model_zoo.errors import DataError
 from trainers.data.layouts.csv_file import csv_files, is_table
 from trainers.data.layouts.listing import MIXTURE, counted, files, folders, sounds, stem_name
 from trainers.data.layouts.musdb18 import stem_files
+from trainers.data.layouts.needs import WELL_KNOWN
 from trainers.data.layouts.table import examples
 from trainers.data.layouts.tracks import VALIDATION, is_part
 from trainers.data.layouts.voxaug import looks_like_voxaug
-
-WELL_KNOWN = frozenset(
-    [
-        *("accompaniment", "backing", "backing_vocals", "bass", "drums", "effects", "guitar"),
-        *("instrumental", "keys", "lead_vocals", "music", "other", "percussion", "piano", "sfx"),
-        *("speech", "strings", "synth", "vocals", "voice", "wind"),
-    ]
-)
-"""Names that are stems rather than songs, whatever the network separates."""
 
 MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
 
@@ -116,8 +108,8 @@ LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
     "musdb18": _is_musdb18,
     "musdb18_hq": _is_musdb18_hq,
     "tracks": _is_tracks,
-    "pairs": _is_pairs,
     "voxaug": _is_voxaug,
+    "pairs": _is_pairs,
     "stems": _is_stems,
 }
 """In this order: the first that fits is taken."""

@@ -8,6 +8,8 @@ from typing import Literal
 
 from stemcli.audio.info import AudioInfo
 from trainers.data.groups import Groups, missing_parts
+from trainers.data.layouts.listing import MIXTURE, listed
+from trainers.data.layouts.needs import WELL_KNOWN, hints
 from trainers.data.songs import Song, Source
 
 Headers = Mapping[Source, AudioInfo]
@@ -39,7 +41,12 @@ def check_song(song: Song, headers: Headers) -> Iterator[str]:
 
 
 def check_stems_of(
-    song: Song, stems: tuple[str, ...], groups: Groups, missing: Literal["error", "silence"]
+    song: Song,
+    stems: tuple[str, ...],
+    groups: Groups,
+    missing: Literal["error", "silence"],
+    *,
+    is_named: bool = False,
 ) -> Iterator[str]:
     """A sentence for each stem that a song lacks.
 
@@ -48,16 +55,28 @@ def check_stems_of(
         stems: those of the network; none where the mixture is enough.
         groups: stems of the network that are sums of stems of the data.
         missing: ``silence`` allows them.
+        is_named: whether it is a song of ``--validation``, which is of no use without any stem.
     """
+    lacking = {stem: missing_parts(song, stem, groups) for stem in stems}
+    if is_named and stems and all(lacking.values()):
+        yield _nothing_to_judge(song, stems, groups)
+        return
     if missing == "silence" or not stems:
         return
-    for stem in stems:
-        for part in missing_parts(song, stem, groups):
+    for stem, parts in lacking.items():
+        for part in parts:
             of = f" (part of {stem})" if part != stem else ""
             yield f"{place(song)} has no {part}{of}: add it, or type --set data.missing=silence"
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
         yield f"{place(song)} has nothing but {only}: add the mixture or the other stems"
+
+
+def _nothing_to_judge(song: Song, stems: tuple[str, ...], groups: Groups) -> str:
+    flags = hints(stems, groups, song.stems.keys() & WELL_KNOWN)
+    way = f"type {' '.join(flags)}" if flags else "add it, or name other songs with --validation"
+    there = listed([*song.stems, *([MIXTURE] if song.mixture else [])])
+    return f"{place(song)} has no {' or '.join(stems)}, found {there}: {way}"
 
 
 def place(song: Song) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from stemcli.audio.info import AudioInfo
 from trainers.data.layouts.listing import counted, listed
-from trainers.data.layouts.table import READERS
+from trainers.data.layouts.table import READERS, noun_of
 from trainers.data.songs import Song, Source
 
 
@@ -50,9 +50,16 @@ class Findings:
 
     @property
     def sample_rates(self) -> dict[int, int]:
-        """Sample rates in Hz, and the number of songs at each, the most frequent first."""
-        first = [next(iter(self._infos(song)), None) for song in self.songs]
-        return dict(Counter(info.sample_rate for info in first if info).most_common())
+        """Sample rates in Hz, and the number of songs at each, the most frequent first.
+
+        Files that are mixed to validate count on their own, as they may have several.
+        """
+        whole = [self._infos(song)[:1] for song in self.songs if not song.is_made]
+        made = {
+            info.path: info for song in self.songs if song.is_made for info in self._infos(song)
+        }
+        infos = [*(info for one in whole for info in one), *made.values()]
+        return dict(Counter(info.sample_rate for info in infos).most_common())
 
     def summary(self) -> tuple[str, ...]:
         """Counts in words, then what is odd."""
@@ -81,10 +88,10 @@ class Findings:
         ]
 
     def _oddities(self) -> list[str]:
-        rates, infos = self.sample_rates, self.headers.values()
+        rates, infos, noun = self.sample_rates, self.headers.values(), noun_of(self.layout)
         mono = len({info.path for info in infos if info.channels == 1})
         unknown = len({info.path for info in infos if info.frames is None})
-        words = (f"{counted(count, 'song')} at {rate} Hz" for rate, count in rates.items())
+        words = (f"{counted(count, noun)} at {rate} Hz" for rate, count in rates.items())
         rules = {
             f"Sample rates differ and will be changed to the network's: {listed(words)}": (
                 len(rates) > 1

@@ -88,6 +88,11 @@ def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
     return (Song(name, sources, mixture) if named else None), problems
 
 
+def library_folders(names: Iterable[str]) -> list[str]:
+    """The folders, as they are called, in which single files of these names lie."""
+    return [f"{place}/" for place in dict.fromkeys(name.partition("/")[0] for name in names)]
+
+
 def counted(count: int, noun: str) -> str:
     """``no songs``, ``1 song``, ``2 songs``."""
     return f"{count} {noun}" if count == 1 else f"{count or 'no'} {noun}s"

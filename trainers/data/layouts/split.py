@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from trainers.data.layouts.listing import Listing, counted, listed
+from stemcli.batch.walk import folded
+from trainers.data.layouts.listing import Listing, counted, library_folders, listed
 from trainers.data.songs import Song
 
 FEWEST = 3
@@ -22,11 +23,14 @@ class Split:
     validation: tuple[Song, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def songs(self) -> tuple[Song, ...]:
+        """All of them."""
+        return (*self.training, *self.validation)
+
 
 NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
 
-
-TOO_FEW = f"A library of fewer than {FEWEST} files has none to validate with: type --validation DIR"
 
 Pairing = Callable[[tuple[Song, ...]], tuple[Song, ...]]
 """From files that were held out to songs made of them."""
@@ -50,7 +54,7 @@ def split(
         pair: makes songs to validate of single stems, of which it then holds out a share.
     """
     if named:
-        return _as_named(listing, named)
+        return _as_named(listing, named, "song" if holds_songs else "file")
     if listing.validation:
         return _apart(listing.training, listing.validation, ())
     if pair:
@@ -63,15 +67,52 @@ def split(
 
 
 def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
-    """A share of each stem's files held out, and songs made of these."""
-    stems = dict.fromkeys(tuple(song.stems) for song in songs)
-    kinds = [tuple(song for song in songs if tuple(song.stems) == stem) for stem in stems]
-    halves = [hold_out(kind, share) for kind in kinds]
-    if not all(held for _, held in halves):
-        return Split(songs, (), (TOO_FEW,) if share and songs else ())
-    made = pair(tuple(song for _, held in halves for song in held))
+    """A share of the files of each stem held out, and songs made of these.
+
+    Files of one name are takes of one song, also of different stems, and are held out together:
+    the mixture of an instrumental has the vocals that may lie in the other library.
+    """
+    libraries = _libraries(songs)
+    few = [stem for stem, names in libraries.items() if len(names) < FEWEST]
+    if few or not share:
+        return Split(songs, (), (_too_few(few, songs),) if share and songs else ())
+    names = _held_together(tuple(libraries.values()), share)
+    made = pair(tuple(song for song in songs if _own_name(song) in names))
     words = f"Made to validate, of files held out: {listed(song.name for song in made)}"
-    return _apart(tuple(song for kept, _ in halves for song in kept), made, (words,))
+    rest = tuple(song for song in songs if _own_name(song) not in names)
+    return _apart(rest, made, (words,), "file")
+
+
+def _libraries(songs: tuple[Song, ...]) -> dict[str, set[str]]:
+    """Names of the files of each stem."""
+    found: dict[str, set[str]] = {}
+    for song in songs:
+        for stem in song.stems:
+            found.setdefault(stem, set()).add(_own_name(song))
+    return found
+
+
+def _held_together(libraries: tuple[set[str], ...], share: float) -> set[str]:
+    """A share of all names, and one at least of each library, of which none is left empty."""
+    held: set[str] = set()
+    for name in sorted(set().union(*libraries), key=draw):
+        lacks = any(name in library and not library & held for library in libraries)
+        if (lacks or draw(name) < share) and all(each - held - {name} for each in libraries):
+            held.add(name)
+    return held
+
+
+def _own_name(song: Song) -> str:
+    """That of a file below the folder of its library."""
+    return folded(song.name.partition("/")[2])
+
+
+def _too_few(stems: list[str], songs: tuple[Song, ...]) -> str:
+    places = library_folders(song.name for song in songs if song.stems.keys() & {*stems})
+    return (
+        f"None held out to validate, for there are fewer than {FEWEST} files in"
+        f" {' and '.join(places)}: type --validation DIR"
+    )
 
 
 def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
@@ -100,24 +141,29 @@ def draw(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _as_named(listing: Listing, named: tuple[Song, ...]) -> Split:
+def _as_named(listing: Listing, named: tuple[Song, ...], noun: str) -> Split:
     training = _without_files_of(named, listing.training)
     left_out, unused = len(listing.training) - len(training), len(listing.validation)
     notes = {
-        f"{counted(left_out, 'song')} of the data named by --validation, not trained on": left_out,
+        f"{counted(left_out, noun)} of the data named by --validation, not trained on": left_out,
         f"{counted(unused, 'song')} that the data keeps for validation not used, for"
         " --validation names others": unused,
     }
     return Split(training, named, tuple(note for note, count in notes.items() if count))
 
 
-def _apart(training: tuple[Song, ...], held: tuple[Song, ...], notes: tuple[str, ...]) -> Split:
+def _apart(
+    training: tuple[Song, ...],
+    held: tuple[Song, ...],
+    notes: tuple[str, ...],
+    noun: str = "song",
+) -> Split:
     """No file in both parts, which would be judged by heart; names in both are told."""
     kept = _without_files_of(held, training)
     names, left_out = {song.name for song in kept}, len(training) - len(kept)
     both = [song.name for song in held if song.name in names]
     oddities = {
-        f"{counted(left_out, 'song')} with files of songs to validate not trained on": left_out,
+        f"{counted(left_out, noun)} with files of songs to validate not trained on": left_out,
         f"Songs of one name to train on and to validate: {listed(both)}": len(both),
     }
     return Split(kept, held, (*notes, *(note for note, count in oddities.items() if count)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from trainers.data.layouts.auto import look
 from trainers.data.layouts.checks import check_song, check_stems_of
 from trainers.data.layouts.findings import Findings
 from trainers.data.layouts.headers import read_headers
-from trainers.data.layouts.listing import Listing, counted, folders, read_song, sounds
-from trainers.data.layouts.needs import check_stems, unused_groups
-from trainers.data.layouts.split import split
-from trainers.data.layouts.table import READERS
+from trainers.data.layouts.listing import Listing, counted
+from trainers.data.layouts.named import names_of, read_named
+from trainers.data.layouts.needs import check_stems, check_voxaug, unused_groups
+from trainers.data.layouts.split import Split, split
+from trainers.data.layouts.table import READERS, noun_of
+from trainers.data.layouts.voxaug import has_libraries
 from trainers.data.songs import Song, Survey
 
 VOICES = "voices"
@@ -30,12 +33,13 @@ def survey(
         recipe: how the folder is laid out, and what is done about missing stems and validation.
         folder: the data; in the layout ``csv`` it may be the file.
         stems: those of the network; none where it learns from mixtures alone.
-        validation: folders with ``mixture.*`` and one file per stem; where there are any, they
-            take the place of songs that the data keeps for validation.
+        validation: songs that are never trained on, one or several in each place; where there are
+            any, they take the place of songs that the data keeps for validation.
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have.
+        ConfigError: the network has stems that the data does not have, or the layout has no use for
+            ``data.voxaug``.
         DataError: all that is wrong with the data.
         FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
         MissingExtraError: MUSDB18 needs musdb.
@@ -58,33 +62,34 @@ def inspect(
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have.
+        ConfigError: the network has stems that the data does not have, or the layout has no use for
+            ``data.voxaug``.
         DataError: it cannot be said what is in the folder.
     """
     layout = layout_of(recipe, folder, stems)
+    could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
+    check_voxaug(recipe.voxaug, layout, has_libraries=could_be)
     listing = Listing() if layout == VOICES else READERS[layout].read(folder)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
         check_stems(stems, recipe.groups, known)
-    named, mistakes = _read_named(validation)
-    listing, named = _once(listing, recipe.groups), _each_once(named, recipe.groups)
+    mine = _once(read_named(validation, recipe, stems), recipe.groups)
+    listing = _once(listing, recipe.groups)
     parts = split(
         listing,
-        named,
+        mine.validation,
         recipe.held_out,
         holds_songs=_holds_songs(layout),
         pair=READERS[layout].pair if layout in READERS else None,
     )
-    songs = (*parts.training, *parts.validation)
-    headers, unreadable = read_headers(songs, listing.headers)
-    problems = [*listing.problems, *mistakes, *unreadable]
-    problems += [problem for song in songs for problem in check_song(song, headers)]
+    headers, unreadable = read_headers(parts.songs, {**listing.headers, **mine.headers})
+    problems = [*listing.problems, *mine.problems, *unreadable]
+    problems += [problem for song in parts.songs for problem in check_song(song, headers)]
     needed = tuple(sorted(known)) if stems is None else stems
-    for song in songs if _holds_songs(layout) else named:
-        problems += check_stems_of(song, needed, recipe.groups, recipe.missing)
+    problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(mine.validation))
     if not (problems or parts.training or layout == VOICES):
-        problems = [_nothing_to_train_on(layout, listing, named)]
-    notes = (*listing.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
+        problems = [_nothing_to_train_on(layout, listing, mine.validation)]
+    notes = (*listing.notes, *mine.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
     unique = tuple(dict.fromkeys(problems))
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
 
@@ -106,8 +111,7 @@ def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = 
     if not folder.exists():
         raise UsageError(f"There is no folder {folder}: check the path of --data.")
     if recipe.layout == "auto":
-        parts = (part for group in recipe.groups.values() for part in group)
-        return look(folder, {*(stems or ()), *parts}, are_mixtures_enough=stems == ())
+        return look(folder, names_of(recipe, stems), are_mixtures_enough=stems == ())
     if folder.is_file() and recipe.layout != "csv":
         raise UsageError(f"{folder} is a file, and the layout {recipe.layout} needs a folder.")
     return recipe.layout
@@ -115,6 +119,17 @@ def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = 
 
 def _holds_songs(layout: str) -> bool:
     return layout in READERS and READERS[layout].holds_songs
+
+
+def _missing_stems(
+    parts: Split, layout: str, stems: tuple[str, ...], recipe: DataRecipe, *, are_named: bool
+) -> Iterator[str]:
+    """A sentence for each stem that songs lack; single files are no songs."""
+    holds_songs = _holds_songs(layout)
+    for song in parts.training if holds_songs else ():
+        yield from check_stems_of(song, stems, recipe.groups, recipe.missing)
+    for song in parts.validation if holds_songs or are_named else ():
+        yield from check_stems_of(song, stems, recipe.groups, recipe.missing, is_named=are_named)
 
 
 def _once(listing: Listing, groups: Groups) -> Listing:
@@ -131,26 +146,12 @@ def _each_once(songs: tuple[Song, ...], groups: Groups) -> tuple[Song, ...]:
     return tuple(each_once(song, groups) for song in songs)
 
 
-def _read_named(named: tuple[Path, ...]) -> tuple[tuple[Song, ...], list[str]]:
-    """The songs of ``--validation``, and what is wrong with those folders."""
-    songs, problems = [], []
-    for folder in named:
-        song, mistakes = read_song(folder, folder.name)
-        problems += mistakes if song else [_no_song(folder)]
-        songs += [song] if song else []
-    return tuple(songs), problems
-
-
-def _no_song(folder: Path) -> str:
-    inside = next((place for place in folders(folder) if sounds(place)), None)
-    if inside is None:
-        return f"{folder} holds no sound: name a folder with stems"
-    return f"{folder} holds no sound itself: name each song in it, e.g. --validation {inside}"
-
-
 def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Song, ...]) -> str:
     if listing.training and named:
-        return "all songs are named by --validation, and none is left to train on: name fewer"
+        return (
+            f"all {noun_of(layout)}s are named by --validation, and none is left to train on:"
+            " name fewer, or none, and a share is held out"
+        )
     if listing.training:
         return "all songs have files of songs to validate: copy them, or hold out none"
     if listing.validation:

@@ -47,6 +47,12 @@ READERS = {
 }
 
 
+def noun_of(layout: str) -> str:
+    """What the data are made of: songs, or files that belong to no song."""
+    reader = READERS.get(layout)
+    return "song" if reader is None or reader.holds_songs else "file"
+
+
 def examples() -> str:
     """All layouts in one line."""
     return "; ".join(f"{name}: {reader.example}" for name, reader in READERS.items())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from model_zoo.errors import DataError
+from model_zoo.errors import DataError, nearest
 from trainers.data.layouts.listing import (
     MIXTURE,
     Listing,
@@ -32,6 +32,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Names that the folders of each library may have."""
 
+PLAIN = {INSTRUMENTAL: "instrumentals", VOCALS: VOCALS}
+"""What to call the folders."""
+
 TELLING = frozenset({INSTRUMENTAL, "instrumentals", VOCALS, "vocal"})
 """Those that leave no doubt that a folder is a library."""
 
@@ -45,11 +48,12 @@ def read_voxaug(folder: Path) -> Listing:
     libraries = {stem: _library(folder, stem) for stem in LIBRARIES}
     lacking = [stem for stem, songs in libraries.items() if not songs]
     if lacking:
-        raise DataError(str(folder), [_lacks(folder, stem) for stem in lacking])
+        raise DataError(str(folder), _lacks(folder, lacking))
     mixtures, problems = _mixtures(folder)
     joined = [_with_mixture(song, folder, mixtures) for song in libraries[INSTRUMENTAL]]
     problems += [
-        f"{path} has no instrumental of the same name in {INSTRUMENTAL}/"
+        f"{path} has no instrumental of the same name in {_called(folder, INSTRUMENTAL)}: add it,"
+        " or move the mixture away"
         for path in mixtures.values()
         if path not in {song.mixture.path for song in joined if song.mixture}
     ]
@@ -57,10 +61,29 @@ def read_voxaug(folder: Path) -> Listing:
 
 
 def looks_like_voxaug(folder: Path) -> bool:
-    """Whether there are the two libraries, by their plainest names, and no other sound."""
+    """Whether there are the two libraries, by their plainest names, and no other sound.
+
+    Mixtures may lie beside them, but not those of the vocals: these would be songs.
+    """
     found = {stem_name(place) for place in folders(folder) if sounds(place, recursive=True)}
-    both = all(found & {*names} for names in LIBRARIES.values())
-    return both and found <= TELLING
+    plain = [place for place in folders(folder) if stem_name(place) in TELLING]
+    both = all({*map(stem_name, plain)} & {*names} for names in LIBRARIES.values())
+    return both and found <= {*TELLING, MIXTURE} and not _sung_in_mixtures(folder)
+
+
+def has_libraries(folder: Path) -> bool:
+    """Whether there are folders for both libraries, by any of their names."""
+    return all(any(_places(folder, stem)) for stem in LIBRARIES)
+
+
+def _sung_in_mixtures(folder: Path) -> bool:
+    """Whether vocals have the name of a mixture."""
+    places = [place for place in folders(folder) if stem_name(place) == MIXTURE]
+    mixtures, vocals = (
+        {stem_name(path) for place in each for path in sounds(place, recursive=True)}
+        for each in (places, _places(folder, VOCALS))
+    )
+    return bool(mixtures & vocals)
 
 
 def pair_up(held: tuple[Song, ...]) -> tuple[Song, ...]:
@@ -93,13 +116,30 @@ def _places(folder: Path, stem: str) -> Iterator[Path]:
     return (place for place in folders(folder) if stem_name(place) in LIBRARIES[stem])
 
 
-def _lacks(folder: Path, stem: str) -> str:
-    empty = next(_places(folder, stem), None)
-    if empty:
-        return f"{empty.name}/ holds no sound: put {stem} there, at any depth"
-    there = f"found {listed(f'{place.name}/' for place in folders(folder)) or 'no folders'}"
-    names = " or ".join(f"{name}/" for name in LIBRARIES[stem][:2])
-    return f"the layout voxaug needs a folder {names}, {there}"
+def _lacks(folder: Path, stems: list[str]) -> list[str]:
+    """A sentence for each library that is empty, and one for those that are not there."""
+    absent = [stem for stem in stems if not any(_places(folder, stem))]
+    empty = [
+        f"{_called(folder, stem)} holds no sound: put {PLAIN[stem]} there, at any depth"
+        for stem in stems
+        if stem not in absent
+    ]
+    return [*empty, *([_absent(folder, absent)] if absent else [])]
+
+
+def _absent(folder: Path, stems: list[str]) -> str:
+    names = [place.name for place in folders(folder)]
+    wanted = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
+    there = listed(f"{name}/" for name in names) or "no folders"
+    near = {PLAIN[stem]: nearest(PLAIN[stem], names) for stem in stems}
+    steps = [f"rename {old}/ to {new}/" if old else f"add {new}/" for new, old in near.items()]
+    other = "" if any(near.values()) else ", or type --layout auto for songs in folders"
+    return f"the layout voxaug needs {wanted}, found {there}: {' and '.join(steps)}{other}"
+
+
+def _called(folder: Path, stem: str) -> str:
+    """The folders of a library as they are called."""
+    return listed(f"{place.name}/" for place in _places(folder, stem))
 
 
 def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:

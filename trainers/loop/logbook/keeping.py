@@ -122,19 +122,20 @@ class Keeper:
         self.recipe, self.books = recipe, books
         self._steps: list[StepDone] = []
         self._steps_per_epoch = 0.0
+        self._score = "SDR"
 
     def __call__(self, event: Event) -> None:
         """Write one event down, or keep it until there are enough."""
         match event:
             case RunStarted():
-                self._steps_per_epoch = event.steps_per_epoch
+                self._steps_per_epoch, self._score = event.steps_per_epoch, event.score
                 self._start(event)
             case StepDone():
                 self._steps.append(event)
                 if event.step % self.recipe.log.every == 0:
                     self.flush()
             case Validated():
-                self._scalars(event.step, _scores(event))
+                self._scalars(event.step, _scores(event, self._score))
             case Listened():
                 write_sound(self.books, event)
             case RunFinished():
@@ -162,10 +163,12 @@ class Keeper:
             book.text(step, name, markdown)
 
 
-def _scores(event: Validated) -> dict[str, float]:
-    stems = {f"sdr/{stem}": sdr for stem, sdr in event.sdr.items()}
+def _scores(event: Validated, score: str) -> dict[str, float]:
+    """Under ``sdr/``, or whatever word there is for a score."""
+    named = {**event.sdr, "mean": event.mean, "best": event.best_mean}
+    scores = {f"{score.lower()}/{name}": value for name, value in named.items()}
     findings = {f"network/{name}": value for name, value in event.findings.items()}
-    return {**stems, "sdr/mean": event.mean, "sdr/best": event.best_mean, **findings}
+    return {**scores, **findings}
 
 
 def _table(event: Event) -> str:

@@ -1,0 +1,145 @@
+"""From what a user types after ``--model`` or ``--from`` to the file with trained weights.
+
+What a run folder holds is agreed here, and written by :mod:`trainers.loop`: the best averaged
+weights, the recipe, the checkpoint to go on from, and a summary of what came out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+
+from model_zoo import registry, weights
+from model_zoo.card import is_known
+from model_zoo.errors import NoModelError, UsageError, nearest
+from model_zoo.weights import SUFFIX
+
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+RECIPE = "recipe.json"
+SUMMARY = "summary.json"
+
+ENDINGS = (SUFFIX, ".pth", ".pt", ".ckpt", ".th")
+"""By which a word is known for a file of weights, also where there is no such file."""
+
+ADVICE = f"Type the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
+
+SHOWN = 3
+"""Files of a folder that a sentence names."""
+
+
+def locate(name: str) -> Path:
+    """The weights that ``name`` stands for.
+
+    Args:
+        name: of a model of the zoo, else the folder of a run, or a ``.safetensors`` file that this
+            program wrote.
+
+    Raises:
+        UnknownNameError: the zoo has no such model; the nearest name is offered.
+        NoModelError: it is no folder of a run and no such file, or a network without weights.
+        WeightsError: a model of the zoo whose weights are missing or changed.
+    """
+    if is_place(name):
+        return find_weights(Path(name))
+    if name in registry.ARCHITECTURES and not is_known(name):
+        raise NoModelError(
+            f"{name} is a network without weights. "
+            f"Type: stem train --recipe {name} --data DIR --export NAME"
+        )
+    return weights.place(name)
+
+
+def is_place(name: str) -> bool:
+    """Whether a file or folder was typed; the name of a model goes before that of a folder."""
+    if not name or is_known(name):
+        return False
+    path = Path(name)
+    return path.exists() or path.suffix in ENDINGS or any(mark in name for mark in ("/", os.sep))
+
+
+def as_typed(run: Path) -> str:
+    """The folder of a run as :func:`locate` takes it for one, whatever models there are."""
+    return f"./{run}" if is_known(str(run)) else str(run)
+
+
+def find_weights(source: Path) -> Path:
+    """The file with the weights of a run, or the file that was named.
+
+    Raises:
+        NoModelError: there is none; the sentence says what is there and what to type.
+    """
+    if source.is_dir():
+        return _best_of(source)
+    if not source.exists():
+        raise NoModelError(_missing(source))
+    if source.suffix != SUFFIX:
+        raise NoModelError(
+            f"{source} is no {SUFFIX} file. For a checkpoint of another program type:"
+            f" stem models convert {quote(str(source))} --name NAME"
+        )
+    if source.name == LAST:
+        _best_of(source.parent)
+        raise NoModelError(
+            f"{source} is what its run goes on from with --resume. For the best weights of the run"
+            f" type its folder: {quote(str(source.parent))}"
+        )
+    return source
+
+
+def no_run(folder: Path) -> UsageError:
+    """That ``--resume`` has nothing to go on from in ``folder``."""
+    if not folder.exists():
+        found = f"{folder} does not exist, so there is no run to go on with"
+    elif not folder.is_dir():
+        found = f"{folder} is a file, so there is no run in it to go on with"
+    else:
+        found = f"{folder} holds no run to go on with: there is no {LAST}"
+    return UsageError(f"{found}. Type --output with the folder of one, or leave out --resume")
+
+
+def _best_of(folder: Path) -> Path:
+    best = folder / BEST
+    if best.is_file():
+        return best
+    kept = [name for name in (LAST, RECIPE) if (folder / name).exists()]
+    if kept:
+        resume = " --resume" if LAST in kept else ""
+        raise NoModelError(
+            f"{folder} has no {BEST} yet, only {' and '.join(kept)}: the run has not been validated"
+            f" or finished. Type: stem train --data DIR --output {quote(str(folder))}{resume}"
+        )
+    within = next(_within(folder), "")
+    advice = f"Type e.g. {quote(within)}" if within else ADVICE
+    raise NoModelError(f"{folder} {_holds(folder)}, so it is no folder of a run. {advice}")
+
+
+def _holds(folder: Path) -> str:
+    """What is in a folder, in words that follow its name."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = len(names) - SHOWN
+    if more > 0:
+        return f"holds {', '.join(names[:SHOWN])} and {more} more"
+    return f"holds {', '.join(names)}" if names else "is an empty folder"
+
+
+def _within(folder: Path) -> Iterator[str]:
+    """Runs and weights that lie in a folder."""
+    yield from (str(path.parent) for path in sorted(folder.glob(f"*/{BEST}")))
+    yield from map(str, sorted(folder.glob(f"*{SUFFIX}")))
+
+
+def _missing(path: Path) -> str:
+    """That there is no such file or folder, with the nearest that is there."""
+    if is_known(str(path)):
+        return f"{path} is a model already. Type: stem models info {path}"
+    above = next(parent for parent in path.parents if parent.exists())
+    wrong, *rest = path.parts[len(above.parts) :]
+    beside = {entry.name for entry in above.iterdir()} if above.is_dir() else set()
+    near = nearest(wrong, sorted(beside - {LAST}))
+    found = above.joinpath(near, *rest) if near else None
+    if found and found.exists():
+        return f"{path} does not exist. Did you mean {quote(str(found))}?"
+    return f"{path} does not exist. {ADVICE}"

@@ -1,0 +1,41 @@
+"""Networks that would take too long to be looked at.
+
+Truth: the limits, lowered, beside what a small network has.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo import weightless as module
+from model_zoo.errors import ConfigError
+from model_zoo.weightless import Shapes, weightless
+from tests.model_zoo.small import SMALL_CONFIG
+
+
+def parts() -> int:
+    """Layers and tensors of the small network, its own root aside."""
+    network = weightless("melrnn", SMALL_CONFIG)
+    return len([*network.modules()]) - 1 + len([*network.parameters()])
+
+
+def test_a_network_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: as many as are allowed may be there, and after a refusal nothing is counted."""
+    count = parts()
+    monkeypatch.setattr(module, "MOST_PARTS", count - 1)
+    with pytest.raises(ConfigError, match=f"a network of more than {count - 1} layers and tensors"):
+        weightless("melrnn", SMALL_CONFIG)
+    monkeypatch.setattr(module, "MOST_PARTS", count)
+    weightless("melrnn", SMALL_CONFIG)
+    torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(count)))
+
+
+def test_pieces_are_counted_before_they_are_cut() -> None:
+    """By hand: a tensor of 2**40 rows on no device, in pieces of one row."""
+    rows = torch.empty(2**40, 1, device="meta")
+    with Shapes(), pytest.raises(ConfigError, match="operations"):
+        torch.split(rows, 1)
+    with Shapes():
+        assert len(torch.split(rows, 2**39)) == len(torch.split(rows, [1, 2**40 - 1])) == 2
+        assert len(torch.split(rows, 1, dim=-1)) == 1

@@ -1,0 +1,128 @@
+"""What no header shows: data with nothing to hear, or with numbers that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from model_zoo.errors import AudioError
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.reader import open_audio
+from stemcli.engine.song import finite
+from trainers.data.groups import Groups, parts_of
+from trainers.data.layouts.findings import Findings
+from trainers.data.layouts.headers import THREADS
+from trainers.data.layouts.listing import counted, listed
+from trainers.data.layouts.silence import silent_everywhere, silent_to_validate
+from trainers.data.layouts.table import READERS
+from trainers.data.recording import SILENCE
+from trainers.data.songs import Song, Source
+
+FLOAT = "32f"
+"""Depth of files that can hold what is no number."""
+
+
+def listen(found: Findings, stems: tuple[str, ...] | None, groups: Groups) -> Findings:
+    """Add what would make a training fail although all headers are right.
+
+    Files of floating point are read to their end; others up to the first sound: all single files,
+    and of songs as many as it takes to find one in which a stem is heard.
+
+    Args:
+        found: by the headers.
+        stems: those of the network; None where they are not known, which needs all that there are.
+        groups: stems of the network that are sums of stems of the data.
+    """
+    reader = READERS.get(found.layout)
+    if reader is None:
+        return found
+    ear, are_files = _Ear(found.headers), not reader.holds_songs
+    ear.hear(_all(found.songs) if are_files else _floats(found.headers))
+    wanted = tuple(found.stems) if stems is None or are_files else stems
+    silent = _silent_stems(found.training, wanted, groups, ear)
+    problems = silent_everywhere(silent, are_files=are_files)
+    judged = [parts_of(stem, groups) for stem in stems or ()] if found.validation else []
+    if judged and not any(ear.hears_any(found.validation, parts) for parts in judged):
+        names = [song.name for song in found.validation]
+        problems.append(silent_to_validate(stems or (), names))
+    return replace(
+        found,
+        problems=tuple(dict.fromkeys((*found.problems, *ear.problems, *problems))),
+        notes=(*found.notes, *(_silent_files(found.songs, ear) if are_files else ())),
+    )
+
+
+def _silent_stems(
+    songs: tuple[Song, ...], stems: tuple[str, ...], groups: Groups, ear: _Ear
+) -> dict[str, list[str]]:
+    """Stems that some songs have and none is heard in, and the names of these songs."""
+    having = {stem: _names(songs, parts_of(stem, groups)) for stem in stems}
+    return {
+        stem: names
+        for stem, names in having.items()
+        if names and not ear.hears_any(songs, parts_of(stem, groups))
+    }
+
+
+class _Ear:
+    """Listens to each file once.
+
+    Attributes:
+        heard: whether there is something to hear, as far as it is known.
+        problems: files that turned out to be unreadable; they count as heard.
+    """
+
+    def __init__(self, headers: Mapping[Source, AudioInfo]) -> None:
+        self._headers = headers
+        self.heard: dict[Source, bool] = {}
+        self.problems: list[str] = []
+
+    def hear(self, sources: Iterable[Source]) -> None:
+        """Listen to files, several at once; those without a header are passed over."""
+        unheard = [one for one in sources if one in self._headers and one not in self.heard]
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = list(pool.map(lambda source: _hear(self._headers[source], source), unheard))
+        self.problems += [one for one in found if isinstance(one, str)]
+        self.heard |= {source: bool(one) for source, one in zip(unheard, found, strict=True)}
+
+    def hears_any(self, songs: Iterable[Song], parts: Iterable[str]) -> bool:
+        """Whether any of these parts is heard in any song; a file that is unknown may be."""
+        for song in songs:
+            for source in (song.stems[part] for part in parts if part in song.stems):
+                self.hear([source])
+                if self.heard.get(source, True):
+                    return True
+        return False
+
+
+def _hear(info: AudioInfo, source: Source) -> bool | str:
+    """Whether there is anything to hear, or what is wrong with the file."""
+    try:
+        with open_audio(source.path, stream=source.stream) as reader:
+            blocks = finite(reader, source.path, info.sample_rate)
+            loud = (bool(np.abs(block).max() >= SILENCE) for block in blocks)
+            return max(loud, default=False) if info.depth == FLOAT else any(loud)
+    except AudioError as error:
+        return str(error)
+
+
+def _all(songs: Iterable[Song]) -> list[Source]:
+    return list(dict.fromkeys(source for song in songs for source in song.stems.values()))
+
+
+def _floats(headers: Mapping[Source, AudioInfo]) -> list[Source]:
+    return [source for source, info in headers.items() if info.depth == FLOAT]
+
+
+def _names(songs: Iterable[Song], parts: tuple[str, ...]) -> list[str]:
+    return [song.name for song in songs if song.stems.keys() & {*parts}]
+
+
+def _silent_files(songs: Iterable[Song], ear: _Ear) -> list[str]:
+    silent = [str(one.path) for one in _all(songs) if not ear.heard.get(one, True)]
+    if not silent:
+        return []
+    return [f"{counted(len(silent), 'silent file')}, to be left out: {listed(silent)}"]
