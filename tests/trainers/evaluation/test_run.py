@@ -1,0 +1,161 @@
+"""Evaluations: what is kept, what is done again, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stemcli.engine.events import Event
+from tests.trainers.evaluation.songs import Leaking, NoiseTrack
+from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.methods import MixtureMethod
+from trainers.evaluation.run import Evaluation, Rules
+from trainers.evaluation.scores import load_scores
+from trainers.evaluation.summary import summarise
+
+TRACKS = [NoiseTrack("A - One", 10), NoiseTrack("B/Two", 20), NoiseTrack("C. Three", 30)]
+
+RULES = Rules()
+
+
+def evaluate(
+    output: Path,
+    *methods: Leaking,
+    tracks: list[NoiseTrack] = TRACKS,
+    rules: Rules = RULES,
+    pieces: int = 0,
+) -> tuple[Evaluation, list[Event]]:
+    told: list[Event] = []
+    evaluation = Evaluation(tracks, methods, rules, output, pieces)
+    evaluation.run(told.append)
+    return evaluation, told
+
+
+def assert_same(one: Evaluation, other: Evaluation) -> None:
+    """To the five decimals that files have."""
+    rows = (summarise(evaluation.results.scores) for evaluation in (one, other))
+    for left, right in zip(*rows, strict=True):
+        assert (left.method, left.stem, left.songs) == (right.method, right.stem, right.songs)
+        assert left.values == pytest.approx(right.values, abs=1e-5)
+
+
+def test_scores_of_every_song_by_every_method(tmp_path: Path) -> None:
+    """A tenth of the other stem, which is as loud: 20 dB by all definitions."""
+    evaluation, told = evaluate(tmp_path, Leaking(), Leaking("worse", 0.5))
+    rows = {(row.method, row.stem): row for row in summarise(evaluation.results.scores)}
+    assert rows["leaking", "vocals"].values["global_sdr"] == pytest.approx(20, abs=0.1)
+    assert rows["leaking", "accompaniment"].values["SDR"] == pytest.approx(20, abs=0.3)
+    assert rows["worse", "vocals"].values["global_sdr"] == pytest.approx(6.02, abs=0.1)
+    assert rows["worse", "vocals"].songs == 3
+    assert told[0] == EvaluationStarted(3, ("leaking", "worse"), 0)
+    assert [sum(isinstance(event, kind) for event in told) for kind in (Judging, Judged)] == [6, 6]
+
+
+def test_files_are_those_in_memory(tmp_path: Path) -> None:
+    evaluation, _ = evaluate(tmp_path, Leaking())
+    for song, scores in evaluation.results.scores["leaking"].items():
+        read = load_scores(tmp_path / "leaking" / "test" / f"{song}.json")
+        for ours, theirs in zip(scores.stems, read.stems, strict=True):
+            assert list(theirs.frames["SAR"]) == pytest.approx(list(ours.frames["SAR"]), abs=1e-5)
+            assert theirs.whole == pytest.approx(ours.whole, abs=1e-5)
+
+
+def test_a_second_run_does_nothing_and_says_the_same(tmp_path: Path) -> None:
+    first, _ = evaluate(tmp_path, Leaking())
+    again = Leaking()
+    tracks = [NoiseTrack(track.name, track.seed) for track in TRACKS]
+    second, told = evaluate(tmp_path, again, tracks=tracks)
+    assert (again.asked, [track.read for track in tracks]) == ([], [0, 0, 0])
+    assert told == [EvaluationStarted(3, ("leaking",), 3)]
+    for one, other in zip(
+        *map(summarise, (first.results.scores, second.results.scores)), strict=True
+    ):
+        assert one.values == pytest.approx(other.values, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "rules", "tracks"),
+    [
+        (Leaking(share=0.2), Rules(), TRACKS),
+        (Leaking(), Rules(window=0.5), TRACKS),
+        (Leaking(), Rules(), [NoiseTrack(track.name, 99) for track in TRACKS]),
+    ],
+    ids=["another method", "another window", "other songs"],
+)
+def test_scores_that_do_not_hold_are_made_again(
+    tmp_path: Path, method: Leaking, rules: Rules, tracks: list[NoiseTrack]
+) -> None:
+    evaluate(tmp_path, Leaking())
+    evaluate(tmp_path, method, rules=rules, tracks=tracks)
+    assert method.asked == [track.name for track in tracks]
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "{}", '{"targets": []}', '{"targets": [{"name": 1}]}'])
+def test_a_damaged_file_is_made_again(tmp_path: Path, spoilt: str) -> None:
+    evaluate(tmp_path, Leaking())
+    (tmp_path / "leaking" / "test" / "B" / "Two.json").write_text(spoilt)
+    again = Leaking()
+    evaluate(tmp_path, again)
+    assert again.asked == ["B/Two"]
+
+
+def test_a_bad_song_stops_nothing(tmp_path: Path) -> None:
+    tracks = [TRACKS[0], NoiseTrack("broken", is_broken=True), TRACKS[2]]
+    evaluation, told = evaluate(
+        tmp_path, Leaking(), Leaking("picky", fails=["C. Three"]), tracks=tracks
+    )
+    assert [str(failure) for failure in evaluation.results.failures] == [
+        "broken has no scores: broken is damaged",
+        "C. Three by picky has no scores: no estimate for this one",
+    ]
+    assert [*evaluation.results.scores["leaking"]] == ["A - One", "C. Three"]
+    assert [*evaluation.results.scores["picky"]] == ["A - One"]
+    assert sum(isinstance(event, JudgingFailed) for event in told) == 2
+
+
+def test_songs_side_by_side_have_the_same_scores(tmp_path: Path) -> None:
+    alone, _ = evaluate(tmp_path / "alone", Leaking())
+    beside, _ = evaluate(tmp_path / "beside", Leaking(), rules=Rules(jobs=3))
+    assert summarise(alone.results.scores) == summarise(
+        {"leaking": dict(sorted(beside.results.scores["leaking"].items()))}
+    )
+
+
+class Interrupted(Leaking):
+    def estimate(self, track, sound):  # type: ignore[no-untyped-def]
+        if track.name == "C. Three":
+            raise KeyboardInterrupt
+        return super().estimate(track, sound)
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path, Interrupted())
+    again = Leaking()
+    evaluation, _ = evaluate(tmp_path, again)
+    whole, _ = evaluate(tmp_path / "whole", Leaking())
+    assert again.asked == ["C. Three"]
+    for one, other in zip(
+        *map(summarise, (evaluation.results.scores, whole.results.scores)), strict=True
+    ):
+        assert one.values == pytest.approx(other.values, abs=1e-5)
+
+
+def test_the_mixture_scores_the_difference_of_levels(tmp_path: Path) -> None:
+    """Law: with the mixture as estimate, SDR is stem over rest; here both are as loud."""
+    evaluation, _ = evaluate(tmp_path, MixtureMethod())  # type: ignore[arg-type]
+    for row in summarise(evaluation.results.scores):
+        assert row.values["global_sdr"] == pytest.approx(0, abs=0.2)
+
+
+def test_files_have_museval_s_keys(tmp_path: Path) -> None:
+    """By its schema (musdb.schema.json of museval 0.4.1)."""
+    evaluate(tmp_path, Leaking(), tracks=TRACKS[:1])
+    values = json.loads((tmp_path / "leaking" / "test" / "A - One.json").read_text())
+    assert values["museval_version"] == "0.4.1"
+    assert [target["name"] for target in values["targets"]] == ["vocals", "accompaniment"]
+    frame = values["targets"][0]["frames"][1]
+    assert (frame["time"], frame["duration"]) == (1.0, 1.0)
+    assert {*frame["metrics"]} == {"SDR", "ISR", "SIR", "SAR"}
