@@ -105,3 +105,19 @@ def test_a_search_that_goes_on_knows_what_was(capsys: pytest.CaptureFixture[str]
     assert display.trials.over == 3
     assert display.trials.by_number[4].state == "waiting"
     assert capsys.readouterr().out == ""
+
+
+def test_trials_are_judged_by_the_score_of_their_objective(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Codes have a signal to noise ratio (docs/losses.md), no SDR of stems."""
+    plan = plan_of("vq_frame_transformer", trials=4)
+    events = [*told(own_space("vq_frame_transformer"), FATES)]
+    with open_search_display(plan, PlainConsole()) as display:
+        for event in events:
+            display.show(event)
+        show_ranking(display.trials, PlainConsole())
+    shown = capsys.readouterr().out
+    assert "Trial 1 after step 20: 1.00 dB SNR" in shown
+    assert "SNR dB" in shown
+    assert "SDR" not in shown

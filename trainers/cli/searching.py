@@ -59,7 +59,7 @@ class SearchDisplay(Closing):
 
     def __init__(self, plan: Plan, console: Console, earlier: Iterable[Event] = ()) -> None:
         self.plan, self.console = plan, console
-        self.trials = Trials()
+        self.trials = Trials(plan.score)
         for event in earlier:
             self.trials.note(event)
         self.trials.interrupt()
@@ -93,7 +93,7 @@ class SearchDisplay(Closing):
             case TrialValidated():
                 self.on_validated(event)
             case TrialEnded():
-                self.say(ending(self.trials.by_number[event.number]))
+                self.say(ending(self.trials.by_number[event.number], self.trials.score))
             case SearchFinished():
                 self.close()
 
@@ -106,7 +106,9 @@ class SearchDisplay(Closing):
 
     def on_validated(self, event: TrialValidated) -> None:
         """Say how good a trial is."""
-        self.say(f"Trial {event.number} after step {event.step}: {event.sdr:.2f} dB SDR")
+        self.say(
+            f"Trial {event.number} after step {event.step}: {event.sdr:.2f} dB {self.trials.score}"
+        )
 
 
 class LiveSearchDisplay(Drawn, SearchDisplay):
@@ -137,7 +139,8 @@ class LiveSearchDisplay(Drawn, SearchDisplay):
         trials, total = self.trials, self.plan.trials
         running = [trial for trial in trials if not trial.is_over]
         return Group(
-            summary(trials, total, self.seconds, width), running_table(running, self.steps, width)
+            summary(trials, total, self.seconds, width),
+            running_table(running, self.trials.score, self.steps, width),
         )
 
     @property
@@ -173,11 +176,11 @@ def values(shown: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
-def ending(trial: Trial) -> str:
+def ending(trial: Trial, score: str) -> str:
     """How a trial ended, in a line."""
-    score = "" if trial.sdr is None else f", best {trial.sdr:.2f} dB SDR"
+    best = "" if trial.sdr is None else f", best {trial.sdr:.2f} dB {score}"
     words = f"failed: {trial.reason}" if trial.state == "failed" else trial.reason
-    return f"Trial {trial.number}: {words}{score}"
+    return f"Trial {trial.number}: {words}{best}"
 
 
 def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:
@@ -198,13 +201,13 @@ def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:
     return line
 
 
-def running_table(running: list[Trial], steps: int, width: int) -> Table:
-    """The trials that run: steps, SDR and its curve, and what is tried."""
+def running_table(running: list[Trial], score: str, steps: int, width: int) -> Table:
+    """The trials that run: steps, score and its curve, and what is tried."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     table.add_column("trial", justify="right", min_width=5)
     table.add_column("step", justify="right", min_width=len(f"{steps}/{steps}"))
     table.add_column("", min_width=BAR)
-    table.add_column("SDR dB", justify="right", min_width=6)
+    table.add_column(f"{score} dB", justify="right", min_width=6)
     table.add_column("", min_width=SPARK)
     if width >= WIDE:
         table.add_column("size", justify="right", min_width=5)
@@ -230,7 +233,7 @@ def show_ranking(trials: Trials, console: Console) -> None:
     Where a terminal is too narrow for the values, they follow in lines.
     """
     names = [*next(iter(trials)).shown] if len(trials) else []
-    heads = (">rank", ">trial", ">SDR dB", ">steps", "end", ">size", ">time")
+    heads = (">rank", ">trial", f">{trials.score} dB", ">steps", "end", ">size", ">time")
     rows = [
         [
             str(rank),

@@ -163,7 +163,7 @@ def write_so_far(plan: Plan, folder: Path) -> None:
     from trainers.search.journal import remembered
     from trainers.search.trials import Trials
 
-    trials = Trials()
+    trials = Trials(plan.score)
     for event in remembered(folder):
         trials.note(event)
     trials.interrupt()
@@ -212,5 +212,5 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
         which = f"All {len(trials)} trials" if len(trials) > 1 else "The trial"
         raise StemError(f"{which} failed: {first.reason}")
     recipe = folder / BEST_RECIPE
-    console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB SDR)")
+    console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB {plan.score})")
     console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")

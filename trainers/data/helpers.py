@@ -42,10 +42,13 @@ def start_helper(_: int) -> None:
     Helpers are processes so that they compute side by side; threads of each on top would only be
     in each other's way.
     """
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        # Ignoring them would forget one of the parent's that is waiting.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    else:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     sys.excepthook = _tell
 

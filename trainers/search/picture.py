@@ -100,7 +100,7 @@ def _curves(canvas: Canvas, sides: tuple[float, float], sdr: Axis, trials: Trial
     steps = max((trial.step for trial in trials), default=0) or 1
     box = Box(sides[0], TOP, sides[1], TOP + TALL)
     panel = Panel(canvas, box, Axis(0, steps), sdr)
-    panel.frame("SDR in dB over steps")
+    panel.frame(f"{trials.score} in dB over steps")
     for trial in reversed(trials.ranked):
         points = [panel.at(*point) for point in trial.curve]
         colour, width = _colour(trial, trials), 3.0 if trial is trials.best else 1.6
@@ -116,7 +116,7 @@ def _progress(canvas: Canvas, sides: tuple[float, float], sdr: Axis, trials: Tri
     count = max(2, len(trials))
     box = Box(sides[0], TOP, sides[1], TOP + TALL)
     panel = Panel(canvas, box, Axis(0.5, count + 0.5, ticks=numbers), sdr)
-    panel.frame("best SDR in dB over trials")
+    panel.frame(f"best {trials.score} in dB over trials")
     scored = [trial for trial in trials if trial.sdr is not None and trial.state != "failed"]
     heights = accumulate((trial.sdr for trial in scored if trial.sdr is not None), max)
     stairs: list[tuple[float, float]] = []

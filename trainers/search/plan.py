@@ -11,6 +11,7 @@ from model_zoo.config import Config, broken
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from trainers.config import Recipe
 from trainers.loop.results import write_json
+from trainers.objectives import OBJECTIVES
 from trainers.recipes import check_recipe
 from trainers.search.files import read_space
 from trainers.search.space import Space
@@ -54,6 +55,11 @@ class Plan(Config):
     def base(self) -> Recipe:
         """The recipe that is varied."""
         return check_recipe(self.recipe, f"recipe {self.recipe.get('name', '')}")
+
+    @property
+    def score(self) -> str:
+        """The word for what trials are judged by."""
+        return OBJECTIVES[self.base.objective.name].measure.word
 
     def bound_space(self) -> Space:
         """The space, laid over the recipe.

@@ -110,8 +110,8 @@ def _origin(best: Trial, plan: Plan, folder: Path) -> str:
     lines = [
         f"The best of {plan.trials} trials of stem tune {plan.architecture} around the recipe "
         f"{plan.base.name}:",
-        f"trial {best.number}, {best.sdr:.2f} dB SDR after {best.step} steps, {best.parameters:,} "
-        f"parameters ({folder.resolve().name}/{TRIALS}/{best.name}).",
+        f"trial {best.number}, {best.sdr:.2f} dB {plan.score} after {best.step} steps,"
+        f" {best.parameters:,} parameters ({folder.resolve().name}/{TRIALS}/{best.name}).",
         f"Varied: {', '.join(f'{key}={value}' for key, value in best.values.items())}",
     ]
     return "".join(f"# {line}\n" for line in lines)

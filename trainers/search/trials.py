@@ -66,9 +66,14 @@ class Trial:
 
 
 class Trials:
-    """All trials of a search, by number, from what it told."""
+    """All trials of a search, by number, from what it told.
 
-    def __init__(self) -> None:
+    Args:
+        score: the word for what trials are judged by, as the objective of their recipe has it.
+    """
+
+    def __init__(self, score: str = "SDR") -> None:
+        self.score = score
         self.by_number: dict[int, Trial] = {}
 
     def __iter__(self) -> Iterator[Trial]:

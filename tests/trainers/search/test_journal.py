@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.errors import CheckpointError
+from model_zoo.errors import CheckpointError, StemError, UsageError
 from tests.trainers.search.searches import FATES, own_space, plan_of, told, trials_of
 from trainers.recipes import load_recipe
 from trainers.search.journal import JOURNAL, Journal, remembered
@@ -94,13 +94,19 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(None, "there is no tune.json"), ("{", "is damaged"), ('{"trials": 0}', "is damaged")],
+    ("content", "kind", "sentence"),
+    [
+        (None, UsageError, "there is no tune.json"),
+        ("{", CheckpointError, "is damaged"),
+        ('{"trials": 0}', CheckpointError, "is damaged"),
+    ],
 )
-def test_a_folder_without_a_plan(tmp_path: Path, content: str | None, sentence: str) -> None:
+def test_a_folder_without_a_plan(
+    tmp_path: Path, content: str | None, kind: type[StemError], sentence: str
+) -> None:
     if content is not None:
         (tmp_path / PLAN).write_text(content)
-    with pytest.raises(CheckpointError, match=sentence):
+    with pytest.raises(kind, match=sentence):
         read_plan(tmp_path)
 
 

@@ -60,7 +60,7 @@ class Study:
     def __init__(
         self, plan: Plan, space: Space, rungs: Rungs, heard: Iterable[Event], tell: Listener
     ) -> None:
-        self.trials = Trials()
+        self.trials = Trials(plan.score)
         self._plan, self._space, self._rungs = plan, space, rungs
         self._optuna = _optuna_search(plan, space)
         self._asha = ASHAScheduler(
