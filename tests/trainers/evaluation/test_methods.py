@@ -30,7 +30,7 @@ def tones(*hertz: int) -> torch.Tensor:
 
 
 def test_masks_part_what_does_not_share_a_bin() -> None:
-    """Tones far from each other: masks of 0 and 1, hence the stems, but for the skirts of windows."""
+    """Tones far from each other: masks of 0 and 1, but for the skirts of windows."""
     low, high = tones(500, 3000)
     made = RatioMaskMethod().estimate(TRACK, Sound(low + high, {"a": low, "b": high}, 8000))
     assert global_sdr(made["a"], low) > 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,10 @@ def test_published_figures_are_named_by_kind_and_source() -> None:
     assert all("http" in figure.source or "arXiv" in figure.source for figure in figures)
 
 
-def store(folder: Path, method: str, songs: dict[str, TrackScores], **made_by: object) -> Path:
-    for name, scores in songs.items():
-        TrackScores(name, scores.window, scores.hop, scores.stems, made_by).save(
-            folder / method / "test" / f"{name}.json"
-        )
+def store(folder: Path, name: str, songs: dict[str, TrackScores], **made_by: object) -> Path:
+    for title, scores in songs.items():
+        file = folder / name / "test" / f"{title}.json"
+        replace(scores, made_by=made_by).save(file)
     return folder
 
 
@@ -96,9 +96,8 @@ GLOBAL = next(metric for metric in METRICS if metric.key == "global_sdr")
 def test_differences_by_hand(tmp_path: Path) -> None:
     """Song by song, over those that both have: (3, 8) against (4, 7): the same mean, one better."""
     one = store(tmp_path / "one", "mine", SONGS)
-    other = store(
-        tmp_path / "other", "theirs", {"a": song("a", [1.0], 4.0), "b": song("b", [1.0], 7.0)}
-    )
+    theirs = {"a": song("a", [1.0], 4.0), "b": song("b", [1.0], 7.0)}
+    other = store(tmp_path / "other", "theirs", theirs)
     first, second = compare(read_runs([one, other]), GLOBAL)
     assert (first.method, second.method) == ("mine", "theirs")
     assert math.isnan(first.change)
