@@ -167,7 +167,7 @@ class Evaluation:
 
     def _judge(self, track: Track, method: Method, sound: Sound, estimates: Waves) -> TrackScores:
         judge = self.rules.judge(sound.sample_rate)
-        stems = judge(estimates, sound.references, sound.mixture)
+        stems = tuple(stem.rounded() for stem in judge(estimates, sound.references, sound.mixture))
         made_by = self._made_by(method, track)
         return TrackScores(track.name, self.rules.window, self.rules.window, stems, made_by)
 

@@ -36,6 +36,12 @@ class StemScores:
     frames: Mapping[str, Sequence[float]]
     whole: Mapping[str, float]
 
+    def rounded(self) -> StemScores:
+        """With five decimals and no infinity, as museval keeps them: what files give back."""
+        frames = {metric: tuple(map(_rounded, values)) for metric, values in self.frames.items()}
+        whole = {metric: _rounded(value) for metric, value in self.whole.items()}
+        return StemScores(self.name, frames, whole)
+
 
 @dataclass(frozen=True)
 class TrackScores:
@@ -71,12 +77,11 @@ class TrackScores:
             {
                 "time": number * self.hop,
                 "duration": self.window,
-                "metrics": dict(zip(FRAMEWISE, map(_kept, row), strict=True)),
+                "metrics": dict(zip(FRAMEWISE, row, strict=True)),
             }
             for number, row in enumerate(rows)
         ]
-        whole = {metric: _kept(value) for metric, value in stem.whole.items()}
-        return {"name": stem.name, "frames": frames, **whole}
+        return {"name": stem.name, "frames": frames, **stem.whole}
 
 
 def load_scores(file: Path) -> TrackScores:
@@ -105,6 +110,5 @@ def _stem(target: Mapping[str, Any]) -> StemScores:
     return StemScores(target["name"], frames, whole)
 
 
-def _kept(value: float) -> float:
-    """Five decimals and no infinity, as museval keeps them."""
+def _rounded(value: float) -> float:
     return math.nan if math.isinf(value) else round(value, 5)

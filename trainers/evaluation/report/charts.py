@@ -73,7 +73,8 @@ def curves(title: str, hop: float, values: Mapping[str, Sequence[float]]) -> str
         axes.set_ylabel("SDR in dB")
         axes.set_title(title)
         axes.grid()
-        axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.25))
+        if axes.lines:
+            axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.25))
         return _svg(figure)
 
 
