@@ -99,7 +99,7 @@ def command(
         {"event": "measured", "machine": here, "rows": [asdict(speed) for speed in found]}
     )
     show(console, found)
-    console.line(f"On {here}: medians of {rounds} processes, {seconds:g} s of stereo at 44.1 kHz.")
+    console.line(f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians over {rounds} of each.")
     if store:
         for name in store_speeds(found, here):
             console.line(f"Written to the card of {name}")

@@ -77,7 +77,8 @@ class Scoring(Closing):
 def line(event: Judged) -> str:
     """A song by a method: SDR of BSSEval for each stem."""
     values = "  ".join(f"{stem} {decibels(value)}" for stem, value in event.sdr.items())
-    return f"{event.song}  {event.method}: SDR {values}"
+    song = event.song if event.song == event.method else f"{event.song}  {event.method}"
+    return f"{song}: SDR {values}"
 
 
 def decibels(value: float) -> str:

@@ -52,10 +52,11 @@ def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
         Names of the cards, each once.
     """
     for speed in speeds:
+        processes = f"{speed.rounds} process{'es' if speed.rounds > 1 else ''}"
         record = SpeedRecord(
             machine=machine,
             precision=speed.precision,
-            definition=f"median of {speed.rounds} processes, stereo at 44.1 kHz, without files",
+            definition=f"median of {processes}, stereo at 44.1 kHz, without files",
             times_real_time=round(speed.times_real_time, 3),
             start_seconds=round(speed.start_seconds, 2),
             memory=speed.memory,
