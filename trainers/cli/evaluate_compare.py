@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
@@ -44,6 +46,8 @@ def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     Every method is held against the first. The last column is the probability of such differences
     if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
     """
+    if find_spec("scipy") is None:
+        raise MissingExtraError("scipy", "eval")
     from trainers.evaluation.comparison import compare, read_runs
     from trainers.evaluation.summary import METRICS as KNOWN
 

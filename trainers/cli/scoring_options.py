@@ -78,7 +78,7 @@ models_option = click.option(
     "models",
     multiple=True,
     default=("melroformer",),
-    metavar="NAME|FILE",
+    metavar="NAME|RUN|FILE",
     help="A network to measure; may be repeated.  [default: melroformer]",
 )
 

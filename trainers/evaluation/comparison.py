@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.stats import wilcoxon
-
 from model_zoo.errors import UsageError
 from trainers.evaluation.run import SUBSET
 from trainers.evaluation.scores import TrackScores, load_scores
@@ -110,6 +108,8 @@ def _values(songs: Songs, stem: str, metric: Metric) -> dict[str, float]:
 def _chance(gains: Sequence[float]) -> float:
     if len(gains) < FEWEST or not any(gains):
         return math.nan
+    from scipy.stats import wilcoxon
+
     return float(wilcoxon(gains).pvalue)
 
 

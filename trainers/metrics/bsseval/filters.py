@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Complex, Float
-from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
 from trainers.metrics.bsseval.correlation import correlate
@@ -86,17 +85,28 @@ def _least_squares(
     factor, failed = torch.linalg.cholesky_ex(matrix)
     smallest = len(matrix) * torch.finfo(matrix.dtype).eps
     if failed or factor.diagonal().square().min() < smallest:
-        return scale[:, None] * _by_pivots(matrix.cpu(), wanted.cpu(), smallest).to(wanted)
+        return scale[:, None] * _by_pivots(matrix, wanted, smallest)
     return scale[:, None] * torch.cholesky_solve(wanted, factor)
 
 
 def _by_pivots(
     matrix: Float[Tensor, "row row"], wanted: Float[Tensor, "row target"], smallest: float
 ) -> Float[Tensor, "row target"]:
-    """By Cholesky on the rows of which something is left when those before them are taken off."""
-    factor, order, rank, _ = dpstrf(matrix.numpy(), tol=smallest, lower=1)
-    factor = torch.from_numpy(factor[:rank, :rank]).tril()
-    rows = torch.from_numpy(order[:rank].astype(int)) - 1
+    """By Cholesky on the rows of which something is left when those before them are taken off.
+
+    The row of which most is left comes next (Higham 2002, "Accuracy and Stability of Numerical
+    Algorithms", section 10.3); where less than ``smallest`` is left of all, they are combinations
+    of those before, and get no filter.
+    """
+    factor, left = torch.zeros_like(matrix), matrix.diagonal().clone()
+    order: list[int] = []
+    while len(order) < len(matrix) and left.max() > smallest:
+        pivot, rank = int(left.argmax()), len(order)
+        row = matrix[pivot] - factor[:rank, pivot] @ factor[:rank]
+        factor[rank] = row / left[pivot].sqrt()
+        left -= factor[rank].square()
+        left[[*order, pivot]] = 0
+        order.append(pivot)
     found = torch.zeros_like(wanted)
-    found[rows] = torch.cholesky_solve(wanted[rows], factor)
+    found[order] = torch.cholesky_solve(wanted[order], factor[: len(order), order].T.tril())
     return found

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Bool, Complex, Float
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from trainers.metrics.bsseval.filters import TAPS, Filters
@@ -24,6 +23,21 @@ def count_frames(length: int, window: int, hop: int) -> int:
     return (length - window + hop) // hop if window < length else 1
 
 
+def fast_length(least: int) -> int:
+    """The next even number that Fourier transforms are fast for: products of 2, 3 and 5."""
+    length = least + least % 2
+    while not _is_smooth(length):
+        length += 2
+    return length
+
+
+def _is_smooth(number: int) -> bool:
+    for prime in (2, 3, 5):
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
 def score_frames(
     estimate: Float[Tensor, "stem channel time"],
     reference: Float[Tensor, "stem channel time"],
@@ -33,7 +47,7 @@ def score_frames(
 ) -> Float[Tensor, "ratio frame stem"]:
     """SDR, ISR, SIR and SAR of every window in dB; not a number where any stem is silent."""
     window = min(window, reference.shape[-1])
-    points = 2 * next_fast_len((window + TAPS) // 2, real=True)
+    points = fast_length(window + TAPS - 1)
     joint, own = filters.responses(points)
     scores = []
     sides = (_windows(side, window, hop) for side in (estimate, reference))
@@ -77,8 +91,10 @@ def _ratios(
     sources = true.flatten(1, 2)
     of_all = einsum(sources, joint, "frame source freq, source target freq -> frame target freq")
     of_all = of_all.reshape(true.shape)
+    spatial, interference, artefacts = of_own - true, of_all - of_own, made - of_all
     signals = [true, true, of_own, of_all]
-    errors = [made - true, of_own - true, of_all - of_own, made - of_all]
+    # Not made - true: the rounding of the sum keeps perfect estimates from infinity, as in museval.
+    errors = [spatial + interference + artefacts, spatial, interference, artefacts]
     return 10 * torch.log10(_energies(signals) / _energies(errors))
 
 
