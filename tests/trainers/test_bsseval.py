@@ -169,10 +169,10 @@ def test_a_silent_stem_leaves_no_score() -> None:
     assert stacked(bss_eval(torch.randn(2, 2, 4000), reference, 1000, 1000)).isnan().all()
 
 
-def test_perfect_estimates_are_infinitely_good_as_in_museval() -> None:
+def test_a_perfect_estimate_has_no_error() -> None:
+    """By the formula; museval has infinity too, or what rounding leaves, above 300 dB."""
     torch.manual_seed(7)
     reference = torch.randn(2, 1, 4000)
-    assert museval_scores(reference, reference, 1000, 1000)[0].eq(math.inf).all()
     assert bss_eval(reference, reference, 1000, 1000).sdr.eq(math.inf).all()
 
 

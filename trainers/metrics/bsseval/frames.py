@@ -93,8 +93,7 @@ def _ratios(
     of_all = of_all.reshape(true.shape)
     spatial, interference, artefacts = of_own - true, of_all - of_own, made - of_all
     signals = [true, true, of_own, of_all]
-    # Not made - true: rounding decides how good the perfect is, and does so as in museval.
-    errors = [spatial + interference + artefacts, spatial, interference, artefacts]
+    errors = [made - true, spatial, interference, artefacts]
     return 10 * torch.log10(_energies(signals) / _energies(errors))
 
 
