@@ -170,10 +170,10 @@ def test_a_silent_stem_leaves_no_score() -> None:
 
 
 def test_a_perfect_estimate_has_no_error() -> None:
-    """By the formula; museval has infinity too, or what rounding leaves, above 300 dB."""
+    """But what rounding leaves, if anything, as in museval: double precision has 16 digits."""
     torch.manual_seed(7)
     reference = torch.randn(2, 1, 4000)
-    assert bss_eval(reference, reference, 1000, 1000).sdr.eq(math.inf).all()
+    assert bss_eval(reference, reference, 1000, 1000).sdr.min() > 280
 
 
 @pytest.mark.parametrize("lengths", [(3000, 4000), (5000, 4000)])
