@@ -114,7 +114,6 @@ def test_sound_comes_out_of_codes(
     print(f"\nevery 6 steps {rounded(scores)} dB, {usage}")
     assert scores[-1] > 2.5
     assert scores[-1] > scores[0] + 2
-    assert scores[-1] > 0
     assert usage.codes > 1
     assert usage.perplexity > 4
 
