@@ -101,6 +101,15 @@ PUPILS = {
         {**TFSWA, "dims": [16, 32], "hop_size": 128, "patch": 4}, gain=4.0, batch_size=2
     ),
 }
+QUICK = {
+    "melroformer",
+    "frame_transformer",
+    "spectrogram_net_simple",
+    "tfswa_unet",
+    "tfswa_resunet",
+}
+"""Of every family one at least; the others are marked slow."""
+
 STEPS = 60
 JUDGED = ("melroformer", "melrnn", "melunet")
 """Architectures that learn against discriminators as well."""
@@ -165,7 +174,10 @@ def test_all_architectures_are_here() -> None:
 
 
 @pytest.mark.learns
-@pytest.mark.parametrize("architecture", PUPILS)
+@pytest.mark.parametrize(
+    "architecture",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PUPILS],
+)
 def test_it_learns(
     architecture: str, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +202,7 @@ def rounded(scores: list[float]) -> str:
 
 
 @pytest.mark.learns
+@pytest.mark.slow
 def test_judges_learn_to_tell(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that stays as it is: its estimates are told from true stems ever better."""
     monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))

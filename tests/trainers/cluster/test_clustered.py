@@ -48,7 +48,7 @@ def typed(*words: str) -> Result:
             "memory://no/run does not exist, so there is no run to go on with",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
-        (("--cluster", "-o", ""), "it is empty. Type the name of a folder"),
+        (("--cluster", "-o", ""), "Nothing follows -o but an empty word"),
         (("--cluster", "--workers", "0"), "--workers 0 asks for no worker"),
     ],
 )
