@@ -14,6 +14,7 @@ from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
+from trainers.evaluation.summary import decibels
 
 if TYPE_CHECKING:
     from trainers.evaluation.comparison import Difference
@@ -43,7 +44,8 @@ METRICS = ("SDR", "ISR", "SIR", "SAR", "global_sdr", "si_sdr")
 def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     """Compare evaluations song by song; each RUN is the folder of one, or of a method in it.
 
-    Every method is held against the first. The last column is the probability of such differences
+    Every method is held against the first: of the first RUN, in the order of the
+    alphabet. The last column is the probability of such differences
     if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
     """
     if find_spec("scipy") is None:
@@ -61,11 +63,11 @@ def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
 
 
 def _cells(row: Difference) -> tuple[str, ...]:
-    first = math.isnan(row.change)
-    change = "" if first else f"{row.change:+.2f}"
-    better = "" if first else f"{row.better} of {row.songs}"
-    chance = f"{row.chance:.2g}" if math.isfinite(row.chance) and not first else ""
-    return row.stem, row.method, f"{row.value:.2f}", change, better, chance
+    shared = math.isfinite(row.change)
+    change = f"{row.change:+.2f}" if shared else ""
+    better = f"{row.better} of {row.songs}" if shared else "" if row.songs else "no song shared"
+    chance = f"{row.chance:.2g}" if math.isfinite(row.chance) and shared else ""
+    return row.stem, row.method, decibels(row.value), change, better, chance
 
 
 def _plain(row: Difference) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def command(
         require_pictures()
     tracks, method, without = pair_folders(references, estimates)
     for name in without:
-        console.error(f"{name} has no estimates in {estimates} and is left out.")
+        console.line(f"Note: {name} has no estimates in {estimates} and is left out.")
     with ExitStack() as stack:
         place = output or Path(stack.enter_context(TemporaryDirectory()))
         evaluation = Evaluation(tracks, [method], rules, place, pieces if output else 0)

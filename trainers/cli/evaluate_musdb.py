@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,9 @@ def command(
     itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
     """
     from trainers.cli.scoring import score, show_published, write
+    from trainers.evaluation.backends import measuring_device
     from trainers.evaluation.methods import model_methods, oracle_methods
-    from trainers.evaluation.musdb_tracks import fetch_sample, musdb_tracks
+    from trainers.evaluation.musdb_tracks import dataset, fetch_sample, musdb_tracks
     from trainers.evaluation.published import published
     from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation
@@ -94,15 +96,20 @@ def command(
     require_pictures()
     if store:
         require_cards(models)
-    root = fetch_sample(root) if sample else root
+    if sample and root:
+        raise click.UsageError("--sample and --root contradict each other; type one.")
+    root = fetch_sample() if sample else root
     tracks = musdb_tracks(root, subset, is_wav=is_wav)
+    rules = replace(rules, device=measuring_device(how["device"]))
     methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
     evaluation = Evaluation(tracks, methods, rules, output, pieces)
     code = score(evaluation, console)
-    show_published(console, published(), evaluation.results)
-    if store:
-        rows = summarise(evaluation.results.scores)
-        store_scores(rows, models, f"MUSDB18 {subset}", rules)
-    songs = f"{counted(len(tracks), 'song')} of the subset {subset}"
-    write(evaluation, Heading("MUSDB18", songs, published()), console)
+    measured = dataset(tracks, subset, is_sample=sample)
+    figures = published() if subset == "test" and not sample else []
+    show_published(console, figures, evaluation.results)
+    write(evaluation, Heading(measured, counted(len(tracks), "song"), figures), console)
+    if store and code:
+        console.error("Nothing is written to cards, because scores are missing.")
+    elif store:
+        store_scores(summarise(evaluation.results.scores), models, measured, rules)
     click.get_current_context().exit(code)

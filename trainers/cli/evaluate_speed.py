@@ -11,7 +11,7 @@ import click
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.params import device as device_name
-from stemcli.cli.words import examples
+from stemcli.cli.words import examples, size
 from trainers.cli.scoring_options import models_option, store_option
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def command(
     if store:
         require_cards(models)
     probes = [
-        Probe(model, precision, device, seconds) for model in models for precision in precisions
+        Probe(model, precision, device, seconds)
+        for model in dict.fromkeys(models)
+        for precision in dict.fromkeys(precisions)
     ]
     with console:
         found = measure(
@@ -115,9 +117,9 @@ def show(console: Console, speeds: Sequence[Speed]) -> None:
             speed.device,
             speed.precision,
             f"{speed.times_real_time:.1f}",
-            mebibytes(speed.memory),
+            held(speed.memory),
             f"{speed.start_seconds:.1f} s",
-            *([mebibytes(speed.gpu_memory)] if has_gpu else []),
+            *([held(speed.gpu_memory)] if has_gpu else []),
         )
         for speed in speeds
     ]
@@ -125,6 +127,6 @@ def show(console: Console, speeds: Sequence[Speed]) -> None:
     console.table((*columns, *([">GPU memory"] if has_gpu else [])), rows)
 
 
-def mebibytes(count: int) -> str:
-    """``412 MiB``; a dash where nothing was measured."""
-    return f"{count / 2**20:.0f} MiB" if count else "-"
+def held(count: int) -> str:
+    """``412.3 MB``; a dash where nothing was measured."""
+    return size(count) if count else "–"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,10 +11,17 @@ from stemcli.cli.live import LiveConsole
 from stemcli.cli.words import counted, printable
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
-from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
 from trainers.evaluation.published import Published
 from trainers.evaluation.run import Evaluation, Results
-from trainers.evaluation.summary import METRICS, Row, stems, summarise, summary_document
+from trainers.evaluation.summary import (
+    METRICS,
+    Row,
+    decibels,
+    stems,
+    summarise,
+    summary_document,
+)
 from trainers.evaluation.writing import Heading, write_results
 
 
@@ -25,24 +30,22 @@ class Scoring(Closing):
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._lock = threading.Lock()
         self._bar: Progress | None = None
         self._left = 0
 
     def show(self, event: Event) -> None:
         """Show what an evaluation, or the engine that works for it, tells."""
-        with self._lock:
-            match event:
-                case EvaluationStarted():
-                    self._started(event)
-                case Judging():
-                    self._move(f"judging {event.method}: {event.song}", 0)
-                case Judged():
-                    self._move(event.song, 1)
-                    self.console.line(line(event))
-                case JudgingFailed():
-                    self._move(event.song, 1)
-                    self.console.error(str(event))
+        match event:
+            case EvaluationStarted():
+                self._started(event)
+            case Separating():
+                self._move(f"{event.method}: {event.song}", 0)
+            case Judged():
+                self._move(event.song, 1)
+                self.console.line(line(event))
+            case JudgingFailed():
+                self._move(event.song, 1)
+                self.console.error(str(event))
         self.console.show(event)
 
     def close(self) -> None:
@@ -81,11 +84,6 @@ def line(event: Judged) -> str:
     return f"{song}: SDR {values}"
 
 
-def decibels(value: float) -> str:
-    """Two places, or a dash where there is no number."""
-    return f"{value:.2f}" if math.isfinite(value) else "-"
-
-
 def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
     """The table, and what its columns mean."""
     columns = ("=method", "=stem", *(f">{metric.short}" for metric in METRICS), ">songs")
@@ -108,7 +106,7 @@ def show_published(console: Console, figures: Sequence[Published], results: Resu
     """Figures of others, of the stems that were measured."""
     kinds = {"median": "SDR", "mean": "global SDR"}
     measured = {stem for songs in results.scores.values() for stem in stems(songs)}
-    names = [stem for stem in figures[0].sdr if stem in measured]
+    names = [stem for figure in figures[:1] for stem in figure.sdr if stem in measured]
     columns = ("published for MUSDB18", "=metric", *(f">{stem}" for stem in names))
     rows = [
         (figure.name, kinds[figure.kind], *(decibels(figure.sdr[stem]) for stem in names))

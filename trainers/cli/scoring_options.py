@@ -11,7 +11,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-WINDOW = click.FloatRange(0.0, 600.0, min_open=True)
+WINDOW = click.FloatRange(0.01, 30.0)
 
 
 def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +39,8 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(1, 64),
         default=1,
         show_default=True,
-        help="Songs that are measured at the same time, each in memory.",
+        help="Songs that are measured at the same time, each in memory, while the network works on"
+        " the next.",
     )
     @functools.wraps(command)
     def with_rules(*args: Any, window: float, backend: Any, jobs: int, **rest: Any) -> Any:
@@ -65,11 +66,11 @@ def output_option(shown: str, default: Path | None = None) -> Decorator:
 pieces_option = click.option(
     "--listen",
     "pieces",
-    type=click.IntRange(0, 50),
+    type=click.IntRange(0, 10),
     default=3,
     show_default=True,
     metavar="N",
-    help="Songs that can be heard and seen in the report.",
+    help="Songs that can be heard and seen in the report; each makes it some 10 MB larger.",
 )
 
 models_option = click.option(

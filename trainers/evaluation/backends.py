@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.errors import DecodeError, MissingExtraError
+from stemcli.engine.device import resolve_device
 from trainers.data.layouts.musdb18 import require_ffprobe
 from trainers.evaluation.judge import Measure
 from trainers.metrics.bsseval import FrameScores, bss_eval
@@ -33,6 +34,16 @@ def find_measure(backend: Backend) -> Measure:
     return by_museval
 
 
+def measuring_device(device: str) -> str:
+    """Where our BSSEval computes beside a network: on its GPU, if that has double precision.
+
+    Args:
+        device: as ``--device`` has it.
+    """
+    found = resolve_device(device)
+    return str(found) if found.type == "cuda" else "cpu"
+
+
 def by_museval(
     estimate: Float[Tensor, "stem channel time"],
     reference: Float[Tensor, "stem channel time"],
@@ -47,9 +58,10 @@ def by_museval(
     """
     import museval
 
-    sides = (np.asarray(side.double().movedim(1, 2)) for side in (reference, estimate))
+    sides = (np.asarray(side.cpu().double().movedim(1, 2)) for side in (reference, estimate))
     try:
         ratios = museval.evaluate(*sides, win=window, hop=hop)
     except (ValueError, np.linalg.LinAlgError, AttributeError) as error:
+        # AttributeError: museval 0.4.1 looks for np.linalg.linalg, which is gone from NumPy 2.
         raise DecodeError(f"museval has no scores of it ({error}): type --backend torch") from error
     return FrameScores(*map(torch.from_numpy, ratios))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import UsageError
-from trainers.evaluation.run import SUBSET
 from trainers.evaluation.scores import TrackScores, load_scores
+from trainers.evaluation.shelf import EXCERPTS, SUBSET
 from trainers.evaluation.summary import MEDIAN, Metric, mean, middle, song_value, stems
 
 Songs = Mapping[str, TrackScores]
@@ -28,7 +28,8 @@ class Difference:
         method: its name.
         stem: its name.
         value: of the metric in dB, over the songs that both have.
-        change: of that against the first method; not a number for the first itself.
+        change: of that against the first method; not a number for the first itself, and where the
+            two share no song.
         better: songs that are better than by the first.
         songs: that both have.
         chance: probability of such differences if the methods were equal, by the signed ranks of
@@ -57,17 +58,17 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Songs]:
         UsageError: a folder has no scores, or windows differ.
         DecodeError: a file is no file of scores.
     """
-    found = [(folder, method, _songs(method)) for folder in folders for method in _methods(folder)]
-    _require_one_window(songs for *_, songs in found)
-    names = Counter(method.name for _, method, _ in found)
+    found = [(method, _songs(method)) for folder in folders for method in _methods(folder)]
+    _require_one_window(songs for _, songs in found)
+    names = Counter(method.name for method, _ in found)
     models: dict[str, Songs] = {}
     oracles: dict[str, Songs] = {}
-    for folder, method, songs in found:
+    for method, songs in found:
         if _is_oracle(songs):
             same = _text(songs) == _text(oracles.get(method.name, songs))
-            oracles[method.name if same else f"{folder.name}/{method.name}"] = songs
+            oracles[method.name if same else str(method)] = songs
         else:
-            models[method.name if names[method.name] == 1 else f"{folder}/{method.name}"] = songs
+            models[method.name if names[method.name] == 1 else str(method)] = songs
     return models | oracles
 
 
@@ -117,7 +118,8 @@ def _methods(folder: Path) -> list[Path]:
     """Folders of methods: those in an evaluation, or the folder itself."""
     if (folder / SUBSET).is_dir():
         return [folder]
-    found = [place for place in sorted(folder.iterdir()) if (place / SUBSET).is_dir()]
+    places = sorted(place for place in folder.iterdir() if place.name != EXCERPTS)
+    found = [place for place in places if (place / SUBSET).is_dir()]
     if not found:
         raise UsageError(
             f"{folder} has no scores: name what stem eval musdb or stem eval folder was given"
@@ -128,8 +130,8 @@ def _methods(folder: Path) -> list[Path]:
 
 def _songs(method: Path) -> dict[str, TrackScores]:
     root = method / SUBSET
-    files = sorted(root.rglob("*.json"))
-    return {file.relative_to(root).with_suffix("").as_posix(): load_scores(file) for file in files}
+    found = [load_scores(file) for file in sorted(root.rglob("*.json"))]
+    return {scores.track: scores for scores in found}
 
 
 def _is_oracle(songs: Songs) -> bool:

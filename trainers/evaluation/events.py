@@ -24,6 +24,19 @@ class EvaluationStarted(Event):
 
 
 @dataclass(frozen=True)
+class Separating(Event):
+    """A method begins to take a song apart.
+
+    Attributes:
+        song: its name.
+        method: its name.
+    """
+
+    song: str
+    method: str
+
+
+@dataclass(frozen=True)
 class Judging(Event):
     """A method took a song apart, and the estimates are being measured.
 
@@ -45,23 +58,23 @@ class Judged(Event):
     Attributes:
         song: its name.
         method: its name.
-        sdr: median over windows of BSSEval's SDR in dB, by stem.
-        global_sdr: in dB, by stem.
+        sdr: median over windows of BSSEval's SDR in dB, by stem; None where no window has one.
+        global_sdr: in dB, by stem; None where the stem is silent.
     """
 
     song: str
     method: str
-    sdr: Mapping[str, float] = field(default_factory=dict)
-    global_sdr: Mapping[str, float] = field(default_factory=dict)
+    sdr: Mapping[str, float | None] = field(default_factory=dict)
+    global_sdr: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class JudgingFailed(Event):
-    """A song has no scores by a method, or by none.
+    """A song has no scores by a method.
 
     Attributes:
         song: its name.
-        method: its name; empty where the song itself cannot be read.
+        method: its name.
         message: why.
     """
 
@@ -70,5 +83,4 @@ class JudgingFailed(Event):
     message: str
 
     def __str__(self) -> str:
-        by = f" by {self.method}" if self.method else ""
-        return f"{self.song}{by} has no scores: {self.message}"
+        return f"{self.song} by {self.method} has no scores: {self.message}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,13 @@ from model_zoo.files import staged
 from trainers.data.files import read_wave
 from trainers.evaluation.judge import Wave, Waves, canonical
 from trainers.evaluation.methods import Method
+from trainers.evaluation.shelf import Shelf
 from trainers.evaluation.tracks import Sound, Track
 
 SECONDS = 6.0
 """Of an excerpt: long enough to know a song by, short enough for many of them on a page."""
 
-FOLDER, FACTS, MIXTURE, TRUTH, BY = "excerpts", "excerpt.json", "mixture", "truth", "by"
+FACTS, MIXTURE, TRUTH, BY = "excerpt.json", "mixture", "truth", "by"
 
 
 @dataclass(frozen=True)
@@ -54,40 +56,41 @@ class Excerpts:
     """The pieces of an evaluation, on disk.
 
     Args:
-        output: folder of the evaluation.
+        shelf: where the evaluation lies.
         songs: names of those that pieces are kept of.
     """
 
-    def __init__(self, output: Path, songs: Sequence[str]) -> None:
-        self._root = output / FOLDER
+    def __init__(self, shelf: Shelf, songs: Sequence[str]) -> None:
+        self._shelf = shelf
+        self._lock = threading.Lock()
         self.songs = songs
 
     def is_missing(self, method: Method, track: Track) -> bool:
         """Whether a piece should be there by this method and is not."""
-        place = self._root / track.name / BY / method.name
-        return track.name in self.songs and not place.is_dir()
+        place = self._shelf.piece(track.name) / BY / method.name
+        return track.name in self.songs and method.name != MIXTURE and not place.is_dir()
 
     def keep(self, method: Method, track: Track, sound: Sound, estimates: Waves) -> None:
-        """Write those of a song, if they are wanted.
+        """Write those of a song, if they are wanted; the mixture is one of the true sounds.
 
         Raises:
             OutputError: they cannot be written.
         """
-        if track.name not in self.songs:
+        if track.name not in self.songs or method.name == MIXTURE:
             return
-        folder = self._root / track.name
+        folder = self._shelf.piece(track.name)
         piece = loudest(sound.references.values(), sound.sample_rate)
-        facts = {"start": piece.start / sound.sample_rate}
         named = {canonical(name): wave for name, wave in estimates.items()}
         names = [name for name in sound.references if canonical(name) in named]
         made = {name: named[canonical(name)] for name in names}
         try:
-            _write(folder / TRUTH, {MIXTURE: sound.mixture, **sound.references}, piece, sound)
-            _write(folder / BY / method.name, made, piece, sound)
+            with self._lock:
+                _write(folder / TRUTH, {MIXTURE: sound.mixture, **sound.references}, piece, sound)
+                _write(folder / BY / method.name, made, piece, sound)
         except OSError as error:
             raise OutputError(f"Cannot write to {folder} ({error.strerror or error})") from error
         with staged(folder / FACTS) as place:
-            place.write_text(json.dumps(facts), encoding="utf-8")
+            place.write_text(json.dumps({"start": piece.start / sound.sample_rate}), "utf-8")
 
     def load(self, song: str, methods: Iterable[str]) -> Excerpt | None:
         """What is kept of a song; None where nothing is.
@@ -95,15 +98,14 @@ class Excerpts:
         Raises:
             DecodeError: a file cannot be read.
         """
-        folder = self._root / song
+        folder = self._shelf.piece(song)
         if not (folder / FACTS).is_file():
             return None
-        start = json.loads((folder / FACTS).read_text(encoding="utf-8"))["start"]
+        start = json.loads((folder / FACTS).read_text("utf-8"))["start"]
         truth, rate = _read(folder / TRUTH)
         kept = [method for method in methods if (folder / BY / method).is_dir()]
-        return Excerpt(
-            song, start, rate, truth, {name: _read(folder / BY / name)[0] for name in kept}
-        )
+        made = {method: _read(folder / BY / method)[0] for method in kept}
+        return Excerpt(song, start, rate, truth, made)
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
@@ -128,12 +130,12 @@ def loudest(stems: Iterable[Wave], sample_rate: int) -> range:
 
 
 def _write(folder: Path, waves: Mapping[str, Wave], piece: range, sound: Sound) -> None:
-    """All files, or none."""
+    """All files, or none; of more than two channels the first two, which players have."""
     parts = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)
     for name, wave in waves.items():
-        samples = wave[:, piece.start : piece.stop].clamp(-1, 1).T.numpy()
+        samples = wave[:2, piece.start : piece.stop].clamp(-1, 1).T.numpy()
         soundfile.write(parts / f"{name}.flac", samples, sound.sample_rate, subtype="PCM_16")
     shutil.rmtree(folder, ignore_errors=True)
     parts.rename(folder)

@@ -12,7 +12,7 @@ import torch
 from model_zoo.errors import DecodeError, UsageError
 from trainers.data.files import read_wave
 from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
-from trainers.evaluation.judge import Wave, Waves
+from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical
 from trainers.evaluation.tracks import Sound, Track
 
 Files = Mapping[str, Path]
@@ -38,12 +38,19 @@ class FolderTrack:
     def load(self) -> Sound:
         """Read it; without a file of the song, the song is the sum of its true stems.
 
+        An accompaniment beside other stems than the vocals is their sum, and no part of that.
+
         Raises:
             DecodeError: a file cannot be read, or they differ in rate, channels or length.
         """
         waves, rate = _read(self.files)
         mixture = waves.pop(MIXTURE, None)
-        whole = torch.stack(list(waves.values())).sum(0) if mixture is None else mixture
+        if not waves:
+            raise DecodeError("there are no true stems beside the mixture")
+        known = {canonical(name): wave for name, wave in waves.items()}
+        if {*known} - {VOCALS, ACCOMPANIMENT}:
+            known.pop(ACCOMPANIMENT, None)
+        whole = torch.stack(list(known.values())).sum(0) if mixture is None else mixture
         return Sound(whole, waves, rate)
 
 
@@ -69,7 +76,13 @@ class FilesMethod:
         Raises:
             DecodeError: a file cannot be read, or is of another rate or length than the song.
         """
-        files = self._files[track.name]
+        wanted = {canonical(name) for name in sound.references}
+        found = self._files[track.name]
+        files = {name: file for name, file in found.items() if canonical(name) in wanted}
+        if not files:
+            raise DecodeError(
+                f"{listed(found)} is none of the true stems {listed(sound.references)}"
+            )
         waves, rate = _read(files)
         length = sound.mixture.shape[-1]
         for name, wave in waves.items():
@@ -99,10 +112,11 @@ def pair_folders(
             f"{references} has {listed(_told(true), 4)} and {estimates} has"
             f" {listed(_told(made), 4)}: name two folders with stems of the same songs"
         )
-    own = {name: name or estimates.name for name in shared}
+    title = estimates.resolve().name or "estimates"
+    own = {name: name or title for name in shared}
     tracks = [FolderTrack(own[name], true[name]) for name in shared]
-    method = FilesMethod(estimates.name, {own[name]: made[name] for name in shared})
-    return tracks, method, [name or references.name for name in true if name not in made]
+    method = FilesMethod(title, {own[name]: made[name] for name in shared})
+    return tracks, method, [name or str(references) for name in true if name not in made]
 
 
 def _songs(root: Path) -> dict[str, dict[str, Path]]:

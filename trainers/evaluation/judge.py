@@ -34,11 +34,13 @@ class Judge:
         window: of BSSEval, in samples.
         hop: of BSSEval, in samples.
         measure: BSSEval, ours or the reference implementation.
+        device: where that computes.
     """
 
     window: int
     hop: int
     measure: Measure = bss_eval
+    device: str = "cpu"
 
     def __call__(
         self, estimates: Waves, references: Waves, mixture: Wave | None = None
@@ -56,8 +58,11 @@ class Judge:
             mixture: the song; without it a stem that is alone has no SIR.
 
         Raises:
-            DecodeError: they share no name, or differ in channels.
+            DecodeError: they share no name, one has two names, or they differ in channels or hold
+                NaN or infinity.
         """
+        _require_one_name(estimates)
+        _require_one_name(references)
         named = {canonical(name): wave for name, wave in estimates.items()}
         shared = [name for name in references if canonical(name) in named]
         if not shared:
@@ -80,7 +85,7 @@ class Judge:
         )
         if len(names) == 1 and mixture is not None and not mixture.equal(true[0]):
             made, true = (torch.cat([side, mixture[None] - side]) for side in (made, true))
-        scores = self.measure(made, true, self.window, self.hop)
+        scores = self.measure(made.to(self.device), true.to(self.device), self.window, self.hop)
         ratios = {"SDR": scores.sdr, "ISR": scores.isr, "SIR": scores.sir, "SAR": scores.sar}
         return {
             name: {metric: tuple(values[index].tolist()) for metric, values in ratios.items()}
@@ -106,6 +111,14 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def _require_one_name(waves: Waves) -> None:
+    first: dict[str, str] = {}
+    for name in waves:
+        other = first.setdefault(canonical(name), name)
+        if other != name:
+            raise DecodeError(f"{other} and {name} are two names of one stem: leave one out")
+
+
 def _fitted(name: str, estimate: Wave, reference: Wave) -> Wave:
     """With the length of the true stem."""
     if len(estimate) != len(reference):
@@ -113,12 +126,15 @@ def _fitted(name: str, estimate: Wave, reference: Wave) -> Wave:
             f"{name} has {len(estimate)} channels and the true stem {len(reference)}:"
             " compare stems of one song"
         )
-    return F.pad(estimate, (0, reference.shape[-1] - estimate.shape[-1]))
+    if not (estimate.isfinite().all() and reference.isfinite().all()):
+        raise DecodeError(f"{name} holds NaN or infinity, or the true stem does")
+    missing = reference.shape[-1] - estimate.shape[-1]
+    return F.pad(estimate, (0, missing)) if missing > 0 else estimate[:, : reference.shape[-1]]
 
 
 def _whole(estimate: Wave, reference: Wave) -> dict[str, float]:
-    """Scores of the whole song; none where the true stem is silent."""
-    metrics = {"global_sdr": global_sdr, "si_sdr": si_sdr}
+    """Scores of the whole song; none where the true stem is silent, or the estimate for SI-SDR."""
     if not reference.any():
-        return dict.fromkeys(metrics, math.nan)
-    return {name: float(metric(estimate, reference)) for name, metric in metrics.items()}
+        return {"global_sdr": math.nan, "si_sdr": math.nan}
+    invariant = float(si_sdr(estimate, reference)) if estimate.any() else math.nan
+    return {"global_sdr": float(global_sdr(estimate, reference)), "si_sdr": invariant}

@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import torch
 
 from model_zoo.errors import DataError, DecodeError, StorageError, UsageError
 from trainers.data.layouts.listing import folders, sounds
 from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
-from trainers.evaluation.judge import Wave
+from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
 from trainers.evaluation.tracks import Sound
 
 Subset = Literal["test", "train", "valid"]
@@ -65,9 +68,11 @@ class MusdbTrack:
 
     @property
     def stamp(self) -> Mapping[str, Any]:
-        """Its name and the sizes of its files in bytes."""
+        """Its name, and the sizes in bytes and times of change of its files."""
         files = sounds(self.path.parent) if self.is_wav else [self.path]
-        return {"song": self.name, "bytes": [file.stat().st_size for file in files]}
+        stats = {file.name: file.stat() for file in files}
+        changes = {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}
+        return {"song": self.name, "files": changes}
 
     def load(self) -> Sound:
         """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
@@ -77,17 +82,19 @@ class MusdbTrack:
         """
         try:
             track = self._opened()
-            waves = {name: _wave(target.audio) for name, target in track.targets.items()}
-            waves.pop("linear_mixture", None)
-            return Sound(_wave(track.audio), waves, round(track.rate))
+            waves = {name: _wave(source.audio) for name, source in track.sources.items()}
+            mixture, rate = _wave(track.audio), round(track.rate)
+        except MemoryError:
+            raise
         except Exception as error:  # whatever ffmpeg, stempeg and numpy raise
             raise DecodeError(
                 f"musdb cannot read {self.path} ({_first_line(error)}): get it again"
             ) from error
+        others = [wave for name, wave in waves.items() if name != VOCALS]
+        return Sound(mixture, {**waves, ACCOMPANIMENT: sum(others[1:], others[0])}, rate)
 
     def _opened(self) -> Any:
         """As ``musdb.DB`` makes its tracks."""
-        import musdb
         from musdb.audio_classes import MultiTrack, Source
 
         ids = self.settings["stem_ids"]
@@ -104,7 +111,6 @@ class MusdbTrack:
             for name, path in paths.items()
             if path.exists()
         }
-        track.targets = musdb.DB(root=str(self.path.parent), subsets=[]).create_targets(track)
         return track
 
     def _source(self, file: str) -> Path:
@@ -123,7 +129,7 @@ def musdb_tracks(
 
     Raises:
         UsageError: no folder is named.
-        DataError: the folder has no such songs.
+        DataError: the folder has no such songs, or one in both forms.
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
@@ -132,6 +138,9 @@ def musdb_tracks(
     found = _listed(root / ("train" if subset == "valid" else subset), settings, is_wav)
     names = {*settings["validation_tracks"]} if subset == "valid" else None
     tracks = [track for track in found if names is None or track.name in names]
+    twice = [name for name, count in Counter(track.name for track in tracks).items() if count > 1]
+    if twice:
+        raise DataError(str(root), [f"{twice[0]} is there in both forms: type --is-wav"])
     if not tracks:
         form = (
             "folders with mixture.wav" if is_wav else f"files *{ENDING} or folders with mixture.wav"
@@ -157,7 +166,14 @@ def find_root(root: Path | None) -> Path:
     return named.expanduser()
 
 
-def fetch_sample(root: Path | None = None) -> Path:
+def dataset(tracks: Sequence[MusdbTrack], subset: Subset, *, is_sample: bool) -> str:
+    """What was measured on, in the words of tables and cards."""
+    forms = {"MUSDB18-HQ" if track.is_wav else "MUSDB18" for track in tracks}
+    excerpts = " excerpts of 7 s" if is_sample else ""
+    return f"{' and '.join(sorted(forms))}{excerpts} {subset}"
+
+
+def fetch_sample() -> Path:
     """The excerpts of seven seconds that musdb has, downloaded unless they are there.
 
     Raises:
@@ -165,14 +181,14 @@ def fetch_sample(root: Path | None = None) -> Path:
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
-    place = (root or SAMPLE).expanduser()
+    place = SAMPLE.expanduser()
     musdb_settings(place)
     import musdb
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # musdb prints where programs read
             musdb.DB(root=str(place), download=True, subsets=[])
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
         raise StorageError(
             f"The excerpts cannot be downloaded to {place} ({_first_line(error)}):"
             f" go online, or {WHERE}"

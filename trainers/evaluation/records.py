@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from model_zoo.card import Card, Score, SpeedRecord, card_path, find
-from model_zoo.errors import UnknownNameError, UsageError
+from model_zoo.errors import OutputError, UnknownNameError, UsageError
 from model_zoo.files import staged
 from trainers.evaluation.run import Rules
 from trainers.evaluation.speed import Speed
@@ -20,6 +21,7 @@ def require_cards(models: Iterable[str]) -> None:
 
     Raises:
         UsageError: one is a file or a run.
+        OutputError: a card cannot be written.
     """
     for model in models:
         try:
@@ -29,6 +31,8 @@ def require_cards(models: Iterable[str]) -> None:
                 f"{model} has no card to write to: give it a name in the zoo first, with"
                 f" stem models add {model} --name NAME"
             ) from error
+        if not os.access(card_path(model).parent, os.W_OK):
+            raise OutputError(f"The card of {model} cannot be written: {card_path(model)}")
 
 
 def store_scores(rows: Sequence[Row], models: Iterable[str], dataset: str, rules: Rules) -> None:
@@ -53,10 +57,11 @@ def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
     """
     for speed in speeds:
         processes = f"{speed.rounds} process{'es' if speed.rounds > 1 else ''}"
+        sound = f"{speed.seconds:g} s of stereo at 44.1 kHz"
         record = SpeedRecord(
             machine=machine,
             precision=speed.precision,
-            definition=f"median of {processes}, stereo at 44.1 kHz, without files",
+            definition=f"median of {processes}, {sound}, without files",
             times_real_time=round(speed.times_real_time, 3),
             start_seconds=round(speed.start_seconds, 2),
             memory=speed.memory,
@@ -82,9 +87,9 @@ def _scores(row: Row, dataset: str, rules: Rules) -> list[Score]:
 
 
 def _with_scores(new: Sequence[Score], card: Card) -> Card:
-    """In the place of those of the same thing, and after all others."""
-    keys = {(score.dataset, score.stem, score.metric) for score in new}
-    kept = [score for score in card.scores if (score.dataset, score.stem, score.metric) not in keys]
+    """In the place of those of the same thing by the same definition, and after all others."""
+    keys = {replace(score, value=0.0) for score in new}
+    kept = [score for score in card.scores if replace(score, value=0.0) not in keys]
     return replace(card, scores=(*kept, *new))
 
 

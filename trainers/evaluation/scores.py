@@ -69,7 +69,8 @@ class TrackScores:
     def to_dict(self) -> dict[str, Any]:
         """The layout of museval, with a few keys beside that it passes over."""
         targets = [self._target(stem) for stem in self.stems]
-        return {"targets": targets, "museval_version": MUSEVAL, "stem": dict(self.made_by)}
+        ours = {"song": self.track, "stem": dict(self.made_by)}
+        return {"targets": targets, "museval_version": MUSEVAL, **ours}
 
     def _target(self, stem: StemScores) -> dict[str, Any]:
         rows = zip(*(stem.frames[metric] for metric in FRAMEWISE), strict=True)
@@ -96,7 +97,8 @@ def load_scores(file: Path) -> TrackScores:
         frames = values["targets"][0]["frames"]
         hop = frames[1]["time"] if len(frames) > 1 else frames[0]["duration"]
         made_by = values.get("stem", {})
-        return TrackScores(file.stem, frames[0]["duration"], hop, stems, made_by)
+        song = values.get("song", file.stem)
+        return TrackScores(song, frames[0]["duration"], hop, stems, made_by)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DecodeError(
             f"{file} is no file of scores ({error!r}): remove it, and stem eval makes it anew."

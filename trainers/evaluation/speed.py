@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -77,6 +78,7 @@ class Speed:
     memory: int
     gpu_memory: int
     rounds: int
+    seconds: float
 
 
 def measure(
@@ -98,7 +100,7 @@ def measure(
             reading = run(probe)
             tell(probe, reading)
             readings[probe].append(reading)
-    return [summed(found) for found in readings.values()]
+    return [summed(found, probe.seconds) for probe, found in readings.items()]
 
 
 def run(probe: Probe) -> Reading:
@@ -120,7 +122,7 @@ def run(probe: Probe) -> Reading:
     return Reading(start_seconds=ready - begun, **told)
 
 
-def summed(readings: Sequence[Reading]) -> Speed:
+def summed(readings: Sequence[Reading], seconds: float) -> Speed:
     """Medians of the readings of one probe."""
     last = readings[-1]
     return Speed(
@@ -132,6 +134,7 @@ def summed(readings: Sequence[Reading]) -> Speed:
         round(median(each.memory for each in readings)),
         round(median(each.gpu_memory for each in readings)),
         len(readings),
+        seconds,
     )
 
 
@@ -162,13 +165,24 @@ def probe_here(probe: Probe) -> dict[str, Any]:
         "device": loaded.device,
         "precision": loaded.precision,
         "times_real_time": probe.seconds / seconds,
-        "memory": _peak(),
-        "gpu_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
+        "memory": peak_memory(),
+        "gpu_memory": _gpu_peak(loaded.device),
     }
 
 
-def _peak() -> int:
-    """Largest resident memory of this process in bytes; 0 where the system does not say."""
+def _gpu_peak(device: str) -> int:
+    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process in bytes; 0 where the system does not say.
+
+    Linux counts into ``ru_maxrss`` of a new process what the one that started it held, but not into
+    its high water mark.
+    """
+    with suppress(OSError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     if sys.platform == "win32":
         return 0
     import resource

@@ -46,7 +46,7 @@ class Row:
     Attributes:
         method: its name.
         stem: its name.
-        songs: that have this stem.
+        songs: that have this stem and a number for it.
         values: in dB, by the key of the metric; not a number where no song has one.
     """
 
@@ -89,7 +89,7 @@ def _row(method: str, stem: str, songs: Mapping[str, TrackScores]) -> Row:
         metric.key: (middle if metric.how == MEDIAN else mean)(columns[metric.key])
         for metric in METRICS
     }
-    count = sum(any(each.name == stem for each in scores.stems) for scores in songs.values())
+    count = sum(map(math.isfinite, columns["global_sdr"]))
     return Row(method, stem, count, values)
 
 
@@ -110,7 +110,10 @@ def summary_document(rows: Sequence[Row], rules: Mapping[str, Any]) -> dict[str,
     return {
         "rules": dict(rules),
         "metrics": {metric.key: asdict(metric) for metric in METRICS},
-        "rows": [{**asdict(row), "values": _plain(row.values)} for row in rows],
+        "rows": [
+            {**asdict(row), "values": {key: plain(value) for key, value in row.values.items()}}
+            for row in rows
+        ],
     }
 
 
@@ -136,4 +139,14 @@ def _cell(value: float) -> str:
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: round(value, 5) if math.isfinite(value) else None for key, value in values.items()}
+    return {key: plain(value) for key, value in values.items()}
+
+
+def plain(value: float) -> float | None:
+    """For JSON: five decimals, null where there is no number."""
+    return round(value, 5) if math.isfinite(value) else None
+
+
+def decibels(value: float | None) -> str:
+    """For people: two places, or a dash where there is no number."""
+    return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from model_zoo.errors import DecodeError
 from trainers.evaluation.judge import Wave, Waves
 
 
@@ -22,6 +23,24 @@ class Sound:
     mixture: Wave
     references: Waves
     sample_rate: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises:
+            DecodeError: there is no true stem, or one is not as long and wide as the song.
+        """
+        if not self.references:
+            raise DecodeError("there are no true stems beside the mixture")
+        for name, wave in self.references.items():
+            if wave.shape != self.mixture.shape:
+                raise DecodeError(
+                    f"the true stem {name} has {_size(wave)} and the song {_size(self.mixture)}"
+                )
+
+
+def _size(wave: Wave) -> str:
+    return f"{wave.shape[1]} samples in {wave.shape[0]} channels"
 
 
 class Track(Protocol):

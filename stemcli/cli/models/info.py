@@ -22,7 +22,7 @@ Options: TypeAlias = Mapping[str, Any]
 
 DEPTH = 3
 
-SPEEDS = (">x real time", ">memory", ">start", "precision", "measured")
+SPEEDS = (">x real time", ">memory", ">GPU memory", ">start", "precision", "measured")
 
 ANOTHER = "An architecture has that name too. Type: stem models info {} --architecture"
 
@@ -229,11 +229,12 @@ def score_row(score: Score) -> tuple[str, str, str, str]:
     return score.stem, metric, f"{score.value:.2f}", score.dataset
 
 
-def speed_row(record: SpeedRecord) -> tuple[str, str, str, str, str]:
+def speed_row(record: SpeedRecord) -> tuple[str, ...]:
     """One speed with its definition and its machine."""
     return (
         f"{record.times_real_time:.1f}",
-        size(record.memory),
+        size(record.memory) if record.memory else "–",
+        size(record.gpu_memory) if record.gpu_memory else "–",
         f"{record.start_seconds:.1f} s",
         record.precision,
         f"{record.machine}; {record.definition}",

@@ -159,7 +159,7 @@ def test_a_damaged_song_is_named_and_stops_nothing(trees: tuple[Path, Path], zoo
     (root / "test" / "Bad - Song.stem.mp4").write_bytes(b"no sound")
     done = evaluate(root, "scores", "--no-oracles")
     assert done.exit_code == 1
-    assert "Bad - Song has no scores: musdb cannot read" in done.stderr
+    assert "Bad - Song by tiny has no scores: musdb cannot read" in done.stderr
     assert "1 score missing" in done.stderr
     assert [row["songs"] for row in table(zoo / "scores")] == [2, 2]
 
@@ -172,7 +172,7 @@ def test_scores_are_stored_in_the_card(trees: tuple[Path, Path], zoo: Path) -> N
         (stem, metric) for stem in ("vocals", "accompaniment") for metric in ("SDR", "global SDR")
     }
     score = scores["vocals", "SDR"]
-    assert score["dataset"] == "MUSDB18 test"
+    assert score["dataset"] == "MUSDB18-HQ test"
     assert score["definition"] == "BSSEval v4: median over windows of 1 s, median of 2 songs, dB"
     (row,) = [row for row in table(zoo / "scores") if row["stem"] == "vocals"]
     assert score["value"] == round(row["values"]["SDR"], 2)  # type: ignore[index]
@@ -232,7 +232,8 @@ def test_a_sample_that_cannot_be_fetched(zoo: Path, monkeypatch: pytest.MonkeyPa
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(musdb.DB, "download", download)
-    done = evaluate(zoo / "sample", "scores", "--sample")
+    monkeypatch.setenv("HOME", str(zoo))
+    done = evaluate(None, "scores", "--sample")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "cannot be downloaded to" in done.stderr
     assert "https://doi.org/10.5281/zenodo.1117372" in done.stderr

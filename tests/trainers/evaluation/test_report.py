@@ -17,7 +17,7 @@ import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
-from trainers.evaluation.excerpts import SECONDS, Excerpts, loudest, spread
+from trainers.evaluation.excerpts import SECONDS, loudest, spread
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.published import published
 from trainers.evaluation.report.charts import boxes, curves, spectrograms
@@ -63,7 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three songs of eight seconds by two methods and the mixture."""
     output = tmp_path_factory.mktemp("scores")
     tracks = [NoiseTrack(name, 10 * number, 8.0) for number, name in enumerate(NAMES)]
-    methods = [Leaking(), Leaking("worse </script>".replace("/", "|"), 0.5), MixtureMethod()]
+    methods = [Leaking(), Leaking("worse $x_$ <!--<script>", 0.5), MixtureMethod()]
     evaluation = Evaluation(tracks, methods, Rules(window=0.5), output, pieces=2)  # type: ignore[arg-type]
     evaluation.run()
     return write_results(evaluation, Heading("Noise & more", "three songs", published()))
@@ -132,9 +132,10 @@ def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
     tracks = [NoiseTrack("one"), NoiseTrack("two", 5)]
     Evaluation(tracks, [Leaking()], Rules(), tmp_path, pieces=0).run()
     again = Leaking()
-    Evaluation(tracks, [again], Rules(), tmp_path, pieces=1).run()
+    evaluation = Evaluation(tracks, [again], Rules(), tmp_path, pieces=1)
+    evaluation.run()
     assert again.asked == ["one"]
-    piece = Excerpts(tmp_path, ["one"]).load("one", ["leaking", "nobody"])
+    piece = evaluation.excerpts.load("one", ["leaking", "nobody"])
     assert piece
     assert {*piece.truth} == {"mixture", "vocals", "accompaniment"}
     assert {*piece.estimates["leaking"]} == {"vocals", "accompaniment"}

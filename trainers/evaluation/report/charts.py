@@ -20,6 +20,8 @@ from trainers.evaluation.judge import Wave
 COLOURS = ("#2a6f97", "#e07a1f", "#5a9e4b", "#a94fa0", "#b5352f", "#6b6b6b", "#c3a41c", "#33a9a0")
 """One for each method, in their order; told apart by people who do not see red and green alike."""
 
+STYLE = Path(__file__).with_name("charts.mplstyle")
+
 POINTS, HOP = 2048, 512
 RANGE = 80
 """dB between the loudest point of a spectrogram and the darkest colour."""
@@ -68,7 +70,8 @@ def curves(title: str, hop: float, values: Mapping[str, Sequence[float]]) -> str
             style = "--" if method == "mixture" else "-"
             seconds = [hop * frame for frame in range(len(line))]
             if seconds:
-                axes.plot(seconds, line, style, color=_colour(number), marker=".", label=method)
+                name = method.lstrip("_")  # matplotlib leaves others out of legends
+                axes.plot(seconds, line, style, color=_colour(number), marker=".", label=name)
         axes.set_xlabel("seconds")
         axes.set_ylabel("SDR in dB")
         axes.set_title(title)
@@ -90,33 +93,34 @@ def spectrograms(waves: Mapping[str, Wave], sample_rate: int) -> bytes:
     """
     levels = {title: _levels(wave) for title, wave in waves.items()}
     top = float(next(iter(levels.values())).max())
-    figure = Figure(figsize=(3.1 * len(waves), 2.3), layout="constrained")
-    for place, (title, level) in enumerate(levels.items(), 1):
-        axes = figure.add_subplot(1, len(waves), place)
-        end = next(iter(waves.values())).shape[-1] / sample_rate
-        axes.imshow(
-            level,
-            origin="lower",
-            aspect="auto",
-            extent=(0.0, end, 0.0, sample_rate / 2000),
-            vmin=top - RANGE,
-            vmax=top,
-            cmap="magma",
-            interpolation="nearest",
-        )
-        axes.set_title(title, loc="left", fontsize=9)
-        axes.set_xlabel("seconds", fontsize=8)
-        axes.set_ylabel("kHz" if place == 1 else "", fontsize=8)
-        axes.tick_params(labelsize=7)
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=80)
+    end = next(iter(waves.values())).shape[-1] / sample_rate
+    with mpl.rc_context(fname=STYLE):
+        figure = Figure(figsize=(3.1 * len(waves), 2.3), layout="constrained")
+        panels = figure.subplots(1, len(waves), sharey=True, squeeze=False)[0]
+        for panel, (title, level) in zip(panels, levels.items(), strict=True):
+            panel.imshow(
+                level,
+                origin="lower",
+                aspect="auto",
+                extent=(0.0, end, 0.0, sample_rate / 2000),
+                vmin=top - RANGE,
+                vmax=top,
+                cmap="magma",
+                interpolation="nearest",
+            )
+            panel.set_title(title, fontsize=9)
+            panel.set_xlabel("seconds", fontsize=8)
+            panel.tick_params(labelsize=7)
+        panels[0].set_ylabel("kHz", fontsize=8)
+        held = io.BytesIO()
+        figure.savefig(held, format="png", dpi=80)
     return held.getvalue()
 
 
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """A figure of one plot, in inches, in the style of all pictures of a page."""
-    with mpl.rc_context(fname=Path(__file__).with_name("charts.mplstyle")):
+    with mpl.rc_context(fname=STYLE):
         figure = Figure(figsize=(width, height))
         yield figure, figure.add_subplot()
 

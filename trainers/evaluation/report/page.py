@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,13 +12,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from model_zoo.files import staged
-from stemcli.cli.words import clock
 from trainers.evaluation.excerpts import MIXTURE, SECONDS, Excerpt
 from trainers.evaluation.published import Published
 from trainers.evaluation.report.charts import boxes, curves, spectrograms
 from trainers.evaluation.report.sound import address, playable
 from trainers.evaluation.scores import TrackScores
-from trainers.evaluation.summary import METRICS, Row, song_value, stems
+from trainers.evaluation.summary import METRICS, Row, decibels, song_value, stems
 
 REPORT = "report.html"
 
@@ -85,22 +83,28 @@ def render(report: Report) -> str:
         charts=_charts(report.scores),
         songs=_songs(report.scores),
         seconds=f"{SECONDS:g}",
-        pieces=[_piece(excerpt, report.scores) for excerpt in report.excerpts],
+        pieces=[
+            _piece(each, report.scores) for each in report.excerpts if _is_scored(each, report)
+        ],
         document=json.dumps(report.document).replace("<", "\\u003c"),
     )
 
 
-def decibels(value: float) -> str:
-    """Two places, or a dash where there is no number."""
-    return f"{value:.2f}" if math.isfinite(value) else "–"
+def _scored(report: Report) -> list[Excerpt]:
+    """Pieces of songs that have scores by any method."""
+    songs = {song for found in report.scores.values() for song in found}
+    return [piece for piece in report.excerpts if piece.song in songs]
 
 
-def _charts(scores: Scores) -> list[str]:
+def _charts(scores: Scores) -> list[tuple[str, str]]:
     """Box plots of every metric, where there are songs to be spread."""
     if max(map(len, scores.values()), default=0) < 2:
         return []
     names = list(dict.fromkeys(stem for songs in scores.values() for stem in stems(songs)))
-    return [boxes(metric.title, _values(scores, metric.key), names) for metric in METRICS]
+    return [
+        (metric.title, boxes(metric.title, _values(scores, metric.key), names))
+        for metric in METRICS
+    ]
 
 
 def _values(scores: Scores, metric: str) -> dict[str, dict[str, list[float]]]:
@@ -143,7 +147,7 @@ def _piece(excerpt: Excerpt, scores: Scores) -> dict[str, Any]:
     names = [stem for stem in excerpt.truth if stem != MIXTURE]
     return {
         "song": excerpt.song,
-        "start": clock(excerpt.start),
+        "start": f"{excerpt.start // 60:.0f}:{excerpt.start % 60:02.0f}",
         "mixture": playable(excerpt.truth[MIXTURE], excerpt.sample_rate),
         "stems": [_stem(excerpt, stem, scores) for stem in names],
     }

@@ -14,9 +14,10 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def playable(wave: Wave, sample_rate: int) -> str:
-    """An address that holds the sound itself: MP3, or FLAC at rates that MP3 does not have."""
+    """An address that holds the sound itself: MP3, or FLAC where MP3 cannot be."""
     held = io.BytesIO()
-    form = "MP3" if sample_rate in MP3_RATES and len(wave) <= 2 else "FLAC"
+    can = "MP3" in soundfile.available_formats() and sample_rate in MP3_RATES
+    form = "MP3" if can else "FLAC"
     soundfile.write(held, wave.clamp(-1, 1).T.numpy(), sample_rate, format=form)
     return address(f"audio/{'mpeg' if form == 'MP3' else 'flac'}", held.getvalue())
 

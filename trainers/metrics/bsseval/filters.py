@@ -76,8 +76,8 @@ def _least_squares(
     """By Cholesky, with rows scaled so that a faint stem counts as much as a loud one.
 
     Where sources depend on each other (two channels that are the same, a silent one), many filters
-    are equally good, and those that use the fewest sources are taken. The reference implementation
-    stops there, or returns what rounding makes of it.
+    are equally good, and those that use the fewest delayed sources are taken. The reference
+    implementation stops there, or returns what rounding makes of it.
     """
     scale = matrix.diagonal().clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt()
     matrix = matrix * scale[:, None] * scale

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from trainers.metrics.bsseval.filters import TAPS, Filters
 
-TOGETHER = 4_000_000
-"""Samples of all stems and channels that are transformed at once: 32 MB in double precision."""
+TOGETHER = 1_000_000
+"""Samples of all stems and channels that are transformed at once; a dozen such arrays are held."""
 
 Windows = Float[Tensor, "frame stem channel time"]
 Spectra = Complex[Tensor, "frame stem channel freq"]
@@ -63,7 +63,7 @@ def score_frames(
 def _windows(stems: Float[Tensor, "stem channel time"], window: int, hop: int) -> Iterator[Windows]:
     """All windows in their order, as many at a time as memory is meant to hold."""
     count = count_frames(stems.shape[-1], window, hop)
-    together = max(TOGETHER // (stems[..., 0].numel() * window), 1)
+    together = max(TOGETHER // (stems[..., 0].numel() * (window + TAPS)), 1)
     for first in range(0, count, together):
         last = min(first + together, count) - 1
         part = stems[..., first * hop : last * hop + window].double().unfold(-1, window, hop)

@@ -31,8 +31,9 @@ def bss_eval(
 ) -> FrameScores:
     """BSSEval version 4 of all stems of a song.
 
-    Computes in double precision, on the device of the stems. Memory is what the filters need (the
-    square of stems times channels times 512 numbers, twice) and does not depend on the length.
+    Computes in double precision, on the device of the stems, block by block. Memory beside the
+    stems is what the filters need (the square of stems times channels times 512 numbers, four times over)
+    and does not depend on their length, but for that of a window.
 
     Args:
         estimate: separated stems; cut at the end of the reference, or filled with zeros up to it.
@@ -48,6 +49,7 @@ def bss_eval(
         raise UsageError(
             f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}."
         )
-    made = F.pad(estimate, (0, length - estimate.shape[-1]))
+    missing = length - estimate.shape[-1]
+    made = F.pad(estimate, (0, missing)) if missing > 0 else estimate[..., :length]
     scores = score_frames(made, reference, find_filters(made, reference), window, hop)
     return FrameScores(*scores.transpose(1, 2))

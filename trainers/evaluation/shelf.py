@@ -1,0 +1,76 @@
+"""Where the scores of an evaluation lie."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from model_zoo.errors import UsageError
+from model_zoo.files import staged
+
+SUBSET = "test"
+"""Folder of the scores of a method: museval looks for files of scores in this one alone."""
+
+EXCERPTS = "excerpts"
+ENDING = ".json"
+
+
+class Shelf:
+    """The folder of an evaluation: ``METHOD/test/SONG.json``, and ``excerpts`` beside the methods.
+
+    Args:
+        root: the folder.
+        methods: names of the methods.
+        songs: names of the songs.
+
+    Raises:
+        UsageError: a name is no name of a file, is there twice, or the folder holds other songs.
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, root: Path, methods: Iterable[str], songs: Iterable[str]) -> None:
+        self.root = root
+        _require_names("methods", [*methods, EXCERPTS])
+        files = _require_names("songs", map(file_name, songs))
+        self._refuse_others(methods, files)
+        with staged(root / "writable"):
+            pass
+        (root / "writable").unlink()
+
+    def scores(self, method: str, song: str) -> Path:
+        """The file of the scores of a song by a method."""
+        return self.root / method / SUBSET / f"{file_name(song)}{ENDING}"
+
+    def piece(self, song: str) -> Path:
+        """The folder of the excerpt of a song."""
+        return self.root / EXCERPTS / file_name(song)
+
+    def _refuse_others(self, methods: Iterable[str], songs: set[str]) -> None:
+        """Files of other songs would be summed up with ours by whoever reads the folder."""
+        for method in methods:
+            found = sorted((self.root / method / SUBSET).glob(f"*{ENDING}"))
+            others = [file for file in found if file.stem not in songs]
+            if others:
+                more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+                raise UsageError(
+                    f"{self.root} holds scores of other songs ({others[0].stem}{more}):"
+                    " type --output with another folder, or remove that one"
+                )
+
+
+def file_name(song: str) -> str:
+    """The name of a song without folders, so that museval knows songs in sub-folders apart."""
+    return song.replace("/", "__").replace(os.sep, "__")
+
+
+def _require_names(kind: str, names: Iterable[str]) -> set[str]:
+    counts = Counter(names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise UsageError(f"Two {kind} are called {twice[0]}: rename or leave out one of them")
+    odd = [name for name in counts if name in ("", ".", "..") or Path(name).name != name]
+    if odd:
+        raise UsageError(f"{odd[0]!r} cannot be the name of a folder: rename it")
+    return {*counts}
