@@ -110,10 +110,7 @@ def summary_document(rows: Sequence[Row], rules: Mapping[str, Any]) -> dict[str,
     return {
         "rules": dict(rules),
         "metrics": {metric.key: asdict(metric) for metric in METRICS},
-        "rows": [
-            {**asdict(row), "values": {key: plain(value) for key, value in row.values.items()}}
-            for row in rows
-        ],
+        "rows": [{**asdict(row), "values": _plain(row.values)} for row in rows],
     }
 
 

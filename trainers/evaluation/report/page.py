@@ -83,9 +83,7 @@ def render(report: Report) -> str:
         charts=_charts(report.scores),
         songs=_songs(report.scores),
         seconds=f"{SECONDS:g}",
-        pieces=[
-            _piece(each, report.scores) for each in report.excerpts if _is_scored(each, report)
-        ],
+        pieces=[_piece(piece, report.scores) for piece in _scored(report)],
         document=json.dumps(report.document).replace("<", "\\u003c"),
     )
 
