@@ -19,6 +19,9 @@ from trainers.metrics.sdr import global_sdr, si_sdr
 
 Wave: TypeAlias = Float[Tensor, "channel time"]
 Waves: TypeAlias = Mapping[str, Wave]
+Made: TypeAlias = Float[Tensor, "_ _"]
+"""An estimate: (channel, time), maybe others than those of the song."""
+
 Measure: TypeAlias = Callable[[Tensor, Tensor, int, int], FrameScores]
 
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
@@ -43,7 +46,7 @@ class Judge:
     device: str = "cpu"
 
     def __call__(
-        self, estimates: Waves, references: Waves, mixture: Wave | None = None
+        self, estimates: Mapping[str, Made], references: Waves, mixture: Wave | None = None
     ) -> tuple[StemScores, ...]:
         """Scores of all stems that both have, paired by name, in the order of the references.
 
@@ -111,7 +114,7 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def _require_one_name(waves: Waves) -> None:
+def _require_one_name(waves: Iterable[str]) -> None:
     first: dict[str, str] = {}
     for name in waves:
         other = first.setdefault(canonical(name), name)
@@ -119,7 +122,7 @@ def _require_one_name(waves: Waves) -> None:
             raise DecodeError(f"{other} and {name} are two names of one stem: leave one out")
 
 
-def _fitted(name: str, estimate: Wave, reference: Wave) -> Wave:
+def _fitted(name: str, estimate: Made, reference: Wave) -> Wave:
     """With the length of the true stem."""
     if len(estimate) != len(reference):
         raise DecodeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Waves, canonical
 from trainers.evaluation.tracks import Sound, Track
 
 
+@runtime_checkable
 class Method(Protocol):
     """Something that takes songs apart."""
 

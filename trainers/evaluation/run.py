@@ -126,14 +126,11 @@ class Evaluation:
         kept = sum(map(len, self.results.scores.values()))
         names = tuple(method.name for method in self.methods)
         self._tell(EvaluationStarted(len(self.tracks), names, kept))
+        # When it is interrupted, what is being measured is waited for, and so not lost.
         with ThreadPoolExecutor(self.rules.jobs) as pool:
-            try:
-                for track in self.tracks:
-                    self._begin(track, missing[track.name], pool)
-                self._settle(0)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            for track in self.tracks:
+                self._begin(track, missing[track.name], pool)
+            self._settle(0)
         self._sort()
         return self.results
 

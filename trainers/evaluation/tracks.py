@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from model_zoo.errors import DecodeError
 from trainers.evaluation.judge import Wave, Waves
@@ -43,6 +43,7 @@ def _size(wave: Wave) -> str:
     return f"{wave.shape[1]} samples in {wave.shape[0]} channels"
 
 
+@runtime_checkable
 class Track(Protocol):
     """A song on disk."""
 

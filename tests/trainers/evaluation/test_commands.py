@@ -110,10 +110,11 @@ def test_folders_that_cannot_be_compared(
     (tmp_path / "b").mkdir()
     for name, wave in files.items():
         soundfile.write(_made(tmp_path / name), wave.T.numpy(), RATE)
-    done = typed("eval", "folder", "a", "b")
-    assert done.exit_code in (1, 2)
-    assert sentence in done.stderr
-    assert "defect" not in done.stderr
+    for words in ((), ("-o", "scores")):
+        done = typed("eval", "folder", "a", "b", *words)
+        assert done.exit_code in (1, 2)
+        assert sentence in done.stderr
+        assert "defect" not in done.stderr
 
 
 def _made(path: Path) -> Path:
@@ -174,3 +175,43 @@ def test_speed_is_measured_in_processes_and_stored(
     assert record.memory == row["memory"]
     assert record.definition == "median of 1 process, 10 s of stereo at 44.1 kHz, without files"
     assert "x real time" in typed("models", "info", "tiny").stdout
+
+
+@pytest.mark.parametrize("here", [".", "..", "../inner"])
+def test_folders_without_a_name_of_their_own(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    """What was in the folder of the scores stays there, whatever way the estimates are named."""
+    write(tmp_path / "truth" / "vocals.wav", VOICE)
+    write(tmp_path / "made" / "vocals.wav", VOICE + 0.1 * BAND)
+    write(tmp_path / "made" / "inner" / "vocals.wav", VOICE + 0.1 * BAND)
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "precious.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "made" / ("inner" if here.startswith("..") else ""))
+    done = typed("eval", "folder", tmp_path / "truth", here, "-o", tmp_path / "scores")
+    assert done.exit_code == 0, done.stderr
+    name = "inner" if here == "../inner" else "made"
+    assert {*os.listdir(tmp_path / "scores")} == {
+        *("precious.txt", "excerpts", name, "report.html", "songs.csv", "summary.json")
+    }
+
+
+@pytest.mark.usefixtures("trees")
+def test_scores_of_other_songs_are_not_mixed_with_ours(typed: Typed, tmp_path: Path) -> None:
+    typed("eval", "folder", "truth", "made", "-o", "scores", "--listen", "0")
+    (tmp_path / "truth" / "one").rename(tmp_path / "truth" / "other")
+    (tmp_path / "made" / "one").rename(tmp_path / "made" / "other")
+    done = typed("eval", "folder", "truth", "made", "-o", "scores")
+    assert done.exit_code == 2
+    assert "scores holds scores of other songs (one): type --output with" in done.stderr
+
+
+def test_json_has_null_where_there_is_no_number(typed: Typed, tmp_path: Path) -> None:
+    """Strict, as programs in other languages read it."""
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "vocals.wav", VOICE)
+        write(tmp_path / folder / "drums.wav", 0 * VOICE)
+    done = typed("eval", "folder", "a", "b", "--json")
+    for line in done.stdout.splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    assert json.loads(done.stdout.splitlines()[-2])["sdr"] == {"drums": None, "vocals": None}

@@ -107,5 +107,9 @@ def test_estimates_are_fitted_to_the_song() -> None:
 def test_what_cannot_be_judged() -> None:
     with pytest.raises(DecodeError, match="guitar is none of the true stems vocals, drums"):
         JUDGE({"guitar": VOICE}, {"vocals": VOICE, "drums": DRUMS})
+    with pytest.raises(DecodeError, match="instrumental and no_vocals are two names of one stem"):
+        JUDGE({"instrumental": VOICE, "no_vocals": VOICE}, {"accompaniment": VOICE})
+    with pytest.raises(DecodeError, match="vocals holds NaN or infinity"):
+        JUDGE({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
     with pytest.raises(DecodeError, match="vocals has 2 channels and the true stem 1"):
         JUDGE({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})

@@ -85,7 +85,8 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_gives_what_its_user_gets() -> None:
     """Stems of a full set add up to the mixture, and the rest has MUSDB18's name."""
     (method,) = model_methods(["tiny"], {"device": "cpu"})
-    sound = Sound(noise(3, channels=2), {}, 8000)
+    wave = noise(3, channels=2)
+    sound = Sound(wave, {"vocals": wave}, 8000)
     made = method.estimate(TRACK, sound)
     assert (method.name, {*made}) == ("tiny", {"vocals", "accompaniment"})
     whole = made["vocals"] + made["accompaniment"]

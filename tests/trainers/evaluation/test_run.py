@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from model_zoo.errors import UsageError
 from stemcli.engine.events import Event
 from tests.trainers.evaluation.songs import Leaking, NoiseTrack
 from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.judge import Waves
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.run import Evaluation, Rules
 from trainers.evaluation.scores import load_scores
 from trainers.evaluation.shelf import file_name
 from trainers.evaluation.summary import summarise
+from trainers.evaluation.tracks import Sound, Track
+from trainers.metrics.bsseval import FrameScores, bss_eval
 
 TRACKS = [NoiseTrack("A - One", 10), NoiseTrack("B/Two", 20), NoiseTrack("C. Three", 30)]
 
@@ -125,7 +133,7 @@ def test_songs_side_by_side_have_the_same_scores(tmp_path: Path) -> None:
 
 
 class Interrupted(Leaking):
-    def estimate(self, track, sound):  # type: ignore[no-untyped-def]
+    def estimate(self, track: Track, sound: Sound) -> Waves:
         if track.name == "C. Three":
             raise KeyboardInterrupt
         return super().estimate(track, sound)
@@ -160,3 +168,56 @@ def test_files_have_museval_s_keys(tmp_path: Path) -> None:
     frame = values["targets"][0]["frames"][1]
     assert (frame["time"], frame["duration"]) == (1.0, 1.0)
     assert {*frame["metrics"]} == {"SDR", "ISR", "SIR", "SAR"}
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["..", "a"], "'..' cannot be the name of a folder"),
+        (["a/b"], "'a/b' cannot be the name of a folder"),
+        (["a", "a"], "Two methods are called a"),
+        (["excerpts"], "Two methods are called excerpts"),
+    ],
+)
+def test_methods_need_names_of_their_own(tmp_path: Path, names: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        Evaluation(TRACKS, [Leaking(name) for name in names], RULES, tmp_path)
+
+
+def test_songs_need_names_of_their_own(tmp_path: Path) -> None:
+    """Also where only their folders part them: museval reads one folder."""
+    tracks = [NoiseTrack("a/b"), NoiseTrack("a__b")]
+    with pytest.raises(UsageError, match="Two songs are called a__b"):
+        Evaluation(tracks, [Leaking()], RULES, tmp_path)
+
+
+class Exploding(Leaking):
+    def estimate(self, track: Track, sound: Sound) -> Waves:
+        if track.name == "B/Two":
+            raise RuntimeError("CUDA out of memory")
+        return super().estimate(track, sound)
+
+
+def test_a_defect_in_one_song_stops_no_other(tmp_path: Path) -> None:
+    evaluation, _ = evaluate(tmp_path, Exploding())
+    (failure,) = evaluation.results.failures
+    assert (failure.song, "CUDA out of memory" in failure.message) == ("B/Two", True)
+    assert len(evaluation.results.scores["leaking"]) == 2
+
+
+def test_what_was_measured_when_it_was_interrupted_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last song is taken apart while the one before is measured: that one is saved."""
+    measuring = threading.Event()
+
+    def slow(*arguments: Any) -> FrameScores:
+        measuring.set()
+        time.sleep(0.3)
+        return bss_eval(*arguments)
+
+    monkeypatch.setattr("trainers.evaluation.run.find_measure", lambda backend: slow)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path, Interrupted())
+    assert measuring.is_set()
+    assert (tmp_path / "leaking" / "test" / "B__Two.json").is_file()
