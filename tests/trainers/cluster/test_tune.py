@@ -37,7 +37,7 @@ def finished(run: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str, 
     return events(heard), complaints
 
 
-QUICK = ("frame_transformer", "melrnn", "spectrogram_net_vae")
+QUICK = ("frame_transformer", "melrnn")
 """One architecture of each way to learn; those of the others take minutes in all."""
 
 
