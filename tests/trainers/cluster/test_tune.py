@@ -38,7 +38,7 @@ def finished(run: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str, 
 
 
 QUICK = ("frame_transformer", "melrnn")
-"""One architecture of each way to learn; those of the others take minutes in all."""
+"""Two are enough to see that searches go; those of the others take minutes in all."""
 
 
 @pytest.mark.parametrize(
