@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,13 +108,18 @@ def museval_agrees(output: Path, method: str) -> None:
             assert row["values"][metric] == pytest.approx(expected, abs=1e-5)  # type: ignore[index]
 
 
+def heard(row: dict[str, Any]) -> dict[str, float]:
+    """Above 100 dB there is nothing but rounding: the mixture has no artefacts."""
+    return {metric: min(value, 100) for metric, value in row["values"].items()}
+
+
 @pytest.mark.slow
 def test_museval_itself_gives_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
     """The reference implementation behind the same command."""
     for backend in ("torch", "museval"):
         assert evaluate(trees[0], backend, "--backend", backend).exit_code == 0
     for ours, theirs in zip(table(zoo / "torch"), table(zoo / "museval"), strict=True):
-        assert ours["values"] == pytest.approx(theirs["values"], abs=1e-3)
+        assert heard(ours) == pytest.approx(heard(theirs), abs=1e-3)
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
