@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from scipy.signal import fftconvolve
 
 from tests.benchmarks.common import MEBIBYTE
 from trainers.data.synthetic import play
@@ -77,15 +78,18 @@ def told(reading: dict[str, Any]) -> str:
 
 
 def write_song(folder: Path, seconds: float) -> None:
-    """True stems, and estimates that are filtered, leak and rustle."""
+    """True stems in a room, whose channels differ as in recordings; estimates that leak and rustle."""
     rng = np.random.default_rng(0)
     stems = play(seconds, RATE, rng)
-    waves = np.stack([*stems.values()])
+    room = rng.standard_normal((len(stems), 2, RATE // 5)) * np.exp(-np.arange(RATE // 5) / 1500)
+    room[..., 0] += 20
+    waves = fftconvolve(np.stack([*stems.values()]), room, axes=-1)[..., : round(seconds * RATE)]
+    waves *= 0.2 / np.abs(waves).max()
     leaking = waves + 0.2 * np.roll(waves, 1, 0) + 0.3 * np.roll(waves, 5, -1)
-    made = leaking + 0.005 * rng.standard_normal(waves.shape)
+    made = leaking + 0.002 * rng.standard_normal(waves.shape)
     for index, name in enumerate(stems):
-        soundfile.write(folder / f"{name}.true.wav", waves[index].T, RATE, subtype="FLOAT")
-        soundfile.write(folder / f"{name}.made.wav", made[index].T, RATE, subtype="FLOAT")
+        soundfile.write(folder / f"{name}.true.wav", waves[index].T, RATE, subtype="PCM_16")
+        soundfile.write(folder / f"{name}.made.wav", made[index].T, RATE, subtype="PCM_16")
 
 
 def run(program: str, folder: Path) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def answer(program: str, folder: Path) -> None:
 
 
 def read(folder: Path, kind: str) -> np.ndarray:
-    """(stem, channel, time), in float32 as the files have it."""
+    """(stem, channel, time), in float32 from 16 bit as MUSDB18 has."""
     files = sorted(folder.glob(f"*.{kind}.wav"))
     return np.stack([soundfile.read(file, dtype="float32")[0].T for file in files])
 

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 16384
+BLOCK = 4096
 """Length in samples of the Fourier transforms: short enough for a cache, long against 512 lags."""
 
-TOGETHER = 16
+TOGETHER = 32
 """Blocks that are transformed at once."""
 
 
 def correlate(
-    left: Float[Tensor, "left time"], right: Float[Tensor, "right time"], lags: int
-) -> Float[Tensor, "left right lag"]:
-    """``sum over t of left[a, t] right[b, t + lag]`` for all pairs, lags 0 to ``lags - 1``.
+    sources: Float[Tensor, "source time"], targets: Float[Tensor, "target time"], lags: int
+) -> tuple[Float[Tensor, "source source lag"], Float[Tensor, "source target lag"]]:
+    """Correlations of all sources with all sources and with all targets.
 
-    A block of ``left`` meets the block of ``right`` that begins with it and goes on for as many
-    samples as there are lags, so no lag wraps around. Spectra of all blocks are added before the
-    one transform back, and memory does not depend on the length.
+    ``sum over t of a[t] b[t + lag]``, lags 0 to ``lags - 1``. A block of a source meets the block
+    of the other that begins with it and goes on for as many samples as there are lags, so no lag
+    wraps around. Spectra of all blocks are added before the one transform back, and memory does not
+    depend on the length.
 
     Args:
-        left: signals of any precision; the sums are in double precision.
-        right: signals of the same length.
+        sources: signals of any precision; the sums are in double precision.
+        targets: signals of the same length.
         lags: how many, at most ``BLOCK``.
     """
-    hop = BLOCK - lags + 1
-    total = left.new_zeros((BLOCK // 2 + 1, len(left), len(right)), dtype=torch.complex128)
-    for start in range(0, left.shape[-1], TOGETHER * hop):
-        ours, theirs = (_blocks(signals, start, hop) for signals in (left, right))
-        ours, theirs = (torch.fft.rfft(part, n=BLOCK) for part in (ours[..., :hop], theirs))
-        total += torch.einsum("abf,cbf->fac", ours.conj(), theirs)
-    return torch.fft.irfft(total, n=BLOCK, dim=0)[:lags].permute(1, 2, 0)
+    hop, count = BLOCK - lags + 1, len(sources)
+    total = torch.zeros(
+        (BLOCK // 2 + 1, count, count + len(targets)), dtype=torch.complex128, device=sources.device
+    )
+    for start in range(0, sources.shape[-1], TOGETHER * hop):
+        blocks = torch.cat([_blocks(side, start, hop) for side in (sources, targets)])
+        ours = torch.fft.rfft(blocks[:count, :, :hop], n=BLOCK)
+        ours = rearrange(ours, "source block freq -> freq source block").conj_physical()
+        all_ = rearrange(torch.fft.rfft(blocks), "signal block freq -> freq block signal")
+        total += ours.contiguous() @ all_.contiguous()
+    found = torch.fft.irfft(total, n=BLOCK, dim=0)[:lags].permute(1, 2, 0)
+    return found[:, :count], found[:, count:]
 
 
 def _blocks(

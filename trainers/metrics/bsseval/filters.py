@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor
 
@@ -28,9 +29,12 @@ class Filters:
 
     def responses(
         self, points: int
-    ) -> tuple[Complex[Tensor, "source target freq"], Complex[Tensor, "stem channel heard freq"]]:
-        """Both in the frequency domain."""
-        return torch.fft.rfft(self.joint, n=points), torch.fft.rfft(self.own, n=points)
+    ) -> tuple[Complex[Tensor, "freq source target"], Complex[Tensor, "stem freq channel heard"]]:
+        """Both in the frequency domain, as matrices for each frequency."""
+        joint, own = (torch.fft.rfft(part, n=points) for part in (self.joint, self.own))
+        joint = rearrange(joint, "source target freq -> freq source target")
+        own = rearrange(own, "stem source target freq -> stem freq source target")
+        return joint.contiguous(), own.contiguous()
 
 
 def find_filters(
@@ -44,7 +48,7 @@ def find_filters(
     """
     stems, channels, _ = reference.shape
     sources, targets = reference.flatten(0, 1), estimate.flatten(0, 1)
-    among, across = (correlate(sources, side, TAPS) for side in (sources, targets))
+    among, across = correlate(sources, targets, TAPS)
     parts = [slice(first, first + channels) for first in range(0, stems * channels, channels)]
     own = torch.stack([_solve(among[part, part], across[part, part]) for part in parts])
     return Filters(_solve(among, across), own)

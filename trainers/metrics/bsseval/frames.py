@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from trainers.metrics.bsseval.filters import TAPS, Filters
 
-TOGETHER = 1_000_000
+TOGETHER = 4_000_000
 """Samples of all stems and channels that are transformed at once; a dozen such arrays are held."""
 
 Windows = Float[Tensor, "frame stem channel time"]
-Spectra = Complex[Tensor, "frame stem channel freq"]
+Spectra = Complex[Tensor, "stem freq frame channel"]
 
 
 def count_frames(length: int, window: int, hop: int) -> int:
@@ -53,10 +53,8 @@ def score_frames(
     sides = (_windows(side, window, hop) for side in (estimate, reference))
     for made, true in zip(*sides, strict=True):
         is_silent = _has_silence(made) | _has_silence(true)
-        both = torch.fft.rfft(torch.stack([made, true]), n=points)
-        scores.append(
-            _ratios(both[0], both[1], joint, own).masked_fill(is_silent[:, None], torch.nan)
-        )
+        ratios = _ratios(_spectra(made, points), _spectra(true, points), joint, own)
+        scores.append(ratios.masked_fill(is_silent[:, None], torch.nan))
     return torch.cat(scores, dim=1)
 
 
@@ -75,29 +73,44 @@ def _has_silence(windows: Windows) -> Bool[Tensor, " frame"]:
     return (windows.sum(2) == 0).all(-1).any(-1)
 
 
+def _spectra(windows: Windows, points: int) -> Spectra:
+    """Frequencies first: filters are then products of small matrices."""
+    spectra = torch.fft.rfft(windows, n=points)
+    return rearrange(spectra, "frame stem channel freq -> stem freq frame channel").contiguous()
+
+
 def _ratios(
     made: Spectra,
     true: Spectra,
-    joint: Complex[Tensor, "source target freq"],
-    own: Complex[Tensor, "stem channel heard freq"],
+    joint: Complex[Tensor, "freq source target"],
+    own: Complex[Tensor, "stem freq channel heard"],
 ) -> Float[Tensor, "ratio frame stem"]:
-    """The four ratios of :mod:`trainers.metrics.bsseval`, by Parseval's theorem.
+    """The four ratios of :mod:`trainers.metrics.bsseval`, by Parseval's theorem, stem by stem.
 
     Spectra are long enough for what the filters add after a window, so products wrap nothing.
     """
-    of_own = einsum(
-        true, own, "frame stem source freq, stem source target freq -> frame stem target freq"
+    channels = true.shape[-1]
+    of_all = rearrange(true, "stem freq frame channel -> freq frame (stem channel)") @ joint
+    of_all = rearrange(
+        of_all, "freq frame (stem channel) -> stem freq frame channel", channel=channels
     )
-    sources = true.flatten(1, 2)
-    of_all = einsum(sources, joint, "frame source freq, source target freq -> frame target freq")
-    of_all = of_all.reshape(true.shape)
-    spatial, interference, artefacts = of_own - true, of_all - of_own, made - of_all
-    signals = [true, true, of_own, of_all]
-    errors = [made - true, spatial, interference, artefacts]
-    return 10 * torch.log10(_energies(signals) / _energies(errors))
+    ratios = []
+    for stem in range(count):
+        of_own = true[stem] @ own[stem]
+        signals = [true[stem], true[stem], of_own, of_all[stem]]
+        errors = [
+            made[stem] - true[stem],
+            of_own - true[stem],
+            of_all[stem] - of_own,
+            made[stem] - of_all[stem],
+        ]
+        ratios.append(_energies(signals) / _energies(errors))
+    return 10 * torch.log10(torch.stack(ratios, dim=-1))
 
 
-def _energies(parts: list[Spectra]) -> Float[Tensor, "ratio frame stem"]:
+def _energies(
+    parts: list[Complex[Tensor, "freq frame channel"]],
+) -> Float[Tensor, "ratio frame"]:
     """Energies of real signals over time and channels, times half the points of the transform."""
-    squares = torch.stack([part.abs().square().sum(2) for part in parts])
-    return squares.sum(-1) - (squares[..., 0] + squares[..., -1]) / 2
+    squares = [torch.view_as_real(part).square().sum((-2, -1)) for part in parts]
+    return torch.stack([each.sum(0) - (each[0] + each[-1]) / 2 for each in squares])
