@@ -78,7 +78,7 @@ def told(reading: dict[str, Any]) -> str:
 
 
 def write_song(folder: Path, seconds: float) -> None:
-    """True stems in a room, whose channels differ as in recordings; estimates that leak and rustle."""
+    """True stems in a room, so that channels differ, and estimates that leak and rustle."""
     rng = np.random.default_rng(0)
     stems = play(seconds, RATE, rng)
     room = rng.standard_normal((len(stems), 2, RATE // 5)) * np.exp(-np.arange(RATE // 5) / 1500)

@@ -89,11 +89,9 @@ def _ratios(
 
     Spectra are long enough for what the filters add after a window, so products wrap nothing.
     """
-    channels = true.shape[-1]
+    count = len(true)
     of_all = rearrange(true, "stem freq frame channel -> freq frame (stem channel)") @ joint
-    of_all = rearrange(
-        of_all, "freq frame (stem channel) -> stem freq frame channel", channel=channels
-    )
+    of_all = rearrange(of_all, "freq frame (stem channel) -> stem freq frame channel", stem=count)
     ratios = []
     for stem in range(count):
         of_own = true[stem] @ own[stem]
