@@ -20,9 +20,7 @@ from model_zoo.files import sha256
 from model_zoo.install import check_free, install
 from model_zoo.separator import Separator
 from model_zoo.weights import Weights
-from model_zoo.whereabouts import BEST, LAST, RECIPE, SUMMARY, find_weights
-
-__all__ = ["BEST", "LAST", "PRETRAINING", "RECIPE", "SUMMARY", "adopt", "require_finished"]
+from model_zoo.whereabouts import BEST, RECIPE, SUMMARY, find_weights
 
 PRETRAINING = ("denoising",)
 """Objectives, as a recipe and the text ``objective`` of a weights file name them, by which a

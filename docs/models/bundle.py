@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 
 from model_zoo import weights
-from model_zoo.adoption import BEST
 from model_zoo.blocks.spectral import Band
 from model_zoo.card import BUNDLED, Card, Score
 from model_zoo.install import put
 from model_zoo.separator import Separator
+from model_zoo.whereabouts import BEST
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from trainers.data.files import find_stem, read_wave

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from model_zoo import weights
-from model_zoo.adoption import BEST, DEFINITION, RECIPE, SUMMARY, adopt
+from model_zoo.adoption import DEFINITION, adopt
 from model_zoo.card import find
 from model_zoo.errors import ConfigError, StemError
 from model_zoo.install import install
+from model_zoo.whereabouts import BEST, RECIPE, SUMMARY
 from tests.model_zoo.small import small_network
 
 TOLD = {

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from model_zoo import weights
-from model_zoo.adoption import BEST
+from model_zoo.whereabouts import BEST
 from stemcli.engine.events import Event
 from tests.trainers.conftest import RATE
 from tests.trainers.frames import learning

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from model_zoo import weights
-from model_zoo.adoption import BEST, LAST, read_summary
+from model_zoo.adoption import read_summary
 from model_zoo.errors import DataError
 from model_zoo.weights import read_safetensors
+from model_zoo.whereabouts import BEST, LAST
 from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
 from tests.trainers.conftest import RATE

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from model_zoo import registry, weights
-from model_zoo.adoption import BEST
 from model_zoo.errors import NoModelError
+from model_zoo.whereabouts import BEST
 from stemcli.engine.models import load_model
 from tests.trainers.conftest import RATE
 from tests.trainers.frames import learning

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from model_zoo import weights
-from model_zoo.adoption import LAST
 from model_zoo.errors import (
     CheckpointError,
     OutputError,
     UsageError,
 )
+from model_zoo.whereabouts import LAST
 from tests.trainers.runs import CPU, fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint, save_checkpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_zoo.adoption import LAST
 from model_zoo.weights import read_safetensors
+from model_zoo.whereabouts import LAST
 from stemcli.engine.events import Event
 from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_zoo.adoption import BEST, LAST
 from model_zoo.errors import ConfigError
 from model_zoo.weights import read_safetensors
+from model_zoo.whereabouts import BEST, LAST
 from stemcli.engine.events import Event
 from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from model_zoo import weights
-from model_zoo.adoption import BEST, LAST, SUMMARY, read_summary
+from model_zoo.adoption import read_summary
 from model_zoo.errors import UsageError
+from model_zoo.whereabouts import BEST, LAST, SUMMARY
 from stemcli.engine.events import Event
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe

@@ -119,7 +119,8 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
 
 def _check_songs(output: Path) -> None:
     """A run of real songs must not go on with made ones."""
-    from model_zoo.adoption import SUMMARY, read_summary
+    from model_zoo.adoption import read_summary
+    from model_zoo.whereabouts import SUMMARY
     from trainers.data.sample_set import is_sample_set
 
     if not (output / SUMMARY).exists():
@@ -168,8 +169,8 @@ def advice(learned: Path | str, objective: str) -> str:
         learned: the folder of the run, or the name of the model that it became.
         objective: by which.
     """
-    from model_zoo.adoption import BEST, PRETRAINING
-    from model_zoo.whereabouts import as_typed
+    from model_zoo.adoption import PRETRAINING
+    from model_zoo.whereabouts import BEST, as_typed
     from stemcli.engine.roles import use_of
     from trainers.objectives import OBJECTIVES
 

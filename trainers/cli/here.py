@@ -55,7 +55,8 @@ def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
     Raises:
         StemError: as :func:`model_zoo.adoption.adopt`.
     """
-    from model_zoo.adoption import BEST, SUMMARY, adopt
+    from model_zoo.adoption import adopt
+    from model_zoo.whereabouts import BEST, SUMMARY
 
     with nearby(run, BEST, SUMMARY) as folder:
         card = adopt(folder / BEST, name=name, overwrite=overwrite)

@@ -21,8 +21,6 @@ class Place(click.ParamType[Path]):
         """The path that was typed."""
         from stemcli.batch.url_path import as_path
 
-        if not str(value):
-            self.fail("it is empty. Type the name of a folder", param, ctx)
         return as_path(value) if isinstance(value, str) else value
 
 

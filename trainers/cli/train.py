@@ -155,7 +155,7 @@ def command(
     On a cluster each worker takes loop.batch_size clips a step. The run goes on from its last
     checkpoint when machines are lost, and takes late ones in where --workers is a range.
     """
-    from model_zoo.adoption import BEST, LAST, RECIPE
+    from model_zoo.whereabouts import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
     from trainers.cli.here import add_to_zoo, rehearse, train_here
 

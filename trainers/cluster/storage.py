@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from model_zoo.adoption import LAST
 from model_zoo.errors import OutputError, StorageError
 from model_zoo.files import staged
+from model_zoo.whereabouts import LAST
 from stemcli.batch.url_path import UrlPath
 
 CURVES = "events."

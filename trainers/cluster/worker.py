@@ -14,7 +14,6 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
-from model_zoo.adoption import BEST, LAST
 from model_zoo.errors import (
     AudioError,
     ClusterError,
@@ -24,6 +23,7 @@ from model_zoo.errors import (
     StemError,
     StorageError,
 )
+from model_zoo.whereabouts import BEST, LAST
 from stemcli.batch.sentences import sentence
 from stemcli.engine.events import Event
 from stemcli.version import how_to_install, is_same, version

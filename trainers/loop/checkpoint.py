@@ -19,11 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model_zoo.adoption import LAST
 from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.ops.shards import split_like
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
-from model_zoo.whereabouts import no_run
+from model_zoo.whereabouts import LAST, no_run
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.sharding import all_split_like

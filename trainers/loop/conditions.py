@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from model_zoo.adoption import LAST
 from model_zoo.errors import ConfigError, OutputError, UsageError
+from model_zoo.whereabouts import LAST
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData
 from trainers.loop.state import TrainState

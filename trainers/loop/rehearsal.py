@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from model_zoo import registry
-from model_zoo.adoption import LAST
+from model_zoo.whereabouts import LAST
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.data.opening import TrainingData, open_data

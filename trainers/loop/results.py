@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from model_zoo import registry, weights
-from model_zoo.adoption import BEST, SUMMARY, Summary
+from model_zoo.adoption import Summary
 from model_zoo.discriminator_weights import DISCRIMINATOR, save_discriminator
 from model_zoo.files import staged
 from model_zoo.separator import Separator
+from model_zoo.whereabouts import BEST, SUMMARY
 from trainers.data.opening import TrainingData
 from trainers.loop.state import TrainState, ensemble_spec
 from trainers.loop.steps import Task

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from model_zoo.adoption import BEST, RECIPE
 from model_zoo.errors import OutOfMemoryError
+from model_zoo.whereabouts import BEST, RECIPE
 from stemcli.engine.events import Event
 from stemcli.engine.network import is_out_of_memory
 from stemcli.engine.precision import resolve_precision

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from model_zoo.anatomy import Part
     from model_zoo.card import Card, Score, SpeedRecord
     from model_zoo.separator import Role
-
-Options: TypeAlias = Mapping[str, Any]
 
 DEPTH = 3
 
@@ -109,16 +108,16 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     from model_zoo.whereabouts import is_place
 
     with console.busy(f"Drawing {name}"):
-        card, options, network, why_not = on_disk(name) if is_place(name) else on_shelf(name)
+        found = on_disk(name) if is_place(name) else on_shelf(name)
+    card, network = found.card, found.network
     refuse_changes(name, card.architecture, changes)
     role = registry.role(card.architecture)
-    has = not is_place(name) and (network is not None or bool(why_not))
     parts = {part.name: part.parameters for part in network.parts} if network else {}
     tree = network.to_dict() if network else None
-    known = {"name": name, "outputs": card.outputs, "role": role, "installed": has}
-    drawn = {"options": options, "parts": parts, "network": tree}
+    known = {"name": name, "outputs": card.outputs, "role": role, "installed": found.is_installed}
+    drawn = {"options": found.options, "parts": parts, "network": tree}
     console.document({**card.to_dict(), **known, **drawn})
-    console.table(("=card", ""), [*facts(name, card, role, has)])
+    console.table(("=card", ""), [*facts(name, card, role, found.is_installed)])
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
@@ -127,9 +126,9 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         console.table(SPEEDS, [*map(speed_row, card.speeds)])
     if network:
         draw(network, depth, console)
-    elif why_not:
+    elif found.why_not:
         console.line()
-        console.line(why_not)
+        console.line(found.why_not)
     if name in registry.ARCHITECTURES:
         console.line()
         console.line(ANOTHER.format(name))
@@ -149,8 +148,27 @@ def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> No
         )
 
 
-def on_shelf(name: str) -> tuple[Card, Options, Part | None, str]:
-    """A model of the zoo: its card, its parts if it is installed, or why they cannot be drawn."""
+@dataclass(frozen=True)
+class Found:
+    """A model that was asked for.
+
+    Attributes:
+        card: what is known of it.
+        is_installed: whether the zoo has its weights; never of a run or a file.
+        options: of its network.
+        network: the parts of that; None where there are no weights, or it cannot be drawn.
+        why_not: why it cannot be drawn.
+    """
+
+    card: Card
+    is_installed: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    network: Part | None = None
+    why_not: str = ""
+
+
+def on_shelf(name: str) -> Found:
+    """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.anatomy import anatomy
     from model_zoo.card import card_path, find
@@ -159,16 +177,16 @@ def on_shelf(name: str) -> tuple[Card, Options, Part | None, str]:
 
     card = find(name)
     if not is_installed(card):
-        return card, {}, None, ""
+        return Found(card)
     try:
         architecture, options = weights.read_network(card_path(name).with_name(card.file))
-        return card, options, anatomy(weightless(architecture, options)), ""
+        return Found(card, True, options, anatomy(weightless(architecture, options)))
     except (ConfigError, CheckpointError) as error:
         why = f"Its network cannot be drawn ({error}). See: stem models verify {name}"
-        return card, {}, None, why
+        return Found(card, True, why_not=why)
 
 
-def on_disk(name: str) -> tuple[Card, Options, Part | None, str]:
+def on_disk(name: str) -> Found:
     """The folder of a run or a file: what its card would say, and the parts of its network.
 
     Raises:
@@ -184,7 +202,8 @@ def on_disk(name: str) -> tuple[Card, Options, Part | None, str]:
     path = locate(name)
     content = weights.read(path)
     network = weightless(content.architecture, content.config)
-    return described(path, content, network), content.config, anatomy(network), ""
+    card = described(path, content, network)
+    return Found(card, options=content.config, network=anatomy(network))
 
 
 def draw(network: Part, depth: int, console: Console) -> None:

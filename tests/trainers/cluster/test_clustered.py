@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner, Result
 
-from model_zoo.adoption import LAST, SUMMARY, Summary
+from model_zoo.adoption import Summary
+from model_zoo.whereabouts import LAST, SUMMARY
 from stemcli.batch.url_path import as_path
 from stemcli.cli.app import stem
 from tests.trainers.commands import refused, train

@@ -19,8 +19,8 @@ import pytest
 import torch
 import yaml
 
-from model_zoo.adoption import BEST, LAST
 from model_zoo.weights import load, read_safetensors
+from model_zoo.whereabouts import BEST, LAST
 from tests.stemcli.batch.hosts import Hosts, hosts
 from tests.trainers.runs import CPU
 from trainers.config import Recipe

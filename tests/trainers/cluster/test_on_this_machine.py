@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from model_zoo.adoption import BEST, LAST
 from model_zoo.weights import load, read_safetensors
+from model_zoo.whereabouts import BEST, LAST
 from stemcli.batch.url_path import UrlPath
 from tests.trainers.commands import changed, train
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from model_zoo.adoption import LAST
 from model_zoo.errors import OutputError, StorageError
+from model_zoo.whereabouts import LAST
 from stemcli.batch.url_path import UrlPath, as_path
 from trainers.cluster import storage as module
 from trainers.cluster.storage import RunStorage

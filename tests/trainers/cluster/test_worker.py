@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_zoo.adoption import BEST
+from model_zoo.whereabouts import BEST
 from stemcli.engine.events import Event
 from trainers.cluster.post import Command
 from trainers.cluster.worker import COMMANDS, RayWorker, Reporter, SupersededError, UnequalError

@@ -19,13 +19,12 @@ import torch
 from model_zoo.errors import ConfigError, DataError
 from tests.trainers.conftest import RATE
 from tests.trainers.data.songs import clips_of, with_augmentation, with_data
-from tests.trainers.data.songs_on_disk import paths, write
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
+from tests.trainers.data.songs_on_disk import write
 from tests.trainers.frames import learning, with_steps
 from tests.trainers.runs import CPU
 from trainers.config import Recipe, VoxaugRecipe
 from trainers.data import recording
-from trainers.data.layouts.auto import look
 from trainers.data.layouts.survey import inspect, survey
 from trainers.data.opening import open_data
 from trainers.data.song_mixes import SongClips
@@ -220,138 +219,6 @@ def test_an_epoch_hears_every_part_of_every_instrumental(recordings: Path, recip
     clips = mixes(recordings / "x", recipe, vocals=0.0)
     assert clips.epoch == 8
     assert sorted(clips.slots.at(index).song for index in range(8)) == [0] * 5 + [1] * 3
-
-
-def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
-    write(tmp_path, "Instrumentals/{a,deep/er/b}.wav", "vocal/c.flac", "acapellas/d.wav")
-    found = survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
-    assert paths(found.training, tmp_path) == {
-        "Instrumentals/a": {"instrumental": "Instrumentals/a.wav"},
-        "Instrumentals/deep/er/b": {"instrumental": "Instrumentals/deep/er/b.wav"},
-        "acapellas/d": {"vocals": "acapellas/d.wav"},
-        "vocal/c": {"vocals": "vocal/c.flac"},
-    }
-    assert found.summary[0] == "4 files to mix, none to validate, 4 s, 8000 Hz"
-
-
-@pytest.mark.parametrize(
-    ("names", "layout"),
-    [
-        (["instrumentals/a.wav", "vocals/b.wav"], "voxaug"),
-        (["instrumental/x/a.wav", "vocal/b.wav"], "voxaug"),
-        (["instrumental/a.wav", "vocals/b.wav", "drums/c.wav"], "stems"),
-        (["music/a.wav", "vocals/b.wav"], "stems"),
-        (["instrumental/a.wav", "vocals/a.wav", "mixture/a.wav"], "pairs"),
-        (["instrumentals/{a,b}.wav", "vocals/{a,c}.wav", "mixture/{a,b}.wav"], "pairs"),
-        (["instrumentals/{a,b}.wav", "vocals/c.wav", "mixture/a.wav"], "voxaug"),
-        (["vocals/c.wav", "mixture/a.wav"], "stems"),
-    ],
-)
-def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
-    write(tmp_path, *names)
-    assert look(tmp_path) == layout
-
-
-def test_an_empty_library_is_one(tmp_path: Path) -> None:
-    """The sentence is about the library, and not about layouts."""
-    write(tmp_path, "instrumentals/a.wav")
-    (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
-        inspect(data_recipe(), tmp_path)
-
-
-def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
-    """What the sentence offers can be typed: --layout voxaug finds no mistake."""
-    write(tmp_path, "instrumental/{a,b}.wav", "vocals/{a,c}.wav", "mixture/a.wav")
-    for problem in inspect(data_recipe(), tmp_path).problems:
-        assert problem.endswith(
-            "add it, or type --layout voxaug, which mixes any vocals with any instrumental"
-        )
-    assert inspect(data_recipe(layout="voxaug"), tmp_path).problems == ()
-
-
-@pytest.mark.parametrize(
-    ("names", "sentence"),
-    [
-        (
-            ["instrumentals/a.wav"],
-            "needs vocals/, found instrumentals/: add vocals/, or type --layout",
-        ),
-        (
-            ["vocals/a.wav", "x/b.wav"],
-            "needs instrumentals/, found vocals/, x/: add instrumentals/, or",
-        ),
-        (
-            ["a.wav"],
-            "needs instrumentals/ and vocals/, found no folders: add instrumentals/ and add",
-        ),
-        (
-            ["instrumentls/a.wav", "vox/b.wav"],
-            "found instrumentls/, vox/: rename instrumentls/ to instrumentals/ and add vocals/$",
-        ),
-    ],
-)
-def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence: str) -> None:
-    write(tmp_path, *names)
-    with pytest.raises(DataError, match=sentence):
-        survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
-
-
-def test_libraries_that_are_empty(tmp_path: Path) -> None:
-    write(tmp_path, "instrumentals/a.wav")
-    (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
-        survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
-
-
-def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
-    write(tmp_path, "instrumentals/a.wav", "mixture/{a,b}.wav", "vocals/c.wav")
-    found = inspect(data_recipe(layout="voxaug"), tmp_path)
-    mixture = tmp_path / "mixture" / "b.wav"
-    assert found.problems == (
-        f"{mixture} has no instrumental of the same name in instrumentals/: add it, or move the"
-        " mixture away",
-    )
-
-
-def test_stems_that_no_library_has(tmp_path: Path) -> None:
-    """What is offered for a stem that is a rest of something has no vocals in it."""
-    write(tmp_path, "instrumentals/a.wav", "vocals/b.wav")
-    with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental\]$"):
-        survey(data_recipe(layout="voxaug"), tmp_path, ("accompaniment",))
-
-
-@pytest.mark.parametrize("stems", [("instrumental",), ("vocals",), BOTH])
-@pytest.mark.parametrize("parts", ["instrumental", "bass,drums,other"])
-def test_ordinary_songs_validate_libraries(
-    tmp_path: Path, stems: tuple[str, ...], parts: str
-) -> None:
-    """Recipe voxaug learns from instrumentals; songs may have them whole or in parts."""
-    write(tmp_path, "vox/{instrumentals/a,vocals/b}.wav")
-    write(tmp_path, f"songs/{{x,y}}/{{mixture,vocals,{parts}}}.wav")
-    found = survey(load_recipe("voxaug").data, tmp_path / "vox", stems, (tmp_path / "songs",))
-    assert [song.name for song in found.validation] == ["x", "y"]
-    assert len(found.training) == 2
-
-
-def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
-    write(
-        tmp_path, "vox/instrumentals/{a,b}.wav", "vox/vocals/c.wav", "more/{music/d,vocals/e}.wav"
-    )
-    write(tmp_path, "songs/{x,y}/{mixture,vocals,instrumental}.wav")
-    for layout, data, held in (("voxaug", "vox", "more"), ("auto", "songs", "vox")):
-        found = survey(data_recipe(layout=layout), tmp_path / data, BOTH, (tmp_path / held,))
-        assert {song.is_made for song in found.validation} == {True}
-    assert [song.name for song in found.validation] == [
-        "instrumentals/a + vocals/c",
-        "instrumentals/b + vocals/c",
-    ]
-
-
-def test_libraries_that_are_all_named_to_validate(tmp_path: Path) -> None:
-    write(tmp_path, "{instrumentals/a,vocals/b}.wav")
-    with pytest.raises(DataError, match="all files are named by --validation, and none is left"):
-        survey(data_recipe(), tmp_path, BOTH, (tmp_path,))
 
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from model_zoo import registry
-from model_zoo.adoption import LAST
 from model_zoo.errors import DataError, DeviceError, OutputError, UsageError
+from model_zoo.whereabouts import LAST
 from stemcli.batch.slots import check_device
 from stemcli.batch.url_path import UrlPath
 from stemcli.engine.events import Event

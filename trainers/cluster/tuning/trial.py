@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from model_zoo.adoption import BEST, LAST
 from model_zoo.errors import ClusterError, OutputError, StemError
+from model_zoo.whereabouts import BEST, LAST
 from stemcli.batch.sentences import sentence
 from stemcli.engine.device import resolve_device
 from stemcli.engine.events import Event

@@ -1,0 +1,100 @@
+"""``stem models`` over the folder of a training run that ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from model_zoo import weights
+from tests.model_zoo.small import small_network
+from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.watching import sentence
+
+
+@pytest.fixture
+def run(tmp_path: Path, typed: Typed) -> Path:
+    """The folder of a run that ended, in the folder where commands are typed."""
+    folder = tmp_path / "runs/mine"
+    weights.save(folder / "best.safetensors", small_network(), {"residual": "band"}, half=True)
+    summary = {"recipe": "tiny", "step": 40, "best_mean": 2.5, "sdr": {"vocals": 2.5}}
+    (folder / "summary.json").write_text(json.dumps({**summary, "validation_songs": 3}))
+    return folder
+
+
+@pytest.mark.usefixtures("run")
+def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) -> None:
+    """From end to end; the stems add up to the song, as those of any model."""
+    added = typed("models", "add", "runs/mine", "--name", "mine", "--licence", "MIT")
+    assert added.exit_code == 0, added.output
+    assert added.stdout.splitlines()[1:] == [
+        "vocals: 2.50 dB SDR on 3 validation songs, by which the step was chosen",
+        "Now type: stem separate SONG --model mine",
+    ]
+    assert "mine" in typed("models", "list").stdout
+    shown = typed("models", "info", "mine").stdout
+    for fact in ("by the recipe tiny, best weights of 40 steps", "MIT", "vocals, band", "2.50"):
+        assert fact in shown
+    song = np.random.default_rng(0).uniform(-0.5, 0.5, (16_000, 2))
+    soundfile.write(tmp_path / "song.wav", song, 16_000, "FLOAT")
+    done = typed("separate", "song.wav", "--model", "mine", "--bit-depth", "32f")
+    assert done.exit_code == 0, done.output
+    stems = [
+        soundfile.read(tmp_path / f"separated/song/{name}.wav")[0] for name in ("vocals", "band")
+    ]
+    np.testing.assert_allclose(stems[0] + stems[1], song, atol=1e-5)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Typed) -> None:
+    shown = typed("models", "info", "runs/mine").stdout
+    for fact in ("runs/mine", "by the recipe tiny, best weights of 40 steps", "vocals, band"):
+        assert fact in shown
+    assert "installed" not in shown
+    model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)
+    assert model["name"] == "runs/mine"
+    assert sum(model["parts"].values()) == model["parameters"] == small_network().parameter_count()
+    assert [score["value"] for score in model["scores"]] == [2.5]
+    soundfile.write(tmp_path / "song.wav", np.zeros((16_000, 2)), 16_000, "FLOAT")
+    done = typed("separate", "song.wav", "--model", "runs/mine", "--filename", "{model}-{stem}.wav")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "separated/mine-vocals.wav").exists()
+
+
+@pytest.mark.usefixtures("run")
+def test_adding_for_programs(typed: Typed) -> None:
+    card = json.loads(typed("models", "add", "runs/mine", "--name", "mine", "--json").stdout)
+    (listed,) = [
+        model
+        for model in json.loads(typed("models", "list", "--json").stdout)
+        if model["name"] == "mine"
+    ]
+    assert card.items() <= listed.items()
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("nowhere --name x", 2, "nowhere does not exist. Type the folder of a run"),
+        ("runs --name x", 2, "runs holds mine, so it is no folder of a run. Type e.g. runs/mine"),
+        ("runs/mine/summary.json --name x", 2, "summary.json is no .safetensors file"),
+        ("runs/mine --name melroformer", 2, "--name: 'melroformer' is bundled"),
+        ("runs/mine --name mine", 2, "--name: 'mine' is in your zoo already. Type another"),
+        ("runs/mine", 2, "Missing option '--name'"),
+    ],
+)
+def test_what_cannot_be_added_is_one_sentence(
+    typed: Typed, words: str, code: int, said: str
+) -> None:
+    typed("models", "add", "runs/mine", "--name", "mine")
+    assert said in sentence(typed("models", "add", *words.split()), code)
+
+
+@pytest.mark.usefixtures("run")
+def test_adding_again(typed: Typed) -> None:
+    for extra in ((), ("--overwrite",)):
+        assert typed("models", "add", "runs/mine", "--name", "mine", *extra).exit_code == 0
