@@ -11,12 +11,13 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
 from model_zoo.errors import StemError
+from tests.gloo import leave
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint
 from trainers.loop.distributed import DistributedWorker, ShardedWorker
@@ -50,7 +51,7 @@ def two_workers(
     return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
 
-def main(plan: Path, rank: int, world_size: int) -> None:
+def main(plan: Path, rank: int, world_size: int) -> NoReturn:
     """Run a plan in a folder for each rank; tell every event as a line of JSON."""
     given = json.loads(plan.read_text())
     place = f"file://{plan.with_suffix('.meeting')}"
@@ -59,7 +60,7 @@ def main(plan: Path, rank: int, world_size: int) -> None:
     worker = KINDS[given["kind"]](CPU, rank, world_size)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(_work, given, plan.parent / f"rank{rank}", worker).result()
-    dist.destroy_process_group()
+    leave()
 
 
 def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> None:

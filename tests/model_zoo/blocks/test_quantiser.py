@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torch.distributed.fsdp import fully_shard
 
 from model_zoo.blocks.quantiser import MEMORY, FrameQuantizer, Quantised, Usage
 from model_zoo.ops.shards import whole
+from tests.gloo import leave
 from tests.model_zoo.blocks.weights import fill, pattern
 
 CODES = 7
@@ -219,13 +221,13 @@ def frames_of(rank: int) -> Tensor:
     return 5 * (1 + rank) + pattern(1, 2, 3, 8)
 
 
-def one_of_two(rank: int, folder: str) -> None:
+def one_of_two(rank: int, folder: str) -> NoReturn:
     place = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
     full, half = quantiser(patience=2).train(), quantiser(patience=2).train()
     fully_shard(half.embedding, mesh=init_device_mesh("cpu", (2,)), reshard_after_forward=True)
     torch.save([revived_in(full, rank), revived_in(half, rank)], f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    leave()
 
 
 def revived_in(made: FrameQuantizer, rank: int) -> dict[str, Tensor]:
