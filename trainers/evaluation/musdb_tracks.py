@@ -29,6 +29,9 @@ Subset = Literal["test", "train", "valid"]
 ROOT = "MUSDB_PATH"
 """The variable that musdb reads."""
 
+SIZES: Mapping[Subset, int] = {"test": 50, "train": 100, "valid": 14}
+"""Songs in each subset of MUSDB18."""
+
 SAMPLE = Path("~/MUSDB18/MUSDB18-7")
 """Where musdb puts its excerpts of seven seconds."""
 
@@ -167,10 +170,17 @@ def find_root(root: Path | None) -> Path:
 
 
 def dataset(tracks: Sequence[MusdbTrack], subset: Subset, *, is_sample: bool) -> str:
-    """What was measured on, in the words of tables and cards."""
+    """What was measured on, in the words of tables and cards.
+
+    Songs that only look like MUSDB18, or a part of it, do not get its name.
+    """
     forms = {"MUSDB18-HQ" if track.is_wav else "MUSDB18" for track in tracks}
     excerpts = " excerpts of 7 s" if is_sample else ""
-    return f"{' and '.join(sorted(forms))}{excerpts} {subset}"
+    form = f"{' and '.join(sorted(forms))}{excerpts} {subset}"
+    if len(tracks) == SIZES[subset]:
+        return form
+    songs = tracks[0].name if len(tracks) == 1 else f"{len(tracks)} songs"
+    return f"{songs} in the form of {form}"
 
 
 def fetch_sample() -> Path:

@@ -24,7 +24,7 @@ from model_zoo.install import install
 from stemcli.cli.app import stem
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.songs import render_musdb
-from trainers.evaluation.musdb_tracks import musdb_tracks
+from trainers.evaluation.musdb_tracks import MusdbTrack, dataset, musdb_tracks
 
 ROOT = Path(__file__).parents[3]
 
@@ -178,10 +178,25 @@ def test_scores_are_stored_in_the_card(trees: tuple[Path, Path], zoo: Path) -> N
         (stem, metric) for stem in ("vocals", "accompaniment") for metric in ("SDR", "global SDR")
     }
     score = scores["vocals", "SDR"]
-    assert score["dataset"] == "MUSDB18-HQ test"
+    assert score["dataset"] == "2 songs in the form of MUSDB18-HQ test"
     assert score["definition"] == "BSSEval v4: median over windows of 1 s, median of 2 songs, dB"
     (row,) = [row for row in table(zoo / "scores") if row["stem"] == "vocals"]
     assert score["value"] == round(row["values"]["SDR"], 2)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (50, "MUSDB18-HQ test"),
+        (1, "song 0 in the form of MUSDB18-HQ test"),
+        (49, "49 songs in the form of MUSDB18-HQ test"),
+    ],
+)
+def test_only_all_songs_have_the_name_of_the_data_set(count: int, named: str) -> None:
+    """MUSDB18 has 50 songs for tests (Rafii et al. 2017)."""
+    places = [Path("test") / f"song {number}" / "mixture.wav" for number in range(count)]
+    tracks = [MusdbTrack(place, "test", {}) for place in places]
+    assert dataset(tracks, "test", is_sample=False) == named
 
 
 def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
