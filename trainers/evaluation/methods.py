@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from model_zoo.errors import UsageError
 from model_zoo.ops.stft import istft, stft
@@ -140,8 +141,13 @@ class RatioMaskMethod:
     def _masked(
         self, mixture: Float[Tensor, " time"], sources: Sequence[Float[Tensor, " time"]]
     ) -> Float[Tensor, "stem time"]:
-        """One channel."""
+        """One channel.
+
+        Silence is put behind it: what only the edge of the last window reached would be divided by
+        next to nothing.
+        """
         window, hop = torch.hann_window(self.points), self.points // 2
-        powers = torch.stack([stft(source, window, hop).abs().square() for source in sources])
+        spectra = stft(F.pad(torch.stack([mixture, *sources]), (0, self.points)), window, hop)
+        powers = spectra[1:].abs().square()
         masks = powers / powers.sum(0).clamp_min(torch.finfo(powers.dtype).tiny)
-        return istft(masks * stft(mixture, window, hop), window, hop, len(mixture))
+        return istft(masks * spectra[0], window, hop, len(mixture))

@@ -62,6 +62,15 @@ def test_masked_stems_add_up_and_accompaniment_is_their_sum() -> None:
     torch.testing.assert_close(made["accompaniment"], made["drums"] + made["bass"])
 
 
+@pytest.mark.parametrize("samples", [700, 9 * 1024 + 1016, 9 * 1024 + 1])
+def test_masks_serve_the_ends_as_well(samples: int) -> None:
+    """Noise is the same everywhere; so must be what masks leave of it."""
+    voice, band = (noise(seed)[:, :samples] for seed in (1, 2))
+    made = RatioMaskMethod().estimate(TRACK, Sound(voice + band, {"a": voice, "b": band}, 8000))
+    for end in (slice(None, 100), slice(-100, None)):
+        assert global_sdr(made["a"][:, end], voice[:, end]) > 1
+
+
 def test_silence_is_masked_to_silence() -> None:
     silence = torch.zeros(1, 9000)
     made = RatioMaskMethod().estimate(TRACK, Sound(silence, {"a": silence, "b": silence}, 8000))

@@ -98,11 +98,15 @@ def _charts(scores: Scores) -> list[tuple[str, str]]:
     """Box plots of every metric, where there are songs to be spread."""
     if max(map(len, scores.values()), default=0) < 2:
         return []
-    names = list(dict.fromkeys(stem for songs in scores.values() for stem in stems(songs)))
     return [
-        (metric.title, boxes(metric.title, _values(scores, metric.key), names))
+        (metric.title, boxes(metric.title, _values(scores, metric.key), _names(scores)))
         for metric in METRICS
     ]
+
+
+def _names(scores: Scores) -> list[str]:
+    """Stems with scores, each once."""
+    return list(dict.fromkeys(stem for songs in scores.values() for stem in stems(songs)))
 
 
 def _values(scores: Scores, metric: str) -> dict[str, dict[str, list[float]]]:
@@ -142,7 +146,7 @@ def _metrics(scores: TrackScores, stem: str) -> dict[str, float]:
 
 def _piece(excerpt: Excerpt, scores: Scores) -> dict[str, Any]:
     """A song to hear and see."""
-    names = [stem for stem in excerpt.truth if stem != MIXTURE]
+    names = [stem for stem in _names(scores) if stem in excerpt.truth]
     return {
         "song": excerpt.song,
         "start": f"{excerpt.start // 60:.0f}:{excerpt.start % 60:02.0f}",
