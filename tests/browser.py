@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ WORDS = (
     "--remote-debugging-pipe",
     "--host-resolver-rules=MAP * ~NOTFOUND",  # offline, whatever the machine is
 )
+
+PATIENCE = 60
+"""Seconds without a word after which a browser is taken for stuck."""
 
 LOADED = "new Promise(done => document.readyState == 'complete' ? done() : (onload = () => done()))"
 
@@ -74,6 +78,8 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
+            ready, _, _ = select.select([self._answers], [], [], PATIENCE)
+            assert ready, f"the browser has said nothing for {PATIENCE} s"
             heard = os.read(self._answers, 1 << 20)
             assert heard, "the browser is gone"
             self._held += heard
@@ -84,7 +90,8 @@ class Page:
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
     """A browser with an empty profile, without any network."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)))
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    assert program, f"none of {', '.join(PROGRAMS)} is on PATH: install Chromium"
     read, orders = os.pipe()
     answers, write = os.pipe()
     words = [program, *WORDS, f"--user-data-dir={profile}"]

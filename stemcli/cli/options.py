@@ -84,19 +84,23 @@ QUALITY = (
     ),
 )
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+device_option = click.option(
+    "-d",
+    "--device",
+    type=device,
+    metavar="DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
+
 MACHINE = (
-    click.option(
-        "-d",
-        "--device",
-        type=device,
-        metavar="DEVICE",
-        default="auto",
-        show_default=True,
-        help="auto, cpu, cuda, cuda:N or mps.",
-    ),
+    device_option,
     click.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
         help="Numbers the network computes with.",

@@ -14,13 +14,12 @@ from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
-from trainers.evaluation.summary import decibels
+from trainers.evaluation.summary import METRICS, decibels
 
 if TYPE_CHECKING:
     from trainers.evaluation.comparison import Difference
 
 RUN = click.Path(exists=True, file_okay=False, path_type=Path)
-METRICS = ("SDR", "ISR", "SIR", "SAR", "global_sdr", "si_sdr")
 
 
 @click.command(
@@ -35,7 +34,7 @@ METRICS = ("SDR", "ISR", "SIR", "SAR", "global_sdr", "si_sdr")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN)
 @click.option(
     "--metric",
-    type=click.Choice(METRICS, case_sensitive=False),
+    type=click.Choice([metric.key for metric in METRICS], case_sensitive=False),
     default="global_sdr",
     show_default=True,
     help="SDR, ISR, SIR and SAR are BSSEval's.",
@@ -44,16 +43,15 @@ METRICS = ("SDR", "ISR", "SIR", "SAR", "global_sdr", "si_sdr")
 def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     """Compare evaluations song by song; each RUN is the folder of one, or of a method in it.
 
-    Every method is held against the first: of the first RUN, in the order of the
-    alphabet. The last column is the probability of such differences
-    if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
+    Every method is held against the first, in the order of the RUNs and the alphabet, the mixture
+    and the ideal ratio mask last. The last column is the probability of differences at least as
+    large if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
     """
     if find_spec("scipy") is None:
         raise MissingExtraError("scipy", "eval")
     from trainers.evaluation.comparison import compare, read_runs
-    from trainers.evaluation.summary import METRICS as KNOWN
 
-    chosen = next(each for each in KNOWN if each.key == metric)
+    chosen = next(each for each in METRICS if each.key == metric)
     found = compare(read_runs(runs), chosen)
     rows = [_plain(row) for row in found]
     console.document({"event": "compared", "metric": metric, "rows": rows})

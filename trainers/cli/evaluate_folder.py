@@ -55,9 +55,10 @@ def command(
 
     if output:
         require_pictures()
-    tracks, method, without = pair_folders(references, estimates)
-    for name in without:
-        console.line(f"Note: {name} has no estimates in {estimates} and is left out.")
+    tracks, method, left_out = pair_folders(references, estimates)
+    for note in left_out:
+        console.show(note)
+        console.line(str(note))
     with ExitStack() as stack:
         place = output or Path(stack.enter_context(TemporaryDirectory()))
         evaluation = Evaluation(tracks, [method], rules, place, pieces if output else 0)

@@ -83,10 +83,10 @@ def command(
     and then over songs, and the mean over songs of that of whole songs. For a scale, the mixture
     itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
     """
-    from trainers.cli.scoring import score, show_published, write
+    from trainers.cli.scoring import score, show_published, show_stored, write
     from trainers.evaluation.backends import measuring_device
     from trainers.evaluation.methods import model_methods, oracle_methods
-    from trainers.evaluation.musdb_tracks import dataset, fetch_sample, musdb_tracks
+    from trainers.evaluation.musdb_tracks import dataset, fetch_sample, is_musdb18, musdb_tracks
     from trainers.evaluation.published import published
     from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation
@@ -104,12 +104,16 @@ def command(
     methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
     evaluation = Evaluation(tracks, methods, rules, output, pieces)
     code = score(evaluation, console)
-    measured = dataset(tracks, subset, is_sample=sample)
-    figures = published() if subset == "test" and not sample else []
-    show_published(console, figures, evaluation.results)
-    write(evaluation, Heading(measured, counted(len(tracks), "song"), figures), console)
+    seconds = evaluation.results.seconds
+    measured = dataset(tracks, subset, seconds)
+    figures = published() if subset == "test" else []
+    is_same = is_musdb18(tracks, subset, seconds)
+    heading = Heading(measured, counted(len(tracks), "song"), figures, is_same)
+    show_published(console, heading, evaluation.results)
+    write(evaluation, heading, console)
     if store and code:
         console.error("Nothing is written to cards, because scores are missing.")
     elif store:
-        store_scores(summarise(evaluation.results.scores), models, measured, rules)
+        rows = summarise(evaluation.results.scores)
+        show_stored(console, store_scores(rows, models, measured, rules, how))
     click.get_current_context().exit(code)

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stemcli.cli.console import Console
-from stemcli.cli.options import console_options
-from stemcli.cli.params import device as device_name
-from stemcli.cli.words import examples, size
+from stemcli.cli.options import PRECISIONS, console_options, device_option
+from stemcli.cli.words import examples, memory
 from trainers.cli.scoring_options import models_option, store_option
 
 if TYPE_CHECKING:
     from trainers.evaluation.speed import Speed
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @click.command(
@@ -38,15 +35,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
     default=("auto",),
     help="Numbers the network computes with; may be repeated.  [default: auto]",
 )
-@click.option(
-    "-d",
-    "--device",
-    type=device_name,
-    metavar="DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps.",
-)
+@device_option
 @click.option(
     "--seconds",
     type=click.FloatRange(10, 3600),
@@ -78,6 +67,7 @@ def command(
     Every model and precision runs in processes of its own, in turn. What is timed is the network
     with all that joins its pieces; reading and writing of files is left out.
     """
+    from trainers.cli.scoring import show_stored
     from trainers.evaluation.records import require_cards, store_speeds
     from trainers.evaluation.speed import Probe, machine, measure
 
@@ -103,8 +93,7 @@ def command(
     show(console, found)
     console.line(f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians over {rounds} of each.")
     if store:
-        for name in store_speeds(found, here):
-            console.line(f"Written to the card of {name}")
+        show_stored(console, store_speeds(found, here))
 
 
 def show(console: Console, speeds: Sequence[Speed]) -> None:
@@ -117,16 +106,11 @@ def show(console: Console, speeds: Sequence[Speed]) -> None:
             speed.device,
             speed.precision,
             f"{speed.times_real_time:.1f}",
-            held(speed.memory),
+            memory(speed.memory),
             f"{speed.start_seconds:.1f} s",
-            *([held(speed.gpu_memory)] if has_gpu else []),
+            *([memory(speed.gpu_memory)] if has_gpu else []),
         )
         for speed in speeds
     ]
     console.line()
     console.table((*columns, *([">GPU memory"] if has_gpu else [])), rows)
-
-
-def held(count: int) -> str:
-    """``412.3 MB``; a dash where nothing was measured."""
-    return size(count) if count else "–"

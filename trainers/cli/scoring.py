@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stemcli.cli.console import Console
@@ -12,7 +13,7 @@ from stemcli.cli.words import counted, printable
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
 from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
-from trainers.evaluation.published import Published
+from trainers.evaluation.published import published_stems, published_title
 from trainers.evaluation.run import Evaluation, Results
 from trainers.evaluation.summary import (
     METRICS,
@@ -46,6 +47,8 @@ class Scoring(Closing):
             case JudgingFailed():
                 self._move(event.song, 1)
                 self.console.error(str(event))
+                if self.console.verbose:
+                    click.echo(event.trace, err=True)
         self.console.show(event)
 
     def close(self) -> None:
@@ -91,30 +94,37 @@ def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
     console.table(
         columns,
         [
-            (row.method, row.stem, *(decibels(row.values[m.key]) for m in METRICS), str(row.songs))
+            (row.method, row.stem, *(decibels(row.values[m.key]) for m in METRICS), row.counted)
             for row in rows
         ],
     )
     console.line(
-        f"In dB. SDR, ISR, SIR, SAR: BSSEval v4, median over windows of {window:g} s, then over"
-        " songs (museval's). global SDR, SI-SDR: of whole songs, mean over songs (that of"
-        " challenges)."
+        f"In dB. SDR to SAR: BSSEval v4, median over windows of {window:g} s, then over songs."
+    )
+    console.line("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
+
+
+def show_published(console: Console, heading: Heading, results: Results) -> None:
+    """Figures of others, of the stems that were measured."""
+    measured = [stem for songs in results.scores.values() for stem in stems(songs)]
+    names = published_stems(heading.published, measured)
+    if not names:
+        return
+    console.line()
+    console.line(f"{published_title(heading.is_musdb18)}:")
+    console.table(
+        ("=system", "=metric", *(f">{stem}" for stem in names)),
+        [
+            (figure.name, figure.metric, *(decibels(figure.sdr.get(stem)) for stem in names))
+            for figure in heading.published
+        ],
     )
 
 
-def show_published(console: Console, figures: Sequence[Published], results: Results) -> None:
-    """Figures of others, of the stems that were measured."""
-    kinds = {"median": "SDR", "mean": "global SDR"}
-    measured = {stem for songs in results.scores.values() for stem in stems(songs)}
-    names = [stem for figure in figures[:1] for stem in figure.sdr if stem in measured]
-    columns = ("published for MUSDB18", "=metric", *(f">{stem}" for stem in names))
-    rows = [
-        (figure.name, kinds[figure.kind], *(decibels(figure.sdr[stem]) for stem in names))
-        for figure in figures
-    ]
-    if names:
-        console.line()
-        console.table(columns, rows)
+def show_stored(console: Console, cards: Iterable[str]) -> None:
+    """Say which cards were written to."""
+    for name in cards:
+        console.line(f"Written to the card of {name}")
 
 
 def score(evaluation: Evaluation, console: Console) -> int:

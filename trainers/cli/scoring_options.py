@@ -70,7 +70,7 @@ pieces_option = click.option(
     default=3,
     show_default=True,
     metavar="N",
-    help="Songs that can be heard and seen in the report; each makes it some 10 MB larger.",
+    help="Songs that can be heard and seen in the report; each makes it some megabytes larger.",
 )
 
 models_option = click.option(
@@ -80,7 +80,7 @@ models_option = click.option(
     multiple=True,
     default=("melroformer",),
     metavar="NAME|RUN|FILE",
-    help="A network to measure; may be repeated.  [default: melroformer]",
+    help="A network to measure; may be repeated, and all are in memory.  [default: melroformer]",
 )
 
 store_option = click.option(

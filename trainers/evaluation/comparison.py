@@ -32,8 +32,9 @@ class Difference:
             two share no song.
         better: songs that are better than by the first.
         songs: that both have.
-        chance: probability of such differences if the methods were equal, by the signed ranks of
-            the songs (Wilcoxon 1945, https://doi.org/10.2307/3001968); not a number for few songs.
+        chance: probability of differences at least as large if the methods were equal, by the
+            signed ranks of the songs (Wilcoxon 1945, https://doi.org/10.2307/3001968); not a number
+            for few songs.
     """
 
     method: str
@@ -116,10 +117,9 @@ def _chance(gains: Sequence[float]) -> float:
 
 def _methods(folder: Path) -> list[Path]:
     """Folders of methods: those in an evaluation, or the folder itself."""
-    if (folder / SUBSET).is_dir():
-        return [folder]
+    folder = folder.resolve() if folder.name in ("", "..") else folder
     places = sorted(place for place in folder.iterdir() if place.name != EXCERPTS)
-    found = [place for place in places if (place / SUBSET).is_dir()]
+    found = [place for place in (folder, *places) if any((place / SUBSET).rglob("*.json"))]
     if not found:
         raise UsageError(
             f"{folder} has no scores: name what stem eval musdb or stem eval folder was given"

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stemcli.engine.events import Event
+
+
+@dataclass(frozen=True)
+class LeftOut(Event):
+    """Something in one of two folders has no counterpart in the other.
+
+    Attributes:
+        what: the song or the stem.
+        why: what it lacks.
+    """
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"Note: {self.what} {self.why} and is left out."
 
 
 @dataclass(frozen=True)
@@ -76,11 +93,17 @@ class JudgingFailed(Event):
         song: its name.
         method: its name.
         message: why.
+        trace: where, for whoever repairs it.
     """
 
     song: str
     method: str
     message: str
+    trace: str = field(default="", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the traceback."""
+        return {key: value for key, value in super().to_dict().items() if key != "trace"}
 
     def __str__(self) -> str:
         return f"{self.song} by {self.method} has no scores: {self.message}"

@@ -2,9 +2,11 @@
 
 ::
 
-    excerpts/SONG/excerpt.json       where the piece lies in the song
     excerpts/SONG/truth/STEM.flac    the true stems, and mixture.flac
     excerpts/SONG/by/METHOD/STEM.flac
+
+Beside the sounds in each folder lies what they are of: a report leaves out those that belong to
+other scores than its own.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import soundfile
 import torch
 
 from model_zoo.errors import OutputError
-from model_zoo.files import staged
 from trainers.data.files import read_wave
 from trainers.evaluation.judge import Wave, Waves, canonical
 from trainers.evaluation.methods import Method
@@ -30,7 +32,7 @@ from trainers.evaluation.tracks import Sound, Track
 SECONDS = 6.0
 """Of an excerpt: long enough to know a song by, short enough for many of them on a page."""
 
-FACTS, MIXTURE, TRUTH, BY = "excerpt.json", "mixture", "truth", "by"
+FACTS, MIXTURE, TRUTH, BY = "facts.json", "mixture", "truth", "by"
 
 
 @dataclass(frozen=True)
@@ -65,47 +67,69 @@ class Excerpts:
         self._lock = threading.Lock()
         self.songs = songs
 
-    def is_missing(self, method: Method, track: Track) -> bool:
-        """Whether a piece should be there by this method and is not."""
-        place = self._shelf.piece(track.name) / BY / method.name
-        return track.name in self.songs and method.name != MIXTURE and not place.is_dir()
+    def is_missing(self, method: Method, track: Track, made_by: Mapping[str, Any]) -> bool:
+        """Whether a piece of such estimates should be there and is not."""
+        if track.name not in self.songs or method.name == MIXTURE:
+            return False
+        return _facts(self._place(track.name, method.name)).get("made_by") != made_by
 
-    def keep(self, method: Method, track: Track, sound: Sound, estimates: Waves) -> None:
+    def keep(
+        self,
+        method: Method,
+        track: Track,
+        sound: Sound,
+        estimates: Waves,
+        made_by: Mapping[str, Any],
+    ) -> None:
         """Write those of a song, if they are wanted; the mixture is one of the true sounds.
+
+        Args:
+            method: whose they are.
+            track: the song.
+            sound: the same in memory.
+            estimates: of the whole song.
+            made_by: all that decides the estimates, as plain values.
 
         Raises:
             OutputError: they cannot be written.
         """
         if track.name not in self.songs or method.name == MIXTURE:
             return
-        folder = self._shelf.piece(track.name)
         piece = loudest(sound.references.values(), sound.sample_rate)
         named = {canonical(name): wave for name, wave in estimates.items()}
         names = [name for name in sound.references if canonical(name) in named]
         made = {name: named[canonical(name)] for name in names}
-        try:
-            with self._lock:
-                _write(folder / TRUTH, {MIXTURE: sound.mixture, **sound.references}, piece, sound)
-                _write(folder / BY / method.name, made, piece, sound)
-        except OSError as error:
-            raise OutputError(f"Cannot write to {folder} ({error.strerror or error})") from error
-        with staged(folder / FACTS) as place:
-            place.write_text(json.dumps({"start": piece.start / sound.sample_rate}), "utf-8")
+        facts = {"song": dict(track.stamp), "start": piece.start / sound.sample_rate}
+        truth = self._shelf.piece(track.name) / TRUTH
+        with self._lock:
+            if _facts(truth) != facts:
+                _write(truth, {MIXTURE: sound.mixture, **sound.references}, piece, sound, facts)
+        place = self._place(track.name, method.name)
+        _write(place, made, piece, sound, {"made_by": dict(made_by)})
 
-    def load(self, song: str, methods: Iterable[str]) -> Excerpt | None:
+    def load(self, song: str, made_by: Mapping[str, Mapping[str, Any]]) -> Excerpt | None:
         """What is kept of a song; None where nothing is.
+
+        Args:
+            song: its name.
+            made_by: of each method with scores of the song, all that decided them. Pieces that were
+                made otherwise are left out.
 
         Raises:
             DecodeError: a file cannot be read.
         """
-        folder = self._shelf.piece(song)
-        if not (folder / FACTS).is_file():
+        truth = self._shelf.piece(song) / TRUTH
+        facts = _facts(truth)
+        places = {method: self._place(song, method) for method in made_by}
+        kept = [name for name in places if _facts(places[name]).get("made_by") == made_by[name]]
+        if not (facts and kept):
             return None
-        start = json.loads((folder / FACTS).read_text("utf-8"))["start"]
-        truth, rate = _read(folder / TRUTH)
-        kept = [method for method in methods if (folder / BY / method).is_dir()]
-        made = {method: _read(folder / BY / method)[0] for method in kept}
-        return Excerpt(song, start, rate, truth, made)
+        waves, rate = _read(truth)
+        made = {method: _read(places[method])[0] for method in kept}
+        return Excerpt(song, facts["start"], rate, waves, made)
+
+    def _place(self, song: str, method: str) -> Path:
+        return self._shelf.piece(song) / BY / method
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
@@ -129,16 +153,32 @@ def loudest(stems: Iterable[Wave], sample_rate: int) -> range:
     return range(start, start + length)
 
 
-def _write(folder: Path, waves: Mapping[str, Wave], piece: range, sound: Sound) -> None:
+def _write(
+    folder: Path, waves: Mapping[str, Wave], piece: range, sound: Sound, facts: Mapping[str, Any]
+) -> None:
     """All files, or none; of more than two channels the first two, which players have."""
     parts = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(parts, ignore_errors=True)
-    parts.mkdir(parents=True)
-    for name, wave in waves.items():
-        samples = wave[:2, piece.start : piece.stop].clamp(-1, 1).T.numpy()
-        soundfile.write(parts / f"{name}.flac", samples, sound.sample_rate, subtype="PCM_16")
-    shutil.rmtree(folder, ignore_errors=True)
-    parts.rename(folder)
+    try:
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir(parents=True)
+        for name, wave in waves.items():
+            samples = wave[:2, piece.start : piece.stop].clamp(-1, 1).T.numpy()
+            soundfile.write(parts / f"{name}.flac", samples, sound.sample_rate, subtype="PCM_16")
+        (parts / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        parts.rename(folder)
+    except (OSError, soundfile.LibsndfileError) as error:
+        shutil.rmtree(parts, ignore_errors=True)
+        raise OutputError(f"Cannot write to {folder} ({error}).") from error
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What is told of a piece; nothing where none is whole."""
+    try:
+        told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _read(folder: Path) -> tuple[dict[str, Wave], int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from model_zoo.errors import DecodeError, UsageError
 from trainers.data.files import read_wave
 from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
+from trainers.evaluation.events import LeftOut
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical
 from trainers.evaluation.tracks import Sound, Track
 
@@ -45,8 +47,6 @@ class FolderTrack:
         """
         waves, rate = _read(self.files)
         mixture = waves.pop(MIXTURE, None)
-        if not waves:
-            raise DecodeError("there are no true stems beside the mixture")
         known = {canonical(name): wave for name, wave in waves.items()}
         if {*known} - {VOCALS, ACCOMPANIMENT}:
             known.pop(ACCOMPANIMENT, None)
@@ -96,8 +96,8 @@ class FilesMethod:
 
 def pair_folders(
     references: Path, estimates: Path
-) -> tuple[list[FolderTrack], FilesMethod, list[str]]:
-    """Songs that both trees have, and those that lack estimates.
+) -> tuple[list[FolderTrack], FilesMethod, list[LeftOut]]:
+    """Songs that both trees have, and what only one has.
 
     A song is a folder with sound files, at the same place in both trees; the two folders themselves
     are one, whatever they are called.
@@ -116,7 +116,25 @@ def pair_folders(
     own = {name: name or title for name in shared}
     tracks = [FolderTrack(own[name], true[name]) for name in shared]
     method = FilesMethod(title, {own[name]: made[name] for name in shared})
-    return tracks, method, [name or str(references) for name in true if name not in made]
+    left = _songs_alone(true, made, f"has no estimates in {estimates}")
+    left += _songs_alone(made, true, f"has no true stems in {references}")
+    return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
+
+
+def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:
+    return [LeftOut(name or "the folder itself", why) for name in songs if name not in others]
+
+
+def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
+    """True stems that songs have no estimate of."""
+    missing = Counter(
+        stem
+        for true, made in songs
+        for stem in true
+        if stem != MIXTURE and canonical(stem) not in map(canonical, made)
+    )
+    where = "" if len(songs) == 1 else f" in {{}} of {len(songs)} songs"
+    return [LeftOut(stem, f"has no estimate{where.format(n)}") for stem, n in missing.items()]
 
 
 def _songs(root: Path) -> dict[str, dict[str, Path]]:

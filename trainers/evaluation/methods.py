@@ -86,7 +86,7 @@ class ModelMethod:
         return self._session.settings
 
     def estimate(self, track: Track, sound: Sound) -> Waves:
-        """The network's stems, and all but the vocals where only the vocals have a name."""
+        """The network's stems; without an accompaniment among them, it is all but the vocals."""
         wave = sound.mixture.T.numpy()
         made = self._session.separate_array(wave, sound.sample_rate)
         stems = {canonical(name): torch.from_numpy(stem).T for name, stem in made.items()}

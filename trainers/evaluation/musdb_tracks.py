@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import torch
 
 from model_zoo.errors import DataError, DecodeError, StorageError, UsageError
-from trainers.data.layouts.listing import folders, sounds
+from trainers.data.layouts.listing import folders, listed, sounds
 from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
 from trainers.evaluation.tracks import Sound
@@ -31,6 +31,10 @@ ROOT = "MUSDB_PATH"
 
 SIZES: Mapping[Subset, int] = {"test": 50, "train": 100, "valid": 14}
 """Songs in each subset of MUSDB18."""
+
+LEAST_SECONDS = 30.0
+"""Mean length below which songs are excerpts; those of MUSDB18 have four minutes, musdb's sample
+seven seconds."""
 
 SAMPLE = Path("~/MUSDB18/MUSDB18-7")
 """Where musdb puts its excerpts of seven seconds."""
@@ -65,6 +69,11 @@ class MusdbTrack:
         return not self.path.name.endswith(ENDING)
 
     @property
+    def form(self) -> str:
+        """Which of the two data sets has such songs."""
+        return "MUSDB18-HQ" if self.is_wav else "MUSDB18"
+
+    @property
     def name(self) -> str:
         """Artist and title."""
         return self.path.parent.name if self.is_wav else self.path.name.removesuffix(ENDING)
@@ -81,8 +90,9 @@ class MusdbTrack:
         """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
 
         Raises:
-            DecodeError: musdb cannot read it.
+            DecodeError: a stem is not there, or musdb cannot read one.
         """
+        self._require_stems()
         try:
             track = self._opened()
             waves = {name: _wave(source.audio) for name, source in track.sources.items()}
@@ -95,6 +105,13 @@ class MusdbTrack:
             ) from error
         others = [wave for name, wave in waves.items() if name != VOCALS]
         return Sound(mixture, {**waves, ACCOMPANIMENT: sum(others[1:], others[0])}, rate)
+
+    def _require_stems(self) -> None:
+        """Without one musdb says nothing, and the accompaniment would lack it."""
+        places = [self._source(file) for file in self.settings["sources"].values()]
+        missing = [place.name for place in places if not place.exists()]
+        if missing:
+            raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: get the song again")
 
     def _opened(self) -> Any:
         """As ``musdb.DB`` makes its tracks."""
@@ -112,7 +129,6 @@ class MusdbTrack:
         track.sources = {
             name: Source(track, name=name, path=str(path), stem_id=ids[name])
             for name, path in paths.items()
-            if path.exists()
         }
         return track
 
@@ -137,7 +153,7 @@ def musdb_tracks(
         MissingExtraError: musdb is not installed.
     """
     root = find_root(root)
-    settings = musdb_settings(root)
+    settings = musdb_settings(root, "eval")
     found = _listed(root / ("train" if subset == "valid" else subset), settings, is_wav)
     names = {*settings["validation_tracks"]} if subset == "valid" else None
     tracks = [track for track in found if names is None or track.name in names]
@@ -169,18 +185,27 @@ def find_root(root: Path | None) -> Path:
     return named.expanduser()
 
 
-def dataset(tracks: Sequence[MusdbTrack], subset: Subset, *, is_sample: bool) -> str:
+def dataset(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> str:
     """What was measured on, in the words of tables and cards.
 
-    Songs that only look like MUSDB18, or a part of it, do not get its name.
+    Excerpts, a part of MUSDB18 and songs that only have its form do not get its name.
+
+    Args:
+        tracks: the songs.
+        subset: which they are of.
+        seconds: their mean length.
     """
-    forms = {"MUSDB18-HQ" if track.is_wav else "MUSDB18" for track in tracks}
-    excerpts = " excerpts of 7 s" if is_sample else ""
-    form = f"{' and '.join(sorted(forms))}{excerpts} {subset}"
-    if len(tracks) == SIZES[subset]:
+    form = f"{' and '.join(sorted({track.form for track in tracks}))} {subset}"
+    if is_musdb18(tracks, subset, seconds):
         return form
-    songs = tracks[0].name if len(tracks) == 1 else f"{len(tracks)} songs"
-    return f"{songs} in the form of {form}"
+    kind = "songs" if seconds >= LEAST_SECONDS else f"excerpts of {seconds:.0f} s"
+    what = tracks[0].name if len(tracks) == 1 else f"{len(tracks)} {kind}"
+    return f"{what} in the form of {form}"
+
+
+def is_musdb18(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> bool:
+    """Whether a subset is all there, in full length."""
+    return len(tracks) == SIZES[subset] and seconds >= LEAST_SECONDS
 
 
 def fetch_sample() -> Path:
@@ -192,7 +217,7 @@ def fetch_sample() -> Path:
         MissingExtraError: musdb is not installed.
     """
     place = SAMPLE.expanduser()
-    musdb_settings(place)
+    musdb_settings(place, "eval")
     import musdb
 
     try:

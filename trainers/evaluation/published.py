@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -18,13 +18,33 @@ class Published:
         kind: ``median`` of BSSEval's SDR over windows and songs, or ``mean`` of global SDR over
             songs.
         source: where it was published.
-        sdr: by stem.
+        sdr: by stem, as far as it was published.
     """
 
     name: str
     kind: Literal["median", "mean"]
     source: str
     sdr: Mapping[str, float]
+
+    @property
+    def metric(self) -> str:
+        """As tables of ours call it."""
+        return "SDR" if self.kind == "median" else "global SDR"
+
+
+def published_title(is_same: bool) -> str:
+    """What stands above figures of others.
+
+    Args:
+        is_same: whether the songs beside them are those of MUSDB18.
+    """
+    return "Published for MUSDB18" if is_same else "Published for MUSDB18, which has other songs"
+
+
+def published_stems(figures: Iterable[Published], measured: Iterable[str]) -> list[str]:
+    """Stems that have figures of others and of ours, in the order of the figures."""
+    known = dict.fromkeys(stem for figure in figures for stem in figure.sdr)
+    return [stem for stem in known if stem in {*measured}]
 
 
 def published() -> list[Published]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from model_zoo.card import Card, Score, SpeedRecord, card_path, find
 from model_zoo.errors import OutputError, UnknownNameError, UsageError
 from model_zoo.files import staged
+from model_zoo.whereabouts import is_place
+from stemcli.engine.options import Options
 from trainers.evaluation.run import Rules
 from trainers.evaluation.speed import Speed
 from trainers.evaluation.summary import METRICS, Row
@@ -21,12 +24,15 @@ def require_cards(models: Iterable[str]) -> None:
 
     Raises:
         UsageError: one is a file or a run.
+        UnknownNameError: there is none of such a name.
         OutputError: a card cannot be written.
     """
     for model in models:
         try:
             find(model)
         except UnknownNameError as error:
+            if not is_place(model):
+                raise
             raise UsageError(
                 f"{model} has no card to write to: give it a name in the zoo first, with"
                 f" stem models add {model} --name NAME"
@@ -35,7 +41,9 @@ def require_cards(models: Iterable[str]) -> None:
             raise OutputError(f"The card of {model} cannot be written: {card_path(model)}")
 
 
-def store_scores(rows: Sequence[Row], models: Iterable[str], dataset: str, rules: Rules) -> None:
+def store_scores(
+    rows: Sequence[Row], models: Iterable[str], dataset: str, rules: Rules, how: Mapping[str, Any]
+) -> list[str]:
     """Write SDR in both definitions to the cards of models.
 
     Args:
@@ -43,10 +51,16 @@ def store_scores(rows: Sequence[Row], models: Iterable[str], dataset: str, rules
         models: names of the methods that have a card.
         dataset: what was measured on.
         rules: how.
+        how: fields of the engine's options that say how networks ran; others than the usual ones
+            are part of the definition.
+
+    Returns:
+        Names of the cards, each once.
     """
-    for row in rows:
-        if row.method in models:
-            _change(row.method, partial(_with_scores, _scores(row, dataset, rules)))
+    ours = [row for row in rows if row.method in {*models}]
+    for row in ours:
+        _change(row.method, partial(_with_scores, _scores(row, dataset, rules, _unusual(how))))
+    return list(dict.fromkeys(row.method for row in ours))
 
 
 def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
@@ -71,12 +85,23 @@ def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
     return list(dict.fromkeys(speed.model for speed in speeds))
 
 
-def _scores(row: Row, dataset: str, rules: Rules) -> list[Score]:
+def _unusual(how: Mapping[str, Any]) -> str:
+    """Words for options with which a network gives other stems: ``, overlap 0.5``."""
+    usual = Options()
+    typed = {key: value for key, value in how.items() if value != getattr(usual, key)}
+    words = (f"{key} {value}" for key, value in typed.items() if key != "device")
+    return "".join(f", {word}" for word in words)
+
+
+def _scores(row: Row, dataset: str, rules: Rules, unusual: str) -> list[Score]:
     """The two that go by the name of SDR."""
-    songs = f"of {row.songs} songs" if row.songs > 1 else "of the song"
+    over = {
+        key: f", {kind} of {row.songs[key]} songs" if row.songs[key] > 1 else ""
+        for key, kind in (("SDR", "median"), ("global_sdr", "mean"))
+    }
     definitions = {
-        "SDR": f"BSSEval v4: median over windows of {rules.window:g} s, median {songs}, dB",
-        "global_sdr": f"whole song, mean {songs}, dB",
+        "SDR": f"BSSEval v4: median over windows of {rules.window:g} s{over['SDR']}{unusual}, dB",
+        "global_sdr": f"whole song{over['global_sdr']}{unusual}, dB",
     }
     titles = {metric.key: metric.short for metric in METRICS}
     return [

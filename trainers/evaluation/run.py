@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from model_zoo.errors import DecodeError, OutputError
@@ -72,6 +74,16 @@ class Results:
 
     scores: dict[str, dict[str, TrackScores]]
     failures: list[JudgingFailed] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Mean length of the songs with scores, in whole windows; 0 without any."""
+        lengths = {
+            song: len(found.stems[0].frames["SDR"]) * found.window
+            for songs in self.scores.values()
+            for song, found in songs.items()
+        }
+        return fmean(lengths.values()) if lengths else 0.0
 
 
 class Evaluation:
@@ -147,10 +159,11 @@ class Evaluation:
 
     def _kept(self, method: Method, track: Track) -> TrackScores | None:
         try:
-            if self.excerpts.is_missing(method, track):
+            made_by = self._made_by(method, track)
+            if self.excerpts.is_missing(method, track, made_by):
                 return None
             scores = load_scores(self._shelf.scores(method.name, track.name))
-            return scores if scores.made_by == self._made_by(method, track) else None
+            return scores if scores.made_by == made_by else None
         except (DecodeError, OSError):
             return None  # never made, damaged, or the song cannot be read: making it says which
 
@@ -194,8 +207,8 @@ class Evaluation:
         judge = self.rules.judge(sound.sample_rate)
         stems = tuple(stem.rounded() for stem in judge(estimates, sound.references, sound.mixture))
         scores = TrackScores(track.name, self.rules.window, self.rules.window, stems, made_by)
-        self.excerpts.keep(method, track, sound, estimates)
         scores.save(self._shelf.scores(method.name, track.name))
+        self.excerpts.keep(method, track, sound, estimates, made_by)
         return scores
 
     def _settle(self, most: int) -> None:
@@ -218,8 +231,9 @@ class Evaluation:
         self._tell(judged(scores, method.name))
 
     def _fail(self, track: Track, methods: Sequence[Method], error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
         for method in methods:
-            failure = JudgingFailed(track.name, method.name, sentence(error))
+            failure = JudgingFailed(track.name, method.name, sentence(error), trace)
             self.results.failures.append(failure)
             self._tell(failure)
 

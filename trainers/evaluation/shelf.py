@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from model_zoo.errors import UsageError
-from model_zoo.files import staged
+from model_zoo.errors import OutputError, UsageError
 
 SUBSET = "test"
 """Folder of the scores of a method: museval looks for files of scores in this one alone."""
@@ -35,9 +35,7 @@ class Shelf:
         _require_names("methods", [*methods, EXCERPTS])
         files = _require_names("songs", map(file_name, songs))
         self._refuse_others(methods, files)
-        with staged(root / "writable"):
-            pass
-        (root / "writable").unlink()
+        _require_writable(root)
 
     def scores(self, method: str, song: str) -> Path:
         """The file of the scores of a song by a method."""
@@ -58,6 +56,16 @@ class Shelf:
                     f"{self.root} holds scores of other songs ({others[0].stem}{more}):"
                     " type --output with another folder, or remove that one"
                 )
+
+
+def _require_writable(root: Path) -> None:
+    """Before anything is measured."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise OutputError(f"Cannot write to {root} ({error.strerror or error}).") from error
 
 
 def file_name(song: str) -> str:

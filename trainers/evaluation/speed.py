@@ -112,10 +112,12 @@ def run(probe: Probe) -> Reading:
     begun = time.time()
     words = [sys.executable, "-P", "-m", "trainers.evaluation.speed", json.dumps(asdict(probe))]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=_environment())
-    lines = done.stdout.strip().splitlines()
-    if not lines:
-        raise StemError(f"{probe.model} could not be measured: {_last_line(done.stderr)}")
-    told = json.loads(lines[-1])
+    try:
+        told = json.loads(_last_line(done.stdout))
+    except ValueError as error:
+        raise StemError(
+            f"{probe.model} could not be measured: {_last_line(done.stderr)}"
+        ) from error
     if "error" in told:
         raise revived(told["error"], told["sentence"])
     ready = told.pop("ready")
@@ -154,7 +156,8 @@ def probe_here(probe: Probe) -> dict[str, Any]:
     name = session.ensemble.name
     ready = time.time()
     loaded = next(event for event in told if isinstance(event, ModelLoaded))
-    noise = np.random.default_rng(0).standard_normal((round(probe.seconds * SAMPLE_RATE), 2)) / 10
+    shape = (round(probe.seconds * SAMPLE_RATE), 2)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     session.separate_array(noise[: 10 * SAMPLE_RATE], SAMPLE_RATE)
     begun = time.perf_counter()
     session.separate_array(noise, SAMPLE_RATE)

@@ -46,14 +46,20 @@ class Row:
     Attributes:
         method: its name.
         stem: its name.
-        songs: that have this stem and a number for it.
+        songs: that have a number for this stem, by the key of the metric.
         values: in dB, by the key of the metric; not a number where no song has one.
     """
 
     method: str
     stem: str
-    songs: int
+    songs: Mapping[str, int]
     values: Mapping[str, float]
+
+    @property
+    def counted(self) -> str:
+        """Songs behind the numbers: ``3``, or ``2 to 3`` where a silent stem left some out."""
+        least, most = min(self.songs.values()), max(self.songs.values())
+        return str(most) if least == most else f"{least} to {most}"
 
 
 def song_value(scores: TrackScores, stem: str, metric: str) -> float:
@@ -89,8 +95,8 @@ def _row(method: str, stem: str, songs: Mapping[str, TrackScores]) -> Row:
         metric.key: (middle if metric.how == MEDIAN else mean)(columns[metric.key])
         for metric in METRICS
     }
-    count = sum(map(math.isfinite, columns["global_sdr"]))
-    return Row(method, stem, count, values)
+    counts = {key: sum(map(math.isfinite, column)) for key, column in columns.items()}
+    return Row(method, stem, counts, values)
 
 
 def middle(values: Iterable[float]) -> float:

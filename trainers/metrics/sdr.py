@@ -26,7 +26,7 @@ ENERGY_FLOOR = 1e-10
 def global_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """Global SDR in dB of each item; of a silent reference 0 dB or far below."""
+    """Global SDR in dB of each item; of a silent reference 0 dB, or far below if it is not met."""
     signal = reference.double().square().sum((-2, -1))
     error = (reference.double() - estimate.double()).square().sum((-2, -1))
     return 10 * torch.log10((signal + ENERGY_FLOOR) / (error + ENERGY_FLOOR))
@@ -35,7 +35,10 @@ def global_sdr(
 def si_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """SI-SDR in dB of each item; of a silent reference or estimate 0 dB."""
+    """SI-SDR in dB of each item; of a silent estimate 0 dB, of a silent reference far below.
+
+    Both are of no use there: whoever has silent stems leaves them out.
+    """
     made, true = estimate.double().flatten(-2), reference.double().flatten(-2)
     gain = (made * true).sum(-1) / true.square().sum(-1).clamp_min(ENERGY_FLOOR)
     fitted = gain[..., None] * true

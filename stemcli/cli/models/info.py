@@ -12,7 +12,7 @@ from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
-from stemcli.cli.words import examples, millions, quoted, size
+from stemcli.cli.words import examples, memory, millions, quoted, size
 
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
@@ -252,8 +252,8 @@ def speed_row(record: SpeedRecord) -> tuple[str, ...]:
     """One speed with its definition and its machine."""
     return (
         f"{record.times_real_time:.1f}",
-        size(record.memory) if record.memory else "–",
-        size(record.gpu_memory) if record.gpu_memory else "–",
+        memory(record.memory),
+        memory(record.gpu_memory),
         f"{record.start_seconds:.1f} s",
         record.precision,
         f"{record.machine}; {record.definition}",

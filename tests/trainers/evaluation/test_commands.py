@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     done = typed("eval", "folder", "truth", "made")
     assert done.exit_code == 0
     assert "Note: three has no estimates in made and is left out." in done.stdout
+    (trees / "truth" / "one" / "vocals.wav").rename(trees / "truth" / "one" / "choir.wav")
+    write(trees / "made" / "four" / "vocals.wav", VOICE)
+    done = typed("eval", "folder", "truth", "made", "--json")
+    notes = [json.loads(line) for line in done.stdout.splitlines()[:3]]
+    assert [(note["event"], note["what"], note["why"]) for note in notes] == [
+        ("left_out", "three", "has no estimates in made"),
+        ("left_out", "four", "has no true stems in truth"),
+        ("left_out", "choir", "has no estimate in 1 of 2 songs"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,7 @@ def _made(path: Path) -> Path:
         ("foldr truth made", "Unknown command 'foldr': did you mean 'folder'?"),
         ("speed -m nobody --rounds 1", "Unknown model 'nobody'"),
         ("speed -m made/one --store", "made/one has no card to write to"),
+        ("speed -m melrofomer --store", "did you mean 'melroformer'"),
         ("musdb --root nowhere", "--root names nowhere, which is no folder"),
         ("musdb --subset all", "'all' is not one of 'test', 'valid', 'train'"),
     ],
@@ -165,17 +176,19 @@ def test_compare_two_evaluations(typed: Typed) -> None:
 def test_speed_is_measured_in_processes_and_stored(
     typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A law: time, memory and start are above nothing; the card says what they are of."""
+    """What a process did before our eyes: it cannot have needed more than the command."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     install(small_network(), Card("tiny", "melrnn", stems=("vocals",)))
+    begun = time.monotonic()
     done = typed(
         "eval", "speed", "-m", "tiny", "--seconds", "10", "--rounds", "1", "--store", "--json"
     )
     assert done.exit_code == 0, done.stderr
     (row,) = json.loads(done.stdout.splitlines()[-1])["rows"]
-    assert row["times_real_time"] > 0
-    assert row["start_seconds"] > 0.1
-    assert row["memory"] > 50 * 2**20
+    spent = time.monotonic() - begun
+    assert 0.1 < row["start_seconds"] < spent
+    assert 10 / spent < row["times_real_time"] < 10 / 0.001
+    assert 50 * 2**20 < row["memory"] < 4 * 2**30
     (record,) = find("tiny").speeds
     assert record.memory == row["memory"]
     assert record.definition == "median of 1 process, 10 s of stereo at 44.1 kHz, without files"

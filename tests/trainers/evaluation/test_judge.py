@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from statistics import median
+from typing import Any
 
 import pytest
 import torch
 
-from model_zoo.errors import DecodeError
+from model_zoo.errors import DecodeError, FfmpegMissingError, MissingExtraError
 from tests.trainers.evaluation.songs import RATE, noise
+from trainers.evaluation.backends import find_measure, measuring_device
 from trainers.evaluation.judge import Judge, scenarios
 from trainers.evaluation.scores import StemScores
+from trainers.metrics.bsseval import FrameScores, bss_eval
 
 JUDGE = Judge(RATE, RATE)
 VOICE, DRUMS, BASS = (noise(seed) for seed in (1, 2, 3))
@@ -39,6 +42,19 @@ def test_global_scores_by_hand() -> None:
     (voice, _) = JUDGE({"vocals": 1.1 * VOICE, "drums": DRUMS}, {"vocals": VOICE, "drums": DRUMS})
     assert voice.whole["global_sdr"] == pytest.approx(20, abs=1e-3)
     assert voice.whole["si_sdr"] > 60
+
+
+def test_a_full_gpu_leaves_it_to_the_processor() -> None:
+    """The network has most of its memory."""
+
+    def measure(made: torch.Tensor, *others: Any) -> FrameScores:
+        if made.device.type == "meta":
+            raise torch.OutOfMemoryError("no room")
+        return bss_eval(made, *others)
+
+    waves = {"vocals": VOICE, "drums": DRUMS}
+    made = {"vocals": VOICE + 0.1 * BASS, "drums": DRUMS + 0.1 * BASS}
+    assert Judge(RATE, RATE, measure, "meta")(made, waves) == JUDGE(made, waves)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +129,17 @@ def test_what_cannot_be_judged() -> None:
         JUDGE({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
     with pytest.raises(DecodeError, match="vocals has 2 channels and the true stem 1"):
         JUDGE({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})
+
+
+def test_what_is_installed_is_asked_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And measuring beside a network on the processor is done there."""
+    monkeypatch.setattr("trainers.evaluation.backends.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"museval.*stemcli\[eval\]"):
+        find_measure("museval")
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FfmpegMissingError, match="museval needs ffmpeg and ffprobe on PATH"):
+        find_measure("museval")
+    assert measuring_device("cpu") == "cpu"

@@ -17,10 +17,10 @@ import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
-from trainers.evaluation.excerpts import SECONDS, loudest, spread
+from trainers.evaluation.excerpts import SECONDS, Excerpt, loudest, spread
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.published import published
-from trainers.evaluation.report.charts import boxes, curves, spectrograms
+from trainers.evaluation.report.charts import boxes, curves
 from trainers.evaluation.run import Evaluation, Rules
 from trainers.evaluation.summary import METRICS
 from trainers.evaluation.writing import Heading, write_results
@@ -97,8 +97,7 @@ def test_every_song_is_in_a_table(page: Path, tables: Tables) -> None:
 
 def test_a_page_needs_nothing_beside_itself(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    sources = re.findall(r'(?:src|href)="([^"#][^"]*)"', text)
-    assert all(source.startswith("data:") for source in sources)
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)"', text))
     assert not re.search(r"@import|url\((?!#)|<link|fetch\(", text)
 
 
@@ -135,8 +134,7 @@ def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
     evaluation = Evaluation(tracks, [again], Rules(), tmp_path, pieces=1)
     evaluation.run()
     assert again.asked == ["one"]
-    piece = evaluation.excerpts.load("one", ["leaking", "nobody"])
-    assert piece
+    piece = heard(evaluation)
     assert {*piece.truth} == {"mixture", "vocals", "accompaniment"}
     assert {*piece.estimates["leaking"]} == {"vocals", "accompaniment"}
     sound = tracks[0].load()
@@ -144,11 +142,44 @@ def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
     torch.testing.assert_close(kept, sound.references["vocals"], atol=1e-4, rtol=0)
 
 
-def test_pictures_are_drawn_whatever_the_numbers() -> None:
-    nothing = [math.nan, math.inf]
-    assert boxes("SDR", {"a": {"vocals": nothing}, "b": {}}, ["vocals"]).startswith("<svg")
-    assert curves("SDR", 1.0, {"a": nothing, "b": []}).startswith("<svg")
-    assert spectrograms({"true": torch.zeros(1, 100)}, RATE).startswith(b"\x89PNG")
+def heard(evaluation: Evaluation) -> Excerpt:
+    """The piece of the song "one" that belongs to its scores."""
+    made_by = evaluation.results.scores["leaking"]["one"].made_by
+    piece = evaluation.excerpts.load("one", {"leaking": made_by, "nobody": {}})
+    assert piece
+    return piece
+
+
+def test_pieces_belong_to_the_scores_beside_them(tmp_path: Path) -> None:
+    """Estimates of before are not heard beside new scores, nor true stems of before."""
+    for share, seed, pieces in ((0.1, 0, 1), (0.9, 5, 0), (0.9, 5, 1)):
+        track = NoiseTrack("one", seed)
+        evaluation = Evaluation([track], [Leaking(share=share)], Rules(), tmp_path, pieces)
+        evaluation.run()
+    piece, sound = heard(evaluation), track.load()
+    torch.testing.assert_close(piece.truth["mixture"], sound.mixture, atol=1e-4, rtol=0)
+    error = piece.estimates["leaking"]["vocals"] - sound.references["vocals"]
+    torch.testing.assert_close(error, 0.9 * sound.references["accompaniment"], atol=1e-4, rtol=0)
+    assert evaluation.excerpts.load("one", {"leaking": {"share": 0.1}}) is None
+
+
+def test_where_there_is_no_number_nothing_is_drawn() -> None:
+    """Frames of one stem: the line has a gap, so its path begins twice; without any, no path."""
+    (line,) = paths(curves("SDR", 1.0, {"a": [1.0, 2.0, math.nan, 3.0, 4.0]}))
+    assert line.count("M") == 2
+    for nothing in ([math.nan, math.inf], []):
+        assert not paths(curves("SDR", 1.0, {"a": nothing}))
+    numbers = [1.0, 2.0, 3.0, 9.0]
+    some, none = (
+        boxes("SDR", {"a": {"vocals": values}}, ["vocals"]) for values in (numbers, [math.nan])
+    )
+    assert len(paths(some)) > len(paths(none)) == 0
+    assert ">vocals<" in none
+
+
+def paths(drawn: str) -> list[str]:
+    """What the lines of methods go through: all that is clipped, but for the grey of the grid."""
+    return re.findall(r'<path d="([^"]*)" clip-path="[^"]*" style="(?!.*#b0b0b0)', drawn)
 
 
 def test_a_box_plot_names_its_stems_and_methods() -> None:

@@ -56,15 +56,19 @@ def read_musdb18_hq(folder: Path) -> Listing:
     return _split([song for song in songs if song.stems], settings, {}, ())
 
 
-def musdb_settings(root: Path) -> dict[str, Any]:
+def musdb_settings(root: Path, extra: str = "train") -> dict[str, Any]:
     """How musdb names files, stems, streams and songs for validation.
+
+    Args:
+        root: folder of the songs.
+        extra: what is to be installed where musdb is missing.
 
     Raises:
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     if find_spec("musdb") is None:
-        raise MissingExtraError("musdb", "train")
+        raise MissingExtraError("musdb", extra)
     require_ffprobe("musdb")
     import musdb
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from model_zoo.files import staged
 from trainers.evaluation.excerpts import MIXTURE, SECONDS, Excerpt
-from trainers.evaluation.published import Published
+from trainers.evaluation.published import Published, published_stems, published_title
 from trainers.evaluation.report.charts import boxes, curves, spectrograms
 from trainers.evaluation.report.sound import address, playable
 from trainers.evaluation.scores import TrackScores
@@ -35,7 +35,8 @@ class Report:
         rows: a stem by a method each.
         scores: of each method, by song.
         excerpts: pieces to hear and see.
-        published: figures of others; none where the songs are not MUSDB18's.
+        published: figures of others for MUSDB18.
+        is_musdb18: whether the songs are those the figures are of.
         failures: a sentence for each score that is missing.
         document: what the page holds for programs.
     """
@@ -47,6 +48,7 @@ class Report:
     scores: Scores
     excerpts: Sequence[Excerpt]
     published: Sequence[Published]
+    is_musdb18: bool
     failures: Sequence[str]
     document: Mapping[str, Any]
 
@@ -67,8 +69,6 @@ def render(report: Report) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["decibels"] = decibels
     template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    measured = {row.stem for row in report.rows}
-    known = [stem for figure in report.published for stem in figure.sdr]
     return environment.from_string(template).render(
         title=report.title,
         subtitle=report.subtitle,
@@ -79,7 +79,8 @@ def render(report: Report) -> str:
             report.rows, key=lambda row: [each.stem for each in report.rows].index(row.stem)
         ),
         published=report.published,
-        published_stems=[stem for stem in dict.fromkeys(known) if stem in measured],
+        published_title=published_title(report.is_musdb18),
+        published_stems=published_stems(report.published, [row.stem for row in report.rows]),
         charts=_charts(report.scores),
         songs=_songs(report.scores),
         seconds=f"{SECONDS:g}",

@@ -81,7 +81,7 @@ def _least_squares(
 
     Where sources depend on each other (two channels that are the same, a silent one), many filters
     are equally good, and those that use the fewest delayed sources are taken. The reference
-    implementation stops there, or returns what rounding makes of it.
+    implementation (museval 0.4.1 with NumPy 2) stops there, or returns what rounding makes of it.
     """
     scale = matrix.diagonal().clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt()
     matrix = matrix * scale[:, None] * scale

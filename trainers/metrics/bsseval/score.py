@@ -32,8 +32,9 @@ def bss_eval(
     """BSSEval version 4 of all stems of a song.
 
     Computes in double precision, on the device of the stems, block by block. Memory beside the
-    stems is what the filters need, four times the square of stems times channels times 512 numbers,
-    and does not depend on the length of the song, but on that of a window.
+    stems is what the filters need, and does not depend on the length of the song, but on that of a
+    window: four times the square of stems times channels times 512 numbers, six times where
+    channels of true stems depend on each other, which takes longer as well.
 
     Args:
         estimate: separated stems; cut at the end of the reference, or filled with zeros up to it.
