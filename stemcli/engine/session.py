@@ -207,7 +207,9 @@ class Session:
             )
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
         heard = list(finite(parts, "The waveform", rate))
-        separation = Separation(self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min())))
+        separation = Separation(
+            self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min()))
+        )
         stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
         done = 0
         for block in separation.pass_through(heard):  # views, each of which holds whole chunks

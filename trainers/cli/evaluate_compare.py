@@ -55,17 +55,20 @@ def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     found = compare(read_runs(runs), chosen)
     rows = [_plain(row) for row in found]
     console.document({"event": "compared", "metric": metric, "rows": rows})
-    columns = ("=stem", "=method", f">{chosen.title}", ">change", ">better", ">chance")
+    columns = ("=stem", "=method", f">{chosen.title}", ">songs", ">change", ">better", ">chance")
     console.table(columns, [_cells(row) for row in found])
-    console.line(f"In dB: {chosen.how}, over the songs that a method and the first share.")
+    console.line(f"In dB: {chosen.how}.")
+    console.line("Change, better, chance: over songs with a number by the method and the first.")
 
 
 def _cells(row: Difference) -> tuple[str, ...]:
-    shared = math.isfinite(row.change)
-    change = f"{row.change:+.2f}" if shared else ""
-    better = f"{row.better} of {row.songs}" if shared else "" if row.songs else "no song shared"
-    chance = f"{row.chance:.2g}" if math.isfinite(row.chance) and shared else ""
-    return row.stem, row.method, decibels(row.value), change, better, chance
+    value = row.stem, row.method, decibels(row.value), str(row.songs)
+    if not row.shared:
+        return *value, "", "none shared", ""
+    if math.isnan(row.change):
+        return *value, "", "", ""
+    chance = f"{row.chance:.2g}" if math.isfinite(row.chance) else ""
+    return *value, f"{row.change:+.2f}", f"{row.better} of {row.shared}", chance
 
 
 def _plain(row: Difference) -> dict[str, Any]:

@@ -48,13 +48,15 @@ def command(
     Both are folders with sound files, or trees of such folders with the same names. Vocals and
     instrumental (or accompaniment, no_vocals) are judged as a pair, all others together.
     """
-    from trainers.cli.scoring import score, write
+    from trainers.cli.scoring import finish, run
     from trainers.evaluation.folders import pair_folders
     from trainers.evaluation.run import Evaluation
+    from trainers.evaluation.shelf import require_outside
     from trainers.evaluation.writing import Heading, require_pictures
 
     if output:
         require_pictures()
+        require_outside(output, references, estimates)
     tracks, method, left_out = pair_folders(references, estimates)
     for note in left_out:
         console.show(note)
@@ -62,8 +64,7 @@ def command(
     with ExitStack() as stack:
         place = output or Path(stack.enter_context(TemporaryDirectory()))
         evaluation = Evaluation(tracks, [method], rules, place, pieces if output else 0)
-        code = score(evaluation, console)
-    if output:
-        heading = Heading(f"Stems in {estimates}", f"against {references}")
-        write(evaluation, heading, console)
+        run(evaluation, console)
+        heading = Heading(f"Stems in {estimates}", f"against {references}") if output else None
+        code = finish(evaluation, heading, console)
     click.get_current_context().exit(code)

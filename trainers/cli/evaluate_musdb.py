@@ -83,13 +83,14 @@ def command(
     and then over songs, and the mean over songs of that of whole songs. For a scale, the mixture
     itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
     """
-    from trainers.cli.scoring import score, show_published, show_stored, write
+    from trainers.cli.scoring import finish, run, show_stored
     from trainers.evaluation.backends import measuring_device
     from trainers.evaluation.methods import model_methods, oracle_methods
     from trainers.evaluation.musdb_tracks import dataset, fetch_sample, is_musdb18, musdb_tracks
     from trainers.evaluation.published import published
     from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation
+    from trainers.evaluation.shelf import require_outside
     from trainers.evaluation.summary import summarise
     from trainers.evaluation.writing import Heading, require_pictures
 
@@ -100,17 +101,17 @@ def command(
         raise click.UsageError("--sample and --root contradict each other; type one.")
     root = fetch_sample() if sample else root
     tracks = musdb_tracks(root, subset, is_wav=is_wav)
+    require_outside(output, *{track.folder for track in tracks})
     rules = replace(rules, device=measuring_device(how["device"]))
     methods = [*model_methods(models, how, console.show), *(oracle_methods() if oracles else [])]
     evaluation = Evaluation(tracks, methods, rules, output, pieces)
-    code = score(evaluation, console)
+    run(evaluation, console)
     seconds = evaluation.results.seconds
     measured = dataset(tracks, subset, seconds)
     figures = published() if subset == "test" else []
     is_same = is_musdb18(tracks, subset, seconds)
     heading = Heading(measured, counted(len(tracks), "song"), figures, is_same)
-    show_published(console, heading, evaluation.results)
-    write(evaluation, heading, console)
+    code = finish(evaluation, heading, console)
     if store and code:
         console.error("Nothing is written to cards, because scores are missing.")
     elif store:

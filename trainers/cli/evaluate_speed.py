@@ -10,6 +10,7 @@ import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.options import PRECISIONS, console_options, device_option
+from stemcli.cli.params import NumberRange
 from stemcli.cli.words import examples, memory
 from trainers.cli.scoring_options import models_option, store_option
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @device_option
 @click.option(
     "--seconds",
-    type=click.FloatRange(10, 3600),
+    type=NumberRange(10, 3600),
     default=60.0,
     show_default=True,
     help="Length of what is separated.",

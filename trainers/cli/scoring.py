@@ -33,6 +33,7 @@ class Scoring(Closing):
         self.console = console
         self._bar: Progress | None = None
         self._left = 0
+        self._named: set[tuple[str, str]] = set()
 
     def show(self, event: Event) -> None:
         """Show what an evaluation, or the engine that works for it, tells."""
@@ -46,9 +47,7 @@ class Scoring(Closing):
                 self.console.line(line(event))
             case JudgingFailed():
                 self._move(event.song, 1)
-                self.console.error(str(event))
-                if self.console.verbose:
-                    click.echo(event.trace, err=True)
+                self._failed(event)
         self.console.show(event)
 
     def close(self) -> None:
@@ -56,6 +55,15 @@ class Scoring(Closing):
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+    def _failed(self, event: JudgingFailed) -> None:
+        """Once for a song that cannot be read, which fails by all methods."""
+        if (event.song, event.message) in self._named:
+            return
+        self._named.add((event.song, event.message))
+        self.console.error(str(event))
+        if self.console.verbose:
+            click.echo(event.trace, err=True)
 
     def _started(self, event: EvaluationStarted) -> None:
         self._left = event.songs * len(event.methods) - event.kept
@@ -127,21 +135,30 @@ def show_stored(console: Console, cards: Iterable[str]) -> None:
         console.line(f"Written to the card of {name}")
 
 
-def score(evaluation: Evaluation, console: Console) -> int:
-    """Run an evaluation, show how it goes and what came out, and find the exit code."""
+def run(evaluation: Evaluation, console: Console) -> None:
+    """Run an evaluation and show how it goes."""
     with console, Scoring(console) as shown:
-        results = evaluation.run(shown.show)
+        evaluation.run(shown.show)
+
+
+def finish(evaluation: Evaluation, heading: Heading | None, console: Console) -> int:
+    """Write what an evaluation leaves, before anything is shown, and find the exit code.
+
+    Args:
+        evaluation: one that has run.
+        heading: of the report; without one nothing is written.
+        console: shows what came out.
+    """
+    report = write_results(evaluation, heading) if heading else None
+    results, rules = evaluation.results, evaluation.rules
     rows = summarise(results.scores)
-    console.document({"event": "evaluated", **summary_document(rows, evaluation.rules.plain)})
-    show_rows(console, rows, evaluation.rules.window)
+    console.document({"event": "evaluated", **summary_document(rows, rules.plain)})
+    show_rows(console, rows, rules.window)
+    if heading:
+        show_published(console, heading, results)
+        console.line(f"Scores of each song, tables and the report are in {evaluation.output}")
+        console.line(f"Look at: {report}")
     if results.failures:
         count = counted(len(results.failures), "score")
         console.error(f"{count} missing, for the reasons given above.")
     return 1 if results.failures else 0
-
-
-def write(evaluation: Evaluation, heading: Heading, console: Console) -> None:
-    """Leave tables and the report in the folder of the scores, and say so."""
-    report = write_results(evaluation, heading)
-    console.line(f"Scores of each song, tables and the report are in {evaluation.output}")
-    console.line(f"Look at: {report}")

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from stemcli.cli.params import NumberRange
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-WINDOW = click.FloatRange(0.01, 30.0)
+WINDOW = NumberRange(0.01, 30.0)
 
 
 def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,11 +27,12 @@ class Difference:
     Attributes:
         method: its name.
         stem: its name.
-        value: of the metric in dB, over the songs that both have.
-        change: of that against the first method; not a number for the first itself, and where the
-            two share no song.
-        better: songs that are better than by the first.
-        songs: that both have.
+        value: of the metric in dB, over all songs that have a number by this method.
+        songs: how many those are.
+        change: against the first method, over the songs that have a number by both; not a number
+            for the first itself, and where there is no such song.
+        better: songs of those that are better than by the first.
+        shared: how many those are.
         chance: probability of differences at least as large if the methods were equal, by the
             signed ranks of the songs (Wilcoxon 1945, https://doi.org/10.2307/3001968); not a number
             for few songs.
@@ -40,9 +41,10 @@ class Difference:
     method: str
     stem: str
     value: float
+    songs: int
     change: float
     better: int
-    songs: int
+    shared: int
     chance: float
 
 
@@ -94,11 +96,18 @@ def _difference(runs: Mapping[str, Songs], metric: Metric, stem: str, method: st
     ours, theirs = (_values(runs[name], stem, metric) for name in (method, first))
     shared = [song for song in ours if song in theirs]
     summed = middle if metric.how == MEDIAN else mean
-    value, other = (summed(values[song] for song in shared) for values in (ours, theirs))
+    both = [summed(values[song] for song in shared) for values in (ours, theirs)]
     gains = [ours[song] - theirs[song] for song in shared]
-    better = sum(gain > 0 for gain in gains)
-    change = math.nan if method == first else value - other
-    return Difference(method, stem, value, change, better, len(shared), _chance(gains))
+    return Difference(
+        method,
+        stem,
+        value=summed(ours.values()),
+        songs=len(ours),
+        change=math.nan if method == first else both[0] - both[1],
+        better=sum(gain > 0 for gain in gains),
+        shared=len(shared),
+        chance=_chance(gains),
+    )
 
 
 def _values(songs: Songs, stem: str, metric: Metric) -> dict[str, float]:

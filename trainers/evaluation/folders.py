@@ -40,15 +40,21 @@ class FolderTrack:
     def load(self) -> Sound:
         """Read it; without a file of the song, the song is the sum of its true stems.
 
-        An accompaniment beside other stems than the vocals is their sum, and no part of that.
+        An accompaniment beside other stems than the vocals is their sum, and no part of that;
+        where it is not among the files, it is made of them.
 
         Raises:
             DecodeError: a file cannot be read, or they differ in rate, channels or length.
         """
         waves, rate = _read(self.files)
         mixture = waves.pop(MIXTURE, None)
+        if not waves:
+            raise DecodeError("there are no true stems beside the mixture")
         known = {canonical(name): wave for name, wave in waves.items()}
-        if {*known} - {VOCALS, ACCOMPANIMENT}:
+        others = [wave for name, wave in known.items() if name not in (VOCALS, ACCOMPANIMENT)]
+        if others and VOCALS in known and ACCOMPANIMENT not in known:
+            waves[ACCOMPANIMENT] = torch.stack(others).sum(0)
+        if others:
             known.pop(ACCOMPANIMENT, None)
         whole = torch.stack(list(known.values())).sum(0) if mixture is None else mixture
         return Sound(whole, waves, rate)
@@ -126,15 +132,23 @@ def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list
 
 
 def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
-    """True stems that songs have no estimate of."""
-    missing = Counter(
-        stem
-        for true, made in songs
-        for stem in true
-        if stem != MIXTURE and canonical(stem) not in map(canonical, made)
-    )
+    """Stems that are on one side only."""
+    here, there = Counter[str](), Counter[str]()
+    for true, made in songs:
+        known, found = _names(true), _names(made)
+        summed = {ACCOMPANIMENT} if VOCALS in known and len(known) > 1 else set()
+        here.update(known - found)
+        there.update(found - known - summed)
     where = "" if len(songs) == 1 else f" in {{}} of {len(songs)} songs"
-    return [LeftOut(stem, f"has no estimate{where.format(n)}") for stem, n in missing.items()]
+    return [
+        *(LeftOut(stem, f"has no estimate{where.format(n)}") for stem, n in sorted(here.items())),
+        *(LeftOut(stem, f"has no true stem{where.format(n)}") for stem, n in sorted(there.items())),
+    ]
+
+
+def _names(files: Files) -> set[str]:
+    """Stems, each by its first name."""
+    return {canonical(name) for name in files} - {MIXTURE}
 
 
 def _songs(root: Path) -> dict[str, dict[str, Path]]:

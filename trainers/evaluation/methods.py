@@ -60,7 +60,10 @@ def model_methods(
     names = [session.ensemble.name for session in sessions]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise UsageError(f"Two models are called {twice}: name each model once")
+        raise UsageError(
+            f"Two models are called {twice}: name each model once, or give a file another name"
+            f" with stem models add FILE --name NAME"
+        )
     return [*map(ModelMethod, names, sessions)]
 
 

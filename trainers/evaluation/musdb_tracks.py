@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 
 import torch
 
-from model_zoo.errors import DataError, DecodeError, StorageError, UsageError
+from model_zoo.errors import DecodeError, StorageError, UsageError
 from trainers.data.layouts.listing import folders, listed, sounds
 from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
@@ -41,9 +41,9 @@ SAMPLE = Path("~/MUSDB18/MUSDB18-7")
 
 WHERE = (
     "get MUSDB18 at https://doi.org/10.5281/zenodo.1117372 or MUSDB18-HQ at"
-    " https://doi.org/10.5281/zenodo.3338373 and type --root DIR, or type --sample for"
-    " excerpts of seven seconds (140 MB)"
+    " https://doi.org/10.5281/zenodo.3338373 and type --root DIR"
 )
+SAMPLES = "or type --sample for excerpts of seven seconds (140 MB)"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ class MusdbTrack:
         return not self.path.name.endswith(ENDING)
 
     @property
+    def folder(self) -> Path:
+        """Where all songs of its subset are."""
+        return self.path.parent.parent if self.is_wav else self.path.parent
+
+    @property
     def form(self) -> str:
         """Which of the two data sets has such songs."""
         return "MUSDB18-HQ" if self.is_wav else "MUSDB18"
@@ -90,25 +95,21 @@ class MusdbTrack:
         """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
 
         Raises:
-            DecodeError: a stem is not there, or musdb cannot read one.
+            DecodeError: a file is not there, musdb cannot read it, or they do not go together.
         """
-        self._require_stems()
-        try:
+        self._require_files()
+        with _told(self.path):
             track = self._opened()
-            waves = {name: _wave(source.audio) for name, source in track.sources.items()}
-            mixture, rate = _wave(track.audio), round(track.rate)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever ffmpeg, stempeg and numpy raise
-            raise DecodeError(
-                f"musdb cannot read {self.path} ({_first_line(error)}): get it again"
-            ) from error
-        others = [wave for name, wave in waves.items() if name != VOCALS]
-        return Sound(mixture, {**waves, ACCOMPANIMENT: sum(others[1:], others[0])}, rate)
+        mixture, rate = _read(track, self.path)
+        read = {name: _read(each, Path(each.path)) for name, each in track.sources.items()}
+        sound = Sound(mixture, {name: wave for name, (wave, _) in read.items()}, rate)
+        others = [wave for name, wave in sound.references.items() if name != VOCALS]
+        accompaniment = torch.stack(others).sum(0)
+        return Sound(mixture, {**sound.references, ACCOMPANIMENT: accompaniment}, rate)
 
-    def _require_stems(self) -> None:
-        """Without one musdb says nothing, and the accompaniment would lack it."""
-        places = [self._source(file) for file in self.settings["sources"].values()]
+    def _require_files(self) -> None:
+        """Without a stem musdb says nothing, and the accompaniment would lack it."""
+        places = [self.path, *map(self._source, self.settings["sources"].values())]
         missing = [place.name for place in places if not place.exists()]
         if missing:
             raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: get the song again")
@@ -147,25 +148,34 @@ def musdb_tracks(
         is_wav: look for folders of wav files alone. Both forms are found without.
 
     Raises:
-        UsageError: no folder is named.
-        DataError: the folder has no such songs, or one in both forms.
+        UsageError: no folder is named, or it has no such songs, or one in both forms.
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     root = find_root(root)
     settings = musdb_settings(root, "eval")
-    found = _listed(root / ("train" if subset == "valid" else subset), settings, is_wav)
+    found = _listed(root / _folder_of(subset), settings, is_wav)
     names = {*settings["validation_tracks"]} if subset == "valid" else None
     tracks = [track for track in found if names is None or track.name in names]
     twice = [name for name, count in Counter(track.name for track in tracks).items() if count > 1]
     if twice:
-        raise DataError(str(root), [f"{twice[0]} is there in both forms: type --is-wav"])
+        raise UsageError(f"{root} has {twice[0]} in both forms: type --is-wav")
     if not tracks:
-        form = (
-            "folders with mixture.wav" if is_wav else f"files *{ENDING} or folders with mixture.wav"
-        )
-        raise DataError(str(root), [f"no songs of the subset {subset} are there ({form}); {WHERE}"])
+        raise UsageError(_no_songs(root, subset, is_wav))
     return tracks
+
+
+def _no_songs(root: Path, subset: Subset, is_wav: bool) -> str:
+    """What was looked for, and where the songs are if they are near."""
+    looked = "" if is_wav else f"*{ENDING} or "
+    told = f"{root} has no songs in {_folder_of(subset)}/ ({looked}folders with mixture.wav): "
+    if root.resolve().name in ("test", "train"):
+        return told + f"type the folder above, --root {root.resolve().parent}"
+    return told + f"{WHERE}, {SAMPLES}"
+
+
+def _folder_of(subset: Subset) -> str:
+    return "train" if subset == "valid" else subset
 
 
 def find_root(root: Path | None) -> Path:
@@ -177,11 +187,11 @@ def find_root(root: Path | None) -> Path:
     named = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
     if named is None:
         raise UsageError(
-            f"No songs: neither --root nor {ROOT} names a folder. To have some, {WHERE}"
+            f"No songs: neither --root nor {ROOT} names a folder. To have some, {WHERE}, {SAMPLES}"
         )
     if not named.expanduser().is_dir():
         by = "--root" if root else ROOT
-        raise UsageError(f"{by} names {named}, which is no folder. To have one, {WHERE}")
+        raise UsageError(f"{by} names {named}, which is no folder. To have one, {WHERE}, {SAMPLES}")
     return named.expanduser()
 
 
@@ -224,6 +234,8 @@ def fetch_sample() -> Path:
         with contextlib.redirect_stdout(sys.stderr):  # musdb prints where programs read
             musdb.DB(root=str(place), download=True, subsets=[])
     except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # musdb made it; where something is in it, it stays
         raise StorageError(
             f"The excerpts cannot be downloaded to {place} ({_first_line(error)}):"
             f" go online, or {WHERE}"
@@ -234,16 +246,36 @@ def fetch_sample() -> Path:
 def _listed(folder: Path, settings: Mapping[str, Any], is_wav: bool) -> list[MusdbTrack]:
     if not folder.is_dir():
         return []
-    mixtures = [place / settings["mixture"] for place in folders(folder)]
-    found = [path for path in mixtures if path.is_file()]
+    parts = [settings["mixture"], *settings["sources"].values()]
+    songs = [each for each in folders(folder) if any((each / part).is_file() for part in parts)]
+    found = [song / settings["mixture"] for song in songs]
     found += [] if is_wav else stem_files(folder)
     tracks = [MusdbTrack(path, folder.name, settings) for path in found]
     return sorted(tracks, key=lambda track: track.name)
 
 
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever ffmpeg, stempeg and numpy raise in musdb is one sentence about a file."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = _first_line(error).removesuffix(" (see ffprobe output below)")
+        raise DecodeError(f"musdb cannot read {path} ({reason}): get it again") from error
+
+
+def _read(source: Any, path: Path) -> tuple[Wave, int]:
+    """What musdb hears in a file, and its sample rate in Hz."""
+    with _told(path):
+        return _wave(source.audio), round(source.rate)
+
+
 def _wave(audio: Any) -> Wave:
-    """From (time, channel) in double precision."""
-    return torch.from_numpy(audio).float().T.contiguous()
+    """From (time, channel) in double precision; a file of one channel has no axis for it."""
+    wave = torch.from_numpy(audio).float()
+    return wave.reshape(len(wave), -1).T.contiguous()
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ SUBSET = "test"
 """Folder of the scores of a method: museval looks for files of scores in this one alone."""
 
 EXCERPTS = "excerpts"
+SUMMARY, SONGS, REPORT = FILES = ("summary.json", "songs.csv", "report.html")
 ENDING = ".json"
 
 
@@ -32,7 +33,12 @@ class Shelf:
 
     def __init__(self, root: Path, methods: Iterable[str], songs: Iterable[str]) -> None:
         self.root = root
-        _require_names("methods", [*methods, EXCERPTS])
+        names = _require_names("methods", methods)
+        taken = names & {EXCERPTS, *FILES}
+        if taken:
+            raise UsageError(
+                f"No method can be called {taken.pop()}, which the scores need: rename it"
+            )
         files = _require_names("songs", map(file_name, songs))
         self._refuse_others(methods, files)
         _require_writable(root)
@@ -56,6 +62,17 @@ class Shelf:
                     f"{self.root} holds scores of other songs ({others[0].stem}{more}):"
                     " type --output with another folder, or remove that one"
                 )
+
+
+def require_outside(output: Path, *inputs: Path) -> None:
+    """Scores among songs would be taken for songs the next time.
+
+    Raises:
+        UsageError: the output is in a folder of songs.
+    """
+    for folder in inputs:
+        if output.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{output} is in {folder}, where the songs are: type another --output")
 
 
 def _require_writable(root: Path) -> None:

@@ -28,7 +28,8 @@ class Sound:
         """Refuse what cannot be measured.
 
         Raises:
-            DecodeError: there is no true stem, or one is not as long and wide as the song.
+            DecodeError: there is no true stem, one is not as long and wide as the song, or
+                something is NaN or infinite.
         """
         if not self.references:
             raise DecodeError("there are no true stems beside the mixture")
@@ -37,6 +38,10 @@ class Sound:
                 raise DecodeError(
                     f"the true stem {name} has {_size(wave)} and the song {_size(self.mixture)}"
                 )
+            if not wave.isfinite().all():
+                raise DecodeError(f"the true stem {name} holds NaN or infinity")
+        if not self.mixture.isfinite().all():
+            raise DecodeError("the song holds NaN or infinity")
 
 
 def _size(wave: Wave) -> str:

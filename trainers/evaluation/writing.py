@@ -15,9 +15,8 @@ from trainers.evaluation.excerpts import Excerpt
 from trainers.evaluation.published import Published
 from trainers.evaluation.run import Evaluation
 from trainers.evaluation.scores import TrackScores
+from trainers.evaluation.shelf import SONGS, SUMMARY
 from trainers.evaluation.summary import songs_csv, summarise, summary_document
-
-SUMMARY, SONGS = "summary.json", "songs.csv"
 
 
 @dataclass(frozen=True)

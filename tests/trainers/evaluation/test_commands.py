@@ -84,6 +84,23 @@ def test_folder_of_one_song(typed: Typed, tmp_path: Path) -> None:
     assert typed("eval", "folder", "a", "b", "--quiet").stdout == ""
 
 
+def test_an_instrumental_beside_four_true_stems(typed: Typed, tmp_path: Path) -> None:
+    """It is judged against the sum of all but the vocals, to which it is equal here: 20 dB."""
+    stems = {name: noise(number) for number, name in enumerate(("vocals", "drums", "bass"))}
+    for name, wave in stems.items():
+        write(tmp_path / "a" / f"{name}.wav", wave)
+    write(tmp_path / "b" / "instrumental.wav", 0.9 * (stems["drums"] + stems["bass"]))
+    write(tmp_path / "b" / "vocals.wav", 0.9 * stems["vocals"])
+    write(tmp_path / "b" / "flute.wav", stems["vocals"])
+    done = typed("eval", "folder", "a", "b")
+    rows = {
+        line.split()[1]: line.split()[6] for line in done.stdout.splitlines() if "b " in line[:2]
+    }
+    assert rows == {"vocals": "20.00", "accompaniment": "20.00"}
+    assert "Note: drums has no estimate and is left out." in done.stdout
+    assert "Note: flute has no true stem and is left out." in done.stdout
+
+
 def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     write(trees / "truth" / "three" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made")
@@ -141,6 +158,9 @@ def _made(path: Path) -> Path:
     [
         ("folder truth nowhere", "nowhere"),
         ("folder truth made --win 0", "0.0 is not in the range"),
+        ("folder truth made --win nan", "nan is not a number"),
+        ("folder truth made -o truth/one", "truth/one is in truth, where the songs are"),
+        ("speed --seconds nan", "nan is not a number"),
         ("folder truth made --jobs 0", "0 is not in the range"),
         ("compare made", "made has no scores: name what stem eval musdb or stem eval folder"),
         ("compare", "Missing argument 'RUN...'"),
@@ -167,7 +187,7 @@ def test_compare_two_evaluations(typed: Typed) -> None:
     done = typed("eval", "compare", "before", "after")
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("vocals")]
     assert [row[1] for row in rows] == ["before/made", "after/made"]
-    assert rows[1][3:] == ["+0.00", "0", "of", "2"]
+    assert rows[1][3:] == ["2", "+0.00", "0", "of", "2"]
     told = json.loads(typed("eval", "compare", "before", "after", "--json").stdout)
     assert told["rows"][0]["change"] is None
 

@@ -20,11 +20,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from model_zoo.card import Card
-from model_zoo.errors import DataError, DecodeError
+from model_zoo.errors import DecodeError, UsageError
 from model_zoo.install import install
 from stemcli.cli.app import stem
 from tests.model_zoo.small import small_network
-from tests.trainers.evaluation.songs import noise, render_musdb
+from tests.trainers.evaluation.songs import noise, render_musdb, write
 from trainers.evaluation.backends import by_museval, find_measure
 from trainers.evaluation.musdb_tracks import musdb_tracks
 
@@ -209,8 +209,11 @@ def test_scores_are_stored_in_the_card(trees: tuple[Path, Path], zoo: Path) -> N
 def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was looked for."""
     monkeypatch.setenv("MUSDB_PATH", str(tmp_path))
-    with pytest.raises(DataError, match="no songs of the subset test are there"):
+    with pytest.raises(UsageError, match=r"has no songs in test/ \(\*\.stem\.mp4 or folders with"):
         musdb_tracks(None)
+    (tmp_path / "test").mkdir()
+    with pytest.raises(UsageError, match=f"type the folder above, --root {tmp_path}"):
+        musdb_tracks(tmp_path / "test")
 
 
 def test_a_song_that_musdb_cannot_read(tmp_path: Path) -> None:
@@ -225,6 +228,25 @@ def test_a_song_that_musdb_cannot_read(tmp_path: Path) -> None:
     for name in ("bass", "other"):
         (tmp_path / "test" / "A - B" / f"{name}.wav").write_bytes(b"no sound")
     with pytest.raises(DecodeError, match=r"musdb cannot read .*mixture\.wav \(.*\): get it again"):
+        track.load()
+
+
+def test_songs_that_do_not_go_together(tmp_path: Path) -> None:
+    """In mono and whole; then a stem is short, or is no sound: that one is named."""
+    song = tmp_path / "test" / "A - B"
+    for name in ("mixture", "vocals", "drums", "bass", "other"):
+        write(song / f"{name}.wav", noise(1))
+    (track,) = musdb_tracks(tmp_path)
+    assert track.load().mixture.shape == (1, 16_000)
+    write(song / "bass.wav", noise(1)[:, :-5])
+    with pytest.raises(DecodeError, match="true stem bass has 15995 samples in 1 channels"):
+        track.load()
+    (song / "bass.wav").write_bytes(b"")
+    with pytest.raises(DecodeError, match=r"musdb cannot read .*bass\.wav"):
+        track.load()
+    (song / "bass.wav").unlink()
+    (song / "mixture.wav").unlink()
+    with pytest.raises(DecodeError, match=r"A - B lacks mixture\.wav, bass\.wav"):
         track.load()
 
 

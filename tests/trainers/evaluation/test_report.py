@@ -182,6 +182,12 @@ def paths(drawn: str) -> list[str]:
     return re.findall(r'<path d="([^"]*)" clip-path="[^"]*" style="(?!.*#b0b0b0)', drawn)
 
 
+def test_letters_that_our_font_lacks_are_drawn() -> None:
+    """By the font of the browser; matplotlib would warn, and warnings are errors here."""
+    assert "\N{GUITAR}" in boxes("SDR", {"\N{GUITAR}": {"vocals": [1.0]}}, ["vocals"])
+    assert spectrograms({"\N{GUITAR}": torch.zeros(1, 100)}, RATE).startswith(b"\x89PNG")
+
+
 def test_a_box_plot_names_its_stems_and_methods() -> None:
     drawn = boxes("SDR (BSSEval v4)", {"mine": {"vocals": [1.0, 2.0, 3.0]}}, ["vocals"])
     assert all(f">{word}<" in drawn for word in ("mine", "vocals", "SDR (BSSEval v4)", "dB"))

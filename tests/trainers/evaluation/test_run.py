@@ -176,7 +176,8 @@ def test_files_have_museval_s_keys(tmp_path: Path) -> None:
         (["..", "a"], "'..' cannot be the name of a folder"),
         (["a/b"], "'a/b' cannot be the name of a folder"),
         (["a", "a"], "Two methods are called a"),
-        (["excerpts"], "Two methods are called excerpts"),
+        (["excerpts"], "No method can be called excerpts, which the scores need: rename it"),
+        (["songs.csv"], "No method can be called songs.csv"),
     ],
 )
 def test_methods_need_names_of_their_own(tmp_path: Path, names: list[str], sentence: str) -> None:

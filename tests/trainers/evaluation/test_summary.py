@@ -106,14 +106,18 @@ GLOBAL = next(metric for metric in METRICS if metric.key == "global_sdr")
 
 
 def test_differences_by_hand(tmp_path: Path) -> None:
-    """Song by song, over those that both have: (3, 8) against (4, 7): the same mean, one better."""
+    """Change over songs that both have: (3, 8) against (4, 7), the same mean, one better.
+
+    The value of the first is that of its own table: (3 + 8 + 1) / 3.
+    """
     one = store(tmp_path / "one", "mine", SONGS)
     theirs = {"a": song("a", [1.0], 4.0), "b": song("b", [1.0], 7.0)}
     other = store(tmp_path / "other", "theirs", theirs)
     first, second = compare(read_runs([one, other]), GLOBAL)
     assert (first.method, second.method) == ("mine", "theirs")
     assert math.isnan(first.change)
-    assert (second.value, second.change, second.better, second.songs) == (5.5, 0.0, 1, 2)
+    assert (first.value, first.songs) == (4.0, 3)
+    assert (second.value, second.change, second.better, second.shared) == (5.5, 0.0, 1, 2)
 
 
 def test_the_chance_of_a_difference(tmp_path: Path) -> None:

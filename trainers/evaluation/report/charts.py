@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,7 @@ def spectrograms(waves: Mapping[str, Wave], sample_rate: int) -> bytes:
     levels = {title: _levels(wave) for title, wave in waves.items()}
     top = float(next(iter(levels.values())).max())
     end = next(iter(waves.values())).shape[-1] / sample_rate
-    with mpl.rc_context(fname=STYLE):
+    with _styled():
         figure = Figure(figsize=(3.1 * len(waves), 2.3), layout="constrained")
         panels = figure.subplots(1, len(waves), sharey=True, squeeze=False)[0]
         for panel, (title, level) in zip(panels, levels.items(), strict=True):
@@ -120,9 +121,17 @@ def spectrograms(waves: Mapping[str, Wave], sample_rate: int) -> bytes:
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """A figure of one plot, in inches, in the style of all pictures of a page."""
-    with mpl.rc_context(fname=STYLE):
+    with _styled():
         figure = Figure(figsize=(width, height))
         yield figure, figure.add_subplot()
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    """Names of songs and models may have any letter; the browser has fonts for more than we do."""
+    with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def _colour(number: int) -> str:

@@ -17,9 +17,8 @@ from trainers.evaluation.published import Published, published_stems, published_
 from trainers.evaluation.report.charts import boxes, curves, spectrograms
 from trainers.evaluation.report.sound import address, playable
 from trainers.evaluation.scores import TrackScores
+from trainers.evaluation.shelf import REPORT
 from trainers.evaluation.summary import METRICS, Row, decibels, song_value, stems
-
-REPORT = "report.html"
 
 Scores = Mapping[str, Mapping[str, TrackScores]]
 
