@@ -53,6 +53,29 @@ class Score(Config):
 
 
 @dataclass(frozen=True)
+class SpeedRecord(Config):
+    """How fast a model was on one machine.
+
+    Attributes:
+        machine: processor and cores, or the GPU.
+        precision: what the network computed with.
+        definition: how it was measured, in words.
+        times_real_time: seconds of sound separated in a second.
+        start_seconds: from nothing to a network that is ready.
+        memory: most that the process held at once, in bytes; 0 where the system does not say.
+        gpu_memory: the same on the GPU; 0 where there was none.
+    """
+
+    machine: str
+    precision: str
+    definition: str
+    times_real_time: float
+    start_seconds: float
+    memory: int = 0
+    gpu_memory: int = 0
+
+
+@dataclass(frozen=True)
 class Card(Config):
     """What is known of one set of weights.
 
@@ -73,7 +96,8 @@ class Card(Config):
         sha256: of that file, in lower-case hexadecimal.
         parameters: trainable values of the network.
         overlap: fraction of a chunk that the next chunk repeats, unless the user says otherwise.
-        scores: what was measured.
+        scores: what was measured of the stems.
+        speeds: what was measured of the work.
     """
 
     name: str
@@ -93,6 +117,7 @@ class Card(Config):
     parameters: int = 0
     overlap: float = 0.25
     scores: tuple[Score, ...] = ()
+    speeds: tuple[SpeedRecord, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

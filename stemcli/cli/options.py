@@ -84,19 +84,23 @@ QUALITY = (
     ),
 )
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+device_option = click.option(
+    "-d",
+    "--device",
+    type=device,
+    metavar="DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
+
 MACHINE = (
-    click.option(
-        "-d",
-        "--device",
-        type=device,
-        metavar="DEVICE",
-        default="auto",
-        show_default=True,
-        help="auto, cpu, cuda, cuda:N or mps.",
-    ),
+    device_option,
     click.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
         help="Numbers the network computes with.",
@@ -108,16 +112,19 @@ MACHINE = (
         show_default=False,
         help="Pieces that are computed together.  [default: chosen for you]",
     ),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        help="Songs whose networks run at the same time, on several GPUs one each; else they share"
-        " the cores.",
-    ),
 )
+
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Songs whose networks run at the same time, on several GPUs one each; else they share"
+    " the cores.",
+)
+
+NETWORK = ("overlap", "segment", "shifts", "seed", "device", "precision", "batch_size")
 
 CUT = (
     click.option(
@@ -212,7 +219,18 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
         options, rest = _split(values)
         return command(options=options, **rest)
 
-    return _apply((*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE), with_options)
+    return _apply((*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS), with_options)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How networks run and on what; the command receives ``how``, which are fields of options."""
+
+    @functools.wraps(command)
+    def with_how(*args: Any, **values: Any) -> Any:
+        how = {key: values.pop(key) for key in NETWORK}
+        return command(*args, how=how, **values)
+
+    return _apply((*QUALITY, *MACHINE), with_how)
 
 
 def is_verbose(ctx: click.Context) -> bool:

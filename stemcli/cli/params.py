@@ -6,10 +6,12 @@ an option and puts the option's name before their message.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
+from typing import Any
 
-from click import BadParameter
+from click import BadParameter, Context, FloatRange, Parameter
 
 CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -38,6 +40,17 @@ def fraction(text: str) -> float:
     if not 0 <= number < 1:
         raise BadParameter(f"{text} is not from 0 to below 1. Type e.g. 0.25")
     return number
+
+
+class NumberRange(FloatRange):
+    """A number between two; the word ``nan``, which is below and above nothing, is none."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
+        """The number that was typed."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def memory(count: int) -> str:
+    """Bytes that were held; a dash where nothing was measured."""
+    return size(count) if count else "–"
+
+
 def millions(count: int) -> str:
     """A number of parameters as ``873 k`` or ``4.8 M``."""
     return f"{count / 1e6:.1f} M" if count >= 1_000_000 else f"{count / 1e3:.0f} k"

@@ -13,6 +13,7 @@ A member that hears songs levelled gets the mixture over its peak; its stems are
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -177,6 +178,11 @@ class Separation:
     def buffered(self) -> int:
         """Frames held; bounded by the chunks, whatever the length of the song."""
         return len(self._mixture) + sum(stream.buffered for stream in self._streams)
+
+    def pass_through(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Hear a whole song block by block, and give its outputs the same way."""
+        yield from map(self.push, blocks)
+        yield self.finish()
 
     def push(self, block: Block) -> Block:
         """Hear the next frames of the mixture, give those of the outputs that are final."""

@@ -207,9 +207,15 @@ class Session:
             )
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
         heard = list(finite(parts, "The waveform", rate))
-        separation = Separation(self.ensemble, rate, song.shape[1], float(np.abs(song).max()))
-        stems = np.concatenate([*map(separation.push, heard), separation.finish()])
-        return {name: stems[:, index].copy() for index, name in enumerate(self.stems)}
+        separation = Separation(
+            self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min()))
+        )
+        stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
+        done = 0
+        for block in separation.pass_through(heard):  # views, each of which holds whole chunks
+            stems[:, done : done + len(block)] = block.swapaxes(0, 1)
+            done += len(block)
+        return dict(zip(self.stems, stems, strict=True))
 
     def interrupt(self) -> None:
         """Songs that are being worked on raise KeyboardInterrupt with their next event.

@@ -136,9 +136,8 @@ class SongJob:
         self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
         counter = Counter(self, "separating", info.sample_rate, expected)
         separation = Separation(ensemble, info.sample_rate, info.channels, peak)
-        for block in blocks:
-            self._deliver(separation.push(block), delivery, counter)
-        self._deliver(separation.finish(), delivery, counter)
+        for block in separation.pass_through(blocks):
+            self._deliver(block, delivery, counter)
         return began, counter.frames
 
     def _deliver(self, block: Block, delivery: Delivery, counter: Counter) -> None:

@@ -6,9 +6,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from model_zoo import card as cards_module
@@ -47,21 +45,3 @@ def test_the_threshold_of_the_expander_may_be_moved(
 ) -> None:
     bundle["write"](recordings / "run", WORDS, expander_db=-16.0)
     assert weights.load("tiny").config.to_dict()["expander_db"] == -16.0
-
-
-def test_scores_are_of_the_files_in_the_folder(bundle: dict[str, Any], recordings: Path) -> None:
-    """The rest lies there under another name: without voice it is the mixture itself."""
-    card = bundle["write"](recordings / "run", WORDS)
-    rng = np.random.default_rng(0)
-    mixture = 0.1 * rng.standard_normal((2 * RATE, 2))
-    folder = recordings / "song"
-    folder.mkdir()
-    for name in ("mixture", "accompaniment"):
-        soundfile.write(folder / f"{name}.wav", mixture, RATE, "FLOAT")
-    (score,) = bundle["measure"](card.name, "noise", folder)
-    assert (score.dataset, score.stem) == ("noise", "instrumental")
-    separate = weights.load("tiny")
-    with torch.no_grad():
-        error = separate(torch.from_numpy(mixture.T[None]).float())[0, 0].square().sum()
-    expected = 10 * np.log10(np.square(mixture).sum() / error.item())
-    assert score.value == pytest.approx(expected, abs=0.3)

@@ -1,4 +1,4 @@
-"""``stem train`` and ``stem eval`` as they are typed. Truth: numbers by hand, files, exit codes."""
+"""``stem train`` as it is typed. Truth: numbers by hand, files, exit codes."""
 
 from __future__ import annotations
 
@@ -253,54 +253,6 @@ def test_data_are_a_folder_or_a_table(typed: list[str], recordings: Path) -> Non
     table = recordings / "songs.csv"
     table.touch()
     assert songs(str(table)) == table
-
-
-def folders(root: Path, true: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> list[str]:
-    for folder, waves in (("true", true), ("found", found)):
-        (root / folder).mkdir()
-        for name, wave in waves.items():
-            soundfile.write(root / folder / name, wave, RATE, "FLOAT", format="WAV")
-    return ["eval", "folder", str(root / "true"), str(root / "found")]
-
-
-WAVE = np.full((1000, 2), 0.5)
-
-
-def test_an_unknown_measurement_gets_the_nearest() -> None:
-    done = enter("eval", "foldr")
-    assert done.exit_code == 2
-    assert "Unknown command 'foldr': did you mean 'folder'?" in done.stderr
-
-
-def test_eval_folder_prints_the_sdr_worked_by_hand(tmp_path: Path) -> None:
-    """An estimate of 0.9 times the truth is 20 dB away from it."""
-    arguments = folders(tmp_path, {"vocals.wav": WAVE}, {"vocals.wav": 0.9 * WAVE})
-    assert enter(*arguments).output == "vocals: 20.00 dB global SDR\n"
-    machine = json.loads(enter(*arguments, "--json").output)
-    assert machine["stems"]["vocals"] == pytest.approx(20, abs=1e-4)
-    assert enter(*arguments, "--quiet").output == ""
-
-
-@pytest.mark.parametrize(
-    ("true", "found", "exit_code", "sentence"),
-    [
-        ({"a.wav": WAVE}, {"b.wav": WAVE}, 2, "has a and"),
-        ({"a.wav": WAVE}, {}, 2, "found has no files: name two folders that share a stem"),
-        ({"a.wav": WAVE}, {"a.wav": WAVE, "a.WAV": WAVE}, 2, "found has a twice"),
-        ({"a.wav": WAVE}, {"a.wav": WAVE[:-1]}, 1, "are not of one size"),
-        ({"a.wav": WAVE}, {"a.wav": WAVE[:, :1]}, 1, "are not of one size"),
-    ],
-)
-def test_folders_that_cannot_be_compared(
-    tmp_path: Path,
-    true: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
-    exit_code: int,
-    sentence: str,
-) -> None:
-    done = enter(*folders(tmp_path, true, found))
-    assert done.exit_code == exit_code
-    assert sentence in done.stderr
 
 
 def test_a_run_from_a_model_trains_its_network(typed: list[str], recordings: Path) -> None:

@@ -15,7 +15,7 @@ from trainers.config import Recipe
 from trainers.losses import make_loss
 from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
-from trainers.metrics.sdr import global_sdr
+from trainers.metrics.sdr import global_sdr, si_sdr
 from trainers.objectives.batch import Batch
 from trainers.objectives.separation import QUIETEST, Separation, loudness
 
@@ -24,6 +24,22 @@ def test_sdr_by_hand() -> None:
     """Energy 4 over error energy 0.04 is a factor of 100, 20 dB."""
     reference = torch.ones(1, 4)
     assert global_sdr(reference * 0.9, reference).item() == pytest.approx(20, abs=1e-4)
+
+
+@pytest.mark.parametrize("gain", [1.0, -3.0, 0.01])
+def test_si_sdr_by_hand(gain: float) -> None:
+    """Half the stem, energy 2, and an orthogonal error of energy 1: 3.01 dB, whatever the gains."""
+    reference = torch.tensor([[2.0, 2.0, 0.0, 0.0]])
+    estimate = 0.5 * reference + torch.tensor([[0.0, 0.0, 1.0, 0.0]])
+    expected = 10 * math.log10(2)
+    assert si_sdr(gain * estimate, reference).item() == pytest.approx(expected, abs=1e-4)
+    assert si_sdr(estimate, gain * reference).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_si_sdr_of_silence() -> None:
+    some, nothing = torch.ones(1, 9), torch.zeros(1, 9)
+    assert si_sdr(nothing, some).item() == 0
+    assert si_sdr(some, nothing).item() < -100
 
 
 def test_mixture_sdr_is_the_level_difference() -> None:

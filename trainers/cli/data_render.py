@@ -8,6 +8,7 @@ import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
+from stemcli.cli.params import NumberRange
 from stemcli.cli.words import examples, quoted
 
 
@@ -22,7 +23,7 @@ from stemcli.cli.words import examples, quoted
 @click.option("--songs", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=20.0,
     show_default=True,
     help="Length of each song.",

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from stemcli.cli.console import Console
 from stemcli.cli.lazy import Entry, LazyGroup
-from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
-
 COMMANDS = {
-    "folder": Entry("trainers.cli.evaluate:folder", "Compare the stems in two folders."),
+    "musdb": Entry("trainers.cli.evaluate_musdb:command", "Score models on MUSDB18."),
+    "folder": Entry("trainers.cli.evaluate_folder:command", "Compare the stems in two folders."),
+    "compare": Entry("trainers.cli.evaluate_compare:command", "Put evaluations side by side."),
+    "speed": Entry("trainers.cli.evaluate_speed:command", "Measure time and memory of models."),
 }
 
 
-@click.group("eval", cls=LazyGroup, table=COMMANDS)
-def command() -> None:
-    """Measure separated stems against the true ones."""
-
-
-@click.command(
-    "folder",
+@click.group(
+    "eval",
+    cls=LazyGroup,
+    table=COMMANDS,
     epilog=examples(
-        ("stem eval folder docs/demo/stems separated/song", "how far each stem is from the truth"),
+        ("stem eval musdb --root musdb18hq", "the bundled model on the 50 test songs"),
+        ("stem eval folder docs/demo/stems separated/song", "stems of yours against true ones"),
     ),
 )
-@click.argument("references", type=FOLDER)
-@click.argument("estimates", type=FOLDER)
-@console_options
-def folder(references: Path, estimates: Path, console: Console) -> None:
-    """Compare the stems in ESTIMATES with the true ones in REFERENCES, paired by name.
-
-    Prints the global SDR of each: 10 log10 of the energy of the true stem over the energy of the
-    error, over the whole song, in dB.
-    """
-    from trainers.evaluation.folder import score_folder
-
-    scores = score_folder(references, estimates)
-    console.document({"metric": "global SDR", "unit": "dB", "stems": scores})
-    for stem, sdr in scores.items():
-        console.line(f"{stem}: {sdr:.2f} dB global SDR")
+def command() -> None:
+    """Measure separated stems against the true ones."""

@@ -12,6 +12,7 @@ from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.hush import hushed
 from stemcli.cli.options import console_options
+from stemcli.cli.params import NumberRange
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples
 from trainers.cli.choices import DEFAULT, choose_recipe
@@ -112,7 +113,7 @@ GO_ON = "To go on, type the same command with --resume."
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     metavar="SECONDS",
     help=f"How long to wait for room for the workers.  [default: {WAIT:g}; on this machine"
     " alone 0]",

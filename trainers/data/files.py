@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from model_zoo.errors import DecodeError
 from stemcli.audio.reader import open_audio
 
 
@@ -19,15 +18,3 @@ def read_wave(path: Path) -> tuple[Float[np.ndarray, "channel time"], int]:
     """
     with open_audio(path) as reader:
         return np.concatenate(list(reader)).T, reader.info.sample_rate
-
-
-def find_stem(folder: Path, stem: str) -> Path:
-    """The file ``stem.*`` in ``folder``, the first by name when there are several.
-
-    Raises:
-        DecodeError: there is none.
-    """
-    found = sorted(folder.glob(f"{stem}.*"))
-    if not found:
-        raise DecodeError(f"No file {stem}.* in {folder}: name a folder that has it.")
-    return found[0]

@@ -1,13 +1,16 @@
-"""Signal to distortion ratio over a whole excerpt ("global" or "utterance" SDR).
+"""Signal to distortion ratios over a whole excerpt.
 
 Goal: how much louder the true stem is than what is wrong with the estimate, in decibels; higher is
-better, 0 dB means the error is as loud as the stem.
+better, 0 dB means the error is as loud as the stem. Two definitions:
 
-``SDR = 10 log10( sum |reference|^2 / sum |reference - estimate|^2 )``
+- ``global`` (or utterance) SDR, ``10 log10( |s|^2 / |s - e|^2 )`` over all samples and channels:
+  that of recent challenges (Fabbro et al. 2023, arXiv 2308.06979), with the mean over songs.
+- ``SI-SDR``, the same after the true stem got the gain that fits the estimate best, so that an
+  estimate is not punished for being too loud (Le Roux et al. 2018, "SDR - half-baked or well
+  done?", arXiv 1811.02508, equation 3). One gain for all channels.
 
-over all samples and channels. This is the definition of recent challenges (Fabbro et al. 2023,
-arXiv 2308.06979), not BSSEval's, whose medians over one-second frames are another scale.
-Argument order is (estimate, reference) everywhere.
+Neither is the SDR of BSSEval (:mod:`trainers.metrics.bsseval`), whose medians over windows of a
+second are another scale. Argument order is (estimate, reference) everywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +26,21 @@ ENERGY_FLOOR = 1e-10
 def global_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """Global SDR in dB of each item; of a silent reference 0 dB or far below."""
+    """Global SDR in dB of each item; of a silent reference 0 dB, or far below if it is not met."""
     signal = reference.double().square().sum((-2, -1))
     error = (reference.double() - estimate.double()).square().sum((-2, -1))
     return 10 * torch.log10((signal + ENERGY_FLOOR) / (error + ENERGY_FLOOR))
+
+
+def si_sdr(
+    estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
+) -> Float[Tensor, "*batch"]:
+    """SI-SDR in dB of each item; of a silent estimate 0 dB, of a silent reference far below.
+
+    Both are of no use there: whoever has silent stems leaves them out.
+    """
+    made, true = estimate.double().flatten(-2), reference.double().flatten(-2)
+    gain = (made * true).sum(-1) / true.square().sum(-1).clamp_min(ENERGY_FLOOR)
+    fitted = gain[..., None] * true
+    error = (fitted - made).square().sum(-1)
+    return 10 * torch.log10((fitted.square().sum(-1) + ENERGY_FLOOR) / (error + ENERGY_FLOOR))

@@ -12,14 +12,16 @@ from model_zoo.errors import CheckpointError, ConfigError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.models.gives import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
-from stemcli.cli.words import examples, millions, quoted, size
+from stemcli.cli.words import examples, memory, millions, quoted, size
 
 if TYPE_CHECKING:
     from model_zoo.anatomy import Part
-    from model_zoo.card import Card, Score
+    from model_zoo.card import Card, Score, SpeedRecord
     from model_zoo.separator import Role
 
 DEPTH = 3
+
+SPEEDS = (">x real time", ">memory", ">GPU memory", ">start", "precision", "measured")
 
 ANOTHER = "An architecture has that name too. Type: stem models info {} --architecture"
 
@@ -119,6 +121,9 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     if card.scores:
         console.line()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
+    if card.speeds:
+        console.line()
+        console.table(SPEEDS, [*map(speed_row, card.speeds)])
     if network:
         draw(network, depth, console)
     elif found.why_not:
@@ -241,3 +246,15 @@ def score_row(score: Score) -> tuple[str, str, str, str]:
     """One score with its definition, because a number without it says nothing."""
     metric = f"{score.metric} ({score.definition})" if score.definition else score.metric
     return score.stem, metric, f"{score.value:.2f}", score.dataset
+
+
+def speed_row(record: SpeedRecord) -> tuple[str, ...]:
+    """One speed with its definition and its machine."""
+    return (
+        f"{record.times_real_time:.1f}",
+        memory(record.memory),
+        memory(record.gpu_memory),
+        f"{record.start_seconds:.1f} s",
+        record.precision,
+        f"{record.machine}; {record.definition}",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalErr
 from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, Notice, Progress
 from stemcli.engine.options import Options
+from stemcli.engine.separation import Separation
 from stemcli.engine.session import Session
 from stemcli.engine.tape import Block
 from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise
@@ -285,6 +288,24 @@ def test_a_part_of_a_song(tmp_path: Path) -> None:
     arrays = made.separate_array(wave, RATE)
     for name, stem in stems.items():
         np.testing.assert_array_equal(arrays[name], stem)
+
+
+def test_arrays_keep_no_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are views into chunks: whoever holds them holds several times the song."""
+    given: list[weakref.ref[Block]] = []
+    pass_through = Separation.pass_through
+
+    def watched(self: Separation, blocks: Iterable[Block]) -> Iterator[Block]:
+        for block in pass_through(self, blocks):
+            assert not any(earlier() is not None for earlier in given[:-1])
+            given.append(weakref.ref(block))
+            yield block
+
+    monkeypatch.setattr(Separation, "pass_through", watched)
+    wave = noise(20 * RATE, 2)
+    stems = session(tmp_path).separate_array(wave, RATE)
+    assert len(given) > 3
+    assert all(stem.shape == wave.shape for stem in stems.values())
 
 
 def test_arrays_equal_files(tmp_path: Path) -> None:

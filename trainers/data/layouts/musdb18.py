@@ -56,25 +56,41 @@ def read_musdb18_hq(folder: Path) -> Listing:
     return _split([song for song in songs if song.stems], settings, {}, ())
 
 
-def musdb_settings(root: Path) -> dict[str, Any]:
+def musdb_settings(root: Path, extra: str = "train") -> dict[str, Any]:
     """How musdb names files, stems, streams and songs for validation.
+
+    Args:
+        root: folder of the songs.
+        extra: what is to be installed where musdb is missing.
 
     Raises:
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     if find_spec("musdb") is None:
-        raise MissingExtraError("musdb", "train")
-    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
-    if missing:
-        raise FfmpegMissingError(
-            f"MUSDB18 is read with musdb, which needs {' and '.join(missing)} on PATH: install the"
-            " system's ffmpeg, e.g. apt install ffmpeg, which brings both"
-        )
+        raise MissingExtraError("musdb", extra)
+    require_ffprobe("musdb")
     import musdb
 
     settings: dict[str, Any] = musdb.DB(root=str(root), subsets=[]).setup
     return settings
+
+
+def require_ffprobe(package: str) -> None:
+    """See that the system's ffmpeg is there, which musdb and museval do not work without.
+
+    Args:
+        package: that needs it.
+
+    Raises:
+        FfmpegMissingError: ffmpeg or ffprobe is not on PATH.
+    """
+    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
+    if missing:
+        raise FfmpegMissingError(
+            f"{package} needs {' and '.join(missing)} on PATH: install the system's ffmpeg, e.g."
+            " apt install ffmpeg, which brings both"
+        )
 
 
 def stem_files(folder: Path) -> list[Path]:

@@ -1,0 +1,37 @@
+"""museval's own metrics, without what the rest of museval asks of the machine.
+
+``import museval`` imports musdb, which wants ffprobe. Its metrics are a file that needs numpy and
+scipy alone: museval 0.4, https://github.com/sigsep/sigsep-mus-eval.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+package = importlib.util.find_spec("museval")
+assert package
+assert package.submodule_search_locations
+file = Path(package.submodule_search_locations[0]) / "metrics.py"
+spec = importlib.util.spec_from_file_location("museval_metrics", file)
+assert spec
+assert spec.loader
+metrics = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(metrics)
+
+
+def museval_scores(
+    estimate: Float[Tensor, "stem channel time"],
+    reference: Float[Tensor, "stem channel time"],
+    window: int,
+    hop: int,
+) -> Float[Tensor, "ratio stem frame"]:
+    """SDR, ISR, SIR, SAR as museval finds them."""
+    sides = (np.asarray(side.double().movedim(1, 2)) for side in (reference, estimate))
+    *ratios, _ = metrics.bss_eval(*sides, window=window, hop=hop)
+    return torch.from_numpy(np.stack(ratios))

@@ -1,0 +1,255 @@
+"""``stem eval`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from model_zoo.card import Card, find
+from model_zoo.install import install
+from tests.model_zoo.small import small_network
+from tests.trainers.evaluation.conftest import Typed
+from tests.trainers.evaluation.songs import RATE, noise, write
+
+VOICE, BAND = noise(1), noise(2)
+
+
+@pytest.fixture
+def trees(typed: Typed, tmp_path: Path) -> Path:
+    """Two songs in truth/ and made/; their estimates have a tenth of the other stem, 20 dB."""
+    for number, song in enumerate(("one", "two/inner")):
+        voice, band = noise(10 * number), noise(10 * number + 1)
+        write(tmp_path / "truth" / song / "vocals.wav", voice)
+        write(tmp_path / "truth" / song / "instrumental.wav", band)
+        write(tmp_path / "made" / song / "vocals.wav", voice + 0.1 * band)
+        write(tmp_path / "made" / song / "no_vocals.wav", band + 0.1 * voice)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("trees")
+def test_folder_of_two_trees(typed: Typed, tmp_path: Path) -> None:
+    done = typed("eval", "folder", "truth", "made")
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("made ")]
+    assert [row[1] for row in rows] == ["instrumental", "vocals"]
+    assert all(float(row[6]) == pytest.approx(20, abs=0.2) for row in rows)
+    assert all(row[-1] == "2" for row in rows)
+    assert "median over windows of 1 s" in done.stdout
+    assert {*os.listdir(tmp_path)} >= {"truth", "made"}
+    assert "scores" not in os.listdir(tmp_path)
+
+
+@pytest.mark.usefixtures("trees")
+def test_folder_for_programs(typed: Typed) -> None:
+    done = typed("eval", "folder", "truth", "made", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events] == [
+        "evaluation_started",
+        *["separating", "judging", "separating", "judged", "judging", "judged"],
+        "evaluated",
+    ]
+    assert events[-1]["rows"][0]["values"]["global_sdr"] == pytest.approx(20, abs=0.2)
+    assert events[-1]["metrics"]["SDR"]["title"] == "SDR (BSSEval v4)"
+
+
+@pytest.mark.usefixtures("trees")
+def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) -> None:
+    done = typed("eval", "folder", "truth", "made", "-o", "scores")
+    assert done.exit_code == 0, done.stderr
+    assert "Look at: scores/report.html" in done.stdout
+    assert {*os.listdir(tmp_path / "scores")} == {
+        *("excerpts", "made", "report.html", "songs.csv", "summary.json")
+    }
+    again = typed("eval", "folder", "truth", "made", "-o", "scores")
+    assert "2 scores of earlier runs still hold" in again.stdout
+
+
+def test_folder_of_one_song(typed: Typed, tmp_path: Path) -> None:
+    """The folders themselves are the song, whatever they are called.
+
+    Worked by hand: the error is a tenth of the truth, 20 dB below it.
+    """
+    write(tmp_path / "a" / "vocals.wav", VOICE)
+    write(tmp_path / "b" / "vocals.wav", 1.1 * VOICE)
+    done = typed("eval", "folder", "a", "b")
+    assert done.exit_code == 0, done.stderr
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("b ")]
+    assert float(row[6]) == pytest.approx(20, abs=0.01)
+    assert typed("eval", "folder", "a", "b", "--quiet").stdout == ""
+
+
+def test_an_instrumental_beside_four_true_stems(typed: Typed, tmp_path: Path) -> None:
+    """It is judged against the sum of all but the vocals, to which it is equal here: 20 dB."""
+    stems = {name: noise(number) for number, name in enumerate(("vocals", "drums", "bass"))}
+    for name, wave in stems.items():
+        write(tmp_path / "a" / f"{name}.wav", wave)
+    write(tmp_path / "b" / "instrumental.wav", 0.9 * (stems["drums"] + stems["bass"]))
+    write(tmp_path / "b" / "vocals.wav", 0.9 * stems["vocals"])
+    write(tmp_path / "b" / "flute.wav", stems["vocals"])
+    done = typed("eval", "folder", "a", "b")
+    rows = {
+        line.split()[1]: line.split()[6] for line in done.stdout.splitlines() if "b " in line[:2]
+    }
+    assert rows == {"vocals": "20.00", "accompaniment": "20.00"}
+    assert "Note: drums has no estimate and is left out." in done.stdout
+    assert "Note: flute has no true stem and is left out." in done.stdout
+
+
+def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
+    write(trees / "truth" / "three" / "vocals.wav", VOICE)
+    done = typed("eval", "folder", "truth", "made")
+    assert done.exit_code == 0
+    assert "Note: three has no estimates in made and is left out." in done.stdout
+    (trees / "truth" / "one" / "vocals.wav").rename(trees / "truth" / "one" / "choir.wav")
+    write(trees / "made" / "four" / "vocals.wav", VOICE)
+    done = typed("eval", "folder", "truth", "made", "--json")
+    notes = [json.loads(line) for line in done.stdout.splitlines()[:3]]
+    assert [(note["event"], note["what"], note["why"]) for note in notes] == [
+        ("left_out", "three", "has no estimates in made"),
+        ("left_out", "four", "has no true stems in truth"),
+        ("left_out", "choir", "has no estimate in 1 of 2 songs"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"b/x/vocals.wav": VOICE}, "a has vocals and b has x: name two folders with stems of the"),
+        ({"b/guitar.wav": VOICE}, "b by b has no scores: guitar is none of the true stems vocals"),
+        (
+            {"b/vocals.wav": VOICE[:, :-1]},
+            "b/vocals.wav has 15999 samples at 8000 Hz",
+        ),
+        ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals has 2 channels and the true stem 1"),
+        (
+            {"b/vocals.wav": VOICE, "b/vocals.flac": VOICE},
+            "vocals.wav have one name: keep one",
+        ),
+        ({}, "a has vocals and b has no sound files: name two folders"),
+    ],
+)
+def test_folders_that_cannot_be_compared(
+    typed: Typed, tmp_path: Path, files: dict[str, torch.Tensor], sentence: str
+) -> None:
+    write(tmp_path / "a" / "vocals.wav", VOICE)
+    (tmp_path / "b").mkdir()
+    for name, wave in files.items():
+        soundfile.write(_made(tmp_path / name), wave.T.numpy(), RATE)
+    for words in ((), ("-o", "scores")):
+        done = typed("eval", "folder", "a", "b", *words)
+        assert done.exit_code in (1, 2)
+        assert sentence in done.stderr
+        assert "defect" not in done.stderr
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("folder truth nowhere", "nowhere"),
+        ("folder truth made --win 0", "0.0 is not in the range"),
+        ("folder truth made --win nan", "nan is not a number"),
+        ("folder truth made -o truth/one", "truth/one is in truth, where the songs are"),
+        ("speed --seconds nan", "nan is not a number"),
+        ("folder truth made --jobs 0", "0 is not in the range"),
+        ("compare made", "made has no scores: name what stem eval musdb or stem eval folder"),
+        ("compare", "Missing argument 'RUN...'"),
+        ("foldr truth made", "Unknown command 'foldr': did you mean 'folder'?"),
+        ("speed -m nobody --rounds 1", "Unknown model 'nobody'"),
+        ("speed -m made/one --store", "made/one has no card to write to"),
+        ("speed -m melrofomer --store", "did you mean 'melroformer'"),
+        ("musdb --root nowhere", "--root names nowhere, which is no folder"),
+        ("musdb --subset all", "'all' is not one of 'test', 'valid', 'train'"),
+    ],
+)
+@pytest.mark.usefixtures("trees")
+def test_what_is_typed_wrongly(typed: Typed, words: str, sentence: str) -> None:
+    done = typed("eval", *words.split())
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert "defect" not in done.stderr
+
+
+@pytest.mark.usefixtures("trees")
+def test_compare_two_evaluations(typed: Typed) -> None:
+    for output in ("before", "after"):
+        typed("eval", "folder", "truth", "made", "-o", output, "--listen", "0")
+    done = typed("eval", "compare", "before", "after")
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("vocals")]
+    assert [row[1] for row in rows] == ["before/made", "after/made"]
+    assert rows[1][3:] == ["2", "+0.00", "0", "of", "2"]
+    told = json.loads(typed("eval", "compare", "before", "after", "--json").stdout)
+    assert told["rows"][0]["change"] is None
+
+
+@pytest.mark.slow
+def test_speed_is_measured_in_processes_and_stored(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process did before our eyes: it cannot have needed more than the command."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",)))
+    begun = time.monotonic()
+    done = typed(
+        "eval", "speed", "-m", "tiny", "--seconds", "10", "--rounds", "1", "--store", "--json"
+    )
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(done.stdout.splitlines()[-1])["rows"]
+    spent = time.monotonic() - begun
+    assert 0.1 < row["start_seconds"] < spent
+    assert 10 / spent < row["times_real_time"] < 10 / 0.001
+    assert 50 * 2**20 < row["memory"] < 4 * 2**30
+    (record,) = find("tiny").speeds
+    assert record.memory == row["memory"]
+    assert record.definition == "median of 1 process, 10 s of stereo at 44.1 kHz, without files"
+    assert "x real time" in typed("models", "info", "tiny").stdout
+
+
+@pytest.mark.parametrize("here", [".", "..", "../inner"])
+def test_folders_without_a_name_of_their_own(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    """What was in the folder of the scores stays there, whatever way the estimates are named."""
+    write(tmp_path / "truth" / "vocals.wav", VOICE)
+    write(tmp_path / "made" / "vocals.wav", VOICE + 0.1 * BAND)
+    write(tmp_path / "made" / "inner" / "vocals.wav", VOICE + 0.1 * BAND)
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "precious.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "made" / ("inner" if here.startswith("..") else ""))
+    done = typed("eval", "folder", tmp_path / "truth", here, "-o", tmp_path / "scores")
+    assert done.exit_code == 0, done.stderr
+    name = "inner" if here == "../inner" else "made"
+    assert {*os.listdir(tmp_path / "scores")} == {
+        *("precious.txt", "excerpts", name, "report.html", "songs.csv", "summary.json")
+    }
+
+
+@pytest.mark.usefixtures("trees")
+def test_scores_of_other_songs_are_not_mixed_with_ours(typed: Typed, tmp_path: Path) -> None:
+    typed("eval", "folder", "truth", "made", "-o", "scores", "--listen", "0")
+    (tmp_path / "truth" / "one").rename(tmp_path / "truth" / "other")
+    (tmp_path / "made" / "one").rename(tmp_path / "made" / "other")
+    done = typed("eval", "folder", "truth", "made", "-o", "scores")
+    assert done.exit_code == 2
+    assert "scores holds scores of other songs (one): type --output with" in done.stderr
+
+
+def test_json_has_null_where_there_is_no_number(typed: Typed, tmp_path: Path) -> None:
+    """Strict, as programs in other languages read it."""
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "vocals.wav", VOICE)
+        write(tmp_path / folder / "drums.wav", 0 * VOICE)
+    done = typed("eval", "folder", "a", "b", "--json")
+    for line in done.stdout.splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    assert json.loads(done.stdout.splitlines()[-2])["sdr"] == {"drums": None, "vocals": None}

@@ -1,0 +1,230 @@
+"""The page of an evaluation: its numbers are those of the files, and it needs nothing else.
+
+Truth for what a page does: Debian's Chromium, with ``-m browser``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.browser import browser
+from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
+from trainers.evaluation.excerpts import SECONDS, Excerpt, loudest, spread
+from trainers.evaluation.methods import MixtureMethod
+from trainers.evaluation.published import published
+from trainers.evaluation.report.charts import boxes, curves
+from trainers.evaluation.run import Evaluation, Rules
+from trainers.evaluation.summary import METRICS
+from trainers.evaluation.writing import Heading, write_results
+
+NAMES = ['A <b>& "B"', "Plain", "Zwölf"]
+
+
+class Tables(HTMLParser):
+    """Cells of all tables by the id of the table, and the text of the scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: dict[str, list[list[str]]] = {}
+        self.script = ""
+        self._table = self._tag = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        if tag == "table":
+            self._table = dict(attributes)["id"] or ""
+            self.rows[self._table] = []
+        if tag == "tr":
+            self.rows[self._table].append([])
+        if tag in ("td", "th"):
+            self.rows[self._table][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag in ("td", "th"):
+            self.rows[self._table][-1][-1] += data
+        if self._tag == "script":
+            self.script += data
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three songs of eight seconds by two methods and the mixture."""
+    output = tmp_path_factory.mktemp("scores")
+    tracks = [NoiseTrack(name, 10 * number, 8.0) for number, name in enumerate(NAMES)]
+    methods = [Leaking(), Leaking("worse $x_$ <!--<script>", 0.5), MixtureMethod()]
+    evaluation = Evaluation(tracks, methods, Rules(window=0.5), output, pieces=2)  # type: ignore[arg-type]
+    evaluation.run()
+    return write_results(evaluation, Heading("Noise & more", "three songs", published()))
+
+
+@pytest.fixture(scope="module")
+def tables(page: Path) -> Tables:
+    return Tables(page.read_text(encoding="utf-8"))
+
+
+def shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def test_the_numbers_are_those_of_the_summary(page: Path, tables: Tables) -> None:
+    document = json.loads((page.parent / "summary.json").read_text())
+    expected = {
+        (row["stem"], row["method"], *(shown(row["values"][each.key]) for each in METRICS), "3")
+        for row in document["rows"]
+    }
+    assert {tuple(row) for row in tables.rows["scores"][2:]} == expected
+    assert json.loads(tables.script) == document
+
+
+def test_every_song_is_in_a_table(page: Path, tables: Tables) -> None:
+    """Beside songs.csv."""
+    lines = (page.parent / "songs.csv").read_text(encoding="utf-8").count("\n") - 1
+    assert lines == len(tables.rows["songs"]) - 1 == 3 * 3 * 2
+    assert {row[0] for row in tables.rows["songs"][1:]} == {*NAMES}
+
+
+def test_a_page_needs_nothing_beside_itself(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)"', text))
+    assert not re.search(r"@import|url\((?!#)|<link|fetch\(", text)
+
+
+def test_what_is_published_stands_beside_with_its_kind(tables: Tables) -> None:
+    header, *rows = tables.rows["published"]
+    assert header == ["system", "metric", "vocals", "source"]
+    assert [row[:3] for row in rows] == [
+        [each.name, "SDR" if each.kind == "median" else "global SDR", shown(each.sdr["vocals"])]
+        for each in published()
+    ]
+
+
+def test_songs_to_hear_are_spread_over_all() -> None:
+    names = [*"abcdefg"]
+    assert spread(names, 3) == ["a", "d", "g"]
+    assert spread(names, 1) == ["a"]
+    assert spread(names, 0) == []
+    assert spread(names, 9) == names
+
+
+def test_a_piece_is_where_all_stems_sound() -> None:
+    """One stem sounds from second 0 to 12, the other from 6 to 20: 6 to 12 has both."""
+    one, other = torch.ones(2, 1, 20 * RATE)
+    one[:, 12 * RATE :] = 0
+    other[:, : 6 * RATE] = 0
+    assert loudest([one, other], RATE) == range(6 * RATE, round((6 + SECONDS) * RATE))
+    assert loudest([one[:, :RATE]], RATE) == range(RATE)
+
+
+def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
+    tracks = [NoiseTrack("one"), NoiseTrack("two", 5)]
+    Evaluation(tracks, [Leaking()], Rules(), tmp_path, pieces=0).run()
+    again = Leaking()
+    evaluation = Evaluation(tracks, [again], Rules(), tmp_path, pieces=1)
+    evaluation.run()
+    assert again.asked == ["one"]
+    piece = heard(evaluation)
+    assert {*piece.truth} == {"mixture", "vocals", "accompaniment"}
+    assert {*piece.estimates["leaking"]} == {"vocals", "accompaniment"}
+    sound = tracks[0].load()
+    kept = piece.estimates["leaking"]["vocals"] - 0.1 * sound.references["accompaniment"]
+    torch.testing.assert_close(kept, sound.references["vocals"], atol=1e-4, rtol=0)
+
+
+def heard(evaluation: Evaluation) -> Excerpt:
+    """The piece of the song "one" that belongs to its scores."""
+    made_by = evaluation.results.scores["leaking"]["one"].made_by
+    piece = evaluation.excerpts.load("one", {"leaking": made_by, "nobody": {}})
+    assert piece
+    return piece
+
+
+def test_pieces_belong_to_the_scores_beside_them(tmp_path: Path) -> None:
+    """Estimates of before are not heard beside new scores, nor true stems of before."""
+    for share, seed, pieces in ((0.1, 0, 1), (0.9, 5, 0), (0.9, 5, 1)):
+        track = NoiseTrack("one", seed)
+        evaluation = Evaluation([track], [Leaking(share=share)], Rules(), tmp_path, pieces)
+        evaluation.run()
+    piece, sound = heard(evaluation), track.load()
+    torch.testing.assert_close(piece.truth["mixture"], sound.mixture, atol=1e-4, rtol=0)
+    error = piece.estimates["leaking"]["vocals"] - sound.references["vocals"]
+    torch.testing.assert_close(error, 0.9 * sound.references["accompaniment"], atol=1e-4, rtol=0)
+    assert evaluation.excerpts.load("one", {"leaking": {"share": 0.1}}) is None
+
+
+def test_where_there_is_no_number_nothing_is_drawn() -> None:
+    """Frames of one stem: the line has a gap, so its path begins twice; without any, no path."""
+    (line,) = paths(curves("SDR", 1.0, {"a": [1.0, 2.0, math.nan, 3.0, 4.0]}))
+    assert line.count("M") == 2
+    for nothing in ([math.nan, math.inf], []):
+        assert not paths(curves("SDR", 1.0, {"a": nothing}))
+    numbers = [1.0, 2.0, 3.0, 9.0]
+    some, none = (
+        boxes("SDR", {"a": {"vocals": values}}, ["vocals"]) for values in (numbers, [math.nan])
+    )
+    assert len(paths(some)) > len(paths(none)) == 0
+    assert ">vocals<" in none
+
+
+def paths(drawn: str) -> list[str]:
+    """What the lines of methods go through: all that is clipped, but for the grey of the grid."""
+    return re.findall(r'<path d="([^"]*)" clip-path="[^"]*" style="(?!.*#b0b0b0)', drawn)
+
+
+def test_letters_that_our_font_lacks_are_drawn() -> None:
+    """By the font of the browser; matplotlib would warn, and warnings are errors here."""
+    assert "\N{GUITAR}" in boxes("SDR", {"\N{GUITAR}": {"vocals": [1.0]}}, ["vocals"])
+    assert spectrograms({"\N{GUITAR}": torch.zeros(1, 100)}, RATE).startswith(b"\x89PNG")
+
+
+def test_a_box_plot_names_its_stems_and_methods() -> None:
+    drawn = boxes("SDR (BSSEval v4)", {"mine": {"vocals": [1.0, 2.0, 3.0]}}, ["vocals"])
+    assert all(f">{word}<" in drawn for word in ("mine", "vocals", "SDR (BSSEval v4)", "dB"))
+
+
+PLAY = """
+Promise.all([...document.querySelectorAll("audio")].map(async audio => {
+  audio.muted = true;
+  await audio.play();
+  while (audio.currentTime < 0.05) await new Promise(done => setTimeout(done, 20));
+  audio.pause();
+  return [audio.duration, audio.currentTime];
+}))
+"""
+CELLS = """
+[...document.querySelectorAll("#scores tbody tr")].map(
+  row => [...row.cells].map(cell => cell.innerText))
+"""
+SEEN = """
+[...document.querySelectorAll("figure > *")].map(one => one.getBoundingClientRect().width)
+"""
+
+
+@pytest.mark.browser
+def test_a_browser_opens_it_offline_and_plays_it(
+    page: Path, tmp_path: Path, tables: Tables
+) -> None:
+    """Two songs, each with the mixture, two true stems, two estimates of each and two errors."""
+    with browser(tmp_path) as opened:
+        opened.open(page.as_uri())
+        played: list[list[Any]] = opened.evaluate(PLAY)
+        assert len(played) == 2 * (1 + 2 + 8)
+        assert all(duration == pytest.approx(SECONDS, abs=0.1) for duration, _ in played)
+        assert all(reached > 0 for _, reached in played)
+        assert opened.evaluate(CELLS) == tables.rows["scores"][2:]
+        widths = opened.evaluate(SEEN)
+        assert len(widths) == len(METRICS) + 2 * 2 * (1 + 2)
+        assert min(widths) > 300
+        asked = {address.partition(":")[0] for address in opened.requested}
+        assert asked <= {"file", "data"}

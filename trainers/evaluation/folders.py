@@ -1,0 +1,202 @@
+"""Trees of true stems and trees of estimates, paired by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_zoo.errors import DecodeError, UsageError
+from trainers.data.files import read_wave
+from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
+from trainers.evaluation.events import LeftOut
+from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical
+from trainers.evaluation.tracks import Sound, Track
+
+Files = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class FolderTrack:
+    """A song with a folder of true stems.
+
+    Attributes:
+        name: of the song, with the folders above it.
+        files: its true stems by name, and ``mixture`` where there is one.
+    """
+
+    name: str
+    files: Files
+
+    @property
+    def stamp(self) -> Mapping[str, Any]:
+        """Its name and what its files weigh."""
+        return {"song": self.name, "files": _stamps(self.files)}
+
+    def load(self) -> Sound:
+        """Read it; without a file of the song, the song is the sum of its true stems.
+
+        An accompaniment beside other stems than the vocals is their sum, and no part of that;
+        where it is not among the files, it is made of them.
+
+        Raises:
+            DecodeError: a file cannot be read, or they differ in rate, channels or length.
+        """
+        waves, rate = _read(self.files)
+        mixture = waves.pop(MIXTURE, None)
+        if not waves:
+            raise DecodeError("there are no true stems beside the mixture")
+        known = {canonical(name): wave for name, wave in waves.items()}
+        others = [wave for name, wave in known.items() if name not in (VOCALS, ACCOMPANIMENT)]
+        if others and VOCALS in known and ACCOMPANIMENT not in known:
+            waves[ACCOMPANIMENT] = torch.stack(others).sum(0)
+        if others:
+            known.pop(ACCOMPANIMENT, None)
+        whole = torch.stack(list(known.values())).sum(0) if mixture is None else mixture
+        return Sound(whole, waves, rate)
+
+
+class FilesMethod:
+    """Estimates that lie in folders.
+
+    Args:
+        name: as tables and folders call it.
+        files: of each song, by the name of the stem.
+    """
+
+    def __init__(self, name: str, files: Mapping[str, Files]) -> None:
+        self.name = name
+        self._files = files
+
+    def settings(self, track: Track) -> Mapping[str, Any]:
+        """What the files of the song weigh."""
+        return {"files": _stamps(self._files[track.name])}
+
+    def estimate(self, track: Track, sound: Sound) -> Waves:
+        """Read them.
+
+        Raises:
+            DecodeError: a file cannot be read, or is of another rate or length than the song.
+        """
+        wanted = {canonical(name) for name in sound.references}
+        found = self._files[track.name]
+        files = {name: file for name, file in found.items() if canonical(name) in wanted}
+        if not files:
+            raise DecodeError(
+                f"{listed(found)} is none of the true stems {listed(sound.references)}"
+            )
+        waves, rate = _read(files)
+        length = sound.mixture.shape[-1]
+        for name, wave in waves.items():
+            if (rate, wave.shape[-1]) != (sound.sample_rate, length):
+                raise DecodeError(
+                    f"{files[name]} has {wave.shape[-1]} samples at {rate} Hz and the true stem"
+                    f" {length} at {sound.sample_rate} Hz: compare stems of one song"
+                )
+        return waves
+
+
+def pair_folders(
+    references: Path, estimates: Path
+) -> tuple[list[FolderTrack], FilesMethod, list[LeftOut]]:
+    """Songs that both trees have, and what only one has.
+
+    A song is a folder with sound files, at the same place in both trees; the two folders themselves
+    are one, whatever they are called.
+
+    Raises:
+        UsageError: no song is in both, or a stem is there twice.
+    """
+    true, made = (_songs(root) for root in (references, estimates))
+    shared = [name for name in true if name in made]
+    if not shared:
+        raise UsageError(
+            f"{references} has {listed(_told(true), 4)} and {estimates} has"
+            f" {listed(_told(made), 4)}: name two folders with stems of the same songs"
+        )
+    title = estimates.resolve().name or "estimates"
+    own = {name: name or title for name in shared}
+    tracks = [FolderTrack(own[name], true[name]) for name in shared]
+    method = FilesMethod(title, {own[name]: made[name] for name in shared})
+    left = _songs_alone(true, made, f"has no estimates in {estimates}")
+    left += _songs_alone(made, true, f"has no true stems in {references}")
+    return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
+
+
+def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:
+    return [LeftOut(name or "the folder itself", why) for name in songs if name not in others]
+
+
+def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
+    """Stems that are on one side only."""
+    here, there = Counter[str](), Counter[str]()
+    for true, made in songs:
+        known, found = _names(true), _names(made)
+        summed = {ACCOMPANIMENT} if VOCALS in known and len(known) > 1 else set()
+        here.update(known - found)
+        there.update(found - known - summed)
+    where = "" if len(songs) == 1 else f" in {{}} of {len(songs)} songs"
+    return [
+        *(LeftOut(stem, f"has no estimate{where.format(n)}") for stem, n in sorted(here.items())),
+        *(LeftOut(stem, f"has no true stem{where.format(n)}") for stem, n in sorted(there.items())),
+    ]
+
+
+def _names(files: Files) -> set[str]:
+    """Stems, each by its first name."""
+    return {canonical(name) for name in files} - {MIXTURE}
+
+
+def _songs(root: Path) -> dict[str, dict[str, Path]]:
+    """Stems by name, of each folder that has any, by its place below the root."""
+    parents = dict.fromkeys(path.parent for path in sounds(root, recursive=True))
+    return {_place(folder, root): _stems(folder) for folder in parents}
+
+
+def _place(folder: Path, root: Path) -> str:
+    return "" if folder == root else folder.relative_to(root).as_posix()
+
+
+def _stems(folder: Path) -> dict[str, Path]:
+    named, problems = by_name(sounds(folder))
+    if problems:
+        raise UsageError(problems[0])
+    return named
+
+
+def _told(songs: Mapping[str, Files]) -> list[str]:
+    """Folders, or what is in the only one."""
+    if [*songs] == [""]:
+        return [*songs[""]]
+    return [name or "stems of its own" for name in songs] or ["no sound files"]
+
+
+def _read(files: Files) -> tuple[dict[str, Wave], int]:
+    waves, rates = {}, {}
+    for name, file in files.items():
+        wave, rates[file] = read_wave(file)
+        waves[name] = torch.from_numpy(wave.copy())
+    first, *others = files.items()
+    for name, file in others:
+        same = waves[name].shape == waves[first[0]].shape and rates[file] == rates[first[1]]
+        if not same:
+            raise DecodeError(
+                f"{file} ({_size(waves[name], rates[file])}) and {first[1]}"
+                f" ({_size(waves[first[0]], rates[first[1]])}) are not of one size:"
+                " compare stems of one song"
+            )
+    return waves, rates[first[1]]
+
+
+def _size(wave: Wave, rate: int) -> str:
+    return f"{wave.shape[1]} samples, {wave.shape[0]} channels, {rate} Hz"
+
+
+def _stamps(files: Files) -> dict[str, list[int]]:
+    """Sizes in bytes and times of change."""
+    stats = {name: file.stat() for name, file in files.items()}
+    return {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}
