@@ -21,7 +21,7 @@ from trainers.cli.scoring_options import (
 )
 
 if TYPE_CHECKING:
-    from trainers.evaluation.musdb_tracks import Subset
+    from trainers.evaluation.musdb_songs import Subset
     from trainers.evaluation.run import Rules
 
 
@@ -86,7 +86,7 @@ def command(
     from trainers.cli.scoring import finish, run, show_stored
     from trainers.evaluation.backends import measuring_device
     from trainers.evaluation.methods import model_methods, oracle_methods
-    from trainers.evaluation.musdb_tracks import dataset, fetch_sample, is_musdb18, musdb_tracks
+    from trainers.evaluation.musdb_songs import dataset, fetch_sample, is_musdb18, musdb_tracks
     from trainers.evaluation.published import published
     from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation

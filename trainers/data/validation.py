@@ -17,7 +17,7 @@ SILENT = 1e-6
 """Mean square below which a true stem has no SDR: -60 dB full scale."""
 
 
-def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, "stem"]:  # noqa: UP037
+def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
     """Which stems are loud enough to have an SDR."""
     return stems.square().mean((-2, -1)) > SILENT
 

@@ -1,49 +1,20 @@
-"""The songs of MUSDB18 and MUSDB18-HQ, read by the package musdb.
-
-Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for music separation"
-(2017), https://doi.org/10.5281/zenodo.1117372, and in HQ https://doi.org/10.5281/zenodo.3338373.
-"""
+"""A song of MUSDB18 or MUSDB18-HQ, read by the package musdb."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Literal
-from zipfile import BadZipFile
+from typing import Any
 
 import torch
 
-from model_zoo.errors import DecodeError, StorageError, UsageError
-from trainers.data.layouts.listing import folders, listed, sounds
-from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
+from model_zoo.errors import DecodeError
+from trainers.data.layouts.listing import listed, sounds
+from trainers.data.layouts.musdb18 import ENDING
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
 from trainers.evaluation.tracks import Sound
-
-Subset = Literal["test", "train", "valid"]
-ROOT = "MUSDB_PATH"
-"""The variable that musdb reads."""
-
-SIZES: Mapping[Subset, int] = {"test": 50, "train": 100, "valid": 14}
-"""Songs in each subset of MUSDB18."""
-
-LEAST_SECONDS = 30.0
-"""Mean length below which songs are excerpts; those of MUSDB18 have four minutes, musdb's sample
-seven seconds."""
-
-SAMPLE = Path("~/MUSDB18/MUSDB18-7")
-"""Where musdb puts its excerpts of seven seconds."""
-
-WHERE = (
-    "get MUSDB18 at https://doi.org/10.5281/zenodo.1117372 or MUSDB18-HQ at"
-    " https://doi.org/10.5281/zenodo.3338373 and type --root DIR"
-)
-SAMPLES = "or type --sample for excerpts of seven seconds (140 MB)"
 
 
 @dataclass(frozen=True)
@@ -137,124 +108,7 @@ class MusdbTrack:
         return self.path.parent / file if self.is_wav else self.path
 
 
-def musdb_tracks(
-    root: Path | None, subset: Subset = "test", *, is_wav: bool = False
-) -> list[MusdbTrack]:
-    """The songs of a subset, by name.
-
-    Args:
-        root: folder with ``train/`` and ``test/``; ``MUSDB_PATH`` names it otherwise.
-        subset: ``valid`` are those of ``train/`` that musdb names for validation.
-        is_wav: look for folders of wav files alone. Both forms are found without.
-
-    Raises:
-        UsageError: no folder is named, or it has no such songs, or one in both forms.
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
-        MissingExtraError: musdb is not installed.
-    """
-    root = find_root(root)
-    settings = musdb_settings(root, "eval")
-    found = _listed(root / _folder_of(subset), settings, is_wav)
-    names = {*settings["validation_tracks"]} if subset == "valid" else None
-    tracks = [track for track in found if names is None or track.name in names]
-    twice = [name for name, count in Counter(track.name for track in tracks).items() if count > 1]
-    if twice:
-        raise UsageError(f"{root} has {twice[0]} in both forms: type --is-wav")
-    if not tracks:
-        raise UsageError(_no_songs(root, subset, is_wav))
-    return tracks
-
-
-def _no_songs(root: Path, subset: Subset, is_wav: bool) -> str:
-    """What was looked for, and where the songs are if they are near."""
-    looked = "" if is_wav else f"*{ENDING} or "
-    told = f"{root} has no songs in {_folder_of(subset)}/ ({looked}folders with mixture.wav): "
-    if root.resolve().name in ("test", "train"):
-        return told + f"type the folder above, --root {root.resolve().parent}"
-    return told + f"{WHERE}, {SAMPLES}"
-
-
-def _folder_of(subset: Subset) -> str:
-    return "train" if subset == "valid" else subset
-
-
-def find_root(root: Path | None) -> Path:
-    """The folder that was typed, or that ``MUSDB_PATH`` names.
-
-    Raises:
-        UsageError: neither is there.
-    """
-    named = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
-    if named is None:
-        raise UsageError(
-            f"No songs: neither --root nor {ROOT} names a folder. To have some, {WHERE}, {SAMPLES}"
-        )
-    if not named.expanduser().is_dir():
-        by = "--root" if root else ROOT
-        raise UsageError(f"{by} names {named}, which is no folder. To have one, {WHERE}, {SAMPLES}")
-    return named.expanduser()
-
-
-def dataset(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> str:
-    """What was measured on, in the words of tables and cards.
-
-    Excerpts, a part of MUSDB18 and songs that only have its form do not get its name.
-
-    Args:
-        tracks: the songs.
-        subset: which they are of.
-        seconds: their mean length.
-    """
-    form = f"{' and '.join(sorted({track.form for track in tracks}))} {subset}"
-    if is_musdb18(tracks, subset, seconds):
-        return form
-    kind = "songs" if seconds >= LEAST_SECONDS else f"excerpts of {seconds:.0f} s"
-    what = tracks[0].name if len(tracks) == 1 else f"{len(tracks)} {kind}"
-    return f"{what} in the form of {form}"
-
-
-def is_musdb18(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> bool:
-    """Whether a subset is all there, in full length."""
-    return len(tracks) == SIZES[subset] and seconds >= LEAST_SECONDS
-
-
-def fetch_sample() -> Path:
-    """The excerpts of seven seconds that musdb has, downloaded unless they are there.
-
-    Raises:
-        StorageError: they cannot be downloaded.
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
-        MissingExtraError: musdb is not installed.
-    """
-    place = SAMPLE.expanduser()
-    musdb_settings(place, "eval")
-    import musdb
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # musdb prints where programs read
-            musdb.DB(root=str(place), download=True, subsets=[])
-    except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
-        with contextlib.suppress(OSError):
-            place.rmdir()  # musdb made it; where something is in it, it stays
-        raise StorageError(
-            f"The excerpts cannot be downloaded to {place} ({_first_line(error)}):"
-            f" go online, or {WHERE}"
-        ) from error
-    return place
-
-
-def _listed(folder: Path, settings: Mapping[str, Any], is_wav: bool) -> list[MusdbTrack]:
-    if not folder.is_dir():
-        return []
-    parts = [settings["mixture"], *settings["sources"].values()]
-    songs = [each for each in folders(folder) if any((each / part).is_file() for part in parts)]
-    found = [song / settings["mixture"] for song in songs]
-    found += [] if is_wav else stem_files(folder)
-    tracks = [MusdbTrack(path, folder.name, settings) for path in found]
-    return sorted(tracks, key=lambda track: track.name)
-
-
-@contextlib.contextmanager
+@contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Whatever ffmpeg, stempeg and numpy raise in musdb is one sentence about a file."""
     try:
@@ -262,7 +116,7 @@ def _told(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        reason = _first_line(error).removesuffix(" (see ffprobe output below)")
+        reason = first_line(error).removesuffix(" (see ffprobe output below)")
         raise DecodeError(f"musdb cannot read {path} ({reason}): get it again") from error
 
 
@@ -278,5 +132,6 @@ def _wave(audio: Any) -> Wave:
     return wave.reshape(len(wave), -1).T.contiguous()
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, without its pages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

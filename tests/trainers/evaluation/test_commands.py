@@ -13,9 +13,12 @@ import torch
 
 from model_zoo.card import Card, find
 from model_zoo.install import install
+from stemcli.cli.console import Console
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.conftest import Typed
 from tests.trainers.evaluation.songs import RATE, noise, write
+from trainers.cli.scoring import Scoring
+from trainers.evaluation.events import JudgingFailed
 
 VOICE, BAND = noise(1), noise(2)
 
@@ -68,6 +71,30 @@ def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) 
     }
     again = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert "2 scores of earlier runs still hold" in again.stdout
+
+
+@pytest.mark.usefixtures("trees")
+def test_files_are_there_before_tables_are_shown(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the first line and hangs up has them all the same."""
+
+    def hang_up(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("trainers.cli.scoring.show_rows", hang_up)
+    assert typed("eval", "folder", "truth", "made", "-o", "scores").exit_code == 1
+    assert {*os.listdir(tmp_path / "scores")} >= {"report.html", "songs.csv", "summary.json"}
+
+
+def test_a_song_that_fails_by_all_methods_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for is_verbose in (False, True):
+        with Scoring(Console(is_verbose)) as shown:
+            for method in ("one", "two"):
+                shown.show(JudgingFailed("Song", method, "it is damaged", "line 7"))
+        told = capsys.readouterr().err
+        assert told.count("Error: Song by one has no scores: it is damaged\n") == 1
+        assert ("two" in told, "line 7" in told) == (False, is_verbose)
 
 
 def test_folder_of_one_song(typed: Typed, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from stemcli.cli.app import stem
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.songs import noise, render_musdb, write
 from trainers.evaluation.backends import by_museval, find_measure
-from trainers.evaluation.musdb_tracks import musdb_tracks
+from trainers.evaluation.musdb_songs import musdb_tracks
 
 ROOT = Path(__file__).parents[3]
 

@@ -20,7 +20,7 @@ from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
 from trainers.evaluation.excerpts import SECONDS, Excerpt, loudest, spread
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.published import published
-from trainers.evaluation.report.charts import boxes, curves
+from trainers.evaluation.report.charts import boxes, curves, spectrograms
 from trainers.evaluation.run import Evaluation, Rules
 from trainers.evaluation.summary import METRICS
 from trainers.evaluation.writing import Heading, write_results
