@@ -153,7 +153,8 @@ def finish(evaluation: Evaluation, heading: Heading | None, console: Console) ->
     results, rules = evaluation.results, evaluation.rules
     rows = summarise(results.scores)
     console.document({"event": "evaluated", **summary_document(rows, rules.plain)})
-    show_rows(console, rows, rules.window)
+    if rows:
+        show_rows(console, rows, rules.window)
     if heading:
         show_published(console, heading, results)
         console.line(f"Scores of each song, tables and the report are in {evaluation.output}")

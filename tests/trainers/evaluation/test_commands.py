@@ -87,6 +87,14 @@ def test_files_are_there_before_tables_are_shown(
     assert {*os.listdir(tmp_path / "scores")} >= {"report.html", "songs.csv", "summary.json"}
 
 
+def test_songs_that_all_fail_leave_no_empty_table(typed: Typed, tmp_path: Path) -> None:
+    write(tmp_path / "a" / "vocals.wav", VOICE)
+    write(tmp_path / "b" / "vocals.wav", VOICE[:, :-1])
+    done = typed("eval", "folder", "a", "b", "-o", "scores")
+    assert (done.exit_code, "method" in done.stdout) == (1, False)
+    assert "15999 samples" in (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_song_that_fails_by_all_methods_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     for is_verbose in (False, True):
         with Scoring(Console(is_verbose)) as shown:
