@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import ClassVar
 
 SHORTEST_PART = 4
@@ -159,6 +160,21 @@ class MissingExtraError(StemError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed. Type: pip install 'stemcli[{extra}]'")
         self.extra = extra
+
+
+def require_package(package: str, extra: str) -> None:
+    """See that an optional package is installed, without importing it.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, without its pages; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def revived(kind: str, sentence: str) -> StemError:

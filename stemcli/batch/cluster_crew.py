@@ -23,7 +23,7 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from model_zoo.errors import DeviceError, StemError, StorageError
+from model_zoo.errors import DeviceError, StemError, StorageError, first_line
 from stemcli.audio.writer import leftovers
 from stemcli.batch.crew import Crew, Outcome, Steps, open_local
 from stemcli.batch.order import LostError, Order, UnableError
@@ -135,7 +135,7 @@ class ClusterCrew:
                 self._recruiter.refuse(hand.worker, str(why))
                 continue
             except (RayError, LostError) as error:
-                reason = _first_line(error)
+                reason = first_line(error)
                 self._recruiter.lose(hand.worker, reason)
                 outcome = self._after_loss(order, task)
                 # If only the worker died, the next try shows which of its songs was the reason.
@@ -226,7 +226,3 @@ def _size(task: Task) -> int:
         return path.size if isinstance(path, UrlPath) else path.stat().st_size
     except (OSError, StorageError):
         return 0  # the worker will say why
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")

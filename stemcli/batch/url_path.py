@@ -13,7 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from model_zoo.errors import MissingExtraError, OutputError, StorageError, UsageError
+from model_zoo.errors import (
+    MissingExtraError,
+    OutputError,
+    StorageError,
+    UsageError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     Base = Path
@@ -252,8 +258,7 @@ def _speaking(path: UrlPath) -> Iterator[None]:
     except (StorageError, MissingExtraError):
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StorageError(
-            f"{path} cannot be reached ({reason.rstrip('.')}): check the address, your rights and "
+            f"{path} cannot be reached ({first_line(error)}): check the address, your rights and "
             "the settings of fsspec for it"
         ) from error

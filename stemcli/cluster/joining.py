@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 import ray
 from ray.exceptions import RayError
 
-from model_zoo.errors import ClusterError
+from model_zoo.errors import ClusterError, first_line
 from stemcli.cluster.door import ADDRESS, explain, require_cluster
 from stemcli.signals import ENDING
 
@@ -65,15 +65,11 @@ def _init(address: str, verbose: bool) -> None:
     except (OSError, RuntimeError, ValueError, RayError) as error:
         if address == LOCAL:
             raise ClusterError(
-                f"Ray cannot start on this machine ({_first_line(error)}). Check that its folder "
+                f"Ray cannot start on this machine ({first_line(error)}). Check that its folder "
                 "for temporary files has room and may be written, or name a cluster with "
                 f"{ADDRESS}=HOST:PORT"
             ) from error
         raise ClusterError(explain(address, True, [str(error)])) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 @contextmanager

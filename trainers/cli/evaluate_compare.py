@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from model_zoo.errors import MissingExtraError
+from model_zoo.errors import require_package
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples
@@ -47,8 +46,7 @@ def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     and the ideal ratio mask last. The last column is the probability of differences at least as
     large if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
     """
-    if find_spec("scipy") is None:
-        raise MissingExtraError("scipy", "eval")
+    require_package("scipy", "eval")
     from trainers.evaluation.comparison import compare, read_runs
 
     chosen = next(each for each in METRICS if each.key == metric)

@@ -10,7 +10,7 @@ import ray
 from ray._private.state import available_resources_per_node
 from ray.exceptions import RayError
 
-from model_zoo.errors import ClusterError
+from model_zoo.errors import ClusterError, first_line
 from stemcli.batch.slots import Node, host_of
 
 
@@ -65,7 +65,7 @@ def look_around() -> tuple[Machine, ...]:
         return find_machines(nodes(), free())
     except RayError as error:
         raise ClusterError(
-            f"The cluster does not answer any more ({str(error).splitlines()[0].rstrip('.')}). "
+            f"The cluster does not answer any more ({first_line(error)}). "
             "Check it with ray status and type the same again"
         ) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.errors import DecodeError, MissingExtraError
+from model_zoo.errors import DecodeError, require_package
 from stemcli.engine.device import resolve_device
 from trainers.data.layouts.musdb18 import require_ffprobe
 from trainers.evaluation.judge import Measure
@@ -28,8 +27,7 @@ def find_measure(backend: Backend) -> Measure:
     """
     if backend == "torch":
         return bss_eval
-    if find_spec("museval") is None:
-        raise MissingExtraError("museval", "eval")
+    require_package("museval", "eval")
     require_ffprobe("museval")
     return by_museval
 

@@ -69,9 +69,8 @@ class Excerpts:
 
     def is_missing(self, method: Method, track: Track, made_by: Mapping[str, Any]) -> bool:
         """Whether a piece of such estimates should be there and is not."""
-        if track.name not in self.songs or method.name == MIXTURE:
-            return False
-        return _facts(self._place(track.name, method.name)).get("made_by") != made_by
+        facts = _facts(self._place(track.name, method.name))
+        return self._wants(method, track) and facts.get("made_by") != made_by
 
     def keep(
         self,
@@ -81,7 +80,7 @@ class Excerpts:
         estimates: Waves,
         made_by: Mapping[str, Any],
     ) -> None:
-        """Write those of a song, if they are wanted; the mixture is one of the true sounds.
+        """Write those of a song, if they are wanted.
 
         Args:
             method: whose they are.
@@ -93,7 +92,7 @@ class Excerpts:
         Raises:
             OutputError: they cannot be written.
         """
-        if track.name not in self.songs or method.name == MIXTURE:
+        if not self._wants(method, track):
             return
         piece = loudest(sound.references.values(), sound.sample_rate)
         named = {canonical(name): wave for name, wave in estimates.items()}
@@ -127,6 +126,10 @@ class Excerpts:
         waves, rate = _read(truth)
         made = {method: _read(places[method])[0] for method in kept}
         return Excerpt(song, facts["start"], rate, waves, made)
+
+    def _wants(self, method: Method, track: Track) -> bool:
+        """The mixture lies among the true sounds."""
+        return track.name in self.songs and method.name != MIXTURE
 
     def _place(self, song: str, method: str) -> Path:
         return self._shelf.piece(song) / BY / method

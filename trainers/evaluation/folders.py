@@ -48,8 +48,6 @@ class FolderTrack:
         """
         waves, rate = _read(self.files)
         mixture = waves.pop(MIXTURE, None)
-        if not waves:
-            raise DecodeError("there are no true stems beside the mixture")
         known = {canonical(name): wave for name, wave in waves.items()}
         others = [wave for name, wave in known.items() if name not in (VOCALS, ACCOMPANIMENT)]
         if others and VOCALS in known and ACCOMPANIMENT not in known:

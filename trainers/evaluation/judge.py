@@ -10,11 +10,10 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from model_zoo.errors import DecodeError
 from trainers.evaluation.scores import StemScores
-from trainers.metrics.bsseval import FrameScores, bss_eval
+from trainers.metrics.bsseval import FrameScores, bss_eval, fitted
 from trainers.metrics.sdr import global_sdr, si_sdr
 
 Wave: TypeAlias = Float[Tensor, "channel time"]
@@ -61,8 +60,8 @@ class Judge:
             mixture: the song; without it a stem that is alone has no SIR.
 
         Raises:
-            DecodeError: they share no name, one has two names, or they differ in channels or hold
-                NaN or infinity.
+            DecodeError: they share no name, one has two names, they differ in channels, or an
+                estimate holds NaN or infinity.
         """
         _require_one_name(estimates)
         _require_one_name(references)
@@ -136,10 +135,9 @@ def _fitted(name: str, estimate: Made, reference: Wave) -> Wave:
             f"{name} has {len(estimate)} channels and the true stem {len(reference)}:"
             " compare stems of one song"
         )
-    if not (estimate.isfinite().all() and reference.isfinite().all()):
-        raise DecodeError(f"{name} holds NaN or infinity, or the true stem does")
-    missing = reference.shape[-1] - estimate.shape[-1]
-    return F.pad(estimate, (0, missing)) if missing > 0 else estimate[:, : reference.shape[-1]]
+    if not estimate.isfinite().all():
+        raise DecodeError(f"{name} holds NaN or infinity")
+    return fitted(estimate, reference.shape[-1])
 
 
 def _whole(estimate: Wave, reference: Wave) -> dict[str, float]:

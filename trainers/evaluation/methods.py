@@ -62,7 +62,7 @@ def model_methods(
     if twice:
         raise UsageError(
             f"Two models are called {twice}: name each model once, or give a file another name"
-            f" with stem models add FILE --name NAME"
+            " with stem models add FILE --name NAME"
         )
     return [*map(ModelMethod, names, sessions)]
 

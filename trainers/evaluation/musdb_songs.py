@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
-from model_zoo.errors import StorageError, UsageError
+from model_zoo.errors import StorageError, UsageError, first_line
 from trainers.data.layouts.listing import folders
 from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
-from trainers.evaluation.musdb_tracks import MusdbTrack, first_line
+from trainers.evaluation.musdb_tracks import MusdbTrack
 
 Subset = Literal["test", "train", "valid"]
 ROOT = "MUSDB_PATH"

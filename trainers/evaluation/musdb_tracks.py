@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from model_zoo.errors import DecodeError
+from model_zoo.errors import DecodeError, first_line
 from trainers.data.layouts.listing import listed, sounds
 from trainers.data.layouts.musdb18 import ENDING
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
@@ -130,8 +130,3 @@ def _wave(audio: Any) -> Wave:
     """From (time, channel) in double precision; a file of one channel has no axis for it."""
     wave = torch.from_numpy(audio).float()
     return wave.reshape(len(wave), -1).T.contiguous()
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of another package says, without its pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import MissingExtraError
+from model_zoo.errors import require_package
 from model_zoo.files import staged
 from trainers.evaluation.excerpts import Excerpt
 from trainers.evaluation.published import Published
 from trainers.evaluation.run import Evaluation
 from trainers.evaluation.scores import TrackScores
 from trainers.evaluation.shelf import SONGS, SUMMARY
-from trainers.evaluation.summary import songs_csv, summarise, summary_document
+from trainers.evaluation.summary import Row, songs_csv, summarise, summary_document
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ def require_pictures() -> None:
         MissingExtraError: they cannot.
     """
     for package in ("matplotlib", "jinja2"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "eval")
+        require_package(package, "eval")
 
 
 def write_results(evaluation: Evaluation, heading: Heading) -> Path:
@@ -60,7 +58,7 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
 
     results, rules, output = evaluation.results, evaluation.rules, evaluation.output
     rows = summarise(results.scores)
-    document = {"songs": heading.title, **_document(evaluation)}
+    document = {"songs": heading.title, **_document(evaluation, rows)}
     texts = {
         SUMMARY: json.dumps(document, indent=2) + "\n",
         SONGS: songs_csv(results.scores),
@@ -84,11 +82,11 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
     return write_report(report, output)
 
 
-def _document(evaluation: Evaluation) -> dict[str, Any]:
+def _document(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
     """What a program reads of the whole."""
     results = evaluation.results
     return {
-        **summary_document(summarise(results.scores), evaluation.rules.plain),
+        **summary_document(rows, evaluation.rules.plain),
         "methods": {name: _settings(songs) for name, songs in results.scores.items()},
         "failures": [failure.to_dict() for failure in results.failures],
     }

@@ -135,7 +135,7 @@ def test_what_is_installed_is_asked_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And measuring beside a network on the processor is done there."""
-    monkeypatch.setattr("trainers.evaluation.backends.find_spec", lambda name: None)
+    monkeypatch.setattr("model_zoo.errors.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"museval.*stemcli\[eval\]"):
         find_measure("museval")
     monkeypatch.undo()

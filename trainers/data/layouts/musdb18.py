@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import FfmpegMissingError, MissingExtraError
+from model_zoo.errors import FfmpegMissingError, require_package
 from stemcli.audio.info import AudioInfo
 from trainers.data.layouts.headers import THREADS
 from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
@@ -67,8 +66,7 @@ def musdb_settings(root: Path, extra: str = "train") -> dict[str, Any]:
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
-    if find_spec("musdb") is None:
-        raise MissingExtraError("musdb", extra)
+    require_package("musdb", extra)
     require_ffprobe("musdb")
     import musdb
 

@@ -33,7 +33,7 @@ class Report:
         window: of BSSEval, in seconds.
         rows: a stem by a method each.
         scores: of each method, by song.
-        excerpts: pieces to hear and see.
+        excerpts: pieces to hear and see, of songs that have scores.
         published: figures of others for MUSDB18.
         is_musdb18: whether the songs are those the figures are of.
         failures: a sentence for each score that is missing.
@@ -83,15 +83,9 @@ def render(report: Report) -> str:
         charts=_charts(report.scores),
         songs=_songs(report.scores),
         seconds=f"{SECONDS:g}",
-        pieces=[_piece(piece, report.scores) for piece in _scored(report)],
+        pieces=[_piece(piece, report.scores) for piece in report.excerpts],
         document=json.dumps(report.document).replace("<", "\\u003c"),
     )
-
-
-def _scored(report: Report) -> list[Excerpt]:
-    """Pieces of songs that have scores by any method."""
-    songs = {song for found in report.scores.values() for song in found}
-    return [piece for piece in report.excerpts if piece.song in songs]
 
 
 def _charts(scores: Scores) -> list[tuple[str, str]]:

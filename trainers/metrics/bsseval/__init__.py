@@ -23,6 +23,6 @@ second. Songs are summarised by the median over their windows, sets by the media
 Argument order is (estimate, reference) everywhere.
 """
 
-from trainers.metrics.bsseval.score import FrameScores, bss_eval
+from trainers.metrics.bsseval.score import FrameScores, bss_eval, fitted
 
-__all__ = ["FrameScores", "bss_eval"]
+__all__ = ["FrameScores", "bss_eval", "fitted"]

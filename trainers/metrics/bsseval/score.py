@@ -50,7 +50,12 @@ def bss_eval(
         raise UsageError(
             f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}."
         )
-    missing = length - estimate.shape[-1]
-    made = F.pad(estimate, (0, missing)) if missing > 0 else estimate[..., :length]
+    made = fitted(estimate, length)
     scores = score_frames(made, reference, find_filters(made, reference), window, hop)
     return FrameScores(*scores.transpose(1, 2))
+
+
+def fitted(wave: Float[Tensor, "*batch time"], length: int) -> Float[Tensor, "*batch length"]:
+    """Cut at a length, or filled with zeros up to it; a copy only where zeros are needed."""
+    missing = length - wave.shape[-1]
+    return F.pad(wave, (0, missing)) if missing > 0 else wave[..., :length]
