@@ -87,9 +87,13 @@ class Card(Config):
         residual: name of mixture minus all stems; empty when the stems are already everything.
         sample_rate: of the network, in Hz.
         licence: of the weights, as their source states it; never guessed.
+        licence_file: name of the file beside the card with the text of that licence.
+        authors: who trained them.
         source: who made them, or where they come from.
         paper: the publication that describes the network.
         training_data: what they learned from.
+        limits: what they do badly.
+        better: names of models that separate most songs better.
         url: where they were fetched from, pinned to a revision.
         file: name of the safetensors file beside the card.
         size: of that file, in bytes.
@@ -107,9 +111,13 @@ class Card(Config):
     residual: str = ""
     sample_rate: int = 44100
     licence: str = "not stated"
+    licence_file: str = ""
+    authors: str = ""
     source: str = ""
     paper: str = ""
     training_data: str = ""
+    limits: str = ""
+    better: tuple[str, ...] = ()
     url: str = ""
     file: str = ""
     size: int = 0
@@ -138,7 +146,8 @@ class Card(Config):
         yield self.sample_rate < 1, f"sample_rate must be positive, found {self.sample_rate}"
         yield not 0 <= self.overlap < 1, f"overlap must be in [0, 1), found {self.overlap}"
         yield not SHA256_RULE.fullmatch(self.sha256), "sha256 must be 64 hexadecimal digits"
-        yield Path(self.file).name != self.file, f"file must be a plain name, found {self.file!r}"
+        for field, value in (("file", self.file), ("licence_file", self.licence_file)):
+            yield Path(value).name != value, f"{field} must be a plain name, found {value!r}"
 
     def to_toml(self) -> str:
         """The text that :meth:`from_toml` reads back."""

@@ -80,6 +80,8 @@ class Separator(nn.Module):
             tensor depends on them, but for the rows that each of the ``stems`` has.
         needs_float32: whether bfloat16 is too coarse for it: what comes out of a small one is less
             than 40 dB above the difference.
+        prefers_channels_last: whether its convolutions run faster with features innermost in memory
+            (``torch.channels_last``) where it only separates.
         role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
             own or out of codes.
         config: the frozen values this network was built from.
@@ -96,6 +98,7 @@ class Separator(nn.Module):
     is_levelled: ClassVar[bool] = False
     free: ClassVar[tuple[str, ...]] = ("segment", "stems")
     needs_float32: ClassVar[bool] = False
+    prefers_channels_last: ClassVar[bool] = False
     role: ClassVar[Role] = "stems"
 
     config: SeparatorConfig

@@ -7,8 +7,10 @@ Signals are float arrays of shape (frames,) or (frames, 2) at 44.1 kHz.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import butter, fftconvolve, firwin, lfilter, sosfilt
@@ -124,6 +126,12 @@ def quantise(signal: Signal) -> Samples:
     """Round to 16 bits, without dither so that silence stays zero."""
     assert np.abs(signal).max() < 1, "a stem is louder than full scale"
     return (np.round(signal * 32768 / STEP) * STEP).astype(np.int16)
+
+
+def write(path: Path, samples: Samples) -> None:
+    """Write a 16-bit FLAC file, packed as tightly as the format can."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", compression_level=1.0)
 
 
 def _frames(seconds: float) -> int:

@@ -21,7 +21,6 @@ import band
 import mix
 import numpy as np
 import score
-import soundfile
 import voice
 
 HERE = Path(__file__).parent
@@ -84,12 +83,6 @@ def mix_song() -> dict[str, mix.Samples]:
     return {name: mix.quantise(stem) for name, stem in mix.master(finished).items()}
 
 
-def write(path: Path, samples: mix.Samples) -> None:
-    """Write a 16-bit FLAC file, packed as tightly as the format can."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, mix.SAMPLE_RATE, subtype="PCM_16", compression_level=1.0)
-
-
 def main() -> None:
     """Write the song, its vocals and its instrumental; with --all also the stems of the band."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -98,10 +91,10 @@ def main() -> None:
     options = parser.parse_args()
     stems = mix_song()
     instrumental = stems["drums"] + stems["bass"] + stems["other"]
-    write(options.output / "song.flac", stems["vocals"] + instrumental)
-    write(options.output / "stems/instrumental.flac", instrumental)
+    mix.write(options.output / "song.flac", stems["vocals"] + instrumental)
+    mix.write(options.output / "stems/instrumental.flac", instrumental)
     for name in stems if options.all else ["vocals"]:
-        write(options.output / f"stems/{name}.flac", stems[name])
+        mix.write(options.output / f"stems/{name}.flac", stems[name])
 
 
 if __name__ == "__main__":

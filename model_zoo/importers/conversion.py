@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.card import Card
+from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.files import sha256
-from model_zoo.importers import msrkit
+from model_zoo.importers import msrkit, spleeter, tensorflow
 from model_zoo.importers.pickles import state_dict
 from model_zoo.install import check_free, install
 from model_zoo.separator import Separator
 from model_zoo.weights import load_tensors
 
+PathLike = str | os.PathLike[str]
+
+USUAL = msrkit.Options()
+OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
+"""Tensors that only our networks have."""
+
 
 def convert(
-    path: str | os.PathLike[str],
+    path: PathLike | Sequence[PathLike],
     *,
     name: str,
-    stem: str = "",
+    stems: Sequence[str] = (),
     residual: str = "",
     num_heads: int | None = None,
     hop_size: int | None = None,
@@ -28,13 +36,15 @@ def convert(
     licence: str = "not stated",
     overwrite: bool = False,
 ) -> Card:
-    """Put an MSRKit generator into the user's zoo, as a safetensors file and a card.
+    """Put a network of MSRKit or Spleeter into the user's zoo, as a safetensors file and a card.
 
     Args:
-        path: a PyTorch or safetensors file.
+        path: a PyTorch or safetensors file; the folder of a model of Spleeter's; or one PyTorch
+            file for each stem of such a model.
         name: how the model will be called.
-        stem: what it extracts; empty takes the file's name (MSRKit calls them ``Guitar.pth``).
-        residual: name of the mixture without that stem; empty is ``no_STEM``.
+        stems: what it separates. Empty takes, for MSRKit, the file's name (``Guitar.pth``), and for
+            Spleeter the names that its files mention, or those of the published model.
+        residual: name of the mixture without the stem; empty is ``no_STEM``. Spleeter has none.
         num_heads: of MelRoFormer; shapes do not tell. Usually 4.
         hop_size: in samples; shapes do not tell. Usually a quarter of the window.
         sample_rate: in Hz; recognised by the mel bands, and only checked when given.
@@ -43,28 +53,96 @@ def convert(
 
     Raises:
         ConfigError: the name is bundled or taken, or an option contradicts the file.
-        CheckpointError: the file is missing, damaged, unsafe or of an unknown layout.
+        CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
         OutputError: the zoo cannot be written.
     """
     check_free(name, overwrite)
-    source = Path(path)
-    stem = stem or re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
-    separator = _generator(source, stem, msrkit.Options(num_heads, hop_size, sample_rate))
-    card = Card(
-        name=name,
-        architecture=registry.name_of(separator),
-        description=f"{type(separator).__name__} for {stem}, converted from {source.name}.",
-        stems=separator.stems,
-        residual=residual or f"no_{stem}",
-        licence=licence,
-        source=f"MSRKit checkpoint {source.name}",
-    )
-    return install(separator, card, {"source_sha256": sha256(source)}, overwrite=overwrite)
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    sources = [Path(each) for each in paths]
+    options = msrkit.Options(num_heads, hop_size, sample_rate)
+    separator = read_network(sources, tuple(stems), options)
+    card = _card(separator, name, sources, residual, licence)
+    digests = " ".join(sha256(file) for source in sources for file in _files(source))
+    return install(separator, card, {"source_sha256": digests}, overwrite=overwrite)
 
 
-def _generator(source: Path, stem: str, options: msrkit.Options) -> Separator:
-    tensors = state_dict(source)
+def read_network(
+    sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.Options = USUAL
+) -> Separator:
+    """The network in files of another program.
+
+    Args:
+        sources: files or a folder, as for :func:`convert`.
+        stems: names of what it separates; empty for the usual ones.
+        options: what the files of MSRKit do not tell.
+
+    Raises:
+        ConfigError: an option contradicts the files.
+        CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
+    """
+    index = tensorflow.index_file(sources[0])
+    if index:
+        return _spleeter(spleeter.from_tensorflow(tensorflow.read(index)), stems, index)
+    tensors = [state_dict(source) for source in sources]
+    if all(spleeter.FILE_MARK in each for each in tensors):
+        unets = [spleeter.from_torch(each) for each in tensors]
+        return _spleeter(unets, stems or _mentioned(sources), sources[0])
+    if len(sources) > 1:
+        raise NoModelError("Only models of Spleeter have one file per stem: convert one file")
+    return _msrkit(tensors[0], stems, options, sources[0])
+
+
+def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path) -> Separator:
+    config, tensors = spleeter.assemble(unets, stems)
+    separator = registry.build("spleeter", config)
+    # The window of the STFT, and batches counted in training, are no part of Spleeter's files.
+    ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
+    load_tensors(separator, {**ours, **tensors}, origin=str(origin))
+    return separator
+
+
+def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
+    """The stems that all files have in their names, as ``spleeter-vocals.ckpt``; else none."""
+    known = {stem: stem for stems, _ in spleeter.MODELS.values() for stem in stems}
+    known["accompaniment"] = "instrumental"
+    found = [
+        next((ours for word, ours in known.items() if word in source.stem.lower()), "")
+        for source in sources
+    ]
+    return tuple(found) if all(found) else ()
+
+
+def _msrkit(
+    tensors: spleeter.Tensors, stems: tuple[str, ...], options: msrkit.Options, source: Path
+) -> Separator:
+    if len(stems) > 1:
+        raise ConfigError("--stem", ["a generator of MSRKit extracts one stem: name one"])
+    stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
     architecture, config = msrkit.infer(tensors, options)
     separator = registry.build(architecture, config | {"stems": [stem]})
     load_tensors(separator, tensors, origin=str(source))
     return separator
+
+
+def _card(
+    separator: Separator, name: str, sources: Sequence[Path], residual: str, licence: str
+) -> Card:
+    stems, files = separator.stems, ", ".join(source.name for source in sources)
+    is_full_set = len(stems) > 1
+    if residual and is_full_set:
+        raise ConfigError("--residual", [f"{', '.join(stems)} are the whole song: leave it out"])
+    return Card(
+        name=name,
+        architecture=registry.name_of(separator),
+        description=f"{type(separator).__name__} for {', '.join(stems)}, converted from {files}.",
+        stems=stems,
+        residual="" if is_full_set else residual or f"no_{stems[0]}",
+        licence=licence,
+        source=f"{'Spleeter' if is_full_set else 'MSRKit'} checkpoint {files}",
+    )
+
+
+def _files(source: Path) -> list[Path]:
+    """What a source consists of: itself, or the index and the values of a TensorFlow checkpoint."""
+    index = tensorflow.index_file(source)
+    return [index, *sorted(index.parent.glob(f"{index.stem}.data-*"))] if index else [source]

@@ -6,19 +6,29 @@ numbers and containers are read, anything that would have to be executed is refu
 
 from __future__ import annotations
 
+import codecs
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.weights import SUFFIX, read_safetensors
 
 CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
 PART = "generator."  # of a checkpoint that holds the discriminators too
+ARRAYS: list[Any] = [
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+    (codecs.encode, "_codecs.encode"),
+    *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8")), type(np.dtype("f2"))),
+]
+"""What the pickle of a NumPy array of floats calls: nothing that reaches beyond its own bytes."""
 WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
 
 
@@ -77,7 +87,8 @@ def _shorter(names: Mapping[str, str]) -> dict[str, str]:
 
 def _load(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with safe_globals(ARRAYS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} would have to run code to be read, which is unsafe, or is no checkpoint. "
@@ -102,4 +113,12 @@ def _unwrap(content: Any) -> Any:
 def _tensors(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
-    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    plain = {
+        name: torch.from_numpy(value) if _is_numeric_array(value) else value
+        for name, value in content.items()
+    }
+    return {str(name): value for name, value in plain.items() if isinstance(value, torch.Tensor)}
+
+
+def _is_numeric_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"

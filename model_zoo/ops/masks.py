@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+SMALLEST_POWER = 1e-10
+"""Keeps the ratio of silences defined (Spleeter's epsilon)."""
+
 
 def elementwise(
     spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 2"]
@@ -30,3 +33,17 @@ def gain(
 ) -> Complex[Tensor, "*#batch freq frame"]:
     """Scale and keep the phase of the mixture."""
     return spectrum * mask.squeeze(-1)
+
+
+def power_ratio(
+    estimates: Float[Tensor, "batch stem *plane"], exponent: float
+) -> Float[Tensor, "batch stem *plane"]:
+    """Masks in the ratio of the stems' estimated magnitudes, each to the power of ``exponent``.
+
+    They add up to 1; where all estimates are 0, every stem gets the same share. With an exponent of
+    2 this is the Wiener filter of independent sources (Liutkus and Badeau 2015, Generalized Wiener
+    filtering with fractional power spectrograms, ICASSP, eq. 5).
+    """
+    powers = estimates**exponent
+    share = SMALLEST_POWER / estimates.shape[1]
+    return (powers + share) / (powers.sum(1, keepdim=True) + SMALLEST_POWER)

@@ -11,6 +11,7 @@ import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -185,15 +186,20 @@ def test_attributes_agree_with_the_config(network: Separator) -> None:
 
 def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
     """Stems apart: their number is that of rows."""
-    options = network.config.to_dict()
-    values = {name: options[name] for name in network.free if name != "stems"}
-    halves = {
-        name: -20.0 if value is None else type(value)(value / 2) for name, value in values.items()
-    }
-    other = small(registry.name_of(network), **halves)
+    changed = {name: other_value(network, name) for name in network.free if name != "stems"}
+    other = small(registry.name_of(network), **changed)
     assert {name: value.shape for name, value in other.state_dict().items()} == {
         name: value.shape for name, value in network.state_dict().items()
     }
+
+
+def other_value(network: Separator, option: str) -> object:
+    """Half of a number, another of several words, and a number where there was none."""
+    value = network.config.to_dict()[option]
+    if isinstance(value, str):
+        words = get_args(get_type_hints(network.Config)[option])
+        return next(word for word in words if word != value)
+    return -20.0 if value is None else type(value)(value / 2)
 
 
 def test_core_adds_no_tensor_names(network: Separator) -> None:

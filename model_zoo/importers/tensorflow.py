@@ -1,0 +1,228 @@
+"""Tensors of a TensorFlow checkpoint, read without TensorFlow.
+
+A checkpoint of version 2 is an index and one or more files of raw values (TensorFlow's source,
+core/util/tensor_bundle). ``NAME.index`` is a sorted table in the format of LevelDB (its
+documentation, table_format.md): blocks of entries that share prefixes of their keys, found through
+an index block, found through a footer. A value is a protocol buffer that says type, shape, file,
+offset, size and checksum of one tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_zoo.errors import CheckpointError
+
+INDEX = ".index"
+LARGEST_INDEX = 1 << 24  # bytes; that of Spleeter's largest model has 15,000
+_MAGIC = bytes.fromhex("57fb808b247547db")
+_FOOTER = 48  # bytes: two handles, padding, the magic number
+_TRAILER = 5  # bytes behind a block: compression, checksum
+_FLOAT = 1  # DT_FLOAT
+_SHARDS, _BYTE_ORDER = 1, 2  # fields of BundleHeaderProto
+_TYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CHECKSUM = 1, 2, 3, 4, 5, 6  # of BundleEntryProto
+_POLYNOMIAL = 0x82F63B78  # CRC-32C (RFC 3720, appendix B.4), lowest bit first
+_LANE = 1024  # bytes that one lane of the vectorised checksum covers
+
+
+class Entry(NamedTuple):
+    """Where the values of one tensor lie."""
+
+    kind: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    checksum: int
+
+
+def index_file(path: Path) -> Path | None:
+    """The index of a checkpoint named by itself, a file of its values, its folder or its prefix."""
+    if path.is_dir():
+        return next(iter(sorted(path.glob(f"*{INDEX}"))), None)
+    prefix = path.name.removesuffix(INDEX).partition(".data-")[0]
+    index = path.with_name(prefix + INDEX)
+    return index if index.is_file() else None
+
+
+def read(index: Path) -> dict[str, Tensor]:
+    """Every float32 tensor of a checkpoint, by name.
+
+    Args:
+        index: the file ``NAME.index``; the values lie beside it in ``NAME.data-...``.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        header, entries = _entries(_index_bytes(index))
+        if header.get(_BYTE_ORDER):
+            raise ValueError("its values have the high byte first")
+        count = int(header.get(_SHARDS, 1))
+        return {
+            name: _tensor(index.with_suffix(f".data-{entry.shard:05d}-of-{count:05d}"), entry)
+            for name, entry in entries.items()
+            if entry.kind == _FLOAT
+        }
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{error.filename} is missing: copy it beside {index.name}"
+        ) from error
+    except (ValueError, IndexError, struct.error, OSError, OverflowError) as error:
+        raise CheckpointError(
+            f"The TensorFlow checkpoint {index} is damaged ({error}): copy or download it again"
+        ) from error
+
+
+def _index_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(LARGEST_INDEX + 1)
+    if len(data) > LARGEST_INDEX or len(data) < _FOOTER or not data.endswith(_MAGIC):
+        raise ValueError("the index is not one")
+    return data
+
+
+def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, Entry]]:
+    """The header of the checkpoint, and all its tensors."""
+    footer = data[-_FOOTER:]
+    _, at = _handle(footer, 0)
+    index, _ = _handle(footer, at)
+    values = {
+        key: value
+        for _, handle in _block(data, *index)
+        for key, value in _block(data, *_handle(handle, 0)[0])
+    }
+    header = dict(_fields(values.pop(b"", b"")))
+    return header, {key.decode(): _entry(value) for key, value in values.items()}
+
+
+def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """Offset and size of a block, and where the handle ends."""
+    offset, at = _varint(data, at)
+    size, at = _varint(data, at)
+    return (offset, size), at
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block, each key told by what it shares with the one before."""
+    block, trailer = data[offset : offset + size], data[offset + size :][:_TRAILER]
+    (restarts,) = struct.unpack_from("<I", block, size - 4)
+    if trailer[0] or _masked(crc32c(block + trailer[:1])) != int.from_bytes(trailer[1:], "little"):
+        raise ValueError("a block of the index is compressed or has a wrong checksum")
+    at, end, key = 0, size - 4 - 4 * restarts, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        added, at = _varint(block, at)
+        length, at = _varint(block, at)
+        key = key[:shared] + block[at : at + added]
+        at += added
+        yield key, block[at : at + length]
+        at += length
+
+
+def _entry(value: bytes) -> Entry:
+    fields = dict(_fields(value))
+    numbers = [int(fields.get(number, 0)) for number in (_SHARD, _OFFSET, _SIZE, _CHECKSUM)]
+    return Entry(int(fields.get(_TYPE, 0)), _shape(fields.get(_SHAPE, b"")), *numbers)
+
+
+def _shape(value: int | bytes) -> tuple[int, ...]:
+    """TensorShapeProto: field 2 is one axis, whose field 1 is its size."""
+    axes = (dict(_fields(axis)) for number, axis in _fields(value) if number == 2)
+    return tuple(int(axis.get(1, 0)) for axis in axes)
+
+
+def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Numbers and values of a protocol buffer (protobuf.dev, "Encoding")."""
+    if isinstance(data, int):
+        raise ValueError("an entry of the index is a number where it should have parts")
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(data, at)
+            yield number, value
+        elif wire == 2:
+            length, at = _varint(data, at)
+            yield number, data[at : at + length]
+            at += length
+        elif wire in (1, 5):
+            width = 8 if wire == 1 else 4
+            yield number, int.from_bytes(data[at : at + width], "little")
+            at += width
+        else:
+            raise ValueError("an entry of the index cannot be read")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number in groups of seven bits, lowest first, and where it ends."""
+    value = 0
+    for place in range(10):
+        byte = data[at + place]
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at + place + 1
+    raise ValueError("a number of the index has no end")
+
+
+def _tensor(path: Path, entry: Entry) -> Tensor:
+    is_there = entry.offset + entry.size <= path.stat().st_size
+    if not is_there or 4 * math.prod(entry.shape) != entry.size:
+        raise ValueError(f"{path.name} is too short, or not the one that the index describes")
+    with path.open("rb") as file:
+        file.seek(entry.offset)
+        data = file.read(entry.size)
+    if _masked(crc32c(data)) != entry.checksum:
+        raise ValueError(f"{path.name} has a wrong checksum")
+    values = np.frombuffer(data, "<f4").astype(np.float32)
+    return torch.from_numpy(values.reshape(entry.shape))
+
+
+def _masked(checksum: int) -> int:
+    """How LevelDB stores a checksum, so that data with checksums inside have checksums too."""
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def crc32c(data: bytes) -> int:
+    """The checksum CRC-32C of ``data``, computed for many pieces at once."""
+    whole = len(data) // _LANE * _LANE
+    lanes = np.frombuffer(data[:whole], np.uint8).reshape(-1, _LANE)
+    register = 0xFFFFFFFF
+    for lane in _updated(np.zeros(len(lanes), np.uint32), lanes):
+        register = _advanced(register) ^ int(lane)
+    tail = np.frombuffer(data[whole:], np.uint8)[None]
+    return int(_updated(np.array([register], np.uint32), tail)[0]) ^ 0xFFFFFFFF
+
+
+def _updated(registers: NDArray[np.uint32], lanes: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    for column in lanes.T:
+        registers = _TABLE[(registers ^ column) & 0xFF] ^ (registers >> np.uint32(8))
+    return registers
+
+
+def _advanced(register: int) -> int:
+    """The register after a lane of zeros, which is linear in its bits."""
+    parts = (_AFTER_LANE[place, register >> (8 * place) & 0xFF] for place in range(4))
+    return int(np.bitwise_xor.reduce([*parts]))
+
+
+def _table() -> NDArray[np.uint32]:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, table >> np.uint32(1) ^ np.uint32(_POLYNOMIAL), table >> 1)
+    return table.astype(np.uint32)
+
+
+_TABLE = _table()
+_BYTES = np.arange(256, dtype=np.uint32)[None] << np.arange(0, 32, 8, dtype=np.uint32)[:, None]
+_AFTER_LANE = _updated(_BYTES.ravel(), np.zeros((1, _LANE), np.uint8)).reshape(4, 256)
