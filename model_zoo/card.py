@@ -23,6 +23,9 @@ from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 
 BUNDLED = Path(__file__).with_name("cards")
+DEFAULT_MODEL = "spleeter_2stems"
+"""What separates where no model is named."""
+
 HOME_VARIABLE = "STEM_HOME"
 SEE_LIST = "stem models list"
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -34,7 +34,7 @@ from model_zoo.architectures.spectral import (
     parts_of,
 )
 from model_zoo.config import broken
-from model_zoo.ops.masks import power_ratio
+from model_zoo.ops.masks import gain, power_ratio
 from model_zoo.ops.precision import full_precision
 from model_zoo.separator import Documented, Sizes
 
@@ -47,6 +47,9 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "elu": nn.ELU,
 }
+
+DEEPEST = 16
+"""Most levels; one more would halve a block of 65,536 frames to less than one."""
 
 KERNEL = 5
 """Frames and bins that each convolution covers."""
@@ -62,6 +65,7 @@ class SpleeterConfig(SpectralConfig):
         num_frames: frames of one block (T). Longer mixtures are cut into blocks of this length,
             shorter ones are padded to the next length that can be halved at every level.
         filters: output features of each convolution on the way down, one per level.
+        num_levels: levels that are used, counted from the top.
         conv_activation: on the way down.
         deconv_activation: on the way up.
         output: ``"sigmoid"``: each U-Net decides alone how much of the mixture is its stem;
@@ -81,6 +85,7 @@ class SpleeterConfig(SpectralConfig):
     num_bins: int = 1024
     num_frames: int = 512
     filters: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    num_levels: int = 6
     conv_activation: Activation = "leaky_relu"
     deconv_activation: Activation = "relu"
     output: Literal["sigmoid", "softmax"] = "sigmoid"
@@ -95,14 +100,14 @@ class SpleeterConfig(SpectralConfig):
     @property
     def stride(self) -> int:
         """Bins and frames of the input per bin and frame of the lowest level."""
-        return 1 << len(self.filters)
+        return 1 << self.num_levels
 
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
-        count = len(self.filters)
-        if not 1 <= count <= 16:
-            return [f"filters must name the features of 1 to 16 levels, found {count}"]
-        uneven = f"must be a multiple of {self.stride}, for {count} levels of filters"
+        most = min(len(self.filters), DEEPEST)
+        if not 1 <= self.num_levels <= most:
+            return [f"num_levels must be from 1 to the {most} of filters, found {self.num_levels}"]
+        uneven = f"must be a multiple of {self.stride} for num_levels={self.num_levels}"
         bins = self.window_size // 2 + 1
         rules = {
             "stems must name at least two sources": len(self.stems) < 2,
@@ -173,7 +178,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int, config: SpleeterConfig) -> None:
         super().__init__()
-        filters = config.filters
+        filters = config.filters[: config.num_levels]
         self.down = nn.ModuleList(
             Halving(width, out) for width, out in pairwise((channels, *filters))
         )
@@ -257,7 +262,13 @@ class Spleeter(SpectralSeparator):
     channels = 2
     sizes = Sizes(
         small={
-            **{"num_bins": 64, "num_frames": 32, "filters": (6, 8, 10), "dropout": 0.1},
+            **{
+                "num_bins": 64,
+                "num_frames": 32,
+                "filters": (6, 8, 10),
+                "num_levels": 3,
+                "dropout": 0.1,
+            },
             **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 1984},
         },
         several={"stems": ("vocals", "drums", "bass"), "output": "softmax"},
@@ -291,9 +302,10 @@ class Spleeter(SpectralSeparator):
         """The mixture's spectrum under the mask of every stem."""
         with full_precision(numbers):
             masks = power_ratio(numbers.float(), self.config.separation_exponent)
-        planes = rearrange(masks, "(b n) s c t f -> b s c f (n t)", b=spectrum.shape[0])
         bins, frames = spectrum.shape[-2:]
-        return spectrum.unsqueeze(1) * self._extended(planes[..., :frames], bins)
+        planes = rearrange(masks, "(b n) s c t f -> b s c (n t) f", b=spectrum.shape[0])
+        full = self._extended(planes[..., :frames, :], bins)
+        return gain(spectrum.unsqueeze(1), full.mT.unsqueeze(-1))
 
     def _block(self, frames: int) -> int:
         """Frames of a block: no more than a mixture of so many frames fills."""
@@ -301,9 +313,9 @@ class Spleeter(SpectralSeparator):
         return min(self.config.num_frames, -(-frames // stride) * stride)
 
     def _extended(
-        self, masks: Float[Tensor, "batch stem channel freq_heard frame"], bins: int
-    ) -> Float[Tensor, "batch stem channel freq frame"]:
+        self, masks: Float[Tensor, "batch stem channel frame freq_heard"], bins: int
+    ) -> Float[Tensor, "batch stem channel frame freq"]:
         """Masks for all bins."""
-        mean = masks.mean(-2, keepdim=True)
+        mean = masks.mean(-1, keepdim=True)
         above = mean if self.config.mask_extension == "average" else torch.zeros_like(mean)
-        return torch.cat([masks, above.repeat_interleave(bins - masks.shape[-2], -2)], dim=-2)
+        return torch.cat([masks, above.expand(*mean.shape[:-1], bins - masks.shape[-1])], dim=-1)

@@ -39,7 +39,10 @@ class Fourier(nn.Module):
         self, spectrum: Float[Tensor, "*batch freq frame 2"], original_length: int
     ) -> Float[Tensor, "*batch time"]:
         """Waveform of ``original_length`` samples."""
-        complex_spectrum = torch.view_as_complex(spectrum.contiguous())
+        is_paired = (
+            spectrum.stride(-1) == 1
+        )  # as complex numbers are, whatever the order of the axes
+        complex_spectrum = torch.view_as_complex(spectrum if is_paired else spectrum.contiguous())
         return istft(complex_spectrum, self.window, self.hop_length, original_length)
 
 

@@ -95,7 +95,8 @@ def assemble(unets: Sequence[Tensors], stems: Sequence[str] = ()) -> tuple[dict[
         for name, value in unet.items()
     }
     filters = [unets[0][f"down.{level}.bias"].numel() for level in _levels(unets[0])]
-    return {"stems": list(stems or usual), "filters": filters, **options}, tensors
+    sizes = {"filters": filters, "num_levels": len(filters)}
+    return {"stems": list(stems or usual), **sizes, **options}, tensors
 
 
 def _levels(unet: Tensors) -> range:

@@ -31,8 +31,11 @@ def complex_product(
 def gain(
     spectrum: Complex[Tensor, "*#batch freq frame"], mask: Float[Tensor, "*#batch freq frame 1"]
 ) -> Complex[Tensor, "*#batch freq frame"]:
-    """Scale and keep the phase of the mixture."""
-    return spectrum * mask.squeeze(-1)
+    """Scale and keep the phase of the mixture.
+
+    Real numbers times real ones: beside a complex number, a real one would become complex first.
+    """
+    return torch.view_as_complex(torch.view_as_real(spectrum) * mask)
 
 
 def power_ratio(

@@ -155,9 +155,10 @@ class HumanConsole(Console):
             self.line(f"{counted(count, 'song')} again: {reason}")
 
     def on_model_loaded(self, event: events.ModelLoaded) -> None:
-        """Name the device always, the reasons only when asked."""
-        why = f": {event.reason}" if self.verbose else ""
-        self.line(f"Model {event.model} on {event.device}, {event.precision}{why}")
+        """Name the device, and the reason for the precision only when asked."""
+        why = f" ({event.reason})" if self.verbose else ""
+        better = f". Better for most songs: {', '.join(event.better)}" if event.better else ""
+        self.line(f"Model {event.model} on {event.device}, {event.precision}{why}{better}")
 
     def on_worker_joined(self, event: WorkerJoined) -> None:
         """Name the machine."""

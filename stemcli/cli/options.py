@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from model_zoo.card import DEFAULT_MODEL
 from stemcli.cli.params import device, fraction, names, seconds
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ MODEL = (
         "-m",
         "--model",
         multiple=True,
-        default=("melroformer",),
+        default=(DEFAULT_MODEL,),
         metavar="NAME|RUN|FILE",
         help="Network to use: its name, the folder of a run of stem train, or a .safetensors file;"
         " several are averaged."
-        "  [default: melroformer]",
+        f"  [default: {DEFAULT_MODEL}]",
     ),
     click.option(
         "--phase-model",

@@ -36,6 +36,7 @@ class Model:
         residual: name of the mixture minus all stems; empty when the stems are a full set.
         overlap: fraction of a chunk that suits this model.
         sha256: of the file with its weights.
+        better: names of models that separate most songs better.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     residual: str = ""
     overlap: float = 0.25
     sha256: str = ""
+    better: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -23,17 +23,28 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``"event"`` is the class name in snake case."""
         words = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        return {"event": words, **dataclasses.asdict(self)}
+        values = dataclasses.asdict(self).items()
+        plain = {key: [*value] if isinstance(value, tuple) else value for key, value in values}
+        return {"event": words, **plain}
 
 
 @dataclass(frozen=True)
 class ModelLoaded(Event):
-    """A network is in memory; ``reason`` says why this precision was chosen."""
+    """A network is in memory.
+
+    Attributes:
+        model: its name.
+        device: where it runs.
+        precision: in which arithmetic.
+        reason: why this precision was chosen.
+        better: names of models that separate most songs better.
+    """
 
     model: str
     device: str
     precision: str
     reason: str
+    better: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,4 +31,4 @@ def load_model(name: str) -> Model:
         called = Path(name).resolve().name if Path(name).is_dir() else path.stem
         return Model(called, weights.load(path), metadata.get("residual", ""), sha256=sha256(path))
     card = find(name)
-    return Model(name, weights.load(path), card.residual, card.overlap, card.sha256)
+    return Model(name, weights.load(path), card.residual, card.overlap, card.sha256, card.better)

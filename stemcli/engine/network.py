@@ -54,6 +54,8 @@ class Network:
         self.channels = separator.channels
         self.segment = separator.segment
         self._separator = separator.to(device).eval()
+        if separator.prefers_channels_last:
+            self._separator.to(memory_format=torch.channels_last)
         self._device = device
         self._precision = precision
         self._largest = largest

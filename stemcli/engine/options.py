@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from model_zoo.card import DEFAULT_MODEL
 from model_zoo.config import Config
 from model_zoo.errors import ConfigError
 from stemcli.audio.formats import OutputFormat
@@ -44,7 +45,7 @@ class Options(Config):
         existing: what to do about outputs that are there: ``refuse``, ``skip`` or ``overwrite``.
     """
 
-    model: tuple[str, ...] = ("melroformer",)
+    model: tuple[str, ...] = (DEFAULT_MODEL,)
     phase_model: str = ""
     stems: tuple[str, ...] = ()
     two_stems: str = ""

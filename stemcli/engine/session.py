@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model_zoo.card import DEFAULT_MODEL
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.sinks import require_encoder
 from stemcli.engine.delivery import Ready
@@ -252,8 +253,8 @@ class Session:
             made[device] = assemble(self._models, self.options, device, self._phase)
             for model, member in zip(networks, made[device].all, strict=True):
                 precision = member.precision
-                told = ModelLoaded(model.name, str(device), precision.name, precision.reason)
-                self._tell(told)
+                chosen = (str(device), precision.name, precision.reason)
+                self._tell(ModelLoaded(model.name, *chosen, model.better))
         return [made[device] for device in devices]
 
     def _tell(self, event: Event) -> None:
@@ -267,7 +268,7 @@ class Session:
 def separate(
     song: str | os.PathLike[str],
     *,
-    model: str | Sequence[str] = "melroformer",
+    model: str | Sequence[str] = DEFAULT_MODEL,
     on_event: Listener | None = None,
     **options: Any,
 ) -> Result:

@@ -14,6 +14,9 @@ import numpy as np
 from model_zoo.errors import ConfigError, UnknownNameError
 from stemcli.engine.tape import Block
 
+SYNONYMS = {"accompaniment": "instrumental", "instrumental": "accompaniment"}
+"""Names of one stem, the song without its vocals, of which a model has one or the other."""
+
 
 def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
     """Make a full set of stems add up to the mixture.
@@ -49,6 +52,18 @@ def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...
     return shared
 
 
+def resolve_stem(name: str, available: Sequence[str]) -> str:
+    """The stem that is called ``name``, here or in other programs.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    for known in (name, SYNONYMS.get(name, name)):
+        if known in available:
+            return known
+    raise UnknownNameError("stem", name, available)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which stems of a full set are wanted.
@@ -70,7 +85,7 @@ class Selection:
 
 
 def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
-    """Choose outputs by name.
+    """Choose outputs by name, or by another name in :data:`SYNONYMS`.
 
     Args:
         available: the stems there are, in order.
@@ -80,11 +95,13 @@ def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str =
 
     Raises:
         UnknownNameError: for a stem that there is not.
+        ConfigError: for a stem that is named twice.
     """
-    wanted = (two_stems,) if two_stems else tuple(stems) or tuple(available)
-    for name in wanted:
-        if name not in available:
-            raise UnknownNameError("stem", name, available)
+    two_stems = resolve_stem(two_stems, available) if two_stems else ""
+    named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
+    wanted = tuple(resolve_stem(name, available) for name in named)
+    if len({*wanted}) < len(wanted):
+        raise ConfigError("--stems", [f"{', '.join(named)} name one stem twice: name it once"])
     picks = tuple(available.index(name) for name in wanted)
     if not two_stems:
         return Selection(wanted, picks)

@@ -1,4 +1,4 @@
-"""How well the bundled model separates real recordings.
+"""How well a bundled model separates real recordings.
 
     STEM_TEST_AUDIO=FOLDER python -m tests.benchmarks.quality [--model NAME]
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model_zoo.card import DEFAULT_MODEL
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from stemcli.engine.tape import Block
@@ -30,7 +31,7 @@ NAMES = {"vocals": "vocals", "instrumental": "accompaniment"}
 def main() -> None:
     """Separate both recordings and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", default="melroformer")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     session = Session(Options(model=(parser.parse_args().model,)))
     audio = Path(os.environ["STEM_TEST_AUDIO"])
     mixture, rate = heard(audio / "multitrack" / "mixture.flac")

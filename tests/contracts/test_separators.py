@@ -139,14 +139,20 @@ def test_is_copied_after_it_learned(network: Separator) -> None:
 
 
 def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMesh) -> None:
-    """Truth: the whole network. A crew of one does all that a larger one does, but for sending."""
+    """Truth: the whole network. A crew of one does all that a larger one does, but for sending.
+
+    Sums may be taken in another order, so errors are measured by the largest gradient of a tensor.
+    """
     mixture = wave(2, network.channels, 1600)
     sharded = copy.deepcopy(network)
     shard(sharded, alone)
     found, expected = learn(sharded, mixture), learn(network, mixture)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, msg=lambda text, name=name: name + text)
+        close = {"rtol": 1e-5, "atol": 1e-5 * max(1.0, float(gradient.abs().max()))}
+        torch.testing.assert_close(
+            found[name], gradient, **close, msg=lambda text, name=name: name + text
+        )
 
 
 def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separator) -> None:

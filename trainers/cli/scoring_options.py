@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from model_zoo.card import DEFAULT_MODEL
 from stemcli.cli.params import NumberRange
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -80,9 +81,10 @@ models_option = click.option(
     "--model",
     "models",
     multiple=True,
-    default=("melroformer",),
+    default=(DEFAULT_MODEL,),
     metavar="NAME|RUN|FILE",
-    help="A network to measure; may be repeated, and all are in memory.  [default: melroformer]",
+    help="A network to measure; may be repeated, and all are in memory."
+    f"  [default: {DEFAULT_MODEL}]",
 )
 
 store_option = click.option(

@@ -101,7 +101,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(verbose=True))
-    assert "Model melroformer on cpu, bf16: this CPU has AMX\n" in capsys.readouterr().out
+    assert "Model melroformer on cpu, bf16 (this CPU has AMX)\n" in capsys.readouterr().out
 
 
 def test_plain_progress_is_told_now_and_then(

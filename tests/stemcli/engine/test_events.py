@@ -18,7 +18,7 @@ def test_events_are_plain_data() -> None:
 
 def test_events_survive_json() -> None:
     for event in [
-        ModelLoaded("net", "cpu", "fp32", "asked for"),
+        ModelLoaded("net", "cpu", "fp32", "asked for", ("larger", "newer")),
         TrackFinished("a.mp3", {"vocals": "out/vocals.wav"}, 10.0, 2.0),
     ]:
         assert json.loads(json.dumps(event.to_dict())) == event.to_dict()

@@ -85,3 +85,29 @@ def test_the_complement_is_all_the_rest() -> None:
     stems = np.array([0.2, 0.3, 0.5], "f4").reshape(1, 3, 1)
     out = select(("a", "b", "c"), two_stems="b").apply(stems, np.ones((1, 1), "f4"))
     np.testing.assert_allclose(out.ravel(), [0.3, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("available", "stems", "two_stems", "names"),
+    [
+        (("vocals", "instrumental"), ("accompaniment",), "", ("instrumental",)),
+        (("vocals", "instrumental"), (), "accompaniment", ("instrumental", "vocals")),
+        (("vocals", "accompaniment"), ("instrumental", "vocals"), "", ("accompaniment", "vocals")),
+        (("instrumental", "accompaniment"), ("accompaniment",), "", ("accompaniment",)),
+    ],
+)
+def test_accompaniment_and_instrumental_are_one_stem(
+    available: tuple[str, ...], stems: tuple[str, ...], two_stems: str, names: tuple[str, ...]
+) -> None:
+    """By hand; a model that has both, as none does, means what it says."""
+    assert select(available, stems, two_stems).names == names
+
+
+def test_one_stem_under_two_names_is_refused() -> None:
+    with pytest.raises(ConfigError, match="instrumental, accompaniment name one stem twice"):
+        select(("vocals", "instrumental"), ("instrumental", "accompaniment"))
+
+
+def test_an_unknown_stem_is_refused_by_the_name_that_was_typed() -> None:
+    with pytest.raises(UnknownNameError, match="Unknown stem 'accompaniment'"):
+        select(FOUR, ("accompaniment",))
