@@ -1,10 +1,14 @@
-"""Environment variables for a while."""
+"""Environment variables: for a while, or for all that follows."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from model_zoo.errors import OutputError
+from model_zoo.home import has_home, temporary_home
 
 
 @contextmanager
@@ -27,3 +31,19 @@ def environment(values: Mapping[str, str], *, replace: bool = False) -> Iterator
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def name_home_and_user() -> None:
+    """Set HOME and LOGNAME where the system knows neither home nor name of the user.
+
+    So it is in containers and services with a bare number for a user. torch, Ray, matplotlib and
+    platformdirs ask for both and raise errors; what they keep at home lies below the temporary
+    folder then.
+    """
+    if not has_home():
+        with suppress(OutputError):  # whatever needs a home says so
+            os.environ["HOME"] = str(temporary_home())
+    try:
+        getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        os.environ["LOGNAME"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import signal
 import traceback
@@ -17,7 +16,9 @@ from model_zoo.errors import UsageError
 from stemcli.batch.sentences import sentence
 from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
+from stemcli.cli.streams import secure_streams
 from stemcli.cli.words import examples, printable, quoted
+from stemcli.environment import name_home_and_user
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
@@ -137,9 +138,7 @@ def _misused(error: click.UsageError, command: str, hint: str = "") -> Misused:
 
 
 def as_click_error(error: Exception) -> Exception:
-    """What click prints and exits with; a reader that went away (``| head``) is no error."""
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return error
+    """What click prints and exits with."""
     is_misuse = isinstance(error, UsageError)
     return Misused(sentence(error)) if is_misuse else Failed(sentence(error))
 
@@ -197,6 +196,8 @@ def _end(number: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """Entry point of ``stem`` and of ``python -m stemcli``; always ends the process."""
+    secure_streams()
+    name_home_and_user()
     tidy_up_when_ended()
     stem.main(prog_name="stem")
     raise SystemExit(0)
