@@ -12,7 +12,7 @@ import io
 import os
 import select
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 STDIN, STDOUT, STDERR = range(3)
 
@@ -28,11 +28,11 @@ def secure_streams() -> None:
     for descriptor in (STDIN, STDOUT, STDERR):
         _occupy(descriptor)
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+        sys.stdin = _nowhere("r")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, _nowhere("w"))
         elif stream is getattr(sys, f"__{name}__") and not _is_windows_console(stream):
             setattr(sys, name, _secured(stream, is_status=name == "stderr"))
 
@@ -42,7 +42,7 @@ def writer_on(descriptor: int, like: TextIO, *, is_status: bool, closefd: bool) 
 
     Args:
         descriptor: to write to.
-        like: its encoding is used; what that lacks is written as ``\\N``, which always works.
+        like: its encoding is used; what that lacks is written as an escape sequence.
         is_status: see there.
         closefd: whether the descriptor is closed with the stream.
     """
@@ -79,6 +79,10 @@ class _Descriptor(io.FileIO):
             if self._is_status or error.errno in NO_READER:
                 return memoryview(data).nbytes
             raise
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast(TextIO, open(os.devnull, mode, encoding="utf-8"))
 
 
 def _secured(stream: TextIO, *, is_status: bool) -> TextIO:

@@ -65,12 +65,12 @@ def test_folder_for_programs(typed: Typed) -> None:
 def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) -> None:
     done = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert done.exit_code == 0, done.stderr
-    assert "Look at: scores/report.html" in done.stdout
+    assert "Look at: scores/report.html" in done.stderr
     assert {*os.listdir(tmp_path / "scores")} == {
         *("excerpts", "made", "report.html", "songs.csv", "summary.json")
     }
     again = typed("eval", "folder", "truth", "made", "-o", "scores")
-    assert "2 scores of earlier runs still hold" in again.stdout
+    assert "2 scores of earlier runs still hold" in again.stderr
 
 
 @pytest.mark.usefixtures("trees")
@@ -132,15 +132,15 @@ def test_an_instrumental_beside_four_true_stems(typed: Typed, tmp_path: Path) ->
         line.split()[1]: line.split()[6] for line in done.stdout.splitlines() if "b " in line[:2]
     }
     assert rows == {"vocals": "20.00", "accompaniment": "20.00"}
-    assert "Note: drums has no estimate and is left out." in done.stdout
-    assert "Note: flute has no true stem and is left out." in done.stdout
+    assert "Note: drums has no estimate and is left out." in done.stderr
+    assert "Note: flute has no true stem and is left out." in done.stderr
 
 
 def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     write(trees / "truth" / "three" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made")
     assert done.exit_code == 0
-    assert "Note: three has no estimates in made and is left out." in done.stdout
+    assert "Note: three has no estimates in made and is left out." in done.stderr
     (trees / "truth" / "one" / "vocals.wav").rename(trees / "truth" / "one" / "choir.wav")
     write(trees / "made" / "four" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made", "--json")
