@@ -87,7 +87,7 @@ def test_silent_validation_songs(tiny: Path, place: Path) -> None:
 def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
     done = train("--set", "data.seconds=1.5", "--dry-run")
     assert done.exit_code == 0
-    assert "2 songs shorter than a clip of 1.5 s: silence follows" in done.stderr.splitlines()
+    assert "2 songs shorter than a clip of 1.5 s: silence follows" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(

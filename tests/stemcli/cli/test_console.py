@@ -95,6 +95,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "  vocals        s/v.wav",
         "  instrumental  s/i.wav",
         "b.mp3: unknown length, 48000 Hz, 6 channels",
+        "Error: b.mp3: it is damaged at 0:02",
         "c.mp3: skipped, all stems exist",
     ]
 
