@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import traceback
@@ -66,6 +67,7 @@ class Stem(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed."""
         try:
+            require_folder()
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
             raise
@@ -88,6 +90,20 @@ class Stem(LazyGroup):
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
+
+
+def require_folder() -> None:
+    """See that the current folder is there: relative paths mean nothing, and MKL cannot start.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "The current folder does not exist any more. Change to another one, e.g. cd ~"
+        ) from None
 
 
 def refuse_empty(words: Sequence[str]) -> None:
