@@ -125,6 +125,7 @@ PLACES = {
     "ascii by name": Place('LC_ALL=C PYTHONIOENCODING=ascii "$@"'),
     "a narrow terminal": Place('COLUMNS=20 TERM=dumb NO_COLOR=1 "$@"'),
     "no terminal": Place('unset TERM; TMPDIR=/nonexistent "$@"'),
+    "no temporary folder": Place('PYTHONPATH="$PWD/crowded:$PYTHONPATH" "$@"'),
     "a folder that is gone": Place('mkdir x; cd x; rmdir ../x; "$@"', works=False),
     "a foreign user": Place(
         f'{NAMELESS}; unshare --map-user=54321 "$@"', has_zoo=False, marks=(pytest.mark.root,)
@@ -149,6 +150,14 @@ pwd.getpwuid = unknown
 """What Python is told where /etc/passwd has no line for the user; also in child processes."""
 
 
+HAS_NO_ROOM = """
+import tempfile
+
+tempfile._candidate_tempdir_list = lambda: ["/nonexistent"]
+"""
+"""What Python finds where neither TMPDIR nor /tmp nor the current folder may be written."""
+
+
 @pytest.fixture(scope="session")
 def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the commands are given."""
@@ -167,8 +176,9 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(place)
         words = ["eval", "folder", "songs", "songs", "-o", "scores", "--listen", "0"]
         assert CliRunner().invoke(stem, words).exit_code == 0
-    (place / "nameless").mkdir()
-    (place / "nameless/sitecustomize.py").write_text(HIDES_NAMES)
+    for name, code in {"nameless": HIDES_NAMES, "crowded": HAS_NO_ROOM}.items():
+        (place / name).mkdir()
+        (place / name / "sitecustomize.py").write_text(code)
     return place
 
 

@@ -19,7 +19,7 @@ from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
 from stemcli.cli.streams import secure_streams
 from stemcli.cli.words import examples, printable, quoted
-from stemcli.environment import name_home_and_user
+from stemcli.environment import complete_environment
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
@@ -213,7 +213,7 @@ def _end(number: int, frame: object) -> NoReturn:
 def main() -> NoReturn:
     """Entry point of ``stem`` and of ``python -m stemcli``; always ends the process."""
     secure_streams()
-    name_home_and_user()
+    complete_environment()
     tidy_up_when_ended()
     stem.main(prog_name="stem")
     raise SystemExit(0)
