@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from model_zoo import toml
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
+from model_zoo.home import data_folder
 
 BUNDLED = Path(__file__).with_name("cards")
 DEFAULT_MODEL = "spleeter_2stems"
@@ -179,7 +178,8 @@ class Card(Config):
 
 def zoo_home() -> Path:
     """The user's zoo: the folder that STEM_HOME names, else the platform's folder for data."""
-    return Path(os.environ.get(HOME_VARIABLE) or platformdirs.user_data_path("stem", False))
+    named = os.environ.get(HOME_VARIABLE)
+    return Path(named) if named else data_folder()
 
 
 def cards(on_damage: Callable[[CheckpointError], None]) -> dict[str, Card]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from model_zoo.separator import Separator
 __all__ = ["Weights", "load", "load_tensors", "place", "read", "save", "verify", "zoo_home"]
 
 SUFFIX = ".safetensors"
+HEADER_LENGTH = 8
+"""Bytes in which a file says how long its header is."""
 NAMES_SHOWN = 3
 
 
@@ -172,9 +175,33 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     with staged(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # the library's word for a full disk
-            raise OSError(error) from error
+        except SafetensorError as error:
+            raise _reason(error) from error
+        _sort_metadata(temporary)
         return sha256(temporary)
+
+
+def _reason(error: SafetensorError) -> OSError:
+    """What the system refused, which the library tells as text: ``... (os error 28)``."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(error)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Bring the texts of a file into an order, so that equal content has equal bytes.
+
+    The library writes them as a hash map has them, in another order in every process. The header is
+    JSON of a length that stands before it, https://huggingface.co/docs/safetensors#format; spaces
+    at its end are allowed.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(HEADER_LENGTH), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        assert len(text) <= length, "the same texts as compact as before"
+        file.seek(HEADER_LENGTH)
+        file.write(text.ljust(length))
 
 
 def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin: str) -> None:

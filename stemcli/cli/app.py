@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import re
 import signal
 import traceback
@@ -17,7 +17,9 @@ from model_zoo.errors import UsageError
 from stemcli.batch.sentences import sentence
 from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
+from stemcli.cli.streams import secure_streams
 from stemcli.cli.words import examples, printable, quoted
+from stemcli.environment import complete_environment
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
@@ -65,6 +67,7 @@ class Stem(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed."""
         try:
+            require_folder()
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
             raise
@@ -87,6 +90,20 @@ class Stem(LazyGroup):
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
+
+
+def require_folder() -> None:
+    """See that the current folder is there: relative paths mean nothing, and MKL cannot start.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "The current folder does not exist any more. Change to another one, e.g. cd ~"
+        ) from None
 
 
 def refuse_empty(words: Sequence[str]) -> None:
@@ -137,9 +154,7 @@ def _misused(error: click.UsageError, command: str, hint: str = "") -> Misused:
 
 
 def as_click_error(error: Exception) -> Exception:
-    """What click prints and exits with; a reader that went away (``| head``) is no error."""
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return error
+    """What click prints and exits with."""
     is_misuse = isinstance(error, UsageError)
     return Misused(sentence(error)) if is_misuse else Failed(sentence(error))
 
@@ -197,6 +212,8 @@ def _end(number: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """Entry point of ``stem`` and of ``python -m stemcli``; always ends the process."""
+    secure_streams()
+    complete_environment()
     tidy_up_when_ended()
     stem.main(prog_name="stem")
     raise SystemExit(0)

@@ -1,6 +1,11 @@
 """What the user sees; the only module that draws.
 
 A terminal gets moving bars (:mod:`stemcli.cli.live`), a file or a pipe plain lines, a program JSON.
+
+Results go to standard output: what a command was asked for, to be read, saved or passed on, with
+:meth:`Console.result` and :meth:`Console.table`; and with ``--json`` all events, with
+:meth:`Console.document`. Everything else is status and goes to standard error: progress, notes,
+what was written and where, sums of a run, what to type next, and errors.
 """
 
 from __future__ import annotations
@@ -42,11 +47,16 @@ def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = 
         return JsonConsole(verbose)
     if quiet:
         return Console(verbose)
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    if sys.stderr.isatty() and can_move():
         from stemcli.cli.live import LiveConsole
 
         return LiveConsole(verbose)
     return PlainConsole(verbose)
+
+
+def can_move() -> bool:
+    """Whether the terminal can move its cursor; cron and some containers name none."""
+    return os.name == "nt" or os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 class Console(Closing):
@@ -70,7 +80,10 @@ class Console(Closing):
                 handler(event)
 
     def line(self, text: str = "") -> None:
-        """Say one line to a human."""
+        """Tell a human one line of status."""
+
+    def result(self, text: str = "") -> None:
+        """Give a human one line of a result."""
 
     def busy(self, text: str) -> AbstractContextManager[object]:
         """Inside this context say to a human that something takes a while, and what."""
@@ -79,8 +92,14 @@ class Console(Closing):
     def document(self, value: Any) -> None:
         """Give ``value`` to a program."""
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table to a human.
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        is_status: bool = False,
+    ) -> None:
+        """Show a table to a human, as a result or as status.
 
         A column named with a leading ``>`` is set flush right, with ``=`` it is never folded.
         """
@@ -133,7 +152,11 @@ class HumanConsole(Console):
     """Whether one line said how many songs are skipped, so that each needs none of its own."""
 
     def line(self, text: str = "") -> None:
-        """Print one line."""
+        """Print one line on stderr."""
+        click.echo(printable(text), err=True)
+
+    def result(self, text: str = "") -> None:
+        """Print one line on stdout."""
         click.echo(printable(text))
 
     def busy(self, text: str) -> AbstractContextManager[object]:
@@ -217,7 +240,7 @@ class HumanConsole(Console):
         if report.failures:
             self.line()
             rows = [(track.song, track.message) for track in report.failures]
-            self.table(("failed", "why"), rows)
+            self.table(("failed", "why"), rows, is_status=True)
         speed = times_real_time(report.audio_seconds, report.wall_seconds)
         self.line()
         sums = (
@@ -226,13 +249,21 @@ class HumanConsole(Console):
             clock(report.wall_seconds),
             f"{speed} real time" if speed else "",
         )
-        self.table((*(f">{outcome}" for outcome in OUTCOMES), ">music", ">time", "speed"), [sums])
+        columns = (*(f">{outcome}" for outcome in OUTCOMES), ">music", ">time", "speed")
+        self.table(columns, [sums], is_status=True)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        is_status: bool = False,
+    ) -> None:
         """Columns as wide as their content; a terminal that is too narrow folds between words."""
         from stemcli.cli.tables import print_table
 
-        print_table(columns, [[printable(cell) for cell in row] for row in rows])
+        cells = [[printable(cell) for cell in row] for row in rows]
+        print_table(columns, cells, sys.stderr if is_status else sys.stdout)
 
 
 class PlainConsole(HumanConsole):

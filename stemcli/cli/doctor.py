@@ -31,7 +31,7 @@ def command(console: Console) -> None:
     for check in missing:
         console.error(": ".join(filter(None, (check.name, check.found, check.advice))))
     if not missing:
-        console.line("All is well.")
+        console.result("All is well.")
     click.get_current_context().exit(1 if missing else 0)
 
 

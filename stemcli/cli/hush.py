@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STDERR = 2  # the file descriptor that C libraries write to
+from stemcli.cli.streams import STDERR, writer_on
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def hushed(active: bool = True) -> Iterator[None]:
         return
     own = sys.stderr
     own.flush()
-    with open(os.dup(STDERR), "w", buffering=1, encoding=own.encoding, errors=own.errors) as copy:
+    with writer_on(os.dup(STDERR), own, is_status=True, closefd=True) as copy:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), STDERR)
         sys.stderr = copy

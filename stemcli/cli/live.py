@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from rich.text import Text
 
 from stemcli.batch.events import BatchStarted
 from stemcli.cli.console import HumanConsole
-from stemcli.cli.tables import terminal_of_stdout
 from stemcli.cli.words import clock, counted, printable, times_real_time
 from stemcli.engine import events
 
@@ -37,7 +35,7 @@ class LiveConsole(HumanConsole):
 
     def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
         super().__init__(verbose)
-        self.terminal = terminal or terminal_of_stdout()
+        self.terminal = terminal or stderr_terminal()
         self._bars = Bars(
             *_columns(self.terminal.width),
             console=self.terminal,
@@ -58,11 +56,8 @@ class LiveConsole(HumanConsole):
         self.terminal.print(Text(printable(text)), soft_wrap=True)
 
     def error(self, text: str) -> None:
-        """Print above the bars too, where stderr is the same screen."""
-        if sys.stderr.isatty():
-            self.terminal.print(Text(f"Error: {printable(text)}", style="red"), soft_wrap=True)
-        else:
-            super().error(text)
+        """Print above the bars too."""
+        self.terminal.print(Text(f"Error: {printable(text)}", style="red"), soft_wrap=True)
 
     def on_batch_started(self, event: BatchStarted) -> None:
         """Several songs get a bar for all of them."""
@@ -216,8 +211,12 @@ class LeftColumn(ProgressColumn):
 
 def waiting(text: str) -> Status:
     """Something on stderr that moves while it is entered, and is gone afterwards."""
-    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)
-    return terminal.status(Text(printable(text)))
+    return stderr_terminal().status(Text(printable(text)))
+
+
+def stderr_terminal() -> Terminal:
+    """Draws wherever ``sys.stderr`` goes at the moment: others put streams into its place."""
+    return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.cells import cell_len
@@ -24,23 +23,23 @@ BRANCH = re.compile(r"(?P<above>[│ ]*)(?P<branch>├─ |└─ )")
 Rows = Sequence[Sequence[str]]
 
 
-def print_table(columns: Sequence[str], rows: Rows) -> None:
-    """Print a table to stdout.
+def print_table(columns: Sequence[str], rows: Rows, stream: TextIO) -> None:
+    """Print a table.
 
     A column named with a leading ``>`` is set flush right, with ``=`` it is never folded. In a
     terminal long cells of others are folded between words; where it is too narrow for that, a row
     is its first cell with the others below. Elsewhere every row is one line.
     """
-    terminal = terminal_of_stdout()
+    terminal = terminal_of(stream)
     widths = fitted(columns, rows, terminal.width)
     lines = _lines(_table(columns, rows, widths), terminal) if widths else None
-    click.echo("\n".join(lines or stacked(columns, rows, terminal)))
+    click.echo("\n".join(lines or stacked(columns, rows, terminal)), file=stream)
 
 
-def terminal_of_stdout() -> Terminal:
-    """Where stdout is no terminal, one without an edge."""
-    width = None if sys.stdout.isatty() else UNFOLDED_WIDTH
-    return Terminal(width=width, highlight=False, markup=False, emoji=False)
+def terminal_of(stream: TextIO) -> Terminal:
+    """That of a stream; where that is no terminal, one without an edge."""
+    width = None if stream.isatty() else UNFOLDED_WIDTH
+    return Terminal(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def fitted(columns: Sequence[str], rows: Rows, width: int) -> list[int] | None:

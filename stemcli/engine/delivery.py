@@ -16,7 +16,7 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.conveyor import Behind
-from stemcli.engine.spool import Spool, speaking
+from stemcli.engine.spool import Spool, speaking, spool_folders
 from stemcli.engine.tape import Block
 
 Ready = Callable[[Mapping[str, tuple[Path, Path]]], None]
@@ -64,7 +64,7 @@ class Delivery:
             ]
             if rescale:
                 folder = next(iter(paths.values())).parent
-                self._spool = Spool(folder, len(paths), channels)
+                self._spool = Spool(spool_folders(folder), len(paths), channels)
                 opening.callback(self._spool.close)
             self._undo = opening.pop_all()
 

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stemcli.cli.app import stem
+from tests.stemcli.cli.watching import errors
 from trainers.config import Recipe
 
 RATE = 8000
@@ -38,7 +39,7 @@ def changed(*changes: str) -> list[str]:
 
 def refused(done: Result, exit_code: int, *sentences: str) -> None:
     """One sentence, without a traceback, and none that blames the program."""
-    assert (done.exit_code, done.stderr.count("\n")) == (exit_code, 1), done.stderr
+    assert (done.exit_code, len(errors(done.stderr))) == (exit_code, 1), done.stderr
     assert all(sentence in done.stderr for sentence in sentences), done.stderr
     assert "defect" not in done.stderr
 

@@ -97,10 +97,10 @@ def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
     (place / "run/best.safetensors").unlink()
     done = train("--resume", recipe="")
     assert done.exit_code == 0
-    assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stdout
+    assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stderr
     assert weights.load("run/best.safetensors").stems == ("vocals",)
     assert (place / "run" / LAST).read_bytes() == before
-    assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stdout
+    assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stderr
 
 
 def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:

@@ -43,7 +43,7 @@ def tell(console: Console, *events: Event) -> None:
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(), *story(), SOUND, FINISHED)
-    assert capsys.readouterr().out.splitlines() == LINES
+    assert capsys.readouterr().err.splitlines() == LINES
 
 
 def test_programs_get_every_event(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,12 +57,13 @@ def test_programs_get_every_event(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     tell(Console(), *story(), FINISHED)
-    assert capsys.readouterr().out == ""
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
 
 
 def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(), ADVERSARIAL)
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "Recipe big: melroformer, 3.9 M parameters against 1.2 M of discriminators, on cuda:0, "
         "bf16",
         "Data: songs, 1 validation song",
@@ -72,14 +73,14 @@ def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_several_stems_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(), validated(20, 1.0, 4.0, best=False, best_mean=3.0))
-    assert capsys.readouterr().out == "step 20: SDR vocals 1.00, bass 4.00, mean 2.50 dB\n"
+    assert capsys.readouterr().err == "step 20: SDR vocals 1.00, bass 4.00, mean 2.50 dB\n"
 
 
 def test_a_loss_that_begins_late_has_a_mean_of_its_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     tell(PlainConsole(), step(19), step(20, adversary=True))
-    assert "  generator 3.0000  " in capsys.readouterr().out
+    assert "  generator 3.0000  " in capsys.readouterr().err
 
 
 def live(width: int = 80, height: int = 24) -> tuple[LiveConsole, io.StringIO]:

@@ -93,9 +93,9 @@ def check(
     recipe = _recipe(layout, changes)
     found = listen(inspect(recipe, folder, stems), stems, recipe.groups)
     console.document(_document(found))
-    console.line(f"Layout: {found.layout}")
+    console.result(f"Layout: {found.layout}")
     for line in found.summary():
-        console.line(line)
+        console.result(line)
     console.table(("stem", ">found"), [(stem, str(count)) for stem, count in found.stems.items()])
     for problem in found.problems:
         console.error(problem)

@@ -55,8 +55,8 @@ def command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
     console.document({"event": "compared", "metric": metric, "rows": rows})
     columns = ("=stem", "=method", f">{chosen.title}", ">songs", ">change", ">better", ">chance")
     console.table(columns, [_cells(row) for row in found])
-    console.line(f"In dB: {chosen.how}.")
-    console.line("Change, better, chance: over songs with a number by the method and the first.")
+    console.result(f"In dB: {chosen.how}.")
+    console.result("Change, better, chance: over songs with a number by the method and the first.")
 
 
 def _cells(row: Difference) -> tuple[str, ...]:

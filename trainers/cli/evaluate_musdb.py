@@ -86,7 +86,13 @@ def command(
     from trainers.cli.scoring import finish, run, show_stored
     from trainers.evaluation.backends import measuring_device
     from trainers.evaluation.methods import model_methods, oracle_methods
-    from trainers.evaluation.musdb_songs import dataset, fetch_sample, is_musdb18, musdb_tracks
+    from trainers.evaluation.musdb_songs import (
+        dataset,
+        fetch_sample,
+        is_musdb18,
+        musdb_tracks,
+        require_data,
+    )
     from trainers.evaluation.published import published
     from trainers.evaluation.records import require_cards, store_scores
     from trainers.evaluation.run import Evaluation
@@ -94,12 +100,12 @@ def command(
     from trainers.evaluation.summary import summarise
     from trainers.evaluation.writing import Heading, require_pictures
 
+    if sample and root:
+        raise click.UsageError("--sample and --root contradict each other; type one.")
+    root = fetch_sample() if sample else require_data(root, subset, is_wav=is_wav)
     require_pictures()
     if store:
         require_cards(models)
-    if sample and root:
-        raise click.UsageError("--sample and --root contradict each other; type one.")
-    root = fetch_sample() if sample else root
     tracks = musdb_tracks(root, subset, is_wav=is_wav)
     require_outside(output, *{track.folder for track in tracks})
     rules = replace(rules, device=measuring_device(how["device"]))

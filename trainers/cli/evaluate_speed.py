@@ -92,7 +92,9 @@ def command(
         {"event": "measured", "machine": here, "rows": [asdict(speed) for speed in found]}
     )
     show(console, found)
-    console.line(f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians over {rounds} of each.")
+    console.result(
+        f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians over {rounds} of each."
+    )
     if store:
         show_stored(console, store_speeds(found, here))
 

@@ -22,7 +22,7 @@ def show_rehearsal(started: RunStarted, found: Rehearsed, data: str, console: Co
     """Tell programs and people."""
     console.document(found.to_dict() | {"run": started.to_dict()})
     for line in rehearsed_lines(started, found, data):
-        console.line(line)
+        console.result(line)
 
 
 def rehearsed_lines(started: RunStarted, found: Rehearsed, data: str) -> Iterator[str]:

@@ -106,10 +106,10 @@ def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
             for row in rows
         ],
     )
-    console.line(
+    console.result(
         f"In dB. SDR to SAR: BSSEval v4, median over windows of {window:g} s, then over songs."
     )
-    console.line("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
+    console.result("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
 
 
 def show_published(console: Console, heading: Heading, results: Results) -> None:
@@ -118,8 +118,8 @@ def show_published(console: Console, heading: Heading, results: Results) -> None
     names = published_stems(heading.published, measured)
     if not names:
         return
-    console.line()
-    console.line(f"{published_title(heading.is_musdb18)}:")
+    console.result()
+    console.result(f"{published_title(heading.is_musdb18)}:")
     console.table(
         ("=system", "=metric", *(f">{stem}" for stem in names)),
         [

@@ -254,10 +254,10 @@ def show_ranking(trials: Trials, console: Console) -> None:
     else:
         console.table(heads, [row[: len(heads)] for row in rows])
         for trial in trials.ranked:
-            console.line(f"Trial {trial.number}: {values(trial.shown)}")
+            console.result(f"Trial {trial.number}: {values(trial.shown)}")
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
-        console.line()
+        console.result()
         console.table(("failed", "why"), [(f"trial {one.number}", one.reason) for one in failed])
 
 

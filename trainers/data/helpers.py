@@ -6,6 +6,7 @@ is for the main process to decide: it saves the run first, and needs its helpers
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -49,6 +50,7 @@ def start_helper(_: int) -> None:
     else:
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     sys.excepthook = _tell
 
@@ -59,6 +61,18 @@ def _obey_parent(parent: int) -> None:
         # No handler of Python's is told who sent a signal.
         if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
             os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """End when the parent does, however: after SIGKILL it cannot tell its helpers.
+
+    torch's own watch is kept between two batches only, and a helper whose batches nobody takes
+    would wait for ever at its end.
+    """
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

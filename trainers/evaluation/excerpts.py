@@ -25,7 +25,7 @@ import torch
 from model_zoo.errors import OutputError
 from trainers.data.files import read_wave
 from trainers.evaluation.judge import Wave, Waves, canonical
-from trainers.evaluation.methods import Method
+from trainers.evaluation.methods import Method, MixtureMethod
 from trainers.evaluation.shelf import Shelf
 from trainers.evaluation.tracks import Sound, Track
 
@@ -128,8 +128,8 @@ class Excerpts:
         return Excerpt(song, facts["start"], rate, waves, made)
 
     def _wants(self, method: Method, track: Track) -> bool:
-        """The mixture lies among the true sounds."""
-        return track.name in self.songs and method.name != MIXTURE
+        """The mixture itself lies among the true sounds."""
+        return track.name in self.songs and not isinstance(method, MixtureMethod)
 
     def _place(self, song: str, method: str) -> Path:
         return self._shelf.piece(song) / BY / method

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from model_zoo.errors import DecodeError, UsageError
 from trainers.data.files import read_wave
 from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
 from trainers.evaluation.events import LeftOut
-from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical
+from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical, layout
 from trainers.evaluation.tracks import Sound, Track
 
 Files = Mapping[str, Path]
@@ -88,12 +89,14 @@ class FilesMethod:
                 f"{listed(found)} is none of the true stems {listed(sound.references)}"
             )
         waves, rate = _read(files)
+        first = next(iter(files.values()))
+        _require_rate(first, rate, "the true stem", sound.sample_rate)
         length = sound.mixture.shape[-1]
         for name, wave in waves.items():
-            if (rate, wave.shape[-1]) != (sound.sample_rate, length):
+            if wave.shape[-1] != length:
                 raise DecodeError(
-                    f"{files[name]} has {wave.shape[-1]} samples at {rate} Hz and the true stem"
-                    f" {length} at {sound.sample_rate} Hz: compare stems of one song"
+                    f"{files[name]} has {wave.shape[-1]} samples and the true stem {length}:"
+                    " compare stems of one song"
                 )
         return waves
 
@@ -122,11 +125,25 @@ def pair_folders(
     method = FilesMethod(title, {own[name]: made[name] for name in shared})
     left = _songs_alone(true, made, f"has no estimates in {estimates}")
     left += _songs_alone(made, true, f"has no true stems in {references}")
+    left += _without_sound(references, {*true, *made})
     return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
 
 
 def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:
     return [LeftOut(name or "the folder itself", why) for name in songs if name not in others]
+
+
+def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:
+    """Folders of songs that hold no sound file, nor a folder with one."""
+    places = {parent for name in known for parent in (Path(name), *Path(name).parents)}
+    below = [place.relative_to(root) for place in sorted(root.rglob("*")) if place.is_dir()]
+    empty = [
+        place
+        for place in below
+        if place not in places and not any(part.startswith(".") for part in place.parts)
+    ]
+    outermost = [place for place in empty if place.parent not in empty]
+    return [LeftOut(place.as_posix(), f"has no sound files in {root}") for place in outermost]
 
 
 def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
@@ -180,18 +197,26 @@ def _read(files: Files) -> tuple[dict[str, Wave], int]:
         waves[name] = torch.from_numpy(wave.copy())
     first, *others = files.items()
     for name, file in others:
-        same = waves[name].shape == waves[first[0]].shape and rates[file] == rates[first[1]]
-        if not same:
+        _require_rate(file, rates[file], str(first[1]), rates[first[1]])
+        if waves[name].shape != waves[first[0]].shape:
             raise DecodeError(
-                f"{file} ({_size(waves[name], rates[file])}) and {first[1]}"
-                f" ({_size(waves[first[0]], rates[first[1]])}) are not of one size:"
-                " compare stems of one song"
+                f"{file} ({_size(waves[name])}) and {first[1]} ({_size(waves[first[0]])}) are not"
+                " of one size: compare stems of one song"
             )
     return waves, rates[first[1]]
 
 
-def _size(wave: Wave, rate: int) -> str:
-    return f"{wave.shape[1]} samples, {wave.shape[0]} channels, {rate} Hz"
+def _require_rate(file: Path, rate: int, other: str, wanted: int) -> None:
+    """Scores of what was resampled would judge the resampler too."""
+    if rate != wanted:
+        raise DecodeError(
+            f"{file} has a sample rate of {rate} Hz and {other} of {wanted} Hz: resample one of"
+            f" them first, e.g. ffmpeg -i {quote(str(file))} -ar {wanted} {file.stem}-{wanted}.wav"
+        )
+
+
+def _size(wave: Wave) -> str:
+    return f"{wave.shape[1]} samples, {layout(wave.shape[0])}"
 
 
 def _stamps(files: Files) -> dict[str, list[int]]:

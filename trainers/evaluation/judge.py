@@ -132,12 +132,17 @@ def _fitted(name: str, estimate: Made, reference: Wave) -> Wave:
     """With the length of the true stem."""
     if len(estimate) != len(reference):
         raise DecodeError(
-            f"{name} has {len(estimate)} channels and the true stem {len(reference)}:"
-            " compare stems of one song"
+            f"{name} is {layout(len(estimate))} and the true stem {layout(len(reference))}: make"
+            " both of one song, with the same channels"
         )
     if not estimate.isfinite().all():
         raise DecodeError(f"{name} holds NaN or infinity")
     return fitted(estimate, reference.shape[-1])
+
+
+def layout(channels: int) -> str:
+    """``mono``, ``stereo``, or so many channels."""
+    return {1: "mono", 2: "stereo"}.get(channels, f"of {channels} channels")
 
 
 def _whole(estimate: Wave, reference: Wave) -> dict[str, float]:

@@ -57,7 +57,7 @@ def musdb_tracks(
         FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
-    root = find_root(root)
+    root = require_data(root, subset, is_wav=is_wav)
     settings = musdb_settings(root, "eval")
     found = _listed(root / _folder_of(subset), settings, is_wav)
     names = {*settings["validation_tracks"]} if subset == "valid" else None
@@ -68,6 +68,20 @@ def musdb_tracks(
     if not tracks:
         raise UsageError(_no_songs(root, subset, is_wav))
     return tracks
+
+
+def require_data(root: Path | None, subset: Subset, *, is_wav: bool = False) -> Path:
+    """The folder of the songs, after a look for any that needs no package to be installed.
+
+    Raises:
+        UsageError: no folder is named, or it has no such songs.
+    """
+    root = find_root(root)
+    place = root / _folder_of(subset)
+    looked = ["*/*.wav", *([] if is_wav else [f"*{ENDING}"])]
+    if not any(path for pattern in looked for path in place.glob(pattern)):
+        raise UsageError(_no_songs(root, subset, is_wav))
+    return root
 
 
 def _no_songs(root: Path, subset: Subset, is_wav: bool) -> str:

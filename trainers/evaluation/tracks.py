@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from model_zoo.errors import DecodeError
-from trainers.evaluation.judge import Wave, Waves
+from trainers.evaluation.judge import Wave, Waves, layout
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Sound:
 
 
 def _size(wave: Wave) -> str:
-    return f"{wave.shape[1]} samples in {wave.shape[0]} channels"
+    return f"{wave.shape[1]} samples, {layout(wave.shape[0])}"
 
 
 @runtime_checkable

@@ -14,10 +14,10 @@ _OPEN: set[int] = set()
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[bool]:
     """Hold ``folder`` for one run; the system lets go of it when the process ends, however it does.
 
-    Where the system or the disk knows no such locks, nothing is held.
+    Yields whether it is held: some systems and disks know no such locks.
 
     Raises:
         OutputError: another run holds it, or it cannot be made.
@@ -25,7 +25,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
     was_there = folder.exists()
     try:
@@ -36,8 +36,10 @@ def alone_in(folder: Path) -> Iterator[None]:
             f"Cannot write {folder} ({error.strerror}). Choose a folder you may write"
         ) from error
     _OPEN.add(place)
+    is_held = False
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_held = True
     except BlockingIOError as error:
         _close(place)
         raise OutputError(
@@ -46,7 +48,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except OSError:  # a disk without locks
         pass
     try:
-        yield
+        yield is_held
     finally:
         _close(place)
         if not was_there:

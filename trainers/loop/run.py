@@ -8,8 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
+from model_zoo.discriminator_weights import DISCRIMINATOR
 from model_zoo.errors import OutOfMemoryError
-from model_zoo.whereabouts import BEST, RECIPE
+from model_zoo.files import remove_unfinished
+from model_zoo.whereabouts import BEST, LAST, RECIPE, SUMMARY
 from stemcli.engine.events import Event
 from stemcli.engine.network import is_out_of_memory
 from stemcli.engine.precision import resolve_precision
@@ -23,11 +25,16 @@ from trainers.loop.events import Report, RunFinished, RunStarted
 from trainers.loop.lengths import require_long_clips
 from trainers.loop.lock import alone_in
 from trainers.loop.logbook import keep_logs
+from trainers.loop.logbook.history import HISTORY
+from trainers.loop.logbook.wandb import RUN_ID
 from trainers.loop.results import Results, write_json
 from trainers.loop.state import TrainState, draw_apart
 from trainers.loop.steps import Task
 from trainers.loop.train import Run, train
 from trainers.loop.worker import Worker
+
+FILES = frozenset({BEST, LAST, RECIPE, SUMMARY, DISCRIMINATOR, HISTORY, RUN_ID})
+"""What a run writes into its folder under a temporary name first."""
 
 
 def run(
@@ -86,7 +93,7 @@ def run(
     with (
         _enough_memory(recipe, worker),
         watched_helpers(),
-        alone_in(folder) if worker.rank == 0 else nullcontext(),
+        _own(folder) if worker.rank == 0 else nullcontext(),
         _written_down(recipe, folder, state.progress.step, worker, report) as tell,
     ):
         if worker.rank == 0:
@@ -113,6 +120,15 @@ def _check(
     check_schedule(task.recipe, found)
     with _enough_memory(task.recipe, worker):
         require_long_clips(state, task)
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """Hold the folder of a run, without what killed runs have left half-written in it."""
+    with alone_in(folder) as is_held:
+        if is_held:  # else another run may be alive
+            remove_unfinished(folder, FILES)
+        yield
 
 
 @contextmanager

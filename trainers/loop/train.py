@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import NumericalError, OutputError
+from model_zoo.whereabouts import LAST
 from trainers.config import Recipe
 from trainers.data.loading import load_batches
 from trainers.data.opening import TrainingData
@@ -150,6 +151,12 @@ def _save(state: TrainState, run: Run) -> None:
             run.worker.keep(run.folder)
     except NumericalError as error:
         raise diverged(str(error), run.recipe) from error
+    except OutputError as error:
+        if not (run.folder / LAST).exists():
+            raise
+        raise OutputError(
+            f"{error}. The last checkpoint is whole: to go on from it, type the same with --resume"
+        ) from error
 
 
 def _saved_in_spite_of(error: LogError, state: TrainState, run: Run) -> LogError:

@@ -119,10 +119,10 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     console.document({**card.to_dict(), **known, **drawn})
     console.table(("=card", ""), [*facts(name, card, role, found.is_installed)])
     if card.scores:
-        console.line()
+        console.result()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, card.scores)])
     if card.speeds:
-        console.line()
+        console.result()
         console.table(SPEEDS, [*map(speed_row, card.speeds)])
     if network:
         draw(network, depth, console)
@@ -210,7 +210,7 @@ def draw(network: Part, depth: int, console: Console) -> None:
     """The tree of parts."""
     from stemcli.cli.models.drawing import COLUMNS, deeper, rows
 
-    console.line()
+    console.result()
     console.table(COLUMNS, [*rows(network, depth)])
     if deeper(network, depth):
         console.line()

@@ -34,7 +34,7 @@ def command(name: str | None, console: Console) -> None:
     console.document([found.to_dict() for found in states])
     for found in states:
         if not found.problem:
-            console.line(f"{found.name}: undamaged, {found.path}")
+            console.result(f"{found.name}: undamaged, {found.path}")
     problems = [found.problem for found in states if found.problem] + [str(e) for e in damaged]
     for problem in problems:
         console.error(problem)

@@ -68,9 +68,11 @@ def test_verbose_adds_the_traceback(fails: Fails, typed: Typed) -> None:
     assert shown.endswith("Error: It rains.\n")
 
 
-def test_a_reader_that_went_away_is_no_error(fails: Fails, typed: Typed) -> None:
-    fails(OSError(errno.EPIPE, "Broken pipe"))
-    assert typed("doctor").stderr == ""
+def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed) -> None:
+    """An encoder that died is not the reader of stdout, whose leaving raises nothing."""
+    fails(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    result = typed("doctor")
+    assert (result.exit_code, result.stderr) == (1, "Error: The system refused: Broken pipe.\n")
 
 
 @pytest.mark.parametrize(

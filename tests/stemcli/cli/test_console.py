@@ -87,7 +87,7 @@ def test_quiet_says_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole())
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "Model melroformer on cpu, bf16",
         f"{SONG}: 2:46, 44100 Hz, stereo",
         f"Note: {SONG}: its stems are 1.5 dB softer, so that none clips",
@@ -95,13 +95,15 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "  vocals        s/v.wav",
         "  instrumental  s/i.wav",
         "b.mp3: unknown length, 48000 Hz, 6 channels",
+        "Error: b.mp3: it is damaged at 0:02",
         "c.mp3: skipped, all stems exist",
     ]
 
 
 def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(verbose=True))
-    assert "Model melroformer on cpu, bf16 (this CPU has AMX)\n" in capsys.readouterr().out
+    assert "Model melroformer on cpu, bf16 (this CPU has AMX)
+" in capsys.readouterr().err
 
 
 def test_plain_progress_is_told_now_and_then(
@@ -113,7 +115,7 @@ def test_plain_progress_is_told_now_and_then(
     console.show(TrackStarted("a.mp3", 100.0, 44100, 1))
     for done in range(0, 100, 10):
         console.show(Progress("a.mp3", "separating", float(done), 100.0))
-    lines = capsys.readouterr().out.splitlines()[1:]
+    lines = capsys.readouterr().err.splitlines()[1:]
     assert lines == [f"a.mp3: separating, {percent} %" for percent in (20, 50, 80)]
 
 
@@ -216,8 +218,7 @@ def test_nothing_is_said_about_a_pace_too_early(monkeypatch: pytest.MonkeyPatch)
     assert (Pace().elapsed, Pace().left(0.5)) == (0.0, None)
 
 
-def test_an_error_stays_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+def test_an_error_stays_above_the_bars() -> None:
     console, screen = live(40)
     tell(console)
     assert "Error: b.mp3: it is damaged at 0:02\n" in screen.getvalue()
@@ -250,7 +251,7 @@ def test_the_console_fits_the_options(options: dict[str, bool], kind: type[Conso
 
 
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert type(open_console()) is LiveConsole
     monkeypatch.setenv("TERM", "dumb")

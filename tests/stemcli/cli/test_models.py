@@ -12,7 +12,7 @@ from model_zoo.card import Card, Score
 from model_zoo.install import install
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
-from tests.stemcli.cli.watching import sentence
+from tests.stemcli.cli.watching import errors, sentence
 
 
 @pytest.fixture
@@ -25,23 +25,25 @@ def tiny(typed: Typed) -> Card:
 
 @pytest.mark.usefixtures("tiny")
 def test_list(typed: Typed) -> None:
-    header, *rows, _, hint = typed("models", "list").stdout.splitlines()
+    listed = typed("models", "list")
+    header, *rows = listed.stdout.splitlines()
     assert header.split() == ["model", "gives", "parameters", "licence", "size", "installed"]
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
-    assert hint == "Networks to train: stem models list --architectures"
+    assert listed.stderr == "\nNetworks to train: stem models list --architectures\n"
 
 
 def test_list_of_architectures(typed: Typed) -> None:
     """Truth: the registry, and the parameters that are documented for the usual sizes."""
-    header, *rows, _, hint = typed("models", "list", "--architectures").stdout.splitlines()
+    shown = typed("models", "list", "--architectures")
+    header, *rows = shown.stdout.splitlines()
     assert header.split() == ["architecture", "what", "it", "is", "for", "gives", "parameters"]
     assert [row.split()[0] for row in rows] == [*registry.ARCHITECTURES]
     gives = {row.split()[0]: row.split()[-4:-2] for row in rows}
     assert gives["melrnn"] == ["any", "stems"]
     assert gives["phase_predictor"] == ["a", "phase"]
-    assert "stem models info NAME" in hint
+    assert "stem models info NAME" in shown.stderr
     listed = json.loads(typed("models", "list", "--architectures", "--json").stdout)
     parameters = {each["architecture"]: each["parameters"] for each in listed}
     assert parameters["melrnn"] == 6_813_568
@@ -58,11 +60,12 @@ def test_a_model_that_gives_no_stems_says_so(tmp_path: Path, typed: Typed) -> No
     (tmp_path / ".zoo").mkdir()
     for name, architecture in (("turn", "phase_predictor"), ("book", "vq_frame_transformer")):
         (tmp_path / f".zoo/{name}.toml").write_text(CARD.format(name, architecture))
-    lines = typed("models", "list").stdout.splitlines()
+    listed = typed("models", "list")
+    lines = listed.stdout.splitlines()
     (turn,) = [line.split() for line in lines if line.startswith("turn")]
     (book,) = [line.split() for line in lines if line.startswith("book")]
     assert (turn[1:3], book[1]) == (["a", "phase"], "codes")
-    assert "What gives a phase is typed after --phase-model" in lines[-2]
+    assert "What gives a phase is typed after --phase-model" in listed.stderr
     models = json.loads(typed("models", "list", "--json").stdout)
     roles = {model["name"]: model["role"] for model in models}
     assert (roles["turn"], roles["book"], roles["melroformer"]) == ("phase", "codes", "stems")
@@ -212,7 +215,7 @@ def test_a_card_is_shown_where_its_network_is_too_large(
     shown = typed("models", "info", "tiny")
     assert shown.exit_code == 0
     assert tiny.sha256 in shown.stdout
-    assert "Its network cannot be drawn (options: a network of more than 5 layers" in shown.stdout
+    assert "Its network cannot be drawn (options: a network of more than 5 layers" in shown.stderr
     assert json.loads(typed("models", "info", "tiny", "--json").stdout)["network"] is None
 
 
@@ -229,9 +232,9 @@ def test_info_of_a_file(typed: Typed, tmp_path: Path) -> None:
 
 def test_a_name_of_a_model_and_of_an_architecture(typed: Typed) -> None:
     """The bundled model is smaller than its architecture's usual size."""
-    model = typed("models", "info", "melroformer", "--depth", "0").stdout
-    assert "3,919,872" in model
-    lines = model.splitlines()
+    model = typed("models", "info", "melroformer", "--depth", "0")
+    assert "3,919,872" in model.stdout
+    lines = model.stderr.splitlines()
     assert lines[-1].endswith("Type: stem models info melroformer --architecture")
     assert lines[-3] == "There is more inside: --depth 1"
     architecture = typed("models", "info", "melroformer", "--architecture").stdout
@@ -272,7 +275,8 @@ def test_a_damaged_card_hides_no_other(command: str, tmp_path: Path, typed: Type
     result = typed("models", command)
     assert result.exit_code == 1
     assert "tiny" in result.stdout
-    assert result.stderr.startswith(f"Error: The card {tmp_path / '.zoo/torn.toml'} cannot be used")
+    (line,) = errors(result.stderr)
+    assert line.startswith(f"Error: The card {tmp_path / '.zoo/torn.toml'} cannot be used")
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "remove"])
@@ -315,7 +319,7 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     torch.save(small_network().state_dict(), tmp_path / "Guitar.pth")
     result = typed("models", "convert", "Guitar.pth", "--name", "guitar")
     assert result.exit_code == 0, result.output
-    assert "Now type: stem separate SONG --model guitar" in result.stdout
+    assert "Now type: stem separate SONG --model guitar" in result.stderr
     listed = json.loads(typed("models", "list", "--json").stdout)
     assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
 

@@ -30,7 +30,7 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
     """From end to end; the stems add up to the song, as those of any model."""
     added = typed("models", "add", "runs/mine", "--name", "mine", "--licence", "MIT")
     assert added.exit_code == 0, added.output
-    assert added.stdout.splitlines()[1:] == [
+    assert added.stderr.splitlines()[1:] == [
         "vocals: 2.50 dB SDR on 3 validation songs, by which the step was chosen",
         "Now type: stem separate SONG --model mine",
     ]

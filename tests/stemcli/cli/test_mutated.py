@@ -26,6 +26,7 @@ from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import noisy_tones, write_audio
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.watching import errors
 
 FORMATS = ("wav", "flac", "aiff", "ogg", "mp3", "m4a", "opus", "wma", "mkv", "webm")
 FILES = 50
@@ -122,7 +123,7 @@ def test_damaged_files(extension: str, typed: Typed, tmp_path: Path, terminal: T
         assert result.exit_code in outcomes, context
         outcomes[result.exit_code] += 1
         if result.exit_code == 1:
-            (line,) = result.stderr.splitlines()
+            (line,) = errors(result.stderr)
             assert line.startswith("Error: "), context
             assert "defect" not in line, context
             assert not output.exists(), context

@@ -27,6 +27,7 @@ from tests.stemcli.cli.bad_songs import (
     write,
 )
 from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.watching import errors
 
 
 class Odd(NamedTuple):
@@ -71,7 +72,7 @@ def check_stems(folder: Path, wave: Sound, rate: int) -> None:
 def test_alone(odd: Odd, tiny: Typed, tmp_path: Path) -> None:
     write(tmp_path / odd.name, odd.wave, odd.rate)
     result = tiny("separate", odd.name)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
     check_stems(tmp_path / "separated" / Path(odd.name).stem, odd.wave, odd.rate)
 
 
@@ -80,7 +81,7 @@ def test_in_a_library(odd: Odd, tiny: Typed, tmp_path: Path) -> None:
     (tmp_path / "in/x").mkdir(parents=True)
     write(tmp_path / "in/x" / odd.name, odd.wave, odd.rate)
     result = tiny("batch", "in")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
     check_stems(tmp_path / "separated/x" / Path(odd.name).stem, odd.wave, odd.rate)
 
 
@@ -89,7 +90,7 @@ def test_a_line_break_in_a_name_breaks_no_line(tiny: Typed, tmp_path: Path) -> N
     outputs = []
     for name in ("two\nlines.wav", "one line.wav"):
         sing(tmp_path / name)
-        outputs.append(tiny("separate", name).stdout.splitlines())
+        outputs.append(tiny("separate", name).stderr.splitlines())
     assert len(outputs[0]) == len(outputs[1])
     assert outputs[0][1].startswith("two\ufffdlines.wav: ")
 
@@ -103,7 +104,7 @@ def test_a_header_that_promises_gigabytes(size: int, tiny: Typed, tmp_path: Path
     patched(40, "<I", size)(tmp_path / "in/song.wav")
     for number, command in enumerate([("separate", "in/song.wav"), ("batch", "in")]):
         result = tiny(*command, "--bit-depth", "32f", "-o", number)
-        assert (result.exit_code, result.stderr) == (0, "")
+        assert (result.exit_code, errors(result.stderr)) == (0, [])
         check_stems(tmp_path / f"{number}/song", wave, RATE)
 
 
@@ -120,8 +121,8 @@ def test_another_rate_is_told(
 ) -> None:
     write(tmp_path / "song.wav", noise(min(rate, RATE)), rate)
     result = tiny("separate", "song.wav", "-f", format)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert f"{format} does not know {rate} Hz: written at {written} keeps it)" in result.stdout
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
+    assert f"{format} does not know {rate} Hz: written at {written} keeps it)" in result.stderr
 
 
 def folder_like_a_song(songs: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_folder_that_is_no_mistake(make: Make, tiny: Typed, tmp_path: Path) ->
     sing(tmp_path / "in/song.wav")
     make(tmp_path / "in")
     result = tiny("batch", "in")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert sorted(path.name for path in (tmp_path / "separated").rglob("*.wav")) == [
         "band.wav",
         "vocals.wav",

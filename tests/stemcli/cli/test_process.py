@@ -66,7 +66,7 @@ def test_a_name_that_is_no_text(place: Path) -> None:
 
 def test_libraries_do_not_mutter_between_our_sentences(place: Path) -> None:
     (place / "text.mp3").write_text("This is no music. " * 99)
-    done = run("separate", "text.mp3", "-m", "tiny")
+    done = run("separate", "text.mp3", "-m", "tiny", "--quiet")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: No sound")
@@ -104,13 +104,16 @@ def test_a_closed_terminal_and_a_shutdown_leave_nothing(
     assert [path.name for path in place.iterdir()] == ["a.wav"]
 
 
-def test_a_reader_that_goes_away_in_the_middle_ends_the_run(place: Path) -> None:
+def test_a_reader_that_goes_away_in_the_middle_ends_no_run(place: Path) -> None:
     for name in ("a.wav", "b.wav"):
         sing(place / name, 1)
-    words = " ".join([*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "|", "head", "-1"])
+    words = " ".join(
+        [*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "--json", "|", "head", "-1"]
+    )
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert sorted(path.name for path in place.iterdir()) == ["a.wav", "b.wav"]
+    assert (json.loads(done.stdout)["event"], done.stderr) == ("model_loaded", "")
+    made = {str(path.relative_to(place)) for path in place.glob("separated/*/*.wav")}
+    assert made == {f"separated/{song}/{stem}.wav" for song in "ab" for stem in ("vocals", "band")}
 
 
 def test_a_reader_that_goes_away(place: Path) -> None:

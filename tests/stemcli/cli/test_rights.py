@@ -11,7 +11,7 @@ import pytest
 
 from tests.stemcli.cli.bad_songs import sing
 from tests.stemcli.cli.conftest import QUICK
-from tests.stemcli.cli.watching import tree
+from tests.stemcli.cli.watching import errors, tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 
@@ -39,12 +39,11 @@ def library(processes: None, tmp_path: Path) -> Path:
 
 
 def sentence(code: int, *words: str) -> str:
-    """The only line on stderr."""
+    """The only error."""
     command = [sys.executable, "-c", DROP, *words, "-m", "tiny", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: ")
+    (line,) = errors(done.stderr)
     return line
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.watching import errors
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -18,17 +19,17 @@ def test_one_song(tmp_path: Path, typed: Typed) -> None:
     result = typed("separate", "a.mp3")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "separated/a/vocals.wav").read_text() == "vocals of a.mp3"
-    assert "a.mp3: done in 0:02, 5.0x real time" in result.stdout
-    assert str(Path("separated/a/instrumental.wav")) in result.stdout
+    assert "a.mp3: done in 0:02, 5.0x real time" in result.stderr
+    assert str(Path("separated/a/instrumental.wav")) in result.stderr
 
 
 def test_a_bad_song_does_not_stop_the_rest(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "a.mp3", "c.mp3")
     result = typed("separate", "a.mp3", "missing.mp3", "c.mp3")
     assert result.exit_code == 1
-    assert result.stderr == "Error: missing.mp3 holds no sound that can be read\n"
+    assert errors(result.stderr) == ["Error: missing.mp3 holds no sound that can be read"]
     assert (tmp_path / "separated/c/vocals.wav").exists()
-    assert result.stdout.splitlines()[-1].split()[:4] == ["2", "0", "1", "0:20"]
+    assert result.stderr.splitlines()[-1].split()[:4] == ["2", "0", "1", "0:20"]
 
 
 def test_options_reach_the_engine(tmp_path: Path, typed: Typed) -> None:
@@ -49,7 +50,7 @@ def test_existing_stems(tmp_path: Path, typed: Typed) -> None:
     refused = typed("separate", "a.mp3")
     assert refused.exit_code == 1
     assert "Type --skip-existing or --overwrite" in refused.stderr
-    assert "skipped, all stems exist" in typed("separate", "a.mp3", "--skip-existing").stdout
+    assert "skipped, all stems exist" in typed("separate", "a.mp3", "--skip-existing").stderr
     assert typed("separate", "a.mp3", "--overwrite").exit_code == 0
 
 

@@ -6,6 +6,7 @@ Truth: no line is wider than the terminal, and every word of the table is found 
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console as Terminal
@@ -24,8 +25,8 @@ def printed(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> list[str]:
     screen = Terminal(width=width, file=io.StringIO(), markup=False, highlight=False)
-    monkeypatch.setattr(tables, "terminal_of_stdout", lambda: screen)
-    tables.print_table(COLUMNS, [*rows(ROOT, 3)])
+    monkeypatch.setattr(tables, "terminal_of", lambda stream: screen)
+    tables.print_table(COLUMNS, [*rows(ROOT, 3)], sys.stdout)
     return capsys.readouterr().out.splitlines()
 
 

@@ -8,11 +8,16 @@ from click.testing import Result
 
 
 def sentence(result: Result, code: int) -> str:
-    """The only line on stderr, of a command that ended with this exit code."""
+    """The only error of a command that ended with this exit code."""
     assert result.exit_code == code, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: ")
+    (line,) = errors(result.stderr)
     return line
+
+
+def errors(stderr: str) -> list[str]:
+    """Lines that are errors; status stands beside them."""
+    assert "Traceback" not in stderr
+    return [line for line in stderr.splitlines() if line.startswith("Error: ")]
 
 
 def tree(folder: Path) -> set[str]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_zoo.errors import OutputError
-from stemcli.engine.spool import BLOCK, Spool
+from stemcli.engine.spool import BLOCK, Spool, spool_folders
 from tests.little_room import room_for
 from tests.stemcli.engine.stubs import noise
 
@@ -18,7 +21,7 @@ from tests.stemcli.engine.stubs import noise
 def test_what_goes_in_comes_out(tmp_path: Path, sizes: list[int]) -> None:
     """Law: bit for bit and in order, however often it is read."""
     parts = [noise(size, 6, seed=size).reshape(size, 3, 2) for size in sizes]
-    spool = Spool(tmp_path, 3, 2)
+    spool = Spool([tmp_path], 3, 2)
     for part in parts:
         spool.write(part)
     expected = np.concatenate([np.zeros((0, 3, 2), np.float32), *parts])
@@ -30,7 +33,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, sizes: list[int]) -> None:
 
 
 def test_reading_is_bounded(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 1)
+    spool = Spool([tmp_path], 1)
     spool.write(np.zeros((3 * BLOCK // 2, 1), np.float32))
     assert [len(block) for block in spool.blocks()] == [BLOCK, BLOCK // 2]
     spool.close()
@@ -38,7 +41,7 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 
 def test_blocks_of_another_layout_are_kept(tmp_path: Path) -> None:
     """A transposed view, as overlap-add makes it, is written in the order of its axes."""
-    spool = Spool(tmp_path, 2)
+    spool = Spool([tmp_path], 2)
     block = np.arange(8, dtype=np.float32).reshape(2, 4).T
     spool.write(block)
     np.testing.assert_array_equal(next(spool.blocks()), block)
@@ -46,8 +49,8 @@ def test_blocks_of_another_layout_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"No such file.*choose another folder with --output"):
-        Spool(tmp_path / "gone", 1)
+    with pytest.raises(OutputError, match=r"gone \(No such file.*set TMPDIR to a folder"):
+        Spool([tmp_path / "gone"], 1)
 
 
 def write_in_small_blocks(spool: Spool) -> None:
@@ -56,10 +59,50 @@ def write_in_small_blocks(spool: Spool) -> None:
 
 
 def test_a_full_disk_is_a_sentence_and_closing_says_nothing_more(tmp_path: Path) -> None:
-    """In small blocks the disk refuses what waits in a buffer, and again when it is closed."""
-    spool = Spool(tmp_path, 1)
+    spool = Spool([tmp_path], 1)
     with room_for(20_000):
-        with pytest.raises(OutputError, match=r"Cannot write to .*--output"):
+        with pytest.raises(
+            OutputError, match=r"Make room there, set TMPDIR .*, or type --clip-mode clamp"
+        ):
             write_in_small_blocks(spool)
         spool.close()
     assert [*tmp_path.iterdir()] == []
+
+
+def test_what_finds_no_room_goes_on_in_the_next_folder(tmp_path: Path) -> None:
+    """Law: nothing is lost where one file ends, in the middle of a frame."""
+    folders = [tmp_path / "gone", tmp_path, tmp_path]
+    wave = noise(3000, 2, seed=1)
+    spool = Spool(folders, 2)
+    with room_for(16_003):  # bytes of each file, of 24,000
+        for start in range(0, len(wave), 700):
+            spool.write(wave[start : start + 700])
+    np.testing.assert_array_equal(np.concatenate([*spool.blocks()]), wave)
+    spool.close()
+
+
+Disk = namedtuple("Disk", "free")
+
+
+@pytest.mark.parametrize(
+    ("rooms", "chosen", "expected"),
+    [
+        ({"tmp": 9, "out": 5}, False, ["tmp", "out"]),
+        ({"tmp": 5, "out": 9}, False, ["out", "tmp"]),
+        ({"tmp": 5, "out": 9}, True, ["tmp", "out"]),
+    ],
+)
+def test_where_it_lies(
+    rooms: dict[str, int],
+    chosen: bool,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand: where there is more room, but first where TMPDIR says."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Disk(rooms[folder.name]))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    if chosen:
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    assert [folder.name for folder in spool_folders(tmp_path / "out")] == expected

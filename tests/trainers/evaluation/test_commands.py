@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -65,12 +66,12 @@ def test_folder_for_programs(typed: Typed) -> None:
 def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) -> None:
     done = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert done.exit_code == 0, done.stderr
-    assert "Look at: scores/report.html" in done.stdout
+    assert "Look at: scores/report.html" in done.stderr
     assert {*os.listdir(tmp_path / "scores")} == {
         *("excerpts", "made", "report.html", "songs.csv", "summary.json")
     }
     again = typed("eval", "folder", "truth", "made", "-o", "scores")
-    assert "2 scores of earlier runs still hold" in again.stdout
+    assert "2 scores of earlier runs still hold" in again.stderr
 
 
 @pytest.mark.usefixtures("trees")
@@ -132,15 +133,15 @@ def test_an_instrumental_beside_four_true_stems(typed: Typed, tmp_path: Path) ->
         line.split()[1]: line.split()[6] for line in done.stdout.splitlines() if "b " in line[:2]
     }
     assert rows == {"vocals": "20.00", "accompaniment": "20.00"}
-    assert "Note: drums has no estimate and is left out." in done.stdout
-    assert "Note: flute has no true stem and is left out." in done.stdout
+    assert "Note: drums has no estimate and is left out." in done.stderr
+    assert "Note: flute has no true stem and is left out." in done.stderr
 
 
 def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     write(trees / "truth" / "three" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made")
     assert done.exit_code == 0
-    assert "Note: three has no estimates in made and is left out." in done.stdout
+    assert "Note: three has no estimates in made and is left out." in done.stderr
     (trees / "truth" / "one" / "vocals.wav").rename(trees / "truth" / "one" / "choir.wav")
     write(trees / "made" / "four" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made", "--json")
@@ -159,9 +160,9 @@ def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
         ({"b/guitar.wav": VOICE}, "b by b has no scores: guitar is none of the true stems vocals"),
         (
             {"b/vocals.wav": VOICE[:, :-1]},
-            "b/vocals.wav has 15999 samples at 8000 Hz",
+            "b/vocals.wav has 15999 samples and the true stem 16000",
         ),
-        ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals has 2 channels and the true stem 1"),
+        ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals is stereo and the true stem mono"),
         (
             {"b/vocals.wav": VOICE, "b/vocals.flac": VOICE},
             "vocals.wav have one name: keep one",
@@ -181,6 +182,63 @@ def test_folders_that_cannot_be_compared(
         assert done.exit_code in (1, 2)
         assert sentence in done.stderr
         assert "defect" not in done.stderr
+
+
+@pytest.mark.parametrize("rates", [{"b/vocals.wav": 16_000}, {"a/band.wav": 16_000}])
+def test_another_sample_rate_is_named(typed: Typed, tmp_path: Path, rates: dict[str, int]) -> None:
+    """With as many samples as the other, so that the rate alone tells them apart."""
+    for name in ("a/band.wav", "a/vocals.wav", "b/band.wav", "b/vocals.wav"):
+        write(tmp_path / name, VOICE, rates.get(name, RATE))
+    done = typed("eval", "folder", "a", "b")
+    assert done.exit_code == 1
+    assert "has a sample rate of " in done.stderr
+    assert f"{RATE} Hz: resample one" in done.stderr or "16000 Hz: resample one" in done.stderr
+
+
+def test_a_mono_stem_among_stereo_ones_is_called_mono(typed: Typed, tmp_path: Path) -> None:
+    for name, wave in {"band": VOICE, "vocals": VOICE.expand(2, -1)}.items():
+        write(tmp_path / f"a/{name}.wav", VOICE.expand(2, -1))
+        write(tmp_path / f"b/{name}.wav", wave)
+    done = typed("eval", "folder", "a", "b")
+    assert "b/band.wav (16000 samples, mono)" in done.stderr
+    assert "b/vocals.wav (16000 samples, stereo)" in done.stderr
+
+
+@pytest.mark.usefixtures("trees")
+def test_a_folder_without_sound_is_told(typed: Typed, tmp_path: Path) -> None:
+    """Truth: three folders were made that hold none, one of them inside another."""
+    for name in ("truth/empty/covers", "made/empty", "truth/.hidden", "truth/two/text"):
+        (tmp_path / name).mkdir(parents=True)
+    done = typed("eval", "folder", "truth", "made")
+    notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert notes == [
+        "Note: empty has no sound files in truth and is left out.",
+        "Note: two/text has no sound files in truth and is left out.",
+    ]
+
+
+@pytest.mark.usefixtures("trees")
+def test_estimates_called_mixture_are_heard_in_the_report(typed: Typed, tmp_path: Path) -> None:
+    """Truth: the same estimates under another name, whose sound is embedded."""
+    sounds = {}
+    for name in ("made", "mixture"):
+        (tmp_path / "made").replace(tmp_path / name)
+        assert typed("eval", "folder", "truth", name, "-o", f"of {name}").exit_code == 0
+        sounds[name] = (tmp_path / f"of {name}/report.html").read_text().count("<audio")
+    assert sounds["mixture"] == sounds["made"] > 0
+
+
+@pytest.mark.parametrize("named", [(), ("--root", "hq")])
+def test_musdb_looks_for_data_before_packages(
+    named: tuple[str, ...], typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hq/test").mkdir(parents=True)
+    for package in ("musdb", "matplotlib", "jinja2"):
+        monkeypatch.setitem(sys.modules, package, None)
+    done = typed("eval", "musdb", *named)
+    assert done.exit_code == 2
+    assert "get MUSDB18 at https://doi.org/" in done.stderr
+    assert "pip install" not in done.stderr
 
 
 def _made(path: Path) -> Path:

@@ -127,7 +127,7 @@ def test_what_cannot_be_judged() -> None:
         JUDGE({"instrumental": VOICE, "no_vocals": VOICE}, {"accompaniment": VOICE})
     with pytest.raises(DecodeError, match="vocals holds NaN or infinity"):
         JUDGE({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
-    with pytest.raises(DecodeError, match="vocals has 2 channels and the true stem 1"):
+    with pytest.raises(DecodeError, match="vocals is stereo and the true stem mono"):
         JUDGE({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})
 
 

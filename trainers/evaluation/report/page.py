@@ -152,8 +152,7 @@ def _piece(excerpt: Excerpt, scores: Scores) -> dict[str, Any]:
 def _stem(excerpt: Excerpt, stem: str, scores: Scores) -> dict[str, Any]:
     found = {method: songs.get(excerpt.song) for method, songs in scores.items()}
     hop = next(song.hop for song in found.values() if song)
-    # The mixture is heard above, once.
-    makers = [name for name, made in excerpt.estimates.items() if name != MIXTURE and stem in made]
+    makers = [name for name, made in excerpt.estimates.items() if stem in made]
     return {
         "name": stem,
         "curve": curves(

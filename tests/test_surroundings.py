@@ -1,0 +1,253 @@
+"""Every command in every surroundings: it works, or says in one sentence why it cannot.
+
+Truth: the law that talk is not work. What a command makes is the same whoever listens, and a user
+whom the system knows little about is a user. The commands come from the tree of commands itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner
+
+from model_zoo.card import Card
+from model_zoo.install import install
+from model_zoo.weights import save
+from stemcli.cli.app import stem
+from stemcli.cli.lazy import LazyGroup
+from tests.model_zoo.small import small_network
+from tests.stemcli.cli.watching import errors
+from tests.trainers.cluster.small import changes
+from trainers.data.synthetic import render_songs
+
+ROOT = Path(__file__).parents[1]
+RATE = 16_000
+
+SETS = [word for change in changes("melrnn") for word in ("--set", change)]
+TINY = ("-m", "tiny.safetensors", "--segment", "0.5")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is typed after a command, and the files that are there afterwards."""
+
+    words: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    marks: tuple[pytest.MarkDecorator, ...] = (pytest.mark.slow,)
+    needs_zoo: bool = False
+
+
+ROWS = {
+    "--help": Row(marks=()),
+    "--version": Row(marks=()),
+    "separate": Row(("song.wav", *TINY, "-o", "out"), ("out/song/vocals.wav",), ()),
+    "batch": Row(("in", *TINY, "-o", "out"), ("out/a/vocals.wav", "out/b/vocals.wav")),
+    "models list": Row(marks=()),
+    "models info": Row(("tiny.safetensors",)),
+    "models add": Row(("tiny.safetensors", "--name", "mine")),
+    "models convert": Row(("guitar.pth", "--name", "guitar")),
+    "models verify": Row(),
+    "models remove": Row(("tiny",), needs_zoo=True),
+    "train": Row(
+        ("--recipe", "tune-melrnn", "--data", "songs", "-o", "run", *SETS),
+        ("run/best.safetensors", "run/last.safetensors"),
+    ),
+    "tune": Row(
+        ("melrnn", "--data", "songs", "-o", "search", "--trials", "1", *SETS),
+        ("search/best.yaml",),
+        (pytest.mark.slow, pytest.mark.ray),
+    ),
+    "data render": Row(("toy", "--songs", "1", "--seconds", "1"), ("toy/song_001/vocals.wav",)),
+    "data check": Row(("songs",)),
+    "eval folder": Row(("songs", "songs", "-o", "made"), ("made/report.html",)),
+    "eval musdb": Row(
+        ("--root", "hq", *TINY, "-o", "made", "--no-oracles"),
+        ("made/report.html",),
+        (pytest.mark.slow, pytest.mark.musdb),
+    ),
+    "eval compare": Row(("scores",)),
+    "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
+    "doctor": Row(),
+}
+"""A command without a row of its own is run without words."""
+
+
+def leaves(group: LazyGroup, before: tuple[str, ...] = ()) -> Iterator[str]:
+    for name in group.table:
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, LazyGroup):
+            yield from leaves(command, (*before, name))
+        else:
+            yield " ".join((*before, name))
+
+
+COMMANDS = ["--help", "--version", *leaves(stem)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """How a command is started, in words for bash, where ``"$@"`` is the command."""
+
+    script: str
+    works: bool = True
+    """Whether all commands work there; else they may say in one sentence why not."""
+    has_zoo: bool = True
+    speaks: bool = True
+    """Whether standard error can be read afterwards."""
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+
+
+NAMELESS = "unset HOME USER LOGNAME STEM_HOME STEM_CACHE XDG_DATA_HOME XDG_CACHE_HOME"
+READER = '| head -1 > /dev/null; exit "${PIPESTATUS[0]}"'
+
+PLACES = {
+    "stdout closed": Place('"$@" >&-'),
+    "stderr closed": Place('"$@" 2>&-', speaks=False),
+    "all closed": Place('"$@" <&- >&- 2>&-', speaks=False),
+    "a reader of one line": Place(f'"$@" {READER}'),
+    "a reader of one line of both": Place(f'"$@" 2>&1 {READER}', speaks=False),
+    "no reader": Place('"$@" 2> >(true) > >(true)', speaks=False),
+    "no home, no name": Place(
+        f'{NAMELESS}; PYTHONPATH="$PWD/nameless:$PYTHONPATH" "$@"', has_zoo=False
+    ),
+    "ascii": Place('LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 "$@"'),
+    "ascii by name": Place('LC_ALL=C PYTHONIOENCODING=ascii "$@"'),
+    "a narrow terminal": Place('COLUMNS=20 TERM=dumb NO_COLOR=1 "$@"'),
+    "no terminal": Place('unset TERM; TMPDIR=/nonexistent "$@"'),
+    "no temporary folder": Place('PYTHONPATH="$PWD/crowded:$PYTHONPATH" "$@"'),
+    "a folder that is gone": Place('mkdir x; cd x; rmdir ../x; "$@"', works=False),
+    "a foreign user": Place(
+        f'{NAMELESS}; unshare --map-user=54321 "$@"', has_zoo=False, marks=(pytest.mark.root,)
+    ),
+    "a home that may not be written": Place(
+        'unset STEM_HOME STEM_CACHE; mkdir -m 555 home; HOME="$PWD/home" '
+        'unshare --map-user=54321 "$@"',
+        works=False,
+        has_zoo=False,
+        marks=(pytest.mark.root,),
+    ),
+}
+
+HIDES_NAMES = """
+import pwd
+
+def unknown(number):
+    raise KeyError(f"getpwuid(): uid not found: {number}")
+
+pwd.getpwuid = unknown
+"""
+"""What Python is told where /etc/passwd has no line for the user; also in child processes."""
+
+
+HAS_NO_ROOM = """
+import tempfile
+
+tempfile._candidate_tempdir_list = lambda: ["/nonexistent"]
+"""
+"""What Python finds where neither TMPDIR nor /tmp nor the current folder may be written."""
+
+
+@pytest.fixture(scope="session")
+def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the commands are given."""
+    place = tmp_path_factory.mktemp("things")
+    dice = np.random.default_rng(0)
+    for name in ("song.wav", "in/a.wav", "in/b.wav"):
+        (place / name).parent.mkdir(exist_ok=True)
+        soundfile.write(place / name, dice.uniform(-0.5, 0.5, (RATE // 4, 2)), RATE)
+    save(place / "tiny.safetensors", small_network(), {"residual": "band"})
+    torch.save(small_network().state_dict(), place / "guitar.pth")
+    render_songs(place / "songs", songs=2, seconds=1.0, sample_rate=8000, seed=0)
+    render_songs(place / "hq/test", songs=1, seconds=2.0, sample_rate=44_100, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEM_HOME", str(place / "zoo"))
+        install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
+        patch.chdir(place)
+        words = ["eval", "folder", "songs", "songs", "-o", "scores", "--listen", "0"]
+        assert CliRunner().invoke(stem, words).exit_code == 0
+    for name, code in {"nameless": HIDES_NAMES, "crowded": HAS_NO_ROOM}.items():
+        (place / name).mkdir()
+        (place / name / "sitecustomize.py").write_text(code)
+    return place
+
+
+@pytest.fixture
+def here(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, where the commands are typed."""
+    place = tmp_path / "here"
+    shutil.copytree(things, place)
+    (tmp_path / "tmp").mkdir()
+    for name, value in {
+        "STEM_HOME": str(place / "zoo"),
+        "STEM_CACHE": str(place / "cache"),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    return place
+
+
+def typed(script: str, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "stemcli", *words]
+    return subprocess.run(
+        command, cwd=place, capture_output=True, text=True, errors="replace", check=False
+    )
+
+
+def test_every_command_has_a_row() -> None:
+    """So that a new one gets one, with words by which it does something."""
+    assert {*ROWS} == {*COMMANDS}
+
+
+CASES = [
+    pytest.param(command, name, marks=(*ROWS.get(command, Row()).marks, *place.marks))
+    for command in COMMANDS
+    for name, place in PLACES.items()
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash and its redirections")
+@pytest.mark.parametrize(("command", "name"), CASES)
+def test_it_works_or_says_why_not(command: str, name: str, here: Path) -> None:
+    row, place = ROWS.get(command, Row()), PLACES[name]
+    done = typed(place.script, here, *command.split(), *row.words)
+    complaints = errors(done.stderr)
+    assert "defect of stem" not in done.stderr, done
+    assert "Exception ignored" not in done.stderr, done
+    if place.works and (place.has_zoo or not row.needs_zoo):
+        assert (done.returncode, complaints) == (0, []), done
+    if done.returncode == 0:
+        assert [file for file in row.made if not (here / file).is_file()] == [], done
+    else:
+        assert done.returncode in (1, 2), done
+        assert len(complaints) == place.speaks, done
+
+
+def test_results_and_status_have_a_stream_each(here: Path) -> None:
+    """By hand: of a table nothing but its rows is on stdout, of a separation nothing at all."""
+    table = typed('"$@" 2>/dev/null', here, "models", "list").stdout.splitlines()
+    assert table[0].startswith("model ")
+    assert len(table) == len([line for line in table if line.strip()])
+    done = typed('"$@"', here, "separate", "song.wav", *TINY)
+    assert (done.stdout, "vocals.wav" in done.stderr) == ("", True)
+
+
+def test_a_result_that_cannot_be_stored_is_an_error(here: Path) -> None:
+    """A disk without room under stdout loses the result, under stderr only talk."""
+    done = typed('"$@" > /dev/full', here, "models", "list")
+    assert (done.returncode, len(errors(done.stderr))) == (1, 1), done
+    assert "No space left" in done.stderr
+    assert typed('"$@" 2> /dev/full', here, "models", "list").returncode == 0
