@@ -9,6 +9,7 @@ from pathlib import Path
 from model_zoo import registry
 from model_zoo.card import Card
 from model_zoo.files import sha256
+from model_zoo.fitting import require_fit
 from model_zoo.importers import msrkit
 from model_zoo.importers.pickles import state_dict
 from model_zoo.install import check_free, install
@@ -65,6 +66,10 @@ def convert(
 def _generator(source: Path, stem: str, options: msrkit.Options) -> Separator:
     tensors = state_dict(source)
     architecture, config = msrkit.infer(tensors, options)
-    separator = registry.build(architecture, config | {"stems": [stem]})
+    config["stems"] = [stem]
+    registry.architecture(architecture).Config.from_dict(config)  # what the user typed goes first
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    require_fit(str(source), architecture, config, shapes)
+    separator = registry.build(architecture, config)
     load_tensors(separator, tensors, origin=str(source))
     return separator

@@ -130,7 +130,7 @@ def circle(folder: Path) -> None:
     (cells,) = struct.unpack_from(">H", data, at + 3)
     for cell in range(cells):
         (start,) = struct.unpack_from(">H", data, at + 12 + 2 * cell)
-        struct.pack_into(">I", data, at + start, root if cell < cells - 1 else root)
+        struct.pack_into(">I", data, at + start, root)
     path.write_bytes(data)
 
 
