@@ -6,6 +6,7 @@ parsers and whoever shows their results fall over.
 
 from __future__ import annotations
 
+import errno
 import json
 import reprlib
 import stat
@@ -38,7 +39,7 @@ def read_text(path: Path) -> str:
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is not a regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if status.st_size > MOST_BYTES:
         raise ValueError(f"it has {status.st_size:,} bytes")
     return path.read_text("utf-8")

@@ -157,6 +157,8 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
+    except MemoryError as error:
+        raise damaged(str(path), "or it is too large for the memory of this machine") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is damaged or is not a safetensors file ({shortened(str(error), 200)}). "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from stemcli.printable import printable
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -29,7 +31,7 @@ class Tags:
 
     def for_stem(self, stem: str) -> Tags:
         """The same with the stem's name behind the title: ``"Song (vocals)"``."""
-        titles = [f"{title} ({stem})" for title in self.texts.get("title", [])]
+        titles = [f"{title} ({printable(stem)})" for title in self.texts.get("title", [])]
         return replace(self, texts={**self.texts, **({"title": titles} if titles else {})})
 
 

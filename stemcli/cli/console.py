@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemcli.cli.words import clock, counted, printable, times_real_time
+from stemcli.cli.words import clock, counted, printable, printable_lines, times_real_time
 from stemcli.closing import Closing
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Console(Closing):
     def traces(self, report: BatchReport) -> None:
         """Show where failures happened, to whoever asked for it with ``--verbose``."""
         for track in report.failures if self.verbose else ():
-            click.echo(f"{printable(track.song)}:\n{track.trace}", err=True)
+            click.echo(printable_lines(f"{printable(track.song)}:\n{track.trace}"), err=True)
 
     def error(self, text: str) -> None:
         """Say on stderr what went wrong; always shown."""
