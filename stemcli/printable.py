@@ -51,7 +51,8 @@ def cell(text: str) -> str:
 
     A quotation mark before what would be a formula makes it a text; numbers stay as they are.
     """
-    shown = "\n".join(map(printable, text.lstrip("\t\r").split("\n")))
+    written = text.encode("utf-8", "backslashreplace").decode()
+    shown = "\n".join(map(printable, written.lstrip("\t\r").split("\n")))
     is_formula = FORMULA.match(text) and not NUMBER.fullmatch(text)
     return f"'{shown}" if is_formula else shown
 

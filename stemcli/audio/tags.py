@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model_zoo.plain import shortened
 from stemcli.printable import printable
 
 
@@ -62,4 +63,4 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return shortened(str(error), 200) or type(error).__name__

@@ -17,7 +17,8 @@ from model_zoo.errors import UsageError
 from stemcli.batch.sentences import sentence
 from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
-from stemcli.cli.words import examples, printable, printable_lines, quoted
+from stemcli.cli.words import examples, quoted
+from stemcli.printable import printable, printable_lines
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemcli.cli.words import clock, counted, printable, printable_lines, times_real_time
+from stemcli.cli.words import clock, counted, times_real_time
 from stemcli.closing import Closing
+from stemcli.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from stemcli.batch.events import (

@@ -5,9 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from stemcli.printable import printable as printable
-from stemcli.printable import printable_lines as printable_lines
-
 SLOWEST = 0.05
 """Times real time: what is slower spent its time elsewhere, and would be shown as 0.0x."""
 

@@ -104,11 +104,13 @@ def pickled(content: Callable[[], Any], folder: Path) -> None:
 def compressed(folder: Path) -> None:
     """A quarter of a gigabyte of zeros in a quarter of a megabyte."""
     torch.save({"x": torch.zeros(2**26)}, folder / "large.pth")
-    with zipfile.ZipFile(folder / "large.pth") as large:
-        with zipfile.ZipFile(folder / "Guitar.pth", "w", zipfile.ZIP_DEFLATED) as small:
-            for record in large.infolist():
-                with small.open(record.filename, "w") as target:
-                    target.write(large.read(record))
+    with (
+        zipfile.ZipFile(folder / "large.pth") as large,
+        zipfile.ZipFile(folder / "Guitar.pth", "w", zipfile.ZIP_DEFLATED) as small,
+    ):
+        for record in large.infolist():
+            with small.open(record.filename, "w") as target:
+                target.write(large.read(record))
     (folder / "large.pth").unlink()
 
 

@@ -28,8 +28,8 @@ class Row:
         kind: what it is, in words.
         make: writes it into an empty folder.
         command: of stem, typed in that folder.
-        says: a pattern in the one sentence that refuses it; empty for what does no harm.
-        code: with which the command ends.
+        says: a pattern in the one sentence that refuses it, or that is said of it.
+        code: with which the command ends; 0 for what does no harm.
     """
 
     kind: str
@@ -52,7 +52,7 @@ def attack(row: Row, folder: Path) -> Ended:
     assert "Traceback" not in ended.err
     assert "defect of stem" not in ended.err
     assert owned(folder) == before
-    if row.says:
+    if row.code:
         sentences = [line for line in ended.err.splitlines() if line]
         assert len(sentences) == 1, sentences
         assert len(sentences[0]) < 1000

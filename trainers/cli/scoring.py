@@ -9,9 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stemcli.cli.console import Console
 from stemcli.cli.live import LiveConsole
-from stemcli.cli.words import counted, printable, printable_lines
+from stemcli.cli.words import counted
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
+from stemcli.printable import printable, printable_lines
 from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
 from trainers.evaluation.published import published_stems, published_title
 from trainers.evaluation.run import Evaluation, Results

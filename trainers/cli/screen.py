@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stemcli.cli.words import clock, printable
+from stemcli.cli.words import clock
+from stemcli.printable import printable
 from trainers.cli.figures import Figures, Standing, change, number, percent, shown, sparkline
 
 GAP = 3  # columns between two tables side by side
