@@ -333,7 +333,8 @@ class Journal(Closing):
     def _damaged(self, why: object) -> OutputError:
         return OutputError(
             f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and "
-            "type --skip-existing, which keeps the stems that are there"
+            "type --skip-existing, which keeps the stems that are there, or choose another folder "
+            "with --output"
         )
 
 
