@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +17,7 @@ from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.install import check_free, install
+from model_zoo.plain import parse_json, read_text
 from model_zoo.separator import Separator
 from model_zoo.weights import Weights
 from model_zoo.whereabouts import BEST, RECIPE, SUMMARY, find_weights
@@ -180,7 +180,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if not isinstance(values, dict):

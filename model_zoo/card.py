@@ -20,6 +20,7 @@ from model_zoo import toml
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 from model_zoo.home import data_folder
+from model_zoo.plain import read_text, require_bounded, shortened
 
 BUNDLED = Path(__file__).with_name("cards")
 DEFAULT_MODEL = "spleeter_2stems"
@@ -27,6 +28,9 @@ DEFAULT_MODEL = "spleeter_2stems"
 
 HOME_VARIABLE = "STEM_HOME"
 SEE_LIST = "stem models list"
+MOST_OVERLAP = 0.95
+"""At which every sample is separated twenty times."""
+
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
 
@@ -146,7 +150,10 @@ class Card(Config):
         yield odd != "", f"a stem's name has no comma and no space around it, found {odd!r}"
         yield "" in self.outputs, "a stem needs a name"
         yield self.sample_rate < 1, f"sample_rate must be positive, found {self.sample_rate}"
-        yield not 0 <= self.overlap < 1, f"overlap must be in [0, 1), found {self.overlap}"
+        yield (
+            not 0 <= self.overlap <= MOST_OVERLAP,
+            f"overlap must be from 0 to {MOST_OVERLAP}, found {self.overlap}",
+        )
         yield not SHA256_RULE.fullmatch(self.sha256), "sha256 must be 64 hexadecimal digits"
         for field, value in (("file", self.file), ("licence_file", self.licence_file)):
             yield Path(value).name != value, f"{field} must be a plain name, found {value!r}"
@@ -163,10 +170,11 @@ class Card(Config):
             CheckpointError: the file is no card; the sentence says why.
         """
         try:
-            card = cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+            card = cls.from_dict(require_bounded(tomllib.loads(read_text(path))))
+        except (OSError, ValueError, RecursionError, ConfigError) as error:
+            why = shortened(str(error), 500)
             raise CheckpointError(
-                f"The card {path} cannot be used ({error}). Repair or remove it"
+                f"The card {path} cannot be used ({why}). Repair or remove it"
             ) from error
         if card.name != path.stem:
             names = map(shlex.quote, (str(path), str(path.with_name(f"{card.name}.toml"))))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
+from model_zoo.plain import shown
 
 C = TypeVar("C", bound="Config")
 
@@ -94,7 +95,7 @@ def broken(rules: Mapping[str, bool]) -> list[str]:
 def _wrong_types(hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         if not _fits(hints[name], value):
-            found = "nothing" if value is None else repr(value)
+            found = "nothing" if value is None else shown(value)
             yield f"{name} must be {_words(hints[name])}, found {found}"
 
 
@@ -107,7 +108,7 @@ def _required(kind: type[Config]) -> Iterator[str]:
 def _unknown_key(key: Any, known: Mapping[str, Any]) -> str:
     near = nearest(str(key), known)  # YAML knows keys that are no text
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    return f"unknown key {key!r}, {hint}"
+    return f"unknown key {shown(key)}, {hint}"
 
 
 def _plain_to_field(hint: Any, value: Any) -> Any:
@@ -121,7 +122,10 @@ def _plain_to_field(hint: Any, value: Any) -> Any:
     if _is_config(hint) and isinstance(value, Mapping):
         return hint.from_dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return value  # no number that a field could have: whoever checks its type says so
     return value
 
 

@@ -15,6 +15,7 @@ import torch
 
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.plain import parse_json
 from model_zoo.weights import misfits, read_safetensors, write_safetensors
 
 DISCRIMINATOR = "discriminator.safetensors"
@@ -93,7 +94,7 @@ def _build(path: Path, metadata: dict[str, str]) -> tuple[EnsembleSpec, Discrimi
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    values = json.loads(text)
+    values = parse_json(text)
     if not isinstance(values, dict):
         raise TypeError(f"{text!r} is no mapping of keys to values")
     return values

@@ -36,6 +36,10 @@ SHORTEST_PART = 4
 """Letters that are worth to be found inside of another name."""
 
 
+LONGEST_NAME = 100
+"""Letters of a name that is compared with others, or shown."""
+
+
 class StemError(Exception):
     """Base of everything a user can meet: ``str(error)`` is the sentence to show."""
 
@@ -67,7 +71,9 @@ class UnknownNameError(UsageError):
         found = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
         if near and few:
             found += f" Known: {', '.join(names)}."
-        super().__init__(f"Unknown {kind} {name!r}: {found}" + (f" See: {hint}" if hint else ""))
+        super().__init__(
+            f"Unknown {kind} {name[:LONGEST_NAME]!r}: {found}" + (f" See: {hint}" if hint else "")
+        )
         self.name = name
         self.nearest = near
 
@@ -193,6 +199,8 @@ def revived(kind: str, sentence: str) -> StemError:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that resembles ``name`` most, or alone has it as a part; None without one."""
+    if len(name) > LONGEST_NAME:
+        return None  # comparing takes the square of the length
     by_folded, folded = {word.casefold(): word for word in known}, name.casefold()
     matches = get_close_matches(folded, list(by_folded), n=1, cutoff=0.55)
     if not matches and len(folded) >= SHORTEST_PART:

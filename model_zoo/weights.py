@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,17 +21,22 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model_zoo import registry
-from model_zoo.card import Card, card_path, find, zoo_home
+from model_zoo.card import BUNDLED, Card, card_path, find, zoo_home
 from model_zoo.errors import CheckpointError, ChecksumError, ConfigError, UnknownNameError
 from model_zoo.files import sha256, staged
+from model_zoo.fitting import damaged, differences, require_fit, require_room
+from model_zoo.plain import parse_json, shortened
 from model_zoo.separator import Separator
+from model_zoo.weightless import weightless
 
 __all__ = ["Weights", "load", "load_tensors", "place", "read", "save", "verify", "zoo_home"]
 
 SUFFIX = ".safetensors"
 HEADER_LENGTH = 8
 """Bytes in which a file says how long its header is."""
-NAMES_SHOWN = 3
+
+MOST_HEADER = 16 * 2**20
+"""Bytes: one of 20,000 tensors has three million."""
 
 
 class Weights(NamedTuple):
@@ -62,6 +68,8 @@ def load(name: str | os.PathLike[str]) -> Separator:
     """
     path = place(name)
     content = read(path)
+    if path.parent != BUNDLED:
+        require_room(str(path), weightless(content.architecture, content.config))
     separator = _build(path, content)
     load_tensors(separator, content.tensors, origin=str(path))
     return separator.float().eval()
@@ -79,13 +87,17 @@ def place(name: str | os.PathLike[str]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """Content of a file that :func:`save` wrote.
+    """Content of a file that :func:`save` wrote; its tensors are read only if they fit its config.
 
     Raises:
         CheckpointError: the file is missing, damaged or has no config inside.
     """
-    tensors, metadata = read_safetensors(Path(path))
-    return Weights(*_network(path, metadata), tensors, metadata)
+    with _opened(Path(path)) as file:
+        metadata = dict(file.metadata() or {})
+        architecture, config = _network(path, metadata)
+        require_fit(str(path), architecture, config, _shapes(file))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return Weights(architecture, config, tensors, metadata)
 
 
 def read_network(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
@@ -102,9 +114,11 @@ def _network(
     path: str | os.PathLike[str], metadata: Mapping[str, str]
 ) -> tuple[str, dict[str, Any]]:
     try:
-        config = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError):
+        config = parse_json(metadata.get("config", "null"))
+    except json.JSONDecodeError:
         config = None
+    except ValueError as error:
+        raise damaged(str(path), f"its config: {shortened(str(error))}") from error
     if "architecture" not in metadata or not isinstance(config, dict):
         raise CheckpointError(
             f"{path} does not say which network it belongs to. "
@@ -124,17 +138,49 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of any safetensors file; they are not read themselves.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return _shapes(file)
+
+
+def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
+        _require_header(path)
         with safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
+    except MemoryError as error:
+        raise damaged(str(path), "or it is too large for the memory of this machine") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is damaged or is not a safetensors file ({error}). Copy or convert it again"
+            f"{path} is damaged or is not a safetensors file ({shortened(str(error), 200)}). "
+            "Copy or convert it again"
         ) from error
+
+
+def _require_header(path: Path) -> None:
+    """Refuse what is no file or has a header that takes long to read.
+
+    A file begins with the length of its header in 8 bytes (github.com/huggingface/safetensors,
+    "Format").
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_HEADER:
+        raise OSError(f"its header has {length:,} bytes")
 
 
 def save(
@@ -223,7 +269,7 @@ def misfits(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     """How names and shapes of ``tensors`` differ from the network's; empty when they fit."""
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
-    return [*_differences(wanted, found)]
+    return [*differences(wanted, found)]
 
 
 def verify(card: Card) -> Path:
@@ -264,24 +310,6 @@ def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:
         name: (tensor.half() if half and name in trainable else tensor).detach().cpu().contiguous()
         for name, tensor in separator.state_dict().items()
     }
-
-
-def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    missing, unknown = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
-    if missing:
-        yield f"{_some(missing)} missing"
-    if unknown:
-        yield f"{_some(unknown)} unknown"
-    for name in sorted(wanted.keys() & found):
-        if wanted[name] != found[name]:
-            yield f"{name} is {found[name]} instead of {wanted[name]}"
-            return
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMES_SHOWN])
-    rest = len(names) - NAMES_SHOWN
-    return shown + (f" and {rest} more" if rest > 0 else "")
 
 
 def _changed(card: Card, path: Path, how: str) -> ChecksumError:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from model_zoo.errors import ConfigError
+from model_zoo.plain import MOST_BYTES, require_bounded, shortened
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,9 +29,14 @@ def parse_yaml(where: str, text: str) -> Any:
         ConfigError: it is not valid.
     """
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(where, [f"not valid YAML: {' '.join(str(error).split())}"]) from error
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"it has {len(text):,} characters")
+        return require_bounded(yaml.load(text, _Loader))
+    except RecursionError as error:
+        raise ConfigError(where, ["not valid YAML: it is nested too deeply"]) from error
+    except Exception as error:  # of tagged values PyYAML raises what their constructors raise
+        reason = shortened(" ".join(str(error).split()), 300)
+        raise ConfigError(where, [f"not valid YAML: {reason}"]) from error
 
 
 def parse_change(change: str, example: str) -> tuple[str, Any]:

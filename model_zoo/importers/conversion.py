@@ -11,6 +11,7 @@ from model_zoo import registry
 from model_zoo.card import Card
 from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.files import sha256
+from model_zoo.fitting import require_fit
 from model_zoo.importers import msrkit, spleeter, tensorflow
 from model_zoo.importers.pickles import state_dict
 from model_zoo.install import check_free, install
@@ -119,7 +120,11 @@ def _msrkit(
         raise ConfigError("--stem", ["a generator of MSRKit extracts one stem: name one"])
     stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
     architecture, config = msrkit.infer(tensors, options)
-    separator = registry.build(architecture, config | {"stems": [stem]})
+    config["stems"] = [stem]
+    registry.architecture(architecture).Config.from_dict(config)  # what the user typed goes first
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    require_fit(str(source), architecture, config, shapes)
+    separator = registry.build(architecture, config)
     load_tensors(separator, tensors, origin=str(source))
     return separator
 

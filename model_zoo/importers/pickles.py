@@ -18,7 +18,11 @@ from torch import Tensor
 from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
+from model_zoo.importers.archive import check_archive, check_tensors
 from model_zoo.weights import SUFFIX, read_safetensors
+
+LONGEST_NAME = 1000
+"""Characters of the name of a tensor; taking prefixes off takes the square of them."""
 
 CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
 PART = "generator."  # of a checkpoint that holds the discriminators too
@@ -52,12 +56,16 @@ def state_dict(path: Path) -> dict[str, Tensor]:
                 f"{path} is a model of stem already. Type: stem separate SONG --model {path}"
             )
         return plain_names(tensors)
+    check_archive(path)
     found = _tensors(_unwrap(_load(path)))
     if not found:
         raise CheckpointError(
             f"{path} holds no tensors by name. "
             "Save the network with torch.save(network.state_dict(), FILE) and convert that"
         )
+    check_tensors(path, found.values())
+    if any(len(name) > LONGEST_NAME for name in found):
+        raise CheckpointError(f"{path} is damaged (a tensor has a name of absurd length)")
     return plain_names(found)
 
 

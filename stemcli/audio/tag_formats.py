@@ -21,7 +21,16 @@ from mutagen.mp4 import MP4Cover, MP4Tags
 from mutagen.wave import WAVE
 
 from stemcli.audio.soundfile_decoder import StraightFile
+from stemcli.audio.tag_limits import (
+    BoundedFile,
+    TooLargeError,
+    bound_compression,
+    check_comments,
+    require_few,
+)
 from stemcli.audio.tags import Picture, Tags
+
+bound_compression()
 
 
 class Names(NamedTuple):
@@ -45,6 +54,9 @@ FIELDS = {
     "discnumber": Names("TPOS", "disk", "WM/PartOfSet", "Disc"),
     "copyright": Names("TCOP", "cprt", "Copyright", "Copyright"),
 }
+LONGEST_TEXT = 2**16
+"""Characters of a title or a name."""
+
 _PAIRS = ("trkn", "disk")  # MP4 keeps (number, of how many), in 16 bits each
 _PAIR = r"\s*\d{1,4}\s*(/\s*\d{0,4}\s*)?"
 _VORBIS_PICTURE = "metadata_block_picture"
@@ -52,8 +64,14 @@ _MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_
 
 
 def read_tags(path: Path) -> Tags | None:
-    """The tags of a song; None when its container is not known."""
-    file = mutagen.File(path)
+    """The tags of a song; None when its container is not known.
+
+    Raises:
+        TooLargeError: they are larger than those of any song.
+    """
+    with BoundedFile(path) as bounded:
+        check_comments(bounded)
+        file = mutagen.File(bounded)
     if file is None:
         return None
     if file.tags is None:
@@ -62,7 +80,19 @@ def read_tags(path: Path) -> Tags | None:
     for kind, reader in _READERS.items():
         if isinstance(file.tags, kind):
             read = reader
-    return read(file)
+    return _bounded(read(file))
+
+
+def _bounded(tags: Tags) -> Tags:
+    """The same, if it is as much as a stem can take.
+
+    Raises:
+        TooLargeError: it is more.
+    """
+    require_few(len(tags.pictures) + sum(map(len, tags.texts.values())))
+    if any(len(text) > LONGEST_TEXT for texts in tags.texts.values() for text in texts):
+        raise TooLargeError("a text is too long")
+    return tags
 
 
 def write_tags(path: Path, tags: Tags) -> list[str]:

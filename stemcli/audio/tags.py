@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model_zoo.plain import shortened
+from stemcli.printable import printable
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -29,7 +32,7 @@ class Tags:
 
     def for_stem(self, stem: str) -> Tags:
         """The same with the stem's name behind the title: ``"Song (vocals)"``."""
-        titles = [f"{title} ({stem})" for title in self.texts.get("title", [])]
+        titles = [f"{title} ({printable(stem)})" for title in self.texts.get("title", [])]
         return replace(self, texts={**self.texts, **({"title": titles} if titles else {})})
 
 
@@ -60,4 +63,4 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return shortened(str(error), 200) or type(error).__name__

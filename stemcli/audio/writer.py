@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
 
@@ -154,15 +155,18 @@ def open_writer(
 
 def leftovers(path: Path) -> list[Path]:
     """Temporary files of ``path`` that a killed process left; of a living one too, if there is."""
-    begin, end = _temporary_name(path)
-    size = len(begin) + 2 * TOKEN + len(end)
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    return [
-        path.with_name(name)
-        for name in names
-        if len(name) == size and name.startswith(begin) and name.endswith(end)
-    ]
+    files = map(path.with_name, names)
+    return [file for file in files if is_temporary_of(file, path)]
+
+
+def is_temporary_of(temporary: PurePath, path: PurePath) -> bool:
+    """Whether :func:`beside` may have given ``temporary`` for ``path``."""
+    begin, end = _temporary_name(path)
+    token = f"[0-9a-f]{{{2 * TOKEN}}}"
+    rule = f"{re.escape(begin)}{token}{re.escape(end)}"
+    return temporary.parent == path.parent and bool(re.fullmatch(rule, temporary.name, re.DOTALL))
 
 
 def beside(path: Path) -> Path:
@@ -171,7 +175,7 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
 
 
-def _temporary_name(path: Path) -> tuple[str, str]:
+def _temporary_name(path: PurePath) -> tuple[str, str]:
     """What stands before and behind the random part; a long name is cut, lest it be too long."""
     return f".{path.stem[:40]}.", f".part{path.suffix}"
 

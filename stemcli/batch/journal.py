@@ -23,6 +23,16 @@ from typing import Any, Literal
 from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
+from stemcli.batch.journal_trust import (
+    MOST_TEXT,
+    Budget,
+    DamagedError,
+    check_database,
+    check_files,
+    check_links,
+    is_empty,
+    restrict,
+)
 from stemcli.batch.url_path import UrlPath, as_path
 from stemcli.batch.walk import JOURNAL
 from stemcli.closing import Closing
@@ -132,7 +142,8 @@ class Journal(Closing):
         self.folder, self.path = folder, _journal_of(folder)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        if os.path.exists(self.path):
+        self._budget: Budget | None = None
+        if os.path.lexists(self.path):
             with self._speaking():
                 self._connect()
 
@@ -148,9 +159,17 @@ class Journal(Closing):
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, Entry]:
-        """Songs by their places that a killed run was working on."""
+        """Songs by their places that a killed run was working on.
+
+        Their files may be renamed or removed: those of all of them are below the folder.
+        """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
-        return {os.fsdecode(row["place"]): self._entry(row) for row in rows}
+        entries = {os.fsdecode(row["place"]): self._entry(row) for row in rows}
+        with self._speaking():
+            for entry in entries.values():
+                for file in entry.latest:
+                    check_links(self.folder, file.path, file.temporary)
+        return entries
 
     def begin(
         self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
@@ -204,7 +223,7 @@ class Journal(Closing):
     def _set(
         self, database: sqlite3.Connection, place: str, state: State, message: str = ""
     ) -> None:
-        printable = message.encode("utf-8", "backslashreplace").decode()
+        printable = message[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
         database.execute(
             "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
             (state, printable, time.time(), os.fsencode(place)),
@@ -236,25 +255,36 @@ class Journal(Closing):
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, self._speaking():
+            self._renew()
             return self._connection.execute(query, values).fetchall() if self._connection else []
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._speaking():
             connection = self._connection or self._connect()
+            self._renew()
             with connection:
                 yield connection
 
+    def _renew(self) -> None:
+        """Give the next query its own budget of steps."""
+        if self._budget:
+            self._budget.renew()
+
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(self.path):
+            check_files(self.path)
         connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
+            self._budget = Budget(connection, self.path)
+            restrict(connection)
             # Taken once, the lock is kept until the connection or its process ends.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN EXCLUSIVE")
-            self._prepare(connection)
+            self._prepare(connection, self._budget)
             connection.commit()
         except BaseException:
             connection.close()
@@ -262,16 +292,19 @@ class Journal(Closing):
         self._connection = connection
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection, budget: Budget) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-        elif version != VERSION:
+        if version not in (0, VERSION):
             raise OutputError(
                 f"The journal {self.path} was written by another version of stem. Update stem, or "
                 "choose another folder with --output"
             )
+        if version == 0 and is_empty(connection, budget):
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+        connection.execute("PRAGMA query_only = ON")
+        check_database(connection, SCHEMA, budget)
+        connection.execute("PRAGMA query_only = OFF")
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -283,6 +316,8 @@ class Journal(Closing):
                     f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
                     "another folder with --output"
                 ) from error
+            if "interrupted" in str(error):
+                raise self._damaged("a query does not end") from error
             raise OutputError(
                 f"The journal {self.path} cannot be written ({error}). Make room or check its "
                 "rights, or choose another folder with --output"
@@ -292,11 +327,15 @@ class Journal(Closing):
                 f"{self.path.parent} cannot be written ({error.strerror or error}). Choose another "
                 "folder with --output"
             ) from error
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"The journal {self.path} is damaged or cannot be used ({error}). Move it away and "
-                "type --skip-existing, which keeps the stems that are there"
-            ) from error
+        except (sqlite3.Error, DamagedError, OverflowError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: object) -> OutputError:
+        return OutputError(
+            f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and "
+            "type --skip-existing, which keeps the stems that are there, or choose another folder "
+            "with --output"
+        )
 
 
 def _journal_of(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from stemcli.printable import cell
 
 Outcome = Literal["done", "skipped", "failed"]
 CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs")
@@ -97,7 +98,7 @@ class BatchReport:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        writer.writerows(self._rows())
+        writer.writerows([cell(value) for value in row] for row in self._rows())
         return text.getvalue()
 
     def write(self, path: Path) -> None:

@@ -18,8 +18,9 @@ from stemcli.batch.sentences import sentence
 from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
 from stemcli.cli.streams import secure_streams
-from stemcli.cli.words import examples, printable, quoted
+from stemcli.cli.words import examples, quoted
 from stemcli.environment import complete_environment
+from stemcli.printable import printable, printable_lines
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
@@ -80,7 +81,7 @@ class Stem(LazyGroup):
             raise _interrupted(*error.args) from None
         except Exception as error:
             if is_verbose(ctx):
-                click.echo(traceback.format_exc(), err=True)
+                click.echo(printable_lines(traceback.format_exc()), err=True)
             raise as_click_error(error) from error
 
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
@@ -124,7 +125,7 @@ def refuse_empty(words: Sequence[str]) -> None:
 
 def _interrupted(*hints: object) -> click.exceptions.Exit:
     """Say so, with what to type next, and end as a shell expects."""
-    click.echo(" ".join(["Interrupted.", *map(str, hints)]), err=True)
+    click.echo(printable(" ".join(["Interrupted.", *map(str, hints)])), err=True)
     return click.exceptions.Exit(INTERRUPTED)
 
 

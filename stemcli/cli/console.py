@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemcli.cli.words import clock, counted, printable, times_real_time
+from stemcli.cli.words import clock, counted, times_real_time
 from stemcli.closing import Closing
+from stemcli.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from stemcli.batch.events import (
@@ -115,7 +116,7 @@ class Console(Closing):
     def traces(self, report: BatchReport) -> None:
         """Show where failures happened, to whoever asked for it with ``--verbose``."""
         for track in report.failures if self.verbose else ():
-            click.echo(f"{printable(track.song)}:\n{track.trace}", err=True)
+            click.echo(printable_lines(f"{printable(track.song)}:\n{track.trace}"), err=True)
 
     def error(self, text: str) -> None:
         """Say on stderr what went wrong; always shown."""

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import unicodedata
 from pathlib import Path
 
 SLOWEST = 0.05
 """Times real time: what is slower spent its time elsewhere, and would be shown as 0.0x."""
-
-
-def printable(text: str) -> str:
-    """``text`` as one line that upsets no terminal: no control codes and undecodable bytes."""
-    return "".join("�" if _is_dangerous(character) else character for character in text)
-
-
-def _is_dangerous(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def quoted(path: str | Path) -> str:

@@ -1,7 +1,8 @@
 """Join the Ray cluster that is named, or start one on this machine.
 
 As everywhere in Ray the environment variable ``RAY_ADDRESS`` names it: ``host:port``, or ``auto``
-on a machine of the cluster. Without it a cluster of this machine alone lives while it is needed.
+on a machine of the cluster. Without it a cluster of this machine alone lives while it is needed;
+nobody else can join it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, first_line
 from stemcli.cluster.door import ADDRESS, explain, require_cluster
+from stemcli.cluster.private import private_cluster
 from stemcli.signals import ENDING
 
 LOCAL = "local"
@@ -43,9 +45,11 @@ def joined(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
         yield
         return
     address = "" if alone else os.environ.get(ADDRESS, "")
-    if address and address != LOCAL:
+    is_named = bool(address) and address != LOCAL
+    if is_named:
         require_cluster(address)
-    with nullcontext() if verbose else _quiet():
+    secured = nullcontext() if is_named else private_cluster()
+    with secured, nullcontext() if verbose else _quiet():
         _init(address or LOCAL, verbose)
         try:
             yield

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from model_zoo.errors import ConfigError, OutputError, nearest
+from stemcli.printable import name_part
 
 FIELDS = ("track", "stem", "ext", "model")
 
@@ -88,6 +89,8 @@ def _path_mistakes(template: str) -> list[str]:
 def _fill(template: str, values: Mapping[str, str]) -> Path:
     """Fill in the fields; what they hold never becomes a folder of its own, nor a way out."""
     safe = {field: value.replace("/", "_").replace("\\", "_") for field, value in values.items()}
+    # The track is named as the user's own file is; stems and models by whoever trained them.
+    safe |= {field: name_part(values[field]) for field in ("stem", "model")}
     filled = PurePath(template.format_map(safe))
     return Path(*("_" if part == ".." else part for part in filled.parts))
 

@@ -38,6 +38,19 @@ def rewritten(change: Callable[[dict[str, Any], dict[str, str]], object]) -> Spo
     return spoil
 
 
+def counted(texts: dict[str, str], step: str) -> None:
+    """Another number of steps, as JSON or more than JSON would have it."""
+    counters = json.loads(texts["progress"])
+    others = ", ".join(f'"{key}": {json.dumps(counters[key])}' for key in counters if key != "step")
+    texts["progress"] = f'{{"step": {step}, {others}}}'
+
+
+def widened(recipe: Path, **options: int) -> None:
+    values = json.loads(recipe.read_text())
+    values["model"]["options"] |= options
+    recipe.write_text(json.dumps(values))
+
+
 BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     "cut short": (
         lambda run: (run / LAST).write_bytes((run / LAST).read_bytes()[:5000]),
@@ -51,6 +64,37 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     "counters that are words": (
         rewritten(lambda _, texts: texts.update(progress='{"step": "x", "ema_updates": null}')),
         "its counters are no numbers",
+    ),
+    **{
+        f"a counter of {value}": (
+            rewritten(lambda _, texts, value=value: counted(texts, value)),
+            "does not fit this recipe or is damaged: its counter step is",
+        )
+        for value in ("-1", "1e30", "NaN", "1.5")
+    },
+    "a counter of 5,000 digits": (
+        rewritten(lambda _, texts: counted(texts, "9" * 5000)),
+        "does not fit this recipe or is damaged",
+    ),
+    "counters nested without end": (
+        rewritten(lambda _, texts: texts.update(progress="[" * 100_000)),
+        "does not fit this recipe or is damaged: it is nested too deeply",
+    ),
+    "an optimiser's step of -5": (
+        rewritten(lambda tensors, _: [tensors[n].fill_(-5) for n in tensors if ".step" in n]),
+        "its optimiser took -5 steps",
+    ),
+    "a recipe of a giant network": (
+        lambda run: widened(run / "recipe.json", hidden_channels=20_000),
+        "last.safetensors does not fit this recipe or is damaged: ",
+    ),
+    "a recipe of 5,000 digits": (
+        lambda run: (run / "recipe.json").write_text(f'{{"seed": {"9" * 5000}}}'),
+        "recipe.json is damaged",
+    ),
+    "a recipe nested without end": (
+        lambda run: (run / "recipe.json").write_text("[" * 100_000),
+        "recipe.json is damaged",
     ),
     "a tensor less": (
         rewritten(lambda tensors, _: tensors.pop(next(n for n in tensors if "model." in n))),

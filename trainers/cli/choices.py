@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from model_zoo.errors import CheckpointError
+from model_zoo.plain import parse_json, read_text
 from trainers.config import Recipe
 from trainers.recipes import load_recipe
 
@@ -81,6 +82,6 @@ def recipe_of(run: Path) -> str:
 
 def _is_whole(file: Path) -> bool:
     try:
-        return isinstance(json.loads(file.read_bytes()), dict)
-    except ValueError:
+        return isinstance(parse_json(read_text(file)), dict)
+    except (OSError, ValueError):
         return False

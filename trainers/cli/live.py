@@ -17,7 +17,7 @@ from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from stemcli.cli.live import LiveConsole
-from stemcli.cli.words import printable
+from stemcli.printable import printable
 from trainers.cli.display import Display
 from trainers.cli.screen import draw
 from trainers.config import Recipe

@@ -9,9 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stemcli.cli.console import Console
 from stemcli.cli.live import LiveConsole
-from stemcli.cli.words import counted, printable
+from stemcli.cli.words import counted
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
+from stemcli.printable import printable, printable_lines
 from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
 from trainers.evaluation.published import published_stems, published_title
 from trainers.evaluation.run import Evaluation, Results
@@ -63,7 +64,7 @@ class Scoring(Closing):
         self._named.add((event.song, event.message))
         self.console.error(str(event))
         if self.console.verbose:
-            click.echo(event.trace, err=True)
+            click.echo(printable_lines(event.trace), err=True)
 
     def _started(self, event: EvaluationStarted) -> None:
         self._left = event.songs * len(event.methods) - event.kept

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stemcli.cli.words import clock
+from stemcli.printable import printable
 from trainers.cli.figures import Figures, Standing, change, number, percent, shown, sparkline
 
 GAP = 3  # columns between two tables side by side
@@ -82,7 +83,7 @@ def losses(figures: Figures, names: list[str], width: int, folded: int = 0) -> B
     for name in names:
         trend = figures.losses[name]
         style = "bold" if name == "total" else ""
-        rows.append((Text(name, style), number(trend.mean), _coloured(trend.change)))
+        rows.append((Text(printable(name), style), number(trend.mean), _coloured(trend.change)))
     more = f"and {folded} more" if folded else ""
     if more:
         rows.insert(len(rows) - 1, (Text(more, "dim"), "", ""))
@@ -129,7 +130,7 @@ def _gradients(figures: Figures) -> list[Row]:
 def _standing(name: str, standing: Standing) -> Row:
     moved = standing.change or 0.0
     return (
-        Text(name, "bold" if name == "mean" else ""),
+        Text(printable(name), "bold" if name == "mean" else ""),
         f"{standing.last:.2f}",
         f"{standing.best:.2f}",
         Text(

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from stemcli.cli.console import Console
 from stemcli.cli.live import LiveConsole
-from stemcli.cli.words import clock, counted, millions, printable
+from stemcli.cli.words import clock, counted, millions
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
+from stemcli.printable import printable
 from trainers.cli.figures import sparkline
 from trainers.cli.live import Drawn, Region
 from trainers.search.events import (

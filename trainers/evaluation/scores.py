@@ -11,6 +11,7 @@ from typing import Any
 
 from model_zoo.errors import DecodeError
 from model_zoo.files import staged
+from model_zoo.plain import parse_json
 
 FRAMEWISE = ("SDR", "ISR", "SIR", "SAR")
 """BSSEval's ratios, each with a value for every window."""
@@ -92,7 +93,7 @@ def load_scores(file: Path) -> TrackScores:
         DecodeError: it cannot be read, or it is something else.
     """
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = parse_json(file.read_text(encoding="utf-8"))
         stems = tuple(_stem(target) for target in values["targets"])
         frames = values["targets"][0]["frames"]
         hop = frames[1]["time"] if len(frames) > 1 else frames[0]["duration"]

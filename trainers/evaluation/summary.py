@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
+from stemcli.printable import cell
 from trainers.evaluation.scores import FRAMEWISE, WHOLE, TrackScores
 
 MEDIAN = "median over windows, then over songs"
@@ -134,7 +135,7 @@ def _lines(scores: Mapping[str, Mapping[str, TrackScores]]) -> Iterator[list[str
         for song, found in songs.items():
             for stem in found.stems:
                 values = (song_value(found, stem.name, metric.key) for metric in METRICS)
-                yield [method, song, stem.name, *map(_cell, values)]
+                yield [cell(method), cell(song), cell(stem.name), *map(_cell, values)]
 
 
 def _cell(value: float) -> str:

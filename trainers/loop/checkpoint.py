@@ -10,24 +10,43 @@ Names: ``model.*``, ``average.*`` and ``discriminator.*`` are weights and buffer
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from model_zoo.errors import CheckpointError, NumericalError
+from model_zoo.fitting import differences
 from model_zoo.ops.shards import split_like
-from model_zoo.weights import misfits, read_safetensors, write_safetensors
+from model_zoo.plain import parse_json, shown
+from model_zoo.weightless import weightless
+from model_zoo.weights import (
+    MOST_HEADER,
+    misfits,
+    read_safetensors,
+    read_shapes,
+    write_safetensors,
+)
 from model_zoo.whereabouts import LAST, no_run
+from trainers.config import ModelRecipe
 from trainers.loop.learner import Learner
 from trainers.loop.progress import Progress
 from trainers.loop.sharding import all_split_like
 from trainers.loop.state import TrainState
 from trainers.loop.worker import Worker
+
+T = TypeVar("T")
+
+MOST_COPIES = 16
+"""Of the networks in a checkpoint: themselves, their averages, and what optimisers remember."""
+
+MOST_STEPS = 2**53
+"""Beyond it a float, as which optimisers count their steps, knows no single steps."""
 
 
 def save_checkpoint(state: TrainState, folder: Path, worker: Worker) -> None:
@@ -50,6 +69,26 @@ def save_checkpoint(state: TrainState, folder: Path, worker: Worker) -> None:
     write_safetensors(folder / LAST, tensors, texts)
 
 
+def check_checkpoint(model: ModelRecipe, folder: Path) -> None:
+    """Compare the checkpoint in ``folder`` with the network of a recipe, before that takes memory.
+
+    Raises:
+        UsageError: there is none.
+        CheckpointError: it is damaged, or it belongs to another network.
+    """
+    path = folder / LAST
+    if not path.exists():
+        raise no_run(folder)
+    found = _below(_reading(path, read_shapes), "average.")
+    if not found:
+        raise CheckpointError(f"{path} is no checkpoint of a run. {_anew(folder)}")
+    network = weightless(model.architecture, model.options)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    different = [*differences(wanted, found)]
+    if different:
+        raise _unfit(path, "; ".join(different))
+
+
 def load_checkpoint(state: TrainState, folder: Path) -> None:
     """Restore ``state`` in place from ``last.safetensors`` in ``folder``.
 
@@ -60,21 +99,46 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     path = folder / LAST
     if not path.exists():
         raise no_run(folder)
-    try:
-        tensors, texts = read_safetensors(path)
-    except CheckpointError as error:
-        cause = " ".join(str(error.__cause__).split())
-        raise CheckpointError(f"{path} is damaged ({cause}). {_anew(folder)}") from error
+    _require_size(path, state)
+    tensors, texts = _reading(path, read_safetensors)
     missing = [name for name in ("progress", "scalers") if name not in texts]
     if missing:
         raise CheckpointError(f"{path} is no checkpoint of a run. {_anew(folder)}")
     try:
-        _restore(state, tensors, json.loads(texts["progress"]), json.loads(texts["scalers"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{path} does not fit this recipe or is damaged: {_in_short(error)}. "
-            "Leave out --recipe and --set, to go on by the run's own recipe"
-        ) from error
+        _restore(state, tensors, parse_json(texts["progress"]), parse_json(texts["scalers"]))
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _unfit(path, _in_short(error)) from error
+
+
+def _reading(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except CheckpointError as error:
+        cause = " ".join(str(error.__cause__).split())
+        raise CheckpointError(f"{path} is damaged ({cause}). {_anew(path.parent)}") from error
+
+
+def _unfit(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} does not fit this recipe or is damaged: {why}. "
+        "Leave out --recipe and --set, to go on by the run's own recipe"
+    )
+
+
+def _require_size(path: Path, state: TrainState) -> None:
+    """Refuse a file of more tensors than a run has, before it is read into memory.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    networks = [learner.network for learner in state.learners.values()]
+    held = sum(
+        value.numel() * value.element_size()
+        for network in networks
+        for value in network.state_dict().values()
+    )
+    if path.stat().st_size > MOST_COPIES * held + MOST_HEADER:
+        raise _unfit(path, f"it has {path.stat().st_size:,} bytes")
 
 
 def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
@@ -103,8 +167,7 @@ def _restore(
         raise ValueError(
             f"it has {' and '.join(scalers)}, the recipe {' and '.join(state.learners)}"
         )
-    if not all(isinstance(value, (int, float)) for value in progress.values()):
-        raise ValueError("its counters are no numbers")
+    _require_counters(progress)
     state.average.updates = progress.pop("ema_updates")
     state.progress = Progress(**progress)
     _restore_network(state.average.model, _below(tensors, "average."))
@@ -117,6 +180,20 @@ def _restore(
     device = next(state.separator.parameters()).device
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _require_counters(progress: dict[str, Any]) -> None:
+    """Refuse steps below zero or beyond any run; scores may be anything but NaN."""
+    for name, value in progress.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError("its counters are no numbers")
+        is_score = isinstance(value, float) and name in ("best_sdr", "mark")
+        if math.isnan(value) if is_score else not _is_count(value):
+            raise ValueError(f"its counter {name} is {shown(value)}")
+
+
+def _is_count(value: float) -> bool:
+    return 0 <= value < MOST_STEPS and value == int(value)
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -142,14 +219,18 @@ def _memories(
     for name, value in tensors.items():
         number, _, key = name.partition(".")
         index = int(number)
-        if index >= len(parameters) or (value.ndim and value.shape != parameters[index].shape):
+        if not 0 <= index < len(parameters) or (
+            value.ndim and value.shape != parameters[index].shape
+        ):
             raise ValueError("another optimiser wrote it")
+        if key == "step" and not _is_count(float(value)):
+            raise ValueError(f"its optimiser took {float(value):g} steps")
         part = split_like(value, parameters[index]) if value.ndim else value
         memories.setdefault(index, {})[key] = part
     return memories
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

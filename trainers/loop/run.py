@@ -19,7 +19,7 @@ from trainers.config import Recipe
 from trainers.data.loading import watched_helpers
 from trainers.data.opening import TrainingData, open_data
 from trainers.loop.blocks import compile_blocks, recompute_blocks
-from trainers.loop.checkpoint import load_checkpoint
+from trainers.loop.checkpoint import check_checkpoint, load_checkpoint
 from trainers.loop.conditions import check_folder, check_schedule, check_validation
 from trainers.loop.events import Report, RunFinished, RunStarted
 from trainers.loop.lengths import require_long_clips
@@ -77,6 +77,8 @@ def run(
         KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
     """
     check_folder(folder, resume)
+    if resume:
+        check_checkpoint(recipe.model, folder)
     state = TrainState.fresh(recipe, worker, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)

@@ -19,6 +19,7 @@ from typing import Any
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.plain import read_text
 from model_zoo.yaml import parse_change, parse_yaml
 from trainers.config import Recipe
 
@@ -78,13 +79,15 @@ def _read(name: str) -> dict[str, Any]:
     if usual:
         return usual
     try:
-        values = parse_yaml(where, _find(name).read_text("utf-8"))
+        values = parse_yaml(where, _text(_find(name)))
     except OSError as error:
         names = ", ".join(recipe_names())
         mistake = f"it cannot be read ({error.strerror}). Type --recipe with a file, or {names}"
         raise ConfigError(where, [mistake]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(where, [f"it is no text: {error}"]) from error
+    except ValueError as error:
+        raise ConfigError(where, [str(error)]) from error
     if not isinstance(values, dict):
         raise ConfigError(where, ["it must be a mapping of keys to values"])
     return values
@@ -98,6 +101,10 @@ def _usual(name: str) -> dict[str, Any]:
     size = registry.architecture(architecture).sizes.small if name.startswith(TRIAL) else {}
     base = f"{TRIAL if name.startswith(TRIAL) else ''}melroformer"
     return {"base": base, "model": {"architecture": architecture, "options": dict(size)}}
+
+
+def _text(place: Traversable) -> str:
+    return read_text(place) if isinstance(place, Path) else place.read_text("utf-8")
 
 
 def _find(name: str) -> Traversable:

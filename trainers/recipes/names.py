@@ -15,6 +15,7 @@ from model_zoo import registry
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
 from model_zoo.separator import Separator
+from model_zoo.weightless import weightless
 from trainers.config import ObjectiveRecipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
 from trainers.losses import Maker
@@ -46,13 +47,16 @@ def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, 
     if not isinstance(name, str):
         return []
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            network = registry.build(name, options)
+        network = weightless(name, options)
+        with torch.device("meta"):
             return OBJECTIVES[objective].refusals(network, weights)
     except UnknownNameError as error:
         return [f"model: {error}"]
     except ConfigError as error:
         return [f"model: options: {mistake}" for mistake in error.mistakes]
+    except (RuntimeError, MemoryError, OverflowError):
+        # PyTorch counts the bytes of a tensor in 63 bits.
+        return ["model: options: a network of this size cannot be built. Type smaller numbers"]
 
 
 def _kind(values: Mapping[str, Any]) -> type[Separator] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_zoo.errors import CheckpointError, OutputError
+from model_zoo.plain import parse_json
 from stemcli.closing import Closing
 from stemcli.engine.events import Event
 from trainers.search.events import KINDS
@@ -78,7 +79,7 @@ def remembered(folder: Path) -> list[Event]:
 def _events(lines: list[bytes], path: Path) -> Iterator[Event]:
     for number, line in enumerate(lines, start=1):
         try:
-            values: dict[str, Any] = json.loads(line)
+            values: dict[str, Any] = parse_json(line)
             yield KINDS[values.pop("event")](**values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(

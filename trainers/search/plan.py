@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_zoo.config import Config, broken
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
+from model_zoo.plain import parse_json, read_text
 from trainers.config import Recipe
 from trainers.loop.results import write_json
 from trainers.objectives import OBJECTIVES
@@ -98,8 +98,8 @@ def read_plan(folder: Path) -> Plan:
             "folder of one, or leave out --resume"
         )
     try:
-        return Plan.from_dict(json.loads(file.read_bytes()))
-    except (ValueError, TypeError, AttributeError, ConfigError) as error:
+        return Plan.from_dict(parse_json(read_text(file)))
+    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"{file} is damaged. Type --output with another folder and leave out --resume"
         ) from error

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from model_zoo.files import staged
+from stemcli.printable import cell
 from trainers.config import Recipe
 from trainers.loop.results import write_json
 from trainers.search.plan import TRIALS, Plan
@@ -53,7 +54,8 @@ def write_tables(trials: Trials, plan: Plan, folder: Path) -> None:
         heads = [name for name in rows[0] if name not in ("values", "curve")] if rows else []
         writer.writerow([*heads, *keys])
         for row, trial in zip(rows, ranked, strict=True):
-            writer.writerow([*(row[name] for name in heads), *(trial.values.get(k) for k in keys)])
+            values = [*(row[name] for name in heads), *(trial.values.get(key) for key in keys)]
+            writer.writerow([cell(each) if isinstance(each, str) else each for each in values])
 
 
 def as_row(rank: int, trial: Trial) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from model_zoo.architectures.spectrogram_separators import OF_LSTM
 from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
+from model_zoo.plain import parse_json, read_text
 from trainers.config import OptimiserRecipe, ScheduleRecipe
 
 ARCHITECTURES = {
@@ -259,7 +259,7 @@ def load_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         ConfigError: the file cannot be read, is no JSON or has mistakes; all of them are named.
     """
     try:
-        values = json.loads(Path(path).read_text("utf-8"))
+        values = parse_json(read_text(Path(path)))
     except OSError as error:
         raise ConfigError(str(path), [f"it cannot be read ({error.strerror})"]) from error
     except ValueError as error:  # no JSON, or no text at all

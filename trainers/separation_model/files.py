@@ -12,6 +12,7 @@ import torch
 
 from model_zoo.errors import CheckpointError
 from model_zoo.files import staged
+from model_zoo.importers.archive import check_archive
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -37,11 +38,19 @@ def reading(path: Path, part: str) -> Iterator[Any]:
             fit.
     """
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         advice = f"check save_dir and the step, or save(..., {part}=True) before"
         raise CheckpointError(f"{path} does not exist: {advice}") from error
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        CheckpointError,
+    ) as error:
         raise CheckpointError(f"{path} is damaged or was not saved by this class") from error
     try:
         yield state

@@ -9,6 +9,7 @@ from typing import Any
 
 from model_zoo.card import Card, card_path, is_bundled
 from model_zoo.errors import OutputError, UsageError, WeightsError
+from model_zoo.plain import read_text
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def remove(name: str) -> list[Path]:
 def _weights_named_by(card: Path) -> Path:
     """Only ever a file beside the card, whatever a damaged card says."""
     try:
-        file = str(tomllib.loads(card.read_text(encoding="utf-8"))["file"])
-    except (KeyError, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        file = str(tomllib.loads(read_text(card))["file"])
+    except (KeyError, OSError, ValueError, RecursionError):
         file = ""
     return card.with_name(Path(file).name or f"{card.stem}.safetensors")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.writer import beside
 from stemcli.batch.crew import LocalCrew
 from stemcli.engine.delivery import Ready
 from stemcli.engine.events import (
@@ -80,7 +81,7 @@ class FakeSession:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.listener(event)
-        made = {stem: (path.with_suffix(".part"), path) for stem, path in outputs.items()}
+        made = {stem: (beside(path), path) for stem, path in outputs.items()}
         for temporary, path in made.values():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{path.stem} of {song.name}")

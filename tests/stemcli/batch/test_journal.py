@@ -30,7 +30,7 @@ def test_an_empty_journal_makes_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["x/a.mp3", "bad \udce9 byte.mp3", "new\nline \N{GUITAR}.mp3"])
 def test_what_was_written_is_read_by_the_next_run(place: str, tmp_path: Path) -> None:
-    made, stem = tmp_path / "x/a/.v.part.wav", tmp_path / "x/a/vocals.wav"
+    made, stem = tmp_path / "x/a/.vocals.0123abcd.part.wav", tmp_path / "x/a/vocals.wav"
     with begun(tmp_path, place) as journal:
         assert [*journal.unfinished()] == [place]
         journal.ready(place, [(made, stem, SONG)])

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemcli.cli.params import seconds
-from stemcli.cli.words import clock, counted, millions, printable, quoted, size, times_real_time
+from stemcli.cli.words import clock, counted, millions, quoted, size, times_real_time
+from stemcli.printable import printable
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from model_zoo.files import staged
+from stemcli.printable import printable_lines
 from trainers.evaluation.excerpts import MIXTURE, SECONDS, Excerpt
 from trainers.evaluation.published import Published, published_stems, published_title
 from trainers.evaluation.report.charts import boxes, curves, spectrograms
@@ -52,6 +53,11 @@ class Report:
     document: Mapping[str, Any]
 
 
+def _shown(value: Any) -> Any:
+    """A text without codes that would turn a line around; markup of the page itself stays."""
+    return printable_lines(value) if type(value) is str else value
+
+
 def write_report(report: Report, folder: Path) -> Path:
     """Write ``report.html``, which needs no other file and no network.
 
@@ -65,7 +71,9 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+    )
     environment.filters["decibels"] = decibels
     template = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from model_zoo.files import staged
+from model_zoo.plain import parse_json
 from trainers.loop.logbook.protocol import Clip, Picture
 
 HISTORY = "history.jsonl"
@@ -55,6 +56,6 @@ class HistoryLogbook:
 
 def _is_done(line: bytes, first_step: int) -> bool:
     try:
-        return bool(json.loads(line)["step"] <= first_step)
+        return bool(parse_json(line)["step"] <= first_step)
     except (ValueError, KeyError, TypeError):
         return False

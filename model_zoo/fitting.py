@@ -1,0 +1,177 @@
+"""Whether a file of weights and the config inside it belong together, before anything is built.
+
+A file of a few bytes may describe a network of any size. So its config is checked against bounds,
+the network is built without memory, on the device "meta", and its names and shapes are compared
+with those that the file has. Only a network that the file fills is built in earnest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
+from model_zoo.plain import DEEPEST, shortened, shown
+from model_zoo.separator import Separator
+from model_zoo.weightless import Shapes, weightless
+
+LARGEST = 1_000_000
+"""Of whole numbers in a config, but for the length of a segment: samples, widths, layers."""
+
+LONGEST_LIST = 1_000
+LONGEST_TEXT = 1_000
+"""Items and characters."""
+
+LONGEST_SEGMENT = 120.0
+"""Seconds: ten times that of the usual networks, most of which have 3 to 12."""
+
+RATES = (1_000, 768_000)
+"""Hz, lowest and highest."""
+
+SPARE = 256 * 2**20
+"""Bytes of tables that a network works out for itself, beside as much as its file has."""
+
+MOST_ROOM = 8 * 2**30
+"""Bytes of the largest tensor on the way from one segment to its stems, in float32."""
+
+MISTAKES_SHOWN = 3
+
+Shape = tuple[int, ...]
+
+
+def require_fit(
+    origin: str, architecture: str, config: Mapping[str, Any], shapes: Mapping[str, Shape]
+) -> Separator:
+    """The network of a file without storage, on the device "meta".
+
+    Args:
+        origin: what to call the file.
+        architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
+        config: arguments of that architecture.
+        shapes: of the tensors in the file, by name.
+
+    Raises:
+        CheckpointError: the config asks for another network than the tensors of the file make up.
+    """
+    mistakes = [*_mistakes("config", config)]
+    if mistakes:
+        raise damaged(origin, "; ".join(mistakes[:MISTAKES_SHOWN]))
+    network = _built(origin, architecture, config)
+    found = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    different = [*differences(found, shapes)]
+    if different:
+        raise CheckpointError(
+            f"{origin} is damaged: it does not fit {type(network).__name__}: "
+            f"{'; '.join(different)}. Convert it again with the options it was trained with"
+        )
+    _require_sane(origin, network)
+    return network
+
+
+def require_room(origin: str, network: Separator) -> None:
+    """Check that one segment passes through a network without storage in a sane amount of memory.
+
+    Raises:
+        CheckpointError: it would not.
+    """
+    wave = torch.empty(1, network.channels, network.segment, device="meta")
+    measured = _Largest()
+    # What has no shapes without values ends the way there.
+    with suppress(RuntimeError, ConfigError), torch.no_grad(), measured:
+        network(wave)
+    if measured.bytes > MOST_ROOM:
+        raise damaged(origin, f"one segment takes {measured.bytes / 2**30:,.0f} GiB of memory")
+
+
+def damaged(origin: str, why: str) -> CheckpointError:
+    """The one sentence for a file of weights that cannot be meant as it is."""
+    return CheckpointError(f"{origin} is damaged ({why}). Copy or convert it again")
+
+
+def differences(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> Iterator[str]:
+    """How names and shapes of tensors differ; nothing where they fit."""
+    missing, unknown = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
+    if missing:
+        yield f"{_some(missing)} missing"
+    if unknown:
+        yield f"{_some(unknown)} unknown"
+    for name in sorted(wanted.keys() & found):
+        if wanted[name] != found[name]:
+            yield f"{name} is {found[name]} instead of {wanted[name]}"
+            return
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - MISTAKES_SHOWN
+    listed = ", ".join(map(shortened, names[:MISTAKES_SHOWN]))
+    return listed + (f" and {rest} more" if rest > 0 else "")
+
+
+def _mistakes(key: str, value: Any, depth: int = 0) -> Iterator[str]:
+    """Values that no network has, whatever its architecture."""
+    if isinstance(value, (list, tuple, dict)):
+        if len(value) > LONGEST_LIST or depth > DEEPEST:
+            yield f"{shortened(key)} is too long"
+            return
+        pairs = value.items() if isinstance(value, dict) else ((key, item) for item in value)
+        for name, item in pairs:
+            yield from _mistakes(str(name), item, depth + 1)
+    elif _is_absurd(key, value):
+        yield f"{shortened(key)} is {shown(value)}"
+
+
+def _is_absurd(key: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) > LONGEST_TEXT
+    most = LONGEST_SEGMENT * RATES[1] if key == "segment" else LARGEST
+    # The negation is true of NaN as well.
+    return isinstance(value, (int, float)) and not -most <= value <= most
+
+
+def _built(origin: str, architecture: str, config: Mapping[str, Any]) -> Separator:
+    try:
+        return weightless(architecture, config)
+    except (UnknownNameError, ConfigError) as error:
+        raise CheckpointError(
+            f"{origin} is damaged or needs a network that this version does not have: {error}"
+        ) from error
+    except Exception as error:  # arithmetic on absurd values may fail in any way
+        why = shortened(" ".join(str(error).split()) or type(error).__name__)
+        raise damaged(origin, f"no network can be built from its config: {why}") from error
+
+
+def _require_sane(origin: str, network: Separator) -> None:
+    low, high = RATES
+    if not low <= network.sample_rate <= high:
+        raise damaged(origin, f"its sample rate is {network.sample_rate} Hz")
+    if not 0 < network.segment <= LONGEST_SEGMENT * network.sample_rate:
+        raise damaged(origin, f"its segment is {network.segment / network.sample_rate:,.0f} s long")
+    stored = network.state_dict()
+    kept = sum(map(_bytes, stored.values()))
+    tables = sum(_bytes(value) for name, value in network.named_buffers() if name not in stored)
+    if tables > kept + SPARE:
+        raise damaged(origin, f"its tables would take {tables / 2**20:,.0f} MiB")
+
+
+def _bytes(value: Tensor) -> int:
+    return value.numel() * value.element_size()
+
+
+class _Largest(Shapes):
+    """Notes the size of the largest tensor that any operation gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Let the operation give its shape, and look at it."""
+        result = super().__torch_function__(func, types, args, kwargs)
+        for each in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(each, Tensor):
+                self.bytes = max(self.bytes, _bytes(each))
+        return result

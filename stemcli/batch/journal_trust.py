@@ -1,0 +1,299 @@
+"""Check that a journal is one that Stem wrote, before anything in it is believed.
+
+A folder of stems may come from a stranger, and its journal with it. SQLite opens a database that
+was made to harm: with views, triggers or generated columns where tables should be, with pages that
+refer to each other in circles, with a rollback journal that names a file to delete. Rows may name
+files that lie elsewhere. What is checked here follows "Defense Against The Dark Arts" in SQLite's
+documentation, https://www.sqlite.org/security.html.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from model_zoo.errors import UsageError
+from stemcli.audio.formats import RULES
+from stemcli.audio.writer import is_temporary_of
+from stemcli.batch.url_path import UrlPath, as_path
+
+MOST_BYTES = 4 * 2**30
+"""Bytes of a journal: that of a million songs has about a quarter."""
+
+MOST_VALUE = 1_000_000
+"""Bytes of one row."""
+
+MOST_TEXT = 10_000
+"""Characters of a sentence that says why a song failed."""
+
+LONGEST_PATH = 4096
+"""Bytes: PATH_MAX of Linux, the most of any system Stem runs on."""
+
+STEPS = 2**20
+"""Instructions of SQLite's virtual machine that any query may take, beside one for each byte of
+the file: a row of a hundred bytes takes about twenty."""
+
+SCHEMA_STEPS = 10_000
+"""The same for reading the schema, which has four rows."""
+
+PACE = 1000
+"""Instructions between two looks at how many there were."""
+
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""The last bytes of a rollback journal that names a further file, which SQLite then deletes
+(https://www.sqlite.org/fileformat.html, "The Rollback Journal")."""
+
+LEGACY = b"\x01\x01"
+"""Bytes 18 and 19 of a database without a write-ahead log, which Stem never asks for."""
+
+
+class DamagedError(Exception):
+    """A journal that Stem did not write; the message says what is wrong with it."""
+
+
+class Budget:
+    """Ends a query that takes too many steps, as one over pages that refer to each other does."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._most = self._left = STEPS + (path.stat().st_size if path.exists() else 0)
+        connection.set_progress_handler(self._count, PACE)
+
+    def renew(self) -> None:
+        """Begin to count again, for the next query."""
+        self._left = self._most
+
+    @contextmanager
+    def of(self, steps: int) -> Iterator[None]:
+        """Allow fewer steps inside this context."""
+        self._left = steps
+        try:
+            yield
+        finally:
+            self.renew()
+
+    def _count(self) -> bool:
+        self._left -= PACE
+        return self._left < 0
+
+
+def check_files(path: Path) -> None:
+    """Look at a journal and the files that SQLite keeps beside it, before SQLite does.
+
+    Raises:
+        DamagedError: one is a link, a pipe or a folder, or says what Stem never writes.
+    """
+    for end in ("-wal", "-shm"):
+        if os.path.lexists(f"{path}{end}"):
+            raise DamagedError(f"{path.name}{end} lies beside it, which stem does not write")
+    rollback = Path(f"{path}-journal")
+    for file in (path, rollback):
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise DamagedError(f"{file.name} is not a regular file")
+    if rollback.exists() and _ends_in(rollback, SUPER_JOURNAL):
+        raise DamagedError(f"{rollback.name} names another file to delete")
+    if path.stat().st_size > MOST_BYTES:
+        raise DamagedError(f"it has {path.stat().st_size:,} bytes")
+    with path.open("rb") as database:
+        versions = database.read(20)[18:]
+    if versions and versions != LEGACY:
+        raise DamagedError("it is not a database that stem wrote")
+
+
+def restrict(connection: sqlite3.Connection) -> None:
+    """Let SQLite trust nothing in the file, and take no row of absurd size."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def check_database(connection: sqlite3.Connection, schema: str, budget: Budget) -> None:
+    """Check the tables, the pages and every row of a journal.
+
+    Args:
+        connection: to it, with the exclusive lock.
+        schema: the statements that make a new one.
+        budget: of the connection.
+
+    Raises:
+        DamagedError: the journal is not one that Stem wrote.
+        sqlite3.Error: SQLite finds it damaged.
+    """
+    with budget.of(SCHEMA_STEPS):
+        found = _schema_of(connection)
+    if found != _wanted(schema):
+        raise DamagedError("its tables are not those of a journal")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise DamagedError(str(verdict))
+    for table, check in (("song", check_song), ("output", check_output)):
+        budget.renew()
+        for row in connection.execute(f"SELECT * FROM {table}"):
+            check(row)
+    budget.renew()
+
+
+def is_empty(connection: sqlite3.Connection, budget: Budget) -> bool:
+    """Whether there is no table yet."""
+    with budget.of(SCHEMA_STEPS):
+        return not _schema_of(connection)
+
+
+def check_song(row: sqlite3.Row) -> None:
+    """Check the types and ranges of a row about a song.
+
+    Raises:
+        DamagedError: the first column that is wrong.
+    """
+    _check(row, SONG_RULES)
+
+
+def check_output(row: sqlite3.Row) -> None:
+    """Check a row about a file: below the folder, and under the temporary name it would have.
+
+    Raises:
+        DamagedError: what is wrong.
+    """
+    _check(row, OUTPUT_RULES)
+    path = _below(row["path"])
+    if path.suffix.lstrip(".").lower() not in RULES:
+        raise DamagedError(f"{path} is not a file of sound")
+    temporary = _below(row["temporary"]) if row["temporary"] else path
+    if temporary != path and not is_temporary_of(temporary, path):
+        raise DamagedError(f"{temporary} is not a temporary name of {path}")
+
+
+def check_links(folder: Path, *paths: Path) -> None:
+    """Check that paths below ``folder`` stay there when links are followed.
+
+    ``folder`` itself may be a link: the user typed it.
+
+    Raises:
+        DamagedError: a link leads out of the folder.
+    """
+    if isinstance(folder, UrlPath):
+        return
+    root = Path(os.path.realpath(folder))
+    for path in paths:
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise DamagedError(f"{path} leads out of {folder}")
+
+
+def _below(value: bytes) -> PurePosixPath:
+    """A path that stays below the folder of the journal.
+
+    Raises:
+        DamagedError: it does not.
+    """
+    path = PurePosixPath(os.fsdecode(value))
+    # A drive and a backslash mean as much on Windows as a leading slash means here.
+    outside = path.is_absolute() or ".." in path.parts or (os.name == "nt" and b":" in value)
+    if outside or not path.name or b"\0" in value:
+        raise DamagedError(f"{str(path)!r} is not a path below its folder")
+    return path
+
+
+def _check(row: sqlite3.Row, rules: dict[str, Callable[[Any], bool]]) -> None:
+    for column, is_right in rules.items():
+        if not is_right(row[column]):
+            raise DamagedError(f"{column} is {type(row[column]).__name__} of a wrong value")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) <= LONGEST_PATH
+
+
+def _is_source(value: Any) -> bool:
+    """Whether it is the path or address of a song; one with a password is none."""
+    try:
+        return _is_name(value) and bool(as_path(os.fsdecode(value)))
+    except (UsageError, ValueError):
+        return False
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**62
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value < 2**62
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_state(value: Any) -> bool:
+    return value in ("begun", "ready", "done", "failed")
+
+
+@cache
+def _are_settings(value: Any) -> bool:
+    """Cached: as a rule all songs have the same."""
+    try:
+        settings = json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(settings, dict) and all(re.fullmatch(r"\w{0,40}", key) for key in settings)
+
+
+_CONTENT = {"size": _is_count, "mtime_ns": _is_whole_number, "sha256": _is_text}
+SONG_RULES: dict[str, Callable[[Any], bool]] = {
+    "place": _is_name,
+    "source": _is_source,
+    **_CONTENT,
+    "settings": _are_settings,
+    "state": _is_state,
+    "message": _is_text,
+    "attempts": _is_count,
+    "finished": _is_count,
+    "changed": _is_time,
+    "audio_seconds": _is_time,
+    "wall_seconds": _is_time,
+}
+OUTPUT_RULES: dict[str, Callable[[Any], bool]] = {
+    "place": _is_name,
+    "path": _is_name,
+    "attempt": _is_count,
+    "temporary": _is_name,
+    **_CONTENT,
+}
+
+
+def _schema_of(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
+    """Kind, name, table and statement of everything there is, without comments and spaces."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 9")
+    return {(kind, name, table, _plain(sql)) for kind, name, table, sql in rows}
+
+
+@cache
+def _wanted(schema: str) -> set[tuple[str, str, str, str]]:
+    database = sqlite3.connect(":memory:")
+    try:
+        database.executescript(schema)
+        return _schema_of(database)
+    finally:
+        database.close()
+
+
+def _plain(statement: Any) -> str:
+    return "".join(re.sub(r"--[^\n]*", "", str(statement or "")).split())
+
+
+def _ends_in(path: Path, end: bytes) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(end)))
+        return file.read() == end

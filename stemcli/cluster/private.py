@@ -1,0 +1,77 @@
+"""A Ray cluster of this machine alone, which nobody else can join.
+
+Ray 2.60 lets its processes listen on all interfaces, and whoever reaches them can run programs.
+Here they listen on the loopback interface, as they always do on macOS and Windows, and take only
+calls with a token that this process made up.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config
+
+TOKEN_BYTES = 32
+
+MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Whether machines may join; with 0 Ray takes 127.0.0.1 for its own address, on Linux too."""
+
+
+@contextmanager
+def private_cluster() -> Iterator[None]:
+    """Let clusters that are started in this context be private.
+
+    What Ray's processes have to know they inherit as environment variables; afterwards the
+    environment is as it was, so that another cluster is joined by the user's own token.
+    """
+    settings = {MODE: "token", TOKEN: secrets.token_hex(TOKEN_BYTES), SEVERAL_MACHINES: "0"}
+    with _environment({**settings, TOKEN_FILE: None}), _this_machine_alone():
+        _forget_token()
+        try:
+            yield
+        finally:
+            # With the mode still set: a thread of Ray that ends late asks for the token again.
+            _forget_token()
+    _forget_token()
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _this_machine_alone() -> Iterator[None]:
+    """The same for this process, which read the variable when Ray was imported (2.56 to 2.60)."""
+    constants: Any = ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+def _forget_token() -> None:
+    """Let Ray read mode and token again, which it does once for each process (2.56 to 2.60)."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()

@@ -1,0 +1,66 @@
+"""Names that turn a line around, clear a terminal or become a formula."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from model_zoo import weights
+from model_zoo.architectures.mel_rnn import MelRNN
+from tests.hostile.table import Row, song
+from tests.model_zoo.blocks.weights import fill
+from tests.model_zoo.small import SMALL_CONFIG
+
+OVERRIDE = "\N{RIGHT-TO-LEFT OVERRIDE}"
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+ISOLATE = "\N{RIGHT-TO-LEFT ISOLATE}"
+CALL = '=HYPERLINK("http://host/","vocals")'
+BATCH = "batch songs --output out --model m.safetensors --precision fp32 --segment 1"
+
+
+def called(folder: Path, stem: str) -> None:
+    """A whole network whose stem has that name."""
+    network = fill(MelRNN(**{**SMALL_CONFIG, "stems": (stem,)}))
+    weights.save(folder / "m.safetensors", network, {"residual": "rest"})
+
+
+def titled(folder: Path, title: str) -> None:
+    """The same with a song of that name, and a network that is none."""
+    called(folder, "vocals")
+    song(folder, f"songs/{title}.wav")
+
+
+def unknown_option(folder: Path, option: str) -> None:
+    called(folder, "vocals")
+    tensors, texts = weights.read_safetensors(folder / "m.safetensors")
+    config: dict[str, Any] = json.loads(texts["config"]) | {option: 1}
+    texts |= {"config": json.dumps(config)}
+    weights.write_safetensors(folder / "m.safetensors", tensors, texts)
+
+
+def damaged_song(folder: Path, title: str) -> None:
+    called(folder, "vocals")
+    (folder / "songs" / f"{title}.wav").write_text("no sound")
+
+
+Make = Callable[[Path], object]
+NAMES: dict[str, tuple[Make, int, str]] = {
+    "a stem that turns the name around": (partial(called, stem=f"voc{OVERRIDE}gpj"), 0, "1 song"),
+    "a stem that clears the screen": (partial(called, stem=f"voc{ESCAPE}"), 0, "1 song"),
+    "a stem of several lines": (partial(called, stem="voc\nError: all is lost"), 0, "1 song"),
+    "a stem that is a formula": (partial(called, stem=CALL), 0, "1 song"),
+    "a stem that leaves the folder": (partial(called, stem="../../user/thesis"), 0, "1 song"),
+    "a song that turns the line around": (partial(titled, title=f"a{OVERRIDE}3pm"), 0, "2 songs"),
+    "a song that clears the screen": (partial(titled, title=f"b{ESCAPE}"), 0, "2 songs"),
+    "a song that is a formula": (partial(titled, title="=1+2"), 0, "2 songs"),
+    "a song that is a sum": (partial(titled, title="-1+2"), 0, "2 songs"),
+    "a damaged song with an isolate": (partial(damaged_song, title=f"c{ISOLATE}"), 1, "c.*wav"),
+    "an option that clears the screen": (partial(unknown_option, option=ESCAPE), 1, "unknown key"),
+}
+NAMED = [
+    Row(kind, make, f"{BATCH} --report report.csv", says, code)
+    for kind, (make, code, says) in NAMES.items()
+]

@@ -1,0 +1,168 @@
+"""Songs whose tags are made to fill the memory."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tests.hostile.table import Row
+
+HUGE = 256 * 2**20
+"""Bytes of zeros, most of them in no block of the disk."""
+
+TITLE = b"TIT2"
+
+
+def syncsafe(size: int) -> bytes:
+    return bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
+
+
+def frame(name: bytes, content: bytes, flags: bytes = b"\0\0") -> bytes:
+    """A frame of ID3v2.4 (id3.org, "id3v2.4.0-structure", section 4)."""
+    return name + syncsafe(len(content)) + flags + content
+
+
+def id3(frames: bytes, zeros: int = 0) -> bytes:
+    return b"ID3\4\0\0" + syncsafe(len(frames) + zeros) + frames
+
+
+def wave(folder: Path, suffix: str, **options: str) -> Path:
+    path = folder / f"song{suffix}"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (4410, 2))
+    soundfile.write(path, noise, 44_100, **options)
+    return path
+
+
+def spread(path: Path, head: bytes, zeros: int, tail: bytes) -> None:
+    """Write bytes with a hole between them."""
+    with path.open("wb") as file:
+        file.write(head)
+        file.seek(zeros, 1)
+        file.write(tail)
+
+
+def mp3(folder: Path, frames: bytes, zeros: int = 0) -> None:
+    path = wave(folder, ".mp3", format="MP3")
+    spread(path, id3(frames, zeros), zeros, path.read_bytes())
+
+
+def flac_blocks(folder: Path, *blocks: tuple[int, bytes]) -> None:
+    """Metadata between the first block of a FLAC file and its own others (RFC 9639, section 8)."""
+    path = wave(folder, ".flac")
+    data = path.read_bytes()
+    new = b"".join(bytes([kind]) + len(block).to_bytes(3, "big") + block for kind, block in blocks)
+    path.write_bytes(data[:4] + bytes([data[4] & 0x7F]) + data[5:42] + new + data[42:])
+
+
+def last_is_set(folder: Path) -> None:
+    """Many blocks of pictures, each of 16 MiB and all of zeros."""
+    block = struct.pack(">IIIIIIII", 3, 0, 0, 0, 0, 0, 0, 2**24 - 33).ljust(2**24 - 1, b"\0")
+    flac_blocks(folder, *[(6, block)] * 8)
+
+
+def comments(count: int) -> bytes:
+    """A Vorbis comment of nothing but empty texts (xiph.org, "Ogg Vorbis I format", section 5)."""
+    return struct.pack("<I", 0) + struct.pack("<I", count) + b"\0\0\0\0" * count
+
+
+def chunk(folder: Path, suffix: str, name: bytes, content: bytes, zeros: int) -> None:
+    """A chunk behind the sound of a WAV or AIFF file, with its length in the head of the file."""
+    path = wave(folder, suffix)
+    order = "<I" if suffix == ".wav" else ">I"
+    size = len(content) + zeros
+    data = bytearray(path.read_bytes() + name + struct.pack(order, size))
+    struct.pack_into(order, data, 4, len(data) - 8 + size)
+    spread(path, bytes(data) + content, zeros - 1, b"\0")
+
+
+def ogg_picture(folder: Path) -> None:
+    """A cover of 9 MB and a title of 1 MB in an Ogg file, written by mutagen itself."""
+    from mutagen.oggvorbis import OggVorbis
+
+    path = wave(folder, ".ogg")
+    file = OggVorbis(path)
+    file["metadata_block_picture"] = base64.b64encode(bytes(7_000_000)).decode()
+    file["title"] = "x" * 1_000_000
+    file.save()
+
+
+def ape(folder: Path, count: int) -> None:
+    """An APEv2 tag of small items behind the sound (wiki.hydrogenaud.io, "APEv2 specification")."""
+    items = b"".join(
+        struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count)
+    )
+    footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, count, 0) + bytes(8)
+    path = wave(folder, ".mp3", format="MP3")
+    path.rename(folder / "song.ape.mp3")
+    (folder / "song.mp3").write_bytes((folder / "song.ape.mp3").read_bytes() + items + footer)
+
+
+def atoms(folder: Path) -> None:
+    """A million empty atoms in front of nothing (ISO 14496-12, section 4.2)."""
+    inner = struct.pack(">I4s", 8, b"free") * 1_000_000
+    head = struct.pack(">I4s4sI4s", 20, b"ftyp", b"M4A ", 0, b"M4A ")
+    moov = struct.pack(">I4s", 8 + len(inner), b"moov") + inner
+    (folder / "song.m4a").write_bytes(head + moov)
+
+
+BOMB = zlib.compress(bytes(HUGE), 9)
+COMPRESSED = frame(TITLE, struct.pack(">I", 2**20) + BOMB, b"\0\x09")
+TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "256 MiB of padding": (partial(mp3, frames=b"", zeros=HUGE - 1), ".mp3", "cannot be read"),
+    "a cover of 200 MiB of zeros": (
+        partial(mp3, frames=frame(b"APIC", b"\0" * 9) + b"APIC\x60\0\0\0\0\0", zeros=200 * 2**20),
+        ".mp3",
+        "cannot be read",
+    ),
+    "700,000 titles": (
+        partial(mp3, frames=frame(TITLE, b"\3x") * 700_000),
+        ".mp3",
+        r"they have [\d,]+ fields",
+    ),
+    "a title that unpacks to 256 MiB": (
+        partial(mp3, frames=COMPRESSED),
+        ".mp3",
+        "a compressed field is too large",
+    ),
+    "a title of a megabyte": (
+        partial(mp3, frames=frame(TITLE, b"\3" + b"x" * 2**20)),
+        ".mp3",
+        "a text is too long",
+    ),
+    "eight covers of 16 MiB in FLAC": (last_is_set, ".flac", "cannot be read"),
+    "four million comments in FLAC": (
+        lambda folder: flac_blocks(folder, (4, comments(4_000_000))),
+        ".flac",
+        "fields",
+    ),
+    "100,000 pictures in FLAC": (
+        lambda folder: flac_blocks(folder, *[(6, bytes(32))] * 100_000),
+        ".flac",
+        "fields",
+    ),
+    "a title of a megabyte in Ogg": (ogg_picture, ".ogg", "a text is too long"),
+    "a chunk of 256 MiB in WAV": (
+        partial(chunk, suffix=".wav", name=b"id3 ", content=id3(b"", HUGE - 11), zeros=HUGE),
+        ".wav",
+        "cannot be read",
+    ),
+    "a chunk of 256 MiB in AIFF": (
+        partial(chunk, suffix=".aiff", name=b"ID3 ", content=id3(b"", HUGE - 11), zeros=HUGE),
+        ".aiff",
+        "cannot be read",
+    ),
+    "a million APEv2 items": (partial(ape, count=1_000_000), ".mp3", "fields"),
+}
+
+HARMLESS = "--model tiny --precision fp32 --segment 1 --output made"
+TAGGED = [
+    Row(f"a song with {kind}", make, f"separate song{suffix} {HARMLESS}", f"Note: .*{says}", 0)
+    for kind, (make, suffix, says) in TAGS.items()
+] + [Row("a song of a million atoms", atoms, f"separate song.m4a {HARMLESS}", "song.m4a")]

@@ -1,0 +1,15 @@
+"""Models, cards and checkpoints from a stranger. Truth: one sentence, in a sane time and memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.models import CARDS, PICKLES, SUMMARIES, WEIGHTS
+from tests.hostile.table import Row, attack
+
+
+@pytest.mark.parametrize("row", WEIGHTS + CARDS + SUMMARIES + PICKLES, ids=lambda row: row.kind)
+def test_a_model_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> None:
+    attack(row, tmp_path)

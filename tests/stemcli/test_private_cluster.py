@@ -1,0 +1,105 @@
+"""A cluster of this machine alone. Truth: the sockets that the system knows, and Ray's refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from stemcli.cluster import ADDRESS
+
+pytestmark = pytest.mark.ray
+
+PROGRAM = """
+import json, os, sys
+import ray
+import psutil  # which comes with Ray
+from ray._private.worker import global_worker
+from stemcli.cluster import joined
+
+before = dict(os.environ)
+with joined(alone=True):
+    assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
+    me = psutil.Process()
+    sockets = [
+        (process.name(), socket.laddr.ip)
+        for process in (me, *me.children(recursive=True))
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    ]
+    token = os.environ["RAY_AUTH_TOKEN"]
+    words = [word for process in psutil.process_iter(["cmdline"]) for word in process.cmdline()]
+    print(json.dumps({
+        "sockets": sockets,
+        "address": global_worker.gcs_client.address,
+        "token": token,
+        "shown": any(token in word for word in words),
+    }), flush=True)
+    sys.stdin.readline()
+after = dict(os.environ)
+print(json.dumps(sorted(
+    key for key in {*before, *after}
+    if before.get(key) != after.get(key) and key.startswith("RAY_")
+)), flush=True)
+"""
+
+STRANGER = """
+import logging, sys
+import ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)
+print("joined")
+"""
+
+LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    return {key: value for key, value in kept.items() if key != ADDRESS} | more
+
+
+def stranger(address: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program of the same user on the same machine, which knows the address."""
+    # Without the first Ray would call the address that the machine has for others.
+    limits = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_NUM_REDIS_GET_RETRIES": "2",
+        "RAY_gcs_server_request_timeout_seconds": "10",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", STRANGER, address],
+        env=environment(**limits, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, env=environment(), text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        told: dict[str, Any] = json.loads(process.stdout.readline())
+        assert {"gcs_server", "raylet"} <= {name for name, _ in told["sockets"]}
+        assert {ip for _, ip in told["sockets"]} <= LOOPBACK
+        assert len(told["token"]) == 64
+        assert not told["shown"], "arguments of a process are seen by all users of a machine"
+        without = stranger(told["address"])
+        wrong = stranger(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
+        for refused in (without, wrong):
+            assert refused.returncode != 0
+            assert "joined" not in refused.stdout
+            assert "oken" in refused.stderr
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert json.loads(process.stdout.readline()) == ["RAY_USAGE_STATS_ENABLED"]
+        assert process.wait(60) == 0
