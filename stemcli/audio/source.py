@@ -9,8 +9,7 @@ import shlex
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-
-READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
+from stemcli.audio.endings import READABLE
 
 
 def require_file(path: Path) -> None:
@@ -54,11 +53,11 @@ def no_sound(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
 
 
-def no_stream(path: Path, stream: int, streams: int) -> DecodeError:
-    """Of several audio streams, one was asked for that is not there."""
+def stalled(path: Path, seconds: float) -> DecodeError:
+    """The decoder gave nothing for that many seconds."""
     return DecodeError(
-        f"{path} has {streams} audio streams, and stream {stream} (counted from 0) was asked for: "
-        "export all stems into one file again."
+        f"{path} cannot be read: no sound came for {seconds:g} seconds. Check the disk or the "
+        "network that it is on, and copy it to this machine"
     )
 
 
