@@ -30,7 +30,14 @@ from stemcli.audio.ffmpeg_binary import (
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
-from stemcli.audio.source import broken, no_sound, not_sound, silent_film, stalled
+from stemcli.audio.source import (
+    broken,
+    no_sound,
+    not_sound,
+    other_file,
+    silent_film,
+    stalled,
+)
 from stemcli.audio.tracks import Track, choice_notice, default_track, no_track, read_tracks
 
 Block = NDArray[np.float32]
@@ -200,6 +207,8 @@ def _nothing(path: Path, log: str, stream: int, tracks: list[Track]) -> StemErro
         return _no_decoder(path, codec)
     if tracks:
         return no_sound(path)
+    if "not on whitelist" in log:
+        return other_file(path)
     has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters
     return silent_film(path) if has_pictures else not_sound(path)
 

@@ -33,6 +33,23 @@ GRACE = 5.0
 """Seconds for a killed process to go; one that waits for a dead network disk may not."""
 
 
+_RUNNING: weakref.WeakSet[FfmpegProcess] = weakref.WeakSet()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End every ffmpeg of this process when Ctrl-C or another signal ends the block.
+
+    Use it inside of a pool of threads, which waits at its end for those that wait for an ffmpeg.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        for process in [*_RUNNING]:
+            process.end()
+        raise
+
+
 class FfmpegProcess(Closing):
     """A running ffmpeg whose standard output is read or whose standard input is written.
 
@@ -58,7 +75,7 @@ class FfmpegProcess(Closing):
     ) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
-        self._ended = ended
+        self._asked, self._ended = ended, False
         self._waiting_since: float | None = None  # by the monotonic clock; None while we work
         self._over = threading.Event()
         try:
@@ -71,6 +88,7 @@ class FfmpegProcess(Closing):
         arguments = (weakref.ref(self), self._over)
         self._watcher = threading.Thread(target=_watch, args=arguments, daemon=True, name="ffmpeg")
         self._watcher.start()
+        _RUNNING.add(self)
 
     def read(self, count: int) -> bytes:
         """What it has written, ``count`` bytes at most and one at least; none at its end.
@@ -124,15 +142,24 @@ class FfmpegProcess(Closing):
             yield
         finally:
             self._waiting_since = None
-        if self._ended and self._ended.is_set():
+        if self._is_ended:
             raise KeyboardInterrupt
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._ended or (self._asked is not None and self._asked.is_set())
+
+    def end(self) -> None:
+        """Make whoever waits for it raise KeyboardInterrupt."""
+        self._ended = True
+        self._process.kill()
 
     def look(self) -> None:
         """End it where that was asked for or nothing moves, and keep its log short."""
         since = self._waiting_since
         if since is not None and time.monotonic() - since > PATIENCE:
             self.stalled = True
-        if self.stalled or (self._ended and self._ended.is_set()):
+        if self.stalled or self._is_ended:
             self._process.kill()
         if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
             os.truncate(self.log.fileno(), MOST_LOG)

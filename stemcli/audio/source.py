@@ -43,6 +43,14 @@ def not_sound(path: Path) -> DecodeError:
     return DecodeError(f"No sound can be read from {path}: give a {READABLE} file.")
 
 
+def other_file(path: Path) -> DecodeError:
+    """The file is of a kind that ffmpeg knows, but not one that is read."""
+    return DecodeError(
+        f"No sound can be read from {path}: it seems to be a playlist, a text or a picture. Give a "
+        f"{READABLE} file"
+    )
+
+
 def silent_film(path: Path) -> DecodeError:
     """There are pictures and nothing else."""
     return DecodeError(f"{path} holds pictures and no sound: give the file that has the sound.")

@@ -17,6 +17,7 @@ import soundfile
 from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.ffmpeg_process import ended_by_signals
 from stemcli.audio.reader import open_audio
 from stemcli.audio.soundfile_decoder import StraightFile, open_soundfile
 from stemcli.audio.source import require_file
@@ -165,7 +166,8 @@ def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recordi
             pool.submit(open_recording, source.path, sample_rate, source.stream)
             for source in sources
         ]
-        return [one.result() for one in opened]
+        with ended_by_signals():
+            return [one.result() for one in opened]
     finally:
         pool.shutdown(cancel_futures=True)
 
