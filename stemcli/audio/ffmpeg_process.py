@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO
 
@@ -33,21 +34,29 @@ GRACE = 5.0
 """Seconds for a killed process to go; one that waits for a dead network disk may not."""
 
 
-_RUNNING: weakref.WeakSet[FfmpegProcess] = weakref.WeakSet()
+_ENDING = threading.Event()
+"""Set while a signal ends this process: whoever waits for an ffmpeg raises KeyboardInterrupt."""
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End every ffmpeg of this process when Ctrl-C or another signal ends the block.
+def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads that open sound files, and do not keep a program from ending.
 
-    Use it inside of a pool of threads, which waits at its end for those that wait for an ffmpeg.
+    A pool waits for its threads, and they for their ffmpeg. Here Ctrl-C and other signals end
+    these, and those that a thread is about to start; what was not begun is cancelled.
+
+    Args:
+        threads: how many; as many as the processors allow when None.
     """
+    pool = ThreadPoolExecutor(threads)
     try:
-        yield
+        yield pool
     except (KeyboardInterrupt, SystemExit):
-        for process in [*_RUNNING]:
-            process.end()
+        _ENDING.set()
         raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _ENDING.clear()
 
 
 class FfmpegProcess(Closing):
@@ -75,7 +84,7 @@ class FfmpegProcess(Closing):
     ) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
-        self._asked, self._ended = ended, False
+        self._asked = ended
         self._waiting_since: float | None = None  # by the monotonic clock; None while we work
         self._over = threading.Event()
         try:
@@ -88,7 +97,6 @@ class FfmpegProcess(Closing):
         arguments = (weakref.ref(self), self._over)
         self._watcher = threading.Thread(target=_watch, args=arguments, daemon=True, name="ffmpeg")
         self._watcher.start()
-        _RUNNING.add(self)
 
     def read(self, count: int) -> bytes:
         """What it has written, ``count`` bytes at most and one at least; none at its end.
@@ -147,12 +155,7 @@ class FfmpegProcess(Closing):
 
     @property
     def _is_ended(self) -> bool:
-        return self._ended or (self._asked is not None and self._asked.is_set())
-
-    def end(self) -> None:
-        """Make whoever waits for it raise KeyboardInterrupt."""
-        self._ended = True
-        self._process.kill()
+        return _ENDING.is_set() or (self._asked is not None and self._asked.is_set())
 
     def look(self) -> None:
         """End it where that was asked for or nothing moves, and keep its log short."""

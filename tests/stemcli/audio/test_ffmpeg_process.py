@@ -21,7 +21,7 @@ import pytest
 from model_zoo.errors import DecodeError, FfmpegMissingError, OutputError
 from stemcli.audio import ffmpeg_process
 from stemcli.audio.ffmpeg_binary import read_log
-from stemcli.audio.ffmpeg_process import FfmpegProcess, ended_by_signals
+from stemcli.audio.ffmpeg_process import FfmpegProcess, decoding_pool
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.reader import open_audio
 from stemcli.audio.writer import open_writer
@@ -143,14 +143,35 @@ def test_so_does_what_ends_the_program(song: Path, number: Path, kind: type[Base
     """A pool waits for its threads, and these for ffmpeg."""
 
     def interrupted() -> None:
-        with ThreadPoolExecutor(1) as pool, ended_by_signals():
+        with decoding_pool(1) as pool:
             pool.submit(open_audio, song)
             until(lambda: number.exists() and number.read_text())
             raise kind
 
     with pytest.raises(kind):
         interrupted()
-    until(lambda: not is_running(int(number.read_text())))
+    assert not is_running(int(number.read_text()))
+    with FfmpegProcess(["echo", "again"]) as process:
+        assert process.read(9) == b"again\n"
+
+
+def test_and_what_a_thread_is_about_to_start(song: Path, number: Path) -> None:
+    """The signal comes between the request and the start of ffmpeg."""
+    came = threading.Event()
+
+    def late() -> None:
+        came.wait()
+        open_audio(song)
+
+    def interrupted() -> None:
+        with decoding_pool(1) as pool:
+            pool.submit(late)
+            threading.Timer(0.5, came.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not is_running(int(number.read_text()))
 
 
 def test_the_log_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

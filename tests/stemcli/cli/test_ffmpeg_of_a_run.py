@@ -55,8 +55,16 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", COMMANDS)
+# One way to end each command; the others are as long again.
+FAST = {("separate", "SIGINT"), ("batch", "SIGTERM"), ("train", "SIGHUP")}
+ENDED = [
+    pytest.param(command, number, marks=() if (command, number.name) in FAST else pytest.mark.slow)
+    for command in COMMANDS
+    for number in ENDING
+]
+
+
+@pytest.mark.parametrize(("command", "number"), ENDED)
 def test_a_signal_ends_a_run_that_waits_for_ffmpeg(
     command: str, number: signal.Signals, waiting: Path, tmp_path: Path
 ) -> None:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, require_package
 from stemcli.audio.ffmpeg_binary import fault
-from stemcli.audio.ffmpeg_process import ended_by_signals
+from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
 from trainers.data.layouts.headers import THREADS
 from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
@@ -38,7 +37,7 @@ def read_musdb18(folder: Path) -> Listing:
     settings = musdb_settings(folder)
     streams: dict[str, int] = settings["stem_ids"]
     paths = stem_files(folder / TRAINING)
-    with ThreadPoolExecutor(THREADS) as pool, ended_by_signals():
+    with decoding_pool(THREADS) as pool:
         looks = list(pool.map(lambda path: _streams(path, streams), paths))
     songs = [_stem_song(path, streams) for path, look in zip(paths, looks, strict=True) if look[0]]
     headers = {source: info for found, _ in looks for source, info in found.items()}
