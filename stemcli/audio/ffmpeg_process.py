@@ -214,7 +214,8 @@ def _kill_at_hangup(held: int, pid: int) -> None:
 
     ``PR_SET_PDEATHSIG`` would do it when the thread that started the process ends, and needs code
     between fork and exec. The signal of a pipe (fcntl(2), F_SETSIG) comes when the last process
-    that holds the other end is gone, however it ended.
+    that holds the other end is gone, however it ended. One that is killed in the moment between
+    the start and this call leaves an ffmpeg that ends with its first byte.
     """
     if sys.platform == "linux":
         import fcntl

@@ -83,12 +83,32 @@ def test_a_signal_ends_a_run_that_waits_for_ffmpeg(
     until(lambda: not is_running(int(waiting.read_text())))
 
 
-@pytest.mark.parametrize("command", ["separate", "batch"])
-def test_no_ffmpeg_outlives_a_run_that_is_killed(command: str, waiting: Path) -> None:
+def leashed(parent: int) -> set[int]:
+    """Children with a pipe whose end is a signal to them (O_ASYNC, 020000, of fcntl(2))."""
+    lists = [each.read_text() for each in Path(f"/proc/{parent}/task").glob("*/children")]
+    children = {int(number) for each in lists for number in each.split()}
+    return {child for child in children if any(map(_is_signalled, _fdinfo(child)))}
+
+
+def _fdinfo(process: int) -> list[str]:
+    try:
+        return [each.read_text() for each in Path(f"/proc/{process}/fdinfo").iterdir()]
+    except OSError:
+        return []
+
+
+def _is_signalled(fdinfo: str) -> bool:
+    flags = next(line.split()[1] for line in fdinfo.splitlines() if line.startswith("flags:"))
+    return bool(int(flags, 8) & 0o20000)
+
+
+@pytest.mark.parametrize(("command", "count"), [("separate", 1), ("batch", 3)])
+def test_no_ffmpeg_outlives_a_run_that_is_killed(command: str, count: int, waiting: Path) -> None:
     with subprocess.Popen([*STEM, *COMMANDS[command]]) as process:
-        until(lambda: waiting.exists() and waiting.read_text().strip())
+        until(lambda: len(leashed(process.pid)) == count)
+        children = leashed(process.pid)
         process.kill()
-    until(lambda: not is_running(int(waiting.read_text())))
+    until(lambda: not any(map(is_running, children)))
 
 
 def test_a_broken_ffmpeg_is_told_once(
