@@ -52,6 +52,7 @@ COMMANDS = {
     "separate": ("separate", "in/a.m4a", "-m", "tiny", *QUICK),
     "batch": ("batch", "in", "-m", "tiny", "--jobs", "2", *QUICK),
     "train": ("train", "--data", "songs", "--output", "run"),
+    "cluster": ("batch", "in", "-m", "tiny", "--cluster", *QUICK),
 }
 
 
@@ -59,9 +60,9 @@ COMMANDS = {
 FAST = {("separate", "SIGINT"), ("batch", "SIGTERM"), ("train", "SIGHUP")}
 ENDED = [
     pytest.param(command, number, marks=() if (command, number.name) in FAST else pytest.mark.slow)
-    for command in COMMANDS
+    for command in ("separate", "batch", "train")
     for number in ENDING
-]
+] + [pytest.param("cluster", signal.SIGTERM, marks=pytest.mark.ray)]
 
 
 @pytest.mark.parametrize(("command", "number"), ENDED)
