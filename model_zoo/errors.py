@@ -12,7 +12,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
     ├── AudioError              a sound file cannot be used           (exit code 1)
     │   ├── DecodeError         it cannot be read
     │   ├── EncodeError         it cannot be written in that format
-    │   └── FfmpegMissingError  it needs ffmpeg, and there is none
+    │   └── FfmpegMissingError  it needs an ffmpeg that is not there or incomplete
     ├── DataError               training data has mistakes, all of them at once
     ├── OutputError             a file cannot be put where it should go
     ├── StorageError            a place that is shared or behind a URL cannot be reached
@@ -107,7 +107,7 @@ class EncodeError(AudioError):
 
 
 class FfmpegMissingError(AudioError):
-    """A format needs ffmpeg and no ffmpeg was found."""
+    """A format needs ffmpeg, and there is none that works or the one there is lacks a part."""
 
 
 class DataError(StemError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.soundfile_decoder import open_soundfile
 from stemcli.audio.source import impossible_rate, require_file
+from stemcli.audio.tracks import has_several_tracks
 from stemcli.audio.wav_header import hides_sound
 
 Block = NDArray[np.float32]
@@ -47,19 +49,22 @@ class Decoder(Protocol):
         ...
 
 
-def open_decoder(path: Path, stream: int = 0) -> Decoder:
+def open_decoder(
+    path: Path, stream: int | None = None, ended: threading.Event | None = None
+) -> Decoder:
     """Open a sound file.
 
     Args:
         path: the file.
-        stream: number of the audio stream; a film may have several.
+        stream: number of the sound track from 0; a film may have several. None for the default one.
+        ended: makes reading end at once with a KeyboardInterrupt when it is set.
 
     Raises:
         DecodeError: it is not there, empty or not sound, or its sample rate is impossible.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    decoder = _choose(path, stream)
+    decoder = _choose(path, stream, ended)
     rate = decoder.info.sample_rate
     if rate not in RATES:
         decoder.close()
@@ -67,9 +72,9 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
     return decoder
 
 
-def _choose(path: Path, stream: int) -> Decoder:
-    if stream:
-        return FfmpegDecoder(path, stream=stream)
+def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> Decoder:
+    if stream or has_several_tracks(path):
+        return FfmpegDecoder(path, stream=stream, ended=ended)
     if hides_sound(path):
-        return FfmpegDecoder(path, ignore_length=True)
-    return open_soundfile(path) or FfmpegDecoder(path)
+        return FfmpegDecoder(path, ignore_length=True, ended=ended)
+    return open_soundfile(path) or FfmpegDecoder(path, stream=stream, ended=ended)

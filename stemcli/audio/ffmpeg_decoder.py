@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
-import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +16,29 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.errors import DecodeError
+from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
+from stemcli.audio import ffmpeg_process
 from stemcli.audio.asf_header import asf_seconds
-from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
+from stemcli.audio.endings import DEMUXERS
+from stemcli.audio.ffmpeg_binary import (
+    complaints,
+    fallback_notice,
+    find_ffmpeg,
+    missing_decoder,
+    read_log,
+)
+from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
-from stemcli.audio.source import broken, no_sound, no_stream, not_sound, silent_film
+from stemcli.audio.source import (
+    broken,
+    no_sound,
+    not_sound,
+    other_file,
+    silent_film,
+    stalled,
+)
+from stemcli.audio.tracks import Track, choice_notice, default_track, no_track, read_tracks
 
 Block = NDArray[np.float32]
 
@@ -40,29 +56,37 @@ class FfmpegDecoder:
     Args:
         path: the file.
         ignore_length: read a WAV to the end of the file, whatever its header says.
-        stream: number of the audio stream that is decoded.
+        stream: number of the sound track from 0; None for the default one, of which
+            ``info.notices`` tells where there are others.
+        ended: makes reading end at once with a KeyboardInterrupt when it is set.
 
     Raises:
-        DecodeError: the file has no such stream, or it cannot be decoded.
-        FfmpegMissingError: there is no ffmpeg.
+        DecodeError: the file has no such track, or it cannot be decoded.
+        FfmpegMissingError: there is no ffmpeg that works, or it lacks the decoder.
     """
 
-    def __init__(self, path: Path, *, ignore_length: bool = False, stream: int = 0) -> None:
-        command = _command(path, ignore_length, stream)
-        self._stream = stream
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ignore_length: bool = False,
+        stream: int | None = None,
+        ended: threading.Event | None = None,
+    ) -> None:
+        self._path, self._ended = path, ended
+        self._stream = stream or 0
+        self._begin(_command(path, ignore_length, self._stream))
         try:
-            self.info = self._read_header(path, ignore_length)
-        except DecodeError:
+            header, tracks = self._on_track(stream, ignore_length)
+            self.info = self._read_header(path, ignore_length, header, tracks)
+        except BaseException:
             self.close()
             raise
-        self._length = real_frames(path, self.info.sample_rate, stream)  # frames without padding
+        notices = (choice_notice(tracks, self._stream) if stream is None else "", fallback_notice())
+        self.info = replace(self.info, notices=tuple(filter(None, notices)))
+        self._length = real_frames(
+            path, self.info.sample_rate, self._stream
+        )  # frames without padding
         if self._length:
             self.info = replace(self.info, frames=self._length)
         self._position = 0  # frames
@@ -83,18 +107,30 @@ class FfmpegDecoder:
 
     def close(self) -> None:
         """Stop the process."""
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._log.close()
+        self._process.close()
 
-    def _read_header(self, path: Path, ignore_length: bool) -> AudioInfo:
+    def _begin(self, command: list[str]) -> None:
+        self._process = FfmpegProcess(command, ended=self._ended)
+        self._log = self._process.log
+
+    def _on_track(self, asked: int | None, ignore_length: bool) -> tuple[bytes, list[Track]]:
+        """The first bytes of the track, and all tracks; starts again where it is not the first."""
+        header, tracks = self._bytes(24), read_tracks(read_log(self._log))
+        default = default_track(tracks)
+        if asked is None and default:
+            self._process.close()
+            self._stream = default
+            self._begin(_command(self._path, ignore_length, default))
+            header = self._bytes(24)
+        return header, tracks
+
+    def _read_header(
+        self, path: Path, ignore_length: bool, header: bytes, tracks: list[Track]
+    ) -> AudioInfo:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
-        header = self._bytes(24)
         if len(header) < 24:
-            self._process.wait()
-            raise _nothing(path, read_log(self._log), self._stream)
+            self._process.finish()
+            raise _nothing(path, read_log(self._log), self._stream, tracks)
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
@@ -125,10 +161,16 @@ class FfmpegDecoder:
         return block
 
     def _bytes(self, count: int) -> bytes:
-        return self._process.stdout.read(count) if self._process.stdout else b""
+        """The next ``count`` bytes, fewer only at the end."""
+        read = bytearray()
+        while len(read) < count and (part := self._process.read(count - len(read))):
+            read += part
+        if self._process.stalled:
+            raise stalled(self._path, ffmpeg_process.PATIENCE)
+        return bytes(read)
 
     def _check_end(self) -> None:
-        status = self._process.wait()
+        status = self._process.finish()
         errors = complaints(read_log(self._log))
         seconds, total = self._position / self.info.sample_rate, self.info.seconds
         if total is not None and seconds - total > _TAIL:
@@ -141,23 +183,45 @@ class FfmpegDecoder:
 
 
 def _command(path: Path, ignore_length: bool, number: int) -> list[str]:
-    """``file:`` keeps ffmpeg from taking a name with a colon for an address."""
+    """Reads one file of sound and nothing else.
+
+    ``file:`` keeps ffmpeg from taking a name with a colon for an address, the white lists keep it
+    from following a playlist or a script to other files, to devices and to the network.
+    """
+    only = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     forced = {"format": "wav", "ignore_length": 1} if ignore_length else {}
     strict = () if ignore_length else ("-xerror",)
-    stream = ffmpeg.input(f"file:{path}", **forced)
+    stream = ffmpeg.input(f"file:{path}", **only, **forced)
     stream = ffmpeg.output(stream, "pipe:", map=f"0:a:{number}", format="au", acodec="pcm_f32be")
     stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
     stream = stream.global_args("-loglevel", "level+info")
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
-def _nothing(path: Path, log: str, stream: int) -> DecodeError:
-    """A stream of no samples, too few streams, pictures without sound, or no stream at all."""
-    streams = log.count("Audio:")
-    if streams:
-        return no_sound(path) if stream < streams else no_stream(path, stream, streams)
+def _nothing(path: Path, log: str, stream: int, tracks: list[Track]) -> StemError:
+    """Too few tracks, none that can be decoded, no samples, pictures alone, or no sound file."""
+    codec = missing_decoder(log)
+    if tracks and stream >= len(tracks):
+        return no_track(path, stream, tracks)
+    if codec:
+        return _no_decoder(path, codec)
+    if tracks:
+        return no_sound(path)
+    if "not on whitelist" in log:
+        return other_file(path)
     has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters
     return silent_film(path) if has_pictures else not_sound(path)
+
+
+def _no_decoder(path: Path, codec: str) -> StemError:
+    if codec in ("none", "unknown"):
+        return DecodeError(
+            f"{path} holds sound in a codec that ffmpeg does not know: convert it to wav or flac"
+        )
+    return FfmpegMissingError(
+        f"{find_ffmpeg()} cannot read {path}, because it was built without a decoder for {codec}: "
+        "install a complete ffmpeg"
+    )
 
 
 def _duration(log: str) -> float | None:

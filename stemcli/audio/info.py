@@ -18,6 +18,7 @@ class AudioInfo:
             promises nothing or guesses, as an MP3 without a Xing header does.
         depth: what a lossless copy needs: ``"16"`` for integers up to 16 bit and for lossy codecs,
             ``"24"`` for integers of 24 and 32 bit, ``"32f"`` for floating point.
+        notices: what the user should know of how it is read, in sentences.
     """
 
     path: Path
@@ -25,6 +26,7 @@ class AudioInfo:
     channels: int
     frames: int | None
     depth: str
+    notices: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -32,8 +34,12 @@ class AudioInfo:
         return None if self.frames is None else self.frames / self.sample_rate
 
 
-def probe(path: Path | str) -> AudioInfo:
+def probe(path: Path | str, stream: int | None = None) -> AudioInfo:
     """Read the header of a sound file.
+
+    Args:
+        path: the file.
+        stream: number of the sound track from 0; None for the default one.
 
     Raises:
         DecodeError: the file is not there, empty or not sound.
@@ -41,6 +47,6 @@ def probe(path: Path | str) -> AudioInfo:
     """
     from stemcli.audio.decoding import open_decoder
 
-    decoder = open_decoder(Path(path))
+    decoder = open_decoder(Path(path), stream)
     decoder.close()
     return decoder.info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +91,8 @@ def open_audio(
     start: float | None = None,
     end: float | None = None,
     block: int = 65536,
-    stream: int = 0,
+    stream: int | None = None,
+    ended: threading.Event | None = None,
 ) -> AudioReader:
     """Open a song, or the part of it from ``start`` to ``end``.
 
@@ -99,7 +101,9 @@ def open_audio(
         start: seconds, exact to the sample (``round(start * sample_rate)``).
         end: seconds; beyond the end of the song means its end.
         block: most frames in one block.
-        stream: number of the sound track; a film or a ``stem.mp4`` may have several.
+        stream: number of the sound track from 0; a film or a ``stem.mp4`` may have several. None
+            for the default one, of which ``info.notices`` tells where there are others.
+        ended: makes opening and reading end at once with a KeyboardInterrupt when it is set.
 
     Raises:
         DecodeError: the file is not there, empty or not sound.
@@ -108,7 +112,7 @@ def open_audio(
     """
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
         raise ConfigError("open_audio", [_empty_part(start, end)])
-    decoder = open_decoder(Path(path), stream)
+    decoder = open_decoder(Path(path), stream, ended)
     rate = decoder.info.sample_rate
     last = None if end is None else round(end * rate)
     return AudioReader(decoder, round((start or 0.0) * rate), last, block)

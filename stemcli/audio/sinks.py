@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import tempfile
-from contextlib import suppress
+import signal
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError
-from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
+from stemcli.audio import ffmpeg_process
+from stemcli.audio.ffmpeg_binary import (
+    complaints,
+    fallback_notice,
+    find_ffmpeg,
+    read_log,
+    require_codec,
+)
+from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.quantise import to_integers
 from stemcli.audio.soundfile_decoder import StraightFile
@@ -63,10 +69,17 @@ def require_encoder(format: OutputFormat) -> None:
     """Check that files of this format can be written here.
 
     Raises:
-        FfmpegMissingError: the format needs ffmpeg, and there is none.
+        FfmpegMissingError: the format needs ffmpeg, and there is none that works or it lacks the
+            encoder.
     """
     if format.name in _FFMPEG:
-        find_ffmpeg()
+        _, codec = _FFMPEG[format.name]
+        require_codec(find_ffmpeg(), codec, format.name)
+
+
+def encoder_notice(format: OutputFormat) -> str:
+    """A sentence where the bundled ffmpeg writes in place of a broken one, else an empty one."""
+    return fallback_notice() if format.name in _FFMPEG else ""
 
 
 class FlacSink:
@@ -133,63 +146,70 @@ class FfmpegSink:
     """A format that an ffmpeg process encodes from the floats in its pipe."""
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
-        self._name, self._rate = format.name, sample_rate
+        require_encoder(format)
+        self._format, self._rate = format, sample_rate
         command = _command(path, sample_rate, channels, format)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._log,
-        )
-        assert self._process.stdin, "it was asked for"
-        self._input = self._process.stdin
+        self._process = FfmpegProcess(command, feeds=True)
 
     def write(self, block: Block) -> None:
         """Append frames.
 
         Raises:
-            EncodeError: ffmpeg gave up.
-            OSError: the disk is full, or somebody ended ffmpeg.
+            EncodeError: ffmpeg gave up or was ended.
+            OSError: the disk is full, or takes nothing any more.
         """
         try:
-            self._input.write(block.astype("<f4").tobytes())
+            self._process.write(block.astype("<f4").tobytes())
         except BrokenPipeError:
-            self._process.wait()
-            raise self._failure() from None
+            raise self._failure(self._process.finish()) from None
 
     def close(self) -> None:
         """Finish the file.
 
         Raises:
-            EncodeError: ffmpeg gave up.
-            OSError: the disk is full, or somebody ended ffmpeg.
+            EncodeError: ffmpeg gave up or was ended.
+            OSError: the disk is full, or takes nothing any more.
         """
-        try:
-            self._input.close()
-        except BrokenPipeError:
-            self._process.wait()
-        if self._process.wait():
-            raise self._failure()
-        self._log.close()
+        status = self._process.finish()
+        if status:
+            raise self._failure(status)
+        self._process.close()
 
     def abort(self) -> None:
         """Stop the process."""
-        self._process.kill()
-        self._process.wait()
-        with suppress(BrokenPipeError):  # what was still in the buffer has nowhere to go
-            self._input.close()
-        self._log.close()
+        self._process.close()
 
-    def _failure(self) -> Exception:
-        errors, code = complaints(read_log(self._log)), self._process.returncode
-        reason = errors[0] if errors else f"ffmpeg ended with {code}"
-        if code < 0 or os.strerror(errno.ENOSPC) in reason:
+    def _failure(self, status: int) -> Exception:
+        errors = complaints(read_log(self._process.log))
+        reason = errors[0] if errors else f"ffmpeg ended with {status}"
+        if self._process.stalled:
+            return OSError(f"it took nothing for {ffmpeg_process.PATIENCE:g} seconds")
+        if os.strerror(errno.ENOSPC) in reason:
             return OSError(reason)
-        return EncodeError(
-            f"ffmpeg cannot write {self._name} at {self._rate} Hz with these settings ({reason}): "
-            "leave out --bitrate, or type --format flac"
+        return (
+            _ended(self._format, -status)
+            if status < 0
+            else _refused(self._format, self._rate, reason)
         )
+
+
+def _ended(format: OutputFormat, number: int) -> Exception:
+    """Why a signal ended ffmpeg; one of them is the file system's."""
+    if number == getattr(signal, "SIGXFSZ", None):
+        return OSError("no file may be that large here")
+    return EncodeError(
+        f"ffmpeg, which was writing {format.name}, was ended from outside "
+        f"({signal.strsignal(number)}): type the same command again"
+    )
+
+
+def _refused(format: OutputFormat, sample_rate: int, reason: str) -> EncodeError:
+    is_asked = format.bitrate is not None or format.quality is not None
+    settings, leave = (" with these settings", "leave out --bitrate, or ") if is_asked else ("", "")
+    return EncodeError(
+        f"ffmpeg cannot write {format.name} at {sample_rate} Hz{settings} ({reason}): {leave}type "
+        "--format flac"
+    )
 
 
 def _command(path: Path, sample_rate: int, channels: int, format: OutputFormat) -> list[str]:

@@ -9,8 +9,7 @@ import shlex
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-
-READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
+from stemcli.audio.endings import READABLE
 
 
 def require_file(path: Path) -> None:
@@ -44,6 +43,14 @@ def not_sound(path: Path) -> DecodeError:
     return DecodeError(f"No sound can be read from {path}: give a {READABLE} file.")
 
 
+def other_file(path: Path) -> DecodeError:
+    """The file is of a kind that ffmpeg knows, but not one that is read."""
+    return DecodeError(
+        f"No sound can be read from {path}: it seems to be a playlist, a text or a picture. Give a "
+        f"{READABLE} file"
+    )
+
+
 def silent_film(path: Path) -> DecodeError:
     """There are pictures and nothing else."""
     return DecodeError(f"{path} holds pictures and no sound: give the file that has the sound.")
@@ -54,11 +61,11 @@ def no_sound(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
 
 
-def no_stream(path: Path, stream: int, streams: int) -> DecodeError:
-    """Of several audio streams, one was asked for that is not there."""
+def stalled(path: Path, seconds: float) -> DecodeError:
+    """The decoder gave nothing for that many seconds."""
     return DecodeError(
-        f"{path} has {streams} audio streams, and stream {stream} (counted from 0) was asked for: "
-        "export all stems into one file again."
+        f"{path} cannot be read: no sound came for {seconds:g} seconds. Check the disk or the "
+        "network that it is on, and copy it to this machine"
     )
 
 

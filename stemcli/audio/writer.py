@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model_zoo.errors import EncodeError, OutputError
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
-from stemcli.audio.sinks import Sink, open_sink
+from stemcli.audio.sinks import Sink, encoder_notice, open_sink
 
 Block = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ class AudioWriter:
         self.path = path
         self.temporary = beside(path)
         rate = format.rules.nearest_rate(sample_rate)
-        self.notices = _rate_notices(format, sample_rate, rate)
+        self.notices = _notices(format, sample_rate, rate)
         self._channels, self._clips = channels, format.clips
         self._resampler = Resampler(sample_rate, rate, channels)
         self._state = "open"
@@ -180,9 +180,10 @@ def _temporary_name(path: PurePath) -> tuple[str, str]:
     return f".{path.stem[:40]}.", f".part{path.suffix}"
 
 
-def _rate_notices(format: OutputFormat, asked: int, rate: int) -> list[str]:
-    if asked == rate:
-        return []
-    keeper = "flac" if asked <= (RULES["flac"].highest_rate or asked) else "wav"
-    written = f"written at {rate} Hz (--format {keeper} keeps it)"
-    return [f"{format.name} does not know {asked} Hz: {written}"]
+def _notices(format: OutputFormat, asked: int, rate: int) -> list[str]:
+    notices = [encoder_notice(format)]
+    if asked != rate:
+        keeper = "flac" if asked <= (RULES["flac"].highest_rate or asked) else "wav"
+        written = f"written at {rate} Hz (--format {keeper} keeps it)"
+        notices.append(f"{format.name} does not know {asked} Hz: {written}")
+    return [*filter(None, notices)]

@@ -16,17 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from model_zoo.errors import UsageError
+from stemcli.audio.endings import is_song
 from stemcli.batch.url_path import UrlPath
 
-EXTENSIONS = frozenset(
-    f".{ending}"
-    for kind in (
-        "aac ac3 aif aifc aiff alac ape au caf dts flac m4a m4b mka mp2 mp3 mpc oga ogg opus",
-        "snd tta w64 wav wma wv",
-        "3gp avi m4v mkv mov mp4 mpg webm wmv",
-    )
-    for ending in kind.split()
-)
 JOURNAL = ".stem-journal.sqlite"
 """In every folder of stems, see :mod:`stemcli.batch.journal`."""
 
@@ -55,7 +47,8 @@ class Found:
     Attributes:
         songs: in the order of their paths.
         hidden: number of files and folders whose name begins with a dot.
-        other: number of files that are no audio by their ending.
+        other: number of files that are not audio: by their ending, or by their first bytes where
+            other kinds of files have that ending too.
         excluded: number of songs that the patterns left out.
         outputs: number of folders with the journal of an earlier run, whose songs are stems.
         unreadable: folders that may not be read.
@@ -168,7 +161,7 @@ def _found_behind(root: UrlPath, recursive: bool, output: Path | None) -> Found:
             continue
         if any(part.startswith(".") for part in place.parts):
             found.hidden += 1
-        elif place.suffix.lower() not in EXTENSIONS:
+        elif not is_song(root / place):
             found.other += 1
         elif recursive or folder == Path():
             found.songs.append(Song(root / place, folder, met=True))
@@ -206,7 +199,7 @@ class _Walk:
                 queue = self.linked if entry.is_symlink() else self.pending
                 if self.recursive:
                     queue.append((place / entry.name, folder / entry.name))
-            elif Path(entry.name).suffix.lower() in EXTENSIONS:
+            elif is_song(place / entry.name, is_regular=_is_regular(entry)):
                 self.found.songs.append(Song(place / entry.name, folder, met=True))
             else:
                 self.found.other += 1
@@ -222,6 +215,13 @@ class _Walk:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
     except OSError:
         return False
 

@@ -104,14 +104,16 @@ def threads() -> Iterator[Check]:
 
 
 def ffmpeg() -> Iterator[Check]:
-    """The program for what soundfile cannot read or write."""
-    from stemcli.audio.ffmpeg_binary import find_ffmpeg
+    """The program for what soundfile cannot read or write, and a broken one that it replaces."""
+    from stemcli.audio.ffmpeg_binary import broken_ffmpeg, find_ffmpeg
 
     program = find_ffmpeg()
     said = subprocess.run(
         [program, "-version"], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
-    yield Check("ffmpeg", f"{_version(said.stdout)}, {program}")
+    broken = broken_ffmpeg()
+    instead = f"; {broken}" if broken else ""
+    yield Check("ffmpeg", f"{_version(said.stdout)}, {program}{instead}")
 
 
 def soundfile() -> Iterator[Check]:

@@ -132,6 +132,13 @@ CUT = (
         "--start", type=seconds, metavar="TIME", help="Begin here: 90, 1:30 or 1:02:03.5."
     ),
     click.option("--end", type=seconds, metavar="TIME", help="Stop here."),
+    click.option(
+        "--track",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Which sound track of a film with several, counted from 1.  [default: the one that the"
+        " film calls its default, else the first]",
+    ),
 )
 
 OUTPUT = (

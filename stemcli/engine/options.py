@@ -32,6 +32,8 @@ class Options(Config):
         batch_size: chunks in one pass of the network; 0 chooses by the device.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: arithmetic of the network; ``auto`` takes bf16 where the processor has it.
+        track: which sound track of the song, counted from 1; the one that the file calls the
+            default, else the first, when None.
         start: where in the song to begin, in seconds.
         end: where in the song to stop, in seconds.
         output: folder that receives the stems.
@@ -56,6 +58,7 @@ class Options(Config):
     batch_size: int = 0
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    track: int | None = None
     start: float | None = None
     end: float | None = None
     output: str = "separated"
@@ -111,6 +114,8 @@ class Options(Config):
             yield f"--batch-size must be at least 1, or 0 to choose, found {self.batch_size}"
 
     def _range_mistakes(self) -> Iterator[str]:
+        if self.track is not None and self.track < 1:
+            yield f"--track counts from 1, found {self.track}"
         start = 0.0 if self.start is None else self.start
         if not start >= 0:
             yield f"--start must not be negative, found {start}"

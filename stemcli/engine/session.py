@@ -46,6 +46,11 @@ ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output",
 """Options that say where stems go, which are kept or how fast they are made."""
 
 PHASE = "phase_model"
+LATER = frozenset({PHASE, "track"})
+"""Options that :attr:`Session.settings` has only where one was chosen.
+
+So journals from before there was such an option still match.
+"""
 
 
 class Session:
@@ -79,7 +84,8 @@ class Session:
         self._places: Places | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
-        self._interrupted = False
+        self._interrupted = threading.Event()
+        self._said: set[str] = set()
 
     @property
     def ensemble(self) -> Ensemble:
@@ -138,10 +144,10 @@ class Session:
         """
         chosen, _ = self.options.to_dict(), self.ensemble
         models = [[model.name, model.sha256] for model in self._models]
-        kept = {key: chosen[key] for key in chosen if key not in {*ELSEWHERE, PHASE}}
-        # Left out where none was chosen, so that journals from before there was such an option fit.
+        kept = {key: chosen[key] for key in chosen if key not in ELSEWHERE | LATER}
         phase = {PHASE: [self._phase.name, self._phase.sha256]} if self._phase else {}
-        return {**kept, "model": models, **phase}
+        track = {"track": self.options.track} if self.options.track else {}
+        return {**kept, "model": models, **phase, **track}
 
     def separate_file(
         self,
@@ -176,6 +182,8 @@ class Session:
                 track,
                 self._tell,
                 ready,
+                self._interrupted,
+                self._said,
                 self.ensemble.is_levelled,
             ).run()
         except StemError as error:
@@ -221,9 +229,10 @@ class Session:
     def interrupt(self) -> None:
         """Songs that are being worked on raise KeyboardInterrupt with their next event.
 
-        Nothing is left behind of them; the session is of no use any more.
+        Those that wait for a decoder do so at once. Nothing is left behind of them; the session is
+        of no use any more.
         """
-        self._interrupted = True
+        self._interrupted.set()
 
     def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
         """Whether all outputs are there and may stay; some of them are made again."""
@@ -258,7 +267,7 @@ class Session:
         return [made[device] for device in devices]
 
     def _tell(self, event: Event) -> None:
-        if self._interrupted:
+        if self._interrupted.is_set():
             raise KeyboardInterrupt
         if self._listener is not None:
             with self._telling:

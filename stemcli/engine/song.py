@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log10
 from pathlib import Path
 
 import numpy as np
 
 from model_zoo.errors import ConfigError, DecodeError
+from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
-from stemcli.audio.reader import open_audio
+from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.engine.conveyor import Ahead
 from stemcli.engine.delivery import Delivery, Ready
 from stemcli.engine.ensemble import Ensemble
@@ -20,6 +22,13 @@ from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinish
 from stemcli.engine.options import Options
 from stemcli.engine.separation import Separation
 from stemcli.engine.tape import Block
+
+LOUDEST = 2.0**31
+"""Largest sample that counts as sound, where full scale is 1.
+
+Programs that write integers of 32 bits as floats without scaling them reach it; squares of samples
+far above do not fit into the float32 of a network.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class SongJob:
         track: what events call the song.
         tell: told what happens.
         ready: told when the stems are complete under temporary names.
+        ended: ends a decoder that is waited for when it is set.
+        said: sentences that are said once for all songs, and were said.
         is_levelled: whether the models have to know the peak of the whole song before they hear it.
     """
 
@@ -71,6 +82,8 @@ class SongJob:
     track: str
     tell: Listener
     ready: Ready
+    ended: threading.Event = field(default_factory=threading.Event)
+    said: set[str] = field(default_factory=set)
     is_levelled: bool = False
 
     def run(self) -> Result:
@@ -79,7 +92,7 @@ class SongJob:
         Raises:
             StemError: whatever was wrong.
         """
-        with open_audio(self.song, start=self.options.start, end=self.options.end) as reader:
+        with self._open() as reader:
             info = reader.info
             heard = finite(reader, self.song, info.sample_rate)
             with self._open_delivery(info) as delivery, Ahead(heard) as blocks:
@@ -101,6 +114,13 @@ class SongJob:
         self.tell(TrackFinished(self.track, outputs, result.seconds, seconds))
         return result
 
+    def _open(self) -> AudioReader:
+        options = self.options
+        stream = None if options.track is None else options.track - 1
+        return open_audio(
+            self.song, start=options.start, end=options.end, stream=stream, ended=self.ended
+        )
+
     def _open_delivery(self, info: AudioInfo) -> Delivery:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
@@ -112,10 +132,10 @@ class SongJob:
 
     def _measure(self) -> float:
         """The peak of what will be heard, which is decoded once more for it."""
-        peak, options = 0.0, self.options
-        with open_audio(self.song, start=options.start, end=options.end) as reader:
+        peak = 0.0
+        with self._open() as reader:
             rate = reader.info.sample_rate
-            counter = Counter(self, "measuring", rate, expected_frames(reader.info, options))
+            counter = Counter(self, "measuring", rate, expected_frames(reader.info, self.options))
             for block in finite(reader, self.song, rate):
                 peak = max(peak, float(np.abs(block).max()))
                 counter.add(len(block))
@@ -134,6 +154,8 @@ class SongJob:
         expected = expected_frames(info, self.options)
         total = expected / info.sample_rate if expected is not None else None
         self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
+        for message in info.notices:
+            self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
         separation = Separation(ensemble, info.sample_rate, info.channels, peak)
         for block in separation.pass_through(blocks):
@@ -154,8 +176,11 @@ class SongJob:
         return f"{found}: {done} (--format wav --bit-depth 32f keeps them as they are)"
 
     def _notice(self, message: str) -> None:
-        if message:
-            self.tell(Notice(self.track, message))
+        if not message or message in self.said:
+            return
+        if message == fallback_notice():
+            self.said.add(message)
+        self.tell(Notice(self.track, message))
 
 
 class Counter:
@@ -183,16 +208,25 @@ def expected_frames(info: AudioInfo, options: Options) -> int | None:
 
 
 def finite(blocks: Iterator[Block], name: object, sample_rate: int) -> Iterator[Block]:
-    """Pass blocks on that hold numbers only.
+    """Pass blocks on that hold samples a network can work with.
 
     Raises:
-        DecodeError: at the first NaN or infinity, with its time.
+        DecodeError: at the first sample that is not a number or absurdly large, with its time.
     """
     heard = 0
     for block in blocks:
-        if not np.isfinite(block).all():
-            broken = np.isfinite(block).all(axis=1).argmin()
-            where = f"{(heard + broken) / sample_rate:.2f} s"
-            raise DecodeError(f"{name} holds NaN or infinity at {where}: export it again")
+        sane = (np.abs(block) <= LOUDEST).all(axis=1)  # False for NaN too
+        if not sane.all():
+            place = int(sane.argmin())
+            raise _absurd(name, block[place], (heard + place) / sample_rate)
         heard += len(block)
         yield block
+
+
+def _absurd(name: object, frame: Block, seconds: float) -> DecodeError:
+    if not np.isfinite(frame).all():
+        return DecodeError(f"{name} holds NaN or infinity at {seconds:.2f} s: export it again")
+    return DecodeError(
+        f"{name} holds a sample of {np.abs(frame).max():.1e} at {seconds:.2f} s, where full scale "
+        "is 1: it is damaged, so export it again"
+    )

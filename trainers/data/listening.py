@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from model_zoo.errors import AudioError
+from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import open_audio
 from stemcli.engine.song import finite
@@ -83,7 +83,7 @@ class _Ear:
     def hear(self, sources: Iterable[Source]) -> None:
         """Listen to files, several at once; those without a header are passed over."""
         unheard = [one for one in sources if one in self._headers and one not in self.heard]
-        with ThreadPoolExecutor(THREADS) as pool:
+        with decoding_pool(THREADS) as pool:
             found = list(pool.map(lambda source: _hear(self._headers[source], source), unheard))
         self.problems += [one for one in found if isinstance(one, str)]
         self.heard |= {source: bool(one) for source, one in zip(unheard, found, strict=True)}

@@ -7,7 +7,6 @@ once, block by block, into a file of :mod:`trainers.data.cache`, which is then r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import soundfile
 from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.reader import open_audio
 from stemcli.audio.soundfile_decoder import StraightFile, open_soundfile
 from stemcli.audio.source import require_file
@@ -159,15 +159,12 @@ def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recordi
         OutputError: the cache cannot be written.
         FfmpegMissingError: only ffmpeg could read one, and there is none.
     """
-    pool = ThreadPoolExecutor()
-    try:
+    with decoding_pool() as pool:
         opened = [
             pool.submit(open_recording, source.path, sample_rate, source.stream)
             for source in sources
         ]
         return [one.result() for one in opened]
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def require_sound(recording: Recording) -> None:

@@ -13,6 +13,7 @@ import torch
 from model_zoo.errors import DecodeError, first_line
 from trainers.data.layouts.listing import listed, sounds
 from trainers.data.layouts.musdb18 import ENDING
+from trainers.data.layouts.probing import sound_streams
 from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Wave
 from trainers.evaluation.tracks import Sound
 
@@ -69,6 +70,9 @@ class MusdbTrack:
             DecodeError: a file is not there, musdb cannot read it, or they do not go together.
         """
         self._require_files()
+        for place in self._places:
+            with _told(place):
+                sound_streams(place)  # or it is something that musdb must not open
         with _told(self.path):
             track = self._opened()
         mixture, rate = _read(track, self.path)
@@ -80,26 +84,31 @@ class MusdbTrack:
 
     def _require_files(self) -> None:
         """Without a stem musdb says nothing, and the accompaniment would lack it."""
-        places = [self.path, *map(self._source, self.settings["sources"].values())]
-        missing = [place.name for place in places if not place.exists()]
+        missing = [place.name for place in self._places if not place.exists()]
         if missing:
             raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: get the song again")
 
+    @property
+    def _places(self) -> list[Path]:
+        """All of its files, the mixture first."""
+        sources = map(self._source, self.settings["sources"].values())
+        return list(dict.fromkeys([self.path, *sources]))
+
     def _opened(self) -> Any:
-        """As ``musdb.DB`` makes its tracks."""
+        """As ``musdb.DB`` makes its tracks, by paths that ffmpeg cannot take for addresses."""
         from musdb.audio_classes import MultiTrack, Source
 
         ids = self.settings["stem_ids"]
         track = MultiTrack(
             name=self.name,
-            path=str(self.path),
+            path=str(self.path.absolute()),
             subset=self.subset,
             is_wav=self.is_wav,
             stem_id=ids["mixture"],
         )
         paths = {name: self._source(file) for name, file in self.settings["sources"].items()}
         track.sources = {
-            name: Source(track, name=name, path=str(path), stem_id=ids[name])
+            name: Source(track, name=name, path=str(path.absolute()), stem_id=ids[name])
             for name, path in paths.items()
         }
         return track

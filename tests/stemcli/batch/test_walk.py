@@ -142,3 +142,20 @@ def test_a_folder_without_songs_says_what_is_in_it(tmp_path: Path) -> None:
     make_songs(tmp_path, "cover.jpg", ".DS_Store")
     with pytest.raises(UsageError, match=r"no song in .*1 not audio, 1 hidden"):
         require_songs(find_songs(tmp_path), tmp_path)
+
+
+def test_sources_of_programs_are_not_songs(tmp_path: Path) -> None:
+    """A transport stream has a sync byte every 188; TypeScript shares its ending."""
+    make_songs(tmp_path, "song.m4r", "game.DSF", "speech.spx", "film.flv", "old.mpeg")
+    (tmp_path / "index.ts").write_text("export const song: string = 'la';\n" * 99)
+    (tmp_path / "record.ts").write_bytes(50 * (b"\x47" + bytes(187)))
+    found = find_songs(tmp_path)
+    assert places(found) == [
+        *("film.flv", "game.DSF", "old.mpeg", "record.ts", "song.m4r", "speech.spx"),
+    ]
+    assert found.other == 1
+
+
+def test_a_pipe_with_such_an_ending_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "song.ts")
+    assert places(find_songs(tmp_path)) == ["song.ts"]

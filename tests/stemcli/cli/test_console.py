@@ -102,8 +102,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(verbose=True))
-    assert "Model melroformer on cpu, bf16 (this CPU has AMX)
-" in capsys.readouterr().err
+    assert "Model melroformer on cpu, bf16 (this CPU has AMX)\n" in capsys.readouterr().err
 
 
 def test_plain_progress_is_told_now_and_then(

@@ -374,3 +374,10 @@ def test_a_song_never_replaces_itself(tmp_path: Path) -> None:
     made = session(tmp_path / "in", filename="{stem}.{ext}", existing="overwrite")
     with pytest.raises(OutputError, match="would replace the song itself"):
         made.separate_file(song)
+
+
+def test_settings_without_a_track_are_those_of_old_journals(tmp_path: Path) -> None:
+    """Else an update would make every stem of a library again."""
+    made = session(tmp_path).settings
+    assert "track" not in made
+    assert session(tmp_path, track=2).settings == {**made, "track": 2}

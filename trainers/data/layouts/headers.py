@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from model_zoo.errors import AudioError
+from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo, probe
 from trainers.data.songs import Song, Source
 
@@ -24,7 +24,7 @@ def read_headers(
     """
     wanted = dict.fromkeys(source for song in songs for source in song.sources)
     unread = [source for source in wanted if source not in known]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with decoding_pool(THREADS) as pool:
         found = dict(zip(unread, pool.map(_read, unread), strict=True))
     headers = {source: info for source, info in found.items() if isinstance(info, AudioInfo)}
     problems = [problem for problem in found.values() if isinstance(problem, str)]
@@ -33,6 +33,6 @@ def read_headers(
 
 def _read(source: Source) -> AudioInfo | str:
     try:
-        return probe(source.path)
+        return probe(source.path, source.stream)
     except AudioError as error:
         return str(error)

@@ -10,14 +10,17 @@ Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for 
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import FfmpegMissingError, require_package
+from model_zoo.errors import DecodeError, FfmpegMissingError, require_package
+from stemcli.audio.ffmpeg_binary import fault
+from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
 from trainers.data.layouts.headers import THREADS
 from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
+from trainers.data.layouts.probing import PROGRAM, sound_streams
 from trainers.data.songs import Song, Source
 
 TRAINING = "train"
@@ -34,7 +37,7 @@ def read_musdb18(folder: Path) -> Listing:
     settings = musdb_settings(folder)
     streams: dict[str, int] = settings["stem_ids"]
     paths = stem_files(folder / TRAINING)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with decoding_pool(THREADS) as pool:
         looks = list(pool.map(lambda path: _streams(path, streams), paths))
     songs = [_stem_song(path, streams) for path, look in zip(paths, looks, strict=True) if look[0]]
     headers = {source: info for found, _ in looks for source, info in found.items()}
@@ -81,14 +84,21 @@ def require_ffprobe(package: str) -> None:
         package: that needs it.
 
     Raises:
-        FfmpegMissingError: ffmpeg or ffprobe is not on PATH.
+        FfmpegMissingError: ffmpeg or ffprobe is not on PATH, or does not start.
     """
-    missing = [program for program in ("ffmpeg", "ffprobe") if not shutil.which(program)]
+    programs = {program: shutil.which(program) for program in ("ffmpeg", PROGRAM)}
+    missing = [program for program, place in programs.items() if not place]
     if missing:
         raise FfmpegMissingError(
             f"{package} needs {' and '.join(missing)} on PATH: install the system's ffmpeg, e.g."
             " apt install ffmpeg, which brings both"
         )
+    for place in filter(None, programs.values()):
+        wrong = fault(place)
+        if wrong:
+            raise FfmpegMissingError(
+                f"{package} needs {place}, which does not start ({wrong}): install it again"
+            )
 
 
 def stem_files(folder: Path) -> list[Path]:
@@ -98,25 +108,22 @@ def stem_files(folder: Path) -> list[Path]:
 
 def _streams(path: Path, streams: dict[str, int]) -> tuple[dict[Source, AudioInfo], str]:
     """What ffprobe says of every stream, and what is wrong with the file."""
-    import ffmpeg
-    import stempeg
-
     try:
-        info = stempeg.Info(str(path))
-        if info.nb_audio_streams < len(streams):
+        found = sound_streams(path)
+        if len(found) < len(streams):
             names = ", ".join(sorted(streams, key=lambda name: streams[name]))
-            found = f"{path} has {info.nb_audio_streams} audio streams"
-            return {}, f"{found}, MUSDB18 has {len(streams)}: {names}. Download it again"
-        return {
-            Source(path, number): _header(path, info, number) for number in streams.values()
-        }, ""
-    except (ffmpeg.Error, KeyError, ValueError):
+            told = f"{path} has {len(found)} audio streams"
+            return {}, f"{told}, MUSDB18 has {len(streams)}: {names}. Download it again"
+        headers = {number: _header(path, found[number]) for number in streams.values()}
+        return {Source(path, number): header for number, header in headers.items()}, ""
+    except (DecodeError, KeyError, ValueError):
         return {}, f"No sound can be read from {path}: download it again"
 
 
-def _header(path: Path, info: Any, stream: int) -> AudioInfo:
-    rate = info.rate(stream)
-    return AudioInfo(path, rate, info.channels(stream), round(info.duration(stream) * rate), "16")
+def _header(path: Path, stream: Mapping[str, Any]) -> AudioInfo:
+    rate = int(stream["sample_rate"])
+    frames = round(float(stream["duration"]) * rate)
+    return AudioInfo(path, rate, int(stream["channels"]), frames, "16")
 
 
 def _stem_song(path: Path, streams: dict[str, int]) -> Song:

@@ -1,0 +1,84 @@
+"""Songs of MUSDB18 by a stranger: musdb and ffprobe open nothing else either.
+
+Truth: what the kernel reports as opened (inotify).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import DataError, DecodeError
+from tests.audio_files import stems_in_one_file, tones, write_audio
+from tests.hostile.playlists import END, HLS, PART
+from tests.hostile.watch import Opened
+from tests.trainers.data.songs_on_disk import FOUR, recipe, write
+from trainers.data.layouts.survey import survey
+from trainers.evaluation.musdb_songs import musdb_tracks
+
+PLAYLISTS = {
+    "hls": HLS + PART + "{private}\n" + END,
+    "hls without end": HLS + PART + "{private}\n",
+    "ffconcat": "ffconcat version 1.0\nfile '{private}'\n",
+    "the same five times": "ffconcat version 1.0\n" + 5 * "file '{private}'\n",
+}
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """Five tracks, which would do for a song of MUSDB18."""
+    (tmp_path / "private").mkdir()
+    return stems_in_one_file(tmp_path / "private/private.mp4", 5 * [tones(44100)], "aac")
+
+
+@pytest.mark.musdb
+@pytest.mark.parametrize("playlist", PLAYLISTS)
+def test_a_playlist_is_no_song_to_train_on(playlist: str, private: Path, tmp_path: Path) -> None:
+    song = tmp_path / "root/train/A - Song.stem.mp4"
+    song.parent.mkdir(parents=True)
+    song.write_text(PLAYLISTS[playlist].replace("{private}", str(private)))
+    with Opened(private.parent) as opened:
+        with pytest.raises(DataError, match=r"No sound can be read from .*A - Song\.stem\.mp4"):
+            survey(recipe(layout="musdb18"), tmp_path / "root", FOUR)
+        assert opened.names() == set()
+
+
+@pytest.mark.musdb
+@pytest.mark.parametrize("playlist", PLAYLISTS)
+def test_nor_one_to_be_measured(playlist: str, private: Path, tmp_path: Path) -> None:
+    song = tmp_path / "root/test/A - Song.stem.mp4"
+    song.parent.mkdir(parents=True)
+    song.write_text(PLAYLISTS[playlist].replace("{private}", str(private)))
+    (track,) = musdb_tracks(tmp_path / "root")
+    with Opened(private.parent) as opened:
+        with pytest.raises(DecodeError, match=r"musdb cannot read .*A - Song\.stem\.mp4 \("):
+            track.load()
+        assert opened.names() == set()
+
+
+@pytest.mark.musdb
+@pytest.mark.parametrize("name", ["mixture.wav", "bass.wav"])
+def test_nor_is_one_in_a_folder_of_wav_files(name: str, private: Path, tmp_path: Path) -> None:
+    write(tmp_path / "root", "test/A - Song/{mixture,bass,drums,other,vocals}.wav")
+    wav = write_audio(private.with_name("private.wav"), tones(44100))
+    hostile = tmp_path / "root/test/A - Song" / name
+    hostile.write_text(PLAYLISTS["ffconcat"].replace("{private}", str(wav)))
+    (track,) = musdb_tracks(tmp_path / "root")
+    with Opened(private.parent) as opened:
+        with pytest.raises(DecodeError, match=rf"musdb cannot read .*{name} \("):
+            track.load()
+        assert opened.names() == set()
+
+
+@pytest.mark.musdb
+def test_a_folder_may_be_called_like_an_address(
+    private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, as it is typed: ffmpeg takes what stands before a colon for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    song = tmp_path / "concat:root/test/A - Song.stem.mp4"
+    song.parent.mkdir(parents=True)
+    song.write_bytes(private.read_bytes())
+    (track,) = musdb_tracks(Path("concat:root"))
+    assert track.load().mixture.shape[1] >= 44100  # with the padding of AAC

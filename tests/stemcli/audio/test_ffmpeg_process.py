@@ -1,0 +1,203 @@
+"""ffmpeg as a child: it ends with us and on request, may not stall, and its log stays short.
+
+Truth: what the system says of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import DecodeError, FfmpegMissingError, OutputError
+from stemcli.audio import ffmpeg_process
+from stemcli.audio.ffmpeg_binary import read_log
+from stemcli.audio.ffmpeg_process import FfmpegProcess, decoding_pool
+from stemcli.audio.formats import OutputFormat
+from stemcli.audio.reader import open_audio
+from stemcli.audio.writer import open_writer
+from tests.audio_files import tones, write_audio
+from tests.fake_ffmpeg import hanging, in_front, is_running, put
+
+ROOT = Path(__file__).parents[3]
+LONG = 20.0
+"""Seconds that nothing here takes, even on a busy machine."""
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return write_audio(tmp_path / "song.m4a", tones(5000))
+
+
+@pytest.fixture
+def number(tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ffmpeg that hangs is first on PATH; this file tells its process."""
+    place = hanging(tmp_path / "bin")
+    monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
+    return place
+
+
+STARTS_ONE = """
+import os, signal
+from stemcli.audio.ffmpeg_process import FfmpegProcess
+process = FfmpegProcess(["sleep", "600"], feeds={feeds})
+print(process._process.pid, flush=True)
+{end}
+"""
+
+
+@pytest.mark.parametrize("feeds", [True, False])
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "os.abort()"]
+)
+def test_it_does_not_outlive_its_parent(end: str, feeds: bool) -> None:
+    """A child that neither reads nor writes has no pipe that could tell it."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS_ONE.format(end=end, feeds=feeds)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    child = int(done.stdout)
+    until(lambda: not is_running(child))
+
+
+def test_one_that_nobody_holds_any_more_ends() -> None:
+    process = FfmpegProcess(["sleep", "600"])
+    child = process._process.pid
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the pipes
+        del process
+        until(lambda: not is_running(child))
+        subprocess._cleanup()  # type: ignore[attr-defined]
+
+
+def test_a_decoder_that_gives_nothing_fails_its_song(
+    song: Path, number: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    with pytest.raises(DecodeError, match=r"song\.m4a cannot be read: no sound came for 0\.5 sec"):
+        open_audio(song)
+    assert not is_running(int(number.read_text()))
+
+
+def test_a_decoder_that_is_slow_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second without a byte is the limit; these come every 0.2 s, for a second."""
+    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    program = put(tmp_path / "bin", "for i in 1 2 3 4 5; do printf x; sleep 0.2; done")
+    with FfmpegProcess([str(program)]) as process:
+        assert [process.read(9) for _ in range(6)] == [*5 * [b"x"], b""]
+        assert not process.stalled
+
+
+def test_time_in_which_nobody_waits_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.3)
+    with FfmpegProcess(["cat", "/dev/zero"]) as process:
+        time.sleep(1)
+        assert process.read(9) == bytes(9)
+
+
+def test_an_encoder_that_takes_nothing_fails_its_song(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    put(tmp_path / "bin", 'case "$*" in *-encoders*) echo " A aac";; *) exec sleep 600;; esac')
+    monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
+    with (
+        pytest.raises(OutputError, match=r"stem\.m4a cannot be written \(it took nothing for 0\.5"),
+        open_writer(tmp_path / "stem.m4a", 44100, 2, OutputFormat("m4a")) as writer,
+    ):
+        writer.write(tones(200_000))
+
+
+def test_a_request_ends_the_wait_at_once(song: Path, number: Path) -> None:
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_audio, song, ended=ended)
+        until(number.exists)
+        ended.set()
+        with pytest.raises(KeyboardInterrupt):
+            opening.result(LONG)
+    assert not is_running(int(number.read_text()))
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_so_does_what_ends_the_program(song: Path, number: Path, kind: type[BaseException]) -> None:
+    """A pool waits for its threads, and these for ffmpeg."""
+
+    def interrupted() -> None:
+        with decoding_pool(1) as pool:
+            pool.submit(open_audio, song)
+            until(lambda: number.exists() and number.read_text())
+            raise kind
+
+    with pytest.raises(kind):
+        interrupted()
+    assert not is_running(int(number.read_text()))
+    with FfmpegProcess(["echo", "again"]) as process:
+        assert process.read(9) == b"again\n"
+
+
+def test_and_what_a_thread_is_about_to_start(song: Path, number: Path) -> None:
+    """The signal comes between the request and the start of ffmpeg."""
+    came = threading.Event()
+
+    def late() -> None:
+        came.wait()
+        open_audio(song)
+
+    def interrupted() -> None:
+        with decoding_pool(1) as pool:
+            pool.submit(late)
+            threading.Timer(0.5, came.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not is_running(int(number.read_text()))
+
+
+def test_the_log_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About 100 kB every 10 ms; twice the limit and what comes between two looks may be there."""
+    monkeypatch.setattr(ffmpeg_process, "MOST_LOG", 100_000)
+    line = "echo first >&2; while :; do head -c 100000 /dev/zero >&2; sleep 0.01; done"
+    program = put(tmp_path / "bin", line)
+    sizes = []
+    with FfmpegProcess([str(program)]) as process:
+        until(lambda: os.fstat(process.log.fileno()).st_size > 1_000_000)
+        until(lambda: os.fstat(process.log.fileno()).st_size <= 100_000 + 1_000_000)
+        for _ in range(20):
+            sizes.append(os.fstat(process.log.fileno()).st_size)
+            time.sleep(0.05)
+        assert read_log(process.log).startswith("first\n")
+    assert max(sizes) < 10_000_000
+
+
+def test_a_program_that_is_gone_is_named() -> None:
+    """Not the folder of the stems, though this too is an error of the file system."""
+    with pytest.raises(FfmpegMissingError, match=r"^/nowhere/ffmpeg cannot be started: No"):
+        FfmpegProcess(["/nowhere/ffmpeg"])
+
+
+def test_a_ctrl_c_in_the_terminal_is_for_us_to_obey() -> None:
+    """A shell's Ctrl-C goes to the whole group; the song would seem to be damaged."""
+    with FfmpegProcess(["sleep", "600"]) as process:
+        assert os.getpgid(process._process.pid) != os.getpgid(0)
+    assert process._process.returncode == -signal.SIGKILL

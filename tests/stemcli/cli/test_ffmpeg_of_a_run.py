@@ -1,0 +1,200 @@
+"""ffmpeg in whole runs: signals, a broken one on PATH, several sound tracks."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemcli.audio.ffmpeg_binary import fallback_notice
+from stemcli.signals import ENDING
+from tests.audio_files import ffmpeg, tones, write_audio
+from tests.fake_ffmpeg import hanging, in_front, is_running, put
+from tests.stemcli.cli.conftest import QUICK, Typed
+
+STEM = [sys.executable, "-m", "stemcli"]
+LONG = 60.0
+"""Seconds that nothing here takes, even on a busy machine."""
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+
+
+def codes() -> dict[signal.Signals, int]:
+    """As shells count."""
+    return {number: 130 if number == signal.SIGINT else 128 + number for number in ENDING}
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, processes: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three songs in a folder whose ffmpeg hangs; the file tells its process."""
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        write_audio(tmp_path / "in" / f"{name}.m4a", tones(5000))
+    number = hanging(tmp_path / "bin")
+    monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
+    return number
+
+
+COMMANDS = {
+    "separate": ("separate", "in/a.m4a", "-m", "tiny", *QUICK),
+    "batch": ("batch", "in", "-m", "tiny", "--jobs", "2", *QUICK),
+    "train": ("train", "--data", "songs", "--output", "run"),
+    "cluster": ("batch", "in", "-m", "tiny", "--cluster", *QUICK),
+}
+
+
+# One way to end each command; the others are as long again.
+FAST = {("separate", "SIGINT"), ("batch", "SIGTERM"), ("train", "SIGHUP")}
+ENDED = [
+    pytest.param(command, number, marks=() if (command, number.name) in FAST else pytest.mark.slow)
+    for command in ("separate", "batch", "train")
+    for number in ENDING
+] + [pytest.param("cluster", signal.SIGTERM, marks=pytest.mark.ray)]
+
+
+@pytest.mark.parametrize(("command", "number"), ENDED)
+def test_a_signal_ends_a_run_that_waits_for_ffmpeg(
+    command: str, number: signal.Signals, waiting: Path, tmp_path: Path
+) -> None:
+    for song in ("one", "two"):
+        (tmp_path / "songs" / song).mkdir(parents=True)
+        for stem in ("vocals", "band"):
+            (tmp_path / f"songs/{song}/{stem}.m4a").write_bytes(
+                (tmp_path / "in/a.m4a").read_bytes()
+            )
+    with subprocess.Popen([*STEM, *COMMANDS[command]], stderr=subprocess.PIPE) as process:
+        until(lambda: waiting.exists() and waiting.read_text().strip())
+        process.send_signal(number)
+        assert process.wait(LONG) == codes()[number]
+        assert process.stderr
+        assert b"Traceback" not in process.stderr.read()
+    until(lambda: not is_running(int(waiting.read_text())))
+
+
+def leashed(parent: int) -> set[int]:
+    """Children with a pipe whose end is a signal to them (O_ASYNC, 020000, of fcntl(2))."""
+    lists = [each.read_text() for each in Path(f"/proc/{parent}/task").glob("*/children")]
+    children = {int(number) for each in lists for number in each.split()}
+    return {child for child in children if any(map(_is_signalled, _fdinfo(child)))}
+
+
+def _fdinfo(process: int) -> list[str]:
+    try:
+        return [each.read_text() for each in Path(f"/proc/{process}/fdinfo").iterdir()]
+    except OSError:
+        return []
+
+
+def _is_signalled(fdinfo: str) -> bool:
+    flags = next(line.split()[1] for line in fdinfo.splitlines() if line.startswith("flags:"))
+    return bool(int(flags, 8) & 0o20000)
+
+
+@pytest.mark.parametrize(("command", "count"), [("separate", 1), ("batch", 3)])
+def test_no_ffmpeg_outlives_a_run_that_is_killed(command: str, count: int, waiting: Path) -> None:
+    with subprocess.Popen([*STEM, *COMMANDS[command]]) as process:
+        until(lambda: len(leashed(process.pid)) == count)
+        children = leashed(process.pid)
+        process.kill()
+    until(lambda: not any(map(is_running, children)))
+
+
+def test_a_broken_ffmpeg_is_told_once(
+    tiny: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two songs of which each needs ffmpeg twice."""
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.m4a", tones(5000))
+    put(tmp_path / "bin", "exit 3\n", starts=False)
+    monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
+    result = tiny("separate", "a.m4a", "b.m4a", "-f", "m4a")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count(fallback_notice()) == 1
+
+
+def test_doctor_shows_both(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import imageio_ffmpeg
+
+    program = put(tmp_path / "bin", "echo no library >&2; exit 127\n", starts=False)
+    bundled = imageio_ffmpeg.get_ffmpeg_exe()
+    monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
+    found = {check["name"]: check for check in json.loads(typed("doctor", "--json").stdout)}
+    assert found["ffmpeg"]["ok"]
+    assert found["ffmpeg"]["found"].endswith(
+        f", {bundled}; the ffmpeg on PATH, {program}, does not start (no library)"
+    )
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Half a second: a tone of 300 Hz, and one of 600 Hz that is the default."""
+    (tmp_path / "in").mkdir()
+    inputs = [("-f", "lavfi", "-i", f"sine={pitch}:d=0.5") for pitch in (300, 600)]
+    flags = (
+        "-disposition:a:0",
+        0,
+        "-disposition:a:1",
+        "default",
+        "-metadata:s:a:1",
+        "language=deu",
+    )
+    words = [word for each in inputs for word in each]
+    ffmpeg(*words, "-map", 0, "-map", 1, "-c:a", "flac", *flags, tmp_path / "in/film.mkv")
+    return tmp_path / "in/film.mkv"
+
+
+def pitch(stems: Path) -> int:
+    """Of the loudest tone of all stems together, in Hz."""
+    waves = [soundfile.read(path) for path in stems.iterdir()]
+    rate = waves[0][1]
+    total = sum(wave for wave, _ in waves)
+    return round(int(np.abs(np.fft.rfft(total)).argmax()) * rate / len(total) / 10) * 10
+
+
+@pytest.mark.parametrize(
+    ("words", "heard"), [((), 600), (("--track", 1), 300), (("--track", 2), 600)]
+)
+@pytest.mark.parametrize("command", ["separate in/film.mkv", "batch in"])
+def test_a_sound_track_is_chosen(
+    command: str, words: tuple[object, ...], heard: int, tiny: Typed, film: Path, tmp_path: Path
+) -> None:
+    result = tiny(*command.split(), *words, "--stems", "vocals,band")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert pitch(tmp_path / "separated/film") == heard
+    told = (
+        "Note: film.mkv: there are 2 sound tracks (1: mono; 2: deu, mono): track 2, the default"
+        " one, is used (--track N chooses another)"
+    )
+    assert (told in result.stdout) is not bool(words)
+
+
+def test_a_track_that_is_not_there(tiny: Typed, film: Path, tmp_path: Path) -> None:
+    result = tiny("separate", "in/film.mkv", "--track", 3)
+    assert result.exit_code == 1
+    assert "film.mkv has 2 sound tracks (1: mono; 2: deu, mono) and no track 3: type" in (
+        result.stderr
+    )
+    assert tiny("separate", "in/film.mkv", "--track", 0).exit_code == 2
+    assert not (tmp_path / "separated").exists()
+
+
+def test_another_track_is_another_song_for_a_batch(tiny: Typed, film: Path, tmp_path: Path) -> None:
+    """The journal knows the choice; without one it is as before there was any."""
+    assert tiny("batch", "in").exit_code == 0
+    assert "skipped" in tiny("batch", "in").stdout
+    assert pitch(tmp_path / "separated/film") == 600
+    assert tiny("batch", "in", "--track", 1).exit_code == 0
+    assert pitch(tmp_path / "separated/film") == 300
