@@ -1,20 +1,22 @@
-"""Choose what decodes a file: soundfile where it is right, ffmpeg for the rest."""
+"""Choose what decodes a file: libsndfile where it is right, ffmpeg for the rest."""
 
 from __future__ import annotations
 
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from stemcli.audio.chain import Chain
+from stemcli.audio.coded_parts import coded_parts, mp3_with_a_broken_start
+from stemcli.audio.container_parts import container_part
+from stemcli.audio.decoder import Decoder
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
-from stemcli.audio.info import AudioInfo
+from stemcli.audio.flac_parts import flac_parts
+from stemcli.audio.foreign_tags import Bytes, end_of_tags, start_of_tags
+from stemcli.audio.ogg_parts import ogg_parts
+from stemcli.audio.part import Part
+from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from stemcli.audio.source import impossible_rate, require_file
-from stemcli.audio.wav_header import hides_sound
-
-Block = NDArray[np.float32]
 
 RATES = range(1000, 4_000_000)
 """Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
@@ -22,29 +24,7 @@ RATES = range(1000, 4_000_000)
 At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
 """
 
-
-class Decoder(Protocol):
-    """An open sound file that is read from its beginning to its real end."""
-
-    info: AudioInfo
-    complaint: str
-    """At the end: what the decoder went over and may have lost sound to; ``""`` for nothing."""
-
-    def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.
-
-        Raises:
-            DecodeError: decoding stops before the end of the stream.
-        """
-        ...
-
-    def skip(self, frames: int) -> None:
-        """Go forward; beyond the end means to the end."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
+_MPEG_SUFFIXES = {".mp1", ".mp2", ".mp3", ".mpa", ".mpga"}
 
 
 def open_decoder(path: Path, stream: int = 0) -> Decoder:
@@ -55,11 +35,12 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
         stream: number of the audio stream; a film may have several.
 
     Raises:
-        DecodeError: it is not there, empty or not sound, or its sample rate is impossible.
+        DecodeError: it is not there, empty or not sound, its sample rate is impossible, or the
+            sounds that follow each other in it have different rates or channels.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    decoder = _choose(path, stream)
+    decoder = FfmpegDecoder(Part(path), stream) if stream else _open(sound_parts(path))
     rate = decoder.info.sample_rate
     if rate not in RATES:
         decoder.close()
@@ -67,9 +48,35 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
     return decoder
 
 
-def _choose(path: Path, stream: int) -> Decoder:
-    if stream:
-        return FfmpegDecoder(path, stream=stream)
-    if hides_sound(path):
-        return FfmpegDecoder(path, ignore_length=True)
-    return open_soundfile(path) or FfmpegDecoder(path)
+def sound_parts(path: Path) -> list[Part]:
+    """Where the sound of a file lies: one part, or several that follow each other."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        size = len(data)
+        base = end_of_tags(data, 0, size)
+        if base == size:
+            return [Part(path)]
+        found = _find(path, data, base, size)
+        return found or [container_part(path, data, base, start_of_tags(data, base, size))]
+
+
+def _find(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
+    magic = data[base : base + 4]
+    if magic == b"fLaC":
+        return flac_parts(path, data, base, end)
+    if magic == b"OggS":
+        return ogg_parts(path, data, base, end)
+    found = pcm_parts(path, data, base, end) or coded_parts(path, data, base, end)
+    if not found and path.suffix.lower() in _MPEG_SUFFIXES:
+        return mp3_with_a_broken_start(path, data, base, end)
+    return found
+
+
+def _open(parts: list[Part]) -> Decoder:
+    if len(parts) == 1 and not parts[0].is_damage:
+        return _open_part(parts[0])
+    return Chain(parts, _open_part)
+
+
+def _open_part(part: Part) -> Decoder:
+    decoder = None if part.muxer else open_soundfile(part)
+    return decoder or FfmpegDecoder(part)

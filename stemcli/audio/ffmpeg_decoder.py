@@ -18,28 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.asf_header import asf_seconds
+from stemcli.audio.cut_short import cut_short
 from stemcli.audio.ffmpeg_binary import complaints, find_ffmpeg, read_log
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
+from stemcli.audio.part import Part
 from stemcli.audio.source import broken, no_sound, no_stream, not_sound, silent_film
 
 Block = NDArray[np.float32]
 
 # Most samples of padding at the end of an MP4: one frame of HE-AAC.
 _PADDING = 2048
-# Seconds that may be missing at the end: a last packet that was cut off is no damage.
-_TAIL = 0.25
 _STEP = 65536
 _LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
 
 
 class FfmpegDecoder:
-    """One running process; see :class:`stemcli.audio.decoding.Decoder`.
+    """One running process; see :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
-        path: the file.
-        ignore_length: read a WAV to the end of the file, whatever its header says.
+        part: the file, or the stretch of it that is decoded.
         stream: number of the audio stream that is decoded.
 
     Raises:
@@ -47,9 +45,10 @@ class FfmpegDecoder:
         FfmpegMissingError: there is no ffmpeg.
     """
 
-    def __init__(self, path: Path, *, ignore_length: bool = False, stream: int = 0) -> None:
-        command = _command(path, ignore_length, stream)
-        self._stream = stream
+    def __init__(self, part: Part, stream: int = 0) -> None:
+        path = part.path
+        command = _command(part, stream)
+        self._part, self._stream = part, stream
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -58,15 +57,16 @@ class FfmpegDecoder:
             stderr=self._log,
         )
         try:
-            self.info = self._read_header(path, ignore_length)
+            self.info = self._read_header(path)
         except DecodeError:
             self.close()
             raise
-        self._length = real_frames(path, self.info.sample_rate, stream)  # frames without padding
-        if self._length:
-            self.info = replace(self.info, frames=self._length)
+        self._counted = part.frames or real_frames(path, self.info.sample_rate, stream)
+        if self._counted is not None:
+            self.info = replace(self.info, frames=self._counted)
+        self._length = self._counted  # without padding
         self._position = 0  # frames
-        self.complaint = ""
+        self.loss = ""
         self._held = np.empty((0, self.info.channels), np.float32)
 
     def read(self, frames: int) -> Block:
@@ -89,7 +89,7 @@ class FfmpegDecoder:
             self._process.stdout.close()
         self._log.close()
 
-    def _read_header(self, path: Path, ignore_length: bool) -> AudioInfo:
+    def _read_header(self, path: Path) -> AudioInfo:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
         header = self._bytes(24)
         if len(header) < 24:
@@ -98,7 +98,7 @@ class FfmpegDecoder:
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
-        seconds = None if ignore_length else _duration(log) or asf_seconds(path)
+        seconds = _duration(log)
         frames = round(seconds * rate) if seconds else None
         return AudioInfo(path, rate, channels, frames, _depth(log, self._stream))
 
@@ -128,24 +128,30 @@ class FfmpegDecoder:
         return self._process.stdout.read(count) if self._process.stdout else b""
 
     def _check_end(self) -> None:
+        """Fail where ffmpeg did, unless it had found all samples that the format counts."""
         status = self._process.wait()
         errors = complaints(read_log(self._log))
-        seconds, total = self._position / self.info.sample_rate, self.info.seconds
-        if total is not None and seconds - total > _TAIL:
-            total = None  # a length that the sound goes beyond promises nothing
-        is_short = total is not None and total - seconds > _TAIL
-        if (status and (is_short or total is None)) or (errors and is_short):
-            reason = errors[-1] if errors else f"ffmpeg ended with {status}"
-            raise broken(self.info.path, seconds, total, reason)
-        self.complaint = errors[-1] if errors and total is None else ""
+        counted, rate = self._counted, self.info.sample_rate
+        reason = errors[-1] if errors else f"ffmpeg ended with {status}"
+        is_all_there = counted is not None and self._position >= counted
+        if status and not is_all_there:
+            raise broken(self.info.path, self._position / rate, self.info.seconds, reason)
+        part = self._part
+        trusts_ffmpeg = counted is None and not part.is_walked
+        flaw = part.flaw or (errors[-1] if errors and trusts_ffmpeg else "")
+        self.loss = cut_short(rate, self._position, counted, flaw, breaks_off=part.breaks_off)
 
 
-def _command(path: Path, ignore_length: bool, number: int) -> list[str]:
+def _command(part: Part, number: int) -> list[str]:
     """``file:`` keeps ffmpeg from taking a name with a colon for an address."""
-    forced = {"format": "wav", "ignore_length": 1} if ignore_length else {}
-    strict = () if ignore_length else ("-xerror",)
-    stream = ffmpeg.input(f"file:{path}", **forced)
+    address = f"file:{part.path}"
+    if part.pieces:
+        start, end = part.pieces[0][0], part.pieces[-1][1]
+        address = f"subfile,,start,{start},end,{end},,:{address}"
+    forced = {"format": part.muxer} if part.muxer else {}
+    stream = ffmpeg.input(address, **forced)
     stream = ffmpeg.output(stream, "pipe:", map=f"0:a:{number}", format="au", acodec="pcm_f32be")
+    strict = () if part.breaks_off else ("-xerror",)  # else an incomplete end takes all with it
     stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
     stream = stream.global_args("-loglevel", "level+info")
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
@@ -153,7 +159,9 @@ def _command(path: Path, ignore_length: bool, number: int) -> list[str]:
 
 def _nothing(path: Path, log: str, stream: int) -> DecodeError:
     """A stream of no samples, too few streams, pictures without sound, or no stream at all."""
-    streams = log.count("Audio:")
+    streams, errors = log.count("Audio:"), complaints(log)
+    if stream < streams and errors:
+        return broken(path, 0.0, None, errors[-1])
     if streams:
         return no_sound(path) if stream < streams else no_stream(path, stream, streams)
     has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError, DecodeError
-from stemcli.audio.cut_short import cut_short
-from stemcli.audio.decoding import Decoder, open_decoder
+from stemcli.audio.decoder import Decoder
+from stemcli.audio.decoding import open_decoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.source import no_sound
 from stemcli.closing import Closing
@@ -68,7 +68,7 @@ class AudioReader(Closing):
     @property
     def doubt(self) -> str:
         """A sentence when, at its end, the file seems to lack sound, else an empty one."""
-        return cut_short(self.info, self.position, self._decoder.complaint)
+        return self._decoder.loss
 
     def close(self) -> None:
         """Let go of the file."""

@@ -70,6 +70,32 @@ def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
     )
 
 
+def changing(
+    path: Path, seconds: float, before: tuple[int, int], after: tuple[int, int]
+) -> DecodeError:
+    """Sounds that follow each other in one file, and differ.
+
+    Args:
+        path: the file.
+        seconds: where the second begins.
+        before: sample rate, in Hz, and channels of the first.
+        after: those of the second.
+    """
+    old, new = (f"{rate} Hz with {channels} channels" for rate, channels in (before, after))
+    return DecodeError(
+        f"{path} holds several recordings one after the other, and at {seconds:.2f} s changes from "
+        f"{old} to {new}: convert it into a wav file first."
+    )
+
+
+def holds_code(path: Path, codec: str) -> DecodeError:
+    """The samples are the bytes of another codec, and would be heard as noise."""
+    return DecodeError(
+        f"{path} holds {codec} that is marked as plain samples, and would be noise: decode it into "
+        "a wav file first, for example with mpv or VLC."
+    )
+
+
 def broken(path: Path, seconds: float, total: float | None, reason: str = "") -> DecodeError:
     """Decoding stopped before the end of the stream.
 
