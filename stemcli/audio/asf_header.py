@@ -32,9 +32,10 @@ def asf_extent(data: Bytes, start: int, end: int) -> Extent | None:
         return Extent(end)
     packets, flags, packet = _FIELDS.unpack_from(head, at)
     object_size, in_data = _DATA_FIELDS.unpack(data[body : body + _DATA_FIELDS.size])
+    another = data.find(_HEADER, body + max(object_size, 16), end)
+    end = another if another >= 0 else end
     counted = in_data or packets
     have = (end - body - _DATA_FIELDS.size) // packet if packet else 0
     if flags & _BROADCAST or not packet or not counted or have >= counted:
         return Extent(end)
-    del object_size
     return Extent(end, flaw=f"{counted - have} of {counted} packets are missing")

@@ -33,6 +33,8 @@ class Frame(NamedTuple):
     is_header: bool = False
 
 
+_LONGEST_HEADER = 12  # bytes, without the counts that an MP3 has behind it
+
 Parse = Callable[[bytes], Frame | None]
 
 
@@ -84,6 +86,8 @@ def _run(data: Bytes, at: int, end: int, parse: Parse) -> Run:
         at, samples = at + frame.size, samples + (0 if frame.is_header else frame.samples)
         frame = parse(data[at : min(at + HEADER, end)])
     is_cut = frame is not None and _belongs(frame, first, at > start)
+    if frame is None and 2 <= end - at < _LONGEST_HEADER:
+        is_cut = data[at : at + 2] == data[start : start + 2]
     return Run(start, at, samples, first, is_cut)
 
 

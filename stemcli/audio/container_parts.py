@@ -8,14 +8,13 @@ from pathlib import Path
 from stemcli.audio.asf_header import asf_extent
 from stemcli.audio.avi_chunks import avi_extent
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes, begins_alike
+from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags
 from stemcli.audio.matroska import matroska_extent
 from stemcli.audio.mp4_header import mp4_extent
 from stemcli.audio.packets import flv_extent, ts_extent
-from stemcli.audio.part import Part
+from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.sample_counts import ape_extent, tta_extent, wavpack_extent
 
-ANOTHER = "another file follows in it, which is not read"
 _FAMILIES: tuple[Callable[[Bytes, int, int], Extent | None], ...] = (
     mp4_extent,
     matroska_extent,
@@ -44,7 +43,7 @@ def container_part(path: Path, data: Bytes, start: int, end: int) -> Part:
     if extent is None:
         return Part(path, pieces)
     flaw = extent.flaw
-    if not flaw and extent.end < end and begins_alike(data, start, extent.end):
+    if not flaw and begins_alike(data, start, end_of_tags(data, extent.end, end)):
         flaw = ANOTHER
     is_cut = bool(extent.flaw)
     return Part(path, pieces, frames=extent.frames, is_walked=True, flaw=flaw, breaks_off=is_cut)

@@ -61,7 +61,8 @@ class FfmpegDecoder:
         except DecodeError:
             self.close()
             raise
-        self._counted = part.frames or real_frames(path, self.info.sample_rate, stream)
+        base = part.pieces[0][0] if part.pieces else 0
+        self._counted = part.frames or real_frames(path, self.info.sample_rate, stream, base)
         if self._counted is not None:
             self.info = replace(self.info, frames=self._counted)
         self._length = self._counted  # without padding

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from stemcli.audio.foreign_tags import Bytes, start_of_tags
@@ -26,10 +27,7 @@ _SIZES |= {code: 1 << code for code in range(8, 16)}  # samples (RFC 9639, secti
 def flac_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
     """The FLAC streams of a file, which may follow each other."""
     places = [*_beginnings(data, start, end), end]
-    return [
-        _part(path, data, *piece, is_alone=len(places) == 2)
-        for piece in zip(places, places[1:], strict=False)
-    ]
+    return [_part(path, data, *piece, is_alone=len(places) == 2) for piece in pairwise(places)]
 
 
 def _beginnings(data: Bytes, start: int, end: int) -> Iterator[int]:

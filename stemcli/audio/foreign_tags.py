@@ -1,8 +1,8 @@
 """Tags that programs write in front of any sound file, behind it and between two of them.
 
 Nothing in them is sound, however much their bytes look like a frame of it: ID3v2 (id3.org,
-ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 (the specification's
-"APE Tags Header"), Lyrics3 and Lyrics3v2 (id3.org).
+ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE Tags Header"
+of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def start_of_tags(data: Bytes, start: int, end: int) -> int:
 
 
 def begins_alike(data: Bytes, start: int, at: int) -> bool:
-    """Whether another file of the same kind begins, by its first twelve bytes but their size."""
+    """Whether another file of the same kind begins, by its magic but for its size."""
     first, other = data[start : start + 12], data[at : at + 12]
-    return (
-        first[:4] == other[:4] and first[8:] == other[8:]
-        if first[:3] != b"\0\0\0"
-        else (first[4:8] == other[4:8])
-    )
+    if first[:4] in (b".snd", b"wvpk", b"TTA1"):
+        return first[:4] == other[:4]
+    if first[:3] == b"\0\0\0":  # a box of an MP4 begins with its size
+        return first[4:8] == other[4:8]
+    return first[:4] == other[:4] and first[8:] == other[8:]
 
 
 def _tag_size(data: Bytes, at: int, end: int) -> int:

@@ -22,13 +22,13 @@ _TOP = {
     b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp",
     b"uuid", b"pnot", b"meta", b"udta", b"emsg", b"prft", b"ssix", b"pdin",
 }  # fmt: skip
-_SOUND = {b"mdat", b"moof", b"moov"}
+_SOUND = {b"mdat", b"moof"}
 _BEGINNINGS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 Boxes = dict[bytes, bytes]
 
 
 class Edit(NamedTuple):
-    """A stretch of the media that is played: ticks of the movie, and the first tick of the media."""
+    """A stretch of the media that is played: ticks of the movie, and the first of the media."""
 
     duration: int
     start: int
@@ -55,22 +55,24 @@ def mp4_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(at)
 
 
-def real_frames(path: Path, sample_rate: int, stream: int = 0) -> int | None:
+def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
     """Samples per channel of a sound track without padding; None when nothing says so.
 
     Args:
         path: any file.
         sample_rate: of the sound, in Hz.
+        at: where the file begins, behind tags.
         stream: number of the track among those of sound. Apple's comment is about the first.
     """
     with path.open("rb") as file:
+        file.seek(at)
         if file.read(12)[4:8] != b"ftyp":
             return None
-    counted = 0 if stream else _itunes_count(path)
+    counted = 0 if stream or at else _itunes_count(path)
     if counted:
         return counted
-    movie_scale = _ticks_per_second(next(_bodies(path, b"mvhd"), b""))
-    sounds = (boxes for boxes in _tracks(path) if boxes[b"hdlr"][8:12] == b"soun")
+    movie_scale = _ticks_per_second(next(_bodies(path, at, b"mvhd"), b""))
+    sounds = (boxes for boxes in _tracks(path, at) if boxes[b"hdlr"][8:12] == b"soun")
     track = next(islice(sounds, stream, None), None)
     return _edited_length(track, sample_rate, movie_scale) if track else None
 
@@ -131,10 +133,10 @@ def _edits(box: bytes) -> list[Edit]:
     return [Edit(*entry.unpack_from(box, 8 + number * entry.size)) for number in range(count)]
 
 
-def _tracks(path: Path) -> Iterator[Boxes]:
+def _tracks(path: Path, at: int) -> Iterator[Boxes]:
     """The boxes that matter of each track, in the order of the file."""
     found: Boxes = {}
-    for name, body in _boxes(path):
+    for name, body in _boxes(path, at):
         if name == b"trak":
             if b"hdlr" in found:
                 yield found
@@ -145,13 +147,14 @@ def _tracks(path: Path) -> Iterator[Boxes]:
         yield found
 
 
-def _bodies(path: Path, wanted: bytes) -> Iterator[bytes]:
-    return (body for name, body in _boxes(path) if name == wanted)
+def _bodies(path: Path, at: int, wanted: bytes) -> Iterator[bytes]:
+    return (body for name, body in _boxes(path, at) if name == wanted)
 
 
-def _boxes(path: Path) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
     """Walk the boxes, descending into containers; only the small ones are read."""
     with path.open("rb") as file:
+        file.seek(at)
         while len(header := file.read(8)) == 8:
             size, name = struct.unpack(">I4s", header)
             start = file.tell()

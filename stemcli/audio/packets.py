@@ -16,12 +16,12 @@ def flv_extent(data: Bytes, start: int, end: int) -> Extent | None:
     if data[start : start + 3] != b"FLV" or start + 13 > end:
         return None
     at = start + int.from_bytes(data[start + 5 : start + 9], "big") + 4
-    while at + 11 <= end and data[at] & 0x1F in _FLV_TAGS:
+    while at + 11 <= end and data[at] in _FLV_TAGS and not any(data[at + 8 : at + 11]):
         size = int.from_bytes(data[at + 1 : at + 4], "big")
         if at + 11 + size > end:
             return Extent(end, flaw=_INCOMPLETE)
         at = min(at + 15 + size, end)
-    is_cut = at < end < at + 11 and data[at] & 0x1F in _FLV_TAGS
+    is_cut = at < end < at + 11 and data[at] in _FLV_TAGS
     return Extent(end if is_cut else at, flaw=_INCOMPLETE if is_cut else "")
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+ANOTHER = "another file follows in it, which is not read"
+"""What is said of a file behind a file, where the format is not made for that."""
+
 
 class Raw(NamedTuple):
     """How samples lie in a file, for libsndfile.

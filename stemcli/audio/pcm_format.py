@@ -123,7 +123,7 @@ def _aiff(body: bytes) -> PcmFormat:
 
 def _caf(body: bytes, packets: bytes) -> PcmFormat:
     """The description and the packet table (Apple Core Audio Format 1.0, pp. 17 and 32)."""
-    rate, kind, flags, block, _, channels, bits = struct.unpack_from(">d4s5I", body)
+    rate, kind, flags, block, _, channels, _ = struct.unpack_from(">d4s5I", body)
     if kind != b"lpcm":
         frames = struct.unpack_from(">qq", packets)[1] if len(packets) >= 16 else 0
         return PcmFormat(None, 1, 0, None, frames)

@@ -26,8 +26,8 @@ from stemcli.audio.chunks import (
     leads_on,
 )
 from stemcli.audio.coded_parts import coded_parts
-from stemcli.audio.foreign_tags import Bytes, end_of_tags, end_of_zeros, start_of_tags
-from stemcli.audio.part import Part
+from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_zeros, start_of_tags
+from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
 from stemcli.audio.pcm_tail import is_sound, trailing_chunks
 
@@ -76,7 +76,10 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
         return []
     if layout is None or layout.format.block == 0:
         return [Part(path)]
-    return _parts(path, data, layout)
+    *before, final = _parts(path, data, layout)
+    if not final.flaw and _another_follows(data, layout):
+        final = replace(final, flaw=ANOTHER)
+    return [*before, final]
 
 
 def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
@@ -125,6 +128,18 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
         return [Part(path, pieces, raw=format.raw, frames=frames)] if have else [Part(path)]
     head = data[layout.base : layout.start - 4] + struct.pack("<I", min(have, PLACEHOLDER))
     return [Part(path, pieces, head, frames=frames)]
+
+
+def _another_follows(data: Bytes, layout: Layout) -> bool:
+    form, base, start, end, claimed, _ = layout
+    behind = start + (claimed or 0)
+    places = {behind, behind + -(behind - base) % form.align}
+    if form is not _AU:
+        width = struct.calcsize(form.header)
+        for chunk in chunks(data, form, base, end):
+            places |= {chunk.start - width, chunk.start + max(0, chunk.size)}
+    places |= {place + 1 for place in places}  # CAF pads as well, without saying so
+    return any(start < at < end and begins_alike(data, base, at) for at in places)
 
 
 def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:

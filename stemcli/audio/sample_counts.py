@@ -24,6 +24,8 @@ def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
     at, total, reached, flaw = start, None, 0, ""
     while data[at : at + 4] == b"wvpk" and at + _WAVPACK.size <= end:
         _, size, _, high, high_total, samples, first, block = _WAVPACK.unpack_from(data, at)
+        if total and reached >= total and first + (high << 32) == 0 and block:
+            break  # another file begins
         if at == start and samples != _UNKNOWN:
             total = samples + (high_total << 32) - high_total
         if at + 8 + size > end:

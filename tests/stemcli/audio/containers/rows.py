@@ -1,7 +1,6 @@
 """The formats and containers of the table, each with how a file of it is made.
 
-What goes into the encoders is known to the sample, so a lossless format has to give it back. For
-lossy ones the truth is a second decoder where one exists, else the sound that was encoded.
+What goes into the encoders is known to the sample, so a lossless format has to give it back.
 """
 
 from __future__ import annotations
@@ -40,8 +39,6 @@ class Row:
         by_libsndfile: whether libsndfile writes the file; else ffmpeg does.
         counts: whether the file says how many samples were encoded, and the truth is that number
             even where the second decoder gives another.
-        second: which decoder gives the truth of a lossy format: ``"libsndfile"``, ``"ffmpeg"`` or
-            ``""`` for the sound that was encoded.
     """
 
     name: str
@@ -54,7 +51,6 @@ class Row:
     family: str = ""
     padding: int = 0
     by_libsndfile: bool = False
-    second: str = ""
     counts: bool = False
     extra: tuple[str, ...] = field(default=())
 
@@ -112,7 +108,7 @@ ROWS = [
     _pcm("wav float", "wav", "FLOAT", "WAV", **_RIFF),
     _pcm("wavex 24", "wav", "PCM_24", "WAVEX", **_RIFF),
     _ffmpeg("wav by ffmpeg", "wav", "pcm_s16le", "wav", step=0, **_RIFF),
-    _ffmpeg("wav adpcm", "wav", "adpcm_ms", "wav", second="ffmpeg", padding=4096, family="adpcm"),
+    _ffmpeg("wav adpcm", "wav", "adpcm_ms", "wav", padding=4096, family="adpcm"),
     _pcm("wav mulaw", "wav", "ULAW", "WAV", 2**-4, **_RIFF),
     _ffmpeg("mp3 in wav", "wav", "libmp3lame", "wav", padding=4000, family="mp3wav"),
     _pcm("rf64", "wav", "PCM_16", "RF64", family="rf64"),
@@ -138,13 +134,9 @@ ROWS = [
     _ffmpeg("au by ffmpeg", "au", "pcm_s24be", "au", step=0, family="au"),
     _pcm("flac", "flac", "PCM_16", "FLAC", family="flac"),
     _ffmpeg("flac by ffmpeg", "flac", "flac -sample_fmt s16", "flac", step=0, family="flac"),
-    _pcm(
-        "ogg vorbis", "ogg", "VORBIS", "OGG", step=None, second="ffmpeg", counts=True, family="ogg"
-    ),
-    _ffmpeg(
-        "vorbis by ffmpeg", "ogg", "libvorbis", "ogg", second="ffmpeg", counts=True, family="ogg"
-    ),
-    _ffmpeg("opus", "opus", "libopus", "opus", rate=48000, second="ffmpeg", family="ogg"),
+    _pcm("ogg vorbis", "ogg", "VORBIS", "OGG", step=None, counts=True, family="ogg"),
+    _ffmpeg("vorbis by ffmpeg", "ogg", "libvorbis", "ogg", counts=True, family="ogg"),
+    _ffmpeg("opus", "opus", "libopus", "opus", rate=48000, family="ogg"),
     _ffmpeg("ogg flac", "oga", "flac -sample_fmt s16", "ogg", step=0, family="ogg"),
     _ffmpeg(
         "speex", "spx", "libspeex", "ogg", rate=16000, channels=1, padding=2000, family="speex"
@@ -155,12 +147,11 @@ ROWS = [
         "MPEG_LAYER_III",
         "MP3",
         step=None,
-        second="ffmpeg",
         family="mp3",
     ),
-    _ffmpeg("mp3 cbr", "mp3", "libmp3lame -b:a 128k", "mp3", second="ffmpeg", family="mp3"),
-    _ffmpeg("mp3 vbr", "mp3", "libmp3lame -q:a 4", "mp3", second="ffmpeg", family="mp3"),
-    _ffmpeg("mp3 22 kHz", "mp3", "libmp3lame", "mp3", rate=22050, second="ffmpeg", family="mp3"),
+    _ffmpeg("mp3 cbr", "mp3", "libmp3lame -b:a 128k", "mp3", family="mp3"),
+    _ffmpeg("mp3 vbr", "mp3", "libmp3lame -q:a 4", "mp3", family="mp3"),
+    _ffmpeg("mp3 22 kHz", "mp3", "libmp3lame", "mp3", rate=22050, family="mp3"),
     _ffmpeg(
         "mp3 without xing",
         "mp3",

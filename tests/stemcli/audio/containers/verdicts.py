@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.reader import open_audio
-from tests.audio_files import ffmpeg
-from tests.stemcli.audio.containers.oddities import Odd, Part
+from tests.stemcli.audio.containers.oddities import Odd, Part, decode
 from tests.stemcli.audio.containers.rows import Row, Wave
 
 
@@ -49,19 +45,8 @@ def truth(row: Row, part: Part) -> Truth:
     """The sound of a file: what was encoded, or what the second decoder makes of it."""
     if row.step is not None:
         return Truth(part.wave, len(part.wave))
-    wave = _second_decode(row, part.data)
+    wave = decode(row, part.data)
     return Truth(wave, len(part.wave) if row.counts else len(wave))
-
-
-@cache
-def _second_decode(row: Row, data: bytes) -> Wave:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"plain.{row.suffix}")
-        path.write_bytes(data)
-        if row.second == "libsndfile":
-            return soundfile.read(path, dtype="float32", always_2d=True)[0]
-        raw = ffmpeg("-i", path, "-map", "0:a:0", "-f", "f32le", "-")
-        return np.frombuffer(raw, "<f4").reshape(-1, row.channels)
 
 
 def fault(row: Row, odd: Odd, heard: Heard) -> str:
@@ -72,6 +57,8 @@ def fault(row: Row, odd: Odd, heard: Heard) -> str:
         return f"{heard.wave.shape[1]} channels"
     parts = [truth(row, part) for part in odd.parts]
     frames = sum(part.frames for part in parts)
+    if not frames:
+        return ""  # one frame alone, which the second decoder does not take for sound
     difference = _difference(row, heard.wave, parts)
     if difference:
         return difference
@@ -81,7 +68,7 @@ def fault(row: Row, odd: Odd, heard: Heard) -> str:
 def _count_fault(row: Row, odd: Odd, missing: int, told: str) -> str:
     if odd.has_to_be_told:
         return "" if told and (missing <= 0) else f"{-missing:+} samples, and told is {told!r}"
-    if missing == 0:
+    if 0 <= missing < max(odd.padding, 1):
         may_be_told = odd.is_cut and row.step is None  # half a frame may still be decoded
         return f"nothing is missing, and told is {told!r}" if told and not may_be_told else ""
     if missing < 0 or not odd.is_cut:
