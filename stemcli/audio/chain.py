@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.conversion import Converted, can_convert
 from stemcli.audio.decoder import Block, Decoder
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.part import Part
@@ -19,14 +20,17 @@ _STEP = 65536  # frames
 
 
 class Chain:
-    """Several parts of a file; see :class:`stemcli.audio.decoder.Decoder`.
+    """Several parts of a file, brought to the rate and channels of the first.
+
+    See :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
         parts: in their order.
         open_part: opens one.
 
     Raises:
-        DecodeError: the parts differ in rate or channels, or one cannot be read.
+        DecodeError: one has channels that cannot be brought to those of the first, or cannot be
+            read.
         FfmpegMissingError: only ffmpeg could read one, and there is none.
     """
 
@@ -69,35 +73,44 @@ class Chain:
                 raise broken(part.path, seconds, self.info.seconds, part.flaw)
         self._number += 1
         if self._number < len(self._parts):
-            self._decoder = self._open_part(self._parts[self._number])
+            self._decoder = self._open_link(self._parts[self._number])
+
+    def _open_link(self, part: Part) -> Decoder:
+        """A part, brought to the rate and channels of the first."""
+        decoder = self._open_part(part)
+        wanted = self.info.sample_rate, self.info.channels
+        if (decoder.info.sample_rate, decoder.info.channels) == wanted:
+            return decoder
+        return Converted(decoder, self.info)
 
 
 def _shared_info(parts: Sequence[Part], open_part: Open) -> AudioInfo:
-    """The rate and channels of all parts, and the sum of their lengths.
+    """The rate and channels of the first part, and the sum of all lengths.
 
     Raises:
-        DecodeError: a part has other ones than the first.
+        DecodeError: a part cannot be read, or has channels that cannot be brought to those.
     """
-    infos = [_info(part, open_part) for part in parts]
-    first, total = infos[0], 0
-    for info in infos:
-        if (info.sample_rate, info.channels) != (first.sample_rate, first.channels):
-            raise _changes(first, info, total)
-        total += info.frames or 0
+    first = _info(parts[0], open_part, None, 0)
+    frames = first.frames or 0
+    infos = [first]
+    for part in parts[1:]:
+        infos.append(_info(part, open_part, first, frames))
+        frames += infos[-1].frames or 0
     is_known = all(info.frames is not None for info in infos)
-    return replace(first, frames=total if is_known else None)
+    return replace(first, frames=frames if is_known else None)
 
 
-def _info(part: Part, open_part: Open) -> AudioInfo:
-    decoder = open_part(part)
+def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> AudioInfo:
+    """What a part will be like once it is converted."""
+    try:
+        decoder = open_part(part)
+    except DecodeError as error:
+        if first is None:
+            raise
+        raise broken(part.path, frames / first.sample_rate, None, part.flaw) from error
     decoder.close()
-    return decoder.info
-
-
-def _changes(first: AudioInfo, other: AudioInfo, frames: int) -> DecodeError:
-    return changing(
-        first.path,
-        frames / first.sample_rate,
-        (first.sample_rate, first.channels),
-        (other.sample_rate, other.channels),
-    )
+    if first is None:
+        return decoder.info
+    if not can_convert(decoder.info.channels, first.channels):
+        raise changing(part.path, frames / first.sample_rate, first.channels, decoder.info.channels)
+    return Converted(decoder, first).info

@@ -16,9 +16,14 @@ class Decoder(Protocol):
     """An open sound file that is read from its beginning to its real end."""
 
     info: AudioInfo
-    loss: str
-    """At the end: a sentence about samples that the format counts and the file lacks, or that a
-    decoder passed over; ``""`` for none."""
+
+    @property
+    def loss(self) -> str:
+        """At the end: a sentence about samples that are missing; ``""`` for none.
+
+        The format counts them and the file lacks them, or a decoder passed over them.
+        """
+        ...
 
     def read(self, frames: int) -> Block:
         """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.

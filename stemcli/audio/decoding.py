@@ -36,7 +36,7 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
 
     Raises:
         DecodeError: it is not there, empty or not sound, its sample rate is impossible, or the
-            sounds that follow each other in it have different rates or channels.
+            sounds that follow each other in it have channels that do not fit each other.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)

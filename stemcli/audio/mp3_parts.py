@@ -41,8 +41,6 @@ def mp3_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
     found = list(runs(data, start, end, mpeg_audio, b"\xff"))
     if not found:
         return []
-    if len({run.first.kind for run in found}) > 1 or found[0].first.kind[1] != _LAYER_3:
-        return [_for_ffmpeg(path, data, found)]
     links = list(_links(data, found))
     parts = []
     for number, link in enumerate(links):
@@ -54,10 +52,10 @@ def mp3_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
 
 
 def _links(data: Bytes, found: list[Run]) -> Iterable[list[Run]]:
-    """Runs by the header that counts them: one that begins with a header begins a sound."""
+    """Runs that are one sound: a header that counts, another rate or layer begins the next."""
     link: list[Run] = []
     for run in found:
-        if link and run.first.is_header:
+        if link and (run.first.is_header or run.first.kind != link[0].first.kind):
             yield link
             link = []
         link.append(run)
@@ -71,6 +69,8 @@ def _part(path: Path, data: Bytes, link: list[Run], following: int) -> Part:
     if is_damage:
         link = link[: _first_large_gap(data, link) + 1]
     first = link[0]
+    if first.first.kind[1] != _LAYER_3:
+        return _for_ffmpeg(path, link, flaw, is_damage=is_damage)
     body = first.start + (first.first.size if first.first.is_header else 0)
     pieces = [(body, first.end), *((run.start, run.end) for run in link[1:])]
     frames = sum(run.samples for run in link) // first.first.samples
@@ -148,11 +148,14 @@ def _new_header(frame: bytes, first: Frame, frames: int, size: int) -> tuple[byt
     return (head + bytes(side) + counts).ljust(made.size, b"\0") + silent, made.samples - _DELAY
 
 
-def _for_ffmpeg(path: Path, data: Bytes, found: list[Run]) -> Part:
-    """Layers I and II, and sound whose rate changes, which ffmpeg converts to the first rate."""
-    is_steady = len({run.first.kind for run in found}) == 1
-    frames = sum(run.samples for run in found) if is_steady else None
-    pieces = ((found[0].start, found[-1].end),)
-    flaw, _ = _flaw(data, found)
-    cut = flaw == INCOMPLETE
-    return Part(path, pieces, muxer="mp3", frames=frames, flaw=flaw, breaks_off=cut)
+def _for_ffmpeg(path: Path, link: list[Run], flaw: str, *, is_damage: bool) -> Part:
+    """Layers I and II."""
+    return Part(
+        path,
+        ((link[0].start, link[-1].end),),
+        muxer="mp3",
+        frames=sum(run.samples for run in link),
+        flaw=flaw,
+        breaks_off=flaw == INCOMPLETE,
+        is_damage=is_damage,
+    )

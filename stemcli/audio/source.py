@@ -70,21 +70,18 @@ def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
     )
 
 
-def changing(
-    path: Path, seconds: float, before: tuple[int, int], after: tuple[int, int]
-) -> DecodeError:
-    """Sounds that follow each other in one file, and differ.
+def changing(path: Path, seconds: float, before: int, after: int) -> DecodeError:
+    """Sounds that follow each other in one file, with channels that do not fit each other.
 
     Args:
         path: the file.
         seconds: where the second begins.
-        before: sample rate, in Hz, and channels of the first.
-        after: those of the second.
+        before: channels of the first.
+        after: channels of the second.
     """
-    old, new = (f"{rate} Hz with {channels} channels" for rate, channels in (before, after))
     return DecodeError(
         f"{path} holds several recordings one after the other, and at {seconds:.2f} s changes from "
-        f"{old} to {new}: convert it into a wav file first."
+        f"{before} to {after} channels: convert it into a wav file first."
     )
 
 
