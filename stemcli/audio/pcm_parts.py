@@ -150,6 +150,8 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
     form, base, start, end, claimed, _ = layout
     if claimed is None or start + claimed < last or (start + claimed > last != end):
         return False
+    if (start - base) % min(form.align, 2):
+        return False  # padding is missing before the samples, and libsndfile counts on it
     if end - last <= -(last - base) % form.align:
         return True
     (size,) = struct.unpack_from(form.header[0] + "I", data, base + 4)
