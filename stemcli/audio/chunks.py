@@ -96,12 +96,11 @@ def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
 
 
 def _behind(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
-    """Where the next chunk begins: behind padding, unless only the place before it is one."""
+    """Where the next chunk begins: behind padding, which is of zeros where it is there."""
     behind = chunk.start + max(0, chunk.size)
     padded = behind + -(behind - base) % form.align
-    if padded != behind and not leads_on(data, form, base, padded, end):
-        return behind if leads_on(data, form, base, behind, end) else padded
-    return padded
+    is_missing = behind < end and data[behind] and leads_on(data, form, base, behind, end)
+    return behind if is_missing else padded
 
 
 def leads_on(data: Bytes, form: Form, base: int, at: int, end: int) -> bool:
