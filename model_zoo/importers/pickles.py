@@ -26,9 +26,10 @@ LONGEST_NAME = 1000
 
 CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
 PART = "generator."  # of a checkpoint that holds the discriminators too
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
 ARRAYS: list[Any] = [
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
+    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
     (codecs.encode, "_codecs.encode"),
     *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8")), type(np.dtype("f2"))),
 ]

@@ -1,22 +1,25 @@
-"""Choose what decodes a file: soundfile where it is right, ffmpeg for the rest."""
+"""Choose what decodes a file: libsndfile where it is right, ffmpeg for the rest."""
 
 from __future__ import annotations
 
 import threading
+from functools import partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from stemcli.audio.chain import Chain
+from stemcli.audio.coded_parts import coded_parts, mp3_with_a_broken_start
+from stemcli.audio.container_parts import container_part
+from stemcli.audio.decoder import Decoder
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
-from stemcli.audio.info import AudioInfo
+from stemcli.audio.flac_parts import flac_parts
+from stemcli.audio.foreign_tags import Bytes, end_of_tags, start_of_tags
+from stemcli.audio.ogg_parts import ogg_parts
+from stemcli.audio.part import Part
+from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from stemcli.audio.source import impossible_rate, require_file
 from stemcli.audio.tracks import has_several_tracks
-from stemcli.audio.wav_header import hides_sound
-
-Block = NDArray[np.float32]
 
 RATES = range(1000, 4_000_000)
 """Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
@@ -24,29 +27,7 @@ RATES = range(1000, 4_000_000)
 At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
 """
 
-
-class Decoder(Protocol):
-    """An open sound file that is read from its beginning to its real end."""
-
-    info: AudioInfo
-    complaint: str
-    """At the end: what the decoder went over and may have lost sound to; ``""`` for nothing."""
-
-    def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.
-
-        Raises:
-            DecodeError: decoding stops before the end of the stream.
-        """
-        ...
-
-    def skip(self, frames: int) -> None:
-        """Go forward; beyond the end means to the end."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
+_MPEG_SUFFIXES = {".mp1", ".mp2", ".mp3", ".mpa", ".mpga"}
 
 
 def open_decoder(
@@ -60,7 +41,8 @@ def open_decoder(
         ended: makes reading end at once with a KeyboardInterrupt when it is set.
 
     Raises:
-        DecodeError: it is not there, empty or not sound, or its sample rate is impossible.
+        DecodeError: it is not there, empty or not sound, its sample rate is impossible, or the
+            sounds that follow each other in it have channels that do not fit each other.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
@@ -74,7 +56,36 @@ def open_decoder(
 
 def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> Decoder:
     if stream or has_several_tracks(path):
-        return FfmpegDecoder(path, stream=stream, ended=ended)
-    if hides_sound(path):
-        return FfmpegDecoder(path, ignore_length=True, ended=ended)
-    return open_soundfile(path) or FfmpegDecoder(path, stream=stream, ended=ended)
+        return FfmpegDecoder(Part(path), stream, ended)
+    parts, open_part = sound_parts(path), partial(_open_part, stream=stream, ended=ended)
+    if len(parts) == 1 and not parts[0].is_damage:
+        return open_part(parts[0])
+    return Chain(parts, open_part)
+
+
+def sound_parts(path: Path) -> list[Part]:
+    """Where the sound of a file lies: one part, or several that follow each other."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        size = len(data)
+        base = end_of_tags(data, 0, size)
+        if base == size:
+            return [Part(path)]
+        found = _find(path, data, base, size)
+        return found or [container_part(path, data, base, start_of_tags(data, base, size))]
+
+
+def _find(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
+    magic = data[base : base + 4]
+    if magic == b"fLaC":
+        return flac_parts(path, data, base, end)
+    if magic == b"OggS":
+        return ogg_parts(path, data, base, end)
+    found = pcm_parts(path, data, base, end) or coded_parts(path, data, base, end)
+    if not found and path.suffix.lower() in _MPEG_SUFFIXES:
+        return mp3_with_a_broken_start(path, data, base, end)
+    return found
+
+
+def _open_part(part: Part, stream: int | None, ended: threading.Event | None) -> Decoder:
+    decoder = None if part.muxer else open_soundfile(part)
+    return decoder or FfmpegDecoder(part, stream, ended)

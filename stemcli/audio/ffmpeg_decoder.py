@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
-from stemcli.audio.asf_header import asf_seconds
+from stemcli.audio.cut_short import cut_short
 from stemcli.audio.endings import DEMUXERS
 from stemcli.audio.ffmpeg_binary import (
     complaints,
@@ -30,6 +30,7 @@ from stemcli.audio.ffmpeg_binary import (
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import real_frames
+from stemcli.audio.part import Part
 from stemcli.audio.source import (
     broken,
     no_sound,
@@ -44,18 +45,15 @@ Block = NDArray[np.float32]
 
 # Most samples of padding at the end of an MP4: one frame of HE-AAC.
 _PADDING = 2048
-# Seconds that may be missing at the end: a last packet that was cut off is no damage.
-_TAIL = 0.25
 _STEP = 65536
 _LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
 
 
 class FfmpegDecoder:
-    """One running process; see :class:`stemcli.audio.decoding.Decoder`.
+    """One running process; see :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
-        path: the file.
-        ignore_length: read a WAV to the end of the file, whatever its header says.
+        part: the file, or the stretch of it that is decoded.
         stream: number of the sound track from 0; None for the default one, of which
             ``info.notices`` tells where there are others.
         ended: makes reading end at once with a KeyboardInterrupt when it is set.
@@ -67,30 +65,27 @@ class FfmpegDecoder:
 
     def __init__(
         self,
-        path: Path,
-        *,
-        ignore_length: bool = False,
+        part: Part,
         stream: int | None = None,
         ended: threading.Event | None = None,
     ) -> None:
-        self._path, self._ended = path, ended
+        self._part, self._path, self._ended = part, part.path, ended
         self._stream = stream or 0
-        self._begin(_command(path, ignore_length, self._stream))
+        self._begin(_command(part, self._stream))
         try:
-            header, tracks = self._on_track(stream, ignore_length)
-            self.info = self._read_header(path, ignore_length, header, tracks)
+            header, tracks = self._on_track(stream)
+            self.info = self._read_header(header, tracks)
         except BaseException:
             self.close()
             raise
         notices = (choice_notice(tracks, self._stream) if stream is None else "", fallback_notice())
         self.info = replace(self.info, notices=tuple(filter(None, notices)))
-        self._length = real_frames(
-            path, self.info.sample_rate, self._stream
-        )  # frames without padding
-        if self._length:
-            self.info = replace(self.info, frames=self._length)
+        self._counted = self._count()
+        if self._counted is not None:
+            self.info = replace(self.info, frames=self._counted)
+        self._length = self._counted  # without padding
         self._position = 0  # frames
-        self.complaint = ""
+        self.loss = ""
         self._held = np.empty((0, self.info.channels), np.float32)
 
     def read(self, frames: int) -> Block:
@@ -113,30 +108,35 @@ class FfmpegDecoder:
         self._process = FfmpegProcess(command, ended=self._ended)
         self._log = self._process.log
 
-    def _on_track(self, asked: int | None, ignore_length: bool) -> tuple[bytes, list[Track]]:
+    def _count(self) -> int | None:
+        """Frames of the track by the format's own count; None where it counts none."""
+        if self._part.frames and self._stream == 0:
+            return self._part.frames
+        base = self._part.pieces[0][0] if self._part.pieces else 0
+        return real_frames(self._path, self.info.sample_rate, self._stream, base)
+
+    def _on_track(self, asked: int | None) -> tuple[bytes, list[Track]]:
         """The first bytes of the track, and all tracks; starts again where it is not the first."""
         header, tracks = self._bytes(24), read_tracks(read_log(self._log))
         default = default_track(tracks)
         if asked is None and default:
             self._process.close()
             self._stream = default
-            self._begin(_command(self._path, ignore_length, default))
+            self._begin(_command(self._part, default))
             header = self._bytes(24)
         return header, tracks
 
-    def _read_header(
-        self, path: Path, ignore_length: bool, header: bytes, tracks: list[Track]
-    ) -> AudioInfo:
+    def _read_header(self, header: bytes, tracks: list[Track]) -> AudioInfo:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
         if len(header) < 24:
             self._process.finish()
-            raise _nothing(path, read_log(self._log), self._stream, tracks)
+            raise _nothing(self._path, read_log(self._log), self._stream, tracks)
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
-        seconds = None if ignore_length else _duration(log) or asf_seconds(path)
+        seconds = _duration(log)
         frames = round(seconds * rate) if seconds else None
-        return AudioInfo(path, rate, channels, frames, _depth(log, self._stream))
+        return AudioInfo(self._path, rate, channels, frames, _depth(log, self._stream))
 
     def _pull(self, frames: int) -> Block:
         if len(self._held):
@@ -170,29 +170,35 @@ class FfmpegDecoder:
         return bytes(read)
 
     def _check_end(self) -> None:
+        """Fail where ffmpeg did, unless it had found all samples that the format counts."""
         status = self._process.finish()
         errors = complaints(read_log(self._log))
-        seconds, total = self._position / self.info.sample_rate, self.info.seconds
-        if total is not None and seconds - total > _TAIL:
-            total = None  # a length that the sound goes beyond promises nothing
-        is_short = total is not None and total - seconds > _TAIL
-        if (status and (is_short or total is None)) or (errors and is_short):
-            reason = errors[-1] if errors else f"ffmpeg ended with {status}"
-            raise broken(self.info.path, seconds, total, reason)
-        self.complaint = errors[-1] if errors and total is None else ""
+        counted, rate = self._counted, self.info.sample_rate
+        reason = errors[-1] if errors else f"ffmpeg ended with {status}"
+        is_all_there = counted is not None and self._position >= counted
+        if status and not is_all_there:
+            raise broken(self.info.path, self._position / rate, self.info.seconds, reason)
+        part = self._part
+        trusts_ffmpeg = counted is None and not part.is_walked
+        flaw = part.flaw or (errors[-1] if errors and trusts_ffmpeg else "")
+        self.loss = cut_short(rate, self._position, counted, flaw, breaks_off=part.breaks_off)
 
 
-def _command(path: Path, ignore_length: bool, number: int) -> list[str]:
+def _command(part: Part, number: int) -> list[str]:
     """Reads one file of sound and nothing else.
 
     ``file:`` keeps ffmpeg from taking a name with a colon for an address, the white lists keep it
     from following a playlist or a script to other files, to devices and to the network.
     """
-    only = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
-    forced = {"format": "wav", "ignore_length": 1} if ignore_length else {}
-    strict = () if ignore_length else ("-xerror",)
-    stream = ffmpeg.input(f"file:{path}", **only, **forced)
+    address = f"file:{part.path}"
+    if part.pieces:
+        start, end = part.pieces[0][0], part.pieces[-1][1]
+        address = f"subfile,,start,{start},end,{end},,:{address}"
+    only = {"protocol_whitelist": "file,subfile", "format_whitelist": DEMUXERS}
+    forced = {"format": part.muxer} if part.muxer else {}
+    stream = ffmpeg.input(address, **only, **forced)
     stream = ffmpeg.output(stream, "pipe:", map=f"0:a:{number}", format="au", acodec="pcm_f32be")
+    strict = () if part.breaks_off else ("-xerror",)  # else an incomplete end takes all with it
     stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
     stream = stream.global_args("-loglevel", "level+info")
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
@@ -205,8 +211,9 @@ def _nothing(path: Path, log: str, stream: int, tracks: list[Track]) -> StemErro
         return no_track(path, stream, tracks)
     if codec:
         return _no_decoder(path, codec)
+    errors = complaints(log)
     if tracks:
-        return no_sound(path)
+        return broken(path, 0.0, None, errors[-1]) if errors else no_sound(path)
     if "not on whitelist" in log:
         return other_file(path)
     has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters

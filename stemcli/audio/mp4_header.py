@@ -1,9 +1,8 @@
-"""How much of an MP4's sound is music, and how much the encoder's padding.
+"""How much of an MP4's sound is music, and how much the encoder's padding; where the file ends.
 
 AAC comes in frames of 1024 samples; the last one is filled up. ffmpeg before version 7 decodes the
 filling too, so the length is read here from where encoders write it: Apple's ``iTunSMPB`` comment,
-or the media header's duration less the start that the edit list skips (ISO/IEC 14496-12, 8.4.2 and
-8.6.6).
+or the edit list and the media header's duration (ISO/IEC 14496-12, 8.4.2 and 8.6.6).
 """
 
 from __future__ import annotations
@@ -12,30 +11,70 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from stemcli.audio.extent import Extent
+from stemcli.audio.foreign_tags import Bytes
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"edts"}
-_KEPT = {b"hdlr", b"mdhd", b"elst"}
+_KEPT = {b"hdlr", b"mvhd", b"mdhd", b"elst"}
+_TOP = {
+    b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp",
+    b"uuid", b"pnot", b"meta", b"udta", b"emsg", b"prft", b"ssix", b"pdin",
+}  # fmt: skip
+_SOUND = {b"mdat", b"moof"}
+_BEGINNINGS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 Boxes = dict[bytes, bytes]
 
 
-def real_frames(path: Path, sample_rate: int, stream: int = 0) -> int | None:
+class Edit(NamedTuple):
+    """A stretch of the media that is played: ticks of the movie, and the first of the media."""
+
+    duration: int
+    start: int
+
+
+def mp4_extent(data: Bytes, start: int, end: int) -> Extent | None:
+    """Where an MP4, M4A or MOV ends; None where the file is another."""
+    if data[start + 4 : start + 8] not in _BEGINNINGS:
+        return None
+    at = start
+    while at + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, at)
+        if name not in _TOP or (name == b"ftyp" and at > start):
+            break
+        if size == 1 and at + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size == 0:
+            return Extent(end)
+        if at + size > end:
+            return Extent(end, flaw="it ends in the middle of its sound" if name in _SOUND else "")
+        if size < 8:
+            break
+        at += size
+    return Extent(at)
+
+
+def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
     """Samples per channel of a sound track without padding; None when nothing says so.
 
     Args:
         path: any file.
         sample_rate: of the sound, in Hz.
+        at: where the file begins, behind tags.
         stream: number of the track among those of sound. Apple's comment is about the first.
     """
     with path.open("rb") as file:
+        file.seek(at)
         if file.read(12)[4:8] != b"ftyp":
             return None
-    counted = 0 if stream else _itunes_count(path)
+    counted = 0 if stream or at else _itunes_count(path)
     if counted:
         return counted
-    heard = (boxes for boxes in _tracks(path) if boxes[b"hdlr"][8:12] == b"soun")
-    track = next(islice(heard, stream, None), None)
-    return _edited_length(track, sample_rate) if track else None
+    movie_scale = _ticks_per_second(next(_bodies(path, at, b"mvhd"), b""))
+    sounds = (boxes for boxes in _tracks(path, at) if boxes[b"hdlr"][8:12] == b"soun")
+    track = next(islice(sounds, stream, None), None)
+    return _edited_length(track, sample_rate, movie_scale) if track else None
 
 
 def _itunes_count(path: Path) -> int:
@@ -51,14 +90,24 @@ def _itunes_count(path: Path) -> int:
         return 0
 
 
-def _edited_length(track: Boxes, sample_rate: int) -> int | None:
+def _edited_length(track: Boxes, sample_rate: int, movie_scale: int) -> int | None:
+    """Samples of the one stretch that is played; None where nothing is known, or several are.
+
+    Of several stretches ffmpeg plays whole frames, so their sum is not what it decodes.
+    """
     if b"mdhd" not in track:
         return None
     scale, duration = _media_header(track[b"mdhd"])
-    skipped = _skipped(track.get(b"elst", b""))
-    if not scale or skipped is None or duration <= skipped:
+    played = [edit for edit in _edits(track.get(b"elst", b"")) if edit.start >= 0]
+    if not scale or not duration or len(played) > 1:
         return None
-    return round((duration - skipped) * sample_rate / scale)
+    start = played[0].start if played else 0
+    ticks = duration - start
+    if played and played[0].duration and movie_scale:
+        wanted = played[0].duration * scale / movie_scale
+        is_to_the_end = wanted > ticks - 2 * scale / movie_scale  # the movie's ticks are coarse
+        ticks = ticks if is_to_the_end else round(wanted)
+    return round(ticks * sample_rate / scale) if ticks > 0 else None
 
 
 def _media_header(box: bytes) -> tuple[int, int]:
@@ -69,21 +118,25 @@ def _media_header(box: bytes) -> tuple[int, int]:
     return scale, duration
 
 
-def _skipped(box: bytes) -> int | None:
-    """Ticks skipped at the start; None for an edit list that does more than that."""
+def _ticks_per_second(box: bytes) -> int:
+    """Of the movie header; 0 without one (ISO/IEC 14496-12, 8.2.2)."""
+    at = 20 if box[:1] == b"\1" else 12
+    return int.from_bytes(box[at : at + 4], "big")
+
+
+def _edits(box: bytes) -> list[Edit]:
+    """The edit list; those that start at -1 are silence (ISO/IEC 14496-12, 8.6.6)."""
     if len(box) < 8:
-        return 0
-    (count,) = struct.unpack_from(">I", box, 4)
-    if count != 1:
-        return None
-    start: int = struct.unpack_from(">q" if box[0] else ">i", box, 16 if box[0] else 12)[0]
-    return start if start >= 0 else None
+        return []
+    entry = struct.Struct(">Qq4x" if box[0] else ">Ii4x")
+    count = min(int.from_bytes(box[4:8], "big"), (len(box) - 8) // entry.size)
+    return [Edit(*entry.unpack_from(box, 8 + number * entry.size)) for number in range(count)]
 
 
-def _tracks(path: Path) -> Iterator[Boxes]:
+def _tracks(path: Path, at: int) -> Iterator[Boxes]:
     """The boxes that matter of each track, in the order of the file."""
     found: Boxes = {}
-    for name, body in _boxes(path):
+    for name, body in _boxes(path, at):
         if name == b"trak":
             if b"hdlr" in found:
                 yield found
@@ -94,9 +147,14 @@ def _tracks(path: Path) -> Iterator[Boxes]:
         yield found
 
 
-def _boxes(path: Path) -> Iterator[tuple[bytes, bytes]]:
+def _bodies(path: Path, at: int, wanted: bytes) -> Iterator[bytes]:
+    return (body for name, body in _boxes(path, at) if name == wanted)
+
+
+def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
     """Walk the boxes, descending into containers; only the small ones are read."""
     with path.open("rb") as file:
+        file.seek(at)
         while len(header := file.read(8)) == 8:
             size, name = struct.unpack(">I4s", header)
             start = file.tell()

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError, DecodeError
-from stemcli.audio.cut_short import cut_short
-from stemcli.audio.decoding import Decoder, open_decoder
+from stemcli.audio.bitstream import bitstream
+from stemcli.audio.decoder import Decoder
+from stemcli.audio.decoding import open_decoder
 from stemcli.audio.info import AudioInfo
-from stemcli.audio.source import no_sound
+from stemcli.audio.source import holds_code, no_sound
 from stemcli.closing import Closing
 
 Block = NDArray[np.float32]
@@ -32,8 +33,8 @@ class AudioReader(Closing):
         block: most frames at once.
 
     Raises:
-        DecodeError: while iterating, when the file holds no sound, is damaged or ends before
-            ``first``.
+        DecodeError: while iterating, when the file holds no sound or that of another codec, is
+            damaged or ends before ``first``.
     """
 
     def __init__(self, decoder: Decoder, first: int, last: int | None, block: int) -> None:
@@ -41,6 +42,7 @@ class AudioReader(Closing):
         self._decoder = decoder
         self._first, self._last, self._block = first, last, block
         self._position: int | None = None  # frames from the beginning of the file
+        self._has_looked = False
 
     def __iter__(self) -> Self:
         return self
@@ -59,6 +61,7 @@ class AudioReader(Closing):
                 raise self._nothing_there()
             raise StopIteration
         self._position += len(block)
+        self._require_samples(block)
         return block
 
     @property
@@ -69,11 +72,20 @@ class AudioReader(Closing):
     @property
     def doubt(self) -> str:
         """A sentence when, at its end, the file seems to lack sound, else an empty one."""
-        return cut_short(self.info, self.position, self._decoder.complaint)
+        return self._decoder.loss
 
     def close(self) -> None:
         """Let go of the file."""
         self._decoder.close()
+
+    def _require_samples(self, block: Block) -> None:
+        """Refuse the bytes of a codec, which are seen in the first block that is not silent."""
+        if self._has_looked or not block.any():
+            return
+        self._has_looked = True
+        words = np.rint(np.clip(block, -1, 1 - 2**-15) * 32768).astype("<i2")
+        if codec := bitstream(words.tobytes()):
+            raise holds_code(self.info.path, codec)
 
     def _nothing_there(self) -> DecodeError:
         if self._first == 0:

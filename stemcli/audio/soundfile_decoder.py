@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.flac_frames import goes_on
+from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
-from stemcli.audio.mp3_header import counted_frames
-from stemcli.audio.ogg_pages import frames_before_damage
+from stemcli.audio.part import Part, PartFile
 from stemcli.audio.source import broken
 
 Block = NDArray[np.float32]
@@ -25,6 +23,8 @@ _DEPTHS = {
     **dict.fromkeys(("FLOAT", "DOUBLE"), "32f"),
 }
 _SEEKS_EXACTLY = ("PCM_", "FLOAT", "DOUBLE")
+# Formats whose files end without a word where a copy broke off; in others a decoder has failed.
+_ENDS_EARLY = ("MP3", "WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "RAW")
 # For each channel of WAV's order its place in Vorbis' (Vorbis I, 4.3.9), which Opus shares.
 _SURROUND_OGG = {
     3: [0, 2, 1],
@@ -35,12 +35,8 @@ _SURROUND_OGG = {
 }
 # libsndfile's frame count where a header has none.
 _UNKNOWN = 2**62
-# Opus counts in these, whatever the sample rate of the sound (RFC 7845, section 4), in Hz.
-_OPUS_CLOCK = 48000
 # A decoder's failure is located to this many frames.
 _STEP = 8192
-# Most frames that an MP3's encoder adds at both ends together, and its header has taken off.
-_ADDED = 4096
 
 
 class StraightFile(soundfile.SoundFile):
@@ -50,32 +46,70 @@ class StraightFile(soundfile.SoundFile):
     out of a seek with the samples it would have given without one.
     """
 
-    def __init__(self, path: Path, *choices: Any, **named: Any) -> None:
+    def __init__(self, path: Path | PartFile, *choices: Any, **named: Any) -> None:
+        self._part_file = path if isinstance(path, PartFile) else None
         # Names of files need not be text; the package only encodes those that are.
-        name = str(path) if os.name == "nt" else os.fsencode(path)
-        super().__init__(name, *choices, **named)
+        name = path if self._part_file or os.name == "nt" else os.fsencode(str(path))
+        try:
+            super().__init__(name, *choices, **named)
+        except soundfile.LibsndfileError:
+            self._close_part()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        self._close_part()
+
+    def _close_part(self) -> None:
+        if self._part_file:
+            self._part_file.close()
 
     def seekable(self) -> bool:
         """Say no, so that nothing seeks behind our back; :meth:`seek` still works."""
         return False
 
 
-class SoundfileDecoder:
-    """One open file; see :class:`stemcli.audio.decoding.Decoder`."""
+def open_part(part: Part) -> StraightFile:
+    """Open a stretch of a file.
 
-    def __init__(self, path: Path, file: StraightFile) -> None:
+    Raises:
+        soundfile.LibsndfileError: libsndfile cannot read it.
+    """
+    if part.is_whole:
+        return StraightFile(part.path)
+    raw = part.raw
+    if raw is None:
+        return StraightFile(part.open())
+    return StraightFile(
+        part.open(),
+        samplerate=raw.sample_rate,
+        channels=raw.channels,
+        format="RAW",
+        subtype=raw.subtype,
+        endian="FILE" if raw.subtype.endswith(("8", "LAW")) else raw.endian,
+    )
+
+
+class SoundfileDecoder:
+    """One open part of a file; see :class:`stemcli.audio.decoder.Decoder`."""
+
+    def __init__(self, part: Part, file: StraightFile) -> None:
         self.info = AudioInfo(
-            path=path,
+            path=part.path,
             sample_rate=file.samplerate,
             channels=file.channels,
-            frames=file.frames,
+            frames=file.frames - part.surplus,
             depth=_DEPTHS.get(file.subtype, "16"),
         )
-        self._file = file
+        self._part, self._file = part, file
         self._order = _SURROUND_OGG.get(file.channels) if file.format == "OGG" else None
-        self._position = 0  # frames
-        self.complaint = ""
+        self._counted = file.frames - part.surplus
+        self._position = -part.surplus  # frames
+        self.loss = ""
         self._failure: DecodeError | None = None
+        if part.surplus:
+            self._fill(np.empty((part.surplus, file.channels), np.float32))
 
     def read(self, frames: int) -> Block:
         """The next frames, ``(n, channels)``; n = 0 only at the end."""
@@ -91,7 +125,7 @@ class SoundfileDecoder:
         """Go forward by seeking where that is exact to the sample, else by decoding."""
         target = self._position + frames
         if frames and self._file.subtype.startswith(_SEEKS_EXACTLY):
-            self._seek(min(target, self._file.frames))
+            self._seek(min(target, self._counted))
         while self._position < target and len(self.read(min(target - self._position, _STEP))):
             pass
 
@@ -105,11 +139,16 @@ class SoundfileDecoder:
             self._position = self._file.seek(frame)
         except soundfile.LibsndfileError:
             self._file.close()
-            self._file, self._position = StraightFile(self.info.path), 0
+            self._file, self._position = open_part(self._part), 0
 
     def _fill(self, part: Block) -> int:
-        """Decode into ``part``; 0 at the end, and at a failure, which is kept for later."""
-        if self._failure:
+        """Decode into ``part``; 0 at the end, and at a failure, which is kept for later.
+
+        Never more is asked for than the header counts: libFLAC and libopus look for another frame
+        first, and fail where a tag or rubbish follows the last.
+        """
+        part = part[: max(0, self._counted - self._position)]
+        if self._failure or not len(part):
             return 0
         try:
             got = len(self._file.read(out=part))
@@ -122,52 +161,33 @@ class SoundfileDecoder:
         return got
 
     def _check_end(self) -> None:
-        """An MP3 may have been cut by tools that leave its header alone; others end as promised.
+        """Fail where a decoder stopped early; tell where the file itself ends too early.
 
         The Ogg decoders go over a damaged page without a word, so what is missing may be missing
         long before the end, or from the beginning, which they count from the first good page.
         """
         if self._failure:
             raise self._failure
-        decoded, damage = self._position / self.info.sample_rate, self._damage()
-        if self._position < self._file.frames and self._file.format != "MP3":
-            raise broken(self.info.path, min(decoded, damage), self.info.seconds)
-        self.complaint = f"a page is damaged at {damage:.2f} s" if damage < inf else ""
-
-    def _damage(self) -> float:
-        """The seconds at which an Ogg is damaged, infinity where nothing is."""
-        if self._file.format != "OGG":
-            return inf
-        frames = frames_before_damage(self.info.path)
-        rate = _OPUS_CLOCK if self._file.subtype == "OPUS" else self.info.sample_rate
-        return inf if frames is None else frames / rate
+        part, rate = self._part, self.info.sample_rate
+        decoded = self._position / rate
+        if self._position < self._counted and self._file.format not in _ENDS_EARLY:
+            at = decoded if part.flaw_at is None else min(decoded, part.flaw_at)
+            raise broken(self.info.path, at, self.info.seconds)
+        counted = max(part.frames or 0, self._counted)
+        self.loss = cut_short(rate, self._position, counted, part.flaw, breaks_off=part.breaks_off)
 
 
-def open_soundfile(path: Path) -> SoundfileDecoder | None:
-    """Open with libsndfile; None where it cannot, or would not tell the truth.
+def open_soundfile(part: Part) -> SoundfileDecoder | None:
+    """Open with libsndfile; None where it cannot, or does not know how long the sound is.
 
-    It does not find the sound behind a header that counts none, loses the last block of a FLAC of
-    unknown length, and never reads on behind a FLAC's count, even a wrong one. In an MP3 it stops
-    where it guesses that the end is: where nothing counts the frames, and where it does not
-    believe a damaged header that does.
+    In an MP3 it stops where it guesses that the end is, unless a header counts the frames.
     """
     try:
-        file = StraightFile(path)
+        file = open_part(part)
     except soundfile.LibsndfileError:
         return None
-    guesses = file.format == "MP3" and not _is_counted(path, file)
-    if 0 < file.frames < _UNKNOWN and not guesses and not goes_on(path, file.frames):
-        return SoundfileDecoder(path, file)
+    guesses = file.format == "MP3" and not part.head
+    if 0 < file.frames < _UNKNOWN and not guesses:
+        return SoundfileDecoder(part, file)
     file.close()
     return None
-
-
-def _is_counted(path: Path, file: StraightFile) -> bool:
-    """Whether libsndfile's length of an MP3 is the one that its header counts.
-
-    A frame holds 1152 samples per channel in MPEG-1, and half as many at the lower sample rates of
-    MPEG-2 (ISO/IEC 13818-3, 2.4.2.3).
-    """
-    counted = counted_frames(path)
-    samples = 1152 if file.samplerate >= 32_000 else 576
-    return counted is not None and abs(counted * samples - file.frames) <= _ADDED

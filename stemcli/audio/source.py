@@ -77,6 +77,29 @@ def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
     )
 
 
+def changing(path: Path, seconds: float, before: int, after: int) -> DecodeError:
+    """Sounds that follow each other in one file, with channels that do not fit each other.
+
+    Args:
+        path: the file.
+        seconds: where the second begins.
+        before: channels of the first.
+        after: channels of the second.
+    """
+    return DecodeError(
+        f"{path} holds several recordings one after the other, and at {seconds:.2f} s changes from "
+        f"{before} to {after} channels: convert it into a wav file first."
+    )
+
+
+def holds_code(path: Path, codec: str) -> DecodeError:
+    """The samples are the bytes of another codec, and would be heard as noise."""
+    return DecodeError(
+        f"{path} holds {codec} that is marked as plain samples, and would be noise: decode it into "
+        "a wav file first, for example with mpv or VLC."
+    )
+
+
 def broken(path: Path, seconds: float, total: float | None, reason: str = "") -> DecodeError:
     """Decoding stopped before the end of the stream.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class Network:
         self.sample_rate = separator.sample_rate
         self.channels = separator.channels
         self.segment = separator.segment
-        self._separator = separator.to(device).eval()
+        self._separator: Any = separator.to(device).eval()  # the stubs lack memory_format
         if separator.prefers_channels_last:
             self._separator.to(memory_format=torch.channels_last)
         self._device = device

@@ -16,11 +16,11 @@ import soundfile
 from jaxtyping import Float
 
 from model_zoo.errors import DecodeError
+from stemcli.audio.decoding import sound_parts
 from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.reader import open_audio
 from stemcli.audio.soundfile_decoder import StraightFile, open_soundfile
 from stemcli.audio.source import require_file
-from stemcli.audio.wav_header import hides_sound
 from stemcli.engine.song import finite
 from trainers.data.cache import STEREO, recall, remember, resampled
 from trainers.data.songs import Source
@@ -147,7 +147,7 @@ def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    found = None if stream or hides_sound(path) else _in_place(path, sample_rate)
+    found = None if stream else _in_place(path, sample_rate)
     return found or _open(resampled(path, stream, sample_rate), str(path))
 
 
@@ -191,7 +191,8 @@ def is_sounding(recording: Recording) -> bool:
 
 def _in_place(path: Path, sample_rate: int) -> Recording | None:
     """The file as it is; None where libsndfile does not seek to the sample, or it does not fit."""
-    decoder = open_soundfile(path)
+    part, *others = sound_parts(path)
+    decoder = open_soundfile(part) if part.is_whole and not others else None
     if decoder is None:
         return None
     decoder.close()

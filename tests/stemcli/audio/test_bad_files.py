@@ -137,9 +137,8 @@ def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: st
     assert len(hear(path, end=float(found[1]))) == round(float(found[1]) * rate)
 
 
-@pytest.mark.parametrize("extension", ["flac", "mkv", "wma"])
-def test_a_download_that_broke_off_is_named(tmp_path: Path, extension: str) -> None:
-    path = write_audio(tmp_path / f"song.{extension}", noisy_tones(5 * 44100))
+def test_a_download_that_broke_off_is_named(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.flac", noisy_tones(5 * 44100))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DecodeError, match=r"decoding stops at [12]\.\d\d s"):
@@ -161,7 +160,7 @@ def test_damage_behind_a_length_that_is_too_small_is_named(tmp_path: Path) -> No
     third = 3 * len(data) // 4
     data[third : third + 4000] = bytes(7 * position % 251 for position in range(4000))
     path.write_bytes(data)
-    with pytest.raises(DecodeError, match=r"damaged: decoding stops at [23]\.\d\d s \("):
+    with pytest.raises(DecodeError, match=r"damaged: decoding stops at [23]\.\d\d s of 4\.00 s"):
         hear(path)
 
 

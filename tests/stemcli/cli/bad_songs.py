@@ -130,7 +130,9 @@ BAD = {
     "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s: export it again"),
     "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
-    "no channels": Bad("bad.wav", patched(22, "<H", 0), r"bad\.wav holds no sound .*: export"),
+    "no channels": Bad(
+        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: decoding stops at 0"
+    ),
     "4 Hz": Bad("bad.wav", wave(rate=4), r"names a sample rate of 4 Hz; export or download it"),
     "0 Hz": Bad("bad.wav", patched(24, "<I", 0), NOT_SOUND),
     "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device: save the sound in a file"),

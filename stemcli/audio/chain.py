@@ -1,0 +1,116 @@
+"""Sounds that follow each other in one file, read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.conversion import Converted, can_convert
+from stemcli.audio.decoder import Block, Decoder
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.part import Part
+from stemcli.audio.source import broken, changing
+
+Open = Callable[[Part], Decoder]
+
+_STEP = 65536  # frames
+
+
+class Chain:
+    """Several parts of a file, brought to the rate and channels of the first.
+
+    See :class:`stemcli.audio.decoder.Decoder`.
+
+    Args:
+        parts: in their order.
+        open_part: opens one.
+
+    Raises:
+        DecodeError: one has channels that cannot be brought to those of the first, or cannot be
+            read.
+        FfmpegMissingError: only ffmpeg could read one, and there is none.
+    """
+
+    def __init__(self, parts: Sequence[Part], open_part: Open) -> None:
+        self._parts, self._open_part = list(parts), open_part
+        self.info = _shared_info(self._parts, open_part)
+        self._number = -1
+        self._decoder: Decoder | None = None
+        self._position = 0  # frames
+        self.loss = ""
+
+    def read(self, frames: int) -> Block:
+        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        while self._number < len(self._parts):
+            block = self._decoder.read(frames) if self._decoder else None
+            if block is not None and (len(block) or not frames):
+                self._position += len(block)
+                return block
+            self._open_next()
+        return np.empty((0, self.info.channels), np.float32)
+
+    def skip(self, frames: int) -> None:
+        """Go forward by decoding."""
+        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
+            frames -= got
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._decoder:
+            self._decoder.close()
+
+    def _open_next(self) -> None:
+        if self._decoder:
+            self.loss = self.loss or self._decoder.loss
+            self._decoder.close()
+            self._decoder = None
+            part = self._parts[self._number]
+            if part.is_damage:
+                seconds = self._position / self.info.sample_rate
+                raise broken(part.path, seconds, self.info.seconds, part.flaw)
+        self._number += 1
+        if self._number < len(self._parts):
+            self._decoder = self._open_link(self._parts[self._number])
+
+    def _open_link(self, part: Part) -> Decoder:
+        """A part, brought to the rate and channels of the first."""
+        decoder = self._open_part(part)
+        wanted = self.info.sample_rate, self.info.channels
+        if (decoder.info.sample_rate, decoder.info.channels) == wanted:
+            return decoder
+        return Converted(decoder, self.info)
+
+
+def _shared_info(parts: Sequence[Part], open_part: Open) -> AudioInfo:
+    """The rate and channels of the first part, and the sum of all lengths.
+
+    Raises:
+        DecodeError: a part cannot be read, or has channels that cannot be brought to those.
+    """
+    first = _info(parts[0], open_part, None, 0)
+    frames = first.frames or 0
+    infos = [first]
+    for part in parts[1:]:
+        infos.append(_info(part, open_part, first, frames))
+        frames += infos[-1].frames or 0
+    is_known = all(info.frames is not None for info in infos)
+    return replace(first, frames=frames if is_known else None)
+
+
+def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> AudioInfo:
+    """What a part will be like once it is converted."""
+    try:
+        decoder = open_part(part)
+    except DecodeError as error:
+        if first is None:
+            raise
+        raise broken(part.path, frames / first.sample_rate, None, part.flaw) from error
+    decoder.close()
+    if first is None:
+        return decoder.info
+    if not can_convert(decoder.info.channels, first.channels):
+        raise changing(part.path, frames / first.sample_rate, first.channels, decoder.info.channels)
+    return Converted(decoder, first).info

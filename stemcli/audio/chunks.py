@@ -1,0 +1,114 @@
+"""The chunks of WAV, RF64, BW64, Wave64, AIFF, AIFC and CAF, and the header of AU.
+
+Sizes are believed only where they lead to another chunk or to the end of the file: padding bytes
+are forgotten by many programs, and sizes are 0 or a placeholder where a program wrote into a pipe.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stemcli.audio.foreign_tags import Bytes
+
+PLACEHOLDER = 0x7F000000
+"""Bytes: programs that write into a pipe leave this many or more where they know no size."""
+
+_W64_DATA = b"data" + bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
+_W64_RIFF = b"riff" + bytes.fromhex("2E91CF11A5D628DB04C10000")
+
+
+class Form(NamedTuple):
+    """How a family of files is built of chunks.
+
+    Attributes:
+        header: of a chunk, for :mod:`struct`: name and size.
+        first: where the first chunk begins.
+        align: a chunk begins at a multiple of this, from the beginning of the file.
+        counts_header: whether a chunk's size counts its header as well.
+        data: the name of the chunk that holds the sound.
+        skipped: bytes between the header of that chunk and the sound.
+    """
+
+    header: str
+    first: int
+    align: int
+    counts_header: bool
+    data: bytes
+    skipped: int
+
+
+RIFF = Form("<4sI", 12, 2, False, b"data", 0)
+RIFX = Form(">4sI", 12, 2, False, b"data", 0)
+W64 = Form("<16sQ", 40, 8, True, _W64_DATA, 0)
+AIFF = Form(">4sI", 12, 2, False, b"SSND", 8)
+CAF = Form(">4sq", 8, 1, False, b"data", 4)
+
+
+class Chunk(NamedTuple):
+    """One chunk: its name, where its body begins, and the size that its header names."""
+
+    name: bytes
+    start: int
+    size: int
+
+
+def form_of(data: Bytes, at: int) -> Form | None:
+    """The family of a file that begins here; None for any other."""
+    head = data[at : at + 16]
+    if head[8:12] == b"WAVE":
+        return {b"RIFF": RIFF, b"RF64": RIFF, b"BW64": RIFF, b"RIFX": RIFX}.get(head[:4])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return AIFF
+    if head == _W64_RIFF:
+        return W64
+    return CAF if head[:4] == b"caff" else None
+
+
+def chunks(
+    data: Bytes, form: Form, base: int, end: int, first: int | None = None
+) -> Iterator[Chunk]:
+    """The chunks from the first on, up to what is none.
+
+    Args:
+        data: the file.
+        form: its family.
+        base: where the file begins, behind tags.
+        end: where it ends.
+        first: where the first chunk begins, if not behind the header of the file.
+    """
+    at = base + form.first if first is None else first
+    while (chunk := chunk_at(data, form, at, end)) is not None:
+        yield chunk
+        at = _behind(data, form, base, chunk, end)
+
+
+def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
+    """The chunk whose header begins here; None where none does."""
+    width = struct.calcsize(form.header)
+    if at + width > end:
+        return None
+    name, size = struct.unpack(form.header, data[at : at + width])
+    if not all(32 <= letter < 127 for letter in name[:4]):
+        return None
+    return Chunk(name, at + width, size - width if form.counts_header else size)
+
+
+def _behind(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
+    """Where the next chunk begins: behind padding, which is of zeros where it is there."""
+    behind = chunk.start + max(0, chunk.size)
+    padded = behind + -(behind - base) % form.align
+    is_missing = behind < end and data[behind] and leads_on(data, form, base, behind, end)
+    return behind if is_missing else padded
+
+
+def leads_on(data: Bytes, form: Form, base: int, at: int, end: int) -> bool:
+    """Whether chunks begin here that lead to the end of the file, or it ends here.
+
+    A byte of padding may be missing at the end, and what follows the last chunk may be anything.
+    """
+    if at >= end:
+        return at - end < form.align
+    chunk = chunk_at(data, form, at, end)
+    return chunk is not None and chunk.size >= 0 and chunk.start + chunk.size <= end

@@ -1,0 +1,83 @@
+"""Where the sound of coded frames without a container lies: MP3, MP2, AAC, AC-3, E-AC-3, DTS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from stemcli.audio.coded_frames import HEADER, Parse, Run, runs
+from stemcli.audio.foreign_tags import Bytes, end_of_tags
+from stemcli.audio.frame_headers import ac3, adts, dts, mpeg_audio
+from stemcli.audio.mp3_parts import INCOMPLETE, mp3_parts
+from stemcli.audio.part import Part
+
+Find = Callable[[Path, Bytes, int, int], list[Part]]
+
+_SURE = 3  # frames that have to follow each other before they are believed
+_SEARCHED = 65536  # bytes without a frame at the beginning, as of a stream that was cut out
+
+
+def coded_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
+    """The sounds of a file of coded frames; none where the file is not one.
+
+    Args:
+        path: the file.
+        data: its bytes.
+        start: where the first frame begins, behind all tags.
+        end: where the sound ends at the latest.
+    """
+    for parse, find in _CODECS:
+        if _begins(data, start, end, parse):
+            return find(path, data, start, end)
+    return []
+
+
+def mp3_with_a_broken_start(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
+    """The sounds of an MP3 whose first frame does not begin at once; none where it is no MP3."""
+    searched = min(end, start + _SEARCHED)
+    at = data.find(b"\xff", start, searched)
+    while at >= 0:
+        if _begins(data, at, end, mpeg_audio):
+            return mp3_parts(path, data, at, end)
+        at = data.find(b"\xff", at + 1, searched)
+    return []
+
+
+def _begins(data: Bytes, at: int, end: int, parse: Parse) -> bool:
+    """Whether frames follow each other from here on, at least :data:`_SURE` or to the end."""
+    kind = None
+    for number in range(_SURE):
+        frame = parse(data[at : min(at + HEADER, end)])
+        if frame is None or (kind and frame.kind != kind):
+            return number > 0 and end_of_tags(data, at, end) == end
+        kind, at = frame.kind, at + frame.size
+    return True
+
+
+def _by_ffmpeg(
+    muxer: str, parse: Parse, sync: bytes, path: Path, data: Bytes, start: int, end: int
+) -> list[Part]:
+    found = list(runs(data, start, end, parse, sync))
+    is_steady = len({run.first.kind for run in found}) == 1
+    frames = sum(run.samples for run in found) if is_steady and muxer != "aac" else None
+    pieces = ((found[0].start, found[-1].end),)
+    flaw = _flaw(data, found)
+    cut = flaw == INCOMPLETE
+    return [Part(path, pieces, muxer=muxer, frames=frames, flaw=flaw, breaks_off=cut)]
+
+
+def _flaw(data: Bytes, found: list[Run]) -> str:
+    for before, after in pairwise(found):
+        if end_of_tags(data, before.end, after.start) != after.start:
+            return "no frame follows where one should"
+    return INCOMPLETE if found[-1].is_cut else ""
+
+
+_CODECS: tuple[tuple[Parse, Find], ...] = (
+    (mpeg_audio, mp3_parts),
+    (adts, partial(_by_ffmpeg, "aac", adts, b"\xff")),
+    (ac3, partial(_by_ffmpeg, "ac3", ac3, b"\x0b")),
+    (dts, partial(_by_ffmpeg, "dts", dts, b"\x7f")),
+)

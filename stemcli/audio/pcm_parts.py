@@ -1,0 +1,197 @@
+"""Where the samples of WAV, RF64, W64, AIFF, AIFC, CAF and AU files lie.
+
+The size of the data is one number that a recorder writes when it is done. One that was switched
+off, a file beyond 4 GB and a program that wrote into a pipe leave another number; and what follows
+the samples (tags, pictures, other chunks) is no sound. So a file whose sizes lead from its
+beginning to its end is left to libsndfile; of any other, the bytes of the samples are looked for.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from stemcli.audio.bitstream import bitstream
+from stemcli.audio.chunks import (
+    AIFF,
+    CAF,
+    PLACEHOLDER,
+    RIFF,
+    W64,
+    Form,
+    chunks,
+    form_of,
+    leads_on,
+)
+from stemcli.audio.coded_parts import coded_parts
+from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_zeros, start_of_tags
+from stemcli.audio.part import ANOTHER, Part
+from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
+from stemcli.audio.pcm_tail import is_sound, trailing_chunks
+
+_AU = Form(">4sI", 24, 1, False, b"", 0)
+_CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
+"""Tags of MP2, MP3, AAC, AC-3 and DTS in the "fmt " chunk (RFC 2361)."""
+
+_LOOKED_AT = 1 << 18  # bytes of samples in which a hidden codec is looked for
+
+
+class Layout(NamedTuple):
+    """Where the samples of a file lie.
+
+    Attributes:
+        form: the family of the file.
+        base: where the file begins, behind tags.
+        start: first byte of the samples.
+        end: where the file ends.
+        claimed: bytes of samples that the header counts; None where nobody counted.
+        format: how they lie.
+    """
+
+    form: Form
+    base: int
+    start: int
+    end: int
+    claimed: int | None
+    format: PcmFormat
+
+
+def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
+    """The sound of a file of samples; none where the file is not of that kind.
+
+    Args:
+        path: the file.
+        data: its bytes.
+        base: where it begins, behind tags.
+        end: where the file ends.
+    """
+    form = form_of(data, base)
+    if data[base : base + 4] == b".snd":
+        layout = _au_layout(data, base, end)
+    elif form is not None:
+        layout = _layout(data, form, base, end)
+    else:
+        return []
+    if layout is None or layout.format.block == 0:
+        return [Part(path)]
+    *before, final = _parts(path, data, layout)
+    if not final.flaw and _another_follows(data, layout):
+        final = replace(final, flaw=ANOTHER)
+    return [*before, final]
+
+
+def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
+    found = list(chunks(data, form, base, end))
+    sound = next((chunk for chunk in found if chunk.name == form.data), None)
+    format = pcm_format(data, form, found)
+    if sound is None or format is None:
+        return None
+    start, size = sound.start + form.skipped, sound.size - form.skipped
+    claimed: int | None = size if format.size is None or form is AIFF else format.size
+    limit = PLACEHOLDER if form not in (W64, CAF) and format.size is None else 1 << 60
+    is_empty = start >= end or leads_on(data, form, base, start, end)
+    if claimed is None or not 0 <= claimed < limit or (claimed == 0 and not is_empty):
+        claimed = None
+    return Layout(form, base, start, end, claimed, format)
+
+
+def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
+    found = au_format(data[base : base + 24])
+    if found is None:
+        return None
+    format, offset, size = found
+    start = base + offset
+    claimed = None if size >= PLACEHOLDER or (size == 0 and start < end) else size
+    return Layout(_AU, base, start, end, claimed, format)
+
+
+def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
+    last = _end_of_sound(data, layout)
+    format, claimed = layout.format, layout.claimed
+    hidden = _hidden(path, data, layout, last)
+    if hidden and claimed and layout.start + claimed > layout.end:
+        flaw = f"{layout.start + claimed - layout.end} bytes are missing"
+        hidden[-1] = replace(hidden[-1], flaw=flaw, breaks_off=True)
+    if hidden:
+        return hidden
+    counted = format.size if layout.form is AIFF and format.size else claimed
+    have = max(0, last - layout.start)
+    frames = max(have, counted or 0) // format.block * format.block_frames or None
+    if layout.form is CAF and not format.raw:
+        return [Part(path, frames=format.tag or None)]
+    if have and _is_honest(data, layout, last):
+        return [Part(path, frames=frames)]
+    pieces = ((layout.start, last),)
+    if format.raw:
+        return [Part(path, pieces, raw=format.raw, frames=frames)] if have else [Part(path)]
+    head = data[layout.base : layout.start - 4] + struct.pack("<I", min(have, PLACEHOLDER))
+    return [Part(path, pieces, head, frames=frames)]
+
+
+def _another_follows(data: Bytes, layout: Layout) -> bool:
+    form, base, start, end, claimed, _ = layout
+    behind = start + (claimed or 0)
+    places = {behind, behind + -(behind - base) % form.align}
+    if form is not _AU:
+        width = struct.calcsize(form.header)
+        for chunk in chunks(data, form, base, end):
+            places |= {chunk.start - width, chunk.start + max(0, chunk.size)}
+    places |= {place + 1 for place in places}  # CAF pads as well, without saying so
+    return any(start < at < end and begins_alike(data, base, at) for at in places)
+
+
+def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
+    """Whether libsndfile, which goes by the sizes, finds the samples that are there.
+
+    It is left alone with chunks behind the samples where the size of the whole file includes them.
+    """
+    form, base, start, end, claimed, _ = layout
+    if claimed is None or start + claimed < last or (start + claimed > last != end):
+        return False
+    if (start - base) % min(form.align, 2):
+        return False  # padding is missing before the samples, and libsndfile counts on it
+    if end - last <= -(last - base) % form.align:
+        return True
+    (size,) = struct.unpack_from(form.header[0] + "I", data, base + 4)
+    return form in (RIFF, AIFF) and 0 <= end - base - 8 - size <= 1
+
+
+def _end_of_sound(data: Bytes, layout: Layout) -> int:
+    form, base, start, end, claimed, format = layout
+    if claimed is not None and start + claimed <= end:
+        behind = start + claimed
+        padded = behind + -(behind - base) % form.align
+        if any(_is_end(data, layout, at) for at in {behind, padded}):
+            return behind
+        if not is_sound(data, start, behind, end, format):
+            return behind
+        counted = start + (format.size or 0)
+        if form is AIFF and behind < counted <= end:
+            return counted
+    elif claimed is not None and claimed >= PLACEHOLDER:
+        return end
+    return trailing_chunks(data, form, start, start_of_tags(data, start, end))
+
+
+def _is_end(data: Bytes, layout: Layout, at: int) -> bool:
+    """Whether the file, a chunk or a tag follows here."""
+    form, end = layout.form, layout.end
+    return leads_on(data, form, layout.base, at, end) or end_of_tags(data, at, end) > at
+
+
+def _hidden(path: Path, data: Bytes, layout: Layout, last: int) -> list[Part]:
+    """The sound of a codec in a container that is made for samples; none where they are samples."""
+    start, format = layout.start, layout.format
+    if format.tag in _CODED:
+        return coded_parts(path, data, start, last)
+    raw = format.raw
+    if layout.form is CAF or raw is None or raw.subtype not in ("PCM_16", "PCM_U8"):
+        return []
+    found = coded_parts(path, data, end_of_zeros(data, start, last), last)
+    if found:
+        return found
+    if format.tag == PCM and bitstream(bytes(data[start : min(last, start + _LOOKED_AT)])):
+        return [Part(path, muxer="wav" if layout.form is not W64 else "w64")]
+    return []

@@ -1,0 +1,315 @@
+"""Oddities of files: each makes an odd file of a row's format, and says what has to come out.
+
+An oddity that cannot apply to a format gives None: a blank of the table. ``WHY_BLANK`` has the
+reasons that are not plain.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stemcli.audio.ffmpeg_binary import find_ffmpeg
+from tests.audio_files import ffmpeg
+from tests.stemcli.audio.containers.rows import FRAMES, Row, Wave, sound
+from tests.stemcli.audio.containers.tails import TAILS, id3v2
+
+
+class Part(NamedTuple):
+    """A file with nothing odd, and the sound that was encoded into it."""
+
+    data: bytes
+    wave: Wave
+
+
+class Odd(NamedTuple):
+    """An odd file.
+
+    Attributes:
+        data: its bytes.
+        parts: the whole files whose sounds have to follow each other.
+        is_cut: whether sound may be missing, which then has to be said.
+        may_be_refused: whether one sentence is right as well.
+        padding: most samples at the end that one decoder plays and another knows as padding.
+        has_to_be_told: whether the file counts more than was ever in it.
+    """
+
+    data: bytes
+    parts: tuple[Part, ...]
+    is_cut: bool = False
+    may_be_refused: bool = False
+    has_to_be_told: bool = False
+    padding: int = 0
+
+
+Oddity = Callable[[Row], Odd | None]
+
+
+@cache
+def decode(row: Row, data: bytes) -> Wave:
+    """What ffmpeg makes of a file; nothing where it makes nothing of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"file.{row.suffix}")
+        path.write_bytes(data)
+        words = (find_ffmpeg(), "-v", "quiet", "-i", path, "-map", "0:a:0", "-f", "f32le", "-")
+        raw = subprocess.run(words, stdout=subprocess.PIPE, check=False).stdout
+    return np.frombuffer(raw, "<f4").reshape(-1, row.channels)
+
+
+@cache
+def plain_part(row: Row, seed: int = 0, frames: int = FRAMES) -> Part:
+    """A file of the format with nothing odd."""
+    wave = sound(row.rate, row.channels, frames, seed)
+    return Part(row.encode(wave), wave)
+
+
+def plain(row: Row) -> bytes:
+    """The bytes of a file of the format with nothing odd."""
+    return plain_part(row).data
+
+
+def tail(extra: bytes) -> Oddity:
+    def behind(row: Row) -> Odd | None:
+        data = plain(row)
+        return Odd(data + extra, (plain_part(row),))
+
+    return behind
+
+
+def id3v2_in_front(row: Row) -> Odd | None:
+    return Odd(id3v2(b"picture" * 50) + plain(row), (plain_part(row),), may_be_refused=True)
+
+
+def of_length(frames: int) -> Oddity:
+    def other(row: Row) -> Odd | None:
+        part = plain_part(row, frames=frames)
+        return Odd(part.data, (part,), may_be_refused=frames == 1 and row.step is None)
+
+    return other
+
+
+def cut(share: float, less: int = 0) -> Oddity:
+    def broken_off(row: Row) -> Odd | None:
+        data = plain(row)
+        return Odd(
+            data[: int(len(data) * share) - less],
+            (plain_part(row),),
+            is_cut=True,
+            may_be_refused=True,
+        )
+
+    return broken_off
+
+
+def piped(row: Row) -> Odd | None:
+    if row.by_libsndfile or row.family in ("mp4",) or "faststart" in str(row.extra):
+        return None
+    wave = sound(row.rate, row.channels)
+    data = row.encode(wave, piped=True)
+    return Odd(data, (Part(data, wave),))
+
+
+def appended(row: Row) -> Odd | None:
+    both = plain_part(row), plain_part(row, 1, FRAMES + 1000)
+    data = both[0].data + both[1].data
+    if row.family in ("mpeg audio", "elementary", "matroska", "avi", "ts"):
+        return Odd(data, (Part(data, np.concatenate([part.wave for part in both])),))
+    if row.family in ALL_READ:
+        return Odd(data, both)
+    return Odd(data, both[:1], has_to_be_told=True)
+
+
+ALL_READ = ("ogg", "mp3", "speex", "flac")
+
+
+@cache
+def _packets(row: Row) -> list[int]:
+    with tempfile.NamedTemporaryFile(suffix=f".{row.suffix}") as file:
+        file.write(plain(row))
+        file.flush()
+        show = ["ffprobe", "-v", "error", "-select_streams", "a", "-show_packets", "-of", "json"]
+        told = subprocess.run([*show, file.name], stdout=subprocess.PIPE, check=True).stdout
+    return [int(packet["pos"]) for packet in json.loads(told)["packets"] if "pos" in packet]
+
+
+def cut_by_one_packet(row: Row) -> Odd | None:
+    positions = _packets(row)
+    if len(set(positions)) < 3 or row.family in ("ts", "elementary", "mpeg audio", "flv"):
+        return None
+    data = plain(row)
+    return Odd(data[: max(positions)], (plain_part(row),), is_cut=True, may_be_refused=True)
+
+
+def cut_in_the_last_packet(row: Row) -> Odd | None:
+    positions = _packets(row)
+    if len(set(positions)) < 3 or row.family == "ts":
+        return None
+    data = plain(row)
+    return Odd(data[: max(positions) + 9], (plain_part(row),), is_cut=True, may_be_refused=True)
+
+
+def remuxed(*words: str) -> Oddity:
+    """The same packets, copied by ffmpeg into a new file with other time stamps."""
+
+    def copied(row: Row) -> Odd | None:
+        if row.by_libsndfile or row.family in ("riff", "adpcm", "rf64", "w64", "aiff", "au", "caf"):
+            return None
+        if row.suffix == "ogg" and "-0.5" in words:
+            return None  # libvorbis leaves out what lies before zero, and ffmpeg plays it
+        if row.family == "avi" and "3600" in words:
+            return None  # AVI has no time stamps
+        data = _copy(row, words)
+        return Odd(data, (Part(data, decode(row, data)),), padding=PADDING.get(row.family, 0))
+
+    return copied
+
+
+PADDING = {"mp4": 1024}
+"""Samples of one frame: ffmpeg before version 7 plays the padding of the last."""
+
+
+def _copy(row: Row, words: tuple[str, ...]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder, f"1.{row.suffix}"), Path(folder, f"2.{row.suffix}")
+        one.write_bytes(plain(row))
+        before = [word for word in words if words[0] == "-itsoffset"]
+        after = [] if before else list(words)
+        ffmpeg(*before, "-i", one, "-c", "copy", *after, "-f", row.muxer, *row.extra, two)
+        return two.read_bytes()
+
+
+FILMS = ("matroska", "mp4", "avi", "flv", "fragments", "asf", "ts")
+
+
+def with_a_longer_picture(row: Row) -> Odd | None:
+    if row.family not in FILMS or row.suffix in ("m4a", "mka", "wma"):
+        return None
+    codec = {"flv": "flv", "webm": "libvpx", "ts": "mpeg1video", "mpg": "mpeg1video"}
+    picture = ("-f", "lavfi", "-i", "color=c=red:s=64x64:r=25:d=3")
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder, f"1.{row.suffix}"), Path(folder, f"2.{row.suffix}")
+        one.write_bytes(plain(row))
+        video = (
+            "-c:v",
+            codec.get(row.suffix, "mpeg4"),
+            "-c:a",
+            "copy",
+            "-map",
+            "0:v",
+            "-map",
+            "1:a",
+        )
+        ffmpeg(*picture, "-i", one, *video, "-f", row.muxer, *row.extra, two)
+        return Odd(two.read_bytes(), (plain_part(row),), padding=PADDING.get(row.family, 0))
+
+
+def chunk_behind(pad: bool) -> Oddity:
+    """A chunk with a picture behind the sound, whose padding byte is there or is missing."""
+
+    def behind(row: Row) -> Odd | None:
+        chunk = _chunk(row.family)
+        data, odd = _unpadded(row) if chunk else (b"", False)
+        if not chunk or not (pad or odd):
+            return None
+        new = bytearray(data + (b"\0" if pad and odd and row.family != "caf" else b"") + chunk)
+        if row.family in ("riff", "adpcm", "aiff"):
+            form = ">I" if row.family == "aiff" else "<I"
+            struct.pack_into(form, new, 4, len(new) - 8)
+        return Odd(bytes(new), (plain_part(row),))
+
+    return behind
+
+
+def _chunk(family: str) -> bytes:
+    """A tag with a picture as a chunk of its family of files."""
+    body = id3v2()
+    if family in ("riff", "rf64", "adpcm"):
+        return b"id3 " + struct.pack("<I", len(body)) + body
+    if family == "aiff":
+        return b"ID3 " + struct.pack(">I", len(body)) + body
+    if family == "caf":
+        return b"info" + struct.pack(">Q", len(body)) + body
+    if family == "w64":
+        guid = b"LIST" + bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
+        return guid + struct.pack("<Q", len(body) + 24) + body
+    return b""
+
+
+def _unpadded(row: Row) -> tuple[bytes, bool]:
+    """The file up to the end of its sound, and whether it should be padded there."""
+    data = plain(row)
+    if row.family == "caf":
+        return data, False
+    if row.family == "w64":
+        at = data.find(b"data\xf3\xac")
+        end = at + struct.unpack_from("<Q", data, at + 16)[0]
+        return (data[:end], True) if end % 8 else (data[:end], False)
+    name, form = (b"SSND", ">I") if row.family == "aiff" else (b"data", "<I")
+    at = data.find(name)
+    (size,) = struct.unpack_from(form, data, at + 4)
+    size = len(data) - at - 8 if size == 0xFFFFFFFF else size
+    return data[: at + 8 + size], bool((at + size) % 2)
+
+
+def header_counts(change: Callable[[int], int]) -> Oddity:
+    """A length in the header that is wrong, where there is sound that shows it."""
+
+    def wrong(row: Row) -> Odd | None:
+        data = bytearray(plain(row))
+        place = _count(row.family, data)
+        if place is None or (row.family == "adpcm" and change(1000) == 1024):
+            return None  # less than a block
+        if row.name == "wav 8" and change(1000) < 1000:
+            return None  # the byte of padding is one more sample
+        at, form = place
+        struct.pack_into(form, data, at, change(*struct.unpack_from(form, data, at)))
+        more = change(1000) > 1000 and row.family != "aiff"  # where another chunk counts as well
+        return Odd(bytes(data), (plain_part(row),), may_be_refused=more, has_to_be_told=more)
+
+    return wrong
+
+
+def _count(family: str, data: bytearray) -> tuple[int, str] | None:
+    """Where a header counts, and how the number is coded."""
+    if family in ("riff", "adpcm"):
+        return data.find(b"data") + 4, "<I"
+    if family == "w64":
+        return data.find(b"data\xf3\xac") + 16, "<Q"
+    if family == "aiff":
+        return data.find(b"SSND") + 4, ">I"
+    if family == "mp3":
+        return max(data.find(b"Xing"), data.find(b"Info")) + 8, ">I"
+    return {"au": (8, ">I"), "flac": (22, ">I")}.get(family)
+
+
+ODDITIES: dict[str, Oddity] = {
+    **{name: tail(extra) for name, extra in TAILS.items()},
+    "id3v2 in front": id3v2_in_front,
+    "even length": of_length(FRAMES + 1),
+    "one sample": of_length(1),
+    "cut in the middle": cut(0.56),
+    "cut by a byte": cut(1.0, 1),
+    "cut by a few bytes": cut(1.0, 40),
+    "cut by a packet": cut_by_one_packet,
+    "cut in the last packet": cut_in_the_last_packet,
+    "written into a pipe": piped,
+    "another file behind": appended,
+    "starts late": remuxed("-itsoffset", "5"),
+    "starts before zero": remuxed("-output_ts_offset", "-0.5"),
+    "starts at an hour": remuxed("-output_ts_offset", "3600"),
+    "longer picture": with_a_longer_picture,
+    "chunk behind": chunk_behind(pad=True),
+    "chunk behind, no pad byte": chunk_behind(pad=False),
+    "header counts none": header_counts(lambda old: 0),
+    "header counts half": header_counts(lambda old: old // 2),
+    "header counts more": header_counts(lambda old: old * 2),
+    "header counts a few more": header_counts(lambda old: old + 24),
+}

@@ -1,0 +1,182 @@
+"""Several sounds in one file, one after the other.
+
+Truth: what went into a lossless encoder; for a lossy one libsndfile's or ffmpeg's decode of each
+file alone. Law: the chain is as long as its links together, and has their samples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.info import probe
+from stemcli.audio.reader import open_audio
+from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
+from tests.stemcli.audio.hearing import hear, snr
+
+FRAMES = (30_001, 20_003, 101)
+
+
+def files(folder: Path, suffix: str, rate: int, codec: str = "") -> list[Path]:
+    """Files of three lengths."""
+    made = []
+    for number, frames in enumerate(FRAMES):
+        path = folder / f"{number}.{suffix}"
+        wave = noisy_tones(frames, rate)[::-1]
+        if codec:
+            sound = ("-f", "f32le", "-ar", rate, "-ac", 2, "-i", "-", "-c:a", *codec.split())
+            ffmpeg(*sound, path, sound=wave)
+        else:
+            write_audio(path, wave, rate)
+        made.append(path)
+    return made
+
+
+def chained(links: list[Path], between: bytes = b"") -> Path:
+    path = links[0].with_stem("chain")
+    path.write_bytes(between.join(link.read_bytes() for link in links))
+    return path
+
+
+def doubt(path: Path) -> str:
+    with open_audio(path) as reader:
+        for _ in reader:
+            pass
+        return reader.doubt
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate", "codec", "between"),
+    [
+        ("ogg", 44_100, "", b""),
+        ("opus", 48_000, "", b""),
+        ("opus", 24_000, "libopus", b""),
+        ("oga", 44_100, "flac", b""),
+        ("spx", 16_000, "libspeex", b""),
+        ("flac", 44_100, "", b""),
+        ("flac", 44_100, "", b"TAG".ljust(128, b" ")),
+        ("mp3", 44_100, "", b""),
+        ("mp3", 22_050, "libmp3lame", b""),
+        ("mp3", 44_100, "libmp3lame", b"TAG".ljust(128, b" ")),
+    ],
+)
+def test_all_links_are_decoded(
+    suffix: str, rate: int, codec: str, between: bytes, tmp_path: Path
+) -> None:
+    links = files(tmp_path, suffix, rate, codec)
+    right = np.concatenate([hear(link) for link in links])
+    path = chained(links, between)
+    assert np.array_equal(hear(path), right)
+    assert doubt(path) == ""
+    if suffix not in ("oga", "spx"):
+        assert len(right) == sum(FRAMES)
+        assert probe(path).frames == len(right)
+
+
+def test_links_of_a_lossless_chain_are_exact(tmp_path: Path) -> None:
+    """Law: FLAC gives what was encoded, in links as alone."""
+    waves = [tones(frames) for frames in FRAMES]
+    links = [write_audio(tmp_path / f"{n}.flac", wave) for n, wave in enumerate(waves)]
+    assert np.array_equal(hear(chained(links)), np.concatenate(waves))
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mp3", "flac"])
+def test_a_part_across_links_is_a_slice_of_the_whole(suffix: str, tmp_path: Path) -> None:
+    rate = 48_000 if suffix == "opus" else 44_100
+    path = chained(files(tmp_path, suffix, rate))
+    whole = hear(path)
+    part = hear(path, start=0.5, end=1.0)
+    assert np.array_equal(part, whole[rate // 2 : rate])
+    assert np.array_equal(hear(path, start=0.9), whole[round(0.9 * rate) :])
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "flac", "mp3", "oga"])
+@pytest.mark.parametrize("channels", [(2, 1), (1, 2)])
+def test_links_have_the_channels_of_the_first(
+    suffix: str, channels: tuple[int, int], tmp_path: Path
+) -> None:
+    """Law: mono in two channels is twice the same, and the mean of both is that again."""
+    links = [made(tmp_path / f"{n}.{suffix}", 44_100, n) for n in channels]
+    first, second = (hear(link) for link in links)
+    path = chained(links)
+    right = np.repeat(second, 2, 1) if channels[0] == 2 else second.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(hear(path), np.concatenate([first, right]), atol=1e-6)
+    assert doubt(path) == ""
+
+
+def test_links_whose_channels_do_not_fit_are_refused(tmp_path: Path) -> None:
+    links = [made(tmp_path / f"{n}.ogg", 44_100, n) for n in (2, 6)]
+    with pytest.raises(DecodeError, match=r"at 1\.00 s changes from 2 to 6 channels: convert it"):
+        open_audio(chained(links))
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "oga", "flac", "mp3"])
+def test_links_have_the_rate_of_the_first(suffix: str, tmp_path: Path) -> None:
+    """Reference: soxr at its best; and a second stays a second."""
+    links = [made(tmp_path / f"{rate}.{suffix}", rate, 2) for rate in (44_100, 32_000)]
+    first, second = (hear(link) for link in links)
+    path = chained(links)
+    heard = hear(path)
+    assert abs(len(heard) - 88_200) <= 1
+    assert np.array_equal(heard[: len(first)], first)
+    converted = soxr.resample(second, 32_000, 44_100, quality="VHQ")
+    assert snr(converted[500:-500], heard[len(first) :][: len(converted)][500:-500]) > 60
+    assert doubt(path) == ""
+
+
+def made(path: Path, rate: int, channels: int) -> Path:
+    """A second of tones."""
+    codec = {"ogg": "libvorbis", "mp3": "libmp3lame"}.get(path.suffix[1:], "flac")
+    sound = ("-f", "f32le", "-ar", rate, "-ac", channels, "-i", "-", "-c:a", codec)
+    ffmpeg(*sound, path, sound=tones(rate, rate, channels))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus"])
+def test_damage_in_a_later_link_is_told(suffix: str, tmp_path: Path) -> None:
+    links = files(tmp_path, suffix, 48_000)
+    second = bytearray(links[1].read_bytes())
+    second[len(second) // 2] ^= 0xFF
+    links[1].write_bytes(second)
+    path = chained(links)
+    try:
+        told = doubt(path)
+    except DecodeError as error:
+        told = str(error)
+    assert "damaged" in told
+
+
+def test_a_page_that_is_missing_is_told(tmp_path: Path) -> None:
+    """Its neighbours are whole, and only their numbers tell (RFC 3533, section 6)."""
+    path = write_audio(tmp_path / "song.ogg", noisy_tones(200_000))
+    data = path.read_bytes()
+    pages = [at for at in range(len(data)) if data.startswith(b"OggS", at)]
+    assert len(pages) > 6
+    path.write_bytes(data[: pages[4]] + data[pages[5] :])
+    try:
+        told = doubt(path)
+    except DecodeError as error:
+        told = str(error)
+    assert "damaged" in told
+
+
+def test_a_stretch_without_frames_in_an_mp3_stops_it_there(tmp_path: Path) -> None:
+    links = files(tmp_path, "mp3", 44_100)
+    path = chained(links, between=b"?" * 9000)
+    with pytest.raises(DecodeError, match=r"stops at 0\.68 s .*\(no frame follows where one"):
+        hear(path)
+    assert np.array_equal(hear(path, end=0.68), hear(links[0])[: round(0.68 * 44_100)])
+
+
+def test_a_few_bytes_between_frames_of_an_mp3_are_told(tmp_path: Path) -> None:
+    """Players pass over them; no frame is missing, and the bytes were perhaps one."""
+    path = write_audio(tmp_path / "song.mp3", noisy_tones(60_000))
+    whole, data = hear(path), path.read_bytes()
+    frame = data.find(data[417:419], 5000)
+    path.write_bytes(data[:frame] + b"\0?" * 50 + data[frame:])
+    assert np.array_equal(hear(path), whole)
+    assert "100 bytes between its frames are no sound" in doubt(path)

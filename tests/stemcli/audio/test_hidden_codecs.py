@@ -1,0 +1,134 @@
+"""Coded sound in a container that says that it holds samples.
+
+Truth: ffmpeg's decode of the codec alone, in the format that is made for it.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from model_zoo.errors import DecodeError
+from stemcli.audio.bitstream import bitstream
+from tests.audio_files import ffmpeg, noisy_tones, write_audio
+from tests.stemcli.audio.hearing import hear
+
+RATE = 48_000
+WAVE = noisy_tones(40_000, RATE)
+
+
+def coded(codec: str, muxer: str) -> bytes:
+    """Coded frames, or frames in bursts as a digital line carries them (muxer ``spdif``)."""
+    sound = ("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-")
+    return ffmpeg(*sound, "-c:a", *codec.split(), "-f", muxer, "-", sound=WAVE)
+
+
+def swapped(data: bytes) -> bytes:
+    """Words of 16 bits with the low byte first."""
+    return np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
+
+
+def wav(data: bytes, tag: int = 1) -> bytes:
+    """A WAV of 16 bits, stereo, whose data is not what its tag says."""
+    format = struct.pack("<HHIIHH", tag, 2, RATE, 4 * RATE, 4, 16)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + format + b"data" + struct.pack("<I", len(data))
+    return b"RIFF" + struct.pack("<I", len(body) + len(data)) + body + data
+
+
+def alone(data: bytes, muxer: str) -> NDArray[np.float32]:
+    """ffmpeg's decode of coded frames."""
+    path = Path(f"alone.{muxer}")
+    path.write_bytes(data)
+    raw = ffmpeg("-f", muxer, "-i", path, "-f", "f32le", "-")
+    return np.frombuffer(raw, "<f4").reshape(-1, 2)
+
+
+DTS = "dca -strict -2 -b:a 768k"
+
+
+@pytest.mark.parametrize(
+    ("codec", "muxer", "words", "tag"),
+    [
+        (DTS, "dts", swapped, 1),
+        (DTS, "dts", bytes, 1),
+        ("ac3", "ac3", bytes, 0x2000),
+        ("ac3", "ac3", bytes, 1),
+        ("aac", "adts", bytes, 1),
+        ("libmp3lame", "mp3", bytes, 0x55),
+        ("libmp3lame", "mp3", bytes, 1),
+        ("mp2", "mp2", bytes, 0x50),
+    ],
+)
+def test_a_codec_in_a_wav_is_decoded(
+    codec: str, muxer: str, words: type, tag: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extra = " -write_xing 0 -id3v2_version 0" if muxer == "mp3" else ""
+    frames = coded(codec + extra, muxer)
+    path = tmp_path / "song.wav"
+    path.write_bytes(wav(words(frames), tag))
+    right = alone(frames, {"adts": "aac", "mp2": "mp3"}.get(muxer, muxer))
+    np.testing.assert_allclose(hear(path), right, atol=1e-4)
+
+
+def test_bursts_of_a_digital_line_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AC-3 by IEC 61937, as a recorder at an optical output writes it."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "song.wav"
+    path.write_bytes(wav(coded("ac3", "spdif")))
+    np.testing.assert_allclose(hear(path), alone(coded("ac3", "ac3"), "ac3"), atol=1e-4)
+
+
+def as_samples(path: Path, silence: int) -> Path:
+    """A lossless file whose samples of 16 bits are words of DTS, behind some silence."""
+    words = np.frombuffer(swapped(coded(DTS, "dts")), "<i2").reshape(-1, 2)
+    wave = np.concatenate([np.zeros((silence, 2), "<i2"), words]) / np.float32(32768)
+    if path.suffix == ".m4a":
+        sound = ("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-")
+        ffmpeg(*sound, "-c:a", "alac", "-sample_fmt", "s16p", path, sound=wave)
+    else:
+        soundfile.write(path, wave, RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["flac", "caf", "m4a"])
+@pytest.mark.parametrize("silence", [0, 9000])
+def test_a_codec_in_any_other_container_is_refused(
+    suffix: str, silence: int, tmp_path: Path
+) -> None:
+    path = as_samples(tmp_path / f"song.{suffix}", silence)
+    with pytest.raises(DecodeError, match=r"holds DTS that is marked as plain samples.*decode it"):
+        hear(path)
+
+
+@pytest.mark.parametrize("suffix", ["aiff", "w64"])
+def test_a_codec_in_relatives_of_wav_is_decoded(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = as_samples(tmp_path / f"song.{suffix}", silence=0)
+    np.testing.assert_allclose(hear(path), alone(coded(DTS, "dts"), "dts"), atol=1e-4)
+
+
+def test_loud_noise_is_no_codec(tmp_path: Path) -> None:
+    """Law: noise has every word of 16 bits, and none of them at equal distances."""
+    dice = np.random.default_rng(0)
+    noise = dice.integers(-(2**15), 2**15, (2**20, 2)).astype("<i2")
+    assert bitstream(noise.tobytes()) == ""
+    wave = noise[:100_000] / np.float32(32768)
+    path = write_audio(tmp_path / "song.wav", wave, subtype="PCM_16")
+    assert np.array_equal(hear(path), wave)
+
+
+def test_a_sync_word_now_and_then_is_no_codec() -> None:
+    """Two at one distance happen; the third has to be there as well."""
+    sync = b"\xfe\x7f\x01\x80"
+    assert bitstream(sync + bytes(1000) + sync + bytes(1500) + sync) == ""
+    assert bitstream((sync + bytes(1000)) * 3) == "DTS"
