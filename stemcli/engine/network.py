@@ -54,9 +54,10 @@ class Network:
         self.sample_rate = separator.sample_rate
         self.channels = separator.channels
         self.segment = separator.segment
-        self._separator: Any = separator.to(device).eval()  # the stubs lack memory_format
+        self._separator = separator.to(device).eval()
         if separator.prefers_channels_last:
-            self._separator.to(memory_format=torch.channels_last)
+            any_module: Any = self._separator  # torch's stubs know no memory_format
+            any_module.to(memory_format=torch.channels_last)
         self._device = device
         self._precision = precision
         self._largest = largest

@@ -16,6 +16,7 @@ import soundfile
 from stemcli.audio.endings import DEMUXERS, EXTENSIONS, KINDS, is_song
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
+from stemcli.audio.part import Part
 from tests.audio_files import ffmpeg, tones
 from tests.stemcli.audio.hearing import hear
 
@@ -202,7 +203,7 @@ def test_what_libsndfile_reads_ffmpeg_may_read_too(tmp_path: Path, ending: str) 
     """It stands in where libsndfile cannot."""
     path = tmp_path / f"song.{ending}"
     make(path)
-    with closing(FfmpegDecoder(path)) as decoder:
+    with closing(FfmpegDecoder(Part(path))) as decoder:
         assert abs(decoder.info.sample_rate - RATE) <= 48000 - RATE
         assert len(decoder.read(1000)) == 1000
 
