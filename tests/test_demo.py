@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+import stemcli
+
 DEMO = Path(__file__).parents[1] / "docs/demo"
 SAMPLE_RATE = 44_100  # Hz
 WINDOW = 4096  # samples: some 25 periods of the lowest note
@@ -91,3 +93,29 @@ def test_melody_has_a_note_for_every_syllable(score: dict[str, Any]) -> None:
     """Counted by hand from the words."""
     syllables = [len(score["notes"](phrase.melody, 0)) for phrase in score["PHRASES"]]
     assert syllables == [8, 8, 10, 9, 6]
+
+
+def test_the_excerpt_is_the_sum_of_its_stems() -> None:
+    """Law: as integers; and neither stem is silent for longer than a second."""
+    song = read("real/song.flac").astype(np.int32)
+    stems = [
+        read(f"real/stems/{name}.flac").astype(np.int32) for name in ("vocals", "instrumental")
+    ]
+    assert np.array_equal(sum(stems), song)
+    assert song.shape == (12 * SAMPLE_RATE, 2)
+    for stem in stems:
+        assert np.abs(stem.reshape(12, -1)).max(axis=1).min() > 300
+
+
+def decibels(estimate: NDArray[np.float32], true: NDArray[np.int16]) -> float:
+    """Global SDR."""
+    wanted = true / 32768
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(wanted - estimate).sum()))
+
+
+@pytest.mark.parametrize(("folder", "least"), [("", 6.5), ("real/", 12.5)])
+def test_what_the_default_model_makes_of_the_songs(folder: str, least: float) -> None:
+    """Truth: the stems that were mixed. docs/demo and the README have the figures."""
+    song = read(f"{folder}song.flac").astype(np.float32) / 32768
+    stems = stemcli.Session(stemcli.Options(precision="fp32")).separate_array(song, SAMPLE_RATE)
+    assert decibels(stems["vocals"], read(f"{folder}stems/vocals.flac")) > least

@@ -147,9 +147,21 @@ def test_a_damaged_card_is_named(bundled: Path, zoo: Path, text: str, message: s
 
 
 def test_bundled_cards_are_sound() -> None:
-    for path in sorted(cards_module.BUNDLED.glob("*.toml")):
+    paths = sorted(cards_module.BUNDLED.glob("*.toml"))
+    names = {path.stem for path in paths}
+    assert cards_module.DEFAULT_MODEL in names
+    for path in paths:
         card = Card.from_toml(path)
         assert path.with_name(card.file).stat().st_size == card.size
+        assert {*card.better} <= names - {card.name}
+
+
+def test_the_licence_text_of_spleeter_travels_with_its_weights() -> None:
+    card = find("spleeter_2stems")
+    text = (cards_module.BUNDLED / card.licence_file).read_text("utf-8")
+    assert card.licence == "MIT"
+    assert "Copyright (c) 2019-present, Deezer SA" in text
+    assert "The above copyright notice and this permission notice shall be included" in text
 
 
 def test_cards_do_without_torch() -> None:

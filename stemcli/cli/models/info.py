@@ -219,6 +219,7 @@ def draw(network: Part, depth: int, console: Console) -> None:
 
 def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
+    from model_zoo.card import BUNDLED
     from model_zoo.whereabouts import is_place
 
     known: dict[str, Any] = {
@@ -227,8 +228,12 @@ def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tup
         "gives": USES[role],
         "stems": "" if role in WITHOUT_STEMS else ", ".join(card.outputs),
         "licence": card.licence,
-        "made by": card.source,
-        "learned from": card.training_data,
+        "licence text": str(BUNDLED / card.licence_file) if card.licence_file else "",
+        "authors": card.authors,
+        "source": card.source,
+        "trained on": card.training_data,
+        "limits": card.limits,
+        "better": ", ".join(card.better),
         "architecture": card.architecture,
         "paper": card.paper,
         "sample rate": f"{card.sample_rate} Hz",
