@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +84,8 @@ class FfmpegProcess(Closing):
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
         self._asked = ended
-        self._waiting_since: float | None = None  # by the monotonic clock; None while we work
+        self._wait: object | None = None  # a new one each time that we wait for it
+        self._looks: tuple[object | None, int] = (None, 0)  # at the same wait
         self._over = threading.Event()
         try:
             self._process, self._leash = _start(command, self.log, feeds=feeds)
@@ -145,11 +145,11 @@ class FfmpegProcess(Closing):
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        self._waiting_since = time.monotonic()
+        self._wait = object()
         try:
             yield
         finally:
-            self._waiting_since = None
+            self._wait = None
         if self._is_ended:
             raise KeyboardInterrupt
 
@@ -158,9 +158,13 @@ class FfmpegProcess(Closing):
         return _ENDING.is_set() or (self._asked is not None and self._asked.is_set())
 
     def look(self) -> None:
-        """End it where that was asked for or nothing moves, and keep its log short."""
-        since = self._waiting_since
-        if since is not None and time.monotonic() - since > PATIENCE:
+        """End it where that was asked for or nothing moves, and keep its log short.
+
+        Looks are counted and not time: none are taken while this process itself is stopped.
+        """
+        wait, (before, looks) = self._wait, self._looks
+        self._looks = (wait, looks + 1 if wait is before is not None else 0)
+        if self._looks[1] * LOOK > PATIENCE:
             self.stalled = True
         if self.stalled or self._is_ended:
             self._process.kill()
