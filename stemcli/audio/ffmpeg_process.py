@@ -1,4 +1,4 @@
-"""An ffmpeg process that does not outlive this one, hang for ever or fill the disk with its log."""
+"""An ffmpeg process that ends with this one, cannot hang forever and keeps its log short."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _ENDING = threading.Event()
 
 @contextmanager
 def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Threads that open sound files, and do not keep a program from ending.
+    """A pool of threads that open sound files and end at once on Ctrl-C and other signals.
 
-    A pool waits for its threads, and they for their ffmpeg. Here Ctrl-C and other signals end
-    these, and those that a thread is about to start; what was not begun is cancelled.
+    An ordinary pool waits for its threads, and they wait for ffmpeg. This one ends every ffmpeg
+    that runs or is about to start, and cancels what has not begun.
 
     Args:
         threads: how many; as many as the processors allow when None.
@@ -61,14 +61,14 @@ def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
 class FfmpegProcess(Closing):
     """A running ffmpeg whose standard output is read or whose standard input is written.
 
-    It ends when this process does, even by SIGKILL where the system is Linux, and when ``ended``
-    is set. It has a process group of its own: a Ctrl-C in the terminal ends it through us, after
-    the work that it belongs to, so that no song seems to be damaged.
+    It ends when this process ends (on Linux even by SIGKILL) and when ``ended`` is set. It has a
+    process group of its own, so that Ctrl-C in a terminal reaches only us: an ffmpeg that ended
+    first would make its song look damaged.
 
     Args:
         command: the program and its arguments.
         feeds: whether we write to it; else we read from it.
-        ended: set by whoever wants the work to end at once.
+        ended: when it is set, ffmpeg is ended and reading raises KeyboardInterrupt.
 
     Attributes:
         log: what it writes to standard error, :data:`MOST_LOG` bytes at most.
@@ -93,7 +93,7 @@ class FfmpegProcess(Closing):
             self.log.close()
             reason = error.strerror or error
             raise FfmpegMissingError(f"{command[0]} cannot be started: {reason}") from error
-        # It must not keep this object alive that nobody else holds any more.
+        # A weak reference, so that the thread does not keep a forgotten process running.
         arguments = (weakref.ref(self), self._over)
         self._watcher = threading.Thread(target=_watch, args=arguments, daemon=True, name="ffmpeg")
         self._watcher.start()
@@ -168,8 +168,9 @@ class FfmpegProcess(Closing):
             self.stalled = True
         if self.stalled or self._is_ended:
             self._process.kill()
-        if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
-            os.truncate(self.log.fileno(), MOST_LOG)
+        with suppress(OSError):  # Windows may not let a file be cut that another process writes
+            if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
+                os.truncate(self.log.fileno(), MOST_LOG)
 
 
 def _watch(held: weakref.ref[FfmpegProcess], over: threading.Event) -> None:
