@@ -40,7 +40,7 @@ def broken_ffmpeg() -> str:
 
 
 def fallback_notice() -> str:
-    """A sentence where the bundled ffmpeg stands in for a broken one, else an empty one."""
+    """A sentence when the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
     broken = broken_ffmpeg()
     return f"{broken}: the one of imageio-ffmpeg is used instead" if broken else ""
 
@@ -48,7 +48,7 @@ def fallback_notice() -> str:
 def fault(program: str) -> str:
     """Why a program of ffmpeg does not start, in its own words; empty when it does.
 
-    It is tried once for every change of the file.
+    The answer is kept until the file changes.
     """
     try:
         return _tried(program, os.stat(program).st_mtime_ns)

@@ -1,4 +1,4 @@
-"""An ffmpeg process that does not outlive this one, hang for ever or fill the disk with its log."""
+"""An ffmpeg process that ends with this one, cannot hang forever and keeps its log short."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,10 +39,10 @@ _ENDING = threading.Event()
 
 @contextmanager
 def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Threads that open sound files, and do not keep a program from ending.
+    """A pool of threads that open sound files and end at once on Ctrl-C and other signals.
 
-    A pool waits for its threads, and they for their ffmpeg. Here Ctrl-C and other signals end
-    these, and those that a thread is about to start; what was not begun is cancelled.
+    An ordinary pool waits for its threads, and they wait for ffmpeg. This one ends every ffmpeg
+    that runs or is about to start, and cancels what has not begun.
 
     Args:
         threads: how many; as many as the processors allow when None.
@@ -62,14 +61,14 @@ def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
 class FfmpegProcess(Closing):
     """A running ffmpeg whose standard output is read or whose standard input is written.
 
-    It ends when this process does, even by SIGKILL where the system is Linux, and when ``ended``
-    is set. It has a process group of its own: a Ctrl-C in the terminal ends it through us, after
-    the work that it belongs to, so that no song seems to be damaged.
+    It ends when this process ends (on Linux even by SIGKILL) and when ``ended`` is set. It has a
+    process group of its own, so that Ctrl-C in a terminal reaches only us: an ffmpeg that ended
+    first would make its song look damaged.
 
     Args:
         command: the program and its arguments.
         feeds: whether we write to it; else we read from it.
-        ended: set by whoever wants the work to end at once.
+        ended: when it is set, ffmpeg is ended and reading raises KeyboardInterrupt.
 
     Attributes:
         log: what it writes to standard error, :data:`MOST_LOG` bytes at most.
@@ -85,7 +84,8 @@ class FfmpegProcess(Closing):
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
         self._asked = ended
-        self._waiting_since: float | None = None  # by the monotonic clock; None while we work
+        self._wait: object | None = None  # a new one each time that we wait for it
+        self._looks: tuple[object | None, int] = (None, 0)  # at the same wait
         self._over = threading.Event()
         try:
             self._process, self._leash = _start(command, self.log, feeds=feeds)
@@ -93,7 +93,7 @@ class FfmpegProcess(Closing):
             self.log.close()
             reason = error.strerror or error
             raise FfmpegMissingError(f"{command[0]} cannot be started: {reason}") from error
-        # It must not keep this object alive that nobody else holds any more.
+        # A weak reference, so that the thread does not keep a forgotten process running.
         arguments = (weakref.ref(self), self._over)
         self._watcher = threading.Thread(target=_watch, args=arguments, daemon=True, name="ffmpeg")
         self._watcher.start()
@@ -145,11 +145,11 @@ class FfmpegProcess(Closing):
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        self._waiting_since = time.monotonic()
+        self._wait = object()
         try:
             yield
         finally:
-            self._waiting_since = None
+            self._wait = None
         if self._is_ended:
             raise KeyboardInterrupt
 
@@ -158,14 +158,19 @@ class FfmpegProcess(Closing):
         return _ENDING.is_set() or (self._asked is not None and self._asked.is_set())
 
     def look(self) -> None:
-        """End it where that was asked for or nothing moves, and keep its log short."""
-        since = self._waiting_since
-        if since is not None and time.monotonic() - since > PATIENCE:
+        """End it where that was asked for or nothing moves, and keep its log short.
+
+        Looks are counted and not time: none are taken while this process itself is stopped.
+        """
+        wait, (before, looks) = self._wait, self._looks
+        self._looks = (wait, looks + 1 if wait is before is not None else 0)
+        if self._looks[1] * LOOK > PATIENCE:
             self.stalled = True
         if self.stalled or self._is_ended:
             self._process.kill()
-        if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
-            os.truncate(self.log.fileno(), MOST_LOG)
+        with suppress(OSError):  # Windows may not let a file be cut that another process writes
+            if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
+                os.truncate(self.log.fileno(), MOST_LOG)
 
 
 def _watch(held: weakref.ref[FfmpegProcess], over: threading.Event) -> None:

@@ -78,7 +78,7 @@ def require_encoder(format: OutputFormat) -> None:
 
 
 def encoder_notice(format: OutputFormat) -> str:
-    """A sentence where the bundled ffmpeg writes in place of a broken one, else an empty one."""
+    """A sentence when the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
     return fallback_notice() if format.name in _FFMPEG else ""
 
 

@@ -115,7 +115,8 @@ def has_several_tracks(path: Path) -> bool:
     Source: RFC 3533, section 6.
     """
     with path.open("rb") as file:
-        head = file.read(_OGG_HEAD)
+        head = file.read(4)
+        head += file.read(_OGG_HEAD) if head == b"OggS" else b""
     count, at = 0, 0
     while head[at : at + 4] == b"OggS" and len(head) > at + 27 and head[at + 5] & _OGG_FIRST:
         lacing = head[at + 27 : at + 27 + head[at + 26]]

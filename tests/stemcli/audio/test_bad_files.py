@@ -86,7 +86,7 @@ SENTENCES: dict[Callable[[Path], Path], str] = {
     a_folder: r"is a folder: type stem batch ",
     empty: r"song.mp3 is empty \(0 bytes\): copy or download it again",
     text: r"No sound can be read from .*song.mp3: give a wav, flac",
-    text_by_name: r"No sound can be read from .*song.txt: it seems to be a playlist",
+    text_by_name: r"No sound can be read from .*song.txt: it seems to be a playlist, a text",
     silent_film: r"film.mp4 holds pictures and no sound: give the file that has the sound",
     no_samples: r"song.wav holds no sound \(0 samples\): export",
     no_samples_ogg: r"song.ogg holds no sound \(0 samples\): export",

@@ -114,6 +114,23 @@ def test_time_in_which_nobody_waits_does_not_count(monkeypatch: pytest.MonkeyPat
         assert process.read(9) == bytes(9)
 
 
+def test_time_in_which_we_are_stopped_does_not_count(tmp_path: Path) -> None:
+    """Ctrl-Z, a suspended machine: the limit passes, and then the bytes are there."""
+    program = put(tmp_path / "bin", "sleep 1; printf x; sleep 600")
+    reads = (
+        "from stemcli.audio import ffmpeg_process as f; f.PATIENCE = 2\n"
+        f"p = f.FfmpegProcess([{str(program)!r}]); print(1, flush=True); print(p.read(9))"
+    )
+    words = [sys.executable, "-c", reads]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.read() == "b'x'\n"
+
+
 def test_an_encoder_that_takes_nothing_fails_its_song(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ def sound_streams(path: Path) -> list[Stream]:
     with FfmpegProcess(_command(path)) as process:
         said = b"".join(_blocks(process))
         if process.finish():
-            reason = (complaints(read_log(process.log)) or ["ffprobe says no more"])[0]
+            reason = (complaints(read_log(process.log)) or ["ffprobe gives no reason"])[0]
             raise DecodeError(f"No sound can be read from {path} ({reason}): download it again")
     streams: list[Stream] = json.loads(said).get("streams", [])
     return streams
