@@ -60,6 +60,8 @@ def _by_ffmpeg(
     muxer: str, parse: Parse, sync: bytes, path: Path, data: Bytes, start: int, end: int
 ) -> list[Part]:
     found = list(runs(data, start, end, parse, sync))
+    if not found:
+        return []
     is_steady = len({run.first.kind for run in found}) == 1
     frames = sum(run.samples for run in found) if is_steady and muxer != "aac" else None
     pieces = ((found[0].start, found[-1].end),)

@@ -40,12 +40,18 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    decoder = FfmpegDecoder(Part(path), stream) if stream else _open(sound_parts(path))
+    parts = sound_parts(path)
+    decoder = FfmpegDecoder(_container(parts), stream) if stream else _open(parts)
     rate = decoder.info.sample_rate
     if rate not in RATES:
         decoder.close()
         raise impossible_rate(path, rate)
     return decoder
+
+
+def _container(parts: list[Part]) -> Part:
+    """The file as its container was read, for one of its tracks."""
+    return parts[0] if parts[0].is_walked else Part(parts[0].path)
 
 
 def sound_parts(path: Path) -> list[Part]:
