@@ -9,6 +9,7 @@ _FLV_TAGS = {8, 9, 18}  # sound, pictures, data (Adobe, "Video File Format Speci
 _TS_SYNC = 0x47
 _TS_SIZES = (188, 192, 204)  # bytes: plain, with a time (M2TS), with error correction
 _INCOMPLETE = "its last packet is incomplete"
+_SEARCHED = 1 << 20  # bytes behind what is no tag, in which another is looked for
 _DAMAGED = "packets are damaged"
 
 
@@ -21,7 +22,9 @@ def flv_extent(data: Bytes, start: int, end: int) -> Extent | None:
         at = min(at + size, end)
     if size or (at < end < at + 11 and data[at] in _FLV_TAGS):
         return Extent(end, flaw=_INCOMPLETE)
-    is_damaged = any(_begins_flv_again(data, place, end) for place in range(at, end - 11))
+    is_damaged = any(
+        _begins_flv_again(data, place, end) for place in range(at, min(at + _SEARCHED, end))
+    )
     return Extent(end, flaw=_DAMAGED, breaks_off=False) if is_damaged else Extent(at)
 
 
