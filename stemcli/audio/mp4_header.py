@@ -71,6 +71,19 @@ def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> i
     return _edited_length(track, sample_rate, movie_scale) if track else None
 
 
+def movie_tick(path: Path, sample_rate: int, at: int = 0) -> int:
+    """Samples in one tick of an MP4's movie header, in which edit lists count; 0 elsewhere.
+
+    ffmpeg from version 7 on ends the sound there, earlier ones at the end of the media.
+    """
+    with path.open("rb") as file:
+        file.seek(at)
+        if file.read(12)[4:8] != b"ftyp":
+            return 0
+    scale = _ticks_per_second(next(_bodies(path, at, b"mvhd"), b""))
+    return -(-sample_rate // scale) if scale else 0
+
+
 def _itunes_count(path: Path) -> int:
     """The fourth hexadecimal word of iTunSMPB; 0 when the file has none."""
     from mutagen import MutagenError
