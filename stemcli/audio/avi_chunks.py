@@ -13,23 +13,25 @@ _CHUNK = struct.Struct("<4sI")
 
 def avi_extent(data: Bytes, start: int, end: int) -> Extent | None:
     """Where the file ends: behind its last RIFF; None where it is not AVI."""
-    at, flaw = start, ""
+    at = start
     while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
         (size,) = struct.unpack_from("<I", data, at + 4)
-        flaw = _flaw(data, at + 12, end)
-        at += 8 + size + size % 2
-        if flaw or at >= end or not 0 < size < _PLACEHOLDER:
-            return Extent(end, flaw=flaw)
-    return Extent(at, flaw=flaw) if at > start else None
+        movie = _end_of_movie(data, at + 12, end)
+        if movie is not None and movie > end:
+            return Extent(end, flaw="it ends in the middle of its sound and pictures")
+        at = max(at + 8 + size + size % 2, movie or 0)
+        if at >= end or movie is None or not 0 < size < _PLACEHOLDER:
+            return Extent(end)
+    return Extent(at) if at > start else None
 
 
-def _flaw(data: Bytes, at: int, end: int) -> str:
-    """What is missing of the list that holds sound and pictures."""
+def _end_of_movie(data: Bytes, at: int, end: int) -> int | None:
+    """Where the list of sound and pictures ends; None where it has no size, or is not found."""
     while at + _CHUNK.size <= end:
         name, size = _CHUNK.unpack_from(data, at)
         if size >= _PLACEHOLDER:
-            return ""
-        if name == b"LIST" and data[at + 8 : at + 12] == b"movi" and at + 8 + size > end:
-            return "it ends in the middle of its sound and pictures"
+            return None
+        if name == b"LIST" and data[at + 8 : at + 12] == b"movi":
+            return int(at + 8 + size) if size else None
         at += _CHUNK.size + size + size % 2
-    return ""
+    return None

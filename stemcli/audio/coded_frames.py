@@ -6,6 +6,7 @@ frame. Where the chain breaks, there is a tag, the end of the sound, or damage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Run(NamedTuple):
     is_cut: bool
 
 
-def runs(data: Bytes, start: int, end: int, parse: Parse, sync: bytes) -> Iterator[Run]:
+def runs(data: Bytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> Iterator[Run]:
     """Walk all frames between two places.
 
     Args:
@@ -64,7 +65,7 @@ def runs(data: Bytes, start: int, end: int, parse: Parse, sync: bytes) -> Iterat
         start: where the first frame, or tags and rubbish before it, begin.
         end: where to stop.
         parse: reads a header.
-        sync: the first byte of every header.
+        sync: the first bytes of every header.
     """
     at = start
     while True:
@@ -95,13 +96,13 @@ def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:
     return frame.kind == first.kind and not (is_later and frame.is_header)
 
 
-def _next_frame(data: Bytes, at: int, end: int, parse: Parse, sync: bytes) -> int:
+def _next_frame(data: Bytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
     """Where a frame begins that another one follows, or the end; -1 where none does."""
-    while (at := data.find(sync, at, end)) >= 0:
-        frame = parse(data[at : min(at + HEADER, end)])
-        if frame and _is_followed(data, at + frame.size, end, parse, frame):
-            return at
-        at += 1
+    for match in sync.finditer(data, at, end):
+        place = match.start()
+        frame = parse(data[place : min(place + HEADER, end)])
+        if frame and _is_followed(data, place + frame.size, end, parse, frame):
+            return place
     return -1
 
 

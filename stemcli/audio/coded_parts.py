@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -9,7 +10,15 @@ from pathlib import Path
 
 from stemcli.audio.coded_frames import HEADER, Parse, Run, runs
 from stemcli.audio.foreign_tags import Bytes, end_of_tags
-from stemcli.audio.frame_headers import ac3, adts, dts, mpeg_audio
+from stemcli.audio.frame_headers import (
+    AC3_SYNC,
+    ADTS_SYNC,
+    DTS_SYNC,
+    ac3,
+    adts,
+    dts,
+    mpeg_audio,
+)
 from stemcli.audio.mp3_parts import INCOMPLETE, mp3_parts
 from stemcli.audio.part import Part
 
@@ -57,9 +66,11 @@ def _begins(data: Bytes, at: int, end: int, parse: Parse) -> bool:
 
 
 def _by_ffmpeg(
-    muxer: str, parse: Parse, sync: bytes, path: Path, data: Bytes, start: int, end: int
+    muxer: str, parse: Parse, sync: re.Pattern[bytes], path: Path, data: Bytes, start: int, end: int
 ) -> list[Part]:
     found = list(runs(data, start, end, parse, sync))
+    if not found:
+        return []
     is_steady = len({run.first.kind for run in found}) == 1
     frames = sum(run.samples for run in found) if is_steady and muxer != "aac" else None
     pieces = ((found[0].start, found[-1].end),)
@@ -77,7 +88,7 @@ def _flaw(data: Bytes, found: list[Run]) -> str:
 
 _CODECS: tuple[tuple[Parse, Find], ...] = (
     (mpeg_audio, mp3_parts),
-    (adts, partial(_by_ffmpeg, "aac", adts, b"\xff")),
-    (ac3, partial(_by_ffmpeg, "ac3", ac3, b"\x0b")),
-    (dts, partial(_by_ffmpeg, "dts", dts, b"\x7f")),
+    (adts, partial(_by_ffmpeg, "aac", adts, ADTS_SYNC)),
+    (ac3, partial(_by_ffmpeg, "ac3", ac3, AC3_SYNC)),
+    (dts, partial(_by_ffmpeg, "dts", dts, DTS_SYNC)),
 )

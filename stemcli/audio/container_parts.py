@@ -45,5 +45,5 @@ def container_part(path: Path, data: Bytes, start: int, end: int) -> Part:
     flaw = extent.flaw
     if not flaw and begins_alike(data, start, end_of_tags(data, extent.end, end)):
         flaw = ANOTHER
-    is_cut = bool(extent.flaw)
+    is_cut = bool(extent.flaw) and extent.breaks_off
     return Part(path, pieces, frames=extent.frames, is_walked=True, flaw=flaw, breaks_off=is_cut)

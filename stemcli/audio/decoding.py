@@ -55,12 +55,17 @@ def open_decoder(
 
 
 def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> Decoder:
-    if stream or has_several_tracks(path):
-        return FfmpegDecoder(Part(path), stream, ended)
     parts, open_part = sound_parts(path), partial(_open_part, stream=stream, ended=ended)
+    if stream or has_several_tracks(path):
+        return FfmpegDecoder(_container(parts), stream, ended)
     if len(parts) == 1 and not parts[0].is_damage:
         return open_part(parts[0])
     return Chain(parts, open_part)
+
+
+def _container(parts: list[Part]) -> Part:
+    """The file as its container was read, for one of its tracks."""
+    return parts[0] if parts[0].is_walked else Part(parts[0].path)
 
 
 def sound_parts(path: Path) -> list[Part]:

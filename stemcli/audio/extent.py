@@ -11,9 +11,12 @@ class Extent(NamedTuple):
     Attributes:
         end: the byte behind its last part; what follows does not belong to it.
         frames: samples per channel that it counts; None where it counts none.
-        flaw: how the file breaks off inside the container; ``""`` where it does not.
+        flaw: how the file breaks off inside the container, or where that is damaged; ``""`` where
+            it is whole.
+        breaks_off: whether the flaw is that the file ends too early.
     """
 
     end: int
     frames: int | None = None
     flaw: str = ""
+    breaks_off: bool = True

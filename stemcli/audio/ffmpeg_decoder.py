@@ -29,7 +29,7 @@ from stemcli.audio.ffmpeg_binary import (
 )
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
-from stemcli.audio.mp4_header import real_frames
+from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.part import Part
 from stemcli.audio.source import (
     broken,
@@ -83,6 +83,7 @@ class FfmpegDecoder:
         self._counted = self._count()
         if self._counted is not None:
             self.info = replace(self.info, frames=self._counted)
+        self._slack = 0 if part.frames else movie_tick(path, self.info.sample_rate, base)
         self._length = self._counted  # without padding
         self._position = 0  # frames
         self.loss = ""
@@ -175,6 +176,8 @@ class FfmpegDecoder:
         errors = complaints(read_log(self._log))
         counted, rate = self._counted, self.info.sample_rate
         reason = errors[-1] if errors else f"ffmpeg ended with {status}"
+        if counted is not None and 0 < counted - self._position <= self._slack:
+            counted = self._position
         is_all_there = counted is not None and self._position >= counted
         if status and not is_all_there:
             raise broken(self.info.path, self._position / rate, self.info.seconds, reason)

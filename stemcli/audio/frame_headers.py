@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from stemcli.audio.coded_frames import Frame
+
+MPEG_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
+ADTS_SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
+AC3_SYNC = re.compile(rb"\x0b\x77")
+DTS_SYNC = re.compile(rb"\x7f\xfe\x80\x01")
+"""The first bytes of a frame of each codec."""
 
 # kbit/s by index, for MPEG-1 layers I, II and III, and MPEG-2 layer I, and II and III
 # (ISO/IEC 11172-3, 2.4.2.3; ISO/IEC 13818-3, 2.4.2.3).

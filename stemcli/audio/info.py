@@ -14,8 +14,8 @@ class AudioInfo:
         path: the file.
         sample_rate: in Hz.
         channels: how many.
-        frames: samples per channel that the header promises, for progress only; None when it
-            promises nothing or guesses, as an MP3 without a Xing header does.
+        frames: samples per channel that the file promises, for progress only; None when it promises
+            nothing or guesses, as what was written into a pipe as Matroska does.
         depth: what a lossless copy needs: ``"16"`` for integers up to 16 bit and for lossy codecs,
             ``"24"`` for integers of 24 and 32 bit, ``"32f"`` for floating point.
         notices: what the user should know of how it is read, in sentences.

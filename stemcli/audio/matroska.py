@@ -14,6 +14,8 @@ from stemcli.audio.foreign_tags import Bytes
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _CUES, _TAGS, _ATTACHMENTS = 0x1C53BB6B, 0x1254C367, 0x1941A469
 _TOP = {_CLUSTER, _CUES, _TAGS, _ATTACHMENTS, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770}
+_CLUSTER_BYTES = _CLUSTER.to_bytes(4, "big")
+_DAMAGED = "an element is damaged"
 _VOID, _CHECKSUM = 0xEC, 0xBF
 _IN_CLUSTER = {0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0x5854}
 
@@ -39,7 +41,7 @@ def matroska_extent(data: Bytes, start: int, end: int) -> Extent | None:
         at, flaw = _segment(data, segment, end)
         if flaw:
             break
-    return Extent(min(at, end), flaw=flaw)
+    return Extent(min(at, end), flaw=flaw, breaks_off=flaw != _DAMAGED)
 
 
 def _segment(data: Bytes, segment: Element, end: int) -> tuple[int, str]:
@@ -57,15 +59,9 @@ def _segment(data: Bytes, segment: Element, end: int) -> tuple[int, str]:
         if at > end:
             is_sound = element.id == _CLUSTER
             return end, "it ends in the middle of a cluster" if is_sound else ""
-    if segment.size is None or at >= last:
-        return at, ""
-    return (end, _unfinished(data, segment, at, end)) if last > end else (last, "")
-
-
-def _unfinished(data: Bytes, segment: Element, at: int, end: int) -> str:
-    """What is missing of a segment that ends too early, but between two of its elements."""
-    del data, segment
-    return "clusters are missing" if at >= end else "it breaks off"
+    if at < min(last, end) and (segment.size or data.find(_CLUSTER_BYTES, at, end) >= 0):
+        return end, _DAMAGED
+    return (end, "clusters are missing") if segment.size and last > end else (at, "")
 
 
 def _end_of_unknown(data: Bytes, at: int, end: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stemcli.audio.coded_frames import Frame, Run, runs
 from stemcli.audio.foreign_tags import Bytes, end_of_tags
-from stemcli.audio.frame_headers import counts_at, mpeg_audio
+from stemcli.audio.frame_headers import MPEG_SYNC, counts_at, mpeg_audio
 from stemcli.audio.part import Part
 
 _HAS_FRAMES, _HAS_BOTH, _HAS_TABLE, _HAS_QUALITY = 1, 3, 4, 8  # flags; both: frames and bytes
@@ -38,7 +38,7 @@ def mp3_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
         start: where the first frame or tag begins.
         end: where the sound ends at the latest.
     """
-    found = list(runs(data, start, end, mpeg_audio, b"\xff"))
+    found = list(runs(data, start, end, mpeg_audio, MPEG_SYNC))
     if not found:
         return []
     links = list(_links(data, found))

@@ -18,10 +18,6 @@ from stemcli.audio.foreign_tags import Bytes
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"edts"}
 _KEPT = {b"hdlr", b"mvhd", b"mdhd", b"elst"}
-_TOP = {
-    b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp",
-    b"uuid", b"pnot", b"meta", b"udta", b"emsg", b"prft", b"ssix", b"pdin",
-}  # fmt: skip
 _SOUND = {b"mdat", b"moof"}
 _BEGINNINGS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 Boxes = dict[bytes, bytes]
@@ -38,21 +34,19 @@ def mp4_extent(data: Bytes, start: int, end: int) -> Extent | None:
     """Where an MP4, M4A or MOV ends; None where the file is another."""
     if data[start + 4 : start + 8] not in _BEGINNINGS:
         return None
-    at = start
+    at, names = start, set[bytes]()
     while at + 8 <= end:
         size, name = struct.unpack_from(">I4s", data, at)
-        if name not in _TOP or (name == b"ftyp" and at > start):
-            break
         if size == 1 and at + 16 <= end:
             (size,) = struct.unpack_from(">Q", data, at + 8)
-        if size == 0:
-            return Extent(end)
-        if at + size > end:
-            return Extent(end, flaw="it ends in the middle of its sound" if name in _SOUND else "")
-        if size < 8:
+        if name in _SOUND and (size == 0 or at + size > end):
+            flaw = "it ends in the middle of its sound"
+            return Extent(end) if size == 0 else Extent(end, flaw=flaw)
+        if size < 8 or at + size > end or not name.isalnum() or (name == b"ftyp" and at > start):
             break
+        names.add(name)
         at += size
-    return Extent(at)
+    return Extent(at if b"moov" in names else end)
 
 
 def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
@@ -75,6 +69,19 @@ def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> i
     sounds = (boxes for boxes in _tracks(path, at) if boxes[b"hdlr"][8:12] == b"soun")
     track = next(islice(sounds, stream, None), None)
     return _edited_length(track, sample_rate, movie_scale) if track else None
+
+
+def movie_tick(path: Path, sample_rate: int, at: int = 0) -> int:
+    """Samples in one tick of an MP4's movie header, in which edit lists count; 0 elsewhere.
+
+    ffmpeg from version 7 on ends the sound there, earlier ones at the end of the media.
+    """
+    with path.open("rb") as file:
+        file.seek(at)
+        if file.read(12)[4:8] != b"ftyp":
+            return 0
+    scale = _ticks_per_second(next(_bodies(path, at, b"mvhd"), b""))
+    return -(-sample_rate // scale) if scale else 0
 
 
 def _itunes_count(path: Path) -> int:

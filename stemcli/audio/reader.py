@@ -83,7 +83,7 @@ class AudioReader(Closing):
         if self._has_looked or not block.any():
             return
         self._has_looked = True
-        words = np.rint(np.clip(block, -1, 1 - 2**-15) * 32768).astype("<i2")
+        words = np.rint(np.clip(np.nan_to_num(block), -1, 1 - 2**-15) * 32768).astype("<i2")
         if codec := bitstream(words.tobytes()):
             raise holds_code(self.info.path, codec)
 

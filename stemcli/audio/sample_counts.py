@@ -33,7 +33,10 @@ def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
             break
         reached = max(reached, first + (high << 32) + block)
         at += 8 + size
-    return Extent(at, total or reached or None, flaw)
+    counted = total or reached or None
+    if not flaw and data.find(b"wvpk", at + 1, end) > at and reached < (total or 0):
+        return Extent(end, counted, "a block is damaged", breaks_off=False)
+    return Extent(at, counted, flaw)
 
 
 def tta_extent(data: Bytes, start: int, end: int) -> Extent | None:

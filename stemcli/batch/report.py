@@ -17,7 +17,7 @@ from model_zoo.files import staged
 from stemcli.printable import cell
 
 Outcome = Literal["done", "skipped", "failed"]
-CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs")
+CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs", "notices")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class TrackReport:
         audio_seconds: length of what was separated.
         wall_seconds: time it took.
         trace: the traceback of a failure, for whoever repairs it.
+        notices: what was said of the song besides, such as that its file seems to be cut off.
     """
 
     song: str
@@ -41,6 +42,7 @@ class TrackReport:
     audio_seconds: float = 0.0
     wall_seconds: float = 0.0
     trace: str = ""
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without the traceback."""
@@ -94,7 +96,7 @@ class BatchReport:
         }
 
     def to_csv(self) -> str:
-        """One row per song; the outputs are separated by `` | ``."""
+        """One row per song; outputs, and notices, are separated by `` | ``."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
@@ -116,7 +118,8 @@ class BatchReport:
         for track in self.tracks:
             times = f"{track.audio_seconds:.3f}", f"{track.wall_seconds:.3f}"
             outputs = " | ".join(track.outputs.values())
-            yield (track.song, track.outcome, track.message, *times, outputs)
+            notices = " | ".join(track.notices)
+            yield (track.song, track.outcome, track.message, *times, outputs, notices)
 
 
 def check_report(path: Path) -> None:

@@ -26,7 +26,7 @@ from stemcli.batch.sentences import sentence
 from stemcli.batch.tidy import no_empty_folders
 from stemcli.batch.url_path import real
 from stemcli.batch.walk import Song
-from stemcli.engine.events import Event, Listener, TrackFailed, TrackFinished, TrackSkipped
+from stemcli.engine.events import Event, Listener, Notice, TrackFailed, TrackFinished, TrackSkipped
 from stemcli.engine.options import Options
 
 
@@ -109,6 +109,7 @@ class _Run:
         self.settings = ""
         self.end: BaseException | None = None  # what ended the run before its time
         self.outputs: dict[str, dict[str, Path]] = {}
+        self.notices: dict[str, list[str]] = {}
 
     def judge(self, tasks: Sequence[Task], options: Options) -> list[Verdict]:
         """What is to be done about each song; with a journal, what it owns may be replaced."""
@@ -126,6 +127,8 @@ class _Run:
 
         Stems may be made elsewhere than where they were planned, and carried.
         """
+        if isinstance(event, Notice):
+            self.notices.setdefault(event.track, []).append(event.message)
         if isinstance(event, TrackFinished):
             planned = self.outputs[event.track]
             event = replace(event, outputs={stem: str(path) for stem, path in planned.items()})
@@ -181,6 +184,7 @@ class _Run:
             self.tell(TrackSkipped(task.name, verdict.skip))
             return _report(task, "skipped", verdict.skip, task.outputs)
         began = time.monotonic()
+        self.notices.pop(task.name, None)  # of an earlier try
         try:
             result = self._separate(task)
         except ClusterError:
@@ -197,9 +201,9 @@ class _Run:
         took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
-        return _report(
-            task, "done", "", task.outputs, audio_seconds=result.seconds, wall_seconds=took
-        )
+        measured = {"audio_seconds": result.seconds, "wall_seconds": took}
+        notices = tuple(self.notices.get(task.name, ()))
+        return _report(task, "done", "", task.outputs, **measured, notices=notices)
 
     def _separate(self, task: Task) -> Outcome:
         steps = _Steps(task, self.settings, self.journal) if self.journal else None

@@ -98,6 +98,15 @@ def test_a_tag_in_front_moves_no_sample(tmp_path: Path) -> None:
     assert np.array_equal(hear(path), wave)
 
 
+@pytest.mark.usefixtures("bundled_ffmpeg")
+def test_a_newer_ffmpeg_may_end_a_tick_of_the_movie_earlier(tmp_path: Path) -> None:
+    """An edit of 680 ms is 29988 samples, and the media has 30001: not a frame is missing."""
+    path = write_audio(tmp_path / "song.m4a", noisy_tones(30_001))
+    wave, told = read(path)
+    assert 30_001 - len(wave) < RATE / 1000
+    assert told == ""
+
+
 @pytest.mark.parametrize("movie", ["mkv", "avi", "mp4", "mov", "webm"])
 def test_a_picture_that_outlasts_the_sound_is_no_loss(movie: str, tmp_path: Path) -> None:
     path, wave = tmp_path / f"film.{movie}", noisy_tones(RATE)

@@ -17,7 +17,13 @@ REPORT = BatchReport(
             "a, b.mp3", "done", "", {"vocals": "out/a/v.wav", "rest": "o/r.wav"}, 60.0, 15.0
         ),
         TrackReport("b.mp3", "failed", 'it said "no"', {}, 0.0, 1.0, "Traceback ..."),
-        TrackReport("c.mp3", "skipped", "all stems exist", {"vocals": "out/c/v.wav"}),
+        TrackReport(
+            "c.mp3",
+            "skipped",
+            "all stems exist",
+            {"vocals": "out/c/v.wav"},
+            notices=("it ends early", "it has no tags"),
+        ),
     ),
     wall_seconds=20.0,
 )
@@ -32,7 +38,9 @@ def test_sums() -> None:
 
 def test_json_reads_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.json")
-    assert json.loads((tmp_path / "report.json").read_text()) == REPORT.to_dict()
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written == json.loads(json.dumps(REPORT.to_dict()))
+    assert written["tracks"][2]["notices"] == ["it ends early", "it has no tags"]
 
 
 def test_csv_reads_back(tmp_path: Path) -> None:
@@ -40,7 +48,8 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     with (tmp_path / "report.CSV").open(newline="") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert rows[1] == ["a, b.mp3", "done", "", "60.000", "15.000", "out/a/v.wav | o/r.wav"]
+    assert rows[1] == ["a, b.mp3", "done", "", "60.000", "15.000", "out/a/v.wav | o/r.wav", ""]
+    assert rows[3][6] == "it ends early | it has no tags"
     assert rows[2][2] == 'it said "no"'
 
 

@@ -186,3 +186,21 @@ def test_half_a_song_is_separated_and_told(
     result = tiny(*command)
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert "Note: song.wav: its sound ends at" in result.stderr
+
+
+def test_half_a_song_is_told_to_programs(tiny: Typed, tmp_path: Path) -> None:
+    """Law: whoever reads a report or JSON learns what is shown to people; the exit code is 0."""
+    song = library(tmp_path) / "song.wav"
+    write(song, noise(2 * RATE))
+    song.write_bytes(song.read_bytes()[: song.stat().st_size // 2])
+    told = "its sound ends at 1.00 s of 2.00 s: the file seems to be cut off"
+    for kind in ("json", "csv"):
+        result = tiny("batch", "in", "-o", kind, "--report", f"r.{kind}", "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+        assert told in (tmp_path / f"r.{kind}").read_text()
+    tracks = json.loads((tmp_path / "r.json").read_text())["tracks"]
+    assert [track["notices"] for track in tracks] == [[], [told], []]
+    for words in (("separate", "in/song.wav", "--json"), ("batch", "in", "-o", "out", "--json")):
+        events = [json.loads(line) for line in tiny(*words).stdout.splitlines()]
+        notices = [event for event in events if event.get("event") == "notice"]
+        assert [(notice["track"], notice["message"]) for notice in notices] == [("song.wav", told)]

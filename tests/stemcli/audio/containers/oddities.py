@@ -1,7 +1,7 @@
 """Oddities of files: each makes an odd file of a row's format, and says what has to come out.
 
-An oddity that cannot apply to a format gives None: a blank of the table. ``WHY_BLANK`` has the
-reasons that are not plain.
+An oddity that cannot apply to a format gives None: a blank of the table. Where no packet is missed
+(MPEG streams, FLV and coded frames count nothing), a cut between two of them is a blank.
 """
 
 from __future__ import annotations
