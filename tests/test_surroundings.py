@@ -219,7 +219,7 @@ QUICK = {
     ("separate", "no home, no name"),
     ("models list", "all closed"),
     ("models list", "a reader of one line"),
-    ("models list", "a folder that is gone"),
+    ("models verify", "a folder that is gone"),
 }
 """All together take a quarter of an hour."""
 
