@@ -44,16 +44,16 @@ class Row:
 
     words: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
-    marks: tuple[pytest.MarkDecorator, ...] = (pytest.mark.slow,)
+    marks: tuple[pytest.MarkDecorator, ...] = ()
     needs_zoo: bool = False
 
 
 ROWS = {
-    "--help": Row(marks=()),
-    "--version": Row(marks=()),
-    "separate": Row(("song.wav", *TINY, "-o", "out"), ("out/song/vocals.wav",), ()),
+    "--help": Row(),
+    "--version": Row(),
+    "separate": Row(("song.wav", *TINY, "-o", "out"), ("out/song/vocals.wav",)),
     "batch": Row(("in", *TINY, "-o", "out"), ("out/a/vocals.wav", "out/b/vocals.wav")),
-    "models list": Row(marks=()),
+    "models list": Row(),
     "models info": Row(("tiny.safetensors",)),
     "models add": Row(("tiny.safetensors", "--name", "mine")),
     "models convert": Row(("guitar.pth", "--name", "guitar")),
@@ -66,7 +66,7 @@ ROWS = {
     "tune": Row(
         ("melrnn", "--data", "songs", "-o", "search", "--trials", "1", *SETS),
         ("search/best.yaml",),
-        (pytest.mark.slow, pytest.mark.ray),
+        (pytest.mark.ray,),
     ),
     "data render": Row(("toy", "--songs", "1", "--seconds", "1"), ("toy/song_001/vocals.wav",)),
     "data check": Row(("songs",)),
@@ -74,7 +74,7 @@ ROWS = {
     "eval musdb": Row(
         ("--root", "hq", *TINY, "-o", "made", "--no-oracles"),
         ("made/report.html",),
-        (pytest.mark.slow, pytest.mark.musdb),
+        (pytest.mark.musdb,),
     ),
     "eval compare": Row(("scores",)),
     "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
@@ -212,10 +212,27 @@ def test_every_command_has_a_row() -> None:
     assert {*ROWS} == {*COMMANDS}
 
 
+QUICK = {
+    ("--version", "no home, no name"),
+    ("separate", "stdout closed"),
+    ("separate", "a reader of one line of both"),
+    ("separate", "no home, no name"),
+    ("models list", "all closed"),
+    ("models list", "a reader of one line"),
+    ("models verify", "a folder that is gone"),
+}
+"""All together take a quarter of an hour."""
+
+
+def marks(command: str, name: str) -> list[pytest.MarkDecorator]:
+    found = [*ROWS.get(command, Row()).marks, *PLACES[name].marks]
+    return found if (command, name) in QUICK else [*found, pytest.mark.slow]
+
+
 CASES = [
-    pytest.param(command, name, marks=(*ROWS.get(command, Row()).marks, *place.marks))
+    pytest.param(command, name, marks=marks(command, name))
     for command in COMMANDS
-    for name, place in PLACES.items()
+    for name in PLACES
 ]
 
 
