@@ -11,10 +11,13 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config
+
+_RAYLET: Any = import_module("ray._raylet")
+"""Compiled, and without types."""
 
 TOKEN_BYTES = 32
 
@@ -73,5 +76,5 @@ def _this_machine_alone() -> Iterator[None]:
 
 def _forget_token() -> None:
     """Let Ray read mode and token again, which it does once for each process (2.56 to 2.60)."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    _RAYLET.Config.initialize("")
+    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()

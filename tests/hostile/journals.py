@@ -183,7 +183,7 @@ GENERATED = (
 TRIGGER = "CREATE TRIGGER t AFTER UPDATE ON song BEGIN DELETE FROM output; END;"
 
 JOURNALS = [
-    Row(f"a journal {kind}", make, BATCH, DAMAGED)
+    Row(f"a journal {kind}", make, BATCH, DAMAGED, slow="20,000" in kind or "50 MB" in kind)
     for kind, make in {
         "that renames to an absolute path": partial(renames, USERS, "x.part.wav"),
         "that renames to a hidden absolute path": partial(renames, USERS, HERS),

@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,10 @@ def run_folder(folder: Path, summary: str) -> None:
     (folder / "run").mkdir()
     weights.save(folder / "run" / "best.safetensors", small_network())
     (folder / "run" / "summary.json").write_text(summary)
+
+
+def recipe(folder: Path, text: str) -> None:
+    (folder / "hostile.yaml").write_text(text)
 
 
 def pickled(content: Callable[[], Any], folder: Path) -> None:
@@ -211,7 +216,13 @@ def asking_for_unknown(folder: Path, architecture: str) -> None:
 
 
 WEIGHTS = [
-    Row(f"a model with {kind}: {command.split()[0]}", make, command, says)
+    Row(
+        f"a model with {kind}: {command.split()[0]}",
+        make,
+        command,
+        says,
+        slow=command == ADD or kind.startswith("a million"),
+    )
     for command in (SEPARATE, ADD)
     for kind, (make, says) in GIANTS.items()
     if command == SEPARATE or "layers" in kind or "channels" in kind
@@ -248,7 +259,14 @@ SUMMARIES = [
 ]
 
 PICKLES = [
-    Row(f"a checkpoint {kind}", make, CONVERT, says, 2 if "bands" in kind or "pipe" in kind else 1)
+    Row(
+        f"a checkpoint {kind}",
+        make,
+        CONVERT,
+        says,
+        2 if "bands" in kind or "pipe" in kind else 1,
+        slow="unpacks" in kind,
+    )
     for kind, make, says in (
         ("that unpacks to a thousand times its size", compressed, "damaged or unsafe"),
         ("of a terabyte by strides of zero", partial(pickled, views), "damaged or unsafe"),
@@ -265,6 +283,36 @@ PICKLES = [
             "that is a pipe",
             lambda folder: os.mkfifo(folder / "Guitar.pth"),
             "does not exist|is not a regular file",
+        ),
+    )
+]
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in pairwise("abcdefghijk")
+)
+"""Ten lists of ten of the list before: ten thousand million texts in a few lines."""
+
+TRAIN = "train --recipe hostile.yaml --data songs --output run"
+RECIPES = [
+    Row(f"a recipe {kind}", partial(recipe, text=text), TRAIN, says, 2)
+    for kind, text, says in (
+        ("of lists of lists of lists", LAUGHS, "it holds too many values"),
+        ("that holds itself", "a: &a [*a]", "it is nested too deeply"),
+        ("nested without end", "a: " + DEEP, "it is nested too deeply"),
+        ("with a number of 5,000 digits", f"seed: {TOO_LONG}", "not valid YAML"),
+        ("with a date that is none", "seed: 2001-99-99", "not valid YAML"),
+        ("with a tag and nothing in it", "seed: !!int ''", "not valid YAML"),
+        ("of 20 MB", "#" * 20_000_000, "it has 20,000,000 bytes"),
+        (
+            "of a billion layers",
+            "base: melroformer\nmodel: {options: {num_layers: 1000000000}}",
+            "too large",
+        ),
+        (
+            "of 10^13 channels",
+            "base: melroformer\nmodel: {options: {hidden_channels: 10000000000000}}",
+            "cannot be built|too large",
         ),
     )
 ]

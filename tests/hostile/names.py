@@ -27,10 +27,10 @@ def called(folder: Path, stem: str) -> None:
     weights.save(folder / "m.safetensors", network, {"residual": "rest"})
 
 
-def titled(folder: Path, title: str) -> None:
-    """The same with a song of that name, and a network that is none."""
+def titled(folder: Path, title: str, within: str = "songs/") -> None:
+    """The same with a song of that name."""
     called(folder, "vocals")
-    song(folder, f"songs/{title}.wav")
+    song(folder, f"{within}{title}.wav")
 
 
 def unknown_option(folder: Path, option: str) -> None:
@@ -55,12 +55,19 @@ NAMES: dict[str, tuple[Make, int, str]] = {
     "a stem that leaves the folder": (partial(called, stem="../../user/thesis"), 0, "1 song"),
     "a song that turns the line around": (partial(titled, title=f"a{OVERRIDE}3pm"), 0, "2 songs"),
     "a song that clears the screen": (partial(titled, title=f"b{ESCAPE}"), 0, "2 songs"),
-    "a song that is a formula": (partial(titled, title="=1+2"), 0, "2 songs"),
-    "a song that is a sum": (partial(titled, title="-1+2"), 0, "2 songs"),
     "a damaged song with an isolate": (partial(damaged_song, title=f"c{ISOLATE}"), 1, "c.*wav"),
     "an option that clears the screen": (partial(unknown_option, option=ESCAPE), 1, "unknown key"),
 }
 NAMED = [
     Row(kind, make, f"{BATCH} --report report.csv", says, code)
     for kind, (make, code, says) in NAMES.items()
+] + [
+    Row(
+        f"a song that is called {title}",
+        partial(titled, title=title, within=""),
+        f"{BATCH.replace('songs', '. --no-recursive')} --report report.csv",
+        "1 song",
+        0,
+    )
+    for title in ("=1+2", "-1+2", "@SUM(1)", "+1")
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 from tests.hostile.child import Ended, stem
@@ -30,6 +32,7 @@ class Row:
         command: of stem, typed in that folder.
         says: a pattern in the one sentence that refuses it, or that is said of it.
         code: with which the command ends; 0 for what does no harm.
+        slow: whether it takes seconds.
     """
 
     kind: str
@@ -37,6 +40,13 @@ class Row:
     command: str
     says: str = ""
     code: int = 1
+    slow: bool = False
+
+
+def params(rows: Sequence[Row]) -> list[Any]:
+    """Rows for ``parametrize``, by their kinds; those that take seconds are marked so."""
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(row, id=row.kind, marks=marks[row.slow]) for row in rows]
 
 
 def attack(row: Row, folder: Path) -> Ended:

@@ -10,10 +10,10 @@ from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME
 from tests.hostile.child import stem
 from tests.hostile.journals import BATCH, HIDDEN, JOURNALS, add, database
-from tests.hostile.table import Row, attack, song
+from tests.hostile.table import Row, attack, params, song
 
 
-@pytest.mark.parametrize("row", JOURNALS, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", params(JOURNALS))
 def test_a_journal_from_a_stranger_touches_nothing(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.models import CARDS, PICKLES, SUMMARIES, WEIGHTS
-from tests.hostile.table import Row, attack
+from tests.hostile.models import CARDS, PICKLES, RECIPES, SUMMARIES, WEIGHTS
+from tests.hostile.table import Row, attack, params
 
 
-@pytest.mark.parametrize("row", WEIGHTS + CARDS + SUMMARIES + PICKLES, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", params(WEIGHTS + CARDS + SUMMARIES + PICKLES + RECIPES))
 def test_a_model_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.names import NAMED
-from tests.hostile.table import USER, Row, attack, owned
+from tests.hostile.table import USER, Row, attack, owned, params
 
 FORMULAS = tuple("=+-@\t\r")
 
@@ -22,7 +22,7 @@ def controls(text: str) -> set[str]:
     return {each for each in text if unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp")}
 
 
-@pytest.mark.parametrize("row", NAMED, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", params(NAMED))
 def test_names_of_others_do_no_harm(row: Row, tmp_path: Path) -> None:
     ended = attack(row, tmp_path)
     assert controls(ended.out + ended.err) <= {"\n"}

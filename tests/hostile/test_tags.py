@@ -13,12 +13,12 @@ import soundfile
 
 from model_zoo.card import Card
 from model_zoo.install import put
-from tests.hostile.table import Row, attack
+from tests.hostile.table import Row, attack, params
 from tests.hostile.tagged import TAGGED
 from tests.model_zoo.small import small_network
 
 
-@pytest.mark.parametrize("row", TAGGED, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", params(TAGGED))
 def test_tags_without_end_are_left_out(row: Row, tmp_path: Path) -> None:
     (tmp_path / "zoo").mkdir()
     put(

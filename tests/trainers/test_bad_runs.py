@@ -70,7 +70,7 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
             rewritten(lambda _, texts, value=value: counted(texts, value)),
             "does not fit this recipe or is damaged: its counter step is",
         )
-        for value in ("-1", "1e30", "NaN", "1.5")
+        for value in ("-1", "NaN")
     },
     "a counter of 5,000 digits": (
         rewritten(lambda _, texts: counted(texts, "9" * 5000)),
@@ -87,10 +87,6 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     "a recipe of a giant network": (
         lambda run: widened(run / "recipe.json", hidden_channels=20_000),
         "last.safetensors does not fit this recipe or is damaged: ",
-    ),
-    "a recipe of 5,000 digits": (
-        lambda run: (run / "recipe.json").write_text(f'{{"seed": {"9" * 5000}}}'),
-        "recipe.json is damaged",
     ),
     "a recipe nested without end": (
         lambda run: (run / "recipe.json").write_text("[" * 100_000),
