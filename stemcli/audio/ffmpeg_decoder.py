@@ -80,10 +80,9 @@ class FfmpegDecoder:
             raise
         notices = (choice_notice(tracks, self._stream) if stream is None else "", fallback_notice())
         self.info = replace(self.info, notices=tuple(filter(None, notices)))
-        self._counted = self._count()
+        self._counted, self._slack = self._count()
         if self._counted is not None:
             self.info = replace(self.info, frames=self._counted)
-        self._slack = 0 if part.frames else movie_tick(path, self.info.sample_rate, base)
         self._length = self._counted  # without padding
         self._position = 0  # frames
         self.loss = ""
@@ -109,12 +108,17 @@ class FfmpegDecoder:
         self._process = FfmpegProcess(command, ended=self._ended)
         self._log = self._process.log
 
-    def _count(self) -> int | None:
-        """Frames of the track by the format's own count; None where it counts none."""
+    def _count(self) -> tuple[int | None, int]:
+        """Frames of the track by the format's own count, and how many fewer there may be.
+
+        None where it counts none.
+        """
         if self._part.frames and self._stream == 0:
-            return self._part.frames
+            return self._part.frames, 0
         base = self._part.pieces[0][0] if self._part.pieces else 0
-        return real_frames(self._path, self.info.sample_rate, self._stream, base)
+        rate = self.info.sample_rate
+        counted = real_frames(self._path, rate, self._stream, base)
+        return counted, movie_tick(self._path, rate, base)
 
     def _on_track(self, asked: int | None) -> tuple[bytes, list[Track]]:
         """The first bytes of the track, and all tracks; starts again where it is not the first."""
