@@ -168,7 +168,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(place / name, dice.uniform(-0.5, 0.5, (RATE // 4, 2)), RATE)
     save(place / "tiny.safetensors", small_network(), {"residual": "band"})
     torch.save(small_network().state_dict(), place / "guitar.pth")
-    render_songs(place / "songs", songs=2, seconds=1.0, sample_rate=8000, seed=0)
+    render_songs(place / "songs", songs=3, seconds=1.0, sample_rate=8000, seed=0)
     render_songs(place / "hq/test", songs=1, seconds=2.0, sample_rate=44_100, seed=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEM_HOME", str(place / "zoo"))
