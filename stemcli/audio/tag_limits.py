@@ -35,7 +35,7 @@ NEAR = 2**17
 """Bytes at the beginning of an Ogg file in which its comments begin."""
 
 _FRAMES = re.compile(b"|".join(name.encode() for name in {**id3.Frames, **id3.Frames_2_2}))
-_COMMENTS = re.compile(rb"\x03vorbis|OpusTags|\x81kate|\x80theora|\x81theora|Speex   ")
+_COMMENTS = re.compile(rb"\x03vorbis|OpusTags|\x81kate|\x80theora|\x81theora")
 
 
 class TooLargeError(Exception):
@@ -122,12 +122,18 @@ def check_comments(file: BoundedFile) -> None:
 
 
 def _ogg_comments(begin: bytes) -> Iterator[int]:
-    """Where the comments of Ogg's streams may begin; those of FLAC have no name of their own."""
+    """Where the comments of Ogg's streams may begin.
+
+    Those of FLAC, behind a block header of 4 bytes, and of Speex have no name of their own: they
+    begin the second page.
+    """
     yield from (found.end() for found in _COMMENTS.finditer(begin))
-    if b"\x7fFLAC" in begin:
-        page = begin.find(b"OggS", 4)
-        # A page has 27 bytes and a table, whose length is the last of them (RFC 3533, section 6).
-        yield page + 27 + begin[page + 26] + 4 if 0 <= page < len(begin) - 27 else len(begin)
+    for mark, header in ((b"\x7fFLAC", 4), (b"Speex   ", 0)):
+        if mark in begin:
+            page = begin.find(b"OggS", 4)
+            # A page has 27 bytes and a table, whose length is the last of them (RFC 3533, 6).
+            table = begin[page + 26] if 0 <= page < len(begin) - 27 else len(begin)
+            yield page + 27 + table + header
 
 
 def _behind_id3(begin: bytes) -> int:

@@ -136,3 +136,10 @@ def test_odd_tags_are_named_and_never_raise(tmp_path: Path) -> None:
     (tmp_path / "broken.flac").write_bytes(b"fLaC" + bytes(9))
     (notice,) = copy_tags(tmp_path / "broken.flac", stem)
     assert notice.startswith("the tags of broken.flac cannot be read (")
+
+
+def test_the_tags_of_speex(tmp_path: Path) -> None:
+    """Its comments begin the second page; the first has its sample rate, which is no count."""
+    song = write_audio(tmp_path / "song.wav", tones(16_000, 16_000), 16_000)
+    ffmpeg("-i", song, "-metadata", "title=Song", "-c:a", "libspeex", tmp_path / "song.spx")
+    assert read_tags(tmp_path / "song.spx") == Tags({"title": ["Song"]})
