@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from tests.hostile.child import Ended, stem
+from tests.stemcli.cli.watching import errors
 
 MEMORY = 400 * 10**6
 """Bytes that a command may take beside what it begins with; a bundled network takes a quarter."""
@@ -63,7 +64,7 @@ def attack(row: Row, folder: Path) -> Ended:
     assert "defect of stem" not in ended.err
     assert owned(folder) == before
     if row.code:
-        sentences = [line for line in ended.err.splitlines() if line]
+        sentences = errors(ended.err)
         assert len(sentences) == 1, sentences
         assert len(sentences[0]) < 1000
         assert re.search(row.says, sentences[0]), sentences[0]

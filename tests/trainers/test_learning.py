@@ -41,6 +41,7 @@ class Pupil:
         seconds: length of a clip.
         heard: seconds of each song that it is validated by; 0 for all.
         losses: weights.
+        groups: stems of the network that are sums of stems of the songs.
     """
 
     options: Mapping[str, Any]
@@ -49,6 +50,7 @@ class Pupil:
     batch_size: int = 4
     seconds: float = 1.5
     heard: float = 0.0
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
     losses: Mapping[str, float] = field(
         default_factory=lambda: {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
     )
@@ -58,6 +60,15 @@ FRAMES = {"window_size": 512, "hop_size": 256, "sample_rate": RATE, "segment": 2
 MEL = {
     **{**FRAMES, "num_bands": 24, "features": "magnitude", "output": "mask", "mask_mult": "gain"},
     **{"mask_activation": "sigmoid", "overlap_norm": "count"},
+}
+SPLEETER = {
+    **{
+        "stems": ("vocals", "instrumental"),
+        "num_bins": 128,
+        "num_frames": 32,
+        "filters": (8, 16, 32),
+    },
+    **{"num_levels": 3, "dropout": 0.0, "window_size": 512, "hop_size": 128, "sample_rate": RATE},
 }
 U_NET = {
     **{"num_fft_bins": 256, "num_frames": 47, "hidden_channels": 4, "num_levels": 4},
@@ -83,6 +94,7 @@ PUPILS = {
         lr=0.001,
     ),
     "spectrogram_net_simple": Pupil(U_NET),
+    "spleeter": Pupil(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
     "spectrogram_net_lstm": Pupil({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
     "spectrogram_net_vae": Pupil(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
@@ -105,6 +117,7 @@ QUICK = {
     "melroformer",
     "frame_transformer",
     "spectrogram_net_simple",
+    "spleeter",
     "tfswa_unet",
     "tfswa_resunet",
 }
@@ -131,7 +144,10 @@ def learning(architecture: str, *, adversary: bool) -> Recipe:
         {
             "seed": 1,
             "model": {"architecture": architecture, "options": pupil.options},
-            "data": {"seconds": pupil.seconds, "augmentation": {"remix": {"chance": 0.3}}},
+            "data": {
+                **{"seconds": pupil.seconds, "groups": pupil.groups},
+                "augmentation": {"remix": {"chance": 0.3}},
+            },
             "losses": {**pupil.losses, **judged},
             "adversary": ADVERSARY if adversary else {},
             "optimiser": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},

@@ -19,6 +19,7 @@ from stemcli.signals import ENDING
 from tests.audio_files import ffmpeg, tones, write_audio
 from tests.fake_ffmpeg import hanging, in_front, is_running, put
 from tests.stemcli.cli.conftest import QUICK, Typed
+from tests.stemcli.cli.watching import errors
 
 STEM = [sys.executable, "-m", "stemcli"]
 LONG = 60.0
@@ -123,8 +124,8 @@ def test_a_broken_ffmpeg_is_told_once(
     put(tmp_path / "bin", "exit 3\n", starts=False)
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
     result = tiny("separate", "a.m4a", "b.m4a", "-f", "m4a")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.count(fallback_notice()) == 1
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
+    assert result.stderr.count(fallback_notice()) == 1
 
 
 def test_doctor_shows_both(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,13 +175,13 @@ def test_a_sound_track_is_chosen(
     command: str, words: tuple[object, ...], heard: int, tiny: Typed, film: Path, tmp_path: Path
 ) -> None:
     result = tiny(*command.split(), *words, "--stems", "vocals,band")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert pitch(tmp_path / "separated/film") == heard
     told = (
         "Note: film.mkv: there are 2 sound tracks (1: mono; 2: deu, mono): track 2, the default"
         " one, is used (--track N chooses another)"
     )
-    assert (told in result.stdout) is not bool(words)
+    assert (told in result.stderr) is not bool(words)
 
 
 def test_a_track_that_is_not_there(tiny: Typed, film: Path, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_a_track_that_is_not_there(tiny: Typed, film: Path, tmp_path: Path) -> N
 def test_another_track_is_another_song_for_a_batch(tiny: Typed, film: Path, tmp_path: Path) -> None:
     """The journal knows the choice; without one it is as before there was any."""
     assert tiny("batch", "in").exit_code == 0
-    assert "skipped" in tiny("batch", "in").stdout
+    assert "skipped" in tiny("batch", "in").stderr
     assert pitch(tmp_path / "separated/film") == 600
     assert tiny("batch", "in", "--track", 1).exit_code == 0
     assert pitch(tmp_path / "separated/film") == 300
