@@ -41,8 +41,12 @@ class Rotary(nn.Module):
         self.register_buffer("table", self._angles(length), persistent=False)
 
     def _angles(self, length: int) -> Float[Tensor, "token pair 2"]:
-        rates = self.base ** (-torch.arange(0, self.dim, 2) / self.dim)
-        angles = torch.outer(torch.arange(length), rates)
+        # On the device "meta", PyTorch would load its compiler for arange, which takes a second.
+        here = torch.get_default_device()
+        pairs = torch.arange(0, self.dim, 2, device="cpu").to(here)
+        angles = torch.outer(
+            torch.arange(length, device="cpu").to(here), self.base ** (-pairs / self.dim)
+        )
         return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
     def forward(

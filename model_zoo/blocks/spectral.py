@@ -29,7 +29,9 @@ class Fourier(nn.Module):
     def __init__(self, n_fft: int = 2048, hop_length: int = 441) -> None:
         super().__init__()
         self.hop_length = hop_length
-        self.register_buffer("window", torch.hann_window(n_fft))
+        # On the device "meta", PyTorch would load its compiler for this, which takes a second.
+        window = torch.hann_window(n_fft, device="cpu").to(torch.get_default_device())
+        self.register_buffer("window", window)
 
     def stft(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch freq frame 2"]:
         """Spectrum, real and imaginary parts last."""
