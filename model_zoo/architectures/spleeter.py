@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ from model_zoo.architectures.spectral import (
     Spectrum,
     parts_of,
 )
+from model_zoo.axes import Stems, Wave
 from model_zoo.config import broken
 from model_zoo.ops.masks import gain, power_ratio
 from model_zoo.ops.precision import full_precision
@@ -148,10 +149,33 @@ class Doubling(nn.ConvTranspose2d):
     def forward(
         self,
         input: Float[Tensor, "block feature_in frame_below freq_below"],
-        output_size: list[int] | None = None,
+        output_size: list[int] | None = None,  # of the base class; the size is always doubled
     ) -> Float[Tensor, "block feature_out frame freq"]:
-        """Features of the level above."""
-        return super().forward(input, output_size)[..., :-1, :-1]
+        """Features of the level above.
+
+        Slow paths of oneDNN are avoided: it falls back on its reference implementation for a bias,
+        which is added apart, and for a single feature, which interleaved convolutions give.
+        """
+        bias = cast(Tensor, self.bias)[:, None, None]
+        if self.out_channels == 1:
+            return F.pixel_shuffle(F.conv2d(input, interleaved(self.weight), padding=1), 2) + bias
+        doubled = F.conv_transpose2d(input, self.weight, None, stride=2, padding=1)
+        return doubled[..., :-1, :-1] + bias
+
+
+def interleaved(
+    weight: Float[Tensor, "feature_in 1 5 5"],
+) -> Float[Tensor, "4 feature_in 3 3"]:
+    """Kernels of the convolutions that give even and odd rows and columns of a :class:`Doubling`.
+
+    An even sample 2 m hears samples m - 1 and m below through taps 3 and 1, an odd one m - 1, m
+    and m + 1 through taps 4, 2 and 0 (Shi et al. 2016, "Is the deconvolution layer the same as a
+    convolutional layer?", arXiv 1609.07009).
+    """
+    padded = F.pad(weight[:, 0], (0, 1, 0, 1))  # tap 5 is the one that even samples lack
+    taps = torch.tensor([[3, 1, 5], [4, 2, 0]], device=weight.device)
+    kernels = padded[:, taps[:, None, :, None], taps[None, :, None, :]]
+    return rearrange(kernels, "c row column y x -> (row column) c y x")
 
 
 def norm(features: int) -> nn.BatchNorm2d:
@@ -291,6 +315,22 @@ class Spleeter(SpectralSeparator):
         """The U-Nets."""
         return parts_of(self.unets)
 
+    def forward(self, mixture: Wave) -> Stems:
+        """Separate a batch of mixtures.
+
+        Masks that add up to 1 leave the rest of the mixture to the last stem, which so needs no
+        inverse transform.
+        """
+        spectrum = self.spectrum(mixture)
+        masks = self._masks(spectrum, self.core(self.features(spectrum)))
+        adds_up = self.config.mask_extension == "average"
+        spectra = gain(spectrum.unsqueeze(1), masks[:, : len(self.stems) - adds_up])
+        stems = self.waves(spectra, mixture.shape[-1])
+        if not adds_up:
+            return stems
+        rest = mixture.unsqueeze(1) - stems.sum(1, keepdim=True)
+        return torch.cat([stems, rest], dim=1)
+
     def features(self, spectrum: Spectrum) -> Magnitudes:
         """Magnitudes of the lower bins, in blocks."""
         magnitudes = spectrum.abs()[..., : self.config.num_bins, :]
@@ -300,12 +340,16 @@ class Spleeter(SpectralSeparator):
 
     def answer(self, spectrum: Spectrum, numbers: Estimates) -> Spectra:
         """The mixture's spectrum under the mask of every stem."""
+        return gain(spectrum.unsqueeze(1), self._masks(spectrum, numbers))
+
+    def _masks(
+        self, spectrum: Spectrum, numbers: Estimates
+    ) -> Float[Tensor, "batch stem channel freq frame 1"]:
         with full_precision(numbers):
             masks = power_ratio(numbers.float(), self.config.separation_exponent)
         bins, frames = spectrum.shape[-2:]
         planes = rearrange(masks, "(b n) s c t f -> b s c (n t) f", b=spectrum.shape[0])
-        full = self._extended(planes[..., :frames, :], bins)
-        return gain(spectrum.unsqueeze(1), full.mT.unsqueeze(-1))
+        return self._extended(planes[..., :frames, :], bins).mT.unsqueeze(-1)
 
     def _block(self, frames: int) -> int:
         """Frames of a block: no more than a mixture of so many frames fills."""
