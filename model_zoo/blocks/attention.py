@@ -41,11 +41,10 @@ class Rotary(nn.Module):
         self.register_buffer("table", self._angles(length), persistent=False)
 
     def _angles(self, length: int) -> Float[Tensor, "token pair 2"]:
-        # On the device "meta", PyTorch would load its compiler for these, which takes a second.
-        rates = self.base ** (-torch.arange(0, self.dim, 2, device="cpu") / self.dim)
-        positions = torch.arange(length, device="cpu", dtype=torch.float32)
-        here = torch.get_default_device()
-        angles = positions.to(here)[:, None] * rates.to(here)
+        if torch.get_default_device().type == "meta":  # PyTorch would load its compiler for these
+            return torch.empty(length, self.dim // 2, 2)
+        rates = self.base ** (-torch.arange(0, self.dim, 2) / self.dim)
+        angles = torch.outer(torch.arange(length), rates)
         return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
     def forward(
