@@ -105,6 +105,13 @@ def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Model melroformer on cpu, bf16 (this CPU has AMX)\n" in capsys.readouterr().err
 
 
+def test_the_first_line_names_models_that_are_better(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainConsole().show(ModelLoaded("small", "cpu", "fp32", "asked for", ("large", "huge")))
+    assert (
+        capsys.readouterr().err == "Model small on cpu, fp32. Better for most songs: large, huge\n"
+    )
+
+
 def test_plain_progress_is_told_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model_zoo import registry
 from model_zoo.errors import NumericalError, OutOfMemoryError
-from stemcli.engine.network import is_out_of_memory
+from stemcli.engine.network import Network, is_out_of_memory
+from stemcli.engine.precision import Precision
 from tests.stemcli.engine.stubs import (
     REDUCED,
     BrokenInBf16,
@@ -128,3 +130,15 @@ def test_no_gradient_is_kept() -> None:
 
     mixture = items(1)
     np.testing.assert_array_equal(network(Learned()).separate(mixture, [0.0])[:, 0], mixture)
+
+
+def test_convolutions_that_prefer_it_have_their_features_innermost() -> None:
+    """Law: the same numbers, in another order in memory."""
+    separator = registry.build("spleeter", registry.architecture("spleeter").sizes.small).eval()
+    chunks = items(1, channels=2, time=4000)
+    with torch.inference_mode():
+        expected = separator(torch.from_numpy(chunks)).numpy()
+    network = Network(separator, torch.device("cpu"), Precision("fp32", "asked for"))
+    np.testing.assert_allclose(network.separate(chunks, [0.0]), expected, atol=1e-5)
+    weight = separator.unets.stems[0].down[1].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
