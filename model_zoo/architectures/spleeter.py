@@ -318,8 +318,8 @@ class Spleeter(SpectralSeparator):
     def forward(self, mixture: Wave) -> Stems:
         """Separate a batch of mixtures.
 
-        Masks that add up to 1 leave the rest of the mixture to the last stem, which so needs no
-        inverse transform.
+        Where the masks add up to 1, the last stem is the rest of the mixture, and its inverse
+        transform is saved.
         """
         spectrum = self.spectrum(mixture)
         masks = self._masks(spectrum, self.core(self.features(spectrum)))

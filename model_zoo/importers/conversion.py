@@ -95,21 +95,32 @@ def read_network(
 
 def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path) -> Separator:
     config, tensors = spleeter.assemble(unets, stems)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    # The window of the STFT, and batches counted in training, are not in Spleeter's files.
+    norms = (name for name in shapes if name.endswith("running_mean"))
+    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
+    require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
     separator = registry.build("spleeter", config)
-    # The window of the STFT, and batches counted in training, are no part of Spleeter's files.
     ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
     load_tensors(separator, {**ours, **tensors}, origin=str(origin))
     return separator
 
 
 def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
-    """The stems that all files have in their names, as ``spleeter-vocals.ckpt``; else none."""
+    """The stems that the files are named after, as ``spleeter-vocals.ckpt``; else none.
+
+    Raises:
+        ConfigError: some are named after stems and others are not.
+    """
     known = {stem: stem for stems, _ in spleeter.MODELS.values() for stem in stems}
     known["accompaniment"] = "instrumental"
     found = [
-        next((ours for word, ours in known.items() if word in source.stem.lower()), "")
-        for source in sources
+        next((known[word] for word in re.split("[^a-z]+", name) if word in known), "")
+        for name in (source.stem.lower() for source in sources)
     ]
+    if any(found) and not all(found):
+        strange = sources[found.index("")].name
+        raise ConfigError("--stem", [f"{strange} names no stem: type --stem for each file"])
     return tuple(found) if all(found) else ()
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,9 @@ from torch import Tensor
 from model_zoo.errors import CheckpointError
 
 INDEX = ".index"
-LARGEST_INDEX = 1 << 24  # bytes; that of Spleeter's largest model has 15,000
+LARGEST_INDEX = 1 << 20  # bytes; that of Spleeter's largest model has 15,000
+MOST_ENTRIES = 10_000
+LONGEST_NAME = 1_000  # characters
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48  # bytes: two handles, padding, the magic number
 _TRAILER = 5  # bytes behind a block: compression, checksum
@@ -68,6 +71,7 @@ def read(index: Path) -> dict[str, Tensor]:
         if header.get(_BYTE_ORDER):
             raise ValueError("its values have the high byte first")
         count = int(header.get(_SHARDS, 1))
+        _require_bytes(index, entries.values())
         return {
             name: _tensor(index.with_suffix(f".data-{entry.shard:05d}-of-{count:05d}"), entry)
             for name, entry in entries.items()
@@ -83,6 +87,13 @@ def read(index: Path) -> dict[str, Tensor]:
         ) from error
 
 
+def _require_bytes(index: Path, entries: Iterable[Entry]) -> None:
+    """Refuse tensors that share bytes, which would take more memory than the files have."""
+    there = sum(path.stat().st_size for path in index.parent.glob(f"{index.stem}.data-*"))
+    if there and sum(entry.size for entry in entries) > there:
+        raise ValueError("its tensors take more bytes than its files have")
+
+
 def _index_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(LARGEST_INDEX + 1)
@@ -96,11 +107,11 @@ def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, Entry]]:
     footer = data[-_FOOTER:]
     _, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
-    values = {
-        key: value
-        for _, handle in _block(data, *index)
-        for key, value in _block(data, *_handle(handle, 0)[0])
-    }
+    handles = {_handle(handle, 0)[0] for _, handle in _block(data, *index)}
+    pairs = (pair for handle in sorted(handles) for pair in _block(data, *handle))
+    values = dict(islice(pairs, MOST_ENTRIES + 1))
+    if len(values) > MOST_ENTRIES:
+        raise ValueError("its index has too many entries")
     header = dict(_fields(values.pop(b"", b"")))
     return header, {key.decode(): _entry(value) for key, value in values.items()}
 
@@ -124,6 +135,8 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         added, at = _varint(block, at)
         length, at = _varint(block, at)
         key = key[:shared] + block[at : at + added]
+        if len(key) > LONGEST_NAME:
+            raise ValueError("a name of the index is too long")
         at += added
         yield key, block[at : at + length]
         at += length

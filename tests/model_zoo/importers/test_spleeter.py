@@ -108,6 +108,27 @@ def test_stems_are_told_by_the_names_of_files(files: list[Path]) -> None:
     assert read_network(plain).stems == ("vocals", "instrumental")
 
 
+@pytest.mark.parametrize("names", [("no_vocals", "x"), ("drums", "x"), ("x", "vocals-2")])
+def test_names_of_some_stems_alone_are_refused(files: list[Path], names: tuple[str, str]) -> None:
+    """Whole words count: ``mother`` is not ``other``."""
+    renamed = [
+        path.rename(path.with_name(f"{name}.ckpt")) for path, name in zip(files, names, strict=True)
+    ]
+    with pytest.raises(ConfigError, match=r"x\.ckpt names no stem: type --stem for each file"):
+        read_network(renamed)
+
+
+def test_a_small_file_does_not_get_a_giant_network(files: list[Path]) -> None:
+    """Biases of 200,000 values, whose kernels would take terabytes."""
+    for path in files:
+        unet = torch.load(path, weights_only=False)
+        for name in [name for name in unet if name.startswith("down") and name.endswith("1.bias")]:
+            unet[name] = np.zeros(200_000, np.float32)
+        torch.save(unet, path)
+    with pytest.raises(CheckpointError, match="spleeter-vocals"):
+        read_network(files)
+
+
 def test_the_zoo_gets_a_model_that_runs(zoo: Path) -> None:
     card = convert(GOLDEN / "4stems", name="four", licence="MIT")
     assert (card.architecture, card.stems, card.residual) == ("spleeter", STEMS["4stems"], "")
