@@ -7,8 +7,10 @@ file.
 
 from __future__ import annotations
 
+import pickletools
 import zipfile
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -18,6 +20,9 @@ from model_zoo.errors import CheckpointError
 
 MOST_PICKLE = 16 * 2**20
 """Bytes of the record that describes all others: of a thousand tensors it has about 0.1 MB."""
+
+MOST_STEPS = 1_000_000
+"""Of a larger one, whose bytes are those of arrays; an array takes about twenty."""
 
 SHARED = 4
 """How often a tensor may share the values of others, as tied weights do."""
@@ -35,14 +40,30 @@ def check_archive(path: Path) -> None:
             return
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
+            is_long = any(_is_long(archive, record) for record in records)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise _bomb(path, "its list of records cannot be read") from error
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
         raise _bomb(path, "its records are compressed")
     if sum(record.file_size for record in records) > path.stat().st_size:
         raise _bomb(path, "its records share their bytes")
-    if any(r.filename.endswith(".pkl") and r.file_size > MOST_PICKLE for r in records):
+    if is_long:
         raise _bomb(path, "its description is too large")
+
+
+def _is_long(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
+    """Whether a pickle makes too many objects; one that holds arrays is large and makes few.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not record.filename.endswith(".pkl") or record.file_size <= MOST_PICKLE:
+        return False
+    if record.compress_type != zipfile.ZIP_STORED:
+        return True
+    with archive.open(record) as file:
+        steps = islice(pickletools.genops(file), MOST_STEPS + 1)
+        return sum(1 for _ in steps) > MOST_STEPS
 
 
 def check_tensors(path: Path, tensors: Iterable[Tensor]) -> None:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from model_zoo import weights
 from model_zoo.architectures.spleeter import Spleeter
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
-from model_zoo.importers import convert
+from model_zoo.importers import archive, convert
 from model_zoo.importers.conversion import read_network
 from model_zoo.importers.spleeter import from_tensorflow, from_torch
 from model_zoo.importers.tensorflow import read
@@ -97,6 +97,18 @@ def test_both_forms_give_the_same_network(files: list[Path]) -> None:
     one, other = read_network([GOLDEN / "2stems"]), read_network(files)
     assert one.config == other.config
     assert_equal_tensors(one, other)
+
+
+def test_arrays_may_make_a_pickle_large(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of the published files all 59 MB lie in the pickle; what counts is how much it makes."""
+    monkeypatch.setattr(archive, "MOST_PICKLE", 1000)
+    assert read_network(files).stems == ("vocals", "instrumental")
+    torch.save({"weights": [[] for _ in range(5000)]}, tmp_path / "bomb.pth")
+    monkeypatch.setattr(archive, "MOST_STEPS", 4000)
+    with pytest.raises(CheckpointError, match="its description is too large"):
+        read_network([tmp_path / "bomb.pth"])
 
 
 def test_stems_are_told_by_the_names_of_files(files: list[Path]) -> None:
