@@ -32,6 +32,7 @@ from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.part import Part
 from stemcli.audio.source import (
+    MALFORMED,
     broken,
     no_sound,
     not_sound,
@@ -117,8 +118,11 @@ class FfmpegDecoder:
             return self._part.frames, 0
         base = self._part.pieces[0][0] if self._part.pieces else 0
         rate = self.info.sample_rate
-        counted = real_frames(self._path, rate, self._stream, base)
-        return counted, movie_tick(self._path, rate, base)
+        try:
+            counted = real_frames(self._path, rate, self._stream, base)
+            return counted, movie_tick(self._path, rate, base)
+        except MALFORMED:
+            return None, 0
 
     def _on_track(self, asked: int | None) -> tuple[bytes, list[Track]]:
         """The first bytes of the track, and all tracks; starts again where it is not the first."""

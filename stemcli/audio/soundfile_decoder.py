@@ -184,7 +184,7 @@ def open_soundfile(part: Part) -> SoundfileDecoder | None:
     """
     try:
         file = open_part(part)
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, OverflowError):  # a rate may be beyond all numbers
         return None
     guesses = file.format == "MP3" and not part.head
     if 0 < file.frames < _UNKNOWN and not guesses:
