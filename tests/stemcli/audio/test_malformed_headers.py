@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,3 +91,14 @@ def test_a_rate_beyond_all_numbers(
         path.write_bytes(data)
         with suppress(StemError):
             probe(path)
+
+
+def test_many_chunks_that_lead_nowhere_take_no_time(tmp_path: Path) -> None:
+    """Each of 131072 empty chunks begins a walk, and all walks go the same way."""
+    path = write_audio(tmp_path / "song.wav", tones(5000))
+    head = bytearray(path.read_bytes()[:44])
+    head[40:44] = struct.pack("<I", 1 << 24)
+    path.write_bytes(head + b"JUNK\0\0\0\0" * (1 << 17) + b"?" * 9)
+    began = time.perf_counter()
+    assert sound_parts(path)
+    assert time.perf_counter() - began < 2
