@@ -180,3 +180,16 @@ def test_a_few_bytes_between_frames_of_an_mp3_are_told(tmp_path: Path) -> None:
     path.write_bytes(data[:frame] + b"\0?" * 50 + data[frame:])
     assert np.array_equal(hear(path), whole)
     assert "100 bytes between its frames are no sound" in doubt(path)
+
+
+def test_a_flac_whose_only_metadata_is_its_streaminfo(tmp_path: Path) -> None:
+    """Its first block is the last, too (RFC 9639, section 8.1); law as above."""
+    waves = [tones(frames) for frames in FRAMES]
+    links = [write_audio(tmp_path / f"{n}.flac", wave) for n, wave in enumerate(waves)]
+    for link in links[1:]:
+        data = link.read_bytes()
+        at, is_last = 4, False
+        while not is_last:
+            is_last, at = data[at] >= 0x80, at + 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+        link.write_bytes(b"fLaC\x80" + data[5:42] + data[at:])
+    assert np.array_equal(hear(chained(links)), np.concatenate(waves))
