@@ -6,6 +6,7 @@ file alone. Law: the chain is as long as its links together, and has their sampl
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,20 @@ def test_damage_in_a_later_link_is_told(suffix: str, tmp_path: Path) -> None:
     except DecodeError as error:
         told = str(error)
     assert "damaged" in told
+    told_at = [float(time) for time in re.findall(r"at (\d+\.\d\d) s", told)]
+    begins, ends = FRAMES[0] / 48_000, sum(FRAMES[:2]) / 48_000
+    assert len(told_at) == 2
+    assert all(begins - 0.01 < time < ends + 0.01 for time in told_at)
+
+
+def test_where_a_later_flac_stops_is_told_by_the_time_of_the_whole(tmp_path: Path) -> None:
+    """Within the second of three, behind the first 0.68 s of 1.14 s."""
+    links = files(tmp_path, "flac", 44_100)
+    second = bytearray(links[1].read_bytes())
+    second[len(second) // 2] ^= 0xFF
+    links[1].write_bytes(second)
+    with pytest.raises(DecodeError, match=r"stops at (0\.[6-9]\d|1\.[01]\d) s of 1\.14 s"):
+        hear(chained(links))
 
 
 def test_a_page_that_is_missing_is_told(tmp_path: Path) -> None:
