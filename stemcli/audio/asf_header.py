@@ -31,8 +31,10 @@ def asf_extent(data: Bytes, start: int, end: int) -> Extent | None:
     if not 0 <= at <= len(head) - _FIELDS.size or data[body : body + 16] != _DATA:
         return Extent(end)
     packets, flags, packet = _FIELDS.unpack_from(head, at)
+    if body + _DATA_FIELDS.size > end:
+        return Extent(end, flaw="it ends before its sound")
     object_size, in_data = _DATA_FIELDS.unpack(data[body : body + _DATA_FIELDS.size])
-    another = data.find(_HEADER, body + max(object_size, 16), end)
+    another = data.find(_HEADER, min(body + max(object_size, 16), end), end)
     end = another if another >= 0 else end
     counted = in_data or packets
     have = (end - body - _DATA_FIELDS.size) // packet if packet else 0

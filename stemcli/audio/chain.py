@@ -77,7 +77,8 @@ class Chain:
 
     def _open_link(self, part: Part) -> Decoder:
         """A part, brought to the rate and channels of the first."""
-        decoder = self._open_part(part)
+        before = self._position / self.info.sample_rate
+        decoder = self._open_part(replace(part, before=before, total=self.info.seconds))
         wanted = self.info.sample_rate, self.info.channels
         if (decoder.info.sample_rate, decoder.info.channels) == wanted:
             return decoder
@@ -107,7 +108,9 @@ def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> 
     except DecodeError as error:
         if first is None:
             raise
-        raise broken(part.path, frames / first.sample_rate, None, part.flaw) from error
+        seconds = frames / first.sample_rate
+        flaw = replace(part, before=seconds).told_flaw
+        raise broken(part.path, seconds, None, flaw) from error
     decoder.close()
     if first is None:
         return decoder.info

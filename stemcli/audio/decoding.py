@@ -18,7 +18,7 @@ from stemcli.audio.ogg_parts import ogg_parts
 from stemcli.audio.part import Part
 from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
-from stemcli.audio.source import impossible_rate, require_file
+from stemcli.audio.source import MALFORMED, impossible_rate, require_file
 from stemcli.audio.tracks import has_several_tracks
 
 RATES = range(1000, 4_000_000)
@@ -69,7 +69,17 @@ def _container(parts: list[Part]) -> Part:
 
 
 def sound_parts(path: Path) -> list[Part]:
-    """Where the sound of a file lies: one part, or several that follow each other."""
+    """Where the sound of a file lies: one part, or several that follow each other.
+
+    A header whose numbers make no sense is left to the decoders, which say what is wrong.
+    """
+    try:
+        return _sound_parts(path)
+    except MALFORMED:
+        return [Part(path)]
+
+
+def _sound_parts(path: Path) -> list[Part]:
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         size = len(data)
         base = end_of_tags(data, 0, size)

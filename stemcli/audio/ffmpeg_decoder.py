@@ -32,6 +32,7 @@ from stemcli.audio.info import AudioInfo
 from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.part import Part
 from stemcli.audio.source import (
+    MALFORMED,
     broken,
     no_sound,
     not_sound,
@@ -117,8 +118,11 @@ class FfmpegDecoder:
             return self._part.frames, 0
         base = self._part.pieces[0][0] if self._part.pieces else 0
         rate = self.info.sample_rate
-        counted = real_frames(self._path, rate, self._stream, base)
-        return counted, movie_tick(self._path, rate, base)
+        try:
+            counted = real_frames(self._path, rate, self._stream, base)
+            return counted, movie_tick(self._path, rate, base)
+        except MALFORMED:
+            return None, 0
 
     def _on_track(self, asked: int | None) -> tuple[bytes, list[Track]]:
         """The first bytes of the track, and all tracks; starts again where it is not the first."""
@@ -176,7 +180,7 @@ class FfmpegDecoder:
 
     def _check_end(self) -> None:
         """Fail where ffmpeg did, unless it had found all samples that the format counts."""
-        status = self._process.finish()
+        part, status = self._part, self._process.finish()
         errors = complaints(read_log(self._log))
         counted, rate = self._counted, self.info.sample_rate
         reason = errors[-1] if errors else f"ffmpeg ended with {status}"
@@ -184,11 +188,11 @@ class FfmpegDecoder:
             counted = self._position
         is_all_there = counted is not None and self._position >= counted
         if status and not is_all_there:
-            raise broken(self.info.path, self._position / rate, self.info.seconds, reason)
-        part = self._part
+            seconds = part.before + self._position / rate
+            raise broken(part.path, seconds, part.total or self.info.seconds, reason)
         trusts_ffmpeg = counted is None and not part.is_walked
-        flaw = part.flaw or (errors[-1] if errors and trusts_ffmpeg else "")
-        self.loss = cut_short(rate, self._position, counted, flaw, breaks_off=part.breaks_off)
+        flaw = part.told_flaw or (errors[-1] if errors and trusts_ffmpeg else "")
+        self.loss = cut_short(part, rate, self._position, counted, flaw)
 
 
 def _command(part: Part, number: int) -> list[str]:

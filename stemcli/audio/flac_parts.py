@@ -16,7 +16,7 @@ from pathlib import Path
 from stemcli.audio.foreign_tags import Bytes, start_of_tags
 from stemcli.audio.part import Part
 
-_BEGINNING = b"fLaC"
+_BEGINNING = re.compile(rb"fLaC[\x00\x80]\0\0\x22")  # STREAMINFO, with others or alone
 _STREAMINFO = slice(8, 42)  # behind the magic and the header of the first block of metadata
 _WINDOW = 1 << 18  # bytes: two frames of 4096 samples in 8 channels of 32 bits
 _FRAME = re.compile(rb"(?=(\xff[\xf8\xf9].{14}))", re.DOTALL)
@@ -31,9 +31,10 @@ def flac_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
 
 
 def _beginnings(data: Bytes, start: int, end: int) -> Iterator[int]:
-    while 0 <= start < end:
+    yield start
+    while another := _BEGINNING.search(data, _end_of_metadata(data, start), end):
+        start = another.start()
         yield start
-        start = data.find(_BEGINNING + b"\0\0\0\x22", _end_of_metadata(data, start), end)
 
 
 def _end_of_metadata(data: Bytes, start: int) -> int:

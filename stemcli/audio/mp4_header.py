@@ -7,6 +7,7 @@ or the edit list and the media header's duration (ISO/IEC 14496-12, 8.4.2 and 8.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from itertools import islice
@@ -161,13 +162,15 @@ def _bodies(path: Path, at: int, wanted: bytes) -> Iterator[bytes]:
 def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
     """Walk the boxes, descending into containers; only the small ones are read."""
     with path.open("rb") as file:
+        end = os.fstat(file.fileno()).st_size
         file.seek(at)
         while len(header := file.read(8)) == 8:
             size, name = struct.unpack(">I4s", header)
             start = file.tell()
             if size == 1:
-                size = struct.unpack(">Q", file.read(8))[0]
-            yield name, file.read(size - 8) if name in _KEPT and size < 65536 else b""
-            if size < 8:
+                size = int.from_bytes(file.read(8), "big")
+            is_read = name in _KEPT and 8 <= size < 65536
+            yield name, file.read(size - 8) if is_read else b""
+            if size < 8 or start + size - 8 > end:
                 return
             file.seek(start if name in _CONTAINERS else start + size - 8)

@@ -37,8 +37,7 @@ def _part(path: Path, link: Link, *, is_alone: bool) -> Part:
 def _flaw(link: Link, clock: int) -> tuple[str, float | None]:
     """What is wrong with a link, and at how many seconds."""
     if link.damaged_at is not None:
-        at = link.damaged_at / clock if clock else None
-        return "a page is damaged" + ("" if at is None else f" at {at:.2f} s"), at
+        return "a page is damaged", link.damaged_at / clock if clock else None
     return ("" if link.is_ended else _NO_END), None
 
 

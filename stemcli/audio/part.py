@@ -44,9 +44,11 @@ class Part:
         is_walked: whether the container was read to its end, so that ``flaw`` has all that is wrong
             with it.
         flaw: what is wrong with the file in or behind this part; ``""`` for nothing.
-        flaw_at: where that is, in seconds; None where that is unknown or the end.
+        flaw_at: where that is, in seconds of the part; None where that is unknown or the end.
         breaks_off: whether the flaw is that the file ends too early.
         is_damage: whether the flaw makes what follows unusable.
+        before: seconds of sound in front of this part.
+        total: seconds of all parts together; None where that is unknown or this is all.
     """
 
     path: Path
@@ -61,11 +63,20 @@ class Part:
     flaw_at: float | None = None
     breaks_off: bool = False
     is_damage: bool = False
+    before: float = 0.0
+    total: float | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether libsndfile can read the file as it is."""
         return not (self.pieces or self.head or self.raw or self.muxer)
+
+    @property
+    def told_flaw(self) -> str:
+        """The flaw with its time from the beginning of the file, where that is known."""
+        if self.flaw_at is None:
+            return self.flaw
+        return f"{self.flaw} at {self.before + self.flaw_at:.2f} s"
 
     def open(self) -> PartFile:
         """The part as a file of its own."""

@@ -52,7 +52,7 @@ def pcm_format(data: Bytes, form: Form, found: Sequence[Chunk]) -> PcmFormat | N
         if form is CAF:
             return _caf(bodies[b"desc"], bodies.get(b"pakt", b""))
         return _riff(form, bodies, found)
-    except (KeyError, struct.error, ZeroDivisionError):
+    except (KeyError, ValueError, struct.error, ArithmeticError):
         return None
 
 

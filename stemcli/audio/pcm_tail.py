@@ -56,16 +56,27 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 
 def trailing_chunks(data: Bytes, form: Form, start: int, end: int) -> int:
     """Where chunks begin that lead exactly to the end of the file; ``end`` without any."""
+    visited = set[int]()  # places that lead elsewhere
     for match in _CHUNKS.finditer(data, max(start, end - _SEARCHED), end):
-        at = match.start()
-        while (chunk := chunk_at(data, form, at, end)) is not None:
-            at = chunk.start + max(0, chunk.size)
-            at += at % form.align if form.align == 2 else -at % form.align
-            if at >= end:
-                break
-        if chunk is not None and chunk.start + chunk.size in (end, end - 1):
+        if _leads_to_the_end(data, form, match.start(), end, visited):
             return match.start()
     return end
+
+
+def _leads_to_the_end(data: Bytes, form: Form, at: int, end: int, visited: set[int]) -> bool:
+    """Whether chunks lead exactly there; adds all places on the way to those visited.
+
+    Where a walk comes upon a place of an earlier one, it ends as that did: without success.
+    """
+    chunk = None
+    while at < end and at not in visited:
+        visited.add(at)
+        chunk = chunk_at(data, form, at, end)
+        if chunk is None:
+            return False
+        at = chunk.start + max(0, chunk.size)
+        at += at % form.align if form.align == 2 else -at % form.align
+    return at >= end and chunk is not None and chunk.start + chunk.size in (end, end - 1)
 
 
 def _roughness(data: Bytes, format: PcmFormat) -> float:

@@ -153,8 +153,7 @@ class SoundfileDecoder:
         try:
             got = len(self._file.read(out=part))
         except soundfile.LibsndfileError as error:
-            seconds = self._position / self.info.sample_rate
-            self._failure = broken(self.info.path, seconds, self.info.seconds)
+            self._failure = self._broken(self._position / self.info.sample_rate)
             self._failure.__cause__ = error
             return 0
         self._position += got
@@ -172,9 +171,14 @@ class SoundfileDecoder:
         decoded = self._position / rate
         if self._position < self._counted and self._file.format not in _ENDS_EARLY:
             at = decoded if part.flaw_at is None else min(decoded, part.flaw_at)
-            raise broken(self.info.path, at, self.info.seconds)
+            raise self._broken(at)
         counted = max(part.frames or 0, self._counted)
-        self.loss = cut_short(rate, self._position, counted, part.flaw, breaks_off=part.breaks_off)
+        self.loss = cut_short(part, rate, self._position, counted, part.told_flaw)
+
+    def _broken(self, seconds: float) -> DecodeError:
+        """The failure at a time of this part, told by that of the file."""
+        part = self._part
+        return broken(part.path, part.before + seconds, part.total or self.info.seconds)
 
 
 def open_soundfile(part: Part) -> SoundfileDecoder | None:
@@ -184,7 +188,7 @@ def open_soundfile(part: Part) -> SoundfileDecoder | None:
     """
     try:
         file = open_part(part)
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, OverflowError):  # a rate may be beyond all numbers
         return None
     guesses = file.format == "MP3" and not part.head
     if 0 < file.frames < _UNKNOWN and not guesses:

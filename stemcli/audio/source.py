@@ -6,10 +6,14 @@ import errno
 import os
 import re
 import shlex
+import struct
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
 from stemcli.audio.endings import READABLE
+
+MALFORMED = (struct.error, ValueError, ArithmeticError, IndexError)
+"""What comes of reading a header whose numbers make no sense."""
 
 
 def require_file(path: Path) -> None:

@@ -6,6 +6,7 @@ file alone. Law: the chain is as long as its links together, and has their sampl
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,20 @@ def test_damage_in_a_later_link_is_told(suffix: str, tmp_path: Path) -> None:
     except DecodeError as error:
         told = str(error)
     assert "damaged" in told
+    told_at = [float(time) for time in re.findall(r"at (\d+\.\d\d) s", told)]
+    begins, ends = FRAMES[0] / 48_000, sum(FRAMES[:2]) / 48_000
+    assert len(told_at) == 2
+    assert all(begins - 0.01 < time < ends + 0.01 for time in told_at)
+
+
+def test_where_a_later_flac_stops_is_told_by_the_time_of_the_whole(tmp_path: Path) -> None:
+    """Within the second of three, behind the first 0.68 s of 1.14 s."""
+    links = files(tmp_path, "flac", 44_100)
+    second = bytearray(links[1].read_bytes())
+    second[len(second) // 2] ^= 0xFF
+    links[1].write_bytes(second)
+    with pytest.raises(DecodeError, match=r"stops at (0\.[6-9]\d|1\.[01]\d) s of 1\.14 s"):
+        hear(chained(links))
 
 
 def test_a_page_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -180,3 +195,16 @@ def test_a_few_bytes_between_frames_of_an_mp3_are_told(tmp_path: Path) -> None:
     path.write_bytes(data[:frame] + b"\0?" * 50 + data[frame:])
     assert np.array_equal(hear(path), whole)
     assert "100 bytes between its frames are no sound" in doubt(path)
+
+
+def test_a_flac_whose_only_metadata_is_its_streaminfo(tmp_path: Path) -> None:
+    """Its first block is the last, too (RFC 9639, section 8.1); law as above."""
+    waves = [tones(frames) for frames in FRAMES]
+    links = [write_audio(tmp_path / f"{n}.flac", wave) for n, wave in enumerate(waves)]
+    for link in links[1:]:
+        data = link.read_bytes()
+        at, is_last = 4, False
+        while not is_last:
+            is_last, at = data[at] >= 0x80, at + 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+        link.write_bytes(b"fLaC\x80" + data[5:42] + data[at:])
+    assert np.array_equal(hear(chained(links)), np.concatenate(waves))

@@ -1,0 +1,104 @@
+"""Numbers in a header that make no sense end in a sentence or in sound, never in a traceback."""
+
+from __future__ import annotations
+
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import StemError
+from stemcli.audio.decoding import sound_parts
+from stemcli.audio.info import probe
+from stemcli.audio.mp4_header import movie_tick, real_frames
+from stemcli.audio.soundfile_decoder import open_soundfile
+from tests.audio_files import tones, write_audio
+
+
+@pytest.mark.parametrize("suffix", ["wav", "w64", "aiff", "caf", "flac", "m4a", "wma"])
+@pytest.mark.parametrize("wrong", [b"\xff" * 8, bytes(4), b"\x7f\xff"], ids=bytes.hex)
+def test_a_header_without_sense_is_no_traceback(suffix: str, wrong: bytes, tmp_path: Path) -> None:
+    """The whole way, with ffmpeg, in a few places: starting it takes long."""
+    path = write_audio(tmp_path / f"song.{suffix}", tones(5000))
+    data = path.read_bytes()
+    for at in range(0, 200, 2):
+        path.write_bytes(data[:at] + wrong + data[at + len(wrong) :])
+        for part in sound_parts(path):
+            if decoder := open_soundfile(part):
+                decoder.close()
+        if at % 80 == 24:
+            with suppress(StemError):
+                probe(path)
+
+
+def test_a_wma_that_ends_at_its_sound(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.wma", tones(5000))
+    data = path.read_bytes()
+    (body,) = struct.unpack_from("<Q", data, 16)
+    for length in (16, 24, 49):
+        path.write_bytes(data[: body + length])
+        assert sound_parts(path)
+    path.write_bytes(data[: body + 16] + b"\xff" * 8 + data[body + 24 :])
+    assert sound_parts(path)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"\0\0\0\1free",
+        b"\0\0\0\1free" + b"\xff" * 8,
+        b"\0\0\0\0mvhd" + bytes(20),
+        b"\0\0\0\0mdhd",
+        b"\0\0\0\1mvhd" + b"\0\0\0\0\0\0\0\4",
+    ],
+    ids=bytes.hex,
+)
+def test_boxes_without_sense_behind_an_mp4(behind: bytes, tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "song.m4a", tones(5000))
+    counted = real_frames(path, 44_100), movie_tick(path, 44_100)
+    path.write_bytes(path.read_bytes() + behind)
+    assert (real_frames(path, 44_100), movie_tick(path, 44_100)) == counted
+    path.write_bytes(b"\0\0\0\x0cftypM4A " + behind)
+    assert real_frames(path, 44_100) is None
+    assert movie_tick(path, 44_100) == 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name", "offset", "wrong"),
+    [
+        ("aiff", b"COMM", 16, b"\x7f\xff"),
+        ("aiff", b"COMM", 16, b"\x41\x00"),
+        ("caf", b"desc", 12, b"\x7f\xf8" + bytes(6)),
+        ("caf", b"desc", 12, b"\x7f\xf0" + bytes(6)),
+        ("caf", b"desc", 12, b"\x44\x00" + bytes(6)),
+    ],
+)
+def test_a_rate_beyond_all_numbers(
+    suffix: str, name: bytes, offset: int, wrong: bytes, tmp_path: Path
+) -> None:
+    path = write_audio(tmp_path / f"song.{suffix}", tones(5000))
+    data = bytearray(path.read_bytes())
+    at = data.find(name) + offset
+    data[at : at + len(wrong)] = wrong
+    path.write_bytes(data)
+    with suppress(StemError):
+        probe(path)
+    if suffix == "aiff":  # as by a program that writes into a pipe
+        size = data.find(b"SSND") + 4
+        data[size : size + 4] = bytes(4)
+        path.write_bytes(data)
+        with suppress(StemError):
+            probe(path)
+
+
+def test_many_chunks_that_lead_nowhere_take_no_time(tmp_path: Path) -> None:
+    """Each of 131072 empty chunks begins a walk, and all walks go the same way."""
+    path = write_audio(tmp_path / "song.wav", tones(5000))
+    head = bytearray(path.read_bytes()[:44])
+    head[40:44] = struct.pack("<I", 1 << 24)
+    path.write_bytes(head + b"JUNK\0\0\0\0" * (1 << 17) + b"?" * 9)
+    began = time.perf_counter()
+    assert sound_parts(path)
+    assert time.perf_counter() - began < 2
