@@ -16,7 +16,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -239,7 +239,7 @@ def _is_state(value: Any) -> bool:
     return value in ("begun", "ready", "done", "failed")
 
 
-@cache
+@lru_cache(maxsize=16)
 def _are_settings(value: Any) -> bool:
     """Cached: as a rule all songs have the same."""
     try:

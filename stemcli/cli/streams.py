@@ -16,7 +16,8 @@ from typing import Any, TextIO, cast
 
 STDIN, STDOUT, STDERR = range(3)
 
-NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
+_ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # what a closed pipe gives there
+NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, *_ON_WINDOWS})
 """A pipe without a reader, a terminal that was hung up, a descriptor that somebody closed."""
 
 
