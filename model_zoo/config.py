@@ -125,7 +125,7 @@ def _plain_to_field(hint: Any, value: Any) -> Any:
         try:
             return float(value)
         except OverflowError:
-            return value  # no number that a field could have: whoever checks its type says so
+            return value  # too large for a float; the type check reports it
     return value
 
 

@@ -1,7 +1,7 @@
 """Read what a stranger may have written as JSON, TOML or YAML: bounded, and damaged in one way.
 
 Numbers of thousands of digits, nesting without end and values that refer to each other are what
-parsers and whoever shows their results fall over.
+parsers, and code that prints their results, fail.
 """
 
 from __future__ import annotations

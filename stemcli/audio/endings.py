@@ -163,7 +163,7 @@ def is_song(path: Path, *, is_regular: bool = True) -> bool:
 
     Args:
         path: a file here or behind a URL. One that cannot be read counts as a song, so that
-            whoever opens it says why.
+            opening it gives the reason.
         is_regular: whether it can be read now; a pipe would wait for a writer.
     """
     ending = path.suffix.lower()

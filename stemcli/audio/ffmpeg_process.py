@@ -34,7 +34,7 @@ GRACE = 5.0
 
 
 _ENDING = threading.Event()
-"""Set while a signal ends this process: whoever waits for an ffmpeg raises KeyboardInterrupt."""
+"""Set while a signal ends this process: a thread waiting for ffmpeg raises KeyboardInterrupt."""
 
 
 @contextmanager

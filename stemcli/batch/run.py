@@ -202,7 +202,7 @@ class _Run:
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
-        notices = tuple(self.notices.get(task.name, ()))
+        notices = tuple(self.notices.pop(task.name, ()))
         return _report(task, "done", "", task.outputs, **measured, notices=notices)
 
     def _separate(self, task: Task) -> Outcome:

@@ -1,6 +1,6 @@
 """A Ray cluster of this machine alone, which nobody else can join.
 
-Ray 2.60 lets its processes listen on all interfaces, and whoever reaches them can run programs.
+Ray 2.60 lets its processes listen on all interfaces, and anyone who reaches them can run programs.
 Here they listen on the loopback interface, as they always do on macOS and Windows, and take only
 calls with a token that this process made up.
 """
