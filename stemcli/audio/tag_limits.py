@@ -62,8 +62,12 @@ class BoundedFile:
         data = self._file.read(MOST_AT_ONCE + 1 if size < 0 else min(size, MOST_AT_ONCE + 1))
         self._left -= len(data)
         self._reads -= 1
-        if len(data) > MOST_AT_ONCE or self._left < 0:
-            raise TooLargeError(f"they have more than {MOST_AT_ONCE // 2**20} MiB")
+        for is_over, most in (
+            (len(data) > MOST_AT_ONCE, MOST_AT_ONCE),
+            (self._left < 0, MOST_BYTES),
+        ):
+            if is_over:
+                raise TooLargeError(f"they have more than {most // 2**20} MiB")
         if self._reads < 0:
             raise TooLargeError("they have too many parts")
         if len(data) > WORTH_COUNTING:
