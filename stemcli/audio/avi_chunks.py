@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import struct
-
 from stemcli.audio.extent import Extent
 from stemcli.audio.foreign_tags import Bytes
 
 _PLACEHOLDER = 0x7F000000  # bytes: what wrote into a pipe does not know the size
-_CHUNK = struct.Struct("<4sI")
+_CHUNK = "<4sI"
 
 
 def avi_extent(data: Bytes, start: int, end: int) -> Extent | None:
     """Where the file ends: behind its last RIFF; None where it is not AVI."""
     at = start
     while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
-        (size,) = struct.unpack_from("<I", data, at + 4)
+        (size,) = data.unpack("<I", at + 4)
         movie = _end_of_movie(data, at + 12, end)
         if movie is not None and movie > end:
             return Extent(end, flaw="it ends in the middle of its sound and pictures")
@@ -27,11 +25,11 @@ def avi_extent(data: Bytes, start: int, end: int) -> Extent | None:
 
 def _end_of_movie(data: Bytes, at: int, end: int) -> int | None:
     """Where the list of sound and pictures ends; None where it has no size, or is not found."""
-    while at + _CHUNK.size <= end:
-        name, size = _CHUNK.unpack_from(data, at)
+    while at + 8 <= end:
+        name, size = data.unpack(_CHUNK, at)
         if size >= _PLACEHOLDER:
             return None
         if name == b"LIST" and data[at + 8 : at + 12] == b"movi":
             return int(at + 8 + size) if size else None
-        at += _CHUNK.size + size + size % 2
+        at += 8 + size + size % 2
     return None

@@ -34,6 +34,7 @@ class Frame(NamedTuple):
     is_header: bool = False
 
 
+_LONGEST_SYNC = 4  # bytes
 _LONGEST_HEADER = 12  # bytes, without the counts that an MP3 has behind it
 
 Parse = Callable[[bytes], Frame | None]
@@ -98,8 +99,7 @@ def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:
 
 def _next_frame(data: Bytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
     """Where a frame begins that another one follows, or the end; -1 where none does."""
-    for match in sync.finditer(data, at, end):
-        place = match.start()
+    for place in data.places(sync, at, end, _LONGEST_SYNC):
         frame = parse(data[place : min(place + HEADER, end)])
         if frame and _is_followed(data, place + frame.size, end, parse, frame):
             return place

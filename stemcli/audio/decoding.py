@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from stemcli.audio.chain import Chain
@@ -12,6 +11,7 @@ from stemcli.audio.coded_parts import coded_parts, mp3_with_a_broken_start
 from stemcli.audio.container_parts import container_part
 from stemcli.audio.decoder import Decoder
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
+from stemcli.audio.file_bytes import FileBytes
 from stemcli.audio.flac_parts import flac_parts
 from stemcli.audio.foreign_tags import Bytes, end_of_tags, start_of_tags
 from stemcli.audio.ogg_parts import ogg_parts
@@ -80,7 +80,8 @@ def sound_parts(path: Path) -> list[Part]:
 
 
 def _sound_parts(path: Path) -> list[Part]:
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+    with path.open("rb", buffering=0) as file:
+        data = FileBytes(file)
         size = len(data)
         base = end_of_tags(data, 0, size)
         if base == size:

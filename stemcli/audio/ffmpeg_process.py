@@ -88,7 +88,7 @@ class FfmpegProcess(Closing):
         self._looks: tuple[object | None, int] = (None, 0)  # at the same wait
         self._over = threading.Event()
         try:
-            self._process, self._leash = _start(command, self.log, feeds=feeds)
+            self._process, self._hangup = _start(command, self.log, feeds=feeds)
         except OSError as error:
             self.log.close()
             reason = error.strerror or error
@@ -131,7 +131,7 @@ class FfmpegProcess(Closing):
         """End it, whatever it does."""
         self._over.set()
         self._kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._leash):
+        for pipe in (self._process.stdin, self._process.stdout, self._hangup):
             if pipe:
                 with suppress(BrokenPipeError):  # what is in a buffer has nowhere to go
                     pipe.close()
@@ -148,6 +148,9 @@ class FfmpegProcess(Closing):
         self._wait = object()
         try:
             yield
+        except BrokenPipeError:
+            if not self._is_ended:
+                raise
         finally:
             self._wait = None
         if self._is_ended:
@@ -185,25 +188,37 @@ def _watch(held: weakref.ref[FfmpegProcess], over: threading.Event) -> None:
 def _start(
     command: Sequence[str], log: IO[bytes], *, feeds: bool
 ) -> tuple[subprocess.Popen[bytes], IO[bytes] | None]:
-    """The process, and what ends it when it is closed, by us or by the end of this process."""
-    held, leash = os.pipe()
+    """The process, and a pipe: when that is closed, also by our end, Linux kills the process."""
+    held, hangup = os.pipe()
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if feeds else subprocess.PIPE,
-            stderr=log,
-            process_group=None if sys.platform == "win32" else 0,
-            pass_fds=() if sys.platform == "win32" else (held,),
-        )
-        _appends(log)
-        _kill_at_hangup(held, process.pid)
+        process = _popen(command, log, held, feeds=feeds)
     except BaseException:
-        os.close(leash)
+        os.close(hangup)
         raise
     finally:
         os.close(held)
-    return process, os.fdopen(leash, "wb", 0)
+    return process, os.fdopen(hangup, "wb", 0)
+
+
+def _popen(
+    command: Sequence[str], log: IO[bytes], held: int, *, feeds: bool
+) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if feeds else subprocess.PIPE,
+        stderr=log,
+        process_group=None if sys.platform == "win32" else 0,
+        pass_fds=() if sys.platform == "win32" else (held,),
+    )
+    try:
+        _appends(log)
+        _kill_at_hangup(held, process.pid)
+    except BaseException:
+        with process:  # closes its pipes and waits for it
+            process.kill()
+        raise
+    return process
 
 
 def _appends(log: IO[bytes]) -> None:

@@ -32,9 +32,12 @@ def flac_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
 
 def _beginnings(data: Bytes, start: int, end: int) -> Iterator[int]:
     yield start
-    while another := _BEGINNING.search(data, _end_of_metadata(data, start), end):
-        start = another.start()
+    while (start := _next_beginning(data, _end_of_metadata(data, start), end)) >= 0:
         yield start
+
+
+def _next_beginning(data: Bytes, start: int, end: int) -> int:
+    return next(data.places(_BEGINNING, start, end, len(b"fLaC") + 4), -1)
 
 
 def _end_of_metadata(data: Bytes, start: int) -> int:

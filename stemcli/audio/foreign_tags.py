@@ -8,12 +8,14 @@ of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 from __future__ import annotations
 
 import re
-from mmap import mmap
 
-Bytes = bytes | mmap
+from stemcli.audio.file_bytes import FileBytes
+
+Bytes = FileBytes
 
 _ID3V1, _ID3V1_EXTENSION = 128, 227  # bytes
 _LONGEST_LYRICS = 1 << 20  # bytes; Lyrics3v2 counts in six digits
+_END_OF_LYRICS = re.compile(rb"\d{6}LYRICS200|LYRICSEND")
 _HAS_FOOTER = 0x10  # flag of ID3v2.4
 _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29  # flags of APEv2
 
@@ -60,8 +62,8 @@ def _tag_size(data: Bytes, at: int, end: int) -> int:
         is_header = int.from_bytes(head[20:24], "little") & _APE_IS_HEADER
         return 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
     if head[:11] == b"LYRICSBEGIN":
-        found = re.compile(rb"\d{6}LYRICS200|LYRICSEND").search(data, at, at + _LONGEST_LYRICS)
-        return found.end() - at if found else 0
+        found = _END_OF_LYRICS.search(data[at : min(at + _LONGEST_LYRICS, end)])
+        return found.end() if found else 0
     if head[:4] == b"TAG+":
         return _ID3V1_EXTENSION
     return _ID3V1 if head[:3] == b"TAG" else 0

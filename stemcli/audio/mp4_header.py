@@ -37,9 +37,9 @@ def mp4_extent(data: Bytes, start: int, end: int) -> Extent | None:
         return None
     at, names = start, set[bytes]()
     while at + 8 <= end:
-        size, name = struct.unpack_from(">I4s", data, at)
+        size, name = data.unpack(">I4s", at)
         if size == 1 and at + 16 <= end:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
+            (size,) = data.unpack(">Q", at + 8)
         if name in _SOUND and (size == 0 or at + size > end):
             flaw = "it ends in the middle of its sound"
             return Extent(end) if size == 0 else Extent(end, flaw=flaw)

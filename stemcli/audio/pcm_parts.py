@@ -154,7 +154,7 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
         return False  # padding is missing before the samples, and libsndfile counts on it
     if end - last <= -(last - base) % form.align:
         return True
-    (size,) = struct.unpack_from(form.header[0] + "I", data, base + 4)
+    (size,) = data.unpack(form.header[0] + "I", base + 4)
     return form in (RIFF, AIFF) and 0 <= end - base - 8 - size <= 1
 
 

@@ -57,9 +57,9 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 def trailing_chunks(data: Bytes, form: Form, start: int, end: int) -> int:
     """Where chunks begin that lead exactly to the end of the file; ``end`` without any."""
     visited = set[int]()  # places that lead elsewhere
-    for match in _CHUNKS.finditer(data, max(start, end - _SEARCHED), end):
-        if _leads_to_the_end(data, form, match.start(), end, visited):
-            return match.start()
+    for place in data.places(_CHUNKS, max(start, end - _SEARCHED), end, 4):
+        if _leads_to_the_end(data, form, place, end, visited):
+            return place
     return end
 
 
@@ -79,12 +79,12 @@ def _leads_to_the_end(data: Bytes, form: Form, at: int, end: int, visited: set[i
     return at >= end and chunk is not None and chunk.start + chunk.size in (end, end - 1)
 
 
-def _roughness(data: Bytes, format: PcmFormat) -> float:
+def _roughness(data: bytes, format: PcmFormat) -> float:
     """How much samples differ from their neighbours, beside how large they are."""
     raw = format.raw
     if raw is None or len(data) < 2 * format.block:
         return 0.0
-    samples = _numbers(bytes(data[: len(data) // format.block * format.block]), format)
+    samples = _numbers(data[: len(data) // format.block * format.block], format)
     frames = samples.reshape(-1, raw.channels)
     size = float(np.abs(frames - frames.mean(axis=0)).mean())
     return float(np.abs(np.diff(frames, axis=0)).mean()) / size if size > 0 else 0.0

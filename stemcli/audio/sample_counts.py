@@ -10,11 +10,12 @@ from stemcli.audio.foreign_tags import Bytes
 # A block's header: magic, size of what follows these 8 bytes, version, upper bytes of the next two
 # numbers, samples in the whole file, first sample and samples of the block (WavPack 4 & 5 Binary
 # File / Block Format, "Block Header").
-_WAVPACK = struct.Struct("<4sIHBBIII")
+_WAVPACK = "<4sIHBBIII"
+_WAVPACK_SIZE = struct.calcsize(_WAVPACK)
 _UNKNOWN = 0xFFFFFFFF
 _INCOMPLETE = "its last block is incomplete"
 _TTA_HEADER = 22  # bytes
-_TTA = struct.Struct("<4sHHHII")  # magic, format, channels, bits, rate, samples (TTA1 format)
+_TTA = "<4sHHHII"  # magic, format, channels, bits, rate, samples (TTA1 format)
 
 
 def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
@@ -22,8 +23,8 @@ def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
     if data[start : start + 4] != b"wvpk":
         return None
     at, total, reached, flaw = start, None, 0, ""
-    while data[at : at + 4] == b"wvpk" and at + _WAVPACK.size <= end:
-        _, size, _, high, high_total, samples, first, block = _WAVPACK.unpack_from(data, at)
+    while data[at : at + 4] == b"wvpk" and at + _WAVPACK_SIZE <= end:
+        _, size, _, high, high_total, samples, first, block = data.unpack(_WAVPACK, at)
         if total and reached >= total and first + (high << 32) == 0 and block:
             break  # another file begins
         if at == start and samples != _UNKNOWN:
@@ -47,7 +48,7 @@ def tta_extent(data: Bytes, start: int, end: int) -> Extent | None:
     """
     if data[start : start + 4] != b"TTA1" or start + _TTA_HEADER > end:
         return None
-    _, _, _, _, rate, samples = _TTA.unpack_from(data, start)
+    _, _, _, _, rate, samples = data.unpack(_TTA, start)
     frames = -(-samples // (256 * rate // 245)) if rate >= 245 else 0
     table = data[start + _TTA_HEADER : start + _TTA_HEADER + 4 * frames]
     if not samples or len(table) < 4 * frames:
@@ -65,8 +66,8 @@ def ape_extent(data: Bytes, start: int, end: int) -> Extent | None:
     """
     if data[start : start + 4] not in (b"MAC ", b"MACF") or start + 80 > end:
         return None
-    version, _, descriptor = struct.unpack_from("<HHI", data, start + 4)
+    version, _, descriptor = data.unpack("<HHI", start + 4)
     if version < 3980 or start + descriptor + 16 > end:
         return Extent(end)
-    per_frame, last, frames = struct.unpack_from("<III", data, start + descriptor + 4)
+    per_frame, last, frames = data.unpack("<III", start + descriptor + 4)
     return Extent(end, (frames - 1) * per_frame + last if frames else None)

@@ -29,11 +29,16 @@ class Run:
 
 
 def song_of(seconds: float, path: Path) -> Path:
-    """The demo song over and over, ``seconds`` long, written block by block."""
+    """The demo song over and over, ``seconds`` long, written block by block.
+
+    Args:
+        seconds: its length.
+        path: where it goes; the suffix names the format, one that libsndfile writes.
+    """
     with soundfile.SoundFile(DEMO) as demo:
         wave, rate = demo.read(dtype="int16"), demo.samplerate
     left = round(seconds * rate)
-    with soundfile.SoundFile(path, "w", rate, wave.shape[1], "PCM_16") as song:
+    with soundfile.SoundFile(path, "w", rate, wave.shape[1]) as song:
         while left > 0:
             song.write(wave[:left])
             left -= len(wave)

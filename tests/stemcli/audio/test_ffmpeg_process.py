@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,6 +190,33 @@ def test_and_what_a_thread_is_about_to_start(song: Path, number: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not is_running(int(number.read_text()))
+
+
+def test_writing_to_one_that_a_request_has_ended_is_that_request_too() -> None:
+    ended = threading.Event()
+    with FfmpegProcess(["sleep", "600"], feeds=True, ended=ended) as process:
+        ended.set()
+        until(lambda: process._process.poll() is not None)
+        with pytest.raises(KeyboardInterrupt):
+            process.write(bytes(1 << 20))
+
+
+def test_one_that_cannot_be_watched_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    def fail(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(ffmpeg_process, "_appends", fail)
+    with pytest.raises(FfmpegMissingError, match="not permitted"):
+        FfmpegProcess(["sleep", "600"])
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_the_log_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,96 @@
+"""The bytes of a file as a sequence, read a window at a time.
+
+A memory map would do the same, but when a file on a network share is cut short while it is mapped,
+reading it ends the whole process (SIGBUS), and every page that was read counts as its memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any, BinaryIO, overload
+
+_WINDOW = 1 << 16  # bytes that are kept
+_PAGE = 1 << 12  # bytes: windows begin at pages, so that small steps back stay inside
+_SEARCHED = 1 << 20  # bytes that are searched at once
+
+
+class FileBytes:
+    """Read-only bytes of an open file, sliced and searched like :class:`bytes`.
+
+    Reading raises a :class:`ValueError` where the file has been cut short since it was opened.
+
+    Args:
+        file: an unbuffered file, which the caller closes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self._start, self._window = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, slice):
+            start, end, step = place.indices(self._size)
+            return self._read(start, end)[::step]
+        return self._read(place, place + 1)[0]
+
+    def find(self, wanted: bytes, start: int, end: int) -> int:
+        """The first place of ``wanted`` between two places, -1 where it is not there."""
+        return next(self.places(re.compile(re.escape(wanted)), start, end, len(wanted)), -1)
+
+    def places(
+        self, pattern: re.Pattern[bytes], start: int, end: int, longest: int
+    ) -> Iterator[int]:
+        """Every place between two others at which a pattern matches.
+
+        Args:
+            pattern: without anchors, and the same length at a place whatever follows.
+            start: the first byte.
+            end: the byte behind the last.
+            longest: bytes of the longest match.
+        """
+        at = start
+        while at < end:
+            piece = self._read(at, min(at + _SEARCHED + longest - 1, end))
+            reached = min(_SEARCHED, end - at)
+            for match in pattern.finditer(piece):
+                if match.start() >= _SEARCHED:
+                    break
+                yield at + match.start()
+                reached = max(reached, match.end())
+            at += reached
+
+    def unpack(self, layout: str, at: int) -> tuple[Any, ...]:
+        """The numbers at a place, in a layout of :mod:`struct`."""
+        return struct.unpack(layout, self[at : at + struct.calcsize(layout)])
+
+    def _read(self, start: int, end: int) -> bytes:
+        end = min(end, self._size)
+        if start >= end:
+            return b""
+        if end - start > _WINDOW - _PAGE:
+            return self._load(start, end - start)
+        if not self._start <= start <= end <= self._start + len(self._window):
+            self._start = start - start % _PAGE
+            self._window = self._load(self._start, min(_WINDOW, self._size - self._start))
+        return self._window[start - self._start : end - self._start]
+
+    def _load(self, start: int, count: int) -> bytes:
+        self._file.seek(start)
+        pieces = []
+        while count > 0:
+            pieces.append(self._file.read(count))
+            count -= len(pieces[-1])
+            if not pieces[-1]:
+                raise ValueError("the file was cut short while it was read")
+        return b"".join(pieces)
