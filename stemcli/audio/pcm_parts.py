@@ -192,6 +192,7 @@ def _hidden(path: Path, data: Bytes, layout: Layout, last: int) -> list[Part]:
     found = coded_parts(path, data, end_of_zeros(data, start, last), last)
     if found:
         return found
-    if format.tag == PCM and bitstream(bytes(data[start : min(last, start + _LOOKED_AT)])):
+    codec = bitstream(bytes(data[start : min(last, start + _LOOKED_AT)]))
+    if format.tag == PCM and codec and not codec.endswith("AC-3"):  # ffmpeg misreads swapped AC-3
         return [Part(path, muxer="wav" if layout.form is not W64 else "w64")]
     return []
