@@ -19,7 +19,6 @@ from stemcli.audio.part import Part
 from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from stemcli.audio.source import MALFORMED, impossible_rate, require_file
-from stemcli.audio.tracks import has_several_tracks
 
 RATES = range(1000, 4_000_000)
 """Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
@@ -55,8 +54,9 @@ def open_decoder(
 
 
 def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> Decoder:
-    parts, open_part = sound_parts(path), partial(_open_part, stream=stream, ended=ended)
-    if stream or has_several_tracks(path):
+    open_part = partial(_open_part, stream=stream, ended=ended)
+    parts = sound_parts(path, stream or 0)
+    if stream and not parts[0].muxer:
         return FfmpegDecoder(_container(parts), stream, ended)
     if len(parts) == 1 and not parts[0].is_damage:
         return open_part(parts[0])
@@ -68,33 +68,37 @@ def _container(parts: list[Part]) -> Part:
     return parts[0] if parts[0].is_walked else Part(parts[0].path)
 
 
-def sound_parts(path: Path) -> list[Part]:
+def sound_parts(path: Path, track: int = 0) -> list[Part]:
     """Where the sound of a file lies: one part, or several that follow each other.
 
     A header whose numbers make no sense is left to the decoders, which say what is wrong.
+
+    Args:
+        path: the file.
+        track: number of the sound track from 0, where the file has several.
     """
     try:
-        return _sound_parts(path)
+        return _sound_parts(path, track)
     except MALFORMED:
         return [Part(path)]
 
 
-def _sound_parts(path: Path) -> list[Part]:
+def _sound_parts(path: Path, track: int) -> list[Part]:
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         size = len(data)
         base = end_of_tags(data, 0, size)
         if base == size:
             return [Part(path)]
-        found = _find(path, data, base, size)
+        found = _find(path, data, base, size, track)
         return found or [container_part(path, data, base, start_of_tags(data, base, size))]
 
 
-def _find(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
+def _find(path: Path, data: Bytes, base: int, end: int, track: int) -> list[Part]:
     magic = data[base : base + 4]
     if magic == b"fLaC":
         return flac_parts(path, data, base, end)
     if magic == b"OggS":
-        return ogg_parts(path, data, base, end)
+        return ogg_parts(path, data, base, end, track)
     found = pcm_parts(path, data, base, end) or coded_parts(path, data, base, end)
     if not found and path.suffix.lower() in _MPEG_SUFFIXES:
         return mp3_with_a_broken_start(path, data, base, end)

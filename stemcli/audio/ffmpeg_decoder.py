@@ -34,6 +34,7 @@ from stemcli.audio.part import Part
 from stemcli.audio.source import (
     MALFORMED,
     broken,
+    cut_before_sound,
     no_sound,
     not_sound,
     other_file,
@@ -139,7 +140,7 @@ class FfmpegDecoder:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
         if len(header) < 24:
             self._process.finish()
-            raise _nothing(self._path, read_log(self._log), self._stream, tracks)
+            raise _nothing(self._part, read_log(self._log), self._stream, tracks)
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
@@ -215,14 +216,16 @@ def _command(part: Part, number: int) -> list[str]:
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
-def _nothing(path: Path, log: str, stream: int, tracks: list[Track]) -> StemError:
+def _nothing(part: Part, log: str, stream: int, tracks: list[Track]) -> StemError:
     """Too few tracks, none that can be decoded, no samples, pictures alone, or no sound file."""
-    codec = missing_decoder(log)
+    path, codec = part.path, missing_decoder(log)
     if tracks and stream >= len(tracks):
         return no_track(path, stream, tracks)
     if codec:
         return _no_decoder(path, codec)
     errors = complaints(log)
+    if part.breaks_off:
+        return cut_before_sound(path, part.flaw)
     if tracks:
         return broken(path, 0.0, None, errors[-1]) if errors else no_sound(path)
     if "not on whitelist" in log:

@@ -91,7 +91,7 @@ class AudioReader(Closing):
 
     def _nothing_there(self) -> DecodeError:
         if self._first == 0:
-            return no_sound(self.info.path)
+            return no_sound(self.info.path, self._decoder.loss)
         start = self._first / self.info.sample_rate
         return DecodeError(
             f"{self.info.path} ends before {start:.2f} s, where --start would begin: "

@@ -60,9 +60,28 @@ def silent_film(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds pictures and no sound: give the file that has the sound.")
 
 
-def no_sound(path: Path) -> DecodeError:
-    """The file is in order, but there is nothing to hear in it."""
+def no_sound(path: Path, loss: str = "") -> DecodeError:
+    """The file can be read, but it has no samples.
+
+    Args:
+        path: the file.
+        loss: what the decoder says is missing; ``""`` for nothing.
+    """
+    if loss:
+        return DecodeError(f"No sound can be read from {path}, {loss}; download or copy it again.")
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
+
+
+def cut_before_sound(path: Path, flaw: str) -> DecodeError:
+    """The file ends before the first sample that can be decoded.
+
+    Args:
+        path: the file.
+        flaw: what is missing.
+    """
+    return DecodeError(
+        f"{path} is cut off before its sound begins ({flaw}): download or copy it again."
+    )
 
 
 def stalled(path: Path, seconds: float) -> DecodeError:
