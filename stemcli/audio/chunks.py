@@ -7,7 +7,7 @@ are forgotten by many programs, and sizes are 0 or a placeholder where a program
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from stemcli.audio.foreign_tags import Bytes
@@ -81,7 +81,29 @@ def chunks(
     at = base + form.first if first is None else first
     while (chunk := chunk_at(data, form, at, end)) is not None:
         yield chunk
-        at = _behind(data, form, base, chunk, end)
+        at = behind_chunk(data, form, base, chunk, end)
+
+
+def chunks_of_wave_list(
+    data: Bytes, form: Form, base: int, end: int, found: Iterable[Chunk]
+) -> list[Chunk]:
+    """The chunks inside of a LIST of type "wavl", which holds the sound of some WAV files.
+
+    Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", WAVE,
+    "Wave Data".
+
+    Args:
+        data: the file.
+        form: its family.
+        base: where the file begins, behind tags.
+        end: where it ends.
+        found: the chunks of the file.
+    """
+    for chunk in found:
+        if chunk.name == b"LIST" and data[chunk.start : chunk.start + 4] == b"wavl":
+            last = min(end, chunk.start + chunk.size)
+            return list(chunks(data, form, base, last, first=chunk.start + 4))
+    return []
 
 
 def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
@@ -95,7 +117,7 @@ def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
     return Chunk(name, at + width, size - width if form.counts_header else size)
 
 
-def _behind(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
+def behind_chunk(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
     """Where the next chunk begins: behind padding, which is of zeros where it is there."""
     behind = chunk.start + max(0, chunk.size)
     padded = behind + -(behind - base) % form.align

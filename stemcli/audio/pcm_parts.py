@@ -19,9 +19,13 @@ from stemcli.audio.chunks import (
     CAF,
     PLACEHOLDER,
     RIFF,
+    RIFX,
     W64,
+    Chunk,
     Form,
+    behind_chunk,
     chunks,
+    chunks_of_wave_list,
     form_of,
     leads_on,
 )
@@ -30,6 +34,7 @@ from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_
 from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
 from stemcli.audio.pcm_tail import is_sound, trailing_chunks
+from stemcli.audio.source import counted_silence
 
 _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
@@ -48,6 +53,8 @@ class Layout(NamedTuple):
         end: where the file ends.
         claimed: bytes of samples that the header counts; None where nobody counted.
         format: how they lie.
+        others: more samples behind those, as pairs of the first byte and the one behind the last,
+            which may lie behind the end of the file.
     """
 
     form: Form
@@ -56,6 +63,7 @@ class Layout(NamedTuple):
     end: int
     claimed: int | None
     format: PcmFormat
+    others: tuple[tuple[int, int], ...] = ()
 
 
 def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
@@ -71,7 +79,7 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
     if data[base : base + 4] == b".snd":
         layout = _au_layout(data, base, end)
     elif form is not None:
-        layout = _layout(data, form, base, end)
+        layout = _layout(path, data, form, base, end)
     else:
         return []
     if layout is None or layout.format.block == 0:
@@ -82,8 +90,9 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
     return [*before, final]
 
 
-def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
+def _layout(path: Path, data: Bytes, form: Form, base: int, end: int) -> Layout | None:
     found = list(chunks(data, form, base, end))
+    found += chunks_of_wave_list(data, form, base, end, found)
     sound = next((chunk for chunk in found if chunk.name == form.data), None)
     format = pcm_format(data, form, found)
     if sound is None or format is None:
@@ -93,8 +102,30 @@ def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
     limit = PLACEHOLDER if form not in (W64, CAF) and format.size is None else 1 << 60
     is_empty = start >= end or leads_on(data, form, base, start, end)
     if claimed is None or not 0 <= claimed < limit or (claimed == 0 and not is_empty):
-        claimed = None
-    return Layout(form, base, start, end, claimed, format)
+        return Layout(form, base, start, end, None, format)
+    others = _other_samples(
+        path, data, form, base, sound._replace(size=start - sound.start + claimed), end
+    )
+    return Layout(form, base, start, end, claimed, format, others)
+
+
+def _other_samples(
+    path: Path, data: Bytes, form: Form, base: int, sound: Chunk, end: int
+) -> tuple[tuple[int, int], ...]:
+    """Where more chunks of samples lie behind the first, of which decoders read one alone.
+
+    Raises:
+        DecodeError: a chunk between them counts silence, which is not stored.
+    """
+    behind = behind_chunk(data, form, base, sound, end)
+    more = list(chunks(data, form, base, end, first=behind))
+    if form in (RIFF, RIFX) and any(chunk.name == b"slnt" for chunk in more):
+        raise counted_silence(path)
+    return tuple(
+        (chunk.start + form.skipped, chunk.start + chunk.size)
+        for chunk in more
+        if chunk.name == form.data and chunk.size > form.skipped
+    )
 
 
 def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
@@ -108,6 +139,8 @@ def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
 
 
 def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
+    if layout.others:
+        return [_all_chunks(path, data, layout)]
     last = _end_of_sound(data, layout)
     format, claimed = layout.format, layout.claimed
     hidden = _hidden(path, data, layout, last)
@@ -130,8 +163,21 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
     return [Part(path, pieces, head, frames=frames)]
 
 
+def _all_chunks(path: Path, data: Bytes, layout: Layout) -> Part:
+    """The samples of several chunks, read as one sound."""
+    format, end = layout.format, layout.end
+    claimed = ((layout.start, layout.start + (layout.claimed or 0)), *layout.others)
+    pieces = tuple((min(first, end), min(last, end)) for first, last in claimed)
+    frames = sum(last - first for first, last in claimed) // format.block * format.block_frames
+    if format.raw:
+        return Part(path, pieces, raw=format.raw, frames=frames)
+    size = sum(last - first for first, last in pieces)
+    head = data[layout.base : layout.start - 4] + struct.pack("<I", min(size, PLACEHOLDER))
+    return Part(path, pieces, head, frames=frames or None)
+
+
 def _another_follows(data: Bytes, layout: Layout) -> bool:
-    form, base, start, end, claimed, _ = layout
+    form, base, start, end, claimed, *_ = layout
     behind = start + (claimed or 0)
     places = {behind, behind + -(behind - base) % form.align}
     if form is not _AU:
@@ -147,7 +193,7 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
 
     It is left alone with chunks behind the samples where the size of the whole file includes them.
     """
-    form, base, start, end, claimed, _ = layout
+    form, base, start, end, claimed, *_ = layout
     if claimed is None or start + claimed < last or (start + claimed > last != end):
         return False
     if (start - base) % min(form.align, 2):
@@ -159,7 +205,7 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
 
 
 def _end_of_sound(data: Bytes, layout: Layout) -> int:
-    form, base, start, end, claimed, format = layout
+    form, base, start, end, claimed, format, _ = layout
     if claimed is not None and start + claimed <= end:
         behind = start + claimed
         padded = behind + -(behind - base) % form.align

@@ -84,6 +84,14 @@ def cut_before_sound(path: Path, flaw: str) -> DecodeError:
     )
 
 
+def counted_silence(path: Path) -> DecodeError:
+    """A WAV whose silence is not stored, but counted."""
+    return DecodeError(
+        f"{path} keeps its sound in a wave list with counted silence, which no decoder reads: save "
+        "it as a plain wav file in the program that made it."
+    )
+
+
 def stalled(path: Path, seconds: float) -> DecodeError:
     """The decoder gave nothing for that many seconds."""
     return DecodeError(
