@@ -8,7 +8,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from stemcli.audio.chain import Chain
-from stemcli.audio.coded_parts import coded_parts, mp3_with_a_broken_start
+from stemcli.audio.coded_parts import coded_parts, with_a_broken_start
 from stemcli.audio.container_parts import container_part
 from stemcli.audio.decoder import Decoder
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
@@ -25,8 +25,6 @@ RATES = range(1000, 4_000_000)
 
 At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
 """
-
-_MPEG_SUFFIXES = {".mp1", ".mp2", ".mp3", ".mpa", ".mpga"}
 
 
 def open_decoder(
@@ -99,10 +97,8 @@ def _find(path: Path, data: Bytes, base: int, end: int, track: int) -> list[Part
         return flac_parts(path, data, base, end)
     if magic == b"OggS":
         return ogg_parts(path, data, base, end, track)
-    found = pcm_parts(path, data, base, end) or coded_parts(path, data, base, end)
-    if not found and path.suffix.lower() in _MPEG_SUFFIXES:
-        return mp3_with_a_broken_start(path, data, base, end)
-    return found
+    families = (pcm_parts, coded_parts, with_a_broken_start)
+    return next((found for find in families if (found := find(path, data, base, end))), [])
 
 
 def _open_part(part: Part, stream: int | None, ended: threading.Event | None) -> Decoder:
