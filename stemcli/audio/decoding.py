@@ -12,7 +12,7 @@ from stemcli.audio.coded_parts import coded_parts, with_a_broken_start
 from stemcli.audio.container_parts import container_part
 from stemcli.audio.decoder import Decoder
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
-from stemcli.audio.flac_parts import flac_parts
+from stemcli.audio.flac_parts import flac_behind_junk, flac_parts
 from stemcli.audio.foreign_tags import Bytes, end_of_tags, start_of_tags
 from stemcli.audio.ogg_parts import ogg_parts
 from stemcli.audio.part import Part
@@ -97,7 +97,7 @@ def _find(path: Path, data: Bytes, base: int, end: int, track: int) -> list[Part
         return flac_parts(path, data, base, end)
     if magic == b"OggS":
         return ogg_parts(path, data, base, end, track)
-    families = (pcm_parts, coded_parts, with_a_broken_start)
+    families = (pcm_parts, coded_parts, with_a_broken_start, flac_behind_junk)
     return next((found for find in families if (found := find(path, data, base, end))), [])
 
 

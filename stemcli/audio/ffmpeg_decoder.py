@@ -34,7 +34,7 @@ from stemcli.audio.part import Part
 from stemcli.audio.source import (
     MALFORMED,
     broken,
-    cut_before_sound,
+    cut_off,
     no_sound,
     not_sound,
     other_file,
@@ -225,7 +225,7 @@ def _nothing(part: Part, log: str, stream: int, tracks: list[Track]) -> StemErro
         return _no_decoder(path, codec)
     errors = complaints(log)
     if part.breaks_off:
-        return cut_before_sound(path, part.flaw)
+        return cut_off(path, part.flaw)
     if tracks:
         return broken(path, 0.0, None, errors[-1]) if errors else no_sound(path)
     if "not on whitelist" in log:

@@ -29,7 +29,7 @@ class PcmFormat(NamedTuple):
         block: bytes of one frame, or of one block of a codec.
         block_frames: samples per channel in a block; 0 where the header does not say.
         size: bytes of sound by another number than the size of the chunk; None without one.
-        tag: which codec it is, in WAV and W64; 0 elsewhere.
+        tag: which codec it is, in WAV and W64; in CAF how many frames a table of packets counts.
     """
 
     raw: Raw | None
@@ -123,14 +123,23 @@ def _aiff(body: bytes) -> PcmFormat:
 
 def _caf(body: bytes, packets: bytes) -> PcmFormat:
     """The description and the packet table (Apple Core Audio Format 1.0, pp. 17 and 32)."""
-    rate, kind, flags, block, _, channels, _ = struct.unpack_from(">d4s5I", body)
+    rate, kind, flags, block, per_packet, channels, _ = struct.unpack_from(">d4s5I", body)
     if kind != b"lpcm":
-        frames = struct.unpack_from(">qq", packets)[1] if len(packets) >= 16 else 0
-        return PcmFormat(None, 1, 0, None, frames)
+        frames = _frames_of_packets(packets, per_packet) if packets else 0
+        return PcmFormat(None, block or 1, per_packet if block else 0, None, frames)
     width = block // channels
     subtype = (_FLOATS if flags & 1 else _WIDTHS).get(width)
     raw = Raw(subtype, "LITTLE" if flags & 2 else "BIG", round(rate), channels) if subtype else None
     return PcmFormat(raw, block)
+
+
+def _frames_of_packets(table: bytes, per_packet: int) -> int:
+    """Frames by the packet table; 0 where it counts whole packets alone.
+
+    ffmpeg writes such a table although the last packet is shorter.
+    """
+    packets, frames, _, _ = struct.unpack_from(">qqii", table)
+    return 0 if frames == packets * per_packet else int(frames)
 
 
 def _extended(digits: bytes) -> int:

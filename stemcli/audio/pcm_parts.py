@@ -83,11 +83,23 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
     else:
         return []
     if layout is None or layout.format.block == 0:
-        return [Part(path)]
+        return [_without_samples(path, data, form, base, end)]
     *before, final = _parts(path, data, layout)
     if not final.flaw and _another_follows(data, layout):
         final = replace(final, flaw=ANOTHER)
     return [*before, final]
+
+
+def _without_samples(path: Path, data: Bytes, form: Form | None, base: int, end: int) -> Part:
+    """A file without samples, or with a header that makes no sense; it may have been cut off."""
+    if form is None:
+        return Part(path)
+    names, reached = set[bytes](), base + form.first
+    for chunk in chunks(data, form, base, end):
+        names.add(chunk.name)
+        reached = chunk.start + chunk.size
+    is_cut = form.data not in names and reached + struct.calcsize(form.header) > end
+    return Part(path, flaw="it ends before its samples" if is_cut else "", breaks_off=is_cut)
 
 
 def _layout(path: Path, data: Bytes, form: Form, base: int, end: int) -> Layout | None:
@@ -153,7 +165,7 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
     have = max(0, last - layout.start)
     frames = max(have, counted or 0) // format.block * format.block_frames or None
     if layout.form is CAF and not format.raw:
-        return [Part(path, frames=format.tag or None)]
+        return [_coded_caf(path, data, layout)]
     if have and _is_honest(data, layout, last):
         return [Part(path, frames=frames)]
     pieces = ((layout.start, last),)
@@ -161,6 +173,21 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
         return [Part(path, pieces, raw=format.raw, frames=frames)] if have else [Part(path)]
     head = data[layout.base : layout.start - 4] + struct.pack("<I", min(have, PLACEHOLDER))
     return [Part(path, pieces, head, frames=frames)]
+
+
+def _coded_caf(path: Path, data: Bytes, layout: Layout) -> Part:
+    """Packets of a codec in a CAF. A table in front or behind has their sizes, if they differ."""
+    format, end = layout.format, layout.end
+    missing = layout.start + (layout.claimed or 0) - end
+    frames = format.tag or (layout.claimed or 0) // format.block * format.block_frames or None
+    tables = [chunk for chunk in chunks(data, CAF, layout.base, end) if chunk.name == b"pakt"]
+    flaw = f"{missing} bytes are missing" if missing > 0 else ""
+    is_whole = all(table.start + table.size <= end for table in tables)
+    if not is_whole or not (tables or format.block_frames):
+        flaw = "its table of packets is " + ("missing" if is_whole else "incomplete")
+    if flaw:
+        return Part(path, muxer="caf", frames=frames, flaw=flaw, breaks_off=True)
+    return Part(path, frames=frames)
 
 
 def _all_chunks(path: Path, data: Bytes, layout: Layout) -> Part:
@@ -196,6 +223,8 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
     form, base, start, end, claimed, *_ = layout
     if claimed is None or start + claimed < last or (start + claimed > last != end):
         return False
+    if form is CAF and start + claimed > end:
+        return False  # libsndfile refuses it
     if (start - base) % min(form.align, 2):
         return False  # padding is missing before the samples, and libsndfile counts on it
     if end - last <= -(last - base) % form.align:

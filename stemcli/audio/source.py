@@ -72,15 +72,16 @@ def no_sound(path: Path, loss: str = "") -> DecodeError:
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
 
 
-def cut_before_sound(path: Path, flaw: str) -> DecodeError:
-    """The file ends before the first sample that can be decoded.
+def cut_off(path: Path, flaw: str) -> DecodeError:
+    """The file ends too early for any sample to be decoded.
 
     Args:
         path: the file.
         flaw: what is missing.
     """
     return DecodeError(
-        f"{path} is cut off before its sound begins ({flaw}): download or copy it again."
+        f"No sound can be read from {path}, because it is cut off ({flaw}): download or copy it "
+        "again."
     )
 
 
