@@ -7,6 +7,7 @@ from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from model_zoo.errors import DecodeError, FfmpegMissingError
 from stemcli.audio.chain import Chain
 from stemcli.audio.coded_parts import coded_parts, with_a_broken_start
 from stemcli.audio.container_parts import container_part
@@ -15,16 +16,11 @@ from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
 from stemcli.audio.flac_parts import flac_behind_junk, flac_parts
 from stemcli.audio.foreign_tags import Bytes, end_of_tags, start_of_tags
 from stemcli.audio.ogg_parts import ogg_parts
+from stemcli.audio.other_files import other_file_kind, zeros_alone
 from stemcli.audio.part import Part
 from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
-from stemcli.audio.source import MALFORMED, impossible_rate, require_file
-
-RATES = range(1000, 4_000_000)
-"""Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
-
-At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
-"""
+from stemcli.audio.source import MALFORMED, RATES, impossible_rate, other_file, require_file
 
 
 def open_decoder(
@@ -43,7 +39,14 @@ def open_decoder(
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
-    decoder = _choose(path, stream, ended)
+    if kind := other_file_kind(path):
+        raise other_file(path, kind)
+    try:
+        decoder = _choose(path, stream, ended)
+    except (DecodeError, FfmpegMissingError) as error:
+        if kind := zeros_alone(path):
+            raise other_file(path, kind) from error
+        raise
     rate = decoder.info.sample_rate
     if rate not in RATES:
         decoder.close()

@@ -20,6 +20,7 @@ import soundfile
 
 from stemcli.audio.foreign_tags import Bytes, start_of_tags
 from stemcli.audio.part import Part
+from stemcli.audio.source import require_sense
 
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\0\0\x22")  # STREAMINFO, with others or alone
 _STREAMINFO = slice(8, 42)  # behind the magic and the header of the first block of metadata
@@ -104,6 +105,7 @@ def _part(path: Path, data: Bytes, start: int, end: int, *, is_whole: bool) -> P
     info = data[start + _STREAMINFO.start : start + _STREAMINFO.stop]
     if len(info) < 34:
         return Part(path)
+    require_sense(path, int.from_bytes(info[10:13], "big") >> 4, channels=1)
     counted = int.from_bytes(info[13:18], "big") & (1 << 36) - 1
     behind = _end_of_metadata(data, start)
     body = _first_frame(data, behind, end, info)

@@ -34,7 +34,7 @@ from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_
 from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
 from stemcli.audio.pcm_tail import is_sound, trailing_chunks
-from stemcli.audio.source import counted_silence
+from stemcli.audio.source import counted_silence, cut_off
 
 _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
@@ -77,7 +77,7 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
     """
     form = form_of(data, base)
     if data[base : base + 4] == b".snd":
-        layout = _au_layout(data, base, end)
+        layout = _au_layout(path, data, base, end)
     elif form is not None:
         layout = _layout(path, data, form, base, end)
     else:
@@ -91,22 +91,27 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
 
 
 def _without_samples(path: Path, data: Bytes, form: Form | None, base: int, end: int) -> Part:
-    """A file without samples, or with a header that makes no sense; it may have been cut off."""
+    """A file without samples, or whose header says too little, for the decoders to judge.
+
+    Raises:
+        DecodeError: the file ends before its samples.
+    """
     if form is None:
         return Part(path)
     names, reached = set[bytes](), base + form.first
     for chunk in chunks(data, form, base, end):
         names.add(chunk.name)
         reached = chunk.start + chunk.size
-    is_cut = form.data not in names and reached + struct.calcsize(form.header) > end
-    return Part(path, flaw="it ends before its samples" if is_cut else "", breaks_off=is_cut)
+    if form.data not in names and reached + struct.calcsize(form.header) > end:
+        raise cut_off(path, "it ends before its samples")
+    return Part(path)
 
 
 def _layout(path: Path, data: Bytes, form: Form, base: int, end: int) -> Layout | None:
     found = list(chunks(data, form, base, end))
     found += chunks_of_wave_list(data, form, base, end, found)
     sound = next((chunk for chunk in found if chunk.name == form.data), None)
-    format = pcm_format(data, form, found)
+    format = pcm_format(path, data, form, found) if sound else None
     if sound is None or format is None:
         return None
     start, size = sound.start + form.skipped, sound.size - form.skipped
@@ -140,8 +145,8 @@ def _other_samples(
     )
 
 
-def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
-    found = au_format(data[base : base + 24])
+def _au_layout(path: Path, data: Bytes, base: int, end: int) -> Layout | None:
+    found = au_format(path, data[base : base + 24])
     if found is None:
         return None
     format, offset, size = found
