@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_zoo.errors import StorageError
+from stemcli.audio.packets import transport_packets
 
 READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
 """The kinds that a sentence names."""
@@ -110,23 +111,9 @@ EXTENSIONS = frozenset(f".{ending}" for kind in KINDS for ending in kind.endings
 LOOKED_AT = 8192
 """Bytes at the beginning of a file that tell a song from something else of the same ending."""
 
-# Length of a packet of MPEG-TS in bytes and where in it the sync byte stands (ISO/IEC 13818-1,
-# 2.4.3.2): broadcast; with a time stamp before (Blu-ray, AVCHD); with a checksum behind (DVB-ASI).
-_PACKETS = ((188, 0), (192, 4), (204, 0))
-_SYNC = 0x47
-
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether sync bytes stand where packets begin, three times at least.
-
-    A recording may begin in the middle of a packet.
-    """
-    for size, offset in _PACKETS:
-        for start in range(size):
-            syncs = head[start + offset :: size]
-            if len(syncs) >= 3 and not syncs.strip(bytes([_SYNC])):
-                return True
-    return False
+    return transport_packets(head, 0, len(head)) is not None
 
 
 def _begins_with(*marks: bytes) -> Callable[[bytes], bool]:

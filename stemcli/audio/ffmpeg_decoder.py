@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
 from stemcli.audio.cut_short import cut_short
+from stemcli.audio.decoder import skip_by_decoding
 from stemcli.audio.endings import DEMUXERS
 from stemcli.audio.ffmpeg_binary import (
     complaints,
@@ -47,7 +48,6 @@ Block = NDArray[np.float32]
 
 # Most samples of padding at the end of an MP4: one frame of HE-AAC.
 _PADDING = 2048
-_STEP = 65536
 _LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
 
 
@@ -99,8 +99,7 @@ class FfmpegDecoder:
 
     def skip(self, frames: int) -> None:
         """Go forward by decoding: ffmpeg's own seeking is not exact for every container."""
-        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
-            frames -= got
+        skip_by_decoding(self, frames)
 
     def close(self) -> None:
         """Stop the process."""

@@ -152,3 +152,19 @@ def test_an_incomplete_last_frame_is_reported(name: str, start: int, tmp_path: P
         assert re.search(
             r"ends at [01]\.\d\d s: .* cut off \(its last frame is incomplete\)", verdict(path)
         )
+
+
+@pytest.mark.parametrize("kind", ["0", "1"])
+@pytest.mark.parametrize("start", [0, 77])
+def test_a_transport_stream_that_ends_in_a_packet_is_reported(
+    kind: str, start: int, tmp_path: Path
+) -> None:
+    """Of 188 bytes, or of 192 with a time stamp; also one that begins in the middle of a packet."""
+    path = tmp_path / "song.ts"
+    whole = ("-i", written(tmp_path / "a.wav"), "-c:a", "mp2", "-mpegts_m2ts_mode", kind, path)
+    ffmpeg(*whole)
+    data = path.read_bytes()
+    path.write_bytes(data[start:])
+    assert verdict(path) == ""
+    path.write_bytes(data[start:-100])
+    assert "cut off (its last packet is incomplete)" in verdict(path)
