@@ -132,7 +132,7 @@ BAD = {
     "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "no channels": Bad(
-        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: decoding stops at 0"
+        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header names 0 channels"
     ),
     "4 Hz": Bad("bad.wav", wave(rate=4), r"names a sample rate of 4 Hz; export or download it"),
     "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header names .* 0 Hz"),
