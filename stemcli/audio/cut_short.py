@@ -26,6 +26,6 @@ def cut_short(part: Part, rate: int, decoded: int, counted: int | None, flaw: st
     if missing > 0:
         samples = "1 sample is" if missing == 1 else f"{missing} samples are"
         return f"{ends}, and {samples} missing: the file seems to be cut off"
-    if part.breaks_off:
+    if part.breaks_off and flaw:
         return f"{ends}: the file seems to be cut off ({flaw})"
     return f"{ends}, and some of it may be lost: {flaw}" if flaw else ""

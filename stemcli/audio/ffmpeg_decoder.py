@@ -192,6 +192,8 @@ class FfmpegDecoder:
             raise broken(part.path, seconds, part.total or self.info.seconds, reason)
         trusts_ffmpeg = counted is None and not part.is_walked
         flaw = part.told_flaw or (errors[-1] if errors and trusts_ffmpeg else "")
+        if is_all_there and part.breaks_off and not part.frames:
+            flaw = ""  # the index of an MP4 counts them, and only what follows it is missing
         self.loss = cut_short(part, rate, self._position, counted, flaw)
 
 

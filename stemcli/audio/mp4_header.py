@@ -177,6 +177,6 @@ def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
                 size = int.from_bytes(file.read(8), "big")
             is_read = name in _KEPT and 8 <= size < 65536
             yield name, file.read(size - 8) if is_read else b""
-            if size < 8 or start + size - 8 > end:
+            if size < 8 or (start + size - 8 > end and name not in _CONTAINERS):
                 return
             file.seek(start if name in _CONTAINERS else start + size - 8)

@@ -196,11 +196,16 @@ def _coded_caf(path: Path, data: Bytes, layout: Layout) -> Part:
 
 
 def _all_chunks(path: Path, data: Bytes, layout: Layout) -> Part:
-    """The samples of several chunks, read as one sound."""
+    """The samples of several chunks, read as one sound. Padding may be counted as samples."""
     format, end = layout.format, layout.end
     claimed = ((layout.start, layout.start + (layout.claimed or 0)), *layout.others)
-    pieces = tuple((min(first, end), min(last, end)) for first, last in claimed)
-    frames = sum(last - first for first, last in claimed) // format.block * format.block_frames
+    blocks = [(last - first) // format.block for first, last in claimed]
+    starts = [min(first, end) for first, _ in claimed]
+    pieces = tuple(
+        (start, min(start + count * format.block, end))
+        for start, count in zip(starts, blocks, strict=True)
+    )
+    frames = sum(blocks) * format.block_frames
     if format.raw:
         return Part(path, pieces, raw=format.raw, frames=frames)
     size = sum(last - first for first, last in pieces)
