@@ -106,7 +106,7 @@ def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> 
         if first is None:
             raise
         seconds = frames / first.sample_rate
-        flaw = replace(part, before=seconds).told_flaw
+        flaw = replace(part, before=seconds).flaw_with_time
         raise broken(part.path, seconds, None, flaw) from error
     decoder.close()
     if first is None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
-from stemcli.audio.cut_short import cut_short
 from stemcli.audio.decoder import skip_by_decoding
 from stemcli.audio.endings import DEMUXERS
 from stemcli.audio.ffmpeg_binary import (
@@ -30,6 +29,7 @@ from stemcli.audio.ffmpeg_binary import (
 )
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
+from stemcli.audio.missing_sound import missing_sound
 from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.part import Part
 from stemcli.audio.source import (
@@ -191,10 +191,10 @@ class FfmpegDecoder:
             seconds = part.before + self._position / rate
             raise broken(part.path, seconds, part.total or self.info.seconds, reason)
         trusts_ffmpeg = counted is None and not part.is_walked
-        flaw = part.told_flaw or (errors[-1] if errors and trusts_ffmpeg else "")
+        flaw = part.flaw_with_time or (errors[-1] if errors and trusts_ffmpeg else "")
         if is_all_there and part.breaks_off and not part.frames:
             flaw = ""  # the index of an MP4 counts them, and only what follows it is missing
-        self.loss = cut_short(part, rate, self._position, counted, flaw)
+        self.loss = missing_sound(part, rate, self._position, counted, flaw)
 
 
 def _command(part: Part, number: int) -> list[str]:

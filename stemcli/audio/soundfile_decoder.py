@@ -11,8 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
+from stemcli.audio.missing_sound import missing_sound
 from stemcli.audio.part import Part, PartFile
 from stemcli.audio.source import broken
 
@@ -176,7 +176,7 @@ class SoundfileDecoder:
             at = decoded if part.flaw_at is None else min(decoded, part.flaw_at)
             raise self._broken(at)
         counted = max(part.frames or 0, self._counted)
-        self.loss = cut_short(part, rate, self._position, counted, part.told_flaw)
+        self.loss = missing_sound(part, rate, self._position, counted, part.flaw_with_time)
 
     def _broken(self, seconds: float) -> DecodeError:
         """The failure at a time of this part, told by that of the file."""
