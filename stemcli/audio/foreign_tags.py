@@ -1,8 +1,8 @@
 """Finds the tags that programs put before, after or between sound files of any format.
 
 Their bytes may look like frames of sound, so they are skipped by their own lengths: ID3v2
-(id3.org, ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE Tags Header"
-of the specification), Lyrics3 and Lyrics3v2 (id3.org).
+(id3.org, ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE
+Tags Header" of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 """
 
 from __future__ import annotations
