@@ -20,7 +20,7 @@ import soundfile
 
 from stemcli.audio.foreign_tags import Bytes, start_of_tags
 from stemcli.audio.part import Part
-from stemcli.audio.source import require_sense
+from stemcli.audio.source import cut_off, require_sense
 
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\0\0\x22")  # STREAMINFO, with others or alone
 _STREAMINFO = slice(8, 42)  # behind the magic and the header of the first block of metadata
@@ -72,7 +72,13 @@ class _Stream(NamedTuple):
 
 
 def flac_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
-    """The FLAC streams of a file, which may follow each other."""
+    """The FLAC streams of a file, which may follow each other.
+
+    Raises:
+        DecodeError: the file ends in its metadata, or its sample rate is impossible.
+    """
+    if _end_of_metadata(data, start) >= end:
+        raise cut_off(path, "it ends before its first frame")
     places = [*_beginnings(data, start, end), end]
     is_whole = len(places) == 2 and start == 0
     return [_part(path, data, *piece, is_whole=is_whole) for piece in pairwise(places)]

@@ -122,13 +122,13 @@ def links(data: Bytes, start: int, end: int) -> list[Link]:
         found[-1].add(page, data)
         reached = page.end
     if found and not found[-1].is_ended and reached < end:
-        found[-1].is_cut = _ends_in_a_page(data, reached, end)
+        found[-1].is_cut = ends_in_a_page(data, reached, end)
         if not found[-1].is_cut:
             found[-1].mark_damage()
     return found
 
 
-def _ends_in_a_page(data: Bytes, at: int, end: int) -> bool:
+def ends_in_a_page(data: Bytes, at: int, end: int) -> bool:
     """Whether a page begins here and the file ends before it does."""
     head = data[at : min(at + _HEADER.size, end)]
     if not head.startswith(_MAGIC[: len(head)]):

@@ -6,8 +6,9 @@ import struct
 from pathlib import Path
 
 from stemcli.audio.foreign_tags import Bytes
-from stemcli.audio.ogg_pages import Link, Stream, links
+from stemcli.audio.ogg_pages import Link, Stream, ends_in_a_page, links
 from stemcli.audio.part import Part
+from stemcli.audio.source import cut_off
 
 # The beginnings of the first packets (Vorbis I, 4.2.1; RFC 7845, 5.1; RFC 9639, 10.1; the Speex
 # manual, "Ogg file format").
@@ -27,8 +28,13 @@ def ogg_parts(path: Path, data: Bytes, start: int, end: int, track: int = 0) -> 
         start: where its first page begins.
         end: where it ends.
         track: number of the sound track from 0, whose pages decide what is missing.
+
+    Raises:
+        DecodeError: the file ends in its first page.
     """
     found = links(data, start, end)
+    if not found and ends_in_a_page(data, start, end):
+        raise cut_off(path, "its first page is incomplete")
     is_alone = len(found) == 1 and found[0].end == end and start == 0
     return [_part(path, link, track, is_alone=is_alone) for link in found]
 

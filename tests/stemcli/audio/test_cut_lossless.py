@@ -179,3 +179,16 @@ def test_a_file_that_ends_in_its_header(suffix: str, tmp_path: Path) -> None:
         DecodeError, match=r"which seems to be cut off \(it ends before its samples\): download"
     ):
         hear(path)
+
+
+@pytest.mark.parametrize("size", [7, 20, 60])
+@pytest.mark.parametrize("suffix", ["flac", "ogg"])
+def test_a_file_that_ends_in_front_of_its_first_frame(
+    suffix: str, size: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"song.{suffix}"
+    soundfile.write(path, WAVE, RATE)
+    path.write_bytes(path.read_bytes()[:size])
+    reason = r"it ends before its first frame|its (first|last) page is incomplete"
+    with pytest.raises(DecodeError, match=rf"which seems to be cut off \({reason}\): download"):
+        hear(path)
