@@ -34,13 +34,16 @@ from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_
 from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
 from stemcli.audio.pcm_tail import is_sound, trailing_chunks
-from stemcli.audio.source import counted_silence, cut_off
+from stemcli.audio.source import counted_silence, cut_off, scattered
 
 _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
 """Tags of MP2, MP3, AAC, AC-3 and DTS in the "fmt " chunk (RFC 2361)."""
 
 _LOOKED_AT = 1 << 18  # bytes of samples in which a hidden codec is looked for
+
+
+_MOST_CHUNKS = 1000  # of samples: a recorder that starts a new one every minute needs 17 hours
 
 
 class Layout(NamedTuple):
@@ -132,17 +135,16 @@ def _other_samples(
     """Where more chunks of samples lie behind the first, of which decoders read one alone.
 
     Raises:
-        DecodeError: a chunk between them counts silence, which is not stored.
+        DecodeError: a chunk between them counts silence, which is not stored, or they are too many.
     """
     behind = behind_chunk(data, form, base, sound, end)
     more = list(chunks(data, form, base, end, first=behind))
     if form in (RIFF, RIFX) and any(chunk.name == b"slnt" for chunk in more):
         raise counted_silence(path)
-    return tuple(
-        (chunk.start + form.skipped, chunk.start + chunk.size)
-        for chunk in more
-        if chunk.name == form.data and chunk.size > form.skipped
-    )
+    samples = [chunk for chunk in more if chunk.name == form.data and chunk.size > form.skipped]
+    if len(samples) > _MOST_CHUNKS:
+        raise scattered(path, len(samples))
+    return tuple((each.start + form.skipped, each.start + each.size) for each in samples)
 
 
 def _au_layout(path: Path, data: Bytes, base: int, end: int) -> Layout | None:

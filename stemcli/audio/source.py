@@ -115,6 +115,13 @@ def counted_silence(path: Path) -> DecodeError:
     )
 
 
+def scattered(path: Path, chunks: int) -> DecodeError:
+    """The samples lie in more chunks than any program writes."""
+    return DecodeError(
+        f"{path} is damaged: its samples lie in {chunks} chunks; export or download it again."
+    )
+
+
 def stalled(path: Path, seconds: float) -> DecodeError:
     """The decoder gave nothing for that many seconds."""
     return DecodeError(

@@ -114,3 +114,10 @@ def test_counted_silence_is_refused(tmp_path: Path) -> None:
     path.write_bytes(wave_list(chunks[0], silence, chunks[1]))
     with pytest.raises(DecodeError, match=r"a wave list with counted silence, .* plain wav file"):
         hear(path)
+
+
+def test_more_chunks_than_any_program_writes(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    path.write_bytes(wave_list(*[b"data" + sized(bytes(4))] * 20_000))
+    with pytest.raises(DecodeError, match="damaged: its samples lie in 19999 chunks; export"):
+        hear(path)
