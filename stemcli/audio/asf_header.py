@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 # ASF specification 1.20.03, sections 10.1 and 10.2; the first three fields have the low byte first.
 _HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
@@ -20,7 +20,7 @@ _SEARCHED = 65536  # bytes; the object usually follows the first 30
 _BROADCAST = 1  # flag of a stream whose length was not known
 
 
-def asf_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def asf_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where the file ends; None where it is not ASF."""
     head = data[start : min(start + _SEARCHED, end)]
     if not head.startswith(_HEADER) or len(head) < 30:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 _PLACEHOLDER = 0x7F000000  # bytes: what wrote into a pipe does not know the size
 _CHUNK = "<4sI"
 
 
-def avi_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where the file ends: behind its last RIFF; None where it is not AVI."""
     at = start
     while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
@@ -23,7 +23,7 @@ def avi_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(at) if at > start else None
 
 
-def _end_of_movie(data: Bytes, at: int, end: int) -> int | None:
+def _end_of_movie(data: FileBytes, at: int, end: int) -> int | None:
     """Where the list of sound and pictures ends; None where it has no size, or is not found."""
     while at + 8 <= end:
         name, size = data.unpack(_CHUNK, at)

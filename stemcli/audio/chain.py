@@ -9,14 +9,12 @@ import numpy as np
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.conversion import Converted, can_convert
-from stemcli.audio.decoder import Block, Decoder
+from stemcli.audio.decoder import Block, Decoder, skip_by_decoding
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.part import Part
 from stemcli.audio.source import broken, changing
 
 Open = Callable[[Part], Decoder]
-
-_STEP = 65536  # frames
 
 
 class Chain:
@@ -54,8 +52,7 @@ class Chain:
 
     def skip(self, frames: int) -> None:
         """Go forward by decoding."""
-        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
-            frames -= got
+        skip_by_decoding(self, frames)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -109,7 +106,7 @@ def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> 
         if first is None:
             raise
         seconds = frames / first.sample_rate
-        flaw = replace(part, before=seconds).told_flaw
+        flaw = replace(part, before=seconds).flaw_with_time
         raise broken(part.path, seconds, None, flaw) from error
     decoder.close()
     if first is None:

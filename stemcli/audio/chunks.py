@@ -7,10 +7,10 @@ are forgotten by many programs, and sizes are 0 or a placeholder where a program
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 PLACEHOLDER = 0x7F000000
 """Bytes: programs that write into a pipe leave this many or more where they know no size."""
@@ -54,7 +54,7 @@ class Chunk(NamedTuple):
     size: int
 
 
-def form_of(data: Bytes, at: int) -> Form | None:
+def form_of(data: FileBytes, at: int) -> Form | None:
     """The family of a file that begins here; None for any other."""
     head = data[at : at + 16]
     if head[8:12] == b"WAVE":
@@ -67,7 +67,7 @@ def form_of(data: Bytes, at: int) -> Form | None:
 
 
 def chunks(
-    data: Bytes, form: Form, base: int, end: int, first: int | None = None
+    data: FileBytes, form: Form, base: int, end: int, first: int | None = None
 ) -> Iterator[Chunk]:
     """The chunks from the first on, up to what is none.
 
@@ -81,10 +81,32 @@ def chunks(
     at = base + form.first if first is None else first
     while (chunk := chunk_at(data, form, at, end)) is not None:
         yield chunk
-        at = _behind(data, form, base, chunk, end)
+        at = behind_chunk(data, form, base, chunk, end)
 
 
-def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
+def chunks_of_wave_list(
+    data: FileBytes, form: Form, base: int, end: int, found: Iterable[Chunk]
+) -> list[Chunk]:
+    """The chunks inside of a LIST of type "wavl", which holds the sound of some WAV files.
+
+    Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", WAVE,
+    "Wave Data".
+
+    Args:
+        data: the file.
+        form: its family.
+        base: where the file begins, behind tags.
+        end: where it ends.
+        found: the chunks of the file.
+    """
+    for chunk in found:
+        if chunk.name == b"LIST" and data[chunk.start : chunk.start + 4] == b"wavl":
+            last = min(end, chunk.start + chunk.size)
+            return list(chunks(data, form, base, last, first=chunk.start + 4))
+    return []
+
+
+def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:
     """The chunk whose header begins here; None where none does."""
     width = struct.calcsize(form.header)
     if at + width > end:
@@ -95,7 +117,7 @@ def chunk_at(data: Bytes, form: Form, at: int, end: int) -> Chunk | None:
     return Chunk(name, at + width, size - width if form.counts_header else size)
 
 
-def _behind(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
+def behind_chunk(data: FileBytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
     """Where the next chunk begins: behind padding, which is of zeros where it is there."""
     behind = chunk.start + max(0, chunk.size)
     padded = behind + -(behind - base) % form.align
@@ -103,7 +125,7 @@ def _behind(data: Bytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
     return behind if is_missing else padded
 
 
-def leads_on(data: Bytes, form: Form, base: int, at: int, end: int) -> bool:
+def leads_on(data: FileBytes, form: Form, base: int, at: int, end: int) -> bool:
     """Whether chunks begin here that lead to the end of the file, or it ends here.
 
     A byte of padding may be missing at the end, and what follows the last chunk may be anything.

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from stemcli.audio.foreign_tags import Bytes, end_of_tags
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import end_of_tags
 
+LONGEST_SYNC = 4  # bytes
 HEADER = 48
 """Bytes at the beginning of a frame that tell everything that is needed here."""
 
@@ -34,7 +36,6 @@ class Frame(NamedTuple):
     is_header: bool = False
 
 
-_LONGEST_SYNC = 4  # bytes
 _LONGEST_HEADER = 12  # bytes, without the counts that an MP3 has behind it
 
 Parse = Callable[[bytes], Frame | None]
@@ -58,7 +59,9 @@ class Run(NamedTuple):
     is_cut: bool
 
 
-def runs(data: Bytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> Iterator[Run]:
+def runs(
+    data: FileBytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes]
+) -> Iterator[Run]:
     """Walk all frames between two places.
 
     Args:
@@ -79,7 +82,7 @@ def runs(data: Bytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes
         at = run.end if not run.is_cut else end
 
 
-def _run(data: Bytes, at: int, end: int, parse: Parse) -> Run:
+def _run(data: FileBytes, at: int, end: int, parse: Parse) -> Run:
     first = parse(data[at : at + HEADER])
     assert first is not None
     start, samples = at, 0
@@ -97,16 +100,16 @@ def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:
     return frame.kind == first.kind and not (is_later and frame.is_header)
 
 
-def _next_frame(data: Bytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
+def _next_frame(data: FileBytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
     """Where a frame begins that another one follows, or the end; -1 where none does."""
-    for place in data.places(sync, at, end, _LONGEST_SYNC):
+    for place in data.places(sync, at, end, LONGEST_SYNC):
         frame = parse(data[place : min(place + HEADER, end)])
         if frame and _is_followed(data, place + frame.size, end, parse, frame):
             return place
     return -1
 
 
-def _is_followed(data: Bytes, at: int, end: int, parse: Parse, frame: Frame) -> bool:
+def _is_followed(data: FileBytes, at: int, end: int, parse: Parse, frame: Frame) -> bool:
     if at <= end and end_of_tags(data, at, end) == end:
         return True
     following = parse(data[at : min(at + HEADER, end)])

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from stemcli.audio.coded_frames import HEADER, Parse, Run, runs
-from stemcli.audio.foreign_tags import Bytes, end_of_tags
+from stemcli.audio.coded_frames import HEADER, LONGEST_SYNC, Parse, Run, runs
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import end_of_tags
 from stemcli.audio.frame_headers import (
     AC3_SYNC,
     ADTS_SYNC,
     DTS_SYNC,
+    MPEG_SYNC,
     ac3,
     adts,
     dts,
@@ -22,13 +25,30 @@ from stemcli.audio.frame_headers import (
 from stemcli.audio.mp3_parts import INCOMPLETE, mp3_parts
 from stemcli.audio.part import Part
 
-Find = Callable[[Path, Bytes, int, int], list[Part]]
+Find = Callable[[Path, FileBytes, int, int], list[Part]]
+
+
+class _Codec(NamedTuple):
+    """A codec whose frames need no container.
+
+    Attributes:
+        suffixes: of its files.
+        parse: reads the header of a frame.
+        sync: the first bytes of every header.
+        find: makes parts of a file.
+    """
+
+    suffixes: tuple[str, ...]
+    parse: Parse
+    sync: re.Pattern[bytes]
+    find: Find
+
 
 _SURE = 3  # frames that have to follow each other before they are believed
 _SEARCHED = 65536  # bytes without a frame at the beginning, as of a stream that was cut out
 
 
-def coded_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
+def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
     """The sounds of a file of coded frames; none where the file is not one.
 
     Args:
@@ -37,24 +57,28 @@ def coded_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
         start: where the first frame begins, behind all tags.
         end: where the sound ends at the latest.
     """
-    for parse, find in _CODECS:
-        if _begins(data, start, end, parse):
-            return find(path, data, start, end)
+    for codec in _CODECS:
+        if _begins(data, start, end, codec.parse):
+            return codec.find(path, data, start, end)
     return []
 
 
-def mp3_with_a_broken_start(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
-    """The sounds of an MP3 whose first frame does not begin at once; none where it is no MP3."""
+def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+    """The sounds of a file that was cut out of a stream, so that it begins inside a frame.
+
+    None where the name of the file is not one of coded frames, or no frames follow each other.
+    """
+    codec = next((codec for codec in _CODECS if path.suffix.lower() in codec.suffixes), None)
+    if codec is None:
+        return []
     searched = min(end, start + _SEARCHED)
-    at = data.find(b"\xff", start, searched)
-    while at >= 0:
-        if _begins(data, at, end, mpeg_audio):
-            return mp3_parts(path, data, at, end)
-        at = data.find(b"\xff", at + 1, searched)
+    for place in data.places(codec.sync, start, searched, LONGEST_SYNC):
+        if _begins(data, place, end, codec.parse):
+            return codec.find(path, data, place, end)
     return []
 
 
-def _begins(data: Bytes, at: int, end: int, parse: Parse) -> bool:
+def _begins(data: FileBytes, at: int, end: int, parse: Parse) -> bool:
     """Whether frames follow each other from here on, at least :data:`_SURE` or to the end."""
     kind = None
     for number in range(_SURE):
@@ -66,7 +90,13 @@ def _begins(data: Bytes, at: int, end: int, parse: Parse) -> bool:
 
 
 def _by_ffmpeg(
-    muxer: str, parse: Parse, sync: re.Pattern[bytes], path: Path, data: Bytes, start: int, end: int
+    muxer: str,
+    parse: Parse,
+    sync: re.Pattern[bytes],
+    path: Path,
+    data: FileBytes,
+    start: int,
+    end: int,
 ) -> list[Part]:
     found = list(runs(data, start, end, parse, sync))
     if not found:
@@ -79,16 +109,21 @@ def _by_ffmpeg(
     return [Part(path, pieces, muxer=muxer, frames=frames, flaw=flaw, breaks_off=cut)]
 
 
-def _flaw(data: Bytes, found: list[Run]) -> str:
+def _flaw(data: FileBytes, found: list[Run]) -> str:
     for before, after in pairwise(found):
         if end_of_tags(data, before.end, after.start) != after.start:
             return "no frame follows where one should"
     return INCOMPLETE if found[-1].is_cut else ""
 
 
-_CODECS: tuple[tuple[Parse, Find], ...] = (
-    (mpeg_audio, mp3_parts),
-    (adts, partial(_by_ffmpeg, "aac", adts, ADTS_SYNC)),
-    (ac3, partial(_by_ffmpeg, "ac3", ac3, AC3_SYNC)),
-    (dts, partial(_by_ffmpeg, "dts", dts, DTS_SYNC)),
+def _codec(suffixes: str, muxer: str, parse: Parse, sync: re.Pattern[bytes]) -> _Codec:
+    find = partial(_by_ffmpeg, muxer, parse, sync) if muxer else mp3_parts
+    return _Codec(tuple(suffixes.split()), parse, sync, find)
+
+
+_CODECS = (
+    _codec(".mp1 .mp2 .mp3 .m2a .mpa .mpga", "", mpeg_audio, MPEG_SYNC),
+    _codec(".aac .adts", "aac", adts, ADTS_SYNC),
+    _codec(".ac3 .eac3 .ec3", "ac3", ac3, AC3_SYNC),
+    _codec(".dts", "dts", dts, DTS_SYNC),
 )

@@ -8,14 +8,15 @@ from pathlib import Path
 from stemcli.audio.asf_header import asf_extent
 from stemcli.audio.avi_chunks import avi_extent
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import begins_alike, end_of_tags
 from stemcli.audio.matroska import matroska_extent
 from stemcli.audio.mp4_header import mp4_extent
 from stemcli.audio.packets import flv_extent, ts_extent
 from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.sample_counts import ape_extent, tta_extent, wavpack_extent
 
-_FAMILIES: tuple[Callable[[Bytes, int, int], Extent | None], ...] = (
+_FAMILIES: tuple[Callable[[FileBytes, int, int], Extent | None], ...] = (
     mp4_extent,
     matroska_extent,
     asf_extent,
@@ -28,7 +29,7 @@ _FAMILIES: tuple[Callable[[Bytes, int, int], Extent | None], ...] = (
 )
 
 
-def container_part(path: Path, data: Bytes, start: int, end: int) -> Part:
+def container_part(path: Path, data: FileBytes, start: int, end: int) -> Part:
     """The sound of a file in a container, or in whatever ffmpeg may find in it.
 
     Args:

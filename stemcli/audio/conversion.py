@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stemcli.audio.decoder import Block, Decoder
+from stemcli.audio.decoder import Block, Decoder, skip_by_decoding
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.resample import Resampler
 
@@ -58,8 +58,7 @@ class Converted:
 
     def skip(self, frames: int) -> None:
         """Go forward by decoding."""
-        while frames > 0 and (got := len(self.read(frames))):
-            frames -= got
+        skip_by_decoding(self, frames)
 
     def close(self) -> None:
         """Let go of the file."""

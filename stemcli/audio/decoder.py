@@ -11,6 +11,9 @@ from stemcli.audio.info import AudioInfo
 
 Block = NDArray[np.float32]
 
+_STEP = 65536
+"""Frames that are decoded at once in order to pass over them."""
+
 
 class Decoder(Protocol):
     """An open sound file that is read from its beginning to its real end."""
@@ -40,3 +43,14 @@ class Decoder(Protocol):
     def close(self) -> None:
         """Let go of the file."""
         ...
+
+
+def skip_by_decoding(decoder: Decoder, frames: int) -> None:
+    """Go forward by decoding, where seeking is not exact to the sample.
+
+    Args:
+        decoder: what is read.
+        frames: how many to pass over; beyond the end means to the end.
+    """
+    while frames > 0 and (got := len(decoder.read(min(frames, _STEP)))):
+        frames -= got

@@ -1,11 +1,11 @@
-"""The kinds of files that are read: what ffmpeg calls them, and what their names end with.
+"""The file formats that Stem reads: ffmpeg's demuxers and the file name extensions of each.
 
 Most demuxers of ffmpeg read one file. Those of playlists, scripts and devices (HLS, DASH, concat,
-SDP, image sequences, lavfi) open whatever a file names: other files, cameras, the network. So only
-the demuxers listed here are ever used, and a stranger's file reads nothing but itself. Names that
-an older or newer ffmpeg does not know do no harm.
+SDP, image sequences, lavfi) open whatever a file names: other files, cameras, the network. Only
+the demuxers listed here are ever used, so a file from a stranger can read nothing but itself. An
+older or newer ffmpeg ignores names that it does not know.
 
-libsndfile reads the first five lines and some of the others without ffmpeg.
+libsndfile reads the formats of the first five lines, and some others, without ffmpeg.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_zoo.errors import StorageError
+from stemcli.audio.packets import transport_packets
 
 READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
-"""The kinds that a sentence names."""
+"""The formats that error messages list."""
 
 
 class Kind(NamedTuple):
-    """A kind of file.
+    """A file format.
 
     Attributes:
-        demuxers: of ffmpeg, as ``ffmpeg -demuxers`` lists them, with spaces.
-        endings: of file names, with spaces; none where the usual one belongs to another program.
+        demuxers: their names in ``ffmpeg -demuxers``, separated by spaces.
+        endings: file name extensions, separated by spaces; none if the usual one mostly belongs to
+            files of other programs.
     """
 
     demuxers: str
@@ -97,7 +99,7 @@ KINDS = (
     Kind("nut", "nut"),
     Kind("rm", "ra rm rmvb"),
     Kind("wtv", "wtv"),
-    # Pictures without sound, so that they can be called that.
+    # Pictures without sound, so that the error message can say so.
     Kind("gif h264 hevc ivf m4v mpegvideo", ""),
 )
 
@@ -105,35 +107,21 @@ DEMUXERS = ",".join(name for kind in KINDS for name in kind.demuxers.split())
 """For ffmpeg's ``-format_whitelist``."""
 
 EXTENSIONS = frozenset(f".{ending}" for kind in KINDS for ending in kind.endings.split())
-"""Of the songs that a batch takes."""
+"""File name extensions, with a dot, of the songs that a batch takes."""
 
 LOOKED_AT = 8192
-"""Bytes at the beginning of a file that tell a song from something else of the same ending."""
-
-# Length of a packet of MPEG-TS in bytes and where in it the sync byte stands (ISO/IEC 13818-1,
-# 2.4.3.2): broadcast; with a time stamp before (Blu-ray, AVCHD); with a checksum behind (DVB-ASI).
-_PACKETS = ((188, 0), (192, 4), (204, 0))
-_SYNC = 0x47
+"""Bytes read from a file whose extension is also used for other files, to tell them apart."""
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether sync bytes stand where packets begin, three times at least.
-
-    A recording may begin in the middle of a packet.
-    """
-    for size, offset in _PACKETS:
-        for start in range(size):
-            syncs = head[start + offset :: size]
-            if len(syncs) >= 3 and not syncs.strip(bytes([_SYNC])):
-                return True
-    return False
+    return transport_packets(head, 0, len(head)) is not None
 
 
 def _begins_with(*marks: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(marks)
 
 
-# Endings that belong to other files too: sources (TypeScript, Fortran), fonts, data, programs.
+# Extensions of other files too: source code (TypeScript, Fortran), fonts, data, programs.
 _LOOKS: dict[str, Callable[[bytes], bool]] = {
     **dict.fromkeys((".ts", ".mts", ".m2t", ".m2ts"), _is_transport_stream),
     ".avr": _begins_with(b"2BIT"),
@@ -159,12 +147,12 @@ _LOOKS: dict[str, Callable[[bytes], bool]] = {
 
 
 def is_song(path: Path, *, is_regular: bool = True) -> bool:
-    """Whether the name ends as that of a song, and the first bytes do not tell something else.
+    """Whether a file is a song by its extension and, where other files share that, its content.
 
     Args:
-        path: a file here or behind a URL. One that cannot be read counts as a song, so that
-            opening it gives the reason.
-        is_regular: whether it can be read now; a pipe would wait for a writer.
+        path: a local file or a URL. One that cannot be read counts as a song, so that opening it
+            reports why.
+        is_regular: whether reading it cannot block, as a pipe would.
     """
     ending = path.suffix.lower()
     looks = _LOOKS.get(ending)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
-from stemcli.audio.cut_short import cut_short
+from stemcli.audio.decoder import skip_by_decoding
 from stemcli.audio.endings import DEMUXERS
 from stemcli.audio.ffmpeg_binary import (
     complaints,
@@ -29,11 +29,13 @@ from stemcli.audio.ffmpeg_binary import (
 )
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.audio.info import AudioInfo
+from stemcli.audio.missing_sound import missing_sound
 from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.part import Part
 from stemcli.audio.source import (
     MALFORMED,
     broken,
+    cut_off,
     no_sound,
     not_sound,
     other_file,
@@ -46,7 +48,6 @@ Block = NDArray[np.float32]
 
 # Most samples of padding at the end of an MP4: one frame of HE-AAC.
 _PADDING = 2048
-_STEP = 65536
 _LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
 
 
@@ -98,8 +99,7 @@ class FfmpegDecoder:
 
     def skip(self, frames: int) -> None:
         """Go forward by decoding: ffmpeg's own seeking is not exact for every container."""
-        while frames > 0 and (got := len(self.read(min(frames, _STEP)))):
-            frames -= got
+        skip_by_decoding(self, frames)
 
     def close(self) -> None:
         """Stop the process."""
@@ -139,7 +139,7 @@ class FfmpegDecoder:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
         if len(header) < 24:
             self._process.finish()
-            raise _nothing(self._path, read_log(self._log), self._stream, tracks)
+            raise _nothing(self._part, read_log(self._log), self._stream, tracks)
         _, offset, _, _, rate, channels = struct.unpack(">6I", header)
         self._bytes(offset - 24)
         log = read_log(self._log)
@@ -191,8 +191,10 @@ class FfmpegDecoder:
             seconds = part.before + self._position / rate
             raise broken(part.path, seconds, part.total or self.info.seconds, reason)
         trusts_ffmpeg = counted is None and not part.is_walked
-        flaw = part.told_flaw or (errors[-1] if errors and trusts_ffmpeg else "")
-        self.loss = cut_short(part, rate, self._position, counted, flaw)
+        flaw = part.flaw_with_time or (errors[-1] if errors and trusts_ffmpeg else "")
+        if is_all_there and part.breaks_off and not part.frames:
+            flaw = ""  # the index of an MP4 counts them, and only what follows it is missing
+        self.loss = missing_sound(part, rate, self._position, counted, flaw)
 
 
 def _command(part: Part, number: int) -> list[str]:
@@ -215,14 +217,16 @@ def _command(part: Part, number: int) -> list[str]:
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
-def _nothing(path: Path, log: str, stream: int, tracks: list[Track]) -> StemError:
+def _nothing(part: Part, log: str, stream: int, tracks: list[Track]) -> StemError:
     """Too few tracks, none that can be decoded, no samples, pictures alone, or no sound file."""
-    codec = missing_decoder(log)
+    path, codec = part.path, missing_decoder(log)
     if tracks and stream >= len(tracks):
         return no_track(path, stream, tracks)
     if codec:
         return _no_decoder(path, codec)
     errors = complaints(log)
+    if part.breaks_off:
+        return cut_off(path, part.flaw)
     if tracks:
         return broken(path, 0.0, None, errors[-1]) if errors else no_sound(path)
     if "not on whitelist" in log:

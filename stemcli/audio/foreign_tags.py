@@ -1,8 +1,8 @@
-"""Tags that programs write in front of any sound file, behind it and between two of them.
+"""Finds the tags that programs put before, after or between sound files of any format.
 
-Nothing in them is sound, however much their bytes look like a frame of it: ID3v2 (id3.org,
-ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE Tags Header"
-of the specification), Lyrics3 and Lyrics3v2 (id3.org).
+Their bytes may look like frames of sound, so they are skipped by their own lengths: ID3v2
+(id3.org, ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE
+Tags Header" of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import re
 
 from stemcli.audio.file_bytes import FileBytes
 
-Bytes = FileBytes
-
 _ID3V1, _ID3V1_EXTENSION = 128, 227  # bytes
 _LONGEST_LYRICS = 1 << 20  # bytes; Lyrics3v2 counts in six digits
 _END_OF_LYRICS = re.compile(rb"\d{6}LYRICS200|LYRICSEND")
@@ -20,8 +18,8 @@ _HAS_FOOTER = 0x10  # flag of ID3v2.4
 _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29  # flags of APEv2
 
 
-def end_of_tags(data: Bytes, at: int, end: int) -> int:
-    """Where the tags end that begin at ``at``, and zeros between and behind them."""
+def end_of_tags(data: FileBytes, at: int, end: int) -> int:
+    """The end of the tags that begin at ``at``, with the zeros between and behind them."""
     while at < end:
         size = _tag_size(data, at, end)
         if not size:
@@ -33,8 +31,8 @@ def end_of_tags(data: Bytes, at: int, end: int) -> int:
     return min(at, end)
 
 
-def start_of_tags(data: Bytes, start: int, end: int) -> int:
-    """Where the tags begin that stand at the very end; ``end`` without any."""
+def start_of_tags(data: FileBytes, start: int, end: int) -> int:
+    """The start of the tags that end at ``end``; ``end`` itself if there are none."""
     while end > start:
         size = _size_from_behind(data, start, end)
         if not size:
@@ -43,8 +41,8 @@ def start_of_tags(data: Bytes, start: int, end: int) -> int:
     return end
 
 
-def begins_alike(data: Bytes, start: int, at: int) -> bool:
-    """Whether another file of the same kind begins, by its magic but for its size."""
+def begins_alike(data: FileBytes, start: int, at: int) -> bool:
+    """Whether another file of the same format begins at ``at``: same magic, any size."""
     first, other = data[start : start + 12], data[at : at + 12]
     if first[:4] in (b".snd", b"wvpk", b"TTA1"):
         return first[:4] == other[:4]
@@ -53,8 +51,8 @@ def begins_alike(data: Bytes, start: int, at: int) -> bool:
     return first[:4] == other[:4] and first[8:] == other[8:]
 
 
-def _tag_size(data: Bytes, at: int, end: int) -> int:
-    """Bytes of the tag that begins here, 0 where none does."""
+def _tag_size(data: FileBytes, at: int, end: int) -> int:
+    """Size in bytes of the tag that begins at ``at``; 0 if none does."""
     head = data[at : min(at + 32, end)]
     if head[:3] == b"ID3" and len(head) >= 10 and not any(byte & 0x80 for byte in head[6:10]):
         return 10 + _syncsafe(head[6:10]) + (10 if head[5] & _HAS_FOOTER else 0)
@@ -69,8 +67,8 @@ def _tag_size(data: Bytes, at: int, end: int) -> int:
     return _ID3V1 if head[:3] == b"TAG" else 0
 
 
-def _size_from_behind(data: Bytes, start: int, end: int) -> int:
-    """Bytes of the tag that ends here, 0 where none does."""
+def _size_from_behind(data: FileBytes, start: int, end: int) -> int:
+    """Size in bytes of the tag that ends at ``end``; 0 if none does."""
     if data[max(start, end - 128) : end][:3] == b"TAG" and end - start >= _ID3V1:
         extended = data[max(start, end - 355) : end][:4] == b"TAG+" and end - start >= 355
         return _ID3V1 + (_ID3V1_EXTENSION if extended else 0)
@@ -85,8 +83,8 @@ def _size_from_behind(data: Bytes, start: int, end: int) -> int:
     return 0
 
 
-def end_of_zeros(data: Bytes, at: int, end: int) -> int:
-    """Where the first byte lies that is not zero; ``end`` without one."""
+def end_of_zeros(data: FileBytes, at: int, end: int) -> int:
+    """The place of the first byte that is not zero; ``end`` if all are."""
     while at < end:
         piece = data[at : min(at + 4096, end)]
         left = len(piece.lstrip(b"\0"))
@@ -97,7 +95,7 @@ def end_of_zeros(data: Bytes, at: int, end: int) -> int:
 
 
 def _syncsafe(digits: bytes) -> int:
-    """The size of an ID3v2 tag: four digits of seven bits (ID3v2.4.0-structure, section 6.2)."""
+    """The size in an ID3v2 header: four digits of 7 bits (ID3v2.4.0-structure, section 6.2)."""
     value = 0
     for digit in digits:
         value = value << 7 | digit & 0x7F

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _CUES, _TAGS, _ATTACHMENTS = 0x1C53BB6B, 0x1254C367, 0x1941A469
@@ -28,7 +28,7 @@ class Element(NamedTuple):
     size: int | None
 
 
-def matroska_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def matroska_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where the file ends; None where it is not Matroska."""
     head = _element(data, start, end)
     if head is None or head.id != _EBML or head.size is None:
@@ -44,7 +44,7 @@ def matroska_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(min(at, end), flaw=flaw, breaks_off=flaw != _DAMAGED)
 
 
-def _segment(data: Bytes, segment: Element, end: int) -> tuple[int, str]:
+def _segment(data: FileBytes, segment: Element, end: int) -> tuple[int, str]:
     """Where a segment ends, and what is missing in it."""
     last = end if segment.size is None else segment.start + segment.size
     at = segment.start
@@ -64,7 +64,7 @@ def _segment(data: Bytes, segment: Element, end: int) -> tuple[int, str]:
     return (end, "clusters are missing") if segment.size and last > end else (at, "")
 
 
-def _end_of_unknown(data: Bytes, at: int, end: int) -> int:
+def _end_of_unknown(data: FileBytes, at: int, end: int) -> int:
     """Where a cluster of unknown size ends: at the first element that does not belong into it."""
     while (element := _element(data, at, end)) is not None:
         if element.id not in _IN_CLUSTER | {_VOID, _CHECKSUM} or element.size is None:
@@ -73,7 +73,7 @@ def _end_of_unknown(data: Bytes, at: int, end: int) -> int:
     return at if at <= end else end + 1
 
 
-def _element(data: Bytes, at: int, end: int) -> Element | None:
+def _element(data: FileBytes, at: int, end: int) -> Element | None:
     """The element that begins here; None where none does (RFC 8794, sections 4 and 5)."""
     if at >= end or not data[at]:
         return None

@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from stemcli.audio.coded_frames import Frame, Run, runs
-from stemcli.audio.foreign_tags import Bytes, end_of_tags
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import end_of_tags
 from stemcli.audio.frame_headers import MPEG_SYNC, counts_at, mpeg_audio
 from stemcli.audio.part import Part
 
@@ -29,7 +30,7 @@ INCOMPLETE = "its last frame is incomplete"
 _NO_FRAME = "no frame follows where one should"
 
 
-def mp3_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
+def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
     """The sounds of MPEG audio that follow each other in a file; none where no frame is found.
 
     Args:
@@ -51,7 +52,7 @@ def mp3_parts(path: Path, data: Bytes, start: int, end: int) -> list[Part]:
     return parts
 
 
-def _links(data: Bytes, found: list[Run]) -> Iterable[list[Run]]:
+def _links(data: FileBytes, found: list[Run]) -> Iterable[list[Run]]:
     """Runs that are one sound: a header that counts, another rate or layer begins the next."""
     link: list[Run] = []
     for run in found:
@@ -62,7 +63,7 @@ def _links(data: Bytes, found: list[Run]) -> Iterable[list[Run]]:
     yield link
 
 
-def _part(path: Path, data: Bytes, link: list[Run], following: int) -> Part:
+def _part(path: Path, data: FileBytes, link: list[Run], following: int) -> Part:
     flaw, is_damage = _flaw(data, link)
     if not is_damage and not _is_tags(data, link[-1].end, following):
         flaw, is_damage = _NO_FRAME, True
@@ -87,7 +88,7 @@ def _part(path: Path, data: Bytes, link: list[Run], following: int) -> Part:
     )
 
 
-def _flaw(data: Bytes, link: list[Run]) -> tuple[str, bool]:
+def _flaw(data: FileBytes, link: list[Run]) -> tuple[str, bool]:
     if _first_large_gap(data, link) < len(link):
         return _NO_FRAME, True
     gaps = [b.start - a.end for a, b in pairwise(link) if not _is_tags(data, a.end, b.start)]
@@ -96,7 +97,7 @@ def _flaw(data: Bytes, link: list[Run]) -> tuple[str, bool]:
     return (INCOMPLETE if link[-1].is_cut else ""), False
 
 
-def _first_large_gap(data: Bytes, link: list[Run]) -> int:
+def _first_large_gap(data: FileBytes, link: list[Run]) -> int:
     """The number of the run before the first large gap; how many runs there are without one."""
     for number, (before, after) in enumerate(pairwise(link)):
         gap = after.start - before.end
@@ -105,11 +106,11 @@ def _first_large_gap(data: Bytes, link: list[Run]) -> int:
     return len(link)
 
 
-def _is_tags(data: Bytes, start: int, end: int) -> bool:
+def _is_tags(data: FileBytes, start: int, end: int) -> bool:
     return end_of_tags(data, start, end) == end
 
 
-def _header(data: Bytes, run: Run, frames: int, size: int) -> tuple[bytes, int]:
+def _header(data: FileBytes, run: Run, frames: int, size: int) -> tuple[bytes, int]:
     """The frame that counts the others, with counts that are true, and samples to leave out."""
     frame = data[run.start : run.start + run.first.size]
     at = counts_at(frame) if run.first.is_header else None

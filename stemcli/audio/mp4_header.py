@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"edts"}
 _KEPT = {b"hdlr", b"mvhd", b"mdhd", b"elst"}
 _SOUND = {b"mdat", b"moof"}
 _BEGINNINGS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+_NO_INDEX = "its index is missing, as after a recording or download that did not finish"
+_HALF_AN_INDEX = "its index is incomplete, as after a recording or download that did not finish"
 Boxes = dict[bytes, bytes]
 
 
@@ -31,23 +33,27 @@ class Edit(NamedTuple):
     start: int
 
 
-def mp4_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where an MP4, M4A or MOV ends; None where the file is another."""
     if data[start + 4 : start + 8] not in _BEGINNINGS:
         return None
-    at, names = start, set[bytes]()
+    at, names, size, name = start, set[bytes](), 0, b""
     while at + 8 <= end:
         size, name = data.unpack(">I4s", at)
         if size == 1 and at + 16 <= end:
             (size,) = data.unpack(">Q", at + 8)
-        if name in _SOUND and (size == 0 or at + size > end):
-            flaw = "it ends in the middle of its sound"
-            return Extent(end) if size == 0 else Extent(end, flaw=flaw)
-        if size < 8 or at + size > end or not name.isalnum() or (name == b"ftyp" and at > start):
+        is_cut = size == 0 or at + size > end
+        if (name in _SOUND and is_cut) or size < 8 or is_cut or not name.isalnum():
+            break
+        if name == b"ftyp" and at > start:
             break
         names.add(name)
         at += size
-    return Extent(at if b"moov" in names else end)
+    if b"moov" not in names:
+        return Extent(end, flaw=_HALF_AN_INDEX if name == b"moov" else _NO_INDEX)
+    if at < end and name in _SOUND and (size == 0 or at + size > end):
+        return Extent(end, flaw="it ends in the middle of its sound" if size else "")
+    return Extent(at)
 
 
 def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
@@ -171,6 +177,6 @@ def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
                 size = int.from_bytes(file.read(8), "big")
             is_read = name in _KEPT and 8 <= size < 65536
             yield name, file.read(size - 8) if is_read else b""
-            if size < 8 or start + size - 8 > end:
+            if size < 8 or (start + size - 8 > end and name not in _CONTAINERS):
                 return
             file.seek(start if name in _CONTAINERS else start + size - 8)

@@ -1,19 +1,25 @@
-"""Containers that are a row of packets and count nothing: FLV and MPEG transport streams."""
+"""Containers that are sequences of packets without a count: FLV and MPEG transport streams."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 _FLV_TAGS = {8, 9, 18}  # sound, pictures, data (Adobe, "Video File Format Specification" 10.1, E.4)
 _TS_SYNC = 0x47
-_TS_SIZES = (188, 192, 204)  # bytes: plain, with a time (M2TS), with error correction
+_TS_MARK = bytes([_TS_SYNC])
+# Length of a packet in bytes and where in it the sync byte stands (ISO/IEC 13818-1, 2.4.3.2):
+# broadcast; with a time stamp before (Blu-ray, AVCHD); with a checksum behind (DVB-ASI).
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
+_TS_SURE, _TS_LEAST = 16, 3  # packets that have to follow each other: in a short file, all
 _INCOMPLETE = "its last packet is incomplete"
 _SEARCHED = 1 << 20  # bytes behind what is no tag, in which another is looked for
 _DAMAGED = "packets are damaged"
 
 
-def flv_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where the last tag of an FLV file ends; None where it is another."""
     if data[start : start + 3] != b"FLV" or start + 13 > end:
         return None
@@ -28,40 +34,67 @@ def flv_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(end, flaw=_DAMAGED, breaks_off=False) if is_damaged else Extent(at)
 
 
-def _flv_tag(data: Bytes, at: int, end: int) -> int:
+def _flv_tag(data: FileBytes, at: int, end: int) -> int:
     """Bytes of the tag that begins here, with the size behind it; 0 where none does."""
     if at + 11 > end or data[at] not in _FLV_TAGS or any(data[at + 8 : at + 11]):
         return 0
     return 15 + int.from_bytes(data[at + 1 : at + 4], "big")
 
 
-def _begins_flv_again(data: Bytes, at: int, end: int) -> bool:
+def _begins_flv_again(data: FileBytes, at: int, end: int) -> bool:
     size = _flv_tag(data, at, end)
     return bool(size) and data[at + size - 4 : at + size] == (size - 4).to_bytes(4, "big")
 
 
-def ts_extent(data: Bytes, start: int, end: int) -> Extent | None:
-    """Where the last packet of a transport stream ends (ISO/IEC 13818-1, section 2.4.3.2)."""
-    size = next((size for size in _TS_SIZES if _begins_ts(data, start, end, size)), 0)
-    if not size:
+class TransportPackets(NamedTuple):
+    """How the packets of a transport stream lie.
+
+    Attributes:
+        start: where the first whole one begins.
+        size: of each, in bytes.
+        sync: where in it the sync byte stands.
+    """
+
+    start: int
+    size: int
+    sync: int
+
+
+def transport_packets(data: bytes | FileBytes, start: int, end: int) -> TransportPackets | None:
+    """Where the packets of an MPEG transport stream lie; None where the file is another.
+
+    A recording may begin in the middle of a packet.
+
+    Args:
+        data: a file, or its beginning.
+        start: where it begins, behind tags.
+        end: where it ends.
+    """
+    for size, sync in _TS_PACKETS:
+        for at in range(start, min(start + size, end)):
+            packets = TransportPackets(at, size, sync)
+            if data[at + sync : at + sync + 1] == _TS_MARK and _follow(data, packets, at, end):
+                return packets
+    return None
+
+
+def _follow(data: bytes | FileBytes, packets: TransportPackets, at: int, end: int) -> bool:
+    """Whether packets follow each other from here on."""
+    places = range(at + packets.sync, end, packets.size)[:_TS_SURE]
+    return len(places) >= _TS_LEAST and all(data[place] == _TS_SYNC for place in places)
+
+
+def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
+    """Where the last packet of a transport stream ends; None where the file is another."""
+    packets = transport_packets(data, start, end)
+    if packets is None:
         return None
-    at, offset = start, _ts_offset(size)
-    while at + size <= end and data[at + offset] == _TS_SYNC:
+    at, size, sync = packets
+    while at + size <= end and data[at + sync] == _TS_SYNC:
         at += size
-    if at < end and end - at < size and data[at] == _TS_SYNC:
+    if at < end < at + size and data[at + sync : min(at + sync + 1, end)] in (b"", _TS_MARK):
         return Extent(at, flaw=_INCOMPLETE)
-    again = data.find(bytes([_TS_SYNC]), at, end)
-    while again >= 0 and not _begins_ts(data, again - offset, end, size):
-        again = data.find(bytes([_TS_SYNC]), again + 1, end)
+    again = data.find(_TS_MARK, at, end)
+    while again >= 0 and not _follow(data, packets, again - sync, end):
+        again = data.find(_TS_MARK, again + 1, end)
     return Extent(at) if again < 0 else Extent(end, flaw=_DAMAGED, breaks_off=False)
-
-
-def _begins_ts(data: Bytes, at: int, end: int, size: int) -> bool:
-    """Whether four packets of this size follow each other."""
-    places = [at + _ts_offset(size) + number * size for number in range(4)]
-    return places[-1] < end and all(data[place] == _TS_SYNC for place in places)
-
-
-def _ts_offset(size: int) -> int:
-    """Bytes of time before the sync byte of an M2TS packet."""
-    return 4 if size == 192 else 0

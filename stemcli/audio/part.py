@@ -72,7 +72,7 @@ class Part:
         return not (self.pieces or self.head or self.raw or self.muxer)
 
     @property
-    def told_flaw(self) -> str:
+    def flaw_with_time(self) -> str:
         """The flaw with its time from the beginning of the file, where that is known."""
         if self.flaw_at is None:
             return self.flaw

@@ -19,23 +19,32 @@ from stemcli.audio.chunks import (
     CAF,
     PLACEHOLDER,
     RIFF,
+    RIFX,
     W64,
+    Chunk,
     Form,
+    behind_chunk,
     chunks,
+    chunks_of_wave_list,
     form_of,
     leads_on,
 )
 from stemcli.audio.coded_parts import coded_parts
-from stemcli.audio.foreign_tags import Bytes, begins_alike, end_of_tags, end_of_zeros, start_of_tags
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import begins_alike, end_of_tags, end_of_zeros, start_of_tags
 from stemcli.audio.part import ANOTHER, Part
 from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
 from stemcli.audio.pcm_tail import is_sound, trailing_chunks
+from stemcli.audio.source import counted_silence, cut_off, scattered
 
 _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
 """Tags of MP2, MP3, AAC, AC-3 and DTS in the "fmt " chunk (RFC 2361)."""
 
 _LOOKED_AT = 1 << 18  # bytes of samples in which a hidden codec is looked for
+
+
+_MOST_CHUNKS = 1000  # of samples: a recorder that starts a new one every minute needs 17 hours
 
 
 class Layout(NamedTuple):
@@ -48,6 +57,8 @@ class Layout(NamedTuple):
         end: where the file ends.
         claimed: bytes of samples that the header counts; None where nobody counted.
         format: how they lie.
+        others: more samples behind those, as pairs of the first byte and the one behind the last,
+            which may lie behind the end of the file.
     """
 
     form: Form
@@ -56,9 +67,10 @@ class Layout(NamedTuple):
     end: int
     claimed: int | None
     format: PcmFormat
+    others: tuple[tuple[int, int], ...] = ()
 
 
-def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
+def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
     """The sound of a file of samples; none where the file is not of that kind.
 
     Args:
@@ -69,23 +81,41 @@ def pcm_parts(path: Path, data: Bytes, base: int, end: int) -> list[Part]:
     """
     form = form_of(data, base)
     if data[base : base + 4] == b".snd":
-        layout = _au_layout(data, base, end)
+        layout = _au_layout(path, data, base, end)
     elif form is not None:
-        layout = _layout(data, form, base, end)
+        layout = _layout(path, data, form, base, end)
     else:
         return []
     if layout is None or layout.format.block == 0:
-        return [Part(path)]
+        return [_without_samples(path, data, form, base, end)]
     *before, final = _parts(path, data, layout)
     if not final.flaw and _another_follows(data, layout):
         final = replace(final, flaw=ANOTHER)
     return [*before, final]
 
 
-def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
+def _without_samples(path: Path, data: FileBytes, form: Form | None, base: int, end: int) -> Part:
+    """A file without samples, or whose header says too little, for the decoders to judge.
+
+    Raises:
+        DecodeError: the file ends before its samples.
+    """
+    if form is None:
+        return Part(path)
+    names, reached = set[bytes](), base + form.first
+    for chunk in chunks(data, form, base, end):
+        names.add(chunk.name)
+        reached = chunk.start + chunk.size
+    if form.data not in names and reached + struct.calcsize(form.header) > end:
+        raise cut_off(path, "it ends before its samples")
+    return Part(path)
+
+
+def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Layout | None:
     found = list(chunks(data, form, base, end))
+    found += chunks_of_wave_list(data, form, base, end, found)
     sound = next((chunk for chunk in found if chunk.name == form.data), None)
-    format = pcm_format(data, form, found)
+    format = pcm_format(path, data, form, found) if sound else None
     if sound is None or format is None:
         return None
     start, size = sound.start + form.skipped, sound.size - form.skipped
@@ -93,12 +123,33 @@ def _layout(data: Bytes, form: Form, base: int, end: int) -> Layout | None:
     limit = PLACEHOLDER if form not in (W64, CAF) and format.size is None else 1 << 60
     is_empty = start >= end or leads_on(data, form, base, start, end)
     if claimed is None or not 0 <= claimed < limit or (claimed == 0 and not is_empty):
-        claimed = None
-    return Layout(form, base, start, end, claimed, format)
+        return Layout(form, base, start, end, None, format)
+    others = _other_samples(
+        path, data, form, base, sound._replace(size=start - sound.start + claimed), end
+    )
+    return Layout(form, base, start, end, claimed, format, others)
 
 
-def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
-    found = au_format(data[base : base + 24])
+def _other_samples(
+    path: Path, data: FileBytes, form: Form, base: int, sound: Chunk, end: int
+) -> tuple[tuple[int, int], ...]:
+    """Where more chunks of samples lie behind the first, of which decoders read one alone.
+
+    Raises:
+        DecodeError: a chunk between them counts silence, which is not stored, or they are too many.
+    """
+    behind = behind_chunk(data, form, base, sound, end)
+    more = list(chunks(data, form, base, end, first=behind))
+    if form in (RIFF, RIFX) and any(chunk.name == b"slnt" for chunk in more):
+        raise counted_silence(path)
+    samples = [chunk for chunk in more if chunk.name == form.data and chunk.size > form.skipped]
+    if len(samples) > _MOST_CHUNKS:
+        raise scattered(path, len(samples))
+    return tuple((each.start + form.skipped, each.start + each.size) for each in samples)
+
+
+def _au_layout(path: Path, data: FileBytes, base: int, end: int) -> Layout | None:
+    found = au_format(path, data[base : base + 24])
     if found is None:
         return None
     format, offset, size = found
@@ -107,7 +158,9 @@ def _au_layout(data: Bytes, base: int, end: int) -> Layout | None:
     return Layout(_AU, base, start, end, claimed, format)
 
 
-def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
+def _parts(path: Path, data: FileBytes, layout: Layout) -> list[Part]:
+    if layout.others:
+        return [_all_chunks(path, data, layout)]
     last = _end_of_sound(data, layout)
     format, claimed = layout.format, layout.claimed
     hidden = _hidden(path, data, layout, last)
@@ -120,7 +173,7 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
     have = max(0, last - layout.start)
     frames = max(have, counted or 0) // format.block * format.block_frames or None
     if layout.form is CAF and not format.raw:
-        return [Part(path, frames=format.tag or None)]
+        return [_coded_caf(path, data, layout)]
     if have and _is_honest(data, layout, last):
         return [Part(path, frames=frames)]
     pieces = ((layout.start, last),)
@@ -130,8 +183,41 @@ def _parts(path: Path, data: Bytes, layout: Layout) -> list[Part]:
     return [Part(path, pieces, head, frames=frames)]
 
 
-def _another_follows(data: Bytes, layout: Layout) -> bool:
-    form, base, start, end, claimed, _ = layout
+def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> Part:
+    """Packets of a codec in a CAF. A table in front or behind has their sizes, if they differ."""
+    format, end = layout.format, layout.end
+    missing = layout.start + (layout.claimed or 0) - end
+    frames = format.tag or (layout.claimed or 0) // format.block * format.block_frames or None
+    tables = [chunk for chunk in chunks(data, CAF, layout.base, end) if chunk.name == b"pakt"]
+    flaw = f"{missing} bytes are missing" if missing > 0 else ""
+    is_whole = all(table.start + table.size <= end for table in tables)
+    if not is_whole or not (tables or format.block_frames):
+        flaw = "its table of packets is " + ("missing" if is_whole else "incomplete")
+    if flaw:
+        return Part(path, muxer="caf", frames=frames, flaw=flaw, breaks_off=True)
+    return Part(path, frames=frames)
+
+
+def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> Part:
+    """The samples of several chunks, read as one sound. Padding may be counted as samples."""
+    format, end = layout.format, layout.end
+    claimed = ((layout.start, layout.start + (layout.claimed or 0)), *layout.others)
+    blocks = [(last - first) // format.block for first, last in claimed]
+    starts = [min(first, end) for first, _ in claimed]
+    pieces = tuple(
+        (start, min(start + count * format.block, end))
+        for start, count in zip(starts, blocks, strict=True)
+    )
+    frames = sum(blocks) * format.block_frames
+    if format.raw:
+        return Part(path, pieces, raw=format.raw, frames=frames)
+    size = sum(last - first for first, last in pieces)
+    head = data[layout.base : layout.start - 4] + struct.pack("<I", min(size, PLACEHOLDER))
+    return Part(path, pieces, head, frames=frames or None)
+
+
+def _another_follows(data: FileBytes, layout: Layout) -> bool:
+    form, base, start, end, claimed, *_ = layout
     behind = start + (claimed or 0)
     places = {behind, behind + -(behind - base) % form.align}
     if form is not _AU:
@@ -142,14 +228,16 @@ def _another_follows(data: Bytes, layout: Layout) -> bool:
     return any(start < at < end and begins_alike(data, base, at) for at in places)
 
 
-def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
+def _is_honest(data: FileBytes, layout: Layout, last: int) -> bool:
     """Whether libsndfile, which goes by the sizes, finds the samples that are there.
 
     It is left alone with chunks behind the samples where the size of the whole file includes them.
     """
-    form, base, start, end, claimed, _ = layout
+    form, base, start, end, claimed, *_ = layout
     if claimed is None or start + claimed < last or (start + claimed > last != end):
         return False
+    if form is CAF and start + claimed > end:
+        return False  # libsndfile refuses it
     if (start - base) % min(form.align, 2):
         return False  # padding is missing before the samples, and libsndfile counts on it
     if end - last <= -(last - base) % form.align:
@@ -158,8 +246,8 @@ def _is_honest(data: Bytes, layout: Layout, last: int) -> bool:
     return form in (RIFF, AIFF) and 0 <= end - base - 8 - size <= 1
 
 
-def _end_of_sound(data: Bytes, layout: Layout) -> int:
-    form, base, start, end, claimed, format = layout
+def _end_of_sound(data: FileBytes, layout: Layout) -> int:
+    form, base, start, end, claimed, format, _ = layout
     if claimed is not None and start + claimed <= end:
         behind = start + claimed
         padded = behind + -(behind - base) % form.align
@@ -175,13 +263,13 @@ def _end_of_sound(data: Bytes, layout: Layout) -> int:
     return trailing_chunks(data, form, start, start_of_tags(data, start, end))
 
 
-def _is_end(data: Bytes, layout: Layout, at: int) -> bool:
+def _is_end(data: FileBytes, layout: Layout, at: int) -> bool:
     """Whether the file, a chunk or a tag follows here."""
     form, end = layout.form, layout.end
     return leads_on(data, form, layout.base, at, end) or end_of_tags(data, at, end) > at
 
 
-def _hidden(path: Path, data: Bytes, layout: Layout, last: int) -> list[Part]:
+def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[Part]:
     """The sound of a codec in a container that is made for samples; none where they are samples."""
     start, format = layout.start, layout.format
     if format.tag in _CODED:
@@ -192,6 +280,7 @@ def _hidden(path: Path, data: Bytes, layout: Layout, last: int) -> list[Part]:
     found = coded_parts(path, data, end_of_zeros(data, start, last), last)
     if found:
         return found
-    if format.tag == PCM and bitstream(bytes(data[start : min(last, start + _LOOKED_AT)])):
+    codec = bitstream(bytes(data[start : min(last, start + _LOOKED_AT)]))
+    if format.tag == PCM and codec and not codec.endswith("AC-3"):  # ffmpeg misreads swapped AC-3
         return [Part(path, muxer="wav" if layout.form is not W64 else "w64")]
     return []

@@ -7,7 +7,8 @@ import re
 import numpy as np
 
 from stemcli.audio.chunks import Form, chunk_at
-from stemcli.audio.foreign_tags import Bytes, end_of_tags
+from stemcli.audio.file_bytes import FileBytes
+from stemcli.audio.foreign_tags import end_of_tags
 from stemcli.audio.pcm_format import PcmFormat
 
 LEAST_SOUND = 4096
@@ -30,7 +31,7 @@ Independent samples have 1.33 (uniform) or 1.41 (Gaussian), music 0.05 to 0.6.
 """
 
 
-def is_sound(data: Bytes, start: int, at: int, end: int, format: PcmFormat) -> bool:
+def is_sound(data: FileBytes, start: int, at: int, end: int, format: PcmFormat) -> bool:
     """Whether samples go on behind the place where the header says that they end.
 
     Args:
@@ -54,7 +55,7 @@ def is_sound(data: Bytes, start: int, at: int, end: int, format: PcmFormat) -> b
 _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 
 
-def trailing_chunks(data: Bytes, form: Form, start: int, end: int) -> int:
+def trailing_chunks(data: FileBytes, form: Form, start: int, end: int) -> int:
     """Where chunks begin that lead exactly to the end of the file; ``end`` without any."""
     visited = set[int]()  # places that lead elsewhere
     for place in data.places(_CHUNKS, max(start, end - _SEARCHED), end, 4):
@@ -63,7 +64,7 @@ def trailing_chunks(data: Bytes, form: Form, start: int, end: int) -> int:
     return end
 
 
-def _leads_to_the_end(data: Bytes, form: Form, at: int, end: int, visited: set[int]) -> bool:
+def _leads_to_the_end(data: FileBytes, form: Form, at: int, end: int, visited: set[int]) -> bool:
     """Whether chunks lead exactly there; adds all places on the way to those visited.
 
     Where a walk comes upon a place of an earlier one, it ends as that did: without success.
@@ -106,7 +107,7 @@ def _numbers(data: bytes, format: PcmFormat) -> np.ndarray:
     return np.clip(np.nan_to_num(numbers), -1e9, 1e9)
 
 
-def _is_zero(data: Bytes, at: int, end: int) -> bool:
+def _is_zero(data: FileBytes, at: int, end: int) -> bool:
     return not any(
         data[place : min(place + _LOOKED_AT, end)].strip(b"\0")
         for place in range(at, end, _LOOKED_AT)

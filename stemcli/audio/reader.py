@@ -19,6 +19,8 @@ from stemcli.closing import Closing
 
 Block = NDArray[np.float32]
 
+_LOOKS = 2  # blocks in which a hidden codec is looked for: of the first one, half may be silent
+
 
 class AudioReader(Closing):
     """An iterator over blocks of float32 samples, ``(n, channels)`` with 1 <= n <= ``block``.
@@ -42,7 +44,7 @@ class AudioReader(Closing):
         self._decoder = decoder
         self._first, self._last, self._block = first, last, block
         self._position: int | None = None  # frames from the beginning of the file
-        self._has_looked = False
+        self._looks = _LOOKS
 
     def __iter__(self) -> Self:
         return self
@@ -79,17 +81,17 @@ class AudioReader(Closing):
         self._decoder.close()
 
     def _require_samples(self, block: Block) -> None:
-        """Refuse the bytes of a codec, which are seen in the first block that is not silent."""
-        if self._has_looked or not block.any():
+        """Refuse the bytes of a codec, which show in the first blocks that are not silent."""
+        if not self._looks or not block.any():
             return
-        self._has_looked = True
+        self._looks -= 1
         words = np.rint(np.clip(np.nan_to_num(block), -1, 1 - 2**-15) * 32768).astype("<i2")
         if codec := bitstream(words.tobytes()):
             raise holds_code(self.info.path, codec)
 
     def _nothing_there(self) -> DecodeError:
         if self._first == 0:
-            return no_sound(self.info.path)
+            return no_sound(self.info.path, self._decoder.loss)
         start = self._first / self.info.sample_rate
         return DecodeError(
             f"{self.info.path} ends before {start:.2f} s, where --start would begin: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from stemcli.audio.extent import Extent
-from stemcli.audio.foreign_tags import Bytes
+from stemcli.audio.file_bytes import FileBytes
 
 # A block's header: magic, size of what follows these 8 bytes, version, upper bytes of the next two
 # numbers, samples in the whole file, first sample and samples of the block (WavPack 4 & 5 Binary
@@ -18,7 +18,7 @@ _TTA_HEADER = 22  # bytes
 _TTA = "<4sHHHII"  # magic, format, channels, bits, rate, samples (TTA1 format)
 
 
-def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def wavpack_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where a WavPack file ends, and its samples; None where it is another."""
     if data[start : start + 4] != b"wvpk":
         return None
@@ -40,7 +40,7 @@ def wavpack_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(at, counted, flaw)
 
 
-def tta_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """Where a TTA file ends, and its samples; None where it is another.
 
     A frame lasts 256/245 s; a table of their sizes follows the header of 22 bytes, and each of the
@@ -58,7 +58,7 @@ def tta_extent(data: Bytes, start: int, end: int) -> Extent | None:
     return Extent(min(last, end), samples, _INCOMPLETE if last > end else "")
 
 
-def ape_extent(data: Bytes, start: int, end: int) -> Extent | None:
+def ape_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     """The samples of a Monkey's Audio file of version 3.98 or later; None where it is another.
 
     The descriptor says how long it is; the header behind it holds blocks (samples) per frame, those

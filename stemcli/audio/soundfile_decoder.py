@@ -11,8 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.cut_short import cut_short
 from stemcli.audio.info import AudioInfo
+from stemcli.audio.missing_sound import missing_sound
 from stemcli.audio.part import Part, PartFile
 from stemcli.audio.source import broken
 
@@ -35,6 +35,9 @@ _SURROUND_OGG = {
 }
 # libsndfile's frame count where a header has none.
 _UNKNOWN = 2**62
+# libsndfile takes files of this name, or with this first byte, for MPEG audio, whose decoder writes
+# complaints to the terminal.
+_MPEG_NAME, _MPEG_BYTE = ".mp3", b"\xff"
 # A decoder's failure is located to this many frames.
 _STEP = 8192
 
@@ -76,7 +79,7 @@ def open_part(part: Part) -> StraightFile:
     Raises:
         soundfile.LibsndfileError: libsndfile cannot read it.
     """
-    if part.is_whole:
+    if part.is_whole and part.path.suffix.lower() != _MPEG_NAME:
         return StraightFile(part.path)
     raw = part.raw
     if raw is None:
@@ -173,7 +176,7 @@ class SoundfileDecoder:
             at = decoded if part.flaw_at is None else min(decoded, part.flaw_at)
             raise self._broken(at)
         counted = max(part.frames or 0, self._counted)
-        self.loss = cut_short(part, rate, self._position, counted, part.told_flaw)
+        self.loss = missing_sound(part, rate, self._position, counted, part.flaw_with_time)
 
     def _broken(self, seconds: float) -> DecodeError:
         """The failure at a time of this part, told by that of the file."""
@@ -186,6 +189,8 @@ def open_soundfile(part: Part) -> SoundfileDecoder | None:
 
     In an MP3 it stops where it guesses that the end is, unless a header counts the frames.
     """
+    if part.is_whole and _begins_as_mpeg(part.path):
+        return None
     try:
         file = open_part(part)
     except (soundfile.LibsndfileError, OverflowError):  # a rate may be beyond all numbers
@@ -195,3 +200,8 @@ def open_soundfile(part: Part) -> SoundfileDecoder | None:
         return SoundfileDecoder(part, file)
     file.close()
     return None
+
+
+def _begins_as_mpeg(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == _MPEG_BYTE

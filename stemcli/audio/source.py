@@ -11,6 +11,19 @@ from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
 from stemcli.audio.endings import READABLE
+from stemcli.audio.other_files import OtherFile
+
+RATES = range(1000, 4_000_000)
+"""Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
+
+At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
+"""
+
+CHANNELS = range(1, 1025)
+"""Channels of a sound: what libsndfile reads."""
+
+BITS = range(1, 65)
+"""Bits of a sample."""
 
 MALFORMED = (struct.error, ValueError, ArithmeticError, IndexError)
 """What comes of reading a header whose numbers make no sense."""
@@ -47,8 +60,17 @@ def not_sound(path: Path) -> DecodeError:
     return DecodeError(f"No sound can be read from {path}: give a {READABLE} file.")
 
 
-def other_file(path: Path) -> DecodeError:
-    """The file is of a kind that ffmpeg knows, but not one that is read."""
+def other_file(path: Path, kind: OtherFile | None = None) -> DecodeError:
+    """The file is of another kind than those that are read.
+
+    Args:
+        path: the file.
+        kind: what it is, where that is known.
+    """
+    if kind:
+        return DecodeError(
+            f"No sound can be read from {path}: it is {kind.is_what}; {kind.advice}."
+        )
     return DecodeError(
         f"No sound can be read from {path}: it seems to be a playlist, a text or a picture. Give a "
         f"{READABLE} file"
@@ -60,9 +82,44 @@ def silent_film(path: Path) -> DecodeError:
     return DecodeError(f"{path} holds pictures and no sound: give the file that has the sound.")
 
 
-def no_sound(path: Path) -> DecodeError:
-    """The file is in order, but there is nothing to hear in it."""
+def no_sound(path: Path, loss: str = "") -> DecodeError:
+    """The file can be read, but it has no samples.
+
+    Args:
+        path: the file.
+        loss: what the decoder says is missing; ``""`` for nothing.
+    """
+    if loss:
+        return DecodeError(f"No sound can be read from {path}, {loss}; download or copy it again.")
     return DecodeError(f"{path} holds no sound (0 samples): export or record it again.")
+
+
+def cut_off(path: Path, flaw: str) -> DecodeError:
+    """The file ends too early for any sample to be decoded.
+
+    Args:
+        path: the file.
+        flaw: what is missing.
+    """
+    return DecodeError(
+        f"No sound can be read from {path}, which seems to be cut off ({flaw}): download or copy "
+        "it again."
+    )
+
+
+def counted_silence(path: Path) -> DecodeError:
+    """A WAV whose silence is not stored, but counted."""
+    return DecodeError(
+        f"{path} keeps its sound in a wave list with counted silence, which no decoder reads: save "
+        "it as a plain wav file in the program that made it."
+    )
+
+
+def scattered(path: Path, chunks: int) -> DecodeError:
+    """The samples lie in more chunks than any program writes."""
+    return DecodeError(
+        f"{path} is damaged: its samples lie in {chunks} chunks; export or download it again."
+    )
 
 
 def stalled(path: Path, seconds: float) -> DecodeError:
@@ -73,12 +130,37 @@ def stalled(path: Path, seconds: float) -> DecodeError:
     )
 
 
-def impossible_rate(path: Path, sample_rate: int) -> DecodeError:
+def impossible_rate(path: Path, sample_rate: float) -> DecodeError:
     """No sound has so few or so many samples per second."""
     return DecodeError(
-        f"{path} is damaged: its header names a sample rate of {sample_rate} Hz; "
+        f"{path} is damaged: its header names a sample rate of {sample_rate:.12g} Hz; "
         "export or download it again."
     )
+
+
+def require_sense(path: Path, sample_rate: float, channels: int, bits: int = BITS[0]) -> None:
+    """Refuse a header whose numbers no sound can have.
+
+    Args:
+        path: the file.
+        sample_rate: in Hz.
+        channels: how many.
+        bits: of a sample, where the header has to say.
+
+    Raises:
+        DecodeError: one of them is impossible.
+    """
+    wrong = ""
+    if channels not in CHANNELS:
+        wrong = f"{channels} channels"
+    elif bits not in BITS:
+        wrong = f"samples of {bits} bits"
+    if wrong:
+        raise DecodeError(
+            f"{path} is damaged: its header names {wrong}; export or download it again."
+        )
+    if not RATES[0] <= sample_rate <= RATES[-1]:
+        raise impossible_rate(path, sample_rate)
 
 
 def changing(path: Path, seconds: float, before: int, after: int) -> DecodeError:

@@ -64,12 +64,15 @@ _MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_
 
 
 def read_tags(path: Path) -> Tags | None:
-    """The tags of a song; None when its container is not known.
+    """The tags of a song; None when mutagen does not know its container.
 
     Raises:
         TooLargeError: they are larger than those of any song.
     """
     with BoundedFile(path) as bounded:
+        if bounded.read(12)[8:] == b"AVI ":
+            return None  # mutagen takes it for a WAV
+        bounded.seek(0)
         check_comments(bounded)
         file = mutagen.File(bounded)
     if file is None:

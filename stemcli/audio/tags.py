@@ -47,14 +47,15 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
     Returns:
         Notices: what could not be copied, and why. Odd tags never raise.
     """
+    from stemcli.audio.ffmpeg_tags import ffmpeg_tags
     from stemcli.audio.tag_formats import read_tags, write_tags
 
     try:
         tags = read_tags(source)
+        if tags is None:
+            tags = ffmpeg_tags(source)
     except Exception as error:  # damaged tags raise anything: struct.error, KeyError, ...
         return [f"the tags of {source.name} cannot be read ({_reason(error)}): stems have none"]
-    if tags is None:
-        return [f"the tags of {source.suffix or source.name} files cannot be read: stems have none"]
     try:
         return write_tags(target, tags.for_stem(stem) if stem else tags)
     except Exception as error:

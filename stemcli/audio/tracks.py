@@ -22,11 +22,6 @@ _STREAM = re.compile(
 )
 _TITLE = re.compile(r"^\[info\] +title +: (.*)$")
 _LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
-# The first page of each logical stream comes before any other (RFC 3533, section 6), and begins
-# with the name of its codec.
-_OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
-_OGG_FIRST = 2  # flag in the header of a page
-_OGG_HEAD = 65536  # bytes; these pages are short
 
 
 @dataclass(frozen=True)
@@ -107,23 +102,6 @@ def no_track(path: Path, number: int, tracks: Sequence[Track]) -> DecodeError:
         f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}: type --track with one "
         "of these numbers, or leave it out"
     )
-
-
-def has_several_tracks(path: Path) -> bool:
-    """Whether an Ogg file has two sound tracks side by side, of which libsndfile reads the first.
-
-    Source: RFC 3533, section 6.
-    """
-    with path.open("rb") as file:
-        head = file.read(4)
-        head += file.read(_OGG_HEAD) if head == b"OggS" else b""
-    count, at = 0, 0
-    while head[at : at + 4] == b"OggS" and len(head) > at + 27 and head[at + 5] & _OGG_FIRST:
-        lacing = head[at + 27 : at + 27 + head[at + 26]]
-        packet = at + 27 + len(lacing)
-        count += head.startswith(_OGG_SOUND, packet)
-        at = packet + sum(lacing)
-    return count > 1
 
 
 def _track(stream: re.Match[str], title: str) -> Track:

@@ -85,8 +85,8 @@ SENTENCES: dict[Callable[[Path], Path], str] = {
     a_pipe_without_a_writer: r"song.wav is a pipe or a device: save the sound in a file",
     a_folder: r"is a folder: type stem batch ",
     empty: r"song.mp3 is empty \(0 bytes\): copy or download it again",
-    text: r"No sound can be read from .*song.mp3: give a wav, flac",
-    text_by_name: r"No sound can be read from .*song.txt: it seems to be a playlist, a text",
+    text: r"No sound can be read from .*song.mp3: it is a text; give the song itself",
+    text_by_name: r"No sound can be read from .*song.txt: it is a text; give the song itself",
     silent_film: r"film.mp4 holds pictures and no sound: give the file that has the sound",
     no_samples: r"song.wav holds no sound \(0 samples\): export",
     no_samples_ogg: r"song.ogg holds no sound \(0 samples\): export",
@@ -135,14 +135,6 @@ def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: st
     assert found
     assert 4.5 < float(found[1]) < 6.5
     assert len(hear(path, end=float(found[1]))) == round(float(found[1]) * rate)
-
-
-def test_a_download_that_broke_off_is_named(tmp_path: Path) -> None:
-    path = write_audio(tmp_path / "song.flac", noisy_tones(5 * 44100))
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(DecodeError, match=r"decoding stops at [12]\.\d\d s"):
-        hear(path)
 
 
 @pytest.mark.parametrize("rate", [1, 800_000_000])

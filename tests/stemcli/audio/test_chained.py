@@ -7,6 +7,7 @@ file alone. Law: the chain is as long as its links together, and has their sampl
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 import soxr
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.info import probe
+from stemcli.audio.conversion import Converted
+from stemcli.audio.decoder import Block, skip_by_decoding
+from stemcli.audio.info import AudioInfo, probe
 from stemcli.audio.reader import open_audio
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.hearing import hear, snr
@@ -208,3 +211,32 @@ def test_a_flac_whose_only_metadata_is_its_streaminfo(tmp_path: Path) -> None:
             is_last, at = data[at] >= 0x80, at + 4 + int.from_bytes(data[at + 1 : at + 4], "big")
         link.write_bytes(b"fLaC\x80" + data[5:42] + data[at:])
     assert np.array_equal(hear(chained(links)), np.concatenate(waves))
+
+
+class Silence:
+    """A decoder of so many samples, which remembers how many it was asked for at once."""
+
+    def __init__(self, frames: int) -> None:
+        self.info = AudioInfo(Path("song.wav"), 44_100, 2, frames, "16")
+        self.left, self.most, self.loss = frames, 0, ""
+
+    def read(self, frames: int) -> Block:
+        self.most, got = max(self.most, frames), min(frames, self.left)
+        self.left -= got
+        return np.zeros((got, 2), np.float32)
+
+    def skip(self, frames: int) -> None:
+        skip_by_decoding(self, frames)
+
+    def close(self) -> None: ...
+
+
+def test_samples_are_passed_over_in_small_pieces() -> None:
+    """Also at another rate: an hour must not be decoded at once. Law: what is left is the rest."""
+    silence = Silence(2_000_000)
+    silence.skip(1_900_000)
+    assert silence.left == 100_000
+    converted = Converted(silence, replace(silence.info, sample_rate=22_050))
+    converted.skip(10**12)
+    assert (silence.left, len(converted.read(1))) == (0, 0)
+    assert silence.most <= 65_536

@@ -123,3 +123,48 @@ def test_the_placeholder_of_an_aiff_that_was_written_into_a_pipe(tmp_path: Path)
     content[at : at + 4] = (0x7F000000 // 4).to_bytes(4, "big")
     path.write_bytes(content)
     assert verdict(path) == ""
+
+
+CODED = {
+    "song.ac3": ("ac3", "ac3"),
+    "song.eac3": ("eac3", "eac3"),
+    "song.dts": ("dca -strict -2 -b:a 768k", "dts"),
+    "song.aac": ("aac", "adts"),
+    "song.mp2": ("mp2", "mp2"),
+    "song.mp3": ("libmp3lame -write_xing 0 -id3v2_version 0", "mp3"),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+@pytest.mark.parametrize("start", [0, 201])
+def test_an_incomplete_last_frame_is_reported(name: str, start: int, tmp_path: Path) -> None:
+    """Of a whole file, and of one that was cut out of a stream and begins inside a frame.
+
+    Truth: frames have 376 bytes or more, so a file that lacks 40, 41 or 80 ends inside the last.
+    """
+    codec, muxer = CODED[name]
+    sound = ("-f", "f32le", "-ar", 48_000, "-ac", 2, "-i", "-", "-c:a", *codec.split())
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2)).astype(np.float32)
+    whole = ffmpeg(*sound, "-f", muxer, "-", sound=wave)
+    path = tmp_path / name
+    for less in (40, 41, 80):
+        path.write_bytes(whole[start : len(whole) - less])
+        assert re.search(
+            r"ends at [01]\.\d\d s: .* cut off \(its last frame is incomplete\)", verdict(path)
+        )
+
+
+@pytest.mark.parametrize("kind", ["0", "1"])
+@pytest.mark.parametrize("start", [0, 77])
+def test_a_transport_stream_that_ends_in_a_packet_is_reported(
+    kind: str, start: int, tmp_path: Path
+) -> None:
+    """Of 188 bytes, or of 192 with a time stamp; also one that begins in the middle of a packet."""
+    path = tmp_path / "song.ts"
+    whole = ("-i", written(tmp_path / "a.wav"), "-c:a", "mp2", "-mpegts_m2ts_mode", kind, path)
+    ffmpeg(*whole)
+    data = path.read_bytes()
+    path.write_bytes(data[start:])
+    assert verdict(path) == ""
+    path.write_bytes(data[start:-100])
+    assert "cut off (its last packet is incomplete)" in verdict(path)

@@ -16,6 +16,7 @@ import soundfile
 from stemcli.audio.endings import DEMUXERS, EXTENSIONS, KINDS, is_song
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
+from stemcli.audio.packets import transport_packets
 from stemcli.audio.part import Part
 from tests.audio_files import ffmpeg, tones
 from tests.stemcli.audio.hearing import hear
@@ -294,3 +295,15 @@ def test_dsd_by_hand_is_silence(tmp_path: Path) -> None:
     """Worked by hand: 0x69 has as many ones as zeros, spread evenly."""
     dsf(tmp_path / "song.dsf")
     assert np.abs(hear(tmp_path / "song.dsf")[4000:-4000]).max() < 0.01
+
+
+@pytest.mark.parametrize(("size", "sync"), [(188, 0), (192, 4), (204, 0)])
+@pytest.mark.parametrize("start", [0, 1, 100])
+def test_packets_of_a_transport_stream(size: int, sync: int, start: int) -> None:
+    """By hand, from ISO/IEC 13818-1, 2.4.3.2: a sync byte in every packet, at the same place."""
+    packet = bytes(sync) + b"\x47" + bytes(size - sync - 1)
+    data = bytes(start) + 40 * packet
+    assert transport_packets(data, 0, len(data)) == (start, size, sync)
+    assert transport_packets(data[: start + 2 * size], 0, start + 2 * size) is None
+    broken = data[: start + 5 * size] + bytes(size) + data[start + 6 * size :]
+    assert transport_packets(broken[: start + 9 * size], 0, start + 9 * size) is None

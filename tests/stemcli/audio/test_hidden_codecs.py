@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.bitstream import bitstream
+from stemcli.audio.crc16 import crc16
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.stemcli.audio.hearing import hear
 
@@ -86,35 +87,74 @@ def test_bursts_of_a_digital_line_are_decoded(
     np.testing.assert_allclose(hear(path), alone(coded("ac3", "ac3"), "ac3"), atol=1e-4)
 
 
-def as_samples(path: Path, silence: int) -> Path:
-    """A lossless file whose samples of 16 bits are words of DTS, behind some silence."""
-    words = np.frombuffer(swapped(coded(DTS, "dts")), "<i2").reshape(-1, 2)
+CODECS = {"DTS": (DTS, "dts"), "AC-3": ("ac3", "ac3"), "E-AC-3": ("eac3", "eac3")}
+WORDS = {"low byte first": "<i2", "high byte first": ">i2"}
+
+
+def as_samples(path: Path, frames: bytes, silence: int, subtype: str = "PCM_16") -> Path:
+    """A lossless file whose samples are the words of coded frames, behind some silence."""
+    words = np.frombuffer(frames[: len(frames) // 4 * 4], "<i2").reshape(-1, 2)
     wave = np.concatenate([np.zeros((silence, 2), "<i2"), words]) / np.float32(32768)
     if path.suffix == ".m4a":
         sound = ("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-")
         ffmpeg(*sound, "-c:a", "alac", "-sample_fmt", "s16p", path, sound=wave)
     else:
-        soundfile.write(path, wave, RATE, subtype="PCM_16")
+        soundfile.write(path, wave, RATE, subtype=subtype)
     return path
 
 
-@pytest.mark.parametrize("suffix", ["flac", "caf", "m4a"])
-@pytest.mark.parametrize("silence", [0, 9000])
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("order", [bytes, swapped])
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "silence"),
+    [
+        ("flac", "PCM_16", 0),
+        ("flac", "PCM_24", 9000),
+        ("caf", "PCM_16", 9000),
+        ("m4a", "", 0),
+        ("m4a", "", 9000),
+        ("wav", "PCM_24", 0),
+        ("wav", "PCM_32", 9000),
+    ],
+)
 def test_a_codec_in_any_other_container_is_refused(
-    suffix: str, silence: int, tmp_path: Path
+    codec: str, order: type, suffix: str, subtype: str, silence: int, tmp_path: Path
 ) -> None:
-    path = as_samples(tmp_path / f"song.{suffix}", silence)
-    with pytest.raises(DecodeError, match=r"holds DTS that is marked as plain samples.*decode it"):
+    path = as_samples(tmp_path / f"song.{suffix}", order(coded(*CODECS[codec])), silence, subtype)
+    sentence = rf"holds {codec} that is marked as plain samples.*decode it"
+    with pytest.raises(DecodeError, match=sentence):
         hear(path)
 
 
-@pytest.mark.parametrize("suffix", ["aiff", "w64"])
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("suffix", ["aiff", "w64", "rf64"])
 def test_a_codec_in_relatives_of_wav_is_decoded(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Samples of AIFF have the high byte first, as the words of all three codecs."""
     monkeypatch.chdir(tmp_path)
-    path = as_samples(tmp_path / f"song.{suffix}", silence=0)
-    np.testing.assert_allclose(hear(path), alone(coded(DTS, "dts"), "dts"), atol=1e-4)
+    frames = coded(*CODECS[codec])
+    order = swapped if suffix == "aiff" else bytes
+    path = as_samples(tmp_path / f"song.{suffix}", order(frames), silence=0)
+    right = alone(frames, CODECS[codec][1])
+    np.testing.assert_allclose(hear(path), right, atol=1e-4)
+
+
+@pytest.mark.parametrize("codec", ["AC-3", "E-AC-3"])
+@pytest.mark.parametrize("suffix", ["wav", "w64", "rf64", "aiff"])
+def test_swapped_bytes_of_ac3_are_refused(codec: str, suffix: str, tmp_path: Path) -> None:
+    """ffmpeg finds them in a WAV, and misreads the number of channels."""
+    order = bytes if suffix == "aiff" else swapped
+    path = as_samples(tmp_path / f"song.{suffix}", order(coded(*CODECS[codec])), silence=0)
+    with pytest.raises(DecodeError, match=rf"holds {codec} that is marked as plain samples"):
+        hear(path)
+
+
+def test_a_codec_behind_silence_that_nearly_fills_the_first_block(tmp_path: Path) -> None:
+    """One frame of AC-3 fits into the block of 10,000 samples that is read first."""
+    path = as_samples(tmp_path / "song.flac", coded("ac3", "ac3"), silence=9_700)
+    with pytest.raises(DecodeError, match="holds AC-3 that is marked as plain samples"):
+        hear(path)
 
 
 def test_loud_noise_is_no_codec(tmp_path: Path) -> None:
@@ -132,3 +172,30 @@ def test_a_sync_word_now_and_then_is_no_codec() -> None:
     sync = b"\xfe\x7f\x01\x80"
     assert bitstream(sync + bytes(1000) + sync + bytes(1500) + sync) == ""
     assert bitstream((sync + bytes(1000)) * 3) == "DTS"
+
+
+def test_a_square_wave_of_full_size_is_no_codec() -> None:
+    """Its two levels side by side are the sync word of DTS, in every sample of a half period."""
+    high = np.tile(np.array([32766, -32767], "<i2"), 50)
+    wave = np.tile(np.concatenate([high, -high]), 100)
+    assert bitstream(wave.tobytes()) == ""
+
+
+def test_periodic_music_with_the_sync_word_of_ac3_is_no_codec() -> None:
+    """A period as long as the frame that its words describe: 192 kbit/s, 768 bytes, 48 kHz."""
+    frame = b"\x0b\x77\x12\x34\x14\x40" + bytes(range(250)) * 3 + bytes(12)
+    assert len(frame) == 768
+    assert bitstream(frame * 20) == ""
+    whole = frame[:-2] + crc16(frame[2:-2]).to_bytes(2, "big")
+    assert bitstream(whole * 2) == ""
+    assert bitstream(whole * 3) == bitstream(swapped(whole) * 3) == "AC-3"
+
+
+def test_the_checksum_by_division() -> None:
+    """Reference: the long division of polynomials that RFC 9639, section 9.3, describes."""
+    data = b"fLaC and some bytes \x00\xff"
+    number = int.from_bytes(data, "big") << 16
+    for bit in range(8 * len(data) + 15, 15, -1):
+        if number >> bit & 1:
+            number ^= 0x18005 << bit - 16
+    assert crc16(data) == number

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 
 import mutagen
@@ -11,6 +12,7 @@ from mutagen.apev2 import BINARY, APEValue
 from mutagen.asf._attrs import ASFByteArrayAttribute
 from mutagen.ogg import OggPage
 
+from stemcli.audio.ffmpeg_tags import ffmpeg_tags, parsed
 from stemcli.audio.tag_formats import read_tags, write_tags
 from stemcli.audio.tags import Picture, Tags, copy_tags
 from tests.audio_files import ffmpeg, tones, write_audio
@@ -96,11 +98,42 @@ def test_a_cover_that_m4a_does_not_take_is_named(tmp_path: Path) -> None:
     assert read_tags(stem) == Tags({"title": ["Song"]})
 
 
-def test_a_container_without_known_tags_is_named(tmp_path: Path) -> None:
-    song = tmp_path / "song.mkv"
-    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-c:a", "flac", song)
+@pytest.mark.parametrize("suffix", ["mkv", "mka", "webm", "avi", "flv", "nut", "caf", "au", "w64"])
+def test_the_tags_of_other_containers(suffix: str, tmp_path: Path) -> None:
+    """Reference: what ffmpeg was told to write. Some formats keep the title, some nothing."""
+    song = tmp_path / f"song.{suffix}"
+    title = "Left = right; #1 \\ (niño)"
+    texts = ("-metadata", f"title={title}", "-metadata", "track=3")
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", *texts, song)
     stem = write_audio(tmp_path / "stem.flac", tones(900))
-    assert copy_tags(song, stem) == ["the tags of .mkv files cannot be read: stems have none"]
+    assert copy_tags(song, stem, stem="vocals") == []
+    if suffix not in ("w64", "au"):
+        assert read_tags(stem).texts["title"] == [f"{title} (vocals)"]
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mpg", "dts", "voc"])
+def test_a_song_that_has_no_tags_needs_no_notice(suffix: str, tmp_path: Path) -> None:
+    song = tmp_path / f"song.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1:sample_rate=48000", "-strict", -2, song)
+    stem = write_audio(tmp_path / "stem.flac", tones(900))
+    assert copy_tags(song, stem, stem="vocals") == []
+
+
+def test_tags_in_the_words_of_ffmpeg() -> None:
+    """By hand, from "Metadata" in ffmpeg-formats: chapters have titles of their own."""
+    text = (
+        ";FFMETADATA1\ntitle=A\\=B\\\\\\\nC\nALBUM_ARTIST=Us\ntrack=3/12\nencoder=x\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\ntitle=Verse\nartist=Nobody\n"
+    )
+    expected = {"title": ["A=B\\\nC"], "albumartist": ["Us"], "tracknumber": ["3/12"]}
+    assert parsed(text) == Tags(expected)
+
+
+def test_tags_without_ffmpeg_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_audio(tmp_path / "song.caf", tones(900))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert ffmpeg_tags(song) == Tags()
 
 
 @pytest.mark.parametrize("number", ["A1", "the third", "3/ ", "3/12 ", "70000"])

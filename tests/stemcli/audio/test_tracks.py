@@ -10,7 +10,7 @@ import pytest
 from model_zoo.errors import DecodeError
 from stemcli.audio.info import probe
 from stemcli.audio.reader import open_audio
-from stemcli.audio.tracks import choice_notice, default_track, has_several_tracks, read_tracks
+from stemcli.audio.tracks import choice_notice, default_track, read_tracks
 from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
 from tests.stemcli.audio.hearing import hear
 
@@ -130,8 +130,8 @@ def test_streams_of_ogg_that_are_not_sound_are_no_tracks(tmp_path: Path) -> None
     sound = ("-f", "lavfi", "-i", "sine=300:d=0.5")
     try_it = tmp_path / "film.ogg"
     ffmpeg(*picture, *sound, "-c:v", "libtheora", "-c:a", "flac", try_it)
-    assert not has_several_tracks(try_it)
-    assert has_several_tracks(film(tmp_path / "two.ogg", "-c:a", "flac"))
+    assert probe(try_it).notices == ()
+    assert "there are 2 sound" in probe(film(tmp_path / "two.ogg", "-c:a", "flac")).notices[0]
 
 
 # A transport stream with two programs, as ffmpeg 5.1 describes it: programs are not in the order of

@@ -118,11 +118,12 @@ LONGEST = 255
 
 LONG = "x" * (LONGEST - len(".wav")) + ".wav"
 
-NOT_SOUND = r"No sound can be read from .*bad\.\w+: give a wav, flac"
+NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text; give the song itself"
+IN_THE_HEADER = r"No sound can be read from .*bad\.wav, which seems to be cut off"
 
 BAD = {
     "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\): copy or download it"),
-    "cut in the header": Bad("bad.wav", cut_in_the_header, NOT_SOUND),
+    "cut in the header": Bad("bad.wav", cut_in_the_header, IN_THE_HEADER),
     "text named mp3": Bad("bad.mp3", text, NOT_SOUND),
     "film without sound": Bad(
         "bad.mkv", silent_film, r"bad\.mkv holds pictures and no sound: give"
@@ -131,10 +132,10 @@ BAD = {
     "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "no channels": Bad(
-        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: decoding stops at 0"
+        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header names 0 channels"
     ),
     "4 Hz": Bad("bad.wav", wave(rate=4), r"names a sample rate of 4 Hz; export or download it"),
-    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), NOT_SOUND),
+    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header names .* 0 Hz"),
     "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device: save the sound in a file"),
     "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device: save"),
     "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device: save"),

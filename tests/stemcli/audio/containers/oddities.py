@@ -20,7 +20,7 @@ import numpy as np
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg
 from tests.stemcli.audio.containers.rows import FRAMES, Row, Wave, sound
-from tests.stemcli.audio.containers.tails import TAILS, id3v2
+from tests.stemcli.audio.containers.tails import NOISE, TAILS, id3v2
 
 
 class Part(NamedTuple):
@@ -228,6 +228,36 @@ def chunk_behind(pad: bool) -> Oddity:
     return behind
 
 
+SOUND_CHUNKS = {
+    "riff": b"data",
+    "rf64": b"data",
+    "w64": b"data\xf3\xac",
+    "aiff": b"SSND",
+    "caf": b"data",
+}
+
+
+def sound_in_two_chunks(row: Row) -> Odd | None:
+    """The chunk of samples once more: libsndfile and ffmpeg read one of the two."""
+    if row.family not in SOUND_CHUNKS:
+        return None
+    data, is_odd = _unpadded(row)
+    chunk = bytearray(data[data.find(SOUND_CHUNKS[row.family]) :])
+    if row.family == "rf64":
+        struct.pack_into("<I", chunk, 4, len(chunk) - 8)
+    padding = bytes(-len(data) % (8 if row.family == "w64" else 2)) if is_odd else b""
+    new = bytearray(data + padding + chunk)
+    if row.family in ("riff", "aiff"):
+        struct.pack_into(">I" if row.family == "aiff" else "<I", new, 4, len(new) - 8)
+    return Odd(bytes(new), (plain_part(row), plain_part(row)))
+
+
+def junk_in_front(row: Row) -> Odd | None:
+    if row.family != "flac":
+        return None
+    return Odd(NOISE[:5000] + plain(row), (plain_part(row),))
+
+
 def _chunk(family: str) -> bytes:
     """A tag with a picture as a chunk of its family of files."""
     body = id3v2()
@@ -293,6 +323,8 @@ def _count(family: str, data: bytearray) -> tuple[int, str] | None:
 ODDITIES: dict[str, Oddity] = {
     **{name: tail(extra) for name, extra in TAILS.items()},
     "id3v2 in front": id3v2_in_front,
+    "junk in front": junk_in_front,
+    "samples in two chunks": sound_in_two_chunks,
     "even length": of_length(FRAMES + 1),
     "one sample": of_length(1),
     "cut in the middle": cut(0.56),

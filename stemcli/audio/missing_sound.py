@@ -1,21 +1,21 @@
-"""What is said when a file ends before its sound does."""
+"""The sentence that reports samples which a file should have and lacks."""
 
 from __future__ import annotations
 
 from stemcli.audio.part import Part
 
 _SHORT = 0.01
-"""Seconds: where less is missing, samples are named, since both times would look the same."""
+"""Seconds: below this, the sentence gives samples, because both times would look the same."""
 
 
-def cut_short(part: Part, rate: int, decoded: int, counted: int | None, flaw: str = "") -> str:
-    """A sentence when samples are missing, else an empty one.
+def missing_sound(part: Part, rate: int, decoded: int, counted: int | None, flaw: str = "") -> str:
+    """Report missing samples in a sentence; ``""`` where none are missing.
 
     Args:
-        part: where the sound lies; times are told from the beginning of its file.
+        part: where the sound lies; times count from the beginning of its file.
         rate: samples per second.
-        decoded: samples per channel from the beginning of the part to the end of its sound.
-        counted: as many should be there by the format's own count; None where it counts none.
+        decoded: samples per channel that were decoded of the part.
+        counted: samples per channel by the format's own count; None where it has no count.
         flaw: what is wrong with the part, whatever it counts.
     """
     ends = f"its sound ends at {part.before + decoded / rate:.2f} s"
@@ -26,6 +26,6 @@ def cut_short(part: Part, rate: int, decoded: int, counted: int | None, flaw: st
     if missing > 0:
         samples = "1 sample is" if missing == 1 else f"{missing} samples are"
         return f"{ends}, and {samples} missing: the file seems to be cut off"
-    if part.breaks_off:
+    if part.breaks_off and flaw:
         return f"{ends}: the file seems to be cut off ({flaw})"
     return f"{ends}, and some of it may be lost: {flaw}" if flaw else ""
