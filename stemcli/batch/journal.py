@@ -33,6 +33,7 @@ from stemcli.batch.journal_trust import (
     is_empty,
     restrict,
 )
+from stemcli.batch.stored_path import below, has_backslashes, spelled, stored, to_bytes, to_text
 from stemcli.batch.url_path import UrlPath, as_path
 from stemcli.batch.walk import JOURNAL
 from stemcli.closing import Closing
@@ -67,6 +68,9 @@ CREATE TABLE output (
     PRIMARY KEY (place, path)
 );
 """
+
+STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("output", "temporary"))
+"""Tables and columns with paths below a folder."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Journal(Closing):
 
     def find(self, place: str) -> Entry | None:
         """What is known of the song at ``place``."""
-        rows = self._rows("SELECT * FROM song WHERE place = ?", os.fsencode(place))
+        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, Entry]:
@@ -164,7 +168,7 @@ class Journal(Closing):
         Their files may be renamed or removed: those of all of them are below the folder.
         """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
-        entries = {os.fsdecode(row["place"]): self._entry(row) for row in rows}
+        entries = {spelled(row["place"]): self._entry(row) for row in rows}
         with self._speaking():
             for entry in entries.values():
                 for file in entry.latest:
@@ -182,19 +186,19 @@ class Journal(Closing):
                 " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
                 " settings = excluded.settings, state = 'begun', message = '',"
                 " attempts = attempts + 1, changed = excluded.changed",
-                (os.fsencode(place), os.fsencode(str(source)), *content, settings, time.time()),
+                (stored(place), to_bytes(str(source)), *content, settings, time.time()),
             )
             database.executemany(
                 "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
                 " WHERE place = ?"
                 " ON CONFLICT (place, path) DO UPDATE SET attempt = excluded.attempt",
-                [(self._below(path), os.fsencode(place)) for path in paths],
+                [(self._below(path), stored(place)) for path in paths],
             )
 
     def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
         """Note that all stems are complete: their temporary and final paths and their content."""
         rows = [
-            (self._below(temporary), *content, os.fsencode(place), self._below(path))
+            (self._below(temporary), *content, stored(place), self._below(path))
             for temporary, path, content in made
         ]
         with self._writing() as database:
@@ -211,7 +215,7 @@ class Journal(Closing):
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
                 " WHERE place = ?",
-                (audio_seconds, wall_seconds, os.fsencode(place)),
+                (audio_seconds, wall_seconds, stored(place)),
             )
             self._set(database, place, "done")
 
@@ -226,13 +230,13 @@ class Journal(Closing):
         printable = message[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
         database.execute(
             "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
-            (state, printable, time.time(), os.fsencode(place)),
+            (state, printable, time.time(), stored(place)),
         )
 
     def _entry(self, row: sqlite3.Row) -> Entry:
         rows = self._rows("SELECT * FROM output WHERE place = ?", row["place"])
         return Entry(
-            source=as_path(os.fsdecode(row["source"])),
+            source=as_path(to_text(row["source"])),
             content=_content(row),
             settings=row["settings"],
             state=row["state"],
@@ -245,13 +249,14 @@ class Journal(Closing):
         )
 
     def _output(self, row: sqlite3.Row) -> Output:
-        path, temporary = (self.folder / os.fsdecode(row[name]) for name in ("path", "temporary"))
+        path = below(row["path"])
+        temporary = below(row["temporary"]) if row["temporary"] else path
         content = _content(row) if row["sha256"] else None
-        return Output(path, temporary, content, row["attempt"])
+        return Output(self.folder / path, self.folder / temporary, content, row["attempt"])
 
     def _below(self, path: Path) -> bytes:
         """Relative, so that the folder may be moved with its journal."""
-        return os.fsencode(str(path.relative_to(self.folder)))
+        return stored(path.relative_to(self.folder))
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, self._speaking():
@@ -305,23 +310,15 @@ class Journal(Closing):
         connection.execute("PRAGMA query_only = ON")
         check_database(connection, SCHEMA, budget)
         connection.execute("PRAGMA query_only = OFF")
+        if has_backslashes():
+            _turn_backslashes(connection)
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise OutputError(
-                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
-                    "another folder with --output"
-                ) from error
-            if "interrupted" in str(error):
-                raise self._damaged("a query does not end") from error
-            raise OutputError(
-                f"The journal {self.path} cannot be written ({error}). Make room or check its "
-                "rights, or choose another folder with --output"
-            ) from error
+            raise self._refused(error) from error
         except OSError as error:
             raise OutputError(
                 f"{self.path.parent} cannot be written ({error.strerror or error}). Choose another "
@@ -329,6 +326,23 @@ class Journal(Closing):
             ) from error
         except (sqlite3.Error, DamagedError, OverflowError) as error:
             raise self._damaged(error) from error
+
+    def _refused(self, error: sqlite3.OperationalError) -> OutputError:
+        """What SQLite could not do; without a code it is Python that cannot read a text."""
+        match getattr(error, "sqlite_errorcode", None):
+            case None:
+                return self._damaged("a text in it is not UTF-8")
+            case sqlite3.SQLITE_INTERRUPT:
+                return self._damaged("a query does not end")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return OutputError(
+                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
+                    "another folder with --output"
+                )
+        return OutputError(
+            f"The journal {self.path} cannot be written ({error}). Make room or check its rights, "
+            "or choose another folder with --output"
+        )
 
     def _damaged(self, why: object) -> OutputError:
         return OutputError(
@@ -341,8 +355,17 @@ class Journal(Closing):
 def _journal_of(folder: Path) -> Path:
     if not isinstance(folder, UrlPath):
         return folder / NAME
-    key = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    key = hashlib.sha256(to_bytes(str(folder))).hexdigest()[:16]
     return zoo_home() / "journals" / f"{key}.sqlite"
+
+
+def _turn_backslashes(connection: sqlite3.Connection) -> None:
+    """Give paths that Stem once wrote on Windows their forward slashes."""
+    for table, column in STORED_PATHS:
+        connection.execute(
+            f"UPDATE OR REPLACE {table} SET {column} = CAST(replace({column}, '\\', '/') AS BLOB)"
+            f" WHERE instr({column}, x'5c')"
+        )
 
 
 def _content(row: sqlite3.Row) -> Content:
