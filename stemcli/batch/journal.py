@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
+from stemcli.batch.entry import Entry, Output, State
 from stemcli.batch.journal_trust import (
     MOST_TEXT,
     Budget,
@@ -35,12 +35,10 @@ from stemcli.batch.journal_trust import (
 )
 from stemcli.batch.stored_path import below, has_backslashes, spelled, stored, to_bytes, to_text
 from stemcli.batch.url_path import UrlPath, as_path
-from stemcli.batch.walk import JOURNAL
 from stemcli.closing import Closing
 
-NAME = JOURNAL
-
-State = Literal["begun", "ready", "done", "failed"]
+NAME = ".stem-journal.sqlite"
+"""In every folder of stems."""
 
 VERSION = 1
 
@@ -73,62 +71,6 @@ STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("ou
 """Tables and columns with paths below a folder."""
 
 
-@dataclass(frozen=True)
-class Output:
-    """One file of stems.
-
-    Attributes:
-        path: where it is, or will be.
-        temporary: what it was called before it was renamed.
-        content: what was written there last; None when nothing was.
-        attempt: the last one of its song that meant to make it.
-    """
-
-    path: Path
-    temporary: Path
-    content: Content | None
-    attempt: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the file is as it was written."""
-        return self.content is not None and self.content.is_in(self.path)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one song.
-
-    Attributes:
-        source: where it lay.
-        content: what was in it.
-        settings: JSON of all that decides what the stems sound like.
-        state: how far it came.
-        message: why it failed.
-        attempts: how often it was begun.
-        finished: how often it was done.
-        audio_seconds: length of what was separated.
-        wall_seconds: time it took.
-        outputs: every file that was ever made for it or is being made, by its path.
-    """
-
-    source: Path
-    content: Content
-    settings: str
-    state: State
-    message: str
-    attempts: int
-    finished: int
-    audio_seconds: float
-    wall_seconds: float
-    outputs: dict[Path, Output]
-
-    @property
-    def latest(self) -> list[Output]:
-        """The files of the last attempt."""
-        return [file for file in self.outputs.values() if file.attempt == self.attempts]
-
-
 class Journal(Closing):
     """The journal of one folder; nobody else can use it until it is closed.
 
@@ -136,18 +78,21 @@ class Journal(Closing):
 
     Args:
         folder: where the stems go; of one behind a URL the journal is kept on this machine.
+        read_only: only look, without a lock and without changing any file, also while a run
+            writes to the folder or where it may not be written.
 
     Raises:
         OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
             written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder, self.path = folder, _journal_of(folder)
+        self._is_read_only = read_only
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._budget: Budget | None = None
-        if os.path.lexists(self.path):
+        if os.path.lexists(self.path) and not (read_only and self.path.lstat().st_size == 0):
             with self._speaking():
                 self._connect()
 
@@ -174,6 +119,16 @@ class Journal(Closing):
                 for file in entry.latest:
                     check_links(self.folder, file.path, file.temporary)
         return entries
+
+    def stems(self) -> set[Path]:
+        """All files that runs have written into the folder."""
+        rows = self._rows("SELECT path FROM output WHERE sha256 != ''")
+        return {self.folder / below(row["path"]) for row in rows}
+
+    def songs(self) -> Iterator[tuple[Path, Path]]:
+        """Every song: where it was read, and where it would lie in a folder that holds both."""
+        for row in self._rows("SELECT source, place FROM song"):
+            yield as_path(to_text(row["source"])), self.folder / spelled(row["place"])
 
     def begin(
         self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
@@ -277,18 +232,17 @@ class Journal(Closing):
             self._budget.renew()
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self.path):
             check_files(self.path)
-        connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        connection = self._open()
         try:
             connection.row_factory = sqlite3.Row
             self._budget = Budget(connection, self.path)
             restrict(connection)
-            # Taken once, the lock is kept until the connection or its process ends.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN EXCLUSIVE")
+            if not self._is_read_only:
+                _lock(connection)
             self._prepare(connection, self._budget)
             connection.commit()
         except BaseException:
@@ -296,6 +250,13 @@ class Journal(Closing):
             raise
         self._connection = connection
         return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file; "immutable" means without locks (https://www.sqlite.org/uri.html)."""
+        if not self._is_read_only:
+            return sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        address = f"{self.path.absolute().as_uri()}?immutable=1"
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
 
     def _prepare(self, connection: sqlite3.Connection, budget: Budget) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -305,10 +266,14 @@ class Journal(Closing):
                 "choose another folder with --output"
             )
         if version == 0 and is_empty(connection, budget):
+            if self._is_read_only:
+                raise DamagedError("it is empty")
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("PRAGMA query_only = ON")
         check_database(connection, SCHEMA, budget)
+        if self._is_read_only:
+            return
         connection.execute("PRAGMA query_only = OFF")
         if has_backslashes():
             _turn_backslashes(connection)
@@ -320,10 +285,9 @@ class Journal(Closing):
         except sqlite3.OperationalError as error:
             raise self._refused(error) from error
         except OSError as error:
-            raise OutputError(
-                f"{self.path.parent} cannot be written ({error.strerror or error}). Choose another "
-                "folder with --output"
-            ) from error
+            why = error.strerror or str(error)
+            advice = "Choose another folder with --output"
+            raise self._unreachable(str(self.path.parent), why, advice) from error
         except (sqlite3.Error, DamagedError, OverflowError) as error:
             raise self._damaged(error) from error
 
@@ -339,10 +303,13 @@ class Journal(Closing):
                     f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
                     "another folder with --output"
                 )
-        return OutputError(
-            f"The journal {self.path} cannot be written ({error}). Make room or check its rights, "
-            "or choose another folder with --output"
-        )
+        advice = "Make room or check its rights, or choose another folder with --output"
+        return self._unreachable(f"The journal {self.path}", str(error), advice)
+
+    def _unreachable(self, what: str, why: str, advice: str) -> OutputError:
+        if self._is_read_only:
+            return OutputError(f"The journal {self.path} cannot be read ({why}). Check its rights")
+        return OutputError(f"{what} cannot be written ({why}). {advice}")
 
     def _damaged(self, why: object) -> OutputError:
         return OutputError(
@@ -357,6 +324,13 @@ def _journal_of(folder: Path) -> Path:
         return folder / NAME
     key = hashlib.sha256(to_bytes(str(folder))).hexdigest()[:16]
     return zoo_home() / "journals" / f"{key}.sqlite"
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    """Take the lock once; it is kept until the connection or its process ends."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN EXCLUSIVE")
 
 
 def _turn_backslashes(connection: sqlite3.Connection) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.url_path import UrlPath, as_path, is_taken, real, require_root
-from stemcli.batch.walk import Song, folded
+from stemcli.batch.url_path import UrlPath, as_path, folded, is_taken, real, require_root
+from stemcli.batch.walk import Song
 from stemcli.engine.options import Options
 from stemcli.engine.spool import speaking
 
