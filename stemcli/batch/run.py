@@ -195,15 +195,18 @@ class _Run:
                 self.journal.failed(task.name, message)
             self.tell(TrackFailed(task.name, message))
             trace, took = traceback.format_exc(), time.monotonic() - began
-            return _report(task, "failed", message, wall_seconds=took, trace=trace)
+            return self._report(task, "failed", message, wall_seconds=took, trace=trace)
         if result.skipped:
             return _report(task, "skipped", EXIST, task.outputs)
         took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
-        notices = tuple(self.notices.pop(task.name, ()))
-        return _report(task, "done", "", task.outputs, **measured, notices=notices)
+        return self._report(task, "done", "", task.outputs, **measured)
+
+    def _report(self, task: Task, *what: Any, **measured: Any) -> TrackReport:
+        """With all that was said of the song."""
+        return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _separate(self, task: Task) -> Outcome:
         steps = _Steps(task, self.settings, self.journal) if self.journal else None

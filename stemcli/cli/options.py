@@ -136,8 +136,9 @@ CUT = (
         "--track",
         type=click.IntRange(1),
         metavar="N",
-        help="Which sound track of a film with several, counted from 1.  [default: the one that the"
-        " film calls its default, else the first]",
+        help="Which sound track of a film with several, counted from 1. A song with fewer fails; in"
+        " stem batch, one with a single track is separated all the same, with a note."
+        "  [default: the one that the film calls its default, else the first]",
     ),
 )
 

@@ -42,8 +42,10 @@ MOST_CHANNELS = 64
 """Of a waveform; no layout of loudspeakers has more."""
 
 
-ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output", "stems"})
-"""Options that say where stems go, which are kept or how fast they are made."""
+ELSEWHERE = frozenset(
+    {"batch_size", "device", "existing", "filename", "lone_track", "output", "stems"}
+)
+"""Options that say where stems go, which are kept, how fast they are made or when to give up."""
 
 PHASE = "phase_model"
 LATER = frozenset({PHASE, "track"})
