@@ -116,6 +116,22 @@ def test_a_reader_that_goes_away_in_the_middle_ends_no_run(place: Path) -> None:
     assert made == {f"separated/{song}/{stem}.wav" for song in "ab" for stem in ("vocals", "band")}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("command", ["separate a.wav b.wav", "batch ."])
+def test_a_full_disk_for_the_events_ends_no_run(place: Path, command: str) -> None:
+    for name in ("a.wav", "b.wav"):
+        sing(place / name, 1)
+    words = " ".join([*STEM, command, "-m", "tiny", "--json", ">", "/dev/full"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: Standard output cannot be written (No space left on device)")
+    assert len([*place.glob("separated/*/*.wav")]) == 4
+    words = " ".join([*STEM, "models", "list", "--json", ">", "/dev/full"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
 def test_a_reader_that_goes_away(place: Path) -> None:
     words = " ".join([*STEM, "models", "list", "--json", "|", "true"])
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
