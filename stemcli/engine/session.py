@@ -17,6 +17,7 @@ from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.sinks import require_encoder
 from stemcli.engine.delivery import Ready
 from stemcli.engine.device import resolve_device, spread
+from stemcli.engine.early import check_request
 from stemcli.engine.ensemble import Ensemble, Model, assemble
 from stemcli.engine.events import (
     Event,
@@ -255,6 +256,8 @@ class Session:
     def _assemble(self) -> list[Ensemble]:
         """One ensemble per job; those on one device are the same."""
         device = resolve_device(self.options.device)
+        if self._load is load_model:
+            check_request(self.options)
         made: dict[torch.device, Ensemble] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):
