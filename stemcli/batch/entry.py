@@ -18,8 +18,8 @@ class Output:
     Attributes:
         path: where it is, or will be.
         temporary: what it was called before it was renamed.
-        content: what was written there last; None when nothing was.
-        attempt: the last one of its song that meant to make it.
+        content: what was last written there; None if nothing was.
+        attempt: the last attempt at its song that was to make it.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class Output:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the file is as it was written."""
+        """Whether the file still is as it was written."""
         return self.content is not None and self.content.is_in(self.path)
 
 
@@ -40,14 +40,14 @@ class Entry:
     Attributes:
         source: where it lay.
         content: what was in it.
-        settings: JSON of all that decides what the stems sound like.
-        state: how far it came.
+        settings: JSON of everything that determines what the stems sound like.
+        state: how far it got.
         message: why it failed.
-        attempts: how often it was begun.
-        finished: how often it was done.
+        attempts: how many times it was begun.
+        finished: how many times it was completed.
         audio_seconds: length of what was separated.
         wall_seconds: time it took.
-        outputs: every file that was ever made for it or is being made, by its path.
+        outputs: every file that was ever made for it or is being made, by path.
     """
 
     source: Path

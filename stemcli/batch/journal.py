@@ -1,10 +1,10 @@
-"""What was done in a folder of stems, kept in one SQLite file there.
+"""Records what was done in a folder of stems, in one SQLite file there.
 
-A song goes through three entries. ``begun`` is written before anything is made of it. ``ready`` is
-written when all stems lie complete under temporary names, with their hashes: from here on they only
-have to be renamed, and whoever opens the journal after a crash can do that. ``done`` or ``failed``
-is how it ended. So a run that is killed at any moment loses the songs it was working on and no
-other, and nothing that was separated is separated twice.
+Each song passes through three states. ``begun`` is recorded before any file is written. ``ready``
+is recorded when all stems are complete under temporary names, with their hashes: from then on they
+only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` says how the
+song ended. So a run that is killed at any moment loses only the songs it was working on, and no
+song is separated twice.
 """
 
 from __future__ import annotations
@@ -97,20 +97,20 @@ class Journal(Closing):
                 self._connect()
 
     def close(self) -> None:
-        """Let others use it."""
+        """Release the lock."""
         if self._connection:
             self._connection.close()
             self._connection = None
 
     def find(self, place: str) -> Entry | None:
-        """What is known of the song at ``place``."""
+        """The entry of the song at ``place``, if there is one."""
         rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, Entry]:
-        """Songs by their places that a killed run was working on.
+        """Songs that a killed run was working on, by their places.
 
-        Their files may be renamed or removed: those of all of them are below the folder.
+        Their files may safely be renamed or removed: none of them is outside the folder.
         """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
         entries = {spelled(row["place"]): self._entry(row) for row in rows}
@@ -133,7 +133,7 @@ class Journal(Closing):
     def begin(
         self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
     ) -> None:
-        """Note before the work what is being made; what an earlier attempt made stays known."""
+        """Record which files are about to be made; files of earlier attempts stay recorded."""
         with self._writing() as database:
             database.execute(
                 "INSERT INTO song VALUES (?, ?, ?, ?, ?, ?, 'begun', '', 1, 0, ?, 0, 0)"
@@ -151,7 +151,7 @@ class Journal(Closing):
             )
 
     def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
-        """Note that all stems are complete: their temporary and final paths and their content."""
+        """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
             (self._below(temporary), *content, stored(place), self._below(path))
             for temporary, path, content in made
@@ -165,7 +165,7 @@ class Journal(Closing):
             self._set(database, place, "ready")
 
     def done(self, place: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
-        """Note that all stems have their names; without times where nobody took them."""
+        """Record that all stems have their final names, and the times where they are known."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
@@ -175,7 +175,7 @@ class Journal(Closing):
             self._set(database, place, "done")
 
     def failed(self, place: str, message: str) -> None:
-        """Note why there are no stems."""
+        """Record why there are no stems."""
         with self._writing() as database:
             self._set(database, place, "failed", message)
 

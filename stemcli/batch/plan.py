@@ -1,4 +1,4 @@
-"""Decide where everything goes before anything is done.
+"""Plans where all stems are written, before any work begins.
 
 Two songs whose stems would meet in one file, also on a file system that ignores case or composes
 accents, are refused with both names, and so is a stem that would replace a song. All such pairs are

@@ -136,7 +136,7 @@ class _Run:
             self.tell(event)
 
     def tell(self, event: Event) -> None:
-        """Tell; that nobody can be told any more is the fault of no song, so it ends the run."""
+        """Send an event. If the listener fails, the whole run ends, not only this song."""
         try:
             self.on_event(event)
         except Exception as error:
@@ -205,7 +205,7 @@ class _Run:
         return self._report(task, "done", "", task.outputs, **measured)
 
     def _report(self, task: Task, *what: Any, **measured: Any) -> TrackReport:
-        """With all that was said of the song."""
+        """The report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _separate(self, task: Task) -> Outcome:

@@ -157,9 +157,9 @@ OUTPUT = (
         default="{track}/{stem}.{ext}",
         show_default=True,
         metavar="TEMPLATE",
-        help="Path of a stem inside that folder. {track} stands for the name of the song, {stem} for"
-        " the stem (instrumental, also after --stems accompaniment), {model} for the model and {ext}"
-        " for the ending of --format.",
+        help="Path of a stem inside that folder. {track} stands for the name of the song, {stem}"
+        " for the stem (instrumental, also after --stems accompaniment), {model} for the model and"
+        " {ext} for the ending of --format.",
     ),
     click.option(
         "-f",

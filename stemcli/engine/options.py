@@ -19,6 +19,10 @@ SHORTEST_SEGMENT = 0.25
 class Options(Config):
     """Choices for :class:`~stemcli.engine.session.Session`; the defaults suit most songs.
 
+    Errors call an option what it is called on the command line: the name of its field with two
+    dashes before and dashes for underscores. Two differ: ``--bit-depth`` is ``depth``, and
+    ``--overwrite`` and ``--skip-existing`` are values of ``existing``.
+
     Attributes:
         model: names of models; several are averaged over the stems that they share.
         phase_model: a network that gives every stem a phase of its own, in the place of the
@@ -74,7 +78,7 @@ class Options(Config):
     existing: Literal["refuse", "skip", "overwrite"] = "refuse"
 
     def mistakes(self) -> list[str]:
-        """Every contradiction, in the words of the command line."""
+        """Every contradiction, with the names that options have on the command line."""
         return [
             *self._model_mistakes(),
             *self._chunk_mistakes(),
