@@ -2,9 +2,9 @@
 
 Each song passes through three states. ``begun`` is recorded before any file is written. ``ready``
 is recorded when all stems are complete under temporary names, with their hashes: from then on they
-only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` says how the
-song ended. So a run that is killed at any moment loses only the songs it was working on, and no
-song is separated twice.
+only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` says how
+the song ended. So a run that is killed at any moment loses only the songs it was working on, and
+no song is separated twice.
 """
 
 from __future__ import annotations
