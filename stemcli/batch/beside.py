@@ -48,8 +48,10 @@ class StemsBeside:
 def _has_songs(folder: Path, songs: Iterable[tuple[Path, Path]], stems: set[str]) -> bool:
     """By where a song was read or, if the folder was moved since, by where it would lie now."""
     root = real(folder)
+    may_have_moved = not isinstance(folder, UrlPath)  # a journal of an address belongs to it
     return any(
-        _key(place) not in stems and (real(source).is_relative_to(root) or is_there(place))
+        _key(place) not in stems
+        and (real(source).is_relative_to(root) or (may_have_moved and is_there(place)))
         for source, place in songs
     )
 

@@ -143,7 +143,7 @@ def test_a_reader_that_goes_away(place: Path) -> None:
 def test_names_that_are_no_text_in_journals_and_reports(
     place: Path, locale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The byte \\xe9 alone is Latin-1 and no UTF-8. Stems lie beside their songs, then elsewhere."""
+    """The byte \\xe9 alone is no UTF-8. Stems lie beside their songs, then in another folder."""
     monkeypatch.setenv("LC_ALL", locale)
     folder = os.fsdecode(b"\xe9t\xe9")
     (place / folder).mkdir()
