@@ -1,4 +1,4 @@
-"""Go on where an earlier run stopped: what is left to do, and what a killed run left behind."""
+"""Resumes an earlier run: finds what is left to do, and cleans up after a killed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``stem doctor`` looks at, one function per line of its table."""
+"""The checks of ``stem doctor``, one function per line of its table."""
 
 from __future__ import annotations
 
