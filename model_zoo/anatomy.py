@@ -77,7 +77,7 @@ def _shapes(separator: Separator) -> dict[nn.Module, tuple[int, ...]]:
     with ExitStack() as hooks:
         for module in separator.modules():
             hooks.callback(module.register_forward_hook(note).remove)
-        # What has no shapes without values ends the way there; the parts before it have theirs.
+        # An operation whose shapes depend on values ends the pass; shapes up to there are known.
         with suppress(RuntimeError), torch.no_grad(), Shapes():
             separator(wave)
     return found

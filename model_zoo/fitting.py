@@ -1,8 +1,8 @@
-"""Whether a file of weights and the config inside it belong together, before anything is built.
+"""Checks that a weights file and the config in it fit together, before a network is built.
 
-A file of a few bytes may describe a network of any size. So its config is checked against bounds,
+A file of a few bytes may describe a network of any size. So its config is checked against limits,
 the network is built without memory, on the device "meta", and its names and shapes are compared
-with those that the file has. Only a network that the file fills is built in earnest.
+with those in the file. Memory is allocated only for a network whose weights the file holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A home for users that have none, as in containers and services."""
+"""Finds the user's data folder, also for users without a home folder, as in containers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def has_home() -> bool:
 
 
 def data_folder() -> Path:
-    """The platform's folder for data of this program, of whom has no home below a temporary one.
+    """The platform's folder for data of this program; without a home, a folder in a temporary one.
 
     Raises:
         OutputError: as :func:`temporary_home`.
@@ -31,7 +31,7 @@ def data_folder() -> Path:
 
 
 def temporary_home() -> Path:
-    """A folder below the temporary folder that belongs to this user alone; made if needed.
+    """A private folder of this user below the temporary folder; made if needed.
 
     Raises:
         OutputError: there is no temporary folder, or something of another user is in the way.

@@ -1,7 +1,7 @@
-"""Read what a stranger may have written as JSON, TOML or YAML: bounded, and damaged in one way.
+"""Reads JSON, TOML and YAML from untrusted files, with limits on size, depth and numbers.
 
-Numbers of thousands of digits, nesting without end and values that refer to each other are what
-parsers, and code that prints their results, fail.
+Numbers of thousands of digits, nesting without end and values that refer to each other break
+parsers and the code that prints their results. All of them are reported as damage.
 """
 
 from __future__ import annotations

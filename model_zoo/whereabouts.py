@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from model_zoo import registry, weights
-from model_zoo.card import is_known
+from model_zoo.card import cards, is_known
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.weights import SUFFIX
 
@@ -45,10 +45,7 @@ def locate(name: str) -> Path:
     if is_place(name):
         return find_weights(Path(name))
     if name in registry.ARCHITECTURES and not is_known(name):
-        raise NoModelError(
-            f"{name} is a network without weights. "
-            f"Type: stem train --recipe {name} --data DIR --export NAME"
-        )
+        raise _no_weights(name)
     return weights.place(name)
 
 
@@ -98,6 +95,19 @@ def no_run(folder: Path) -> UsageError:
     else:
         found = f"{folder} holds no run to go on with: there is no {LAST}"
     return UsageError(f"{found}. Type --output with the folder of one, or leave out --resume")
+
+
+def _no_weights(architecture: str) -> NoModelError:
+    """That the name of an architecture is not that of a model, with the models that have it."""
+    train = f"stem train --recipe {architecture} --data DIR --export NAME"
+    known = cards(lambda damaged: None)
+    models = [name for name, card in known.items() if card.architecture == architecture]
+    if not models:
+        return NoModelError(f"{architecture} is a network without weights. Type: {train}")
+    return NoModelError(
+        f"{architecture} is a kind of network, not a model. Did you mean {' or '.join(models)}? To"
+        f" train another, type: {train}"
+    )
 
 
 def _best_of(folder: Path) -> Path:

@@ -1,8 +1,8 @@
-"""Text of others where it is shown, written or made a name of a file.
+"""Makes untrusted text safe to print, to write into CSV files and to use in file names.
 
-Names of songs, models and stems may hold anything. In a terminal control codes move the cursor and
-marks of direction turn a line around; in a spreadsheet a cell that begins with an equals sign is a
-formula. Letters of all languages, and emoji that are joined of several, stay as they are.
+Names of songs, models and stems may contain anything. In a terminal, control codes move the cursor
+and direction marks reverse a line; in a spreadsheet, a cell that begins with an equals sign is a
+formula. Letters of all languages and emoji made of several characters stay as they are.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 KEPT = frozenset(
     "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{SOFT HYPHEN}"
-    # Arabic signs that are seen, though Unicode counts them as marks of format, ...
+    # Visible Arabic signs that Unicode counts as format characters, ...
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u0890\u0891\u08e2"
     # ... and the letters inside the flags of England, Scotland and Wales.
     + "".join(map(chr, range(0xE0020, 0xE0080)))
 )
-"""Characters of the category Cf that writing and emoji need; the others are never seen."""
+"""Characters of the category Cf that scripts and emoji need; all others are invisible."""
 
 CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories of what is no sign: control, format, surrogate, line and paragraph."""
+"""Unicode categories that are not printed: control, format, surrogate, line and paragraph."""
 
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-"""With which a cell begins that a spreadsheet takes for a formula
+"""The first character of a cell that a spreadsheet takes for a formula
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)")
 
 
 def printable(text: str) -> str:
-    """``text`` as one line that upsets no terminal: no control codes and undecodable bytes."""
+    """``text`` as one line that is safe in a terminal, without control codes or invalid bytes."""
     return "".join(UNKNOWN if _is_control(character) else character for character in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for several lines, such as a traceback."""
+    """Several lines, such as a traceback, each made safe as by :func:`printable`."""
     return "\n".join(map(printable, text.expandtabs().split("\n")))
 
 
 def name_part(text: str) -> str:
-    """``text`` as a part of the name of a file: no control codes and no way into a folder."""
+    """``text`` as a part of a file name, without control codes and path separators."""
     return printable(text).replace(UNKNOWN, "_").replace("/", "_").replace("\\", "_")
 
 
 def cell(text: str) -> str:
-    """``text`` as a cell of a CSV file: no formula, and no control codes but line breaks.
+    """``text`` as a cell of a CSV file, without formulas and control codes other than line breaks.
 
-    A quotation mark before what would be a formula makes it a text; numbers stay as they are.
+    An apostrophe before a formula makes it text; numbers stay as they are.
     """
     written = text.encode("utf-8", "backslashreplace").decode()
     shown = "\n".join(map(printable, written.lstrip("\t\r").split("\n")))

@@ -24,6 +24,13 @@ _TITLE = re.compile(r"^\[info\] +title +: (.*)$")
 _LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
 
 
+class NoTrackError(DecodeError):
+    """A sound track was asked for that the file does not have."""
+
+    has_only_one = False
+    """Whether the file has one sound track."""
+
+
 @dataclass(frozen=True)
 class Track:
     """One sound track.
@@ -89,7 +96,7 @@ def choice_notice(tracks: Sequence[Track], chosen: int) -> str:
     )
 
 
-def no_track(path: Path, number: int, tracks: Sequence[Track]) -> DecodeError:
+def no_track(path: Path, number: int, tracks: Sequence[Track]) -> NoTrackError:
     """A track was asked for that is not there.
 
     Args:
@@ -98,10 +105,12 @@ def no_track(path: Path, number: int, tracks: Sequence[Track]) -> DecodeError:
         tracks: of the file, one at least.
     """
     count = f"{len(tracks)} sound tracks" if len(tracks) > 1 else "1 sound track"
-    return DecodeError(
+    error = NoTrackError(
         f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}: type --track with one "
         "of these numbers, or leave it out"
     )
+    error.has_only_one = len(tracks) == 1
+    return error
 
 
 def _track(stream: re.Match[str], title: str) -> Track:

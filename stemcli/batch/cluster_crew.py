@@ -33,6 +33,7 @@ from stemcli.batch.roster import Hand, Roster
 from stemcli.batch.slots import check_device, find_slots
 from stemcli.batch.url_path import UrlPath, absolute, as_path
 from stemcli.cluster import joined
+from stemcli.engine.early import check_request
 from stemcli.engine.events import Event, Listener
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
@@ -57,6 +58,7 @@ class ClusterCrew:
 
     def __init__(self, options: Options, listener: Listener, jobs: int) -> None:
         check_device(options.device)
+        check_request(options)
         self._options, self._jobs = options, jobs
         self._telling = threading.Lock()
         self._listener = listener

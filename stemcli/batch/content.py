@@ -1,4 +1,4 @@
-"""What is in a file, as far as is needed to know it again."""
+"""Identifies the content of a file by its size, time and hash."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Content(NamedTuple):
         if isinstance(path, UrlPath):
             return cls(path.size, 0, path.version)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file")
+            raise FileNotFoundError(f"{path} is not a file")
         with path.open("rb") as file:
             if synced:
                 os.fsync(file.fileno())

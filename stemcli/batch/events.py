@@ -1,4 +1,4 @@
-"""What a run over many songs tells, beside the events of each song."""
+"""Events of a run over many songs, in addition to those of each song."""
 
 from __future__ import annotations
 

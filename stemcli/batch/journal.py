@@ -1,10 +1,10 @@
-"""What was done in a folder of stems, kept in one SQLite file there.
+"""Records what was done in a folder of stems, in one SQLite file there.
 
-A song goes through three entries. ``begun`` is written before anything is made of it. ``ready`` is
-written when all stems lie complete under temporary names, with their hashes: from here on they only
-have to be renamed, and whoever opens the journal after a crash can do that. ``done`` or ``failed``
-is how it ended. So a run that is killed at any moment loses the songs it was working on and no
-other, and nothing that was separated is separated twice.
+Each song passes through three states. ``begun`` is recorded before any file is written. ``ready``
+is recorded when all stems are complete under temporary names, with their hashes: from then on they
+only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` says how
+the song ended. So a run that is killed at any moment loses only the songs it was working on, and
+no song is separated twice.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
+from stemcli.batch.entry import Entry, Output, State
 from stemcli.batch.journal_trust import (
     MOST_TEXT,
     Budget,
@@ -33,13 +33,12 @@ from stemcli.batch.journal_trust import (
     is_empty,
     restrict,
 )
+from stemcli.batch.stored_path import below, has_backslashes, spelled, stored, to_bytes, to_text
 from stemcli.batch.url_path import UrlPath, as_path
-from stemcli.batch.walk import JOURNAL
 from stemcli.closing import Closing
 
-NAME = JOURNAL
-
-State = Literal["begun", "ready", "done", "failed"]
+NAME = ".stem-journal.sqlite"
+"""In every folder of stems."""
 
 VERSION = 1
 
@@ -68,61 +67,8 @@ CREATE TABLE output (
 );
 """
 
-
-@dataclass(frozen=True)
-class Output:
-    """One file of stems.
-
-    Attributes:
-        path: where it is, or will be.
-        temporary: what it was called before it was renamed.
-        content: what was written there last; None when nothing was.
-        attempt: the last one of its song that meant to make it.
-    """
-
-    path: Path
-    temporary: Path
-    content: Content | None
-    attempt: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the file is as it was written."""
-        return self.content is not None and self.content.is_in(self.path)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one song.
-
-    Attributes:
-        source: where it lay.
-        content: what was in it.
-        settings: JSON of all that decides what the stems sound like.
-        state: how far it came.
-        message: why it failed.
-        attempts: how often it was begun.
-        finished: how often it was done.
-        audio_seconds: length of what was separated.
-        wall_seconds: time it took.
-        outputs: every file that was ever made for it or is being made, by its path.
-    """
-
-    source: Path
-    content: Content
-    settings: str
-    state: State
-    message: str
-    attempts: int
-    finished: int
-    audio_seconds: float
-    wall_seconds: float
-    outputs: dict[Path, Output]
-
-    @property
-    def latest(self) -> list[Output]:
-        """The files of the last attempt."""
-        return [file for file in self.outputs.values() if file.attempt == self.attempts]
+STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("output", "temporary"))
+"""Tables and columns with paths below a folder."""
 
 
 class Journal(Closing):
@@ -132,49 +78,62 @@ class Journal(Closing):
 
     Args:
         folder: where the stems go; of one behind a URL the journal is kept on this machine.
+        read_only: only look, without a lock and without changing any file, also while a run
+            writes to the folder or where it may not be written.
 
     Raises:
         OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
             written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder, self.path = folder, _journal_of(folder)
+        self._is_read_only = read_only
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._budget: Budget | None = None
-        if os.path.lexists(self.path):
+        if os.path.lexists(self.path) and not (read_only and self.path.lstat().st_size == 0):
             with self._speaking():
                 self._connect()
 
     def close(self) -> None:
-        """Let others use it."""
+        """Release the lock."""
         if self._connection:
             self._connection.close()
             self._connection = None
 
     def find(self, place: str) -> Entry | None:
-        """What is known of the song at ``place``."""
-        rows = self._rows("SELECT * FROM song WHERE place = ?", os.fsencode(place))
+        """The entry of the song at ``place``, if there is one."""
+        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, Entry]:
-        """Songs by their places that a killed run was working on.
+        """Songs that a killed run was working on, by their places.
 
-        Their files may be renamed or removed: those of all of them are below the folder.
+        Their files may safely be renamed or removed: none of them is outside the folder.
         """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
-        entries = {os.fsdecode(row["place"]): self._entry(row) for row in rows}
+        entries = {spelled(row["place"]): self._entry(row) for row in rows}
         with self._speaking():
             for entry in entries.values():
                 for file in entry.latest:
                     check_links(self.folder, file.path, file.temporary)
         return entries
 
+    def stems(self) -> set[Path]:
+        """All files that runs have written into the folder."""
+        rows = self._rows("SELECT path FROM output WHERE sha256 != ''")
+        return {self.folder / below(row["path"]) for row in rows}
+
+    def songs(self) -> Iterator[tuple[Path, Path]]:
+        """Every song: where it was read, and where it would lie in a folder that holds both."""
+        for row in self._rows("SELECT source, place FROM song"):
+            yield as_path(to_text(row["source"])), self.folder / spelled(row["place"])
+
     def begin(
         self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
     ) -> None:
-        """Note before the work what is being made; what an earlier attempt made stays known."""
+        """Record which files are about to be made; files of earlier attempts stay recorded."""
         with self._writing() as database:
             database.execute(
                 "INSERT INTO song VALUES (?, ?, ?, ?, ?, ?, 'begun', '', 1, 0, ?, 0, 0)"
@@ -182,19 +141,19 @@ class Journal(Closing):
                 " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
                 " settings = excluded.settings, state = 'begun', message = '',"
                 " attempts = attempts + 1, changed = excluded.changed",
-                (os.fsencode(place), os.fsencode(str(source)), *content, settings, time.time()),
+                (stored(place), to_bytes(str(source)), *content, settings, time.time()),
             )
             database.executemany(
                 "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
                 " WHERE place = ?"
                 " ON CONFLICT (place, path) DO UPDATE SET attempt = excluded.attempt",
-                [(self._below(path), os.fsencode(place)) for path in paths],
+                [(self._below(path), stored(place)) for path in paths],
             )
 
     def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
-        """Note that all stems are complete: their temporary and final paths and their content."""
+        """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
-            (self._below(temporary), *content, os.fsencode(place), self._below(path))
+            (self._below(temporary), *content, stored(place), self._below(path))
             for temporary, path, content in made
         ]
         with self._writing() as database:
@@ -206,17 +165,17 @@ class Journal(Closing):
             self._set(database, place, "ready")
 
     def done(self, place: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
-        """Note that all stems have their names; without times where nobody took them."""
+        """Record that all stems have their final names, and the times where they are known."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
                 " WHERE place = ?",
-                (audio_seconds, wall_seconds, os.fsencode(place)),
+                (audio_seconds, wall_seconds, stored(place)),
             )
             self._set(database, place, "done")
 
     def failed(self, place: str, message: str) -> None:
-        """Note why there are no stems."""
+        """Record why there are no stems."""
         with self._writing() as database:
             self._set(database, place, "failed", message)
 
@@ -226,13 +185,13 @@ class Journal(Closing):
         printable = message[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
         database.execute(
             "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
-            (state, printable, time.time(), os.fsencode(place)),
+            (state, printable, time.time(), stored(place)),
         )
 
     def _entry(self, row: sqlite3.Row) -> Entry:
         rows = self._rows("SELECT * FROM output WHERE place = ?", row["place"])
         return Entry(
-            source=as_path(os.fsdecode(row["source"])),
+            source=as_path(to_text(row["source"])),
             content=_content(row),
             settings=row["settings"],
             state=row["state"],
@@ -245,13 +204,14 @@ class Journal(Closing):
         )
 
     def _output(self, row: sqlite3.Row) -> Output:
-        path, temporary = (self.folder / os.fsdecode(row[name]) for name in ("path", "temporary"))
+        path = below(row["path"])
+        temporary = below(row["temporary"]) if row["temporary"] else path
         content = _content(row) if row["sha256"] else None
-        return Output(path, temporary, content, row["attempt"])
+        return Output(self.folder / path, self.folder / temporary, content, row["attempt"])
 
     def _below(self, path: Path) -> bytes:
         """Relative, so that the folder may be moved with its journal."""
-        return os.fsencode(str(path.relative_to(self.folder)))
+        return stored(path.relative_to(self.folder))
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, self._speaking():
@@ -272,18 +232,17 @@ class Journal(Closing):
             self._budget.renew()
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self.path):
             check_files(self.path)
-        connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        connection = self._open()
         try:
             connection.row_factory = sqlite3.Row
             self._budget = Budget(connection, self.path)
             restrict(connection)
-            # Taken once, the lock is kept until the connection or its process ends.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN EXCLUSIVE")
+            if not self._is_read_only:
+                _lock(connection)
             self._prepare(connection, self._budget)
             connection.commit()
         except BaseException:
@@ -291,6 +250,13 @@ class Journal(Closing):
             raise
         self._connection = connection
         return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file; "immutable" means without locks (https://www.sqlite.org/uri.html)."""
+        if not self._is_read_only:
+            return sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        address = f"{self.path.absolute().as_uri()}?immutable=1"
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
 
     def _prepare(self, connection: sqlite3.Connection, budget: Budget) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -300,35 +266,50 @@ class Journal(Closing):
                 "choose another folder with --output"
             )
         if version == 0 and is_empty(connection, budget):
+            if self._is_read_only:
+                raise DamagedError("it is empty")
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("PRAGMA query_only = ON")
         check_database(connection, SCHEMA, budget)
+        if self._is_read_only:
+            return
         connection.execute("PRAGMA query_only = OFF")
+        if has_backslashes():
+            _turn_backslashes(connection)
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise OutputError(
-                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
-                    "another folder with --output"
-                ) from error
-            if "interrupted" in str(error):
-                raise self._damaged("a query does not end") from error
-            raise OutputError(
-                f"The journal {self.path} cannot be written ({error}). Make room or check its "
-                "rights, or choose another folder with --output"
-            ) from error
+            raise self._refused(error) from error
         except OSError as error:
-            raise OutputError(
-                f"{self.path.parent} cannot be written ({error.strerror or error}). Choose another "
-                "folder with --output"
-            ) from error
+            why = error.strerror or str(error)
+            advice = "Choose another folder with --output"
+            raise self._unreachable(str(self.path.parent), why, advice) from error
         except (sqlite3.Error, DamagedError, OverflowError) as error:
             raise self._damaged(error) from error
+
+    def _refused(self, error: sqlite3.OperationalError) -> OutputError:
+        """What SQLite could not do; without a code it is Python that cannot read a text."""
+        match getattr(error, "sqlite_errorcode", None):
+            case None:
+                return self._damaged("a text in it is not UTF-8")
+            case sqlite3.SQLITE_INTERRUPT:
+                return self._damaged("a query does not end")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return OutputError(
+                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
+                    "another folder with --output"
+                )
+        advice = "Make room or check its rights, or choose another folder with --output"
+        return self._unreachable(f"The journal {self.path}", str(error), advice)
+
+    def _unreachable(self, what: str, why: str, advice: str) -> OutputError:
+        if self._is_read_only:
+            return OutputError(f"The journal {self.path} cannot be read ({why}). Check its rights")
+        return OutputError(f"{what} cannot be written ({why}). {advice}")
 
     def _damaged(self, why: object) -> OutputError:
         return OutputError(
@@ -341,8 +322,24 @@ class Journal(Closing):
 def _journal_of(folder: Path) -> Path:
     if not isinstance(folder, UrlPath):
         return folder / NAME
-    key = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    key = hashlib.sha256(to_bytes(str(folder))).hexdigest()[:16]
     return zoo_home() / "journals" / f"{key}.sqlite"
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    """Take the lock once; it is kept until the connection or its process ends."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN EXCLUSIVE")
+
+
+def _turn_backslashes(connection: sqlite3.Connection) -> None:
+    """Give paths that Stem once wrote on Windows their forward slashes."""
+    for table, column in STORED_PATHS:
+        connection.execute(
+            f"UPDATE OR REPLACE {table} SET {column} = CAST(replace({column}, '\\', '/') AS BLOB)"
+            f" WHERE instr({column}, x'5c')"
+        )
 
 
 def _content(row: sqlite3.Row) -> Content:

@@ -1,10 +1,10 @@
-"""Check that a journal is one that Stem wrote, before anything in it is believed.
+"""Validates a journal before Stem uses what it says.
 
-A folder of stems may come from a stranger, and its journal with it. SQLite opens a database that
-was made to harm: with views, triggers or generated columns where tables should be, with pages that
-refer to each other in circles, with a rollback journal that names a file to delete. Rows may name
-files that lie elsewhere. What is checked here follows "Defense Against The Dark Arts" in SQLite's
-documentation, https://www.sqlite.org/security.html.
+A folder of stems may come from a stranger, and so may the journal in it. SQLite also opens
+databases that were made to do harm: with views, triggers or generated columns in the place of
+tables, with pages that refer to each other in circles, or with a rollback journal that names a file
+to delete. Rows may name files outside the folder. The checks follow "Defense Against The Dark Arts"
+in SQLite's documentation, https://www.sqlite.org/security.html.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
 from model_zoo.errors import UsageError
 from stemcli.audio.formats import RULES
 from stemcli.audio.writer import is_temporary_of
+from stemcli.batch.stored_path import OutsideError, below, to_text
 from stemcli.batch.url_path import UrlPath, as_path
 
 MOST_BYTES = 4 * 2**30
-"""Bytes of a journal: that of a million songs has about a quarter."""
+"""Largest journal in bytes; one of a million songs has about a quarter of that."""
 
 MOST_VALUE = 1_000_000
-"""Bytes of one row."""
+"""Largest row in bytes."""
 
 MOST_TEXT = 10_000
-"""Characters of a sentence that says why a song failed."""
+"""Longest message that says why a song failed, in characters."""
 
-LONGEST_PATH = 4096
-"""Bytes: PATH_MAX of Linux, the most of any system Stem runs on."""
+LONGEST_PATH = 3 * 32_767
+"""Bytes in UTF-8 of the longest path of Windows; that of Linux has 4096."""
 
 STEPS = 2**20
-"""Instructions of SQLite's virtual machine that any query may take, beside one for each byte of
-the file: a row of a hundred bytes takes about twenty."""
+"""Instructions of SQLite's virtual machine that a query may take, plus one for each byte of the
+file: a row of a hundred bytes takes about twenty."""
 
 SCHEMA_STEPS = 10_000
 """The same for reading the schema, which has four rows."""
 
 PACE = 1000
-"""Instructions between two looks at how many there were."""
+"""Instructions after which SQLite asks again whether the query may continue."""
 
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names a further file, which SQLite then deletes
@@ -56,18 +57,18 @@ LEGACY = b"\x01\x01"
 
 
 class DamagedError(Exception):
-    """A journal that Stem did not write; the message says what is wrong with it."""
+    """The journal was not written by Stem; the message says what is wrong with it."""
 
 
 class Budget:
-    """Ends a query that takes too many steps, as one over pages that refer to each other does."""
+    """Stops a query that takes too many steps, such as one over pages that form a circle."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._most = self._left = STEPS + (path.stat().st_size if path.exists() else 0)
         connection.set_progress_handler(self._count, PACE)
 
     def renew(self) -> None:
-        """Begin to count again, for the next query."""
+        """Reset the count for the next query."""
         self._left = self._most
 
     @contextmanager
@@ -85,14 +86,14 @@ class Budget:
 
 
 def check_files(path: Path) -> None:
-    """Look at a journal and the files that SQLite keeps beside it, before SQLite does.
+    """Check a journal and the files that SQLite keeps beside it, before SQLite opens them.
 
     Raises:
-        DamagedError: one is a link, a pipe or a folder, or says what Stem never writes.
+        DamagedError: one is a link, a pipe or a folder, or has content that Stem never writes.
     """
     for end in ("-wal", "-shm"):
         if os.path.lexists(f"{path}{end}"):
-            raise DamagedError(f"{path.name}{end} lies beside it, which stem does not write")
+            raise DamagedError(f"it has a {path.name}{end}, a file that stem never writes")
     rollback = Path(f"{path}-journal")
     for file in (path, rollback):
         if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
@@ -108,7 +109,7 @@ def check_files(path: Path) -> None:
 
 
 def restrict(connection: sqlite3.Connection) -> None:
-    """Let SQLite trust nothing in the file, and take no row of absurd size."""
+    """Make SQLite trust nothing in the file and refuse oversized rows."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
@@ -119,9 +120,9 @@ def check_database(connection: sqlite3.Connection, schema: str, budget: Budget) 
     """Check the tables, the pages and every row of a journal.
 
     Args:
-        connection: to it, with the exclusive lock.
-        schema: the statements that make a new one.
-        budget: of the connection.
+        connection: to the journal, with the exclusive lock.
+        schema: the statements that create a journal.
+        budget: that limits the queries of this connection.
 
     Raises:
         DamagedError: the journal is not one that Stem wrote.
@@ -157,15 +158,16 @@ def check_song(row: sqlite3.Row) -> None:
 
 
 def check_output(row: sqlite3.Row) -> None:
-    """Check a row about a file: below the folder, and under the temporary name it would have.
+    """Check a row about a file: it lies below the folder, and so does its temporary name.
 
     Raises:
-        DamagedError: what is wrong.
+        DamagedError: a value has a wrong type, a path leaves the folder, or the temporary name is
+            not one that Stem would have chosen for this file.
     """
     _check(row, OUTPUT_RULES)
     path = _below(row["path"])
     if path.suffix.lstrip(".").lower() not in RULES:
-        raise DamagedError(f"{path} is not a file of sound")
+        raise DamagedError(f"{path} is not an audio file")
     temporary = _below(row["temporary"]) if row["temporary"] else path
     if temporary != path and not is_temporary_of(temporary, path):
         raise DamagedError(f"{temporary} is not a temporary name of {path}")
@@ -187,24 +189,22 @@ def check_links(folder: Path, *paths: Path) -> None:
             raise DamagedError(f"{path} leads out of {folder}")
 
 
-def _below(value: bytes) -> PurePosixPath:
+def _below(value: bytes) -> PurePath:
     """A path that stays below the folder of the journal.
 
     Raises:
         DamagedError: it does not.
     """
-    path = PurePosixPath(os.fsdecode(value))
-    # A drive and a backslash mean as much on Windows as a leading slash means here.
-    outside = path.is_absolute() or ".." in path.parts or (os.name == "nt" and b":" in value)
-    if outside or not path.name or b"\0" in value:
-        raise DamagedError(f"{str(path)!r} is not a path below its folder")
-    return path
+    try:
+        return below(value)
+    except OutsideError as error:
+        raise DamagedError(str(error)) from error
 
 
 def _check(row: sqlite3.Row, rules: dict[str, Callable[[Any], bool]]) -> None:
     for column, is_right in rules.items():
         if not is_right(row[column]):
-            raise DamagedError(f"{column} is {type(row[column]).__name__} of a wrong value")
+            raise DamagedError(f"{column} holds a value that stem never writes there")
 
 
 def _is_name(value: Any) -> bool:
@@ -212,9 +212,9 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_source(value: Any) -> bool:
-    """Whether it is the path or address of a song; one with a password is none."""
+    """Whether it is the path or address of a song; addresses with passwords are never stored."""
     try:
-        return _is_name(value) and bool(as_path(os.fsdecode(value)))
+        return _is_name(value) and bool(as_path(to_text(value)))
     except (UsageError, ValueError):
         return False
 
@@ -241,7 +241,7 @@ def _is_state(value: Any) -> bool:
 
 @lru_cache(maxsize=16)
 def _are_settings(value: Any) -> bool:
-    """Cached: as a rule all songs have the same."""
+    """Cached, because most songs of a journal have the same settings."""
     try:
         settings = json.loads(value)
     except (TypeError, ValueError, RecursionError):
@@ -273,7 +273,7 @@ OUTPUT_RULES: dict[str, Callable[[Any], bool]] = {
 
 
 def _schema_of(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
-    """Kind, name, table and statement of everything there is, without comments and spaces."""
+    """Kind, name, table and statement of all entries, without comments and spaces."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 9")
     return {(kind, name, table, _plain(sql)) for kind, name, table, sql in rows}
 

@@ -1,7 +1,8 @@
-"""Decide where everything goes before anything is done.
+"""Plans where all stems are written, before any work begins.
 
 Two songs whose stems would meet in one file, also on a file system that ignores case or composes
-accents, are refused with both names, and so is a stem that would replace a song.
+accents, are refused with both names, and so is a stem that would replace a song. All such pairs are
+reported together.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.url_path import UrlPath, as_path, is_taken, real, require_root
-from stemcli.batch.walk import Song, folded
+from stemcli.batch.url_path import UrlPath, as_path, folded, is_taken, real, require_root
+from stemcli.batch.walk import Song
 from stemcli.engine.options import Options
 from stemcli.engine.spool import speaking
+
+LISTED = 10
+"""Collisions that a sentence describes; more are counted."""
+
+Pair = tuple[Path, Path]
 
 
 class Planner(Protocol):
@@ -123,21 +129,38 @@ def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _refuse_collisions(tasks: Sequence[Task]) -> None:
+    shared, replaced = _collisions(tasks)
+    if shared or replaced:
+        found = [*shared.values(), *replaced.values()]
+        more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        advice = (
+            "Rename one of them or separate them into different folders with --output"
+            if shared
+            else "Choose another folder with --output"
+        )
+        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}")
+
+
+def _collisions(tasks: Sequence[Task]) -> tuple[dict[Pair, str], dict[Pair, str]]:
+    """Pairs of songs with a stem in common, and of a song and one that a stem would replace.
+
+    Two songs that share several stems are described once.
+    """
     owners: dict[str, Task] = {}
     songs = {_key(task.song.path): task for task in tasks}
+    shared: dict[Pair, str] = {}
+    replaced: dict[Pair, str] = {}
     for task in tasks:
         for path in task.outputs.values():
-            other = owners.setdefault(_key(path), task)
+            key, mine = _key(path), task.song.path
+            other = owners.setdefault(key, task)
             if other is not task:
-                raise OutputError(
-                    f"{other.song.path} and {task.song.path} would both be written to {path}. "
-                    "Rename one of them or separate them into different folders with --output"
-                )
-            if _key(path) in songs:
-                raise OutputError(
-                    f"A stem of {task.song.path} would replace the song "
-                    f"{songs[_key(path)].song.path}. Choose another folder with --output"
-                )
+                both = f"{other.song.path} and {mine} would both be written to {path}"
+                shared.setdefault((other.song.path, mine), both)
+            if key in songs:
+                lost = songs[key].song.path
+                replaced[mine, lost] = f"A stem of {mine} would replace the song {lost}"
+    return shared, replaced
 
 
 def _key(path: Path) -> str:

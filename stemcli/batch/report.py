@@ -1,4 +1,4 @@
-"""What became of every song of a run."""
+"""The result of a run: the outcome of every song, as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TrackReport:
         audio_seconds: length of what was separated.
         wall_seconds: time it took.
         trace: the traceback of a failure, for whoever repairs it.
-        notices: what was said of the song besides, such as that its file seems to be cut off.
+        notices: other remarks on the song, such as that its file seems to be cut off.
     """
 
     song: str

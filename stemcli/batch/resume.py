@@ -1,4 +1,4 @@
-"""Go on where an earlier run stopped: what is left to do, and what a killed run left behind."""
+"""Resumes an earlier run: finds what is left to do, and cleans up after a killed run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.journal import Entry, Journal
+from stemcli.batch.entry import Entry
+from stemcli.batch.journal import Journal
 from stemcli.batch.plan import Task, refuse_existing
 from stemcli.batch.url_path import is_taken, is_there, real
 from stemcli.engine.options import Options

@@ -136,7 +136,7 @@ class _Run:
             self.tell(event)
 
     def tell(self, event: Event) -> None:
-        """Tell; that nobody can be told any more is the fault of no song, so it ends the run."""
+        """Send an event. If the listener fails, the whole run ends, not only this song."""
         try:
             self.on_event(event)
         except Exception as error:
@@ -195,15 +195,18 @@ class _Run:
                 self.journal.failed(task.name, message)
             self.tell(TrackFailed(task.name, message))
             trace, took = traceback.format_exc(), time.monotonic() - began
-            return _report(task, "failed", message, wall_seconds=took, trace=trace)
+            return self._report(task, "failed", message, wall_seconds=took, trace=trace)
         if result.skipped:
             return _report(task, "skipped", EXIST, task.outputs)
         took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
-        notices = tuple(self.notices.pop(task.name, ()))
-        return _report(task, "done", "", task.outputs, **measured, notices=notices)
+        return self._report(task, "done", "", task.outputs, **measured)
+
+    def _report(self, task: Task, *what: Any, **measured: Any) -> TrackReport:
+        """The report of a song, with its notices."""
+        return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _separate(self, task: Task) -> Outcome:
         steps = _Steps(task, self.settings, self.journal) if self.journal else None

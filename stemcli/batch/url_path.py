@@ -6,6 +6,7 @@ Only what a batch asks of a path is there: looking, listing, reading, moving and
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -200,6 +201,11 @@ def real(path: Path) -> Path:
 def absolute(path: Path) -> Path:
     """The same from every folder and, where folders are shared, on every machine."""
     return path if isinstance(path, UrlPath) else Path(os.path.abspath(path))
+
+
+def folded(name: str) -> str:
+    """``name`` as a file system that ignores case and composes accents sees it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _open(url: str) -> tuple[Any, str]:

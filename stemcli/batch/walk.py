@@ -1,26 +1,24 @@
-"""Find the songs of a folder.
+"""Finds the songs of a folder.
 
-Hidden files and folders are passed over, and so is what is no audio. Every real folder is visited
-once, whatever links lead to it, so a loop of links ends. Patterns know ``*`` (anything but a
-slash), ``**`` (anything) and ``?``; brackets mean themselves, because names of songs are full of
-them.
+Hidden files and folders are left out, and so are files that are not audio and stems of earlier
+runs. Every real folder is visited once, whatever links lead to it, so a loop of links ends.
+Patterns know ``*`` (anything but a slash), ``**`` (anything) and ``?``; brackets stand for
+themselves, because names of songs are full of them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from model_zoo.errors import UsageError
 from stemcli.audio.endings import is_song
-from stemcli.batch.url_path import UrlPath
-
-JOURNAL = ".stem-journal.sqlite"
-"""In every folder of stems, see :mod:`stemcli.batch.journal`."""
+from stemcli.batch.beside import StemsBeside
+from stemcli.batch.journal import NAME
+from stemcli.batch.url_path import UrlPath, folded
 
 WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -50,7 +48,8 @@ class Found:
         other: number of files that are not audio: by their ending, or by their first bytes where
             other kinds of files have that ending too.
         excluded: number of songs that the patterns left out.
-        outputs: number of folders with the journal of an earlier run, whose songs are stems.
+        stems: number of stems of earlier runs that lie beside the songs they were made from.
+        outputs: number of folders that hold nothing but the stems of earlier runs.
         unreadable: folders that may not be read.
     """
 
@@ -58,6 +57,7 @@ class Found:
     hidden: int = 0
     other: int = 0
     excluded: int = 0
+    stems: int = 0
     outputs: int = 0
     unreadable: list[Path] = field(default_factory=list)
 
@@ -69,6 +69,7 @@ def find_songs(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     output: Path | None = None,
+    stems_too: bool = False,
 ) -> Found:
     """Find the songs below ``root``.
 
@@ -78,18 +79,23 @@ def find_songs(
         include: patterns of which a song must match one, when there are any.
         exclude: patterns of which a song may match none.
         output: a folder to pass over when it lies below ``root``.
+        stems_too: take stems that lie beside their songs as well.
 
     Raises:
         UsageError: ``root`` is no folder.
         StorageError: it is behind a URL that cannot be reached.
+        OutputError: there is a journal in it that is damaged.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UsageError(f"{root} {what}. Type: stem batch FOLDER")
+    beside = StemsBeside()
+    if not stems_too:
+        beside.read(root)
     if isinstance(root, UrlPath):
-        found = _found_behind(root, recursive, output)
+        found = _found_behind(root, recursive, output, beside)
     else:
-        walk = _Walk(root, recursive, output)
+        walk = _Walk(root, recursive, output, beside)
         walk.run()
         found = walk.found
     _apply_patterns(found, include, exclude)
@@ -110,7 +116,8 @@ def require_songs(found: Found, root: Path) -> None:
             (found.excluded, "excluded"),
             (found.other, "not audio"),
             (found.hidden, "hidden"),
-            (found.outputs, "of earlier runs"),
+            (found.stems, "stems of earlier runs"),
+            (found.outputs, "with the stems of earlier runs"),
         )
         if count
     ]
@@ -131,11 +138,6 @@ def matches(pattern: str, path: PurePath) -> bool:
     return any(rule.fullmatch(folded(candidate)) for candidate in candidates)
 
 
-def folded(name: str) -> str:
-    """``name`` as a file system that ignores case and composes accents sees it."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 def _to_regex(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", folded(pattern))
     return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts), re.DOTALL)
@@ -152,7 +154,9 @@ def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]
     found.songs = sorted(kept, key=lambda song: (song.folder.parts, song.path.name))
 
 
-def _found_behind(root: UrlPath, recursive: bool, output: Path | None) -> Found:
+def _found_behind(
+    root: UrlPath, recursive: bool, output: Path | None, beside: StemsBeside
+) -> Found:
     """What lies behind a URL, where there are no links."""
     found = Found()
     for place in root.below():
@@ -161,6 +165,8 @@ def _found_behind(root: UrlPath, recursive: bool, output: Path | None) -> Found:
             continue
         if any(part.startswith(".") for part in place.parts):
             found.hidden += 1
+        elif beside.holds(root / place):
+            found.stems += 1
         elif not is_song(root / place):
             found.other += 1
         elif recursive or folder == Path():
@@ -171,9 +177,11 @@ def _found_behind(root: UrlPath, recursive: bool, output: Path | None) -> Found:
 class _Walk:
     """Real folders first, then linked ones that no real path led to."""
 
-    def __init__(self, root: Path, recursive: bool, output: Path | None) -> None:
+    def __init__(
+        self, root: Path, recursive: bool, output: Path | None, beside: StemsBeside
+    ) -> None:
         self.found = Found()
-        self.recursive = recursive
+        self.recursive, self.beside = recursive, beside
         self.pending: list[tuple[Path, Path]] = [(root, Path())]
         self.linked: list[tuple[Path, Path]] = []
         self.visited: set[Path] = set()
@@ -189,7 +197,7 @@ class _Walk:
                 self._visit(place, folder)
 
     def _visit(self, place: Path, folder: Path) -> None:
-        if folder != Path() and (place / JOURNAL).is_file():
+        if folder != Path() and (place / NAME).is_file() and not self.beside.reads(place):
             self.found.outputs += 1
             return
         for entry in self._entries(place):
@@ -199,6 +207,8 @@ class _Walk:
                 queue = self.linked if entry.is_symlink() else self.pending
                 if self.recursive:
                     queue.append((place / entry.name, folder / entry.name))
+            elif self.beside.holds(place / entry.name):
+                self.found.stems += 1
             elif is_song(place / entry.name, is_regular=_is_regular(entry)):
                 self.found.songs.append(Song(place / entry.name, folder, met=True))
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import traceback
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,7 +18,7 @@ from model_zoo.errors import UsageError
 from stemcli.batch.sentences import sentence
 from stemcli.cli.lazy import Entry, LazyGroup
 from stemcli.cli.options import is_verbose
-from stemcli.cli.streams import secure_streams
+from stemcli.cli.streams import is_incomplete, secure_streams
 from stemcli.cli.words import examples, quoted
 from stemcli.environment import complete_environment
 from stemcli.printable import printable, printable_lines
@@ -216,5 +217,9 @@ def main() -> NoReturn:
     secure_streams()
     complete_environment()
     tidy_up_when_ended()
-    stem.main(prog_name="stem")
-    raise SystemExit(0)
+    code: str | int | None = 0
+    try:
+        stem.main(prog_name="stem")
+    except SystemExit as end:
+        code = end.code
+    raise SystemExit(code or int(is_incomplete(sys.stdout)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,7 @@ def command(
     with goes_on(options.existing), quiet, console, Journal(output) as journal:
         report = separate_songs(
             found.songs,
-            options,
+            replace(options, lone_track=True),
             jobs=jobs,
             retries=retries,
             journal=journal,

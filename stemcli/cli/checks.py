@@ -1,4 +1,4 @@
-"""What ``stem doctor`` looks at, one function per line of its table."""
+"""The checks of ``stem doctor``, one function per line of its table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import StemError
-from stemcli.batch.plan import check_writable
 from stemcli.cli.words import size
 
 OLDEST_PYTHON = (3, 11)
@@ -128,24 +128,41 @@ def soundfile() -> Iterator[Check]:
 
 
 def zoo() -> Iterator[Check]:
-    """Where models that the user adds are kept."""
-    from model_zoo.card import zoo_home
+    """The folder for models that the user adds."""
+    from model_zoo.card import HOME_VARIABLE, zoo_home
 
     home = zoo_home()
-    check_writable(home)
-    yield Check("zoo", f"{home}{'' if home.is_dir() else ' (made when needed)'}")
+    problem = _problem_with(home)
+    found = problem or f"{home}{'' if home.is_dir() else ' (made when needed)'}"
+    advice = f"Set {HOME_VARIABLE} to a folder that can be written"
+    yield Check("zoo", found, not problem, advice)
 
 
 def disk() -> Iterator[Check]:
-    """Room for stems in the current folder."""
-    here = Path.cwd()
+    """The space for stems in the current folder, and for temporary files."""
+    here, temporary = Path.cwd(), Path(tempfile.gettempdir())
     free = shutil.disk_usage(here).free
-    yield Check(
-        "disk",
-        f"{size(free)} free in {here}",
-        free >= LITTLE_DISK,
-        "Make room, or write elsewhere with --output",
-    )
+    problem = _problem_with(here)
+    found = f"{size(free)} free in {here}"
+    if shutil.disk_usage(temporary).free != free:
+        found += f", {size(shutil.disk_usage(temporary).free)} in {temporary} for temporary files"
+    advice = "Write elsewhere with --output" + ("" if problem else ", or make room")
+    yield Check("disk", problem or found, not problem and free >= LITTLE_DISK, advice)
+
+
+def _problem_with(folder: Path) -> str:
+    """Why a folder cannot be written or made, found by making another one there; else empty."""
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{nearest} is not a folder" + ("" if nearest == folder else f", {folder} needs one")
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            return ""
+    except OSError as error:
+        verb = "written" if folder.is_dir() else "made"
+        return f"{folder} cannot be {verb} ({error.strerror or error})"
 
 
 def models() -> Iterator[Check]:

@@ -228,6 +228,7 @@ class HumanConsole(Console):
                 (found.excluded, "excluded"),
                 (found.other, "not audio"),
                 (found.hidden, "hidden"),
+                (found.stems, "stems of earlier runs"),
                 (found.outputs, "with the stems of earlier runs"),
             )
             if count

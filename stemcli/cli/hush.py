@@ -1,7 +1,7 @@
-"""Keep the mutter of C libraries off the screen.
+"""Suppresses what C libraries print on standard error.
 
-The MP3 decoder inside libsndfile prints notes of its own on stderr, in the middle of our sentences
-and bars. What Python prints there goes on unchanged.
+The MP3 decoder inside libsndfile prints notes there, in the middle of messages and progress bars.
+Output of Python code is not affected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stemcli.cli.streams import STDERR, writer_on
 
 @contextmanager
 def hushed(active: bool = True) -> Iterator[None]:
-    """Send descriptor 2 to nowhere, and ``sys.stderr`` to where descriptor 2 went.
+    """Redirect descriptor 2 to the null device, and ``sys.stderr`` to its former target.
 
     Does nothing where ``sys.stderr`` is not descriptor 2, as in tests and notebooks.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from model_zoo.card import DEFAULT_MODEL
-from stemcli.cli.params import device, fraction, names, seconds
+from stemcli.cli.params import device, fraction, names, seconds, track
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -134,10 +134,11 @@ CUT = (
     click.option("--end", type=seconds, metavar="TIME", help="Stop here."),
     click.option(
         "--track",
-        type=click.IntRange(1),
+        type=track,
         metavar="N",
-        help="Which sound track of a film with several, counted from 1.  [default: the one that the"
-        " film calls its default, else the first]",
+        help="Which sound track of a film with several, counted from 1. A song with fewer fails; in"
+        " stem batch, one with a single track is separated all the same, with a note.  [default:"
+        " the one that the film calls its default, else the first]",
     ),
 )
 
@@ -156,7 +157,9 @@ OUTPUT = (
         default="{track}/{stem}.{ext}",
         show_default=True,
         metavar="TEMPLATE",
-        help="Name of a stem inside that folder.",
+        help="Path of a stem inside that folder. {track} stands for the name of the song, {stem}"
+        " for the stem (instrumental, also after --stems accompaniment), {model} for the model and"
+        " {ext} for the ending of --format.",
     ),
     click.option(
         "-f",

@@ -42,6 +42,13 @@ def fraction(text: str) -> float:
     return number
 
 
+def track(text: str) -> int:
+    """The number of a sound track, from 1."""
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII) or not int(text):
+        raise BadParameter(f"{text!r} is not a number from 1. Type e.g. 2 for the second track")
+    return int(text)
+
+
 class NumberRange(FloatRange):
     """A number between two; the word ``nan``, which is below and above nothing, is none."""
 

@@ -1,8 +1,8 @@
-"""Standard streams that may be closed, or lose their reader, without ending the work.
+"""Makes standard streams safe, so that a closed, broken or full one does not end the work.
 
-Daemons and ``>&-`` start a program with closed descriptors, where Python has None for
-``sys.stdout``, and the next file that is opened would get the descriptor, and with it what C
-libraries print. ``| head -1`` closes a pipe in the middle of the work.
+Daemons and ``>&-`` start a program with closed descriptors. Python then sets ``sys.stdout`` to
+None, and the next file that is opened gets the free descriptor, and with it whatever C libraries
+print. ``| head -1`` closes a pipe in the middle of the work; ``> results.json`` may fill a disk.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ _ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # what a closed pipe g
 NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, *_ON_WINDOWS})
 """A pipe without a reader, a terminal that was hung up, a descriptor that somebody closed."""
 
+LOST = "Error: Standard output cannot be written ({why}). The work goes on without it."
+
 
 def secure_streams() -> None:
-    """Open what is closed to nowhere, and let no reader that goes away end the program.
+    """Connect closed streams to the null device, and keep write errors from ending the program.
 
-    Streams that others have put in place, such as those of a test, stay as they are.
+    Streams that other code has replaced, such as those of a test, stay as they are.
     """
     for descriptor in (STDIN, STDOUT, STDERR):
         _occupy(descriptor)
@@ -36,6 +38,15 @@ def secure_streams() -> None:
             setattr(sys, name, _nowhere("w"))
         elif stream is getattr(sys, f"__{name}__") and not _is_windows_console(stream):
             setattr(sys, name, _secured(stream, is_status=name == "stderr"))
+
+
+def is_incomplete(stream: TextIO) -> bool:
+    """Whether something that was written to ``stream`` could not be stored, after flushing it.
+
+    A reader that went away has what it wanted and does not count.
+    """
+    stream.flush()
+    return bool(getattr(getattr(getattr(stream, "buffer", None), "raw", None), "has_failed", False))
 
 
 def writer_on(descriptor: int, like: TextIO, *, is_status: bool, closefd: bool) -> TextIO:
@@ -55,18 +66,22 @@ def writer_on(descriptor: int, like: TextIO, *, is_status: bool, closefd: bool) 
 
 
 class _Descriptor(io.FileIO):
-    """Writes to a descriptor, and to nowhere once that cannot be written to any more.
+    """Writes to a descriptor, and to the null device once that fails.
 
     Args:
         descriptor: to write to.
-        is_status: whether nothing depends on what is written, so that no error is raised. Of
-            results, a disk without room is an error, and a reader that went away is none.
+        is_status: whether an error may be ignored. Where results are lost on a full disk, standard
+            error says so once.
         closefd: whether the descriptor is closed with the stream.
+
+    Attributes:
+        has_failed: whether results were lost.
     """
 
     def __init__(self, descriptor: int, *, is_status: bool, closefd: bool) -> None:
         super().__init__(descriptor, "w", closefd=closefd)
         self._is_status = is_status
+        self.has_failed = False
 
     def write(self, data: Any) -> int:
         """Write bytes; a pipe that takes none at the moment is waited for."""
@@ -77,9 +92,10 @@ class _Descriptor(io.FileIO):
         except OSError as error:
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())
-            if self._is_status or error.errno in NO_READER:
-                return memoryview(data).nbytes
-            raise
+            if not self._is_status and error.errno not in NO_READER:
+                self.has_failed = True
+                print(LOST.format(why=error.strerror), file=sys.stderr)
+            return memoryview(data).nbytes
 
 
 def _nowhere(mode: str) -> TextIO:
@@ -90,7 +106,7 @@ def _secured(stream: TextIO, *, is_status: bool) -> TextIO:
     try:
         stream.flush()
         return writer_on(stream.fileno(), stream, is_status=is_status, closefd=False)
-    except (OSError, ValueError):  # it is no descriptor
+    except (OSError, ValueError):  # not connected to a descriptor
         return stream
 
 

@@ -19,6 +19,10 @@ SHORTEST_SEGMENT = 0.25
 class Options(Config):
     """Choices for :class:`~stemcli.engine.session.Session`; the defaults suit most songs.
 
+    Errors call an option what it is called on the command line: the name of its field with two
+    dashes before and dashes for underscores. Two differ: ``--bit-depth`` is ``depth``, and
+    ``--overwrite`` and ``--skip-existing`` are values of ``existing``.
+
     Attributes:
         model: names of models; several are averaged over the stems that they share.
         phase_model: a network that gives every stem a phase of its own, in the place of the
@@ -34,6 +38,8 @@ class Options(Config):
         precision: arithmetic of the network; ``auto`` takes bf16 where the processor has it.
         track: which sound track of the song, counted from 1; the one that the file calls the
             default, else the first, when None.
+        lone_track: whether a song with one sound track is separated, with a notice, where ``track``
+            asks for another one.
         start: where in the song to begin, in seconds.
         end: where in the song to stop, in seconds.
         output: folder that receives the stems.
@@ -59,6 +65,7 @@ class Options(Config):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     track: int | None = None
+    lone_track: bool = False
     start: float | None = None
     end: float | None = None
     output: str = "separated"
@@ -71,7 +78,7 @@ class Options(Config):
     existing: Literal["refuse", "skip", "overwrite"] = "refuse"
 
     def mistakes(self) -> list[str]:
-        """Every contradiction, in the words of the command line."""
+        """Every contradiction, with the names that options have on the command line."""
         return [
             *self._model_mistakes(),
             *self._chunk_mistakes(),

@@ -1,4 +1,4 @@
-"""Songs in, stems out: the door to the engine."""
+"""Public interface of the engine: separates files and arrays with models that stay loaded."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.sinks import require_encoder
 from stemcli.engine.delivery import Ready
 from stemcli.engine.device import resolve_device, spread
+from stemcli.engine.early import check_request
 from stemcli.engine.ensemble import Ensemble, Model, assemble
 from stemcli.engine.events import (
     Event,
@@ -42,8 +43,10 @@ MOST_CHANNELS = 64
 """Of a waveform; no layout of loudspeakers has more."""
 
 
-ELSEWHERE = frozenset({"batch_size", "device", "existing", "filename", "output", "stems"})
-"""Options that say where stems go, which are kept or how fast they are made."""
+ELSEWHERE = frozenset(
+    {"batch_size", "device", "existing", "filename", "lone_track", "output", "stems"}
+)
+"""Options that say where stems go, which are kept, how fast they are made or when to give up."""
 
 PHASE = "phase_model"
 LATER = frozenset({PHASE, "track"})
@@ -57,6 +60,9 @@ class Session:
     """Models loaded once, for any number of songs and from any number of threads.
 
     Songs given by several threads are decoded and encoded side by side; their networks take turns.
+    Errors name options as on the command line; :class:`~stemcli.engine.options.Options` says which
+    of its fields is meant. Notes that the MP3 decoder inside libsndfile prints on standard error
+    are not suppressed, because that would take the descriptor from the whole process.
 
     Args:
         options: what the user chose.
@@ -125,7 +131,9 @@ class Session:
         """
         options = self.options
         if "://" in options.output:
-            raise OutputError(f"{options.output} is an address: stem batch carries stems there")
+            raise OutputError(
+                f"{options.output} is an address, where only stem batch can write: choose a folder"
+            )
         require_encoder(options.output_format())
         return plan_outputs(
             Path(song),
@@ -238,7 +246,10 @@ class Session:
         """Whether all outputs are there and may stay; some of them are made again."""
         taken = [path for path in paths.values() if os.path.lexists(path)]
         if taken and self.options.existing == "refuse":
-            raise OutputError(f"{taken[0]} exists: type --overwrite or --skip-existing")
+            raise OutputError(
+                f"{taken[0]} exists already: choose --overwrite or --skip-existing (in Python: "
+                "existing='overwrite' or 'skip')"
+            )
         skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
             self._tell(TrackSkipped(track, "all stems exist"))
@@ -253,6 +264,8 @@ class Session:
     def _assemble(self) -> list[Ensemble]:
         """One ensemble per job; those on one device are the same."""
         device = resolve_device(self.options.device)
+        if self._load is load_model:
+            check_request(self.options)
         made: dict[torch.device, Ensemble] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log10
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from model_zoo.errors import ConfigError, DecodeError
 from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
+from stemcli.audio.tracks import NoTrackError
 from stemcli.engine.conveyor import Ahead
 from stemcli.engine.delivery import Delivery, Ready
 from stemcli.engine.ensemble import Ensemble
@@ -115,11 +116,21 @@ class SongJob:
         return result
 
     def _open(self) -> AudioReader:
-        options = self.options
-        stream = None if options.track is None else options.track - 1
-        return open_audio(
-            self.song, start=options.start, end=options.end, stream=stream, ended=self.ended
-        )
+        number = self.options.track
+        try:
+            return self._open_track(number)
+        except NoTrackError as error:
+            if not (self.options.lone_track and error.has_only_one):
+                raise
+        reader = self._open_track(1)
+        note = f"there is no sound track {number}: the only one was used"
+        reader.info = replace(reader.info, notices=(note, *reader.info.notices))
+        return reader
+
+    def _open_track(self, number: int | None) -> AudioReader:
+        stream = None if number is None else number - 1
+        start, end = self.options.start, self.options.end
+        return open_audio(self.song, start=start, end=end, stream=stream, ended=self.ended)
 
     def _open_delivery(self, info: AudioInfo) -> Delivery:
         format = self.options.output_format().resolve(info)

@@ -9,11 +9,20 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip(
+        "needs Linux: memory is limited by RLIMIT_AS and measured in /proc",
+        allow_module_level=True,
+    )
+
+import resource
 
 RAM = 8 * 2**30
 """Bytes of address space: more ends in a MemoryError instead of taking this machine down."""

@@ -5,10 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("needs Linux: inotify says which files are opened", allow_module_level=True)
 
 _OPEN = 0x20  # IN_OPEN of inotify(7)
 _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name

@@ -81,6 +81,7 @@ ON = "the run has not been validated or finished. Type: stem train --data DIR --
             " models convert net.pth --name NAME",
         ),
         ("melunet", "melunet is a network without weights. Type: stem train --recipe melunet"),
+        ("spleeter", "spleeter is a kind of network, not a model. Did you mean spleeter_2stems?"),
     ],
 )
 def test_what_is_no_model_is_one_sentence(typed: str, sentence: str) -> None:

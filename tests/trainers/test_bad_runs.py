@@ -143,6 +143,17 @@ def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
     assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stderr
 
 
+def test_resuming_with_other_values_says_which(tiny: Path, place: Path) -> None:
+    """By hand: the recipe in the file has four steps and the seed 3."""
+    told = "Resuming with other values than before: "
+    assert train(*changed("seed=5")).exit_code == 0
+    assert told not in train("--resume", recipe="").stderr
+    lines = train("--resume", *changed("schedule.steps=5")).stderr.splitlines()
+    assert [line for line in lines if line.startswith(told)] == [
+        f"{told}schedule.steps from 4 to 5; seed from 5 to 3"
+    ]
+
+
 def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
     assert train().exit_code == 0
     (place / "run").rename(place / "first")
@@ -275,7 +286,11 @@ def test_outputs_that_cannot_be(tiny: Path, place: Path, words: list[str]) -> No
     refused(train("--output", "file/run", *words), 1, "file is a file. Type --output")
     assert (place / "file").read_text() == "mine"
     assert train().exit_code == 0
-    refused(train(*words), 1, "run already holds a run. Add --resume or name another --output")
+    told, done = "run already holds a run. Add --resume or name another --output", train(*words)
+    if words:  # nothing is kept, so nothing is in the way
+        assert (done.exit_code, told in done.stderr) == (0, True), done.stderr
+    else:
+        refused(done, 1, told)
 
 
 def test_a_folder_that_may_not_be_written(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from model_zoo.errors import CheckpointError
 from model_zoo.plain import parse_json, read_text
@@ -70,7 +72,7 @@ def recipe_of(run: Path) -> str:
 
     file = run / RECIPE
     if file.is_file():
-        if not _is_whole(file):
+        if not _values(file):
             raise CheckpointError(
                 f"{file} is damaged. Type --recipe with the one that the run was made by"
             )
@@ -80,8 +82,31 @@ def recipe_of(run: Path) -> str:
     raise no_run(run)
 
 
-def _is_whole(file: Path) -> bool:
+def differences(run: Path, recipe: Recipe) -> list[str]:
+    """What a recipe changes about the run that it resumes, e.g. ``schedule.steps from 9 to 12``."""
+    from model_zoo.whereabouts import RECIPE
+
+    before, now = (dict(_flat(values)) for values in (_values(run / RECIPE), recipe.to_dict()))
+    return [
+        f"{key} from {json.dumps(before.get(key))} to {json.dumps(now.get(key))}"
+        for key in sorted(before.keys() | now)
+        if before and key != "name" and before.get(key) != now.get(key)
+    ]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by the names that ``--set`` knows them by."""
+    for key, value in json.loads(json.dumps(values)).items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """The recipe in a file; empty where it is damaged or missing."""
     try:
-        return isinstance(parse_json(read_text(file)), dict)
+        values = parse_json(read_text(file))
     except (OSError, ValueError):
-        return False
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -31,9 +31,10 @@ def rehearse(order: Order, device: str, resume: bool, console: Console) -> None:
     """Take two steps on this machine and say what the run will need.
 
     Raises:
-        OutputError: there is no room for it, or there is a run already.
+        OutputError: there is no room for it, or its folder cannot be written.
         StemError: as :func:`trainers.loop.rehearsal.rehearse`.
     """
+    from model_zoo.whereabouts import LAST
     from stemcli.engine.device import resolve_device
     from trainers.cli.rehearsed import check_room, show_rehearsal
     from trainers.loop import rehearsal
@@ -42,11 +43,13 @@ def rehearse(order: Order, device: str, resume: bool, console: Console) -> None:
 
     assert order.data, "asked for before"
     worker = LocalWorker(resolve_device(device))
-    check_folder(order.place, resume)
+    check_folder(order.place, resume=True)  # nothing is written into the run that may be there
     given = (order.recipe, order.data, order.validation, worker)
     started, found = rehearsal.rehearse(*given, origin=order.origin)
     show_rehearsal(started, found, str(order.data), console)
     check_room(order.place, found.checkpoint)
+    if not resume and (order.place / LAST).exists():
+        console.line(f"{order.place} already holds a run. Add --resume or name another --output")
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

@@ -15,7 +15,7 @@ from stemcli.cli.options import console_options
 from stemcli.cli.params import NumberRange
 from stemcli.cli.params import device as device_name
 from stemcli.cli.words import examples
-from trainers.cli.choices import DEFAULT, choose_recipe
+from trainers.cli.choices import DEFAULT, choose_recipe, differences
 from trainers.cli.clustered import Wish, advice, check_place, nearby, train_clustered
 from trainers.cli.options import Place, layout_option, set_option, songs, validation_option
 from trainers.cluster.count import WAIT
@@ -42,7 +42,7 @@ GO_ON = "To go on, type the same command with --resume."
     default="",
     metavar="NAME|FILE",
     help=f"A YAML file, or a recipe of the program: {', '.join(recipe_names())}."
-    f"  [default: {DEFAULT}; with --resume the run's own]",
+    f"  [default: {DEFAULT}; with --resume the run's own, with all that --set changed in it]",
 )
 @click.option(
     "--data",
@@ -174,6 +174,9 @@ def command(
             seed=seed,
             layout=layout,
         )
+        changed = differences(near, plan) if resume else []
+    if changed:
+        console.line(f"Resuming with other values than before: {'; '.join(changed)}")
     check_export(export, overwrite, plan.objective.name)
     order = Order(plan, data, validation, output, origin, fsdp)
     if dry_run:

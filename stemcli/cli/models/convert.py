@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from model_zoo.errors import NoModelError
 from stemcli.cli.console import Console
 from stemcli.cli.options import console_options
 from stemcli.cli.words import examples, millions, quoted, size
@@ -51,7 +52,31 @@ def command(*, checkpoints: tuple[Path, ...], name: str, console: Console, **cho
     """
     from model_zoo.importers import convert
 
+    for source in checkpoints:
+        refuse_folder(source)
     card = convert(checkpoints, name=name, **choices)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
     console.line(f"Now type: stem separate SONG --model {quoted(card.name)}")
+
+
+def refuse_folder(source: Path) -> None:
+    """Refuse a folder that is not a model of Spleeter.
+
+    Raises:
+        NoModelError: it is the folder of a run, or holds something else.
+    """
+    from model_zoo.importers.tensorflow import index_file
+    from model_zoo.whereabouts import BEST
+
+    if not source.is_dir() or index_file(source):
+        return
+    if (source / BEST).is_file():
+        raise NoModelError(
+            f"{source} is the folder of a run of stem train. Type: stem models add "
+            f"{quoted(source)} --name NAME"
+        )
+    raise NoModelError(
+        f"{source} is a folder without a TensorFlow checkpoint (model.index beside "
+        "model.data-00000-of-00001). Type the folder that holds one, or the file of a checkpoint"
+    )

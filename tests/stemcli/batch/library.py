@@ -12,7 +12,8 @@ import soundfile
 
 from model_zoo.card import Card
 from model_zoo.install import install
-from stemcli.batch.journal import NAME, Entry, Journal
+from stemcli.batch.entry import Entry
+from stemcli.batch.journal import NAME, Journal
 from stemcli.batch.walk import find_songs
 from tests.model_zoo.small import small_network
 

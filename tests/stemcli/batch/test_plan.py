@@ -57,6 +57,20 @@ def test_a_template_without_track_is_a_collision_too(tmp_path: Path) -> None:
         planned(tmp_path, *songs, filename="{stem}.{ext}")
 
 
+def test_all_collisions_are_told_at_once(tmp_path: Path) -> None:
+    """By hand: the first of twelve songs with each of the others, and a stem with a song."""
+    songs = make_songs(tmp_path, *(f"a.{number}.mp3" for number in range(12)))
+    with pytest.raises(OutputError) as refusal:
+        planned(tmp_path, *songs, filename="{stem}.{ext}")
+    assert str(refusal.value).count(f"{songs[0]} and ") == 10
+    assert f"{songs[0]} and {songs[10]} would both" in str(refusal.value)
+    assert "; and 1 more. Rename one of them" in str(refusal.value)
+    songs = make_songs(tmp_path, "x.mp3", "x.flac", "y.mp3", "y/vocals.wav")
+    with pytest.raises(OutputError) as refusal:
+        planned(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
+    assert [str(refusal.value).count(each) for each in ("would both", "would replace")] == [1, 1]
+
+
 def test_a_stem_never_replaces_another_song(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", "a/vocals.wav")
     with pytest.raises(OutputError, match="would replace the song"):

@@ -14,7 +14,14 @@ from stemcli.batch.events import BatchFinished, BatchStarted
 from stemcli.batch.report import BatchReport
 from stemcli.batch.run import separate_songs
 from stemcli.batch.walk import Song
-from stemcli.engine.events import Event, ModelLoaded, Progress, TrackFailed, TrackStarted
+from stemcli.engine.events import (
+    Event,
+    ModelLoaded,
+    Notice,
+    Progress,
+    TrackFailed,
+    TrackStarted,
+)
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, FakeSession, fake_crew, make_songs
 
@@ -52,6 +59,22 @@ def test_a_bad_song_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
     assert (tmp_path / "out/c/vocals.wav").read_text() == "vocals of c.mp3"
     failures = [event for event in recorder.events if isinstance(event, TrackFailed)]
     assert failures == [TrackFailed("b.mp3", "b.mp3 holds no sound that can be read")]
+
+
+def test_what_was_said_of_a_song_that_failed_is_in_the_report(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path, "a.mp3", content="bad") + make_songs(tmp_path, "b.mp3")
+    recorder = Recorder()
+
+    def notice(song: Path) -> None:
+        assert recorder.session is not None
+        recorder.session.listener(Notice(song.name, f"{song.name} is odd"))
+
+    recorder.before = notice
+    tracks = recorder.run(songs, tmp_path / "out").to_dict()["tracks"]
+    assert [(track["outcome"], track["notices"]) for track in tracks] == [
+        ("failed", ("a.mp3 is odd",)),
+        ("done", ("b.mp3 is odd",)),
+    ]
 
 
 def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path: Path) -> None:

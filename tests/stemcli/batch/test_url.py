@@ -223,6 +223,16 @@ def test_a_library_in_a_bucket(library: Library) -> None:
     assert report.tracks[0].outputs["vocals"] == str(library.out / "c/vocals.wav")
 
 
+def test_stems_beside_their_songs_in_a_bucket_are_no_songs(bucket: UrlPath) -> None:
+    song, stem = put(bucket / "a.wav", "good"), put(bucket / "a/vocals.wav", "stem")
+    with Journal(bucket) as journal:
+        journal.begin("a.wav", song, Content(1, 0, "1"), "{}", [stem])
+        journal.ready("a.wav", [(stem, stem, Content(1, 0, "1"))])
+        journal.done("a.wav")
+    found = find_songs(bucket)
+    assert ([song.path for song in found.songs], found.stems) == ([bucket / "a.wav"], 1)
+
+
 def test_a_second_run_does_what_is_left(library: Library) -> None:
     library.run()
     assert [track.message for track in library.run().tracks] == [DONE] * 3

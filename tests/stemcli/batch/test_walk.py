@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_zoo.errors import UsageError
-from stemcli.batch.walk import Found, find_songs, folded, matches, require_songs
+from model_zoo.errors import OutputError, UsageError
+from stemcli.batch.content import Content
+from stemcli.batch.journal import NAME, Journal
+from stemcli.batch.url_path import folded
+from stemcli.batch.walk import Found, find_songs, matches, require_songs
 from tests.stemcli.batch.fake import make_songs
 
 
@@ -59,11 +62,58 @@ def test_passes_over_an_output_folder_inside(tmp_path: Path) -> None:
 
 
 def test_passes_over_the_stems_of_runs_into_other_folders(tmp_path: Path) -> None:
-    make_songs(tmp_path, "a.wav", "old/a/vocals.wav", "old/.stem-journal.sqlite")
+    make_songs(tmp_path, "a.wav", "old/a/vocals.wav")
+    journal_of(tmp_path / "old", tmp_path / "a.wav", "a/vocals.wav")
     found = find_songs(tmp_path)
     assert places(found) == ["a.wav"]
-    assert found.outputs == 1
+    assert (found.outputs, found.stems) == (1, 0)
     assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # named on purpose
+
+
+def journal_of(folder: Path, song: Path, *stems: str) -> None:
+    """Note that these stems were made of a song, and that it was to have another one."""
+    content = Content(1, 1, "0" * 64)
+    paths = [folder / stem for stem in stems]
+    with Journal(folder) as journal:
+        journal.begin("a.wav", song, content, "{}", [*paths, folder / "planned.wav"])
+        journal.ready("a.wav", [(path, path, content) for path in paths])
+        journal.done("a.wav")
+
+
+def test_stems_beside_their_song_are_no_songs(tmp_path: Path) -> None:
+    """A file that no run wrote is one, though a run that failed would have written there."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    found = find_songs(tmp_path, output=tmp_path / "elsewhere")
+    assert places(found) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
+    assert (found.stems, found.outputs) == (1, 0)
+    assert "a/vocals.wav" in places(find_songs(tmp_path, stems_too=True))
+
+
+def test_a_folder_below_with_songs_and_their_stems(tmp_path: Path) -> None:
+    """Also where it was moved since, so that only the places of the songs tell."""
+    make_songs(tmp_path, "x/a.wav", "x/a/vocals.wav", "b.wav")
+    journal_of(tmp_path / "x", Path("/before/x/a.wav"), "a/vocals.wav")
+    found = find_songs(tmp_path)
+    assert (places(found), found.stems, found.outputs) == (["b.wav", "x/a.wav"], 1, 0)
+
+
+def test_a_journal_is_read_while_a_run_writes_it_and_is_not_changed(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "a/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    before = (tmp_path / NAME).read_bytes()
+    with Journal(tmp_path):
+        assert places(find_songs(tmp_path)) == ["a.wav"]
+    assert (tmp_path / NAME).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "a", "a.wav"}
+
+
+def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "x/b.wav")
+    (tmp_path / "x" / NAME).write_text("no database " * 99)
+    assert places(find_songs(tmp_path)) == ["a.wav"]
+    with pytest.raises(OutputError, match=r"is damaged .* Move it away"):
+        find_songs(tmp_path / "x")
 
 
 def test_an_output_folder_that_is_the_input_is_still_read(tmp_path: Path) -> None:

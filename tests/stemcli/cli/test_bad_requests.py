@@ -211,6 +211,30 @@ def test_one_sentence_and_nothing_begun(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", [("separate", "in/song.wav"), ("batch", "in")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--stems vocal", "--two-stems drums", "--phase-model tinny", "-m tiny -m tinny"),
+        *("-m tiny -m no.safetensors", "-m melunet", "--filename {trak}/{stem}.{ext}"),
+        *("--track x", "--track 0"),
+    ],
+)
+def test_typing_mistakes_are_found_before_a_model_is_loaded(
+    words: str,
+    command: tuple[str, str],
+    tiny: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr("model_zoo.weights.load", loaded.append)
+    (tmp_path / "in").mkdir()
+    sing(tmp_path / "in/song.wav")
+    sentence(tiny(*command, *words.split()), 2)
+    assert loaded == []
+
+
 @pytest.mark.parametrize(
     ("words", "after"),
     [

@@ -71,8 +71,29 @@ def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "a.mp3")
     assert typed("batch", ".", "-o", ".").exit_code == 0
     result = typed("batch", ".", "-o", ".", "--skip-existing")
-    assert "2 files passed over: stems of earlier runs" in result.stderr
+    assert "1 song (1 hidden, 2 stems of earlier runs)" in result.stderr
     assert result.stderr.splitlines()[-1].split()[:3] == ["0", "1", "0"]
+
+
+def test_stems_beside_their_songs_are_no_songs_for_another_output(
+    tmp_path: Path, typed: Typed
+) -> None:
+    """By hand: one song in each folder, whatever was made of it before and by which names."""
+    make_songs(tmp_path / "in", "a.mp3")
+    make_songs(tmp_path / "in/x", "b.mp3")
+    assert typed("batch", "in/x", "-o", "in/x").exit_code == 0
+    assert typed("batch", "in", "-o", "in", "--filename", "{stem}/{track}.{ext}").exit_code == 0
+    result = typed("batch", "in", "-o", "other")
+    assert "2 songs (2 hidden, 6 stems of earlier runs)" in result.stderr
+    made = {
+        path.relative_to(tmp_path / "other").as_posix()
+        for path in (tmp_path / "other").rglob("*.wav")
+    }
+    assert made == {
+        f"{song}/{stem}.wav" for song in ("a", "x/b") for stem in ("vocals", "instrumental")
+    }
+    (tmp_path / "in").rename(tmp_path / "moved")
+    assert "2 songs (2 hidden, 6 stems of" in typed("batch", "moved", "-o", "third").stderr
 
 
 def test_patterns_and_depth(tmp_path: Path, typed: Typed) -> None:

@@ -61,12 +61,32 @@ def test_a_full_disk(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found(typed)["disk"].ok
 
 
+@pytest.mark.parametrize("name", ["file", "file/zoo", "link", "/proc/zoo"])
 def test_a_zoo_that_cannot_be(
+    name: str, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lets nobody make a folder in /proc, not even root (proc(5))."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / name))
+    check = found(typed)["zoo"]
+    assert (check.ok, check.advice) == (False, "Set STEM_HOME to a folder that can be written")
+    assert str(tmp_path / name) in check.found
+
+
+def test_looking_at_a_zoo_makes_none(tmp_path: Path, typed: Typed) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert found(typed)["zoo"].found.endswith("/.zoo (made when needed)")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_current_folder_that_cannot_be_written(
     tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("STEM_HOME", str(tmp_path / "file" / "zoo"))
-    assert not found(typed)["zoo"].ok
+    monkeypatch.chdir("/proc")
+    check = found(typed)["disk"]
+    assert (check.ok, check.advice) == (False, "Write elsewhere with --output")
+    assert check.found.startswith("/proc cannot be written (")
 
 
 def test_a_look_that_breaks_is_a_finding(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

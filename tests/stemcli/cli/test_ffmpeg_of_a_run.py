@@ -201,3 +201,21 @@ def test_another_track_is_another_song_for_a_batch(tiny: Typed, film: Path, tmp_
     assert pitch(tmp_path / "separated/film") == 600
     assert tiny("batch", "in", "--track", 1).exit_code == 0
     assert pitch(tmp_path / "separated/film") == 300
+
+
+def test_a_batch_over_mixed_films_takes_the_only_track(
+    tiny: Typed, film: Path, tmp_path: Path
+) -> None:
+    """Nothing else could be meant; of several, track 3 is none, and one song by itself may fail."""
+    write_audio(tmp_path / "in/song.wav", tones())
+    result = tiny("batch", "in", "--track", 2, "--report", "report.json")
+    assert (result.exit_code, errors(result.stderr)) == (0, [])
+    told = "there is no sound track 2: the only one was used"
+    assert f"Note: song.wav: {told}" in result.stderr
+    film_report, song_report = json.loads((tmp_path / "report.json").read_text())["tracks"]
+    assert song_report["notices"] == [told]
+    assert told not in film_report["notices"]
+    assert "2 songs skipped" in tiny("batch", "in", "--track", 2).stderr
+    assert tiny("batch", "in", "--track", 3).exit_code == 1
+    refused = tiny("separate", "in/song.wav", "--track", 2, "-o", "alone")
+    assert "song.wav has 1 sound track (1: stereo) and no track 2" in refused.stderr

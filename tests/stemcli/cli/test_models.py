@@ -324,6 +324,22 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
 
 
+@pytest.mark.parametrize(
+    ("folder", "file", "sentence"),
+    [
+        ("songs", "a.wav", "songs is a folder without a TensorFlow checkpoint (model.index beside"),
+        ("my run", "best.safetensors", "Type: stem models add 'my run' --name NAME"),
+    ],
+)
+def test_convert_refuses_other_folders(
+    folder: str, file: str, sentence: str, tmp_path: Path, typed: Typed
+) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / file).touch()
+    result = typed("models", "convert", folder, "--name", "x")
+    assert (result.exit_code, sentence in result.stderr) == (2, True), result.stderr
+
+
 def test_convert_refuses_what_is_no_checkpoint(tmp_path: Path, typed: Typed) -> None:
     (tmp_path / "song.pth").write_text("la la la")
     result = typed("models", "convert", "song.pth", "--name", "x")

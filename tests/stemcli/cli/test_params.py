@@ -9,7 +9,7 @@ from click import BadParameter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.cli.params import device, fraction, names, report, seconds
+from stemcli.cli.params import device, fraction, names, report, seconds, track
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,13 @@ def test_reports_end_in_a_format() -> None:
     assert report("a.CSV") == Path("a.CSV")
     with pytest.raises(BadParameter, match=r"does not end in \.json or \.csv"):
         report("a.txt")
+
+
+def test_sound_tracks_are_numbers_from_1() -> None:
+    assert [track("1"), track(" 12 ")] == [1, 12]
+
+
+@pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "", "²", "1" * 5000])
+def test_what_is_no_sound_track(text: str) -> None:
+    with pytest.raises(BadParameter, match=r"is not a number from 1\. Type e\.g\. 2"):
+        track(text)

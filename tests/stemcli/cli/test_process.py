@@ -116,7 +116,44 @@ def test_a_reader_that_goes_away_in_the_middle_ends_no_run(place: Path) -> None:
     assert made == {f"separated/{song}/{stem}.wav" for song in "ab" for stem in ("vocals", "band")}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("command", ["separate a.wav b.wav", "batch ."])
+def test_a_full_disk_for_the_events_ends_no_run(place: Path, command: str) -> None:
+    for name in ("a.wav", "b.wav"):
+        sing(place / name, 1)
+    words = " ".join([*STEM, command, "-m", "tiny", "--json", ">", "/dev/full"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: Standard output cannot be written (No space left on device)")
+    assert len([*place.glob("separated/*/*.wav")]) == 4
+    words = " ".join([*STEM, "models", "list", "--json", ">", "/dev/full"])
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
 def test_a_reader_that_goes_away(place: Path) -> None:
     words = " ".join([*STEM, "models", "list", "--json", "|", "true"])
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_names_that_are_no_text_in_journals_and_reports(
+    place: Path, locale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The byte \\xe9 alone is no UTF-8. Stems lie beside their songs, then in another folder."""
+    monkeypatch.setenv("LC_ALL", locale)
+    folder = os.fsdecode(b"\xe9t\xe9")
+    (place / folder).mkdir()
+    sing(place / "a.wav", 0.1)
+    (place / "a.wav").rename(place / folder / os.fsdecode(b"caf\xe9.wav"))
+    for report, sums in (("r.csv", ["1", "0", "0"]), ("r.json", ["0", "1", "0"])):
+        done = run("batch", folder, "-m", "tiny", "-o", folder, "--report", report)
+        assert (done.returncode, done.stderr.splitlines()[-1].split()[:3]) == (0, sums)
+        assert "caf\\" in (place / report).read_text("utf-8")
+    told = run("batch", folder, "-m", "tiny", "--json").stdout.splitlines()
+    (track,) = json.loads(told[-1])["report"]["tracks"]
+    assert os.fsencode(track["song"]) == b"\xe9t\xe9/caf\xe9.wav"
+    assert (place / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()

@@ -137,7 +137,9 @@ def test_existing_stems(tmp_path: Path) -> None:
     song = write(tmp_path / "in", noise(500))
     first = session(tmp_path / "out").separate_file(song).outputs["vocals"]
     first.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists: type --overwrite or --skip-existing"):
+    with pytest.raises(
+        OutputError, match=r"exists already: choose --overwrite .*existing='overwrite'"
+    ):
         session(tmp_path / "out").separate_file(song)
     skipped = session(tmp_path / "out", on_event=told.append, existing="skip").separate_file(song)
     assert skipped.skipped

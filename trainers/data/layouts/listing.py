@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemcli.audio.info import AudioInfo
-from stemcli.batch.walk import find_songs, folded
+from stemcli.batch.url_path import folded
+from stemcli.batch.walk import find_songs
 from trainers.data.songs import Song, Source
 
 MIXTURE = "mixture"
@@ -48,7 +49,7 @@ def sounds(folder: Path, *, recursive: bool = False) -> list[Path]:
     Raises:
         PermissionError: a folder may not be read.
     """
-    found = find_songs(folder, recursive=recursive)
+    found = find_songs(folder, recursive=recursive, stems_too=True)
     for closed in found.unreadable:
         list(closed.iterdir())  # raises what the walk went over
     return [song.path for song in found.songs]

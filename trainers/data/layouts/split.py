@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from stemcli.batch.walk import folded
+from stemcli.batch.url_path import folded
 from trainers.data.layouts.listing import Listing, counted, library_folders, listed
 from trainers.data.songs import Song
 
