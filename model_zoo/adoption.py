@@ -105,7 +105,7 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
     path = find_weights(source)
     content = weights.read(path)
     require_finished(content.metadata, str(source))
-    separator = weights.load(path)
+    separator = weights.build(path, content)
     card = replace(described(path, content, separator), name=name, licence=licence)
     texts = {"source_sha256": sha256(path)}
     return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)

@@ -26,9 +26,10 @@ def load_model(name: str) -> Model:
     """
     path = locate(name)
     if is_place(name):
-        metadata = weights.read(path).metadata
-        require_finished(metadata, name)
+        content = weights.read(path)
+        require_finished(content.metadata, name)
         called = Path(name).resolve().name if Path(name).is_dir() else path.stem
-        return Model(called, weights.load(path), metadata.get("residual", ""), sha256=sha256(path))
+        residual = content.metadata.get("residual", "")
+        return Model(called, weights.build(path, content), residual, sha256=sha256(path))
     card = find(name)
     return Model(name, weights.load(path), card.residual, card.overlap, card.sha256, card.better)
