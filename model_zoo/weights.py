@@ -29,7 +29,17 @@ from model_zoo.plain import parse_json, shortened
 from model_zoo.separator import Separator
 from model_zoo.tensor_limits import Shape, check_tensors
 
-__all__ = ["Weights", "build", "load", "load_tensors", "place", "read", "save", "verify", "zoo_home"]
+__all__ = [
+    "Weights",
+    "build",
+    "load",
+    "load_tensors",
+    "place",
+    "read",
+    "save",
+    "verify",
+    "zoo_home",
+]
 
 SUFFIX = ".safetensors"
 HEADER_LENGTH = 8
