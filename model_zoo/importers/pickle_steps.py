@@ -19,8 +19,11 @@ MOST_STEPS = 1_000_000
 MOST_VALUES = 10_000_000
 """In an object, each counted as often as it is referred to."""
 
-REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_get_layout")
-"""Functions of torch that give tensors no larger than their storage, or no tensors."""
+REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+"""Functions of torch that give views of their storage; others convert or unpack them."""
+
+ALLOCATING = ("bytearray", "Tensor", "Storage")
+"""Ends of the names of classes that take any number for a size."""
 
 PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 GET = {"GET", "BINGET", "LONG_BINGET"}
@@ -109,5 +112,6 @@ def _check_call(function: str, arguments: tuple[str, ...]) -> None:
     module, _, name = function.partition(" ")
     if function == ENCODE and (len(arguments) != 2 or arguments[1] != LATIN):
         raise BombError("it encodes a text in an unusual way")
-    if module in ("torch._utils", "torch._tensor") and name not in REBUILDERS:
+    is_rebuilder = module in ("torch._utils", "torch._tensor")
+    if (is_rebuilder and name not in REBUILDERS) or name.endswith(ALLOCATING):
         raise BombError(f"it calls {name}")
