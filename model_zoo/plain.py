@@ -18,8 +18,10 @@ MOST_BYTES = 16 * 2**20
 """Bytes of a text: the metadata of a large network have less than one."""
 
 MOST_TOML = 2**16
-"""Bytes of a card, twenty times those of the usual ones. For a key of many parts with dots between
-them tomllib takes the square of their number."""
+"""Bytes of a card, twenty times those of the usual ones."""
+
+MOST_DOTS = 500
+"""In a line of a card: for a key of many parts tomllib takes the square of their number."""
 
 MOST_YAML = 2**18
 """Characters of a recipe, of which PyYAML reads some hundred thousand in a second."""
@@ -65,7 +67,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         ValueError: it is not valid, too long or too deep.
     """
     try:
-        values: dict[str, Any] = tomllib.loads(read_text(path, MOST_TOML))
+        text = read_text(path, MOST_TOML)
+        dots = max(line.count(".") for line in text.split("\n"))
+        if dots > MOST_DOTS:
+            raise ValueError(f"it has a line with {dots:,} dots")
+        values: dict[str, Any] = tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     require_bounded(values)

@@ -24,13 +24,12 @@ from stemcli.audio.soundfile_decoder import StraightFile
 from stemcli.audio.tag_limits import (
     BoundedFile,
     TooLargeError,
-    bound_compression,
-    check_comments,
+    bound_mutagen,
     require_few,
 )
 from stemcli.audio.tags import Picture, Tags
 
-bound_compression()
+bound_mutagen()
 
 
 class Names(NamedTuple):
@@ -70,7 +69,6 @@ def read_tags(path: Path) -> Tags | None:
         TooLargeError: they are larger than those of any song.
     """
     with BoundedFile(path) as bounded:
-        check_comments(bounded)
         file = mutagen.File(bounded)
     if file is None:
         return None

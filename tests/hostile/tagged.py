@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.audio_files import write_audio
 from tests.hostile.table import Row
 
 HUGE = 256 * 2**20
@@ -95,13 +96,20 @@ def ogg_picture(folder: Path) -> None:
 
 def ape(folder: Path, count: int) -> None:
     """An APEv2 tag of small items behind the sound (wiki.hydrogenaud.io, "APEv2 specification")."""
-    items = b"".join(
-        struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count)
-    )
+    items = (struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count))
+    put_ape(folder, b"".join(items), count)
+
+
+def ape_name(folder: Path) -> None:
+    put_ape(folder, struct.pack("<II", 1, 0) + b"k" * 4_000_000 + b"\0x", 1)
+
+
+def put_ape(folder: Path, items: bytes, count: int) -> None:
     footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, count, 0) + bytes(8)
-    path = wave(folder, ".mp3", format="MP3")
-    path.rename(folder / "song.ape.mp3")
-    (folder / "song.mp3").write_bytes((folder / "song.ape.mp3").read_bytes() + items + footer)
+    plain = wave(folder, ".wav")
+    path = write_audio(folder / "song.wv", soundfile.read(plain, dtype="float32")[0])
+    plain.unlink()
+    path.write_bytes(path.read_bytes() + items + footer)
 
 
 def atoms(folder: Path) -> None:
@@ -206,7 +214,7 @@ TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "100,000 pictures in FLAC": (
         lambda folder: flac_blocks(folder, *[(6, bytes(32))] * 100_000),
         ".flac",
-        "fields",
+        "fields|too many parts",
     ),
     "a title of a megabyte in Ogg": (ogg_picture, ".ogg", "a text is too long"),
     "a chunk of 256 MiB in WAV": (
@@ -221,7 +229,9 @@ TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "chapters in chapters": (nested_id3, ".mp3", "fields|cannot be read"),
     "a comment of 4 GB in FLAC": (comment_of_any_length, ".flac", "cannot be read"),
-    "a million APEv2 items": (partial(ape, count=1_000_000), ".mp3", "fields"),
+    "a million APEv2 items": (partial(ape, count=1_000_000), ".wv", "they have|cannot be read"),
+    "100,000 APEv2 items": (partial(ape, count=100_000), ".wv", "too many parts"),
+    "an APEv2 item with a name of 4 MB": (ape_name, ".wv", "too many parts"),
 }
 
 HARMLESS = "--model tiny --precision fp32 --segment 1 --output made"
