@@ -24,7 +24,7 @@ from model_zoo.whereabouts import BEST, RECIPE, SUMMARY, find_weights
 
 PRETRAINING = ("denoising",)
 """Objectives, as a recipe and the text ``objective`` of a weights file name them, by which a
-network learns what another run starts from and separates nothing yet."""
+network learns what another run starts from and cannot separate yet."""
 
 DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean over songs, dB"
 
@@ -143,7 +143,7 @@ def described(path: Path, content: Weights, separator: Separator) -> Card:
 
 
 def require_finished(metadata: Mapping[str, str], name: str) -> None:
-    """Refuse weights that separate nothing yet.
+    """Refuse weights that cannot separate yet.
 
     Args:
         metadata: texts of their file.
@@ -155,7 +155,7 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
     objective = metadata.get("objective")
     if objective in PRETRAINING:
         raise NoModelError(
-            f"{name} was pretrained by {objective} and separates nothing yet. Start a training "
+            f"{name} was pretrained by {objective} and cannot separate yet. Start a training "
             f"from it with: stem train --from {quote(name)}"
         )
 

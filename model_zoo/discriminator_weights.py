@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from model_zoo.discriminator_limits import weightless_ensemble
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
-from model_zoo.discriminators.limits import weightless_ensemble
 from model_zoo.errors import CheckpointError, ConfigError
 from model_zoo.fitting import misfits
 from model_zoo.plain import parse_json, shortened, shown
@@ -92,7 +92,7 @@ def _described(path: Path, metadata: Mapping[str, str]) -> EnsembleSpec:
             f"({shortened(str(error))}). {ADVICE}"
         ) from error
     if not spec.names:
-        raise CheckpointError(f"{path} names no discriminators. {ADVICE}")
+        raise CheckpointError(f"{path} does not name any discriminators. {ADVICE}")
     return spec
 
 

@@ -104,7 +104,7 @@ def _is_usual(config: Mapping[str, Any]) -> bool:
 
 
 def damaged(origin: str, why: str) -> CheckpointError:
-    """The one sentence for a file of weights that cannot be meant as it is."""
+    """The error for a file of weights whose content cannot be right."""
     return CheckpointError(f"{origin} is damaged ({why}). Copy or convert it again")
 
 

@@ -196,7 +196,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_header(path: Path) -> None:
-    """Refuse what is no file or has a header that takes long to read.
+    """Refuse what is not a regular file, and headers that take long to read.
 
     A file begins with the length of its header in 8 bytes (github.com/huggingface/safetensors,
     "Format").
@@ -254,7 +254,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
 
 
 def _reason(error: SafetensorError) -> OSError:
-    """What the system refused, which the library tells as text: ``... (os error 28)``."""
+    """The error of the system, which the library gives as text: ``... (os error 28)``."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(error)
 

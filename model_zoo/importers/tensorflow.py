@@ -190,7 +190,7 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block, each key told by what it shares with the one before."""
+    """Keys and values of a block; each key says how many bytes it shares with the one before."""
     block, trailer = data[offset : offset + size], data[offset + size :][:_TRAILER]
     (restarts,) = struct.unpack_from("<I", block, size - 4)
     if trailer[0] or _masked(crc32c(block + trailer[:1])) != int.from_bytes(trailer[1:], "little"):

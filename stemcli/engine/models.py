@@ -20,8 +20,8 @@ def load_model(name: str) -> Model:
 
     Raises:
         UnknownNameError: the zoo has no such model; the nearest name is offered.
-        NoModelError: it is a network without weights, no folder of a run and no such file, or
-            separates nothing yet.
+        NoModelError: it is a network without weights or one that cannot separate yet, or there is
+            no such run or file.
         WeightsError: its file is damaged or changed.
     """
     path = locate(name)

@@ -94,7 +94,7 @@ def test_weights_of_a_network(tmp_path: Path) -> None:
         ({}, "holds no discriminators"),
         ({"ensemble": "{"}, "description of the discriminators in .* cannot be used"),
         ({"ensemble": "3"}, "description of the discriminators in .* cannot be used"),
-        (described(names=[], options={}), "names no discriminators"),
+        (described(names=[], options={}), "does not name any discriminators"),
         (described(names=["multi_smell"], options={}), "does not have: .*multi_smell"),
         (described(hop=3), "does not have: .*unknown key 'hop'"),
         (described(nch="two"), "does not have: .*nch must be a whole number"),

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from model_zoo import registry
+from model_zoo.discriminator_limits import weightless_ensemble
 from model_zoo.discriminators.ensemble import EnsembleSpec
-from model_zoo.discriminators.limits import weightless_ensemble
 from model_zoo.errors import ConfigError, UnknownNameError
 from model_zoo.separator import Separator
 from model_zoo.weightless import weightless
