@@ -54,12 +54,16 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} holds no tensors by name. "
             "Save the network with torch.save(network.state_dict(), FILE) and convert that"
         )
-    _check(path, found)
+    check_loaded(path, found)
     return plain_names(found)
 
 
-def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Refuse tensors of more values than the file has bytes for, which strides of zero give.
+
+    Args:
+        path: of the file.
+        tensors: that it gave, by name.
 
     Raises:
         CheckpointError: there are some, or tensors of another kind than networks have.
