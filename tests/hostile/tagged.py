@@ -240,7 +240,14 @@ TAGGED = [
     for kind, (make, suffix, says) in TAGS.items()
 ] + [Row("a song of a million atoms", atoms, f"separate song.m4a {HARMLESS}", "song.m4a")]
 TAGGED += [
-    Row(f"a song with {kind}", make, f"separate song{suffix} {HARMLESS}", "1 song|song", 0)
+    Row(
+        f"a song with {kind}",
+        make,
+        f"separate song{suffix} {HARMLESS}",
+        "1 song|song",
+        0,
+        slow=True,
+    )
     for kind, (make, suffix) in CHUNKS.items()
 ]
 TAGGED += [
