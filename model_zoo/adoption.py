@@ -24,7 +24,7 @@ from model_zoo.whereabouts import BEST, RECIPE, SUMMARY, find_weights
 
 PRETRAINING = ("denoising",)
 """Objectives, as a recipe and the text ``objective`` of a weights file name them, by which a
-network learns what another run starts from and separates nothing yet."""
+network learns what another run starts from and cannot separate yet."""
 
 DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean over songs, dB"
 
@@ -105,7 +105,7 @@ def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bo
     path = find_weights(source)
     content = weights.read(path)
     require_finished(content.metadata, str(source))
-    separator = weights.load(path)
+    separator = weights.build(path, content)
     card = replace(described(path, content, separator), name=name, licence=licence)
     texts = {"source_sha256": sha256(path)}
     return install(separator, card, texts, half=_is_half(content), overwrite=overwrite)
@@ -143,7 +143,7 @@ def described(path: Path, content: Weights, separator: Separator) -> Card:
 
 
 def require_finished(metadata: Mapping[str, str], name: str) -> None:
-    """Refuse weights that separate nothing yet.
+    """Refuse weights that cannot separate yet.
 
     Args:
         metadata: texts of their file.
@@ -155,7 +155,7 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
     objective = metadata.get("objective")
     if objective in PRETRAINING:
         raise NoModelError(
-            f"{name} was pretrained by {objective} and separates nothing yet. Start a training "
+            f"{name} was pretrained by {objective} and cannot separate yet. Start a training "
             f"from it with: stem train --from {quote(name)}"
         )
 

@@ -11,7 +11,6 @@ import math
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from model_zoo import toml
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 from model_zoo.home import data_folder
-from model_zoo.plain import read_text, require_bounded, shortened
+from model_zoo.plain import read_toml, shortened
 
 BUNDLED = Path(__file__).with_name("cards")
 DEFAULT_MODEL = "spleeter_2stems"
@@ -167,11 +166,11 @@ class Card(Config):
         """Read a card.
 
         Raises:
-            CheckpointError: the file is no card; the sentence says why.
+            CheckpointError: the file is not a card; the sentence says why.
         """
         try:
-            card = cls.from_dict(require_bounded(tomllib.loads(read_text(path))))
-        except (OSError, ValueError, RecursionError, ConfigError) as error:
+            card = cls.from_dict(read_toml(path))
+        except (OSError, ValueError, ConfigError) as error:
             why = shortened(str(error), 500)
             raise CheckpointError(
                 f"The card {path} cannot be used ({why}). Repair or remove it"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from model_zoo.discriminator_limits import weightless_ensemble
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import CheckpointError, ConfigError
-from model_zoo.plain import parse_json
-from model_zoo.weights import misfits, read_safetensors, write_safetensors
+from model_zoo.fitting import misfits
+from model_zoo.plain import parse_json, shortened, shown
+from model_zoo.weights import read_header, read_safetensors, write_safetensors
 
 DISCRIMINATOR = "discriminator.safetensors"
 """What a run calls its file."""
@@ -57,44 +60,58 @@ def load_discriminator(
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} is no file. {ADVICE}")
-    tensors, metadata = read_safetensors(path)
-    spec, ensemble = _build(path, metadata)
-    differences = misfits(ensemble, tensors)
-    if differences:
+        wrong = "is not a regular file" if path.exists() else "does not exist"
+        raise CheckpointError(f"{path} {wrong}. {ADVICE}")
+    shapes, metadata = read_header(path)
+    spec = _described(path, metadata)
+    different = misfits(_weightless(path, spec), shapes)
+    if different:
         raise CheckpointError(
             f"{path} does not fit the discriminators that it describes: "
-            f"{'; '.join(differences)}. {ADVICE}"
+            f"{'; '.join(different)}. {ADVICE}"
         )
-    ensemble.load_state_dict(tensors)
+    with torch.random.fork_rng(devices=[]):  # fresh weights leave the caller's generator alone
+        ensemble = spec.build()
+    ensemble.load_state_dict(read_safetensors(path)[0])
     return ensemble.float().eval(), spec
 
 
-def _build(path: Path, metadata: dict[str, str]) -> tuple[EnsembleSpec, DiscriminatorEnsemble]:
-    """What a file describes; its random start leaves the caller's generator alone."""
+def _described(path: Path, metadata: Mapping[str, str]) -> EnsembleSpec:
+    """The discriminators that a file says it holds."""
     if KEY not in metadata:
         held = metadata.get("architecture")
-        what = f"the network {held!r}, no" if held else "no"
-        raise CheckpointError(f"{path} holds {what} discriminators. {ADVICE}")
+        what = f"the network {shown(held)}, not discriminators" if held else "no discriminators"
+        raise CheckpointError(f"{path} holds {what}. {ADVICE}")
     try:
         spec = EnsembleSpec.from_dict(_mapping(metadata[KEY]))
-        if not spec.names:
-            raise CheckpointError(f"{path} names no discriminators. {ADVICE}")
-        with torch.random.fork_rng(devices=[]):
-            return spec, spec.build()
     except ConfigError as error:
+        raise _unknown(path, error) from error
+    except (TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path} needs discriminators that this version does not have: {error}. {ADVICE}"
+            f"The description of the discriminators in {path} cannot be used "
+            f"({shortened(str(error))}). {ADVICE}"
         ) from error
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"What {path} says of its discriminators cannot be used ({reason}). {ADVICE}"
-        ) from error
+    if not spec.names:
+        raise CheckpointError(f"{path} does not name any discriminators. {ADVICE}")
+    return spec
+
+
+def _weightless(path: Path, spec: EnsembleSpec) -> DiscriminatorEnsemble:
+    try:
+        return weightless_ensemble(spec)
+    except ConfigError as error:
+        raise _unknown(path, error) from error
+
+
+def _unknown(path: Path, error: ConfigError) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged or needs discriminators that this version does not have: "
+        f"{shortened(str(error), 300)}. {ADVICE}"
+    )
 
 
 def _mapping(text: str) -> dict[str, Any]:
     values = parse_json(text)
     if not isinstance(values, dict):
-        raise TypeError(f"{text!r} is no mapping of keys to values")
+        raise TypeError(f"{shown(values)} is not a mapping of keys to values")
     return values

@@ -79,7 +79,7 @@ class UnknownNameError(UsageError):
 
 
 class NoModelError(UsageError):
-    """A file or folder that is not there or is no trained model, or one for something else."""
+    """A file or folder that is missing, is not a trained model, or is one for something else."""
 
 
 class ConfigError(UsageError):

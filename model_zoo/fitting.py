@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 from model_zoo.plain import DEEPEST, shortened, shown
@@ -63,12 +63,11 @@ def require_fit(
     Raises:
         CheckpointError: the config asks for another network than the tensors of the file make up.
     """
-    mistakes = [*_mistakes("config", config)]
+    mistakes = absurd_values(config)
     if mistakes:
-        raise damaged(origin, "; ".join(mistakes[:MISTAKES_SHOWN]))
+        raise damaged(origin, mistakes)
     network = _built(origin, architecture, config)
-    found = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    different = [*differences(found, shapes)]
+    different = misfits(network, shapes)
     if different:
         raise CheckpointError(
             f"{origin} is damaged: it does not fit {type(network).__name__}: "
@@ -89,7 +88,7 @@ def require_room(origin: str, network: Separator) -> None:
     if _is_usual(network.config.to_dict()):
         return
     wave = torch.empty(1, network.channels, network.segment, device="meta")
-    measured = _Largest()
+    measured = Largest()
     # What has no shapes without values ends the way there.
     with suppress(RuntimeError, ConfigError), torch.no_grad(), measured:
         network(wave)
@@ -105,8 +104,23 @@ def _is_usual(config: Mapping[str, Any]) -> bool:
 
 
 def damaged(origin: str, why: str) -> CheckpointError:
-    """The one sentence for a file of weights that cannot be meant as it is."""
+    """The error for a file of weights whose content cannot be right."""
     return CheckpointError(f"{origin} is damaged ({why}). Copy or convert it again")
+
+
+def absurd_values(config: Mapping[str, Any]) -> str:
+    """Names and values of a config that no network has, whatever its architecture; else empty."""
+    return "; ".join([*_mistakes("config", config)][:MISTAKES_SHOWN])
+
+
+def misfits(network: nn.Module, found: Mapping[str, Shape]) -> list[str]:
+    """How the names and shapes that were found differ from the network's; empty if they fit."""
+    return [*differences(shapes_of(network.state_dict()), found)]
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """Shapes of tensors, by name."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def differences(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> Iterator[str]:
@@ -167,19 +181,19 @@ def _require_sane(origin: str, network: Separator) -> None:
         raise damaged(origin, f"its sample rate is {network.sample_rate} Hz")
     if not 0 < network.segment <= LONGEST_SEGMENT * network.sample_rate:
         raise damaged(origin, f"its segment is {network.segment / network.sample_rate:,.0f} s long")
-    stored = network.state_dict()
-    kept = sum(map(_bytes, stored.values()))
-    tables = sum(_bytes(value) for name, value in network.named_buffers() if name not in stored)
-    if tables > kept + SPARE:
+    tables = table_bytes(network)
+    if tables > SPARE + sum(value.nbytes for value in network.state_dict().values()):
         raise damaged(origin, f"its tables would take {tables / 2**20:,.0f} MiB")
 
 
-def _bytes(value: Tensor) -> int:
-    return value.numel() * value.element_size()
+def table_bytes(network: nn.Module) -> int:
+    """Bytes of what a network computes for itself, as windows, and no file has."""
+    stored = network.state_dict()
+    return sum(value.nbytes for name, value in network.named_buffers() if name not in stored)
 
 
-class _Largest(Shapes):
-    """Notes the size of the largest tensor that any operation gives."""
+class Largest(Shapes):
+    """Notes the size in bytes of the largest tensor that any operation gives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,5 +204,5 @@ class _Largest(Shapes):
         result = super().__torch_function__(func, types, args, kwargs)
         for each in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(each, Tensor):
-                self.bytes = max(self.bytes, _bytes(each))
+                self.bytes = max(self.bytes, each.nbytes)
         return result

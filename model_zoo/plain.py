@@ -10,11 +10,21 @@ import errno
 import json
 import reprlib
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 16 * 2**20
 """Bytes of a text: the metadata of a large network have less than one."""
+
+MOST_TOML = 2**16
+"""Bytes of a card, twenty times those of the usual ones."""
+
+MOST_DOTS = 500
+"""In a line of a card: for a key of many parts tomllib takes the square of their number."""
+
+MOST_YAML = 2**18
+"""Characters of a recipe, of which PyYAML reads some hundred thousand in a second."""
 
 MOST_VALUES = 1_000_000
 """Values in a text, each counted as often as it is referred to."""
@@ -30,19 +40,42 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = LONGEST
 _SHORT.maxlevel = 2
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
     """A short text in a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
 
     Raises:
         OSError: it cannot be read, or is a pipe or a device, which might never end.
-        ValueError: it is too long, or no UTF-8.
+        ValueError: it is too long, or is not UTF-8.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    if status.st_size > MOST_BYTES:
+    if status.st_size > most:
         raise ValueError(f"it has {status.st_size:,} bytes")
     return path.read_text("utf-8")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a short file in TOML says.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not valid, too long or too deep.
+    """
+    try:
+        text = read_text(path, MOST_TOML)
+        dots = max(line.count(".") for line in text.split("\n"))
+        if dots > MOST_DOTS:
+            raise ValueError(f"it has a line with {dots:,} dots")
+        values: dict[str, Any] = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    require_bounded(values)
+    return values
 
 
 def parse_json(text: str | bytes) -> Any:

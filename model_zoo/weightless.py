@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
@@ -25,6 +26,8 @@ from torch.overrides import TorchFunctionMode
 from model_zoo import registry
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
+
+N = TypeVar("N", bound=nn.Module)
 
 MOST_PARTS = 10_000
 """Layers and tensors of a network, thrice those of the largest among the usual ones."""
@@ -43,10 +46,19 @@ def weightless(architecture: str, options: Mapping[str, Any]) -> Separator:
     Raises:
         UnknownNameError: no architecture has this name.
         ConfigError: ``options`` has unknown or contradictory values, all of them named; or the
-            network has more parts than are worth a look.
+            network has too many layers and tensors.
+    """
+    return without_storage(partial(registry.build, architecture, options))
+
+
+def without_storage(build: Callable[[], N]) -> N:
+    """What ``build`` makes, on the device "meta" and in evaluation mode.
+
+    Raises:
+        ConfigError: it has too many layers and tensors.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]), _counted_parts():
-        network = registry.build(architecture, options)
+        network = build()
     return network.to("meta").eval()
 
 

@@ -18,18 +18,28 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_zoo import registry
-from model_zoo.card import BUNDLED, Card, card_path, find, zoo_home
-from model_zoo.errors import CheckpointError, ChecksumError, ConfigError, UnknownNameError
+from model_zoo.card import Card, card_path, find, zoo_home
+from model_zoo.errors import CheckpointError, ChecksumError
 from model_zoo.files import sha256, staged
-from model_zoo.fitting import damaged, differences, require_fit, require_room
+from model_zoo.fitting import damaged, misfits, require_fit, require_room, shapes_of
 from model_zoo.plain import parse_json, shortened
 from model_zoo.separator import Separator
-from model_zoo.weightless import weightless
+from model_zoo.tensor_limits import Shape, check_tensors
 
-__all__ = ["Weights", "load", "load_tensors", "place", "read", "save", "verify", "zoo_home"]
+__all__ = [
+    "Weights",
+    "build",
+    "load",
+    "load_tensors",
+    "place",
+    "read",
+    "save",
+    "verify",
+    "zoo_home",
+]
 
 SUFFIX = ".safetensors"
 HEADER_LENGTH = 8
@@ -47,12 +57,14 @@ class Weights(NamedTuple):
         config: arguments of that architecture.
         tensors: by the names of the network's state dict.
         metadata: every text of the file, those two included.
+        network: without storage, on the device "meta".
     """
 
     architecture: str
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+    network: Separator
 
 
 def load(name: str | os.PathLike[str]) -> Separator:
@@ -67,11 +79,19 @@ def load(name: str | os.PathLike[str]) -> Separator:
         CheckpointError: the file is missing, damaged or does not fit its own config.
     """
     path = place(name)
-    content = read(path)
-    if path.parent != BUNDLED:
-        require_room(str(path), weightless(content.architecture, content.config))
-    separator = _build(path, content)
-    load_tensors(separator, content.tensors, origin=str(path))
+    return build(path, read(path))
+
+
+def build(path: Path, content: Weights) -> Separator:
+    """The network of a file that :func:`read` has read, in float32 and in evaluation mode.
+
+    Raises:
+        CheckpointError: one segment would not pass through it in a sane amount of memory.
+    """
+    require_room(str(path), content.network)
+    with torch.random.fork_rng(devices=[]):  # fresh weights leave the caller's generator alone
+        separator = registry.build(content.architecture, content.config)
+    separator.load_state_dict(content.tensors)
     return separator.float().eval()
 
 
@@ -95,9 +115,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
     with _opened(Path(path)) as file:
         metadata = dict(file.metadata() or {})
         architecture, config = _network(path, metadata)
-        require_fit(str(path), architecture, config, _shapes(file))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return Weights(architecture, config, tensors, metadata)
+        network = require_fit(str(path), architecture, config, _shapes(file))
+        return Weights(architecture, config, _tensors(file), metadata, network)
 
 
 def read_network(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
@@ -134,22 +153,27 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         CheckpointError: the file is missing or damaged.
     """
     with _opened(path) as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+        return _tensors(file), dict(file.metadata() or {})
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of any safetensors file; they are not read themselves.
+def read_header(path: Path) -> tuple[dict[str, Shape], dict[str, str]]:
+    """Names and shapes of the tensors of any safetensors file, and its metadata.
+
+    The tensors are not read.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
     with _opened(path) as file:
-        return _shapes(file)
+        return _shapes(file), dict(file.metadata() or {})
 
 
-def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(file: Any) -> dict[str, Shape]:
     return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _tensors(file: Any) -> dict[str, Tensor]:
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 @contextmanager
@@ -157,6 +181,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         _require_header(path)
         with safe_open(path, framework="pt") as file:
+            size = path.stat().st_size  # the library refuses tensors that share or leave out bytes
+            check_tensors(path, _shapes(file), size, size)
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
@@ -170,7 +196,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_header(path: Path) -> None:
-    """Refuse what is no file or has a header that takes long to read.
+    """Refuse what is not a regular file, and headers that take long to read.
 
     A file begins with the length of its header in 8 bytes (github.com/huggingface/safetensors,
     "Format").
@@ -228,7 +254,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
 
 
 def _reason(error: SafetensorError) -> OSError:
-    """What the system refused, which the library tells as text: ``... (os error 28)``."""
+    """The error of the system, which the library gives as text: ``... (os error 28)``."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(error)
 
@@ -256,20 +282,13 @@ def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin:
     Raises:
         CheckpointError: names the tensors that are missing, unknown or of another shape.
     """
-    differences = misfits(separator, tensors)
+    differences = misfits(separator, shapes_of(tensors))
     if differences:
         raise CheckpointError(
             f"{origin} does not fit {type(separator).__name__}: {'; '.join(differences)}. "
             "Convert it again with the options it was trained with"
         )
     separator.load_state_dict(dict(tensors))
-
-
-def misfits(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
-    """How names and shapes of ``tensors`` differ from the network's; empty when they fit."""
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    return [*differences(wanted, found)]
 
 
 def verify(card: Card) -> Path:
@@ -291,17 +310,6 @@ def verify(card: Card) -> Path:
     if sha256(path) != card.sha256:
         raise _changed(card, path, "another SHA-256")
     return path
-
-
-def _build(path: Path, content: Weights) -> Separator:
-    """The network that a file describes; its random start leaves the caller's generator alone."""
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return registry.build(content.architecture, content.config)
-    except (UnknownNameError, ConfigError) as error:
-        raise CheckpointError(
-            f"{path} needs a network that this version does not have: {error}"
-        ) from error
 
 
 def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:

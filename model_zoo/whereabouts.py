@@ -39,7 +39,7 @@ def locate(name: str) -> Path:
 
     Raises:
         UnknownNameError: the zoo has no such model; the nearest name is offered.
-        NoModelError: it is no folder of a run and no such file, or a network without weights.
+        NoModelError: there is no such run or file, or it is a network without weights.
         WeightsError: a model of the zoo whose weights are missing or changed.
     """
     if is_place(name):
@@ -74,7 +74,7 @@ def find_weights(source: Path) -> Path:
         raise NoModelError(_missing(source))
     if source.suffix != SUFFIX:
         raise NoModelError(
-            f"{source} is no {SUFFIX} file. For a checkpoint of another program type:"
+            f"{source} is not a {SUFFIX} file. For a checkpoint of another program type:"
             f" stem models convert {quote(str(source))} --name NAME"
         )
     if source.name == LAST:
@@ -123,7 +123,7 @@ def _best_of(folder: Path) -> Path:
         )
     within = next(_within(folder), "")
     advice = f"Type e.g. {quote(within)}" if within else ADVICE
-    raise NoModelError(f"{folder} {_holds(folder)}, so it is no folder of a run. {advice}")
+    raise NoModelError(f"{folder} {_holds(folder)}, so it is not the folder of a run. {advice}")
 
 
 def _holds(folder: Path) -> str:

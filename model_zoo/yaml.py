@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from model_zoo.errors import ConfigError
-from model_zoo.plain import MOST_BYTES, require_bounded, shortened
+from model_zoo.plain import MOST_YAML, require_bounded, shortened
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,7 +29,7 @@ def parse_yaml(where: str, text: str) -> Any:
         ConfigError: it is not valid.
     """
     try:
-        if len(text) > MOST_BYTES:
+        if len(text) > MOST_YAML:
             raise ValueError(f"it has {len(text):,} characters")
         return require_bounded(yaml.load(text, _Loader))
     except RecursionError as error:

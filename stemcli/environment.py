@@ -13,25 +13,28 @@ from model_zoo.home import has_home, temporary_home
 
 
 @contextmanager
-def environment(values: Mapping[str, str], *, replace: bool = False) -> Iterator[None]:
+def environment(values: Mapping[str, str | None], *, replace: bool = False) -> Iterator[None]:
     """Set variables, and leave them afterwards as they were.
 
     Args:
-        values: by name.
+        values: by name; None takes a variable away.
         replace: also where the user has set them.
     """
     before = {name: os.environ.get(name) for name in values}
-    chosen = {name: value for name, value in values.items() if replace or before[name] is None}
-    os.environ.update(chosen)
+    chosen = [name for name in values if replace or before[name] is None]
+    _set({name: values[name] for name in chosen})
     try:
         yield
     finally:
-        for name in chosen:
-            value = before[name]
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set({name: before[name] for name in chosen})
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def complete_environment() -> None:

@@ -27,7 +27,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.architectures.spectral import (
-    Spectra,
     SpectralConfig,
     SpectralSeparator,
     Spectrum,
@@ -42,6 +41,7 @@ from model_zoo.separator import Documented, Sizes
 Activation = Literal["leaky_relu", "relu", "elu"]
 Magnitudes = Float[Tensor, "block channel frame_heard freq_heard"]
 Estimates = Float[Tensor, "block stem channel frame_heard freq_heard"]
+Masks = Float[Tensor, "batch stem channel freq frame 1"]
 
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
@@ -168,9 +168,9 @@ def interleaved(
 ) -> Float[Tensor, "4 feature_in 3 3"]:
     """Kernels of the convolutions that give even and odd rows and columns of a :class:`Doubling`.
 
-    An even sample 2 m hears samples m - 1 and m below through taps 3 and 1, an odd one m - 1, m
-    and m + 1 through taps 4, 2 and 0 (Shi et al. 2016, "Is the deconvolution layer the same as a
-    convolutional layer?", arXiv 1609.07009).
+    An even sample 2 m depends on samples m - 1 and m below through taps 3 and 1, an odd one on
+    m - 1, m and m + 1 through taps 4, 2 and 0 (Shi et al. 2016, "Is the deconvolution layer the
+    same as a convolutional layer?", arXiv 1609.07009).
     """
     padded = F.pad(weight[:, 0], (0, 1, 0, 1))  # tap 5 is the one that even samples lack
     taps = torch.tensor([[3, 1, 5], [4, 2, 0]], device=weight.device)
@@ -193,7 +193,7 @@ def init(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
 class UNet(nn.Module):
     """Magnitudes of a mixture to the logits of one stem's share in them.
 
-    What crosses to the way up are the convolutions themselves, before normalisation.
+    The skip connections carry the outputs of the convolutions, before normalisation.
 
     Args:
         channels: audio channels.
@@ -240,7 +240,7 @@ class UNet(nn.Module):
 def _widths_up(filters: Sequence[int]) -> list[tuple[int, int]]:
     """Features in and out of each level on the way up, which ends with a single one.
 
-    All but the first take what crosses from the way down beside what comes from below.
+    All but the first take a skip connection beside the features from the level below.
     """
     outs = (*reversed(filters[:-1]), 1)
     return list(zip((filters[-1], *(2 * out for out in outs[:-1])), outs, strict=True))
@@ -279,21 +279,25 @@ class Spleeter(SpectralSeparator):
     config: SpleeterConfig
     free = (
         *SpectralSeparator.free,
-        *("dropout", "separation_exponent", "mask_extension", "num_frames"),
+        "dropout",
+        "separation_exponent",
+        "mask_extension",
+        "num_frames",
     )
     purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
     prefers_channels_last = True
     channels = 2
     sizes = Sizes(
         small={
-            **{
-                "num_bins": 64,
-                "num_frames": 32,
-                "filters": (6, 8, 10),
-                "num_levels": 3,
-                "dropout": 0.1,
-            },
-            **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 1984},
+            "num_bins": 64,
+            "num_frames": 32,
+            "filters": (6, 8, 10),
+            "num_levels": 3,
+            "dropout": 0.1,
+            "window_size": 256,
+            "hop_size": 64,
+            "sample_rate": 16_000,
+            "segment": 1984,
         },
         several={"stems": ("vocals", "drums", "bass"), "output": "softmax"},
         documented=(
@@ -318,11 +322,11 @@ class Spleeter(SpectralSeparator):
     def forward(self, mixture: Wave) -> Stems:
         """Separate a batch of mixtures.
 
-        Where the masks add up to 1, the last stem is the rest of the mixture, and its inverse
-        transform is saved.
+        Where the masks add up to 1, the last stem is the rest of the mixture, which saves an
+        inverse transform; the base's way through :meth:`answer` would make one for every stem.
         """
         spectrum = self.spectrum(mixture)
-        masks = self._masks(spectrum, self.core(self.features(spectrum)))
+        masks = self.masks(spectrum, self.core(self.features(spectrum)))
         adds_up = self.config.mask_extension == "average"
         spectra = gain(spectrum.unsqueeze(1), masks[:, : len(self.stems) - adds_up])
         stems = self.waves(spectra, mixture.shape[-1])
@@ -338,13 +342,8 @@ class Spleeter(SpectralSeparator):
         full = F.pad(magnitudes, (0, -spectrum.shape[-1] % block))
         return rearrange(full, "b c f (n t) -> (b n) c t f", t=block)
 
-    def answer(self, spectrum: Spectrum, numbers: Estimates) -> Spectra:
-        """The mixture's spectrum under the mask of every stem."""
-        return gain(spectrum.unsqueeze(1), self._masks(spectrum, numbers))
-
-    def _masks(
-        self, spectrum: Spectrum, numbers: Estimates
-    ) -> Float[Tensor, "batch stem channel freq frame 1"]:
+    def masks(self, spectrum: Spectrum, numbers: Estimates) -> Masks:
+        """Each stem's share of every bin and frame of the mixture's spectrum, from 0 to 1."""
         with full_precision(numbers):
             masks = power_ratio(numbers.float(), self.config.separation_exponent)
         bins, frames = spectrum.shape[-2:]

@@ -33,7 +33,7 @@ class Discriminator(nn.Module):
     discriminators: nn.ModuleList
 
     def forward(self, wave: Wave) -> Verdict:
-        """Judge waveforms; several channels are heard together.
+        """Judge waveforms; several channels are judged together.
 
         Args:
             wave: longer than the longest window or period.
@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
         return Verdict([score for score, _ in pairs], [features for _, features in pairs])
 
     def prepare(self, wave: Wave) -> Wave:
-        """What all sub-discriminators hear."""
+        """The waveform as all sub-discriminators receive it."""
         return wave
 
 

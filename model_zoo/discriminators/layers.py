@@ -47,7 +47,7 @@ def conv2d(
 
 
 def run(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
-    """The output of every layer, each of which hears the one before it."""
+    """The output of every layer, each of which receives that of the one before it."""
     outputs = []
     for layer in layers:
         x = layer(x)

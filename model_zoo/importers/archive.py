@@ -1,84 +1,69 @@
-"""Files of ``torch.save``, checked for what would fill the memory before or after they are read.
+"""Files of ``torch.save``, checked for what would fill the memory before they are read.
 
 torch writes an archive whose records are stored, never compressed (torch/csrc/jit/serialization/
 export.md: "zip archive with uncompressed records"), so that together they are no larger than the
-file.
+file. Before version 1.6 it wrote pickles one after the other, and the values behind them.
 """
 
 from __future__ import annotations
 
-import pickletools
+import stat
 import zipfile
-from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from model_zoo.errors import CheckpointError
+from model_zoo.importers.pickle_steps import BombError, check_steps
+from model_zoo.tensor_limits import unsafe
 
-MOST_PICKLE = 16 * 2**20
-"""Bytes of the record that describes all others: of a thousand tensors it has about 0.1 MB."""
+LEGACY_PICKLES = 5
+"""A magic number, a version, the system, the content, and the names of the storages."""
 
-MOST_STEPS = 1_000_000
-"""Of a larger one, whose bytes are those of arrays; an array takes about twenty."""
-
-SHARED = 4
-"""How often a tensor may share the values of others, as tied weights do."""
+MOST_RECORDS = 100_000
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it holds; other files are left to torch.
+    """Refuse a file that would take far more memory or time than its size allows.
 
     Raises:
         CheckpointError: it is one.
         OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise unsafe(path, "it is not a regular file")
     try:
-        if not zipfile.is_zipfile(path):
-            return
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            is_long = any(_is_long(archive, record) for record in records)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise _bomb(path, "its list of records cannot be read") from error
-    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-        raise _bomb(path, "its records are compressed")
-    if sum(record.file_size for record in records) > path.stat().st_size:
-        raise _bomb(path, "its records share their bytes")
-    if is_long:
-        raise _bomb(path, "its description is too large")
+        if zipfile.is_zipfile(path):
+            _check_records(path)
+        else:
+            _check_legacy(path)
+    except BombError as error:
+        raise unsafe(path, str(error)) from error
+    except Exception as error:  # damage can fail anywhere in the readers of both formats
+        raise not_a_checkpoint(path) from error
 
 
-def _is_long(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
-    """Whether a pickle makes too many objects; one that holds arrays is large and makes few.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    if not record.filename.endswith(".pkl") or record.file_size <= MOST_PICKLE:
-        return False
-    if record.compress_type != zipfile.ZIP_STORED:
-        return True
-    with archive.open(record) as file:
-        steps = islice(pickletools.genops(file), MOST_STEPS + 1)
-        return sum(1 for _ in steps) > MOST_STEPS
+def not_a_checkpoint(path: Path) -> CheckpointError:
+    """The error for a file that torch cannot read, or could not have written."""
+    return CheckpointError(
+        f"{path} is damaged or is not a PyTorch checkpoint. Copy or download it again"
+    )
 
 
-def check_tensors(path: Path, tensors: Iterable[Tensor]) -> None:
-    """Refuse tensors of more values than the file has bytes for, which strides of zero give.
+def _check_records(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if len(records) > MOST_RECORDS:
+            raise BombError(f"it has {len(records):,} records")
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise BombError("its records are compressed")
+        if sum(record.file_size for record in records) > path.stat().st_size:
+            raise BombError("its records share their bytes")
+        for record in records:
+            if record.filename.endswith(".pkl"):
+                with archive.open(record) as file:
+                    check_steps(file)
 
-    Raises:
-        CheckpointError: there are some, or tensors of another kind than networks have.
-    """
-    found = list(tensors)
-    if any(value.layout != torch.strided or value.device.type != "cpu" for value in found):
-        raise _bomb(path, "its tensors are sparse or have no values")
-    size = sum(value.numel() * value.element_size() for value in found)
-    if size > SHARED * path.stat().st_size:
-        raise _bomb(path, f"its tensors would take {size:,} bytes")
 
-
-def _bomb(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged or unsafe ({why}). Copy or download it again")
+def _check_legacy(path: Path) -> None:
+    with path.open("rb") as file:
+        for _ in range(LEGACY_PICKLES):
+            check_steps(file)

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from model_zoo import registry
 from model_zoo.card import Card
 from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.files import sha256
-from model_zoo.fitting import require_fit
+from model_zoo.fitting import require_fit, shapes_of
 from model_zoo.importers import msrkit, spleeter, tensorflow
 from model_zoo.importers.pickles import state_dict
 from model_zoo.install import check_free, install
@@ -83,6 +84,7 @@ def read_network(
     """
     index = tensorflow.index_file(sources[0])
     if index:
+        _spleeter_config(spleeter.from_tensorflow(tensorflow.described(index)), stems, index)
         return _spleeter(spleeter.from_tensorflow(tensorflow.read(index)), stems, index)
     tensors = [state_dict(source) for source in sources]
     if all(spleeter.FILE_MARK in each for each in tensors):
@@ -94,16 +96,28 @@ def read_network(
 
 
 def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path) -> Separator:
-    config, tensors = spleeter.assemble(unets, stems)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    # The window of the STFT, and batches counted in training, are not in Spleeter's files.
-    norms = (name for name in shapes if name.endswith("running_mean"))
-    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
-    require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
+    config, tensors = _spleeter_config(unets, stems, origin)
     separator = registry.build("spleeter", config)
     ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
     load_tensors(separator, {**ours, **tensors}, origin=str(origin))
     return separator
+
+
+def _spleeter_config(
+    unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path
+) -> tuple[dict[str, Any], spleeter.Tensors]:
+    """Config and tensors of the separator that has these U-Nets; only their shapes are used.
+
+    Raises:
+        CheckpointError: the tensors do not fit together.
+    """
+    config, tensors = spleeter.assemble(unets, stems)
+    shapes = shapes_of(tensors)
+    # The window of the STFT, and batches counted in training, are not in Spleeter's files.
+    norms = (name for name in shapes if name.endswith("running_mean"))
+    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
+    require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
+    return config, tensors
 
 
 def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
@@ -120,7 +134,9 @@ def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
     ]
     if any(found) and not all(found):
         strange = sources[found.index("")].name
-        raise ConfigError("--stem", [f"{strange} names no stem: type --stem for each file"])
+        raise ConfigError(
+            "--stem", [f"{strange} is not named after a stem: type --stem for each file"]
+        )
     return tuple(found) if all(found) else ()
 
 
@@ -133,8 +149,7 @@ def _msrkit(
     architecture, config = msrkit.infer(tensors, options)
     config["stems"] = [stem]
     registry.architecture(architecture).Config.from_dict(config)  # what the user typed goes first
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    require_fit(str(source), architecture, config, shapes)
+    require_fit(str(source), architecture, config, shapes_of(tensors))
     separator = registry.build(architecture, config)
     load_tensors(separator, tensors, origin=str(source))
     return separator

@@ -18,6 +18,8 @@ from model_zoo.ops.bands import mel_bank
 USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
 USUAL_HEADS = 4
 BANK_TOLERANCE = 1e-6  # heights of triangles that another library computed
+LARGEST_BANK = 2**24
+"""Values of a table of mel bands; the usual ones have 0.1 million."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -81,7 +83,7 @@ def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
     Raises:
         ConfigError: ``wanted``, or without it every usual rate, has other bands.
     """
-    fits = bank.shape[1] == window // 2 + 1
+    fits = bank.shape[1] == window // 2 + 1 and bank.numel() <= LARGEST_BANK
     for rate in ([wanted] if wanted else USUAL_RATES) if fits else ():
         mel = mel_bank(rate, window, bank.shape[0])
         if torch.allclose(mel, bank.float(), atol=BANK_TOLERANCE):

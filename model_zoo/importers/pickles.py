@@ -6,34 +6,24 @@ numbers and containers are read, anything that would have to be executed is refu
 
 from __future__ import annotations
 
-import codecs
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
-from model_zoo.importers.archive import check_archive, check_tensors
+from model_zoo.fitting import shapes_of
+from model_zoo.importers.archive import check_archive, not_a_checkpoint
+from model_zoo.importers.arrays import STAND_INS, Array
+from model_zoo.tensor_limits import check_tensors, unsafe
 from model_zoo.weights import SUFFIX, read_safetensors
-
-LONGEST_NAME = 1000
-"""Characters of the name of a tensor; taking prefixes off takes the square of them."""
 
 CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
 PART = "generator."  # of a checkpoint that holds the discriminators too
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-ARRAYS: list[Any] = [
-    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
-    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
-    (codecs.encode, "_codecs.encode"),
-    *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8")), type(np.dtype("f2"))),
-]
-"""What the pickle of a NumPy array of floats calls: nothing that reaches beyond its own bytes."""
 WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
 
 
@@ -64,10 +54,29 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} holds no tensors by name. "
             "Save the network with torch.save(network.state_dict(), FILE) and convert that"
         )
-    check_tensors(path, found.values())
-    if any(len(name) > LONGEST_NAME for name in found):
-        raise CheckpointError(f"{path} is damaged (a tensor has a name of absurd length)")
+    check_loaded(path, found)
     return plain_names(found)
+
+
+def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of more values than the file has bytes for, which strides of zero give.
+
+    Args:
+        path: of the file.
+        tensors: that it gave, by name.
+
+    Raises:
+        CheckpointError: there are some, or tensors of another kind than networks have.
+    """
+    if not all(map(_is_usual, tensors.values())):
+        raise unsafe(path, "its tensors are sparse, quantised or have no values")
+    size = sum(value.nbytes for value in tensors.values())
+    check_tensors(path, shapes_of(tensors), size, path.stat().st_size)
+
+
+def _is_usual(value: Tensor) -> bool:
+    is_dense = value.layout == torch.strided and not (value.is_quantized or value.is_nested)
+    return is_dense and value.device.type == "cpu" and not value.is_complex()
 
 
 def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -96,17 +105,15 @@ def _shorter(names: Mapping[str, str]) -> dict[str, str]:
 
 def _load(path: Path) -> Any:
     try:
-        with safe_globals(ARRAYS):
+        with safe_globals(STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} would have to run code to be read, which is unsafe, or is no checkpoint. "
+            f"{path} would have to run code to be read, which is unsafe, or is not a checkpoint. "
             "Save only its tensors with torch.save(network.state_dict(), FILE) and convert that"
         ) from error
     except Exception as error:  # a damaged pickle can fail anywhere in its reader
-        raise CheckpointError(
-            f"{path} is damaged or is no PyTorch checkpoint. Copy or download it again"
-        ) from error
+        raise not_a_checkpoint(path) from error
 
 
 def _unwrap(content: Any) -> Any:
@@ -123,11 +130,10 @@ def _tensors(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     plain = {
-        name: torch.from_numpy(value) if _is_numeric_array(value) else value
+        name: torch.from_numpy(value.values)
+        if isinstance(value, Array) and value.values is not None
+        else value
         for name, value in content.items()
+        if isinstance(name, str)
     }
-    return {str(name): value for name, value in plain.items() if isinstance(value, torch.Tensor)}
-
-
-def _is_numeric_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return {name: value for name, value in plain.items() if isinstance(value, Tensor)}

@@ -10,9 +10,11 @@ offset, size and checksum of one tensor.
 from __future__ import annotations
 
 import math
+import stat
 import struct
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +24,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError
+from model_zoo.plain import shortened
+from model_zoo.tensor_limits import MOST_AXES, check_tensors
 
 INDEX = ".index"
-LARGEST_INDEX = 1 << 20  # bytes; that of Spleeter's largest model has 15,000
+LARGEST_INDEX = 2**20
+"""Bytes; that of Spleeter's largest model has 15,000."""
+
 MOST_ENTRIES = 10_000
-LONGEST_NAME = 1_000  # characters
+"""Tensors, and blocks of the index."""
+
+LONGEST_NAME = 1_000
+"""Characters of the name of a tensor."""
+
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48  # bytes: two handles, padding, the magic number
 _TRAILER = 5  # bytes behind a block: compression, checksum
@@ -57,48 +67,101 @@ def index_file(path: Path) -> Path | None:
     return index if index.is_file() else None
 
 
-def read(index: Path) -> dict[str, Tensor]:
-    """Every float32 tensor of a checkpoint, by name.
+def described(index: Path) -> dict[str, Tensor]:
+    """The float32 tensors of a checkpoint on the device "meta": shapes without values.
 
     Args:
         index: the file ``NAME.index``; the values lie beside it in ``NAME.data-...``.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: a file is missing or damaged, or the index says what no network has.
     """
-    try:
+    return {
+        name: torch.empty(entry.shape, device="meta") for name, (_, entry) in _found(index).items()
+    }
+
+
+def read(index: Path) -> dict[str, Tensor]:
+    """Every float32 tensor of a checkpoint, by name.
+
+    Args:
+        index: as for :func:`described`.
+
+    Raises:
+        CheckpointError: as for :func:`described`, or values have a wrong checksum.
+    """
+    found = _found(index)
+    with _one_sentence(index):
+        return {name: _tensor(path, entry) for name, (path, entry) in found.items()}
+
+
+def _found(index: Path) -> dict[str, tuple[Path, Entry]]:
+    """Each tensor of floats with the file of its values, after all of them were checked."""
+    with _one_sentence(index):
         header, entries = _entries(_index_bytes(index))
         if header.get(_BYTE_ORDER):
             raise ValueError("its values have the high byte first")
         count = int(header.get(_SHARDS, 1))
-        _require_bytes(index, entries.values())
-        return {
-            name: _tensor(index.with_suffix(f".data-{entry.shard:05d}-of-{count:05d}"), entry)
+        found = {
+            name: (index.with_suffix(f".data-{entry.shard:05d}-of-{count:05d}"), entry)
             for name, entry in entries.items()
             if entry.kind == _FLOAT
         }
+        _check(index, found)
+        return found
+
+
+@contextmanager
+def _one_sentence(index: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{error.filename} is missing: copy it beside {index.name}"
         ) from error
     except (ValueError, IndexError, struct.error, OSError, OverflowError) as error:
         raise CheckpointError(
-            f"The TensorFlow checkpoint {index} is damaged ({error}): copy or download it again"
+            f"The TensorFlow checkpoint {index} is damaged ({shortened(str(error), 200)}): "
+            "copy or download it again"
         ) from error
 
 
-def _require_bytes(index: Path, entries: Iterable[Entry]) -> None:
-    """Refuse tensors that share bytes, which would take more memory than the files have."""
-    there = sum(path.stat().st_size for path in index.parent.glob(f"{index.stem}.data-*"))
-    if there and sum(entry.size for entry in entries) > there:
-        raise ValueError("its tensors take more bytes than its files have")
+def _check(index: Path, found: Mapping[str, tuple[Path, Entry]]) -> None:
+    """Refuse shapes that no network has, and tensors that lie outside of their files or overlap.
+
+    Raises:
+        ValueError: a tensor does not lie where the index says.
+        CheckpointError: there are too many or too large tensors.
+    """
+    files = {path: _size(path) for path, _ in found.values()}
+    shapes = {name: entry.shape for name, (_, entry) in found.items()}
+    check_tensors(
+        index, shapes, sum(entry.size for _, entry in found.values()), sum(files.values())
+    )
+    for path, entry in found.values():
+        is_there = entry.offset + entry.size <= files[path]
+        if not is_there or 4 * math.prod(entry.shape) != entry.size:
+            raise ValueError(f"{path.name} is too short, or not the one that the index describes")
+    by_place = sorted((path, entry.offset, entry.size) for path, entry in found.values())
+    for (path, offset, size), (other, after, _) in pairwise(by_place):
+        if path == other and offset + size > after:
+            raise ValueError(f"tensors in {path.name} share their bytes")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a regular file; a pipe or a device might never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is not a regular file")
+    return status.st_size
 
 
 def _index_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(LARGEST_INDEX + 1)
-    if len(data) > LARGEST_INDEX or len(data) < _FOOTER or not data.endswith(_MAGIC):
-        raise ValueError("the index is not one")
+    if _size(path) > LARGEST_INDEX:
+        raise ValueError("the index is too large")
+    data = path.read_bytes()
+    if len(data) < _FOOTER or not data.endswith(_MAGIC):
+        raise ValueError("the index does not end as one")
     return data
 
 
@@ -107,7 +170,10 @@ def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, Entry]]:
     footer = data[-_FOOTER:]
     _, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
-    handles = {_handle(handle, 0)[0] for _, handle in _block(data, *index)}
+    blocks = islice(_block(data, *index), MOST_ENTRIES)
+    handles = {_handle(handle, 0)[0] for _, handle in blocks}
+    if sum(size for _, size in handles) > len(data):
+        raise ValueError("blocks of its index share their bytes")
     pairs = (pair for handle in sorted(handles) for pair in _block(data, *handle))
     values = dict(islice(pairs, MOST_ENTRIES + 1))
     if len(values) > MOST_ENTRIES:
@@ -124,7 +190,7 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block, each key told by what it shares with the one before."""
+    """Keys and values of a block; each key says how many bytes it shares with the one before."""
     block, trailer = data[offset : offset + size], data[offset + size :][:_TRAILER]
     (restarts,) = struct.unpack_from("<I", block, size - 4)
     if trailer[0] or _masked(crc32c(block + trailer[:1])) != int.from_bytes(trailer[1:], "little"):
@@ -151,7 +217,8 @@ def _entry(value: bytes) -> Entry:
 def _shape(value: int | bytes) -> tuple[int, ...]:
     """TensorShapeProto: field 2 is one axis, whose field 1 is its size."""
     axes = (dict(_fields(axis)) for number, axis in _fields(value) if number == 2)
-    return tuple(int(axis.get(1, 0)) for axis in axes)
+    sizes = tuple(int(axis.get(1, 0)) for axis in islice(axes, MOST_AXES + 1))
+    return tuple(size - 2**64 if size >= 2**63 else size for size in sizes)  # int64 in a varint
 
 
 def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -189,9 +256,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _tensor(path: Path, entry: Entry) -> Tensor:
-    is_there = entry.offset + entry.size <= path.stat().st_size
-    if not is_there or 4 * math.prod(entry.shape) != entry.size:
-        raise ValueError(f"{path.name} is too short, or not the one that the index describes")
     with path.open("rb") as file:
         file.seek(entry.offset)
         data = file.read(entry.size)

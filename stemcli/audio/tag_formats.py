@@ -24,13 +24,12 @@ from stemcli.audio.soundfile_decoder import StraightFile
 from stemcli.audio.tag_limits import (
     BoundedFile,
     TooLargeError,
-    bound_compression,
-    check_comments,
+    bound_mutagen,
     require_few,
 )
 from stemcli.audio.tags import Picture, Tags
 
-bound_compression()
+bound_mutagen()
 
 
 class Names(NamedTuple):
@@ -73,7 +72,6 @@ def read_tags(path: Path) -> Tags | None:
         if bounded.read(12)[8:] == b"AVI ":
             return None  # mutagen takes it for a WAV
         bounded.seek(0)
-        check_comments(bounded)
         file = mutagen.File(bounded)
     if file is None:
         return None

@@ -2,19 +2,20 @@
 
 Ray 2.60 lets its processes listen on all interfaces, and anyone who reaches them can run programs.
 Here they listen on the loopback interface, as they always do on macOS and Windows, and take only
-calls with a token that this process made up.
+calls with a random token that this process made.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from ray._private import ray_constants
+
+from stemcli.environment import environment
 
 _RAYLET: Any = import_module("ray._raylet")
 """Compiled, and without types."""
@@ -33,8 +34,13 @@ def private_cluster() -> Iterator[None]:
     What Ray's processes have to know they inherit as environment variables; afterwards the
     environment is as it was, so that another cluster is joined by the user's own token.
     """
-    settings = {MODE: "token", TOKEN: secrets.token_hex(TOKEN_BYTES), SEVERAL_MACHINES: "0"}
-    with _environment({**settings, TOKEN_FILE: None}), _this_machine_alone():
+    settings = {
+        MODE: "token",
+        TOKEN: secrets.token_hex(TOKEN_BYTES),
+        TOKEN_FILE: None,
+        SEVERAL_MACHINES: "0",
+    }
+    with environment(settings, replace=True), _this_machine_alone():
         _forget_token()
         try:
             yield
@@ -42,24 +48,6 @@ def private_cluster() -> Iterator[None]:
             # With the mode still set: a thread of Ray that ends late asks for the token again.
             _forget_token()
     _forget_token()
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    _set(changes)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 @contextmanager

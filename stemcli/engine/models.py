@@ -20,15 +20,16 @@ def load_model(name: str) -> Model:
 
     Raises:
         UnknownNameError: the zoo has no such model; the nearest name is offered.
-        NoModelError: it is a network without weights, no folder of a run and no such file, or
-            separates nothing yet.
+        NoModelError: it is a network without weights or one that cannot separate yet, or there is
+            no such run or file.
         WeightsError: its file is damaged or changed.
     """
     path = locate(name)
     if is_place(name):
-        metadata = weights.read(path).metadata
-        require_finished(metadata, name)
+        content = weights.read(path)
+        require_finished(content.metadata, name)
         called = Path(name).resolve().name if Path(name).is_dir() else path.stem
-        return Model(called, weights.load(path), metadata.get("residual", ""), sha256=sha256(path))
+        residual = content.metadata.get("residual", "")
+        return Model(called, weights.build(path, content), residual, sha256=sha256(path))
     card = find(name)
     return Model(name, weights.load(path), card.residual, card.overlap, card.sha256, card.better)

@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ RAM = 8 * 2**30
 
 PATIENCE = 60.0
 """Seconds after which a command hangs and is killed."""
+
+TEMPORARY = "temporary"
+"""The temporary folder of a command, in which it leaves nothing."""
 
 HUNG = -9
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -58,6 +62,7 @@ def stem(folder: Path, *words: str, **environment: str) -> Ended:
     """Run a command of stem in ``folder``, where its models and its home lie too."""
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
+    (folder / TEMPORARY).mkdir(exist_ok=True)
     process = CONTEXT.Process(target=_run, args=(folder, logs, words, environment))
     process.start()
     process.join(PATIENCE)
@@ -70,7 +75,10 @@ def stem(folder: Path, *words: str, **environment: str) -> Ended:
 
 def _run(folder: Path, logs: Path, words: Sequence[str], environment: dict[str, str]) -> None:
     os.chdir(folder)
-    os.environ.update({"STEM_HOME": str(folder / "zoo"), "HOME": str(folder), **environment})
+    places = {"STEM_HOME": "zoo", "HOME": "home", "TMPDIR": TEMPORARY}
+    os.environ.update({name: str(folder / place) for name, place in places.items()})
+    os.environ.update(environment)
+    tempfile.tempdir = None
     resource.setrlimit(resource.RLIMIT_AS, (RAM, RAM))
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(logs / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), number)

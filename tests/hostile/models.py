@@ -29,6 +29,7 @@ TOO_LONG = "9" * 5000
 """Python writes and reads no whole number of more than 4300 digits."""
 
 DEEP = "[" * 100_000
+BACKSLASH = "\\"
 
 
 def safetensors(path: Path, header: bytes, size: int = 0) -> None:
@@ -242,6 +243,24 @@ CARDS = [
         "an overlap that is no number": partial(
             installed, change=lambda text: text.replace("overlap = 0.25", "overlap = nan")
         ),
+        "a key of 500,000 parts": partial(
+            installed, change=lambda text: f"{'a.' * 500_000}a = 1\n{text}"
+        ),
+        "a key of 30,000 parts": partial(
+            installed, change=lambda text: f"{'a.' * 30_000}a = 1\n{text}"
+        ),
+        "a table of 500,000 parts": partial(
+            installed, change=lambda text: f"{text}\n[{'a.' * 500_000}a]\n"
+        ),
+        "tables without end": partial(
+            installed, change=lambda text: f"x = {'{a=' * 20_000}\n{text}"
+        ),
+        "a text of 100 MB": partial(
+            installed, change=lambda text: f'description = "{"x" * 10**8}"\n{text}'
+        ),
+        "a text of 28,000 escapes": partial(
+            installed, change=lambda text: text + 'x = "' + 2 * BACKSLASH * 28_000 + '"'
+        ),
         "20 MB of comments": partial(installed, change=lambda text: text + "#" * 20_000_000),
         "a text of a megabyte for a number": partial(
             installed, change=lambda text: text.replace("0.25", '"' + "9" * 10**6 + '"')
@@ -304,6 +323,7 @@ RECIPES = [
         ("with a date that is none", "seed: 2001-99-99", "not valid YAML"),
         ("with a tag and nothing in it", "seed: !!int ''", "not valid YAML"),
         ("of 20 MB", "#" * 20_000_000, "it has 20,000,000 bytes"),
+        ("of 15 MB", "a: [" + "x, " * 5_000_000 + "]", "it has 15,000,005 characters"),
         (
             "of a billion layers",
             "base: melroformer\nmodel: {options: {num_layers: 1000000000}}",
@@ -313,6 +333,73 @@ RECIPES = [
             "of 10^13 channels",
             "base: melroformer\nmodel: {options: {hidden_channels: 10000000000000}}",
             "cannot be built|too large",
+        ),
+    )
+]
+
+LISTENER = "discriminator.safetensors"
+LEARNS_BY_LISTENING = f"""
+model:
+  architecture: melrnn
+  options: {json.dumps(small_network().config.to_dict())}
+losses: {{perceptual: 1}}
+loss_options: {{perceptual: {{discriminator: {LISTENER}}}}}
+data: {{seconds: 0.5}}
+"""
+
+
+def listening(folder: Path, **changes: Any) -> None:
+    """A recipe whose loss listens through discriminators of a file of one number."""
+    recipe(folder, LEARNS_BY_LISTENING)
+    spec = {"names": ["multi_frequency"], "sample_rate": 16_000} | changes
+    tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    header = {"__metadata__": {"ensemble": json.dumps(spec)}, "x": tensor}
+    safetensors(folder / LISTENER, json.dumps(header).encode(), 4)
+
+
+def frequency(**options: Any) -> dict[str, Any]:
+    return {"options": {"multi_frequency": options}}
+
+
+LISTENERS: dict[str, dict[str, Any]] = {
+    "of 100,000 channels": frequency(hidden_channels=100_000),
+    "of 10^13 channels": frequency(hidden_channels=10**13),
+    "with 900 windows": frequency(window_sizes=[2048] * 900),
+    "with a window of 10^13": frequency(window_sizes=[10**13]),
+    "with a window of -1": frequency(window_sizes=[-1]),
+    "for 10^9 audio channels": {"nch": 10**9},
+    "of another size": frequency(hidden_channels=16),
+    "with a period of 0": {
+        "names": ["multi_period"],
+        "options": {"multi_period": {"periods": [0]}},
+    },
+    "at a rate of 10^13": {"sample_rate": 10**13},
+    "named 10,000 times": {"names": ["multi_frequency"] * 10_000},
+    "named by a megabyte": {"names": ["x" * 10**6]},
+}
+LISTENED = [
+    Row(f"discriminators {kind}", partial(listening, **changes), TRAIN, "discriminator")
+    for kind, changes in LISTENERS.items()
+] + [
+    Row(
+        f"a recipe against discriminators {kind}",
+        partial(recipe, text=LEARNS_BY_LISTENING.partition("losses")[0] + adversary),
+        TRAIN,
+        says,
+        2,
+    )
+    for kind, adversary, says in (
+        (
+            "of 100,000 channels",
+            "adversary: {discriminators: [multi_frequency], "
+            "options: {multi_frequency: {hidden_channels: 100000}}}",
+            "adversary.options: .* too large",
+        ),
+        (
+            "with a window of 10^13",
+            "adversary: {discriminators: [multi_frequency], "
+            "options: {multi_frequency: {window_sizes: [10000000000000]}}}",
+            "adversary.options",
         ),
     )
 ]

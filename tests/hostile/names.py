@@ -59,7 +59,7 @@ NAMES: dict[str, tuple[Make, int, str]] = {
     "an option that clears the screen": (partial(unknown_option, option=ESCAPE), 1, "unknown key"),
 }
 NAMED = [
-    Row(kind, make, f"{BATCH} --report report.csv", says, code)
+    Row(kind, make, f"{BATCH} --report report.csv", says, code, stems=2 if "damaged" in kind else 0)
     for kind, (make, code, says) in NAMES.items()
 ] + [
     Row(

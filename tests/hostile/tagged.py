@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.audio_files import write_audio
 from tests.hostile.table import Row
 
 HUGE = 256 * 2**20
@@ -95,13 +96,20 @@ def ogg_picture(folder: Path) -> None:
 
 def ape(folder: Path, count: int) -> None:
     """An APEv2 tag of small items behind the sound (wiki.hydrogenaud.io, "APEv2 specification")."""
-    items = b"".join(
-        struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count)
-    )
+    items = (struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count))
+    put_ape(folder, b"".join(items), count)
+
+
+def ape_name(folder: Path) -> None:
+    put_ape(folder, struct.pack("<II", 1, 0) + b"k" * 4_000_000 + b"\0x", 1)
+
+
+def put_ape(folder: Path, items: bytes, count: int) -> None:
     footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, count, 0) + bytes(8)
-    path = wave(folder, ".mp3", format="MP3")
-    path.rename(folder / "song.ape.mp3")
-    (folder / "song.mp3").write_bytes((folder / "song.ape.mp3").read_bytes() + items + footer)
+    plain = wave(folder, ".wav")
+    path = write_audio(folder / "song.wv", soundfile.read(plain, dtype="float32")[0])
+    plain.unlink()
+    path.write_bytes(path.read_bytes() + items + footer)
 
 
 def atoms(folder: Path) -> None:
@@ -112,6 +120,67 @@ def atoms(folder: Path) -> None:
     (folder / "song.m4a").write_bytes(head + moov)
 
 
+def atom(name: bytes, content: bytes) -> bytes:
+    """A box of an MP4 file (ISO 14496-12, section 4.2)."""
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def film(folder: Path, moov: bytes) -> None:
+    head = atom(b"ftyp", b"M4A \0\0\0\0M4A ")
+    (folder / "song.m4a").write_bytes(head + moov)
+
+
+def nested_atoms(levels: int) -> bytes:
+    """Boxes in boxes; each header says the size of all that is inside."""
+    names = (b"moov", b"udta", *[b"trak"] * levels)
+    sizes = range(8 * len(names), 0, -8)
+    return b"".join(
+        struct.pack(">I4s", size, name) for size, name in zip(sizes, names, strict=True)
+    )
+
+
+def empty_chunks(folder: Path, suffix: str, name: bytes, behind: bool) -> None:
+    """A million chunks without content in front of the sound or behind it."""
+    path = wave(folder, suffix)
+    data = path.read_bytes()
+    at = len(data) if behind else 12
+    many = data[:at] + (name + bytes(4)) * 1_000_000 + data[at:]
+    size = struct.pack("<I" if suffix == ".wav" else ">I", len(many) - 8)
+    path.write_bytes(many[:4] + size + many[8:])
+
+
+def comment_of_any_length(folder: Path) -> None:
+    """A Vorbis comment whose first text has 4 GB by its own word."""
+    flac_blocks(folder, (4, struct.pack("<III", 0, 1, 2**32 - 1)))
+
+
+def nested_id3(folder: Path) -> None:
+    """Chapters in chapters (id3.org, "id3v2-chapters-1.0"), 100 levels deep."""
+    inner = b""
+    for _ in range(2_000):
+        inner = frame(b"CHAP", b"c\0" + bytes(16) + inner)
+    mp3(folder, inner)
+
+
+CHUNKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    f"a million empty chunks {'behind' if behind else 'before'} the sound of a {suffix}": (
+        partial(empty_chunks, suffix=suffix, name=name, behind=behind),
+        suffix,
+    )
+    for suffix, name in ((".wav", b"junk"), (".aiff", b"ANNO"))
+    for behind in (False, True)
+}
+FILMS: dict[str, Callable[[Path], object]] = {
+    "50,000 atoms in each other": lambda folder: film(folder, nested_atoms(50_000)),
+    "an atom of size 0": lambda folder: film(folder, struct.pack(">I4s", 0, b"moov") * 100_000),
+    "an atom of size 1": lambda folder: film(folder, struct.pack(">I4s", 1, b"moov") * 100_000),
+    "an atom of 2^63 bytes": lambda folder: film(
+        folder, struct.pack(">I4sQ", 1, b"moov", 2**63) + bytes(1000)
+    ),
+    "an atom of a size below its own header": lambda folder: film(
+        folder, struct.pack(">I4s", 4, b"moov") * 100_000
+    ),
+}
 BOMB = zlib.compress(bytes(HUGE), 9)
 COMPRESSED = frame(TITLE, struct.pack(">I", 2**20) + BOMB, b"\0\x09")
 TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
@@ -145,7 +214,7 @@ TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "100,000 pictures in FLAC": (
         lambda folder: flac_blocks(folder, *[(6, bytes(32))] * 100_000),
         ".flac",
-        "fields",
+        "fields|too many parts",
     ),
     "a title of a megabyte in Ogg": (ogg_picture, ".ogg", "a text is too long"),
     "a chunk of 256 MiB in WAV": (
@@ -158,7 +227,11 @@ TAGS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         ".aiff",
         "cannot be read",
     ),
-    "a million APEv2 items": (partial(ape, count=1_000_000), ".mp3", "fields"),
+    "chapters in chapters": (nested_id3, ".mp3", "fields|cannot be read"),
+    "a comment of 4 GB in FLAC": (comment_of_any_length, ".flac", "cannot be read"),
+    "a million APEv2 items": (partial(ape, count=1_000_000), ".wv", "they have|cannot be read"),
+    "100,000 APEv2 items": (partial(ape, count=100_000), ".wv", "too many parts"),
+    "an APEv2 item with a name of 4 MB": (ape_name, ".wv", "too many parts"),
 }
 
 HARMLESS = "--model tiny --precision fp32 --segment 1 --output made"
@@ -166,3 +239,18 @@ TAGGED = [
     Row(f"a song with {kind}", make, f"separate song{suffix} {HARMLESS}", f"Note: .*{says}", 0)
     for kind, (make, suffix, says) in TAGS.items()
 ] + [Row("a song of a million atoms", atoms, f"separate song.m4a {HARMLESS}", "song.m4a")]
+TAGGED += [
+    Row(
+        f"a song with {kind}",
+        make,
+        f"separate song{suffix} {HARMLESS}",
+        "1 song|song",
+        0,
+        slow=True,
+    )
+    for kind, (make, suffix) in CHUNKS.items()
+]
+TAGGED += [
+    Row(f"a film with {kind}", make, f"separate song.m4a {HARMLESS}", "song.m4a")
+    for kind, make in FILMS.items()
+]

@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.models import CARDS, PICKLES, RECIPES, SUMMARIES, WEIGHTS
+from tests.hostile.checkpoints import BOMBS, TENSORFLOW
+from tests.hostile.models import CARDS, LISTENED, PICKLES, RECIPES, SUMMARIES, WEIGHTS
 from tests.hostile.table import Row, attack, params
+
+
+@pytest.mark.parametrize("row", params(TENSORFLOW + BOMBS))
+def test_a_checkpoint_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> None:
+    attack(row, tmp_path)
+
+
+@pytest.mark.parametrize("row", params(LISTENED))
+def test_discriminators_from_a_stranger_are_refused(row: Row, tmp_path: Path) -> None:
+    attack(row, tmp_path)
 
 
 @pytest.mark.parametrize("row", params(WEIGHTS + CARDS + SUMMARIES + PICKLES + RECIPES))

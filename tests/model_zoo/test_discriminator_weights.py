@@ -73,16 +73,18 @@ def test_what_is_no_safetensors_file(file: Path) -> None:
         load_discriminator(file)
 
 
-@pytest.mark.parametrize("name", ["nothing.safetensors", "."])
-def test_what_is_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match=r"is no file\. Name the discriminator\.safetensors"):
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("nothing.safetensors", "does not exist"), (".", "is not a regular file")]
+)
+def test_what_is_no_file(tmp_path: Path, name: str, wrong: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"{wrong}\. Name the discriminator\.safetensors"):
         load_discriminator(tmp_path / name)
 
 
 def test_weights_of_a_network(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     weights.save(path, small_network())
-    with pytest.raises(CheckpointError, match="holds the network 'melrnn', no discriminators"):
+    with pytest.raises(CheckpointError, match="holds the network 'melrnn', not discriminators"):
         load_discriminator(path)
 
 
@@ -90,15 +92,15 @@ def test_weights_of_a_network(tmp_path: Path) -> None:
     ("metadata", "sentence"),
     [
         ({}, "holds no discriminators"),
-        ({"ensemble": "{"}, "says of its discriminators cannot be used"),
-        ({"ensemble": "3"}, "says of its discriminators cannot be used"),
-        (described(names=[], options={}), "names no discriminators"),
+        ({"ensemble": "{"}, "description of the discriminators in .* cannot be used"),
+        ({"ensemble": "3"}, "description of the discriminators in .* cannot be used"),
+        (described(names=[], options={}), "does not name any discriminators"),
         (described(names=["multi_smell"], options={}), "does not have: .*multi_smell"),
         (described(hop=3), "does not have: .*unknown key 'hop'"),
         (described(nch="two"), "does not have: .*nch must be a whole number"),
         (
             described(options={"multi_frequency": {"hidden_channels": -1}}),
-            "says of its discriminators cannot be used",
+            "does not have: .*they cannot be used",
         ),
         (described(nch=2), r"does not fit .*weight_orig is \(2, 2, 3, 9\) instead of \(2, 4, 3, 9"),
         (described(names=["multi_resolution"], options={}), "does not fit .* unknown"),

@@ -64,12 +64,12 @@ ON = "the run has not been validated or finished. Type: stem train --data DIR --
         ),
         ("young", f"young has no {BEST} yet, only {LAST} and {RECIPE}: {ON} young --resume"),
         ("new", f"new has no {BEST} yet, only {RECIPE}: {ON} new"),
-        ("runs", "runs holds toy, so it is no folder of a run. Type e.g. runs/toy"),
+        ("runs", "runs holds toy, so it is not the folder of a run. Type e.g. runs/toy"),
         (
             "songs",
-            "songs holds a.wav, b.wav, c.wav and 1 more, so it is no folder of a run. " + RUN,
+            "songs holds a.wav, b.wav, c.wav and 1 more, so it is not the folder of a run. " + RUN,
         ),
-        ("empty", f"empty is an empty folder, so it is no folder of a run. {RUN}"),
+        ("empty", f"empty is an empty folder, so it is not the folder of a run. {RUN}"),
         ("runs/tov", "runs/tov does not exist. Did you mean runs/toy?"),
         (f"rusn/toy/{BEST}", f"rusn/toy/{BEST} does not exist. Did you mean runs/toy/{BEST}?"),
         (f"runs/toy/bset{weights.SUFFIX}", f"does not exist. Did you mean runs/toy/{BEST}?"),
@@ -77,7 +77,7 @@ ON = "the run has not been validated or finished. Type: stem train --data DIR --
         ("gone.safetensors", f"gone.safetensors does not exist. {RUN}"),
         (
             "net.pth",
-            "net.pth is no .safetensors file. For a checkpoint of another program type: stem"
+            "net.pth is not a .safetensors file. For a checkpoint of another program type: stem"
             " models convert net.pth --name NAME",
         ),
         ("melunet", "melunet is a network without weights. Type: stem train --recipe melunet"),

@@ -22,3 +22,6 @@ def test_variables_are_as_before_afterwards(
         assert (os.environ[NEW], os.environ[SET]) == ("new", inside)
     assert NEW not in os.environ
     assert os.environ[SET] == "before"
+    with environment({SET: None}, replace=replace):
+        assert os.environ.get(SET) == (None if replace else "before")
+    assert os.environ[SET] == "before"

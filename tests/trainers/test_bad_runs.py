@@ -59,11 +59,11 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     "empty": (lambda run: (run / LAST).write_bytes(b""), "last.safetensors is damaged"),
     "other weights": (
         lambda run: (run / LAST).write_bytes((run / "best.safetensors").read_bytes()),
-        "last.safetensors is no checkpoint of a run",
+        "last.safetensors is not the checkpoint of a run",
     ),
     "counters that are words": (
         rewritten(lambda _, texts: texts.update(progress='{"step": "x", "ema_updates": null}')),
-        "its counters are no numbers",
+        "its counter step is 'x'",
     ),
     **{
         f"a counter of {value}": (

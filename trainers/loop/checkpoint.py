@@ -21,17 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.errors import CheckpointError, NumericalError
-from model_zoo.fitting import differences
+from model_zoo.fitting import misfits, shapes_of
 from model_zoo.ops.shards import split_like
 from model_zoo.plain import parse_json, shown
 from model_zoo.weightless import weightless
-from model_zoo.weights import (
-    MOST_HEADER,
-    misfits,
-    read_safetensors,
-    read_shapes,
-    write_safetensors,
-)
+from model_zoo.weights import MOST_HEADER, read_header, read_safetensors, write_safetensors
 from model_zoo.whereabouts import LAST, no_run
 from trainers.config import ModelRecipe
 from trainers.loop.learner import Learner
@@ -79,12 +73,11 @@ def check_checkpoint(model: ModelRecipe, folder: Path) -> None:
     path = folder / LAST
     if not path.exists():
         raise no_run(folder)
-    found = _below(_reading(path, read_shapes), "average.")
+    shapes, _ = _reading(path, read_header)
+    found = _below(shapes, "average.")
     if not found:
-        raise CheckpointError(f"{path} is no checkpoint of a run. {_anew(folder)}")
-    network = weightless(model.architecture, model.options)
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    different = [*differences(wanted, found)]
+        raise _not_a_checkpoint(path)
+    different = misfits(weightless(model.architecture, model.options), found)
     if different:
         raise _unfit(path, "; ".join(different))
 
@@ -103,7 +96,7 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     tensors, texts = _reading(path, read_safetensors)
     missing = [name for name in ("progress", "scalers") if name not in texts]
     if missing:
-        raise CheckpointError(f"{path} is no checkpoint of a run. {_anew(folder)}")
+        raise _not_a_checkpoint(path)
     try:
         _restore(state, tensors, parse_json(texts["progress"]), parse_json(texts["scalers"]))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -114,8 +107,12 @@ def _reading(path: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(path)
     except CheckpointError as error:
-        cause = " ".join(str(error.__cause__).split())
+        cause = " ".join(str(error.__cause__ or error).split())
         raise CheckpointError(f"{path} is damaged ({cause}). {_anew(path.parent)}") from error
+
+
+def _not_a_checkpoint(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is not the checkpoint of a run. {_anew(path.parent)}")
 
 
 def _unfit(path: Path, why: str) -> CheckpointError:
@@ -186,7 +183,7 @@ def _require_counters(progress: dict[str, Any]) -> None:
     """Refuse steps below zero or beyond any run; scores may be anything but NaN."""
     for name, value in progress.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError("its counters are no numbers")
+            raise ValueError(f"its counter {name} is {shown(value)}")
         is_score = isinstance(value, float) and name in ("best_sdr", "mark")
         if math.isnan(value) if is_score else not _is_count(value):
             raise ValueError(f"its counter {name} is {shown(value)}")
@@ -197,9 +194,9 @@ def _is_count(value: float) -> bool:
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    differences = misfits(network, tensors)
-    if differences:
-        raise ValueError("; ".join(differences))
+    different = misfits(network, shapes_of(tensors))
+    if different:
+        raise ValueError("; ".join(different))
     network.load_state_dict(all_split_like(tensors, network.state_dict()))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from model_zoo import registry
+from model_zoo.discriminator_limits import weightless_ensemble
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
 from model_zoo.separator import Separator
@@ -117,9 +118,14 @@ def _of_discriminators(adversary: Mapping[str, Any]) -> list[str]:
     if not all(isinstance(value, Mapping) for value in options.values()):
         return []
     try:
-        EnsembleSpec.from_dict({"names": names, "options": options if names else {}})
+        spec = EnsembleSpec.from_dict({"names": names, "options": options if names else {}})
     except ConfigError as error:
         return [f"adversary: {mistake}" for mistake in error.mistakes]
+    try:
+        if names:
+            weightless_ensemble(spec)
+    except ConfigError as error:
+        return [f"adversary.options: {mistake}" for mistake in error.mistakes]
     return []
 
 

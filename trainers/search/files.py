@@ -11,6 +11,7 @@ import yaml
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError
+from model_zoo.plain import read_text
 from model_zoo.yaml import parse_yaml
 from trainers.config import Recipe
 from trainers.search.space import Space, bind
@@ -36,11 +37,11 @@ def space_text(architecture: str, file: str = "") -> str:
     if not file:
         return _own_text(architecture)
     try:
-        return Path(file).read_text("utf-8")
+        return read_text(Path(file))
     except OSError as error:
         raise ConfigError(f"--space {file}", [f"it cannot be read ({error.strerror})"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--space {file}", [f"it is no text: {error}"]) from error
+    except ValueError as error:
+        raise ConfigError(f"--space {file}", [f"it is not a short text: {error}"]) from error
 
 
 def _own_text(architecture: str) -> str:

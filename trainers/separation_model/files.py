@@ -13,6 +13,8 @@ import torch
 from model_zoo.errors import CheckpointError
 from model_zoo.files import staged
 from model_zoo.importers.archive import check_archive
+from model_zoo.importers.pickles import check_loaded
+from model_zoo.plain import require_bounded, shown
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -40,6 +42,7 @@ def reading(path: Path, part: str) -> Iterator[Any]:
     try:
         check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+        check_loaded(path, dict(_tensors(require_bounded(state))))
     except FileNotFoundError as error:
         advice = f"check save_dir and the step, or save(..., {part}=True) before"
         raise CheckpointError(f"{path} does not exist: {advice}") from error
@@ -56,6 +59,19 @@ def reading(path: Path, part: str) -> Iterator[Any]:
         yield state
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not fit this config: {error}") from error
+
+
+def _tensors(state: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in mappings and lists, each by its keys and places."""
+    waiting: list[tuple[str, Any]] = [("state", state)]
+    while waiting:
+        name, value = waiting.pop()
+        if torch.is_tensor(value):
+            yield name, value
+        elif isinstance(value, Mapping):
+            waiting += [(f"{name}.{shown(key)}", inner) for key, inner in value.items()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(f"{name}.{place}", inner) for place, inner in enumerate(value)]
 
 
 def require_fit(optimiser: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:

@@ -196,14 +196,12 @@ def on_disk(name: str) -> Found:
     from model_zoo import weights
     from model_zoo.adoption import described
     from model_zoo.anatomy import anatomy
-    from model_zoo.weightless import weightless
     from model_zoo.whereabouts import locate
 
     path = locate(name)
     content = weights.read(path)
-    network = weightless(content.architecture, content.config)
-    card = described(path, content, network)
-    return Found(card, options=content.config, network=anatomy(network))
+    card = described(path, content, content.network)
+    return Found(card, options=content.config, network=anatomy(content.network))
 
 
 def draw(network: Part, depth: int, console: Console) -> None:

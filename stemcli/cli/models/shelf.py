@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model_zoo.card import Card, card_path, is_bundled
 from model_zoo.errors import OutputError, UsageError, WeightsError
-from model_zoo.plain import read_text
+from model_zoo.plain import read_toml
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def remove(name: str) -> list[Path]:
 def _weights_named_by(card: Path) -> Path:
     """Only ever a file beside the card, whatever a damaged card says."""
     try:
-        file = str(tomllib.loads(read_text(card))["file"])
-    except (KeyError, OSError, ValueError, RecursionError):
+        file = str(read_toml(card)["file"])
+    except (KeyError, OSError, ValueError):
         file = ""
     return card.with_name(Path(file).name or f"{card.stem}.safetensors")

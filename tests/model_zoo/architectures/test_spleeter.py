@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model_zoo.architectures.spleeter import Doubling, Halving, Spleeter, SpleeterConfig
 from model_zoo.errors import ConfigError
-from model_zoo.ops.masks import power_ratio
+from model_zoo.ops.masks import gain, power_ratio
 from tests.model_zoo.blocks.weights import fill, pattern
 
 SMALL = Spleeter.sizes.small
@@ -59,8 +59,8 @@ def test_the_last_stem_is_what_its_own_mask_gives() -> None:
     """Law: masks add up to 1, so the rest of the mixture is the last mask's part of it."""
     separator, mixture = network(), pattern(1, 2, 5000)
     spectrum = separator.spectrum(mixture)
-    spectra = separator.answer(spectrum, separator.core(separator.features(spectrum)))
-    expected = separator.waves(spectra, mixture.shape[-1])
+    masks = separator.masks(spectrum, separator.core(separator.features(spectrum)))
+    expected = separator.waves(gain(spectrum.unsqueeze(1), masks), mixture.shape[-1])
     torch.testing.assert_close(separator(mixture), expected, atol=1e-5, rtol=1e-4)
 
 
@@ -69,9 +69,9 @@ def test_what_is_above_the_cut(extension: str, is_silent: bool) -> None:
     """By hand: 64 of 129 bins are seen."""
     separator = network(mask_extension=extension)
     spectrum = separator.spectrum(pattern(1, 2, 8000))
-    spectra = separator.answer(spectrum, separator.core(separator.features(spectrum)))
-    assert (not spectra[..., 64:, :].any()) is is_silent
-    assert spectra[..., :64, :].any()
+    masks = separator.masks(spectrum, separator.core(separator.features(spectrum)))
+    assert (not masks[..., 64:, :, :].any()) is is_silent
+    assert masks[..., :64, :, :].any()
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(300, 8), (63 * 8, 8), (64 * 8, 16), (5000, 96)])

@@ -189,9 +189,9 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path, zoo: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is damaged or is no PyTorch checkpoint"),
-        (b"only words, no tensors", "unsafe, or is no checkpoint"),
-        (b"PK\x03\x04 cut off", "is damaged or is no PyTorch checkpoint"),
+        (b"", "is damaged or is not a PyTorch checkpoint"),
+        (b"only words, no tensors", "is damaged or is not a PyTorch checkpoint"),
+        (b"PK\x03\x04 cut off", "is damaged or is not a PyTorch checkpoint"),
     ],
 )
 def test_damage_is_one_sentence(content: bytes, message: str, tmp_path: Path, zoo: Path) -> None:
@@ -203,7 +203,7 @@ def test_damage_is_one_sentence(content: bytes, message: str, tmp_path: Path, zo
 
 def test_a_truncated_checkpoint_is_one_sentence(checkpoint: Path, zoo: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match="is damaged or is no PyTorch checkpoint"):
+    with pytest.raises(CheckpointError, match="is damaged or is not a PyTorch checkpoint"):
         convert(checkpoint, name="mine")
 
 

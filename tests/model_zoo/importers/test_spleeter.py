@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from model_zoo import weights
 from model_zoo.architectures.spleeter import Spleeter
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
-from model_zoo.importers import archive, convert
+from model_zoo.importers import convert, pickle_steps
 from model_zoo.importers.conversion import read_network
 from model_zoo.importers.spleeter import from_tensorflow, from_torch
 from model_zoo.importers.tensorflow import read
@@ -103,10 +103,9 @@ def test_arrays_may_make_a_pickle_large(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of the published files all 59 MB lie in the pickle; what counts is how much it makes."""
-    monkeypatch.setattr(archive, "MOST_PICKLE", 1000)
+    monkeypatch.setattr(pickle_steps, "MOST_STEPS", 4000)
     assert read_network(files).stems == ("vocals", "instrumental")
     torch.save({"weights": [[] for _ in range(5000)]}, tmp_path / "bomb.pth")
-    monkeypatch.setattr(archive, "MOST_STEPS", 4000)
     with pytest.raises(CheckpointError, match="its description is too large"):
         read_network([tmp_path / "bomb.pth"])
 
@@ -126,7 +125,9 @@ def test_names_of_some_stems_alone_are_refused(files: list[Path], names: tuple[s
     renamed = [
         path.rename(path.with_name(f"{name}.ckpt")) for path, name in zip(files, names, strict=True)
     ]
-    with pytest.raises(ConfigError, match=r"x\.ckpt names no stem: type --stem for each file"):
+    with pytest.raises(
+        ConfigError, match=r"x\.ckpt is not named after a stem: type --stem for each file"
+    ):
         read_network(renamed)
 
 
@@ -155,7 +156,7 @@ def test_what_does_not_fit_is_one_sentence(files: list[Path], zoo: Path) -> None
         (files[:1], {}, CheckpointError, "there are 1 U-Nets, .* name the files of all stems"),
         (files, {"stems": ("a",)}, ConfigError, "1 names for 2 stems: name each"),
         (files, {"residual": "rest"}, ConfigError, "are the whole song: leave it out"),
-        ([GOLDEN / "vocals.flac"], {}, CheckpointError, "or is no checkpoint"),
+        ([GOLDEN / "vocals.flac"], {}, CheckpointError, "is not a PyTorch checkpoint"),
     ):
         with pytest.raises(kind, match=message):
             convert(paths, name="mine", **options)  # type: ignore[arg-type]

@@ -123,5 +123,5 @@ class AnyNumber(int):
 def test_a_file_that_broke_off_is_one_sentence(checkpoint: Path, length: int) -> None:
     whole = (checkpoint / INDEX).read_bytes()
     (checkpoint / INDEX).write_bytes(whole[:length])
-    with pytest.raises(CheckpointError, match="the index is not one"):
+    with pytest.raises(CheckpointError, match="the index does not end as one"):
         read(checkpoint / INDEX)

@@ -184,12 +184,18 @@ def test_info_in_another_size(typed: Typed) -> None:
             "no.safetensors does not exist. Did you mean text.safetensors?",
         ),
         ("songs/tiny", "songs/tiny does not exist. Type the folder of a run, e.g. runs/latest, or"),
-        ("song.wav", "song.wav is no .safetensors file. For a checkpoint of another program type:"),
+        (
+            "song.wav",
+            "song.wav is not a .safetensors file. For a checkpoint of another program type:",
+        ),
         (
             "old.pth",
-            "old.pth is no .safetensors file. For a checkpoint of another program type: stem",
+            "old.pth is not a .safetensors file. For a checkpoint of another program type: stem",
         ),
-        ("run", "run is an empty folder, so it is no folder of a run. Type the folder of a run"),
+        (
+            "run",
+            "run is an empty folder, so it is not the folder of a run. Type the folder of a run",
+        ),
     ],
 )
 def test_what_info_cannot_show_is_one_sentence(

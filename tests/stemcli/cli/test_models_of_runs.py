@@ -80,8 +80,12 @@ def test_adding_for_programs(typed: Typed) -> None:
     ("words", "code", "said"),
     [
         ("nowhere --name x", 2, "nowhere does not exist. Type the folder of a run"),
-        ("runs --name x", 2, "runs holds mine, so it is no folder of a run. Type e.g. runs/mine"),
-        ("runs/mine/summary.json --name x", 2, "summary.json is no .safetensors file"),
+        (
+            "runs --name x",
+            2,
+            "runs holds mine, so it is not the folder of a run. Type e.g. runs/mine",
+        ),
+        ("runs/mine/summary.json --name x", 2, "summary.json is not a .safetensors file"),
         ("runs/mine --name melroformer", 2, "--name: 'melroformer' is bundled"),
         ("runs/mine --name mine", 2, "--name: 'mine' is in your zoo already. Type another"),
         ("runs/mine", 2, "Missing option '--name'"),

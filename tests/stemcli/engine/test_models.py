@@ -109,7 +109,7 @@ def test_what_was_pretrained_is_no_model(file: Path, tmp_path: Path) -> None:
         told = {"objective": objective}
         weights.save(tmp_path / f"{objective}.safetensors", weights.load(file), told)
     assert load_model(str(tmp_path / "separation.safetensors")).outputs == ("vocals",)
-    with pytest.raises(NoModelError, match=r"by denoising and separates nothing yet.* --from"):
+    with pytest.raises(NoModelError, match=r"by denoising and cannot separate yet.* --from"):
         load_model(str(tmp_path / "denoising.safetensors"))
 
 

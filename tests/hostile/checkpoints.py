@@ -1,0 +1,280 @@
+"""Checkpoints of TensorFlow and torch, written byte by byte, that say what no network has.
+
+TensorFlow's are laid out as in its core/util/tensor_bundle and LevelDB's table_format.md, pickles
+as the module pickletools documents them.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_zoo.importers.tensorflow import _TABLE, _masked, crc32c
+from tests.hostile.table import Row
+
+FLOAT = 1
+MAGIC = bytes.fromhex("57fb808b247547db")
+VALUES = "model.data-00000-of-00001"
+
+
+def varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    """A number, or bytes, of a protocol buffer."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value % 2**64)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def entry(shape: Sequence[int], offset: int, size: int, shard: int = 0, checksum: int = 0) -> bytes:
+    """What an index says of a tensor of floats."""
+    axes = b"".join(field(2, field(1, length)) for length in shape)
+    places = ((3, shard), (4, offset), (5, size))
+    return (
+        field(1, FLOAT)
+        + field(2, axes)
+        + b"".join(field(number, value) for number, value in places)
+        + varint(6 << 3 | 5)
+        + struct.pack("<I", checksum)
+    )
+
+
+def sealed(block: bytes, compression: int = 0) -> bytes:
+    """A block with what stands behind it."""
+    return (
+        block
+        + bytes([compression])
+        + struct.pack("<I", _masked(crc32c(block + bytes([compression]))))
+    )
+
+
+def block(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Keys and values, each key written out in full, and one place to start from."""
+    entries = (
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in pairs
+    )
+    return b"".join(entries) + struct.pack("<II", 0, 1)
+
+
+def table(data: bytes, handles: Sequence[tuple[int, int]]) -> bytes:
+    """Blocks of entries, the index of their places, and the footer."""
+    rows = [
+        (b"%08d" % number, varint(at) + varint(size)) for number, (at, size) in enumerate(handles)
+    ]
+    index = block(rows)
+    footer = varint(len(data)) + varint(0) + varint(len(data)) + varint(len(index))
+    return data + sealed(index) + footer.ljust(40, b"\0") + MAGIC
+
+
+def index(pairs: Sequence[tuple[bytes, bytes]], header: bytes = b"", compression: int = 0) -> bytes:
+    found = block([(b"", header), *pairs])
+    return table(sealed(found, compression), [(0, len(found))])
+
+
+def blocks_in_blocks() -> bytes:
+    """Each block holds all blocks before it, so that their checksums take the square of them."""
+    data, handles, register, at = bytearray(struct.pack("<I", 2**30)), [], 0xFFFFFFFF, 0
+    for _ in range(60_000):
+        for byte in data[at:]:
+            register = int(_TABLE[(register ^ byte) & 0xFF]) ^ register >> 8
+        at = len(data)
+        handles.append((0, at))
+        with_kind = int(_TABLE[register & 0xFF]) ^ register >> 8  # the block is not compressed: 0
+        data += b"\0" + struct.pack("<II", _masked(with_kind ^ 0xFFFFFFFF), 2**30)
+    return table(bytes(data), handles)
+
+
+def bundle(
+    folder: Path,
+    content: bytes,
+    size: int = 4,
+    name: str = "model",
+    put: Callable[[Path], object] | None = None,
+) -> None:
+    """A checkpoint in a folder, and its values, none of which are on the disk."""
+    (folder / "tf").mkdir()
+    (folder / "tf" / f"{name}.index").write_bytes(content)
+    values = folder / "tf" / VALUES.replace("model", name)
+    if put:
+        put(values)
+        return
+    with values.open("wb") as file:
+        file.truncate(size)
+
+
+def one(shape: Sequence[int], offset: int = 0, size: int = 4, shard: int = 0) -> bytes:
+    return index([(b"conv2d/bias", entry(shape, offset, size, shard))])
+
+
+def pipe_as_index(folder: Path) -> None:
+    (folder / "tf").mkdir()
+    os.mkfifo(folder / "tf" / "model.index")
+
+
+def zero(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+MANY = [(b"t%07d" % number, entry((0,), 0, 0)) for number in range(30_000)]
+ZERO_SUM = _masked(crc32c(bytes(2**20)))
+SHARING = [
+    (b"t%04d" % number, entry((2**18,), 0, 2**20, checksum=ZERO_SUM)) for number in range(1_000)
+]
+BUNDLES: dict[str, Callable[[Path], object]] = {
+    "a shape of 70,000 axes": partial(bundle, content=one([2**62] * 70_000)),
+    "an axis of length -1": partial(bundle, content=one([-1])),
+    "two axes of length -1": partial(bundle, content=one([-1, -1])),
+    "a tensor of four terabytes": partial(bundle, content=one([10**6, 10**6], 0, 4 * 10**12)),
+    "values behind the end": partial(bundle, content=one([1], 4)),
+    "values at -4": partial(bundle, content=one([1], -4)),
+    "values of -4 bytes": partial(bundle, content=one([1], 0, -4)),
+    "a shape that does not fit its values": partial(bundle, content=one([2])),
+    "10 GB that are not on the disk": partial(
+        bundle, content=one([25 * 10**8], 0, 10**10), size=10**10
+    ),
+    "tensors that share their bytes": partial(
+        bundle, content=index(SHARING), size=2**20, name="m[x]"
+    ),
+    "a file of values of number 2^60": partial(bundle, content=one([1], shard=2**60)),
+    "30,000 tensors": partial(bundle, content=index(MANY)),
+    "a compressed block": partial(bundle, content=index([], compression=1)),
+    "a number without an end": partial(bundle, content=index([(b"x", b"\xff" * 100_000)])),
+    "a part that is a number": partial(bundle, content=index([(b"x", field(2, 7))])),
+    "a name of a megabyte": partial(bundle, content=index([(b"x" * 900_000, entry([1], 0, 4))])),
+    "a name that is not a text": partial(bundle, content=index([(b"\xff\x1b[2J", b"")])),
+    "blocks in blocks": partial(bundle, content=blocks_in_blocks()),
+    "a pipe as its index": pipe_as_index,
+    "a pipe for its values": partial(bundle, content=one([1]), put=os.mkfifo),
+    "a pipe for no values": partial(bundle, content=one([0], 0, 0), put=os.mkfifo),
+    "endless zeros for its values": partial(bundle, content=one([1]), put=zero),
+    "endless zeros for no values": partial(bundle, content=one([0], 0, 0), put=zero),
+    "a folder for its values": partial(bundle, content=one([1]), put=Path.mkdir),
+}
+TENSORFLOW = [
+    Row(
+        f"a TensorFlow checkpoint with {kind}",
+        make,
+        "models convert tf --name mine",
+        "damaged|is missing|not a checkpoint of Spleeter",
+    )
+    for kind, make in BUNDLES.items()
+]
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def whole(value: int) -> bytes:
+    data = value.to_bytes(9, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+PAIR, CALL, ONE = b"\x86", b"R", b"\x85"
+ENCODE = b"c_codecs\nencode\n"
+TUPLES = b"K\1" + b"".join(b"q%c" % n + b"h%c" % n + PAIR for n in range(60))
+"""A tuple of two tuples of two tuples: 2^60 numbers, whose hash takes longer than anybody lives."""
+
+DOUBLED = (
+    ENCODE * 41
+    + (text("x" * 1000) + text("latin1") + PAIR + CALL)
+    + (text("hex") + PAIR + CALL) * 40
+)
+ZEROS = b"c__builtin__\nbytearray\n" + whole(7 * 10**9) + ONE + CALL
+ARRAY = b"cnumpy\nndarray\n" + whole(10**12) + ONE + ONE + CALL
+EMPTY = (
+    b"cnumpy.core.multiarray\n_reconstruct\n"
+    b"cnumpy\nndarray\n" + whole(10**12) + ONE + b"U\1b\x87" + CALL
+)
+VIEW = (
+    b"ctorch._utils\n_rebuild_device_tensor_from_numpy\n"
+    b"(cnumpy\nndarray\n"
+    b"(" + whole(10**9) + ONE + b"cnumpy\ndtype\n" + text("f4") + ONE + CALL
+    + b"c__builtin__\nbytearray\n" + whole(4) + ONE + CALL
+    + b"K\0" + whole(0) + ONE + b"t" + CALL
+    + b"ctorch\nfloat64\n" + text("cpu") + b"\x89t" + CALL
+)  # fmt: skip
+
+
+def code(value: bytes, *, as_key: bool = False) -> bytes:
+    """A mapping with this value, or this key, in protocol 2."""
+    pair = value + b"K\1" if as_key else text("x") + value
+    return b"\x80\2}" + pair + b"s."
+
+
+def in_archive(content: bytes, folder: Path) -> None:
+    """As torch writes it, made by torch itself and then another description put into it."""
+    import zipfile
+
+    with zipfile.ZipFile(folder / "Guitar.pth", "w") as archive:
+        archive.writestr("Guitar/data.pkl", content)
+        archive.writestr("Guitar/byteorder", "little")
+        archive.writestr("Guitar/version", "3\n")
+
+
+def before_archives(content: bytes, folder: Path) -> None:
+    """As torch wrote it before version 1.6: magic number, version, system, content, storages."""
+    head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    parts = [*(pickle.dumps(part, 2) for part in head), content, pickle.dumps([], 2)]
+    (folder / "Guitar.pth").write_bytes(b"".join(parts))
+
+
+class Converted:
+    """A view of one value as a tensor of another type, which has all of them in earnest."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        view = torch.zeros(1).expand(2**30)
+        call = torch._utils._rebuild_device_tensor_from_cpu_tensor
+        return call, (view, torch.float64, "cpu", False)
+
+
+def saved(make: Callable[[], Any], folder: Path) -> None:
+    torch.save(make(), folder / "Guitar.pth")
+
+
+PICKLED: dict[str, Callable[[Path], object]] = {
+    "keyed by tuples of tuples": partial(in_archive, code(TUPLES, as_key=True)),
+    "with a text doubled forty times": partial(in_archive, code(DOUBLED)),
+    "with 7 GB of zeros": partial(in_archive, code(ZEROS)),
+    "with an array of a terabyte": partial(in_archive, code(ARRAY)),
+    "with an empty array of a terabyte": partial(in_archive, code(EMPTY)),
+    "with a view of an array": partial(in_archive, code(VIEW)),
+    "with a view as another type": partial(saved, lambda: {"x": Converted()}),
+    "with a tensor named by 5,000 digits": partial(saved, lambda: {10**5000: torch.zeros(1)}),
+    "of complex numbers": partial(saved, lambda: {"x": torch.zeros(1, dtype=torch.complex64)}),
+    "with an array of 5 axes too many": partial(saved, lambda: {"x": torch.zeros(*[1] * 13)}),
+}
+OLD: dict[str, bytes] = {
+    "keyed by tuples of tuples": code(TUPLES, as_key=True),
+    "with a text doubled forty times": code(DOUBLED),
+}
+BOMBS = [
+    Row(
+        f"a checkpoint {kind}",
+        make,
+        "models convert Guitar.pth --name mine",
+        "damaged|holds no tensors by name|would have to run code",
+    )
+    for kind, make in PICKLED.items()
+] + [
+    Row(
+        f"an old checkpoint {kind}",
+        partial(before_archives, content),
+        "models convert Guitar.pth --name mine",
+        "damaged or unsafe",
+    )
+    for kind, content in OLD.items()
+]
