@@ -15,6 +15,9 @@ from stemcli.audio.file_bytes import FileBytes
 PLACEHOLDER = 0x7F000000
 """Bytes: programs that write into a pipe leave this many or more where they know no size."""
 
+MOST_CHUNKS = 20_000
+"""Chunks of a file that are walked; recorders write a few dozen."""
+
 _W64_DATA = b"data" + bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
 _W64_RIFF = b"riff" + bytes.fromhex("2E91CF11A5D628DB04C10000")
 
@@ -77,11 +80,18 @@ def chunks(
         base: where the file begins, behind tags.
         end: where it ends.
         first: where the first chunk begins, if not behind the header of the file.
+
+    Raises:
+        ValueError: there are more than :data:`MOST_CHUNKS`.
     """
     at = base + form.first if first is None else first
-    while (chunk := chunk_at(data, form, at, end)) is not None:
+    for _ in range(MOST_CHUNKS):
+        chunk = chunk_at(data, form, at, end)
+        if chunk is None:
+            return
         yield chunk
         at = behind_chunk(data, form, base, chunk, end)
+    raise ValueError(f"more than {MOST_CHUNKS} chunks")
 
 
 def chunks_of_wave_list(

@@ -246,7 +246,6 @@ TAGGED += [
         f"separate song{suffix} {HARMLESS}",
         "1 song|song",
         0,
-        slow=True,
     )
     for kind, (make, suffix) in CHUNKS.items()
 ]
