@@ -158,12 +158,12 @@ def a_list(run: Path) -> Path:
         (
             a_song,
             2,
-            r"song\.wav is no \.safetensors file\..*stem models convert .*song\.wav --name",
+            r"song\.wav is not a \.safetensors file\..*stem models convert .*song\.wav --name",
         ),
         (
             pretrained,
             2,
-            r"run was pretrained by denoising and separates nothing.*train --from \S+run$",
+            r"run was pretrained by denoising and cannot separate yet.*train --from \S+run$",
         ),
         (cut, 1, r"best\.safetensors is damaged or is not a safetensors file"),
         (of_another_program, 1, r"does not say which network.*stem models convert"),

@@ -118,6 +118,6 @@ def test_counted_silence_is_refused(tmp_path: Path) -> None:
 
 def test_more_chunks_than_any_program_writes(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
-    path.write_bytes(wave_list(*[b"data" + sized(bytes(4))] * 20_000))
-    with pytest.raises(DecodeError, match="damaged: its samples lie in 19999 chunks; export"):
+    path.write_bytes(wave_list(*[b"data" + sized(bytes(4))] * 5_000))
+    with pytest.raises(DecodeError, match="damaged: its samples lie in 4999 chunks; export"):
         hear(path)
