@@ -7,7 +7,7 @@ are forgotten by many programs, and sizes are 0 or a placeholder where a program
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from stemcli.audio.file_bytes import FileBytes
@@ -20,6 +20,10 @@ MOST_CHUNKS = 20_000
 
 _W64_DATA = b"data" + bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
 _W64_RIFF = b"riff" + bytes.fromhex("2E91CF11A5D628DB04C10000")
+
+
+class ManyChunksError(Exception):
+    """A file has more than :data:`MOST_CHUNKS`, so samples behind them would not be found."""
 
 
 class Form(NamedTuple):
@@ -82,38 +86,51 @@ def chunks(
         first: where the first chunk begins, if not behind the header of the file.
 
     Raises:
-        ValueError: there are more than :data:`MOST_CHUNKS`.
+        ManyChunksError: there is one more than :data:`MOST_CHUNKS`.
     """
     at = base + form.first if first is None else first
-    for _ in range(MOST_CHUNKS):
-        chunk = chunk_at(data, form, at, end)
-        if chunk is None:
-            return
+    count = 0
+    while chunk := chunk_at(data, form, at, end):
+        count += 1
+        if count > MOST_CHUNKS:
+            raise ManyChunksError
         yield chunk
         at = behind_chunk(data, form, base, chunk, end)
-    raise ValueError(f"more than {MOST_CHUNKS} chunks")
 
 
-def chunks_of_wave_list(
-    data: FileBytes, form: Form, base: int, end: int, found: Iterable[Chunk]
-) -> list[Chunk]:
-    """The chunks inside of a LIST of type "wavl", which holds the sound of some WAV files.
-
-    Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", WAVE,
-    "Wave Data".
+def chunks_and_lists(
+    data: FileBytes, form: Form, base: int, end: int, first: int | None = None
+) -> Iterator[Chunk]:
+    """The chunks of a file, and those inside of its wave lists, in the order of the file.
 
     Args:
         data: the file.
         form: its family.
         base: where the file begins, behind tags.
         end: where it ends.
-        found: the chunks of the file.
+        first: where the first chunk begins, if not behind the header of the file.
+
+    Raises:
+        ManyChunksError: there are too many in a row.
     """
-    for chunk in found:
-        if chunk.name == b"LIST" and data[chunk.start : chunk.start + 4] == b"wavl":
+    for chunk in chunks(data, form, base, end, first):
+        yield chunk
+        if is_wave_list(data, chunk):
             last = min(end, chunk.start + chunk.size)
-            return list(chunks(data, form, base, last, first=chunk.start + 4))
-    return []
+            yield from chunks(data, form, base, last, first=chunk.start + 4)
+
+
+def is_wave_list(data: FileBytes, chunk: Chunk) -> bool:
+    """Whether this is a LIST of type "wavl", which holds the sound of some WAV files.
+
+    Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", WAVE,
+    "Wave Data".
+
+    Args:
+        data: the file.
+        chunk: of it.
+    """
+    return chunk.name == b"LIST" and data[chunk.start : chunk.start + 4] == b"wavl"
 
 
 def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:

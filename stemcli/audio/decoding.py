@@ -21,6 +21,7 @@ from stemcli.audio.part import Part
 from stemcli.audio.pcm_parts import pcm_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from stemcli.audio.source import MALFORMED, RATES, impossible_rate, other_file, require_file
+from stemcli.audio.tracks import no_track, only_track
 
 
 def open_decoder(
@@ -36,6 +37,7 @@ def open_decoder(
     Raises:
         DecodeError: it is not there, empty or not sound, its sample rate is impossible, or the
             sounds that follow each other in it have channels that do not fit each other.
+        NoTrackError: it has no such sound track.
         FfmpegMissingError: only ffmpeg could read it, and there is none.
     """
     require_file(path)
@@ -58,10 +60,23 @@ def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> De
     open_part = partial(_open_part, stream=stream, ended=ended)
     parts = sound_parts(path, stream or 0)
     if stream and not parts[0].muxer:
+        _require_tracks(parts[0], stream)
         return FfmpegDecoder(_container(parts), stream, ended)
     if len(parts) == 1 and not parts[0].is_damage:
         return open_part(parts[0])
     return Chain(parts, open_part)
+
+
+def _require_tracks(part: Part, stream: int) -> None:
+    """Refuse a file that libsndfile reads, which has one sound track, without ffmpeg.
+
+    Raises:
+        NoTrackError: it is such a file.
+    """
+    decoder = open_soundfile(part)
+    if decoder:
+        decoder.close()
+        raise no_track(part.path, stream, [only_track(decoder.info.channels)])
 
 
 def _container(parts: list[Part]) -> Part:

@@ -19,7 +19,8 @@ _NAMES = {"album_artist": "albumartist", "track": "tracknumber", "disc": "discnu
 _FIELDS = {"title", "artist", "album", "composer", "genre", "date", "copyright", *_NAMES}
 _MOST = 1 << 20  # bytes of all tags
 _LONGEST = 1 << 16  # characters of one
-_LINE = re.compile(r"((?:[^\\=\n]|\\.)+)=((?:[^\\\n]|\\.)*)", re.DOTALL)
+_LINE = re.compile(r"(?:[^\\\n]|\\.)++", re.DOTALL)  # a line break may be part of a tag
+_NAME = re.compile(r"((?:[^\\=]|\\.)++)=", re.DOTALL)
 
 
 def ffmpeg_tags(path: Path) -> Tags:
@@ -49,12 +50,19 @@ def parsed(text: str) -> Tags:
     """
     text = re.split(r"^\[(?:CHAPTER|STREAM)\]$", text, maxsplit=1, flags=re.MULTILINE)[0]
     texts: dict[str, list[str]] = {}
-    for match in _LINE.finditer(text):
-        name, value = (re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in match.groups())
-        name = name.strip().lower()
+    for line in _LINE.finditer(text):
+        if not text.startswith("\n", line.end()):
+            break  # cut off, as ffmpeg ends every tag with a line break
+        named = _NAME.match(line[0])
+        name = _unescaped(named[1]).strip().lower() if named else ""
+        value = _unescaped(line[0][named.end() :]) if named else ""
         if name in _FIELDS and value and len(value) <= _LONGEST:
             texts.setdefault(_NAMES.get(name, name), [value])
     return Tags(texts)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 def _command(path: Path) -> list[str]:

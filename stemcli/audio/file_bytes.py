@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, overload
 
 _WINDOW = 1 << 16  # bytes that are kept
 _PAGE = 1 << 12  # bytes: windows begin at pages, so that small steps back stay inside
-_SEARCHED = 1 << 20  # bytes that are searched at once
+_SEARCHED = 1 << 20  # bytes that are searched at once, at most
 
 
 class FileBytes:
@@ -59,16 +59,22 @@ class FileBytes:
             end: the byte behind the last.
             longest: bytes of the longest match.
         """
-        at = start
+        at, step = start, self._first_step(start, longest)
         while at < end:
-            piece = self._read(at, min(at + _SEARCHED + longest - 1, end))
-            reached = min(_SEARCHED, end - at)
+            piece = self._read(at, min(at + step + longest - 1, end))
+            reached = min(step, end - at)
             for match in pattern.finditer(piece):
-                if match.start() >= _SEARCHED:
+                if match.start() >= step:
                     break
                 yield at + match.start()
                 reached = max(reached, match.end())
-            at += reached
+            at, step = at + reached, min(2 * step, _SEARCHED)
+
+    def _first_step(self, at: int, longest: int) -> int:
+        """Bytes to search first: what follows is often found in the window that is kept."""
+        kept = self._start + len(self._window) - at - longest + 1
+        is_kept = self._start <= at and kept > 0
+        return min(kept if is_kept else _WINDOW - _PAGE, _SEARCHED)
 
     def unpack(self, layout: str, at: int) -> tuple[Any, ...]:
         """The numbers at a place, in a layout of :mod:`struct`."""

@@ -21,7 +21,7 @@ import soundfile
 from stemcli.audio.file_bytes import FileBytes
 from stemcli.audio.foreign_tags import start_of_tags
 from stemcli.audio.part import Part
-from stemcli.audio.source import cut_off, require_sense
+from stemcli.audio.source import cut_off, no_sound, require_sense
 
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\0\0\x22")  # STREAMINFO, with others or alone
 _STREAMINFO = slice(8, 42)  # behind the magic and the header of the first block of metadata
@@ -76,9 +76,13 @@ def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
     """The FLAC streams of a file, which may follow each other.
 
     Raises:
-        DecodeError: the file ends in its metadata, or its sample rate is impossible.
+        DecodeError: the file ends in its metadata or has no frames, or its sample rate is
+            impossible.
     """
-    if _end_of_metadata(data, start) >= end:
+    behind, is_complete = _metadata(data, start)
+    if is_complete and behind == start_of_tags(data, start, end):
+        raise no_sound(path)
+    if behind >= end:
         raise cut_off(path, "it ends before its first frame")
     places = [*_beginnings(data, start, end), end]
     is_whole = len(places) == 2 and start == 0
@@ -104,11 +108,18 @@ def _next_beginning(data: FileBytes, start: int, end: int) -> int:
 
 
 def _end_of_metadata(data: FileBytes, start: int) -> int:
-    """Behind the blocks of metadata: one byte of type, three of size (RFC 9639, section 8.1)."""
+    return _metadata(data, start)[0]
+
+
+def _metadata(data: FileBytes, start: int) -> tuple[int, bool]:
+    """Where the blocks of metadata end, and whether the last of them is marked as such.
+
+    Each begins with one byte of type and three of size (RFC 9639, section 8.1).
+    """
     at, is_last = start + 4, False
     while not is_last and (header := data[at : at + 4]):
         is_last, at = bool(header[0] & 0x80), at + 4 + int.from_bytes(header[1:], "big")
-    return at
+    return at, is_last
 
 
 def _part(path: Path, data: FileBytes, start: int, end: int, *, is_whole: bool) -> Part:

@@ -11,6 +11,9 @@ import re
 
 from stemcli.audio.file_bytes import FileBytes
 
+MAGIC = 12
+"""Bytes at the beginning of a file by which its format is known."""
+
 _ID3V1, _ID3V1_EXTENSION = 128, 227  # bytes
 _LONGEST_LYRICS = 1 << 20  # bytes; Lyrics3v2 counts in six digits
 _END_OF_LYRICS = re.compile(rb"\d{6}LYRICS200|LYRICSEND")
@@ -43,7 +46,11 @@ def start_of_tags(data: FileBytes, start: int, end: int) -> int:
 
 def begins_alike(data: FileBytes, start: int, at: int) -> bool:
     """Whether another file of the same format begins at ``at``: same magic, any size."""
-    first, other = data[start : start + 12], data[at : at + 12]
+    return is_alike(data[start : start + MAGIC], data[at : at + MAGIC])
+
+
+def is_alike(first: bytes, other: bytes) -> bool:
+    """Whether two files are of the same format by their first :data:`MAGIC` bytes."""
     if first[:4] in (b".snd", b"wvpk", b"TTA1"):
         return first[:4] == other[:4]
     if first[:3] == b"\0\0\0":  # a box of an MP4 begins with its size

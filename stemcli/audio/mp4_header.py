@@ -43,7 +43,7 @@ def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         if size == 1 and at + 16 <= end:
             (size,) = data.unpack(">Q", at + 8)
         is_cut = size == 0 or at + size > end
-        if (name in _SOUND and is_cut) or size < 8 or is_cut or not name.isalnum():
+        if size < 8 or is_cut or not _is_box(data, at, size, name, end):
             break
         if name == b"ftyp" and at > start:
             break
@@ -54,6 +54,16 @@ def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     if at < end and name in _SOUND and (size == 0 or at + size > end):
         return Extent(end, flaw="it ends in the middle of its sound" if size else "")
     return Extent(at)
+
+
+def _is_box(data: FileBytes, at: int, size: int, name: bytes, end: int) -> bool:
+    """Whether this can be a box: names may have blanks and the copyright sign of QuickTime.
+
+    A box with any other name is believed where the file ends behind it or a known box follows.
+    """
+    behind = at + size
+    follower = data[behind + 4 : behind + 8]
+    return min(name) >= ord(" ") or behind == end or follower in _BEGINNINGS | _SOUND
 
 
 def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:

@@ -147,13 +147,19 @@ def _restarts(found: list[Link], page: Page) -> bool:
 def _pages(data: FileBytes, start: int, end: int) -> Iterator[Page]:
     """All pages, also behind places where none begins."""
     at = start
-    while (at := data.find(_MAGIC, at, end)) >= 0:
+    while (at := _next_page(data, at, end)) >= 0:
         page = _page(data, at, end)
         if page is None:
             at += 1
         else:
             yield page
             at = page.end
+
+
+def _next_page(data: FileBytes, at: int, end: int) -> int:
+    """The next place with the magic of a page, which most often is this one; -1 for none."""
+    is_here = data[at : min(at + len(_MAGIC), end)] == _MAGIC
+    return at if is_here else data.find(_MAGIC, at, end)
 
 
 def _page(data: FileBytes, at: int, end: int) -> Page | None:

@@ -1,17 +1,21 @@
-"""Names what a file is that was given as a song and is not one: a web page, a playlist, ...
+"""Recognises files that are not audio: web pages, playlists, archives.
 
-Some decoder finds sound in nearly everything, also in web pages, so this comes first.
+Decoders find sound in almost anything, so this check runs first.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from stemcli.audio.coded_frames import HEADER
+from stemcli.audio.frame_headers import mpeg_audio
+
 _LOOKED_AT = 65536  # bytes
-_UNFINISHED = "its download or copy did not finish: download or copy it again"
+_UNFINISHED = "its transfer did not finish, so download or copy it again"
 _LISTED = "give the files that it lists"
 _UNPACK = "unpack it and give the songs in it"
 _EXPORT = "export it as a wav file from the program that made it"
@@ -36,6 +40,7 @@ _ARCHIVE = OtherFile("an archive", _UNPACK)
 _PICTURE = OtherFile("a picture", "give the song itself")
 _TRACKER = OtherFile("a tracker module", _EXPORT)
 _ZEROS = OtherFile("nothing but zeros", _UNFINISHED)
+_ZEROS_FIRST = OtherFile(f"a file that begins with {_LOOKED_AT >> 10} KiB of zeros", _UNFINISHED)
 _TEXT = OtherFile("a text", "give the song itself")
 
 # First bytes, as their formats define them.
@@ -53,22 +58,30 @@ _MAGICS: tuple[tuple[bytes, OtherFile], ...] = (
     (b"GIF8", _PICTURE),
     (b"Extended Module:", _TRACKER),
     (b"IMPM", _TRACKER),
-    (b"\0\5\x16\7", OtherFile("what macOS keeps beside a file", "give the file without ._")),
+    (
+        b"\0\5\x16\7",
+        OtherFile(
+            "a macOS resource file (AppleDouble)",
+            "use the file of the same name without the leading ._",
+        ),
+    ),
     (b"bplist", OtherFile("a settings file of macOS", "give the song itself")),
     (b"SQLite format 3", OtherFile("a database or an Audacity project", _EXPORT)),
     (b"\x7fELF", OtherFile("a program", "give the song itself")),
     (b"MZ\x90\0", OtherFile("a program", "give the song itself")),
 )
-# Beginnings of texts without their byte order mark and leading white space, in small letters.
+# Beginnings of texts without byte order mark, white space, XML declaration and comments, in small
+# letters.
 _TEXTS: tuple[tuple[str, OtherFile], ...] = (
     (r"<!doctype html|<html|<head|<body|<script|<meta", _WEB_PAGE),
-    (r"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html)", _WEB_PAGE),
     (r"#extm3u|#extinf|\[playlist\]|\[reference\]|ffconcat version|<asx|<\?wpl", _PLAYLIST),
-    (r"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(playlist|asx|smil|mpd)\b", _PLAYLIST),
-    (r"(?=.*^\s*file .*(wave|mp3|aiff|flac|binary)\s*$)(?=.*^\s*track \d+ audio)", _CUE_SHEET),
+    (r"<(playlist|smil|mpd)\b", _PLAYLIST),
     (r"\[internetshortcut\]", OtherFile("a link to a web page", "download the song itself")),
-    (r"version https://git-lfs", OtherFile("a pointer of Git LFS", "type git lfs pull")),
-    (r"d\d+:(announce|info|created by)", OtherFile("a torrent", "download the songs of it")),
+    (r"version https://git-lfs", OtherFile("a Git LFS pointer", "run: git lfs pull")),
+    (
+        r"d\d+:(announce|info|created by)",
+        OtherFile("a torrent", "download its songs with a torrent client"),
+    ),
     (r"\{\\rtf", OtherFile("a text document", "give the song itself")),
 )
 _MARKS = {
@@ -76,6 +89,11 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_COMMENT = re.compile(r"(?:<\?xml[^>]*>|<!--.*?-->)\s*", re.DOTALL | re.IGNORECASE)
+_CUE_FILE = re.compile(r"file .*(wave|mp3|aiff|flac|binary)", re.IGNORECASE)
+_CUE_TRACK = re.compile(r"track \d+ audio", re.IGNORECASE)
+_SURE = 3  # frames of MPEG audio that follow each other
+_MOST_ODD = 0.05  # of all characters of a text: those that nobody can read
 _NAMES = re.compile(r"[^\n]+\.(mp3|flac|wav|ogg|opus|m4a|aac|wma|aiff?|mp4)", re.IGNORECASE)
 
 
@@ -92,7 +110,9 @@ def other_file_kind(path: Path) -> OtherFile | None:
 
 def zeros_alone(path: Path) -> OtherFile | None:
     """What a file is that begins with many zeros, after no decoder found sound behind them."""
-    return None if _head(path).strip(b"\0") else _ZEROS
+    if _head(path).strip(b"\0"):
+        return None
+    return _ZEROS if path.stat().st_size <= _LOOKED_AT else _ZEROS_FIRST
 
 
 def _head(path: Path) -> bytes:
@@ -112,18 +132,53 @@ def _as_text(head: bytes) -> str:
     name = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
     if not name and re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", head):
         return ""
-    return head.decode(name or "utf-8", "replace").lstrip("\ufeff \t\r\n")
+    text = head.decode(name or "utf-8", "replace")
+    if name == "utf-16" and (_is_mpeg_audio(head) or not _is_readable(text)):
+        return ""
+    return text.lstrip("\ufeff \t\r\n")
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """Whether frames follow each other: MPEG-1 Layer I with checksums begins with FF FE."""
+    at = 0
+    for _ in range(_SURE):
+        frame = mpeg_audio(head[at : at + HEADER])
+        if frame is None:
+            return False
+        at += frame.size
+    return True
+
+
+def _is_readable(text: str) -> bool:
+    """Whether this is text: of random words of 16 bits, one in eight is no character."""
+    odd = sum(not (letter.isprintable() or letter.isspace()) for letter in text)
+    return odd + text.count("\ufffd") <= _MOST_ODD * len(text)
 
 
 def _text_kind(text: str) -> OtherFile | None:
     if not text:
         return None
-    lower = text.lower()
+    lower = _behind_comments(text).lower()
     for pattern, kind in _TEXTS:
-        if re.match(pattern, lower, re.DOTALL | re.MULTILINE):
+        if re.match(pattern, lower):
             return kind
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _is_cue_sheet(lines):
+        return _CUE_SHEET
     names = [line for line in lines if line[0] != "#"]
     if names and all(_NAMES.fullmatch(line) for line in names):
         return _PLAYLIST
-    return _TEXT if text.count("\ufffd") < len(text) / 20 else None
+    return _TEXT if text.count("\ufffd") < len(text) * _MOST_ODD else None
+
+
+def _behind_comments(text: str) -> str:
+    """A text without the XML declaration and the comments at its beginning."""
+    at = 0
+    while found := _COMMENT.match(text, at):
+        at = found.end()
+    return text[at:]
+
+
+def _is_cue_sheet(lines: Iterable[str]) -> bool:
+    sheet = [line for line in lines if _CUE_FILE.fullmatch(line) or _CUE_TRACK.match(line)]
+    return any(map(_CUE_FILE.fullmatch, sheet)) and any(map(_CUE_TRACK.match, sheet))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from stemcli.audio.extent import Extent
 from stemcli.audio.file_bytes import FileBytes
 
 _FLV_TAGS = {8, 9, 18}  # sound, pictures, data (Adobe, "Video File Format Specification" 10.1, E.4)
+_FLV_TAG = re.compile(b"[%b]" % bytes(sorted(_FLV_TAGS)))
 _TS_SYNC = 0x47
 _TS_MARK = bytes([_TS_SYNC])
+_TS_MARKS = re.compile(_TS_MARK)
 # Length of a packet in bytes and where in it the sync byte stands (ISO/IEC 13818-1, 2.4.3.2):
 # broadcast; with a time stamp before (Blu-ray, AVCHD); with a checksum behind (DVB-ASI).
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
@@ -28,9 +31,8 @@ def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         at = min(at + size, end)
     if size or (at < end < at + 11 and data[at] in _FLV_TAGS):
         return Extent(end, flaw=_INCOMPLETE)
-    is_damaged = any(
-        _begins_flv_again(data, place, end) for place in range(at, min(at + _SEARCHED, end))
-    )
+    places = data.places(_FLV_TAG, at, min(at + _SEARCHED, end), 1)
+    is_damaged = any(_begins_flv_again(data, place, end) for place in places)
     return Extent(end, flaw=_DAMAGED, breaks_off=False) if is_damaged else Extent(at)
 
 
@@ -94,7 +96,6 @@ def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         at += size
     if at < end < at + size and data[at + sync : min(at + sync + 1, end)] in (b"", _TS_MARK):
         return Extent(at, flaw=_INCOMPLETE)
-    again = data.find(_TS_MARK, at, end)
-    while again >= 0 and not _follow(data, packets, again - sync, end):
-        again = data.find(_TS_MARK, again + 1, end)
-    return Extent(at) if again < 0 else Extent(end, flaw=_DAMAGED, breaks_off=False)
+    marks = data.places(_TS_MARKS, at, end, len(_TS_MARK))
+    is_damaged = any(_follow(data, packets, mark - sync, end) for mark in marks)
+    return Extent(end, flaw=_DAMAGED, breaks_off=False) if is_damaged else Extent(at)

@@ -9,33 +9,36 @@ beginning to its end is left to libsndfile; of any other, the bytes of the sampl
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from stemcli.audio.bitstream import bitstream
 from stemcli.audio.chunks import (
     AIFF,
     CAF,
+    MOST_CHUNKS,
     PLACEHOLDER,
     RIFF,
     RIFX,
     W64,
     Chunk,
     Form,
+    ManyChunksError,
     behind_chunk,
     chunks,
-    chunks_of_wave_list,
+    chunks_and_lists,
     form_of,
+    is_wave_list,
     leads_on,
 )
 from stemcli.audio.coded_parts import coded_parts
 from stemcli.audio.file_bytes import FileBytes
-from stemcli.audio.foreign_tags import begins_alike, end_of_tags, end_of_zeros, start_of_tags
+from stemcli.audio.foreign_tags import MAGIC, end_of_zeros, is_alike
 from stemcli.audio.part import ANOTHER, Part
-from stemcli.audio.pcm_format import PCM, PcmFormat, au_format, pcm_format
-from stemcli.audio.pcm_tail import is_sound, trailing_chunks
-from stemcli.audio.source import counted_silence, cut_off, scattered
+from stemcli.audio.pcm_format import PCM, au_format, pcm_format
+from stemcli.audio.pcm_layout import Layout, end_of_sound, header, is_honest
+from stemcli.audio.source import coded_chunks, counted_silence, cut_off, many_chunks, scattered
 
 _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
@@ -47,29 +50,6 @@ _LOOKED_AT = 1 << 18  # bytes of samples in which a hidden codec is looked for
 _MOST_CHUNKS = 1000  # of samples: a recorder that starts a new one every minute needs 17 hours
 
 
-class Layout(NamedTuple):
-    """Where the samples of a file lie.
-
-    Attributes:
-        form: the family of the file.
-        base: where the file begins, behind tags.
-        start: first byte of the samples.
-        end: where the file ends.
-        claimed: bytes of samples that the header counts; None where nobody counted.
-        format: how they lie.
-        others: more samples behind those, as pairs of the first byte and the one behind the last,
-            which may lie behind the end of the file.
-    """
-
-    form: Form
-    base: int
-    start: int
-    end: int
-    claimed: int | None
-    format: PcmFormat
-    others: tuple[tuple[int, int], ...] = ()
-
-
 def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
     """The sound of a file of samples; none where the file is not of that kind.
 
@@ -78,7 +58,17 @@ def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
         data: its bytes.
         base: where it begins, behind tags.
         end: where the file ends.
+
+    Raises:
+        DecodeError: samples may lie where nobody finds them, or it ends before them.
     """
+    try:
+        return _pcm_parts(path, data, base, end)
+    except ManyChunksError as error:
+        raise many_chunks(path, MOST_CHUNKS) from error
+
+
+def _pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
     form = form_of(data, base)
     if data[base : base + 4] == b".snd":
         layout = _au_layout(path, data, base, end)
@@ -112,8 +102,8 @@ def _without_samples(path: Path, data: FileBytes, form: Form | None, base: int, 
 
 
 def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Layout | None:
-    found = list(chunks(data, form, base, end))
-    found += chunks_of_wave_list(data, form, base, end, found)
+    found = list(chunks_and_lists(data, form, base, end))
+    _require_stored(path, form, found)
     sound = next((chunk for chunk in found if chunk.name == form.data), None)
     format = pcm_format(path, data, form, found) if sound else None
     if sound is None or format is None:
@@ -121,13 +111,31 @@ def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Lay
     start, size = sound.start + form.skipped, sound.size - form.skipped
     claimed: int | None = size if format.size is None or form is AIFF else format.size
     limit = PLACEHOLDER if form not in (W64, CAF) and format.size is None else 1 << 60
+    listed = _list_start(data, found, sound)
     is_empty = start >= end or leads_on(data, form, base, start, end)
     if claimed is None or not 0 <= claimed < limit or (claimed == 0 and not is_empty):
-        return Layout(form, base, start, end, None, format)
+        return Layout(form, base, start, end, None, format, list_start=listed)
     others = _other_samples(
         path, data, form, base, sound._replace(size=start - sound.start + claimed), end
     )
-    return Layout(form, base, start, end, claimed, format, others)
+    return Layout(form, base, start, end, claimed, format, others, listed)
+
+
+def _list_start(data: FileBytes, found: Sequence[Chunk], sound: Chunk) -> int | None:
+    """Where the wave list begins that holds this chunk; None where none does."""
+    lists = (each for each in found if is_wave_list(data, each))
+    around = (each for each in lists if 0 < sound.start - each.start <= each.size)
+    return next((each.start - struct.calcsize(RIFF.header) for each in around), None)
+
+
+def _require_stored(path: Path, form: Form, found: Sequence[Chunk]) -> None:
+    """Refuse silence that is counted and not stored.
+
+    Raises:
+        DecodeError: a chunk counts silence.
+    """
+    if form in (RIFF, RIFX) and any(chunk.name == b"slnt" for chunk in found):
+        raise counted_silence(path)
 
 
 def _other_samples(
@@ -139,12 +147,11 @@ def _other_samples(
         DecodeError: a chunk between them counts silence, which is not stored, or they are too many.
     """
     behind = behind_chunk(data, form, base, sound, end)
-    more = list(chunks(data, form, base, end, first=behind))
-    if form in (RIFF, RIFX) and any(chunk.name == b"slnt" for chunk in more):
-        raise counted_silence(path)
+    more = list(chunks_and_lists(data, form, base, end, first=behind))
+    _require_stored(path, form, more)
     samples = [chunk for chunk in more if chunk.name == form.data and chunk.size > form.skipped]
     if len(samples) > _MOST_CHUNKS:
-        raise scattered(path, len(samples))
+        raise scattered(path, 1 + len(samples))
     return tuple((each.start + form.skipped, each.start + each.size) for each in samples)
 
 
@@ -159,10 +166,10 @@ def _au_layout(path: Path, data: FileBytes, base: int, end: int) -> Layout | Non
 
 
 def _parts(path: Path, data: FileBytes, layout: Layout) -> list[Part]:
+    format, claimed = layout.format, layout.claimed
     if layout.others:
         return [_all_chunks(path, data, layout)]
-    last = _end_of_sound(data, layout)
-    format, claimed = layout.format, layout.claimed
+    last = end_of_sound(data, layout)
     hidden = _hidden(path, data, layout, last)
     if hidden and claimed and layout.start + claimed > layout.end:
         flaw = f"{layout.start + claimed - layout.end} bytes are missing"
@@ -174,13 +181,12 @@ def _parts(path: Path, data: FileBytes, layout: Layout) -> list[Part]:
     frames = max(have, counted or 0) // format.block * format.block_frames or None
     if layout.form is CAF and not format.raw:
         return [_coded_caf(path, data, layout)]
-    if have and _is_honest(data, layout, last):
+    if have and is_honest(data, layout, last):
         return [Part(path, frames=frames)]
     pieces = ((layout.start, last),)
     if format.raw:
         return [Part(path, pieces, raw=format.raw, frames=frames)] if have else [Part(path)]
-    head = data[layout.base : layout.start - 4] + struct.pack("<I", min(have, PLACEHOLDER))
-    return [Part(path, pieces, head, frames=frames)]
+    return [Part(path, pieces, header(data, layout, have), frames=frames)]
 
 
 def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> Part:
@@ -199,8 +205,16 @@ def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> Part:
 
 
 def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> Part:
-    """The samples of several chunks, read as one sound. Padding may be counted as samples."""
+    """The samples of several chunks, read as one sound. Padding may be counted as samples.
+
+    Raises:
+        DecodeError: the samples are those of a codec that only ffmpeg reads, from one chunk alone.
+    """
     format, end = layout.format, layout.end
+    first_end = min(layout.start + (layout.claimed or 0), end)
+    is_coded_caf = layout.form is CAF and not format.raw
+    if is_coded_caf or _hidden(path, data, layout, first_end):
+        raise coded_chunks(path)
     claimed = ((layout.start, layout.start + (layout.claimed or 0)), *layout.others)
     blocks = [(last - first) // format.block for first, last in claimed]
     starts = [min(first, end) for first, _ in claimed]
@@ -212,8 +226,7 @@ def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> Part:
     if format.raw:
         return Part(path, pieces, raw=format.raw, frames=frames)
     size = sum(last - first for first, last in pieces)
-    head = data[layout.base : layout.start - 4] + struct.pack("<I", min(size, PLACEHOLDER))
-    return Part(path, pieces, head, frames=frames or None)
+    return Part(path, pieces, header(data, layout, size), frames=frames or None)
 
 
 def _another_follows(data: FileBytes, layout: Layout) -> bool:
@@ -225,48 +238,9 @@ def _another_follows(data: FileBytes, layout: Layout) -> bool:
         for chunk in chunks(data, form, base, end):
             places |= {chunk.start - width, chunk.start + max(0, chunk.size)}
     places |= {place + 1 for place in places}  # CAF pads as well, without saying so
-    return any(start < at < end and begins_alike(data, base, at) for at in places)
-
-
-def _is_honest(data: FileBytes, layout: Layout, last: int) -> bool:
-    """Whether libsndfile, which goes by the sizes, finds the samples that are there.
-
-    It is left alone with chunks behind the samples where the size of the whole file includes them.
-    """
-    form, base, start, end, claimed, *_ = layout
-    if claimed is None or start + claimed < last or (start + claimed > last != end):
-        return False
-    if form is CAF and start + claimed > end:
-        return False  # libsndfile refuses it
-    if (start - base) % min(form.align, 2):
-        return False  # padding is missing before the samples, and libsndfile counts on it
-    if end - last <= -(last - base) % form.align:
-        return True
-    (size,) = data.unpack(form.header[0] + "I", base + 4)
-    return form in (RIFF, AIFF) and 0 <= end - base - 8 - size <= 1
-
-
-def _end_of_sound(data: FileBytes, layout: Layout) -> int:
-    form, base, start, end, claimed, format, _ = layout
-    if claimed is not None and start + claimed <= end:
-        behind = start + claimed
-        padded = behind + -(behind - base) % form.align
-        if any(_is_end(data, layout, at) for at in {behind, padded}):
-            return behind
-        if not is_sound(data, start, behind, end, format):
-            return behind
-        counted = start + (format.size or 0)
-        if form is AIFF and behind < counted <= end:
-            return counted
-    elif claimed is not None and claimed >= PLACEHOLDER:
-        return end
-    return trailing_chunks(data, form, start, start_of_tags(data, start, end))
-
-
-def _is_end(data: FileBytes, layout: Layout, at: int) -> bool:
-    """Whether the file, a chunk or a tag follows here."""
-    form, end = layout.form, layout.end
-    return leads_on(data, form, layout.base, at, end) or end_of_tags(data, at, end) > at
+    inside = sorted(at for at in places if start < at < end)  # in the order of the file
+    head = data[base : base + MAGIC]
+    return any(is_alike(head, data[at : at + MAGIC]) for at in inside)
 
 
 def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[Part]:

@@ -1,4 +1,4 @@
-"""Sentences for the paths that hold no song."""
+"""Error messages for files that cannot be read as songs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stemcli.audio.other_files import OtherFile
 RATES = range(1000, 4_000_000)
 """Sample rates of sound, in Hz: below the telephone's up to a sound card's and the bytes of DSD.
 
-At 1 Hz, which a damaged header may name, the sound of a minute would be one of weeks.
+A damaged header may say 1 Hz, which would turn a minute of sound into weeks.
 """
 
 CHANNELS = range(1, 1025)
@@ -26,7 +26,7 @@ BITS = range(1, 65)
 """Bits of a sample."""
 
 MALFORMED = (struct.error, ValueError, ArithmeticError, IndexError)
-"""What comes of reading a header whose numbers make no sense."""
+"""Exceptions raised while parsing a header with nonsensical numbers."""
 
 
 def require_file(path: Path) -> None:
@@ -110,15 +110,42 @@ def cut_off(path: Path, flaw: str) -> DecodeError:
 def counted_silence(path: Path) -> DecodeError:
     """A WAV whose silence is not stored, but counted."""
     return DecodeError(
-        f"{path} keeps its sound in a wave list with counted silence, which no decoder reads: save "
-        "it as a plain wav file in the program that made it."
+        f"{path} stores silence as a count (a WAV wave list), which no decoder reads: re-export it "
+        "as a plain wav file."
     )
 
 
 def scattered(path: Path, chunks: int) -> DecodeError:
-    """The samples lie in more chunks than any program writes."""
+    """The samples lie in more chunks than are read.
+
+    Args:
+        path: the file.
+        chunks: of samples.
+    """
     return DecodeError(
-        f"{path} is damaged: its samples lie in {chunks} chunks; export or download it again."
+        f"{path} stores its samples in {chunks:,} chunks, more than Stem reads: re-export it as "
+        "one plain wav file."
+    )
+
+
+def many_chunks(path: Path, most: int) -> DecodeError:
+    """The file has so many chunks that samples may lie behind those that are looked at.
+
+    Args:
+        path: the file.
+        most: chunks that are looked at.
+    """
+    return DecodeError(
+        f"{path} consists of more than {most:,} chunks, more than Stem reads: re-export it as one "
+        "plain wav file."
+    )
+
+
+def coded_chunks(path: Path) -> DecodeError:
+    """Frames of a codec in several chunks, of which ffmpeg reads one alone."""
+    return DecodeError(
+        f"{path} stores coded sound in several chunks, which no decoder reads: re-export it as a "
+        "plain wav file."
     )
 
 
@@ -179,10 +206,10 @@ def changing(path: Path, seconds: float, before: int, after: int) -> DecodeError
 
 
 def holds_code(path: Path, codec: str) -> DecodeError:
-    """The samples are the bytes of another codec, and would be heard as noise."""
+    """The samples are the bytes of another codec, which would play as noise."""
     return DecodeError(
-        f"{path} holds {codec} that is marked as plain samples, and would be noise: decode it into "
-        "a wav file first, for example with mpv or VLC."
+        f"{path} contains {codec} labelled as PCM, which would play as noise: decode it to a wav "
+        "file first, for example with mpv or VLC."
     )
 
 

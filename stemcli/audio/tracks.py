@@ -75,6 +75,16 @@ def read_tracks(log: str) -> list[Track]:
     return [found[index] for index in sorted(found)]
 
 
+def only_track(channels: int) -> Track:
+    """The sound track of a file whose format has no more than one.
+
+    Args:
+        channels: how many.
+    """
+    layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    return Track(index=0, language="", title="", layout=layout, is_default=False)
+
+
 def default_track(tracks: Sequence[Track]) -> int:
     """The number of the first track that the file calls the default one, from 0; else the first."""
     return next((number for number, track in enumerate(tracks) if track.is_default), 0)

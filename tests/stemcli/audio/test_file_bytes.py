@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from stemcli.audio import file_bytes
 from stemcli.audio.decoding import sound_parts
 from stemcli.audio.file_bytes import FileBytes
-from tests.audio_files import tones, write_audio
+from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 
 _FEW_LETTERS = st.lists(st.sampled_from(b"ab\0"), max_size=100).map(bytes)
 
@@ -60,6 +61,34 @@ def test_places_are_those_that_re_finds(content: bytes, wanted: bytes, draw: st.
     with opened(content) as data:
         assert list(data.places(pattern, start, end, len(wanted))) == truth
         assert data.find(wanted, start, end) == content.find(wanted, start, end)
+
+
+def test_a_song_in_pages_is_read_little_more_than_once(tmp_path: Path) -> None:
+    """By count: its pages are found one after another, each in the window that was read before."""
+    path = write_audio(tmp_path / "song.ogg", noisy_tones(1_000_000))
+    assert bytes_read(path) < 2 * path.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["ts", "flv"])
+def test_junk_behind_packets_is_searched_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"song.{kind}"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", path)
+    junk = np.random.default_rng(0).integers(1, 256, 500_000, np.uint8).tobytes()
+    path.write_bytes(path.read_bytes() + junk)
+    assert bytes_read(path) < 20 * path.stat().st_size
+
+
+def bytes_read(path: Path) -> int:
+    """Of a file that is walked in search of its sound."""
+    load, counts = FileBytes._load, []
+
+    def counted(self: FileBytes, start: int, count: int) -> bytes:
+        counts.append(count)
+        return load(self, start, count)
+
+    with patch.object(FileBytes, "_load", counted):
+        assert sound_parts(path)
+    return sum(counts)
 
 
 def test_a_file_that_shrinks_is_refused_where_it_has_no_bytes_left() -> None:

@@ -121,7 +121,7 @@ def test_a_codec_in_any_other_container_is_refused(
     codec: str, order: type, suffix: str, subtype: str, silence: int, tmp_path: Path
 ) -> None:
     path = as_samples(tmp_path / f"song.{suffix}", order(coded(*CODECS[codec])), silence, subtype)
-    sentence = rf"holds {codec} that is marked as plain samples.*decode it"
+    sentence = rf"contains {codec} labelled as PCM.*decode it"
     with pytest.raises(DecodeError, match=sentence):
         hear(path)
 
@@ -146,7 +146,7 @@ def test_swapped_bytes_of_ac3_are_refused(codec: str, suffix: str, tmp_path: Pat
     """ffmpeg finds them in a WAV, and misreads the number of channels."""
     order = bytes if suffix == "aiff" else swapped
     path = as_samples(tmp_path / f"song.{suffix}", order(coded(*CODECS[codec])), silence=0)
-    with pytest.raises(DecodeError, match=rf"holds {codec} that is marked as plain samples"):
+    with pytest.raises(DecodeError, match=rf"contains {codec} labelled as PCM"):
         hear(path)
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -16,6 +17,7 @@ from stemcli.audio.info import probe
 from stemcli.audio.mp4_header import movie_tick, real_frames
 from stemcli.audio.soundfile_decoder import open_soundfile
 from tests.audio_files import tones, write_audio
+from tests.stemcli.audio.hearing import hear
 
 
 @pytest.mark.parametrize("suffix", ["wav", "w64", "aiff", "caf", "flac", "m4a", "wma"])
@@ -33,6 +35,34 @@ def test_a_header_without_sense_is_no_traceback(suffix: str, wrong: bytes, tmp_p
         if at % 80 == 24:
             with suppress(StemError):
                 probe(path)
+
+
+@pytest.mark.parametrize("name", [b"\xa9day", b"ab  ", b"\0\1\2\3"])
+def test_a_box_of_any_name_in_front_of_the_index(name: bytes, tmp_path: Path) -> None:
+    """The boxes behind it are found (ISO/IEC 14496-12, 4.2: unknown boxes are passed over)."""
+    path = write_audio(tmp_path / "song.m4a", tones(50_000))
+    data = path.read_bytes()
+    index, right = data.find(b"moov") - 4, hear(path)
+    path.write_bytes(data[:index] + struct.pack(">I4s", 16, name) + bytes(8) + data[index:])
+    (part,) = sound_parts(path)
+    assert (part.flaw, part.breaks_off, part.pieces) == ("", False, ())
+    assert np.array_equal(hear(path), right)
+
+
+@pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(125)])
+def test_a_flac_without_samples(behind: bytes, tmp_path: Path) -> None:
+    """By hand: its only block of metadata is the last, and no frame follows (RFC 9639, 8.1)."""
+    path = write_audio(tmp_path / "song.flac", tones(900))
+    data = bytearray(path.read_bytes()[:42])
+    data[4] |= 0x80  # the last block
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # of no samples
+    path.write_bytes(data + behind)
+    with pytest.raises(DecodeError, match=r"holds no sound \(0 samples\): export or record it"):
+        probe(path)
+    data[4] &= 0x7F
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"cut off \(it ends before its first frame\)"):
+        probe(path)
 
 
 def test_a_wma_that_ends_at_its_sound(tmp_path: Path) -> None:

@@ -65,9 +65,27 @@ OTHERS: dict[str, tuple[bytes, str]] = {
         b"MThd\0\0\0\6\0\1\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0",
         "a MIDI file, which holds notes",
     ),
-    "zeros": (bytes(100_000), "it is nothing but zeros; its download or copy did not finish"),
-    "of macOS": (b"\0\5\x16\7\0\2\0\0Mac OS X" + NOISE, "what macOS keeps beside a file; give"),
-    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+    "zeros": (
+        bytes(100_000),
+        "a file that begins with 64 KiB of zeros; its transfer did not finish",
+    ),
+    "few zeros": (bytes(10_000), "it is nothing but zeros; its transfer did not finish"),
+    "of macOS": (
+        b"\0\5\x16\7\0\2\0\0Mac OS X" + NOISE,
+        "a macOS resource file .AppleDouble.; use the file of the same name without the leading",
+    ),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "it is a Git LFS pointer; run: git lfs pull",
+    ),
+    "a torrent": (
+        b"d8:announce20:http://a.example/ann",
+        "; download its songs with a torrent client",
+    ),
+    "comments without end": (b"<!---->" * 5_000 + b"la", "it is a text"),
+    "a page behind comments": (b"<!---->\n" * 5_000 + PAGE.encode(), "it is a web page"),
+    "half a comment": (b"<!--" * 15_000, "it is a text"),
+    "lines without end": (b"x" + b"\n" * 60_000 + b"track 01 audio", "it is a text"),
 }
 
 
@@ -94,6 +112,23 @@ def test_a_file_of_another_kind_is_named(
 def test_a_song_is_of_no_other_kind(suffix: str, tmp_path: Path) -> None:
     rate = 48_000 if suffix == "opus" else 44_100
     assert other_file_kind(write_audio(tmp_path / f"song.{suffix}", tones(5000), rate)) is None
+
+
+@pytest.mark.parametrize("frames", [3, 100])
+def test_mpeg_audio_is_no_text(frames: int, tmp_path: Path) -> None:
+    """Layer I with a checksum begins with FF FE, as text in 16 bits does.
+
+    By hand, from ISO/IEC 11172-3, 2.4.1.3: 384 kbit/s at 48 kHz are 12 * 384 / 48 * 4 = 384 bytes.
+    """
+    path = tmp_path / "song.mp1"
+    path.write_bytes((b"\xff\xfe\xc4\x00" + b"U" * 380) * frames)
+    assert other_file_kind(path) is None
+
+
+def test_random_words_of_16_bits_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"\xff\xfe" + NOISE)
+    assert other_file_kind(path) is None
 
 
 def test_noise_is_of_no_kind(tmp_path: Path) -> None:

@@ -129,6 +129,18 @@ def test_tags_in_the_words_of_ffmpeg() -> None:
     assert parsed(text) == Tags(expected)
 
 
+@pytest.mark.parametrize("rest", ["artist=" + "x" * 50, "artist=x\\\n", "x" * 2**20])
+def test_a_tag_that_is_cut_off_is_left_out(rest: str) -> None:
+    """Its end is missing, where so many bytes were read as are read at most."""
+    assert parsed(f"title=Song\n{rest}") == Tags({"title": ["Song"]})
+
+
+def test_lines_without_a_name_are_passed_over() -> None:
+    """Of any length: looking for a name at each place of a megabyte would take minutes."""
+    text = "x" * 2**20 + "\n=Us\n\ntitle=\\\\\nartist=Us\n"
+    assert parsed(text) == Tags({"title": ["\\"], "artist": ["Us"]})
+
+
 def test_tags_without_ffmpeg_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     song = write_audio(tmp_path / "song.caf", tones(900))
     monkeypatch.setenv("PATH", str(tmp_path))

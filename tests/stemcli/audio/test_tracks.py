@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from model_zoo.errors import DecodeError
 from stemcli.audio.info import probe
 from stemcli.audio.reader import open_audio
-from stemcli.audio.tracks import choice_notice, default_track, read_tracks
+from stemcli.audio.tracks import NoTrackError, choice_notice, default_track, read_tracks
 from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
 from tests.stemcli.audio.hearing import hear
 
@@ -116,6 +117,19 @@ def test_a_song_has_one_track(tmp_path: Path, name: str) -> None:
     assert probe(path).notices == ()
     with pytest.raises(DecodeError, match=r"has 1 sound track \(1: stereo\) and no track 2"):
         open_audio(path, stream=1)
+
+
+@pytest.mark.parametrize("name", ["song.wav", "song.flac", "song.mp3", "song.ogg", "song.aiff"])
+def test_a_song_has_one_track_without_ffmpeg(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truth: libsndfile reads the song, and its format has no second track."""
+    path = write_audio(tmp_path / name, tones(9000))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(NoTrackError, match=r"1 sound track \(1: stereo\) and no track 2") as caught:
+        open_audio(path, stream=1)
+    assert caught.value.has_only_one
 
 
 def test_stems_of_a_stem_file_are_tracks_with_padding_of_their_own(tmp_path: Path) -> None:
