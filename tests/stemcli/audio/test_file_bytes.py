@@ -66,7 +66,8 @@ def test_places_are_those_that_re_finds(content: bytes, wanted: bytes, draw: st.
 def test_a_song_in_pages_is_read_little_more_than_once(tmp_path: Path) -> None:
     """By count: its pages are found one after another, each in the window that was read before."""
     path = write_audio(tmp_path / "song.ogg", noisy_tones(1_000_000))
-    assert bytes_read(path) < 2 * path.stat().st_size
+    _, loaded = reads(path)
+    assert loaded < 2 * path.stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["ts", "flv"])
@@ -75,20 +76,35 @@ def test_junk_behind_packets_is_searched_once(kind: str, tmp_path: Path) -> None
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", path)
     junk = np.random.default_rng(0).integers(1, 256, 500_000, np.uint8).tobytes()
     path.write_bytes(path.read_bytes() + junk)
-    assert bytes_read(path) < 20 * path.stat().st_size
+    count, loaded = reads(path)
+    assert count < len(junk) / 5
+    assert loaded < 20 * path.stat().st_size
 
 
-def bytes_read(path: Path) -> int:
-    """Of a file that is walked in search of its sound."""
-    load, counts = FileBytes._load, []
+def test_many_chunks_behind_the_sound_are_walked_in_their_order(tmp_path: Path) -> None:
+    """Three walks and one search for another file, each of which reads most of this one."""
+    path = write_audio(tmp_path / "song.wav", tones(900))
+    data = path.read_bytes() + (b"LIST" + struct.pack("<I", 70_000) + bytes(70_000)) * 100
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+    _, loaded = reads(path)
+    assert loaded < 6 * len(data)
 
-    def counted(self: FileBytes, start: int, count: int) -> bytes:
+
+def reads(path: Path) -> tuple[int, int]:
+    """How often a file is read in search of its sound, and how many bytes are loaded for it."""
+    read, load, asked, counts = FileBytes._read, FileBytes._load, [], []
+
+    def asking(self: FileBytes, start: int, end: int) -> bytes:
+        asked.append(start)
+        return read(self, start, end)
+
+    def loading(self: FileBytes, start: int, count: int) -> bytes:
         counts.append(count)
         return load(self, start, count)
 
-    with patch.object(FileBytes, "_load", counted):
+    with patch.multiple(FileBytes, _read=asking, _load=loading):
         assert sound_parts(path)
-    return sum(counts)
+    return len(asked), sum(counts)
 
 
 def test_a_file_that_shrinks_is_refused_where_it_has_no_bytes_left() -> None:

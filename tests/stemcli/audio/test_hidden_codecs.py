@@ -153,7 +153,7 @@ def test_swapped_bytes_of_ac3_are_refused(codec: str, suffix: str, tmp_path: Pat
 def test_a_codec_behind_silence_that_nearly_fills_the_first_block(tmp_path: Path) -> None:
     """One frame of AC-3 fits into the block of 10,000 samples that is read first."""
     path = as_samples(tmp_path / "song.flac", coded("ac3", "ac3"), silence=9_700)
-    with pytest.raises(DecodeError, match="holds AC-3 that is marked as plain samples"):
+    with pytest.raises(DecodeError, match="contains AC-3 labelled as PCM"):
         hear(path)
 
 
