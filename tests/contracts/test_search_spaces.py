@@ -72,7 +72,10 @@ def test_what_is_drawn_hears_a_clip(space: Space) -> None:
             assert network(wave).isfinite().all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "melroformer")) for name in NAMES],
+)
 def test_serves_the_full_size_as_well(name: str) -> None:
     space = read_space(space_text(name), name, load_recipe(name), own=True)
     assert space.categories >= NEEDED
