@@ -60,6 +60,8 @@ def not_a_checkpoint(path: Path) -> CheckpointError:
 def _check_records(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
+        if archive.comment or min((record.header_offset for record in records), default=0):
+            raise BombError("it holds more than one archive")  # torch might read another one
         if len(records) > MOST_RECORDS:
             raise BombError(f"it has {len(records):,} records")
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):

@@ -256,6 +256,19 @@ def in_archive(content: bytes, folder: Path) -> None:
         archive.writestr("Guitar/version", "3\n")
 
 
+def in_two_archives(content: bytes, folder: Path) -> None:
+    """An archive and an innocent one of the same layout behind it.
+
+    torch takes the place of the records from the beginning of the file, and ``zipfile`` from where
+    the second archive begins.
+    """
+    path = folder / "Guitar.pth"
+    in_archive(content, folder)
+    first = path.read_bytes()
+    in_archive(b"\x80\2}" + b"." * (len(content) - 3), folder)
+    path.write_bytes(first + path.read_bytes())
+
+
 def before_archives(content: bytes, folder: Path) -> None:
     """As torch wrote it before version 1.6: magic number, version, system, content, storages."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
@@ -291,6 +304,7 @@ BYTEARRAY = "damaged or unsafe .it calls bytearray"
 PICKLED: dict[str, tuple[Callable[[Path], object], str]] = {
     "keyed by tuples of tuples": (partial(in_archive, code(TUPLES, as_key=True)), TOO_OFTEN),
     "with a text doubled forty times": (partial(in_archive, code(DOUBLED)), UNUSUAL),
+    "in two archives": (partial(in_two_archives, code(DOUBLED)), "more than one archive"),
     "with 7 GB of zeros": (partial(in_archive, code(ZEROS)), BYTEARRAY),
     "with an array of a terabyte": (
         partial(in_archive, code(ARRAY)),
