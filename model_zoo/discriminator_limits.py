@@ -30,7 +30,7 @@ def weightless_ensemble(spec: EnsembleSpec) -> DiscriminatorEnsemble:
     if not (1 <= spec.nch <= MOST_CHANNELS and RATES[0] <= spec.sample_rate <= RATES[1]):
         mistakes = f"{spec.nch} channels at {spec.sample_rate} Hz"
     if mistakes:
-        raise ConfigError("options", [f"no discriminators are like this: {mistakes}"])
+        raise ConfigError("options", [f"impossible values: {mistakes}"])
     try:
         ensemble = without_storage(spec.build)
         most = _largest(ensemble, spec)
@@ -41,7 +41,7 @@ def weightless_ensemble(spec: EnsembleSpec) -> DiscriminatorEnsemble:
         raise ConfigError("options", [f"they cannot be used ({why})"]) from error
     kept = sum(value.nbytes for value in ensemble.state_dict().values())
     if most > MOST_ROOM or kept > MOST_WEIGHTS or table_bytes(ensemble) > SPARE:
-        raise ConfigError("options", ["these discriminators are too large. Type smaller numbers"])
+        raise ConfigError("options", ["these discriminators are too large. Use smaller values"])
     return ensemble
 
 

@@ -20,6 +20,9 @@ LEGACY_PICKLES = 5
 
 MOST_RECORDS = 100_000
 
+ARCHIVE = b"PK\3\4"
+"""First bytes of a zip archive with records (APPNOTE.TXT, section 4.3.7)."""
+
 
 def check_archive(path: Path) -> None:
     """Refuse a file that would take far more memory or time than its size allows.
@@ -31,7 +34,7 @@ def check_archive(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
         raise unsafe(path, "it is not a regular file")
     try:
-        if zipfile.is_zipfile(path):
+        if _is_archive(path):
             _check_records(path)
         else:
             _check_legacy(path)
@@ -39,6 +42,12 @@ def check_archive(path: Path) -> None:
         raise unsafe(path, str(error)) from error
     except Exception as error:  # damage can fail anywhere in the readers of both formats
         raise not_a_checkpoint(path) from error
+
+
+def _is_archive(path: Path) -> bool:
+    """By the first bytes, as torch decides; ``zipfile`` also finds an archive behind a pickle."""
+    with path.open("rb") as file:
+        return file.read(len(ARCHIVE)) == ARCHIVE
 
 
 def not_a_checkpoint(path: Path) -> CheckpointError:
@@ -51,6 +60,8 @@ def not_a_checkpoint(path: Path) -> CheckpointError:
 def _check_records(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
+        if archive.comment or min((record.header_offset for record in records), default=0):
+            raise BombError("it holds more than one archive")  # torch might read another one
         if len(records) > MOST_RECORDS:
             raise BombError(f"it has {len(records):,} records")
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):

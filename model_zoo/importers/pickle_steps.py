@@ -1,10 +1,10 @@
-"""Pickles that a few bytes make large or slow, recognised before they are run.
+"""Detects pickles that would expand far beyond their size, before they are loaded.
 
-``weights_only=True`` keeps a pickle from running code. It does not keep it from nesting tuples in
-each other many times over, whose hash takes for ever as the key of a mapping; from encoding a text
-as hexadecimal again and again, which doubles it each time; or from converting a view of one value
-into a tensor of billions. So the steps of a pickle (the module pickletools documents them) are gone
-through with nothing but the size of each object on the stack.
+``weights_only=True`` keeps a pickle from running code. It does not limit what the pickle builds:
+tuples nested in each other many times over, whose hash is computed for ever when they are the key
+of a mapping; a text that is encoded as hexadecimal again and again, which doubles it each time; a
+view of one value that is converted into a tensor of billions. The opcodes (documented in the module
+pickletools) are walked, tracking only the size of each object on the stack.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def check_steps(file: Any) -> None:
             raise BombError("its description is too large")
         if step.name in PUT:
             memo[_number(argument)] = stack[-1]
+        elif step.name == "MEMOIZE":  # of protocol 4, numbered by itself
+            memo[len(memo)] = stack[-1]
         elif step.name in GET:
             stack.append(memo[_number(argument)])
         else:
@@ -88,7 +90,7 @@ def _advance(stack: list[Item], step: pickletools.OpcodeInfo, argument: object) 
     taken = [*_taken(stack, step)][::-1]
     size = 1 + sum(item.size for item in taken)
     if size > MOST_VALUES:
-        raise BombError("its values refer to each other too often")
+        raise BombError("its objects reference each other too often")
     if step.name in ("REDUCE", "NEWOBJ"):
         _check_call(taken[0].text, taken[1].parts)
     text = argument if isinstance(argument, str) else ""

@@ -25,17 +25,14 @@ from torch import Tensor
 
 from model_zoo.errors import CheckpointError
 from model_zoo.plain import shortened
-from model_zoo.tensor_limits import MOST_AXES, check_tensors
+from model_zoo.tensor_limits import LONGEST_NAME, MOST_AXES, MOST_TENSORS, check_tensors
 
 INDEX = ".index"
 LARGEST_INDEX = 2**20
 """Bytes; that of Spleeter's largest model has 15,000."""
 
-MOST_ENTRIES = 10_000
-"""Tensors, and blocks of the index."""
-
-LONGEST_NAME = 1_000
-"""Characters of the name of a tensor."""
+MOST_ENTRIES = MOST_TENSORS + 1
+"""Of an index: tensors and the header. It has no more blocks than entries."""
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48  # bytes: two handles, padding, the magic number

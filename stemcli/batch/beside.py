@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from model_zoo.errors import StemError
 from stemcli.batch.journal import Journal
 from stemcli.batch.url_path import UrlPath, folded, is_there, real
 
@@ -24,7 +23,8 @@ class StemsBeside:
         """Read the journal of a folder; whether some of its songs lie in that folder too.
 
         Raises:
-            OutputError: the journal is damaged or was written by another version of Stem.
+            OutputError: the journal cannot be read, is damaged or was written by another version of
+                Stem.
         """
         with Journal(folder, read_only=True) as journal:
             stems = {_key(path) for path in journal.stems()}
@@ -32,13 +32,6 @@ class StemsBeside:
         if is_mixed:
             self._stems |= stems
         return is_mixed
-
-    def reads(self, folder: Path) -> bool:
-        """The same for a folder nobody named: a journal that cannot be read is one of stems."""
-        try:
-            return self.read(folder)
-        except StemError:
-            return False
 
     def holds(self, path: Path) -> bool:
         """Whether a file is one of those stems."""

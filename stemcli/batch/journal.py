@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from model_zoo.card import zoo_home
 from model_zoo.errors import OutputError
 from stemcli.batch.content import Content
 from stemcli.batch.entry import Entry, Output, State
+from stemcli.batch.journal_copy import BusyError, settled_copy
 from stemcli.batch.journal_trust import (
     MOST_TEXT,
     Budget,
@@ -79,7 +81,8 @@ class Journal(Closing):
     Args:
         folder: where the stems go; of one behind a URL the journal is kept on this machine.
         read_only: only look, without a lock and without changing any file, also while a run
-            writes to the folder or where it may not be written.
+            writes to the folder, after a power cut, or where the folder may not be written. What
+            is read is a copy: the state at the moment when the journal was opened.
 
     Raises:
         OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
@@ -92,15 +95,19 @@ class Journal(Closing):
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._budget: Budget | None = None
-        if os.path.lexists(self.path) and not (read_only and self.path.lstat().st_size == 0):
-            with self._speaking():
+        self._temporary = ExitStack()
+        with self._speaking():
+            if os.path.lexists(self.path) and read_only:
+                self._connect_to_copy()
+            elif os.path.lexists(self.path):
                 self._connect()
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, or remove the copy."""
         if self._connection:
             self._connection.close()
             self._connection = None
+        self._temporary.close()
 
     def find(self, place: str) -> Entry | None:
         """The entry of the song at ``place``, if there is one."""
@@ -232,48 +239,51 @@ class Journal(Closing):
             self._budget.renew()
 
     def _connect(self) -> sqlite3.Connection:
-        if not self._is_read_only:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(self.path):
-            check_files(self.path)
-        connection = self._open()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = self._opened(self.path)
+        return self._connection
+
+    def _connect_to_copy(self) -> None:
+        """Open a copy; one that is damaged is made once more.
+
+        File systems round the times of changes, so that a change during the copy may go unseen.
+        """
+        with ExitStack() as temporary:
+            folder = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="stem-")))
+            try:
+                self._connection = self._opened(settled_copy(self.path, folder))
+            except (sqlite3.DatabaseError, DamagedError):
+                self._connection = self._opened(settled_copy(self.path, folder))
+            except FileNotFoundError:  # somebody has just removed it
+                if os.path.lexists(self.path):
+                    raise
+            self._temporary = temporary.pop_all()
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        if os.path.lexists(path):
+            check_files(path)
+        connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
-            self._budget = Budget(connection, self.path)
+            self._budget = Budget(connection, path)
             restrict(connection)
-            if not self._is_read_only:
-                _lock(connection)
+            _lock(connection)
             self._prepare(connection, self._budget)
             connection.commit()
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
         return connection
-
-    def _open(self) -> sqlite3.Connection:
-        """Open the file; "immutable" means without locks (https://www.sqlite.org/uri.html)."""
-        if not self._is_read_only:
-            return sqlite3.connect(self.path, timeout=0, check_same_thread=False)
-        address = f"{self.path.absolute().as_uri()}?immutable=1"
-        return sqlite3.connect(address, uri=True, check_same_thread=False)
 
     def _prepare(self, connection: sqlite3.Connection, budget: Budget) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
-            raise OutputError(
-                f"The journal {self.path} was written by another version of stem. Update stem, or "
-                "choose another folder with --output"
-            )
+            raise self._newer()
         if version == 0 and is_empty(connection, budget):
-            if self._is_read_only:
-                raise DamagedError("it is empty")
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("PRAGMA query_only = ON")
         check_database(connection, SCHEMA, budget)
-        if self._is_read_only:
-            return
         connection.execute("PRAGMA query_only = OFF")
         if has_backslashes():
             _turn_backslashes(connection)
@@ -288,6 +298,8 @@ class Journal(Closing):
             why = error.strerror or str(error)
             advice = "Choose another folder with --output"
             raise self._unreachable(str(self.path.parent), why, advice) from error
+        except BusyError as error:
+            raise self._busy() from error
         except (sqlite3.Error, DamagedError, OverflowError) as error:
             raise self._damaged(error) from error
 
@@ -299,23 +311,44 @@ class Journal(Closing):
             case sqlite3.SQLITE_INTERRUPT:
                 return self._damaged("a query does not end")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return OutputError(
-                    f"Another stem batch is writing to {self.folder}. Wait for its end, or choose "
-                    "another folder with --output"
-                )
+                return self._busy()
         advice = "Make room or check its rights, or choose another folder with --output"
         return self._unreachable(f"The journal {self.path}", str(error), advice)
 
     def _unreachable(self, what: str, why: str, advice: str) -> OutputError:
         if self._is_read_only:
-            return OutputError(f"The journal {self.path} cannot be read ({why}). Check its rights")
+            room = f"the free space in {tempfile.gettempdir()}, where it is copied to"
+            return OutputError(
+                f"The journal {self.path} cannot be read ({why}). Check its rights, and {room}"
+            )
         return OutputError(f"{what} cannot be written ({why}). {advice}")
 
+    def _busy(self) -> OutputError:
+        found = f"Another stem batch is writing to {self.folder}. Wait for its end"
+        elsewhere = "" if self._is_read_only else ", or choose another folder with --output"
+        return OutputError(found + elsewhere)
+
+    def _newer(self) -> OutputError:
+        if self._is_read_only:
+            return self._unusable("it was written by another version of Stem, so update Stem")
+        return OutputError(
+            f"The journal {self.path} was written by another version of stem. Update stem, or "
+            "choose another folder with --output"
+        )
+
     def _damaged(self, why: object) -> OutputError:
+        if self._is_read_only:
+            return self._unusable(why)
         return OutputError(
             f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and "
             "type --skip-existing, which keeps the stems that are there, or choose another folder "
             "with --output"
+        )
+
+    def _unusable(self, why: object) -> OutputError:
+        return OutputError(
+            f"The journal {self.path} cannot be used ({why}), so the stems in its folder cannot be "
+            "told from songs. Move it away, and leave the stems out with --exclude"
         )
 
 

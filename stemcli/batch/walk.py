@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import OutputError, UsageError
 from stemcli.audio.endings import is_song
 from stemcli.batch.beside import StemsBeside
 from stemcli.batch.journal import NAME
@@ -51,6 +51,8 @@ class Found:
         stems: number of stems of earlier runs that lie beside the songs they were made from.
         outputs: number of folders that hold nothing but the stems of earlier runs.
         unreadable: folders that may not be read.
+        unclear: folders below the first one whose journals cannot be used, so that their songs
+            cannot be told from stems and are left out; each with the sentence that says why.
     """
 
     songs: list[Song] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Found:
     stems: int = 0
     outputs: int = 0
     unreadable: list[Path] = field(default_factory=list)
+    unclear: dict[Path, str] = field(default_factory=dict)
 
 
 def find_songs(
@@ -84,7 +87,7 @@ def find_songs(
     Raises:
         UsageError: ``root`` is no folder.
         StorageError: it is behind a URL that cannot be reached.
-        OutputError: there is a journal in it that is damaged.
+        OutputError: there is a journal in it that cannot be used.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
@@ -108,7 +111,7 @@ def require_songs(found: Found, root: Path) -> None:
     Raises:
         UsageError: no song was found; the sentence says what was found instead.
     """
-    if found.songs or found.unreadable:
+    if found.songs or found.unreadable or found.unclear:
         return
     seen = [
         f"{count} {what}"
@@ -150,6 +153,11 @@ def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]
         return wanted and not any(matches(pattern, place) for pattern in exclude)
 
     kept = [song for song in found.songs if is_wanted(song)]
+    found.unclear = {
+        folder: why
+        for folder, why in found.unclear.items()
+        if not any(matches(pattern, folder) for pattern in exclude)
+    }
     found.excluded = len(found.songs) - len(kept)
     found.songs = sorted(kept, key=lambda song: (song.folder.parts, song.path.name))
 
@@ -197,8 +205,7 @@ class _Walk:
                 self._visit(place, folder)
 
     def _visit(self, place: Path, folder: Path) -> None:
-        if folder != Path() and (place / NAME).is_file() and not self.beside.reads(place):
-            self.found.outputs += 1
+        if folder != Path() and os.path.isfile(place / NAME) and not self._has_songs(place, folder):
             return
         for entry in self._entries(place):
             if entry.name.startswith("."):
@@ -213,6 +220,16 @@ class _Walk:
                 self.found.songs.append(Song(place / entry.name, folder, met=True))
             else:
                 self.found.other += 1
+
+    def _has_songs(self, place: Path, folder: Path) -> bool:
+        """Whether a folder with a journal holds songs beside the stems, as far as that is clear."""
+        try:
+            is_mixed = self.beside.read(place)
+        except OutputError as error:
+            self.found.unclear[folder] = str(error)
+            return False
+        self.found.outputs += not is_mixed
+        return is_mixed
 
     def _entries(self, place: Path) -> Iterator[os.DirEntry[str]]:
         try:

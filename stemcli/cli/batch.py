@@ -107,7 +107,7 @@ def command(
     with goes_on(options.existing), quiet, console, Journal(output) as journal:
         report = separate_songs(
             found.songs,
-            replace(options, lone_track=True),
+            replace(options, fall_back_to_only_track=True),
             jobs=jobs,
             retries=retries,
             journal=journal,
@@ -118,7 +118,8 @@ def command(
         report.write(report_file)
     console.report(report)
     console.traces(report)
-    click.get_current_context().exit(1 if found.unreadable else report.exit_code)
+    is_incomplete = bool(found.unreadable or found.unclear)
+    click.get_current_context().exit(1 if is_incomplete else report.exit_code)
 
 
 def choose_cluster(console: Console) -> OpenCrew:

@@ -141,13 +141,17 @@ def zoo() -> Iterator[Check]:
 def disk() -> Iterator[Check]:
     """The space for stems in the current folder, and for temporary files."""
     here, temporary = Path.cwd(), Path(tempfile.gettempdir())
-    free = shutil.disk_usage(here).free
+    free = scratch = shutil.disk_usage(here).free
     problem = _problem_with(here)
     found = f"{size(free)} free in {here}"
-    if shutil.disk_usage(temporary).free != free:
-        found += f", {size(shutil.disk_usage(temporary).free)} in {temporary} for temporary files"
+    if here.stat().st_dev != temporary.stat().st_dev:
+        scratch = shutil.disk_usage(temporary).free
+        found += f", {size(scratch)} in {temporary} for temporary files"
     advice = "Write elsewhere with --output" + ("" if problem else ", or make room")
-    yield Check("disk", problem or found, not problem and free >= LITTLE_DISK, advice)
+    if not problem and free >= LITTLE_DISK:
+        advice = f"Make room in {temporary}, or set TMPDIR to a folder on another disk"
+    is_enough = min(free, scratch) >= LITTLE_DISK
+    yield Check("disk", problem or found, not problem and is_enough, advice)
 
 
 def _problem_with(folder: Path) -> str:

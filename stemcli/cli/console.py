@@ -109,6 +109,8 @@ class Console(Closing):
         """Say what a walk met; folders that could not be read are errors."""
         for folder in found.unreadable:
             self.error(f"{folder} may not be read, so its songs are left out.")
+        for folder, why in found.unclear.items():
+            self.error(f"The songs in {folder} are left out: {why}.")
 
     def report(self, report: BatchReport) -> None:
         """Sum up a run."""

@@ -136,9 +136,9 @@ CUT = (
         "--track",
         type=track,
         metavar="N",
-        help="Which sound track of a film with several, counted from 1. A song with fewer fails; in"
-        " stem batch, one with a single track is separated all the same, with a note.  [default:"
-        " the one that the film calls its default, else the first]",
+        help="Sound track to use, counted from 1. A file without that track is an error; stem batch"
+        " uses the only track of a file that has one, with a note.  [default: the one that the file"
+        " marks as its default, else the first]",
     ),
 )
 

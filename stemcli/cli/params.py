@@ -45,7 +45,9 @@ def fraction(text: str) -> float:
 def track(text: str) -> int:
     """The number of a sound track, from 1."""
     if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII) or not int(text):
-        raise BadParameter(f"{text!r} is not a number from 1. Type e.g. 2 for the second track")
+        raise BadParameter(
+            f"{text!r} is not a track number. Run e.g. --track 2 for the second track"
+        )
     return int(text)
 
 

@@ -20,7 +20,7 @@ _ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # what a closed pipe g
 NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, *_ON_WINDOWS})
 """A pipe without a reader, a terminal that was hung up, a descriptor that somebody closed."""
 
-LOST = "Error: Standard output cannot be written ({why}). The work goes on without it."
+LOST = "Error: Cannot write to standard output ({why}). The work continues, but its output is lost."
 
 
 def secure_streams() -> None:

@@ -38,8 +38,8 @@ class Options(Config):
         precision: arithmetic of the network; ``auto`` takes bf16 where the processor has it.
         track: which sound track of the song, counted from 1; the one that the file calls the
             default, else the first, when None.
-        lone_track: whether a song with one sound track is separated, with a notice, where ``track``
-            asks for another one.
+        fall_back_to_only_track: whether a song with one sound track is separated, with a notice,
+            where ``track`` asks for another one.
         start: where in the song to begin, in seconds.
         end: where in the song to stop, in seconds.
         output: folder that receives the stems.
@@ -65,7 +65,7 @@ class Options(Config):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     track: int | None = None
-    lone_track: bool = False
+    fall_back_to_only_track: bool = False
     start: float | None = None
     end: float | None = None
     output: str = "separated"

@@ -44,7 +44,7 @@ MOST_CHANNELS = 64
 
 
 ELSEWHERE = frozenset(
-    {"batch_size", "device", "existing", "filename", "lone_track", "output", "stems"}
+    {"batch_size", "device", "existing", "filename", "fall_back_to_only_track", "output", "stems"}
 )
 """Options that say where stems go, which are kept, how fast they are made or when to give up."""
 

@@ -120,10 +120,10 @@ class SongJob:
         try:
             return self._open_track(number)
         except NoTrackError as error:
-            if not (self.options.lone_track and error.has_only_one):
+            if not (self.options.fall_back_to_only_track and error.has_only_one):
                 raise
         reader = self._open_track(1)
-        note = f"there is no sound track {number}: the only one was used"
+        note = f"it has no sound track {number}, so its only track was used"
         reader.info = replace(reader.info, notices=(note, *reader.info.notices))
         return reader
 

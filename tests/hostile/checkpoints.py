@@ -133,44 +133,75 @@ ZERO_SUM = _masked(crc32c(bytes(2**20)))
 SHARING = [
     (b"t%04d" % number, entry((2**18,), 0, 2**20, checksum=ZERO_SUM)) for number in range(1_000)
 ]
-BUNDLES: dict[str, Callable[[Path], object]] = {
-    "a shape of 70,000 axes": partial(bundle, content=one([2**62] * 70_000)),
-    "an axis of length -1": partial(bundle, content=one([-1])),
-    "two axes of length -1": partial(bundle, content=one([-1, -1])),
-    "a tensor of four terabytes": partial(bundle, content=one([10**6, 10**6], 0, 4 * 10**12)),
-    "values behind the end": partial(bundle, content=one([1], 4)),
-    "values at -4": partial(bundle, content=one([1], -4)),
-    "values of -4 bytes": partial(bundle, content=one([1], 0, -4)),
-    "a shape that does not fit its values": partial(bundle, content=one([2])),
-    "10 GB that are not on the disk": partial(
-        bundle, content=one([25 * 10**8], 0, 10**10), size=10**10
+ELSEWHERE = r"model\.data-00000-of-00001 is too short, or not the one that the index describes"
+SPECIAL = r"model\.data-00000-of-00001 is not a regular file"
+NEGATIVE = "a tensor has an axis of negative length"
+BUNDLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a shape of 70,000 axes": (
+        partial(bundle, content=one([2**62] * 70_000)),
+        "a tensor has 9 axes",
     ),
-    "tensors that share their bytes": partial(
-        bundle, content=index(SHARING), size=2**20, name="m[x]"
+    "an axis of length -1": (partial(bundle, content=one([-1])), NEGATIVE),
+    "two axes of length -1": (partial(bundle, content=one([-1, -1])), NEGATIVE),
+    "a tensor of four terabytes": (
+        partial(bundle, content=one([10**6, 10**6], 0, 4 * 10**12)),
+        "its tensors would take 4,000,000,000,000 bytes",
     ),
-    "a file of values of number 2^60": partial(bundle, content=one([1], shard=2**60)),
-    "30,000 tensors": partial(bundle, content=index(MANY)),
-    "a compressed block": partial(bundle, content=index([], compression=1)),
-    "a number without an end": partial(bundle, content=index([(b"x", b"\xff" * 100_000)])),
-    "a part that is a number": partial(bundle, content=index([(b"x", field(2, 7))])),
-    "a name of a megabyte": partial(bundle, content=index([(b"x" * 900_000, entry([1], 0, 4))])),
-    "a name that is not a text": partial(bundle, content=index([(b"\xff\x1b[2J", b"")])),
-    "blocks in blocks": partial(bundle, content=blocks_in_blocks()),
-    "a pipe as its index": pipe_as_index,
-    "a pipe for its values": partial(bundle, content=one([1]), put=os.mkfifo),
-    "a pipe for no values": partial(bundle, content=one([0], 0, 0), put=os.mkfifo),
-    "endless zeros for its values": partial(bundle, content=one([1]), put=zero),
-    "endless zeros for no values": partial(bundle, content=one([0], 0, 0), put=zero),
-    "a folder for its values": partial(bundle, content=one([1]), put=Path.mkdir),
+    "values behind the end": (partial(bundle, content=one([1], 4)), ELSEWHERE),
+    "values at -4": (partial(bundle, content=one([1], -4)), ELSEWHERE),
+    "values of -4 bytes": (
+        partial(bundle, content=one([1], 0, -4)),
+        "its tensors would take 18,446,744,073,709,551,612 bytes",
+    ),
+    "a shape that does not fit its values": (partial(bundle, content=one([2])), ELSEWHERE),
+    "10 GB that are not on the disk": (
+        partial(bundle, content=one([25 * 10**8], 0, 10**10), size=10**10),
+        "not a checkpoint of Spleeter",
+    ),
+    "two tensors that share their bytes": (
+        partial(bundle, content=index(SHARING[:2]), size=2**20),
+        r"tensors in model\.data-00000-of-00001 share their bytes",
+    ),
+    "1,000 tensors that share their bytes": (
+        partial(bundle, content=index(SHARING), size=2**20, name="m[x]"),
+        "its tensors would take 1,048,576,000 bytes",
+    ),
+    "a file of values of number 2^60": (
+        partial(bundle, content=one([1], shard=2**60)),
+        r"model\.data-1152921504606846976-of-00001 is missing: copy it beside model\.index",
+    ),
+    "30,000 tensors": (partial(bundle, content=index(MANY)), "its index has too many entries"),
+    "a compressed block": (
+        partial(bundle, content=index([], compression=1)),
+        "a block of the index is compressed",
+    ),
+    "a number without an end": (
+        partial(bundle, content=index([(b"x", b"\xff" * 100_000)])),
+        "a number of the index has no end",
+    ),
+    "a part that is a number": (
+        partial(bundle, content=index([(b"x", field(2, 7))])),
+        "an entry of the index is a number where it should have parts",
+    ),
+    "a name of a megabyte": (
+        partial(bundle, content=index([(b"x" * 900_000, entry([1], 0, 4))])),
+        "a name of the index is too long",
+    ),
+    "a name that is not a text": (
+        partial(bundle, content=index([(b"\xff\x1b[2J", b"")])),
+        "'utf-8' codec can't decode byte 0xff in position 0",
+    ),
+    "blocks in blocks": (partial(bundle, content=blocks_in_blocks()), "the index is too large"),
+    "a pipe as its index": (pipe_as_index, r"model\.index is not a regular file"),
+    "a pipe for its values": (partial(bundle, content=one([1]), put=os.mkfifo), SPECIAL),
+    "a pipe for no values": (partial(bundle, content=one([0], 0, 0), put=os.mkfifo), SPECIAL),
+    "endless zeros for its values": (partial(bundle, content=one([1]), put=zero), SPECIAL),
+    "endless zeros for no values": (partial(bundle, content=one([0], 0, 0), put=zero), SPECIAL),
+    "a folder for its values": (partial(bundle, content=one([1]), put=Path.mkdir), SPECIAL),
 }
 TENSORFLOW = [
-    Row(
-        f"a TensorFlow checkpoint with {kind}",
-        make,
-        "models convert tf --name mine",
-        "damaged|is missing|not a checkpoint of Spleeter",
-    )
-    for kind, make in BUNDLES.items()
+    Row(f"a TensorFlow checkpoint with {kind}", make, "models convert tf --name mine", says)
+    for kind, (make, says) in BUNDLES.items()
 ]
 
 
@@ -225,6 +256,19 @@ def in_archive(content: bytes, folder: Path) -> None:
         archive.writestr("Guitar/version", "3\n")
 
 
+def in_two_archives(content: bytes, folder: Path) -> None:
+    """An archive and an innocent one of the same layout behind it.
+
+    torch takes the place of the records from the beginning of the file, and ``zipfile`` from where
+    the second archive begins.
+    """
+    path = folder / "Guitar.pth"
+    in_archive(content, folder)
+    first = path.read_bytes()
+    in_archive(b"\x80\2}" + b"." * (len(content) - 3), folder)
+    path.write_bytes(first + path.read_bytes())
+
+
 def before_archives(content: bytes, folder: Path) -> None:
     """As torch wrote it before version 1.6: magic number, version, system, content, storages."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
@@ -245,36 +289,59 @@ def saved(make: Callable[[], Any], folder: Path) -> None:
     torch.save(make(), folder / "Guitar.pth")
 
 
-PICKLED: dict[str, Callable[[Path], object]] = {
-    "keyed by tuples of tuples": partial(in_archive, code(TUPLES, as_key=True)),
-    "with a text doubled forty times": partial(in_archive, code(DOUBLED)),
-    "with 7 GB of zeros": partial(in_archive, code(ZEROS)),
-    "with an array of a terabyte": partial(in_archive, code(ARRAY)),
-    "with an empty array of a terabyte": partial(in_archive, code(EMPTY)),
-    "with a view of an array": partial(in_archive, code(VIEW)),
-    "with a view as another type": partial(saved, lambda: {"x": Converted()}),
-    "with a tensor named by 5,000 digits": partial(saved, lambda: {10**5000: torch.zeros(1)}),
-    "of complex numbers": partial(saved, lambda: {"x": torch.zeros(1, dtype=torch.complex64)}),
-    "with an array of 5 axes too many": partial(saved, lambda: {"x": torch.zeros(*[1] * 13)}),
+def before_an_archive(content: bytes, folder: Path) -> None:
+    """An old checkpoint with an innocent new one behind it, which ``zipfile`` finds there."""
+    before_archives(content, folder)
+    path = folder / "Guitar.pth"
+    old = path.read_bytes()
+    torch.save({"x": torch.zeros(1)}, path)
+    path.write_bytes(old + path.read_bytes())
+
+
+TOO_OFTEN = "damaged or unsafe .its objects reference each other too often"
+UNUSUAL = "damaged or unsafe .it encodes a text in an unusual way"
+BYTEARRAY = "damaged or unsafe .it calls bytearray"
+PICKLED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "keyed by tuples of tuples": (partial(in_archive, code(TUPLES, as_key=True)), TOO_OFTEN),
+    "with a text doubled forty times": (partial(in_archive, code(DOUBLED)), UNUSUAL),
+    "in two archives": (partial(in_two_archives, code(DOUBLED)), "more than one archive"),
+    "with 7 GB of zeros": (partial(in_archive, code(ZEROS)), BYTEARRAY),
+    "with an array of a terabyte": (
+        partial(in_archive, code(ARRAY)),
+        "is damaged or is not a PyTorch checkpoint",
+    ),
+    "with an empty array of a terabyte": (
+        partial(in_archive, code(EMPTY)),
+        "holds no tensors by name",
+    ),
+    "with a view of an array": (partial(in_archive, code(VIEW)), BYTEARRAY),
+    "with a view as another type": (
+        partial(saved, lambda: {"x": Converted()}),
+        "it calls _rebuild_device_tensor_from_cpu_tensor",
+    ),
+    "with a tensor named by 5,000 digits": (
+        partial(saved, lambda: {10**5000: torch.zeros(1)}),
+        "would have to run code",
+    ),
+    "of complex numbers": (
+        partial(saved, lambda: {"x": torch.zeros(1, dtype=torch.complex64)}),
+        "its tensors are sparse, quantised or have no values",
+    ),
+    "with an array of 5 axes too many": (
+        partial(saved, lambda: {"x": torch.zeros(*[1] * 13)}),
+        "a tensor has 13 axes",
+    ),
 }
-OLD: dict[str, bytes] = {
-    "keyed by tuples of tuples": code(TUPLES, as_key=True),
-    "with a text doubled forty times": code(DOUBLED),
+OLD: dict[str, tuple[bytes, str]] = {
+    "keyed by tuples of tuples": (code(TUPLES, as_key=True), TOO_OFTEN),
+    "with a text doubled forty times": (code(DOUBLED), UNUSUAL),
 }
+WRITERS = {"an old checkpoint": before_archives, "a checkpoint before another": before_an_archive}
+CONVERT = "models convert Guitar.pth --name mine"
 BOMBS = [
-    Row(
-        f"a checkpoint {kind}",
-        make,
-        "models convert Guitar.pth --name mine",
-        "damaged|holds no tensors by name|would have to run code",
-    )
-    for kind, make in PICKLED.items()
+    Row(f"a checkpoint {kind}", make, CONVERT, says) for kind, (make, says) in PICKLED.items()
 ] + [
-    Row(
-        f"an old checkpoint {kind}",
-        partial(before_archives, content),
-        "models convert Guitar.pth --name mine",
-        "damaged or unsafe",
-    )
-    for kind, content in OLD.items()
+    Row(f"{name} {kind}", partial(write, content), CONVERT, says)
+    for name, write in WRITERS.items()
+    for kind, (content, says) in OLD.items()
 ]

@@ -220,3 +220,16 @@ JOURNALS = [
         "of a terabyte": partial(instead, sparse, ""),
     }.items()
 ]
+
+READ = {
+    "a journal whose table is an endless view",
+    "a journal whose pages go round in a circle",
+    "a journal with a rollback journal that deletes a file",
+    "a journal with a pipe for a rollback journal",
+    "a journal with a link for a rollback journal",
+    "a journal that is a pipe",
+    "a journal that is a folder",
+    "a journal that is a link",
+    "a journal of a terabyte",
+}
+"""Kinds that also harm who only reads."""

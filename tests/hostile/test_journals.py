@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,19 @@ import pytest
 from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME
 from tests.hostile.child import stem
-from tests.hostile.journals import BATCH, HIDDEN, JOURNALS, add, database
+from tests.hostile.journals import BATCH, HIDDEN, JOURNALS, READ, add, database
 from tests.hostile.table import Row, attack, params, song
 
 
 @pytest.mark.parametrize("row", params(JOURNALS))
 def test_a_journal_from_a_stranger_touches_nothing(row: Row, tmp_path: Path) -> None:
+    attack(row, tmp_path)
+
+
+@pytest.mark.parametrize("row", params([row for row in JOURNALS if row.kind in READ]))
+def test_a_journal_from_a_stranger_among_songs_touches_nothing(row: Row, tmp_path: Path) -> None:
+    """It is only read, to find out which of the files are stems."""
+    row = replace(row, command="batch out --output made", says="cannot be used .* Move it away")
     attack(row, tmp_path)
 
 

@@ -145,12 +145,12 @@ def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
 
 def test_resuming_with_other_values_says_which(tiny: Path, place: Path) -> None:
     """By hand: the recipe in the file has four steps and the seed 3."""
-    told = "Resuming with other values than before: "
+    told = "Resuming with changed values: "
     assert train(*changed("seed=5")).exit_code == 0
     assert told not in train("--resume", recipe="").stderr
     lines = train("--resume", *changed("schedule.steps=5")).stderr.splitlines()
     assert [line for line in lines if line.startswith(told)] == [
-        f"{told}schedule.steps from 4 to 5; seed from 5 to 3"
+        f"{told}schedule.steps 4 -> 5; seed 5 -> 3"
     ]
 
 

@@ -83,12 +83,13 @@ def recipe_of(run: Path) -> str:
 
 
 def differences(run: Path, recipe: Recipe) -> list[str]:
-    """What a recipe changes about the run that it resumes, e.g. ``schedule.steps from 9 to 12``."""
+    """What a recipe changes about the run that it resumes, e.g. ``schedule.steps 9 -> 12``."""
     from model_zoo.whereabouts import RECIPE
 
-    before, now = (dict(_flat(values)) for values in (_values(run / RECIPE), recipe.to_dict()))
+    plain = json.loads(json.dumps(recipe.to_dict()))  # with lists for tuples, as in the file
+    before, now = (dict(_flat(values)) for values in (_values(run / RECIPE), plain))
     return [
-        f"{key} from {json.dumps(before.get(key))} to {json.dumps(now.get(key))}"
+        f"{key} {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"
         for key in sorted(before.keys() | now)
         if before and key != "name" and before.get(key) != now.get(key)
     ]
@@ -96,7 +97,7 @@ def differences(run: Path, recipe: Recipe) -> list[str]:
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Values by the names that ``--set`` knows them by."""
-    for key, value in json.loads(json.dumps(values)).items():
+    for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{key}.")
         else:

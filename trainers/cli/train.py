@@ -176,7 +176,7 @@ def command(
         )
         changed = differences(near, plan) if resume else []
     if changed:
-        console.line(f"Resuming with other values than before: {'; '.join(changed)}")
+        console.line(f"Resuming with changed values: {'; '.join(changed)}")
     check_export(export, overwrite, plan.objective.name)
     order = Order(plan, data, validation, output, origin, fsdp)
     if dry_run:

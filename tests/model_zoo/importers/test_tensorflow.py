@@ -14,6 +14,8 @@ import torch
 from model_zoo.errors import CheckpointError
 from model_zoo.importers import tensorflow
 from model_zoo.importers.tensorflow import crc32c, index_file, read
+from model_zoo.tensor_limits import MOST_TENSORS
+from tests.hostile.checkpoints import bundle, entry, index
 
 GOLDEN = Path(__file__).parents[2] / "golden/spleeter/2stems"
 INDEX, VALUES = "model.index", "model.data-00000-of-00001"
@@ -35,6 +37,13 @@ def checkpoint(tmp_path: Path) -> Path:
 )
 def test_checksum_of_known_data(data: bytes, expected: int) -> None:
     assert crc32c(data) == expected
+
+
+def test_as_many_tensors_as_other_files_may_have(tmp_path: Path) -> None:
+    names = [b"t%05d" % number for number in range(MOST_TENSORS)]
+    bundle(tmp_path, index([(name, entry((0,), 0, 0)) for name in names]))
+    found = tensorflow.described(tmp_path / "tf" / INDEX)
+    assert [*found] == [name.decode() for name in names]
 
 
 @pytest.mark.parametrize("length", [1023, 1024, 1025, 4096, 5000])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+import tempfile
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import OutputError, UsageError
+from stemcli.batch import journal_copy
 from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME, Journal
 from stemcli.batch.url_path import folded
@@ -108,12 +116,177 @@ def test_a_journal_is_read_while_a_run_writes_it_and_is_not_changed(tmp_path: Pa
     assert {path.name for path in tmp_path.iterdir()} == {NAME, "a", "a.wav"}
 
 
-def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Path) -> None:
-    make_songs(tmp_path, "a.wav", "x/b.wav")
-    (tmp_path / "x" / NAME).write_text("no database " * 99)
+@contextmanager
+def spilled(folder: Path) -> Iterator[None]:
+    """A transaction that is half on the disk, because it needs more memory than SQLite may take."""
+    database = sqlite3.connect(folder / NAME)
+    rows = ((b"%d.wav" % (number * 7919 % 3001),) for number in range(300))  # in a mixed order
+    database.executemany("INSERT INTO output VALUES (x'78', ?, 1, x'', 0, 0, '')", rows)
+    database.commit()
+    database.execute("PRAGMA cache_size = 2")  # pages
+    database.execute("BEGIN EXCLUSIVE")
+    database.execute("UPDATE output SET temporary = zeroblob(900)")
+    try:
+        yield
+    finally:
+        database.close()
+
+
+def immutable_verdict(folder: Path) -> str:
+    """What SQLite says of a database without its rollback journal."""
+    database = sqlite3.connect(f"{(folder / NAME).as_uri()}?immutable=1", uri=True)
+    try:
+        return str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    finally:
+        database.close()
+
+
+def test_a_journal_in_the_middle_of_a_transaction_is_read_as_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's law: what was not committed never was. Its own check finds half of it damaged."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "1.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with spilled(tmp_path):
+        assert immutable_verdict(tmp_path) != "ok"
+        before = contents(tmp_path)
+        found = find_songs(tmp_path, output=tmp_path)
+        assert (places(found), found.stems) == (["1.wav", "a.wav"], 1)
+        assert contents(tmp_path) == before
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_power_cut_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
+    """A copy of the files is what such a cut leaves; reading it hinders nobody from resuming."""
+    music = tmp_path / "music"
+    make_songs(music, "a.wav", "a/vocals.wav")
+    journal_of(music, music / "a.wav", "a/vocals.wav")
+    with spilled(music):
+        shutil.copytree(music, tmp_path / "cut")
+    cut = tmp_path / "cut"
+    before = contents(cut)
+    assert f"{NAME}-journal" in before
+    assert places(find_songs(cut, output=cut)) == ["a.wav"]
+    assert contents(cut) == before
+    with Journal(cut) as journal:
+        assert journal.stems() == {cut / "a/vocals.wav"}
+
+
+def test_a_power_cut_while_the_journal_was_made(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav")
+    (tmp_path / NAME).touch()
+    (tmp_path / f"{NAME}-journal").write_bytes(bytes(512))
     assert places(find_songs(tmp_path)) == ["a.wav"]
-    with pytest.raises(OutputError, match=r"is damaged .* Move it away"):
-        find_songs(tmp_path / "x")
+
+
+def test_a_run_commits_while_its_journal_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stems of that commit are known: the copy is made again."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "b.wav", "b/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    real, copied = shutil.copyfile, list[Path]()
+
+    def copyfile(source: Path, target: Path) -> None:
+        real(source, target)
+        if not copied:
+            copied.append(source)
+            journal_of(tmp_path, tmp_path / "b.wav", "b/vocals.wav")
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    found = find_songs(tmp_path)
+    assert (places(found), found.stems) == (["a.wav", "b.wav"], 2)
+
+
+def test_a_journal_that_changes_all_the_time_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path, "a.wav")
+    journal_of(tmp_path, tmp_path / "a.wav")
+    real, times = shutil.copyfile, count()
+
+    def copyfile(source: Path, target: Path) -> None:
+        real(source, target)
+        os.utime(tmp_path / NAME, ns=(0, next(times)))
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    monkeypatch.setattr(journal_copy, "PAUSE", 0)
+    with pytest.raises(
+        OutputError, match=r"Another stem batch is writing to .*\. Wait for its end"
+    ):
+        find_songs(tmp_path)
+
+
+def test_a_journal_that_vanishes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path, "a.wav", "a/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    real = os.path.lexists
+
+    def lexists(path: Path) -> bool:
+        is_there = real(path)
+        if Path(path).name == NAME:
+            Path(path).unlink(missing_ok=True)
+        return is_there
+
+    monkeypatch.setattr(os.path, "lexists", lexists)
+    assert places(find_songs(tmp_path)) == ["a.wav", "a/vocals.wav"]
+
+
+def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_songs(tmp_path, "a.wav")
+    journal_of(tmp_path, tmp_path / "a.wav")
+
+    def refuse(path: Path, **_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(
+        OutputError, match=r"cannot be read \(Permission denied\)\. Check its rights"
+    ):
+        find_songs(tmp_path)
+
+
+def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Path) -> None:
+    """The advice helps: another --output would meet the same journal."""
+    make_songs(tmp_path, "b.wav")
+    (tmp_path / NAME).write_text("no database " * 99)
+    for output in (tmp_path, tmp_path / "other"):
+        with pytest.raises(OutputError, match=r"cannot be used .* Move it away, and leave") as told:
+            find_songs(tmp_path, output=output)
+        assert "--output" not in str(told.value)
+    (tmp_path / NAME).rename(tmp_path / "away")
+    assert places(find_songs(tmp_path)) == ["b.wav"]
+
+
+def test_the_journal_of_another_version_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    make_songs(tmp_path, "b.wav")
+    journal_of(tmp_path, tmp_path / "b.wav")
+    with sqlite3.connect(tmp_path / NAME) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(OutputError, match=r"another version of Stem, so update .* Move it away"):
+        find_songs(tmp_path)
+
+
+def test_a_damaged_journal_below_is_named(tmp_path: Path) -> None:
+    """Its folder is not counted as one of stems, because nobody knows."""
+    make_songs(tmp_path, "a.wav", "x/y/b.wav")
+    (tmp_path / "x/y" / NAME).write_text("no database " * 99)
+    found = find_songs(tmp_path)
+    assert (places(found), found.outputs, [*found.unclear]) == (["a.wav"], 0, [Path("x/y")])
+    assert "Move it away, and leave" in found.unclear[Path("x/y")]
+    assert find_songs(tmp_path, exclude=["y"]).unclear == {}
+    require_songs(find_songs(tmp_path, exclude=["a.wav"]), tmp_path)
 
 
 def test_an_output_folder_that_is_the_input_is_still_read(tmp_path: Path) -> None:

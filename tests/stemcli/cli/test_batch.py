@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stemcli.batch.journal import NAME
 from stemcli.batch.walk import Found, Song
 from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import Typed
@@ -153,4 +154,15 @@ def test_a_locked_folder_is_an_error_but_the_rest_is_done(
     result = typed("batch", "in")
     assert result.exit_code == 1
     assert "in/locked may not be read" in result.stderr
+    assert (tmp_path / "separated/a/vocals.wav").exists()
+
+
+def test_a_folder_with_a_damaged_journal_is_an_error_but_the_rest_is_done(
+    tmp_path: Path, typed: Typed
+) -> None:
+    make_songs(tmp_path / "in", "a.mp3", "x/b.mp3")
+    (tmp_path / "in/x" / NAME).write_text("no database " * 99)
+    result = typed("batch", "in")
+    assert result.exit_code == 1
+    assert "Error: The songs in x are left out: The journal in/x/" in result.stderr
     assert (tmp_path / "separated/a/vocals.wav").exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,10 +60,36 @@ def test_a_missing_ffmpeg(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_full_disk(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     little = SimpleNamespace(free=LITTLE_DISK - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
-    assert not found(typed)["disk"].ok
+    check = found(typed)["disk"]
+    assert (check.ok, check.advice) == (False, "Write elsewhere with --output, or make room")
 
 
-@pytest.mark.parametrize("name", ["file", "file/zoo", "link", "/proc/zoo"])
+needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, as on Linux")
+
+
+@needs_proc
+def test_a_full_disk_for_temporary_files(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc is a file system of its own, which has no room; what is free here is made up."""
+    free = {Path.cwd(): LITTLE_DISK, Path("/proc"): LITTLE_DISK - 1}
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/proc")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
+    (check,) = checks.disk()
+    assert (check.ok, check.advice.startswith("Make room in /proc, or set TMPDIR")) == (False, True)
+    assert check.found.endswith(" in /proc for temporary files")
+
+
+def test_one_disk_is_named_once_while_it_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program may write between two measurements."""
+    amounts = count(9 * LITTLE_DISK, -1_000_000)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(Path.cwd()))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(amounts)))
+    (check,) = checks.disk()
+    assert (check.ok, "for temporary files" in check.found) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["file", "file/zoo", "link", pytest.param("/proc/zoo", marks=needs_proc)]
+)
 def test_a_zoo_that_cannot_be(
     name: str, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +108,7 @@ def test_looking_at_a_zoo_makes_none(tmp_path: Path, typed: Typed) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@needs_proc
 def test_a_current_folder_that_cannot_be_written(
     tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

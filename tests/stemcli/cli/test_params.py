@@ -85,5 +85,5 @@ def test_sound_tracks_are_numbers_from_1() -> None:
 
 @pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "", "²", "1" * 5000])
 def test_what_is_no_sound_track(text: str) -> None:
-    with pytest.raises(BadParameter, match=r"is not a number from 1\. Type e\.g\. 2"):
+    with pytest.raises(BadParameter, match=r"is not a track number\. Run e\.g\. --track 2"):
         track(text)

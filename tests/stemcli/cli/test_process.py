@@ -125,7 +125,7 @@ def test_a_full_disk_for_the_events_ends_no_run(place: Path, command: str) -> No
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: Standard output cannot be written (No space left on device)")
+    assert line.startswith("Error: Cannot write to standard output (No space left on device)")
     assert len([*place.glob("separated/*/*.wav")]) == 4
     words = " ".join([*STEM, "models", "list", "--json", ">", "/dev/full"])
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)

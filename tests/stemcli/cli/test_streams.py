@@ -55,7 +55,7 @@ sys.exit(7 if is_incomplete(sys.stdout) else 0)
 """
     done = run(code, "> /dev/full")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: Standard output cannot be written (No space left on device)")
+    assert line.startswith("Error: Cannot write to standard output (No space left on device)")
     assert done.returncode == 7
 
 
