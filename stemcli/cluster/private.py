@@ -7,10 +7,13 @@ calls with a random token that this process made.
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ray._private import ray_constants
@@ -23,6 +26,11 @@ _RAYLET: Any = import_module("ray._raylet")
 TOKEN_BYTES = 32
 
 MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+RAY_FOLDER, TEMPORARY_FOLDER = "RAY_TMPDIR", "TMPDIR"
+LONGEST_FOLDER = 107 - 70
+"""Bytes: what Linux allows the path of a socket (unix(7)), less what Ray adds to the folder:
+``/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store``."""
+
 SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Whether machines may join; with 0 Ray takes 127.0.0.1 for its own address, on Linux too."""
 
@@ -40,7 +48,7 @@ def private_cluster() -> Iterator[None]:
         TOKEN_FILE: None,
         SEVERAL_MACHINES: "0",
     }
-    with environment(settings, replace=True), _this_machine_alone():
+    with environment(settings, replace=True), _short_folder(), _this_machine_alone():
         _forget_token()
         try:
             yield
@@ -48,6 +56,21 @@ def private_cluster() -> Iterator[None]:
             # With the mode still set: a thread of Ray that ends late asks for the token again.
             _forget_token()
     _forget_token()
+
+
+@contextmanager
+def _short_folder() -> Iterator[None]:
+    """Give Ray another folder where TMPDIR is too long for its sockets, as in jobs of Slurm."""
+    folder = os.environ.get(TEMPORARY_FOLDER, "")
+    is_ours = sys.platform == "linux" and RAY_FOLDER not in os.environ
+    if not is_ours or len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        yield
+        return
+    with (
+        TemporaryDirectory(prefix="stem-ray-", dir="/tmp", ignore_cleanup_errors=True) as short,
+        environment({RAY_FOLDER: short}, replace=True),
+    ):
+        yield
 
 
 @contextmanager

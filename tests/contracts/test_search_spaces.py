@@ -18,6 +18,8 @@ from trainers.search.files import read_space, space_text
 from trainers.search.space import Space, require_architecture
 
 NAMES = sorted(registry.ARCHITECTURES)
+LARGE = {"frame_transformer", "melrnn", "multi_scale_tfswa", "phase_predictor", "tfswa_unet"}
+"""Architectures that take seconds to build in full size."""
 NEEDED = {"width", "depth", "stft", "learning_rate", "loss_weights", "augmentation"}
 PARTS = {"num_heads": "heads", "num_groups": "groups"}
 """What an architecture may have several of, and the category that then is needed as well."""
@@ -73,8 +75,7 @@ def test_what_is_drawn_hears_a_clip(space: Space) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "melroformer")) for name in NAMES],
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES]
 )
 def test_serves_the_full_size_as_well(name: str) -> None:
     space = read_space(space_text(name), name, load_recipe(name), own=True)

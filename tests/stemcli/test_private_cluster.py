@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +104,30 @@ def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
         process.stdin.close()
         assert json.loads(process.stdout.readline()) == ["RAY_USAGE_STATS_ENABLED"]
         assert process.wait(60) == 0
+
+
+SHORT = """
+import os
+import ray
+from stemcli.cluster import joined
+with joined(alone=True):
+    assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
+    folder = os.environ["RAY_TMPDIR"]
+print(os.path.exists(folder), "RAY_TMPDIR" in os.environ)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Ray heeds TMPDIR on Linux alone")
+def test_a_temporary_folder_with_a_long_path(tmp_path: Path) -> None:
+    """Truth: unix(7), by which the path of a socket has 107 bytes at most."""
+    folder = tmp_path / ("jobs" * 20)
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT],
+        env=environment(TMPDIR=str(folder)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["False", "False"]), done.stderr
