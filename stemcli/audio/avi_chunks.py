@@ -7,6 +7,7 @@ from stemcli.audio.file_bytes import FileBytes
 
 _PLACEHOLDER = 0x7F000000  # bytes: what wrote into a pipe does not know the size
 _CHUNK = "<4sI"
+_DAMAGED = "chunks are damaged"
 
 
 def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
@@ -17,10 +18,25 @@ def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         movie = _end_of_movie(data, at + 12, end)
         if movie is not None and movie > end:
             return Extent(end, flaw="it ends in the middle of its sound and pictures")
+        if movie is not None and not _leads_on(data, movie, at + 8 + size):
+            return Extent(end, flaw=_DAMAGED, breaks_off=False)
         at = max(at + 8 + size + size % 2, movie or 0)
         if at >= end or movie is None or not 0 < size < _PLACEHOLDER:
             return Extent(end)
     return Extent(at) if at > start else None
+
+
+def _leads_on(data: FileBytes, at: int, end: int) -> bool:
+    """Whether what stands behind the sound and pictures is another chunk, or the end of the file.
+
+    Bytes that were inserted or lost before it lead elsewhere.
+    """
+    at += at % 2
+    name, size = data[at : at + 4], data[at + 4 : at + 8]
+    if at + 8 > end or len(size) < 4:
+        return True
+    is_name = all(32 <= letter < 127 for letter in name)
+    return is_name and at + 8 + int.from_bytes(size, "little") <= end + 1
 
 
 def _end_of_movie(data: FileBytes, at: int, end: int) -> int | None:

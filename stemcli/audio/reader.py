@@ -82,7 +82,9 @@ class AudioReader(Closing):
 
     def _require_samples(self, block: Block) -> None:
         """Refuse the bytes of a codec, which show in the first blocks that are not silent."""
-        if not self._looks or not block.any():
+        with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+            is_silent = not block.any()
+        if not self._looks or is_silent:
             return
         self._looks -= 1
         words = np.rint(np.clip(np.nan_to_num(block), -1, 1 - 2**-15) * 32768).astype("<i2")

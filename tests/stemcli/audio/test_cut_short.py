@@ -168,3 +168,23 @@ def test_a_transport_stream_that_ends_in_a_packet_is_reported(
     assert verdict(path) == ""
     path.write_bytes(data[start:-100])
     assert "cut off (its last packet is incomplete)" in verdict(path)
+
+
+def test_an_avi_with_bytes_put_into_its_sound_is_reported(tmp_path: Path) -> None:
+    """The list of sound ends where it says, no longer where the next chunk begins."""
+    path = written(tmp_path / "song.avi")
+    data = path.read_bytes()
+    path.write_bytes(data[:-10_000] + b"x" * 4000 + data[-10_000:])
+    assert "chunks are damaged" in verdict(path)
+
+
+def test_a_signalling_nan_gives_no_warning(tmp_path: Path) -> None:
+    """IEEE 754, 6.2.1: NaN whose first bit of the fraction is 0; warnings are errors here."""
+    wave = np.full(20_000, 0x7FA00000, "<u4")
+    path = tmp_path / "song.wav"
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH", b"RIFF", 80_036, b"WAVE", b"fmt ", 16, 3, 1, 44_100, 176_400, 4, 32
+    )
+    path.write_bytes(header + struct.pack("<4sI", b"data", wave.nbytes) + wave.tobytes())
+    with open_audio(path) as audio:
+        assert np.isnan(next(iter(audio))).all()
