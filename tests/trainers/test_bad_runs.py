@@ -166,8 +166,15 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
     refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
 
 
-@pytest.mark.parametrize("kind", ["tiny", "gan"])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    ("precision", "kind"),
+    [
+        ("fp32", "gan"),
+        ("fp16", "tiny"),
+        pytest.param("fp32", "tiny", marks=pytest.mark.slow),
+        pytest.param("fp16", "gan", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_diverges_keeps_its_last_checkpoint(
     kind: str, precision: str, place: Path, request: pytest.FixtureRequest
 ) -> None:
