@@ -65,6 +65,7 @@ def plain(adversarial: Recipe) -> Recipe:
     return replace(adversarial, optimiser=replace(adversarial.optimiser, name="adamw", lr=1e-3))
 
 
+@pytest.mark.slow
 def test_a_network_in_two_parts_learns_what_whole_ones_learn(
     recordings: Path, plain: Recipe
 ) -> None:

@@ -149,6 +149,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
     assert after == [*range(begin + 1, 301)]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
     words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
     run = Clustered(*words, *changed("optimiser.name=adamw", "optimiser.lr=1e30"))
