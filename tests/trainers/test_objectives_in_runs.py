@@ -156,10 +156,8 @@ def moved(folder: Path) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize(
-    "objective",
-    ["codes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("denoising", "phase"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["codes", "denoising", "phase"])
 def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
