@@ -101,14 +101,7 @@ def chunks(
 def chunks_and_lists(
     data: FileBytes, form: Form, base: int, end: int, first: int | None = None
 ) -> Iterator[Chunk]:
-    """The chunks of a file, and those inside of its wave lists, in the order of the file.
-
-    Args:
-        data: the file.
-        form: its family.
-        base: where the file begins, behind tags.
-        end: where it ends.
-        first: where the first chunk begins, if not behind the header of the file.
+    """As :func:`chunks`, and behind each wave list the chunks inside of it.
 
     Raises:
         ManyChunksError: there are too many in a row.

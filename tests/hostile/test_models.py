@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.checkpoints import BOMBS, TENSORFLOW
-from tests.hostile.models import CARDS, LISTENED, PICKLES, RECIPES, SUMMARIES, WEIGHTS
+from tests.hostile.discriminators import DISCRIMINATORS
+from tests.hostile.models import CARDS, PICKLES, RECIPES, SUMMARIES, WEIGHTS
 from tests.hostile.table import Row, attack, params
 
 
@@ -16,7 +17,7 @@ def test_a_checkpoint_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> No
     attack(row, tmp_path)
 
 
-@pytest.mark.parametrize("row", params(LISTENED))
+@pytest.mark.parametrize("row", params(DISCRIMINATORS))
 def test_discriminators_from_a_stranger_are_refused(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)
 
