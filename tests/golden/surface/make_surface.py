@@ -1,0 +1,62 @@
+"""What others rely on, as it was: names and shapes of tensors, and the help of every command.
+
+    python -m tests.golden.surface.make_surface
+
+writes ``tensors.txt`` and ``help.txt`` beside this file anew; the difference then shows what a
+change does to checkpoints on users' disks, and to those who read the help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from model_zoo import registry
+from model_zoo.separator import Separator
+from model_zoo.weightless import weightless
+from stemcli.cli.app import stem
+
+HERE = Path(__file__).parent
+TENSORS, HELP = HERE / "tensors.txt", HERE / "help.txt"
+WIDTH = 100
+"""Columns of the help."""
+
+
+def tensor_names() -> str:
+    """Architecture, name and shape of every tensor of the small networks, one to a line."""
+    return "\n".join(
+        f"{name} {key} {'x'.join(map(str, value.shape))}"
+        for name in sorted(registry.ARCHITECTURES)
+        for key, value in _small(name).state_dict().items()
+    )
+
+
+def _small(name: str) -> Separator:
+    return weightless(name, registry.architecture(name).sizes.small)
+
+
+def help_texts() -> str:
+    """The help of every command, one below the other."""
+    return "\n\n".join(_helps(click.Context(stem, info_name="stem", terminal_width=WIDTH)))
+
+
+def _helps(context: click.Context) -> Iterator[str]:
+    command = context.command
+    yield command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _helps(click.Context(found, context, name, terminal_width=WIDTH))
+
+
+def main() -> None:
+    """Write both files."""
+    TENSORS.write_text(tensor_names() + "\n", encoding="utf-8")
+    HELP.write_text(help_texts() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
