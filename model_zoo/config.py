@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
-from model_zoo.plain import shown
+from model_zoo.parsing import shown
 
 C = TypeVar("C", bound="Config")
 

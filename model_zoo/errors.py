@@ -1,4 +1,4 @@
-"""The errors a user can meet.
+"""The tree of errors that users meet, and any exception as one sentence.
 
 Every message says what was found and what to type next; nothing here ever reaches a user as a
 traceback. Catch the base class of a branch to handle the whole branch::
@@ -27,6 +27,7 @@ traceback. Catch the base class of a branch to handle the whole branch::
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -206,3 +207,19 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not matches and len(folded) >= SHORTEST_PART:
         matches = [word for word in by_folded if folded in word]
     return by_folded[matches[0]] if len(matches) == 1 else None
+
+
+def sentence(error: BaseException) -> str:
+    """Say what went wrong: the user's mistake, the computer's refusal or our defect."""
+    if isinstance(error, StemError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        advice = " Check its rights." if error.errno == errno.EACCES else ""
+        return f"The system refused: {error.strerror}{where}.{advice}"
+    if isinstance(error, MemoryError):
+        return "There is not enough memory. Type --jobs 1 or a smaller --segment."
+    return (
+        f"This is a defect of stem, not a mistake of yours ({type(error).__name__}: {error}). "
+        "Type the same with --verbose to see where it happened, and please report it."
+    )

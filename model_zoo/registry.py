@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from model_zoo.separator import Role, Separator
 
 ARCHITECTURES: dict[str, str] = {
-    "melroformer": "model_zoo.architectures.mel_roformer:MelRoFormer",
-    "melrnn": "model_zoo.architectures.mel_rnn:MelRNN",
-    "melunet": "model_zoo.architectures.mel_unet:MelUNet",
+    "melroformer": "model_zoo.architectures.melroformer:MelRoFormer",
+    "melrnn": "model_zoo.architectures.melrnn:MelRNN",
+    "melunet": "model_zoo.architectures.melunet:MelUNet",
     "frame_transformer": "model_zoo.architectures.frame_transformer:FrameTransformerSeparator",
-    "phase_predictor": "model_zoo.architectures.phase_predictor:PhasePredictorSeparator",
-    "vq_frame_transformer": "model_zoo.architectures.frame_quantiser:VQFrameTransformerSeparator",
+    "phase_predictor": "model_zoo.architectures.frame_transformer:PhasePredictorSeparator",
+    "vq_frame_transformer": (
+        "model_zoo.architectures.vq_frame_transformer:VQFrameTransformerSeparator"
+    ),
     "spectrogram_net_simple": (
         "model_zoo.architectures.spectrogram_separators:SpectrogramNetSimpleSeparator"
     ),
@@ -35,7 +37,7 @@ ARCHITECTURES: dict[str, str] = {
     "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
-    "lightweight_tfswa": "model_zoo.architectures.lightweight_tfswa:LightweightTFSWASeparator",
+    "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }
 
 ROLES: dict[str, Role] = {"phase_predictor": "phase", "vq_frame_transformer": "codes"}

@@ -1,7 +1,10 @@
-"""Trained weights in and out: safetensors with the config in their metadata.
+"""Reads and writes trained weights: safetensors with the config in their metadata.
 
 The metadata of a file are texts: ``architecture``, ``config`` (JSON), ``residual`` and whatever
 else its maker wants to say. So a file is complete without its card.
+
+The text ``ensemble`` of the metadata is the JSON of
+:meth:`~model_zoo.discriminators.ensemble.EnsembleSpec.to_dict`, so a file is complete in itself.
 """
 
 from __future__ import annotations
@@ -21,27 +24,30 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model_zoo import registry
-from model_zoo.card import Card, card_path, find, zoo_home
-from model_zoo.errors import CheckpointError, ChecksumError
+from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
+from model_zoo.errors import CheckpointError, ConfigError
 from model_zoo.files import sha256, staged
-from model_zoo.fitting import damaged, misfits, require_fit, require_room, shapes_of
-from model_zoo.plain import parse_json, shortened
+from model_zoo.parsing import parse_json, shortened, shown
 from model_zoo.separator import Separator
-from model_zoo.tensor_limits import Shape, check_tensors
+from model_zoo.weight_checks import (
+    Shape,
+    check_tensors,
+    damaged,
+    misfits,
+    require_fit,
+    require_room,
+    shapes_of,
+    weightless_ensemble,
+)
 
 __all__ = [
     "Weights",
     "build",
-    "load",
     "load_tensors",
-    "place",
     "read",
     "save",
-    "verify",
-    "zoo_home",
 ]
 
-SUFFIX = ".safetensors"
 HEADER_LENGTH = 8
 """Bytes in which a file says how long its header is."""
 
@@ -67,21 +73,6 @@ class Weights(NamedTuple):
     network: Separator
 
 
-def load(name: str | os.PathLike[str]) -> Separator:
-    """A network with trained weights, in float32 and in evaluation mode.
-
-    Args:
-        name: a model of the zoo, or the path of a ``.safetensors`` file that :func:`save` wrote.
-
-    Raises:
-        UnknownNameError: no card has this name.
-        ChecksumError: the file is not the one that the card describes.
-        CheckpointError: the file is missing, damaged or does not fit its own config.
-    """
-    path = place(name)
-    return build(path, read(path))
-
-
 def build(path: Path, content: Weights) -> Separator:
     """The network of a file that :func:`read` has read, in float32 and in evaluation mode.
 
@@ -93,17 +84,6 @@ def build(path: Path, content: Weights) -> Separator:
         separator = registry.build(content.architecture, content.config)
     separator.load_state_dict(content.tensors)
     return separator.float().eval()
-
-
-def place(name: str | os.PathLike[str]) -> Path:
-    """Where the weights lie that :func:`load` loads.
-
-    Raises:
-        UnknownNameError: no card has this name.
-        ChecksumError: the file is not the one that the card describes.
-        CheckpointError: the file that a card describes is missing.
-    """
-    return Path(name) if str(name).endswith(SUFFIX) else verify(find(str(name)))
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
@@ -291,27 +271,6 @@ def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin:
     separator.load_state_dict(dict(tensors))
 
 
-def verify(card: Card) -> Path:
-    """Where the weights of ``card`` lie, after comparing their content with the card.
-
-    Raises:
-        CheckpointError: there is no such file.
-        ChecksumError: size or SHA-256 differ.
-    """
-    path = card_path(card.name).with_name(card.file or card.name + SUFFIX)
-    if not path.is_file():
-        raise CheckpointError(
-            f"The weights of {card.name!r} are not at {path}. "
-            f"Type: stem models convert CHECKPOINT --name {card.name}"
-        )
-    size = path.stat().st_size
-    if size != card.size:
-        raise _changed(card, path, f"{size} bytes instead of {card.size}")
-    if sha256(path) != card.sha256:
-        raise _changed(card, path, "another SHA-256")
-    return path
-
-
 def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:
     trainable = {name for name, _ in separator.named_parameters()}
     return {
@@ -320,8 +279,97 @@ def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:
     }
 
 
-def _changed(card: Card, path: Path, how: str) -> ChecksumError:
-    return ChecksumError(
-        f"{path} has {how}, so it is not what the card of {card.name!r} describes. "
-        f"Remove it and install {card.name!r} again"
+DISCRIMINATOR = "discriminator.safetensors"
+"""What a run calls its file."""
+
+KEY = "ensemble"
+ADVICE = f"Name the {DISCRIMINATOR} of a run whose recipe has adversary.discriminators"
+
+
+def save_discriminator(
+    path: str | os.PathLike[str], ensemble: DiscriminatorEnsemble, spec: EnsembleSpec
+) -> str:
+    """Write an ensemble and the spec it was built from; return the SHA-256 of the file.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+        path: where to; missing folders are made.
+        ensemble: what ``spec.build()`` made, trained since.
+        spec: what :func:`load_discriminator` builds it from again.
+
+    Raises:
+        OutputError: the file cannot be written there.
+    """
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in ensemble.state_dict().items()
+    }
+    return write_safetensors(Path(path), tensors, {KEY: json.dumps(spec.to_dict())})
+
+
+def load_discriminator(
+    path: str | os.PathLike[str],
+) -> tuple[DiscriminatorEnsemble, EnsembleSpec]:
+    """An ensemble with trained weights, in evaluation mode, and its spec.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds something else or does not fit its own
+            spec.
+    """
+    path = Path(path)
+    if not path.is_file():
+        wrong = "is not a regular file" if path.exists() else "does not exist"
+        raise CheckpointError(f"{path} {wrong}. {ADVICE}")
+    shapes, metadata = read_header(path)
+    spec = _described(path, metadata)
+    different = misfits(_weightless(path, spec), shapes)
+    if different:
+        raise CheckpointError(
+            f"{path} does not fit the discriminators that it describes: "
+            f"{'; '.join(different)}. {ADVICE}"
+        )
+    with torch.random.fork_rng(devices=[]):  # fresh weights leave the caller's generator alone
+        ensemble = spec.build()
+    ensemble.load_state_dict(read_safetensors(path)[0])
+    return ensemble.float().eval(), spec
+
+
+def _described(path: Path, metadata: Mapping[str, str]) -> EnsembleSpec:
+    """The discriminators that a file says it holds."""
+    if KEY not in metadata:
+        held = metadata.get("architecture")
+        what = f"the network {shown(held)}, not discriminators" if held else "no discriminators"
+        raise CheckpointError(f"{path} holds {what}. {ADVICE}")
+    try:
+        spec = EnsembleSpec.from_dict(_mapping(metadata[KEY]))
+    except ConfigError as error:
+        raise _unknown(path, error) from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The description of the discriminators in {path} cannot be used "
+            f"({shortened(str(error))}). {ADVICE}"
+        ) from error
+    if not spec.names:
+        raise CheckpointError(f"{path} does not name any discriminators. {ADVICE}")
+    return spec
+
+
+def _weightless(path: Path, spec: EnsembleSpec) -> DiscriminatorEnsemble:
+    try:
+        return weightless_ensemble(spec)
+    except ConfigError as error:
+        raise _unknown(path, error) from error
+
+
+def _unknown(path: Path, error: ConfigError) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged or needs discriminators that this version does not have: "
+        f"{shortened(str(error), 300)}. {ADVICE}"
     )
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    values = parse_json(text)
+    if not isinstance(values, dict):
+        raise TypeError(f"{shown(values)} is not a mapping of keys to values")
+    return values

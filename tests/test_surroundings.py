@@ -21,11 +21,10 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from model_zoo.card import Card
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from model_zoo.weights import save
-from stemcli.cli.app import stem
-from stemcli.cli.lazy import LazyGroup
+from stemcli.cli.app import LazyGroup, stem
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.watching import errors
 from tests.trainers.cluster.small import changes

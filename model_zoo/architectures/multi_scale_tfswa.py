@@ -10,15 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import Spectra, Spectrum, parts_of
-from model_zoo.architectures.tfswa_separator import TFSWASeparator
-from model_zoo.architectures.tfswa_unet import SEVERAL, SMALL, TFSWAUNet, TFSWAUNetConfig
+from model_zoo.architectures.tfswa_unet import (
+    SEVERAL,
+    SMALL,
+    TFSWASeparator,
+    TFSWAUNet,
+    TFSWAUNetConfig,
+)
 from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.plane_attention import FrequencySequenceAttention, padded
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import broken
-from model_zoo.ops.stft import with_nyquist
-from model_zoo.separator import Documented, Sizes
+from model_zoo.ops.spectra import with_nyquist
+from model_zoo.separator import Documented, Sizes, Spectra, Spectrum, parts_of
 
 
 @dataclass(frozen=True)

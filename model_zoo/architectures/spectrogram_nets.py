@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectrogram_parts import (
+from model_zoo.blocks.unet import (
     ConvBottom,
     DownBlock,
     FrequencyNorm,

@@ -15,13 +15,6 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import (
-    Spectra,
-    SpectralConfig,
-    SpectralSeparator,
-    Spectrum,
-    parts_of,
-)
 from model_zoo.architectures.spectrogram_nets import (
     MaskActivation,
     SpectrogramNetLSTM,
@@ -29,8 +22,16 @@ from model_zoo.architectures.spectrogram_nets import (
     SpectrogramNetVAE,
     activation_mistakes,
 )
-from model_zoo.architectures.spectrogram_parts import habit_mistakes, size_mistakes
-from model_zoo.separator import Documented, Sizes
+from model_zoo.blocks.unet import habit_mistakes, size_mistakes
+from model_zoo.separator import (
+    Documented,
+    Sizes,
+    Spectra,
+    SpectralConfig,
+    SpectralSeparator,
+    Spectrum,
+    parts_of,
+)
 
 Blocks = Float[Tensor, "block channel freq_heard frame_heard"]
 BlockMasks = Float[Tensor, "block mask_channel freq_heard frame_heard"]

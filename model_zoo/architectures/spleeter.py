@@ -26,17 +26,18 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import (
+from model_zoo.axes import Stems, Wave
+from model_zoo.config import broken
+from model_zoo.ops.spectra import gain, power_ratio
+from model_zoo.ops.tensors import full_precision
+from model_zoo.separator import (
+    Documented,
+    Sizes,
     SpectralConfig,
     SpectralSeparator,
     Spectrum,
     parts_of,
 )
-from model_zoo.axes import Stems, Wave
-from model_zoo.config import broken
-from model_zoo.ops.masks import gain, power_ratio
-from model_zoo.ops.precision import full_precision
-from model_zoo.separator import Documented, Sizes
 
 Activation = Literal["leaky_relu", "relu", "elu"]
 Magnitudes = Float[Tensor, "block channel frame_heard freq_heard"]

@@ -19,13 +19,6 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import (
-    Spectra,
-    SpectralConfig,
-    SpectralSeparator,
-    Spectrum,
-    parts_of,
-)
 from model_zoo.blocks.plane_attention import (
     FrequencySequenceAttention,
     ShiftedWindowAttention,
@@ -33,8 +26,16 @@ from model_zoo.blocks.plane_attention import (
     padded,
 )
 from model_zoo.config import broken
-from model_zoo.ops.stft import with_nyquist
-from model_zoo.separator import Documented, Sizes
+from model_zoo.ops.spectra import with_nyquist
+from model_zoo.separator import (
+    Documented,
+    Sizes,
+    Spectra,
+    SpectralConfig,
+    SpectralSeparator,
+    Spectrum,
+    parts_of,
+)
 
 SMALL = {
     "dims": (8, 16),

@@ -1,4 +1,4 @@
-"""Transformer blocks with rotary position embedding.
+"""Transformer blocks with rotary position embedding, and normalization layers.
 
 Rotary embedding: Su et al. 2021 (arXiv 2104.09864); attention registers: Darcet et al. 2023
 (arXiv 2309.16588); gated feed-forward: Shazeer 2020 (arXiv 2002.05202).
@@ -14,8 +14,26 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from model_zoo.blocks.normalisation import RMSNorm
-from model_zoo.ops.rotation import rotate_pairs
+from model_zoo.ops.tensors import rotate_pairs
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square of the features, then scale each (arXiv 1910.07467, eq. 4).
+
+    Args:
+        dim: number of features.
+        eps: added to the mean square, so that silence is not divided by zero.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """Normalise the last axis."""
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.scale
+
 
 Regions = Int[Tensor, "batch token 1"]
 """Numbers of the regions that tokens lie in."""

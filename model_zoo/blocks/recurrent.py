@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.blocks.attention import MLP
-from model_zoo.blocks.normalisation import RMSNorm
+from model_zoo.blocks.attention import MLP, RMSNorm
 from model_zoo.errors import ConfigError
 
 CELLS: dict[str, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}

@@ -12,11 +12,12 @@ from torch import nn
 
 from model_zoo.axes import Wave
 from model_zoo.config import Config
-from model_zoo.discriminators.contract import Discriminator, Verdict
-from model_zoo.discriminators.frequency import MultiFrequencyDiscriminator
-from model_zoo.discriminators.period import MultiPeriodDiscriminator
-from model_zoo.discriminators.resolution import MultiResolutionDiscriminator
-from model_zoo.discriminators.scale import MultiScaleDiscriminator
+from model_zoo.discriminators.base import Discriminator, Verdict
+from model_zoo.discriminators.spectral import (
+    MultiFrequencyDiscriminator,
+    MultiResolutionDiscriminator,
+)
+from model_zoo.discriminators.waveform import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from model_zoo.errors import UnknownNameError
 
 
@@ -32,7 +33,7 @@ class DiscriminatorEnsemble(Discriminator):
         self.members = nn.ModuleList(members)
 
     def forward(self, wave: Wave) -> Verdict:
-        """See :class:`~model_zoo.discriminators.contract.Discriminator`."""
+        """See :class:`~model_zoo.discriminators.base.Discriminator`."""
         verdicts: list[Verdict] = [member(wave) for member in self.members]
         scores = chain.from_iterable(verdict.scores for verdict in verdicts)
         features = chain.from_iterable(verdict.features for verdict in verdicts)

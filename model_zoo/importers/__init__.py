@@ -1,3 +1,3 @@
 """Foreign checkpoints to models of the zoo."""
 
-from model_zoo.importers.conversion import convert as convert
+from model_zoo.importers.convert import convert as convert

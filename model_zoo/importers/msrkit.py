@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from model_zoo.blocks.spectral import mel_bank
 from model_zoo.errors import CheckpointError, ConfigError
-from model_zoo.ops.bands import mel_bank
 
 USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
 USUAL_HEADS = 4

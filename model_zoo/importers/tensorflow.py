@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError
-from model_zoo.plain import shortened
-from model_zoo.tensor_limits import LONGEST_NAME, MOST_AXES, MOST_TENSORS, check_tensors
+from model_zoo.parsing import shortened
+from model_zoo.weight_checks import LONGEST_NAME, MOST_AXES, MOST_TENSORS, check_tensors
 
 INDEX = ".index"
 LARGEST_INDEX = 2**20

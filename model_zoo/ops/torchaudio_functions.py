@@ -2,7 +2,6 @@
 
 Import them from here and nowhere else::
 
-    from model_zoo.ops.torchaudio_functions import functional
 
 torchaudio ended at 2.11. Its wheel holds a compiled part that is linked to one version of CUDA, so
 that ``import torchaudio`` fails beside a torch for CPUs or for another CUDA. Mel filter banks,

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
-from stemcli.audio.decoder import skip_by_decoding
-from stemcli.audio.endings import DEMUXERS
+from stemcli.audio.allowed_formats import DEMUXERS
+from stemcli.audio.containers.mp4 import movie_tick, real_frames
+from stemcli.audio.containers.part import Part
+from stemcli.audio.decoder import missing_sound, skip_by_decoding
 from stemcli.audio.ffmpeg_binary import (
     complaints,
     fallback_notice,
@@ -28,12 +30,9 @@ from stemcli.audio.ffmpeg_binary import (
     read_log,
 )
 from stemcli.audio.ffmpeg_process import FfmpegProcess
-from stemcli.audio.info import AudioInfo
-from stemcli.audio.missing_sound import missing_sound
-from stemcli.audio.mp4_header import movie_tick, real_frames
-from stemcli.audio.part import Part
-from stemcli.audio.source import (
+from stemcli.audio.info import (
     MALFORMED,
+    AudioInfo,
     broken,
     cut_off,
     no_sound,

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from model_zoo.errors import FfmpegMissingError
-from stemcli.closing import Closing
+from stemcli.process import Closing
 
 PATIENCE = 300.0
 """Seconds without a byte in or out after which ffmpeg counts as stalled.

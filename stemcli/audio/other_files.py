@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from stemcli.audio.coded_frames import HEADER
-from stemcli.audio.frame_headers import mpeg_audio
+from stemcli.audio.containers.frames import HEADER, mpeg_audio
 
 _LOOKED_AT = 65536  # bytes
 _UNFINISHED = "its transfer did not finish, so download or copy it again"

@@ -11,10 +11,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.info import AudioInfo
-from stemcli.audio.missing_sound import missing_sound
-from stemcli.audio.part import Part, PartFile
-from stemcli.audio.source import broken
+from stemcli.audio.containers.part import Part, PartFile
+from stemcli.audio.decoder import missing_sound
+from stemcli.audio.info import AudioInfo, broken
 
 Block = NDArray[np.float32]
 

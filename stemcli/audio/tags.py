@@ -1,11 +1,20 @@
-"""Carry title, artist, album and cover from a song to its stems."""
+"""Carries title, artist, album and cover from a song to its stems.
+
+ffmpeg writes them as text (ffmpeg-formats, "Metadata"): ``title=Song``, with a backslash in front
+of ``=``, ``;``, ``#``, itself and line breaks, and chapters in sections of their own behind them.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from model_zoo.plain import shortened
+from model_zoo.errors import FfmpegMissingError
+from model_zoo.parsing import shortened
+from stemcli.audio.allowed_formats import DEMUXERS
+from stemcli.audio.ffmpeg_binary import find_ffmpeg
+from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.printable import printable
 
 
@@ -47,7 +56,6 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
     Returns:
         Notices: what could not be copied, and why. Odd tags never raise.
     """
-    from stemcli.audio.ffmpeg_tags import ffmpeg_tags
     from stemcli.audio.tag_formats import read_tags, write_tags
 
     try:
@@ -65,3 +73,60 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
 
 def _reason(error: Exception) -> str:
     return shortened(str(error), 200) or type(error).__name__
+
+
+_NAMES = {"album_artist": "albumartist", "track": "tracknumber", "disc": "discnumber"}
+_FIELDS = {"title", "artist", "album", "composer", "genre", "date", "copyright", *_NAMES}
+_MOST = 1 << 20  # bytes of all tags
+_LONGEST = 1 << 16  # characters of one
+_LINE = re.compile(r"(?:[^\\\n]|\\.)++", re.DOTALL)  # a line break may be part of a tag
+_NAME = re.compile(r"((?:[^\\=]|\\.)++)=", re.DOTALL)
+
+
+def ffmpeg_tags(path: Path) -> Tags:
+    """The tags of a file; none where it has none, or there is no ffmpeg.
+
+    Args:
+        path: a song that can be decoded.
+    """
+    try:
+        process = FfmpegProcess(_command(path))
+    except FfmpegMissingError:
+        return Tags()
+    said = bytearray()
+    try:
+        while len(said) < _MOST and (more := process.read(65536)):
+            said += more
+    finally:
+        process.close()
+    return parsed(said.decode("utf-8", "replace"))
+
+
+def parsed(text: str) -> Tags:
+    """Tags in the words of ffmpeg.
+
+    Args:
+        text: as ffmpeg writes them.
+    """
+    text = re.split(r"^\[(?:CHAPTER|STREAM)\]$", text, maxsplit=1, flags=re.MULTILINE)[0]
+    texts: dict[str, list[str]] = {}
+    for line in _LINE.finditer(text):
+        if not text.startswith("\n", line.end()):
+            break  # cut off, as ffmpeg ends every tag with a line break
+        named = _NAME.match(line[0])
+        name = _unescaped(named[1]).strip().lower() if named else ""
+        value = _unescaped(line[0][named.end() :]) if named else ""
+        if name in _FIELDS and value and len(value) <= _LONGEST:
+            texts.setdefault(_NAMES.get(name, name), [value])
+    return Tags(texts)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def _command(path: Path) -> list[str]:
+    """Opens one file and nothing that it names, as the decoder does."""
+    only = ("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS)
+    quiet = (find_ffmpeg(), "-nostdin", "-loglevel", "error")
+    return [*quiet, *only, "-i", f"file:{path}", "-f", "ffmetadata", "-"]

@@ -17,9 +17,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
+from stemcli.audio.encoders import Sink, encoder_notice, open_sink
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
-from stemcli.audio.sinks import Sink, encoder_notice, open_sink
 
 Block = NDArray[np.float32]
 

@@ -25,18 +25,18 @@ from ray.exceptions import RayError
 
 from model_zoo.errors import DeviceError, StemError, StorageError, first_line
 from stemcli.audio.writer import leftovers
-from stemcli.batch.crew import Crew, Outcome, Steps, open_local
+from stemcli.batch.executor import Crew, Outcome, Steps, open_local
 from stemcli.batch.order import LostError, Order, UnableError
 from stemcli.batch.plan import Task
 from stemcli.batch.recruiter import Member, Recruiter
 from stemcli.batch.roster import Hand, Roster
-from stemcli.batch.slots import check_device, find_slots
-from stemcli.batch.url_path import UrlPath, absolute, as_path
 from stemcli.cluster import joined
-from stemcli.engine.early import check_request
+from stemcli.cluster.nodes import check_device, find_slots
+from stemcli.engine.checks import check_request
 from stemcli.engine.events import Event, Listener
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
+from stemcli.remote_path import UrlPath, absolute, as_path
 
 AT_ONCE = 512
 """Songs that are in the hands of workers at the same time, at most."""
@@ -99,12 +99,12 @@ class ClusterCrew:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See :class:`~stemcli.batch.crew.Crew`."""
+        """See :class:`~stemcli.batch.executor.Crew`."""
         return self._planner.settings
 
     @property
     def network_seconds(self) -> float:
-        """See :class:`~stemcli.batch.crew.Crew`; a worker that came late counts as a whole one."""
+        """See :class:`~stemcli.batch.executor.Crew`; a worker that came late counts fully."""
         return sum(self._spent.values()) / max(1, len(self._spent))
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
@@ -112,16 +112,16 @@ class ClusterCrew:
         return self._planner.plan(song, folder=folder)
 
     def rank(self, task: Task) -> int:
-        """See :class:`~stemcli.batch.crew.Crew`: large songs first, lest one be left at the end."""
+        """See :class:`~stemcli.batch.executor.Crew`: large songs first."""
         return -_size(task)
 
     def interrupt(self) -> None:
-        """See :class:`~stemcli.batch.crew.Crew`."""
+        """See :class:`~stemcli.batch.executor.Crew`."""
         self._interrupted.set()
         self._roster.close()
 
     def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
-        """See :class:`~stemcli.batch.crew.Crew`.
+        """See :class:`~stemcli.batch.executor.Crew`.
 
         Raises:
             StemError: whoever tries the song dies of it.
@@ -209,7 +209,7 @@ class ClusterCrew:
 
 
 def open_cluster(options: Options, listener: Listener, jobs: int) -> Crew:
-    """See :class:`~stemcli.batch.crew.OpenCrew`."""
+    """See :class:`~stemcli.batch.executor.OpenCrew`."""
     return ClusterCrew(options, listener, jobs)
 
 

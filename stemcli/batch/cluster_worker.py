@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from stemcli.batch.crew import open_local
+from model_zoo.errors import sentence
+from stemcli.batch.executor import open_local
 from stemcli.batch.plan import Task
-from stemcli.batch.sentences import sentence
 from stemcli.batch.talk import CalledBack, Ended, Failed, Said, Stopped, Talk, Unseen
-from stemcli.batch.url_path import is_taken
-from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Event, ModelLoaded
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
+from stemcli.remote_path import is_taken
 from stemcli.version import version
 
 LEASE = 30.0

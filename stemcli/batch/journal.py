@@ -20,24 +20,34 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_zoo.card import zoo_home
+from model_zoo.catalogue.cards import zoo_home
 from model_zoo.errors import OutputError
-from stemcli.batch.content import Content
-from stemcli.batch.entry import Entry, Output, State
-from stemcli.batch.journal_copy import BusyError, settled_copy
-from stemcli.batch.journal_trust import (
+from stemcli.batch.journal_checks import (
     MOST_TEXT,
     Budget,
+    BusyError,
     DamagedError,
     check_database,
     check_files,
     check_links,
     is_empty,
     restrict,
+    settled_copy,
 )
-from stemcli.batch.stored_path import below, has_backslashes, spelled, stored, to_bytes, to_text
-from stemcli.batch.url_path import UrlPath, as_path
-from stemcli.closing import Closing
+from stemcli.batch.records import (
+    Content,
+    Entry,
+    Output,
+    State,
+    below,
+    has_backslashes,
+    spelled,
+    stored,
+    to_bytes,
+    to_text,
+)
+from stemcli.process import Closing
+from stemcli.remote_path import UrlPath, as_path
 
 NAME = ".stem-journal.sqlite"
 """In every folder of stems."""

@@ -13,11 +13,11 @@ from typing import Any
 import ray
 
 from model_zoo.errors import StemError
-from stemcli.batch.crew import Made, Outcome, Steps
+from stemcli.batch.executor import Made, Outcome, Steps
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
-from stemcli.batch.url_path import absolute, is_taken
 from stemcli.engine.events import Event, Listener, TrackStarted
+from stemcli.remote_path import absolute, is_taken
 
 LOOK = 1.0
 """Seconds between two looks whether the run was interrupted."""
@@ -28,7 +28,7 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of a song; see :class:`~stemcli.batch.crew.Outcome`."""
+    """What became of a song; see :class:`~stemcli.batch.executor.Outcome`."""
 
     seconds: float
     wall_seconds: float

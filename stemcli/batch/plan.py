@@ -1,4 +1,4 @@
-"""Plans where all stems are written, before any work begins.
+"""Plans the outputs of a batch, refuses collisions, and removes folders that stay empty.
 
 Two songs whose stems would meet in one file, also on a file system that ignores case or composes
 accents, are refused with both names, and so is a stem that would replace a song. All such pairs are
@@ -8,17 +8,17 @@ reported together.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.url_path import UrlPath, as_path, folded, is_taken, real, require_root
-from stemcli.batch.walk import Song
+from stemcli.batch.library import Song
 from stemcli.engine.options import Options
 from stemcli.engine.spool import speaking
+from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 
 LISTED = 10
 """Collisions that a sentence describes; more are counted."""
@@ -166,3 +166,23 @@ def _collisions(tasks: Sequence[Task]) -> tuple[dict[Pair, str], dict[Pair, str]
 def _key(path: Path) -> str:
     """Equal for paths that some file system takes for one."""
     return folded(str(real(path)))
+
+
+@contextmanager
+def no_empty_folders(outputs: Iterable[Path]) -> Iterator[None]:
+    """Remove the folders of ``outputs`` that were not there before and are empty at the end.
+
+    What lies behind a URL has no folders of its own.
+
+    Songs that are worked on at the same time share folders: the song that made one may end before
+    another that still writes there, and then cannot remove it.
+    """
+    local = [path for path in outputs if not isinstance(path, UrlPath)]
+    new = {folder for path in local for folder in path.parents if not folder.exists()}
+    try:
+        yield
+    finally:
+        for folder in sorted(new, key=lambda folder: len(folder.parts), reverse=True):
+            # Not empty, or never made: either way it stays as it is.
+            with suppress(OSError):
+                folder.rmdir()

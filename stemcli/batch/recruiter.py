@@ -14,10 +14,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError
 from stemcli.batch.cluster_worker import Introduction, Worker
-from stemcli.batch.crew import AT_THE_ENDS
-from stemcli.batch.events import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
+from stemcli.batch.executor import AT_THE_ENDS
+from stemcli.batch.report import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
-from stemcli.batch.slots import Slot, find_slots
+from stemcli.cluster.nodes import Slot, find_slots
 from stemcli.engine.events import Listener
 from stemcli.version import how_to_install, is_same
 
@@ -51,7 +51,7 @@ class Recruiter:
     Args:
         roster: told who is there.
         tell: told who joined, was lost or refused.
-        device: as :func:`~stemcli.batch.slots.find_slots`.
+        device: as :func:`~stemcli.cluster.nodes.find_slots`.
         jobs: likewise.
         arguments: of every :class:`~stemcli.batch.cluster_worker.Worker`.
         on_end: told when the work cannot go on, and why.

@@ -1,4 +1,4 @@
-"""The result of a run: the outcome of every song, as JSON or CSV."""
+"""Batch events, and the report of a batch as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from stemcli.engine.events import Event
 from stemcli.printable import cell
 
 Outcome = Literal["done", "skipped", "failed"]
@@ -134,3 +135,59 @@ def check_report(path: Path) -> None:
         raise OutputError(f"The folder {path.parent} for the report does not exist. Make it first")
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise OutputError(f"{path} may not be written. Type --report with a path in another folder")
+
+
+@dataclass(frozen=True)
+class BatchStarted(Event):
+    """All songs are found and all outputs planned; nothing was separated yet.
+
+    Attributes:
+        songs: how many there are.
+        passed: files that a walk met and that are stems of those songs, from an earlier run.
+        skipped: songs of which nothing is left to do, by the reason why.
+        again: songs that are done once more, by the reason why.
+    """
+
+    songs: int
+    passed: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    again: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchFinished(Event):
+    """Every song is done, skipped or failed; ``report`` is the report as plain values."""
+
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WorkerJoined(Event):
+    """A machine of the cluster works from now on."""
+
+    worker: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class WorkerLost(Event):
+    """A worker does not answer any more; its songs are given to others."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerRefused(Event):
+    """A machine of the cluster cannot do the work, and gets none."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkersAwaited(Event):
+    """Nobody works yet: there are no ``slots``, or other programs hold their cores or GPUs."""
+
+    slots: int

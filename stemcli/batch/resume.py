@@ -10,11 +10,11 @@ from typing import Any
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.entry import Entry
 from stemcli.batch.journal import Journal
 from stemcli.batch.plan import Task, refuse_existing
-from stemcli.batch.url_path import is_taken, is_there, real
+from stemcli.batch.records import Entry
 from stemcli.engine.options import Options
+from stemcli.remote_path import is_taken, is_there, real
 
 DONE = "made in an earlier run"
 EXIST = "all stems exist"

@@ -13,21 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import ClusterError
-from stemcli.batch.content import Content
-from stemcli.batch.crew import Crew, Made, OpenCrew, Outcome, open_local
-from stemcli.batch.events import BatchFinished, BatchStarted
+from model_zoo.errors import ClusterError, sentence
+from stemcli.batch.executor import Crew, Made, OpenCrew, Outcome, open_local
 from stemcli.batch.journal import Journal
-from stemcli.batch.plan import Task, once, plan, refuse_existing
-from stemcli.batch.report import BatchReport, TrackReport
+from stemcli.batch.library import Song
+from stemcli.batch.plan import Task, no_empty_folders, once, plan, refuse_existing
+from stemcli.batch.records import Content
+from stemcli.batch.report import BatchFinished, BatchReport, BatchStarted, TrackReport
 from stemcli.batch.report import Outcome as Ended
 from stemcli.batch.resume import EXIST, Verdict, judge, recover
-from stemcli.batch.sentences import sentence
-from stemcli.batch.tidy import no_empty_folders
-from stemcli.batch.url_path import real
-from stemcli.batch.walk import Song
 from stemcli.engine.events import Event, Listener, Notice, TrackFailed, TrackFinished, TrackSkipped
 from stemcli.engine.options import Options
+from stemcli.remote_path import real
 
 
 class _NobodyListens(BaseException):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from stemcli.batch.content import Content
-from stemcli.batch.crew import Made
+from stemcli.batch.executor import Made
+from stemcli.batch.records import Content
 from stemcli.engine.events import Event, Progress, TrackStarted
 
 INTERVAL = 0.5
@@ -117,12 +117,12 @@ class Talk:
             self.say(event)
 
     def begun(self, content: Content) -> None:
-        """See :class:`~stemcli.batch.crew.Steps`."""
+        """See :class:`~stemcli.batch.executor.Steps`."""
         self.say(Begun(content))
         self._wait()
 
     def complete(self, stems: Sequence[Made]) -> None:
-        """See :class:`~stemcli.batch.crew.Steps`."""
+        """See :class:`~stemcli.batch.executor.Steps`."""
         self.say(Complete(tuple(stems)))
         self._wait()
 

@@ -13,14 +13,13 @@ import click
 
 from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
-from stemcli.cli.hush import hushed
-from stemcli.cli.options import Existing, console_options, separation_options
-from stemcli.cli.params import place
-from stemcli.cli.params import report as report_path
-from stemcli.cli.words import examples
+from stemcli.cli.formatting import examples
+from stemcli.cli.options import Existing, console_options, place, separation_options
+from stemcli.cli.options import report as report_path
+from stemcli.streams import hushed
 
 if TYPE_CHECKING:
-    from stemcli.batch.crew import OpenCrew
+    from stemcli.batch.executor import OpenCrew
     from stemcli.engine.options import Options
 
 
@@ -89,12 +88,12 @@ def command(
     done. A journal in the output folder remembers what was done: the same command again, after
     whatever stopped it, does only what is missing, changed or failed; with --overwrite, everything.
     """
-    from stemcli.batch.crew import open_local
+    from stemcli.batch.executor import open_local
     from stemcli.batch.journal import Journal
+    from stemcli.batch.library import find_songs, require_songs
     from stemcli.batch.report import check_report
     from stemcli.batch.run import separate_songs
-    from stemcli.batch.url_path import as_path
-    from stemcli.batch.walk import find_songs, require_songs
+    from stemcli.remote_path import as_path
 
     if report_file:
         check_report(report_file)

@@ -1,6 +1,7 @@
 """What the user sees; the only module that draws.
 
-A terminal gets moving bars (:mod:`stemcli.cli.live`), a file or a pipe plain lines, a program JSON.
+A terminal gets moving bars (:mod:`stemcli.cli.live_console`), a file or a pipe plain lines, a
+program JSON.
 
 Results go to standard output: what a command was asked for, to be read, saved or passed on, with
 :meth:`Console.result` and :meth:`Console.table`; and with ``--json`` all events, with
@@ -22,20 +23,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemcli.cli.words import clock, counted, times_real_time
-from stemcli.closing import Closing
+from stemcli.cli.formatting import clock, counted, times_real_time
 from stemcli.printable import printable, printable_lines
+from stemcli.process import Closing
 
 if TYPE_CHECKING:
-    from stemcli.batch.events import (
+    from stemcli.batch.library import Found
+    from stemcli.batch.report import (
+        BatchReport,
         BatchStarted,
+        Outcome,
         WorkerJoined,
         WorkerLost,
         WorkerRefused,
         WorkersAwaited,
     )
-    from stemcli.batch.report import BatchReport, Outcome
-    from stemcli.batch.walk import Found
     from stemcli.engine import events
 
 OUTCOMES: tuple[Outcome, ...] = ("done", "skipped", "failed")
@@ -49,7 +51,7 @@ def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = 
     if quiet:
         return Console(verbose)
     if sys.stderr.isatty() and can_move():
-        from stemcli.cli.live import LiveConsole
+        from stemcli.cli.live_console import LiveConsole
 
         return LiveConsole(verbose)
     return PlainConsole(verbose)
@@ -166,7 +168,7 @@ class HumanConsole(Console):
         """Say so on stderr while it lasts, if that is a terminal."""
         if not sys.stderr.isatty():
             return super().busy(text)
-        from stemcli.cli.live import waiting
+        from stemcli.cli.live_console import waiting
 
         return waiting(text)
 

@@ -10,9 +10,9 @@ import click
 
 from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
-from stemcli.cli.hush import hushed
+from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
-from stemcli.cli.words import examples, quoted
+from stemcli.streams import hushed
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -38,8 +38,8 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
     Every stem has the length, sample rate and channels of the song, and together the stems are the
     song again. A song that cannot be read is named and the others are done.
     """
+    from stemcli.batch.library import Song
     from stemcli.batch.run import separate_songs
-    from stemcli.batch.walk import Song
 
     refuse_folders(songs)
     with hushed(not console.verbose), console:

@@ -1,6 +1,5 @@
 """Join the Ray cluster that is named, or start one on this machine."""
 
-from stemcli.cluster.door import ADDRESS
-from stemcli.cluster.joining import joined
+from stemcli.cluster.connect import ADDRESS, joined
 
 __all__ = ["ADDRESS", "joined"]

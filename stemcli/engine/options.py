@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from model_zoo.card import DEFAULT_MODEL
+from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import Config
 from model_zoo.errors import ConfigError
 from stemcli.audio.formats import OutputFormat

@@ -1,24 +1,31 @@
-"""Public interface of the engine: separates files and arrays with models that stay loaded."""
+"""The public interface of the engine: loaded models on devices, and songs separated by them.
+
+A song takes a place for the time that its network needs; while it is decoded at the start and
+encoded at the end, the place belongs to another song, so that it never waits.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_zoo.card import DEFAULT_MODEL
+from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import DecodeError, OutputError, StemError
-from stemcli.audio.sinks import require_encoder
-from stemcli.engine.delivery import Ready
+from stemcli.audio.encoders import require_encoder
+from stemcli.engine.buffer import Block
+from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
-from stemcli.engine.early import check_request
-from stemcli.engine.ensemble import Ensemble, Model, assemble
+from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.events import (
     Event,
     Listener,
@@ -26,15 +33,48 @@ from stemcli.engine.events import (
     TrackFailed,
     TrackSkipped,
 )
-from stemcli.engine.models import load_model
-from stemcli.engine.naming import plan_outputs
+from stemcli.engine.models import Model, load_model
 from stemcli.engine.options import Options
-from stemcli.engine.places import Places
-from stemcli.engine.separation import Separation
+from stemcli.engine.outputs import Ready, plan_outputs
 from stemcli.engine.song import Result, SongJob, finite
-from stemcli.engine.tape import Block
+from stemcli.engine.stream import Separation
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Place:
+    ensemble: Ensemble
+    thread: ThreadPoolExecutor
+
+
+class Places:
+    """Hands out places; whoever finds none free waits.
+
+    Args:
+        ensembles: one per place; places on one device may share theirs.
+    """
+
+    def __init__(self, ensembles: Iterable[Ensemble]) -> None:
+        chosen = list(ensembles)
+        cores = max(1, torch.get_num_threads() // len(chosen))
+        self._free: SimpleQueue[_Place] = SimpleQueue()
+        for ensemble in chosen:
+            thread = ThreadPoolExecutor(1, "network", torch.set_num_threads, (cores,))
+            self._free.put(_Place(ensemble, thread))
+
+    def run(self, work: Callable[[Ensemble], T]) -> T:
+        """What ``work`` gives, done at the next free place.
+
+        Raises:
+            BaseException: what ``work`` raised.
+        """
+        place = self._free.get()
+        try:
+            return place.thread.submit(work, place.ensemble).result()
+        finally:
+            self._free.put(place)
+
 
 BLOCK = 65536
 """Frames heard at a time."""

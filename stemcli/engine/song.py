@@ -16,13 +16,13 @@ from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.audio.tracks import NoTrackError
-from stemcli.engine.conveyor import Ahead
-from stemcli.engine.delivery import Delivery, Ready
+from stemcli.engine.background import Ahead
+from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
-from stemcli.engine.separation import Separation
-from stemcli.engine.tape import Block
+from stemcli.engine.outputs import Delivery, Ready
+from stemcli.engine.stream import Separation
 
 LOUDEST = 2.0**31
 """Largest sample that counts as sound, where full scale is 1.

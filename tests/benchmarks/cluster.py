@@ -26,13 +26,12 @@ import torch
 
 from stemcli.cluster import joined
 from stemcli.engine.events import Event
-from trainers.cluster.count import WorkerCount
-from trainers.cluster.order import Order
-from trainers.cluster.workers import Crew, Share
+from trainers.cluster.capacity import Crew, Share
+from trainers.cluster.job import Order, WorkerCount
 from trainers.config import Recipe
-from trainers.data.sample_set import sample_set
+from trainers.data.synthetic import sample_set
 from trainers.loop.events import StepDone
-from trainers.recipes import load_recipe
+from trainers.recipes.loading import load_recipe
 
 WARM_UP = 3
 """First steps of a round that are not counted."""

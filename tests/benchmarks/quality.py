@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_zoo.card import DEFAULT_MODEL
+from model_zoo.catalogue.cards import DEFAULT_MODEL
+from stemcli.engine.buffer import Block
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from stemcli.engine.tape import Block
-from trainers.data.files import read_wave
+from trainers.data.recording import read_wave
 from trainers.metrics.sdr import global_sdr
 
 NAMES = {"vocals": "vocals", "instrumental": "accompaniment"}

@@ -25,15 +25,15 @@ from model_zoo import registry
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.data.loading import Pair, load_batches
-from trainers.data.opening import TrainingData, open_data
 from trainers.data.synthetic import render_songs
+from trainers.data.training_data import TrainingData, open_data
 from trainers.loop.events import StepDone
-from trainers.loop.optimiser import build_optimisers
-from trainers.loop.run import run
-from trainers.loop.worker import LocalWorker
+from trainers.loop.execution import LocalWorker
+from trainers.loop.optimizer import build_optimisers
+from trainers.loop.trainer import run
 from trainers.losses import make_loss
-from trainers.objectives.hearing import folded, unfolded
-from trainers.recipes import load_recipe
+from trainers.objectives.base import folded, unfolded
+from trainers.recipes.loading import load_recipe
 
 CPU = LocalWorker(torch.device("cpu"))
 WARM_UP = 2

@@ -30,14 +30,13 @@ from torch import Tensor
 
 from model_zoo import registry
 from model_zoo.separator import Separator
-from stemcli.engine.device import resolve_device
-from stemcli.engine.precision import resolve_precision
+from stemcli.engine.device import resolve_device, resolve_precision
 from tests.benchmarks.common import resident_unit
 from trainers.config import Recipe
-from trainers.loop.blocks import recompute_blocks
-from trainers.loop.optimiser import build_optimisers
-from trainers.objectives.hearing import folded
-from trainers.recipes import load_recipe
+from trainers.loop.execution import recompute_blocks
+from trainers.loop.optimizer import build_optimisers
+from trainers.objectives.base import folded
+from trainers.recipes.loading import load_recipe
 
 STEREO = 2
 STEPS = 2

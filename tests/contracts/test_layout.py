@@ -48,24 +48,19 @@ TWICE_NAMED_CLASSES = {
     "Worker",
 }
 PRIVATE_RAY = {
-    "stemcli.cluster.knock",
-    "stemcli.cluster.private",
+    "stemcli.cluster.connect",
+    "stemcli.cluster.nodes",
+    "stemcli.cluster.probe",
     "trainers.cluster.launch",
-    "trainers.cluster.machines",
-    "trainers.cluster.watch",
+    "trainers.cluster.ray_train",
 }
 RETIRED_WORDS = {
     "add_gradient",
     "adopt",
-    "adoption",
     "anatomy",
-    "conveyor",
     "crew",
-    "door",
     "forget_gradients",
-    "hush",
     "hushed",
-    "knock",
     "letter",
     "letters",
     "mailbox",
@@ -75,7 +70,6 @@ RETIRED_WORDS = {
     "shelf",
     "tape",
     "weightless",
-    "whereabouts",
 }
 
 _RETIRED = re.compile(

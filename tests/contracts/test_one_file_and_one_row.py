@@ -30,7 +30,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.spectral import (
+from model_zoo.separator import (
     Spectra, SpectralConfig, SpectralSeparator, Spectrum, parts_of,
 )
 from model_zoo.separator import Documented, Sizes

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from model_zoo import registry
-from trainers.data.opening import OF_SONGS
-from trainers.loop.optimiser import build_optimisers
-from trainers.recipes import load_recipe
+from trainers.data.training_data import OF_SONGS
+from trainers.loop.optimizer import build_optimisers
+from trainers.recipes.loading import load_recipe
 
 NAMES = sorted(registry.ARCHITECTURES)
 LARGEST_TRIAL = 10_000_000

@@ -13,9 +13,8 @@ import torch
 
 from model_zoo import registry
 from trainers.config import Recipe
-from trainers.recipes import load_recipe
-from trainers.search.files import read_space, space_text
-from trainers.search.space import Space, require_architecture
+from trainers.recipes.loading import load_recipe
+from trainers.search.space import Space, read_space, require_architecture, space_text
 
 NAMES = sorted(registry.ARCHITECTURES)
 LARGE = {"frame_transformer", "melrnn", "multi_scale_tfswa", "phase_predictor", "tfswa_unet"}

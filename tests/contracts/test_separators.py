@@ -23,11 +23,11 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
-from model_zoo.anatomy import Part, anatomy
-from model_zoo.ops.shards import whole
+from model_zoo.catalogue import resolve
+from model_zoo.introspection import Part, anatomy, weightless
+from model_zoo.ops.tensors import whole
 from model_zoo.separator import Documented, Separator
-from model_zoo.weightless import weightless
-from trainers.loop.sharding import shard
+from trainers.loop.execution import shard
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
@@ -169,7 +169,7 @@ def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separa
 def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     weights.save(path, network)
-    loaded = weights.load(path)
+    loaded = resolve.load(path)
     assert type(loaded) is type(network)
     assert loaded.config == network.config
     assert not loaded.training

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME, SCHEMA
+from stemcli.batch.records import Content
 from tests.hostile.table import USER, Row
 
 BATCH = "batch songs --output out --model melroformer"

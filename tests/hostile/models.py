@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from model_zoo import registry, weights
-from model_zoo.card import Card
-from model_zoo.install import put
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import put
 from tests.hostile.table import Row
 from tests.model_zoo.small import small_network
 

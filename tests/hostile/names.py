@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo import weights
-from model_zoo.architectures.mel_rnn import MelRNN
+from model_zoo.architectures.melrnn import MelRNN
 from tests.hostile.table import Row, song
 from tests.model_zoo.blocks.weights import fill
 from tests.model_zoo.small import SMALL_CONFIG

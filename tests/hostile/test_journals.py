@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME
+from stemcli.batch.records import Content
 from tests.hostile.child import stem
 from tests.hostile.journals import BATCH, HIDDEN, JOURNALS, READ, add, database
 from tests.hostile.table import Row, attack, params, song

@@ -15,7 +15,7 @@ from tests.hostile.playlists import END, HLS, PART
 from tests.hostile.watch import Opened
 from tests.trainers.data.songs_on_disk import FOUR, recipe, write
 from trainers.data.layouts.survey import survey
-from trainers.evaluation.musdb_songs import musdb_tracks
+from trainers.evaluation.musdb import musdb_tracks
 
 PLAYLISTS = {
     "hls": HLS + PART + "private.mp4\n" + END,

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from model_zoo.card import Card
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from model_zoo.errors import DecodeError
-from model_zoo.install import install
 from tests.audio_files import tones, write_audio
 from tests.hostile.playlists import ROWS, Row
 from tests.hostile.watch import Opened

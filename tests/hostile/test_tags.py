@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo.card import Card
-from model_zoo.install import put
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import put
 from tests.hostile.table import Row, attack, params
 from tests.hostile.tagged import TAGGED, wave
 from tests.model_zoo.small import small_network

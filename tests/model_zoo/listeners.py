@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from model_zoo.discriminator_weights import save_discriminator
 from model_zoo.discriminators.ensemble import EnsembleSpec
+from model_zoo.weights import save_discriminator
 
 LISTENER_RATE = 8000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_zoo.architectures.mel_rnn import MelRNN
+from model_zoo.architectures.melrnn import MelRNN
 from tests.model_zoo.blocks.weights import fill
 
 

@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.anatomy import Part, anatomy
 from model_zoo.errors import ConfigError
-from model_zoo.ops.stft import istft, stft
+from model_zoo.introspection import Part, Shapes, anatomy
+from model_zoo.ops.spectra import istft, stft
 from model_zoo.separator import Separator, SeparatorConfig
-from model_zoo.weightless import Shapes
 
 
 class Block(nn.Module):
@@ -84,7 +83,7 @@ def test_what_cannot_be_heard_without_values_ends_there() -> None:
 
 def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand: four blocks take two operations each at least."""
-    monkeypatch.setattr("model_zoo.weightless.MOST_OPERATIONS", 7)
+    monkeypatch.setattr("model_zoo.introspection.MOST_OPERATIONS", 7)
     with pytest.raises(ConfigError, match="more than 7 operations is too large to be drawn"):
         anatomy(Tiny().to("meta"))
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model_zoo import weights
-from model_zoo.discriminator_weights import load_discriminator, save_discriminator
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import CheckpointError, OutputError
+from model_zoo.weights import load_discriminator, save_discriminator
 from tests.model_zoo.listeners import spec, write_listener
 from tests.model_zoo.small import small_network
 

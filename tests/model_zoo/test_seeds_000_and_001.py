@@ -13,17 +13,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.architectures.mel_rnn import MelRNN
-from model_zoo.architectures.mel_roformer import MelRoFormer
-from model_zoo.architectures.mel_unet import MelUNet
+from model_zoo.architectures.melrnn import MelRNN
+from model_zoo.architectures.melroformer import MelRoFormer
+from model_zoo.architectures.melunet import MelUNet
 from model_zoo.blocks.attention import AttentionRegisterRoFormerBlock, RoFormerBlock
-from model_zoo.blocks.convolution import ConvNeXt1DBlock, ConvNeXt2DBlock
+from model_zoo.blocks.convnext import ConvNeXt1DBlock, ConvNeXt2DBlock
 from model_zoo.blocks.recurrent import RNNBlock
 from model_zoo.blocks.spectral import Band, Fourier
-from model_zoo.discriminators.frequency import MultiFrequencyDiscriminator
-from model_zoo.discriminators.period import MultiPeriodDiscriminator
-from model_zoo.discriminators.resolution import MultiResolutionDiscriminator
-from model_zoo.discriminators.scale import MultiScaleDiscriminator
+from model_zoo.discriminators.spectral import (
+    MultiFrequencyDiscriminator,
+    MultiResolutionDiscriminator,
+)
+from model_zoo.discriminators.waveform import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from model_zoo.separator import Separator
 from tests.model_zoo.blocks.weights import fill, pattern
 

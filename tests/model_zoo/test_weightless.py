@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model_zoo import weightless as module
+from model_zoo import introspection as module
 from model_zoo.errors import ConfigError
-from model_zoo.weightless import Shapes, weightless
+from model_zoo.introspection import Shapes, weightless
 from tests.model_zoo.small import SMALL_CONFIG
 
 

@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from model_zoo import weights
-from model_zoo.card import Card, find
+from model_zoo.catalogue import cards, resolve
+from model_zoo.catalogue.cards import Card, find
+from model_zoo.catalogue.install import install
 from model_zoo.errors import CheckpointError, ChecksumError, OutputError, UnknownNameError
-from model_zoo.install import install
 from tests.model_zoo.small import small_network
 
 
@@ -54,7 +55,7 @@ def test_half_the_space_and_float32_again(tmp_path: Path, file: Path) -> None:
     path, network = tmp_path / "half.safetensors", small_network()
     weights.save(path, network, half=True)
     assert path.stat().st_size < file.stat().st_size
-    loaded = weights.load(path)
+    loaded = resolve.load(path)
     for name, parameter in network.named_parameters():
         stored = loaded.get_parameter(name)
         assert stored.dtype == torch.float32
@@ -67,7 +68,7 @@ def test_loading_leaves_the_random_generator_alone(file: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    weights.load(file)
+    resolve.load(file)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -87,12 +88,12 @@ def text(path: Path) -> None:
 def test_damage_is_one_sentence(file: Path, damage: Callable[[Path], None]) -> None:
     damage(file)
     with pytest.raises(CheckpointError, match="is damaged or is not a safetensors file"):
-        weights.load(file)
+        resolve.load(file)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no.safetensors does not exist"):
-        weights.load(tmp_path / "no.safetensors")
+        resolve.load(tmp_path / "no.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_foreign_safetensors_are_sent_to_convert(
     path = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata)
     with pytest.raises(CheckpointError, match="Type: stem models convert"):
-        weights.load(path)
+        resolve.load(path)
 
 
 def rewrite(path: Path, *, architecture: str = "melrnn", **changes: object) -> None:
@@ -134,7 +135,7 @@ def rewrite(path: Path, *, architecture: str = "melrnn", **changes: object) -> N
 def test_a_file_that_does_not_fit_its_config(file: Path, changes: dict, message: str) -> None:
     rewrite(file, **changes)
     with pytest.raises(CheckpointError, match=message):
-        weights.load(file)
+        resolve.load(file)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
@@ -171,9 +172,9 @@ def test_an_installed_model_is_found_verified_and_loaded(installed: Card, zoo: P
     assert installed.architecture == "melrnn"
     assert installed.sample_rate == 16_000
     assert installed.parameters == small_network().parameter_count()
-    assert weights.verify(installed) == zoo / "mine.safetensors"
+    assert cards.verify(installed) == zoo / "mine.safetensors"
     mixture = torch.linspace(-1, 1, 700).sin().reshape(1, 1, -1)
-    assert torch.equal(weights.load("mine")(mixture), small_network()(mixture))
+    assert torch.equal(resolve.load("mine")(mixture), small_network()(mixture))
 
 
 def test_changed_content_is_a_checksum_error(installed: Card, zoo: Path) -> None:
@@ -182,24 +183,24 @@ def test_changed_content_is_a_checksum_error(installed: Card, zoo: Path) -> None
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(ChecksumError, match=r"another SHA-256, so it is not what the card"):
-        weights.load("mine")
+        resolve.load("mine")
 
 
 def test_another_size_is_a_checksum_error(installed: Card, zoo: Path) -> None:
     truncate(zoo / "mine.safetensors")
     with pytest.raises(ChecksumError, match=f"bytes instead of {installed.size}"):
-        weights.load("mine")
+        resolve.load("mine")
 
 
 def test_a_card_without_its_file(installed: Card, zoo: Path) -> None:
     (zoo / "mine.safetensors").unlink()
     with pytest.raises(CheckpointError, match="The weights of 'mine' are not at"):
-        weights.load("mine")
+        resolve.load("mine")
 
 
 def test_an_unknown_model(zoo: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown model 'absent'.* See: stem models list"):
-        weights.load("absent")
+        resolve.load("absent")
 
 
 def test_a_taken_name_is_refused_unless_overwritten(installed: Card) -> None:

@@ -22,8 +22,7 @@ import pytest
 
 from model_zoo.errors import ClusterError
 from stemcli.cluster import joined
-from stemcli.cluster.door import ADDRESS, explain, require_cluster
-from stemcli.cluster.joining import _quiet
+from stemcli.cluster.connect import ADDRESS, _quiet, explain, require_cluster
 from tests.stemcli.batch.hosts import hosts
 
 MINUTE = 60.0
@@ -183,7 +182,7 @@ def test_auto_where_no_cluster_runs(remembered: str, sentence: str, tmp_path: Pa
     if remembered:
         (tmp_path / "ray").mkdir()
         (tmp_path / "ray/ray_current_cluster").write_text(remembered)
-    code = "from stemcli.cluster.door import require_cluster; require_cluster('auto')"
+    code = "from stemcli.cluster.connect import require_cluster; require_cluster('auto')"
     alone = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
     env = os.environ | {"RAY_TMPDIR": str(tmp_path), ADDRESS: "auto"}
     done = subprocess.run(alone, env=env, capture_output=True, text=True, check=False)
@@ -193,7 +192,7 @@ def test_auto_where_no_cluster_runs(remembered: str, sentence: str, tmp_path: Pa
 @pytest.mark.root
 def test_a_machine_that_has_not_joined() -> None:
     """It reaches the first machine, but sees no process of Ray of its own."""
-    code = "from stemcli.cluster.door import require_cluster; require_cluster('10.77.0.1:6399')"
+    code = "from stemcli.cluster.connect import require_cluster; require_cluster('10.77.0.1:6399')"
     with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as cluster:
         cluster.add()
         enter, run = cluster.command(1, ["-c", code])[:4], [sys.executable, "-c", code]

@@ -20,9 +20,9 @@ from model_zoo.errors import StemError
 from tests.gloo import leave
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint
-from trainers.loop.distributed import DistributedWorker, ShardedWorker
-from trainers.loop.run import run
+from trainers.loop.execution import DistributedWorker, ShardedWorker
 from trainers.loop.state import TrainState
+from trainers.loop.trainer import run
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"whole": DistributedWorker, "sharded": ShardedWorker}

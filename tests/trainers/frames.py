@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from trainers.config import Recipe
 
 SIZE = {

@@ -8,20 +8,20 @@ from pathlib import Path
 import soundfile
 import torch
 
+from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.events import Event
-from stemcli.engine.precision import Precision, resolve_precision
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from trainers.config import Recipe, VoicesRecipe
 from trainers.data.clips import ClipPlan
-from trainers.data.songs import Song, Source
-from trainers.data.validation import ValidationSong
+from trainers.data.multitrack import ValidationSong
+from trainers.data.tracks import Song, Source
 from trainers.data.voices import VoiceMixes
 from trainers.loop.events import StepDone
-from trainers.loop.run import run
+from trainers.loop.execution import LocalWorker
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Task
-from trainers.loop.worker import LocalWorker
-from trainers.objectives.batch import Batch
+from trainers.loop.step import Task
+from trainers.loop.trainer import run
+from trainers.objectives.base import Batch
 
 CPU = LocalWorker(torch.device("cpu"))
 FULL = Precision("fp32", "asked for")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_zoo.discriminators.contract import Verdict
+from model_zoo.discriminators.base import Verdict
 from tests.model_zoo.listeners import spec
 from trainers.losses.adversarial import (
     Kind,

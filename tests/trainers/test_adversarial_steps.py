@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.discriminators.contract import Verdict
+from model_zoo.discriminators.base import Verdict
 from model_zoo.errors import ConfigError, NumericalError
 from tests.trainers.runs import batch, fresh, run_steps
 from trainers.config import AdversaryRecipe, Recipe
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Task, training_step
-from trainers.losses.adversarial import LEVEL, heard
-from trainers.objectives.adversary import Adversary
+from trainers.loop.step import Task, training_step
+from trainers.losses.adversarial import LEVEL, Adversary, heard
 
 
 class Sum(nn.Module):

@@ -20,11 +20,12 @@ import torch
 from torch.utils.tensorboard.writer import FileWriter
 
 from model_zoo import weights
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors, write_safetensors
 from tests.trainers.commands import Spoil, changed, refused, train
-from trainers.loop import lock
-from trainers.loop.checkpoint import LAST
-from trainers.loop.lock import alone_in
+from trainers.loop import checks
+from trainers.loop.checks import alone_in
 
 
 def rewritten(change: Callable[[dict[str, Any], dict[str, str]], object]) -> Spoil:
@@ -138,7 +139,7 @@ def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
     done = train("--resume", recipe="")
     assert done.exit_code == 0
     assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stderr
-    assert weights.load("run/best.safetensors").stems == ("vocals",)
+    assert resolve.load("run/best.safetensors").stems == ("vocals",)
     assert (place / "run" / LAST).read_bytes() == before
     assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stderr
 
@@ -200,7 +201,7 @@ def test_weights_that_are_not_finite_are_never_saved(
 ) -> None:
     assert train().exit_code == 0
     before = (place / "run" / LAST).read_bytes()
-    from trainers.loop.ema import WeightAverage
+    from trainers.loop.state import WeightAverage
 
     def spoil(average: WeightAverage, model: torch.nn.Module) -> None:
         with torch.no_grad():
@@ -229,7 +230,7 @@ def test_what_torch_says_in_the_middle_of_a_step(
     tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, found: str, sentences: list[str]
 ) -> None:
     """The words are those of torch 2.13, which tells the death of a helper in a signal handler."""
-    from trainers.loop import train as loop
+    from trainers.loop import trainer as loop
 
     def fail(*_: object) -> None:
         raise RuntimeError(found)
@@ -270,7 +271,7 @@ def test_a_full_disk_while_logs_are_written(
             full()
 
     monkeypatch.setattr(FileWriter, "add_event", fill)
-    from trainers.loop.logbook.history import HistoryLogbook
+    from trainers.loop.loggers.backends import HistoryLogbook
 
     scalars = HistoryLogbook.scalars
 
@@ -312,7 +313,7 @@ def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
         refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
     assert not (place / "run").exists()
     assert train().exit_code == 0
-    assert not lock._OPEN
+    assert not checks._OPEN
 
 
 def test_logs_that_are_not_there_leave_nothing_behind(

@@ -12,8 +12,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from tests.trainers.commands import Spoil, changed, refused, silence, sound, train
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE, Spoil, changed, refused, silence, sound, train
 
 BAD_DATA: dict[str, tuple[Spoil, str]] = {
     "a missing stem": (

@@ -14,11 +14,16 @@ from torch.nn import functional as F
 
 from model_zoo.errors import UsageError
 from tests.trainers.bsseval_reference import museval_scores
-from trainers.data.files import read_wave
-from trainers.metrics.bsseval import FrameScores, bss_eval
-from trainers.metrics.bsseval.correlation import BLOCK, correlate
-from trainers.metrics.bsseval.filters import find_filters
-from trainers.metrics.bsseval.frames import count_frames, fast_length
+from trainers.data.recording import read_wave
+from trainers.metrics.bsseval import (
+    BLOCK,
+    FrameScores,
+    bss_eval,
+    correlate,
+    count_frames,
+    fast_length,
+    find_filters,
+)
 
 TOLERANCE = 1e-3
 """dB, between two programs that compute in double precision."""

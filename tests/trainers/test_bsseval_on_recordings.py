@@ -13,7 +13,7 @@ from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from tests.trainers.bsseval_reference import museval_scores
 from tests.trainers.evaluation.songs import NoiseTrack
-from trainers.data.files import read_wave
+from trainers.data.recording import read_wave
 from trainers.evaluation.methods import RatioMaskMethod
 from trainers.evaluation.tracks import Sound
 from trainers.metrics.bsseval import bss_eval

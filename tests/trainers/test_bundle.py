@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from model_zoo import card as cards_module
 from model_zoo import weights
-from model_zoo.card import find
-from tests.trainers.conftest import RATE
+from model_zoo.catalogue import cards as cards_module
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.cards import find
+from tests.trainers.commands import RATE
 from tests.trainers.runs import fresh
 from trainers.config import Recipe
 
@@ -35,7 +36,7 @@ def test_a_bundled_run_sounds_as_before(bundle: dict[str, Any], recordings: Path
     assert find("tiny") == card
     assert (card.architecture, card.outputs) == ("melroformer", ("vocals", "instrumental"))
     mixture = torch.sin(torch.arange(2 * RATE) ** 1.5 / 40).reshape(1, 2, RATE)
-    before, after = weights.load(recordings / "run" / "best.safetensors"), weights.load("tiny")
+    before, after = resolve.load(recordings / "run" / "best.safetensors"), resolve.load("tiny")
     assert torch.equal(after(mixture), before(mixture))
     assert not torch.equal(after.band.pre_bandnet.weight, before.band.pre_bandnet.weight)
 
@@ -44,4 +45,4 @@ def test_the_threshold_of_the_expander_may_be_moved(
     bundle: dict[str, Any], recordings: Path
 ) -> None:
     bundle["write"](recordings / "run", WORDS, expander_db=-16.0)
-    assert weights.load("tiny").config.to_dict()["expander_db"] == -16.0
+    assert resolve.load("tiny").config.to_dict()["expander_db"] == -16.0

@@ -16,17 +16,18 @@ import yaml
 from click.testing import CliRunner, Result
 
 from model_zoo import weights
-from model_zoo.card import find
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.cards import find
 from stemcli.cli.app import stem
 from tests.stemcli.cli.watching import errors
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from trainers.cli import train
-from trainers.cli.options import songs
+from trainers.cli.train import songs
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 from trainers.data.voices import VoiceMixes
-from trainers.loop.ema import WeightAverage
-from trainers.recipes import recipe_names
+from trainers.loop.state import WeightAverage
+from trainers.recipes.loading import recipe_names
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
         f"Weights: {best}",
         f"Type: stem separate SONG --model {best.parent}",
     ]
-    assert weights.load(best).stems == ("vocals",)
+    assert resolve.load(best).stems == ("vocals",)
 
 
 def test_a_run_for_programs(typed: list[str], recordings: Path) -> None:
@@ -195,7 +196,7 @@ def test_the_best_weights_become_a_model(
         "Model: mine",
         "Type: stem separate SONG --model mine",
     ]
-    ours, best = weights.load("mine"), weights.load(recordings / "run" / "best.safetensors")
+    ours, best = resolve.load("mine"), resolve.load(recordings / "run" / "best.safetensors")
     for one, other in zip(ours.parameters(), best.parameters(), strict=True):
         assert one.equal(other)
     assert find("mine").outputs == ("vocals", "instrumental")

@@ -12,8 +12,8 @@ from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
 from tests.trainers.runs import FULL
 from trainers.loop.state import ensemble_spec
-from trainers.loop.steps import Task
-from trainers.recipes import load_recipe, recipe_names
+from trainers.loop.step import Task
+from trainers.recipes.loading import load_recipe, recipe_names
 
 INSTRUMENTAL = ("frame_transformer", "frame_transformer-pretrain", "voxaug")
 """Recipes that train something else than vocals."""

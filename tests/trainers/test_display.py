@@ -12,11 +12,10 @@ import pytest
 from rich.console import Console as Terminal
 
 from stemcli.cli.console import Console, JsonConsole, PlainConsole
-from stemcli.cli.live import LiveConsole
+from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from tests.trainers.story import ADVERSARIAL, FINISHED, RECIPE, step, story, validated
-from trainers.cli.display import Display, open_display
-from trainers.cli.live import LiveDisplay
+from trainers.cli.display import Display, LiveDisplay, open_display
 from trainers.loop.events import Listened
 
 UP, HIDE, SHOW = "\x1b[1A\x1b[2K", "\x1b[?25l", "\x1b[?25h"

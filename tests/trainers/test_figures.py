@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.trainers.story import ADVERSARIAL, RECIPE, STARTED, step, story, validated
-from trainers.cli.figures import Figures, Pace, Standing, Trend, change, number, shown, sparkline
+from trainers.cli.dashboard import Figures, Pace, Standing, Trend, change, number, shown, sparkline
 from trainers.loop.events import Listened, StepDone
 
 

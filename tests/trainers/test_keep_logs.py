@@ -16,11 +16,10 @@ import yaml
 from model_zoo.errors import OutputError
 from tests.trainers.pages import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
-from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated
-from trainers.loop.logbook import keep_logs, keeping
-from trainers.loop.logbook.history import HistoryLogbook
-from trainers.loop.logbook.sound import normalised
-from trainers.loop.means import means
+from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated, means
+from trainers.loop.loggers import keep_logs, run_log
+from trainers.loop.loggers.backends import HistoryLogbook
+from trainers.loop.loggers.run_log import normalised
 
 RATE = 8000
 WAVE = np.sin(np.arange(2 * RATE) * 0.3).reshape(2, RATE).astype(np.float32)
@@ -218,7 +217,7 @@ def test_a_page_is_opened_for_the_project_that_is_named(
         def close(self) -> None:
             told.append("closed")
 
-    monkeypatch.setattr(keeping, "WandbLogbook", Page)
+    monkeypatch.setattr(run_log, "WandbLogbook", Page)
     named = replace(often, log=replace(often.log, wandb="mine"))
     with keep_logs(named, tmp_path / "run", 2) as report:
         report(step(3, 0.5))

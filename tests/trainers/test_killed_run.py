@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors
-from model_zoo.whereabouts import LAST
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from model_zoo.errors import NumericalError
 from trainers.config import OptimiserRecipe
-from trainers.loop.learner import Learner
+from trainers.loop.optimizer import Learner
 
 
 def learner(*, half: bool = False, clip: float = 1.0) -> Learner:

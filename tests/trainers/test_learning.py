@@ -18,10 +18,10 @@ from model_zoo.registry import ARCHITECTURES, architecture
 from stemcli.engine.events import Event
 from tests.trainers.runs import CPU
 from trainers.config import Recipe
-from trainers.data.opening import open_data
 from trainers.data.synthetic import render_songs
+from trainers.data.training_data import open_data
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 from trainers.metrics.sdr import global_sdr
 
 RATE = 8000

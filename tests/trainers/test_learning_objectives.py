@@ -10,19 +10,19 @@ import pytest
 import soundfile
 import torch
 
-from model_zoo import weights
-from model_zoo.whereabouts import BEST
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.resolve import BEST
 from stemcli.engine.events import Event
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, FULL
 from trainers.config import Recipe
-from trainers.data.opening import open_data
 from trainers.data.synthetic import render_songs
+from trainers.data.training_data import open_data
 from trainers.loop.events import Validated
-from trainers.loop.run import run
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Task
+from trainers.loop.step import Task
+from trainers.loop.trainer import run
 
 pytestmark = pytest.mark.learns
 
@@ -109,7 +109,7 @@ def test_sound_comes_out_of_codes(
     values["losses"] = {"multi_resolution_stft": 1.0, "codebook": 1.0, "commitment": 1.0}
     values["optimiser"]["lr"] = 0.001
     scores = curve(Recipe.from_dict(values), tmp_path / "songs", tmp_path / "run")
-    network: Any = weights.load(str(tmp_path / "run" / BEST)).core
+    network: Any = resolve.load(str(tmp_path / "run" / BEST)).core
     usage = network.quantiser.usage()
     print(f"\nevery 6 steps {rounded(scores)} dB, {usage}")
     assert scores[-1] > 2.5

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from model_zoo.catalogue.resolve import LAST
 from tests.little_room import room_for
 from tests.trainers.commands import changed, refused, train
 from tests.trainers.test_signals import running
-from trainers.loop.checkpoint import LAST
-from trainers.loop.lock import alone_in
+from trainers.loop.checks import alone_in
 
 RANDOM = "0123456789abcdef" * 2
 OURS = [f".{name}.{RANDOM}.part" for name in (LAST, "best.safetensors", "recipe.json")]

@@ -16,10 +16,10 @@ from model_zoo.separator import Separator
 from tests.model_zoo.small import small_network
 from tests.stemcli.engine.stubs import Scaling
 from trainers.config import Recipe
-from trainers.data.validation import ValidationTrack
-from trainers.loop.attention import attention_picture, watched_attention
+from trainers.data.multitrack import ValidationTrack
 from trainers.loop.colours import colour_table
-from trainers.loop.listening import listen, loudest
+from trainers.loop.loggers.attention_maps import attention_picture, watched_attention
+from trainers.loop.validation import listen, loudest
 
 WIDTH, HEADS = 8, 2
 

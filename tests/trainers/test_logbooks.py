@@ -16,11 +16,13 @@ from PIL import Image
 
 from model_zoo.errors import ConfigError, MissingExtraError, OutputError, StorageError
 from tests.trainers.pages import age, curve, history, page
-from trainers.loop.logbook.excerpts import ExcerptLogbook
-from trainers.loop.logbook.history import HistoryLogbook
-from trainers.loop.logbook.protocol import Logbook
-from trainers.loop.logbook.tensorboard import TensorBoardLogbook
-from trainers.loop.logbook.wandb import WandbLogbook
+from trainers.loop.loggers.backends import (
+    ExcerptLogbook,
+    HistoryLogbook,
+    Logbook,
+    TensorBoardLogbook,
+    WandbLogbook,
+)
 
 RATE = 8000
 SOUND = np.sin(np.arange(2 * RATE) ** 1.3).reshape(2, RATE).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_zoo import weights
+from model_zoo.catalogue import resolve
 from model_zoo.errors import (
     ConfigError,
     NumericalError,
@@ -27,10 +27,10 @@ from tests.trainers.runs import (
 )
 from trainers.config import Recipe
 from trainers.loop.events import Validated
-from trainers.loop.run import run
-from trainers.loop.steps import training_step
+from trainers.loop.step import training_step
+from trainers.loop.trainer import run
 from trainers.metrics.sdr import global_sdr
-from trainers.objectives.hearing import folded, unfolded
+from trainers.objectives.base import folded, unfolded
 
 
 def test_average_by_hand(recipe: Recipe) -> None:
@@ -150,4 +150,4 @@ def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     best = run(recipe, recordings, (track,), recordings / "run", CPU, events.append)
     scores = [event.sdr["vocals"] for event in events if isinstance(event, Validated)]
     assert max(scores) > global_sdr(mixture, stems[0]).item() + 4.5
-    assert weights.load(best).stems == ("vocals",)
+    assert resolve.load(best).stems == ("vocals",)

@@ -16,7 +16,7 @@ from trainers.losses import make_loss
 from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
 from trainers.metrics.sdr import global_sdr, si_sdr
-from trainers.objectives.batch import Batch
+from trainers.objectives.base import Batch
 from trainers.objectives.separation import QUIETEST, Separation, loudness
 
 

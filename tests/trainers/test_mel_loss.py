@@ -14,7 +14,7 @@ from torch import Tensor
 from model_zoo.errors import MissingExtraError
 from tests.golden.losses.formula import waves
 from trainers.losses import make_loss
-from trainers.losses.mel import mel_filters
+from trainers.losses.spectral import mel_filters
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/losses/dac_mel.json").read_text("utf-8"))
 MSRKIT = [(1024, 256, 80), (2048, 512, 160), (512, 128, 40)]

@@ -14,14 +14,14 @@ from model_zoo.errors import ConfigError, UnknownNameError
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, FULL, batch, fresh
 from trainers.config import ObjectiveRecipe, Recipe
-from trainers.data.validation import ValidationTrack
-from trainers.loop.lengths import require_long_clips
+from trainers.data.multitrack import ValidationTrack
+from trainers.loop.checks import require_long_clips
 from trainers.loop.state import TrainState
-from trainers.loop.steps import Task
+from trainers.loop.step import Task
 from trainers.losses import PHASE_LOSSES, make_loss
-from trainers.losses.phase import phase_cosine, phase_l1
-from trainers.objectives.core import CoreView
-from trainers.recipes import check_recipe
+from trainers.losses.spectral import phase_cosine, phase_l1
+from trainers.objectives.spectral import CoreView
+from trainers.recipes.loading import check_recipe
 
 RATE = 8000
 

@@ -12,14 +12,14 @@ import soundfile
 import torch
 from torch import Tensor
 
-from model_zoo import weights
-from model_zoo.adoption import read_summary
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.install import read_summary
+from model_zoo.catalogue.resolve import BEST, LAST
 from model_zoo.errors import DataError
 from model_zoo.weights import read_safetensors
-from model_zoo.whereabouts import BEST, LAST
 from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.crew import two_workers
 from tests.trainers.data.songs import with_data, write_songs
 from tests.trainers.frames import LOSSES, learning, with_steps
@@ -27,18 +27,17 @@ from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_son
 from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_screen import screen
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
+from trainers.cli.dashboard import Figures
 from trainers.cli.display import scores
-from trainers.cli.figures import Figures
 from trainers.config import Recipe
-from trainers.data.opening import open_data
-from trainers.data.songs import Song, Source
-from trainers.data.validation import ValidationSong
+from trainers.data.multitrack import ValidationSong
+from trainers.data.tracks import Song, Source
+from trainers.data.training_data import open_data
 from trainers.loop.events import Listened, Validated
-from trainers.loop.listening import listen
-from trainers.loop.logbook.history import HISTORY
-from trainers.loop.run import run
-from trainers.loop.validation import validate
-from trainers.objectives.hearing import sdr_of_stems
+from trainers.loop.loggers.backends import HISTORY
+from trainers.loop.trainer import run
+from trainers.loop.validation import listen, validate
+from trainers.objectives.base import sdr_of_stems
 from trainers.objectives.separation import Separation
 
 
@@ -55,8 +54,8 @@ def test_a_resumed_run_equals_one_that_nothing_disturbed(
     found, expected = (read_safetensors(recordings / name / LAST)[0] for name in ("parts", "whole"))
     assert all(found[name].equal(value) for name, value in expected.items())
     assert (
-        weights.load(str(recordings / "whole" / BEST)).stems
-        == weights.load(str(recordings / "parts" / BEST)).stems
+        resolve.load(str(recordings / "whole" / BEST)).stems
+        == resolve.load(str(recordings / "parts" / BEST)).stems
     )
 
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from model_zoo import registry, weights
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.resolve import BEST
 from model_zoo.errors import NoModelError
-from model_zoo.whereabouts import BEST
 from stemcli.engine.models import load_model
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
-from trainers.loop.origin import start_from
-from trainers.loop.state import TrainState
+from trainers.loop.state import TrainState, start_from
 
 
 def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> None:
@@ -27,7 +27,7 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
     options = recipe.model.options | {"segment": 2 * RATE, "expander_db": -20.0}
     longer = replace(recipe, seed=8, model=replace(recipe.model, options=options))
     state = TrainState.fresh(longer, CPU, str(trained))
-    expected = weights.load(trained).state_dict()
+    expected = resolve.load(trained).state_dict()
     for network in (state.separator, state.average.model):
         assert all(value.equal(expected[name]) for name, value in network.state_dict().items())
     assert state.separator.segment == 2 * RATE
@@ -70,13 +70,13 @@ def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architect
     assert "segment" in changed
     network = registry.build(architecture, {**kind.sizes.small, **changed})
     start_from(network, str(trained))
-    assert all(map(torch.equal, network.parameters(), weights.load(trained).parameters()))
+    assert all(map(torch.equal, network.parameters(), resolve.load(trained).parameters()))
 
 
 def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:
     """Law: weights are those of the origin, but for the layer that has a row for each mask."""
     run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
-    trained = weights.load(str(recordings / "pre" / BEST)).state_dict()
+    trained = resolve.load(str(recordings / "pre" / BEST)).state_dict()
     with pytest.raises(NoModelError, match="was pretrained by denoising and cannot separate yet"):
         load_model(str(recordings / "pre" / BEST))
     kept = {}

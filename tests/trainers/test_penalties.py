@@ -16,8 +16,8 @@ from tests.trainers.commands import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import batch, fresh
 from trainers.config import ModelRecipe, Recipe
-from trainers.loop.blocks import recompute_blocks
-from trainers.loop.steps import training_step
+from trainers.loop.execution import recompute_blocks
+from trainers.loop.step import training_step
 
 OPTIONS = {
     **{"num_fft_bins": 64, "num_frames": 16, "num_channels": 2, "hidden_channels": 4},

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.discriminators.contract import Discriminator, Verdict
+from model_zoo.discriminators.base import Discriminator, Verdict
 from model_zoo.errors import CheckpointError, ConfigError
 from tests.model_zoo.listeners import LISTENER_RATE, spec, write_listener
 from trainers.losses import make_loss
@@ -50,7 +50,7 @@ def test_what_two_discriminators_hear_on_the_way_is_the_mean_over_their_layers(
     tmp_path: Path,
 ) -> None:
     """The formula, written out over the verdicts of the ensemble that the file holds."""
-    from model_zoo.discriminator_weights import load_discriminator
+    from model_zoo.weights import load_discriminator
 
     path = write_listener(tmp_path)
     estimate, reference = noise(0, channels=1), noise(1, channels=1)
@@ -89,7 +89,7 @@ def test_two_channels_are_heard_together(tmp_path: Path) -> None:
 
 def test_the_discriminators_are_frozen(tmp_path: Path) -> None:
     """No gradient for them or for the reference, and no step of their spectral norms."""
-    from model_zoo.discriminator_weights import load_discriminator
+    from model_zoo.weights import load_discriminator
 
     ensemble, _ = load_discriminator(write_listener(tmp_path))
     before = {name: value.clone() for name, value in ensemble.state_dict().items()}

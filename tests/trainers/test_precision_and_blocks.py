@@ -14,8 +14,8 @@ from model_zoo.blocks.attention import RoFormerBlock
 from model_zoo.errors import ConfigError
 from tests.trainers.runs import batch, fresh, run_steps
 from trainers.config import Recipe
-from trainers.loop.blocks import recompute_blocks
-from trainers.loop.steps import training_step
+from trainers.loop.execution import recompute_blocks
+from trainers.loop.step import training_step
 
 
 def with_loop(recipe: Recipe, **changes: object) -> Recipe:

@@ -12,10 +12,10 @@ import pytest
 from model_zoo.errors import OutputError
 from tests.trainers.runs import CPU, make_track, voices
 from tests.trainers.story import STARTED
-from trainers.cli.rehearsed import check_room, rehearsed_lines
+from trainers.cli.train_run import check_room, rehearsed_lines
 from trainers.config import Recipe
-from trainers.loop.logbook import keeping
-from trainers.loop.rehearsal import Rehearsed, rehearse
+from trainers.loop.dry_run import Rehearsed, rehearse
+from trainers.loop.loggers import run_log
 
 FOUND = Rehearsed(
     seconds_per_step=2.0,
@@ -45,7 +45,7 @@ def test_nothing_is_sent_to_a_page(
     recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(keeping, "WandbLogbook", lambda project, *_: opened.append(project))
+    monkeypatch.setattr(run_log, "WandbLogbook", lambda project, *_: opened.append(project))
     rehearse(replace(recipe, log=replace(recipe.log, wandb="mine")), recordings, (), CPU)
     assert opened == []
 

@@ -13,20 +13,19 @@ import pytest
 import torch
 
 from model_zoo import weights
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.errors import (
     CheckpointError,
     OutputError,
     UsageError,
 )
-from model_zoo.whereabouts import LAST
+from stemcli.process import held_interrupts
 from tests.trainers.runs import CPU, fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint, save_checkpoint
-from trainers.loop.ema import WeightAverage
-from trainers.loop.interrupt import held_interrupts
-from trainers.loop.progress import Progress
-from trainers.loop.run import run
-from trainers.loop.worker import LocalWorker
+from trainers.loop.execution import LocalWorker
+from trainers.loop.state import Progress, WeightAverage
+from trainers.loop.trainer import run
 
 
 @pytest.mark.parametrize("kind", ["recipe", "adversarial"])

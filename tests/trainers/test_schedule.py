@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trainers.config import ScheduleRecipe
-from trainers.loop.progress import Progress
-from trainers.loop.schedule import factor
+from trainers.loop.state import Progress, factor
 
 HUNDRED = ScheduleRecipe(steps=100, warmup=10, decay=0.4)
 

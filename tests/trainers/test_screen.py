@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 
 from tests.trainers.story import RECIPE, STARTED, step, story, validated
-from trainers.cli.figures import Figures
+from trainers.cli.dashboard import Figures
 from trainers.cli.screen import draw
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")

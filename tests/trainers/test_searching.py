@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console as Terminal
 
 from stemcli.cli.console import PlainConsole
-from stemcli.cli.live import LiveConsole
+from stemcli.cli.live_console import LiveConsole
 from tests.trainers.search.searches import FATES, own_space, plan_of, told
-from trainers.cli.searching import SearchDisplay, open_search_display, show_ranking
-from trainers.search.events import SearchStarted, TrialStarted
+from trainers.cli.tune_display import SearchDisplay, open_search_display, show_ranking
+from trainers.search.trials import SearchStarted, TrialStarted
 
 PLAN = plan_of(trials=4)
 EVENTS = [*told(own_space("melroformer"), FATES)]

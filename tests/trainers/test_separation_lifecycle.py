@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_zoo import weights
+from model_zoo.catalogue import resolve
 from model_zoo.errors import CheckpointError, NumericalError, UsageError
 from tests.trainers.masking import (
     learn,
@@ -125,7 +125,7 @@ def test_what_is_loaded_replaces_what_was_there(tmp_path: Path) -> None:
 def test_saved_weights_are_a_model_of_the_command_line(tmp_path: Path) -> None:
     one = model(tmp_path)
     one.save_model(0)
-    loaded = weights.load(tmp_path / "checkpoint/tiny_0.safetensors")
+    loaded = resolve.load(tmp_path / "checkpoint/tiny_0.safetensors")
     one.eval()
     assert torch.equal(loaded(song()), one.separator(song()))
 

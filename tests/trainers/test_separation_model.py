@@ -21,7 +21,7 @@ from tests.trainers.masking import (
     validate,
     voice,
 )
-from trainers.losses.masks import component_loss
+from trainers.losses.waveform import component_loss
 from trainers.separation_model import SeparationModel, SpectrogramMaskModel, load_config
 
 

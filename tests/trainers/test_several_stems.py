@@ -14,11 +14,10 @@ from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from tests.trainers.runs import CPU, FULL
 from trainers.config import ObjectiveRecipe, Recipe
-from trainers.data.validation import ValidationSong, ValidationTrack
-from trainers.loop.distributed import DistributedWorker
+from trainers.data.multitrack import ValidationSong, ValidationTrack
+from trainers.loop.execution import DistributedWorker, Worker
 from trainers.loop.validation import validate
-from trainers.loop.worker import Worker
-from trainers.objectives.batch import Batch
+from trainers.objectives.base import Batch
 from trainers.objectives.separation import Separation
 
 STEMS = ("vocals", "drums")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors
-from model_zoo.whereabouts import LAST
 from stemcli.engine.events import Event
 from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 
 
 def test_two_workers_learn_what_one_learns_from_both_batches(

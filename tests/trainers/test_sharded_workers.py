@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from model_zoo.catalogue.resolve import BEST, LAST
 from model_zoo.errors import ConfigError
 from model_zoo.weights import read_safetensors
-from model_zoo.whereabouts import BEST, LAST
 from stemcli.engine.events import Event
 from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors
 from tests.trainers.commands import changed
-from trainers.loop.checkpoint import LAST
 
 Send = Callable[[int, int], None]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo import weights
+from model_zoo.catalogue import resolve
 from model_zoo.errors import DecodeError
 from stemcli.engine.events import Event
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.songs import with_data
 from tests.trainers.runs import CPU
 from trainers.config import Recipe
 from trainers.data.synthetic import LEVELS, render_songs
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 
 STEMS = tuple(LEVELS)
 
@@ -39,7 +39,7 @@ def test_a_run_on_songs_of_any_rate(recordings: Path, of_songs: Recipe, rate: in
     assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2, 3, 4]
     scores = [event.sdr for event in events if isinstance(event, Validated)]
     assert [tuple(score) for score in scores] == 2 * [STEMS]
-    assert weights.load(best).stems == STEMS
+    assert resolve.load(best).stems == STEMS
 
 
 def test_a_file_that_is_damaged_during_a_run_is_one_sentence(

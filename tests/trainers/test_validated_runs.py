@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from model_zoo import weights
-from model_zoo.adoption import read_summary
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.install import read_summary
+from model_zoo.catalogue.resolve import BEST, LAST, SUMMARY
 from model_zoo.errors import UsageError
-from model_zoo.whereabouts import BEST, LAST, SUMMARY
 from stemcli.engine.events import Event
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
-from trainers.loop import train
+from trainers.loop import trainer
 from trainers.loop.events import Listened, RunFinished, StepDone, Validated
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 from trainers.objectives.separation import Separation
 
 
@@ -40,7 +41,7 @@ def judged(
 def give(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
     """Let validations find these, one after the other."""
     found: Iterator[float] = iter(scores)
-    monkeypatch.setattr(train, "validate", lambda *_: {"vocals": next(found)})
+    monkeypatch.setattr(trainer, "validate", lambda *_: {"vocals": next(found)})
 
 
 def steps(events: list[Event]) -> list[int]:
@@ -119,7 +120,7 @@ def test_best_weights_that_are_gone_are_replaced_by_the_last(
     judged(recipe, recordings, "run", track)
     (recordings / "run" / BEST).unlink()
     judged(recipe, recordings, "run", track, resume=True)
-    assert weights.load(recordings / "run" / BEST).stems == ("vocals",)
+    assert resolve.load(recordings / "run" / BEST).stems == ("vocals",)
     assert read_summary(recordings / "run").step == 4
 
 

@@ -10,7 +10,7 @@ import torch
 from tests.trainers.runs import FULL, fresh
 from trainers.config import Recipe
 from trainers.metrics.sdr import global_sdr
-from trainers.objectives.hearing import sdr_of_stems
+from trainers.objectives.base import sdr_of_stems
 
 
 def test_validation_joins_segments_in_order(recordings: Path, recipe: Recipe) -> None:

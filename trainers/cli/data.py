@@ -1,4 +1,4 @@
-"""``stem data``: training data, before anything is trained."""
+"""``stem data``: check a folder of training data, or render synthetic songs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from stemcli.cli.app import Entry, LazyGroup
 from stemcli.cli.console import Console
-from stemcli.cli.lazy import Entry, LazyGroup
-from stemcli.cli.options import console_options
-from stemcli.cli.params import names
-from stemcli.cli.words import examples
-from trainers.cli.options import songs
+from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.options import NumberRange, console_options, names
+from trainers.cli.train import songs
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
     from trainers.config import DataRecipe
-    from trainers.data.layouts.findings import Findings
+    from trainers.data.layouts.survey import Findings
+
 
 LAYOUTS = [name for name in get_args(Layout) if name != "voices"]
 COMMANDS = {
-    "render": Entry("trainers.cli.data_render:command", "Make songs to try a training with."),
+    "render": Entry("trainers.cli.data:render_command", "Make songs to try a training with."),
     "check": Entry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
 }
 
@@ -87,8 +87,8 @@ def check(
     first sound, those of floating point to their end. The exit code is 1 when something must be
     mended before stem train can use the data.
     """
+    from trainers.data.inspection import listen
     from trainers.data.layouts.survey import inspect
-    from trainers.data.listening import listen
 
     recipe = _recipe(layout, changes)
     found = listen(inspect(recipe, folder, stems), stems, recipe.groups)
@@ -105,7 +105,7 @@ def check(
 def _recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
     """That of a layout, with what was typed after ``--set``."""
     from trainers.config import DataRecipe
-    from trainers.recipes import apply_change
+    from trainers.recipes.loading import apply_change
 
     values: dict[str, Any] = {"data": {"layout": layout}}
     for change in changes:
@@ -128,3 +128,51 @@ def _document(found: Findings) -> dict[str, Any]:
         "notes": list(found.notes),
         "problems": list(found.problems),
     }
+
+
+@click.command(
+    "render",
+    epilog=examples(
+        ("stem data render toy", "eight songs of 20 s with vocals, drums, bass and other"),
+        ("stem data render toy --songs 50 --seconds 60 --seed 7", "more, longer, and others"),
+    ),
+)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--songs", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
+@click.option(
+    "--seconds",
+    type=NumberRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="Length of each song.",
+)
+@click.option(
+    "--sample-rate",
+    type=click.IntRange(min=4000, max=192_000),
+    default=44_100,
+    show_default=True,
+    metavar="HZ",
+    help="That of the network to be trained saves resampling.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Other seeds give other songs.",
+)
+@console_options
+def render_command(
+    folder: Path, songs: int, seconds: float, sample_rate: int, seed: int, console: Console
+) -> None:
+    """Make songs by formula and write them into DIR, to try a training with.
+
+    Each gets a folder with vocals, drums, bass and other, and their mixture.
+    """
+    from trainers.data.synthetic import render_songs
+
+    with console:
+        places = render_songs(folder, songs, seconds, sample_rate, seed)
+    console.document({"event": "data_rendered", "songs": [str(place) for place in places]})
+    console.line(f"{len(places)} songs of {seconds:g} s: {folder}")
+    console.line(f"Type: stem data check {quoted(folder)}")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from stemcli.cli.console import Console
-from stemcli.cli.options import PRECISIONS, console_options, device_option
-from stemcli.cli.params import NumberRange
-from stemcli.cli.words import examples, memory
-from trainers.cli.scoring_options import models_option, store_option
+from stemcli.cli.formatting import examples, memory
+from stemcli.cli.options import PRECISIONS, NumberRange, console_options, device_option
+from trainers.cli.evaluate import models_option, store_option
 
 if TYPE_CHECKING:
     from trainers.evaluation.speed import Speed
@@ -68,8 +67,8 @@ def command(
     Every model and precision runs in processes of its own, in turn. What is timed is the network
     with all that joins its pieces; reading and writing of files is left out.
     """
-    from trainers.cli.scoring import show_stored
-    from trainers.evaluation.records import require_cards, store_speeds
+    from trainers.cli.evaluate_display import show_stored
+    from trainers.evaluation.results import require_cards, store_speeds
     from trainers.evaluation.speed import Probe, machine, measure
 
     if store:

@@ -15,9 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stemcli.cli.words import clock
+from stemcli.cli.formatting import clock
 from stemcli.printable import printable
-from trainers.cli.figures import Figures, Standing, change, number, percent, shown, sparkline
+from trainers.cli.dashboard import Figures, Standing, change, number, percent, shown, sparkline
 
 GAP = 3  # columns between two tables side by side
 WIDE = 60  # columns from which on there is room for everything beside the bar

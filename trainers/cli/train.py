@@ -1,26 +1,177 @@
-"""``stem train``: learn a network from recordings."""
+"""``stem train``: options, choice of the recipe, and start of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import CheckpointError, UsageError
+from model_zoo.parsing import parse_json, read_text
 from stemcli.cli.console import Console
-from stemcli.cli.hush import hushed
-from stemcli.cli.options import console_options
-from stemcli.cli.params import NumberRange
-from stemcli.cli.params import device as device_name
-from stemcli.cli.words import examples
-from trainers.cli.choices import DEFAULT, choose_recipe, differences
-from trainers.cli.clustered import Wish, advice, check_place, nearby, train_clustered
-from trainers.cli.options import Place, layout_option, set_option, songs, validation_option
-from trainers.cluster.count import WAIT
-from trainers.cluster.order import Order
-from trainers.recipes import recipe_names
+from stemcli.cli.formatting import examples
+from stemcli.cli.options import NumberRange, console_options
+from stemcli.cli.options import device as device_name
+from stemcli.streams import hushed
+from trainers.cli.train_run import Wish, advice, check_place, nearby, train_clustered
+from trainers.cluster.job import WAIT, Order
+from trainers.config import Recipe
+from trainers.config.data import Layout
+from trainers.recipes.loading import load_recipe, recipe_names
+
+DEFAULT = "quick"
+SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
+"""Options with a name of their own, and what of the recipe they change."""
+
+
+def choose_recipe(
+    name: str,
+    changes: tuple[str, ...],
+    run: Path | None,
+    origin: str = "",
+    **shortcuts: str | int | None,
+) -> Recipe:
+    """The recipe that was asked for.
+
+    Args:
+        name: of a recipe, or a file; empty takes that of ``run``, or the default.
+        changes: ``key.key=value``, in the order typed.
+        run: folder of the run to go on with; None begins anew.
+        origin: model to start from; where no recipe is named, its network is the recipe's.
+        shortcuts: values of the options in :data:`SHORTCUTS`; None leaves the recipe as it is.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        ConfigError: it has mistakes; all of them are named.
+        CheckpointError: there is no run to go on with, or it does not say by which recipe.
+    """
+    more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
+    chosen = name or (recipe_of(run) if run else DEFAULT)
+    network = network_of(origin) if origin and not name and not run else ()
+    return load_recipe(chosen, (*network, *changes, *more))
+
+
+def network_of(origin: str) -> tuple[str, ...]:
+    """What makes a recipe train the network of a model.
+
+    Raises:
+        UsageError: there is no such model, run or file.
+        WeightsError: its weights cannot be used.
+    """
+    from model_zoo import weights
+    from model_zoo.catalogue.resolve import locate
+
+    content = weights.read(locate(origin))
+    return (
+        f"model.architecture={content.architecture}",
+        f"model.options={json.dumps(content.config)}",
+        f"model.residual={json.dumps(content.metadata.get('residual', ''))}",
+    )
+
+
+def recipe_of(run: Path) -> str:
+    """The file with the recipe of a run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    from model_zoo.catalogue.resolve import LAST, RECIPE, no_run
+
+    file = run / RECIPE
+    if file.is_file():
+        if not _values(file):
+            raise CheckpointError(
+                f"{file} is damaged. Type --recipe with the one that the run was made by"
+            )
+        return str(file)
+    if (run / LAST).is_file():
+        raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
+    raise no_run(run)
+
+
+def differences(run: Path, recipe: Recipe) -> list[str]:
+    """What a recipe changes about the run that it resumes, e.g. ``schedule.steps 9 -> 12``."""
+    from model_zoo.catalogue.resolve import RECIPE
+
+    plain = json.loads(json.dumps(recipe.to_dict()))  # with lists for tuples, as in the file
+    before, now = (dict(_flat(values)) for values in (_values(run / RECIPE), plain))
+    return [
+        f"{key} {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"
+        for key in sorted(before.keys() | now)
+        if before and key != "name" and before.get(key) != now.get(key)
+    ]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by the names that ``--set`` knows them by."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """The recipe in a file; empty where it is damaged or missing."""
+    try:
+        values = parse_json(read_text(file))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+TABLE = ".csv"
+
+
+class Place(click.ParamType[Path]):
+    """A folder of this machine, or a URL."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path that was typed."""
+        from stemcli.remote_path import as_path
+
+        return as_path(value) if isinstance(value, str) else value
+
+
+def songs(text: str) -> Path:
+    """A folder, or a CSV file."""
+    path = Path(text)
+    if not text or not path.exists():
+        raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
+    if not path.is_dir() and path.suffix.lower() != TABLE:
+        raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
+    return path
+
+
+layout_option = click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    help="How the data are laid out.  [default: the recipe's]",
+)
+
+validation_option = click.option(
+    "--validation",
+    multiple=True,
+    type=songs,
+    metavar="DIR|FILE",
+    help="Songs to validate, never trained on: a folder with mixture.* and one file per stem, or"
+    " with songs in any layout; may be repeated.",
+)
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe, e.g. schedule.steps=500; may be repeated.",
+)
+
 
 GO_ON = "To go on, type the same command with --resume."
 
@@ -156,9 +307,9 @@ def command(
     On a cluster each worker takes loop.batch_size clips a step. The run goes on from its last
     checkpoint when machines are lost, and takes late ones in where --workers is a range.
     """
-    from model_zoo.whereabouts import BEST, LAST, RECIPE
+    from model_zoo.catalogue.resolve import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
-    from trainers.cli.here import add_to_zoo, rehearse, train_here
+    from trainers.cli.train_run import add_to_zoo, rehearse, train_here
 
     wish = Wish(cluster, workers, wait, fsdp)
     wish.check(data, output, dry_run)
@@ -202,8 +353,7 @@ def check_export(name: str, overwrite: bool, objective: str) -> None:
         ConfigError: the name is bundled, taken or unfit.
         UsageError: ``--overwrite`` has nothing to replace, or what is learned separates nothing.
     """
-    from model_zoo.adoption import PRETRAINING
-    from model_zoo.install import check_free
+    from model_zoo.catalogue.install import PRETRAINING, check_free
 
     if name and objective in PRETRAINING:
         raise UsageError(

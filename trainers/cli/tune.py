@@ -1,27 +1,39 @@
-"""``stem tune``: search for hyperparameters."""
+"""``stem tune``: options and the plan of a search."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from model_zoo import registry
-from model_zoo.errors import StemError
+from model_zoo.errors import StemError, UsageError
 from stemcli.cli.console import Console
-from stemcli.cli.hush import hushed
+from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options
-from stemcli.cli.params import device as device_name
-from stemcli.cli.words import examples, quoted
-from trainers.cli.clustered import announce
-from trainers.cli.options import Place, layout_option, set_option, songs, validation_option
-from trainers.cli.train import goes_on
+from stemcli.cli.options import device as device_name
+from stemcli.streams import hushed
+from trainers.cli.train import (
+    SHORTCUTS,
+    Place,
+    goes_on,
+    layout_option,
+    set_option,
+    songs,
+    validation_option,
+)
+from trainers.cli.train_run import announce
+from trainers.recipes.loading import load_recipe
+from trainers.search.plan import Plan, read_plan, startup
+from trainers.search.space import require_architecture, space_text
 
 if TYPE_CHECKING:
-    from trainers.search.events import SearchFinished
     from trainers.search.plan import Plan
-    from trainers.search.trials import Trials
+    from trainers.search.trials import SearchFinished, Trials
+
 
 TRIALS = 16
 """Trials of a search that says nothing else."""
@@ -129,9 +141,8 @@ def command(
     rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
     the best becomes a recipe for stem train. Ctrl-C stops at once; --resume goes on.
     """
-    from trainers.cli.plans import Typed
-    from trainers.cli.searching import open_search_display
-    from trainers.cluster.tuning.search import Machines, search
+    from trainers.cli.tune_display import open_search_display
+    from trainers.cluster.tune import Machines, search
     from trainers.search.journal import remembered
     from trainers.search.plan import PLAN
 
@@ -173,9 +184,9 @@ def write_so_far(plan: Plan, folder: Path) -> None:
 
 def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFinished:
     """Write tables, recipe and picture; returns the event that says so."""
-    from trainers.search.events import SearchFinished
     from trainers.search.picture import draw_search
-    from trainers.search.results import PICTURE, write_best, write_tables
+    from trainers.search.report import PICTURE, write_best, write_tables
+    from trainers.search.trials import SearchFinished
 
     write_tables(trials, plan, folder)
     recipe = write_best(trials, plan, folder)
@@ -198,9 +209,9 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
     Raises:
         StemError: all trials failed.
     """
-    from trainers.cli.searching import show_ranking
-    from trainers.cluster.tuning.trial import data_of
-    from trainers.search.results import BEST_RECIPE, CSV, JSON, PICTURE
+    from trainers.cli.tune_display import show_ranking
+    from trainers.cluster.tune_trial import data_of
+    from trainers.search.report import BEST_RECIPE, CSV, JSON, PICTURE
 
     show_ranking(trials, console)
     console.line()
@@ -214,3 +225,103 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
     recipe = folder / BEST_RECIPE
     console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB {plan.score})")
     console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What was typed; None and empty values were not.
+
+    Attributes:
+        architecture: whose hyperparameters are searched.
+        trials: how many.
+        recipe: name or file of the recipe that is varied.
+        space: file that says what is varied.
+        changes: of the recipe, ``key.key=value`` each.
+        data: what is learned from.
+        layout: of the data.
+        validation: folders with validation songs.
+        seed: start of all random choices.
+    """
+
+    architecture: str
+    trials: int | None = None
+    recipe: str = ""
+    space: str = ""
+    changes: tuple[str, ...] = ()
+    data: Path | None = None
+    layout: str | None = None
+    validation: tuple[Path, ...] = ()
+    seed: int | None = None
+
+    def plan(self, trials: int) -> Plan:
+        """The plan of a new search.
+
+        Args:
+            trials: how many where nothing was typed.
+
+        Raises:
+            UnknownNameError: there is no such recipe.
+            ConfigError: it has mistakes or trains another network, or the space cannot be read.
+        """
+        shortcuts = {"layout": self.layout, "seed": self.seed}
+        more = [
+            f"{SHORTCUTS[name]}={value}" for name, value in shortcuts.items() if value is not None
+        ]
+        base = load_recipe(self.recipe or f"tune-{self.architecture}", (*self.changes, *more))
+        require_architecture(base, self.architecture)
+        count = self.trials or trials
+        return Plan(
+            architecture=self.architecture,
+            recipe=base.to_dict(),
+            space=space_text(self.architecture, self.space),
+            space_name=self.space,
+            trials=count,
+            seed=base.seed,
+            data=_absolute(self.data),
+            validation=tuple(map(_absolute, self.validation)),
+            startup=startup(count),
+        )
+
+    def going_on(self, folder: Path) -> Plan:
+        """The plan of the search in ``folder``.
+
+        Raises:
+            CheckpointError: there is none.
+            UsageError: it is about another network, or something was typed that cannot change.
+        """
+        plan = read_plan(folder)
+        if plan.architecture != self.architecture:
+            raise UsageError(f"{folder} is a search for {plan.architecture}. Name another --output")
+        fixed = [*self._fixed()]
+        if fixed and not self._is_same(plan):
+            raise UsageError(
+                f"A search that goes on keeps its values, and others were typed: leave out "
+                f"{', '.join(fixed)}, or name another --output without --resume"
+            )
+        return replace(
+            plan,
+            trials=self.trials or plan.trials,
+            data=_absolute(self.data) or plan.data,
+            validation=tuple(map(_absolute, self.validation)) or plan.validation,
+        )
+
+    def _is_same(self, plan: Plan) -> bool:
+        """Whether what was typed is what the search was begun with."""
+        made = self.plan(plan.trials)
+        return (made.base, made.space, made.seed) == (plan.base, plan.space, plan.seed)
+
+    def _fixed(self) -> Iterator[str]:
+        """Options that were typed and belong to a new search."""
+        options = {
+            "--recipe": self.recipe,
+            "--space": self.space,
+            "--set": self.changes,
+            "--layout": self.layout,
+        }
+        yield from (option for option, value in options.items() if value)
+        if self.seed is not None:
+            yield "--seed"
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""

@@ -1,4 +1,4 @@
-"""Start a run on a cluster, show how it goes, and end it in peace.
+"""Starts, follows and ends a training run on a Ray cluster.
 
 ::
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -22,25 +23,97 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from model_zoo.errors import ClusterError, revived
+from stemcli.cluster import joined
+from stemcli.cluster.nodes import Machine, check_device, look_around
 from stemcli.engine.events import Event
-from stemcli.environment import environment
+from stemcli.process import environment, held_interrupts
 from stemcli.version import version
-from trainers.cluster.assignment import Assignment
-from trainers.cluster.events import CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
-from trainers.cluster.network import Network
-from trainers.cluster.order import Order
-from trainers.cluster.post import Mailbox
-from trainers.cluster.waiting import Lookout
-from trainers.cluster.watch import Watcher, loss
+from trainers.cluster.capacity import Crew, Share, await_room
+from trainers.cluster.channel import Mailbox
+from trainers.cluster.job import (
+    Assignment,
+    CrewAwaited,
+    CrewEvent,
+    CrewFailed,
+    CrewLeft,
+    CrewLost,
+    CrewPaused,
+    CrewStarted,
+    CrewStarting,
+    Order,
+    WorkerCount,
+)
+from trainers.cluster.preflight import muster
+from trainers.cluster.ray_train import Network, Watcher, loss
 from trainers.cluster.worker import work
-from trainers.cluster.workers import Crew
 from trainers.loop.events import Report, RunStarted
-from trainers.loop.interrupt import held_interrupts
+
+CAPACITY_CHECK_INTERVAL = 5.0
+"""Seconds between two looks at the cluster."""
+
+AGAIN = 60.0
+"""Seconds until the same is said again, and until workers that start are slow."""
+
+
+class Lookout:
+    """Looks now and then whether there are enough machines, and at how long it takes.
+
+    Args:
+        crew: the workers that are awaited.
+        look: finds the machines.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        look: Callable[[], Sequence[Machine]] = look_around,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._crew, self._find, self._clock = crew, look, clock
+        self.begin()
+
+    def begin(self) -> None:
+        """A crew was there, and is not any more."""
+        self._began = self._clock()
+        self._next = self._began + CAPACITY_CHECK_INTERVAL
+        self._said: tuple[CrewEvent, float] | None = None
+
+    def look(self) -> Iterator[CrewEvent]:
+        """What is to be said now, if anything is."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + CAPACITY_CHECK_INTERVAL
+        event = self._event(now)
+        if event and not self._is_known(event, now):
+            self._said = event, now
+            yield event
+
+    def _event(self, now: float) -> CrewEvent | None:
+        room, least = places(self._crew.share, self._find()), self._crew.count.least
+        if room < least:
+            return CrewAwaited(room, least)
+        seconds = int(now - self._began)
+        return CrewStarting(seconds) if seconds >= AGAIN else None
+
+    def _is_known(self, event: CrewEvent, now: float) -> bool:
+        if self._said is None:
+            return False
+        before, when = self._said
+        still_starting = isinstance(event, CrewStarting) and isinstance(before, CrewStarting)
+        return (before == event or still_starting) and now < when + AGAIN
+
+
+def places(share: Share, machines: Sequence[Machine]) -> int:
+    """Workers for which the machines would have room if nobody else used them."""
+    return sum(share.capacity(machine) for machine in machines)
+
 
 LISTEN = 0.5
 """Seconds between two looks at whether Ray still works."""
 
-LOOK = 10.0
+RESIZE_CHECK_INTERVAL = 10.0
 """Seconds between two looks at the cluster for room for another worker."""
 
 START_TIMEOUT_S = "10"
@@ -59,7 +132,7 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
     Args:
         order: what is asked for.
         crew: the workers that do it.
-        report: told what the loop tells, and the events of :mod:`trainers.cluster.events`.
+        report: told what the loop tells, and the events of :mod:`trainers.cluster.job`.
 
     Raises:
         StemError: what a worker met that another try would meet again.
@@ -109,7 +182,7 @@ def scaling(crew: Crew) -> ScalingConfig:
         resources_per_worker=crew.share.resources,
         # Fast paths between the GPUs of a machine are worth more than an even share of cores.
         placement_strategy="PACK" if crew.share.gpus else "SPREAD",
-        elastic_resize_monitor_interval_s=LOOK,
+        elastic_resize_monitor_interval_s=RESIZE_CHECK_INTERVAL,
     )
 
 
@@ -223,3 +296,39 @@ class _Listener:
                 "more often with --set loop.save_every=N, and type the same with --resume; "
                 "--verbose shows what Ray says"
             )
+
+
+def run_on_cluster(
+    order: Order, workers: str, wait: float, device: str, report: Report, *, verbose: bool
+) -> None:
+    """Train on the cluster that RAY_ADDRESS names, or on this machine alone.
+
+    Args:
+        order: what is asked for.
+        workers: how many, as :meth:`WorkerCount.parse` reads it; empty for the default.
+        wait: seconds for machines to come.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        report: told everything.
+        verbose: show what Ray says.
+
+    Raises:
+        UsageError: ``workers`` or ``device`` is no such thing.
+        ClusterError: the cluster cannot be joined, has no room, or its machines differ.
+        StorageError: the folder of the run cannot be written by all of them.
+        DataError: a machine does not see the data.
+        StemError: as :func:`~trainers.cluster.launch.train_on_cluster`.
+    """
+    check_device(device)
+    count = WorkerCount.parse(workers) if workers else None
+    told: set[CrewAwaited] = set()
+
+    def tell(crew: Crew) -> None:
+        event = CrewAwaited(crew.room, crew.count.least)
+        if event not in told:
+            told.add(event)
+            report(event)
+
+    with joined(verbose):
+        crew = await_room(device, count, wait, tell)
+        muster(order.place, order.paths, crew.candidates)
+        train_on_cluster(order, crew, report)

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.errors import OutputError, StorageError
 from model_zoo.files import staged
-from model_zoo.whereabouts import LAST
-from stemcli.batch.url_path import UrlPath
+from stemcli.remote_path import UrlPath
 
 CURVES = "events."
 """Begin of the names of files that a run only adds to, and never reads."""

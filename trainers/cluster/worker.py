@@ -1,19 +1,26 @@
-"""The process that trains on a machine of a cluster, one of several that take the same steps."""
+"""The train function that Ray runs on every worker, and its scratch folder."""
 
 from __future__ import annotations
 
+import getpass
+import os
+import shutil
 import socket
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
+from uuid import uuid4
 
 import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
 
+from model_zoo.catalogue.resolve import BEST, LAST
 from model_zoo.errors import (
     AudioError,
     ClusterError,
@@ -22,23 +29,55 @@ from model_zoo.errors import (
     OutputError,
     StemError,
     StorageError,
+    sentence,
 )
-from model_zoo.whereabouts import BEST, LAST
-from stemcli.batch.sentences import sentence
 from stemcli.engine.events import Event
+from stemcli.process import JointInterrupt
 from stemcli.version import how_to_install, is_same, version
-from trainers.cluster.assignment import Assignment
-from trainers.cluster.events import CrewBroken, CrewFailed, CrewLeft, CrewPaused
-from trainers.cluster.muster import EXTRAS
-from trainers.cluster.post import Command, Line
-from trainers.cluster.scratch import scratch
+from trainers.cluster.channel import Command, Line
+from trainers.cluster.job import Assignment, CrewBroken, CrewFailed, CrewLeft, CrewPaused
+from trainers.cluster.preflight import EXTRAS
 from trainers.cluster.storage import RunStorage
 from trainers.data.loading import HelperLostError
-from trainers.data.sample_set import songs_for
-from trainers.loop.distributed import DistributedWorker, ShardedWorker
+from trainers.data.synthetic import songs_for
+from trainers.loop.checks import alone_in
 from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
-from trainers.loop.interrupt import JointInterrupt
-from trainers.loop.run import run
+from trainers.loop.execution import DistributedWorker, ShardedWorker
+from trainers.loop.trainer import run
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A new folder of this machine for one worker, which is gone at the end.
+
+    Processes that were killed cannot tidy up; whoever comes next does it for them.
+
+    Args:
+        name: of the folder; logs say so.
+
+    Raises:
+        OutputError: the system's folder for temporary files cannot be written.
+    """
+    base = Path(tempfile.gettempdir()) / f"stem-workers-{getpass.getuser()}"
+    _tidy(base)
+    room = base / uuid4().hex
+    with alone_in(room):
+        try:
+            yield room / (name or "run")
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def _tidy(base: Path) -> None:
+    """Remove what nobody holds, where the system can tell."""
+    rooms = [*base.iterdir()] if os.name == "posix" and base.is_dir() else []
+    for room in rooms:
+        try:
+            with alone_in(room):
+                shutil.rmtree(room, ignore_errors=True)
+        except OutputError:
+            pass  # somebody is at work there
+
 
 COMMANDS = get_args(Command)
 
@@ -243,7 +282,7 @@ def _train(assignment: Assignment, worker: Member, reporter: Reporter, resume: b
     """Run the loop in a folder of this worker, and store what it leaves.
 
     Raises:
-        StemError: as :func:`trainers.loop.run.run`, in words of the folder of the run.
+        StemError: as :func:`trainers.loop.trainer.run`, in words of the folder of the run.
     """
     order = assignment.order
     with scratch(order.place.name) as folder:

@@ -5,10 +5,15 @@ Unknown keys and contradictions are reported all at once.
 
 from __future__ import annotations
 
-from trainers.config.adversary import AdversaryRecipe
-from trainers.config.augmentation import AugmentationRecipe
-from trainers.config.data import DataRecipe
-from trainers.config.learning import (
+from trainers.config.data import (
+    AugmentationRecipe,
+    DataRecipe,
+    PoolRecipe,
+    VoicesRecipe,
+    VoxaugRecipe,
+)
+from trainers.config.recipe import AdversaryRecipe, ModelRecipe, ObjectiveRecipe, Recipe
+from trainers.config.training import (
     LogRecipe,
     LoopRecipe,
     OptimiserRecipe,
@@ -16,10 +21,6 @@ from trainers.config.learning import (
     StageRecipe,
     ValidationRecipe,
 )
-from trainers.config.objective import ObjectiveRecipe
-from trainers.config.recipe import ModelRecipe, Recipe
-from trainers.config.voices import PoolRecipe, VoicesRecipe
-from trainers.config.voxaug import VoxaugRecipe
 
 __all__ = [
     "AdversaryRecipe",

@@ -1,23 +1,109 @@
-"""One complete run."""
+"""The recipe: objective, adversary and everything else of one training run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from model_zoo.config import Config, broken
-from trainers.config.adversary import AdversaryRecipe
 from trainers.config.data import DataRecipe
-from trainers.config.learning import (
+from trainers.config.training import (
     LogRecipe,
     LoopRecipe,
     OptimiserRecipe,
     ScheduleRecipe,
     ValidationRecipe,
 )
-from trainers.config.objective import ObjectiveRecipe
+
+
+@dataclass(frozen=True)
+class AdversaryRecipe(Config):
+    """Who judges what the network makes.
+
+    Attributes:
+        discriminators: presets (``ensemble``, ``msrkit``) or single ones (``multi_period``,
+            ``multi_scale``, ``multi_resolution``, ``multi_frequency``); none, no adversary.
+        options: arguments of single ones, e.g. ``{multi_frequency: {hidden_channels: 4}}``.
+        kind: of the two losses, ``lsgan`` or ``hinge``.
+        start: steps that the network learns alone.
+        optimiser: how the weights of the discriminators move.
+    """
+
+    discriminators: tuple[str, ...] = ()
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kind: Literal["lsgan", "hinge"] = "lsgan"
+    start: int = 0
+    optimiser: OptimiserRecipe = field(
+        default_factory=lambda: OptimiserRecipe(lr=2e-4, betas=(0.8, 0.99))
+    )
+
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used."""
+        return broken(
+            {
+                "start must be 0 or more": self.start < 0,
+                "optimiser.name must be adamw: spectral norms leave muon nothing to do": (
+                    self.optimiser.name != "adamw"
+                ),
+                "discriminators must not repeat a name": (
+                    len({*self.discriminators}) < len(self.discriminators)
+                ),
+            }
+        )
+
+
+SIGMA, GAMMA = 0.4, 0.95
+
+
+@dataclass(frozen=True)
+class ObjectiveRecipe(Config):
+    """What one step learns.
+
+    Attributes:
+        name: ``separation``: every stem of a mixture; ``denoising``: the noise that is laid over
+            what the network sees, as a pretraining; ``phase``: the angles of a spectrum;
+            ``codes``: the same sound again, out of a vector quantiser. The last three learn from
+            mixtures alone.
+        stems: weight of each stem of a network with several, for ``separation``; what is left out
+            has 1.
+        sigma: standard deviation of the noise of ``denoising``.
+        gamma: share of the features' power in what ``denoising`` shows; the rest is noise.
+    """
+
+    name: Literal["separation", "denoising", "phase", "codes"] = "separation"
+    stems: dict[str, float] = field(default_factory=dict)
+    sigma: float = SIGMA
+    gamma: float = GAMMA
+
+    @property
+    def needs_stems(self) -> bool:
+        """Whether the stems of a mixture have to be known."""
+        return self.name == "separation"
+
+    @property
+    def gives_waves(self) -> bool:
+        """Whether waves are compared, so that discriminators can judge them."""
+        return self.name in ("separation", "codes")
+
+    def mistakes(self) -> list[str]:
+        """Values that cannot be used, and those that would change nothing."""
+        noise = (self.sigma, self.gamma) != (SIGMA, GAMMA)
+        return broken(
+            {
+                "weights of stems must be 0 or more": any(w < 0 for w in self.stems.values()),
+                f"stems are weighed by objective separation, not by {self.name}": (
+                    bool(self.stems) and not self.needs_stems
+                ),
+                "sigma must be above 0": self.sigma <= 0,
+                "gamma must be above 0 and below 1": not 0 < self.gamma < 1,
+                f"sigma and gamma belong to objective denoising, not to {self.name}": (
+                    noise and self.name != "denoising"
+                ),
+            }
+        )
+
 
 ADVERSARIAL = ("feature_matching", "generator")
 """Losses that only a run with discriminators has."""

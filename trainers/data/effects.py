@@ -16,7 +16,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
-from model_zoo.ops.stft import istft, stft
+from model_zoo.ops.spectra import istft, stft
 from trainers.data.recording import Clip
 
 OVERSAMPLING = 2

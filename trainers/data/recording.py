@@ -1,12 +1,20 @@
-"""Recordings on disk that excerpts are cut from without reading the rest.
+"""Excerpts of recordings from disk, decoded once and cached.
+
+A decoded recording is named by what is in the file, so that one that moved is found again and one
+that changed is not. To hash gigabytes at every start would take minutes, so the hash is known by
+the file's path, size and time of change, one small file each: processes that learn the same at
+once do no harm.
 
 A WAV, AIFF or FLAC at the sample rate of the network is read in place. Everything else is decoded
-once, block by block, into a file of :mod:`trainers.data.cache`, which is then read in place.
+once, block by block, into a file of :mod:`trainers.data.recording`, which is then read in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,16 +22,127 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from jaxtyping import Float
+from platformdirs import user_cache_path
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.decoding import sound_parts
+from model_zoo.files import sha256, staged
+from stemcli.audio.encoders import WavSink
 from stemcli.audio.ffmpeg_process import decoding_pool
-from stemcli.audio.reader import open_audio
+from stemcli.audio.info import require_file
+from stemcli.audio.reader import AudioReader, Block, open_audio, sound_parts
+from stemcli.audio.resample import Resampler
 from stemcli.audio.soundfile_decoder import StraightFile, open_soundfile
-from stemcli.audio.source import require_file
 from stemcli.engine.song import finite
-from trainers.data.cache import STEREO, recall, remember, resampled
-from trainers.data.songs import Source
+from trainers.data.tracks import Source
+
+STEREO = 2
+HEX_DIGITS = 64
+"""Length of a SHA-256 as text."""
+
+
+def cache_folder() -> Path:
+    """Where decoded recordings are kept; the variable STEM_CACHE names another place."""
+    return Path(os.environ.get("STEM_CACHE") or user_cache_path("stem")) / "recordings"
+
+
+def resampled(path: Path, stream: int, sample_rate: int) -> Path:
+    """A WAV of a recording at a sample rate, decoded now if it is not in the cache.
+
+    Args:
+        path: of the recording.
+        stream: number of the audio stream in it.
+        sample_rate: in Hz.
+
+    Raises:
+        DecodeError: the file cannot be read, has more than two channels, or holds NaN.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read it, and there is none.
+    """
+    target = cache_folder() / f"{_content(path)}-{stream}-{sample_rate}.wav"
+    if not _is_whole(target):
+        # 16 bits take half the room of floats, and their noise lies far below what a lossy codec
+        # leaves. But lossy codecs and resampling go beyond full scale where a song was mastered
+        # up to it, and clipped stems would no longer add up to their mixture.
+        with staged(target) as temporary:
+            if not _decode(path, stream, sample_rate, temporary, "16"):
+                _decode(path, stream, sample_rate, temporary, "32f")
+    return target
+
+
+def recall(path: Path, what: str) -> str:
+    """What was remembered of a file since its last change; empty when nothing was."""
+    try:
+        return _note(path, what).read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def remember(path: Path, what: str, value: str) -> None:
+    """Remember something of a file until it changes.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
+    with staged(_note(path, what)) as temporary:
+        temporary.write_text(value, "utf-8")
+
+
+def _note(path: Path, what: str) -> Path:
+    status = path.stat()
+    seen = f"{status.st_size} {status.st_mtime_ns} ".encode() + os.fsencode(path.resolve())
+    return cache_folder() / "known" / f"{hashlib.sha256(seen).hexdigest()[:32]}.{what}"
+
+
+def _content(path: Path) -> str:
+    """The first half of the file's SHA-256."""
+    known = recall(path, "sha256")
+    if len(known) != HEX_DIGITS:
+        known = sha256(path)
+        remember(path, "sha256", known)
+    return known[: HEX_DIGITS // 2]
+
+
+def _is_whole(target: Path) -> bool:
+    """Whether a WAV of :class:`~stemcli.audio.encoders.WavSink` is as long as its header says."""
+    try:
+        with target.open("rb") as file:
+            head = file.read(28)
+            size = target.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if len(head) < 28:
+        return False
+    # RIFF has the size of what follows in its second word, RF64 in the chunk ds64 behind it.
+    form, place = ("<Q", 20) if head[:4] == b"RF64" else ("<I", 4)
+    (rest,) = struct.unpack_from(form, head, place)
+    return bool(rest + 8 == size)
+
+
+def _decode(path: Path, stream: int, sample_rate: int, target: Path, depth: str) -> bool:
+    """Write a WAV block by block; gives up and says no where 16 bits would clip."""
+    with open_audio(path, stream=stream) as reader:
+        channels = reader.info.channels
+        if channels > STEREO:
+            raise DecodeError(f"{path} has {channels} channels: mix it down to two.")
+        sink = WavSink(target, sample_rate, channels, depth)
+        try:
+            for block in _at_rate(reader, sample_rate):
+                if depth == "16" and np.abs(block).max(initial=0) > 1:
+                    return False
+                sink.write(block)
+            sink.close()
+        finally:
+            sink.abort()
+    return True
+
+
+def _at_rate(reader: AudioReader, sample_rate: int) -> Iterator[Block]:
+    info = reader.info
+    resampler = Resampler(info.sample_rate, sample_rate, info.channels)
+    for block in finite(reader, info.path, info.sample_rate):
+        yield resampler.push(block)
+    yield resampler.finish()
+
 
 SILENCE = 10 ** (-40 / 20)
 """RMS below which an excerpt counts as empty: -40 dB full scale."""
@@ -218,3 +337,13 @@ def _require_numbers(path: Path) -> None:
 def _open(path: Path, name: str) -> Recording:
     with StraightFile(path) as file:
         return Recording(path, file.frames, file.channels, file.samplerate, name)
+
+
+def read_wave(path: Path) -> tuple[Float[np.ndarray, "channel time"], int]:
+    """Samples of a recording in float32, and its sample rate in Hz.
+
+    Raises:
+        DecodeError: the file cannot be read.
+    """
+    with open_audio(path) as reader:
+        return np.concatenate(list(reader)).T, reader.info.sample_rate

@@ -1,4 +1,4 @@
-"""Songs made by formula: a data set for a first run, a demonstration, a test.
+"""Synthetic songs for a first run, a demonstration or a test.
 
 Each stem is unlike the others where networks listen. Vocals glide, with vibrato, formants and
 pauses; drums are bursts of noise and a falling tone in a rhythm; the bass is low saw-like notes;
@@ -8,18 +8,24 @@ within minutes. It says nothing about how well it would part real songs.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import soundfile
+import torch
 from jaxtyping import Float, Int64
 
+from model_zoo import registry
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from trainers.config import Recipe
 from trainers.data.effects import decibels
-from trainers.data.recording import rms
+from trainers.data.recording import cache_folder, rms
 
 Wave = Float[np.ndarray, " time"]
 Stereo = Float[np.ndarray, "channel time"]
@@ -281,3 +287,61 @@ def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:
     for name, wave in {**steps, "mixture": mixture}.items():
         with staged(place / f"{name}.wav") as temporary:
             soundfile.write(temporary, wave, rate, "PCM_16", format="WAV")
+
+
+NAME = "songs-by-formula"
+SONGS = 8
+SECONDS = 20.0
+
+EDITION = 1
+"""Another number wherever :mod:`~trainers.data.synthetic` makes other sound of the same seed."""
+
+
+def sample_set(sample_rate: int) -> Path:
+    """A folder with songs in the layout ``tracks``, made now unless it was made before.
+
+    Every machine makes its own, and all make the same. Processes that make it at once do no harm:
+    the first that is done gives it its name.
+
+    Args:
+        sample_rate: in Hz, that of the network which learns from it.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
+    folder = cache_folder().with_name("sample-sets") / f"{NAME}-{EDITION}-{sample_rate}"
+    if folder.is_dir():
+        return folder
+    made = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
+    try:
+        render_songs(made, SONGS, SECONDS, sample_rate)
+        _name(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def songs_for(recipe: Recipe) -> Path:
+    """The songs at the sample rate of the network that a recipe trains.
+
+    Raises:
+        UnknownNameError: there is no such architecture.
+        ConfigError: its options contradict each other.
+        OutputError: the cache cannot be written.
+    """
+    with torch.device("meta"):
+        model = registry.build(recipe.model.architecture, recipe.model.options)
+    return sample_set(model.sample_rate)
+
+
+def is_sample_set(name: str) -> bool:
+    """Whether a folder of this name holds such songs."""
+    return name.startswith(f"{NAME}-")
+
+
+def _name(made: Path, folder: Path) -> None:
+    try:
+        os.rename(made, folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was quicker
+            raise OutputError(f"Cannot write {folder} ({error.strerror})") from error

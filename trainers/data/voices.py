@@ -27,7 +27,7 @@ from trainers.data.recording import (
     require_sound,
     rms,
 )
-from trainers.data.songs import Source
+from trainers.data.tracks import Source
 
 LEVEL = 0.1
 """RMS that every excerpt is brought to before levels and gains are drawn: -20 dB full scale."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import UsageError
-from trainers.evaluation.scores import TrackScores, load_scores
-from trainers.evaluation.shelf import EXCERPTS, SUBSET
+from trainers.evaluation.folder import EXCERPTS, SUBSET
+from trainers.evaluation.scoring import TrackScores, load_scores
 from trainers.evaluation.summary import MEDIAN, Metric, mean, middle, song_value, stems
 
 Songs = Mapping[str, TrackScores]

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model_zoo.errors import UsageError
-from model_zoo.ops.stft import istft, stft
+from model_zoo.ops.spectra import istft, stft
 from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from trainers.evaluation.judge import ACCOMPANIMENT, VOCALS, Waves, canonical
+from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Waves, canonical
 from trainers.evaluation.tracks import Sound, Track
 
 

@@ -1,17 +1,19 @@
-"""From the scores of songs to the numbers that stand in papers."""
+"""Summarizes the scores of songs as papers do, beside published figures."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
 from stemcli.printable import cell
-from trainers.evaluation.scores import FRAMEWISE, WHOLE, TrackScores
+from trainers.evaluation.scoring import FRAMEWISE, WHOLE, TrackScores
 
 MEDIAN = "median over windows, then over songs"
 MEAN = "whole songs, mean"
@@ -154,3 +156,50 @@ def plain(value: float) -> float | None:
 def decibels(value: float | None) -> str:
     """For people: two places, or a dash where there is no number."""
     return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one system reached on the test songs of MUSDB18, in dB.
+
+    Attributes:
+        name: of the system.
+        kind: ``median`` of BSSEval's SDR over windows and songs, or ``mean`` of global SDR over
+            songs.
+        source: where it was published.
+        sdr: by stem, as far as it was published.
+    """
+
+    name: str
+    kind: Literal["median", "mean"]
+    source: str
+    sdr: Mapping[str, float]
+
+    @property
+    def metric(self) -> str:
+        """As tables of ours call it."""
+        return "SDR" if self.kind == "median" else "global SDR"
+
+
+def published_title(is_same: bool) -> str:
+    """What stands above figures of others.
+
+    Args:
+        is_same: whether the songs beside them are those of MUSDB18.
+    """
+    return "Published for MUSDB18" if is_same else "Published for MUSDB18, which has other songs"
+
+
+def published_stems(figures: Iterable[Published], measured: Iterable[str]) -> list[str]:
+    """Stems that have figures of others and of ours, in the order of the figures."""
+    known = dict.fromkeys(stem for figure in figures for stem in figure.sdr)
+    return [stem for stem in known if stem in {*measured}]
+
+
+def published() -> list[Published]:
+    """All that the program knows of."""
+    text = files(__package__).joinpath("published.toml").read_text(encoding="utf-8")
+    return [
+        Published(entry.pop("name"), entry.pop("kind"), entry.pop("source"), entry)
+        for entry in tomllib.loads(text)["figure"]
+    ]

@@ -1,13 +1,21 @@
-"""Songs whose stems are known."""
+"""Songs whose true stems are known, and folders of estimates paired with them by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
 from typing import Any, Protocol, runtime_checkable
 
-from model_zoo.errors import DecodeError
-from trainers.evaluation.judge import Wave, Waves, layout
+import torch
+
+from model_zoo.errors import DecodeError, UsageError
+from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
+from trainers.data.recording import read_wave
+from trainers.evaluation.events import LeftOut
+from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Wave, Waves, canonical, layout
 
 
 @dataclass(frozen=True)
@@ -66,3 +74,206 @@ class Track(Protocol):
         Raises:
             DecodeError: a file cannot be read, or they do not go together.
         """
+
+
+Files = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class FolderTrack:
+    """A song with a folder of true stems.
+
+    Attributes:
+        name: of the song, with the folders above it.
+        files: its true stems by name, and ``mixture`` where there is one.
+    """
+
+    name: str
+    files: Files
+
+    @property
+    def stamp(self) -> Mapping[str, Any]:
+        """Its name and what its files weigh."""
+        return {"song": self.name, "files": _stamps(self.files)}
+
+    def load(self) -> Sound:
+        """Read it; without a file of the song, the song is the sum of its true stems.
+
+        An accompaniment beside other stems than the vocals is their sum, and no part of that;
+        where it is not among the files, it is made of them.
+
+        Raises:
+            DecodeError: a file cannot be read, or they differ in rate, channels or length.
+        """
+        waves, rate = _read(self.files)
+        mixture = waves.pop(MIXTURE, None)
+        known = {canonical(name): wave for name, wave in waves.items()}
+        others = [wave for name, wave in known.items() if name not in (VOCALS, ACCOMPANIMENT)]
+        if others and VOCALS in known and ACCOMPANIMENT not in known:
+            waves[ACCOMPANIMENT] = torch.stack(others).sum(0)
+        if others:
+            known.pop(ACCOMPANIMENT, None)
+        whole = torch.stack(list(known.values())).sum(0) if mixture is None else mixture
+        return Sound(whole, waves, rate)
+
+
+class FilesMethod:
+    """Estimates that lie in folders.
+
+    Args:
+        name: as tables and folders call it.
+        files: of each song, by the name of the stem.
+    """
+
+    def __init__(self, name: str, files: Mapping[str, Files]) -> None:
+        self.name = name
+        self._files = files
+
+    def settings(self, track: Track) -> Mapping[str, Any]:
+        """What the files of the song weigh."""
+        return {"files": _stamps(self._files[track.name])}
+
+    def estimate(self, track: Track, sound: Sound) -> Waves:
+        """Read them.
+
+        Raises:
+            DecodeError: a file cannot be read, or is of another rate or length than the song.
+        """
+        wanted = {canonical(name) for name in sound.references}
+        found = self._files[track.name]
+        files = {name: file for name, file in found.items() if canonical(name) in wanted}
+        if not files:
+            raise DecodeError(
+                f"{listed(found)} is none of the true stems {listed(sound.references)}"
+            )
+        waves, rate = _read(files)
+        first = next(iter(files.values()))
+        _require_rate(first, rate, "the true stem", sound.sample_rate)
+        length = sound.mixture.shape[-1]
+        for name, wave in waves.items():
+            if wave.shape[-1] != length:
+                raise DecodeError(
+                    f"{files[name]} has {wave.shape[-1]} samples and the true stem {length}:"
+                    " compare stems of one song"
+                )
+        return waves
+
+
+def pair_folders(
+    references: Path, estimates: Path
+) -> tuple[list[FolderTrack], FilesMethod, list[LeftOut]]:
+    """Songs that both trees have, and what only one has.
+
+    A song is a folder with sound files, at the same place in both trees; the two folders themselves
+    are one, whatever they are called.
+
+    Raises:
+        UsageError: no song is in both, or a stem is there twice.
+    """
+    true, made = (_songs(root) for root in (references, estimates))
+    shared = [name for name in true if name in made]
+    if not shared:
+        raise UsageError(
+            f"{references} has {listed(_told(true), 4)} and {estimates} has"
+            f" {listed(_told(made), 4)}: name two folders with stems of the same songs"
+        )
+    title = estimates.resolve().name or "estimates"
+    own = {name: name or title for name in shared}
+    tracks = [FolderTrack(own[name], true[name]) for name in shared]
+    method = FilesMethod(title, {own[name]: made[name] for name in shared})
+    left = _songs_alone(true, made, f"has no estimates in {estimates}")
+    left += _songs_alone(made, true, f"has no true stems in {references}")
+    left += _without_sound(references, {*true, *made})
+    return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
+
+
+def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:
+    return [LeftOut(name or "the folder itself", why) for name in songs if name not in others]
+
+
+def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:
+    """Folders of songs that hold no sound file, nor a folder with one."""
+    places = {parent for name in known for parent in (Path(name), *Path(name).parents)}
+    below = [place.relative_to(root) for place in sorted(root.rglob("*")) if place.is_dir()]
+    empty = [
+        place
+        for place in below
+        if place not in places and not any(part.startswith(".") for part in place.parts)
+    ]
+    outermost = [place for place in empty if place.parent not in empty]
+    return [LeftOut(place.as_posix(), f"has no sound files in {root}") for place in outermost]
+
+
+def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
+    """Stems that are on one side only."""
+    here, there = Counter[str](), Counter[str]()
+    for true, made in songs:
+        known, found = _names(true), _names(made)
+        summed = {ACCOMPANIMENT} if VOCALS in known and len(known) > 1 else set()
+        here.update(known - found)
+        there.update(found - known - summed)
+    where = "" if len(songs) == 1 else f" in {{}} of {len(songs)} songs"
+    return [
+        *(LeftOut(stem, f"has no estimate{where.format(n)}") for stem, n in sorted(here.items())),
+        *(LeftOut(stem, f"has no true stem{where.format(n)}") for stem, n in sorted(there.items())),
+    ]
+
+
+def _names(files: Files) -> set[str]:
+    """Stems, each by its first name."""
+    return {canonical(name) for name in files} - {MIXTURE}
+
+
+def _songs(root: Path) -> dict[str, dict[str, Path]]:
+    """Stems by name, of each folder that has any, by its place below the root."""
+    parents = dict.fromkeys(path.parent for path in sounds(root, recursive=True))
+    return {_place(folder, root): _stems(folder) for folder in parents}
+
+
+def _place(folder: Path, root: Path) -> str:
+    return "" if folder == root else folder.relative_to(root).as_posix()
+
+
+def _stems(folder: Path) -> dict[str, Path]:
+    named, problems = by_name(sounds(folder))
+    if problems:
+        raise UsageError(problems[0])
+    return named
+
+
+def _told(songs: Mapping[str, Files]) -> list[str]:
+    """Folders, or what is in the only one."""
+    if [*songs] == [""]:
+        return [*songs[""]]
+    return [name or "stems of its own" for name in songs] or ["no sound files"]
+
+
+def _read(files: Files) -> tuple[dict[str, Wave], int]:
+    waves, rates = {}, {}
+    for name, file in files.items():
+        wave, rates[file] = read_wave(file)
+        waves[name] = torch.from_numpy(wave.copy())
+    first, *others = files.items()
+    for name, file in others:
+        _require_rate(file, rates[file], str(first[1]), rates[first[1]])
+        if waves[name].shape != waves[first[0]].shape:
+            raise DecodeError(
+                f"{file} ({_size(waves[name])}) and {first[1]} ({_size(waves[first[0]])}) are not"
+                " of one size: compare stems of one song"
+            )
+    return waves, rates[first[1]]
+
+
+def _require_rate(file: Path, rate: int, other: str, wanted: int) -> None:
+    """Scores of what was resampled would judge the resampler too."""
+    if rate != wanted:
+        raise DecodeError(
+            f"{file} has a sample rate of {rate} Hz and {other} of {wanted} Hz: resample one of"
+            f" them first, e.g. ffmpeg -i {quote(str(file))} -ar {wanted} {file.stem}-{wanted}.wav"
+        )
+
+
+def _stamps(files: Files) -> dict[str, list[int]]:
+    """Sizes in bytes and times of change."""
+    stats = {name: file.stat() for name, file in files.items()}
+    return {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}

@@ -1,4 +1,4 @@
-"""The whole state of a run on disk: tensors as safetensors, the rest as JSON in their metadata.
+"""Writes and reads the resumable state of a run, and its weights and summary.
 
 One file, written under a temporary name and renamed, so that a crash leaves the last good one.
 Names: ``model.*``, ``average.*`` and ``discriminator.*`` are weights and buffers,
@@ -20,19 +20,30 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from model_zoo import registry, weights
+from model_zoo.catalogue.install import Summary
+from model_zoo.catalogue.resolve import BEST, LAST, SUMMARY, no_run
 from model_zoo.errors import CheckpointError, NumericalError
-from model_zoo.fitting import misfits, shapes_of
-from model_zoo.ops.shards import split_like
-from model_zoo.plain import parse_json, shown
-from model_zoo.weightless import weightless
-from model_zoo.weights import MOST_HEADER, read_header, read_safetensors, write_safetensors
-from model_zoo.whereabouts import LAST, no_run
+from model_zoo.files import staged
+from model_zoo.introspection import weightless
+from model_zoo.ops.tensors import split_like
+from model_zoo.parsing import parse_json, shown
+from model_zoo.separator import Separator
+from model_zoo.weight_checks import misfits, shapes_of
+from model_zoo.weights import (
+    DISCRIMINATOR,
+    MOST_HEADER,
+    read_header,
+    read_safetensors,
+    save_discriminator,
+    write_safetensors,
+)
 from trainers.config import ModelRecipe
-from trainers.loop.learner import Learner
-from trainers.loop.progress import Progress
-from trainers.loop.sharding import all_split_like
-from trainers.loop.state import TrainState
-from trainers.loop.worker import Worker
+from trainers.data.training_data import TrainingData
+from trainers.loop.execution import Worker, all_split_like
+from trainers.loop.optimizer import Learner
+from trainers.loop.state import Progress, TrainState, ensemble_spec
+from trainers.loop.step import Task
 
 T = TypeVar("T")
 
@@ -252,3 +263,71 @@ def _anew(folder: Path) -> str:
 def _in_short(error: Exception) -> str:
     """The first line of what torch says, which may be a line for every tensor."""
     return " ".join(str(error).split("\n")[:2]).strip().replace("\t", "")
+
+
+class Results:
+    """Writes what others use of a run: weights, discriminators, and a summary.
+
+    Args:
+        task: of the run.
+        found: its data.
+        data_name: what the data are called.
+        folder: where to.
+        worker: where the networks live; the first writes.
+    """
+
+    def __init__(
+        self, task: Task, found: TrainingData, data_name: str, folder: Path, worker: Worker
+    ) -> None:
+        self.recipe, self.measure = task.recipe, task.objective.measure
+        self.found, self.data_name = found, data_name
+        self.folder, self.worker = folder, worker
+
+    def keep(self, state: TrainState, scores: dict[str, float]) -> None:
+        """Write the averaged weights, which are the best so far.
+
+        All workers call it at the same point.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        tensors = self.worker.gather(state.average.model.state_dict().items())
+        if self.worker.rank > 0:
+            return
+        metadata = {
+            "residual": self.recipe.model.residual,
+            "objective": self.recipe.objective.name,
+        }
+        weights.save(self.folder / BEST, self._network(tensors), metadata, half=True)
+        if state.ensemble:
+            spec = ensemble_spec(self.recipe, state.separator.sample_rate)
+            save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
+        summary = Summary(
+            recipe=self.recipe.name,
+            step=state.progress.step,
+            best_mean=sum(scores.values()) / len(scores) if scores else None,
+            sdr=scores,
+            songs=self.found.songs,
+            validation_songs=len(self.found.validation),
+            data=self.data_name,
+            score=self.measure.word,
+            definition=self.measure.definition,
+        )
+        write_json(self.folder / SUMMARY, summary.to_dict())
+
+    def _network(self, tensors: dict[str, Tensor]) -> Separator:
+        """The network of the recipe with these very tensors, in no memory of its own."""
+        with torch.device("meta"):
+            network = registry.build(self.recipe.model.architecture, self.recipe.model.options)
+        network.load_state_dict(tensors, assign=True)
+        return network
+
+
+def write_json(path: Path, values: dict[str, object]) -> None:
+    """Write plain values, complete or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with staged(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2), "utf-8")

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from model_zoo.ops.stft import stft
+from model_zoo.ops.spectra import stft
 from trainers.loop.colours import coloured
 
 LOWEST_HZ = 30.0

@@ -1,13 +1,23 @@
-"""How good the averaged weights are on songs that are never trained on."""
+"""Validates the averaged weights on songs that are never trained on, and renders excerpts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
 from model_zoo.separator import Separator
-from stemcli.engine.precision import Precision
-from trainers.data.validation import ValidationSong
-from trainers.loop.worker import Worker
+from stemcli.engine.device import Precision
+from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
+from stemcli.engine.runner import Network
+from trainers.data.multitrack import ValidationSong, ValidationTrack
+from trainers.loop.events import Listened
+from trainers.loop.execution import Worker
+from trainers.loop.loggers.attention_maps import watched_attention
 from trainers.objectives import Objective
 
 
@@ -43,3 +53,88 @@ def _means(sums: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float
     """Means of what any song has."""
     counts = {name: sums[f"count {name}"] for name in names}
     return {name: sums[f"sum {name}"] / count for name, count in counts.items() if count}
+
+
+OVERLAP = 0.25
+"""Of two chunks, as a share of one: side by side they would click where they meet."""
+
+
+def listen(
+    model: Separator,
+    track: ValidationTrack,
+    step: int,
+    seconds: float,
+    residual: str = "",
+    level: float = 1.0,
+) -> Listened:
+    """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
+
+    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
+
+    Args:
+        model: the averaged network.
+        track: a mixture and its true stems.
+        step: number of steps done.
+        seconds: length of the excerpt; a shorter song is heard in full.
+        residual: name of the mixture without all stems, which is heard too; none is not.
+        level: what the song is divided by before the network hears it; stems are brought back.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
+    """
+    start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
+    mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
+    with watched_attention(model) as attention:
+        found = separated(model, mixture / level) * level
+    waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
+    if residual:
+        rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]
+        waves |= _pairs((residual,), *rests)
+    plain = {name: wave.numpy() for name, wave in waves.items()}
+    return Listened(step, track.name, model.sample_rate, plain, attention)
+
+
+def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, int]:
+    """Where the ``length`` samples with the most energy begin and end."""
+    total = mixture.shape[-1]
+    if length >= total:
+        return 0, total
+    energy = mixture.double().square().sum(0).numpy()
+    sums = np.concatenate([[0.0], energy.cumsum()])
+    start = int((sums[length:] - sums[:-length]).argmax())
+    return start, start + length
+
+
+def separated(
+    model: Separator, mixture: Float[Tensor, "channel time"]
+) -> Float[Tensor, "stem channel time"]:
+    """What ``model`` makes of a mixture of any length and any number of channels, on the processor.
+
+    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
+    """
+    device, training = next(model.parameters()).device, model.training
+    exact = Precision("fp32", "people hear the network and no rounding")
+    try:
+        network = Network(model, device, exact)
+        song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
+        blocks = [song.push(mixture.T.numpy()), song.finish()]
+    finally:
+        model.train(training)
+    return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
+
+
+def _pairs(
+    names: tuple[str, ...],
+    found: Float[Tensor, "stem channel time"],
+    true: Float[Tensor, "stem channel time"],
+) -> dict[str, Tensor]:
+    return {
+        f"{name}/{kind}": stems[number]
+        for number, name in enumerate(names)
+        for kind, stems in (("estimate", found), ("true", true))
+    }

@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 
 from model_zoo.errors import ConfigError, UnknownNameError, nearest
-from trainers.losses.contract import Loss, Maker, TooShortError, plain
-from trainers.losses.mel import MultiMel
-from trainers.losses.noise import noise_l1
+from trainers.losses.base import Loss, Maker, TooShortError, plain
 from trainers.losses.perceptual import Perceptual
-from trainers.losses.phase import PhaseCosine, PhaseL1
-from trainers.losses.spectral import MagnitudeL1, MultiResolutionMagnitude, multi_resolution_stft
-from trainers.losses.waveform import Masked, mean_square, noise_to_signal, waveform_l1
+from trainers.losses.spectral import (
+    MagnitudeL1,
+    MultiMel,
+    MultiResolutionMagnitude,
+    PhaseCosine,
+    PhaseL1,
+    multi_resolution_stft,
+)
+from trainers.losses.waveform import Masked, mean_square, noise_l1, noise_to_signal, waveform_l1
 
 __all__ = ["LOSSES", "NOISE_LOSSES", "PHASE_LOSSES", "Loss", "Maker", "make_loss"]
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from model_zoo.axes import Stems
 from model_zoo.config import broken
-from model_zoo.discriminator_weights import DISCRIMINATOR, load_discriminator
-from model_zoo.discriminators.contract import Discriminator
-from model_zoo.discriminators.spectrum import Spectrum
+from model_zoo.discriminators.base import Discriminator
+from model_zoo.discriminators.spectral import Spectrum
 from model_zoo.errors import ConfigError
+from model_zoo.weights import DISCRIMINATOR, load_discriminator
 from trainers.losses.adversarial import LEVEL, heard
-from trainers.losses.contract import Loss, LossOptions, require_more_than
+from trainers.losses.base import Loss, LossOptions, require_more_than
 
 FAINTEST = 1e-5
 """Mean magnitude of features below which they are not made larger."""

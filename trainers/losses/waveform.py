@@ -1,4 +1,4 @@
-"""Distances between waveforms."""
+"""Losses on waveforms, on noise and on masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model_zoo.axes import Stems
 from model_zoo.config import broken
-from trainers.losses.contract import Loss, LossOptions
+from trainers.losses.base import Loss, LossOptions
 
 
 def waveform_l1(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
@@ -86,3 +86,50 @@ def kept(errors: Float[Tensor, "batch stem"], quantile: float) -> Bool[Tensor, "
         return torch.ones_like(errors, dtype=torch.bool)
     below = errors < errors.quantile(quantile, dim=0)
     return below | ~below.any(0)
+
+
+Planes = Float[Tensor, "batch stem channel freq frame"]
+
+QUIETEST = 1e-8
+"""Norm of a spectrogram below which it has no shape."""
+
+
+def component_loss(
+    mask: Planes, target: Planes, residual: Planes, alpha: float = 0.2, beta: float = 0.8
+) -> Float[Tensor, ""]:
+    """How much of the target a mask takes away, how much else it lets through, and in what shape.
+
+    Xu et al. 2019, Components Loss for Neural Networks in Mask-Based Speech Enhancement
+    (arXiv 1908.05087)::
+
+        ((1 - alpha - beta) sum (M T - T)² + alpha sum (M R)²
+            + beta sum (M R / |M R| - R / |R|)²) / count
+
+    where norms are taken over frequencies and frames.
+
+    Args:
+        mask: between 0 and 1.
+        target: magnitudes that shall stay.
+        residual: magnitudes of the mixture less those of the target.
+        alpha: weight of what is let through.
+        beta: weight of its shape; the two are brought to a sum of 1 where theirs is larger.
+    """
+    whole = max(1.0, alpha + beta)
+    alpha, beta = alpha / whole, beta / whole
+    passed = mask * residual
+    lost = (mask * target - target).square().sum()
+    shape = (_normed(passed) - _normed(residual)).square().sum()
+    total = (1 - alpha - beta) * lost + alpha * passed.square().sum() + beta * shape
+    return total / mask.numel()
+
+
+def _normed(planes: Planes) -> Planes:
+    norms = torch.linalg.vector_norm(planes, dim=(-2, -1), keepdim=True)
+    return planes / norms.clamp_min(QUIETEST)
+
+
+def noise_l1(
+    estimate: Float[Tensor, "batch ..."], reference: Float[Tensor, "batch ..."]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of the estimated noise from the one that was laid over."""
+    return (estimate - reference).abs().mean()

@@ -12,11 +12,9 @@ from model_zoo import registry
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from trainers.config import Recipe
-from trainers.objectives.codes import Codes
-from trainers.objectives.contract import Measure, Objective
-from trainers.objectives.denoising import Denoising
-from trainers.objectives.phase import Phase
-from trainers.objectives.separation import Separation
+from trainers.objectives.base import Measure, Objective
+from trainers.objectives.separation import Codes, Separation
+from trainers.objectives.spectral import Denoising, Phase
 
 __all__ = ["OBJECTIVES", "Measure", "Objective", "objective_of"]
 

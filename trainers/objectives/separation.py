@@ -1,26 +1,34 @@
-"""Separation: estimate the stems of a mixture."""
+"""Objectives on waveforms: separation, and codes of a vector quantizer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.adoption import DEFINITION
 from model_zoo.axes import Stems, Wave
+from model_zoo.catalogue.install import DEFINITION
 from model_zoo.errors import ConfigError
 from model_zoo.separator import Role, Separator
-from stemcli.engine.precision import Precision
+from stemcli.engine.device import Precision
 from trainers.config import Recipe
-from trainers.data.validation import ValidationTrack
+from trainers.data.multitrack import ValidationTrack
 from trainers.losses import LOSSES, Loss
-from trainers.objectives.batch import Batch
-from trainers.objectives.contract import Exercise, Measure, Objective, Pair
-from trainers.objectives.hearing import folded, sdr_of_stems, unfolded
+from trainers.objectives.base import (
+    Batch,
+    Exercise,
+    Measure,
+    Objective,
+    Pair,
+    folded,
+    sdr_of_stems,
+    unfolded,
+)
 
 QUIETEST = 1e-4
 """Square root of the mean square below which a mixture is not made louder: -80 dB full scale."""
@@ -106,3 +114,41 @@ def _shares(stems: tuple[str, ...], weights: Mapping[str, float]) -> dict[str, f
     if mistakes:
         raise ConfigError("objective.stems", [*mistakes, f"the network has {', '.join(stems)}"])
     return {stem: weight / sum(full.values()) for stem, weight in full.items()}
+
+
+class Codes(Separation):
+    """The mixture itself is what the network shall give.
+
+    Losses compare waves; those that a quantiser finds in itself are the network's penalties (van
+    den Oord et al. 2017, arXiv 1711.00937). The score is the signal to noise ratio of the decoded
+    wave.
+    """
+
+    roles: ClassVar[tuple[Role, ...]] = ("codes",)
+    measure: ClassVar[Measure] = Measure(
+        "SNR",
+        "dB",
+        "10 log10 of energy of the song over energy of the error of the song that is decoded from"
+        " its codes, mean over songs",
+    )
+
+    @classmethod
+    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
+        """Networks of other roles, and quantisers whose codes or frames would learn nothing."""
+        idle = [f"losses.{name}" for name in separator.penalty_names if not weights.get(name)]
+        found = super().refusals(separator, weights)
+        if idle and not found:
+            changes = " ".join(f"--set {name}=1" for name in idle)
+            found.append(
+                f"objective codes needs a weight above 0 of {' and '.join(idle)}: codes and what"
+                f" they stand for find each other by it. Type: {changes}"
+            )
+        return found
+
+    def wanted(self, batch: Batch) -> Stems:
+        """The mixtures, as the only stem."""
+        return batch.mixture.unsqueeze(1)
+
+    def heard(self, track: ValidationTrack) -> ValidationTrack:
+        """The song with its mixture as the only stem."""
+        return replace(track, stems=track.mixture[None])

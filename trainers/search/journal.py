@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_zoo.errors import CheckpointError, OutputError
-from model_zoo.plain import parse_json
-from stemcli.closing import Closing
+from model_zoo.parsing import parse_json
 from stemcli.engine.events import Event
-from trainers.search.events import KINDS
+from stemcli.process import Closing
+from trainers.search.trials import KINDS
 
 JOURNAL = "search.jsonl"
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from trainers.search.canvas import INK, LARGE, PALE, Axis, Box, Canvas, Panel
-from trainers.search.domains import Dimension, Listed
+from trainers.search.parameters import Dimension, Listed
 from trainers.search.space import Space, short
 from trainers.search.trials import Trial, Trials
 

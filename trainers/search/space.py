@@ -1,7 +1,7 @@
-"""Search spaces: what a search varies, read from YAML and laid over a recipe.
+"""Search spaces: what a search varies, read from YAML.
 
 A file maps categories to keys of a recipe, and those to a
-:class:`~trainers.search.domains.Domain`. Keys that stand before one colon share what is drawn; a
+:class:`~trainers.search.parameters.Domain`. Keys that stand before one colon share what is drawn; a
 category may instead list under ``together`` several keys whose values fit each other only so.
 """
 
@@ -11,14 +11,18 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError
+from model_zoo.parsing import parse_yaml, read_text
 from trainers.config import Recipe
-from trainers.recipes import check_recipe
-from trainers.search.binding import Binding, Rounding, lookup
-from trainers.search.domains import Changes, Dimension, Raw
+from trainers.recipes.loading import check_recipe
+from trainers.search.parameters import Binding, Changes, Dimension, Raw, Rounding, lookup
 
 Raws = dict[str, Raw]
 """A raw value for every hyperparameter, by name."""
@@ -200,3 +204,58 @@ def require_architecture(recipe: Recipe, name: str) -> None:
             f"recipe {recipe.name}",
             [f"it trains {found}, not {name}. Type: stem tune {found}, or another --recipe"],
         )
+
+
+COMMON = "common"
+"""Name of the space that lies under those of all architectures."""
+
+SPACES = resources.files(__name__.rpartition(".")[0]) / "spaces"
+
+
+def space_text(architecture: str, file: str = "") -> str:
+    """What a space file says.
+
+    Args:
+        architecture: whose own space is read where no file is named.
+        file: a YAML file.
+
+    Raises:
+        UnknownNameError: no architecture has this name.
+        ConfigError: there is no such file, or it cannot be read.
+    """
+    registry.architecture(architecture)
+    if not file:
+        return _own_text(architecture)
+    try:
+        return read_text(Path(file))
+    except OSError as error:
+        raise ConfigError(f"--space {file}", [f"it cannot be read ({error.strerror})"]) from error
+    except ValueError as error:
+        raise ConfigError(f"--space {file}", [f"it is not a short text: {error}"]) from error
+
+
+def _own_text(architecture: str) -> str:
+    """What all spaces have in common, under what is said of this architecture alone."""
+    merged: dict[str, Any] = {}
+    for name in (architecture, COMMON):
+        if (place := SPACES / f"{name}.yaml").is_file():
+            merged = {**parse_yaml(name, place.read_text("utf-8")), **merged}
+    return yaml.safe_dump(merged, sort_keys=False)
+
+
+def read_space(text: str, where: str, base: Recipe, *, own: bool) -> Space:
+    """Lay the space of a file over a recipe.
+
+    Args:
+        text: what the file says.
+        where: what to call it.
+        base: the recipe.
+        own: whether the file comes with the program.
+
+    Raises:
+        ConfigError: it has mistakes; all of them are named.
+    """
+    values: Any = parse_yaml(where, text)
+    if not isinstance(values, Mapping) or not values:
+        raise ConfigError(where, ["it must map categories to keys of a recipe"])
+    return bind(values, where, base, own=own)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from model_zoo.architectures.spectrogram_separators import OF_LSTM
 from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
-from model_zoo.plain import parse_json, read_text
+from model_zoo.parsing import parse_json, read_text
 from trainers.config import OptimiserRecipe, ScheduleRecipe
 
 ARCHITECTURES = {
@@ -158,8 +158,8 @@ class TrainingParams(Config):
         batch_size: for the program's loop.
         lr: AdamW's learning rate.
         criterion: of magnitudes: ``l1``, ``l2``, ``component`` (see
-            :func:`trainers.losses.masks.component_loss`), or ``kl_div``: ``l2`` and the divergence
-            of a VAE.
+            :func:`~trainers.losses.waveform.component_loss`), or ``kl_div``: ``l2`` and the
+            divergence of a VAE.
         use_mixed_precision: compute in float16 and scale gradients.
         mixed_precision_scale: by how much at first.
         alpha_constant: of the component loss.

@@ -1,9 +1,11 @@
-"""What all separation models do alike: learn step by step, and be saved and loaded part by part."""
+"""Trains, saves and loads a separation model part by part."""
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -14,15 +16,87 @@ import torch
 from torch import Tensor
 
 from model_zoo import registry, weights
-from model_zoo.errors import NumericalError, UsageError
+from model_zoo.errors import CheckpointError, NumericalError, UsageError
+from model_zoo.files import SUFFIX, staged
+from model_zoo.importers.unpickle import check_archive, check_loaded
+from model_zoo.parsing import require_bounded, shown
 from model_zoo.separator import Separator
-from stemcli.engine.device import AUTO, resolve_device
-from stemcli.engine.precision import resolve_precision
-from trainers.loop.learner import Learner
-from trainers.loop.progress import Progress
-from trainers.loop.schedule import factor
+from stemcli.engine.device import AUTO, resolve_device, resolve_precision
+from trainers.loop.optimizer import Learner
+from trainers.loop.state import Progress, factor
 from trainers.separation_model.config import SeparationConfig
-from trainers.separation_model.files import reading, require_fit, write_state
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a file that is either complete or not there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with staged(path) as temporary:
+        torch.save(state, temporary)
+
+
+@contextmanager
+def reading(path: Path, part: str) -> Iterator[Any]:
+    """What :func:`write_state` wrote, for a block that takes it in; no code in it is ever run.
+
+    Args:
+        path: of the file.
+        part: the argument of ``save`` that writes such files.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or the block finds that it does not
+            fit.
+    """
+    try:
+        check_archive(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        check_loaded(path, dict(_tensors(require_bounded(state))))
+    except FileNotFoundError as error:
+        advice = f"check save_dir and the step, or save(..., {part}=True) before"
+        raise CheckpointError(f"{path} does not exist: {advice}") from error
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        CheckpointError,
+    ) as error:
+        raise CheckpointError(f"{path} is damaged or was not saved by this class") from error
+    try:
+        yield state
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit this config: {error}") from error
+
+
+def _tensors(state: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in mappings and lists, each by its keys and places."""
+    waiting: list[tuple[str, Any]] = [("state", state)]
+    while waiting:
+        name, value = waiting.pop()
+        if torch.is_tensor(value):
+            yield name, value
+        elif isinstance(value, Mapping):
+            waiting += [(f"{name}.{shown(key)}", inner) for key, inner in value.items()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(f"{name}.{place}", inner) for place, inner in enumerate(value)]
+
+
+def require_fit(optimiser: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:
+    """Refuse what an optimiser of other parameters remembered; torch itself would take any shape.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    parameters = [value for group in optimiser.param_groups for value in group["params"]]
+    for index, values in memory["state"].items():
+        tensors = [value for value in values.values() if torch.is_tensor(value) and value.ndim]
+        if index >= len(parameters) or any(
+            value.shape != parameters[index].shape for value in tensors
+        ):
+            raise ValueError("another network's optimiser wrote it")
 
 
 class SeparationModel(ABC):
@@ -194,7 +268,7 @@ class SeparationModel(ABC):
 
     def save_model(self, global_step: int) -> None:
         """Save the weights, as a safetensors file that ``stem separate --model`` takes as well."""
-        weights.save(self._file("", global_step, weights.SUFFIX), self.separator)
+        weights.save(self._file("", global_step, SUFFIX), self.separator)
 
     def load_model(self, global_step: int) -> None:
         """Load weights.
@@ -202,7 +276,7 @@ class SeparationModel(ABC):
         Raises:
             CheckpointError: there is no such file, it is damaged, or of another network.
         """
-        path = self._file("", global_step, weights.SUFFIX)
+        path = self._file("", global_step, SUFFIX)
         tensors = weights.read(path).tensors
         weights.load_tensors(self.separator, tensors, origin=str(path))
 

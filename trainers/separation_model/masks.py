@@ -10,12 +10,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.architectures.spectral import Spectrum
 from model_zoo.architectures.spectrogram_separators import SpectrogramNetSimpleSeparator
 from model_zoo.axes import Wave
 from model_zoo.errors import UsageError
-from trainers.loop.listening import separated
-from trainers.losses.masks import Planes, component_loss
+from model_zoo.separator import Spectrum
+from trainers.loop.validation import separated
+from trainers.losses.waveform import Planes, component_loss
 from trainers.separation_model.lifecycle import SeparationModel
 
 Magnitudes = Float[Tensor, "batch channel freq frame"]

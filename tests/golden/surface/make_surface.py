@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from model_zoo import registry
+from model_zoo.introspection import weightless
 from model_zoo.separator import Separator
-from model_zoo.weightless import weightless
 from stemcli.cli.app import stem
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model_zoo import registry
-from model_zoo.architectures.mel_spectral import MelSeparator
+from model_zoo.architectures.mel_frontend import MelSeparator
 from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
 

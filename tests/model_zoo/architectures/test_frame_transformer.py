@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo import registry
-from model_zoo.architectures.frame_quantiser import (
+from model_zoo.architectures.frame_transformer import (
+    FrameSeparator,
+    FrameTransformer,
+    PhasePredictor,
+)
+from model_zoo.architectures.vq_frame_transformer import (
     VQFrameTransformer,
     VQFrameTransformerSeparator,
 )
-from model_zoo.architectures.frame_spectral import FrameSeparator
-from model_zoo.architectures.frame_transformer import FrameTransformer
-from model_zoo.architectures.phase_predictor import PhasePredictor
-from model_zoo.blocks.frames import (
+from model_zoo.blocks.frame_attention import (
     FrameDecoder,
     FrameEncoder,
     FrameTransformerDecoder,
@@ -29,7 +31,7 @@ from model_zoo.blocks.frames import (
 )
 from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
-from trainers.loop.blocks import recompute_blocks
+from trainers.loop.execution import recompute_blocks
 
 SIZES: dict[str, Any] = {"channels": 2, "multipliers": (1, 2, 3), "num_heads": (4, 2)}
 SPECTRAL = {"window_size": 64, "hop_size": 16, "sample_rate": 8000, "segment": 4096}
@@ -89,11 +91,11 @@ def test_number_of_parameters(network: Any, arguments: dict[str, Any], parameter
 
 def test_each_class_of_the_description() -> None:
     """The modules that ``003_ee726a122062c7ff.txt`` describes, by these names, each at work."""
-    from model_zoo.architectures.frame_transformer import (
+    from model_zoo.architectures.frame_transformer import FrameTransformer
+    from model_zoo.blocks.frame_attention import (
         FrameDecoder,
         FrameEncoder,
         FrameNorm,
-        FrameTransformer,
         FrameTransformerDecoder,
         FrameTransformerEncoder,
         MultichannelLinear,

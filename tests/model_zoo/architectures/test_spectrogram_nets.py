@@ -19,14 +19,7 @@ from model_zoo.architectures.spectrogram_nets import (
     SpectrogramNetSimple,
     SpectrogramNetVAE,
 )
-from model_zoo.architectures.spectrogram_parts import (
-    ConvBlock,
-    Habits,
-    Latent,
-    Level,
-    RecurrentBottom,
-    kl_divergence,
-)
+from model_zoo.blocks.unet import ConvBlock, Habits, Latent, Level, RecurrentBottom, kl_divergence
 from model_zoo.errors import ConfigError, DeviceError
 from tests.model_zoo.blocks.weights import fill, pattern
 

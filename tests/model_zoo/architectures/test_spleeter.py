@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model_zoo.architectures.spleeter import Doubling, Halving, Spleeter, SpleeterConfig
 from model_zoo.errors import ConfigError
-from model_zoo.ops.masks import gain, power_ratio
+from model_zoo.ops.spectra import gain, power_ratio
 from tests.model_zoo.blocks.weights import fill, pattern
 
 SMALL = Spleeter.sizes.small

@@ -19,19 +19,23 @@ import yaml
 from torch import Tensor, nn
 
 from model_zoo import registry
-from model_zoo.architectures.lightweight_tfswa import LightweightTFSWA
 from model_zoo.architectures.multi_scale_tfswa import Balance, MultiScaleTFSWASeparator
-from model_zoo.architectures.tfswa_parts import TFSWABlock
 from model_zoo.architectures.tfswa_resunet import (
     RCM,
     SerialTFSWABlock,
     TFSWAResUNet,
     TFSWAResUNetSeparator,
 )
-from model_zoo.architectures.tfswa_separator import TFSWASeparator, instance_normalised
-from model_zoo.architectures.tfswa_unet import TFSWAUNet, TFSWAUNetSeparator
+from model_zoo.architectures.tfswa_unet import (
+    LightweightTFSWA,
+    TFSWASeparator,
+    TFSWAUNet,
+    TFSWAUNetSeparator,
+    instance_normalised,
+)
 from model_zoo.blocks.attention import attention_weights
 from model_zoo.blocks.plane_attention import PlaneAttention
+from model_zoo.blocks.tfswa import TFSWABlock
 from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
 

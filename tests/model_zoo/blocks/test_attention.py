@@ -13,11 +13,11 @@ from torch import Tensor
 
 from model_zoo.blocks.attention import (
     AttentionRegisterRoFormerBlock,
+    RMSNorm,
     RoFormerBlock,
     Rotary,
     SelfAttention,
 )
-from model_zoo.blocks.normalisation import RMSNorm
 from tests.model_zoo.blocks.weights import fill, pattern
 
 HEADS, WIDTH = 2, 8

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.discriminators.contract import Discriminator
-from model_zoo.discriminators.frequency import MultiFrequencyDiscriminator
-from model_zoo.discriminators.layers import SLOPE
-from model_zoo.discriminators.period import MultiPeriodDiscriminator
-from model_zoo.discriminators.resolution import MultiResolutionDiscriminator
-from model_zoo.discriminators.scale import MultiScaleDiscriminator
+from model_zoo.discriminators.base import SLOPE, Discriminator
+from model_zoo.discriminators.spectral import (
+    MultiFrequencyDiscriminator,
+    MultiResolutionDiscriminator,
+)
+from model_zoo.discriminators.waveform import MultiPeriodDiscriminator, MultiScaleDiscriminator
 
 WINDOW = 256
 BIN = 8

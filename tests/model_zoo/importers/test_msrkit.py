@@ -16,14 +16,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model_zoo import card as cards_module
 from model_zoo import registry, weights
 from model_zoo.blocks.spectral import Band
-from model_zoo.card import find
+from model_zoo.catalogue import cards as cards_module
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.cards import find
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.importers import convert
 from model_zoo.importers.msrkit import Options, infer
-from model_zoo.importers.pickles import plain_names, state_dict
+from model_zoo.importers.unpickle import plain_names, state_dict
 from model_zoo.separator import Separator
 from tests.model_zoo.blocks.weights import fill
 
@@ -101,7 +102,7 @@ def test_a_converted_network_computes_the_same(
     assert find("mine") == card
     assert (card.architecture, card.stems, card.residual) == (name, ("vocals",), "no_vocals")
     assert card.sample_rate == 16_000
-    loaded = weights.load("mine")
+    loaded = resolve.load("mine")
     mixture = torch.linspace(-30, 30, 1500).sin().reshape(1, 1, -1)
     assert torch.equal(loaded(mixture), original(mixture))
 
@@ -143,7 +144,7 @@ def test_wrappings_are_taken_off(
     tensors, path = network("melrnn").state_dict(), tmp_path / "bass.ckpt"
     torch.save(wrap(dict(tensors)), path)
     convert(path, name="mine")
-    loaded = weights.load("mine").state_dict()
+    loaded = resolve.load("mine").state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
     assert loaded.keys() == tensors.keys()
 

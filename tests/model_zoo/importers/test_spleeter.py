@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_zoo import weights
 from model_zoo.architectures.spleeter import Spleeter
+from model_zoo.catalogue import resolve
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
-from model_zoo.importers import convert, pickle_steps
-from model_zoo.importers.conversion import read_network
+from model_zoo.importers import convert, unpickle
+from model_zoo.importers.convert import read_network
 from model_zoo.importers.spleeter import from_tensorflow, from_torch
 from model_zoo.importers.tensorflow import read
 
@@ -103,7 +103,7 @@ def test_arrays_may_make_a_pickle_large(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of the published files all 59 MB lie in the pickle; what counts is how much it makes."""
-    monkeypatch.setattr(pickle_steps, "MOST_STEPS", 4000)
+    monkeypatch.setattr(unpickle, "MOST_STEPS", 4000)
     assert read_network(files).stems == ("vocals", "instrumental")
     torch.save({"weights": [[] for _ in range(5000)]}, tmp_path / "bomb.pth")
     with pytest.raises(CheckpointError, match="its description is too large"):
@@ -146,7 +146,7 @@ def test_the_zoo_gets_a_model_that_runs(zoo: Path) -> None:
     card = convert(GOLDEN / "4stems", name="four", licence="MIT")
     assert (card.architecture, card.stems, card.residual) == ("spleeter", STEMS["4stems"], "")
     assert card.source == "Spleeter checkpoint 4stems"
-    network = weights.load("four")
+    network = resolve.load("four")
     assert_equal_tensors(network, read_network([GOLDEN / "4stems"]))
     assert network(torch.randn(1, 2, 20_000)).shape == (1, 4, 2, 20_000)
 
@@ -216,7 +216,7 @@ def separated(network: Spleeter) -> dict[str, float]:
 
 def test_the_bundled_model_separates_as_spleeter_does() -> None:
     """In float32 with its own mask extension; the weights are rounded to float16."""
-    network = weights.load("spleeter_2stems")
+    network = resolve.load("spleeter_2stems")
     assert isinstance(network, Spleeter)
     assert min(separated(network).values()) >= 60
 
@@ -233,7 +233,7 @@ def test_both_published_forms_are_equal_and_bundled(published: Path) -> None:
     torch_files = [published / f"spleeter-{stem}.ckpt" for stem in ("vocals", "accompaniment")]
     one, other = read_network([published / "2stems"]), read_network(torch_files)
     assert_equal_tensors(one, other)
-    bundled = weights.load("spleeter_2stems").state_dict()
+    bundled = resolve.load("spleeter_2stems").state_dict()
     trained = {name for name, _ in one.named_parameters()}
     for name, tensor in one.state_dict().items():
         assert torch.equal(bundled[name], tensor.half().float() if name in trained else tensor)

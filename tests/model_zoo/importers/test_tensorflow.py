@@ -14,7 +14,7 @@ import torch
 from model_zoo.errors import CheckpointError
 from model_zoo.importers import tensorflow
 from model_zoo.importers.tensorflow import crc32c, index_file, read
-from model_zoo.tensor_limits import MOST_TENSORS
+from model_zoo.weight_checks import MOST_TENSORS
 from tests.hostile.checkpoints import bundle, entry, index
 
 GOLDEN = Path(__file__).parents[2] / "golden/spleeter/2stems"

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from model_zoo.architectures.mel_roformer import MelRoFormer
+from model_zoo.architectures.melroformer import MelRoFormer
 from model_zoo.errors import ConfigError
-from model_zoo.ops.expander import expand
+from model_zoo.ops.spectra import expand
 from model_zoo.registry import build
 
 MIXTURE = torch.ones(1, 2, 100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model_zoo.blocks.spectral import Fourier
-from model_zoo.ops.stft import istft, stft
+from model_zoo.ops.spectra import istft, stft
 
 
 def noise(samples: int, rows: int = 1) -> Tensor:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from model_zoo.errors import DecodeError, FfmpegMissingError
-from stemcli.audio.info import probe
-from stemcli.audio.ogg_pages import page_checksum
-from stemcli.audio.reader import open_audio
+from stemcli.audio.containers.ogg import page_checksum
+from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.hearing import hear
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemcli.audio.foreign_tags import end_of_tags, start_of_tags
+from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 from stemcli.audio.reader import open_audio
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.containers.tails import TAILS, id3v2

@@ -15,10 +15,10 @@ import pytest
 import soxr
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.conversion import Converted
+from stemcli.audio.chain import Converted
 from stemcli.audio.decoder import Block, skip_by_decoding
-from stemcli.audio.info import AudioInfo, probe
-from stemcli.audio.reader import open_audio
+from stemcli.audio.info import AudioInfo
+from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.hearing import hear, snr
 

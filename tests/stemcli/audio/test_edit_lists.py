@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stemcli.audio.info import probe
-from stemcli.audio.reader import open_audio
+from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.stemcli.audio.hearing import hear
 

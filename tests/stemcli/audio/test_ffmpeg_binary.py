@@ -15,11 +15,10 @@ import pytest
 
 from model_zoo.errors import DecodeError, EncodeError, FfmpegMissingError
 from stemcli.audio import ffmpeg_binary
+from stemcli.audio.encoders import require_encoder
 from stemcli.audio.ffmpeg_binary import broken_ffmpeg, fallback_notice, fault, find_ffmpeg
 from stemcli.audio.formats import OutputFormat
-from stemcli.audio.info import probe
-from stemcli.audio.reader import open_audio
-from stemcli.audio.sinks import require_encoder
+from stemcli.audio.reader import open_audio, probe
 from stemcli.audio.writer import open_writer
 from tests.audio_files import tones, write_audio
 from tests.fake_ffmpeg import in_front, put

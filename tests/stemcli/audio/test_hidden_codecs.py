@@ -14,8 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.bitstream import bitstream
-from stemcli.audio.crc16 import crc16
+from stemcli.audio.containers.frames import bitstream, crc16
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.stemcli.audio.hearing import hear
 

@@ -12,9 +12,8 @@ import pytest
 import soundfile
 
 from model_zoo.errors import DecodeError, StemError
-from stemcli.audio.decoding import sound_parts
-from stemcli.audio.info import probe
-from stemcli.audio.mp4_header import movie_tick, real_frames
+from stemcli.audio.containers.mp4 import movie_tick, real_frames
+from stemcli.audio.reader import probe, sound_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from tests.audio_files import tones, write_audio
 from tests.stemcli.audio.hearing import hear

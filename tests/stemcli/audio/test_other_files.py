@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.info import probe
 from stemcli.audio.other_files import other_file_kind
+from stemcli.audio.reader import probe
 from tests.audio_files import ffmpeg, tones, write_audio
 
 NOISE = np.random.default_rng(0).bytes(5000)

@@ -12,8 +12,7 @@ from mutagen.apev2 import BINARY, APEv2, APEValue
 from mutagen.mp4 import MP4, MP4FreeForm
 
 from model_zoo.errors import ConfigError, DecodeError
-from stemcli.audio.info import probe
-from stemcli.audio.reader import open_audio
+from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
 from tests.stemcli.audio.hearing import hear, snr
 

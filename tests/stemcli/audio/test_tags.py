@@ -12,9 +12,8 @@ from mutagen.apev2 import BINARY, APEValue
 from mutagen.asf._attrs import ASFByteArrayAttribute
 from mutagen.ogg import OggPage
 
-from stemcli.audio.ffmpeg_tags import ffmpeg_tags, parsed
 from stemcli.audio.tag_formats import read_tags, write_tags
-from stemcli.audio.tags import Picture, Tags, copy_tags
+from stemcli.audio.tags import Picture, Tags, copy_tags, ffmpeg_tags, parsed
 from tests.audio_files import ffmpeg, tones, write_audio
 from tests.stemcli.audio.hearing import hear
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.info import probe
-from stemcli.audio.reader import open_audio
+from stemcli.audio.reader import open_audio, probe
 from stemcli.audio.tracks import NoTrackError, choice_notice, default_track, read_tracks
 from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
 from tests.stemcli.audio.hearing import hear

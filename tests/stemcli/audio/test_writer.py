@@ -13,10 +13,9 @@ from mutagen.mp3 import MP3, BitrateMode
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
+from stemcli.audio.encoders import WavSink, to_integers
 from stemcli.audio.formats import OutputFormat
-from stemcli.audio.info import probe
-from stemcli.audio.quantise import to_integers
-from stemcli.audio.wav_sink import WavSink
+from stemcli.audio.reader import probe
 from stemcli.audio.writer import open_writer
 from tests.audio_files import ffmpeg, tones
 from tests.little_room import room_for

@@ -10,8 +10,7 @@ from typing import Any
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.writer import beside
-from stemcli.batch.crew import LocalCrew
-from stemcli.engine.delivery import Ready
+from stemcli.batch.executor import LocalCrew
 from stemcli.engine.events import (
     Event,
     Listener,
@@ -23,6 +22,7 @@ from stemcli.engine.events import (
     TrackStarted,
 )
 from stemcli.engine.options import Options
+from stemcli.engine.outputs import Ready
 
 SECONDS = 10.0  # of every fake song
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo.card import Card
-from model_zoo.install import install
-from stemcli.batch.entry import Entry
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from stemcli.batch.journal import NAME, Journal
-from stemcli.batch.walk import find_songs
+from stemcli.batch.library import find_songs
+from stemcli.batch.records import Entry
 from tests.model_zoo.small import small_network
 
 SONGS, RATE = 60, 8000

@@ -14,11 +14,11 @@ import soundfile
 
 from stemcli.batch import cluster_worker
 from stemcli.batch.cluster_worker import Worker
+from stemcli.batch.library import Song
 from stemcli.batch.plan import Task
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
-from stemcli.batch.walk import Song
-from stemcli.engine.ensemble import Model
 from stemcli.engine.events import Progress, TrackFinished, TrackStarted
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
 from tests.stemcli.engine.stubs import Flipped, Scaling, noise

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import OutputError
-from stemcli.batch.content import Content
 from stemcli.batch.journal import NAME, Journal
+from stemcli.batch.records import Content
 
 SONG = Content(3, 4, "5" * 64)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stemcli.batch.crew import AT_THE_ENDS
+from stemcli.batch.executor import AT_THE_ENDS
 from tests.stemcli.batch.library import SONGS, entries, files, make_library, start
 
 KILLS = 20

@@ -12,12 +12,12 @@ import pytest
 
 from model_zoo.errors import StemError
 from stemcli.batch import order as order_module
-from stemcli.batch.content import Content
-from stemcli.batch.crew import Made
+from stemcli.batch.executor import Made
+from stemcli.batch.library import Song
 from stemcli.batch.order import LostError, Order, UnableError
 from stemcli.batch.plan import Task
+from stemcli.batch.records import Content
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
-from stemcli.batch.walk import Song
 from stemcli.engine.events import Event, Progress, TrackStarted
 
 CONTENT = Content(1, 2, "3")

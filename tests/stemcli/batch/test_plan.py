@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import OutputError
+from stemcli.batch.library import Song, find_songs
 from stemcli.batch.plan import Task, check_writable, once, plan, refuse_existing
-from stemcli.batch.walk import Song, find_songs
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import FakeSession, make_songs
 

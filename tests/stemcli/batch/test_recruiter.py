@@ -10,8 +10,8 @@ import pytest
 from model_zoo.errors import ClusterError
 from stemcli.batch import recruiter as recruiter_module
 from stemcli.batch.cluster_worker import Introduction
-from stemcli.batch.events import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.recruiter import AWAITED, Member, Recruiter
+from stemcli.batch.report import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
 from stemcli.engine.events import Event
 from stemcli.version import version

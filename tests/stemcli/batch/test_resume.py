@@ -11,13 +11,12 @@ import pytest
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.crew import LocalCrew
-from stemcli.batch.events import BatchStarted
+from stemcli.batch.executor import LocalCrew
 from stemcli.batch.journal import Journal
-from stemcli.batch.report import BatchReport
+from stemcli.batch.library import Song, find_songs
+from stemcli.batch.report import BatchReport, BatchStarted
 from stemcli.batch.resume import DONE, EDITED, FOREIGN
 from stemcli.batch.run import separate_songs
-from stemcli.batch.walk import Song, find_songs
 from stemcli.engine.events import Event
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import FakeSession, fake_crew, make_songs
@@ -67,7 +66,7 @@ class Library:
 @pytest.fixture(autouse=True)
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it is sure which songs a run has reached when it is stopped."""
-    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
+    monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
 
 
 @pytest.fixture

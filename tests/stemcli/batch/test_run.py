@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from stemcli.batch.crew import LocalCrew
-from stemcli.batch.events import BatchFinished, BatchStarted
-from stemcli.batch.report import BatchReport
+from stemcli.batch.executor import LocalCrew
+from stemcli.batch.library import Song
+from stemcli.batch.report import BatchFinished, BatchReport, BatchStarted
 from stemcli.batch.run import separate_songs
-from stemcli.batch.walk import Song
 from stemcli.engine.events import (
     Event,
     ModelLoaded,

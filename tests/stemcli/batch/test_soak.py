@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo.card import Card
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from stemcli.batch.journal import Journal
+from stemcli.batch.library import find_songs
 from stemcli.batch.run import separate_songs
-from stemcli.batch.walk import find_songs
 from stemcli.engine.events import Event, TrackFinished
 from stemcli.engine.options import Options
 from tests.model_zoo.small import small_network

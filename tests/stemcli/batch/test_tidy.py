@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stemcli.batch.tidy import no_empty_folders
+from stemcli.batch.plan import no_empty_folders
 
 
 def test_what_is_new_and_empty_goes_and_the_rest_stays(tmp_path: Path) -> None:

@@ -15,16 +15,16 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from model_zoo.errors import OutputError, StemError, StorageError, UsageError
-from stemcli.batch.content import Content
-from stemcli.batch.crew import open_local
+from stemcli.batch.executor import open_local
 from stemcli.batch.journal import Journal
+from stemcli.batch.library import find_songs
+from stemcli.batch.records import Content
 from stemcli.batch.report import BatchReport
 from stemcli.batch.resume import DONE
 from stemcli.batch.run import separate_songs
-from stemcli.batch.url_path import UrlPath, absolute, as_path, real
-from stemcli.batch.walk import find_songs
 from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.options import Options
+from stemcli.remote_path import UrlPath, absolute, as_path, real
 from tests.stemcli.batch.fake import FakeSession
 
 BUCKET = "s3://library"
@@ -327,7 +327,7 @@ def test_the_folder_in_between_holds_the_songs_that_are_worked_on_and_no_other(
     between = tmp_path / "between"
     between.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(between))
-    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
+    monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
     held = []
 
     def count(event: Event) -> None:

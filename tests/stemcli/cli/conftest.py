@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from model_zoo.card import Card
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from stemcli.cli.app import stem
 from tests.model_zoo.small import small_network
 from tests.stemcli.batch.fake import FakeSession
@@ -53,7 +53,7 @@ def processes(tiny: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """No song is begun before the one before it has ended."""
-    monkeypatch.setattr("stemcli.batch.crew.AT_THE_ENDS", 0)
+    monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import click
 import pytest
 
 from model_zoo.errors import StemError, UsageError
-from stemcli.cli.app import COMMANDS
-from stemcli.cli.lazy import Entry
+from stemcli.cli.app import COMMANDS, Entry
 from stemcli.cli.options import console_options
 from tests.stemcli.cli.conftest import Typed
 

@@ -228,7 +228,7 @@ def test_typing_mistakes_are_found_before_a_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loaded: list[object] = []
-    monkeypatch.setattr("model_zoo.weights.load", loaded.append)
+    monkeypatch.setattr("model_zoo.catalogue.resolve.load", loaded.append)
     (tmp_path / "in").mkdir()
     sing(tmp_path / "in/song.wav")
     sentence(tiny(*command, *words.split()), 2)

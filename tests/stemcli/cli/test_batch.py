@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemcli.batch.journal import NAME
-from stemcli.batch.walk import Found, Song
+from stemcli.batch.library import Found, Song
 from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import Typed
 
@@ -150,7 +150,7 @@ def test_a_locked_folder_is_an_error_but_the_rest_is_done(
 ) -> None:
     make_songs(tmp_path / "in", "a.mp3")
     found = Found([Song(Path("in/a.mp3"))], unreadable=[Path("in/locked")])
-    monkeypatch.setattr("stemcli.batch.walk.find_songs", lambda *args, **choices: found)
+    monkeypatch.setattr("stemcli.batch.library.find_songs", lambda *args, **choices: found)
     result = typed("batch", "in")
     assert result.exit_code == 1
     assert "in/locked may not be read" in result.stderr

@@ -9,9 +9,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console as Terminal
 
-from stemcli.batch.events import BatchStarted
+from stemcli.batch.report import BatchStarted
 from stemcli.cli.console import Console, JsonConsole, PlainConsole, open_console
-from stemcli.cli.live import LiveConsole, Pace, Run, Song
+from stemcli.cli.live_console import LiveConsole, Pace, Run, Song
 from stemcli.engine.events import (
     Event,
     ModelLoaded,

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from model_zoo.card import Card
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from model_zoo.errors import FfmpegMissingError
-from model_zoo.install import install
-from stemcli.cli import checks
-from stemcli.cli.checks import LITTLE_DISK, Check
+from stemcli.cli import doctor
+from stemcli.cli.doctor import LITTLE_DISK, Check
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
 
@@ -39,7 +39,7 @@ def test_looks_at_everything(typed: Typed) -> None:
 
 
 def test_for_people(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "LOOKS", {"python": checks.python})
+    monkeypatch.setattr(doctor, "LOOKS", {"python": doctor.python})
     result = typed("doctor")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].startswith("ok   python   3.")
@@ -73,7 +73,7 @@ def test_a_full_disk_for_temporary_files(typed: Typed, monkeypatch: pytest.Monke
     free = {Path.cwd(): LITTLE_DISK, Path("/proc"): LITTLE_DISK - 1}
     monkeypatch.setattr(tempfile, "gettempdir", lambda: "/proc")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
-    (check,) = checks.disk()
+    (check,) = doctor.disk()
     assert (check.ok, check.advice.startswith("Make room in /proc, or set TMPDIR")) == (False, True)
     assert check.found.endswith(" in /proc for temporary files")
 
@@ -83,7 +83,7 @@ def test_one_disk_is_named_once_while_it_fills(monkeypatch: pytest.MonkeyPatch) 
     amounts = count(9 * LITTLE_DISK, -1_000_000)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(Path.cwd()))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(amounts)))
-    (check,) = checks.disk()
+    (check,) = doctor.disk()
     assert (check.ok, "for temporary files" in check.found) == (True, False)
 
 
@@ -132,7 +132,7 @@ def test_bundled_models_are_verified(
     install(small_network(), Card("tiny", "melrnn", stems=("vocals",)))
     with (tmp_path / ".zoo/tiny.safetensors").open("ab") as file:
         file.write(content)
-    monkeypatch.setattr("model_zoo.card.BUNDLED", tmp_path / ".zoo")
+    monkeypatch.setattr("model_zoo.catalogue.cards.BUNDLED", tmp_path / ".zoo")
     assert found(typed)["model tiny"].ok is ok
 
 
@@ -144,7 +144,7 @@ def test_a_card_that_cannot_be_used(tmp_path: Path, typed: Typed) -> None:
 
 
 def test_no_bundled_model(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_zoo.card.BUNDLED", tmp_path)
+    monkeypatch.setattr("model_zoo.catalogue.cards.BUNDLED", tmp_path)
     assert not found(typed)["models"].ok
 
 
@@ -152,4 +152,4 @@ def test_no_bundled_model(tmp_path: Path, typed: Typed, monkeypatch: pytest.Monk
     ("said", "version"), [("ffmpeg version 6.1.1-3ubuntu5 Copyright", "6.1.1-3ubuntu5"), ("", "un")]
 )
 def test_version_of_ffmpeg(said: str, version: str) -> None:
-    assert checks._version(said).startswith(version)
+    assert doctor._version(said).startswith(version)

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from stemcli.audio.ffmpeg_binary import fallback_notice
-from stemcli.signals import ENDING
+from stemcli.process import ENDING
 from tests.audio_files import ffmpeg, tones, write_audio
 from tests.fake_ffmpeg import hanging, in_front, is_running, put
 from tests.stemcli.cli.conftest import QUICK, Typed

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from stemcli.cli.app import stem
-from stemcli.cli.lazy import LazyGroup
+from stemcli.cli.app import LazyGroup, stem
 from tests.stemcli.cli.conftest import Typed
 
 OURS = ("separate", "batch", "models", "doctor")

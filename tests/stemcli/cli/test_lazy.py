@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from model_zoo.errors import MissingExtraError
-from stemcli.cli.app import COMMANDS, stem
-from stemcli.cli.lazy import Entry, LazyGroup
+from stemcli.cli.app import COMMANDS, Entry, LazyGroup, stem
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "numpy", "rich", "ray", "trainers", "scipy", "soundfile", "ffmpeg", "einops"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from model_zoo import registry, weights
-from model_zoo.card import Card, Score
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card, Score
+from model_zoo.catalogue.install import install
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
 from tests.stemcli.cli.watching import errors, sentence
@@ -217,7 +217,7 @@ def test_info_of_a_damaged_file(typed: Typed, tmp_path: Path) -> None:
 def test_a_card_is_shown_where_its_network_is_too_large(
     tiny: Card, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_zoo.weightless.MOST_PARTS", 5)
+    monkeypatch.setattr("model_zoo.introspection.MOST_PARTS", 5)
     shown = typed("models", "info", "tiny")
     assert shown.exit_code == 0
     assert tiny.sha256 in shown.stdout
@@ -305,8 +305,8 @@ def test_remove(damaged: bool, tmp_path: Path, typed: Typed) -> None:
 
 
 def test_what_came_with_stem_stays(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stemcli.cli.models.shelf.is_bundled", lambda name: True)
-    monkeypatch.setattr("stemcli.cli.models.shelf.card_path", lambda name: Path("x.toml"))
+    monkeypatch.setattr("model_zoo.catalogue.cards.is_bundled", lambda name: True)
+    monkeypatch.setattr("model_zoo.catalogue.cards.card_path", lambda name: Path("x.toml"))
     result = typed("models", "remove", "melroformer")
     assert (result.exit_code, "came with stem and stays" in result.stderr) == (2, True)
 
@@ -372,5 +372,5 @@ def test_a_network_that_is_too_large_is_refused(
     typed: Typed, monkeypatch: pytest.MonkeyPatch, words: str, said: str
 ) -> None:
     """Truth: none of these could be built before the test would be ended."""
-    monkeypatch.setattr("model_zoo.weightless.MOST_PARTS", 500)
+    monkeypatch.setattr("model_zoo.introspection.MOST_PARTS", 500)
     assert said in sentence(typed("models", "info", *words.split()), 2)

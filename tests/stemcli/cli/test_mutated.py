@@ -22,8 +22,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from model_zoo.card import Card
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.model_zoo.small import small_network

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo.card import Card
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from tests.model_zoo.small import small_network
 
 ROOT = Path(__file__).parents[3]

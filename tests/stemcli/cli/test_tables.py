@@ -11,9 +11,9 @@ import sys
 import pytest
 from rich.console import Console as Terminal
 
-from model_zoo.anatomy import Part
+from model_zoo.introspection import Part
 from stemcli.cli import tables
-from stemcli.cli.models.drawing import COLUMNS, rows
+from stemcli.cli.drawing import COLUMNS, rows
 
 INNER = Part("att_norm_of_all", "MultichannelLayerNorm", (1, 2, 801), (), 2048)
 BLOCK = Part("0-11", "RoFormerBlock", (257, 64), ("batch", "feature"), 748_224, 12, (INNER,))

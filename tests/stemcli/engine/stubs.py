@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from model_zoo.separator import Separator, SeparatorConfig
-from stemcli.engine.ensemble import Ensemble, Model, assemble
-from stemcli.engine.network import Network
+from stemcli.engine.buffer import Block
+from stemcli.engine.device import Precision
+from stemcli.engine.ensemble import Ensemble, assemble
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
-from stemcli.engine.precision import Precision
-from stemcli.engine.tape import Block
+from stemcli.engine.runner import Network
 
 CPU = torch.device("cpu")
 FULL = Precision("fp32", "asked for")

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from model_zoo.errors import DecodeError
-from stemcli.engine.ensemble import Model
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from tests.model_zoo.small import small_network

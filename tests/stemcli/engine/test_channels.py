@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError
-from stemcli.engine.channels import deal, fold, unfold
+from stemcli.engine.overlap_add import deal, fold, unfold
 from tests.stemcli.engine.stubs import noise
 
 

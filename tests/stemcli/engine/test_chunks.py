@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.engine.chunks import ChunkPlan, plan_chunks, reflect, window
+from stemcli.engine.overlap_add import ChunkPlan, plan_chunks, reflect, window
 
 lengths = st.integers(1, 80)
 overlaps = st.floats(0, 0.97)

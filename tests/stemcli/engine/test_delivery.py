@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from model_zoo.errors import OutputError
+from stemcli.audio.encoders import WavSink
 from stemcli.audio.formats import OutputFormat
-from stemcli.audio.wav_sink import WavSink
-from stemcli.engine.delivery import Delivery
+from stemcli.engine.outputs import Delivery
 
 STEMS = ("vocals", "band")
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from model_zoo.errors import DeviceError
-from stemcli.engine.device import resolve_device, spread
-from stemcli.engine.precision import resolve_precision
+from stemcli.engine.device import resolve_device, resolve_precision, spread
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, apple: bool = False) -> None:

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.reader import open_audio
+from stemcli.batch.library import Song
 from stemcli.batch.run import separate_songs
-from stemcli.batch.walk import Song
-from stemcli.engine.ensemble import Model
+from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Progress
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
-from stemcli.engine.separation import Separation
 from stemcli.engine.session import Session
-from stemcli.engine.tape import Block
+from stemcli.engine.stream import Separation
 from tests.stemcli.engine.stubs import Levelled, Scaling, Stub, ensemble, noise, stream
 
 RATE = 8000
@@ -196,7 +196,7 @@ def test_batches_and_urls(address: str, tmp_path: Path, monkeypatch: pytest.Monk
     """Law: the stems of the quiet song times ten are those of the loud one, behind a URL too."""
     import fsspec
 
-    from stemcli.batch.url_path import as_path
+    from stemcli.remote_path import as_path
 
     songs = []
     for name, level in (("loud", 1.0), ("quiet", 0.1)):

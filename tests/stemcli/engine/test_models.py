@@ -12,7 +12,8 @@ import torch
 
 import stemcli
 from model_zoo import registry, weights
-from model_zoo.card import Card
+from model_zoo.catalogue import resolve
+from model_zoo.catalogue.cards import Card
 from model_zoo.errors import (
     CheckpointError,
     ConfigError,
@@ -107,7 +108,7 @@ def test_what_was_pretrained_is_no_model(file: Path, tmp_path: Path) -> None:
     """The file says by which objective it was trained; one by separation is a model."""
     for objective in ("separation", "denoising"):
         told = {"objective": objective}
-        weights.save(tmp_path / f"{objective}.safetensors", weights.load(file), told)
+        weights.save(tmp_path / f"{objective}.safetensors", resolve.load(file), told)
     assert load_model(str(tmp_path / "separation.safetensors")).outputs == ("vocals",)
     with pytest.raises(NoModelError, match=r"by denoising and cannot separate yet.* --from"):
         load_model(str(tmp_path / "denoising.safetensors"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError, OutputError
-from stemcli.engine.naming import check_template, plan_outputs
+from stemcli.engine.outputs import check_template, plan_outputs
 
 
 def plan(

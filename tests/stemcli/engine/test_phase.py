@@ -15,16 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import UsageError
-from stemcli.batch.events import BatchStarted
 from stemcli.batch.journal import Journal
+from stemcli.batch.library import Song
+from stemcli.batch.report import BatchStarted
 from stemcli.batch.run import separate_songs
-from stemcli.batch.walk import Song
-from stemcli.engine.ensemble import Ensemble, Model
+from stemcli.engine.buffer import Block
+from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Event
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
-from stemcli.engine.separation import Separation
 from stemcli.engine.session import Session
-from stemcli.engine.tape import Block
+from stemcli.engine.stream import Separation
 from tests.stemcli.engine.stubs import (
     Codes,
     Flipped,
@@ -40,7 +41,7 @@ from tests.stemcli.engine.stubs import (
     stream,
 )
 from tests.stemcli.engine.test_level import write
-from tests.stemcli.engine.test_separation import tone
+from tests.stemcli.engine.test_stream import tone
 
 RATE = 8000
 TWO = ("vocals", "band")

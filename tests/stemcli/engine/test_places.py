@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from stemcli.engine.ensemble import Ensemble, Model
-from stemcli.engine.places import Places
+from stemcli.engine.ensemble import Ensemble
+from stemcli.engine.models import Model
+from stemcli.engine.session import Places
 from tests.stemcli.engine.stubs import Stub, ensemble
 
 

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from stemcli.audio.reader import open_audio
-from stemcli.engine.ensemble import Model
+from stemcli.engine.buffer import Block
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from stemcli.engine.tape import Block
 from tests.stemcli.engine.stubs import MidSide, Positional, noise
 
 MADE = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stemcli.engine.roles import use_of
+from stemcli.engine.models import use_of
 
 
 def test_what_is_typed_for_a_network_fits_its_role() -> None:

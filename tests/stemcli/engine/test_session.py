@@ -14,12 +14,12 @@ import soundfile
 from torch import Tensor
 
 from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
-from stemcli.engine.ensemble import Model
+from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Notice, Progress
+from stemcli.engine.models import Model
 from stemcli.engine.options import Options
-from stemcli.engine.separation import Separation
 from stemcli.engine.session import Session
-from stemcli.engine.tape import Block
+from stemcli.engine.stream import Separation
 from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise
 
 RATE = 8000
@@ -213,7 +213,7 @@ def test_tags_are_copied_and_odd_ones_told(tmp_path: Path, monkeypatch: pytest.M
         assert not (target.parent / f"{stem}.wav").exists()
         return ["the cover is too large"]
 
-    monkeypatch.setattr("stemcli.engine.delivery.copy_tags", copy)
+    monkeypatch.setattr("stemcli.engine.outputs.copy_tags", copy)
     song = write(tmp_path / "in", noise(500))
     session(tmp_path / "out", on_event=told.append).separate_file(song)
     notices = [event.message for event in told if isinstance(event, Notice)]

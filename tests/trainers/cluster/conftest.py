@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from stemcli.batch.url_path import UrlPath
+from stemcli.remote_path import UrlPath
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 
 from model_zoo import registry
 from tests.trainers.commands import RATE
-from trainers.recipes import load_recipe
-from trainers.search.files import space_text
+from trainers.recipes.loading import load_recipe
 from trainers.search.plan import Plan
+from trainers.search.space import space_text
 
 STEPS, EVERY = 6, 2
 

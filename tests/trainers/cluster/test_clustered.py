@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner, Result
 
-from model_zoo.adoption import Summary
-from model_zoo.whereabouts import LAST, SUMMARY
-from stemcli.batch.url_path import as_path
+from model_zoo.catalogue.install import Summary
+from model_zoo.catalogue.resolve import LAST, SUMMARY
 from stemcli.cli.app import stem
+from stemcli.remote_path import as_path
 from tests.stemcli.cli.watching import errors
 from tests.trainers.commands import refused, train
-from trainers.cli.clustered import advice, nearby
-from trainers.cli.crew import crew_line
-from trainers.cluster.events import (
+from trainers.cli.display import crew_line
+from trainers.cli.train_run import advice, nearby
+from trainers.cluster.job import (
     CrewAwaited,
     CrewEvent,
     CrewLeft,
@@ -28,7 +28,7 @@ from trainers.cluster.events import (
     CrewStarted,
     CrewStarting,
 )
-from trainers.loop.results import write_json
+from trainers.loop.checkpoint import write_json
 from trainers.search.plan import PLAN
 
 

@@ -19,12 +19,12 @@ import pytest
 import torch
 import yaml
 
-from model_zoo.weights import load, read_safetensors
-from model_zoo.whereabouts import BEST, LAST
+from model_zoo.catalogue.resolve import BEST, LAST, load
+from model_zoo.weights import read_safetensors
 from tests.stemcli.batch.hosts import Hosts, hosts
 from tests.trainers.runs import CPU
 from trainers.config import Recipe
-from trainers.loop.run import run
+from trainers.loop.trainer import run
 
 pytestmark = pytest.mark.root
 

@@ -10,17 +10,17 @@ import pytest
 
 from model_zoo.errors import ClusterError, NumericalError
 from stemcli.engine.events import Event
-from trainers.cluster.count import WorkerCount
-from trainers.cluster.events import (
+from trainers.cluster.capacity import Crew, Share
+from trainers.cluster.job import (
     CrewAwaited,
     CrewFailed,
     CrewLeft,
     CrewLost,
     CrewPaused,
     CrewStarted,
+    WorkerCount,
 )
 from trainers.cluster.launch import _Listener, scaling
-from trainers.cluster.workers import Crew, Share
 from trainers.loop.events import RunStarted
 
 CREW = CrewStarted(1, ("a",))

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import torch
 
-from model_zoo.weights import load, read_safetensors
-from model_zoo.whereabouts import BEST, LAST
-from stemcli.batch.url_path import UrlPath
+from model_zoo.catalogue.resolve import BEST, LAST, load
+from model_zoo.weights import read_safetensors
+from stemcli.remote_path import UrlPath
 from tests.trainers.commands import changed, train
 
 pytestmark = pytest.mark.ray

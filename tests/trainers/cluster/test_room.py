@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError
-from trainers.cluster.tuning.room import Room, find_room
+from trainers.cluster.tune_trial import Room, find_room
 
 
 def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:

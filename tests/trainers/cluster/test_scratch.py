@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.cluster.scratch import scratch
+from trainers.cluster.worker import scratch
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_a_folder_has_the_name_of_the_run_and_is_gone_at_the_end(tmp_path: Path)
 
 KILLED = """
 import os, tempfile
-from trainers.cluster.scratch import scratch
+from trainers.cluster.worker import scratch
 tempfile.tempdir = {folder!r}
 with scratch("voice") as folder:
     folder.mkdir()

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from model_zoo.catalogue.resolve import LAST
 from model_zoo.errors import OutputError, StorageError
-from model_zoo.whereabouts import LAST
-from stemcli.batch.url_path import UrlPath, as_path
+from stemcli.remote_path import UrlPath, as_path
 from trainers.cluster import storage as module
 from trainers.cluster.storage import RunStorage
 

@@ -15,10 +15,8 @@ import pytest
 from stemcli.engine.events import Event
 from tests.trainers.search.searches import plan_of
 from trainers.cluster.tuning.study import Study
-from trainers.search.events import KINDS, TrialEnded, TrialProposed
-from trainers.search.plan import Plan
-from trainers.search.rungs import Rungs
-from trainers.search.trials import Trial
+from trainers.search.plan import Plan, Rungs
+from trainers.search.trials import KINDS, Trial, TrialEnded, TrialProposed
 
 RUNGS = Rungs(grace=20, factor=2, steps=100)
 PLAN = plan_of(trials=12)

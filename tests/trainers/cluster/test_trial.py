@@ -13,10 +13,10 @@ import torch
 from model_zoo.errors import OutOfMemoryError
 from tests.trainers.cluster.small import EVERY, STEPS, plan
 from tests.trainers.runs import CPU
-from trainers.cluster.tuning import trial
-from trainers.cluster.tuning.trial import Place, attempt, fitted
-from trainers.loop.run import run
-from trainers.recipes import load_recipe
+from trainers.cluster import tune_trial
+from trainers.cluster.tune_trial import Place, attempt, fitted
+from trainers.loop.trainer import run
+from trainers.recipes.loading import load_recipe
 from trainers.search.plan import Plan
 
 
@@ -117,7 +117,7 @@ def test_whatever_happens_is_an_answer(
     def fail(*_: object, **__: object) -> Path:
         raise error
 
-    monkeypatch.setattr(trial, "run", fail)
+    monkeypatch.setattr(tune_trial, "run", fail)
     (ended,) = answers(search, place, {})
     assert ended["ended"] == "failed"
     assert sentence in ended["reason"]
@@ -153,4 +153,4 @@ def test_a_trial_uses_its_share_of_the_cores(search: Plan, place: Path) -> None:
 @pytest.mark.parametrize(("allowed", "used"), [("", 4), ("2", 2), ("8", 4), ("0", 4), ("2,2", 4)])
 def test_threads_that_are_allowed(allowed: str, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", allowed)
-    assert trial.threads(4) == used
+    assert tune_trial.threads(4) == used

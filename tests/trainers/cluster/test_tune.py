@@ -16,7 +16,7 @@ import pytest
 
 from model_zoo import registry
 from tests.trainers.cluster.small import events, tune
-from trainers.recipes import load_recipe
+from trainers.recipes.loading import load_recipe
 from trainers.search.journal import remembered
 from trainers.search.trials import Trials
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trainers.cluster.count import WorkerCount
-from trainers.cluster.events import CrewAwaited, CrewStarting
-from trainers.cluster.machines import Machine
-from trainers.cluster.waiting import Lookout, places
-from trainers.cluster.workers import Crew, Share
+from stemcli.cluster.nodes import Machine
+from trainers.cluster.capacity import Crew, Share
+from trainers.cluster.job import CrewAwaited, CrewStarting, WorkerCount
+from trainers.cluster.launch import Lookout, places
 
 CORE, GPU = Share(cores=2, gpus=0), Share(cores=1, gpus=1)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from model_zoo.whereabouts import BEST
+from model_zoo.catalogue.resolve import BEST
 from stemcli.engine.events import Event
-from trainers.cluster.post import Command
+from stemcli.process import JointInterrupt
+from trainers.cluster.channel import Command
 from trainers.cluster.worker import COMMANDS, RayWorker, Reporter, SupersededError, UnequalError
 from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
-from trainers.loop.interrupt import JointInterrupt
 
 CPU = torch.device("cpu")
 

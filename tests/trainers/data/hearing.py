@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 
 
 def amplitude(wave: np.ndarray, hz: float) -> float:

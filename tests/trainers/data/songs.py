@@ -10,12 +10,12 @@ import numpy as np
 import soundfile
 from torch import Tensor
 
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from trainers.config import AugmentationRecipe, Recipe
 from trainers.data.clips import ClipPlan
+from trainers.data.mixing import SongClips, SongMixes
 from trainers.data.multitrack import open_songs
-from trainers.data.song_mixes import SongClips, SongMixes
-from trainers.data.songs import Song, Source
+from trainers.data.tracks import Song, Source
 
 STEMS = ("bass", "drums", "vocals")
 SECONDS = (2.0, 3.1, 0.7, 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from trainers.config import DataRecipe
-from trainers.data.songs import Song, Source
+from trainers.data.tracks import Song, Source
 
 RATE = 8000
 LENGTH = RATE  # samples of every file, where nothing else is said

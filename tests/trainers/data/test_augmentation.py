@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainers.data.variations import RATE, WAYS, impulse, noise, only, rms, varied
-from trainers.config.augmentation import AugmentationRecipe
+from trainers.config.data import AugmentationRecipe
 from trainers.data import augmentation
 from trainers.data.augmentation import Variation
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from model_zoo.errors import ConfigError
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.runs import run_steps, voices
 from trainers.config import Recipe, ScheduleRecipe, StageRecipe
 from trainers.data.clips import ClipPlan, ClipShape, numbers
-from trainers.loop.ema import WeightAverage
+from trainers.loop.state import WeightAverage
 
 
 @given(

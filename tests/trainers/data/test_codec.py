@@ -7,8 +7,8 @@ import pytest
 
 from model_zoo.errors import EncodeError
 from tests.trainers.data.variations import noise, rms
-from trainers.data import codec
-from trainers.data.codec import CODECS, round_trip
+from trainers.data import augmentation
+from trainers.data.augmentation import CODECS, round_trip
 
 both = pytest.mark.parametrize("container", list(CODECS))
 
@@ -79,6 +79,6 @@ def test_minutes_of_vorbis_come_back_whole() -> None:
 
 
 def test_a_libsndfile_without_a_codec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec.soundfile, "check_format", lambda *_: False)
+    monkeypatch.setattr(augmentation.soundfile, "check_format", lambda *_: False)
     with pytest.raises(EncodeError, match=r"libsndfile \d.* cannot write MP3\. Type: pip install"):
         round_trip(noise(100), 8000, "MP3", 0.5)

@@ -11,11 +11,10 @@ from multiprocessing.context import ForkProcess
 
 import pytest
 
-from stemcli.signals import ENDING
+from stemcli.process import ENDING
 from tests.trainers.data.test_loading import Counting
-from trainers.data import helpers
-from trainers.data.helpers import shielded, start_helper
-from trainers.data.loading import load_batches
+from trainers.data import loading
+from trainers.data.loading import load_batches, shielded, start_helper
 
 
 def hit_by(number: signal.Signals) -> Callable[[int], int]:
@@ -70,7 +69,7 @@ def test_a_helper_that_hangs_ends_when_its_parent_says_so() -> None:
 
 def test_a_helper_whose_parent_is_gone_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     for error in (ConnectionResetError(), EOFError(), BrokenPipeError()):
-        helpers._tell(type(error), error, None)
+        loading._tell(type(error), error, None)
     assert capsys.readouterr().err == ""
-    helpers._tell(ValueError, ValueError("odd"), None)
+    loading._tell(ValueError, ValueError("odd"), None)
     assert "odd" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 from model_zoo.errors import DataError, UsageError
 from tests.trainers.data.songs_on_disk import STEMS, paths, recipe, write
-from trainers.data.layouts.auto import look
+from trainers.data.layouts.detection import look
 from trainers.data.layouts.survey import inspect, survey
 
 

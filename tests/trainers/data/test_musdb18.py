@@ -16,7 +16,7 @@ from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, recipe, write
 from trainers.data.layouts.survey import survey
-from trainers.data.songs import Song, Source
+from trainers.data.tracks import Song, Source
 
 VALIDATION = "ANiMAL - Rockshow"  # one of the 14 that musdb names
 NAMES = ("A - First", VALIDATION, "Z - Last")

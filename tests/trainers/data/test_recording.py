@@ -12,26 +12,27 @@ import pytest
 import soundfile
 
 from model_zoo.errors import DecodeError, OutputError
-from stemcli.audio.wav_sink import WavSink
+from stemcli.audio.encoders import WavSink
+from stemcli.audio.reader import open_audio
 from tests.audio_files import stems_in_one_file, tones, write_audio
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.hearing import amplitude
-from trainers.data import cache
+from trainers.data import recording
 from trainers.data.recording import open_recording, open_recordings, require_sound
-from trainers.data.songs import Source
+from trainers.data.tracks import Source
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what was decoded into the cache, with the depth."""
     seen: list[str] = []
-    decode = cache._decode
+    decode = recording._decode
 
     def note(path: Path, stream: int, rate: int, target: Path, depth: str) -> bool:
         seen.append(f"{path.name} {stream} {depth}")
         return decode(path, stream, rate, target, depth)
 
-    monkeypatch.setattr(cache, "_decode", note)
+    monkeypatch.setattr(recording, "_decode", note)
     return seen
 
 
@@ -89,7 +90,7 @@ def test_what_is_decoded_once_is_then_what_stem_hears(
     subtype = "ULAW" if name == "song.wav" else None
     path = write_audio(recordings / name, tones(30_000), 44_100, subtype)
     recording = open_recording(path, 44_100)
-    with cache.open_audio(path) as reader:
+    with open_audio(path) as reader:
         expected = np.concatenate(list(reader))[5000:6000].T
     assert np.abs(recording.read(5000, 1000) - expected).max() <= 0.51 / 32768
     assert open_recording(path, 44_100) == recording
@@ -116,7 +117,7 @@ def test_the_cache_knows_content_not_names(recordings: Path, decoded: list[str])
 def test_a_file_is_hashed_once(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_audio(recordings / "song.ogg", tones(20_000), 44_100)
     first = open_recording(path, RATE)
-    monkeypatch.setattr(cache, "sha256", None)
+    monkeypatch.setattr(recording, "sha256", None)
     assert open_recording(path, RATE) == first
 
 
@@ -125,8 +126,8 @@ def test_audio_streams_of_one_file_are_apart(recordings: Path, decoded: list[str
     waves = [level * tones(20_000) for level in (1.0, 0.5, 0.25)]
     path = stems_in_one_file(recordings / "song.stem.mp4", waves, "alac")
     opened = open_recordings([Source(path, stream) for stream in range(3)], 44_100)
-    for recording, wave in zip(opened, waves, strict=True):
-        assert np.abs(recording.read(0, 20_000) - wave.T).max() < 1e-4
+    for each, wave in zip(opened, waves, strict=True):
+        assert np.abs(each.read(0, 20_000) - wave.T).max() < 1e-4
     assert sorted(decoded) == [f"song.stem.mp4 {stream} 16" for stream in range(3)]
 
 
@@ -135,9 +136,9 @@ def test_who_decodes_the_same_at_once_does_no_harm(recordings: Path) -> None:
     path = write_audio(recordings / "song.ogg", tones(200_000), 44_100)
     opened = open_recordings(8 * [Source(path)], RATE)
     assert len(set(opened)) == 1
-    assert list(cache.cache_folder().glob("*.wav")) == [opened[0].path]
-    assert not list(cache.cache_folder().rglob("*.part"))
-    assert cache._is_whole(opened[0].path)
+    assert list(recording.cache_folder().glob("*.wav")) == [opened[0].path]
+    assert not list(recording.cache_folder().rglob("*.part"))
+    assert recording._is_whole(opened[0].path)
 
 
 def cut(path: Path) -> None:
@@ -169,9 +170,9 @@ def test_the_size_of_more_than_4_gb_is_read_from_its_own_chunk(tmp_path: Path) -
     sink = WavSink(path, RATE, 2, "16", largest_riff=1000)
     sink.write(tones(5000, RATE))
     sink.close()
-    assert cache._is_whole(path)
+    assert recording._is_whole(path)
     cut(path)
-    assert not cache._is_whole(path)
+    assert not recording._is_whole(path)
 
 
 def test_what_goes_beyond_full_scale_is_not_clipped(recordings: Path, decoded: list[str]) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers.data import sample_set as module
-from trainers.data.sample_set import sample_set
-from trainers.data.synthetic import render_songs
+from trainers.data import synthetic as module
+from trainers.data.synthetic import render_songs, sample_set
 
 
 @pytest.fixture(autouse=True)

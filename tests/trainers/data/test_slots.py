@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.data.slots import Slot, Slots
+from trainers.data.clips import Slot, Slots
 
 COUNTS = st.lists(st.integers(1, 5), min_size=1, max_size=6).map(tuple)
 

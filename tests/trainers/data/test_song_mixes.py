@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from model_zoo.errors import ConfigError, DecodeError
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.hearing import amplitude
 from tests.trainers.data.songs import (
     SECONDS,
@@ -24,11 +24,11 @@ from tests.trainers.data.songs import (
     write_songs,
 )
 from trainers.config import AugmentationRecipe, Recipe, StageRecipe
-from trainers.data import song_mixes
+from trainers.data import mixing
 from trainers.data.clips import numbers
+from trainers.data.mixing import FreeMixes, PairClips, SongClips
 from trainers.data.recording import Clip
-from trainers.data.song_mixes import FreeMixes, PairClips, SongClips
-from trainers.data.songs import Song, Source
+from trainers.data.tracks import Song, Source
 
 LENGTH = RATE // 2
 NETWORK = ("vocals", "band")
@@ -265,7 +265,7 @@ def test_variations_change_stems_before_they_are_summed(
     songs: tuple[Song, ...], plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All else stays as it is; the codec alone parts the mixture from the sum."""
-    monkeypatch.setattr(song_mixes, "Variation", Halving)
+    monkeypatch.setattr(mixing, "Variation", Halving)
     clips = clips_of(songs, plain)
     mixture, stems = clips[1]
     assert mixture.shape == (2, LENGTH)
@@ -308,7 +308,7 @@ def test_a_pair_is_varied_as_two_stems(
     pair: Song, plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mixture less its target is the noise at a level of its own."""
-    monkeypatch.setattr(song_mixes, "Variation", Halving)
+    monkeypatch.setattr(mixing, "Variation", Halving)
     clips = clips_of([pair], plain, ("vocals",), PairClips)
     gains = Halving.draw(None, np.random.default_rng((5, 0))).gains
     heard, (wanted,) = clips[0]

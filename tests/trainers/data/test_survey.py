@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from model_zoo.errors import DataError
 from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
-from trainers.data.layouts.findings import words_of_time
-from trainers.data.layouts.split import draw, hold_out
-from trainers.data.layouts.survey import survey
-from trainers.data.songs import Song
+from trainers.data.layouts.splitting import draw, hold_out
+from trainers.data.layouts.survey import survey, words_of_time
+from trainers.data.tracks import Song
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
 

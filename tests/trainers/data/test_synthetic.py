@@ -12,8 +12,8 @@ import torch
 from click.testing import CliRunner
 
 from model_zoo.errors import OutputError
-from model_zoo.ops.stft import istft, stft
-from trainers.cli.data_render import command
+from model_zoo.ops.spectra import istft, stft
+from trainers.cli.data import render_command
 from trainers.data.synthetic import LEVELS, PEAK, overtones_of, play, render_songs
 from trainers.metrics.sdr import global_sdr
 
@@ -119,18 +119,18 @@ def test_songs_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_the_command_for_people_and_programs(tmp_path: Path) -> None:
     words = ["--songs", "1", "--seconds", "1", "--sample-rate", "8000", "--seed", "3"]
-    shown = CliRunner().invoke(command, [str(tmp_path / "a"), *words])
+    shown = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
     assert shown.exit_code == 0
     assert shown.output == (
         f"1 songs of 1 s: {tmp_path / 'a'}\nType: stem data check {tmp_path / 'a'}\n"
     )
-    told = CliRunner().invoke(command, [str(tmp_path / "b"), *words, "--json"])
+    told = CliRunner().invoke(render_command, [str(tmp_path / "b"), *words, "--json"])
     assert json.loads(told.output)["songs"] == [str(tmp_path / "b" / "song_001")]
     assert soundfile.info(tmp_path / "b" / "song_001" / "vocals.wav").samplerate == 8000
 
 
 @pytest.mark.parametrize("words", [["--songs", "0"], ["--seconds", "0"], ["--sample-rate", "10"]])
 def test_numbers_that_make_no_songs(tmp_path: Path, words: list[str]) -> None:
-    refused = CliRunner().invoke(command, [str(tmp_path / "a"), *words])
+    refused = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
     assert refused.exit_code == 2
     assert not (tmp_path / "a").exists()

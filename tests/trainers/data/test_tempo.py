@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainers.data.variations import noise, rms, tone
-from trainers.data.tempo import needed_samples, reread, retune
+from trainers.data.augmentation import needed_samples, reread, retune
 
 RATE = 44_100
 PIPS = np.array([0.3, 0.71, 1.0, 1.52])

@@ -11,15 +11,15 @@ import soundfile
 import torch
 
 from model_zoo.errors import ConfigError, DecodeError
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.hearing import amplitude
 from tests.trainers.data.songs import STEMS, place, with_data, write_songs
 from trainers.config import Recipe
-from trainers.data import opening
-from trainers.data.opening import open_data, spread
-from trainers.data.song_mixes import FreeMixes, PairClips, SongMixes
-from trainers.data.songs import Song, Source, Survey
-from trainers.data.validation import ValidationSong
+from trainers.data import training_data
+from trainers.data.mixing import FreeMixes, PairClips, SongMixes
+from trainers.data.multitrack import ValidationSong
+from trainers.data.tracks import Song, Source, Survey
+from trainers.data.training_data import open_data, spread
 
 
 def test_the_middle_of_a_song(recordings: Path) -> None:
@@ -128,7 +128,7 @@ def test_each_layout_has_its_clips(
     kind: type[SongMixes],
 ) -> None:
     songs = write_songs(recordings / "songs", [1.0])
-    monkeypatch.setattr(opening, "survey", lambda *_: Survey(layout, songs, ()))
+    monkeypatch.setattr(training_data, "survey", lambda *_: Survey(layout, songs, ()))
     data = open_data(with_data(recipe), recordings, (), STEMS, RATE, world_size=2)
     assert type(data.clips) is kind
     assert data.clips.plan.clips_per_step == 4

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.hearing import amplitude
 from tests.trainers.runs import voices, with_voices
 from trainers.config import Recipe

@@ -17,7 +17,7 @@ import soundfile
 import torch
 
 from model_zoo.errors import ConfigError, DataError
-from tests.trainers.conftest import RATE
+from tests.trainers.commands import RATE
 from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from tests.trainers.data.songs_on_disk import write
@@ -26,12 +26,11 @@ from tests.trainers.runs import CPU
 from trainers.config import Recipe, VoxaugRecipe
 from trainers.data import recording
 from trainers.data.layouts.survey import inspect, survey
-from trainers.data.opening import open_data
-from trainers.data.song_mixes import SongClips
-from trainers.data.voxaug import VoxaugMixes
-from trainers.loop.conditions import check_schedule
-from trainers.loop.run import run
-from trainers.recipes import load_recipe
+from trainers.data.mixing import SongClips, VoxaugMixes
+from trainers.data.training_data import open_data
+from trainers.loop.checks import check_schedule
+from trainers.loop.trainer import run
+from trainers.recipes.loading import load_recipe
 
 BOTH = ("vocals", "instrumental")
 CLIPS = 600

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.config.augmentation import AugmentationRecipe
+from trainers.config.data import AugmentationRecipe
 from trainers.data.augmentation import Variation
 
 RATE = 8000

@@ -14,7 +14,7 @@ import torch
 from model_zoo.errors import DecodeError
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from trainers.data.synthetic import render_songs
-from trainers.evaluation.judge import Wave, Waves
+from trainers.evaluation.scoring import Wave, Waves
 from trainers.evaluation.tracks import Sound, Track
 
 RATE = 8000

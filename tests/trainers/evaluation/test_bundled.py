@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.card import BUNDLED, Card
-from stemcli.cli.words import size
+from model_zoo.catalogue.cards import BUNDLED, Card
+from stemcli.cli.formatting import size
 
 README = Path(__file__).parents[3] / "README.md"
 STEMS = ("vocals", "accompaniment")

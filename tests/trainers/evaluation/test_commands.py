@@ -12,13 +12,13 @@ import pytest
 import soundfile
 import torch
 
-from model_zoo.card import Card, find
-from model_zoo.install import install
+from model_zoo.catalogue.cards import Card, find
+from model_zoo.catalogue.install import install
 from stemcli.cli.console import Console
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.conftest import Typed
 from tests.trainers.evaluation.songs import RATE, noise, write
-from trainers.cli.scoring import Scoring
+from trainers.cli.evaluate_display import Scoring
 from trainers.evaluation.events import JudgingFailed
 
 VOICE, BAND = noise(1), noise(2)
@@ -83,7 +83,7 @@ def test_files_are_there_before_tables_are_shown(
     def hang_up(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("trainers.cli.scoring.show_rows", hang_up)
+    monkeypatch.setattr("trainers.cli.evaluate_display.show_rows", hang_up)
     assert typed("eval", "folder", "truth", "made", "-o", "scores").exit_code == 1
     assert {*os.listdir(tmp_path / "scores")} >= {"report.html", "songs.csv", "summary.json"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_zoo.card import Card
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from model_zoo.errors import UnknownNameError, UsageError
-from model_zoo.install import install
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.songs import NoiseTrack, noise
 from trainers.evaluation.methods import (

@@ -19,14 +19,14 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from model_zoo.card import Card
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
 from model_zoo.errors import DecodeError, UsageError
-from model_zoo.install import install
 from stemcli.cli.app import stem
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.songs import noise, render_musdb, write
-from trainers.evaluation.backends import by_museval, find_measure
-from trainers.evaluation.musdb_songs import musdb_tracks
+from trainers.evaluation.musdb import musdb_tracks
+from trainers.evaluation.scoring import by_museval, find_measure
 
 ROOT = Path(__file__).parents[3]
 

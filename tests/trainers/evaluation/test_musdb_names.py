@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import UsageError
-from trainers.evaluation.musdb_songs import dataset, is_musdb18, musdb_tracks
-from trainers.evaluation.musdb_tracks import MusdbTrack
+from trainers.evaluation.musdb import MusdbTrack, dataset, is_musdb18, musdb_tracks
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,12 @@ import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
-from trainers.evaluation.excerpts import SECONDS, Excerpt, loudest, spread
+from trainers.evaluation.evaluate import Evaluation, Rules
+from trainers.evaluation.folder import SECONDS, Excerpt, loudest, spread
 from trainers.evaluation.methods import MixtureMethod
-from trainers.evaluation.published import published
-from trainers.evaluation.report.charts import boxes, curves, spectrograms
-from trainers.evaluation.run import Evaluation, Rules
-from trainers.evaluation.summary import METRICS
-from trainers.evaluation.writing import Heading, write_results
+from trainers.evaluation.report import boxes, curves, spectrograms
+from trainers.evaluation.results import Heading, write_results
+from trainers.evaluation.summary import METRICS, published
 
 NAMES = ['A <b>& "B"', "Plain", "Zwölf"]
 

@@ -12,10 +12,10 @@ import pytest
 
 from model_zoo.errors import DecodeError, UsageError
 from trainers.evaluation.comparison import compare, read_runs
-from trainers.evaluation.published import published
-from trainers.evaluation.scores import StemScores, TrackScores, load_scores
+from trainers.evaluation.scoring import StemScores, TrackScores, load_scores
 from trainers.evaluation.summary import (
     METRICS,
+    published,
     song_value,
     songs_csv,
     summarise,

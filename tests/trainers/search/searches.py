@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 from stemcli.engine.events import Event
 from trainers.config import Recipe
-from trainers.recipes import load_recipe
-from trainers.search.events import TrialEnded, TrialProposed, TrialStarted, TrialValidated
-from trainers.search.files import read_space, space_text
+from trainers.recipes.loading import load_recipe
 from trainers.search.plan import Plan
-from trainers.search.space import Space
-from trainers.search.trials import Trials
+from trainers.search.space import Space, read_space, space_text
+from trainers.search.trials import TrialEnded, TrialProposed, Trials, TrialStarted, TrialValidated
 
 STEPS = (20, 40, 60, 80, 100)
 

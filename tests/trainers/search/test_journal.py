@@ -9,10 +9,9 @@ import pytest
 
 from model_zoo.errors import CheckpointError, StemError, UsageError
 from tests.trainers.search.searches import FATES, own_space, plan_of, told, trials_of
-from trainers.recipes import load_recipe
+from trainers.recipes.loading import load_recipe
 from trainers.search.journal import JOURNAL, Journal, remembered
-from trainers.search.plan import PLAN, read_plan, startup
-from trainers.search.rungs import rungs_of
+from trainers.search.plan import PLAN, read_plan, rungs_of, startup
 
 EVENTS = [*told(own_space("melrnn"), FATES)]
 

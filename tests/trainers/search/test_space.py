@@ -10,9 +10,8 @@ import yaml
 from model_zoo.errors import ConfigError
 from tests.trainers.search.searches import own_space
 from trainers.config import Recipe
-from trainers.recipes import load_recipe
-from trainers.search.files import read_space, space_text
-from trainers.search.space import Space, require_architecture
+from trainers.recipes.loading import load_recipe
+from trainers.search.space import Space, read_space, require_architecture, space_text
 
 
 @pytest.fixture(scope="module")

@@ -19,19 +19,19 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from stemcli.engine.events import Event
-from trainers.search.domains import Dimension, Listed
-from trainers.search.events import (
+from trainers.search.parameters import Dimension, Listed
+from trainers.search.plan import Plan, Rungs
+from trainers.search.space import Space
+from trainers.search.trials import (
     How,
     Listener,
+    Trial,
     TrialEnded,
     TrialProposed,
+    Trials,
     TrialStarted,
     TrialValidated,
 )
-from trainers.search.plan import Plan
-from trainers.search.rungs import Rungs
-from trainers.search.space import Space
-from trainers.search.trials import Trial, Trials
 
 SDR = "sdr"
 STEP = "step"

@@ -21,12 +21,11 @@ from ray.tune.search import Searcher
 
 from model_zoo.errors import ClusterError
 from stemcli.cluster import joined
-from stemcli.environment import environment
-from trainers.cluster.machines import look_around
-from trainers.cluster.muster import muster
-from trainers.cluster.tuning.room import Room, find_room
+from stemcli.cluster.nodes import look_around
+from stemcli.process import environment
+from trainers.cluster.preflight import muster
+from trainers.cluster.tune_trial import Place, Room, attempt, find_room, lost
 from trainers.cluster.tuning.study import SDR, Study
-from trainers.cluster.tuning.trial import Place, attempt, lost
 from trainers.search.plan import Plan
 
 RETRIES = 1
@@ -71,7 +70,7 @@ def opened(
     Raises:
         ClusterError: the cluster cannot be joined, or has no room for the workers of one trial.
         DeviceError: GPUs are asked for, and there is none.
-        StemError: as :func:`~trainers.cluster.muster.muster`, of a cluster of several machines.
+        StemError: as :func:`~trainers.cluster.preflight.muster`, of a cluster of several machines.
     """
     with joined(verbose, alone=alone):
         nodes: Any = ray.nodes

@@ -1,15 +1,23 @@
-"""What a reader of a layout gives, and what readers share."""
+"""What every reader of a layout returns and shares, and the headers of sound files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from model_zoo.errors import AudioError, DecodeError
+from stemcli.audio.allowed_formats import DEMUXERS
+from stemcli.audio.ffmpeg_binary import complaints, read_log
+from stemcli.audio.ffmpeg_process import FfmpegProcess, decoding_pool
 from stemcli.audio.info import AudioInfo
-from stemcli.batch.url_path import folded
-from stemcli.batch.walk import find_songs
-from trainers.data.songs import Song, Source
+from stemcli.audio.reader import probe
+from stemcli.batch.library import find_songs
+from stemcli.remote_path import folded
+from trainers.data.tracks import Song, Source
 
 MIXTURE = "mixture"
 
@@ -108,3 +116,67 @@ def listed(names: Iterable[str], most: int = 12) -> str:
 
 def _is_shown(path: Path) -> bool:
     return not path.name.startswith(".")
+
+
+THREADS = 8
+"""Files that are opened together: disks behind a network, and ffmpeg, let one wait."""
+
+
+def read_headers(
+    songs: Iterable[Song], known: Mapping[Source, AudioInfo]
+) -> tuple[dict[Source, AudioInfo], list[str]]:
+    """What the headers of all files say, and a problem for each that cannot be read.
+
+    Args:
+        songs: whose files are opened.
+        known: headers that need not be read again.
+    """
+    wanted = dict.fromkeys(source for song in songs for source in song.sources)
+    unread = [source for source in wanted if source not in known]
+    with decoding_pool(THREADS) as pool:
+        found = dict(zip(unread, pool.map(_read, unread), strict=True))
+    headers = {source: info for source, info in found.items() if isinstance(info, AudioInfo)}
+    problems = [problem for problem in found.values() if isinstance(problem, str)]
+    return {**known, **headers}, problems
+
+
+def _read(source: Source) -> AudioInfo | str:
+    try:
+        return probe(source.path, source.stream)
+    except AudioError as error:
+        return str(error)
+
+
+Stream = dict[str, Any]
+PROGRAM = "ffprobe"
+BLOCK = 65536  # bytes
+
+
+def sound_streams(path: Path) -> list[Stream]:
+    """The sound tracks of a file, as ``ffprobe -show_streams`` describes them.
+
+    musdb and stempeg open files without any limits. What passes here is a sound file or a film,
+    and so no playlist or script by which a stranger's file would reach others.
+
+    Raises:
+        DecodeError: it is neither, or damaged.
+        FfmpegMissingError: ffprobe cannot be started.
+    """
+    with FfmpegProcess(_command(path)) as process:
+        said = b"".join(_blocks(process))
+        if process.finish():
+            reason = (complaints(read_log(process.log)) or ["ffprobe gives no reason"])[0]
+            raise DecodeError(f"No sound can be read from {path} ({reason}): download it again")
+    streams: list[Stream] = json.loads(said).get("streams", [])
+    return streams
+
+
+def _command(path: Path) -> list[str]:
+    only = ["-protocol_whitelist", "file", "-format_whitelist", DEMUXERS]
+    shown = ["-loglevel", "level+error", "-show_streams", "-select_streams", "a", "-of", "json"]
+    return [shutil.which(PROGRAM) or PROGRAM, *only, *shown, f"file:{path}"]
+
+
+def _blocks(process: FfmpegProcess) -> Iterator[bytes]:
+    while block := process.read(BLOCK):
+        yield block

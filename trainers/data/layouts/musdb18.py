@@ -18,10 +18,16 @@ from model_zoo.errors import DecodeError, FfmpegMissingError, require_package
 from stemcli.audio.ffmpeg_binary import fault
 from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
-from trainers.data.layouts.headers import THREADS
-from trainers.data.layouts.listing import MIXTURE, Listing, files, folders
-from trainers.data.layouts.probing import PROGRAM, sound_streams
-from trainers.data.songs import Song, Source
+from trainers.data.layouts.listing import (
+    MIXTURE,
+    PROGRAM,
+    THREADS,
+    Listing,
+    files,
+    folders,
+    sound_streams,
+)
+from trainers.data.tracks import Song, Source
 
 TRAINING = "train"
 ENDING = ".stem.mp4"

@@ -1,25 +1,134 @@
-"""From a data folder to songs to train on and songs to validate, all of them checked."""
+"""Finds and checks the songs of a data folder, and reports every finding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model_zoo.errors import DataError, UsageError
+from stemcli.audio.info import AudioInfo
 from trainers.config import DataRecipe
-from trainers.data.groups import Groups, each_once
-from trainers.data.layouts.auto import look
-from trainers.data.layouts.checks import check_song, check_stems_of
-from trainers.data.layouts.findings import Findings
-from trainers.data.layouts.headers import read_headers
-from trainers.data.layouts.listing import Listing, counted
-from trainers.data.layouts.named import names_of, read_named
-from trainers.data.layouts.needs import check_stems, check_voxaug, unused_groups
-from trainers.data.layouts.split import Split, split
-from trainers.data.layouts.table import READERS, noun_of
+from trainers.data.layouts import READERS, noun_of
+from trainers.data.layouts.checks import (
+    check_song,
+    check_stems,
+    check_stems_of,
+    check_voxaug,
+    unused_groups,
+)
+from trainers.data.layouts.detection import look, names_of, read_named
+from trainers.data.layouts.listing import Listing, counted, listed, read_headers
+from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
-from trainers.data.songs import Song, Survey
+from trainers.data.tracks import Groups, Song, Source, Survey, each_once
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a look at the data gave.
+
+    Attributes:
+        layout: how the folder is laid out.
+        training: songs to train on.
+        validation: songs that are never trained on.
+        headers: of all files that could be read.
+        problems: what must be mended, each with its file.
+        notes: what people should know.
+    """
+
+    layout: str
+    training: tuple[Song, ...] = ()
+    validation: tuple[Song, ...] = ()
+    headers: Mapping[Source, AudioInfo] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def songs(self) -> tuple[Song, ...]:
+        """All of them."""
+        return (*self.training, *self.validation)
+
+    @property
+    def stems(self) -> dict[str, int]:
+        """In how many songs, or files of the layout ``stems``, each stem is."""
+        counts = Counter(stem for song in self.songs for stem in song.stems)
+        return dict(sorted(counts.items()))
+
+    @property
+    def seconds(self) -> float:
+        """Length of all songs that have one in their headers."""
+        return sum(max(self._lengths(song), default=0.0) for song in self.songs)
+
+    @property
+    def sample_rates(self) -> dict[int, int]:
+        """Sample rates in Hz, and the number of songs at each, the most frequent first.
+
+        Files that are mixed to validate count on their own, as they may have several.
+        """
+        whole = [self._infos(song)[:1] for song in self.songs if not song.is_made]
+        made = {
+            info.path: info for song in self.songs if song.is_made for info in self._infos(song)
+        }
+        infos = [*(info for one in whole for info in one), *made.values()]
+        return dict(Counter(info.sample_rate for info in infos).most_common())
+
+    def summary(self) -> tuple[str, ...]:
+        """Counts in words, then what is odd."""
+        rates = " and ".join(map(str, self.sample_rates))
+        heard = [words_of_time(self.seconds), f"{rates} Hz"] if rates else []
+        lines = [", ".join([*self._counts(), *heard])]
+        if self.stems:
+            lines.append(f"Stems: {listed(self._stem_words())}")
+        return (*lines, *self._oddities(), *self.notes)
+
+    def _counts(self) -> list[str]:
+        reader = READERS.get(self.layout)
+        songs = len(self.training)
+        on = counted(songs, "song") + " to train on"
+        if reader is None:
+            on = "recordings of the recipe to train on"
+        elif not reader.holds_songs:
+            on = counted(songs, "file") + " to mix"
+        return [on, f"{len(self.validation) or 'none'} to validate"]
+
+    def _stem_words(self) -> list[str]:
+        """Names, with a count where not every song has the stem."""
+        total = len(self.songs)
+        return [
+            name if count == total else f"{name} ({count})" for name, count in self.stems.items()
+        ]
+
+    def _oddities(self) -> list[str]:
+        rates, infos, noun = self.sample_rates, self.headers.values(), noun_of(self.layout)
+        mono = len({info.path for info in infos if info.channels == 1})
+        unknown = len({info.path for info in infos if info.frames is None})
+        words = (f"{counted(count, noun)} at {rate} Hz" for rate, count in rates.items())
+        rules = {
+            f"Sample rates differ and will be changed to the network's: {listed(words)}": (
+                len(rates) > 1
+            ),
+            f"{counted(mono, 'mono file')}: the same is heard left and right": bool(mono),
+            f"Lengths are not in the headers of {counted(unknown, 'file')}": bool(unknown),
+        }
+        return [sentence for sentence, holds in rules.items() if holds]
+
+    def _infos(self, song: Song) -> list[AudioInfo]:
+        return [self.headers[source] for source in song.sources if source in self.headers]
+
+    def _lengths(self, song: Song) -> list[float]:
+        return [info.seconds for info in self._infos(song) if info.seconds]
+
+
+def words_of_time(seconds: float) -> str:
+    """``5 h 12 min``, ``3 min 20 s`` or ``7 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
 
 VOICES = "voices"
 

@@ -20,7 +20,7 @@ from trainers.data.layouts.listing import (
     sounds,
     stem_name,
 )
-from trainers.data.songs import Song, Source
+from trainers.data.tracks import Song, Source
 
 INSTRUMENTAL, VOCALS = "instrumental", "vocals"
 LIBRARIES: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,87 @@
+"""MelRoFormer: transformers over mel bands, along frequency and time in turn.
+
+After the mel-band RoFormer (Wang, Lu and Chen 2024, arXiv 2409.04702) in the form of MSRKit, whose
+tensor names it keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from model_zoo.architectures.mel_frontend import (
+    PUBLIC,
+    SEVERAL,
+    SMALL,
+    MelConfig,
+    MelSeparator,
+    trained_frames,
+)
+from model_zoo.blocks.attention import RoFormerBlock
+from model_zoo.blocks.spectral import DualPath
+from model_zoo.separator import Documented, Sizes
+
+
+@dataclass(frozen=True)
+class MelRoFormerConfig(MelConfig):
+    """Arguments of :class:`MelRoFormer`.
+
+    Attributes:
+        hidden_channels: width of a token.
+        num_layers: layers of one frequency and one time block each.
+        num_heads: attention heads of every block.
+        window_size: STFT window in samples.
+        hop_size: samples between two frames.
+        sample_rate: in Hz.
+    """
+
+    hidden_channels: int = 128
+    num_layers: int = 12
+    num_heads: int = 4
+    window_size: int = 2048
+    hop_size: int = 512
+    sample_rate: int = 48_000
+
+    def mistakes(self) -> list[str]:
+        """Contradictions between the options."""
+        found = super().mistakes()
+        if not found and self.hidden_channels % (2 * self.num_heads):
+            found.append("hidden_channels must be an even multiple of num_heads")
+        return found
+
+
+class MelRoFormer(MelSeparator):
+    """Mask of the mixture's spectrum from transformers with rotary position embedding.
+
+    Takes the arguments of :class:`MelRoFormerConfig`.
+    """
+
+    Config = MelRoFormerConfig
+    purpose = "a voice or an instrument: transformers over mel bands; the bundled model is one"
+    sizes = Sizes(
+        small={"hidden_channels": 16, "num_layers": 1, "num_heads": 2, **SMALL},
+        several=SEVERAL,
+        documented=(
+            Documented(8_841_856, (128, 12, 4, *PUBLIC)),
+            Documented(8_776_064, (128, 12, 4, 2048, 512, 44_100)),
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        width, heads = config.hidden_channels, config.num_heads
+        frames = trained_frames(config)
+        self.freq_blocks = nn.ModuleList(
+            RoFormerBlock(width, heads, config.num_bands) for _ in range(config.num_layers)
+        )
+        self.time_blocks = nn.ModuleList(
+            RoFormerBlock(width, heads, frames) for _ in range(config.num_layers)
+        )
+
+    @property
+    def core(self) -> DualPath:
+        """Features to mask: the parts of this network without the STFT."""
+        return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -1,0 +1,288 @@
+"""Parts of the U-Nets over magnitude spectrograms: levels down, three bottoms, levels up.
+
+::
+
+    input ─▶ down ─▶ down ─▶ ... ─▶ bottom ─▶ ... ─▶ up ─▶ up ─▶ mask
+               │       └────────── skip ─────────────┘      │
+               └────────────────── skip ────────────────────┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from model_zoo.blocks.auxiliary import Penalised
+from model_zoo.config import broken
+
+Plane = Float[Tensor, "batch feature freq frame"]
+PlaneIn = Float[Tensor, "batch feature_in freq frame"]
+PlaneBelow = Float[Tensor, "batch feature_below freq_below frame_below"]
+Tokens = Float[Tensor, "batch token feature"]
+Memories = Float[Tensor, "batch token feature_out"]
+
+KERNEL = 5
+"""Height and width that the convolutions on the way up see."""
+
+LOG_SIGMA = (-10.0, 10.0)
+"""Range of the logarithm of a standard deviation, so that neither it nor its square overflows."""
+
+TOKENS = {0: "b c f t -> b t (c f)", 1: "b c f t -> b f (c t)"}
+PLANES = {0: "b t (c f) -> b c f t", 1: "b f (c t) -> b c f t"}
+"""Which axis of a plane becomes part of the features: 0 frequency, 1 time; the other is read."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A plane of the U.
+
+    Attributes:
+        channels: features.
+        bins: along frequency.
+        frames: along time.
+    """
+
+    channels: int
+    bins: int
+    frames: int
+
+    @property
+    def below(self) -> Level:
+        """The next one down: half as high and as wide, twice as many features."""
+        return Level(2 * self.channels, self.bins // 2, self.frames // 2)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What all levels have in common.
+
+    Attributes:
+        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU in their place.
+        dropout_p: chance that a feature is left out while the network learns.
+    """
+
+    leak_factor: float
+    dropout_p: float
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, activation, and then perhaps batch normalisation.
+
+    Weights begin as He et al. 2015 (arXiv 1502.01852) have it for rectifiers; for SELU with a
+    gain of 1, as Klambauer et al. 2017 (arXiv 1706.02515) need it.
+    """
+
+    def __init__(self, width: int, out: int, leak_factor: float, *, normed: bool = False) -> None:
+        convolution = nn.Conv2d(width, out, 3, padding="same", bias=not normed)
+        activation = nn.LeakyReLU(leak_factor) if leak_factor > 0 else nn.SELU()
+        kind: Literal["leaky_relu", "linear"] = "leaky_relu" if leak_factor > 0 else "linear"
+        nn.init.kaiming_normal_(convolution.weight, a=leak_factor, nonlinearity=kind)
+        super().__init__(convolution, activation, *([nn.BatchNorm2d(out)] if normed else []))
+
+
+class ConvBlockTriple(nn.Sequential):
+    """Three convolutions, the last of them normalised."""
+
+    def __init__(self, width: int, out: int, leak_factor: float) -> None:
+        super().__init__(
+            ConvBlock(width, out, leak_factor),
+            ConvBlock(out, out, leak_factor),
+            ConvBlock(out, out, leak_factor, normed=True),
+        )
+
+
+class DownBlock(nn.Module):
+    """Convolve, hand the result on to the way up, and halve it for the way down."""
+
+    def __init__(self, width: int, level: Level, habits: Habits) -> None:
+        super().__init__()
+        self.convolutions = ConvBlockTriple(width, level.channels, habits.leak_factor)
+
+    def forward(self, x: PlaneIn) -> tuple[Plane, PlaneBelow]:
+        """The plane of this level, and what goes down."""
+        skip = self.convolutions(x)
+        return skip, F.max_pool2d(skip, 2)
+
+
+class UpBlock(nn.Module):
+    """Double the plane from below, lay it beside that of the way down, convolve both."""
+
+    def __init__(self, level: Level, dropout_p: float) -> None:
+        super().__init__()
+        below = level.below
+        padding = (_padding(below.bins, level.bins), _padding(below.frames, level.frames))
+        self.grow = nn.ConvTranspose2d(below.channels, level.channels, KERNEL, 2, padding)
+        self.norm = nn.BatchNorm2d(level.channels)
+        self.convolutions = ConvBlockTriple(2 * level.channels, level.channels, leak_factor=0)
+        self.dropout = nn.Dropout2d(dropout_p)
+
+    def forward(self, x: PlaneBelow, skip: Plane) -> Plane:
+        """The plane of this level."""
+        up = self.norm(self.grow(x, output_size=skip.shape))
+        return self.dropout(self.convolutions(torch.cat([up, skip], dim=1)))
+
+
+def _padding(small: int, large: int) -> int:
+    """Margin that is cut off where a plane grows from ``small`` to about ``large``."""
+    return -((large - KERNEL - 2 * (small - 1)) // 2)
+
+
+class ConvBottom(nn.Module):
+    """Convolutions, as on every level."""
+
+    def __init__(self, level: Level, habits: Habits) -> None:
+        super().__init__()
+        self.convolutions = ConvBlockTriple(level.channels // 2, level.channels, habits.leak_factor)
+
+    def forward(self, x: PlaneIn) -> Plane:
+        """Twice as many features."""
+        return self.convolutions(x)
+
+
+class RecurrentBottom(nn.Module):
+    """Stacked bidirectional LSTMs along one axis of the plane, then two linear layers.
+
+    Args:
+        level: the bottom of the U.
+        habits: of all levels.
+        recurrent_depth: stacked LSTMs.
+        hidden_size: width of each direction, at most that of the level.
+        input_axis: 0 reads along time and sees all frequencies at once, 1 reads along frequency and
+            sees all times at once.
+    """
+
+    def __init__(
+        self, level: Level, habits: Habits, recurrent_depth: int, hidden_size: int, input_axis: int
+    ) -> None:
+        super().__init__()
+        self.input_axis, self.axis_length = input_axis, (level.bins, level.frames)[input_axis]
+        self.features = level.channels // 2 * self.axis_length
+        hidden = min(hidden_size, level.channels)
+        self.lstm = nn.LSTM(
+            self.features,
+            hidden,
+            recurrent_depth,
+            batch_first=True,
+            dropout=habits.dropout_p if recurrent_depth > 1 else 0.0,
+            bidirectional=True,
+        )
+        self.linear = nn.Sequential(
+            nn.Linear(2 * hidden, hidden),
+            nn.SELU(),
+            nn.Linear(hidden, 2 * self.features),
+            nn.SELU(),
+        )
+
+    def forward(self, x: PlaneIn) -> Plane:
+        """Twice as many features."""
+        read = self.linear(self.read(rearrange(x, TOKENS[self.input_axis])))
+        axis = {"ft"[self.input_axis]: self.axis_length}
+        return rearrange(read, PLANES[self.input_axis], **axis)
+
+    def read(self, tokens: Tokens) -> Memories:
+        """What is remembered at every place of the sequence, in both directions."""
+        return self.lstm(tokens)[0]
+
+
+class VariationalBottom(RecurrentBottom):
+    """The same on a sample of what the plane may have meant.
+
+    Takes the arguments of :class:`RecurrentBottom`.
+    """
+
+    def __init__(
+        self, level: Level, habits: Habits, recurrent_depth: int, hidden_size: int, input_axis: int
+    ) -> None:
+        super().__init__(level, habits, recurrent_depth, hidden_size, input_axis)
+        self.latent = Latent(self.features)
+
+    def read(self, tokens: Tokens) -> Memories:
+        """What is remembered of the sample."""
+        return super().read(self.latent(tokens))
+
+
+class Latent(Penalised):
+    """A normal distribution for every feature: sampled in training, otherwise its mean.
+
+    Kingma and Welling 2014 (arXiv 1312.6114), with their reparametrisation.
+    Its loss is ``divergence``, see :func:`kl_divergence`.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.mu = nn.Linear(features, features)
+        self.log_sigma = nn.Linear(features, features)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Values of the latent variables."""
+        mu = self.mu(tokens)
+        if not self.training:
+            return mu
+        log_sigma = self.log_sigma(tokens).float().clamp(*LOG_SIGMA)
+        self.losses = {"divergence": kl_divergence(mu.float(), log_sigma)}
+        return mu + log_sigma.exp() * torch.randn_like(log_sigma)
+
+
+def kl_divergence(
+    mu: Float[Tensor, "*batch feature"], log_sigma: Float[Tensor, "*batch feature"]
+) -> Float[Tensor, ""]:
+    """Mean divergence of normal distributions from the standard one.
+
+    ``mean((mu² + sigma² - log sigma² - 1) / 2)``: Kingma and Welling 2014 (arXiv 1312.6114),
+    appendix B, as a mean over the features instead of a sum.
+    """
+    return 0.5 * (mu.square() + (2 * log_sigma).exp() - 2 * log_sigma - 1).mean()
+
+
+class FrequencyNorm(nn.Module):
+    """Move and scale every frequency by its own two numbers.
+
+    Args:
+        bins: of the plane.
+        learned: begin at random and learn; otherwise the numbers stay 0 and 1.
+    """
+
+    def __init__(self, bins: int, *, learned: bool) -> None:
+        super().__init__()
+        center, scale = torch.zeros(bins), torch.ones(bins)
+        if learned:
+            center, scale = 0.1 * torch.rand(bins), 1 + 0.1 * torch.rand(bins)
+        self.center = nn.Parameter(center, requires_grad=learned)
+        self.scale = nn.Parameter(scale, requires_grad=learned)
+
+    def forward(self, x: Plane) -> Plane:
+        """The plane, moved and scaled."""
+        return (x - self.center[:, None]) * self.scale[:, None]
+
+
+def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
+    """Why a spectrogram cannot be halved so often; empty where it can.
+
+    Its smallest plane needs two points at least, without which no batch of one can be normalised.
+    """
+    if min(bins, frames, levels) < 1:
+        return []
+    bottom = (bins >> levels, frames >> levels)
+    if prod(bottom) > 1:
+        return []
+    depths = range(1, min(levels, bins.bit_length()))
+    most = max((n for n in depths if (bins >> n) * (frames >> n) > 1), default=0)
+    advice = f"take num_levels={most}" if most else "take more bins and frames"
+    return [f"num_fft_bins={bins} x num_frames={frames} cannot be halved {levels} times: {advice}"]
+
+
+def habit_mistakes(leak_factor: float, dropout_p: float) -> list[str]:
+    """What is wrong with the numbers that all levels have in common."""
+    return broken(
+        {
+            "leak_factor must be 0 or more and below 1": not 0 <= leak_factor < 1,
+            "dropout_p must be 0 or more and below 1": not 0 <= dropout_p < 1,
+        }
+    )

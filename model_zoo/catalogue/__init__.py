@@ -1,0 +1,1 @@
+"""Models that are bundled or were added: their cards, and how a name becomes weights."""

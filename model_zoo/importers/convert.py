@@ -1,0 +1,179 @@
+"""From somebody else's checkpoint to a model that ``--model NAME`` finds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from model_zoo import registry
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import check_free, install
+from model_zoo.errors import ConfigError, NoModelError
+from model_zoo.files import sha256
+from model_zoo.importers import msrkit, spleeter, tensorflow
+from model_zoo.importers.unpickle import state_dict
+from model_zoo.separator import Separator
+from model_zoo.weight_checks import require_fit, shapes_of
+from model_zoo.weights import load_tensors
+
+PathLike = str | os.PathLike[str]
+
+USUAL = msrkit.Options()
+OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
+"""Tensors that only our networks have."""
+
+
+def convert(
+    path: PathLike | Sequence[PathLike],
+    *,
+    name: str,
+    stems: Sequence[str] = (),
+    residual: str = "",
+    num_heads: int | None = None,
+    hop_size: int | None = None,
+    sample_rate: int | None = None,
+    licence: str = "not stated",
+    overwrite: bool = False,
+) -> Card:
+    """Put a network of MSRKit or Spleeter into the user's zoo, as a safetensors file and a card.
+
+    Args:
+        path: a PyTorch or safetensors file; the folder of a model of Spleeter's; or one PyTorch
+            file for each stem of such a model.
+        name: how the model will be called.
+        stems: what it separates. Empty takes, for MSRKit, the file's name (``Guitar.pth``), and for
+            Spleeter the names that its files mention, or those of the published model.
+        residual: name of the mixture without the stem; empty is ``no_STEM``. Spleeter has none.
+        num_heads: of MelRoFormer; shapes do not tell. Usually 4.
+        hop_size: in samples; shapes do not tell. Usually a quarter of the window.
+        sample_rate: in Hz; recognised by the mel bands, and only checked when given.
+        licence: of the weights, as their source states it.
+        overwrite: replace a model of the user's that has this name.
+
+    Raises:
+        ConfigError: the name is bundled or taken, or an option contradicts the file.
+        CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
+        OutputError: the zoo cannot be written.
+    """
+    check_free(name, overwrite)
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    sources = [Path(each) for each in paths]
+    options = msrkit.Options(num_heads, hop_size, sample_rate)
+    separator = read_network(sources, tuple(stems), options)
+    card = _card(separator, name, sources, residual, licence)
+    digests = " ".join(sha256(file) for source in sources for file in _files(source))
+    return install(separator, card, {"source_sha256": digests}, overwrite=overwrite)
+
+
+def read_network(
+    sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.Options = USUAL
+) -> Separator:
+    """The network in files of another program.
+
+    Args:
+        sources: files or a folder, as for :func:`convert`.
+        stems: names of what it separates; empty for the usual ones.
+        options: what the files of MSRKit do not tell.
+
+    Raises:
+        ConfigError: an option contradicts the files.
+        CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
+    """
+    index = tensorflow.index_file(sources[0])
+    if index:
+        _spleeter_config(spleeter.from_tensorflow(tensorflow.described(index)), stems, index)
+        return _spleeter(spleeter.from_tensorflow(tensorflow.read(index)), stems, index)
+    tensors = [state_dict(source) for source in sources]
+    if all(spleeter.FILE_MARK in each for each in tensors):
+        unets = [spleeter.from_torch(each) for each in tensors]
+        return _spleeter(unets, stems or _mentioned(sources), sources[0])
+    if len(sources) > 1:
+        raise NoModelError("Only models of Spleeter have one file per stem: convert one file")
+    return _msrkit(tensors[0], stems, options, sources[0])
+
+
+def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path) -> Separator:
+    config, tensors = _spleeter_config(unets, stems, origin)
+    separator = registry.build("spleeter", config)
+    ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
+    load_tensors(separator, {**ours, **tensors}, origin=str(origin))
+    return separator
+
+
+def _spleeter_config(
+    unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path
+) -> tuple[dict[str, Any], spleeter.Tensors]:
+    """Config and tensors of the separator that has these U-Nets; only their shapes are used.
+
+    Raises:
+        CheckpointError: the tensors do not fit together.
+    """
+    config, tensors = spleeter.assemble(unets, stems)
+    shapes = shapes_of(tensors)
+    # The window of the STFT, and batches counted in training, are not in Spleeter's files.
+    norms = (name for name in shapes if name.endswith("running_mean"))
+    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
+    require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
+    return config, tensors
+
+
+def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
+    """The stems that the files are named after, as ``spleeter-vocals.ckpt``; else none.
+
+    Raises:
+        ConfigError: some are named after stems and others are not.
+    """
+    known = {stem: stem for stems, _ in spleeter.MODELS.values() for stem in stems}
+    known["accompaniment"] = "instrumental"
+    found = [
+        next((known[word] for word in re.split("[^a-z]+", name) if word in known), "")
+        for name in (source.stem.lower() for source in sources)
+    ]
+    if any(found) and not all(found):
+        strange = sources[found.index("")].name
+        raise ConfigError(
+            "--stem", [f"{strange} is not named after a stem: type --stem for each file"]
+        )
+    return tuple(found) if all(found) else ()
+
+
+def _msrkit(
+    tensors: spleeter.Tensors, stems: tuple[str, ...], options: msrkit.Options, source: Path
+) -> Separator:
+    if len(stems) > 1:
+        raise ConfigError("--stem", ["a generator of MSRKit extracts one stem: name one"])
+    stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
+    architecture, config = msrkit.infer(tensors, options)
+    config["stems"] = [stem]
+    registry.architecture(architecture).Config.from_dict(config)  # what the user typed goes first
+    require_fit(str(source), architecture, config, shapes_of(tensors))
+    separator = registry.build(architecture, config)
+    load_tensors(separator, tensors, origin=str(source))
+    return separator
+
+
+def _card(
+    separator: Separator, name: str, sources: Sequence[Path], residual: str, licence: str
+) -> Card:
+    stems, files = separator.stems, ", ".join(source.name for source in sources)
+    is_full_set = len(stems) > 1
+    if residual and is_full_set:
+        raise ConfigError("--residual", [f"{', '.join(stems)} are the whole song: leave it out"])
+    return Card(
+        name=name,
+        architecture=registry.name_of(separator),
+        description=f"{type(separator).__name__} for {', '.join(stems)}, converted from {files}.",
+        stems=stems,
+        residual="" if is_full_set else residual or f"no_{stems[0]}",
+        licence=licence,
+        source=f"{'Spleeter' if is_full_set else 'MSRKit'} checkpoint {files}",
+    )
+
+
+def _files(source: Path) -> list[Path]:
+    """What a source consists of: itself, or the index and the values of a TensorFlow checkpoint."""
+    index = tensorflow.index_file(source)
+    return [index, *sorted(index.parent.glob(f"{index.stem}.data-*"))] if index else [source]

@@ -1,0 +1,385 @@
+"""Reads state dicts from pickles of torch without running what is inside.
+
+NumPy's own functions would make arrays of any shape, also such as have no bytes in the file. The
+names in a pickle stand for the classes here instead; what they receive is the protocol of
+``ndarray.__reduce__`` (numpy.org, "NEP 1", and the pickle module's ``copyreg`` interface).
+
+``weights_only=True`` keeps a pickle from running code. It does not limit what the pickle builds:
+tuples nested in each other many times over, whose hash is computed for ever when they are the key
+of a mapping; a text that is encoded as hexadecimal again and again, which doubles it each time; a
+view of one value that is converted into a tensor of billions. The opcodes (documented in the module
+pickletools) are walked, tracking only the size of each object on the stack.
+
+torch writes an archive whose records are stored, never compressed (torch/csrc/jit/serialization/
+export.md: "zip archive with uncompressed records"), so that together they are no larger than the
+file. Before version 1.6 it wrote pickles one after the other, and the values behind them.
+
+The one place of the project that opens pickles, and only with ``weights_only=True``: tensors,
+numbers and containers are read, anything that would have to be executed is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.serialization import safe_globals
+
+from model_zoo.errors import CheckpointError, NoModelError
+from model_zoo.files import SUFFIX
+from model_zoo.weight_checks import check_tensors, shapes_of, unsafe
+from model_zoo.weights import read_safetensors
+
+FLOATS = ("f2", "f4", "f8")
+
+
+class Kind:
+    """Stands for ``numpy.dtype``.
+
+    Args:
+        name: of the type, e.g. ``"f4"``.
+    """
+
+    def __init__(self, name: object, *_: object) -> None:
+        self._name, self._order = name, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take in the version, the order of the bytes, and what only structures have."""
+        self._order = {"<": "<", ">": ">"}.get(state[1], "=")
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The type; None if it is not that of floats."""
+        return np.dtype(f"{self._order}{self._name}") if self._name in FLOATS else None
+
+
+class Array:
+    """Stands for ``numpy.ndarray``.
+
+    Attributes:
+        values: None if they are not floats.
+    """
+
+    values: NDArray[np.floating[Any]] | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take in version, shape, type, order of axes, and bytes.
+
+        Raises:
+            ValueError: the bytes do not fill the shape.
+        """
+        _, shape, kind, is_fortran, data = state
+        if isinstance(kind, Kind) and kind.dtype is not None:
+            flat = np.frombuffer(data, kind.dtype).astype(kind.dtype.newbyteorder("="))
+            self.values = flat.reshape(shape, order="F" if is_fortran else "C")
+
+
+def reconstruct(*_: object) -> Array:
+    """Stands for the function that makes an empty array first."""
+    return Array()
+
+
+STAND_INS: list[Any] = [
+    (reconstruct, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
+    (reconstruct, "numpy._core.multiarray._reconstruct"),
+    (Array, "numpy.ndarray"),
+    (Kind, "numpy.dtype"),
+]
+"""What the pickle of an array calls, as :func:`torch.serialization.safe_globals` takes it."""
+
+
+MOST_STEPS = 1_000_000
+"""Of a pickle: a tensor or an array takes about twenty."""
+
+MOST_VALUES = 10_000_000
+"""In an object, each counted as often as it is referred to."""
+
+REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+"""Functions of torch that give views of their storage; others convert or unpack them."""
+
+ALLOCATING = ("bytearray", "Tensor", "Storage")
+"""Ends of the names of classes that take any number for a size."""
+
+PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
+GET = {"GET", "BINGET", "LONG_BINGET"}
+ENCODE = "_codecs encode"
+LATIN = "latin1"
+"""The one encoding that pickles of bytes and arrays use; it gives a byte for each character."""
+
+
+class BombError(ValueError):
+    """A pickle would make far more than its own bytes."""
+
+
+class Item(NamedTuple):
+    """An object on the stack of a pickle.
+
+    Attributes:
+        size: values in it.
+        text: itself, if it is a text or the name of a function.
+        parts: the texts of its parts, if it is a tuple.
+    """
+
+    size: int
+    text: str = ""
+    parts: tuple[str, ...] = ()
+
+
+MARK = Item(0)
+
+
+def check_steps(file: Any) -> None:
+    """Go through one pickle, up to the step that ends it.
+
+    Args:
+        file: open for reading bytes.
+
+    Raises:
+        BombError: it would make far more than its own bytes.
+        Exception: it is damaged; of any kind.
+    """
+    stack: list[Item] = []
+    memo: dict[int, Item] = {}
+    for number, (step, argument, _) in enumerate(pickletools.genops(file)):
+        if number > MOST_STEPS:
+            raise BombError("its description is too large")
+        if step.name in PUT:
+            memo[_number(argument)] = stack[-1]
+        elif step.name == "MEMOIZE":  # of protocol 4, numbered by itself
+            memo[len(memo)] = stack[-1]
+        elif step.name in GET:
+            stack.append(memo[_number(argument)])
+        else:
+            _advance(stack, step, argument)
+
+
+def _number(argument: object) -> int:
+    assert isinstance(argument, int), "of these steps pickletools gives a number"
+    return argument
+
+
+def _advance(stack: list[Item], step: pickletools.OpcodeInfo, argument: object) -> None:
+    if step.name == "MARK":
+        stack.append(MARK)
+        return
+    taken = [*_taken(stack, step)][::-1]
+    size = 1 + sum(item.size for item in taken)
+    if size > MOST_VALUES:
+        raise BombError("its objects reference each other too often")
+    if step.name in ("REDUCE", "NEWOBJ"):
+        _check_call(taken[0].text, taken[1].parts)
+    text = argument if isinstance(argument, str) else ""
+    parts = tuple(item.text for item in taken) if step.name.startswith("TUPLE") else ()
+    stack.extend(Item(size, text, parts) for _ in step.stack_after)
+
+
+def _taken(stack: list[Item], step: pickletools.OpcodeInfo) -> Iterator[Item]:
+    """What a step takes from the stack, the uppermost object first."""
+    wanted = [kind for kind in step.stack_before if kind is not pickletools.stackslice]
+    for kind in reversed(wanted):
+        if kind is not pickletools.markobject:
+            yield stack.pop()
+            continue
+        while (item := stack.pop()) is not MARK:
+            yield item
+
+
+def _check_call(function: str, arguments: tuple[str, ...]) -> None:
+    """Refuse calls that give more than they take."""
+    module, _, name = function.partition(" ")
+    if function == ENCODE and (len(arguments) != 2 or arguments[1] != LATIN):
+        raise BombError("it encodes a text in an unusual way")
+    is_rebuilder = module in ("torch._utils", "torch._tensor")
+    if (is_rebuilder and name not in REBUILDERS) or name.endswith(ALLOCATING):
+        raise BombError(f"it calls {name}")
+
+
+LEGACY_PICKLES = 5
+"""A magic number, a version, the system, the content, and the names of the storages."""
+
+MOST_RECORDS = 100_000
+
+ARCHIVE = b"PK\3\4"
+"""First bytes of a zip archive with records (APPNOTE.TXT, section 4.3.7)."""
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a file that would take far more memory or time than its size allows.
+
+    Raises:
+        CheckpointError: it is one.
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise unsafe(path, "it is not a regular file")
+    try:
+        if _is_archive(path):
+            _check_records(path)
+        else:
+            _check_legacy(path)
+    except BombError as error:
+        raise unsafe(path, str(error)) from error
+    except Exception as error:  # damage can fail anywhere in the readers of both formats
+        raise not_a_checkpoint(path) from error
+
+
+def _is_archive(path: Path) -> bool:
+    """By the first bytes, as torch decides; ``zipfile`` also finds an archive behind a pickle."""
+    with path.open("rb") as file:
+        return file.read(len(ARCHIVE)) == ARCHIVE
+
+
+def not_a_checkpoint(path: Path) -> CheckpointError:
+    """The error for a file that torch cannot read, or could not have written."""
+    return CheckpointError(
+        f"{path} is damaged or is not a PyTorch checkpoint. Copy or download it again"
+    )
+
+
+def _check_records(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if archive.comment or min((record.header_offset for record in records), default=0):
+            raise BombError("it holds more than one archive")  # torch might read another one
+        if len(records) > MOST_RECORDS:
+            raise BombError(f"it has {len(records):,} records")
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise BombError("its records are compressed")
+        if sum(record.file_size for record in records) > path.stat().st_size:
+            raise BombError("its records share their bytes")
+        for record in records:
+            if record.filename.endswith(".pkl"):
+                with archive.open(record) as file:
+                    check_steps(file)
+
+
+def _check_legacy(path: Path) -> None:
+    with path.open("rb") as file:
+        for _ in range(LEGACY_PICKLES):
+            check_steps(file)
+
+
+CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
+PART = "generator."  # of a checkpoint that holds the discriminators too
+WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
+
+
+def state_dict(path: Path) -> dict[str, Tensor]:
+    """The generator's tensors in a checkpoint, under their plain names.
+
+    Args:
+        path: a PyTorch file, or a safetensors file of any layout.
+
+    Raises:
+        NoModelError: there is no such file, or it needs no conversion.
+        CheckpointError: it is damaged, unsafe to read or holds no tensors.
+    """
+    if not path.is_file():
+        wrong = "is a folder" if path.is_dir() else "does not exist"
+        raise NoModelError(f"{path} {wrong}. Type the name of a checkpoint's file")
+    if path.suffix == SUFFIX:
+        tensors, texts = read_safetensors(path)
+        if "architecture" in texts:
+            raise NoModelError(
+                f"{path} is a model of stem already. Type: stem separate SONG --model {path}"
+            )
+        return plain_names(tensors)
+    check_archive(path)
+    found = _tensors(_unwrap(_load(path)))
+    if not found:
+        raise CheckpointError(
+            f"{path} holds no tensors by name. "
+            "Save the network with torch.save(network.state_dict(), FILE) and convert that"
+        )
+    check_loaded(path, found)
+    return plain_names(found)
+
+
+def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of more values than the file has bytes for, which strides of zero give.
+
+    Args:
+        path: of the file.
+        tensors: that it gave, by name.
+
+    Raises:
+        CheckpointError: there are some, or tensors of another kind than networks have.
+    """
+    if not all(map(_is_usual, tensors.values())):
+        raise unsafe(path, "its tensors are sparse, quantised or have no values")
+    size = sum(value.nbytes for value in tensors.values())
+    check_tensors(path, shapes_of(tensors), size, path.stat().st_size)
+
+
+def _is_usual(value: Tensor) -> bool:
+    is_dense = value.layout == torch.strided and not (value.is_quantized or value.is_nested)
+    return is_dense and value.device.type == "cpu" and not value.is_complex()
+
+
+def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the generator without the prefixes that training adds to their names."""
+    names = {name: name for name in tensors}
+    while changed := _shorter(names):
+        names = changed
+    return {short: tensors[full] for short, full in names.items()}
+
+
+def _shorter(names: Mapping[str, str]) -> dict[str, str]:
+    """One prefix less, for every name; empty when there is none to take off."""
+    if any(short.startswith(PART) for short in names):
+        return {
+            short.removeprefix(PART): full
+            for short, full in names.items()
+            if short.startswith(PART)
+        }
+    # A running average counts its updates under a name of its own.
+    counted = {short: full for short, full in names.items() if short != "n_averaged"}
+    for prefix in WRAPPERS:
+        if counted and all(short.startswith(prefix) for short in counted):
+            return {short.removeprefix(prefix): full for short, full in counted.items()}
+    return counted if len(counted) < len(names) else {}
+
+
+def _load(path: Path) -> Any:
+    try:
+        with safe_globals(STAND_INS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} would have to run code to be read, which is unsafe, or is not a checkpoint. "
+            "Save only its tensors with torch.save(network.state_dict(), FILE) and convert that"
+        ) from error
+    except Exception as error:  # a damaged pickle can fail anywhere in its reader
+        raise not_a_checkpoint(path) from error
+
+
+def _unwrap(content: Any) -> Any:
+    """The mapping of names to tensors inside the mappings that trainers put around it."""
+    while isinstance(content, Mapping) and not _tensors(content):
+        inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
+        if not inner:
+            break
+        content = inner[0]
+    return content
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    plain = {
+        name: torch.from_numpy(value.values)
+        if isinstance(value, Array) and value.values is not None
+        else value
+        for name, value in content.items()
+        if isinstance(name, str)
+    }
+    return {name: value for name, value in plain.items() if isinstance(value, Tensor)}

@@ -1,0 +1,165 @@
+"""The file formats that Stem reads: ffmpeg's demuxers and the file name extensions of each.
+
+Most demuxers of ffmpeg read one file. Those of playlists, scripts and devices (HLS, DASH, concat,
+SDP, image sequences, lavfi) open whatever a file names: other files, cameras, the network. Only
+the demuxers listed here are ever used, so a file from a stranger can read nothing but itself. An
+older or newer ffmpeg ignores names that it does not know.
+
+libsndfile reads the formats of the first five lines, and some others, without ffmpeg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from model_zoo.errors import StorageError
+from stemcli.audio.containers.others import transport_packets
+
+READABLE = "wav, flac, aiff, mp3, ogg, opus, m4a, wma, mp4 or mkv"
+"""The formats that error messages list."""
+
+
+class Kind(NamedTuple):
+    """A file format.
+
+    Attributes:
+        demuxers: their names in ``ffmpeg -demuxers``, separated by spaces.
+        endings: file name extensions, separated by spaces; none if the usual one mostly belongs to
+            files of other programs.
+    """
+
+    demuxers: str
+    endings: str
+
+
+KINDS = (
+    Kind("wav w64", "bwf rf64 w64 wav wave"),
+    Kind("aiff", "aif aifc aiff"),
+    Kind("flac", "flac"),
+    Kind("mp3", "m2a mp1 mp2 mp3 mpga"),
+    Kind("ogg", "oga ogg ogm ogv ogx opus spx"),
+    Kind("aac loas", "aac adts loas"),
+    Kind("ac3 eac3", "ac3 eac3 ec3"),
+    Kind("ac4", "ac4"),
+    Kind("amr amrnb amrwb", "amr awb"),
+    Kind("ape", "ape"),
+    Kind("aptx aptx_hd sbc", ""),
+    Kind("ast", ""),
+    Kind("au", "au snd"),
+    Kind("avr", "avr"),
+    Kind("bonk", "bonk"),
+    Kind("caf", "caf"),
+    Kind("dsf", "dsf"),
+    Kind("iff", "dff 8svx"),
+    Kind("wsd", "wsd"),
+    Kind("dss", "dss"),
+    Kind("dts dtshd", "dts dtshd"),
+    Kind("gsm", "gsm"),
+    Kind("hcom", "hcom"),
+    Kind("iamf", "iamf"),
+    Kind("ircam", "sf"),
+    Kind("mlp truehd", "thd"),
+    Kind("mmf", "mmf"),
+    Kind("mpc mpc8", "mpc"),
+    Kind("nistsphere", "nist sph"),
+    Kind("oma aea", "aa3 aea oma"),
+    Kind("osq", "osq"),
+    Kind("paf epaf", "paf"),
+    Kind("pvf", "pvf"),
+    Kind("qcp", "qcp"),
+    Kind("qoa", "qoa"),
+    Kind("rka", "rka"),
+    Kind("sds", ""),
+    Kind("shn", "shn"),
+    Kind("sox", "sox"),
+    Kind("spdif s337m", ""),
+    Kind("tak", "tak"),
+    Kind("tta", "tta"),
+    Kind("voc", "voc"),
+    Kind("vqf", "vqf"),
+    Kind("wv", "wv"),
+    Kind("xwma", "xwma"),
+    # Films.
+    Kind("asf asf_o", "asf wma wmv"),
+    Kind("avi", "avi divx"),
+    Kind("dv", "dv"),
+    Kind("flv kux", "flv"),
+    Kind("gxf", "gxf"),
+    Kind("matroska webm", "mka mkv weba webm"),
+    Kind(
+        "mov mp4 m4a 3gp 3g2 mj2",
+        "3g2 3ga 3gp alac f4a f4b f4v m4a m4b m4r m4v mj2 mov mp4 qt",
+    ),
+    Kind("mpeg", "mpeg mpg vob"),
+    Kind("mpegts", "m2t m2ts mts ts"),
+    Kind("mxf", "mxf"),
+    Kind("nsv", "nsv"),
+    Kind("nut", "nut"),
+    Kind("rm", "ra rm rmvb"),
+    Kind("wtv", "wtv"),
+    # Pictures without sound, so that the error message can say so.
+    Kind("gif h264 hevc ivf m4v mpegvideo", ""),
+)
+
+DEMUXERS = ",".join(name for kind in KINDS for name in kind.demuxers.split())
+"""For ffmpeg's ``-format_whitelist``."""
+
+EXTENSIONS = frozenset(f".{ending}" for kind in KINDS for ending in kind.endings.split())
+"""File name extensions, with a dot, of the songs that a batch takes."""
+
+LOOKED_AT = 8192
+"""Bytes read from a file whose extension is also used for other files, to tell them apart."""
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    return transport_packets(head, 0, len(head)) is not None
+
+
+def _begins_with(*marks: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(marks)
+
+
+# Extensions of other files too: source code (TypeScript, Fortran), fonts, data, programs.
+_LOOKS: dict[str, Callable[[bytes], bool]] = {
+    **dict.fromkeys((".ts", ".mts", ".m2t", ".m2ts"), _is_transport_stream),
+    ".avr": _begins_with(b"2BIT"),
+    ".dss": _begins_with(b"\x02dss", b"\x03ds2"),
+    ".dv": _begins_with(b"\x1f\x07\x00"),
+    ".mmf": _begins_with(b"MMMD"),
+    ".mpc": _begins_with(b"MP+", b"MPCK", b"ID3", b"APETAGEX"),
+    ".nist": _begins_with(b"NIST_1A"),
+    ".nut": _begins_with(b"nut/multimedia container"),
+    ".paf": _begins_with(b" paf", b"fap "),
+    ".pvf": _begins_with(b"PVF"),
+    ".qt": lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"),
+    ".ra": _begins_with(b".ra\xfd", b".RMF"),
+    ".rm": _begins_with(b".ra\xfd", b".RMF"),
+    ".sf": _begins_with(b"\x64\xa3", b"\x00\x01\xa3\x64", b"\x00\x02\xa3\x64", b"\x00\x03\xa3\x64"),
+    ".snd": _begins_with(b".snd", b"FORM", b"RIFF", b"dns."),
+    ".sox": _begins_with(b".SoX", b"XoS."),
+    ".sph": _begins_with(b"NIST_1A"),
+    ".voc": _begins_with(b"Creative Voice File"),
+    ".vqf": _begins_with(b"TWIN"),
+    ".wsd": _begins_with(b"1bit"),
+}
+
+
+def is_song(path: Path, *, is_regular: bool = True) -> bool:
+    """Whether a file is a song by its extension and, where other files share that, its content.
+
+    Args:
+        path: a local file or a URL. One that cannot be read counts as a song, so that opening it
+            reports why.
+        is_regular: whether reading it cannot block, as a pipe would.
+    """
+    ending = path.suffix.lower()
+    looks = _LOOKS.get(ending)
+    if looks is None or not is_regular:
+        return ending in EXTENSIONS
+    try:
+        with path.open("rb") as file:
+            return looks(file.read(LOOKED_AT))
+    except (OSError, StorageError):
+        return True

@@ -1,0 +1,261 @@
+"""Ogg pages and links: one part of sound for each link of a chain.
+
+Every page carries a checksum and a number, but libsndfile leaves out the pages whose checksum is
+wrong and reads the next, so the song only comes out shorter (RFC 3533, section 6). A file may hold
+several streams after each other, its links (section 4); libsndfile reads the first alone.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers.part import Part
+from stemcli.audio.info import cut_off
+
+_MAGIC = b"OggS"
+_HEADER = struct.Struct("<4sBBqIIIB")
+_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_UNFINISHED = -1  # granule position of a page on which no packet ends
+_FIRST_PAGE, _LAST_PAGE = 2, 4  # flags of the pages that begin and end a stream
+
+
+class Page(NamedTuple):
+    """One page."""
+
+    start: int
+    end: int
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    is_whole: bool
+
+
+@dataclass
+class Stream:
+    """One of the streams of a link.
+
+    Attributes:
+        packet: the beginning of its first packet.
+        granule: the position that it has reached.
+        number: of its last page.
+        is_ended: whether it has had its last page.
+        damaged_at: the position before its first damaged or missing page, None for none.
+    """
+
+    packet: bytes
+    granule: int = 0
+    number: int = 0
+    is_ended: bool = False
+    damaged_at: int | None = None
+
+    def add(self, page: Page) -> None:
+        """Take the next page."""
+        if page.granule != _UNFINISHED and page.is_whole:
+            self.granule = page.granule
+        self.is_ended = self.is_ended or bool(page.flags & _LAST_PAGE)
+        self.number = page.number
+
+    def mark_damage(self) -> None:
+        """Remember how far the sound is whole."""
+        if self.damaged_at is None:
+            self.damaged_at = self.granule
+
+
+@dataclass
+class Link:
+    """Streams that are played together: their pages lie among each other.
+
+    Attributes:
+        start: first byte.
+        end: the byte behind the last whole page.
+        streams: by their serial numbers, in the order of their first pages.
+        is_cut: whether the file ends in the middle of the next page.
+    """
+
+    start: int
+    end: int
+    streams: dict[int, Stream] = field(default_factory=dict)
+    is_cut: bool = False
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether all streams have had their last page."""
+        return all(stream.is_ended for stream in self.streams.values())
+
+    def add(self, page: Page, data: FileBytes) -> None:
+        """Take the next page."""
+        stream = self.streams.get(page.serial)
+        if stream is None:
+            body = page.start + _HEADER.size + data[page.start + 26]
+            stream = Stream(data[body : min(body + 64, page.end)])
+            self.streams[page.serial] = stream
+        elif not page.is_whole or page.number != stream.number + 1:
+            stream.mark_damage()
+        stream.add(page)
+        self.end = page.end
+
+    def mark_damage(self) -> None:
+        """Something lies between two pages, which may have been a page of any stream."""
+        for stream in self.streams.values():
+            if not stream.is_ended:
+                stream.mark_damage()
+
+
+def links(data: FileBytes, start: int, end: int) -> list[Link]:
+    """The links of an Ogg file, in their order.
+
+    What follows the last page of all streams, and is not a page, is not damage.
+    """
+    found: list[Link] = []
+    reached = start
+    for page in _pages(data, start, end):
+        if not found or (page.flags & _FIRST_PAGE and found[-1].is_ended) or _restarts(found, page):
+            if not page.is_whole and found:
+                continue
+            found.append(Link(page.start, page.end))
+        elif page.start != reached:
+            found[-1].mark_damage()
+        found[-1].add(page, data)
+        reached = page.end
+    if found and not found[-1].is_ended and reached < end:
+        found[-1].is_cut = ends_in_a_page(data, reached, end)
+        if not found[-1].is_cut:
+            found[-1].mark_damage()
+    return found
+
+
+def ends_in_a_page(data: FileBytes, at: int, end: int) -> bool:
+    """Whether a page begins here and the file ends before it does."""
+    head = data[at : min(at + _HEADER.size, end)]
+    if not head.startswith(_MAGIC[: len(head)]):
+        return False
+    body = at + _HEADER.size + (head[26] if len(head) == _HEADER.size else 0)
+    return body > end or len(head) < _HEADER.size or body + sum(data[at + 27 : body]) > end
+
+
+def _restarts(found: list[Link], page: Page) -> bool:
+    """Whether a stream begins although those before it lack their last pages."""
+    link = found[-1]
+    has_sound = any(stream.granule > 0 for stream in link.streams.values())
+    return bool(page.flags & _FIRST_PAGE and page.is_whole and has_sound)
+
+
+def _pages(data: FileBytes, start: int, end: int) -> Iterator[Page]:
+    """All pages, also behind places where none begins."""
+    at = start
+    while (at := _next_page(data, at, end)) >= 0:
+        page = _page(data, at, end)
+        if page is None:
+            at += 1
+        else:
+            yield page
+            at = page.end
+
+
+def _next_page(data: FileBytes, at: int, end: int) -> int:
+    """The next place with the magic of a page, which most often is this one; -1 for none."""
+    is_here = data[at : min(at + len(_MAGIC), end)] == _MAGIC
+    return at if is_here else data.find(_MAGIC, at, end)
+
+
+def _page(data: FileBytes, at: int, end: int) -> Page | None:
+    """The page that begins here, None where it is cut off or what follows makes no sense."""
+    head = data[at : at + _HEADER.size]
+    if at + _HEADER.size > end:
+        return None
+    _, version, flags, granule, serial, number, checksum, segments = _HEADER.unpack(head)
+    body = at + _HEADER.size + segments
+    last = body + sum(data[at + _HEADER.size : body])
+    if version or last > end:
+        return None
+    page = head[:22] + bytes(4) + head[26:] + data[at + _HEADER.size : last]
+    is_whole = checksum == page_checksum(page)
+    if not is_whole and data.find(_MAGIC, at + 4, last) >= 0:
+        return None
+    return Page(at, last, flags, granule, serial, number, is_whole)
+
+
+def page_checksum(page: bytes) -> int:
+    """CRC-32 with the generator 0x04c11db7, from the highest bit on, started at zero.
+
+    zlib has the same generator from the lowest bit on, started and ended with an inversion.
+    """
+    mirrored = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+# The beginnings of the first packets (Vorbis I, 4.2.1; RFC 7845, 5.1; RFC 9639, 10.1; the Speex
+# manual, "Ogg file format").
+_VORBIS, _OPUS, _FLAC, _SPEEX = b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   "
+_NO_END = "the mark of its end is missing"
+_HALF_A_PAGE = "its last page is incomplete"
+_OPUS_CLOCK = 48000
+"""Opus counts in these, whatever the sample rate of the sound (RFC 7845, section 4), in Hz."""
+
+
+def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0) -> list[Part]:
+    """The links of an Ogg file; none where no page is found.
+
+    Args:
+        path: the file.
+        data: its bytes.
+        start: where its first page begins.
+        end: where it ends.
+        track: number of the sound track from 0, whose pages decide what is missing.
+
+    Raises:
+        DecodeError: the file ends in its first page.
+    """
+    found = links(data, start, end)
+    if not found and ends_in_a_page(data, start, end):
+        raise cut_off(path, "its first page is incomplete")
+    is_alone = len(found) == 1 and found[0].end == end and start == 0
+    return [_part(path, link, track, is_alone=is_alone) for link in found]
+
+
+def _part(path: Path, link: Link, track: int, *, is_alone: bool) -> Part:
+    stream = _sound_stream(link, track)
+    by_libsndfile = len(link.streams) == 1 and stream.packet.startswith((_VORBIS, _OPUS))
+    pieces = () if is_alone and by_libsndfile else ((link.start, link.end),)
+    flaw, at = _flaw(link, stream)
+    muxer = "" if by_libsndfile else "ogg"
+    cut = flaw in (_NO_END, _HALF_A_PAGE)
+    return Part(path, pieces, muxer=muxer, flaw=flaw, flaw_at=at, breaks_off=cut)
+
+
+def _sound_stream(link: Link, track: int) -> Stream:
+    """The stream of a sound track, as ffmpeg numbers them: by their first pages.
+
+    The first stream of all where there is no such track, which the decoder then says.
+    """
+    streams = list(link.streams.values())
+    kinds = (_VORBIS, _OPUS, _FLAC, _SPEEX)
+    sounds = [stream for stream in streams if stream.packet.startswith(kinds)]
+    return sounds[track] if track < len(sounds) else streams[0]
+
+
+def _flaw(link: Link, stream: Stream) -> tuple[str, float | None]:
+    """What is wrong with a stream, and at how many seconds."""
+    if stream.damaged_at is not None:
+        clock = _clock(stream.packet)
+        return "a page is damaged", stream.damaged_at / clock if clock else None
+    if stream.is_ended:
+        return "", None
+    return (_HALF_A_PAGE if link.is_cut else _NO_END), None
+
+
+def _clock(packet: bytes) -> int:
+    """How many positions are one second; 0 where the codec is none of these."""
+    if packet.startswith(_OPUS):
+        return _OPUS_CLOCK
+    at = {_VORBIS: 12, _SPEEX: 36}.get(packet[:7] if packet[:1] == b"\x01" else packet[:8])
+    if at is not None and len(packet) >= at + 4:
+        return int(struct.unpack_from("<I", packet, at)[0])
+    return 0

@@ -1,0 +1,308 @@
+"""Finds the songs of a library, without the stems that earlier runs left beside them.
+
+Hidden files and folders are left out, and so are files that are not audio and stems of earlier
+runs. Every real folder is visited once, whatever links lead to it, so a loop of links ends.
+Patterns know ``*`` (anything but a slash), ``**`` (anything) and ``?``; brackets stand for
+themselves, because names of songs are full of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from model_zoo.errors import OutputError, UsageError
+from stemcli.audio.allowed_formats import is_song
+from stemcli.batch.journal import NAME, Journal
+from stemcli.remote_path import UrlPath, folded, is_there, real
+
+
+class StemsBeside:
+    """Knows which files below the folders of a walk are stems, from the journals in these folders.
+
+    A folder with a journal holds stems alone, or songs as well. Of the latter kind only the stems
+    are no songs.
+    """
+
+    def __init__(self) -> None:
+        self._stems: set[str] = set()
+
+    def read(self, folder: Path) -> bool:
+        """Read the journal of a folder; whether some of its songs lie in that folder too.
+
+        Raises:
+            OutputError: the journal cannot be read, is damaged or was written by another version of
+                Stem.
+        """
+        with Journal(folder, read_only=True) as journal:
+            stems = {_key(path) for path in journal.stems()}
+            is_mixed = _has_songs(folder, journal.songs(), stems)
+        if is_mixed:
+            self._stems |= stems
+        return is_mixed
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one of those stems."""
+        return bool(self._stems) and _key(path) in self._stems
+
+
+def _has_songs(folder: Path, songs: Iterable[tuple[Path, Path]], stems: set[str]) -> bool:
+    """By where a song was read or, if the folder was moved since, by where it would lie now."""
+    root = real(folder)
+    may_have_moved = not isinstance(folder, UrlPath)  # a journal of an address belongs to it
+    return any(
+        _key(place) not in stems
+        and (real(source).is_relative_to(root) or (may_have_moved and is_there(place)))
+        for source, place in songs
+    )
+
+
+def _key(path: Path) -> str:
+    """The same for every way to the file; of a link, the link itself is meant."""
+    folder = path.parent if isinstance(path, UrlPath) else real(path.parent)
+    return folded(str(folder / path.name))
+
+
+WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@dataclass(frozen=True)
+class Song:
+    """A file to separate.
+
+    Attributes:
+        path: where it lies.
+        folder: the sub-folder of the output that mirrors that.
+        met: whether a walk met it; False when somebody named it.
+    """
+
+    path: Path
+    folder: Path = Path()
+    met: bool = False
+
+
+@dataclass
+class Found:
+    """What a walk met.
+
+    Attributes:
+        songs: in the order of their paths.
+        hidden: number of files and folders whose name begins with a dot.
+        other: number of files that are not audio: by their ending, or by their first bytes where
+            other kinds of files have that ending too.
+        excluded: number of songs that the patterns left out.
+        stems: number of stems of earlier runs that lie beside the songs they were made from.
+        outputs: number of folders that hold nothing but the stems of earlier runs.
+        unreadable: folders that may not be read.
+        unclear: folders below the first one whose journals cannot be used, so that their songs
+            cannot be told from stems and are left out; each with the sentence that says why.
+    """
+
+    songs: list[Song] = field(default_factory=list)
+    hidden: int = 0
+    other: int = 0
+    excluded: int = 0
+    stems: int = 0
+    outputs: int = 0
+    unreadable: list[Path] = field(default_factory=list)
+    unclear: dict[Path, str] = field(default_factory=dict)
+
+
+def find_songs(
+    root: Path,
+    *,
+    recursive: bool = True,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    output: Path | None = None,
+    stems_too: bool = False,
+) -> Found:
+    """Find the songs below ``root``.
+
+    Args:
+        root: the folder to walk.
+        recursive: visit sub-folders too.
+        include: patterns of which a song must match one, when there are any.
+        exclude: patterns of which a song may match none.
+        output: a folder to pass over when it lies below ``root``.
+        stems_too: take stems that lie beside their songs as well.
+
+    Raises:
+        UsageError: ``root`` is no folder.
+        StorageError: it is behind a URL that cannot be reached.
+        OutputError: there is a journal in it that cannot be used.
+    """
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {what}. Type: stem batch FOLDER")
+    beside = StemsBeside()
+    if not stems_too:
+        beside.read(root)
+    if isinstance(root, UrlPath):
+        found = _found_behind(root, recursive, output, beside)
+    else:
+        walk = _Walk(root, recursive, output, beside)
+        walk.run()
+        found = walk.found
+    _apply_patterns(found, include, exclude)
+    return found
+
+
+def require_songs(found: Found, root: Path) -> None:
+    """Refuse to do nothing.
+
+    Raises:
+        UsageError: no song was found; the sentence says what was found instead.
+    """
+    if found.songs or found.unreadable or found.unclear:
+        return
+    seen = [
+        f"{count} {what}"
+        for count, what in (
+            (found.excluded, "excluded"),
+            (found.other, "not audio"),
+            (found.hidden, "hidden"),
+            (found.stems, "stems of earlier runs"),
+            (found.outputs, "with the stems of earlier runs"),
+        )
+        if count
+    ]
+    raise UsageError(
+        f"There is no song in {root} ({', '.join(seen) or 'it is empty'}). "
+        "Look at the path and at --recursive, --include and --exclude"
+    )
+
+
+def matches(pattern: str, path: PurePath) -> bool:
+    """Whether ``pattern`` fits a relative ``path``.
+
+    A pattern without a slash fits when it fits the name of the file or of one of its folders, one
+    with a slash when it fits the whole path. Case and the spelling of accents do not matter.
+    """
+    rule = _to_regex(pattern)
+    candidates = [path.as_posix()] if "/" in pattern else path.parts
+    return any(rule.fullmatch(folded(candidate)) for candidate in candidates)
+
+
+def _to_regex(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", folded(pattern))
+    return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]) -> None:
+    def is_wanted(song: Song) -> bool:
+        place = song.folder / song.path.name
+        wanted = not include or any(matches(pattern, place) for pattern in include)
+        return wanted and not any(matches(pattern, place) for pattern in exclude)
+
+    kept = [song for song in found.songs if is_wanted(song)]
+    found.unclear = {
+        folder: why
+        for folder, why in found.unclear.items()
+        if not any(matches(pattern, folder) for pattern in exclude)
+    }
+    found.excluded = len(found.songs) - len(kept)
+    found.songs = sorted(kept, key=lambda song: (song.folder.parts, song.path.name))
+
+
+def _found_behind(
+    root: UrlPath, recursive: bool, output: Path | None, beside: StemsBeside
+) -> Found:
+    """What lies behind a URL, where there are no links."""
+    found = Found()
+    for place in root.below():
+        folder = Path(place.parent)
+        if output and output != root and output in (root / place).parents:
+            continue
+        if any(part.startswith(".") for part in place.parts):
+            found.hidden += 1
+        elif beside.holds(root / place):
+            found.stems += 1
+        elif not is_song(root / place):
+            found.other += 1
+        elif recursive or folder == Path():
+            found.songs.append(Song(root / place, folder, met=True))
+    return found
+
+
+class _Walk:
+    """Real folders first, then linked ones that no real path led to."""
+
+    def __init__(
+        self, root: Path, recursive: bool, output: Path | None, beside: StemsBeside
+    ) -> None:
+        self.found = Found()
+        self.recursive, self.beside = recursive, beside
+        self.pending: list[tuple[Path, Path]] = [(root, Path())]
+        self.linked: list[tuple[Path, Path]] = []
+        self.visited: set[Path] = set()
+        if output and not isinstance(output, UrlPath) and not _same(output, root):
+            self.visited.add(_real(output))
+
+    def run(self) -> None:
+        while self.pending or self.linked:
+            place, folder = (self.pending or self.linked).pop(0)
+            real = _real(place)
+            if real not in self.visited:
+                self.visited.add(real)
+                self._visit(place, folder)
+
+    def _visit(self, place: Path, folder: Path) -> None:
+        if folder != Path() and os.path.isfile(place / NAME) and not self._has_songs(place, folder):
+            return
+        for entry in self._entries(place):
+            if entry.name.startswith("."):
+                self.found.hidden += 1
+            elif _is_folder(entry):
+                queue = self.linked if entry.is_symlink() else self.pending
+                if self.recursive:
+                    queue.append((place / entry.name, folder / entry.name))
+            elif self.beside.holds(place / entry.name):
+                self.found.stems += 1
+            elif is_song(place / entry.name, is_regular=_is_regular(entry)):
+                self.found.songs.append(Song(place / entry.name, folder, met=True))
+            else:
+                self.found.other += 1
+
+    def _has_songs(self, place: Path, folder: Path) -> bool:
+        """Whether a folder with a journal holds songs beside the stems, as far as that is clear."""
+        try:
+            is_mixed = self.beside.read(place)
+        except OutputError as error:
+            self.found.unclear[folder] = str(error)
+            return False
+        self.found.outputs += not is_mixed
+        return is_mixed
+
+    def _entries(self, place: Path) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(place) as entries:
+                yield from sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            self.found.unreadable.append(place)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    return _real(one) == _real(other)
+
+
+def _real(place: Path) -> Path:
+    """Without links, but for those that lead round in a circle, which ``Path.resolve`` refuses."""
+    return Path(os.path.realpath(place))

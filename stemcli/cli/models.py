@@ -1,0 +1,332 @@
+"""``stem models``: list, add, convert, verify and remove models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from model_zoo import registry
+from model_zoo.catalogue.cards import cards
+from model_zoo.errors import NoModelError, UnknownNameError, nearest
+from stemcli.cli.app import Entry, LazyGroup
+from stemcli.cli.console import Console
+from stemcli.cli.formatting import examples, millions, quoted, size
+from stemcli.cli.options import console_options
+
+if TYPE_CHECKING:
+    from model_zoo.catalogue.cards import Card
+    from model_zoo.errors import CheckpointError
+    from model_zoo.separator import Role
+
+
+COMMANDS = {
+    "list": Entry(
+        "stemcli.cli.models:list_command",
+        "Show all models, or all networks that can be trained.",
+    ),
+    "info": Entry("stemcli.cli.models_info:command", "Show all that is known of one of them."),
+    "verify": Entry("stemcli.cli.models:verify_command", "Check that weights are undamaged."),
+    "add": Entry("stemcli.cli.models:add_command", "Add a model that you trained."),
+    "convert": Entry("stemcli.cli.models:convert_command", "Add a model from a checkpoint."),
+    "remove": Entry("stemcli.cli.models:remove_command", "Remove a model that you added."),
+}
+
+
+@click.group(
+    "models",
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=examples(
+        ("stem models list", "what can stand after --model and --phase-model"),
+        ("stem models list --architectures", "what can be trained"),
+        ("stem models info melroformer", "its stems, its licence and how well it separates"),
+    ),
+)
+def group() -> None:
+    """See, check and add the networks that separate."""
+
+
+@click.command(
+    "add",
+    epilog=examples(
+        ("stem models add runs/mine --name mine", "then: stem separate --model mine ..."),
+        ("stem models add friend.safetensors --name friend --licence 'CC BY 4.0'", "a file"),
+    ),
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What to type after --model from now on.")
+@click.option(
+    "--licence",
+    default="not stated",
+    show_default=True,
+    help="Of the weights, as whoever trained them states it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
+@console_options
+def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console: Console) -> None:
+    """Add a model that you trained.
+
+    RUN is the folder of a run of stem train, or a .safetensors file that it wrote. The best weights
+    become a model of your own zoo, with a card that says how they were made and how well they did.
+    """
+    from model_zoo import registry
+    from model_zoo.catalogue.install import adopt
+    from stemcli.engine.models import use_of
+
+    card = adopt(run, name=name, licence=licence, overwrite=overwrite)
+    console.document(card.to_dict())
+    console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
+    for score in card.scores:
+        console.line(f"{score.stem}: {score.value:.2f} dB {score.metric} on {score.dataset}")
+    role = registry.architecture(card.architecture).role
+    console.line(f"Now type: {use_of(quoted(card.name), role)}")
+
+
+def unknown(name: str) -> UnknownNameError:
+    """There is neither a model nor an architecture of this name."""
+    models = [*cards(lambda damage: None)]
+    near = nearest(name, [*models, *registry.ARCHITECTURES])
+    if near is None:
+        known = {*models, *registry.ARCHITECTURES}
+        return UnknownNameError("model or architecture", name, known, hint="stem models list")
+    if near in models:
+        return UnknownNameError("model", name, models, hint="stem models list")
+    hint = "stem models list --architectures"
+    return UnknownNameError("architecture", name, registry.ARCHITECTURES, hint=hint)
+
+
+@click.command(
+    "convert",
+    epilog=examples(
+        ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
+        ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name both"),
+        ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
+    ),
+)
+@click.argument(
+    "checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--name", required=True, help="What to type after --model from now on.")
+@click.option(
+    "--stem",
+    "stems",
+    multiple=True,
+    help="What the network separates; repeat it for several stems.  [default: from the files]",
+)
+@click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
+@click.option("--num-heads", type=click.IntRange(1), help="Of a MelRoFormer.  [default: 4]")
+@click.option("--hop-size", type=click.IntRange(1), help="In samples.  [default: window / 4]")
+@click.option("--sample-rate", type=click.IntRange(1), help="In Hz.  [default: recognised]")
+@click.option(
+    "--licence",
+    default="not stated",
+    show_default=True,
+    help="Of the weights, as their maker states it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
+@console_options
+def convert_command(
+    *, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any
+) -> None:
+    """Add a model from checkpoints of other programs: MSRKit or Spleeter.
+
+    CHECKPOINT is the file of an MSRKit generator, the folder of a TensorFlow model of Spleeter, or
+    one torch file for each stem of such a model. It is read without running any code in it, and
+    becomes a safetensors file with a card in your own zoo.
+    """
+    from model_zoo.importers import convert
+
+    for source in checkpoints:
+        refuse_folder(source)
+    card = convert(checkpoints, name=name, **choices)
+    console.document(card.to_dict())
+    console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
+    console.line(f"Now type: stem separate SONG --model {quoted(card.name)}")
+
+
+def refuse_folder(source: Path) -> None:
+    """Refuse a folder that is not a model of Spleeter.
+
+    Raises:
+        NoModelError: it is the folder of a run, or holds something else.
+    """
+    from model_zoo.catalogue.resolve import BEST
+    from model_zoo.importers.tensorflow import index_file
+
+    if not source.is_dir() or index_file(source):
+        return
+    if (source / BEST).is_file():
+        raise NoModelError(
+            f"{source} is the folder of a run of stem train. Type: stem models add "
+            f"{quoted(source)} --name NAME"
+        )
+    raise NoModelError(
+        f"{source} is a folder without a TensorFlow checkpoint (model.index beside "
+        "model.data-00000-of-00001). Type the folder that holds one, or the file of a checkpoint"
+    )
+
+
+USES: dict[Role, str] = {
+    "stems": "the stems of a song, after --model",
+    "phase": "the same sound with a phase of its own, after --phase-model",
+    "codes": "the same sound out of codes",
+}
+
+WITHOUT_STEMS: dict[Role, str] = {"phase": "a phase", "codes": "codes"}
+
+AFTER_PHASE_MODEL = (
+    "What gives a phase is typed after --phase-model, what gives stems after --model"
+)
+
+
+def given(role: Role, stems: Sequence[str]) -> str:
+    """The stems by name, or what there is instead of stems."""
+    return WITHOUT_STEMS.get(role, ", ".join(stems))
+
+
+COLUMNS = ("=model", "gives", ">parameters", "licence", ">size", "installed")
+ARCHITECTURES = ("=architecture", "what it is for", "gives", ">parameters")
+ANY_STEMS = "any stems"
+"""What networks give that learn stems: those that they are trained for."""
+
+SEE_ARCHITECTURES = "Networks to train: stem models list --architectures"
+SEE_ONE = "One of them in detail: stem models info NAME"
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        ("stem models list", "one line for each model"),
+        ("stem models list --architectures", "one line for each network that can be trained"),
+        ("stem models list --json", "the same for a program"),
+    ),
+)
+@click.option(
+    "--architectures", is_flag=True, help="Show the networks that can be trained instead."
+)
+@console_options
+def list_command(architectures: bool, console: Console) -> None:
+    """Show all models: those that came with stem and those that you added.
+
+    Of each what it gives: stems, by name, or a phase for the stems of others, or codes. With
+    --architectures the networks that can be trained, in their usual sizes.
+    """
+    if architectures:
+        list_architectures(console)
+    else:
+        list_models(console)
+
+
+def list_architectures(console: Console) -> None:
+    """Every architecture in its usual size, of which its class tells; none is built."""
+    from model_zoo import registry
+
+    with console.busy("Reading the architectures"):
+        kinds = {name: registry.architecture(name) for name in registry.ARCHITECTURES}
+    found = [
+        {
+            "architecture": name,
+            "purpose": kind.purpose,
+            "role": kind.role,
+            "stems": kind.Config().to_dict()["stems"],
+            "parameters": kind.sizes.documented[0].parameters,
+        }
+        for name, kind in kinds.items()
+    ]
+    console.document(found)
+    rows = [
+        (
+            each["architecture"],
+            each["purpose"],
+            given(each["role"], [ANY_STEMS]),
+            millions(each["parameters"]),
+        )
+        for each in found
+    ]
+    console.table(ARCHITECTURES, rows)
+    console.line()
+    console.line(SEE_ONE)
+
+
+def list_models(console: Console) -> None:
+    """Every model, and then what is wrong with the cards of others."""
+    from model_zoo import registry
+    from model_zoo.catalogue.cards import cards, is_installed
+
+    damaged: list[CheckpointError] = []
+    found = {card: is_installed(card) for card in cards(damaged.append).values()}
+    roles = {card: registry.role(card.architecture) for card in found}
+    console.document(
+        [
+            {**card.to_dict(), "outputs": card.outputs, "role": roles[card], "installed": has}
+            for card, has in found.items()
+        ]
+    )
+    console.table(COLUMNS, [row(card, roles[card], has) for card, has in found.items()])
+    console.line()
+    if "phase" in roles.values():
+        console.line(AFTER_PHASE_MODEL)
+    console.line(SEE_ARCHITECTURES)
+    for error in damaged:
+        console.error(str(error))
+    click.get_current_context().exit(1 if damaged else 0)
+
+
+def row(card: Card, role: Role, is_installed: bool) -> tuple[str, ...]:
+    """One model as people read it."""
+    return (
+        card.name,
+        given(role, card.outputs),
+        millions(card.parameters),
+        card.licence,
+        size(card.size),
+        "yes" if is_installed else "no",
+    )
+
+
+@click.command(
+    "remove",
+    epilog=examples(
+        ("stem models remove guitar", "its card and its weights are deleted"),
+        ("stem models list", "what is left"),
+    ),
+)
+@click.argument("name")
+@console_options
+def remove_command(name: str, console: Console) -> None:
+    """Remove a model that you added; those that came with stem stay."""
+    from model_zoo.catalogue.cards import remove
+
+    removed = [str(path) for path in remove(name)]
+    console.document({"name": name, "removed": removed})
+    for path in removed:
+        console.line(f"Removed {path}")
+
+
+@click.command(
+    "verify",
+    epilog=examples(
+        ("stem models verify", "check all models"),
+        ("stem models verify melroformer --quiet", "only the exit code tells"),
+    ),
+)
+@click.argument("name", required=False)
+@console_options
+def verify_command(name: str | None, console: Console) -> None:
+    """Check that the weights of one model, or of all, are what their cards promise."""
+    from model_zoo.catalogue.cards import cards, find, state
+
+    damaged: list[CheckpointError] = []
+    chosen = [find(name)] if name else list(cards(damaged.append).values())
+    states = [state(card) for card in chosen]
+    console.document([found.to_dict() for found in states])
+    for found in states:
+        if not found.problem:
+            console.result(f"{found.name}: undamaged, {found.path}")
+    problems = [found.problem for found in states if found.problem] + [str(e) for e in damaged]
+    for problem in problems:
+        console.error(problem)
+    click.get_current_context().exit(1 if problems else 0)

@@ -1,0 +1,47 @@
+"""Checks of a request that need no loaded network, so that a typing mistake is reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_zoo import registry
+from model_zoo.catalogue.cards import find, is_known
+from model_zoo.catalogue.resolve import find_weights, is_place, locate
+from stemcli.audio.encoders import require_encoder
+from stemcli.engine.ensemble import select, shared_stems
+from stemcli.engine.models import require_role
+from stemcli.engine.options import Options
+from stemcli.engine.outputs import check_template
+
+
+def check_request(options: Options) -> None:
+    """Check names of models and stems, the template of file names and the format.
+
+    Stems are only known here if all models have cards; those of runs and files are checked when
+    their weights are read.
+
+    Args:
+        options: what the user chose.
+
+    Raises:
+        UsageError: a model or stem does not exist, or the template cannot be used.
+        CheckpointError: the card of a model is damaged.
+        FfmpegMissingError: the format needs ffmpeg and there is none.
+    """
+    check_template(options.filename)
+    require_encoder(options.output_format())
+    for name in options.networks:
+        _require_model(name)
+    if all(map(is_known, options.model)):
+        found = {name: find(name) for name in options.model}
+        for name, card in found.items():
+            require_role(name, registry.architecture(card.architecture).role, "stems")
+        shared = shared_stems([(name, card.outputs) for name, card in found.items()])
+        select(shared, options.stems, options.two_stems)
+
+
+def _require_model(name: str) -> None:
+    if is_place(name):
+        find_weights(Path(name))
+    elif not is_known(name):
+        locate(name)  # which says what is wrong

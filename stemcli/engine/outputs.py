@@ -1,0 +1,299 @@
+"""Names of stem files, and writing all of them or none."""
+
+from __future__ import annotations
+
+import os
+import string
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from model_zoo.errors import ConfigError, OutputError, nearest
+from stemcli.audio.formats import OutputFormat
+from stemcli.audio.tags import copy_tags
+from stemcli.audio.writer import AudioWriter, open_writer
+from stemcli.engine.background import Behind
+from stemcli.engine.buffer import Block
+from stemcli.engine.spool import Spool, speaking, spool_folders
+from stemcli.printable import name_part
+
+Ready = Callable[[Mapping[str, tuple[Path, Path]]], None]
+"""Told the temporary and the final path of every stem."""
+
+_FOLDERS = threading.Lock()
+"""Held until a new folder has its first file, so that no other song removes it as empty."""
+
+
+class Delivery:
+    """Writers for all stems, opened before the work begins so that a bad choice shows at once.
+
+    Stems are encoded side by side and behind the network: LAME alone would take longer than a small
+    one. What an encoder raises comes with a later block, or with the commit.
+
+    Use it as a context manager; what was not committed when it ends is removed, folders too.
+
+    Args:
+        paths: stem name to path, in the order of the stems in a block.
+        sample_rate: in Hz.
+        channels: of every stem.
+        format: of every file.
+        rescale: keep the blocks aside, then write them all with one gain that brings the loudest
+            sample to full scale, if it is above.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        sample_rate: int,
+        channels: int,
+        format: OutputFormat,
+        *,
+        rescale: bool,
+    ) -> None:
+        self.clips = format.clips
+        self._paths = dict(paths)
+        self._encoders = Behind(len(paths))
+        self._undo = ExitStack()
+        self._spool: Spool | None = None
+        self.peak = 0.0
+        with ExitStack() as opening:
+            self._writers = [
+                self._open(path, sample_rate, channels, format, opening) for path in paths.values()
+            ]
+            if rescale:
+                folder = next(iter(paths.values())).parent
+                self._spool = Spool(spool_folders(folder), len(paths), channels)
+                opening.callback(self._spool.close)
+            self._undo = opening.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._encoders.__exit__(kind, error, trace)
+        self._undo.close()
+
+    @property
+    def gain(self) -> float:
+        """Factor that brings the loudest sample so far to full scale; 1 when it is below."""
+        return 1.0 / max(1.0, self.peak) if self._spool else 1.0
+
+    def write(self, block: Block) -> None:
+        """Take the next frames of all stems, ``(frames, stem, channel)``."""
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        if self._spool:
+            self._spool.write(block)
+        else:
+            self._encode(block)
+
+    def commit(self, song: Path, encoded: Callable[[int], None], ready: Ready) -> list[str]:
+        """Finish all files, copy the tags of ``song`` and give the files their names.
+
+        Args:
+            song: the input.
+            encoded: told the number of frames whenever some were encoded late.
+            ready: told when all files are complete and only have to be renamed.
+
+        Returns:
+            What the format and the tags made necessary, in sentences.
+        """
+        gain = np.float32(self.gain)
+        for block in self._spool.blocks() if self._spool else ():
+            self._encode(block * gain)
+            encoded(len(block))
+        self._encoders.do(lambda stem: self._writers[stem].close())
+        self._encoders.wait()
+        notices: list[str] = []
+        for stem, writer in self._by_stem():
+            notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
+        ready({stem: (writer.temporary, writer.path) for stem, writer in self._by_stem()})
+        self._publish()
+        return list(dict.fromkeys(notices))
+
+    def _by_stem(self) -> Iterator[tuple[str, AudioWriter]]:
+        return zip(self._paths, self._writers, strict=True)
+
+    def _publish(self) -> None:
+        for _, writer in self._by_stem():
+            writer.commit()
+            self._undo.callback(writer.path.unlink, missing_ok=True)
+        self._undo.pop_all()
+        if self._spool:
+            self._spool.close()
+
+    def _encode(self, block: Block) -> None:
+        self._encoders.do(lambda stem: self._writers[stem].write(block[:, stem]))
+
+    def _open(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        format: OutputFormat,
+        opening: ExitStack,
+    ) -> AudioWriter:
+        with _FOLDERS:
+            for folder in make_folders(path.parent):
+                opening.callback(_remove_if_empty, folder)
+            _refuse_place(path)
+            writer = open_writer(path, sample_rate, channels, format)
+        opening.callback(writer.discard)
+        return writer
+
+
+def make_folders(folder: Path) -> Iterator[Path]:
+    """Make a folder and those above it; yield the new ones, the outermost first.
+
+    Raises:
+        OutputError: when the file system refuses.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        yield from make_folders(folder.parent)
+    with speaking(folder):
+        folder.mkdir(exist_ok=True)
+    yield folder
+
+
+def _refuse_place(path: Path) -> None:
+    """Say before the work what renaming would say after it.
+
+    Raises:
+        OutputError: a folder is in the way, or the file system takes no such name.
+    """
+    with speaking(path), suppress(FileNotFoundError):
+        path.lstat()
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, not a file: choose another --output")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with _FOLDERS, suppress(OSError):
+        folder.rmdir()
+
+
+FIELDS = ("track", "stem", "ext", "model")
+
+
+def plan_outputs(
+    song: Path, stems: Sequence[str], *, template: str, folder: Path, extension: str, model: str
+) -> dict[str, Path]:
+    """The path of every stem of one song.
+
+    Args:
+        song: the input; its name without the suffix is ``{track}``.
+        stems: names of the outputs.
+        template: a relative path with fields ``{track} {stem} {ext} {model}``.
+        folder: where the relative paths begin.
+        extension: without the dot.
+        model: name of the model, or names joined by ``+``.
+
+    Raises:
+        ConfigError: for a template that is unknown, leaves the folder, joins two stems or does not
+            end in the extension.
+        OutputError: when a stem would replace the song itself.
+    """
+    check_template(template)
+    values = {"track": song.stem, "ext": extension, "model": model}
+    paths = {stem: folder / _fill(template, {**values, "stem": stem}) for stem in stems}
+    _refuse_shared(paths, template)
+    _require_extension(paths.values(), extension, template)
+    for path in paths.values():
+        if is_same_file(path, song):
+            raise OutputError(f"{path} would replace the song itself: choose another --output")
+    return paths
+
+
+def check_template(template: str) -> None:
+    """Check the fields and the path of a template.
+
+    Raises:
+        ConfigError: naming every mistake.
+    """
+    mistakes = [*_field_mistakes(template), *_path_mistakes(template)]
+    if mistakes:
+        raise ConfigError("--filename", mistakes)
+
+
+def is_same_file(path: Path, song: Path) -> bool:
+    """Whether both lead to one file, through links too."""
+    if os.path.exists(path) and os.path.exists(song):
+        return os.path.samefile(path, song)
+    return _key(path) == _key(song)
+
+
+def _field_mistakes(template: str) -> list[str]:
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        return [f"{template!r} cannot be read ({error}); write {{{{ for a brace"]
+    mistakes = []
+    for _, field, spec, conversion in parts:
+        if field in FIELDS and (spec or conversion):
+            mistakes.append(f"{{{field}}} takes neither ':' nor '!': write {{{field}}}")
+        elif field is not None and field not in FIELDS:
+            near = nearest(field, FIELDS)
+            hint = f"did you mean {{{near}}}?" if near else f"known: {_listed(FIELDS)}"
+            mistakes.append(f"unknown field {{{field}}}, {hint}")
+    return mistakes
+
+
+def _path_mistakes(template: str) -> list[str]:
+    path = PurePath(template)
+    if not path.name:
+        return ["it is empty; write for example '{track}/{stem}.{ext}'"]
+    if path.is_absolute() or ".." in path.parts:
+        return [f"{template!r} leaves the output folder: name the folder with --output"]
+    return []
+
+
+def _fill(template: str, values: Mapping[str, str]) -> Path:
+    """Fill in the fields; what they hold never becomes a folder of its own, nor a way out."""
+    safe = {field: value.replace("/", "_").replace("\\", "_") for field, value in values.items()}
+    # The track is named as the user's own file is; stems and models by whoever trained them.
+    safe |= {field: name_part(values[field]) for field in ("stem", "model")}
+    filled = PurePath(template.format_map(safe))
+    return Path(*("_" if part == ".." else part for part in filled.parts))
+
+
+def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
+    owners: dict[str, str] = {}
+    for stem, path in paths.items():
+        other = owners.setdefault(_key(path), stem)
+        if other != stem:
+            found = f"{other!r} and {stem!r} would both be written to {path}"
+            raise ConfigError("--filename", [f"{found}: put {{stem}} into {template!r}"])
+
+
+def _require_extension(paths: Iterable[Path], extension: str, template: str) -> None:
+    """Players and the writers of tags know a file by its ending."""
+    for path in paths:
+        if path.suffix.casefold() != f".{extension}":
+            raise ConfigError(
+                "--filename",
+                [
+                    f"{template!r} does not end in .{extension}, the format of the stems: "
+                    "end it in .{ext}, and choose the format with --format"
+                ],
+            )
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that a file system may take for one: Unicode forms, upper and lower case."""
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+def _listed(fields: Sequence[str]) -> str:
+    return " ".join(f"{{{field}}}" for field in fields)

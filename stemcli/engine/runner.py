@@ -1,0 +1,139 @@
+"""One network on one device: numpy chunks in, numpy stems out, come what may.
+
+Too little memory halves the batch; NaN or infinity is computed again in float32.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model_zoo.errors import NumericalError, OutOfMemoryError
+from model_zoo.separator import Separator
+from stemcli.engine.device import Precision
+
+Items = NDArray[np.float32]
+"""``(item, channel, time)``."""
+Estimates = NDArray[np.float32]
+"""``(item, stem, channel, time)``."""
+
+_FULL = Precision("fp32", "retry")
+
+
+class Network:
+    """A separator ready to run; may be shared by threads.
+
+    Attributes:
+        stems: names of what comes out, in order.
+        sample_rate: in Hz.
+        channels: audio channels of one item.
+        segment: samples the network was trained on.
+        busy_seconds: how long it has run so far.
+
+    Args:
+        separator: the network.
+        device: where it runs.
+        precision: in which arithmetic.
+        largest: most items in one pass, so that a song of many channels needs no more memory.
+    """
+
+    def __init__(
+        self,
+        separator: Separator,
+        device: torch.device,
+        precision: Precision,
+        largest: int = 2**30,
+    ) -> None:
+        self.stems = tuple(separator.stems)
+        self.sample_rate = separator.sample_rate
+        self.channels = separator.channels
+        self.segment = separator.segment
+        self._separator = separator.to(device).eval()
+        if separator.prefers_channels_last:
+            any_module: Any = self._separator  # torch's stubs know no memory_format
+            any_module.to(memory_format=torch.channels_last)
+        self._device = device
+        self._precision = precision
+        self._largest = largest
+        self.busy_seconds = 0.0
+        self._counting = threading.Lock()
+
+    def separate(self, items: Items, seconds: Sequence[float]) -> Estimates:
+        """Separate all items; those that are silent give exact silence.
+
+        Args:
+            items: ``(item, channel, time)`` at ``sample_rate``.
+            seconds: where each item begins in the song, for the message of an error.
+
+        Raises:
+            NumericalError: when an item gives NaN or infinity in float32 too.
+            OutOfMemoryError: when a single item does not fit in memory.
+        """
+        count, _, time = items.shape
+        estimates = np.zeros((count, len(self.stems), self.channels, time), np.float32)
+        audible = np.flatnonzero(items.any(axis=(1, 2)))
+        if len(audible):
+            estimates[audible] = self._in_batches(items[audible], self._precision)
+            self._repair(estimates, items, seconds)
+        return estimates
+
+    def _repair(self, estimates: Estimates, items: Items, seconds: Sequence[float]) -> None:
+        broken = _not_finite(estimates)
+        if len(broken) and self._precision.is_reduced:
+            estimates[broken] = self._in_batches(items[broken], _FULL)
+            broken = _not_finite(estimates)
+        if len(broken):
+            where = f"{max(0.0, seconds[broken[0]]):.2f} s"
+            raise NumericalError(
+                f"The network gave NaN or infinity in float32 at {where}: "
+                "check its weights with 'stem models verify', or choose another with --model"
+            )
+
+    def _in_batches(self, items: Items, precision: Precision) -> Estimates:
+        done: list[Estimates] = []
+        while (position := sum(map(len, done))) < len(items):
+            batch = items[position : position + self._largest]
+            try:
+                done.append(self._forward(batch, precision))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(len(batch))
+        return np.concatenate(done)
+
+    def _shrink(self, failed: int) -> None:
+        if failed == 1:
+            raise OutOfMemoryError(
+                f"One chunk does not fit in the memory of {self._device}: "
+                "type a smaller --segment, or --device cpu"
+            )
+        self._largest = failed // 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _forward(self, items: Items, precision: Precision) -> Estimates:
+        began = time.monotonic()
+        with precision.autocast(self._device):
+            stems = self._separator(torch.from_numpy(items).to(self._device))
+        estimates: Estimates = stems.float().cpu().numpy()
+        with self._counting:
+            self.busy_seconds += time.monotonic() - began
+        return estimates
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether any back end ran out of memory; only CUDA has a class of its own for it."""
+    texts = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)
+
+
+def _not_finite(estimates: Estimates) -> NDArray[np.int64]:
+    """Indices of the items that hold NaN or infinity."""
+    return np.flatnonzero(~np.isfinite(estimates).all(axis=(1, 2, 3)))

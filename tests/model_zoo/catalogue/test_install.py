@@ -1,0 +1,213 @@
+"""From a run folder to a model of the zoo. Truth: the weights of the run, and words by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo import weights
+from model_zoo.catalogue import cards, resolve
+from model_zoo.catalogue.cards import find
+from model_zoo.catalogue.install import DEFINITION, adopt, install
+from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY
+from model_zoo.errors import ConfigError, StemError
+from tests.model_zoo.small import small_network
+
+TOLD = {
+    "recipe": "four-stems",
+    "step": 12_000,
+    "best_mean": 5.256,
+    "sdr": {"vocals": 5.256},
+    "songs": 87,
+    "validation_songs": 14,
+    "data": "musdb18hq",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, zoo: Path) -> Path:
+    """The folder of a run that ended, with weights in half precision."""
+    folder = tmp_path / "run"
+    weights.save(folder / BEST, small_network(), {"residual": "band"}, half=True)
+    (folder / RECIPE).write_text(json.dumps({"name": "tiny"}))
+    return folder
+
+
+def summarise(run: Path, **changes: Any) -> None:
+    (run / SUMMARY).write_text(json.dumps(TOLD | changes))
+
+
+def test_the_model_sounds_as_the_run(run: Path) -> None:
+    """Bit for bit, in a file of the same size but for the text that says where it is from."""
+    adopt(run, name="mine")
+    ours, theirs = resolve.load("mine"), resolve.load(run / BEST)
+    mixture = torch.sin(torch.arange(16_000) ** 1.5 / 40).reshape(1, 1, -1)
+    assert torch.equal(ours(mixture), theirs(mixture))
+    kinds = {tensor.dtype for tensor in weights.read(find_file("mine")).tensors.values()}
+    assert kinds == {tensor.dtype for tensor in weights.read(run / BEST).tensors.values()}
+
+
+def find_file(name: str) -> Path:
+    return cards.verify(find(name))
+
+
+def test_the_card_says_what_is_known(run: Path) -> None:
+    summarise(run)
+    card = adopt(run, name="mine", licence="CC0")
+    assert find("mine") == card
+    assert (card.architecture, card.outputs) == ("melrnn", ("vocals", "band"))
+    assert (card.sample_rate, card.licence) == (16_000, "CC0")
+    assert card.parameters == small_network().parameter_count()
+    assert card.source == "Trained with stem by the recipe four-stems, best weights of 12,000 steps"
+    assert card.training_data == "87 songs of the folder musdb18hq"
+    (score,) = card.scores
+    assert score.dataset == "14 validation songs, by which the step was chosen"
+    assert score.stem == "vocals"
+    assert (score.metric, score.definition, score.value) == ("SDR", DEFINITION, 5.26)
+
+
+def test_nothing_is_guessed(run: Path) -> None:
+    card = adopt(run, name="mine")
+    assert card.licence == "not stated"
+    assert card.source == "Trained with stem by the recipe tiny"
+    assert (card.training_data, card.scores) == ("", ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"best_mean": None, "validation_songs": 0}, {"sdr": {"vocals": float("-inf")}}],
+    ids=["not validated", "not finite"],
+)
+def test_a_score_that_is_none_is_left_out(run: Path, changes: dict[str, Any]) -> None:
+    summarise(run, **changes)
+    assert adopt(run, name="mine").scores == ()
+
+
+def test_one_song_is_no_songs(run: Path) -> None:
+    summarise(run, songs=1, validation_songs=1, data="", step=1)
+    card = adopt(run, name="mine")
+    assert card.training_data == "1 song"
+    assert card.source.endswith(", best weights of 1 step")
+    assert card.scores[0].dataset == "1 validation song, by which the step was chosen"
+
+
+def test_a_later_summary_may_say_more(run: Path) -> None:
+    summarise(run, hours=3)
+    assert adopt(run, name="mine").training_data == "87 songs of the folder musdb18hq"
+
+
+def test_a_file_of_a_run_knows_its_folder(run: Path) -> None:
+    summarise(run)
+    assert adopt(run / BEST, name="mine").training_data == "87 songs of the folder musdb18hq"
+
+
+def test_a_file_from_elsewhere(run: Path, tmp_path: Path) -> None:
+    (run / BEST).rename(tmp_path / "friend.safetensors")
+    card = adopt(tmp_path / "friend.safetensors", name="friend")
+    assert (card.source, card.outputs) == ("Weights file friend.safetensors", ("vocals", "band"))
+
+
+def test_a_residual_that_is_a_stem_is_no_residual(run: Path) -> None:
+    weights.save(run / BEST, small_network(), {"residual": "vocals"})
+    assert adopt(run, name="mine").outputs == ("vocals",)
+
+
+def pretrained(run: Path) -> Path:
+    weights.save(run / BEST, small_network(), {"objective": "denoising"})
+    return run
+
+
+def a_song(run: Path) -> Path:
+    (run / "song.wav").touch()
+    return run / "song.wav"
+
+
+def cut(run: Path) -> Path:
+    (run / BEST).write_bytes((run / BEST).read_bytes()[:500])
+    return run
+
+
+def of_another_program(run: Path) -> Path:
+    weights.write_safetensors(run / BEST, {"a": torch.zeros(1)}, {})
+    return run
+
+
+def a_bad_summary(run: Path) -> Path:
+    summarise(run, step="many")
+    return run
+
+
+def a_torn_summary(run: Path) -> Path:
+    (run / SUMMARY).write_text('{"step":')
+    return run
+
+
+def a_list(run: Path) -> Path:
+    (run / SUMMARY).write_text("[1]")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "sentence"),
+    [
+        (
+            a_song,
+            2,
+            r"song\.wav is not a \.safetensors file\..*stem models convert .*song\.wav --name",
+        ),
+        (
+            pretrained,
+            2,
+            r"run was pretrained by denoising and cannot separate yet.*train --from \S+run$",
+        ),
+        (cut, 1, r"best\.safetensors is damaged or is not a safetensors file"),
+        (of_another_program, 1, r"does not say which network.*stem models convert"),
+        (
+            a_bad_summary,
+            1,
+            r"summary\.json cannot be used .*step must be a whole number, found 'many'",
+        ),
+        (a_torn_summary, 1, r"summary\.json cannot be used .*Remove it"),
+        (a_list, 1, r"summary\.json cannot be used \(it holds no names with values\)"),
+    ],
+)
+def test_what_cannot_be_adopted(
+    run: Path, zoo: Path, make: Callable[[Path], Path], code: int, sentence: str
+) -> None:
+    with pytest.raises(StemError, match=sentence) as refused:
+        adopt(make(run), name="mine")
+    assert refused.value.exit_code == code
+    assert not (zoo / "mine.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("taken", "'taken' is in your zoo already"),
+        ("melroformer", "'melroformer' is bundled"),
+        ("Mine!", "a name has lower-case letters"),
+    ],
+)
+def test_names_that_are_not_free(run: Path, name: str, sentence: str) -> None:
+    adopt(run, name="taken")
+    before = find("taken")
+    with pytest.raises(ConfigError, match=sentence):
+        adopt(run, name=name)
+    assert find("taken") == before
+
+
+def test_a_model_of_ours_may_be_replaced(run: Path) -> None:
+    network = small_network()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+    install(network, adopt(run, name="mine"), overwrite=True)
+    adopt(run, name="mine", overwrite=True)
+    expected = resolve.load(run / BEST).state_dict()
+    found = resolve.load("mine").state_dict()
+    assert all(value.equal(expected[name]) for name, value in found.items())

@@ -1,0 +1,113 @@
+"""What may stand after ``--model`` and ``--from``. Truth: the sentence that a user reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_zoo import weights
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
+from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, is_place, locate, no_run
+from model_zoo.errors import NoModelError, UnknownNameError, UsageError
+from model_zoo.files import SUFFIX
+from tests.model_zoo.small import small_network
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a user types: a run, one that has only begun, songs, and an empty folder."""
+    weights.save(tmp_path / "runs" / "toy" / BEST, small_network())
+    for name in (LAST, RECIPE):
+        (tmp_path / "runs" / "toy" / name).touch()
+    for run, *names in (("young", RECIPE, LAST), ("new", RECIPE)):
+        (tmp_path / run).mkdir()
+        for name in names:
+            (tmp_path / run / name).touch()
+    (tmp_path / "songs").mkdir()
+    for name in "abcd":
+        (tmp_path / "songs" / f"{name}.wav").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "net.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("typed", ["runs/toy", "runs/toy/", f"runs/toy/{BEST}", "./runs/toy"])
+def test_a_run_is_its_best_weights(typed: str) -> None:
+    assert locate(typed) == Path("runs/toy") / BEST
+
+
+def test_a_model_goes_before_a_folder_of_its_name(here: Path, zoo: Path) -> None:
+    (here / "runs" / "toy").rename(here / "toy")
+    assert locate("toy") == Path("toy") / BEST
+    install(small_network(), Card("toy", "melrnn", stems=("vocals",)))
+    assert locate("toy") == zoo / "toy.safetensors"
+    assert locate("./toy") == Path("toy") / BEST
+
+
+RUN = "Type the folder of a run, e.g. runs/latest, or a .safetensors file"
+ON = "the run has not been validated or finished. Type: stem train --data DIR --output"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (
+            f"runs/toy/{LAST}",
+            f"runs/toy/{LAST} is what its run goes on from with --resume. For the best weights of"
+            " the run type its folder: runs/toy",
+        ),
+        (
+            f"young/{LAST}",
+            f"young has no {BEST} yet, only {LAST} and {RECIPE}: {ON} young --resume",
+        ),
+        ("young", f"young has no {BEST} yet, only {LAST} and {RECIPE}: {ON} young --resume"),
+        ("new", f"new has no {BEST} yet, only {RECIPE}: {ON} new"),
+        ("runs", "runs holds toy, so it is not the folder of a run. Type e.g. runs/toy"),
+        (
+            "songs",
+            "songs holds a.wav, b.wav, c.wav and 1 more, so it is not the folder of a run. " + RUN,
+        ),
+        ("empty", f"empty is an empty folder, so it is not the folder of a run. {RUN}"),
+        ("runs/tov", "runs/tov does not exist. Did you mean runs/toy?"),
+        (f"rusn/toy/{BEST}", f"rusn/toy/{BEST} does not exist. Did you mean runs/toy/{BEST}?"),
+        (f"runs/toy/bset{SUFFIX}", f"does not exist. Did you mean runs/toy/{BEST}?"),
+        ("nowhere/run", f"nowhere/run does not exist. {RUN}"),
+        ("gone.safetensors", f"gone.safetensors does not exist. {RUN}"),
+        (
+            "net.pth",
+            "net.pth is not a .safetensors file. For a checkpoint of another program type: stem"
+            " models convert net.pth --name NAME",
+        ),
+        ("melunet", "melunet is a network without weights. Type: stem train --recipe melunet"),
+        ("spleeter", "spleeter is a kind of network, not a model. Did you mean spleeter_2stems?"),
+    ],
+)
+def test_what_is_no_model_is_one_sentence(typed: str, sentence: str) -> None:
+    with pytest.raises(NoModelError) as refused:
+        locate(typed)
+    assert sentence in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("typed", ["", "melrofomer", "v1.2"])
+def test_other_words_are_names(typed: str) -> None:
+    assert not is_place(typed)
+    with pytest.raises(UnknownNameError, match="stem models list"):
+        locate(typed)
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("gone", "gone does not exist, so there is no run to go on with"),
+        ("net.pth", "net.pth is a file, so there is no run in it to go on with"),
+        ("new", f"new holds no run to go on with: there is no {LAST}"),
+    ],
+)
+def test_nothing_to_resume_is_one_sentence(folder: str, found: str) -> None:
+    advice = "Type --output with the folder of one, or leave out --resume"
+    refused = no_run(Path(folder))
+    assert (type(refused), str(refused)) == (UsageError, f"{found}. {advice}")

@@ -1,0 +1,384 @@
+"""Which files of a folder are songs; every expectation is the tree that the test itself made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_zoo.errors import OutputError, UsageError
+from stemcli.batch import journal_checks
+from stemcli.batch.journal import NAME, Journal
+from stemcli.batch.library import Found, find_songs, matches, require_songs
+from stemcli.batch.records import Content
+from stemcli.remote_path import folded
+from tests.stemcli.batch.fake import make_songs
+
+
+def places(found: Found) -> list[str]:
+    return [(song.folder / song.path.name).as_posix() for song in found.songs]
+
+
+def test_mirrors_sub_folders_in_the_order_of_paths(tmp_path: Path) -> None:
+    make_songs(tmp_path, "b/2.mp3", "b/10.mp3", "a.wav", "b/c/x.FLAC")
+    found = find_songs(tmp_path)
+    assert places(found) == ["a.wav", "b/10.mp3", "b/2.mp3", "b/c/x.FLAC"]
+    assert found.songs[-1].folder == Path("b/c")
+    assert found.songs[-1].path == tmp_path / "b/c/x.FLAC"
+
+
+def test_stays_in_the_folder_when_asked(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "b/c.wav")
+    assert places(find_songs(tmp_path, recursive=False)) == ["a.wav"]
+
+
+def test_counts_what_it_passes_over(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", ".b.wav", ".git/c.wav", "cover.jpg", "notes", "Live/d.wav")
+    found = find_songs(tmp_path, exclude=["Live"])
+    assert places(found) == ["a.wav"]
+    assert (found.hidden, found.other, found.excluded) == (2, 2, 1)
+
+
+def test_a_loop_of_links_ends_and_each_song_is_found_once(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a/one.wav", "b/two.wav")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "a/b").symlink_to(tmp_path / "b")
+    (tmp_path / "b/a").symlink_to(tmp_path / "a")
+    assert places(find_songs(tmp_path)) == ["a/one.wav", "b/two.wav"]
+
+
+def test_follows_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    make_songs(tmp_path, "elsewhere/one.wav", "music/two.wav")
+    (tmp_path / "music/more").symlink_to(tmp_path / "elsewhere")
+    assert places(find_songs(tmp_path / "music")) == ["two.wav", "more/one.wav"]
+
+
+def test_passes_over_an_output_folder_inside(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "separated/a/vocals.wav")
+    assert places(find_songs(tmp_path, output=tmp_path / "separated")) == ["a.wav"]
+
+
+def test_passes_over_the_stems_of_runs_into_other_folders(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "old/a/vocals.wav")
+    journal_of(tmp_path / "old", tmp_path / "a.wav", "a/vocals.wav")
+    found = find_songs(tmp_path)
+    assert places(found) == ["a.wav"]
+    assert (found.outputs, found.stems) == (1, 0)
+    assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # named on purpose
+
+
+def journal_of(folder: Path, song: Path, *stems: str) -> None:
+    """Note that these stems were made of a song, and that it was to have another one."""
+    content = Content(1, 1, "0" * 64)
+    paths = [folder / stem for stem in stems]
+    with Journal(folder) as journal:
+        journal.begin("a.wav", song, content, "{}", [*paths, folder / "planned.wav"])
+        journal.ready("a.wav", [(path, path, content) for path in paths])
+        journal.done("a.wav")
+
+
+def test_stems_beside_their_song_are_no_songs(tmp_path: Path) -> None:
+    """A file that no run wrote is one, though a run that failed would have written there."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    found = find_songs(tmp_path, output=tmp_path / "elsewhere")
+    assert places(found) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
+    assert (found.stems, found.outputs) == (1, 0)
+    assert "a/vocals.wav" in places(find_songs(tmp_path, stems_too=True))
+
+
+def test_a_folder_below_with_songs_and_their_stems(tmp_path: Path) -> None:
+    """Also where it was moved since, so that only the places of the songs tell."""
+    make_songs(tmp_path, "x/a.wav", "x/a/vocals.wav", "b.wav")
+    journal_of(tmp_path / "x", Path("/before/x/a.wav"), "a/vocals.wav")
+    found = find_songs(tmp_path)
+    assert (places(found), found.stems, found.outputs) == (["b.wav", "x/a.wav"], 1, 0)
+
+
+def test_a_journal_is_read_while_a_run_writes_it_and_is_not_changed(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav", "a/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    before = (tmp_path / NAME).read_bytes()
+    with Journal(tmp_path):
+        assert places(find_songs(tmp_path)) == ["a.wav"]
+    assert (tmp_path / NAME).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "a", "a.wav"}
+
+
+@contextmanager
+def spilled(folder: Path) -> Iterator[None]:
+    """A transaction that is half on the disk, because it needs more memory than SQLite may take."""
+    database = sqlite3.connect(folder / NAME)
+    rows = ((b"%d.wav" % (number * 7919 % 3001),) for number in range(300))  # in a mixed order
+    database.executemany("INSERT INTO output VALUES (x'78', ?, 1, x'', 0, 0, '')", rows)
+    database.commit()
+    database.execute("PRAGMA cache_size = 2")  # pages
+    database.execute("BEGIN EXCLUSIVE")
+    database.execute("UPDATE output SET temporary = zeroblob(900)")
+    try:
+        yield
+    finally:
+        database.close()
+
+
+def immutable_verdict(folder: Path) -> str:
+    """What SQLite says of a database without its rollback journal."""
+    database = sqlite3.connect(f"{(folder / NAME).as_uri()}?immutable=1", uri=True)
+    try:
+        return str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    finally:
+        database.close()
+
+
+def test_a_journal_in_the_middle_of_a_transaction_is_read_as_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's law: what was not committed never was. Its own check finds half of it damaged."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "1.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with spilled(tmp_path):
+        assert immutable_verdict(tmp_path) != "ok"
+        before = contents(tmp_path)
+        found = find_songs(tmp_path, output=tmp_path)
+        assert (places(found), found.stems) == (["1.wav", "a.wav"], 1)
+        assert contents(tmp_path) == before
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_power_cut_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
+    """A copy of the files is what such a cut leaves; reading it hinders nobody from resuming."""
+    music = tmp_path / "music"
+    make_songs(music, "a.wav", "a/vocals.wav")
+    journal_of(music, music / "a.wav", "a/vocals.wav")
+    with spilled(music):
+        shutil.copytree(music, tmp_path / "cut")
+    cut = tmp_path / "cut"
+    before = contents(cut)
+    assert f"{NAME}-journal" in before
+    assert places(find_songs(cut, output=cut)) == ["a.wav"]
+    assert contents(cut) == before
+    with Journal(cut) as journal:
+        assert journal.stems() == {cut / "a/vocals.wav"}
+
+
+def test_a_power_cut_while_the_journal_was_made(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav")
+    (tmp_path / NAME).touch()
+    (tmp_path / f"{NAME}-journal").write_bytes(bytes(512))
+    assert places(find_songs(tmp_path)) == ["a.wav"]
+
+
+def test_a_run_commits_while_its_journal_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stems of that commit are known: the copy is made again."""
+    make_songs(tmp_path, "a.wav", "a/vocals.wav", "b.wav", "b/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    real, copied = shutil.copyfile, list[Path]()
+
+    def copyfile(source: Path, target: Path) -> None:
+        real(source, target)
+        if not copied:
+            copied.append(source)
+            journal_of(tmp_path, tmp_path / "b.wav", "b/vocals.wav")
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    found = find_songs(tmp_path)
+    assert (places(found), found.stems) == (["a.wav", "b.wav"], 2)
+
+
+def test_a_journal_that_changes_all_the_time_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path, "a.wav")
+    journal_of(tmp_path, tmp_path / "a.wav")
+    real, times = shutil.copyfile, count()
+
+    def copyfile(source: Path, target: Path) -> None:
+        real(source, target)
+        os.utime(tmp_path / NAME, ns=(0, next(times)))
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    monkeypatch.setattr(journal_checks, "PAUSE", 0)
+    with pytest.raises(
+        OutputError, match=r"Another stem batch is writing to .*\. Wait for its end"
+    ):
+        find_songs(tmp_path)
+
+
+def test_a_journal_that_vanishes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path, "a.wav", "a/vocals.wav")
+    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    real = os.path.lexists
+
+    def lexists(path: Path) -> bool:
+        is_there = real(path)
+        if Path(path).name == NAME:
+            Path(path).unlink(missing_ok=True)
+        return is_there
+
+    monkeypatch.setattr(os.path, "lexists", lexists)
+    assert places(find_songs(tmp_path)) == ["a.wav", "a/vocals.wav"]
+
+
+def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_songs(tmp_path, "a.wav")
+    journal_of(tmp_path, tmp_path / "a.wav")
+
+    def refuse(path: Path, **_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(
+        OutputError, match=r"cannot be read \(Permission denied\)\. Check its rights"
+    ):
+        find_songs(tmp_path)
+
+
+def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Path) -> None:
+    """The advice helps: another --output would meet the same journal."""
+    make_songs(tmp_path, "b.wav")
+    (tmp_path / NAME).write_text("no database " * 99)
+    for output in (tmp_path, tmp_path / "other"):
+        with pytest.raises(OutputError, match=r"cannot be used .* Move it away, and leave") as told:
+            find_songs(tmp_path, output=output)
+        assert "--output" not in str(told.value)
+    (tmp_path / NAME).rename(tmp_path / "away")
+    assert places(find_songs(tmp_path)) == ["b.wav"]
+
+
+def test_the_journal_of_another_version_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    make_songs(tmp_path, "b.wav")
+    journal_of(tmp_path, tmp_path / "b.wav")
+    with sqlite3.connect(tmp_path / NAME) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(OutputError, match=r"another version of Stem, so update .* Move it away"):
+        find_songs(tmp_path)
+
+
+def test_a_damaged_journal_below_is_named(tmp_path: Path) -> None:
+    """Its folder is not counted as one of stems, because nobody knows."""
+    make_songs(tmp_path, "a.wav", "x/y/b.wav")
+    (tmp_path / "x/y" / NAME).write_text("no database " * 99)
+    found = find_songs(tmp_path)
+    assert (places(found), found.outputs, [*found.unclear]) == (["a.wav"], 0, [Path("x/y")])
+    assert "Move it away, and leave" in found.unclear[Path("x/y")]
+    assert find_songs(tmp_path, exclude=["y"]).unclear == {}
+    require_songs(find_songs(tmp_path, exclude=["a.wav"]), tmp_path)
+
+
+def test_an_output_folder_that_is_the_input_is_still_read(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.wav")
+    assert places(find_songs(tmp_path, output=tmp_path)) == ["a.wav"]
+
+
+def test_reports_a_folder_that_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_songs(tmp_path, "a.wav", "locked/b.wav")
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = find_songs(tmp_path)
+    assert (places(found), found.unreadable) == (["a.wav"], [tmp_path / "locked"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("*.flac", "x/a.flac", True),
+        ("*.FLAC", "x/a.flac", True),
+        ("*.mp3", "x/a.flac", False),
+        ("Abbey Road", "Abbey Road/1/a.mp3", True),
+        ("*[live]*", "Song [live].mp3", True),
+        ("*[live]*", "evil.mp3", False),
+        ("a/*.mp3", "a/b.mp3", True),
+        ("a/*.mp3", "a/b/c.mp3", False),
+        ("a/**/*.mp3", "a/b/c.mp3", True),
+        ("a/**/*.mp3", "a/c.mp3", True),
+        ("a/**", "a/b/c.mp3", True),
+        ("tr?ck.mp3", "track.mp3", True),
+        ("niño*", unicodedata.normalize("NFD", "Niño.mp3"), True),
+        ("(a|b).mp3", "a.mp3", False),
+    ],
+)
+def test_patterns_by_hand(pattern: str, path: str, expected: bool) -> None:
+    assert matches(pattern, PurePosixPath(path)) is expected
+
+
+names = st.text(st.characters(codec="utf-8", exclude_characters="/*?\0"), min_size=1).filter(
+    lambda name: name.strip(".")
+)
+
+
+@given(names)
+def test_a_name_without_wildcards_matches_itself(name: str) -> None:
+    assert matches(name, PurePosixPath("folder") / name)
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_folding_twice_is_folding_once(name: str) -> None:
+    assert folded(folded(name)) == folded(name)
+
+
+def test_include_and_exclude_together(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a.flac", "b.mp3", "Live/c.flac")
+    found = find_songs(tmp_path, include=["*.flac"], exclude=["live"])
+    assert (places(found), found.excluded) == (["a.flac"], 2)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file.mp3"])
+def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    make_songs(tmp_path, "file.mp3")
+    with pytest.raises(UsageError, match="stem batch FOLDER"):
+        find_songs(tmp_path / name)
+
+
+def test_a_folder_without_songs_says_what_is_in_it(tmp_path: Path) -> None:
+    make_songs(tmp_path, "cover.jpg", ".DS_Store")
+    with pytest.raises(UsageError, match=r"no song in .*1 not audio, 1 hidden"):
+        require_songs(find_songs(tmp_path), tmp_path)
+
+
+def test_sources_of_programs_are_not_songs(tmp_path: Path) -> None:
+    """A transport stream has a sync byte every 188; TypeScript shares its ending."""
+    make_songs(tmp_path, "song.m4r", "game.DSF", "speech.spx", "film.flv", "old.mpeg")
+    (tmp_path / "index.ts").write_text("export const song: string = 'la';\n" * 99)
+    (tmp_path / "record.ts").write_bytes(50 * (b"\x47" + bytes(187)))
+    found = find_songs(tmp_path)
+    assert places(found) == [
+        *("film.flv", "game.DSF", "old.mpeg", "record.ts", "song.m4r", "speech.spx"),
+    ]
+    assert found.other == 1
+
+
+def test_a_pipe_with_such_an_ending_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "song.ts")
+    assert places(find_songs(tmp_path)) == ["song.ts"]

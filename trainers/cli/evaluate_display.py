@@ -1,0 +1,167 @@
+"""How an evaluation looks: a line for each song, a bar in a terminal, a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stemcli.cli.console import Console
+from stemcli.cli.formatting import counted
+from stemcli.cli.live_console import LiveConsole
+from stemcli.engine.events import Event
+from stemcli.printable import printable, printable_lines
+from stemcli.process import Closing
+from trainers.evaluation.evaluate import Evaluation, Results
+from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
+from trainers.evaluation.results import Heading, write_results
+from trainers.evaluation.summary import (
+    METRICS,
+    Row,
+    decibels,
+    published_stems,
+    published_title,
+    stems,
+    summarise,
+    summary_document,
+)
+
+
+class Scoring(Closing):
+    """Shows the events of an evaluation; a context manager, which puts the bar away at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Progress | None = None
+        self._left = 0
+        self._named: set[tuple[str, str]] = set()
+
+    def show(self, event: Event) -> None:
+        """Show what an evaluation, or the engine that works for it, tells."""
+        match event:
+            case EvaluationStarted():
+                self._started(event)
+            case Separating():
+                self._move(f"{event.method}: {event.song}", 0)
+            case Judged():
+                self._move(event.song, 1)
+                self.console.line(line(event))
+            case JudgingFailed():
+                self._move(event.song, 1)
+                self._failed(event)
+        self.console.show(event)
+
+    def close(self) -> None:
+        """Put the bar away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _failed(self, event: JudgingFailed) -> None:
+        """Once for a song that cannot be read, which fails by all methods."""
+        if (event.song, event.message) in self._named:
+            return
+        self._named.add((event.song, event.message))
+        self.console.error(str(event))
+        if self.console.verbose:
+            click.echo(printable_lines(event.trace), err=True)
+
+    def _started(self, event: EvaluationStarted) -> None:
+        self._left = event.songs * len(event.methods) - event.kept
+        if event.kept:
+            self.console.line(f"{counted(event.kept, 'score')} of earlier runs still hold")
+        if isinstance(self.console, LiveConsole) and self._left > 0:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.console.terminal,
+                transient=True,
+                redirect_stderr=False,
+            )
+            self._bar.add_task(f"{counted(event.songs, 'song')}", total=self._left)
+            self._bar.start()
+
+    def _move(self, words: str, done: int) -> None:
+        if self._bar:
+            task = self._bar.task_ids[0]
+            self._bar.update(task, description=printable(words)[:50], advance=done)
+
+
+def line(event: Judged) -> str:
+    """A song by a method: SDR of BSSEval for each stem."""
+    values = "  ".join(f"{stem} {decibels(value)}" for stem, value in event.sdr.items())
+    song = event.song if event.song == event.method else f"{event.song}  {event.method}"
+    return f"{song}: SDR {values}"
+
+
+def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
+    """The table, and what its columns mean."""
+    columns = ("=method", "=stem", *(f">{metric.short}" for metric in METRICS), ">songs")
+    console.line()
+    console.table(
+        columns,
+        [
+            (row.method, row.stem, *(decibels(row.values[m.key]) for m in METRICS), row.counted)
+            for row in rows
+        ],
+    )
+    console.result(
+        f"In dB. SDR to SAR: BSSEval v4, median over windows of {window:g} s, then over songs."
+    )
+    console.result("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
+
+
+def show_published(console: Console, heading: Heading, results: Results) -> None:
+    """Figures of others, of the stems that were measured."""
+    measured = [stem for songs in results.scores.values() for stem in stems(songs)]
+    names = published_stems(heading.published, measured)
+    if not names:
+        return
+    console.result()
+    console.result(f"{published_title(heading.is_musdb18)}:")
+    console.table(
+        ("=system", "=metric", *(f">{stem}" for stem in names)),
+        [
+            (figure.name, figure.metric, *(decibels(figure.sdr.get(stem)) for stem in names))
+            for figure in heading.published
+        ],
+    )
+
+
+def show_stored(console: Console, cards: Iterable[str]) -> None:
+    """Say which cards were written to."""
+    for name in cards:
+        console.line(f"Written to the card of {name}")
+
+
+def run(evaluation: Evaluation, console: Console) -> None:
+    """Run an evaluation and show how it goes."""
+    with console, Scoring(console) as shown:
+        evaluation.run(shown.show)
+
+
+def finish(evaluation: Evaluation, heading: Heading | None, console: Console) -> int:
+    """Write what an evaluation leaves, before anything is shown, and find the exit code.
+
+    Args:
+        evaluation: one that has run.
+        heading: of the report; without one nothing is written.
+        console: shows what came out.
+    """
+    report = write_results(evaluation, heading) if heading else None
+    results, rules = evaluation.results, evaluation.rules
+    rows = summarise(results.scores)
+    console.document({"event": "evaluated", **summary_document(rows, rules.plain)})
+    if rows:
+        show_rows(console, rows, rules.window)
+    if heading:
+        show_published(console, heading, results)
+        console.line(f"Scores of each song, tables and the report are in {evaluation.output}")
+        console.line(f"Look at: {report}")
+    if results.failures:
+        count = counted(len(results.failures), "score")
+        console.error(f"{count} missing, for the reasons given above.")
+    return 1 if results.failures else 0

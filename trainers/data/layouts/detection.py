@@ -1,0 +1,218 @@
+"""Finds out how a folder is laid out, and which songs ``--validation`` names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Set
+from dataclasses import replace
+from pathlib import Path
+
+from model_zoo.errors import DataError
+from trainers.config import DataRecipe
+from trainers.data.layouts import READERS, examples
+from trainers.data.layouts.checks import WELL_KNOWN
+from trainers.data.layouts.folders import VALIDATION, csv_files, is_part, is_table
+from trainers.data.layouts.listing import (
+    MIXTURE,
+    Listing,
+    counted,
+    files,
+    folders,
+    read_song,
+    sounds,
+    stem_name,
+)
+from trainers.data.layouts.musdb18 import stem_files
+from trainers.data.layouts.voxaug import has_libraries, looks_like_voxaug
+from trainers.data.tracks import Song
+
+MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
+
+
+def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bool = False) -> str:
+    """Find out how a data folder is laid out.
+
+    Args:
+        folder: the folder, or a CSV file.
+        stems: names that are stems, beside the usual ones.
+        are_mixtures_enough: whether any names may be stems: then folders of sound files are songs
+            where they look like nothing else.
+
+    Raises:
+        DataError: it looks like none of the layouts.
+    """
+    names = WELL_KNOWN | stems
+    looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
+    found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
+    if found:
+        return found
+    if are_mixtures_enough and folder.is_dir() and any(map(sounds, _songs(folder))):
+        return "tracks"
+    if folder.is_dir() and {stem_name(path) for path in sounds(folder)} & names:
+        raise DataError(
+            str(folder),
+            [f"it is a single song. Type the folder that holds such songs: {folder.parent}"],
+        )
+    raise DataError(
+        str(folder),
+        [
+            f"found {_contents(folder)}, which looks like none of the layouts ({examples()})."
+            " See docs/training-data.md, or type e.g. --set data.layout=tracks"
+        ],
+    )
+
+
+def _is_csv(folder: Path, names: Set[str]) -> bool:
+    if not folder.is_dir():
+        return folder.suffix.lower() == ".csv" or is_table(folder)
+    found = csv_files(folder)
+    return any(map(is_table, found)) or (bool(found) and not folders(folder))
+
+
+def _is_musdb18(folder: Path, names: Set[str]) -> bool:
+    return any(stem_files(place) for place in (folder, folder / "train", folder / "test"))
+
+
+def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
+    """Train and test with musdb's files, and no part that is not musdb's."""
+    parts = {part.name: part for part in folders(folder)}
+    if not {"train", "test"} <= parts.keys() or parts.keys() & {*VALIDATION[:-1]}:
+        return False
+    return any(
+        {path.name for path in sounds(song)} >= {f"{stem}.wav" for stem in MUSDB}
+        for song in folders(parts["train"])
+    )
+
+
+def _is_tracks(folder: Path, names: Set[str]) -> bool:
+    """A folder that is no stem has files that are stems, or several have files of one name."""
+    are_stems = any(stem_name(place) in {*names, MIXTURE} for place in folders(folder))
+    songs = [song for song in _songs(folder) if stem_name(song) not in {*names, MIXTURE}]
+    held = [{stem_name(path) for path in sounds(song)} for song in songs]
+    repeated = Counter(name for stems in held for name in stems)
+    is_known = any(stems & names for stems in held)
+    return is_known or (not are_stems and max(repeated.values(), default=0) > 1)
+
+
+def _is_pairs(folder: Path, names: Set[str]) -> bool:
+    """Some folder has a file of the same name as one in ``mixture/``."""
+    named = {
+        stem_name(place): {stem_name(path) for path in sounds(place, recursive=True)}
+        for place in folders(folder)
+    }
+    mixtures = named.pop(MIXTURE, set())
+    return any(mixtures & targets for targets in named.values())
+
+
+def _is_voxaug(folder: Path, names: Set[str]) -> bool:
+    return looks_like_voxaug(folder)
+
+
+def _is_stems(folder: Path, names: Set[str]) -> bool:
+    return any(
+        stem_name(place) in names and sounds(place, recursive=True) for place in folders(folder)
+    )
+
+
+LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
+    "csv": _is_csv,
+    "musdb18": _is_musdb18,
+    "musdb18_hq": _is_musdb18_hq,
+    "tracks": _is_tracks,
+    "voxaug": _is_voxaug,
+    "pairs": _is_pairs,
+    "stems": _is_stems,
+}
+"""In this order: the first that fits is taken."""
+
+
+def _songs(folder: Path) -> list[Path]:
+    """What would be songs in the layout ``tracks``."""
+    parts = [part for part in folders(folder) if is_part(part)]
+    inside = [song for part in parts for song in folders(part)]
+    return [path for path in folders(folder) if path not in parts] + inside
+
+
+def _contents(folder: Path) -> str:
+    """What there is, in a few words."""
+    if not folder.is_dir():
+        return "a file"
+    inside = len(files(folder)), len(folders(folder))
+    if not any(inside):
+        return "nothing"
+    words = (counted(count, noun) for count, noun in zip(inside, ("file", "folder"), strict=True))
+    return " and ".join(words)
+
+
+LIBRARIES = "voxaug"
+WANTED = "name folders with mixture.* and one file per stem"
+
+
+def names_of(recipe: DataRecipe, stems: Iterable[str] | None) -> frozenset[str]:
+    """What is the name of a stem, beside the usual ones."""
+    parts = (part for group in recipe.groups.values() for part in group)
+    return frozenset({*(stems or ()), *parts})
+
+
+def read_named(
+    places: Iterable[Path], recipe: DataRecipe, stems: tuple[str, ...] | None
+) -> Listing:
+    """The songs of ``--validation``, and what is wrong with them.
+
+    Of data that keep songs for validation themselves these are taken, else all.
+
+    Args:
+        places: folders of a song or of songs, or tables of them.
+        recipe: of the data; libraries with odd names are known by its layout alone.
+        stems: those of the network; none where it learns from mixtures alone.
+
+    Raises:
+        FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
+        MissingExtraError: MUSDB18 needs musdb.
+    """
+    found = [_read(place, recipe, stems) for place in places]
+    return Listing(
+        validation=tuple(song for one in found for song in one.validation),
+        headers={source: info for one in found for source, info in one.headers.items()},
+        problems=tuple(problem for one in found for problem in one.problems),
+        notes=tuple(note for one in found for note in one.notes),
+    )
+
+
+def _read(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> Listing:
+    if place.is_dir() and sounds(place):
+        song, twice = read_song(place, place.name)
+        return Listing(validation=(song,) if song else (), problems=tuple(twice))
+    if place.is_dir() and not sounds(place, recursive=True):
+        return _refused(f"{place} holds no sound: name a folder with stems")
+    try:
+        layout = _layout(place, recipe, stems)
+    except DataError:
+        return _refused(f"{place} looks like none of the layouts of songs: {WANTED}")
+    return _songs_of(place, layout)
+
+
+def _layout(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> str:
+    if recipe.layout == LIBRARIES and place.is_dir() and has_libraries(place):
+        return LIBRARIES
+    return look(place, names_of(recipe, stems), are_mixtures_enough=stems == ())
+
+
+def _songs_of(place: Path, layout: str) -> Listing:
+    reader = READERS[layout]
+    if not reader.holds_songs and not reader.pair:
+        return _refused(f"{place} holds single stems, which have no mixture: {WANTED}")
+    try:
+        listing = reader.read(place)
+    except DataError as error:
+        return Listing(problems=tuple(f"{place}: {problem}" for problem in error.problems))
+    songs: tuple[Song, ...] = listing.validation or listing.training
+    if reader.pair:
+        songs = reader.pair(listing.training)
+    if not songs and not listing.problems:
+        return _refused(f"{place} holds no songs: {WANTED}")
+    return replace(listing, training=(), validation=songs)
+
+
+def _refused(problem: str) -> Listing:
+    return Listing(problems=(problem,))

@@ -1,0 +1,263 @@
+"""The layouts ``csv``, ``pairs``, ``stems`` and ``tracks``.
+
+Columns: ``song``, one for each stem, and where wanted ``mixture`` and ``split`` (``train`` or
+``valid``). Paths start where the file lies; an empty cell is a stem that the song does not have.
+
+What the targets leave of a mixture belongs to nobody.
+
+Songs may lie below ``train/``, ``valid/`` (or ``validation/``) and ``test/``: this says what is
+done with them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from model_zoo.errors import DataError
+from trainers.data.layouts.listing import (
+    MIXTURE,
+    Listing,
+    by_name,
+    counted,
+    files,
+    folders,
+    listed,
+    read_song,
+    sounds,
+    stem_name,
+)
+from trainers.data.layouts.voxaug import has_libraries
+from trainers.data.tracks import Song, Source
+
+SONG, SPLIT = "song", "split"
+SPLITS = ("", "train", "valid")
+
+
+def read_csv(folder: Path) -> Listing:
+    """The songs of a CSV file, or of the only one in a folder.
+
+    Raises:
+        DataError: there is none or more than one, or it cannot be read as a table of songs.
+    """
+    file = find_csv(folder)
+    numbered = iter(_rows(file))
+    _, header = next(numbered, (0, []))
+    columns = [name.strip().casefold() for name in header]
+    if mistakes := _header_mistakes(columns, header):
+        raise DataError(f"{file}, line 1", mistakes)
+    table = _Table(file, columns)
+    for line, cells in numbered:
+        table.add(line, cells)
+    return Listing(
+        tuple(table.songs["train"]), tuple(table.songs["valid"]), problems=tuple(table.problems)
+    )
+
+
+def find_csv(folder: Path) -> Path:
+    """The file itself, or the only ``*.csv`` in a folder.
+
+    Raises:
+        DataError: there is none or more than one.
+    """
+    if not folder.is_dir():
+        return folder
+    found = csv_files(folder)
+    if len(found) != 1:
+        names = f": {listed(path.name for path in found)}" if found else ""
+        raise DataError(
+            str(folder), [f"it holds {len(found) or 'no'} .csv files{names}. Name the file itself"]
+        )
+    return found[0]
+
+
+def csv_files(folder: Path) -> list[Path]:
+    """The tables in a folder."""
+    return [path for path in files(folder) if path.suffix.lower() == ".csv"]
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file begins like a table of songs."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            return lines.readline().split(",")[0].strip().strip('"').casefold() == SONG
+    except OSError:
+        return False
+
+
+def _rows(file: Path) -> list[tuple[int, list[str]]]:
+    """Rows with the numbers of their last lines, without empty ones.
+
+    Spreadsheets begin their UTF-8 with a byte order mark.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except UnicodeDecodeError as error:
+        raise DataError(str(file), [f"it is no UTF-8 text ({error.reason})"]) from error
+    except csv.Error as error:
+        raise DataError(str(file), [f"line {reader.line_num} is no CSV ({error})"]) from error
+
+
+def _header_mistakes(columns: list[str], header: list[str]) -> list[str]:
+    if len(columns) == 1 and ";" in columns[0]:
+        return ["columns are separated by semicolons: use commas"]
+    stems = [name for name in columns if name not in (SONG, MIXTURE, SPLIT, "")]
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    found = f"found {', '.join(header) or 'nothing'}"
+    rules = {
+        f"there must be a column song, {found}": SONG not in columns,
+        f"there must be a column for each stem, e.g. song,vocals,drums, {found}": not stems,
+        f"there is more than one column {', '.join(map(repr, twice))}": bool(twice),
+        "a column has no name": "" in columns,
+    }
+    return [sentence for sentence, is_broken in rules.items() if is_broken]
+
+
+class _Table:
+    """Songs and problems, row by row."""
+
+    def __init__(self, file: Path, columns: list[str]) -> None:
+        self.file = file
+        self.columns = columns
+        self.songs: dict[str, list[Song]] = {"train": [], "valid": []}
+        self.problems: list[str] = []
+        self._lines: dict[str, int] = {}
+
+    def add(self, line: int, cells: list[str]) -> None:
+        """Take a row, or note what is wrong with it."""
+        mistakes = [*self._shape_mistakes(cells)]
+        if not mistakes:
+            row = dict(zip(self.columns, map(str.strip, cells), strict=True))
+            name, split = row.pop(SONG), row.pop(SPLIT, "").casefold()
+            sources = {stem: Source(self.file.parent / cell) for stem, cell in row.items() if cell}
+            mistakes = [*self._mistakes(name, split, sources)]
+        self.problems += [f"{self.file}, line {line}: {mistake}" for mistake in mistakes]
+        if not mistakes:
+            self._lines[name] = line
+            mixture = sources.pop(MIXTURE, None)
+            self.songs[split or "train"].append(Song(name, sources, mixture))
+
+    def _shape_mistakes(self, cells: list[str]) -> Iterator[str]:
+        if len(cells) != len(self.columns):
+            yield f"there are {len(cells)} cells and {len(self.columns)} columns"
+
+    def _mistakes(self, name: str, split: str, sources: dict[str, Source]) -> Iterator[str]:
+        if not name:
+            yield "the song has no name"
+        if name in self._lines:
+            yield f"song {name} is in line {self._lines[name]} already"
+        if split not in SPLITS:
+            yield f"split must be train or valid, found {split}"
+        if not sources:
+            yield f"song {name} has no files"
+        for stem, source in sources.items():
+            if not source.path.is_file():
+                yield f"there is no file {source.path} ({stem})"
+
+
+AS_LIBRARIES = "--layout voxaug, which mixes any vocals with any instrumental"
+
+
+def read_pairs(folder: Path) -> Listing:
+    """A song for every file below ``mixture/``; sub-folders belong to the names."""
+    named: dict[str, dict[str, Path]] = {}
+    problems: list[str] = []
+    for place in folders(folder):
+        named[stem_name(place)], twice = by_name(sounds(place, recursive=True), place)
+        problems += twice
+    mixtures = named.pop(MIXTURE, {})
+    way = f": add it, or type {AS_LIBRARIES}" if has_libraries(folder) else ""
+    songs = [_song(name, path, named) for name, path in mixtures.items()]
+    for targets in named.values():
+        alone = [path for name, path in targets.items() if name not in mixtures]
+        problems += [f"{path} has no mixture of the same name in {MIXTURE}/{way}" for path in alone]
+    return Listing(tuple(songs), problems=tuple(problems))
+
+
+def _song(name: str, mixture: Path, named: dict[str, dict[str, Path]]) -> Song:
+    stems = {stem: Source(files[name]) for stem, files in named.items() if name in files}
+    return Song(name, stems, Source(mixture))
+
+
+def read_stems(folder: Path) -> Listing:
+    """Every sound file below ``vocals/``, ``drums/`` ... as a song with that one stem."""
+    songs = []
+    notes = []
+    for place in folders(folder):
+        if stem_name(place) == MIXTURE:
+            notes.append(f"{place} is passed over: the layout stems makes its own mixtures")
+            continue
+        for path in sounds(place, recursive=True):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            songs.append(Song(name, {stem_name(place): Source(path)}))
+    return Listing(tuple(songs), notes=tuple(notes))
+
+
+TRAINING = "train"
+VALIDATION = ("valid", "validation", "test")
+"""The first of these that has songs is validated on; the others are left alone."""
+
+
+def read_tracks(folder: Path) -> Listing:
+    """Songs in ``folder`` itself and below its parts."""
+    parts = {part.name: part for part in folders(folder) if is_part(part)}
+    reader = _Reader()
+    training = reader.songs([path for path in folders(folder) if path.name not in parts])
+    if TRAINING in parts:
+        training += reader.songs(folders(parts[TRAINING]))
+    named = [parts[name] for name in VALIDATION if name in parts]
+    validation = reader.songs(folders(named[0])) if named else []
+    notes = [
+        f"{counted(len(folders(part)), 'song')} below {part} {_are(part)} not used"
+        for part in named[1:]
+    ]
+    notes += [*reader.notes(), *_loose(folder, training)]
+    return Listing(
+        tuple(training), tuple(validation), problems=tuple(reader.problems), notes=tuple(notes)
+    )
+
+
+def is_part(folder: Path) -> bool:
+    """Whether a folder holds songs for training, validation or tests, and is no song itself."""
+    is_named = folder.name in (TRAINING, *VALIDATION)
+    return is_named and not sounds(folder) and any(sounds(song) for song in folders(folder))
+
+
+class _Reader:
+    """Reads songs and keeps what was odd about them."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.silent: list[str] = []
+
+    def songs(self, paths: list[Path]) -> list[Song]:
+        found = []
+        for path in paths:
+            song, problems = read_song(path, path.name)
+            self.problems += problems
+            if song:
+                found.append(song)
+            else:
+                self.silent.append(path.name)
+        return found
+
+    def notes(self) -> list[str]:
+        if not self.silent:
+            return []
+        what = counted(len(self.silent), "folder")
+        return [f"{what} without sound files passed over: {listed(self.silent)}"]
+
+
+def _are(part: Path) -> str:
+    return "is" if len(folders(part)) == 1 else "are"
+
+
+def _loose(folder: Path, songs: list[Song]) -> list[str]:
+    loose = [path.name for path in sounds(folder)]
+    if not loose or not songs:
+        return []
+    return [f"{counted(len(loose), 'sound file')} beside the songs passed over: {listed(loose)}"]

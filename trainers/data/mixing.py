@@ -1,0 +1,293 @@
+"""Clips mixed from songs whose stems are known, and vocals laid over other backings.
+
+After the data set of that name of https://github.com/carperbr/frame-transformer, which mixes
+spectrograms; waves add up to the same mixtures.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_zoo.errors import ConfigError
+from trainers.config.data import DataRecipe
+from trainers.data.augmentation import Variation
+from trainers.data.clips import ClipPlan, Clips, Slot, Slots
+from trainers.data.effects import darken
+from trainers.data.layouts.voxaug import INSTRUMENTAL, VOCALS
+from trainers.data.multitrack import REST, Multitrack, side_by_side, summed
+from trainers.data.recording import Clip, is_loud, peak_of, recording_peak
+from trainers.data.tracks import parts_of
+
+TRIES = 8
+"""Random places of a part that are listened to for one that is not empty."""
+
+
+class Cut(NamedTuple):
+    """What a clip is made of.
+
+    Attributes:
+        parts: by name; their sum is the mixture of the clip.
+        songs: whose level the clip has.
+    """
+
+    parts: dict[str, Clip]
+    songs: tuple[Multitrack, ...]
+
+
+class SongClips(Clips):
+    """What all clips of songs have in common.
+
+    A mixture is the sum of all parts of a clip, each varied on its own, and may go beyond full
+    scale: waves are floats that nothing clips, and a network that is told apart by level alone
+    would be misled by scaling the loud ones down.
+
+    A network that separates whole songs with a peak of 1 hears clips at the level that they have
+    in such a song: divided by the peak of the song, or of the clip where that is higher. Of several
+    songs the loudest counts.
+
+    Args:
+        songs: to cut from.
+        recipe: stems of the network that are sums, and how clips are varied.
+        stems: of the network.
+        plan: how long the clips are.
+        sample_rate: of the songs and the clips, in Hz.
+        seed: start of all random choices.
+        is_levelled: whether the network hears songs with a peak of 1.
+
+    Raises:
+        ConfigError: the recipe varies clips in a way that these cannot be varied in.
+    """
+
+    impossible: ClassVar[tuple[str, ...]] = ()
+    """Names of variations that these clips cannot have."""
+
+    reason: ClassVar[str] = ""
+    """Why not, as the beginning of a sentence."""
+
+    own_recipe: ClassVar[str] = ""
+    """Name of a recipe that is made for these clips."""
+
+    def __init__(
+        self,
+        songs: Sequence[Multitrack],
+        recipe: DataRecipe,
+        stems: tuple[str, ...],
+        plan: ClipPlan,
+        sample_rate: int,
+        seed: int,
+        *,
+        is_levelled: bool = False,
+    ) -> None:
+        refused = [name for name in recipe.augmentation.used if name in self.impossible]
+        if refused:
+            flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
+            own = f"--recipe {self.own_recipe}, or with this recipe " if self.own_recipe else ""
+            raise ConfigError("data", [f"{self.reason}. Type: {own}{flags}"])
+        self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
+        self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
+        self.is_levelled = is_levelled
+        self.slots = Slots.of(tuple(song.frames for song in songs), plan.last.length, seed)
+        self.epoch = len(self.slots)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Clip number ``index``."""
+        rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
+        slot, variation = self.slots.at(index), Variation.draw(self.recipe.augmentation, rng)
+        length = variation.source_length(shape.length, self.sample_rate)
+        cut = self._cut(slot, length, rng)
+        varied = variation.apply(cut.parts, shape.length, self.sample_rate)
+        parts = {
+            name: darken(part, self.sample_rate, shape.highest_hz) for name, part in varied.items()
+        }
+        mixture = summed(parts, tuple(parts), shape.length)
+        stems = [
+            summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
+        ]
+        level = np.float32(self._level(cut.songs, mixture))
+        heard = variation.degrade(mixture / level, self.sample_rate)
+        return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
+            side_by_side(stems, shape.length) / level
+        )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Stems that have to be heard in one song at least."""
+        return self.stems
+
+    def _level(self, songs: tuple[Multitrack, ...], mixture: Clip) -> float:
+        """What a clip of these songs is divided by."""
+        if not self.is_levelled:
+            return 1.0
+        return max(peak_of(mixture), *map(self._peak, songs)) or 1.0
+
+    def _peak(self, song: Multitrack) -> float:
+        """Largest absolute sample of a whole song."""
+        return song.peak
+
+    @abstractmethod
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+        """What a clip is made of."""
+
+
+class SongMixes(SongClips):
+    """Mixtures of all parts of a song, or of several songs where the recipe remixes them."""
+
+    @property
+    def remixed(self) -> float:
+        """Share of clips whose stems come from different songs."""
+        return self.recipe.augmentation.remix.chance
+
+    @cached_property
+    def holders(self) -> dict[str, tuple[int, ...]]:
+        """Numbers of the songs that have each part."""
+        parts = [song.parts.keys() for song in self.songs]
+        return {
+            name: tuple(number for number, names in enumerate(parts) if name in names)
+            for name in sorted({name for names in parts for name in names})
+        }
+
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+        if rng.random() < self.remixed:
+            return self._from_anywhere(length, rng)
+        song = self.songs[slot.song]
+        start = slot.start(song.frames, length, rng)
+        parts = {name: part.read(start, length) for name, part in song.parts.items()}
+        return Cut(parts, (song,))
+
+    def _from_anywhere(self, length: int, rng: np.random.Generator) -> Cut:
+        """Each part from another song, as long as there are enough that have it."""
+        used: set[int] = set()
+        found: dict[str, Clip] = {}
+        for name, holders in self.holders.items():
+            others = tuple(song for song in holders if song not in used) or holders
+            song, found[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
+            used.add(song)
+        return Cut(found, tuple(self.songs[song] for song in sorted(used)))
+
+
+def loud_cut(
+    songs: Sequence[Multitrack],
+    slots: Slots,
+    name: str,
+    among: tuple[int, ...],
+    length: int,
+    rng: np.random.Generator,
+) -> tuple[int, Clip]:
+    """A random place of a part with sound in it, and its song; the last of them if none has.
+
+    Args:
+        songs: to cut from.
+        slots: of these songs.
+        name: of the part.
+        among: numbers of the songs that come into question; all have the part.
+        length: in samples.
+        rng: what is drawn from.
+    """
+    for _ in range(TRIES):
+        slot = slots.anywhere(among, rng)
+        part = songs[slot.song].parts[name]
+        clip = part.read(slot.start(part.frames, length, rng), length)
+        if is_loud(clip):
+            break
+    return slot.song, clip
+
+
+class FreeMixes(SongMixes):
+    """Mixtures of stems that never were one song: each is from another file, always."""
+
+    remixed: float = 1.0
+
+
+class PairClips(SongClips):
+    """A mixture and what is wanted of it, where nothing is known of the rest.
+
+    The rest is the mixture without its targets, and a part of the clip like them. So all that is
+    done to parts keeps their sum the mixture. A rest is no instrument, though: rooms and filters
+    of its own, or the targets of other songs, would be sounds that no such mixture has.
+    """
+
+    impossible = ("remix", "filter", "reverb")
+    reason = "layout pairs does not know all stems of its mixtures"
+
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+        song = self.songs[slot.song]
+        assert song.rest, "a pair has a mixture"
+        start = slot.start(song.frames, length, rng)
+        return Cut({**song.read(start, length), REST: song.rest.read(start, length)}, (song,))
+
+
+class VoxaugMixes(SongClips):
+    """An instrumental, and vocals from anywhere else; see :class:`SongClips` for the arguments.
+
+    An epoch hears every part of every instrumental once, each time with other vocals: a place with
+    sound in it, of a recording that is drawn the more often the longer it is. The level of a song
+    is that of its whole instrumental recording.
+    """
+
+    impossible = ("remix", "swap")
+    reason = "layout voxaug mixes songs and exchanges sides as data.voxaug says"
+    own_recipe = "voxaug"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.backings = tuple(song for song in self.songs if INSTRUMENTAL in song.stems)
+        self.vocals = tuple(song for song in self.songs if VOCALS in song.stems)
+        self.slots, self.sung = (self._slots(songs) for songs in (self.backings, self.vocals))
+        self.epoch = len(self.slots)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Both libraries, whatever the network gives."""
+        return INSTRUMENTAL, VOCALS
+
+    def _slots(self, songs: tuple[Multitrack, ...]) -> Slots:
+        return Slots.of(tuple(song.frames for song in songs), self.plan.last.length, self.seed)
+
+    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+        backing = self.backings[slot.song]
+        start = slot.start(backing.frames, length, rng)
+        vocals = self._vocals(backing, start, length, rng)
+        if rng.random() < self.recipe.voxaug.no_vocals:
+            vocals = np.zeros_like(vocals)
+        parts = {INSTRUMENTAL: backing.stems[INSTRUMENTAL].read(start, length), VOCALS: vocals}
+        is_swapped = rng.random() < self.recipe.voxaug.swap
+        sides = {name: _swapped(part) if is_swapped else part for name, part in parts.items()}
+        return Cut(sides, (backing,))
+
+    def _vocals(
+        self, backing: Multitrack, start: int, length: int, rng: np.random.Generator
+    ) -> Clip:
+        """What is laid over an instrumental, or what its own mixture has beside it."""
+        if rng.random() < self.recipe.voxaug.vocals:
+            vocals = self._sung(length, rng)
+            if rng.random() < self.recipe.voxaug.second_vocals:
+                vocals = vocals + self._sung(length, rng)
+            return vocals
+        return backing.rest.read(start, length) if backing.rest else _silence(length)
+
+    def _sung(self, length: int, rng: np.random.Generator) -> Clip:
+        everyone = tuple(range(len(self.vocals)))
+        _, clip = loud_cut(self.vocals, self.sung, VOCALS, everyone, length, rng)
+        if rng.random() < self.recipe.voxaug.swap:
+            clip = _swapped(clip)
+        if rng.random() < self.recipe.voxaug.mute:
+            clip[rng.integers(len(clip))] = 0
+        return clip
+
+    def _peak(self, song: Multitrack) -> float:
+        return recording_peak(song.stems[INSTRUMENTAL])
+
+
+def _swapped(clip: Clip) -> Clip:
+    return clip[::-1].copy()
+
+
+def _silence(length: int) -> Clip:
+    return np.zeros((2, length), np.float32)

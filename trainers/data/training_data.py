@@ -1,0 +1,176 @@
+"""From a recipe and a folder to clips and validation songs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_zoo import registry
+from model_zoo.errors import ConfigError, DataError
+from trainers.config import Recipe
+from trainers.data.clips import ClipPlan, Clips
+from trainers.data.inspection import silent_everywhere, silent_to_validate
+from trainers.data.layouts import noun_of
+from trainers.data.layouts.listing import counted
+from trainers.data.layouts.survey import survey
+from trainers.data.mixing import FreeMixes, PairClips, SongClips, SongMixes, VoxaugMixes
+from trainers.data.multitrack import Multitrack, ValidationSong, is_heard, open_songs
+from trainers.data.recording import is_sounding
+from trainers.data.tracks import Song, Survey, parts_of
+from trainers.data.voices import VoiceMixes
+
+OF_SONGS = {"stems": FreeMixes, "pairs": PairClips, "voxaug": VoxaugMixes}
+"""What cuts clips in layouts in which it is not whole songs."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is judged by.
+
+    Attributes:
+        clips: to train on.
+        validation: songs that are never trained on.
+        songs: how many there are to train on.
+        summary: what was found, a line each, for people.
+    """
+
+    clips: Clips
+    validation: tuple[ValidationSong, ...]
+    songs: int
+    summary: tuple[str, ...]
+
+
+def open_data(
+    recipe: Recipe,
+    folder: Path,
+    validation: tuple[Path, ...],
+    stems: tuple[str, ...],
+    sample_rate: int,
+    world_size: int = 1,
+) -> TrainingData:
+    """Look at the data before anything is trained; what needs it is decoded now.
+
+    Args:
+        recipe: what is learned.
+        folder: with the data.
+        validation: folders with songs that are not to be trained on.
+        stems: those of the network; an objective that learns from mixtures needs none of them.
+        sample_rate: that of the network, in Hz.
+        world_size: workers that share the clips.
+
+    Raises:
+        UnknownNameError: there is no such architecture.
+        ConfigError: the network has other stems than the data.
+        DataError: the data are not what the recipe needs, or validation songs are silent.
+        DecodeError: a recording cannot be read.
+        OutputError: the cache cannot be written.
+        FfmpegMissingError: only ffmpeg could read a recording, and there is none.
+    """
+    stems = stems if recipe.objective.needs_stems else ()
+    found = survey(recipe.data, folder, stems, validation)
+    clips = _clips(recipe, folder, found, stems, sample_rate, world_size)
+    songs = spread(found.validation, recipe.validation.songs)
+    open_songs(songs, sample_rate)  # so that mistakes show before the first step
+    groups, seconds = recipe.data.groups, recipe.validation.seconds
+    held_out = tuple(
+        ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
+    )
+    _require_targets(clips, groups, are_files=noun_of(found.layout) == "file")
+    if held_out:
+        _require_score(held_out)
+    summary = (
+        *found.summary,
+        *_left_out(len(songs), len(found.validation)),
+        *_short(clips, recipe.data.seconds, noun_of(found.layout)),
+    )
+    return TrainingData(clips, held_out, len(found.training), summary)
+
+
+def _require_targets(
+    clips: Clips, groups: Mapping[str, tuple[str, ...]], *, are_files: bool
+) -> None:
+    """Refuse to learn silence: every stem has to be heard in one song at least.
+
+    Where no stems are needed, anything has to be heard.
+    """
+    if not isinstance(clips, SongClips):
+        return
+    if not clips.needed and not any(
+        is_sounding(one) for song in clips.songs for one in song.recordings
+    ):
+        raise DataError("training data", ["every song is silent. Name other songs with --data"])
+    silent = {
+        stem: [song.name for song in clips.songs if song.stems.keys() & {*parts_of(stem, groups)}]
+        for stem in clips.needed
+        if not _is_anywhere(parts_of(stem, groups), clips.songs)
+    }
+    if silent:
+        raise DataError("training data", silent_everywhere(silent, are_files=are_files))
+
+
+def _is_anywhere(parts: tuple[str, ...], songs: Iterable[Multitrack]) -> bool:
+    return any(
+        is_sounding(song.stems[part]) for song in songs for part in parts if part in song.stems
+    )
+
+
+def _short(clips: Clips, seconds: float, noun: str) -> list[str]:
+    """A note if songs, or single files, are shorter than a clip."""
+    if not isinstance(clips, SongClips):
+        return []
+    count = sum(song.frames < clips.plan.last.length for song in clips.songs)
+    note = f"{counted(count, noun)} shorter than a clip of {seconds:g} s: silence follows"
+    return [note] if count else []
+
+
+def _require_score(songs: tuple[ValidationSong, ...]) -> None:
+    """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
+    if not any(_is_heard(song) for song in songs):
+        names = [song.name for song in songs]
+        raise DataError("validation", [silent_to_validate(songs[0].stems, names)])
+
+
+def _is_heard(song: ValidationSong) -> bool:
+    """Whether there is any stem to be scored, or a mixture where no stems are."""
+    track = song.read()
+    return bool(is_heard(track.stems if song.stems else track.mixture[None]).any())
+
+
+def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
+    """At most ``most`` songs, at even distances in the order of their names; 0 takes all."""
+    ordered = sorted(songs, key=lambda song: song.name)
+    count = min(most or len(ordered), len(ordered))
+    return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
+
+
+def _left_out(used: int, found: int) -> Iterator[str]:
+    """What to say where fewer songs are used to validate than there are."""
+    if used < found:
+        yield f"{used} of {found} songs to validate are used: validation.songs={used}"
+
+
+def _clips(
+    recipe: Recipe,
+    folder: Path,
+    found: Survey,
+    stems: tuple[str, ...],
+    sample_rate: int,
+    world_size: int,
+) -> Clips:
+    plan = ClipPlan.of(recipe, sample_rate, world_size)
+    is_levelled = registry.architecture(recipe.model.architecture).is_levelled
+    if found.layout != "voices":
+        kind = OF_SONGS.get(found.layout, SongMixes)
+        songs = open_songs(found.training, sample_rate)
+        return kind(
+            songs, recipe.data, stems, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+        )
+    if stems not in ((), VoiceMixes.stems):
+        raise ConfigError(
+            "model.options.stems",
+            [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],
+        )
+    return VoiceMixes(
+        recipe.data.voices, folder, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+    )

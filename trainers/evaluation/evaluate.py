@@ -1,0 +1,254 @@
+"""Songs times methods to scores: goes on where it was stopped, and one bad song stops nothing."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from model_zoo.errors import DecodeError, OutputError, sentence
+from stemcli.engine.events import Event
+from trainers.evaluation.events import (
+    EvaluationStarted,
+    Judged,
+    Judging,
+    JudgingFailed,
+    Separating,
+)
+from trainers.evaluation.folder import Excerpts, Shelf, spread
+from trainers.evaluation.methods import Method
+from trainers.evaluation.scoring import (
+    Backend,
+    Judge,
+    TrackScores,
+    Waves,
+    find_measure,
+    load_scores,
+)
+from trainers.evaluation.summary import middle, plain
+from trainers.evaluation.tracks import Sound, Track
+
+Tell = Callable[[Event], None]
+VERSION = 1
+"""Of how we measure: another one makes scores of before be made again."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How everything is measured.
+
+    Attributes:
+        window: seconds of a window of BSSEval; windows follow each other.
+        backend: whose BSSEval.
+        jobs: songs that are measured at the same time, each in memory, while the network works on
+            the next.
+        device: where our BSSEval computes.
+    """
+
+    window: float = 1.0
+    backend: Backend = "torch"
+    jobs: int = 1
+    device: str = "cpu"
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What decides the numbers, as plain values."""
+        return {"window": self.window, "backend": self.backend}
+
+    def judge(self, sample_rate: int) -> Judge:
+        """For songs of a sample rate in Hz."""
+        samples = int(self.window * sample_rate)
+        return Judge(samples, samples, find_measure(self.backend), self.device)
+
+
+@dataclass
+class Results:
+    """What came out.
+
+    Attributes:
+        scores: of each method, by the name of the song.
+        failures: of each song by a method without scores.
+    """
+
+    scores: dict[str, dict[str, TrackScores]]
+    failures: list[JudgingFailed] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Mean length of the songs with scores, in whole windows; 0 without any."""
+        lengths = {
+            song: len(found.stems[0].frames["SDR"]) * found.window
+            for songs in self.scores.values()
+            for song, found in songs.items()
+        }
+        return fmean(lengths.values()) if lengths else 0.0
+
+
+class Evaluation:
+    """All songs by all methods.
+
+    Args:
+        tracks: the songs.
+        methods: who takes them apart.
+        rules: how it is measured.
+        output: folder of all scores; each method has one below it that museval reads.
+        pieces: songs that excerpts are kept of.
+
+    Raises:
+        UsageError: two songs or methods have one name, or the folder holds scores of other songs.
+        OutputError: the folder cannot be written.
+        MissingExtraError: the backend is not installed.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        methods: Sequence[Method],
+        rules: Rules,
+        output: Path,
+        pieces: int = 0,
+    ) -> None:
+        find_measure(rules.backend)
+        self.tracks = tracks
+        self.methods = methods
+        self.rules = rules
+        self.output = output
+        songs = [track.name for track in tracks]
+        self._shelf = Shelf(output, [method.name for method in methods], songs)
+        self.excerpts = Excerpts(self._shelf, spread(songs, pieces))
+        self.results = Results({method.name: {} for method in methods})
+        self._tell: Tell = lambda event: None
+        self._measured: dict[Future[TrackScores], tuple[Track, Method]] = {}
+
+    def run(self, tell: Tell = lambda event: None) -> Results:
+        """Take apart what has no scores yet, and measure each song while the next is taken apart.
+
+        Whatever is wrong with a song is told, and stops no other.
+
+        Args:
+            tell: hears the events.
+
+        Raises:
+            OutputError: scores cannot be written.
+        """
+        self._tell = tell
+        missing = {track.name: self._missing(track) for track in self.tracks}
+        kept = sum(map(len, self.results.scores.values()))
+        names = tuple(method.name for method in self.methods)
+        self._tell(EvaluationStarted(len(self.tracks), names, kept))
+        # When it is interrupted, what is being measured is waited for, and so not lost.
+        with ThreadPoolExecutor(self.rules.jobs) as pool:
+            for track in self.tracks:
+                self._begin(track, missing[track.name], pool)
+            self._settle(0)
+        self._sort()
+        return self.results
+
+    def _missing(self, track: Track) -> list[Method]:
+        """Methods without scores that still hold; scores that do are kept."""
+        missing = []
+        for method in self.methods:
+            scores = self._kept(method, track)
+            if scores is None:
+                missing.append(method)
+            else:
+                self.results.scores[method.name][track.name] = scores
+        return missing
+
+    def _kept(self, method: Method, track: Track) -> TrackScores | None:
+        try:
+            made_by = self._made_by(method, track)
+            if self.excerpts.is_missing(method, track, made_by):
+                return None
+            scores = load_scores(self._shelf.scores(method.name, track.name))
+            return scores if scores.made_by == made_by else None
+        except (DecodeError, OSError):
+            return None  # never made, damaged, or the song cannot be read: making it says which
+
+    def _made_by(self, method: Method, track: Track) -> dict[str, Any]:
+        """All that decides the scores."""
+        settings = method.settings(track)
+        return {"song": track.stamp, "method": settings, **self.rules.plain, "version": VERSION}
+
+    def _begin(self, track: Track, methods: Sequence[Method], pool: ThreadPoolExecutor) -> None:
+        """Take a song apart by all methods; each is measured as soon as there is room."""
+        if not methods:
+            return
+        try:
+            sound = track.load()
+        except Exception as error:  # whatever a decoder meets in one song stops no other
+            self._fail(track, methods, error)
+            return
+        for method in methods:
+            self._tell(Separating(track.name, method.name))
+            begun = time.perf_counter()
+            try:
+                made_by = self._made_by(method, track)
+                estimates = method.estimate(track, sound)
+            except Exception as error:
+                self._fail(track, [method], error)
+                continue
+            self._settle(self.rules.jobs - 1)
+            self._tell(Judging(track.name, method.name, time.perf_counter() - begun))
+            future = pool.submit(self._judge, track, method, sound, estimates, made_by)
+            self._measured[future] = track, method
+
+    def _judge(
+        self,
+        track: Track,
+        method: Method,
+        sound: Sound,
+        estimates: Waves,
+        made_by: Mapping[str, Any],
+    ) -> TrackScores:
+        """Measure and save, in a thread of its own: what was measured is never lost."""
+        judge = self.rules.judge(sound.sample_rate)
+        stems = tuple(stem.rounded() for stem in judge(estimates, sound.references, sound.mixture))
+        scores = TrackScores(track.name, self.rules.window, self.rules.window, stems, made_by)
+        scores.save(self._shelf.scores(method.name, track.name))
+        self.excerpts.keep(method, track, sound, estimates, made_by)
+        return scores
+
+    def _settle(self, most: int) -> None:
+        """Take in what has been measured until no more than ``most`` are being measured."""
+        while len(self._measured) > most:
+            done, _ = wait(self._measured, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._take(future)
+
+    def _take(self, future: Future[TrackScores]) -> None:
+        track, method = self._measured.pop(future)
+        try:
+            scores = future.result()
+        except OutputError:
+            raise
+        except Exception as error:
+            self._fail(track, [method], error)
+            return
+        self.results.scores[method.name][track.name] = scores
+        self._tell(judged(scores, method.name))
+
+    def _fail(self, track: Track, methods: Sequence[Method], error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
+        for method in methods:
+            failure = JudgingFailed(track.name, method.name, sentence(error), trace)
+            self.results.failures.append(failure)
+            self._tell(failure)
+
+    def _sort(self) -> None:
+        """Songs in their own order, whichever was measured first."""
+        for method, songs in self.results.scores.items():
+            names = (track.name for track in self.tracks if track.name in songs)
+            self.results.scores[method] = {name: songs[name] for name in names}
+
+
+def judged(scores: TrackScores, method: str) -> Judged:
+    """What is told of the scores of a song."""
+    framewise = {stem.name: plain(middle(stem.frames["SDR"])) for stem in scores.stems}
+    whole = {stem.name: plain(stem.whole["global_sdr"]) for stem in scores.stems}
+    return Judged(scores.track, method, framewise, whole)

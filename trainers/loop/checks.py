@@ -1,0 +1,212 @@
+"""Checks before a run begins: folder lock, data, and length of the shortest clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from model_zoo.catalogue.resolve import LAST
+from model_zoo.errors import ConfigError, OutputError, UsageError
+from stemcli.engine.runner import is_out_of_memory
+from trainers.config import Recipe
+from trainers.data.clips import ClipPlan
+from trainers.data.training_data import TrainingData
+from trainers.loop.state import TrainState
+from trainers.loop.step import Task
+from trainers.objectives import Measure
+from trainers.objectives.base import Batch, Pair
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Refuse what cannot be the folder of a run.
+
+    Raises:
+        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise OutputError(f"{place} is a file. Type --output with the name of a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{place} may not be written. Type --output with a folder that may")
+    if not resume and (folder / LAST).exists():
+        raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
+
+
+def check_validation(
+    state: TrainState, found: TrainingData, folder: Path, measure: Measure
+) -> None:
+    """Refuse to go on unjudged: the best weights so far would be replaced by any.
+
+    Raises:
+        UsageError: there are no songs now.
+    """
+    progress = state.progress
+    if progress.best is not None and not found.validation:
+        raise UsageError(
+            f"{folder} was validated so far ({progress.best:.2f} {measure.unit} "
+            f"{measure.word} after step {progress.best_step}), and now there are no songs for it. "
+            "Type --data and --validation as before"
+        )
+
+
+def check_schedule(recipe: Recipe, found: TrainingData) -> None:
+    """Refuse schedules that wait for validations where there are none.
+
+    Raises:
+        ConfigError: with what to type.
+    """
+    waiting = {
+        "schedule.shape=plateau": recipe.schedule.shape == "plateau",
+        f"schedule.stop_after={recipe.schedule.stop_after}": recipe.schedule.stop_after > 0,
+    }
+    named = [name for name, waits in waiting.items() if waits]
+    if named and not found.validation:
+        share = "" if recipe.data.held_out else " or --set data.held_out=0.1"
+        advice = f"there are no validation songs. Type --validation DIR{share}"
+        raise ConfigError(" and ".join(named), [advice])
+
+
+LONGEST_HINT = 60.0
+"""Seconds after which no length is tried any more."""
+
+
+def require_long_clips(state: TrainState, task: Task) -> None:
+    """Let the network, its losses and its discriminators take one silent clip of every length.
+
+    Nothing learns from it, and no random number of the run is used up.
+
+    Raises:
+        ConfigError: a clip is too short for one of them; the sentence says how long is enough.
+    """
+    rate = state.separator.sample_rate
+    plan = ClipPlan.of(task.recipe, rate)
+    shortest = min(shape.length for shape in (*(shape for _, shape in plan.stages), plan.last))
+    device = next(state.separator.parameters()).device
+    generators = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(generators):
+        state.separator.eval()
+        try:
+            pair = _tried(
+                lambda length: _estimate(state, task, length), shortest, rate, "the network"
+            )
+            task.objective(pair)
+            if state.discriminator:
+                _tried(lambda length: _judge(state, task, length), shortest, rate, "discriminators")
+        finally:
+            state.separator.train()
+
+
+def _estimate(state: TrainState, task: Task, length: int) -> Pair:
+    device = next(state.separator.parameters()).device
+    stems = torch.zeros(1, len(state.separator.stems), 2, length, device=device)
+    return task.estimate(state.model, Batch(stems[:, 0], stems))
+
+
+def _judge(state: TrainState, task: Task, length: int) -> Pair:
+    assert state.discriminator, "asked for only with discriminators"
+    pair = _estimate(state, task, length)
+    with state.discriminator.frozen() as frozen, task.autocast(pair[0]):
+        task.adversary.model_losses(frozen, pair)
+    return pair
+
+
+def _tried(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -> Pair:
+    """What ``attempt`` gives of ``length`` samples."""
+    try:
+        return attempt(length)
+    except (RuntimeError, ValueError) as error:
+        enough = None if _is_memory(error) else _enough(attempt, length, rate)
+        if enough is None:
+            raise
+        raise ConfigError(
+            "data.seconds",
+            [
+                f"clips of {length / rate:.3g} s are too short for {who}. "
+                f"Type: --set data.seconds={enough / rate:.3g} (or longer stages)"
+            ],
+        ) from error
+
+
+def _enough(attempt: Callable[[int], Pair], length: int, rate: int) -> int | None:
+    """Twice as long until it does; None where length is not what is wrong."""
+    length = max(2 * length, rate // 100)
+    while length < LONGEST_HINT * rate:
+        try:
+            attempt(length)
+        except (RuntimeError, ValueError) as error:
+            if _is_memory(error):
+                return None
+            length *= 2
+        else:
+            return length
+    return None
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and is_out_of_memory(error)
+
+
+_OPEN: set[int] = set()
+"""Folders that this process holds; processes that it forks off must not hold them on."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Hold ``folder`` for one run; the system lets go of it when the process ends, however it does.
+
+    Yields whether it is held: some systems and disks know no such locks.
+
+    Raises:
+        OutputError: another run holds it, or it cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    was_there = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {folder} ({error.strerror}). Choose a folder you may write"
+        ) from error
+    _OPEN.add(place)
+    is_held = False
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_held = True
+    except BlockingIOError as error:
+        _close(place)
+        raise OutputError(
+            f"Another run is writing into {folder}. Wait for it, or name another --output"
+        ) from error
+    except OSError:  # a disk without locks
+        pass
+    try:
+        yield is_held
+    finally:
+        _close(place)
+        if not was_there:
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()
+
+
+def _close(place: int) -> None:
+    _OPEN.discard(place)
+    os.close(place)
+
+
+def _let_go() -> None:
+    """In a process that was forked off, which may outlive a killed run for some seconds."""
+    for place in [*_OPEN]:
+        _close(place)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

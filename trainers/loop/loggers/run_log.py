@@ -1,0 +1,246 @@
+"""Passes the events of a run to its loggers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from model_zoo.errors import OutputError
+from stemcli.engine.events import Event
+from trainers.config import Recipe
+from trainers.loop.events import (
+    Listened,
+    Report,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    Validated,
+    means,
+)
+from trainers.loop.loggers.attention_maps import attention_picture
+from trainers.loop.loggers.backends import (
+    Clip,
+    ExcerptLogbook,
+    HistoryLogbook,
+    Logbook,
+    Picture,
+    TensorBoardLogbook,
+    WandbLogbook,
+)
+from trainers.loop.spectrogram import spectrogram_picture
+
+ESTIMATE, TRUE = "/estimate", "/true"
+
+
+def write_sound(books: Sequence[Logbook], event: Listened) -> None:
+    """Write players and pictures of a song.
+
+    ``mixture``, ``STEM/estimate`` and ``STEM/true`` are sound, all of a song louder or quieter by
+    one factor, which makes the loudest sample of them 1. ``spectrogram/STEM`` has estimate and
+    truth above mixture and error; ``weights of attention/LAYER`` is a map.
+    """
+    waves = normalised(event)
+    for name, wave in waves.items():
+        for book in books:
+            book.audio(event.step, event.song, name, wave, event.sample_rate)
+    for name, picture in _pictures(waves, event):
+        for book in books:
+            book.picture(event.step, event.song, name, picture)
+
+
+def normalised(event: Listened) -> dict[str, Clip]:
+    """The waves times one factor, so that they compare; what is not finite becomes silence."""
+    clean = {
+        name: np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+        for name, wave in event.waves.items()
+    }
+    peak = max(np.abs(wave).max(initial=0.0) for wave in clean.values())
+    return {name: wave / peak if peak else wave for name, wave in clean.items()}
+
+
+def _pictures(waves: Mapping[str, Clip], event: Listened) -> Iterator[tuple[str, Picture]]:
+    for name in waves:
+        if name.endswith(ESTIMATE):
+            stem = name.removesuffix(ESTIMATE)
+            picture = spectrogram_picture(_panels(waves, stem), event.sample_rate)
+            yield f"spectrogram/{stem}", picture
+    for layer, weights in event.attention.items():
+        yield f"weights of attention/{layer}", attention_picture(weights)
+
+
+def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
+    """What is shown of a stem, in the order of reading."""
+    estimate, true = waves[stem + ESTIMATE], waves[stem + TRUE]
+    return {
+        f"{stem}, estimate": estimate,
+        f"{stem}, true": true,
+        "mixture": waves["mixture"],
+        "estimate - true": estimate - true,
+    }
+
+
+@contextmanager
+def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]:
+    """Write a run down: what is reported inside the block goes to all its logbooks.
+
+    These are an event file of TensorBoard, ``history.jsonl`` and ``excerpts`` in ``folder``, and a
+    page of Weights & Biases where ``recipe.log.wandb`` names a project.
+
+    Args:
+        recipe: of the run.
+        folder: of the run.
+        first_step: steps done before; entries of later steps are forgotten.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+        ConfigError: wandb is asked for and not installed.
+        StorageError: Weights & Biases refuses, or cannot be reached.
+        LogError: a log cannot be written.
+    """
+    with ExitStack() as books:
+        with _speaking(folder):
+            opened = [*_opened(recipe, folder, first_step, books)]
+        keeper = Keeper(recipe, opened)
+
+        def report(event: Event) -> None:
+            with _speaking(folder):
+                keeper(event)
+
+        with _no_word_of_threads():
+            try:
+                yield report
+            except BaseException:
+                with suppress(LogError):  # it ended for another reason, or for this one before
+                    _close(keeper, books, folder)
+                raise
+            _close(keeper, books, folder)
+
+
+def _close(keeper: Keeper, books: ExitStack, folder: Path) -> None:
+    with _speaking(folder), books.pop_all():
+        keeper.flush()
+
+
+def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[Logbook]:
+    """Open the logbooks one by one; ``books`` closes what was opened."""
+    if recipe.log.wandb:  # first: it may refuse, and then nothing shall be written yet
+        name, config = folder.resolve().name, recipe.to_dict()
+        page = WandbLogbook(recipe.log.wandb, folder, name, config, first_step)
+        yield books.enter_context(closing(page))
+    for kind in (TensorBoardLogbook, HistoryLogbook, ExcerptLogbook):
+        yield books.enter_context(closing(kind(folder, first_step)))
+
+
+class LogError(OutputError):
+    """A run cannot be written down; the run itself is well."""
+
+
+@contextmanager
+def _no_word_of_threads() -> Iterator[None]:
+    """Let TensorBoard's thread die in silence: its error comes up at the next entry."""
+    before = threading.excepthook
+
+    def speak(found: threading.ExceptHookArgs) -> None:
+        if not isinstance(found.exc_value, OSError):
+            before(found)
+
+    threading.excepthook = speak
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+@contextmanager
+def _speaking(folder: Path) -> Iterator[None]:
+    """Turn what the file system says into one sentence."""
+    try:
+        yield
+    except OutputError as error:
+        raise LogError(str(error)) from error
+    except OSError as error:
+        raise LogError(
+            f"Cannot write the logs of {folder} ({error.strerror or error}). "
+            "Choose a folder you may write, on a disk with room"
+        ) from error
+
+
+class Keeper:
+    """A report that writes events down.
+
+    Args:
+        recipe: of the run.
+        books: where to.
+    """
+
+    def __init__(self, recipe: Recipe, books: Sequence[Logbook]) -> None:
+        self.recipe, self.books = recipe, books
+        self._steps: list[StepDone] = []
+        self._steps_per_epoch = 0.0
+        self._score = "SDR"
+
+    def __call__(self, event: Event) -> None:
+        """Write one event down, or keep it until there are enough."""
+        match event:
+            case RunStarted():
+                self._steps_per_epoch, self._score = event.steps_per_epoch, event.score
+                self._start(event)
+            case StepDone():
+                self._steps.append(event)
+                if event.step % self.recipe.log.every == 0:
+                    self.flush()
+            case Validated():
+                self._scalars(event.step, _scores(event, self._score))
+            case Listened():
+                write_sound(self.books, event)
+            case RunFinished():
+                self.flush()
+                self._text(event.step, "result", _table(event))
+
+    def flush(self) -> None:
+        """Write the means of the steps since the last entry."""
+        if self._steps:
+            self._scalars(self._steps[-1].step, means(self._steps, self._steps_per_epoch))
+            self._steps.clear()
+
+    def _start(self, event: RunStarted) -> None:
+        lists = json.loads(json.dumps(self.recipe.to_dict()))  # YAML's safe form knows no tuples
+        text = yaml.safe_dump(lists, sort_keys=False, allow_unicode=True)
+        self._text(event.first_step, "recipe", f"```yaml\n{text}```")
+        self._text(event.first_step, "run", _table(event))
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for book in self.books:
+            book.scalars(step, values)
+
+    def _text(self, step: int, name: str, markdown: str) -> None:
+        for book in self.books:
+            book.text(step, name, markdown)
+
+
+def _scores(event: Validated, score: str) -> dict[str, float]:
+    """Under ``sdr/``, or whatever word there is for a score."""
+    named = {**event.sdr, "mean": event.mean, "best": event.best_mean}
+    scores = {f"{score.lower()}/{name}": value for name, value in named.items()}
+    findings = {f"network/{name}": value for name, value in event.findings.items()}
+    return {**scores, **findings}
+
+
+def _table(event: Event) -> str:
+    """What an event says as a table in Markdown."""
+    facts = {name.replace("_", " "): value for name, value in event.to_dict().items()}
+    lines = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if name != "event"]
+    return "\n".join(["| what | value |", "|---|---|", *lines])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    return str(value).replace("|", "\\|")

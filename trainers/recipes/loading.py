@@ -1,0 +1,301 @@
+"""Reads recipes: bases, ``--set``, and unknown names reported together.
+
+A recipe may name another as its ``base`` and then only lists what differs; where it names another
+architecture, nothing is inherited of the network's options. ``--set a.b=value`` changes single
+values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
+
+Every architecture has two recipes: ``NAME`` in full size, and ``tune-NAME`` as one trial of a
+search. Where there is no file, they are ``melroformer`` and ``tune-melroformer`` with another
+network, of the architecture's own size and of its smallest.
+
+They are looked at in the plain values of a recipe, so that mistakes here and elsewhere are told at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_zoo import registry
+from model_zoo.discriminators.ensemble import EnsembleSpec
+from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.introspection import weightless
+from model_zoo.parsing import parse_change, parse_yaml, read_text
+from model_zoo.separator import Separator
+from model_zoo.weight_checks import weightless_ensemble
+from trainers.config import ObjectiveRecipe, Recipe
+from trainers.config.recipe import ADVERSARIAL, ModelRecipe
+from trainers.losses import Maker
+from trainers.objectives import OBJECTIVES
+
+TRIAL = "tune-"
+"""What the name of a recipe begins with that is one trial of a search."""
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the program."""
+    folder = resources.files(__package__)
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe by name or file and apply ``key.key=value`` changes.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        ConfigError: the file cannot be read, its bases lead back to itself, or it has unknown keys
+            or contradictory values.
+    """
+    values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
+    _apply_all(values, changes)
+    values["name"] = values.get("name") or Path(name).stem
+    return check_recipe(values, f"recipe {name}")
+
+
+def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of these values.
+
+    Args:
+        values: what a file says.
+        where: what to call it in a sentence.
+
+    Raises:
+        ConfigError: all of its mistakes in one breath.
+    """
+    unknown = unknown_names(values)
+    try:
+        recipe = Recipe.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(where, error.mistakes + unknown) from error
+    if unknown:
+        raise ConfigError(where, unknown)
+    return recipe
+
+
+def _read(name: str) -> dict[str, Any]:
+    where = f"recipe {name}"
+    usual = _usual(name)
+    if usual:
+        return usual
+    try:
+        values = parse_yaml(where, _text(_find(name)))
+    except OSError as error:
+        names = ", ".join(recipe_names())
+        mistake = f"it cannot be read ({error.strerror}). Type --recipe with a file, or {names}"
+        raise ConfigError(where, [mistake]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(where, [f"it is no text: {error}"]) from error
+    except ValueError as error:
+        raise ConfigError(where, [str(error)]) from error
+    if not isinstance(values, dict):
+        raise ConfigError(where, ["it must be a mapping of keys to values"])
+    return values
+
+
+def _usual(name: str) -> dict[str, Any]:
+    """The recipe of an architecture that has no file of this name; empty for other names."""
+    architecture = name.removeprefix(TRIAL)
+    if architecture not in registry.ARCHITECTURES or name in recipe_names():
+        return {}
+    size = registry.architecture(architecture).sizes.small if name.startswith(TRIAL) else {}
+    base = f"{TRIAL if name.startswith(TRIAL) else ''}melroformer"
+    return {"base": base, "model": {"architecture": architecture, "options": dict(size)}}
+
+
+def _text(place: Traversable) -> str:
+    return read_text(place) if isinstance(place, Path) else place.read_text("utf-8")
+
+
+def _find(name: str) -> Traversable:
+    if _is_file_name(name):
+        return Path(name)
+    if name not in recipe_names() and Path(name).is_file():
+        raise ConfigError(f"recipe {name}", ["the name of a recipe's file ends in .yaml or .json"])
+    if name not in recipe_names():
+        raise UnknownNameError("recipe", name, recipe_names(), "stem train --help", few=True)
+    return resources.files(__package__) / f"{name}.yaml"
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).suffix in {".yaml", ".yml", ".json"}
+
+
+def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values of a recipe over those of its base; a base's path starts where the recipe lies."""
+    if name in heirs:
+        raise ConfigError(f"recipe {name}", ["its bases lead back to itself"])
+    values = _read(name)
+    base = values.pop("base", "")
+    if not isinstance(base, str):
+        raise ConfigError(f"recipe {name}", [f"base must be a name or a file, found {base!r}"])
+    if not base:
+        return values
+    if _is_file_name(base) and _is_file_name(name):
+        base = str((Path(name).parent / base).resolve())
+    inherited = _with_bases(base, (*heirs, name))
+    inherited.pop("name", None)
+    if _architecture(values, _architecture(inherited)) != _architecture(inherited):
+        inherited["model"] = {**inherited["model"], "options": {}}
+    return _merge(inherited, values)
+
+
+def _architecture(values: Mapping[str, Any], default: Any = None) -> Any:
+    """The architecture that a recipe names."""
+    model = values.get("model")
+    return model.get("architecture", default) if isinstance(model, Mapping) else default
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _apply_all(values: dict[str, Any], changes: tuple[str, ...]) -> None:
+    mistakes: list[str] = []
+    for change in changes:
+        try:
+            apply_change(values, change)
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError("--set", mistakes)
+
+
+def apply_change(values: dict[str, Any], change: str) -> None:
+    """Put what was typed as ``--set key.key=value`` into the values of a recipe.
+
+    Raises:
+        ConfigError: it cannot be understood.
+    """
+    path, value = parse_change(change, "loop.batch_size=8")
+    *parents, last = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError("--set", [f"{path}: {parent} holds a value, not keys"])
+    values[last] = value
+
+
+def unknown_names(values: Mapping[str, Any]) -> list[str]:
+    """What a recipe names that does not exist, a sentence each.
+
+    Args:
+        values: of the recipe; what is of a wrong type is passed over.
+    """
+    objective = _objective(values)
+    return [
+        *_of_network(_below(values, "model"), objective, _below(values, "losses")),
+        *(_of_losses(values, objective) if _is_for(objective, values) else ()),
+        *_of_discriminators(_below(values, "adversary")),
+    ]
+
+
+def _objective(values: Mapping[str, Any]) -> str:
+    """The objective that a recipe names; the usual one where there is none of that name."""
+    name = _below(values, "objective").get("name")
+    return name if isinstance(name, str) and name in OBJECTIVES else ObjectiveRecipe.name
+
+
+def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, Any]) -> list[str]:
+    name, options = model.get("architecture", ModelRecipe.architecture), _below(model, "options")
+    if not isinstance(name, str):
+        return []
+    try:
+        network = weightless(name, options)
+        with torch.device("meta"):
+            return OBJECTIVES[objective].refusals(network, weights)
+    except UnknownNameError as error:
+        return [f"model: {error}"]
+    except ConfigError as error:
+        return [f"model: options: {mistake}" for mistake in error.mistakes]
+    except (RuntimeError, MemoryError, OverflowError):
+        # PyTorch counts the bytes of a tensor in 63 bits.
+        return ["model: options: a network of this size cannot be built. Type smaller numbers"]
+
+
+def _kind(values: Mapping[str, Any]) -> type[Separator] | None:
+    """The network of a recipe; None where there is none of that name."""
+    name = _below(values, "model").get("architecture", ModelRecipe.architecture)
+    is_known = isinstance(name, str) and name in registry.ARCHITECTURES
+    return registry.architecture(name) if is_known else None
+
+
+def _is_for(objective: str, values: Mapping[str, Any]) -> bool:
+    """Whether it is worth looking at losses: with another objective, others mean something."""
+    kind = _kind(values)
+    return kind is None or kind.role in OBJECTIVES[objective].roles
+
+
+def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
+    known, kind, options = (
+        OBJECTIVES[objective].known,
+        _kind(values),
+        _below(values, "loss_options"),
+    )
+    penalties = kind.penalty_names if kind else ()
+    for name, weight in _below(values, "losses").items():
+        if not weight or name in (*ADVERSARIAL, *penalties):
+            continue
+        if name in known:
+            made = _of_loss(known[name], _below(options, name))
+            yield from (f"loss_options.{name}: {mistake}" for mistake in made)
+        elif any(name in kind.known for kind in OBJECTIVES.values()):
+            yield (
+                f"losses.{name} means nothing for objective {objective}, which has"
+                f" {', '.join(known)}. Type: --set losses.{name}=0"
+            )
+        elif finders := _finders(name):
+            yield f"losses.{name} is found by {', '.join(finders)} alone. Leave it out"
+        else:
+            yield str(UnknownNameError("loss", str(name), (*known, *penalties)))
+
+
+def _finders(penalty: str) -> list[str]:
+    """Architectures that find this loss in themselves."""
+    names = registry.ARCHITECTURES
+    return [name for name in names if penalty in registry.architecture(name).penalty_names]
+
+
+def _of_loss(maker: Maker, options: Mapping[str, Any]) -> list[str]:
+    try:
+        maker.options.from_dict(options)
+    except ConfigError as error:
+        return error.mistakes
+    return []
+
+
+def _of_discriminators(adversary: Mapping[str, Any]) -> list[str]:
+    names, options = adversary.get("discriminators"), _below(adversary, "options")
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return []
+    if not all(isinstance(value, Mapping) for value in options.values()):
+        return []
+    try:
+        spec = EnsembleSpec.from_dict({"names": names, "options": options if names else {}})
+    except ConfigError as error:
+        return [f"adversary: {mistake}" for mistake in error.mistakes]
+    try:
+        if names:
+            weightless_ensemble(spec)
+    except ConfigError as error:
+        return [f"adversary.options: {mistake}" for mistake in error.mistakes]
+    return []
+
+
+def _below(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The mapping under a key; empty where there is none."""
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
