@@ -165,7 +165,7 @@ class MissingExtraError(StemError):
     """An optional part of the program is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed. Type: pip install 'stemcli[{extra}]'")
+        super().__init__(f"{what} is not installed. Try: pip install 'stemcli[{extra}]'")
         self.extra = extra
 
 
@@ -209,7 +209,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if len(matches) == 1 else None
 
 
-def sentence(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Say what went wrong: the user's mistake, the computer's refusal or our defect."""
     if isinstance(error, StemError):
         return str(error)
@@ -221,5 +221,5 @@ def sentence(error: BaseException) -> str:
         return "There is not enough memory. Type --jobs 1 or a smaller --segment."
     return (
         f"This is a defect of stem, not a mistake of yours ({type(error).__name__}: {error}). "
-        "Type the same with --verbose to see where it happened, and please report it."
+        "Run it again with --verbose to see where it happened, and please report it."
     )

@@ -42,7 +42,7 @@ MOST_OPERATIONS = 40_000
 """Operations on tensors from waves to stems, likewise; each takes some 0.2 ms."""
 
 
-def weightless(architecture: str, options: Mapping[str, Any]) -> Separator:
+def build_on_meta(architecture: str, options: Mapping[str, Any]) -> Separator:
     """A network on the device "meta", in evaluation mode.
 
     Args:
@@ -151,7 +151,7 @@ OWN = "Parameter"
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerInfo:
     """A module, or several that are alike.
 
     Attributes:
@@ -170,18 +170,18 @@ class Part:
     axes: tuple[str, ...] = ()
     parameters: int = 0
     times: int = 1
-    parts: tuple[Part, ...] = ()
+    parts: tuple[LayerInfo, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
 
-def anatomy(separator: Separator) -> Part:
+def layer_tree(separator: Separator) -> LayerInfo:
     """The parts of a network without storage, as it hears one segment.
 
     Args:
-        separator: on the device "meta", see :func:`model_zoo.introspection.weightless`.
+        separator: on the device "meta", see :func:`model_zoo.introspection.build_on_meta`.
 
     Raises:
         ConfigError: it takes more operations than are worth a look.
@@ -217,10 +217,10 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
-def _part(name: str, module: nn.Module, shapes: dict[nn.Module, tuple[int, ...]]) -> Part:
+def _part(name: str, module: nn.Module, shapes: dict[nn.Module, tuple[int, ...]]) -> LayerInfo:
     children = [_part(key, child, shapes) for key, child in module.named_children()]
     own = [
-        Part(key, OWN, tuple(value.shape), (), value.numel())
+        LayerInfo(key, OWN, tuple(value.shape), (), value.numel())
         for key, value in module.named_parameters(recurse=False)
     ]
     # The tensors of a layer of torch are no parts of it.
@@ -229,15 +229,15 @@ def _part(name: str, module: nn.Module, shapes: dict[nn.Module, tuple[int, ...]]
     count = sum(value.numel() for value in module.parameters())
     if isinstance(module, LISTS) and len(parts) == 1:
         return replace(parts[0], name=name)
-    return Part(name, kind, shape, _axes(module, len(shape)), count, 1, parts)
+    return LayerInfo(name, kind, shape, _axes(module, len(shape)), count, 1, parts)
 
 
-def _folded(parts: Iterable[Part]) -> tuple[Part, ...]:
+def _folded(parts: Iterable[LayerInfo]) -> tuple[LayerInfo, ...]:
     groups = [[*group] for _, group in groupby(parts, lambda part: replace(part, name=""))]
     return tuple(_as_one(group) for group in groups)
 
 
-def _as_one(group: list[Part]) -> Part:
+def _as_one(group: list[LayerInfo]) -> LayerInfo:
     first, times = group[0], sum(part.times for part in group)
     if len(group) == 1:
         return first

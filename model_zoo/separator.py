@@ -22,7 +22,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
-from model_zoo.blocks.auxiliary import Penalised
+from model_zoo.blocks.auxiliary import HasAuxiliaryLoss
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import Config, broken
 
@@ -80,12 +80,13 @@ class Separator(nn.Module):
     Attributes:
         purpose: what the architecture is for, in a few words.
         sizes: with which it can be tried.
-        penalty_names: losses that the network finds in itself while it learns, see
-            :meth:`penalties`.
-        is_levelled: whether a whole song has to be brought to a peak of 1 before it is heard in
-            parts; whoever does so brings the stems back.
-        free: options in which a network may differ from the one whose weights it starts from: no
-            tensor depends on them, but for the rows that each of the ``stems`` has.
+        auxiliary_loss_names: losses that the network finds in itself while it learns, see
+            :meth:`auxiliary_losses`.
+        needs_peak_level: whether a whole song has to be brought to a peak of 1 before it is heard
+            in parts; whoever does so brings the stems back.
+        weight_independent_options: options in which a network may differ from the one whose weights
+            it starts from: no tensor depends on them, but for the rows that each of the ``stems``
+            has.
         needs_float32: whether bfloat16 is too coarse for it: what comes out of a small one is less
             than 40 dB above the difference.
         prefers_channels_last: whether its convolutions run faster with features innermost in memory
@@ -102,9 +103,9 @@ class Separator(nn.Module):
     Config: ClassVar[type[SeparatorConfig]]
     purpose: ClassVar[str]
     sizes: ClassVar[Sizes]
-    penalty_names: ClassVar[tuple[str, ...]] = ()
-    is_levelled: ClassVar[bool] = False
-    free: ClassVar[tuple[str, ...]] = ("segment", "stems")
+    auxiliary_loss_names: ClassVar[tuple[str, ...]] = ()
+    needs_peak_level: ClassVar[bool] = False
+    weight_independent_options: ClassVar[tuple[str, ...]] = ("segment", "stems")
     needs_float32: ClassVar[bool] = False
     prefers_channels_last: ClassVar[bool] = False
     role: ClassVar[Role] = "stems"
@@ -136,26 +137,26 @@ class Separator(nn.Module):
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
-    def through_core(self, features: Tensor) -> Tensor:
+    def forward_core(self, features: Tensor) -> Tensor:
         """What the core makes of features: a trainer that needs no waves calls this."""
         return self.core(features)
 
-    def penalties(self) -> dict[str, Float[Tensor, ""]]:
+    def auxiliary_losses(self) -> dict[str, Float[Tensor, ""]]:
         """What the last forward pass in training found wrong with the network itself.
 
-        One number for each of ``penalty_names``, or nothing before the first such pass; a recipe
-        weighs them like other losses.
+        One number for each of ``auxiliary_loss_names``, or nothing before the first such pass; a
+        recipe weighs them like other losses.
         """
-        parts = [part for part in self.modules() if isinstance(part, Penalised)]
+        parts = [part for part in self.modules() if isinstance(part, HasAuxiliaryLoss)]
         return {name: loss for part in parts for name, loss in part.losses.items()}
 
-    def after_step(self) -> None:
+    def after_optimizer_step(self) -> None:
         """Settle what was counted in a step, however many parts of a batch it had.
 
         A trainer calls it once after the weights have moved.
         """
 
-    def findings(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, float]:
         """What there is to know of the network's own state, by name, for a log."""
         return {}
 

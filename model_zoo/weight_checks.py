@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
-from model_zoo.introspection import Shapes, weightless, without_storage
+from model_zoo.introspection import Shapes, build_on_meta, without_storage
 from model_zoo.parsing import DEEPEST, shortened, shown
 from model_zoo.separator import Separator
 
@@ -170,7 +170,7 @@ def _is_absurd(key: str, value: Any) -> bool:
 
 def _built(origin: str, architecture: str, config: Mapping[str, Any]) -> Separator:
     try:
-        return weightless(architecture, config)
+        return build_on_meta(architecture, config)
     except (UnknownNameError, ConfigError) as error:
         raise CheckpointError(
             f"{origin} is damaged or needs a network that this version does not have: {error}"
@@ -214,7 +214,7 @@ class Largest(Shapes):
 
 
 MOST_TENSORS = 20_000
-"""Four times those of a checkpoint of the largest usual network with its optimiser."""
+"""Four times those of a checkpoint of the largest usual network with its optimizer."""
 
 LONGEST_NAME = 1_000
 """Characters of the name of a tensor."""
@@ -281,7 +281,7 @@ TRIED = 2.0
 """Seconds of sound that the discriminators are tried with."""
 
 
-def weightless_ensemble(spec: EnsembleSpec) -> DiscriminatorEnsemble:
+def ensemble_on_meta(spec: EnsembleSpec) -> DiscriminatorEnsemble:
     """The discriminators of ``spec`` on the device "meta", after two seconds went through them.
 
     Raises:

@@ -33,11 +33,11 @@ from model_zoo.weight_checks import (
     Shape,
     check_tensors,
     damaged,
+    ensemble_on_meta,
     misfits,
     require_fit,
     require_room,
     shapes_of,
-    weightless_ensemble,
 )
 
 __all__ = [
@@ -121,7 +121,7 @@ def _network(
     if "architecture" not in metadata or not isinstance(config, dict):
         raise CheckpointError(
             f"{path} does not say which network it belongs to. "
-            f"Type: stem models convert {path} --name NAME"
+            f"Try: stem models convert {path} --name NAME"
         )
     return metadata["architecture"], config
 
@@ -165,7 +165,7 @@ def _opened(path: Path) -> Iterator[Any]:
             check_tensors(path, _shapes(file), size, size)
             yield file
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist. Type: stem models list") from error
+        raise CheckpointError(f"{path} does not exist. Try: stem models list") from error
     except MemoryError as error:
         raise damaged(str(path), "or it is too large for the memory of this machine") from error
     except (SafetensorError, OSError) as error:
@@ -322,7 +322,7 @@ def load_discriminator(
         raise CheckpointError(f"{path} {wrong}. {ADVICE}")
     shapes, metadata = read_header(path)
     spec = _described(path, metadata)
-    different = misfits(_weightless(path, spec), shapes)
+    different = misfits(_ensemble_on_meta(path, spec), shapes)
     if different:
         raise CheckpointError(
             f"{path} does not fit the discriminators that it describes: "
@@ -354,9 +354,9 @@ def _described(path: Path, metadata: Mapping[str, str]) -> EnsembleSpec:
     return spec
 
 
-def _weightless(path: Path, spec: EnsembleSpec) -> DiscriminatorEnsemble:
+def _ensemble_on_meta(path: Path, spec: EnsembleSpec) -> DiscriminatorEnsemble:
     try:
-        return weightless_ensemble(spec)
+        return ensemble_on_meta(spec)
     except ConfigError as error:
         raise _unknown(path, error) from error
 

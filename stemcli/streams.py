@@ -133,7 +133,7 @@ def _is_windows_console(stream: TextIO) -> bool:
 
 
 @contextmanager
-def hushed(active: bool = True) -> Iterator[None]:
+def quiet_stderr(active: bool = True) -> Iterator[None]:
     """Redirect descriptor 2 to the null device, and ``sys.stderr`` to its former target.
 
     Does nothing where ``sys.stderr`` is not descriptor 2, as in tests and notebooks.

@@ -45,7 +45,7 @@ def stems(corpus: Path) -> dict[str, mix.Samples]:
         name: mix.finish(sound, FADE_SECONDS)
         for name, sound in (("vocals", voice), ("instrumental", backing))
     }
-    return {name: mix.quantise(sound) for name, sound in mix.master(finished).items()}
+    return {name: mix.quantize(sound) for name, sound in mix.master(finished).items()}
 
 
 def main() -> None:

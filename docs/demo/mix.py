@@ -122,7 +122,7 @@ def finish(signal: Signal, seconds: float) -> Signal:
     return lowpass(signal, BANDWIDTH) * curve[:, None]
 
 
-def quantise(signal: Signal) -> Samples:
+def quantize(signal: Signal) -> Samples:
     """Round to 16 bits, without dither so that silence stays zero."""
     assert np.abs(signal).max() < 1, "a stem is louder than full scale"
     return (np.round(signal * 32768 / STEP) * STEP).astype(np.int16)

@@ -80,7 +80,7 @@ def mix_song() -> dict[str, mix.Samples]:
     difference = mix.loudness(backing[verse]) - mix.loudness(stems["vocals"][verse])
     stems["vocals"] *= mix.gain(VOICE_LEVEL + difference)
     finished = {name: mix.finish(stem, score.TAIL_SECONDS) for name, stem in stems.items()}
-    return {name: mix.quantise(stem) for name, stem in mix.master(finished).items()}
+    return {name: mix.quantize(stem) for name, stem in mix.master(finished).items()}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """FrameTransformer and PhasePredictor: a U over the bins of frames, with attention over time.
 
 The original divides the magnitudes of a song by the largest of them. Here the song is brought to a
-peak of 1 before it is heard (``is_levelled``), and magnitudes are divided by that of a sine with
-this peak: as good a level, and no pass over the spectrogram of the whole song.
+peak of 1 before it is heard (``needs_peak_level``), and magnitudes are divided by that of a sine
+with this peak: as good a level, and no pass over the spectrogram of the whole song.
 
 After https://github.com/carperbr/frame-transformer, in the form in which it has 357,493,618
 parameters. Every level has transformers between frames; from one level to the next the bins are
@@ -127,8 +127,8 @@ class FrameSeparator(SpectralSeparator):
     """Base of the frame transformers; a subclass builds :attr:`network`."""
 
     Config: ClassVar[type[FrameConfig]]
-    is_levelled = True
-    free = (*SpectralSeparator.free, "dropout")
+    needs_peak_level = True
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
     network: nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -192,14 +192,14 @@ __all__ = [
     "FrameTransformerDecoder",
     "FrameTransformerEncoder",
     "FrameTransformerSeparator",
-    "Level",
+    "LevelSize",
     "MultichannelLinear",
     "MultichannelMultiheadAttention",
     "mix",
 ]
 
 
-class Level(NamedTuple):
+class LevelSize(NamedTuple):
     """Sizes of one level of the U."""
 
     channels: int
@@ -233,7 +233,7 @@ class FrameDescent(nn.Module):
         super().__init__()
         heads = heads_of(tuple(num_heads), len(multipliers))
         self.levels = [
-            Level(channels * multiplier, n_fft // 2 ** (depth + 1), count)
+            LevelSize(channels * multiplier, n_fft // 2 ** (depth + 1), count)
             for depth, (multiplier, count) in enumerate(zip(multipliers, heads, strict=True))
         ]
         first = self.levels[0]
@@ -300,7 +300,7 @@ class FrameTransformer(FrameDescent):
         return self.out(x)
 
 
-def mix(level: Level, out_channels: int) -> MultichannelLinear:
+def mix(level: LevelSize, out_channels: int) -> MultichannelLinear:
     """The last layer, from the channels of the outermost level to those that come out."""
     bins = level.features
     return MultichannelLinear(level.channels, out_channels, bins, bins, positionwise=False)

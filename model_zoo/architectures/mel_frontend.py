@@ -112,7 +112,7 @@ class MelSeparator(SpectralSeparator):
     """Base of the mel-band architectures; a subclass adds its blocks and its :attr:`core`."""
 
     Config: ClassVar[type[MelConfig]]
-    free = (*SpectralSeparator.free, "expander_db")
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "expander_db")
     config: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -22,12 +22,12 @@ from model_zoo.blocks.unet import (
     ConvBottom,
     DownBlock,
     FrequencyNorm,
-    Habits,
-    Level,
+    LayerOptions,
     RecurrentBottom,
+    UNetLevel,
     UpBlock,
     VariationalBottom,
-    habit_mistakes,
+    layer_option_mistakes,
     size_mistakes,
 )
 from model_zoo.config import broken
@@ -84,7 +84,7 @@ class SpectrogramNetSimple(nn.Module):
             mixture among several stems.
         leak_factor: slope of leaky rectifiers below zero; 0 takes SELU in their place.
         dropout_p: chance that a feature is left out in training; on the upper levels 0.4 at most.
-        normalize_input: learn a layer normalisation of the whole spectrogram.
+        normalize_input: learn a layer normalization of the whole spectrogram.
         normalize_output: learn to move and scale every frequency before the last activation.
         device: where the weights lie.
         num_levels: halvings.
@@ -111,7 +111,7 @@ class SpectrogramNetSimple(nn.Module):
         *,
         num_levels: int = 6,
         num_masks: int = 1,
-        bottom: Callable[[Level, Habits], nn.Module] = ConvBottom,
+        bottom: Callable[[UNetLevel, LayerOptions], nn.Module] = ConvBottom,
     ) -> None:
         super().__init__()
         self.shape = (num_channels, num_fft_bins, num_frames)
@@ -121,11 +121,14 @@ class SpectrogramNetSimple(nn.Module):
             [
                 *broken({"sizes and counts must be 1 or more": min(sizes) < 1}),
                 *size_mistakes(num_fft_bins, num_frames, num_levels),
-                *habit_mistakes(leak_factor, dropout_p),
+                *layer_option_mistakes(leak_factor, dropout_p),
                 *activation_mistakes(mask_act_fn, num_masks),
             ],
         )
-        habits, levels = Habits(leak_factor, dropout_p), self._levels(hidden_channels, num_levels)
+        habits, levels = (
+            LayerOptions(leak_factor, dropout_p),
+            self._levels(hidden_channels, num_levels),
+        )
         self.input_norm = nn.LayerNorm(self.shape) if normalize_input else nn.Identity()
         self.down = nn.ModuleList(
             DownBlock(level.channels // 2 if place else num_channels, level, habits)
@@ -141,9 +144,9 @@ class SpectrogramNetSimple(nn.Module):
         self.mask_activation = _activation(mask_act_fn, num_masks)
         _place(self, device)
 
-    def _levels(self, hidden_channels: int, num_levels: int) -> list[Level]:
+    def _levels(self, hidden_channels: int, num_levels: int) -> list[UNetLevel]:
         """Planes from the outermost to the bottom."""
-        levels = [Level(hidden_channels, *self.shape[1:])]
+        levels = [UNetLevel(hidden_channels, *self.shape[1:])]
         for _ in range(num_levels):
             levels.append(levels[-1].below)
         return levels

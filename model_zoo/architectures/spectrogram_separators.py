@@ -22,7 +22,7 @@ from model_zoo.architectures.spectrogram_nets import (
     SpectrogramNetVAE,
     activation_mistakes,
 )
-from model_zoo.blocks.unet import habit_mistakes, size_mistakes
+from model_zoo.blocks.unet import layer_option_mistakes, size_mistakes
 from model_zoo.separator import (
     Documented,
     Sizes,
@@ -60,7 +60,7 @@ class SpectrogramNetConfig(SpectralConfig):
         mask_act_fn: last activation.
         leak_factor: slope of leaky rectifiers below zero; 0 takes SELU.
         dropout_p: chance that a feature is left out in training.
-        normalize_input: learn to normalise a block.
+        normalize_input: learn to normalize a block.
         normalize_output: learn to move and scale every frequency.
         num_levels: halvings.
         hop_size: samples between two frames.
@@ -105,7 +105,7 @@ class SpectrogramNetConfig(SpectralConfig):
         return [
             *found,
             *size_mistakes(self.num_fft_bins, self.num_frames, self.num_levels),
-            *habit_mistakes(self.leak_factor, self.dropout_p),
+            *layer_option_mistakes(self.leak_factor, self.dropout_p),
             *activation_mistakes(self.mask_act_fn, len(self.stems)),
         ]
 
@@ -152,7 +152,7 @@ class SpectrogramNetSimpleSeparator(SpectralSeparator):
 
     Config: ClassVar[type[SpectrogramNetConfig]] = SpectrogramNetConfig
     Network: ClassVar[type[SpectrogramNetSimple]] = SpectrogramNetSimple
-    free = (*SpectralSeparator.free, "dropout_p")
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
     purpose = "soft masks on magnitudes: a plain U of convolutions over spectrograms"
     sizes = Sizes(
         small=SMALL,
@@ -230,7 +230,7 @@ class SpectrogramNetVAESeparator(SpectrogramNetLSTMSeparator):
     Network = SpectrogramNetVAE
     network: SpectrogramNetVAE
     purpose = "soft masks on magnitudes: a U with a sampled latent variable and LSTMs"
-    penalty_names = ("divergence",)
+    auxiliary_loss_names = ("divergence",)
     sizes = Sizes(
         small=SMALL_LSTM,
         several=SEVERAL,

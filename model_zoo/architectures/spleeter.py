@@ -180,7 +180,7 @@ def interleaved(
 
 
 def norm(features: int) -> nn.BatchNorm2d:
-    """Batch normalisation with the constants of Keras."""
+    """Batch normalization with the constants of Keras."""
     return nn.BatchNorm2d(features, eps=1e-3, momentum=0.01)
 
 
@@ -194,7 +194,7 @@ def init(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
 class UNet(nn.Module):
     """Magnitudes of a mixture to the logits of one stem's share in them.
 
-    The skip connections carry the outputs of the convolutions, before normalisation.
+    The skip connections carry the outputs of the convolutions, before normalization.
 
     Args:
         channels: audio channels.
@@ -272,14 +272,14 @@ class Spleeter(SpectralSeparator):
 
     Takes the arguments of :class:`SpleeterConfig`. A U-Net has 9,822,725 parameters: 9,820,739 of
     convolutions and 1,986 of normalisations. Deezer's checkpoints count 9,826,759 values: with the
-    statistics of the normalisations, and with one more normalisation, at the lowest level, whose
+    statistics of the normalisations, and with one more normalization, at the lowest level, whose
     output nothing uses.
     """
 
     Config: ClassVar[type[SpleeterConfig]] = SpleeterConfig
     config: SpleeterConfig
-    free = (
-        *SpectralSeparator.free,
+    weight_independent_options = (
+        *SpectralSeparator.weight_independent_options,
         "dropout",
         "separation_exponent",
         "mask_extension",

@@ -108,7 +108,7 @@ class TFSWAResUNetConfig(SpectralConfig):
 
 
 class RCM(nn.Module):
-    """Residual convolution module: two 3x3 convolutions of normalised numbers, and a shortcut.
+    """Residual convolution module: two 3x3 convolutions of normalized numbers, and a shortcut.
 
     Args:
         in_channels: features in.

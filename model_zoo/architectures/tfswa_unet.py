@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.axes import Stems, Wave
-from model_zoo.blocks.tfswa import PlaneU, TFSWABlocks, activated, normalised, way_down, way_up
+from model_zoo.blocks.tfswa import PlaneU, TFSWABlocks, activated, normalized, way_down, way_up
 from model_zoo.config import broken
 from model_zoo.ops.spectra import with_nyquist
 from model_zoo.separator import (
@@ -35,7 +35,7 @@ LEAST_VARIANCE = 1e-8
 """Variance added to that of a bin, whose sound would otherwise be divided by zero in silence."""
 
 
-def instance_normalised(
+def instance_normalized(
     x: Float[Tensor, "batch channel frame freq"],
 ) -> Float[Tensor, "batch channel frame freq"]:
     """Every bin of every channel without its mean over time, and divided by its deviation."""
@@ -79,7 +79,7 @@ def tfswa_mistakes(config: Any) -> list[str]:
 class TFSWASeparator(SpectralSeparator):
     """Base of separators around a TFSWA network, which it keeps as ``network``.
 
-    The network sees real and imaginary part of one audio channel, each bin normalised over time,
+    The network sees real and imaginary part of one audio channel, each bin normalized over time,
     and gives every stem a mask between 0 and 1. Nyquist is left out and silent.
     """
 
@@ -89,7 +89,7 @@ class TFSWASeparator(SpectralSeparator):
 
     @property
     def core(self) -> nn.Module:
-        """Normalised spectrum to masks."""
+        """Normalized spectrum to masks."""
         return self.network
 
     def blocks(self) -> Iterator[nn.Module]:
@@ -102,9 +102,9 @@ class TFSWASeparator(SpectralSeparator):
         return super().spectrum(mixture)[:, :, :-1]
 
     def features(self, spectrum: Spectrum) -> Float[Tensor, "batch 2 frame freq"]:
-        """Real and imaginary part, normalised."""
+        """Real and imaginary part, normalized."""
         numbers = torch.view_as_real(spectrum[:, 0])
-        return instance_normalised(rearrange(numbers, "b f t m -> b m t f"))
+        return instance_normalized(rearrange(numbers, "b f t m -> b m t f"))
 
     def answer(
         self, spectrum: Spectrum, numbers: Float[Tensor, "batch stem frame freq"]
@@ -172,7 +172,7 @@ class TFSWAUNet(PlaneU):
         window_size: frames and bins of an attention window.
         shift_size: frames and bins by which the windows of every second block are shifted.
         num_heads: attention heads.
-        skip_projection: bring what crosses the U through a 1x1 convolution and batch normalisation
+        skip_projection: bring what crosses the U through a 1x1 convolution and batch normalization
             before it is added; without them it is added as it is.
     """
 
@@ -216,7 +216,7 @@ def growing(inner: int, outer: int) -> nn.Sequential:
 
 def projection(dim: int) -> nn.Sequential:
     """What a plane passes through before it is added on the other side of the U."""
-    return normalised(nn.Conv2d(dim, dim, 1))
+    return normalized(nn.Conv2d(dim, dim, 1))
 
 
 def mask_head(dim: int, masks: int) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """A song as a sequence of codes, one per frame, and back again.
 
-After the vector quantiser of https://github.com/carperbr/frame-transformer: the way down of the
+After the vector quantizer of https://github.com/carperbr/frame-transformer: the way down of the
 frame transformer, a code book, and a way up that sees nothing but codes.
 """
 
@@ -22,7 +22,7 @@ from model_zoo.architectures.frame_transformer import (
     SoundConfig,
     mix,
 )
-from model_zoo.blocks.auxiliary import Penalised
+from model_zoo.blocks.auxiliary import HasAuxiliaryLoss
 from model_zoo.blocks.frame_attention import FrameTransformerEncoder, FrameUpsampler
 from model_zoo.blocks.quantizer import FrameQuantizer
 from model_zoo.config import broken
@@ -51,7 +51,7 @@ class VQFrameTransformerConfig(SoundConfig):
         return super().mistakes() + broken({"beta must be above 0": self.beta <= 0})
 
 
-class VQFrameTransformer(Penalised, FrameDescent):
+class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
     """Down to one code per frame, and up again from the codes alone.
 
     Takes the arguments of :class:`~model_zoo.architectures.frame_transformer.FrameDescent` and:
@@ -62,7 +62,7 @@ class VQFrameTransformer(Penalised, FrameDescent):
         patience: steps that a code may be idle.
 
     Attributes:
-        quantiser: the code book; it knows how it is used.
+        quantizer: the code book; it knows how it is used.
         losses: ``codebook`` and ``commitment`` of the last forward pass in training: distances
             between frames and their codes, as either of them learns from it.
     """
@@ -82,7 +82,7 @@ class VQFrameTransformer(Penalised, FrameDescent):
     ) -> None:
         super().__init__(in_channels, channels, n_fft, expansion, multipliers, num_heads, dropout)
         deepest, ascent = self.levels[-1], [*pairwise(self.levels)][::-1]
-        self.quantiser = FrameQuantizer(
+        self.quantizer = FrameQuantizer(
             deepest.channels, deepest.features, num_embeddings, beta, patience
         )
         self.upsamplers = nn.ModuleList(
@@ -98,7 +98,7 @@ class VQFrameTransformer(Penalised, FrameDescent):
         self, x: Float[Tensor, "batch channel freq frame"]
     ) -> Float[Tensor, "batch channel freq frame"]:
         """One number per bin, out of codes; linear."""
-        x, losses, _ = self.quantiser(self.descend(x)[-1])
+        x, losses, _ = self.quantizer(self.descend(x)[-1])
         if self.training:
             self.losses = losses
         return self.decode(x)
@@ -122,9 +122,9 @@ class VQFrameTransformerSeparator(FrameSeparator):
     Config = VQFrameTransformerConfig
     purpose = "a song as codes, one of a code book per frame, for models that work on codes"
     role = "codes"
-    free = (*FrameSeparator.free, "beta", "patience")
+    weight_independent_options = (*FrameSeparator.weight_independent_options, "beta", "patience")
     needs_float32 = True
-    penalty_names = ("codebook", "commitment")
+    auxiliary_loss_names = ("codebook", "commitment")
     sizes = Sizes(
         small={**SMALL, "num_embeddings": 16},
         several={"in_channels": 1},
@@ -147,24 +147,24 @@ class VQFrameTransformerSeparator(FrameSeparator):
         """It does."""
         return True
 
-    def after_step(self) -> None:
+    def after_optimizer_step(self) -> None:
         """One step of the code book is over."""
-        self.network.quantiser.settle()
+        self.network.quantizer.settle()
 
-    def findings(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, float]:
         """How the code book is used: see :class:`~model_zoo.blocks.quantizer.Usage`."""
-        codes, perplexity = self.network.quantiser.usage()
+        codes, perplexity = self.network.quantizer.usage()
         return {"codes": codes, "perplexity": perplexity}
 
     def blocks(self) -> Iterator[nn.Module]:
         """The levels' parts and the code book.
 
-        The quantiser around the book counts how codes are used, and must not do so twice for one
+        The quantizer around the book counts how codes are used, and must not do so twice for one
         batch when blocks are computed again.
         """
-        quantiser = self.network.quantiser
+        quantizer = self.network.quantizer
         for part in parts_of(self.network):
-            yield quantiser.embedding if part is quantiser else part
+            yield quantizer.embedding if part is quantizer else part
 
     def answer(
         self, spectrum: Spectrum, numbers: Float[Tensor, "batch channel freq_seen frame"]

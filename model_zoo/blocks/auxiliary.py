@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Penalised(nn.Module):
+class HasAuxiliaryLoss(nn.Module):
     """Base of such a part; it stands before other bases.
 
     Attributes:

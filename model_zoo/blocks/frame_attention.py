@@ -75,7 +75,7 @@ def _uniform(*shape: int) -> nn.Parameter:
 
 
 class FrameNorm(nn.Module):
-    """Layer normalisation of the bins of each frame of each channel.
+    """Layer normalization of the bins of each frame of each channel.
 
     Args:
         features: number of bins; their gains and offsets are the same in all channels.
@@ -124,10 +124,10 @@ class MultichannelMultiheadAttention(Attention):
     """Attention over frames, in each channel on its own.
 
     Queries, keys and values are smoothed by a learned filter of 9 frames (So et al. 2021, arXiv
-    2109.08668). Queries and keys are rotated, then normalised (Henry et al. 2020, arXiv
+    2109.08668). Queries and keys are rotated, then normalized (Henry et al. 2020, arXiv
     2010.04245), so that with gains of 1 no score exceeds ``features / num_heads`` before it is
     divided by ``sqrt(features)``. Rotation comes first, as in the original; the mean that the
-    normalisation takes away turns with the position, so that scores depend on the distance of two
+    normalization takes away turns with the position, so that scores depend on the distance of two
     frames nearly and not exactly.
 
     Args:
@@ -192,7 +192,7 @@ class MultichannelMultiheadAttention(Attention):
             return attention_weights(query, key, scale=self.scale)
 
     def _heads(self, x: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries and keys, rotated and normalised, and values, all in float32."""
+        """Queries and keys, rotated and normalized, and values, all in float32."""
         memory = x if memory is None else memory
         query, key = self._split(self.q_proj(x)), self._split(self.k_proj(memory))
         query = self.q_norm(self.rotary_embedding(query))

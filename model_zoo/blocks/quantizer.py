@@ -1,4 +1,4 @@
-"""Vector quantisation: numbers replaced by the nearest entry of a learned code book.
+"""Vector quantization: numbers replaced by the nearest entry of a learned code book.
 
 van den Oord, Vinyals and Kavukcuoglu 2017, Neural Discrete Representation Learning (arXiv
 1711.00937). Codes that are never the nearest learn nothing; here they are put where the data are.
@@ -34,16 +34,16 @@ class Usage(NamedTuple):
     perplexity: float
 
 
-class Quantised(NamedTuple):
+class Quantized(NamedTuple):
     """What comes of quantising.
 
     Attributes:
-        quantised: a code in the place of every frame.
+        quantized: a code in the place of every frame.
         losses: ``codebook`` brings codes to what they stand for, ``commitment`` the reverse.
         indices: of the codes.
     """
 
-    quantised: Planes
+    quantized: Planes
     losses: dict[str, Float[Tensor, ""]]
     indices: Int[Tensor, "batch frame"]
 
@@ -84,7 +84,7 @@ class FrameQuantizer(nn.Module):
         self.register_buffer("idle", torch.zeros(num_embeddings, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(num_embeddings), persistent=False)
 
-    def forward(self, x: Planes) -> Quantised:
+    def forward(self, x: Planes) -> Quantized:
         """Replace every frame by its nearest code; gradients pass as if it had stayed."""
         channels, frames = x.shape[1], x.shape[-1]
         is_learning = self.training and torch.is_grad_enabled()
@@ -100,8 +100,8 @@ class FrameQuantizer(nn.Module):
             "commitment": self.beta * F.mse_loss(vectors, codes.detach()),
         }
         passed = vectors + (codes - vectors).detach()
-        quantised = rearrange(passed, "(b t) (c f) -> b c f t", c=channels, t=frames)
-        return Quantised(quantised, losses, rearrange(indices, "(b t) -> b t", t=frames))
+        quantized = rearrange(passed, "(b t) (c f) -> b c f t", c=channels, t=frames)
+        return Quantized(quantized, losses, rearrange(indices, "(b t) -> b t", t=frames))
 
     @torch.no_grad()
     def settle(self) -> None:

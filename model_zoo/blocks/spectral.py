@@ -39,7 +39,7 @@ def mel_to_hz(mel: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def mel_bank(sample_rate: int, n_fft: int, bands: int) -> Float[Tensor, "band freq"]:
-    """Triangles of height 1 (no area normalisation), equally spaced in mel from 0 to Nyquist.
+    """Triangles of height 1 (no area normalization), equally spaced in mel from 0 to Nyquist.
 
     Neighbours overlap so that between two centres their heights add up to 1. DC is in no band;
     Nyquist is in the last one by a height that is only a rounding residue, put there on purpose
@@ -201,7 +201,7 @@ class Band(nn.Module):
     def unsplit(
         self, x: Float[Tensor, "batch feature frame band"]
     ) -> Float[Tensor, "batch freq frame channel"]:
-        """Map every token back to its bins, add where bands overlap and normalise."""
+        """Map every token back to its bins, add where bands overlap and normalize."""
         batch = x.shape[0]
         bins = self.post_bandnet(rearrange(x, "b d t k -> k (b t) d"))
         bins = rearrange(bins, "k (b t) (w c) -> b (k w) t c", b=batch, c=self.merge_channels)

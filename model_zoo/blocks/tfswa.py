@@ -51,7 +51,7 @@ class TFSWABlock(nn.Module):
     ) -> None:
         super().__init__()
         window, shift = (window_size, window_size), (shift_size, shift_size)
-        self.entry = normalised(nn.Conv2d(in_channels, in_channels, 1))
+        self.entry = normalized(nn.Conv2d(in_channels, in_channels, 1))
         self.time = TemporalSequenceAttention(in_channels, num_heads, expansion)
         self.freq = FrequencySequenceAttention(in_channels, num_heads, expansion)
         self.window = ShiftedWindowAttention(in_channels, num_heads, window, shift, expansion)
@@ -211,11 +211,11 @@ def way_up(
         yield UpStage(growing(inner, outer), bridge(outer), blocks.row(outer, depth))
 
 
-def normalised(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """The layer, then batch normalisation."""
+def normalized(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    """The layer, then batch normalization."""
     return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels))
 
 
 def activated(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """The layer, batch normalisation and GELU."""
-    return normalised(layer).append(nn.GELU())
+    """The layer, batch normalization and GELU."""
+    return normalized(layer).append(nn.GELU())

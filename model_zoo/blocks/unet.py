@@ -19,7 +19,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.blocks.auxiliary import Penalised
+from model_zoo.blocks.auxiliary import HasAuxiliaryLoss
 from model_zoo.config import broken
 
 Plane = Float[Tensor, "batch feature freq frame"]
@@ -40,7 +40,7 @@ PLANES = {0: "b t (c f) -> b c f t", 1: "b f (c t) -> b c f t"}
 
 
 @dataclass(frozen=True)
-class Level:
+class UNetLevel:
     """A plane of the U.
 
     Attributes:
@@ -54,13 +54,13 @@ class Level:
     frames: int
 
     @property
-    def below(self) -> Level:
+    def below(self) -> UNetLevel:
         """The next one down: half as high and as wide, twice as many features."""
-        return Level(2 * self.channels, self.bins // 2, self.frames // 2)
+        return UNetLevel(2 * self.channels, self.bins // 2, self.frames // 2)
 
 
 @dataclass(frozen=True)
-class Habits:
+class LayerOptions:
     """What all levels have in common.
 
     Attributes:
@@ -73,7 +73,7 @@ class Habits:
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, activation, and then perhaps batch normalisation.
+    """Convolution, activation, and then perhaps batch normalization.
 
     Weights begin as He et al. 2015 (arXiv 1502.01852) have it for rectifiers; for SELU with a
     gain of 1, as Klambauer et al. 2017 (arXiv 1706.02515) need it.
@@ -88,7 +88,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ConvBlockTriple(nn.Sequential):
-    """Three convolutions, the last of them normalised."""
+    """Three convolutions, the last of them normalized."""
 
     def __init__(self, width: int, out: int, leak_factor: float) -> None:
         super().__init__(
@@ -101,7 +101,7 @@ class ConvBlockTriple(nn.Sequential):
 class DownBlock(nn.Module):
     """Convolve, hand the result on to the way up, and halve it for the way down."""
 
-    def __init__(self, width: int, level: Level, habits: Habits) -> None:
+    def __init__(self, width: int, level: UNetLevel, habits: LayerOptions) -> None:
         super().__init__()
         self.convolutions = ConvBlockTriple(width, level.channels, habits.leak_factor)
 
@@ -114,7 +114,7 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Double the plane from below, lay it beside that of the way down, convolve both."""
 
-    def __init__(self, level: Level, dropout_p: float) -> None:
+    def __init__(self, level: UNetLevel, dropout_p: float) -> None:
         super().__init__()
         below = level.below
         padding = (_padding(below.bins, level.bins), _padding(below.frames, level.frames))
@@ -137,7 +137,7 @@ def _padding(small: int, large: int) -> int:
 class ConvBottom(nn.Module):
     """Convolutions, as on every level."""
 
-    def __init__(self, level: Level, habits: Habits) -> None:
+    def __init__(self, level: UNetLevel, habits: LayerOptions) -> None:
         super().__init__()
         self.convolutions = ConvBlockTriple(level.channels // 2, level.channels, habits.leak_factor)
 
@@ -159,7 +159,12 @@ class RecurrentBottom(nn.Module):
     """
 
     def __init__(
-        self, level: Level, habits: Habits, recurrent_depth: int, hidden_size: int, input_axis: int
+        self,
+        level: UNetLevel,
+        habits: LayerOptions,
+        recurrent_depth: int,
+        hidden_size: int,
+        input_axis: int,
     ) -> None:
         super().__init__()
         self.input_axis, self.axis_length = input_axis, (level.bins, level.frames)[input_axis]
@@ -198,7 +203,12 @@ class VariationalBottom(RecurrentBottom):
     """
 
     def __init__(
-        self, level: Level, habits: Habits, recurrent_depth: int, hidden_size: int, input_axis: int
+        self,
+        level: UNetLevel,
+        habits: LayerOptions,
+        recurrent_depth: int,
+        hidden_size: int,
+        input_axis: int,
     ) -> None:
         super().__init__(level, habits, recurrent_depth, hidden_size, input_axis)
         self.latent = Latent(self.features)
@@ -208,7 +218,7 @@ class VariationalBottom(RecurrentBottom):
         return super().read(self.latent(tokens))
 
 
-class Latent(Penalised):
+class Latent(HasAuxiliaryLoss):
     """A normal distribution for every feature: sampled in training, otherwise its mean.
 
     Kingma and Welling 2014 (arXiv 1312.6114), with their reparametrisation.
@@ -265,7 +275,7 @@ class FrequencyNorm(nn.Module):
 def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
     """Why a spectrogram cannot be halved so often; empty where it can.
 
-    Its smallest plane needs two points at least, without which no batch of one can be normalised.
+    Its smallest plane needs two points at least, without which no batch of one can be normalized.
     """
     if min(bins, frames, levels) < 1:
         return []
@@ -278,7 +288,7 @@ def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
     return [f"num_fft_bins={bins} x num_frames={frames} cannot be halved {levels} times: {advice}"]
 
 
-def habit_mistakes(leak_factor: float, dropout_p: float) -> list[str]:
+def layer_option_mistakes(leak_factor: float, dropout_p: float) -> list[str]:
     """What is wrong with the numbers that all levels have in common."""
     return broken(
         {

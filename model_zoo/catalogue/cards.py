@@ -44,7 +44,7 @@ SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
 
 
 @dataclass(frozen=True)
-class Score(Config):
+class CardScore(Config):
     """One measured number and what it means.
 
     Attributes:
@@ -138,7 +138,7 @@ class Card(Config):
     sha256: str = ""
     parameters: int = 0
     overlap: float = 0.25
-    scores: tuple[Score, ...] = ()
+    scores: tuple[CardScore, ...] = ()
     speeds: tuple[SpeedRecord, ...] = ()
 
     @property
@@ -187,7 +187,7 @@ class Card(Config):
         if card.name != path.stem:
             names = map(shlex.quote, (str(path), str(path.with_name(f"{card.name}.toml"))))
             raise CheckpointError(
-                f"The card {path} calls itself {card.name!r}. Type: mv {' '.join(names)}"
+                f"The card {path} calls itself {card.name!r}. Try: mv {' '.join(names)}"
             )
         return card
 
@@ -346,7 +346,7 @@ def verify(card: Card) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"The weights of {card.name!r} are not at {path}. "
-            f"Type: stem models convert CHECKPOINT --name {card.name}"
+            f"Try: stem models convert CHECKPOINT --name {card.name}"
         )
     size = path.stat().st_size
     if size != card.size:

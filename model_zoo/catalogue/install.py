@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from model_zoo import registry, weights
-from model_zoo.catalogue.cards import Card, Score, check_new_name, zoo_home
+from model_zoo.catalogue.cards import Card, CardScore, check_new_name, zoo_home
 from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY, find_weights
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
@@ -152,7 +152,7 @@ class Summary(Config):
         return " of ".join(filter(None, (count, folder)))
 
     @property
-    def scores(self) -> tuple[Score, ...]:
+    def scores(self) -> tuple[CardScore, ...]:
         """The validation; what is not finite is left out."""
         if self.best_mean is None:
             return ()
@@ -161,13 +161,15 @@ class Summary(Config):
             f"{count:,} validation song{'' if count == 1 else 's'}, by which the step was chosen"
         )
         return tuple(
-            Score(songs, stem, self.score, self.definition, round(value, 2))
+            CardScore(songs, stem, self.score, self.definition, round(value, 2))
             for stem, value in self.sdr.items()
             if math.isfinite(value)
         )
 
 
-def adopt(source: Path, *, name: str, licence: str = "not stated", overwrite: bool = False) -> Card:
+def add_run(
+    source: Path, *, name: str, licence: str = "not stated", overwrite: bool = False
+) -> Card:
     """Put the best weights of a run into the user's zoo; return their card.
 
     Args:

@@ -32,7 +32,7 @@ SHOWN = 3
 """Files of a folder that a sentence names."""
 
 
-def locate(name: str) -> Path:
+def resolve_weights(name: str) -> Path:
     """The weights that ``name`` stands for.
 
     Args:
@@ -44,14 +44,14 @@ def locate(name: str) -> Path:
         NoModelError: there is no such run or file, or it is a network without weights.
         WeightsError: a model of the zoo whose weights are missing or changed.
     """
-    if is_place(name):
+    if is_path(name):
         return find_weights(Path(name))
     if name in registry.ARCHITECTURES and not is_known(name):
         raise _no_weights(name)
     return place(name)
 
 
-def is_place(name: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether a file or folder was typed; the name of a model goes before that of a folder."""
     if not name or is_known(name):
         return False
@@ -60,7 +60,7 @@ def is_place(name: str) -> bool:
 
 
 def as_typed(run: Path) -> str:
-    """The folder of a run as :func:`locate` takes it for one, whatever models there are."""
+    """The folder of a run that a user wrote as one, even if a model has its name."""
     return f"./{run}" if is_known(str(run)) else str(run)
 
 
@@ -105,7 +105,7 @@ def _no_weights(architecture: str) -> NoModelError:
     known = cards(lambda damaged: None)
     models = [name for name, card in known.items() if card.architecture == architecture]
     if not models:
-        return NoModelError(f"{architecture} is a network without weights. Type: {train}")
+        return NoModelError(f"{architecture} is a network without weights. Try: {train}")
     return NoModelError(
         f"{architecture} is a kind of network, not a model. Did you mean {' or '.join(models)}? To"
         f" train another, type: {train}"
@@ -121,7 +121,7 @@ def _best_of(folder: Path) -> Path:
         resume = " --resume" if LAST in kept else ""
         raise NoModelError(
             f"{folder} has no {BEST} yet, only {' and '.join(kept)}: the run has not been validated"
-            f" or finished. Type: stem train --data DIR --output {quote(str(folder))}{resume}"
+            f" or finished. Try: stem train --data DIR --output {quote(str(folder))}{resume}"
         )
     within = next(_within(folder), "")
     advice = f"Type e.g. {quote(within)}" if within else ADVICE
@@ -146,7 +146,7 @@ def _within(folder: Path) -> Iterator[str]:
 def _missing(path: Path) -> str:
     """That there is no such file or folder, with the nearest that is there."""
     if is_known(str(path)):
-        return f"{path} is a model already. Type: stem models info {path}"
+        return f"{path} is a model already. Try: stem models info {path}"
     above = next(parent for parent in path.parents if parent.exists())
     wrong, *rest = path.parts[len(above.parts) :]
     beside = {entry.name for entry in above.iterdir()} if above.is_dir() else set()

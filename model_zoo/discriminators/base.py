@@ -13,7 +13,7 @@ from torch.nn.utils import spectral_norm
 from model_zoo.axes import Wave
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator thinks of a batch of waveforms.
 
     Attributes:
@@ -34,7 +34,7 @@ class Discriminator(nn.Module):
 
     discriminators: nn.ModuleList
 
-    def forward(self, wave: Wave) -> Verdict:
+    def forward(self, wave: Wave) -> DiscriminatorOutput:
         """Judge waveforms; several channels are judged together.
 
         Args:
@@ -42,7 +42,9 @@ class Discriminator(nn.Module):
         """
         heard = self.prepare(wave)
         pairs = [discriminator(heard) for discriminator in self.discriminators]
-        return Verdict([score for score, _ in pairs], [features for _, features in pairs])
+        return DiscriminatorOutput(
+            [score for score, _ in pairs], [features for _, features in pairs]
+        )
 
     def prepare(self, wave: Wave) -> Wave:
         """The waveform as all sub-discriminators receive it."""
@@ -68,7 +70,7 @@ class Layer(nn.Module):
 
     Args:
         conv: the convolution.
-        norm: whether to normalise.
+        norm: whether to normalize.
         active: whether a leaky rectifier follows.
     """
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from model_zoo.axes import Wave
 from model_zoo.config import Config
-from model_zoo.discriminators.base import Discriminator, Verdict
+from model_zoo.discriminators.base import Discriminator, DiscriminatorOutput
 from model_zoo.discriminators.spectral import (
     MultiFrequencyDiscriminator,
     MultiResolutionDiscriminator,
@@ -32,12 +32,12 @@ class DiscriminatorEnsemble(Discriminator):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, wave: Wave) -> Verdict:
+    def forward(self, wave: Wave) -> DiscriminatorOutput:
         """See :class:`~model_zoo.discriminators.base.Discriminator`."""
-        verdicts: list[Verdict] = [member(wave) for member in self.members]
+        verdicts: list[DiscriminatorOutput] = [member(wave) for member in self.members]
         scores = chain.from_iterable(verdict.scores for verdict in verdicts)
         features = chain.from_iterable(verdict.features for verdict in verdicts)
-        return Verdict([*scores], [*features])
+        return DiscriminatorOutput([*scores], [*features])
 
 
 SINGLE: dict[str, Callable[..., Discriminator]] = {

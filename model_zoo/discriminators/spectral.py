@@ -53,7 +53,7 @@ class MultiFrequencyDiscriminator(Discriminator):
         window_sizes: in samples; the hop is half of them.
         hidden_channels: of the first layer.
         sample_rate: in Hz.
-        norm: normalise weights by their spectral norm, but for the last.
+        norm: normalize weights by their spectral norm, but for the last.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class MultiResolutionDiscriminator(Discriminator):
         window_lengths: in samples.
         hop_factor: hop over window.
         bands: lower and upper ends, as fractions of the highest frequency.
-        norm: normalise weights by their spectral norm.
+        norm: normalize weights by their spectral norm.
         hidden_channels: of all layers.
     """
 

@@ -20,7 +20,7 @@ class MultiPeriodDiscriminator(Discriminator):
         nch: channels of the waveform.
         sample_rate: in Hz; kept for the record, nothing depends on it.
         periods: in samples; primes see different parts of the sound.
-        norm: normalise weights by their spectral norm.
+        norm: normalize weights by their spectral norm.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class MultiScaleDiscriminator(Discriminator):
         sample_rate: in Hz; kept for the record, nothing depends on it.
         downsample_rates: factors by which the rate is lowered.
         nch: channels of the waveform.
-        norm: normalise weights by their spectral norm.
+        norm: normalize weights by their spectral norm.
     """
 
     def __init__(

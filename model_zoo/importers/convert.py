@@ -21,7 +21,7 @@ from model_zoo.weights import load_tensors
 
 PathLike = str | os.PathLike[str]
 
-USUAL = msrkit.Options()
+USUAL = msrkit.GeneratorOptions()
 OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
 """Tensors that only our networks have."""
 
@@ -61,7 +61,7 @@ def convert(
     check_free(name, overwrite)
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
     sources = [Path(each) for each in paths]
-    options = msrkit.Options(num_heads, hop_size, sample_rate)
+    options = msrkit.GeneratorOptions(num_heads, hop_size, sample_rate)
     separator = read_network(sources, tuple(stems), options)
     card = _card(separator, name, sources, residual, licence)
     digests = " ".join(sha256(file) for source in sources for file in _files(source))
@@ -69,7 +69,7 @@ def convert(
 
 
 def read_network(
-    sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.Options = USUAL
+    sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.GeneratorOptions = USUAL
 ) -> Separator:
     """The network in files of another program.
 
@@ -141,7 +141,10 @@ def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _msrkit(
-    tensors: spleeter.Tensors, stems: tuple[str, ...], options: msrkit.Options, source: Path
+    tensors: spleeter.Tensors,
+    stems: tuple[str, ...],
+    options: msrkit.GeneratorOptions,
+    source: Path,
 ) -> Separator:
     if len(stems) > 1:
         raise ConfigError("--stem", ["a generator of MSRKit extracts one stem: name one"])

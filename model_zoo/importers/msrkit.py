@@ -24,7 +24,7 @@ LARGEST_BANK = 2**24
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Options(NamedTuple):
+class GeneratorOptions(NamedTuple):
     """What the shapes of a checkpoint cannot tell; None is the usual value."""
 
     num_heads: int | None = None
@@ -32,7 +32,7 @@ class Options(NamedTuple):
     sample_rate: int | None = None
 
 
-def infer(tensors: Mapping[str, Tensor], options: Options) -> tuple[str, dict[str, Any]]:
+def infer(tensors: Mapping[str, Tensor], options: GeneratorOptions) -> tuple[str, dict[str, Any]]:
     """Architecture and config of an MSRKit generator.
 
     Raises:
@@ -62,7 +62,9 @@ def recognise(shapes: Shapes) -> str:
     raise _unknown_layout(f"there is none of {', '.join(MARKS.values())}")
 
 
-def _common(tensors: Mapping[str, Tensor], shapes: Shapes, options: Options) -> dict[str, Any]:
+def _common(
+    tensors: Mapping[str, Tensor], shapes: Shapes, options: GeneratorOptions
+) -> dict[str, Any]:
     (window,) = _sizes(shapes, "fourier.window", 1)
     num_bands, _, width = _sizes(shapes, "band.pre_bandnet.weight", 3)
     _sizes(shapes, "band.filterbanks", 2)
@@ -94,7 +96,7 @@ def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
     )
 
 
-def _roformer(shapes: Shapes, options: Options) -> dict[str, Any]:
+def _roformer(shapes: Shapes, options: GeneratorOptions) -> dict[str, Any]:
     return {
         "num_layers": _count(shapes, "freq_blocks."),
         "num_heads": options.num_heads or USUAL_HEADS,
@@ -102,7 +104,7 @@ def _roformer(shapes: Shapes, options: Options) -> dict[str, Any]:
     }
 
 
-def _rnn(shapes: Shapes, _: Options) -> dict[str, Any]:
+def _rnn(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
     backwards = "time_blocks.0.rnn.rnns.0.weight_ih_l0_reverse"
     return {
         "num_layers": _count(shapes, "freq_blocks."),
@@ -112,7 +114,7 @@ def _rnn(shapes: Shapes, _: Options) -> dict[str, Any]:
     }
 
 
-def _unet(shapes: Shapes, _: Options) -> dict[str, Any]:
+def _unet(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
     # Only the factor 2 exists among MSRKit's weights: the original ignores the option.
     return {
         "num_layers": _count(shapes, "downsampling_blocks."),
@@ -127,7 +129,7 @@ MARKS: dict[str, str] = {
     "melrnn": "freq_blocks.0.rnn.rnns.0.weight_ih_l0",
     "melunet": "downsampling_blocks.0.dwconv.weight",
 }
-SIZES: dict[str, Callable[[Shapes, Options], dict[str, Any]]] = {
+SIZES: dict[str, Callable[[Shapes, GeneratorOptions], dict[str, Any]]] = {
     "melroformer": _roformer,
     "melrnn": _rnn,
     "melunet": _unet,

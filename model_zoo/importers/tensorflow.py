@@ -44,7 +44,7 @@ _POLYNOMIAL = 0x82F63B78  # CRC-32C (RFC 3720, appendix B.4), lowest bit first
 _LANE = 1024  # bytes that one lane of the vectorised checksum covers
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """Where the values of one tensor lie."""
 
     kind: int
@@ -92,7 +92,7 @@ def read(index: Path) -> dict[str, Tensor]:
         return {name: _tensor(path, entry) for name, (path, entry) in found.items()}
 
 
-def _found(index: Path) -> dict[str, tuple[Path, Entry]]:
+def _found(index: Path) -> dict[str, tuple[Path, IndexEntry]]:
     """Each tensor of floats with the file of its values, after all of them were checked."""
     with _one_sentence(index):
         header, entries = _entries(_index_bytes(index))
@@ -123,7 +123,7 @@ def _one_sentence(index: Path) -> Iterator[None]:
         ) from error
 
 
-def _check(index: Path, found: Mapping[str, tuple[Path, Entry]]) -> None:
+def _check(index: Path, found: Mapping[str, tuple[Path, IndexEntry]]) -> None:
     """Refuse shapes that no network has, and tensors that lie outside of their files or overlap.
 
     Raises:
@@ -162,7 +162,7 @@ def _index_bytes(path: Path) -> bytes:
     return data
 
 
-def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, Entry]]:
+def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, IndexEntry]]:
     """The header of the checkpoint, and all its tensors."""
     footer = data[-_FOOTER:]
     _, at = _handle(footer, 0)
@@ -205,10 +205,10 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         at += length
 
 
-def _entry(value: bytes) -> Entry:
+def _entry(value: bytes) -> IndexEntry:
     fields = dict(_fields(value))
     numbers = [int(fields.get(number, 0)) for number in (_SHARD, _OFFSET, _SIZE, _CHECKSUM)]
-    return Entry(int(fields.get(_TYPE, 0)), _shape(fields.get(_SHAPE, b"")), *numbers)
+    return IndexEntry(int(fields.get(_TYPE, 0)), _shape(fields.get(_SHAPE, b"")), *numbers)
 
 
 def _shape(value: int | bytes) -> tuple[int, ...]:
@@ -252,7 +252,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number of the index has no end")
 
 
-def _tensor(path: Path, entry: Entry) -> Tensor:
+def _tensor(path: Path, entry: IndexEntry) -> Tensor:
     with path.open("rb") as file:
         file.seek(entry.offset)
         data = file.read(entry.size)

@@ -42,7 +42,7 @@ from model_zoo.weights import read_safetensors
 FLOATS = ("f2", "f4", "f8")
 
 
-class Kind:
+class TensorKind:
     """Stands for ``numpy.dtype``.
 
     Args:
@@ -78,7 +78,7 @@ class Array:
             ValueError: the bytes do not fill the shape.
         """
         _, shape, kind, is_fortran, data = state
-        if isinstance(kind, Kind) and kind.dtype is not None:
+        if isinstance(kind, TensorKind) and kind.dtype is not None:
             flat = np.frombuffer(data, kind.dtype).astype(kind.dtype.newbyteorder("="))
             self.values = flat.reshape(shape, order="F" if is_fortran else "C")
 
@@ -92,7 +92,7 @@ STAND_INS: list[Any] = [
     (reconstruct, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
     (reconstruct, "numpy._core.multiarray._reconstruct"),
     (Array, "numpy.ndarray"),
-    (Kind, "numpy.dtype"),
+    (TensorKind, "numpy.dtype"),
 ]
 """What the pickle of an array calls, as :func:`torch.serialization.safe_globals` takes it."""
 
@@ -290,7 +290,7 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
             raise NoModelError(
-                f"{path} is a model of stem already. Type: stem separate SONG --model {path}"
+                f"{path} is a model of stem already. Try: stem separate SONG --model {path}"
             )
         return plain_names(tensors)
     check_archive(path)
@@ -315,7 +315,7 @@ def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
         CheckpointError: there are some, or tensors of another kind than networks have.
     """
     if not all(map(_is_usual, tensors.values())):
-        raise unsafe(path, "its tensors are sparse, quantised or have no values")
+        raise unsafe(path, "its tensors are sparse, quantized or have no values")
     size = sum(value.nbytes for value in tensors.values())
     check_tensors(path, shapes_of(tensors), size, path.stat().st_size)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.decoder import Block, Decoder, skip_by_decoding
 from stemcli.audio.info import AudioInfo, broken, changing
 from stemcli.audio.resample import Resampler
@@ -75,7 +75,7 @@ class Converted:
         return np.repeat(block, self._channels, axis=1)
 
 
-Open = Callable[[Part], Decoder]
+Open = Callable[[FilePart], Decoder]
 
 
 class Chain:
@@ -93,7 +93,7 @@ class Chain:
         FfmpegMissingError: only ffmpeg could read one, and there is none.
     """
 
-    def __init__(self, parts: Sequence[Part], open_part: Open) -> None:
+    def __init__(self, parts: Sequence[FilePart], open_part: Open) -> None:
         self._parts, self._open_part = list(parts), open_part
         self.info = _shared_info(self._parts, open_part)
         self._number = -1
@@ -133,7 +133,7 @@ class Chain:
         if self._number < len(self._parts):
             self._decoder = self._open_link(self._parts[self._number])
 
-    def _open_link(self, part: Part) -> Decoder:
+    def _open_link(self, part: FilePart) -> Decoder:
         """A part, brought to the rate and channels of the first."""
         before = self._position / self.info.sample_rate
         decoder = self._open_part(replace(part, before=before, total=self.info.seconds))
@@ -143,7 +143,7 @@ class Chain:
         return Converted(decoder, self.info)
 
 
-def _shared_info(parts: Sequence[Part], open_part: Open) -> AudioInfo:
+def _shared_info(parts: Sequence[FilePart], open_part: Open) -> AudioInfo:
     """The rate and channels of the first part, and the sum of all lengths.
 
     Raises:
@@ -159,7 +159,7 @@ def _shared_info(parts: Sequence[Part], open_part: Open) -> AudioInfo:
     return replace(first, frames=frames if is_known else None)
 
 
-def _info(part: Part, open_part: Open, first: AudioInfo | None, frames: int) -> AudioInfo:
+def _info(part: FilePart, open_part: Open, first: AudioInfo | None, frames: int) -> AudioInfo:
     """What a part will be like once it is converted."""
     try:
         decoder = open_part(part)

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.info import AudioInfo
 
 Block = NDArray[np.float32]
@@ -61,7 +61,9 @@ _SHORT = 0.01
 """Seconds: below this, the sentence gives samples, because both times would look the same."""
 
 
-def missing_sound(part: Part, rate: int, decoded: int, counted: int | None, flaw: str = "") -> str:
+def missing_sound(
+    part: FilePart, rate: int, decoded: int, counted: int | None, flaw: str = ""
+) -> str:
     """Report missing samples in a sentence; ``""`` where none are missing.
 
     Args:

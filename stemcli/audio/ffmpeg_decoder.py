@@ -20,7 +20,7 @@ from model_zoo.errors import DecodeError, FfmpegMissingError, StemError
 from stemcli.audio import ffmpeg_process
 from stemcli.audio.allowed_formats import DEMUXERS
 from stemcli.audio.containers.mp4 import movie_tick, real_frames
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.decoder import missing_sound, skip_by_decoding
 from stemcli.audio.ffmpeg_binary import (
     complaints,
@@ -41,7 +41,7 @@ from stemcli.audio.info import (
     silent_film,
     stalled,
 )
-from stemcli.audio.tracks import Track, choice_notice, default_track, no_track, read_tracks
+from stemcli.audio.tracks import AudioTrack, choice_notice, default_track, no_track, read_tracks
 
 Block = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ class FfmpegDecoder:
 
     def __init__(
         self,
-        part: Part,
+        part: FilePart,
         stream: int | None = None,
         ended: threading.Event | None = None,
     ) -> None:
@@ -123,7 +123,7 @@ class FfmpegDecoder:
         except MALFORMED:
             return None, 0
 
-    def _on_track(self, asked: int | None) -> tuple[bytes, list[Track]]:
+    def _on_track(self, asked: int | None) -> tuple[bytes, list[AudioTrack]]:
         """The first bytes of the track, and all tracks; starts again where it is not the first."""
         header, tracks = self._bytes(24), read_tracks(read_log(self._log))
         default = default_track(tracks)
@@ -134,7 +134,7 @@ class FfmpegDecoder:
             header = self._bytes(24)
         return header, tracks
 
-    def _read_header(self, header: bytes, tracks: list[Track]) -> AudioInfo:
+    def _read_header(self, header: bytes, tracks: list[AudioTrack]) -> AudioInfo:
         """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
         if len(header) < 24:
             self._process.finish()
@@ -196,7 +196,7 @@ class FfmpegDecoder:
         self.loss = missing_sound(part, rate, self._position, counted, flaw)
 
 
-def _command(part: Part, number: int) -> list[str]:
+def _command(part: FilePart, number: int) -> list[str]:
     """Reads one file of sound and nothing else.
 
     ``file:`` keeps ffmpeg from taking a name with a colon for an address, the white lists keep it
@@ -216,7 +216,7 @@ def _command(part: Part, number: int) -> list[str]:
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
-def _nothing(part: Part, log: str, stream: int, tracks: list[Track]) -> StemError:
+def _nothing(part: FilePart, log: str, stream: int, tracks: list[AudioTrack]) -> StemError:
     """Too few tracks, none that can be decoded, no samples, pictures alone, or no sound file."""
     path, codec = part.path, missing_decoder(log)
     if tracks and stream >= len(tracks):

@@ -18,7 +18,7 @@ from stemcli.audio.containers.flac import flac_behind_junk, flac_parts
 from stemcli.audio.containers.frames import bitstream
 from stemcli.audio.containers.ogg import ogg_parts
 from stemcli.audio.containers.others import container_part
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.containers.pcm import pcm_parts
 from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 from stemcli.audio.decoder import Decoder
@@ -82,7 +82,7 @@ def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> De
     return Chain(parts, open_part)
 
 
-def _require_tracks(part: Part, stream: int) -> None:
+def _require_tracks(part: FilePart, stream: int) -> None:
     """Refuse a file that libsndfile reads, which has one sound track, without ffmpeg.
 
     Raises:
@@ -94,12 +94,12 @@ def _require_tracks(part: Part, stream: int) -> None:
         raise no_track(part.path, stream, [only_track(decoder.info.channels)])
 
 
-def _container(parts: list[Part]) -> Part:
+def _container(parts: list[FilePart]) -> FilePart:
     """The file as its container was read, for one of its tracks."""
-    return parts[0] if parts[0].is_walked else Part(parts[0].path)
+    return parts[0] if parts[0].is_walked else FilePart(parts[0].path)
 
 
-def sound_parts(path: Path, track: int = 0) -> list[Part]:
+def sound_parts(path: Path, track: int = 0) -> list[FilePart]:
     """Where the sound of a file lies: one part, or several that follow each other.
 
     A header whose numbers make no sense is left to the decoders, which say what is wrong.
@@ -111,21 +111,21 @@ def sound_parts(path: Path, track: int = 0) -> list[Part]:
     try:
         return _sound_parts(path, track)
     except MALFORMED:
-        return [Part(path)]
+        return [FilePart(path)]
 
 
-def _sound_parts(path: Path, track: int) -> list[Part]:
+def _sound_parts(path: Path, track: int) -> list[FilePart]:
     with path.open("rb", buffering=0) as file:
         data = FileBytes(file)
         size = len(data)
         base = end_of_tags(data, 0, size)
         if base == size:
-            return [Part(path)]
+            return [FilePart(path)]
         found = _find(path, data, base, size, track)
         return found or [container_part(path, data, base, start_of_tags(data, base, size))]
 
 
-def _find(path: Path, data: FileBytes, base: int, end: int, track: int) -> list[Part]:
+def _find(path: Path, data: FileBytes, base: int, end: int, track: int) -> list[FilePart]:
     magic = data[base : base + 4]
     if magic == b"fLaC":
         return flac_parts(path, data, base, end)
@@ -135,7 +135,7 @@ def _find(path: Path, data: FileBytes, base: int, end: int, track: int) -> list[
     return next((found for find in families if (found := find(path, data, base, end))), [])
 
 
-def _open_part(part: Part, stream: int | None, ended: threading.Event | None) -> Decoder:
+def _open_part(part: FilePart, stream: int | None, ended: threading.Event | None) -> Decoder:
     decoder = None if part.muxer else open_soundfile(part)
     return decoder or FfmpegDecoder(part, stream, ended)
 

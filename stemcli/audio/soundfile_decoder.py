@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
-from stemcli.audio.containers.part import Part, PartFile
+from stemcli.audio.containers.part import FilePart, PartFile
 from stemcli.audio.decoder import missing_sound
 from stemcli.audio.info import AudioInfo, broken
 
@@ -72,7 +72,7 @@ class StraightFile(soundfile.SoundFile):
         return False
 
 
-def open_part(part: Part) -> StraightFile:
+def open_part(part: FilePart) -> StraightFile:
     """Open a stretch of a file.
 
     Raises:
@@ -96,7 +96,7 @@ def open_part(part: Part) -> StraightFile:
 class SoundfileDecoder:
     """One open part of a file; see :class:`stemcli.audio.decoder.Decoder`."""
 
-    def __init__(self, part: Part, file: StraightFile) -> None:
+    def __init__(self, part: FilePart, file: StraightFile) -> None:
         self.info = AudioInfo(
             path=part.path,
             sample_rate=file.samplerate,
@@ -183,7 +183,7 @@ class SoundfileDecoder:
         return broken(part.path, part.before + seconds, part.total or self.info.seconds)
 
 
-def open_soundfile(part: Part) -> SoundfileDecoder | None:
+def open_soundfile(part: FilePart) -> SoundfileDecoder | None:
     """Open with libsndfile; None where it cannot, or does not know how long the sound is.
 
     In an MP3 it stops where it guesses that the end is, unless a header counts the frames.

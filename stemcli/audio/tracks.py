@@ -32,7 +32,7 @@ class NoTrackError(DecodeError):
 
 
 @dataclass(frozen=True)
-class Track:
+class AudioTrack:
     """One sound track.
 
     Attributes:
@@ -55,7 +55,7 @@ class Track:
         return ", ".join(filter(None, words)) or "no description"
 
 
-def read_tracks(log: str) -> list[Track]:
+def read_tracks(log: str) -> list[AudioTrack]:
     """The sound tracks of ffmpeg's input in the order in which it counts them.
 
     Args:
@@ -63,7 +63,7 @@ def read_tracks(log: str) -> list[Track]:
     """
     described, _, _ = log.partition("[info] Stream mapping:")
     described, _, _ = described.partition("\n[info] Output #0")
-    found: dict[int, Track] = {}
+    found: dict[int, AudioTrack] = {}
     title = ""
     for line in reversed(described.splitlines()):  # a title stands behind its stream
         stream, named = _STREAM.match(line), _TITLE.match(line)
@@ -75,22 +75,22 @@ def read_tracks(log: str) -> list[Track]:
     return [found[index] for index in sorted(found)]
 
 
-def only_track(channels: int) -> Track:
+def only_track(channels: int) -> AudioTrack:
     """The sound track of a file whose format has no more than one.
 
     Args:
         channels: how many.
     """
     layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
-    return Track(index=0, language="", title="", layout=layout, is_default=False)
+    return AudioTrack(index=0, language="", title="", layout=layout, is_default=False)
 
 
-def default_track(tracks: Sequence[Track]) -> int:
+def default_track(tracks: Sequence[AudioTrack]) -> int:
     """The number of the first track that the file calls the default one, from 0; else the first."""
     return next((number for number, track in enumerate(tracks) if track.is_default), 0)
 
 
-def choice_notice(tracks: Sequence[Track], chosen: int) -> str:
+def choice_notice(tracks: Sequence[AudioTrack], chosen: int) -> str:
     """A sentence on the other tracks of a file; empty when there is one alone.
 
     Args:
@@ -106,7 +106,7 @@ def choice_notice(tracks: Sequence[Track], chosen: int) -> str:
     )
 
 
-def no_track(path: Path, number: int, tracks: Sequence[Track]) -> NoTrackError:
+def no_track(path: Path, number: int, tracks: Sequence[AudioTrack]) -> NoTrackError:
     """A track was asked for that is not there.
 
     Args:
@@ -123,10 +123,10 @@ def no_track(path: Path, number: int, tracks: Sequence[Track]) -> NoTrackError:
     return error
 
 
-def _track(stream: re.Match[str], title: str) -> Track:
+def _track(stream: re.Match[str], title: str) -> AudioTrack:
     layout = _LAYOUT.search(stream["codec"])
     language = stream["language"] or ""
-    return Track(
+    return AudioTrack(
         index=int(stream["index"]),
         language="" if language == "und" else language,
         title=title,
@@ -135,7 +135,7 @@ def _track(stream: re.Match[str], title: str) -> Track:
     )
 
 
-def _listed(tracks: Sequence[Track]) -> str:
+def _listed(tracks: Sequence[AudioTrack]) -> str:
     shown = [f"{number}: {track}" for number, track in enumerate(tracks[:LISTED], start=1)]
     more = [f"{len(tracks) - LISTED} more"] if len(tracks) > LISTED else []
     return "; ".join([*shown, *more])

@@ -2,7 +2,7 @@
 
 ::
 
-    run ──▶ ClusterCrew ──▶ Roster ◀── Recruiter ──▶ Ray
+    run ──▶ RayExecutor ──▶ Roster ◀── Recruiter ──▶ Ray
                  └──────── Talk ◀──── Worker, on each machine
 
 This process plans, keeps the journal and shows what happens; workers read songs and write stems. A
@@ -25,12 +25,12 @@ from ray.exceptions import RayError
 
 from model_zoo.errors import DeviceError, StemError, StorageError, first_line
 from stemcli.audio.writer import leftovers
-from stemcli.batch.executor import Crew, Outcome, Steps, open_local
-from stemcli.batch.order import LostError, Order, UnableError
-from stemcli.batch.plan import Task
-from stemcli.batch.recruiter import Member, Recruiter
+from stemcli.batch.executor import Executor, Outcome, StepCallbacks, open_local
+from stemcli.batch.order import BatchOrder, LostError, UnableError
+from stemcli.batch.plan import SongTask
+from stemcli.batch.recruiter import PooledActor, Recruiter
 from stemcli.batch.roster import Hand, Roster
-from stemcli.cluster import joined
+from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import check_device, find_slots
 from stemcli.engine.checks import check_request
 from stemcli.engine.events import Event, Listener
@@ -45,7 +45,7 @@ LOSSES = 2
 """Workers that may die with no other song than this one before it is taken for the reason."""
 
 
-class ClusterCrew:
+class RayExecutor:
     """Songs given by the threads of this process are separated on a cluster.
 
     Args:
@@ -65,17 +65,17 @@ class ClusterCrew:
         self._models = {name: load_model(name) for name in options.networks}
         plan_here = replace(options, device="cpu")
         self._planner = open_local(plan_here, None, 1, load=self._models.__getitem__)
-        self._roster: Roster[Member] = Roster()
+        self._roster: Roster[PooledActor] = Roster()
         self._interrupted = threading.Event()
-        self._spent: dict[Member, float] = {}  # seconds of each worker's network
-        self._unsettled: list[Task] = []
+        self._spent: dict[PooledActor, float] = {}  # seconds of each worker's network
+        self._unsettled: list[SongTask] = []
         self._end: BaseException | None = None
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as leaving:
             leaving.enter_context(self._planner)
-            leaving.enter_context(joined())
+            leaving.enter_context(ray_session())
             self._require_slots()
             output = str(absolute(as_path(self._options.output)))
             there = replace(self._options, output=output)
@@ -99,29 +99,29 @@ class ClusterCrew:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See :class:`~stemcli.batch.executor.Crew`."""
+        """See :class:`~stemcli.batch.executor.Executor`."""
         return self._planner.settings
 
     @property
     def network_seconds(self) -> float:
-        """See :class:`~stemcli.batch.executor.Crew`; a worker that came late counts fully."""
+        """See :class:`~stemcli.batch.executor.Executor`; a worker that came late counts fully."""
         return sum(self._spent.values()) / max(1, len(self._spent))
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
         return self._planner.plan(song, folder=folder)
 
-    def rank(self, task: Task) -> int:
-        """See :class:`~stemcli.batch.executor.Crew`: large songs first."""
+    def rank(self, task: SongTask) -> int:
+        """See :class:`~stemcli.batch.executor.Executor`: large songs first."""
         return -_size(task)
 
     def interrupt(self) -> None:
-        """See :class:`~stemcli.batch.executor.Crew`."""
+        """See :class:`~stemcli.batch.executor.Executor`."""
         self._interrupted.set()
         self._roster.close()
 
-    def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
-        """See :class:`~stemcli.batch.executor.Crew`.
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
+        """See :class:`~stemcli.batch.executor.Executor`.
 
         Raises:
             StemError: whoever tries the song dies of it.
@@ -155,7 +155,7 @@ class ClusterCrew:
             "small, type a smaller --segment or --batch-size"
         )
 
-    def _run(self, order: Order, task: Task, replace: bool) -> Outcome | None:
+    def _run(self, order: BatchOrder, task: SongTask, replace: bool) -> Outcome | None:
         """Note songs of which something may lie about at the end."""
         try:
             outcome = order.run(replace=replace)
@@ -176,11 +176,13 @@ class ClusterCrew:
         if self._options.device == "cuda" and not find_slots(nodes(), "cuda", self._jobs):
             raise DeviceError("The cluster has no GPU. Type --device auto or --device cpu")
 
-    def _order(self, hand: Hand[Member], task: Task, steps: Steps | None) -> Order:
+    def _order(
+        self, hand: Hand[PooledActor], task: SongTask, steps: StepCallbacks | None
+    ) -> BatchOrder:
         def begin() -> None:
             hand.begun = True
 
-        return Order(
+        return BatchOrder(
             hand.worker.actor,
             hand.number,
             task,
@@ -190,7 +192,7 @@ class ClusterCrew:
             is_interrupted=self._interrupted,
         )
 
-    def _after_loss(self, order: Order, task: Task) -> Outcome | None:
+    def _after_loss(self, order: BatchOrder, task: SongTask) -> Outcome | None:
         """Finish what the worker had only to rename; else remove what it left."""
         outcome = order.finish()
         if not outcome:
@@ -208,12 +210,12 @@ class ClusterCrew:
             self._listener(event)
 
 
-def open_cluster(options: Options, listener: Listener, jobs: int) -> Crew:
+def open_cluster(options: Options, listener: Listener, jobs: int) -> Executor:
     """See :class:`~stemcli.batch.executor.OpenCrew`."""
-    return ClusterCrew(options, listener, jobs)
+    return RayExecutor(options, listener, jobs)
 
 
-def _clean(tasks: Iterable[Task]) -> None:
+def _clean(tasks: Iterable[SongTask]) -> None:
     """Remove what workers had half written, as far as that is possible."""
     for task in tasks:
         for path in task.outputs.values():
@@ -222,7 +224,7 @@ def _clean(tasks: Iterable[Task]) -> None:
                     file.unlink(missing_ok=True)
 
 
-def _size(task: Task) -> int:
+def _size(task: SongTask) -> int:
     try:
         path = task.song.path
         return path.size if isinstance(path, UrlPath) else path.stat().st_size

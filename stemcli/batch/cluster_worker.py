@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from model_zoo.errors import sentence
+from model_zoo.errors import describe_error
 from stemcli.batch.executor import open_local
-from stemcli.batch.plan import Task
+from stemcli.batch.plan import SongTask
 from stemcli.batch.talk import CalledBack, Ended, Failed, Said, Stopped, Talk, Unseen
 from stemcli.engine.events import Event, ModelLoaded
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.remote_path import is_taken
 from stemcli.version import version
@@ -35,7 +35,7 @@ class Introduction(NamedTuple):
     version: str
 
 
-class Worker:
+class SeparationActor:
     """Holds the models and separates what it is given, several songs at a time.
 
     While the network works on one song, the next is opened and the last is finished. Nothing gets
@@ -47,7 +47,7 @@ class Worker:
         models: by the names in the options.
     """
 
-    def __init__(self, options: Options, models: Mapping[str, Model]) -> None:
+    def __init__(self, options: Options, models: Mapping[str, LoadedModel]) -> None:
         self._leaving = ExitStack()
         crew = open_local(options, self._hear, 1, load=models.__getitem__)
         self._crew = self._leaving.enter_context(crew)
@@ -68,7 +68,9 @@ class Worker:
         """A word, so that this process goes on."""
         self._last_word = time.monotonic()
 
-    def separate(self, number: int, task: Task, *, replace: bool, in_steps: bool) -> Iterator[Said]:
+    def separate(
+        self, number: int, task: SongTask, *, replace: bool, in_steps: bool
+    ) -> Iterator[Said]:
         """Separate one song and tell all about it; the last word says how it ended.
 
         Args:
@@ -110,7 +112,7 @@ class Worker:
     def _work(
         self,
         talk: Talk,
-        task: Task,
+        task: SongTask,
         replace: bool,
         in_steps: bool,
         before: threading.Thread | None,
@@ -125,12 +127,14 @@ class Worker:
         except CalledBack:
             pass  # said already
         except BaseException as error:  # whatever it is, the other side must not wait for ever
-            talk.say(Failed(sentence(error), traceback.format_exc()))
+            talk.say(Failed(describe_error(error), traceback.format_exc()))
         finally:
             if self._threads.get(task.name) is threading.current_thread():
                 del self._threads[task.name], self._by_track[task.name]
 
-    def _separate(self, talk: Talk, task: Task, replace: bool, in_steps: bool) -> Ended | Unseen:
+    def _separate(
+        self, talk: Talk, task: SongTask, replace: bool, in_steps: bool
+    ) -> Ended | Unseen:
         if not is_taken(task.song.path):
             return Unseen()
         result = self._crew.separate(task, replace=replace, steps=talk if in_steps else None)

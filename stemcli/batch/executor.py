@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.writer import beside
-from stemcli.batch.plan import Planner, Task
+from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
@@ -20,13 +20,13 @@ from stemcli.engine.outputs import Ready
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
-    from stemcli.engine.models import Model
+    from stemcli.engine.models import LoadedModel
 
 AT_THE_ENDS = 2
 """Songs beside those whose networks run: one is being opened, one is being finished."""
 
 
-class Made(NamedTuple):
+class WrittenStem(NamedTuple):
     """A complete stem that has only to be renamed."""
 
     temporary: Path
@@ -34,13 +34,13 @@ class Made(NamedTuple):
     content: Content
 
 
-class Steps(Protocol):
+class StepCallbacks(Protocol):
     """Told how far a song is; the work goes on when the call returns."""
 
-    def begun(self, content: Content) -> None:
+    def on_read(self, content: Content) -> None:
         """The song was read; nothing is written yet."""
 
-    def complete(self, stems: Sequence[Made]) -> None:
+    def on_written(self, stems: Sequence[WrittenStem]) -> None:
         """All stems are on the disk under temporary names."""
 
 
@@ -60,7 +60,7 @@ class Outcome(Protocol):
         """Whether its stems were there already."""
 
 
-class Crew(Planner, Protocol):
+class Executor(Planner, Protocol):
     """Separates songs that several threads give it.
 
     A context manager: at the end nothing is left running.
@@ -78,7 +78,7 @@ class Crew(Planner, Protocol):
     def network_seconds(self) -> float:
         """Time for which networks have run so far, the mean over all places for one."""
 
-    def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
         """Separate one song; all of its stems appear, or none.
 
         Args:
@@ -90,7 +90,7 @@ class Crew(Planner, Protocol):
             StemError: whatever was wrong with the song.
         """
 
-    def rank(self, task: Task) -> int:
+    def rank(self, task: SongTask) -> int:
         """Songs of a lower rank are begun earlier, of the same rank in their order."""
 
     def interrupt(self) -> None:
@@ -101,7 +101,7 @@ class Crew(Planner, Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
-OpenCrew = Callable[[Options, Listener, int], Crew]
+OpenCrew = Callable[[Options, Listener, int], Executor]
 """From options, a listener and the number of jobs."""
 
 
@@ -125,7 +125,7 @@ class Separates(Planner, Protocol):
         """Songs that are being worked on raise KeyboardInterrupt with their next event."""
 
 
-class LocalCrew:
+class LocalExecutor:
     """Threads of this process; songs behind URLs are fetched into a temporary folder.
 
     Args:
@@ -145,41 +145,41 @@ class LocalCrew:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See :class:`Crew`."""
+        """See :class:`Executor`."""
         return self.session.settings
 
     @property
     def network_seconds(self) -> float:
-        """See :class:`Crew`."""
+        """See :class:`Executor`."""
         return self.session.network_seconds / self.jobs
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
         return self.session.plan(song, folder=folder)
 
-    def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
-        """See :class:`Crew`."""
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
+        """See :class:`Executor`."""
         song = task.song
         if steps:
-            steps.begun(Content.of_readable(song.path))
+            steps.on_read(Content.of_readable(song.path))
         with fetched(song.path) as here:
             return self.session.separate_file(
                 here, folder=song.folder, replace=replace, ready=self._ready(task, steps)
             )
 
-    def _ready(self, task: Task, steps: Steps | None) -> Ready:
+    def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else _ignore
 
-    def rank(self, task: Task) -> int:
-        """See :class:`Crew`."""
+    def rank(self, task: SongTask) -> int:
+        """See :class:`Executor`."""
         return 0
 
     def interrupt(self) -> None:
-        """See :class:`Crew`."""
+        """See :class:`Executor`."""
         self.session.interrupt()
 
 
-class StagedCrew(LocalCrew):
+class StagedExecutor(LocalExecutor):
     """Stems are written into a temporary folder and carried behind a URL from there.
 
     Args:
@@ -204,8 +204,8 @@ class StagedCrew(LocalCrew):
         stage = Path(self._stage.name)
         return {stem: self._target / path.relative_to(stage) for stem, path in here.items()}
 
-    def separate(self, task: Task, *, replace: bool, steps: Steps | None) -> Outcome:
-        """See :class:`Crew`; of a song that is over nothing stays in the temporary folder."""
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
+        """See :class:`Executor`; of a song that is over nothing stays in the temporary folder."""
         song = task.song
         here = self.session.plan(Path(song.path.name), folder=song.folder)
         try:
@@ -219,7 +219,7 @@ class StagedCrew(LocalCrew):
             for path in here.values():
                 path.unlink(missing_ok=True)
 
-    def _ready(self, task: Task, steps: Steps | None) -> Ready:
+    def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_carry, task, steps)
 
 
@@ -228,8 +228,8 @@ def open_local(
     listener: Listener | None,
     jobs: int,
     *,
-    load: Callable[[str], Model] | None = None,
-) -> LocalCrew:
+    load: Callable[[str], LoadedModel] | None = None,
+) -> LocalExecutor:
     """The engine in this process, imported only when a run begins.
 
     Args:
@@ -245,11 +245,11 @@ def open_local(
     target = as_path(options.output)
     if not isinstance(target, UrlPath):
         local = replace(options, output=str(target))
-        return LocalCrew(Session(local, listener, jobs=jobs, load=load), jobs)
+        return LocalExecutor(Session(local, listener, jobs=jobs, load=load), jobs)
     stage = TemporaryDirectory(prefix="stem-")
     # What is in the temporary folder is of this run, so nothing there is to be kept.
     staged = replace(options, output=stage.name, existing="overwrite")
-    return StagedCrew(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
+    return StagedExecutor(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
 
 
 @contextmanager
@@ -283,19 +283,21 @@ def _fetch(song: UrlPath, here: Path) -> None:
         ) from error
 
 
-def _carry(task: Task, steps: Steps | None, files: Mapping[str, tuple[Path, Path]]) -> None:
+def _carry(
+    task: SongTask, steps: StepCallbacks | None, files: Mapping[str, tuple[Path, Path]]
+) -> None:
     """Carry complete stems behind their URLs, and rename them there."""
-    carried: list[Made] = []
+    carried: list[WrittenStem] = []
     renamed: list[Path] = []
     try:
         for stem, (made, _) in files.items():
             target = task.outputs[stem]
             temporary = beside(target)
-            carried.append(Made(temporary, target, Content.of(made)))
+            carried.append(WrittenStem(temporary, target, Content.of(made)))
             assert isinstance(temporary, UrlPath)
             temporary.store(made)
         if steps:
-            steps.complete(carried)
+            steps.on_written(carried)
         for temporary, target, _ in carried:
             temporary.replace(target)
             renamed.append(target)
@@ -304,14 +306,14 @@ def _carry(task: Task, steps: Steps | None, files: Mapping[str, tuple[Path, Path
             path.unlink(missing_ok=True)
         raise
     if steps:
-        steps.complete([Made(path, path, Content.of(path)) for _, path, _ in carried])
+        steps.on_written([WrittenStem(path, path, Content.of(path)) for _, path, _ in carried])
 
 
 def _ignore(files: Mapping[str, tuple[Path, Path]]) -> None:
     """Told of complete stems that nobody keeps a journal of."""
 
 
-def _tell_complete(steps: Steps, files: Mapping[str, tuple[Path, Path]]) -> None:
-    steps.complete(
-        [Made(made, path, Content.of(made, synced=True)) for made, path in files.values()]
+def _tell_complete(steps: StepCallbacks, files: Mapping[str, tuple[Path, Path]]) -> None:
+    steps.on_written(
+        [WrittenStem(made, path, Content.of(made, synced=True)) for made, path in files.values()]
     )

@@ -36,7 +36,7 @@ from stemcli.batch.journal_checks import (
 )
 from stemcli.batch.records import (
     Content,
-    Entry,
+    JournalEntry,
     Output,
     State,
     below,
@@ -119,12 +119,12 @@ class Journal(Closing):
             self._connection = None
         self._temporary.close()
 
-    def find(self, place: str) -> Entry | None:
+    def find(self, place: str) -> JournalEntry | None:
         """The entry of the song at ``place``, if there is one."""
         rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
         return self._entry(rows[0]) if rows else None
 
-    def unfinished(self) -> dict[str, Entry]:
+    def unfinished(self) -> dict[str, JournalEntry]:
         """Songs that a killed run was working on, by their places.
 
         Their files may safely be renamed or removed: none of them is outside the folder.
@@ -205,9 +205,9 @@ class Journal(Closing):
             (state, printable, time.time(), stored(place)),
         )
 
-    def _entry(self, row: sqlite3.Row) -> Entry:
+    def _entry(self, row: sqlite3.Row) -> JournalEntry:
         rows = self._rows("SELECT * FROM output WHERE place = ?", row["place"])
-        return Entry(
+        return JournalEntry(
             source=as_path(to_text(row["source"])),
             content=_content(row),
             settings=row["settings"],

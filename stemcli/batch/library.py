@@ -70,7 +70,7 @@ WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True)
-class Song:
+class LibrarySong:
     """A file to separate.
 
     Attributes:
@@ -85,7 +85,7 @@ class Song:
 
 
 @dataclass
-class Found:
+class LibraryScan:
     """What a walk met.
 
     Attributes:
@@ -101,7 +101,7 @@ class Found:
             cannot be told from stems and are left out; each with the sentence that says why.
     """
 
-    songs: list[Song] = field(default_factory=list)
+    songs: list[LibrarySong] = field(default_factory=list)
     hidden: int = 0
     other: int = 0
     excluded: int = 0
@@ -119,7 +119,7 @@ def find_songs(
     exclude: Sequence[str] = (),
     output: Path | None = None,
     stems_too: bool = False,
-) -> Found:
+) -> LibraryScan:
     """Find the songs below ``root``.
 
     Args:
@@ -137,7 +137,7 @@ def find_songs(
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"{root} {what}. Type: stem batch FOLDER")
+        raise UsageError(f"{root} {what}. Try: stem batch FOLDER")
     beside = StemsBeside()
     if not stems_too:
         beside.read(root)
@@ -151,7 +151,7 @@ def find_songs(
     return found
 
 
-def require_songs(found: Found, root: Path) -> None:
+def require_songs(found: LibraryScan, root: Path) -> None:
     """Refuse to do nothing.
 
     Raises:
@@ -192,8 +192,8 @@ def _to_regex(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]) -> None:
-    def is_wanted(song: Song) -> bool:
+def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequence[str]) -> None:
+    def is_wanted(song: LibrarySong) -> bool:
         place = song.folder / song.path.name
         wanted = not include or any(matches(pattern, place) for pattern in include)
         return wanted and not any(matches(pattern, place) for pattern in exclude)
@@ -210,9 +210,9 @@ def _apply_patterns(found: Found, include: Sequence[str], exclude: Sequence[str]
 
 def _found_behind(
     root: UrlPath, recursive: bool, output: Path | None, beside: StemsBeside
-) -> Found:
+) -> LibraryScan:
     """What lies behind a URL, where there are no links."""
-    found = Found()
+    found = LibraryScan()
     for place in root.below():
         folder = Path(place.parent)
         if output and output != root and output in (root / place).parents:
@@ -224,7 +224,7 @@ def _found_behind(
         elif not is_song(root / place):
             found.other += 1
         elif recursive or folder == Path():
-            found.songs.append(Song(root / place, folder, met=True))
+            found.songs.append(LibrarySong(root / place, folder, met=True))
     return found
 
 
@@ -234,7 +234,7 @@ class _Walk:
     def __init__(
         self, root: Path, recursive: bool, output: Path | None, beside: StemsBeside
     ) -> None:
-        self.found = Found()
+        self.found = LibraryScan()
         self.recursive, self.beside = recursive, beside
         self.pending: list[tuple[Path, Path]] = [(root, Path())]
         self.linked: list[tuple[Path, Path]] = []
@@ -263,7 +263,7 @@ class _Walk:
             elif self.beside.holds(place / entry.name):
                 self.found.stems += 1
             elif is_song(place / entry.name, is_regular=_is_regular(entry)):
-                self.found.songs.append(Song(place / entry.name, folder, met=True))
+                self.found.songs.append(LibrarySong(place / entry.name, folder, met=True))
             else:
                 self.found.other += 1
 

@@ -13,8 +13,8 @@ from typing import Any
 import ray
 
 from model_zoo.errors import StemError
-from stemcli.batch.executor import Made, Outcome, Steps
-from stemcli.batch.plan import Task
+from stemcli.batch.executor import Outcome, StepCallbacks, WrittenStem
+from stemcli.batch.plan import SongTask
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
 from stemcli.engine.events import Event, Listener, TrackStarted
 from stemcli.remote_path import absolute, is_taken
@@ -43,7 +43,7 @@ class UnableError(Exception):
     """The worker cannot do the work; no other song will fare better there."""
 
 
-class Order:
+class BatchOrder:
     """The talk with one worker about one song.
 
     Args:
@@ -60,9 +60,9 @@ class Order:
         self,
         actor: Any,
         number: int,
-        task: Task,
+        task: SongTask,
         *,
-        steps: Steps | None,
+        steps: StepCallbacks | None,
         tell: Listener,
         is_begun: Callable[[], None],
         is_interrupted: threading.Event,
@@ -70,7 +70,7 @@ class Order:
         self._actor, self._number, self._task = actor, number, task
         self._steps, self._tell, self._is_begun = steps, tell, is_begun
         self._interrupted = is_interrupted
-        self._made: tuple[Made, ...] = ()
+        self._made: tuple[WrittenStem, ...] = ()
         self._seconds = 0.0
         self.network_seconds = 0.0
 
@@ -88,7 +88,7 @@ class Order:
             match said:
                 case Begun():
                     assert self._steps
-                    self._steps.begun(said.content)
+                    self._steps.on_read(said.content)
                     self._go()
                 case Complete():
                     self._note(said.stems)
@@ -130,17 +130,17 @@ class Order:
     def _go(self) -> None:
         self._actor.go.remote(self._number)
 
-    def _note(self, stems: tuple[Made, ...]) -> None:
+    def _note(self, stems: tuple[WrittenStem, ...]) -> None:
         """Note complete stems down by the names that they have on this machine."""
         assert self._steps
         here = {absolute(path): path for path in self._task.outputs.values()}
         paths = [here[made.path] for made in stems]
         self._made = tuple(
-            Made(path.with_name(made.temporary.name), path, made.content)
+            WrittenStem(path.with_name(made.temporary.name), path, made.content)
             for made, path in zip(stems, paths, strict=True)
         )
         _require_visible([made.temporary for made in self._made])
-        self._steps.complete(self._made)
+        self._steps.on_written(self._made)
 
     def _pass_on(self, event: Event) -> None:
         if isinstance(event, TrackStarted):
@@ -182,7 +182,7 @@ def _require_visible(files: list[Path]) -> None:
                 next(folder.iterdir(), None)  # which makes NFS ask again
 
 
-def _absolute(task: Task) -> Task:
+def _absolute(task: SongTask) -> SongTask:
     """Paths that do not depend on the folder a process is in."""
     outputs = {stem: absolute(path) for stem, path in task.outputs.items()}
-    return Task(replace(task.song, path=absolute(task.song.path)), outputs)
+    return SongTask(replace(task.song, path=absolute(task.song.path)), outputs)

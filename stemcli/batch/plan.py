@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
-from stemcli.batch.library import Song
+from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
 from stemcli.engine.spool import speaking
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
@@ -34,10 +34,10 @@ class Planner(Protocol):
 
 
 @dataclass(frozen=True)
-class Task:
+class SongTask:
     """One song and the files its stems will become."""
 
-    song: Song
+    song: LibrarySong
     outputs: dict[str, Path]
 
     @property
@@ -46,7 +46,7 @@ class Task:
         return str(self.song.folder / self.song.path.name)
 
 
-def once(songs: Iterable[Song]) -> list[Song]:
+def once(songs: Iterable[LibrarySong]) -> list[LibrarySong]:
     """The same file typed twice is one song."""
     return list({(_spelled(song.path), song.folder): song for song in songs}.values())
 
@@ -56,7 +56,7 @@ def _spelled(path: Path) -> str:
     return str(real(path.parent) / path.name)
 
 
-def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task]:
+def plan(songs: Iterable[LibrarySong], session: Planner, options: Options) -> list[SongTask]:
     """Plan the outputs of all songs.
 
     What a walk met and what is itself a planned output, from an earlier run, is left out.
@@ -66,7 +66,7 @@ def plan(songs: Iterable[Song], session: Planner, options: Options) -> list[Task
         StemError: whatever the session finds wrong with models, stems or the template.
     """
     check_writable(as_path(options.output))
-    tasks = [Task(song, session.plan(song.path, folder=song.folder)) for song in songs]
+    tasks = [SongTask(song, session.plan(song.path, folder=song.folder)) for song in songs]
     tasks = _without_own_outputs(tasks)
     _refuse_collisions(tasks)
     return tasks
@@ -113,7 +113,7 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
 
 
-def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
+def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
     """A stem is known by its place and name; an earlier run may have chosen another format."""
     makers = {
         _key(output.with_suffix("")): task.song
@@ -128,7 +128,7 @@ def _without_own_outputs(tasks: Sequence[Task]) -> list[Task]:
     ]
 
 
-def _refuse_collisions(tasks: Sequence[Task]) -> None:
+def _refuse_collisions(tasks: Sequence[SongTask]) -> None:
     shared, replaced = _collisions(tasks)
     if shared or replaced:
         found = [*shared.values(), *replaced.values()]
@@ -141,12 +141,12 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
         raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}")
 
 
-def _collisions(tasks: Sequence[Task]) -> tuple[dict[Pair, str], dict[Pair, str]]:
+def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:
     """Pairs of songs with a stem in common, and of a song and one that a stem would replace.
 
     Two songs that share several stems are described once.
     """
-    owners: dict[str, Task] = {}
+    owners: dict[str, SongTask] = {}
     songs = {_key(task.song.path): task for task in tasks}
     shared: dict[Pair, str] = {}
     replaced: dict[Pair, str] = {}

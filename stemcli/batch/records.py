@@ -102,7 +102,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What is known of one song.
 
     Attributes:

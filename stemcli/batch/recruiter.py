@@ -13,11 +13,11 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError
-from stemcli.batch.cluster_worker import Introduction, Worker
+from stemcli.batch.cluster_worker import Introduction, SeparationActor
 from stemcli.batch.executor import AT_THE_ENDS
 from stemcli.batch.report import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
-from stemcli.cluster.nodes import Slot, find_slots
+from stemcli.cluster.nodes import WorkerSlot, find_slots
 from stemcli.engine.events import Listener
 from stemcli.version import how_to_install, is_same
 
@@ -38,10 +38,10 @@ CALLS = ROOMS + 4
 
 
 @dataclass(frozen=True)
-class Member:
+class PooledActor:
     """A worker on its slot; ``actor`` is Ray's handle of it."""
 
-    slot: Slot
+    slot: WorkerSlot
     actor: Any
 
 
@@ -59,7 +59,7 @@ class Recruiter:
 
     def __init__(
         self,
-        roster: Roster[Member],
+        roster: Roster[PooledActor],
         tell: Listener,
         device: str,
         jobs: int,
@@ -68,10 +68,10 @@ class Recruiter:
     ) -> None:
         self._roster, self._tell, self._on_end = roster, tell, on_end
         nodes: Any = ray.nodes
-        self._find: Callable[[], list[Slot]] = lambda: find_slots(nodes(), device, jobs)
+        self._find: Callable[[], list[WorkerSlot]] = lambda: find_slots(nodes(), device, jobs)
         self._arguments = arguments
-        self._applicants: dict[Member, Any] = {}  # and what they will say of themselves
-        self._refused: dict[Slot, str] = {}
+        self._applicants: dict[PooledActor, Any] = {}  # and what they will say of themselves
+        self._refused: dict[WorkerSlot, str] = {}
         self._looks_without = 0
         self._ended = threading.Event()
         self._looking = threading.Lock()
@@ -93,13 +93,13 @@ class Recruiter:
         for member in members:
             _kill(member)
 
-    def lose(self, member: Member, reason: str) -> None:
+    def lose(self, member: PooledActor, reason: str) -> None:
         """A worker does not answer any more."""
         if self._roster.remove(member):
             self._tell(WorkerLost(member.slot.name, reason))
             _kill(member)
 
-    def refuse(self, member: Member, reason: str) -> None:
+    def refuse(self, member: PooledActor, reason: str) -> None:
         """A worker cannot do the work; its slot stays empty."""
         with self._looking:
             if not self._roster.remove(member):
@@ -108,7 +108,7 @@ class Recruiter:
         ray.wait([member.actor.stop.remote()], timeout=FAREWELL)
         _kill(member)
 
-    def is_there(self, member: Member) -> bool:
+    def is_there(self, member: PooledActor) -> bool:
         """Whether the machine of a worker is still in the cluster."""
         return member.slot in self._find()
 
@@ -150,17 +150,17 @@ class Recruiter:
         self._await(slots)
         self._despair(slots)
 
-    def _invite(self, slot: Slot) -> None:
-        remote: Any = ray.remote(Worker)
+    def _invite(self, slot: WorkerSlot) -> None:
+        remote: Any = ray.remote(SeparationActor)
         actor = remote.options(
             num_cpus=slot.cores,
             num_gpus=slot.gpus,
             max_concurrency=CALLS,
             scheduling_strategy=_on(slot),
         ).remote(*self._arguments)
-        self._applicants[Member(slot, actor)] = actor.introduce.remote()
+        self._applicants[PooledActor(slot, actor)] = actor.introduce.remote()
 
-    def _hear(self, member: Member, alive: bool) -> None:
+    def _hear(self, member: PooledActor, alive: bool) -> None:
         """Take an applicant on who has introduced himself."""
         coming = self._applicants[member]
         if not ray.wait([coming], timeout=0)[0]:
@@ -181,35 +181,35 @@ class Recruiter:
         self._tell(WorkerJoined(member.slot.name, introduction.device, introduction.precision))
         self._roster.add(member, ROOMS)
 
-    def _forget_gone(self, slots: Iterable[Slot]) -> None:
+    def _forget_gone(self, slots: Iterable[WorkerSlot]) -> None:
         """What Ray takes for dead is lost, whether or not it holds a song."""
         for member in self._roster.workers:
             if member.slot not in slots:
                 self.lose(member, "its machine is gone")
 
-    def _refuse(self, slot: Slot, reason: str) -> None:
+    def _refuse(self, slot: WorkerSlot, reason: str) -> None:
         self._refused[slot] = reason
         self._tell(WorkerRefused(slot.name, reason))
 
-    def _await(self, slots: Sequence[Slot]) -> None:
+    def _await(self, slots: Sequence[WorkerSlot]) -> None:
         """Say once that nobody comes, or that all have left."""
         self._looks_without = 0 if self._roster.workers else self._looks_without + 1
         if self._looks_without == AWAITED:
             self._tell(WorkersAwaited(len(slots)))
 
-    def _despair(self, slots: Iterable[Slot]) -> None:
+    def _despair(self, slots: Iterable[WorkerSlot]) -> None:
         """When every slot was refused, nobody will come."""
         reasons = [self._refused.get(slot) for slot in slots]
         if reasons and all(reasons) and not self._roster.workers:
             raise ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")
 
 
-def _on(slot: Slot) -> Any:
+def _on(slot: WorkerSlot) -> Any:
     strategy: Any = NodeAffinitySchedulingStrategy
     return strategy(slot.node, soft=False)
 
 
-def _kill(member: Member) -> None:
+def _kill(member: PooledActor) -> None:
     with suppress(Exception):
         ray.kill(member.actor)
 

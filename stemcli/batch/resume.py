@@ -11,8 +11,8 @@ from typing import Any
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Journal
-from stemcli.batch.plan import Task, refuse_existing
-from stemcli.batch.records import Entry
+from stemcli.batch.plan import SongTask, refuse_existing
+from stemcli.batch.records import JournalEntry
 from stemcli.engine.options import Options
 from stemcli.remote_path import is_taken, is_there, real
 
@@ -23,7 +23,7 @@ FOREIGN = "a file is there that no earlier run made, and stays as it is"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ResumeDecision:
     """What is to be done about one song.
 
     Attributes:
@@ -32,7 +32,7 @@ class Verdict:
         again: why it is done once more; empty for a song that is new here.
     """
 
-    task: Task
+    task: SongTask
     skip: str = ""
     again: str = ""
 
@@ -52,11 +52,11 @@ def recover(journal: Journal) -> None:
         except OSError as error:
             raise OutputError(
                 f"{error.filename}, left by a run that was killed, cannot be moved or removed "
-                f"({error.strerror}). Remove it yourself and type the same again"
+                f"({error.strerror}). Remove it yourself and run it again again"
             ) from error
 
 
-def _put_in_place(entry: Entry) -> Iterator[bool]:
+def _put_in_place(entry: JournalEntry) -> Iterator[bool]:
     """Whether each stem is complete under its name, or could be given it now."""
     for output in entry.latest:
         is_waiting = output.content is not None and output.content.is_in(output.temporary)
@@ -65,15 +65,15 @@ def _put_in_place(entry: Entry) -> Iterator[bool]:
         yield is_waiting or output.is_whole
 
 
-def _clean(entry: Entry) -> None:
+def _clean(entry: JournalEntry) -> None:
     for output in entry.latest:
         for file in leftovers(output.path):
             file.unlink(missing_ok=True)
 
 
-def judge(
-    tasks: Sequence[Task], journal: Journal, settings: str, options: Options
-) -> list[Verdict]:
+def decide(
+    tasks: Sequence[SongTask], journal: Journal, settings: str, options: Options
+) -> list[ResumeDecision]:
     """Compare every song with what the journal knows of it.
 
     Args:
@@ -87,7 +87,7 @@ def judge(
     """
     entries = [journal.find(task.name) for task in tasks]
     verdicts = [
-        _judge(task, entry, settings, options) for task, entry in zip(tasks, entries, strict=True)
+        _decide(task, entry, settings, options) for task, entry in zip(tasks, entries, strict=True)
     ]
     if options.existing == "refuse":
         pairs = zip(verdicts, entries, strict=True)
@@ -95,28 +95,30 @@ def judge(
     return verdicts
 
 
-def _judge(task: Task, entry: Entry | None, settings: str, options: Options) -> Verdict:
+def _decide(
+    task: SongTask, entry: JournalEntry | None, settings: str, options: Options
+) -> ResumeDecision:
     if options.existing == "skip" and all(map(is_there, task.outputs.values())):
-        return Verdict(task, skip=EXIST)
+        return ResumeDecision(task, skip=EXIST)
     if options.existing == "overwrite":
-        return Verdict(task)
+        return ResumeDecision(task)
     if entry and any(_is_edited(entry, path) for path in task.outputs.values()):
-        return Verdict(task, skip=EDITED)
-    if options.existing == "skip" and any(map(is_taken, _foreign(Verdict(task), entry))):
-        return Verdict(task, skip=FOREIGN)
+        return ResumeDecision(task, skip=EDITED)
+    if options.existing == "skip" and any(map(is_taken, _foreign(ResumeDecision(task), entry))):
+        return ResumeDecision(task, skip=FOREIGN)
     if entry is None:
-        return Verdict(task)
+        return ResumeDecision(task)
     why = _why_again(task, entry, settings)
-    return Verdict(task, again=why) if why else Verdict(task, skip=DONE)
+    return ResumeDecision(task, again=why) if why else ResumeDecision(task, skip=DONE)
 
 
-def _is_edited(entry: Entry, path: Path) -> bool:
+def _is_edited(entry: JournalEntry, path: Path) -> bool:
     """Whether a file is there that was made for this song, and changed since."""
     output = entry.outputs.get(path)
     return bool(output and output.content and is_taken(path) and not output.is_whole)
 
 
-def _why_again(task: Task, entry: Entry, settings: str) -> str:
+def _why_again(task: SongTask, entry: JournalEntry, settings: str) -> str:
     """Empty when the stems are there and would be made the same way."""
     if entry.state == "failed":
         return "failed before"
@@ -141,11 +143,11 @@ OPTION_NAMES = {"depth": "bit-depth"}
 """Fields of :class:`~stemcli.engine.options.Options` that users know by another name."""
 
 
-def _is_whole(entry: Entry, path: Path) -> bool:
+def _is_whole(entry: JournalEntry, path: Path) -> bool:
     return path in entry.outputs and entry.outputs[path].is_whole
 
 
-def _foreign(verdict: Verdict, entry: Entry | None) -> Iterator[Path]:
+def _foreign(verdict: ResumeDecision, entry: JournalEntry | None) -> Iterator[Path]:
     """Files that would be replaced and are not just as they were written for this very song."""
     known = entry and _is_same_song(entry, verdict.task.song.path)
     for path in () if verdict.skip else verdict.task.outputs.values():
@@ -153,6 +155,6 @@ def _foreign(verdict: Verdict, entry: Entry | None) -> Iterator[Path]:
             yield path
 
 
-def _is_same_song(entry: Entry, path: Path) -> bool:
+def _is_same_song(entry: JournalEntry, path: Path) -> bool:
     """One that was changed keeps its place, one that was moved its content."""
     return real(path) == entry.source or entry.content.is_in(path)

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import ClusterError, sentence
-from stemcli.batch.executor import Crew, Made, OpenCrew, Outcome, open_local
+from model_zoo.errors import ClusterError, describe_error
+from stemcli.batch.executor import Executor, OpenCrew, Outcome, WrittenStem, open_local
 from stemcli.batch.journal import Journal
-from stemcli.batch.library import Song
-from stemcli.batch.plan import Task, no_empty_folders, once, plan, refuse_existing
+from stemcli.batch.library import LibrarySong
+from stemcli.batch.plan import SongTask, no_empty_folders, once, plan, refuse_existing
 from stemcli.batch.records import Content
 from stemcli.batch.report import BatchFinished, BatchReport, BatchStarted, TrackReport
 from stemcli.batch.report import Outcome as Ended
-from stemcli.batch.resume import EXIST, Verdict, judge, recover
+from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover
 from stemcli.engine.events import Event, Listener, Notice, TrackFailed, TrackFinished, TrackSkipped
 from stemcli.engine.options import Options
 from stemcli.remote_path import real
@@ -45,14 +45,14 @@ def _raising_what_listeners_raise() -> Iterator[None]:
 
 @_raising_what_listeners_raise()
 def separate_songs(
-    songs: Iterable[Song],
+    songs: Iterable[LibrarySong],
     options: Options,
     *,
     jobs: int = 1,
     retries: int = 0,
     journal: Journal | None = None,
     on_event: Listener,
-    open_crew: OpenCrew = open_local,
+    open_executor: OpenCrew = open_local,
 ) -> BatchReport:
     """Separate ``songs`` and report what became of each.
 
@@ -65,7 +65,7 @@ def separate_songs(
         retries: how often songs that failed are tried again when all others are done.
         journal: of the output folder; what it knows as done is not done again.
         on_event: told what happens, in the thread where it happens.
-        open_crew: finds those who do the work.
+        open_executor: finds those who do the work.
 
     Raises:
         StemError: nothing was begun, because models, options or outputs are wrong.
@@ -73,10 +73,10 @@ def separate_songs(
         KeyboardInterrupt: songs that were being worked on leave nothing behind.
         Exception: what ``on_event`` raised, to the same effect.
     """
-    run = _Run(on_event, journal)
+    run = _BatchRun(on_event, journal)
     songs = once(songs)
-    with open_crew(options, run.listen, jobs) as run.crew:
-        tasks = plan(songs, run.crew, options)
+    with open_executor(options, run.listen, jobs) as run.executor:
+        tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
         verdicts = run.judge(tasks, options)
         run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
@@ -85,20 +85,20 @@ def separate_songs(
             tracks = run.all(verdicts)
             for _ in range(retries):
                 tracks = run.failed_again(verdicts, tracks)
-        busy, took = run.crew.network_seconds, time.monotonic() - began
+        busy, took = run.executor.network_seconds, time.monotonic() - began
     report = BatchReport(tuple(tracks), took, busy)
     run.tell(BatchFinished(report.to_dict()))
     return report
 
 
-def _started(verdicts: Sequence[Verdict], passed: int) -> BatchStarted:
+def _started(verdicts: Sequence[ResumeDecision], passed: int) -> BatchStarted:
     skipped = Counter(verdict.skip for verdict in verdicts if verdict.skip)
     again = Counter(verdict.again for verdict in verdicts if verdict.again)
     return BatchStarted(len(verdicts), passed, dict(skipped), dict(again))
 
 
-class _Run:
-    crew: Crew
+class _BatchRun:
+    executor: Executor
 
     def __init__(self, on_event: Listener, journal: Journal | None) -> None:
         self.on_event, self.journal = on_event, journal
@@ -108,16 +108,16 @@ class _Run:
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
-    def judge(self, tasks: Sequence[Task], options: Options) -> list[Verdict]:
+    def judge(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
         """What is to be done about each song; with a journal, what it owns may be replaced."""
         refuses = options.existing == "refuse"
         if self.journal is None:
             if refuses:
                 refuse_existing(path for task in tasks for path in task.outputs.values())
-            return [Verdict(task) for task in tasks]
-        self.replace, self.settings = refuses, json.dumps(self.crew.settings, sort_keys=True)
+            return [ResumeDecision(task) for task in tasks]
+        self.replace, self.settings = refuses, json.dumps(self.executor.settings, sort_keys=True)
         recover(self.journal)
-        return judge(tasks, self.journal, self.settings, options)
+        return decide(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
         """Pass the engine's events on; failures are told once, when they have arrived here.
@@ -139,31 +139,31 @@ class _Run:
         except Exception as error:
             raise _NobodyListens(error) from error
 
-    def all(self, verdicts: Sequence[Verdict]) -> list[TrackReport]:
+    def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
         """What became of every song, in order.
 
         An interrupt reaches the songs with their next event; they end before it is raised here.
         """
-        with ThreadPoolExecutor(self.crew.at_once, thread_name_prefix="song") as pool:
-            by_rank = sorted(verdicts, key=lambda verdict: self.crew.rank(verdict.task))
+        with ThreadPoolExecutor(self.executor.at_once, thread_name_prefix="song") as pool:
+            by_rank = sorted(verdicts, key=lambda verdict: self.executor.rank(verdict.task))
             futures = {id(verdict): pool.submit(self._one_of_all, verdict) for verdict in by_rank}
             try:
                 return [futures[id(verdict)].result() for verdict in verdicts]
             except BaseException as error:
                 self.end = self.end or error
-                self.crew.interrupt()
+                self.executor.interrupt()
                 pool.shutdown(cancel_futures=True)
                 raise self.end from None
 
     def failed_again(
-        self, verdicts: Sequence[Verdict], tracks: Sequence[TrackReport]
+        self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
         """Try those that failed once more; the new reports take the places of the old ones."""
         pairs = [*zip(verdicts, tracks, strict=True)]
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
-    def _one_of_all(self, verdict: Verdict) -> TrackReport:
+    def _one_of_all(self, verdict: ResumeDecision) -> TrackReport:
         """What is more than an error of one song ends them all, before another is begun."""
         if self.end:
             raise self.end
@@ -171,10 +171,10 @@ class _Run:
             return self.one(verdict)
         except BaseException as error:
             self.end = self.end or error
-            self.crew.interrupt()
+            self.executor.interrupt()
             raise
 
-    def one(self, verdict: Verdict) -> TrackReport:
+    def one(self, verdict: ResumeDecision) -> TrackReport:
         """Separate one song, unless nothing is to be done, and say what became of it."""
         task = verdict.task
         if verdict.skip:
@@ -187,7 +187,7 @@ class _Run:
         except ClusterError:
             raise  # the fault of no song: nobody is left to separate any
         except Exception as error:
-            message = sentence(error)
+            message = describe_error(error)
             if self.journal:  # first, lest one that cannot be written be named twice
                 self.journal.failed(task.name, message)
             self.tell(TrackFailed(task.name, message))
@@ -201,33 +201,33 @@ class _Run:
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
         return self._report(task, "done", "", task.outputs, **measured)
 
-    def _report(self, task: Task, *what: Any, **measured: Any) -> TrackReport:
+    def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
         """The report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
-    def _separate(self, task: Task) -> Outcome:
-        steps = _Steps(task, self.settings, self.journal) if self.journal else None
-        return self.crew.separate(task, replace=self.replace, steps=steps)
+    def _separate(self, task: SongTask) -> Outcome:
+        steps = _JournalCallbacks(task, self.settings, self.journal) if self.journal else None
+        return self.executor.separate(task, replace=self.replace, steps=steps)
 
 
 @dataclass(frozen=True)
-class _Steps:
+class _JournalCallbacks:
     """Writes the steps of one song into the journal."""
 
-    task: Task
+    task: SongTask
     settings: str
     journal: Journal
 
-    def begun(self, content: Content) -> None:
+    def on_read(self, content: Content) -> None:
         task, source = self.task, real(self.task.song.path)
         self.journal.begin(task.name, source, content, self.settings, task.outputs.values())
 
-    def complete(self, stems: Sequence[Made]) -> None:
+    def on_written(self, stems: Sequence[WrittenStem]) -> None:
         self.journal.ready(self.task.name, stems)
 
 
 def _report(
-    task: Task,
+    task: SongTask,
     outcome: Ended,
     message: str,
     outputs: Mapping[str, Path] | None = None,

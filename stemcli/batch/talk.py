@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from stemcli.batch.executor import Made
+from stemcli.batch.executor import WrittenStem
 from stemcli.batch.records import Content
 from stemcli.engine.events import Event, Progress, TrackStarted
 
@@ -27,7 +27,7 @@ class Begun:
 class Complete:
     """All stems lie under temporary names; the worker waits for a word to rename them."""
 
-    stems: tuple[Made, ...]
+    stems: tuple[WrittenStem, ...]
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ class Talk:
         if not isinstance(event, Progress) or self._is_due():
             self.say(event)
 
-    def begun(self, content: Content) -> None:
-        """See :class:`~stemcli.batch.executor.Steps`."""
+    def on_read(self, content: Content) -> None:
+        """See :class:`~stemcli.batch.executor.StepCallbacks`."""
         self.say(Begun(content))
         self._wait()
 
-    def complete(self, stems: Sequence[Made]) -> None:
-        """See :class:`~stemcli.batch.executor.Steps`."""
+    def on_written(self, stems: Sequence[WrittenStem]) -> None:
+        """See :class:`~stemcli.batch.executor.StepCallbacks`."""
         self.say(Complete(tuple(stems)))
         self._wait()
 

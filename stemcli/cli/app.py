@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import click
 
-from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, sentence
+from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, describe_error
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
@@ -33,7 +33,7 @@ OWN_PACKAGES = ("model_zoo", "stemcli", "trainers")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CommandEntry:
     """One row of a command table.
 
     Attributes:
@@ -54,9 +54,9 @@ class Entry:
 
 
 class LazyGroup(click.Group):
-    """A :class:`click.Group` over a table of :class:`Entry`."""
+    """A :class:`click.Group` over a table of :class:`CommandEntry`."""
 
-    def __init__(self, *args: Any, table: Mapping[str, Entry], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, table: Mapping[str, CommandEntry], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.table = table
 
@@ -100,7 +100,7 @@ class LazyGroup(click.Group):
 
 
 @contextmanager
-def naming_the_extra(entry: Entry | None) -> Iterator[None]:
+def naming_the_extra(entry: CommandEntry | None) -> Iterator[None]:
     """Turn the absence of a module that only an extra installs into that extra's name.
 
     Raises:
@@ -121,16 +121,26 @@ WORDS = "stem.words"  # key in the context
 EMPTY_OPTION = re.compile(r"--[a-z-]+=")
 
 COMMANDS = {
-    "separate": Entry("stemcli.cli.separate:command", "Take one or more songs apart."),
-    "batch": Entry("stemcli.cli.batch:command", "Take every song of a folder apart."),
-    "models": Entry("stemcli.cli.models:group", "See, check and add the networks that separate."),
-    "train": Entry("trainers.cli.train:command", "Train a network of your own.", extra="train"),
-    "tune": Entry(
+    "separate": CommandEntry("stemcli.cli.separate:command", "Take one or more songs apart."),
+    "batch": CommandEntry("stemcli.cli.batch:command", "Take every song of a folder apart."),
+    "models": CommandEntry(
+        "stemcli.cli.models:group", "See, check and add the networks that separate."
+    ),
+    "train": CommandEntry(
+        "trainers.cli.train:command", "Train a network of your own.", extra="train"
+    ),
+    "tune": CommandEntry(
         "trainers.cli.tune:command", "Search for hyperparameters.", extra="train,cluster"
     ),
-    "data": Entry("trainers.cli.data:command", "Check a folder of training data.", extra="train"),
-    "eval": Entry("trainers.cli.evaluate:command", "Measure how well it separates.", extra="eval"),
-    "doctor": Entry("stemcli.cli.doctor:command", "Check that this computer has all it takes."),
+    "data": CommandEntry(
+        "trainers.cli.data:command", "Check a folder of training data.", extra="train"
+    ),
+    "eval": CommandEntry(
+        "trainers.cli.evaluate:command", "Measure how well it separates.", extra="eval"
+    ),
+    "doctor": CommandEntry(
+        "stemcli.cli.doctor:command", "Check that this computer has all it takes."
+    ),
 }
 
 
@@ -180,9 +190,9 @@ class Stem(LazyGroup):
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
         """A file or folder in the place of a command gets the command that takes it."""
         if Path(name).is_dir():
-            return UsageError(f"{name} is a folder. Type: stem batch {quoted(name)}")
+            return UsageError(f"{name} is a folder. Try: stem batch {quoted(name)}")
         if Path(name).is_file():
-            return UsageError(f"{name} is a file. Type: stem separate {quoted(name)}")
+            return UsageError(f"{name} is a file. Try: stem separate {quoted(name)}")
         return super().unknown_command(ctx, name)
 
 
@@ -210,7 +220,7 @@ def refuse_empty(words: Sequence[str]) -> None:
     found = [last for last, word in pairwise(before) if not word]
     found += [word[:-1] for word in words if EMPTY_OPTION.fullmatch(word)]
     if found:
-        raise Misused(
+        raise CommandMisused(
             f"Nothing follows {found[0]} but an empty word, which a shell makes of a variable that"
             " is not set. Type a value, or leave it out"
         )
@@ -228,29 +238,31 @@ def _dashed(words: Sequence[str]) -> str:
     return f"For the file of that name type {quoted(f'./{file}')}" if file else ""
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """An error as one sentence on stderr."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
 
-class Misused(Failed):
+class CommandMisused(CommandFailed):
     """The same for a request that is itself wrong."""
 
     exit_code = 2
 
 
-def _misused(error: click.UsageError, command: str, hint: str = "") -> Misused:
+def _misused(error: click.UsageError, command: str, hint: str = "") -> CommandMisused:
     """One line of what click would spread over four; ``command`` is used where click knows none."""
     command = error.ctx.command_path if error.ctx else command
-    return Misused(f"{error.format_message()} ({hint or f'See: {command} --help'})")
+    return CommandMisused(f"{error.format_message()} ({hint or f'See: {command} --help'})")
 
 
 def as_click_error(error: Exception) -> Exception:
     """What click prints and exits with."""
     is_misuse = isinstance(error, UsageError)
-    return Misused(sentence(error)) if is_misuse else Failed(sentence(error))
+    return (
+        CommandMisused(describe_error(error)) if is_misuse else CommandFailed(describe_error(error))
+    )
 
 
 def print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:

@@ -16,7 +16,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, place, separation_options
 from stemcli.cli.options import report as report_path
-from stemcli.streams import hushed
+from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.batch.executor import OpenCrew
@@ -101,8 +101,8 @@ def command(
     found = find_songs(folder, recursive=recursive, include=include, exclude=exclude, output=output)
     require_songs(found, folder)
     console.found(found)
-    open_crew = choose_cluster(console) if cluster else open_local
-    quiet = hushed(not console.verbose)
+    open_executor = choose_cluster(console) if cluster else open_local
+    quiet = quiet_stderr(not console.verbose)
     with goes_on(options.existing), quiet, console, Journal(output) as journal:
         report = separate_songs(
             found.songs,
@@ -111,7 +111,7 @@ def command(
             retries=retries,
             journal=journal,
             on_event=console.show,
-            open_crew=open_crew,
+            open_executor=open_executor,
         )
     if report_file:
         report.write(report_file)
@@ -143,4 +143,4 @@ def goes_on(existing: Existing) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         how = " without --overwrite" if existing == "overwrite" else ""
-        raise KeyboardInterrupt(f"To go on, type the same command again{how}.") from None
+        raise KeyboardInterrupt(f"To go on, run it again command again{how}.") from None

@@ -28,7 +28,7 @@ from stemcli.printable import printable, printable_lines
 from stemcli.process import Closing
 
 if TYPE_CHECKING:
-    from stemcli.batch.library import Found
+    from stemcli.batch.library import LibraryScan
     from stemcli.batch.report import (
         BatchReport,
         BatchStarted,
@@ -107,7 +107,7 @@ class Console(Closing):
         A column named with a leading ``>`` is set flush right, with ``=`` it is never folded.
         """
 
-    def found(self, found: Found) -> None:
+    def found(self, found: LibraryScan) -> None:
         """Say what a walk met; folders that could not be read are errors."""
         for folder in found.unreadable:
             self.error(f"{folder} may not be read, so its songs are left out.")
@@ -223,7 +223,7 @@ class HumanConsole(Console):
         for stem, path in event.outputs.items():
             self.line(f"  {stem:<{width}}  {path}")
 
-    def found(self, found: Found) -> None:
+    def found(self, found: LibraryScan) -> None:
         """Say how many songs there are and what was passed over."""
         super().found(found)
         passed = [

@@ -157,7 +157,7 @@ def soundfile() -> Iterator[Check]:
     ours = [name for name in ("WAV", "RF64", "FLAC", "OGG", "MP3") if name in known]
     missing = {"WAV", "FLAC"} - set(ours)
     found = f"{library.__version__}, libsndfile {library.__libsndfile_version__}: {', '.join(ours)}"
-    yield Check("soundfile", found, not missing, "Type: pip install --upgrade soundfile")
+    yield Check("soundfile", found, not missing, "Try: pip install --upgrade soundfile")
 
 
 def zoo() -> Iterator[Check]:

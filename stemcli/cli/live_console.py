@@ -45,8 +45,8 @@ class LiveConsole(HumanConsole):
             refresh_per_second=REFRESH,
             redirect_stderr=False,
         )
-        self._songs: dict[str, Song] = {}
-        self._run: Run | None = None
+        self._songs: dict[str, SongBar] = {}
+        self._run: BatchBar | None = None
 
     def close(self) -> None:
         """Remove the bars."""
@@ -65,7 +65,7 @@ class LiveConsole(HumanConsole):
         super().on_batch_started(event)
         left = event.songs - sum(event.skipped.values())
         if left > 1:
-            self._run = Run(self._add(counted(left, "song"), left, ""), left)
+            self._run = BatchBar(self._add(counted(left, "song"), left, ""), left)
 
     def on_track_started(self, event: events.TrackStarted) -> None:
         """A new bar, in the place of the one while it was measured."""
@@ -106,7 +106,7 @@ class LiveConsole(HumanConsole):
     def _new_song(self, track: str, seconds: float | None, stage: str) -> None:
         if track in self._songs:
             self._bars.remove_task(self._songs[track].task)
-        self._songs[track] = Song(self._add(printable(track), seconds, stage), stage)
+        self._songs[track] = SongBar(self._add(printable(track), seconds, stage), stage)
 
     def _add(self, name: str, total: float | None, stage: str) -> TaskID:
         self._bars.start()
@@ -154,7 +154,7 @@ class Narrower:
         )
 
 
-class Pace:
+class TimeEstimate:
     """How fast something goes since this object was made."""
 
     def __init__(self) -> None:
@@ -172,28 +172,28 @@ class Pace:
         return elapsed * (1 - share) / share if share > 0 and elapsed > 0 else None
 
 
-class Song:
+class SongBar:
     """The bar of one song and how much of its stage is done, from 0 to 1."""
 
     def __init__(self, task: TaskID, stage: str = FIRST_STAGE) -> None:
         self.task = task
         self.stage = stage
-        self.pace = Pace()
+        self.pace = TimeEstimate()
         self.share = 0.0
 
     def reach(self, stage: str, done: float, total: float | None) -> None:
         """Note how far the song is; every stage has a pace of its own."""
         if stage != self.stage:
-            self.stage, self.pace = stage, Pace()
+            self.stage, self.pace = stage, TimeEstimate()
         self.share = min(1.0, done / total) if total else 0.0
 
 
-class Run:
+class BatchBar:
     """The bar of the whole run and how many of its songs are over."""
 
     def __init__(self, task: TaskID, songs: int) -> None:
         self.task, self.songs = task, songs
-        self.pace = Pace()
+        self.pace = TimeEstimate()
         self.done = 0
 
     def share(self, current: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ import click
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
-from stemcli.cli.app import Entry, LazyGroup
+from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, millions, quoted, size
 from stemcli.cli.options import console_options
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 
 
 COMMANDS = {
-    "list": Entry(
+    "list": CommandEntry(
         "stemcli.cli.models:list_command",
         "Show all models, or all networks that can be trained.",
     ),
-    "info": Entry("stemcli.cli.models_info:command", "Show all that is known of one of them."),
-    "verify": Entry("stemcli.cli.models:verify_command", "Check that weights are undamaged."),
-    "add": Entry("stemcli.cli.models:add_command", "Add a model that you trained."),
-    "convert": Entry("stemcli.cli.models:convert_command", "Add a model from a checkpoint."),
-    "remove": Entry("stemcli.cli.models:remove_command", "Remove a model that you added."),
+    "info": CommandEntry(
+        "stemcli.cli.models_info:command", "Show all that is known of one of them."
+    ),
+    "verify": CommandEntry(
+        "stemcli.cli.models:verify_command", "Check that weights are undamaged."
+    ),
+    "add": CommandEntry("stemcli.cli.models:add_command", "Add a model that you trained."),
+    "convert": CommandEntry("stemcli.cli.models:convert_command", "Add a model from a checkpoint."),
+    "remove": CommandEntry("stemcli.cli.models:remove_command", "Remove a model that you added."),
 }
 
 
@@ -73,10 +77,10 @@ def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console:
     become a model of your own zoo, with a card that says how they were made and how well they did.
     """
     from model_zoo import registry
-    from model_zoo.catalogue.install import adopt
+    from model_zoo.catalogue.install import add_run
     from stemcli.engine.models import use_of
 
-    card = adopt(run, name=name, licence=licence, overwrite=overwrite)
+    card = add_run(run, name=name, licence=licence, overwrite=overwrite)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
     for score in card.scores:
@@ -160,7 +164,7 @@ def refuse_folder(source: Path) -> None:
         return
     if (source / BEST).is_file():
         raise NoModelError(
-            f"{source} is the folder of a run of stem train. Type: stem models add "
+            f"{source} is the folder of a run of stem train. Try: stem models add "
             f"{quoted(source)} --name NAME"
         )
     raise NoModelError(

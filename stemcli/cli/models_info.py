@@ -14,7 +14,7 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
-from model_zoo.introspection import Part, anatomy, weightless
+from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
 from model_zoo.parsing import parse_change
 from model_zoo.separator import Separator
 from stemcli.cli.console import Console
@@ -23,8 +23,8 @@ from stemcli.cli.models import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 
 if TYPE_CHECKING:
-    from model_zoo.catalogue.cards import Card, Score, SpeedRecord
-    from model_zoo.introspection import Part
+    from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord
+    from model_zoo.introspection import LayerInfo
     from model_zoo.separator import Role
 
 
@@ -44,7 +44,7 @@ class Blueprint:
 
     name: str
     network: Separator
-    parts: Part
+    parts: LayerInfo
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], where: str = "--set") -> Blueprint:
@@ -60,8 +60,8 @@ class Blueprint:
             ConfigError: options are unknown or contradict each other, or the network is too large.
         """
         try:
-            network = weightless(name, options)
-            return cls(name, network, anatomy(network))
+            network = build_on_meta(name, options)
+            return cls(name, network, layer_tree(network))
         except ConfigError as error:
             known = {**registry.architecture(name).Config().to_dict(), **options}
             raise ConfigError(where, [told(each, known) for each in error.mistakes]) from error
@@ -139,7 +139,7 @@ DEPTH = 3
 
 SPEEDS = (">x real time", ">memory", ">GPU memory", ">start", "precision", "measured")
 
-ANOTHER = "An architecture has that name too. Type: stem models info {} --architecture"
+ANOTHER = "An architecture has that name too. Try: stem models info {} --architecture"
 
 
 @click.command(
@@ -189,13 +189,13 @@ def command(
     """
     from model_zoo import registry
     from model_zoo.catalogue.cards import is_known
-    from model_zoo.catalogue.resolve import is_place
+    from model_zoo.catalogue.resolve import is_path
     from stemcli.cli.models import unknown
 
     is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
     if is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
-    elif not is_model and not is_place(name):
+    elif not is_model and not is_path(name):
         raise unknown(name)
     elif as_architecture:
         raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
@@ -219,10 +219,10 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
         UsageError: options of a network that has its weights.
     """
     from model_zoo import registry
-    from model_zoo.catalogue.resolve import is_place
+    from model_zoo.catalogue.resolve import is_path
 
     with console.busy(f"Drawing {name}"):
-        found = on_disk(name) if is_place(name) else on_shelf(name)
+        found = on_disk(name) if is_path(name) else on_shelf(name)
     card, network = found.card, found.network
     refuse_changes(name, card.architecture, changes)
     role = registry.role(card.architecture)
@@ -263,7 +263,7 @@ def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> No
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedModel:
     """A model that was asked for.
 
     Attributes:
@@ -277,28 +277,28 @@ class Found:
     card: Card
     is_installed: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    network: Part | None = None
+    network: LayerInfo | None = None
     why_not: str = ""
 
 
-def on_shelf(name: str) -> Found:
+def on_shelf(name: str) -> ResolvedModel:
     """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.catalogue.cards import card_path, find, is_installed
-    from model_zoo.introspection import anatomy, weightless
+    from model_zoo.introspection import build_on_meta, layer_tree
 
     card = find(name)
     if not is_installed(card):
-        return Found(card)
+        return ResolvedModel(card)
     try:
         architecture, options = weights.read_network(card_path(name).with_name(card.file))
-        return Found(card, True, options, anatomy(weightless(architecture, options)))
+        return ResolvedModel(card, True, options, layer_tree(build_on_meta(architecture, options)))
     except (ConfigError, CheckpointError) as error:
         why = f"Its network cannot be drawn ({error}). See: stem models verify {name}"
-        return Found(card, True, why_not=why)
+        return ResolvedModel(card, True, why_not=why)
 
 
-def on_disk(name: str) -> Found:
+def on_disk(name: str) -> ResolvedModel:
     """The folder of a run or a file: what its card would say, and the parts of its network.
 
     Raises:
@@ -307,16 +307,16 @@ def on_disk(name: str) -> Found:
     """
     from model_zoo import weights
     from model_zoo.catalogue.install import described
-    from model_zoo.catalogue.resolve import locate
-    from model_zoo.introspection import anatomy
+    from model_zoo.catalogue.resolve import resolve_weights
+    from model_zoo.introspection import layer_tree
 
-    path = locate(name)
+    path = resolve_weights(name)
     content = weights.read(path)
     card = described(path, content, content.network)
-    return Found(card, options=content.config, network=anatomy(content.network))
+    return ResolvedModel(card, options=content.config, network=layer_tree(content.network))
 
 
-def draw(network: Part, depth: int, console: Console) -> None:
+def draw(network: LayerInfo, depth: int, console: Console) -> None:
     """The tree of parts."""
     from stemcli.cli.drawing import COLUMNS, deeper, rows
 
@@ -330,7 +330,7 @@ def draw(network: Part, depth: int, console: Console) -> None:
 def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """The card in the order a musician asks; what is not known is left out."""
     from model_zoo.catalogue.cards import BUNDLED
-    from model_zoo.catalogue.resolve import is_place
+    from model_zoo.catalogue.resolve import is_path
 
     known: dict[str, Any] = {
         "name": name,
@@ -352,12 +352,12 @@ def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tup
         "fetched from": card.url,
         "file": f"{card.file}, {size(card.size)}" if card.file else "",
         "sha256": card.sha256,
-        "installed": "" if is_place(name) else "yes" if is_installed else "no",
+        "installed": "" if is_path(name) else "yes" if is_installed else "no",
     }
     return ((key, value) for key, value in known.items() if value)
 
 
-def score_row(score: Score) -> tuple[str, str, str, str]:
+def score_row(score: CardScore) -> tuple[str, str, str, str]:
     """One score with its definition, because a number without it says nothing."""
     metric = f"{score.metric} ({score.definition})" if score.definition else score.metric
     return score.stem, metric, f"{score.value:.2f}", score.dataset

@@ -12,7 +12,7 @@ from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
-from stemcli.streams import hushed
+from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -38,12 +38,12 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
     Every stem has the length, sample rate and channels of the song, and together the stems are the
     song again. A song that cannot be read is named and the others are done.
     """
-    from stemcli.batch.library import Song
+    from stemcli.batch.library import LibrarySong
     from stemcli.batch.run import separate_songs
 
     refuse_folders(songs)
-    with hushed(not console.verbose), console:
-        found = [Song(song) for song in songs]
+    with quiet_stderr(not console.verbose), console:
+        found = [LibrarySong(song) for song in songs]
         report = separate_songs(found, options, jobs=jobs, on_event=console.show)
     if len(report.tracks) > 1:
         console.report(report)
@@ -59,4 +59,4 @@ def refuse_folders(songs: tuple[Path, ...]) -> None:
     """
     for song in songs:
         if os.path.isdir(song):  # unlike Path.is_dir it knows a closed folder for no folder
-            raise UsageError(f"{song} is a folder. Type: stem batch {quoted(song)}")
+            raise UsageError(f"{song} is a folder. Try: stem batch {quoted(song)}")

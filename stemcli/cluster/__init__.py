@@ -1,5 +1,5 @@
 """Join the Ray cluster that is named, or start one on this machine."""
 
-from stemcli.cluster.connect import ADDRESS, joined
+from stemcli.cluster.connect import ADDRESS, ray_session
 
-__all__ = ["ADDRESS", "joined"]
+__all__ = ["ADDRESS", "ray_session"]

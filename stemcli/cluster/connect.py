@@ -59,7 +59,7 @@ def require_cluster(address: str, patience: float = PATIENCE) -> None:
     """
     if address.startswith("ray://"):
         raise ClusterError(
-            f"{ADDRESS} is {address}, a door for programs outside of the cluster. Type the same on "
+            f"{ADDRESS} is {address}, a door for programs outside of the cluster. Run it again on "
             f"one of its machines, with {ADDRESS}=auto"
         )
     try:
@@ -104,7 +104,7 @@ def explain(address: str, reached: bool, told: Sequence[str]) -> str:
 _SENTENCES = {
     "Version mismatch": "The cluster at {address} does not have this machine's versions: ",
     "InvalidAuthToken|Unauthenticated|AUTH_TOKEN": (
-        "The Ray cluster at {address} does not take this machine's token. Type: export "
+        "The Ray cluster at {address} does not take this machine's token. Try: export "
         "RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from the cluster's first machine to this "
         "one"
     ),
@@ -249,7 +249,7 @@ LOCAL = "local"
 
 
 @contextmanager
-def joined(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
+def ray_session(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
     """Belong to a cluster for a while.
 
     Args:

@@ -17,7 +17,7 @@ Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Slot:
+class WorkerSlot:
     """Room for one worker.
 
     Attributes:
@@ -40,7 +40,7 @@ class Slot:
         return self.host if self.index == 0 else f"{self.host} #{self.index + 1}"
 
 
-def find_slots(nodes: Sequence[Node], device: str, jobs: int) -> list[Slot]:
+def find_slots(nodes: Sequence[Node], device: str, jobs: int) -> list[WorkerSlot]:
     """The slots of all machines that are alive.
 
     Args:
@@ -70,17 +70,17 @@ def check_device(device: str) -> None:
         )
 
 
-def _slots_of(node: Node, device: str, jobs: int) -> Iterator[Slot]:
+def _slots_of(node: Node, device: str, jobs: int) -> Iterator[WorkerSlot]:
     cores, gpus = (int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
     wants_gpus = device == "cuda" or (device == "auto" and gpus > 0)
     count = gpus if wants_gpus else min(jobs, cores)
     host = host_of(node)
     for index in range(count):
-        yield Slot(node["NodeID"], host, index, cores // count, int(wants_gpus))
+        yield WorkerSlot(node["NodeID"], host, index, cores // count, int(wants_gpus))
 
 
 @dataclass(frozen=True)
-class Machine:
+class NodeResources:
     """One that is alive.
 
     Attributes:
@@ -107,7 +107,7 @@ class Machine:
 
 def find_machines(
     nodes: Sequence[Node], free: Mapping[str, Mapping[str, float]]
-) -> tuple[Machine, ...]:
+) -> tuple[NodeResources, ...]:
     """The machines that are alive, in the order of their names.
 
     Args:
@@ -118,7 +118,7 @@ def find_machines(
     return tuple(sorted(found, key=lambda machine: (machine.host, machine.node)))
 
 
-def look_around() -> tuple[Machine, ...]:
+def list_nodes() -> tuple[NodeResources, ...]:
     """The machines of the cluster that this process belongs to.
 
     Raises:
@@ -131,15 +131,15 @@ def look_around() -> tuple[Machine, ...]:
     except RayError as error:
         raise ClusterError(
             f"The cluster does not answer any more ({first_line(error)}). "
-            "Check it with ray status and type the same again"
+            "Check it with ray status and run it again again"
         ) from error
 
 
-def _machine(node: Node, free: Mapping[str, float] | None) -> Machine:
+def _machine(node: Node, free: Mapping[str, float] | None) -> NodeResources:
     whole = node["Resources"]
     # What is used up is not listed any more.
     left = whole if free is None else free
     cores, gpus, free_cores, free_gpus = (
         int(resources.get(kind, 0)) for resources in (whole, left) for kind in ("CPU", "GPU")
     )
-    return Machine(node["NodeID"], host_of(node), cores, gpus, free_cores, free_gpus)
+    return NodeResources(node["NodeID"], host_of(node), cores, gpus, free_cores, free_gpus)

@@ -20,7 +20,7 @@ DEPTH = 4
 _END: Any = object()
 
 
-class _Hands:
+class _Threads:
     """A context manager that ends its threads; what they have not begun is not done."""
 
     def __init__(self, *hands: ThreadPoolExecutor) -> None:
@@ -34,7 +34,7 @@ class _Hands:
             hand.shutdown(cancel_futures=True)
 
 
-class Ahead(_Hands, Iterator[T], Generic[T]):
+class Prefetcher(_Threads, Iterator[T], Generic[T]):
     """The items of an iterator, made ahead of time in a thread of their own.
 
     Use it as a context manager; leaving it waits for the item that is being made.
@@ -60,14 +60,14 @@ class Ahead(_Hands, Iterator[T], Generic[T]):
         return item
 
 
-class Behind(_Hands):
+class BackgroundWriters(_Threads):
     """Rows of hands that each do their part of every piece of work, in order.
 
     Use it as a context manager; leaving it without :meth:`wait` drops what is not begun.
 
     Args:
         hands: how many parts a piece of work has.
-        depth: how many pieces may wait before :meth:`do` waits for the first of them.
+        depth: how many pieces may wait before :meth:`submit` waits for the first of them.
     """
 
     def __init__(self, hands: int, depth: int = DEPTH) -> None:
@@ -76,7 +76,7 @@ class Behind(_Hands):
         self._depth = depth
         self._waiting: deque[list[Future[None]]] = deque()
 
-    def do(self, work: Callable[[int], None]) -> None:
+    def submit(self, work: Callable[[int], None]) -> None:
         """Have hand ``i`` do ``work(i)``.
 
         Raises:

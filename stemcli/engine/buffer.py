@@ -9,7 +9,7 @@ Block = NDArray[np.float32]
 """Samples first: ``(frames, ...)``."""
 
 
-class Tape:
+class SlidingBuffer:
     """A float32 signal ``(frames, *shape)`` that keeps its absolute positions while it moves on.
 
     It is a queue when read with :meth:`take`, and a canvas for overlap-add with :meth:`add`.

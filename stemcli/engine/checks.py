@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import find, is_known
-from model_zoo.catalogue.resolve import find_weights, is_place, locate
+from model_zoo.catalogue.resolve import find_weights, is_path, resolve_weights
 from stemcli.audio.encoders import require_encoder
 from stemcli.engine.ensemble import select, shared_stems
 from stemcli.engine.models import require_role
@@ -41,7 +41,7 @@ def check_request(options: Options) -> None:
 
 
 def _require_model(name: str) -> None:
-    if is_place(name):
+    if is_path(name):
         find_weights(Path(name))
     elif not is_known(name):
-        locate(name)  # which says what is wrong
+        resolve_weights(name)  # which says what is wrong

@@ -15,10 +15,10 @@ import torch
 from model_zoo.errors import ConfigError, UnknownNameError
 from stemcli.engine.buffer import Block
 from stemcli.engine.device import Precision, resolve_precision
-from stemcli.engine.models import Model, require_role
+from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import ChunkPlan, plan_chunks
-from stemcli.engine.runner import Network
+from stemcli.engine.runner import ModelRunner
 
 SYNONYMS = {"accompaniment": "instrumental", "instrumental": "accompaniment"}
 """Names of one stem, the song without its vocals, of which a model has one or the other."""
@@ -125,21 +125,21 @@ STEREO = 2
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """One network of an ensemble.
 
     Attributes:
-        network: what runs.
+        runner: what runs.
         plan: how the song is cut for it.
-        is_levelled: whether it hears the whole song brought to a peak of 1.
+        needs_peak_level: whether it hears the whole song brought to a peak of 1.
         residual: whether the mixture minus its stems is an output too.
         shared: indices of the outputs that all members have.
         precision: in which arithmetic it runs.
     """
 
-    network: Network
+    runner: ModelRunner
     plan: ChunkPlan
-    is_levelled: bool
+    needs_peak_level: bool
     residual: bool
     shared: tuple[int, ...]
     precision: Precision
@@ -163,21 +163,21 @@ class Ensemble:
     """
 
     name: str
-    members: tuple[Member, ...]
+    members: tuple[EnsembleMember, ...]
     selection: Selection
     batch: int
     device: torch.device
-    phase: Member | None = None
+    phase: EnsembleMember | None = None
 
     @property
-    def all(self) -> tuple[Member, ...]:
+    def all(self) -> tuple[EnsembleMember, ...]:
         """The members, and what gives phases."""
         return (*self.members, *((self.phase,) if self.phase else ()))
 
     @property
-    def is_levelled(self) -> bool:
+    def needs_peak_level(self) -> bool:
         """Whether anything that runs needs the peak of the whole song."""
-        return any(member.is_levelled for member in self.all)
+        return any(member.needs_peak_level for member in self.all)
 
     def outputs(self, estimates: Sequence[Block], mixture: Block) -> Block:
         """The wanted outputs ``(frames, output, channel)``: the mean over the members.
@@ -192,10 +192,10 @@ class Ensemble:
 
 
 def assemble(
-    models: Sequence[Model],
+    models: Sequence[LoadedModel],
     options: Options,
     device: torch.device,
-    phase_model: Model | None = None,
+    phase_model: LoadedModel | None = None,
 ) -> Ensemble:
     """Put models on a device and lay out their chunks.
 
@@ -218,15 +218,15 @@ def assemble(
     selection = select(shared, options.stems, options.two_stems)
     batch = options.batch_size or BATCHES[device.type]
 
-    def member(model: Model, outputs: Sequence[str]) -> Member:
+    def member(model: LoadedModel, outputs: Sequence[str]) -> EnsembleMember:
         separator = model.separator
         precision = resolve_precision(options.precision, device, separator.needs_float32)
         items = batch * max(1, STEREO // separator.channels)
-        network = Network(separator, device, precision, largest=items)
+        network = ModelRunner(separator, device, precision, largest=items)
         places = tuple(model.outputs.index(stem) for stem in outputs)
         plan = _plan(model, options)
-        levelled, residual = separator.is_levelled, bool(model.residual)
-        return Member(network, plan, levelled, residual, places, precision)
+        levelled, residual = separator.needs_peak_level, bool(model.residual)
+        return EnsembleMember(network, plan, levelled, residual, places, precision)
 
     members = tuple(member(model, shared) for model in models)
     phase = member(phase_model, phase_model.outputs) if phase_model else None
@@ -234,7 +234,7 @@ def assemble(
     return Ensemble(name, members, selection, batch, device, phase)
 
 
-def _plan(model: Model, options: Options) -> ChunkPlan:
+def _plan(model: LoadedModel, options: Options) -> ChunkPlan:
     network = model.separator
     length = round(options.segment * network.sample_rate) if options.segment else network.segment
     overlap = model.overlap if options.overlap is None else options.overlap

@@ -10,13 +10,13 @@ from model_zoo import weights
 from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from model_zoo.catalogue.install import require_finished
-from model_zoo.catalogue.resolve import is_place, locate
+from model_zoo.catalogue.resolve import is_path, resolve_weights
 from model_zoo.errors import UsageError
 from model_zoo.files import sha256
 from model_zoo.separator import Role, Separator
 
 
-def load_model(name: str) -> Model:
+def load_model(name: str) -> LoadedModel:
     """A model of the zoo, the best weights of a run, or those of a file.
 
     Args:
@@ -28,15 +28,17 @@ def load_model(name: str) -> Model:
             no such run or file.
         WeightsError: its file is damaged or changed.
     """
-    path = locate(name)
-    if is_place(name):
+    path = resolve_weights(name)
+    if is_path(name):
         content = weights.read(path)
         require_finished(content.metadata, name)
         called = Path(name).resolve().name if Path(name).is_dir() else path.stem
         residual = content.metadata.get("residual", "")
-        return Model(called, weights.build(path, content), residual, sha256=sha256(path))
+        return LoadedModel(called, weights.build(path, content), residual, sha256=sha256(path))
     card = find(name)
-    return Model(name, resolve.load(path), card.residual, card.overlap, card.sha256, card.better)
+    return LoadedModel(
+        name, resolve.load(path), card.residual, card.overlap, card.sha256, card.better
+    )
 
 
 GIVES: dict[Role, str] = {
@@ -81,7 +83,7 @@ def require_role(name: str, role: Role, wanted: Role) -> None:
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A separator with what its card says of its use.
 
     Attributes:

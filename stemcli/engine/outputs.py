@@ -18,7 +18,7 @@ from model_zoo.errors import ConfigError, OutputError, nearest
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
-from stemcli.engine.background import Behind
+from stemcli.engine.background import BackgroundWriters
 from stemcli.engine.buffer import Block
 from stemcli.engine.spool import Spool, speaking, spool_folders
 from stemcli.printable import name_part
@@ -30,7 +30,7 @@ _FOLDERS = threading.Lock()
 """Held until a new folder has its first file, so that no other song removes it as empty."""
 
 
-class Delivery:
+class StemWriter:
     """Writers for all stems, opened before the work begins so that a bad choice shows at once.
 
     Stems are encoded side by side and behind the network: LAME alone would take longer than a small
@@ -58,7 +58,7 @@ class Delivery:
     ) -> None:
         self.clips = format.clips
         self._paths = dict(paths)
-        self._encoders = Behind(len(paths))
+        self._encoders = BackgroundWriters(len(paths))
         self._undo = ExitStack()
         self._spool: Spool | None = None
         self.peak = 0.0
@@ -112,7 +112,7 @@ class Delivery:
         for block in self._spool.blocks() if self._spool else ():
             self._encode(block * gain)
             encoded(len(block))
-        self._encoders.do(lambda stem: self._writers[stem].close())
+        self._encoders.submit(lambda stem: self._writers[stem].close())
         self._encoders.wait()
         notices: list[str] = []
         for stem, writer in self._by_stem():
@@ -133,7 +133,7 @@ class Delivery:
             self._spool.close()
 
     def _encode(self, block: Block) -> None:
-        self._encoders.do(lambda stem: self._writers[stem].write(block[:, stem]))
+        self._encoders.submit(lambda stem: self._writers[stem].write(block[:, stem]))
 
     def _open(
         self,

@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError
-from stemcli.engine.buffer import Block, Tape
-from stemcli.engine.runner import Network
+from stemcli.engine.buffer import Block, SlidingBuffer
+from stemcli.engine.runner import ModelRunner
 
 Groups = NDArray[np.int64]
 """``(item, channel)``: which channel of the song each input of each item takes."""
@@ -164,13 +164,15 @@ class OverlapAdd:
     as soon as no later chunk covers them. What is kept is about two chunks and one batch.
     """
 
-    def __init__(self, network: Network, plan: ChunkPlan, channels: int, batch: int = 1) -> None:
+    def __init__(
+        self, network: ModelRunner, plan: ChunkPlan, channels: int, batch: int = 1
+    ) -> None:
         self._network, self._plan, self._batch = network, plan, batch
         self._groups = deal(channels, network.channels)
         self._window = window(plan.length)
-        self._song = Tape(channels)
-        self._sum = Tape(len(network.stems), channels)
-        self._weight = Tape()
+        self._song = SlidingBuffer(channels)
+        self._sum = SlidingBuffer(len(network.stems), channels)
+        self._weight = SlidingBuffer()
         self._starts = plan.starts()
         self._next = next(self._starts)
         self._waiting: list[tuple[int, Block]] = []

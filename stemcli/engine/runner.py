@@ -26,7 +26,7 @@ Estimates = NDArray[np.float32]
 _FULL = Precision("fp32", "retry")
 
 
-class Network:
+class ModelRunner:
     """A separator ready to run; may be shared by threads.
 
     Attributes:

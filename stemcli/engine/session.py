@@ -33,22 +33,22 @@ from stemcli.engine.events import (
     TrackFailed,
     TrackSkipped,
 )
-from stemcli.engine.models import Model, load_model
+from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, plan_outputs
 from stemcli.engine.song import Result, SongJob, finite
-from stemcli.engine.stream import Separation
+from stemcli.engine.stream import SeparationStream
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Device:
     ensemble: Ensemble
     thread: ThreadPoolExecutor
 
 
-class Places:
+class DevicePool:
     """Hands out places; whoever finds none free waits.
 
     Args:
@@ -58,10 +58,10 @@ class Places:
     def __init__(self, ensembles: Iterable[Ensemble]) -> None:
         chosen = list(ensembles)
         cores = max(1, torch.get_num_threads() // len(chosen))
-        self._free: SimpleQueue[_Place] = SimpleQueue()
+        self._free: SimpleQueue[_Device] = SimpleQueue()
         for ensemble in chosen:
             thread = ThreadPoolExecutor(1, "network", torch.set_num_threads, (cores,))
-            self._free.put(_Place(ensemble, thread))
+            self._free.put(_Device(ensemble, thread))
 
     def run(self, work: Callable[[Ensemble], T]) -> T:
         """What ``work`` gives, done at the next free place.
@@ -118,16 +118,16 @@ class Session:
         on_event: Listener | None = None,
         *,
         jobs: int = 1,
-        load: Callable[[str], Model] = load_model,
+        load: Callable[[str], LoadedModel] = load_model,
     ) -> None:
         self.options = options or Options()
         self._listener = on_event
         self._load = load
         self._jobs = jobs
-        self._models: list[Model] = []
-        self._phase: Model | None = None
+        self._models: list[LoadedModel] = []
+        self._phase: LoadedModel | None = None
         self._ensembles: list[Ensemble] = []
-        self._places: Places | None = None
+        self._places: DevicePool | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
         self._interrupted = threading.Event()
@@ -150,7 +150,7 @@ class Session:
     def network_seconds(self) -> float:
         """Time for which networks have run so far, over all songs."""
         members = {id(member): member for each in self._ensembles for member in each.all}
-        return sum(member.network.busy_seconds for member in members.values())
+        return sum(member.runner.busy_seconds for member in members.values())
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ class Session:
                 ready,
                 self._interrupted,
                 self._said,
-                self.ensemble.is_levelled,
+                self.ensemble.needs_peak_level,
             ).run()
         except StemError as error:
             self._tell(TrackFailed(track, str(error)))
@@ -264,7 +264,7 @@ class Session:
             )
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
         heard = list(finite(parts, "The waveform", rate))
-        separation = Separation(
+        separation = SeparationStream(
             self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min()))
         )
         stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
@@ -298,7 +298,7 @@ class Session:
     def _at_place(self, work: Callable[[Ensemble], T]) -> T:
         with self._loading:
             if self._places is None:
-                self._places = Places(self._ensembles)
+                self._places = DevicePool(self._ensembles)
         return self._places.run(work)
 
     def _assemble(self) -> list[Ensemble]:

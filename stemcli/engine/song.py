@@ -16,13 +16,13 @@ from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.audio.tracks import NoTrackError
-from stemcli.engine.background import Ahead
+from stemcli.engine.background import Prefetcher
 from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Delivery, Ready
-from stemcli.engine.stream import Separation
+from stemcli.engine.outputs import Ready, StemWriter
+from stemcli.engine.stream import SeparationStream
 
 LOUDEST = 2.0**31
 """Largest sample that counts as sound, where full scale is 1.
@@ -73,7 +73,8 @@ class SongJob:
         ready: told when the stems are complete under temporary names.
         ended: ends a decoder that is waited for when it is set.
         said: sentences that are said once for all songs, and were said.
-        is_levelled: whether the models have to know the peak of the whole song before they hear it.
+        needs_peak_level: whether the models have to know the peak of the whole song before they
+            hear it.
     """
 
     song: Path
@@ -85,7 +86,7 @@ class SongJob:
     ready: Ready
     ended: threading.Event = field(default_factory=threading.Event)
     said: set[str] = field(default_factory=set)
-    is_levelled: bool = False
+    needs_peak_level: bool = False
 
     def run(self) -> Result:
         """Decode, separate, encode; all stems appear, or none does.
@@ -96,8 +97,8 @@ class SongJob:
         with self._open() as reader:
             info = reader.info
             heard = finite(reader, self.song, info.sample_rate)
-            with self._open_delivery(info) as delivery, Ahead(heard) as blocks:
-                peak = self._measure() if self.is_levelled else 1.0
+            with self._open_delivery(info) as delivery, Prefetcher(heard) as blocks:
+                peak = self._measure() if self.needs_peak_level else 1.0
                 began, frames = self.place(
                     lambda ensemble: self._separate(blocks, info, peak, ensemble, delivery)
                 )
@@ -132,14 +133,14 @@ class SongJob:
         start, end = self.options.start, self.options.end
         return open_audio(self.song, start=start, end=end, stream=stream, ended=self.ended)
 
-    def _open_delivery(self, info: AudioInfo) -> Delivery:
+    def _open_delivery(self, info: AudioInfo) -> StemWriter:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
             found = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
             raise ConfigError("Options", [f"{found}: type --bit-depth 32f"])
         rescale = mode == "rescale" and format.clips
-        return Delivery(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
+        return StemWriter(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
 
     def _measure(self) -> float:
         """The peak of what will be heard, which is decoded once more for it."""
@@ -158,7 +159,7 @@ class SongJob:
         info: AudioInfo,
         peak: float,
         ensemble: Ensemble,
-        delivery: Delivery,
+        delivery: StemWriter,
     ) -> tuple[float, int]:
         """When the network was free, and how many frames it heard."""
         began = time.monotonic()
@@ -168,17 +169,17 @@ class SongJob:
         for message in info.notices:
             self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
-        separation = Separation(ensemble, info.sample_rate, info.channels, peak)
+        separation = SeparationStream(ensemble, info.sample_rate, info.channels, peak)
         for block in separation.pass_through(blocks):
             self._deliver(block, delivery, counter)
         return began, counter.frames
 
-    def _deliver(self, block: Block, delivery: Delivery, counter: Counter) -> None:
+    def _deliver(self, block: Block, delivery: StemWriter, counter: Counter) -> None:
         if len(block):
             delivery.write(block)
             counter.add(len(block))
 
-    def _loudness(self, delivery: Delivery) -> str:
+    def _loudness(self, delivery: StemWriter) -> str:
         above = 20 * log10(max(1.0, delivery.peak))
         if above < 0.05 or not delivery.clips:
             return ""

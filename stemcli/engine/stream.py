@@ -21,13 +21,13 @@ import numpy as np
 from einops import rearrange
 
 from stemcli.audio.resample import Resampler
-from stemcli.engine.buffer import Block, Tape
-from stemcli.engine.ensemble import Ensemble, Member
+from stemcli.engine.buffer import Block, SlidingBuffer
+from stemcli.engine.ensemble import Ensemble, EnsembleMember
 from stemcli.engine.overlap_add import OverlapAdd
 
 
 @dataclass(frozen=True)
-class Sound:
+class StreamSpec:
     """What has to be known of a sound before it is heard.
 
     Attributes:
@@ -54,19 +54,21 @@ class MemberStream:
         phase: what gives phases to its stems, if anything does.
     """
 
-    def __init__(self, member: Member, sound: Sound, phase: Member | None = None) -> None:
-        network, channels = member.network, sound.channels
+    def __init__(
+        self, member: EnsembleMember, sound: StreamSpec, phase: EnsembleMember | None = None
+    ) -> None:
+        network, channels = member.runner, sound.channels
         self._stems = len(network.stems)
         self._ratio = network.sample_rate / sound.sample_rate
-        self._level = np.float32(sound.peak if member.is_levelled and sound.peak else 1.0)
+        self._level = np.float32(sound.peak if member.needs_peak_level and sound.peak else 1.0)
         self._down = Resampler(sound.sample_rate, network.sample_rate, channels)
         self._chunks = OverlapAdd(network, member.plan, channels, sound.batch)
         inside = replace(sound, sample_rate=network.sample_rate)
         self._phases = (
-            Phases(phase, self._stems, inside) if phase else NoPhases(self._stems, channels)
+            PhaseStage(phase, self._stems, inside) if phase else NoPhaseStage(self._stems, channels)
         )
         self._up = Resampler(network.sample_rate, sound.sample_rate, self._stems * channels)
-        self.estimates = Tape(self._stems, channels)
+        self.estimates = SlidingBuffer(self._stems, channels)
 
     @property
     def buffered(self) -> int:
@@ -100,7 +102,7 @@ class MemberStream:
         self.estimates.append(stems)
 
 
-class Phases:
+class PhaseStage:
     """Stems through a network that gives each of them a phase of its own.
 
     Args:
@@ -109,7 +111,7 @@ class Phases:
         sound: what each of them is.
     """
 
-    def __init__(self, phase: Member, stems: int, sound: Sound) -> None:
+    def __init__(self, phase: EnsembleMember, stems: int, sound: StreamSpec) -> None:
         self._streams = [MemberStream(phase, sound) for _ in range(stems)]
 
     @property
@@ -134,7 +136,7 @@ class Phases:
         return np.concatenate([stream.estimates.take(frames) for stream in self._streams], axis=1)
 
 
-class NoPhases:
+class NoPhaseStage:
     """The same for stems that keep the phase they have.
 
     Args:
@@ -156,7 +158,7 @@ class NoPhases:
         return self._nothing
 
 
-class Separation:
+class SeparationStream:
     """One song being separated: mixture blocks in, blocks ``(frames, output, channel)`` out.
 
     Args:
@@ -170,8 +172,8 @@ class Separation:
         self, ensemble: Ensemble, sample_rate: int, channels: int, peak: float = 1.0
     ) -> None:
         self._ensemble = ensemble
-        self._mixture = Tape(channels)
-        sound = Sound(sample_rate, channels, peak, ensemble.batch)
+        self._mixture = SlidingBuffer(channels)
+        sound = StreamSpec(sample_rate, channels, peak, ensemble.batch)
         self._streams = [MemberStream(member, sound, ensemble.phase) for member in ensemble.members]
 
     @property

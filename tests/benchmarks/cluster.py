@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
-from stemcli.cluster import joined
+from stemcli.cluster import ray_session
 from stemcli.engine.events import Event
-from trainers.cluster.capacity import Crew, Share
-from trainers.cluster.job import Order, WorkerCount
+from trainers.cluster.capacity import WorkerGroupPlan, WorkerResources
+from trainers.cluster.job import TrainingJob, WorkerCount
 from trainers.config import Recipe
 from trainers.data.synthetic import sample_set
 from trainers.loop.events import StepDone
@@ -66,8 +66,8 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
-        loop=replace(recipe.loop, workers=0, precision="fp32", save_every=steps),
-        data=replace(recipe.data, held_out=0.0),
+        loop=replace(recipe.loop, workers=0, precision="fp32", checkpoint_every=steps),
+        data=replace(recipe.data, validation_fraction=0.0),
         validation=replace(recipe.validation, every=10 * steps),
     )
 
@@ -75,11 +75,11 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
 def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]:
     """Clips per second of one worker and of two, in turns."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with tempfile.TemporaryDirectory() as folder, joined(alone=True):
+    with tempfile.TemporaryDirectory() as folder, ray_session(alone=True):
         for number in range(rounds):
             for workers, taken in seconds.items():
                 place = Path(folder, f"{number}-{workers}")
-                taken.extend(steps_of(Order(recipe, songs, (), place), workers))
+                taken.extend(steps_of(TrainingJob(recipe, songs, (), place), workers))
     one, two = (
         workers * recipe.loop.batch_size / statistics.median(taken)
         for workers, taken in seconds.items()
@@ -87,7 +87,7 @@ def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]
     return one, two
 
 
-def steps_of(order: Order, workers: int) -> list[float]:
+def steps_of(order: TrainingJob, workers: int) -> list[float]:
     """Seconds of every step after the first ones."""
     from trainers.cluster.launch import train_on_cluster
 
@@ -97,7 +97,9 @@ def steps_of(order: Order, workers: int) -> list[float]:
         if isinstance(event, StepDone):
             taken.append(event.seconds)
 
-    crew = Crew(WorkerCount(workers, workers), Share(cores=1, gpus=0), workers, ())
+    crew = WorkerGroupPlan(
+        WorkerCount(workers, workers), WorkerResources(cores=1, gpus=0), workers, ()
+    )
     train_on_cluster(order, crew, hear)
     return taken[WARM_UP:]
 
@@ -166,13 +168,13 @@ def bare_loop(given: Mapping[str, Any]) -> None:
     recipe: Recipe = given["recipe"]
     model = registry.build(recipe.model.architecture, recipe.model.options)
     network = ray.train.torch.prepare_model(model)
-    optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
-    shape = (recipe.loop.batch_size, model.channels, round(recipe.data.seconds * 44_100))
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    shape = (recipe.loop.batch_size, model.channels, round(recipe.data.clip_seconds * 44_100))
     mixture = torch.randn(shape)
     for _ in range(recipe.schedule.steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         network(mixture).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
         if ray.train.get_context().get_world_rank() == 0:
             given["sign"].touch()
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.training [--recipe NAME] [--steps N] [--rounds N]
 
-The bare loop is what one writes by hand: the same network, losses and optimisers over batches that
+The bare loop is what one writes by hand: the same network, losses and optimizers over batches that
 lie in memory already. Ours loads and mixes its data, averages weights, and writes its log. Both run
 in turns in one process; a step's time is the median over all rounds, without the first steps of
 each. Then the data loader runs alone, as fast as it can, beside the time that the network of the
@@ -28,14 +28,14 @@ from trainers.data.loading import Pair, load_batches
 from trainers.data.synthetic import render_songs
 from trainers.data.training_data import TrainingData, open_data
 from trainers.loop.events import StepDone
-from trainers.loop.execution import LocalWorker
-from trainers.loop.optimizer import build_optimisers
-from trainers.loop.trainer import run
+from trainers.loop.execution import SingleDevice
+from trainers.loop.optimizer import build_optimizers
+from trainers.loop.trainer import train
 from trainers.losses import make_loss
 from trainers.objectives.base import folded, unfolded
 from trainers.recipes.loading import load_recipe
 
-CPU = LocalWorker(torch.device("cpu"))
+CPU = SingleDevice(torch.device("cpu"))
 WARM_UP = 2
 """First steps of a round that are not counted."""
 
@@ -70,8 +70,10 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
-        loop=replace(recipe.loop, batch_size=2, workers=1, precision="fp32", save_every=steps),
-        data=replace(recipe.data, seconds=SECONDS, held_out=0.0),
+        loop=replace(
+            recipe.loop, batch_size=2, workers=1, precision="fp32", checkpoint_every=steps
+        ),
+        data=replace(recipe.data, seconds=SECONDS, validation_fraction=0.0),
     )
 
 
@@ -106,7 +108,7 @@ def our_steps(recipe: Recipe, songs: Path, folder: Path) -> list[float]:
         if isinstance(event, StepDone):
             steps.append(event.seconds)
 
-    run(recipe, songs, (), folder, CPU, hear)
+    train(recipe, songs, (), folder, CPU, hear)
     return steps[WARM_UP:]
 
 
@@ -118,7 +120,7 @@ def bare_steps(recipe: Recipe, batches: list[Pair]) -> list[float]:
         name: make_loss(name, model.sample_rate, recipe.loss_options.get(name))
         for name in recipe.losses
     }
-    optimisers = build_optimisers(model, recipe.optimiser)
+    optimizers = build_optimizers(model, recipe.optimizer)
     seconds = []
     for mixture, stems in islice(cycle(batches), recipe.schedule.steps):
         began = time.perf_counter()
@@ -128,9 +130,9 @@ def bare_steps(recipe: Recipe, batches: list[Pair]) -> list[float]:
         ).sum()
         model.zero_grad()
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip)
-        for optimiser in optimisers:
-            optimiser.step()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.max_grad_norm)
+        for optimizer in optimizers:
+            optimizer.step()
         seconds.append(time.perf_counter() - began)
     return seconds[WARM_UP:]
 

@@ -33,14 +33,14 @@ from model_zoo.separator import Separator
 from stemcli.engine.device import resolve_device, resolve_precision
 from tests.benchmarks.common import resident_unit
 from trainers.config import Recipe
-from trainers.loop.execution import recompute_blocks
-from trainers.loop.optimizer import build_optimisers
+from trainers.loop.execution import checkpoint_blocks
+from trainers.loop.optimizer import build_optimizers
 from trainers.objectives.base import folded
 from trainers.recipes.loading import load_recipe
 
 STEREO = 2
 STEPS = 2
-"""Training steps; from the second on the optimiser has its state."""
+"""Training steps; from the second on the optimizer has its state."""
 
 MEGA, GIGA = 1e6, 1e9
 
@@ -227,26 +227,26 @@ def training_memory(network: Separator, recipe: Recipe) -> int:
     place = torch.device("cuda")
     precision = resolve_precision(recipe.loop.precision, place, network.needs_float32)
     network.to(place).train()
-    if recipe.loop.recompute:
-        recompute_blocks(network)
-    optimisers = build_optimisers(network, recipe.optimiser)
-    clips = noise(part_of(recipe), round(recipe.data.seconds * network.sample_rate))
+    if recipe.loop.activation_checkpointing:
+        checkpoint_blocks(network)
+    optimizers = build_optimizers(network, recipe.optimizer)
+    clips = noise(part_of(recipe), round(recipe.data.clip_seconds * network.sample_rate))
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(STEPS):
         with precision.autocast(place):
             made = network(folded(clips.to(place), network.channels))
         error = made.float().abs().mean()
-        torch.autograd.backward([error, *network.penalties().values()])
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
+        torch.autograd.backward([error, *network.auxiliary_losses().values()])
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
     return peak(place)
 
 
 def part_of(recipe: Recipe) -> int:
     """Clips that are computed at once."""
-    return recipe.loop.batch_size // recipe.loop.accumulate
+    return recipe.loop.batch_size // recipe.loop.accumulation_steps
 
 
 def noise(items: int, samples: int) -> Tensor:

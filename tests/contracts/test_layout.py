@@ -19,33 +19,7 @@ LONGEST = 400  # lines
 
 LONG_FILES: set[str] = set()
 TWICE_NAMED_CLASSES = {
-    "Crew",
-    "Entry",
-    "Failed",
-    "Found",
     "Journal",
-    "Judge",
-    "Kind",
-    "Level",
-    "Member",
-    "Network",
-    "Options",
-    "Order",
-    "Pace",
-    "Part",
-    "Place",
-    "Progress",
-    "Results",
-    "Run",
-    "Score",
-    "Separation",
-    "Slot",
-    "Song",
-    "Sound",
-    "Task",
-    "Track",
-    "Verdict",
-    "Worker",
 }
 PRIVATE_RAY = {
     "stemcli.cluster.connect",
@@ -55,21 +29,13 @@ PRIVATE_RAY = {
     "trainers.cluster.ray_train",
 }
 RETIRED_WORDS = {
-    "add_gradient",
-    "adopt",
-    "anatomy",
     "crew",
-    "forget_gradients",
-    "hushed",
     "letter",
     "letters",
     "mailbox",
-    "muster",
     "recruiter",
     "roster",
     "shelf",
-    "tape",
-    "weightless",
 }
 
 _RETIRED = re.compile(

@@ -10,7 +10,7 @@ import torch
 
 from model_zoo import registry
 from trainers.data.training_data import OF_SONGS
-from trainers.loop.optimizer import build_optimisers
+from trainers.loop.optimizer import build_optimizers
 from trainers.recipes.loading import load_recipe
 
 NAMES = sorted(registry.ARCHITECTURES)
@@ -27,8 +27,8 @@ def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: s
     with torch.device("meta"):
         network = registry.build(name, recipe.model.options)
     assert type(network) is registry.architecture(name)
-    optimisers = build_optimisers(network, recipe.optimiser)
-    moved = [value for one in optimisers for group in one.param_groups for value in group["params"]]
+    optimizers = build_optimizers(network, recipe.optimizer)
+    moved = [value for one in optimizers for group in one.param_groups for value in group["params"]]
     assert sorted(map(id, moved)) == sorted(map(id, network.parameters()))
 
 

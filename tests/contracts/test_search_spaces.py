@@ -48,8 +48,8 @@ def test_varies_what_every_search_varies(space: Space) -> None:
 
 
 def test_contains_the_recipe_itself(space: Space) -> None:
-    assert space.base_raws is not None
-    changes = space.changes(space.base_raws)
+    assert space.base_params is not None
+    changes = space.changes(space.base_params)
     assert size(space.recipe(changes)) == size(space.base)
 
 

@@ -24,7 +24,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model_zoo import registry, weights
 from model_zoo.catalogue import resolve
-from model_zoo.introspection import Part, anatomy, weightless
+from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
 from model_zoo.ops.tensors import whole
 from model_zoo.separator import Documented, Separator
 from trainers.loop.execution import shard
@@ -58,7 +58,7 @@ def learn(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
     """Gradients of what a network gives and of what it finds in itself."""
     torch.manual_seed(0)
     stems = network.train()(mixture)
-    torch.stack([stems.square().sum(), *network.penalties().values()]).sum().backward()
+    torch.stack([stems.square().sum(), *network.auxiliary_losses().values()]).sum().backward()
     return {n: whole(p.grad) for n, p in network.named_parameters() if p.grad is not None}
 
 
@@ -118,7 +118,7 @@ def test_evaluation_is_deterministic(network: Separator) -> None:
 
 def test_gradient_reaches_every_parameter(network: Separator) -> None:
     gradients = learn(network, wave(2, network.channels, 1600))
-    assert network.penalties().keys() == {*network.penalty_names}
+    assert network.auxiliary_losses().keys() == {*network.auxiliary_loss_names}
     reached = {name for name, gradient in gradients.items() if gradient.any()}
     assert {name for name, _ in network.named_parameters()} == reached
 
@@ -192,7 +192,11 @@ def test_attributes_agree_with_the_config(network: Separator) -> None:
 
 def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
     """Stems apart: their number is that of rows."""
-    changed = {name: other_value(network, name) for name in network.free if name != "stems"}
+    changed = {
+        name: other_value(network, name)
+        for name in network.weight_independent_options
+        if name != "stems"
+    }
     other = small(registry.name_of(network), **changed)
     assert {name: value.shape for name, value in other.state_dict().items()} == {
         name: value.shape for name, value in network.state_dict().items()
@@ -271,7 +275,7 @@ def test_is_drawn_without_weights_as_it_is_with_them(network: Separator) -> None
     for module in network.modules():
         module.register_forward_hook(note)
     network(wave(1, network.channels, network.segment))
-    drawn = anatomy(weightless(registry.name_of(network), network.config.to_dict()))
+    drawn = layer_tree(build_on_meta(registry.name_of(network), network.config.to_dict()))
     assert drawn.shape == heard[network]
     assert drawn.parameters == network.parameter_count()
     assert {part.shape for part in parts_below(drawn)} >= {
@@ -280,7 +284,7 @@ def test_is_drawn_without_weights_as_it_is_with_them(network: Separator) -> None
     assert len([*parts_below(drawn)]) > 3
 
 
-def parts_below(part: Part) -> Iterator[Part]:
+def parts_below(part: LayerInfo) -> Iterator[LayerInfo]:
     for child in part.parts:
         yield child
         yield from parts_below(child)

@@ -325,7 +325,7 @@ PICKLED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "of complex numbers": (
         partial(saved, lambda: {"x": torch.zeros(1, dtype=torch.complex64)}),
-        "its tensors are sparse, quantised or have no values",
+        "its tensors are sparse, quantized or have no values",
     ),
     "with an array of 5 axes too many": (
         partial(saved, lambda: {"x": torch.zeros(*[1] * 13)}),

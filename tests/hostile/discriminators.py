@@ -18,7 +18,7 @@ model:
   options: {json.dumps(small_network().config.to_dict())}
 losses: {{perceptual: 1}}
 loss_options: {{perceptual: {{discriminator: {FILE}}}}}
-data: {{seconds: 0.5}}
+data: {{clip_seconds: 0.5}}
 """
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.errors import ConfigError
-from model_zoo.introspection import Part, Shapes, anatomy
+from model_zoo.introspection import LayerInfo, Shapes, layer_tree
 from model_zoo.ops.spectra import istft, stft
 from model_zoo.separator import Separator, SeparatorConfig
 
@@ -48,13 +48,13 @@ class Tiny(Separator):
 def test_the_tree_by_hand() -> None:
     """Two blocks that are alike are one; others stand in their list, each with its linear layer."""
     axes = ("batch", "time", "feature")
-    four = Part("linear", "Linear", (1, 10, 4), (), 20)
-    one = Part("linear", "Linear", (1, 10, 1), (), 5)
+    four = LayerInfo("linear", "Linear", (1, 10, 4), (), 20)
+    one = LayerInfo("linear", "Linear", (1, 10, 1), (), 5)
     blocks = (
-        Part("0", "Block", (1, 10, 4), axes, 20, 1, (four,)),
-        Part("1", "Block", (1, 10, 1), axes, 5, 1, (one,)),
+        LayerInfo("0", "Block", (1, 10, 4), axes, 20, 1, (four,)),
+        LayerInfo("1", "Block", (1, 10, 1), axes, 5, 1, (one,)),
     )
-    assert anatomy(Tiny().to("meta")) == Part(
+    assert layer_tree(Tiny().to("meta")) == LayerInfo(
         "",
         "Tiny",
         (1, 1, 1, 10),
@@ -62,9 +62,9 @@ def test_the_tree_by_hand() -> None:
         68,
         1,
         (
-            Part("gain", "Parameter", (3,), (), 3),
-            Part("same", "Block", (1, 10, 4), axes, 40, 2, (four,)),
-            Part("others", "ModuleList", (), (), 25, 1, blocks),
+            LayerInfo("gain", "Parameter", (3,), (), 3),
+            LayerInfo("same", "Block", (1, 10, 4), axes, 40, 2, (four,)),
+            LayerInfo("others", "ModuleList", (), (), 25, 1, blocks),
         ),
     )
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_heard_without_values_ends_there() -> None:
             x = super().forward(mixture)
             return x if x.sum() > 0 else -x
 
-    tree = anatomy(Deciding().to("meta"))
+    tree = layer_tree(Deciding().to("meta"))
     assert (tree.shape, tree.parts[1].shape) == ((), (1, 10, 4))
 
 
@@ -85,7 +85,7 @@ def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.Monke
     """By hand: four blocks take two operations each at least."""
     monkeypatch.setattr("model_zoo.introspection.MOST_OPERATIONS", 7)
     with pytest.raises(ConfigError, match="more than 7 operations is too large to be drawn"):
-        anatomy(Tiny().to("meta"))
+        layer_tree(Tiny().to("meta"))
 
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])

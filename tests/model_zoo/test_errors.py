@@ -60,7 +60,7 @@ def test_messages_say_what_to_type() -> None:
     )
     assert str(ConfigError("--overlap", ["one", "two"])) == "--overlap: one; two"
     missing = MissingExtraError("Ray", "train")
-    assert str(missing) == "Ray is not installed. Type: pip install 'stemcli[train]'"
+    assert str(missing) == "Ray is not installed. Try: pip install 'stemcli[train]'"
     assert missing.exit_code == 1
     assert UnknownNameError("model", "x", []).exit_code == 2
 

@@ -8,12 +8,12 @@ import pytest
 
 from model_zoo import registry
 from model_zoo.errors import CheckpointError
-from model_zoo.introspection import weightless
+from model_zoo.introspection import build_on_meta
 from model_zoo.weight_checks import require_fit, require_room
 
 
 def shapes(name: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    tensors = weightless(name, options).state_dict()
+    tensors = build_on_meta(name, options).state_dict()
     return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
@@ -29,7 +29,7 @@ def test_and_has_room(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Far from the bound, so that a longer segment of the user's own has room as well."""
     monkeypatch.setattr("model_zoo.weight_checks._is_usual", lambda config: False)
     monkeypatch.setattr("model_zoo.weight_checks.MOST_ROOM", 4 * 2**30)
-    require_room("file", weightless(name, {}))
+    require_room("file", build_on_meta(name, {}))
 
 
 def test_a_rate_that_no_sound_has() -> None:

@@ -10,13 +10,13 @@ import torch
 
 from model_zoo import introspection as module
 from model_zoo.errors import ConfigError
-from model_zoo.introspection import Shapes, weightless
+from model_zoo.introspection import Shapes, build_on_meta
 from tests.model_zoo.small import SMALL_CONFIG
 
 
 def parts() -> int:
     """Layers and tensors of the small network, its own root aside."""
-    network = weightless("melrnn", SMALL_CONFIG)
+    network = build_on_meta("melrnn", SMALL_CONFIG)
     return len([*network.modules()]) - 1 + len([*network.parameters()])
 
 
@@ -25,9 +25,9 @@ def test_a_network_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch)
     count = parts()
     monkeypatch.setattr(module, "MOST_PARTS", count - 1)
     with pytest.raises(ConfigError, match=f"a network of more than {count - 1} layers and tensors"):
-        weightless("melrnn", SMALL_CONFIG)
+        build_on_meta("melrnn", SMALL_CONFIG)
     monkeypatch.setattr(module, "MOST_PARTS", count)
-    weightless("melrnn", SMALL_CONFIG)
+    build_on_meta("melrnn", SMALL_CONFIG)
     torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(count)))
 
 

@@ -111,7 +111,7 @@ def test_foreign_safetensors_are_sent_to_convert(
 ) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata)
-    with pytest.raises(CheckpointError, match="Type: stem models convert"):
+    with pytest.raises(CheckpointError, match="Try: stem models convert"):
         resolve.load(path)
 
 

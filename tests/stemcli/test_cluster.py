@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import ClusterError
-from stemcli.cluster import joined
+from stemcli.cluster import ray_session
 from stemcli.cluster.connect import ADDRESS, _quiet, explain, require_cluster
 from tests.stemcli.batch.hosts import hosts
 
@@ -68,7 +68,7 @@ def test_a_cluster_that_cannot_be_joined_is_one_sentence(
     address: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ADDRESS, address)
-    with pytest.raises(ClusterError, match=sentence), joined():
+    with pytest.raises(ClusterError, match=sentence), ray_session():
         pass
 
 
@@ -104,7 +104,7 @@ def test_somebody_else_is_known_within_a_minute(
 ) -> None:
     monkeypatch.setenv(ADDRESS, request.getfixturevalue(who))
     began = time.monotonic()
-    with pytest.raises(ClusterError, match="does not speak as a Ray cluster"), joined():
+    with pytest.raises(ClusterError, match="does not speak as a Ray cluster"), ray_session():
         pass
     assert time.monotonic() - began < MINUTE
 

@@ -60,9 +60,9 @@ def recipe() -> Recipe:
                 },
             },
             "losses": {"waveform_l1": 1.0, "multi_resolution_stft": 0.5},
-            "optimiser": {"name": "muon", "lr": 0.003, "muon_lr": 0.01},
+            "optimizer": {"name": "muon", "lr": 0.003, "muon_lr": 0.01},
             "schedule": {"steps": 4, "warmup": 0, "decay": 0.0},
-            "loop": {"batch_size": 2, "save_every": 2, "workers": 0},
+            "loop": {"batch_size": 2, "checkpoint_every": 2, "num_workers": 0},
             "validation": {"every": 2},
         }
     )

@@ -20,12 +20,12 @@ from model_zoo.errors import StemError
 from tests.gloo import leave
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint
-from trainers.loop.execution import DistributedWorker, ShardedWorker
+from trainers.loop.execution import DDPStrategy, FSDPStrategy
 from trainers.loop.state import TrainState
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"whole": DistributedWorker, "sharded": ShardedWorker}
+KINDS = {"whole": DDPStrategy, "sharded": FSDPStrategy}
 CPU = torch.device("cpu")
 
 
@@ -63,11 +63,11 @@ def main(plan: Path, rank: int, world_size: int) -> NoReturn:
     leave()
 
 
-def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> None:
+def _work(given: Mapping[str, Any], folder: Path, worker: DDPStrategy) -> None:
     recipe = Recipe.from_dict(given["recipe"])
     tracks = tuple(map(Path, given["validation"]))
     try:
-        best = run(
+        best = train(
             recipe,
             Path(given["data"]),
             tracks,
@@ -87,15 +87,15 @@ def _work(given: Mapping[str, Any], folder: Path, worker: DistributedWorker) -> 
 
 
 def _held(state: TrainState) -> int:
-    """Bytes of the weights, their averages and what the optimisers remember of them."""
+    """Bytes of the weights, their averages and what the optimizers remember of them."""
     memories = [
         value
-        for optimiser in state.model.optimisers
-        for memory in optimiser.state.values()
+        for optimizer in state.optimizer.optimizers
+        for memory in optimizer.state.values()
         for value in memory.values()
         if value.ndim
     ]
-    tensors = [*state.separator.parameters(), *state.average.model.parameters(), *memories]
+    tensors = [*state.separator.parameters(), *state.ema.model.parameters(), *memories]
     local = [value.to_local() if hasattr(value, "to_local") else value for value in tensors]
     return sum(value.untyped_storage().nbytes() for value in local)
 

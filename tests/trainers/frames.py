@@ -38,7 +38,7 @@ def learning(recipe: Recipe, objective: str, **options: Any) -> Recipe:
     }
     values["objective"] = {"name": objective}
     values["losses"] = LOSSES[objective]
-    values["optimiser"] |= {"name": "adamw", "lr": 1e-3}
+    values["optimizer"] |= {"name": "adamw", "lr": 1e-3}
     return Recipe.from_dict(values)
 
 

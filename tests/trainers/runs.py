@@ -13,17 +13,17 @@ from stemcli.engine.events import Event
 from tests.trainers.commands import RATE
 from trainers.config import Recipe, VoicesRecipe
 from trainers.data.clips import ClipPlan
-from trainers.data.multitrack import ValidationSong
-from trainers.data.tracks import Song, Source
+from trainers.data.multitrack import ValidationTrack
+from trainers.data.tracks import Source, Track
 from trainers.data.voices import VoiceMixes
 from trainers.loop.events import StepDone
-from trainers.loop.execution import LocalWorker
+from trainers.loop.execution import SingleDevice
 from trainers.loop.state import TrainState
-from trainers.loop.step import Task
-from trainers.loop.trainer import run
+from trainers.loop.step import TrainingTask
+from trainers.loop.trainer import train
 from trainers.objectives.base import Batch
 
-CPU = LocalWorker(torch.device("cpu"))
+CPU = SingleDevice(torch.device("cpu"))
 FULL = Precision("fp32", "asked for")
 HELD_OUT = 10**9
 """Number of a mix that training never draws."""
@@ -40,7 +40,7 @@ def run_steps(
 ) -> list[StepDone]:
     recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
     events: list[Event] = []
-    run(recipe, recordings, (), folder, CPU, events.append, resume=resume, origin=origin)
+    train(recipe, recordings, (), folder, CPU, events.append, resume=resume, origin=origin)
     return [event for event in events if isinstance(event, StepDone)]
 
 
@@ -50,11 +50,11 @@ def batch(recordings: Path, recipe: Recipe, numbers: range) -> Batch:
     return Batch(*(torch.stack(part) for part in zip(*pairs, strict=True)))
 
 
-def fresh(recipe: Recipe) -> tuple[TrainState, Task]:
+def fresh(recipe: Recipe) -> tuple[TrainState, TrainingTask]:
     """A new run that no data was drawn for, and its task."""
     state = TrainState.fresh(recipe, CPU)
     precision = resolve_precision(recipe.loop.precision, CPU.device)
-    return state, Task.of(recipe, state.separator, precision)
+    return state, TrainingTask.of(recipe, state.separator, precision)
 
 
 def voices(recipe: Recipe, recordings: Path, seed: int = 9) -> VoiceMixes:
@@ -71,11 +71,11 @@ def make_track(mixes: VoiceMixes, folder: Path) -> Path:
     return folder
 
 
-def validation_song(folder: Path, stems: tuple[str, ...]) -> ValidationSong:
+def validation_song(folder: Path, stems: tuple[str, ...]) -> ValidationTrack:
     """What :func:`make_track` writes."""
     sources = {stem: Source(folder / f"{stem}.wav") for stem in stems}
-    song = Song(folder.name, sources, Source(folder / "mixture.wav"))
-    return ValidationSong(folder.name, song, stems, RATE)
+    song = Track(folder.name, sources, Source(folder / "mixture.wav"))
+    return ValidationTrack(folder.name, song, stems, RATE)
 
 
 def with_voices(recipe: Recipe, values: dict[str, object]) -> Recipe:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_zoo.discriminators.base import Verdict
+from model_zoo.discriminators.base import DiscriminatorOutput
 from tests.model_zoo.listeners import spec
 from trainers.losses.adversarial import (
     Kind,
@@ -73,11 +73,11 @@ def test_a_perfect_discriminator_and_a_perfect_network_have_no_loss(kind: Kind) 
     assert generator_loss(maps([1.0, 1.0]), kind).item() == 0
 
 
-def halves(verdict: Verdict) -> list[Verdict]:
+def halves(verdict: DiscriminatorOutput) -> list[DiscriminatorOutput]:
     """The verdict of the first sub-discriminator, and that of the others."""
     return [
-        Verdict(verdict.scores[:1], verdict.features[:1]),
-        Verdict(verdict.scores[1:], verdict.features[1:]),
+        DiscriminatorOutput(verdict.scores[:1], verdict.features[:1]),
+        DiscriminatorOutput(verdict.scores[1:], verdict.features[1:]),
     ]
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.discriminators.base import Verdict
+from model_zoo.discriminators.base import DiscriminatorOutput
 from model_zoo.errors import ConfigError, NumericalError
 from tests.trainers.runs import batch, fresh, run_steps
 from trainers.config import AdversaryRecipe, Recipe
 from trainers.loop.state import TrainState
-from trainers.loop.step import Task, training_step
-from trainers.losses.adversarial import LEVEL, Adversary, heard
+from trainers.loop.step import TrainingTask, training_step
+from trainers.losses.adversarial import LEVEL, AdversarialLoss, stems_as_waves
 
 
 class Sum(nn.Module):
@@ -25,9 +25,9 @@ class Sum(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, wave: Tensor) -> Verdict:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         score = self.weight * wave.sum(-1, keepdim=True)
-        return Verdict([score], [[wave.mean(-1)]])
+        return DiscriminatorOutput([score], [[wave.mean(-1)]])
 
 
 def pair() -> tuple[Tensor, Tensor]:
@@ -37,7 +37,7 @@ def pair() -> tuple[Tensor, Tensor]:
 
 def test_channels_of_stems_are_heard_alone_at_the_level_of_music() -> None:
     stems = torch.arange(24.0).reshape(2, 3, 2, 2)
-    waves = heard(stems)
+    waves = stems_as_waves(stems)
     assert waves.shape == (12, 1, 2)
     assert waves[5].equal(LEVEL * stems[0, 2, 1][None])
 
@@ -45,18 +45,18 @@ def test_channels_of_stems_are_heard_alone_at_the_level_of_music() -> None:
 def test_losses_by_hand() -> None:
     """Score of the real 2 x 0.1 x 4 = 0.8, of the estimate 0; features differ by 0.1."""
     judge = Sum()
-    squares, hinge = Adversary("lsgan"), Adversary("hinge")
+    squares, hinge = AdversarialLoss("lsgan"), AdversarialLoss("hinge")
     assert squares.discriminator_loss(judge, pair()).item() == pytest.approx(0.04 + 0)
     assert hinge.discriminator_loss(judge, pair()).item() == pytest.approx(0.2 + 1)
     for adversary, expected in ((squares, 1.0), (hinge, 1.0)):
-        losses = adversary.model_losses(judge, pair())
+        losses = adversary.generator_losses(judge, pair())
         assert losses["generator"].item() == pytest.approx(expected)
         assert losses["feature_matching"].item() == pytest.approx(0.1)
 
 
 def weights_of(state: TrainState) -> tuple[Tensor, Tensor]:
     """All weights of the network and of its adversary."""
-    networks = (state.separator, state.discriminator.network)
+    networks = (state.separator, state.discriminator_optimizer.network)
     joined = [nn.utils.parameters_to_vector(network.parameters()) for network in networks]
     return joined[0].detach(), joined[1].detach()
 
@@ -72,7 +72,7 @@ def test_both_sides_learn(recordings: Path, adversarial: Recipe) -> None:
     assert tally.losses.keys() == named
     weighted = sum(weight * tally.losses[name] for name, weight in adversarial.losses.items())
     assert tally.losses["total"] == pytest.approx(weighted, rel=1e-5)
-    assert tally.norms.keys() == tally.rates.keys() == {"model", "discriminator"}
+    assert tally.gradient_norms.keys() == tally.learning_rates.keys() == {"model", "discriminator"}
 
 
 def test_before_its_start_the_adversary_does_nothing(recordings: Path, adversarial: Recipe) -> None:
@@ -113,16 +113,18 @@ def test_discriminators_get_no_gradient_from_the_network(
     judged = _gradient_of_the_judge(state, task, two)
     again, task = fresh(adversarial)
     training_step(again, task, two)
-    found = torch.cat([p.grad.flatten() for p in again.discriminator.network.parameters()])
+    found = torch.cat(
+        [p.grad.flatten() for p in again.discriminator_optimizer.network.parameters()]
+    )
     torch.testing.assert_close(found, judged)
 
 
-def _gradient_of_the_judge(state: TrainState, task: Task, two: object) -> Tensor:
+def _gradient_of_the_judge(state: TrainState, task: TrainingTask, two: object) -> Tensor:
     with torch.no_grad():
-        made = task.estimate(state.model, two)
-    judge = state.discriminator
+        made = task.estimate(state.optimizer, two)
+    judge = state.discriminator_optimizer
     task.adversary.discriminator_loss(judge.network, made).backward()
-    nn.utils.clip_grad_norm_(judge.network.parameters(), judge.recipe.clip)
+    nn.utils.clip_grad_norm_(judge.network.parameters(), judge.recipe.max_grad_norm)
     return torch.cat([p.grad.flatten() for p in judge.network.parameters()])
 
 
@@ -152,7 +154,7 @@ def test_a_run_with_an_adversary_leaves_its_judge_behind(
 def test_a_judge_that_diverges_is_named(recordings: Path, adversarial: Recipe) -> None:
     state, task = fresh(adversarial)
     with torch.no_grad():
-        next(state.discriminator.network.parameters()).fill_(float("nan"))
+        next(state.discriminator_optimizer.network.parameters()).fill_(float("nan"))
     before = weights_of(state)[0]
     with pytest.raises(NumericalError, match=r"gradient of the discriminators .*adversary.optim"):
         training_step(state, task, batch(recordings, adversarial, range(2)))

@@ -25,7 +25,7 @@ from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors, write_safetensors
 from tests.trainers.commands import Spoil, changed, refused, train
 from trainers.loop import checks
-from trainers.loop.checks import alone_in
+from trainers.loop.checks import lock_folder
 
 
 def rewritten(change: Callable[[dict[str, Any], dict[str, str]], object]) -> Spoil:
@@ -81,9 +81,9 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
         rewritten(lambda _, texts: texts.update(progress="[" * 100_000)),
         "does not fit this recipe or is damaged: it is nested too deeply",
     ),
-    "an optimiser's step of -5": (
+    "an optimizer's step of -5": (
         rewritten(lambda tensors, _: [tensors[n].fill_(-5) for n in tensors if ".step" in n]),
-        "its optimiser took -5 steps",
+        "its optimizer took -5 steps",
     ),
     "a recipe of a giant network": (
         lambda run: widened(run / "recipe.json", hidden_channels=20_000),
@@ -182,15 +182,15 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint(
     name = str(request.getfixturevalue(kind).name)
     assert train(recipe=name).exit_code == 0
     before = (place / "run" / LAST).read_bytes()
-    more = changed("schedule.steps=9", "optimiser.name=adamw", "loop.save_every=99")
-    plain = changed("optimiser.name=adamw", "optimiser.lr=1e20", "schedule.steps=9")
+    more = changed("schedule.steps=9", "optimizer.name=adamw", "loop.checkpoint_every=99")
+    plain = changed("optimizer.name=adamw", "optimizer.lr=1e20", "schedule.steps=9")
     (place / "run").rename(place / "kept")
     fast = train(*plain, "--precision", precision, recipe=name)
-    refused(fast, 1, "Type the same with smaller steps: --set optimiser.lr=5e+19")
+    refused(fast, 1, "Run it again with smaller steps: --set optimizer.lr=5e+19")
     assert not (place / "run" / LAST).exists()
     (place / "run").rename(place / "diverged")
     (place / "kept").rename(place / "run")
-    muon = changed("optimiser.lr=1e20", "optimiser.muon_lr=1e20", "validation.every=99")
+    muon = changed("optimizer.lr=1e20", "optimizer.muon_lr=1e20", "validation.every=99")
     del more[2:4]
     refused(train("--resume", *more, *muon, recipe=name), 1, "is not finite")
     assert (place / "run" / LAST).read_bytes() == before
@@ -201,15 +201,15 @@ def test_weights_that_are_not_finite_are_never_saved(
 ) -> None:
     assert train().exit_code == 0
     before = (place / "run" / LAST).read_bytes()
-    from trainers.loop.state import WeightAverage
+    from trainers.loop.state import EMA
 
-    def spoil(average: WeightAverage, model: torch.nn.Module) -> None:
+    def spoil(average: EMA, model: torch.nn.Module) -> None:
         with torch.no_grad():
             next(model.parameters()).fill_(torch.nan)
 
-    monkeypatch.setattr(WeightAverage, "update", spoil)
-    done = train("--resume", *changed("schedule.steps=6", "loop.save_every=1"))
-    refused(done, 1, "is not finite after step 5. Type the same with smaller steps")
+    monkeypatch.setattr(EMA, "update", spoil)
+    done = train("--resume", *changed("schedule.steps=6", "loop.checkpoint_every=1"))
+    refused(done, 1, "is not finite after step 5. Run it again with smaller steps")
     assert (place / "run" / LAST).read_bytes() == before
 
 
@@ -218,11 +218,11 @@ def test_weights_that_are_not_finite_are_never_saved(
     [
         (
             "DefaultCPUAllocator: can't allocate memory",
-            ["A step does not fit in the memory of cpu", "--set loop.accumulate=2"],
+            ["A step does not fit in the memory of cpu", "--set loop.accumulation_steps=2"],
         ),
         (
             "DataLoader worker (pid 7) is killed by signal: Killed. ",
-            ["A process that prepares clips was ended", "--set loop.workers=0"],
+            ["A process that prepares clips was ended", "--set loop.num_workers=0"],
         ),
     ],
 )
@@ -271,16 +271,18 @@ def test_a_full_disk_while_logs_are_written(
             full()
 
     monkeypatch.setattr(FileWriter, "add_event", fill)
-    from trainers.loop.loggers.backends import HistoryLogbook
+    from trainers.loop.loggers.backends import HistoryLogger
 
-    scalars = HistoryLogbook.scalars
+    scalars = HistoryLogger.scalars
 
-    def note(book: HistoryLogbook, *words: Any) -> None:
+    def note(book: HistoryLogger, *words: Any) -> None:
         scalars(book, *words)
         written.set()
 
-    monkeypatch.setattr(HistoryLogbook, "scalars", note)
-    done = train("--resume", *changed("schedule.steps=9", "loop.save_every=99", "log.every=1"))
+    monkeypatch.setattr(HistoryLogger, "scalars", note)
+    done = train(
+        "--resume", *changed("schedule.steps=9", "loop.checkpoint_every=99", "log.every=1")
+    )
     refused(done, 1, "Cannot write the logs of run (No space left on device)", "with --resume")
     assert "Traceback" not in capfd.readouterr().err
     _, texts = read_safetensors(place / "run" / LAST)
@@ -309,7 +311,7 @@ def test_a_folder_that_may_not_be_written(
 
 
 def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
-    with alone_in(place / "run"):
+    with lock_folder(place / "run"):
         refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
     assert not (place / "run").exists()
     assert train().exit_code == 0

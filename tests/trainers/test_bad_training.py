@@ -84,7 +84,7 @@ def test_silent_validation_songs(tiny: Path, place: Path) -> None:
 
 
 def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
-    done = train("--set", "data.seconds=1.5", "--dry-run")
+    done = train("--set", "data.clip_seconds=1.5", "--dry-run")
     assert done.exit_code == 0
     assert "2 songs shorter than a clip of 1.5 s: silence follows" in done.stdout.splitlines()
 
@@ -94,23 +94,36 @@ def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
     [
         (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
-        (["loop.accumulate=3"], ["loop: accumulate must divide batch_size=2"]),
+        (["loop.accumulation_steps=3"], ["loop: accumulate must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
         (
             ["adversary.discriminators=[ensemble]", "losses.generator=0"],
             ["need a weight above 0 of losses.generator or losses.feature_matching"],
         ),
-        (["loop.compile=true", "loop.recompute=true"], ["exclude each other"]),
+        (["loop.compile=true", "loop.activation_checkpointing=true"], ["exclude each other"]),
         (["model.options.stems=[vocals, vocals]"], ["model: options: stems must not repeat"]),
         (["seed=-1"], ["seed must be 0 or more"]),
-        (["optimiser.lr=.nan", "data.seconds=.inf"], ["data.seconds, optimiser.lr must be finite"]),
+        (
+            ["optimizer.lr=.nan", "data.clip_seconds=.inf"],
+            ["data.clip_seconds, optimizer.lr must be finite"],
+        ),
         (["losses={1: 2}"], ["losses must be keys with values, each a number", "Unknown loss '1'"]),
         (
-            ["data.held_out=0", "schedule.shape=plateau", "schedule.stop_after=2"],
-            ["schedule.shape=plateau and schedule.stop_after=2: there are no validation songs"],
+            [
+                "data.validation_fraction=0",
+                "schedule.shape=plateau",
+                "schedule.early_stopping_patience=2",
+            ],
+            [
+                "schedule.shape=plateau and schedule.early_stopping_patience=2: "
+                "there are no validation songs"
+            ],
         ),
-        (["data.seconds=0.01"], ["clips of 0.01 s are too short for the network. Type: --set"]),
-        (["data.seconds=0.02"], ["too short for losses.multi_resolution_stft"]),
+        (
+            ["data.clip_seconds=0.01"],
+            ["clips of 0.01 s are too short for the network. Try: --set"],
+        ),
+        (["data.clip_seconds=0.02"], ["too short for losses.multi_resolution_stft"]),
         (["schedule.stages=[{until: 0.5, seconds: 0.001}]"], ["clips of 0.001 s are too short"]),
         (
             [

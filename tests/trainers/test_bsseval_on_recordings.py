@@ -15,7 +15,7 @@ from tests.trainers.bsseval_reference import museval_scores
 from tests.trainers.evaluation.songs import NoiseTrack
 from trainers.data.recording import read_wave
 from trainers.evaluation.methods import RatioMaskMethod
-from trainers.evaluation.tracks import Sound
+from trainers.evaluation.tracks import TrackAudio
 from trainers.metrics.bsseval import bss_eval
 
 pytestmark = pytest.mark.audio
@@ -51,7 +51,7 @@ def separated(audio: Path, seconds: int) -> Stems:
 def masked(audio: Path, names: tuple[str, ...], seconds: int) -> Stems:
     """By the ideal ratio mask."""
     references = dict(zip(names, truth(audio, names, seconds), strict=True))
-    sound = Sound(real(audio, "mixture", seconds), references, RATE)
+    sound = TrackAudio(real(audio, "mixture", seconds), references, RATE)
     estimates = RatioMaskMethod().estimate(NoiseTrack("Sodium"), sound)
     return torch.stack([estimates[name] for name in names])
 

@@ -26,7 +26,7 @@ from trainers.cli.train import songs
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 from trainers.data.voices import VoiceMixes
-from trainers.loop.state import WeightAverage
+from trainers.loop.state import EMA
 from trainers.recipes.loading import recipe_names
 
 
@@ -54,7 +54,7 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     assert lines[4:] == [
         "Finished after 12 steps: all steps are done",
         f"Weights: {best}",
-        f"Type: stem separate SONG --model {best.parent}",
+        f"Try: stem separate SONG --model {best.parent}",
     ]
     assert resolve.load(best).stems == ("vocals",)
 
@@ -84,17 +84,17 @@ def test_validation_is_shown(typed: list[str], recordings: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(
     typed: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = WeightAverage.update
+    update = EMA.update
 
-    def press(average: WeightAverage, model: torch.nn.Module) -> None:
+    def press(average: EMA, model: torch.nn.Module) -> None:
         update(average, model)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(WeightAverage, "update", press)
+    monkeypatch.setattr(EMA, "update", press)
     stopped = enter(*typed)
     assert stopped.exit_code == 130
-    assert stopped.stderr.endswith("Interrupted. To go on, type the same command with --resume.\n")
-    monkeypatch.setattr(WeightAverage, "update", update)
+    assert stopped.stderr.endswith("Interrupted. To go on, run it again command with --resume.\n")
+    monkeypatch.setattr(EMA, "update", update)
     first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
     assert json.loads(first)["first_step"] == 1
     assert json.loads(second)["step"] == 2
@@ -122,14 +122,14 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "exit_code", "sentence"),
     [
-        ("loop.accumulate=3", 2, "accumulate must divide batch_size=2"),
+        ("loop.accumulation_steps=3", 2, "accumulate must divide batch_size=2"),
         ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
         ("model.architecture=melnet", 2, "Unknown architecture 'melnet'"),
         ("data.voices.vocals=[{file: no.wav}]", 1, "There is no file"),
         (
-            "optimiser={name: adamw, lr: 1e+20}",
+            "optimizer={name: adamw, lr: 1e+20}",
             1,
-            "is not finite in step 2. Type the same with smaller steps",
+            "is not finite in step 2. Run it again with smaller steps",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_the_best_weights_become_a_model(
     assert done.stderr.splitlines()[-3:] == [
         f"Weights: {recordings / 'run' / 'best.safetensors'}",
         "Model: mine",
-        "Type: stem separate SONG --model mine",
+        "Try: stem separate SONG --model mine",
     ]
     ours, best = resolve.load("mine"), resolve.load(recordings / "run" / "best.safetensors")
     for one, other in zip(ours.parameters(), best.parameters(), strict=True):
@@ -263,7 +263,7 @@ def test_a_run_from_a_model_trains_its_network(typed: list[str], recordings: Pat
     first, second = (str(recordings / name) for name in ("run/best.safetensors", "finer"))
     render_songs(recordings / "songs", songs=3, seconds=3.0, sample_rate=RATE, seed=0)
     finer = ["train", "--data", str(recordings / "songs"), "--from", first, "--output", second]
-    shorter = ("--set", "schedule.steps=1", "--set", "loop.workers=0")
+    shorter = ("--set", "schedule.steps=1", "--set", "loop.num_workers=0")
     assert enter(*finer, *shorter, "--device", "cpu").exit_code == 0
     ours, theirs = (weights.read(Path(path)) for path in (first, f"{second}/best.safetensors"))
     assert (ours.architecture, ours.config) == (theirs.architecture, theirs.config)

@@ -12,7 +12,7 @@ from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
 from tests.trainers.runs import FULL
 from trainers.loop.state import ensemble_spec
-from trainers.loop.step import Task
+from trainers.loop.step import TrainingTask
 from trainers.recipes.loading import load_recipe, recipe_names
 
 INSTRUMENTAL = ("frame_transformer", "frame_transformer-pretrain", "voxaug")
@@ -27,8 +27,8 @@ def test_bundled_recipes_build(name: str) -> None:
     usual = "instrumental" if name in INSTRUMENTAL else "vocals"
     assert network.stems[0] == (usual if network.role == "stems" else "sound")
     assert recipe.model.residual not in network.stems
-    named = recipe.supervised_losses.keys() - {*network.penalty_names}
-    assert Task.of(recipe, network, FULL).objective.losses.keys() == named
+    named = recipe.supervised_losses.keys() - {*network.auxiliary_loss_names}
+    assert TrainingTask.of(recipe, network, FULL).objective.losses.keys() == named
     members = ensemble_spec(recipe, network.sample_rate).members
     assert len(members) == {"melroformer-gan": 4, "msrkit": 1}.get(name, 0)
 
@@ -42,7 +42,7 @@ def test_losses_are_not_judged_by_an_objective_that_does_not_fit() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe("quick", ("objective.name=phase",))
     (mistake,) = caught.value.mistakes
-    assert mistake.endswith("Type: --set objective.name=separation")
+    assert mistake.endswith("Try: --set objective.name=separation")
 
 
 @pytest.mark.parametrize("name", ["tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa"])
@@ -53,7 +53,7 @@ def test_clips_and_segments_fill_whole_windows(name: str) -> None:
         network = registry.build(recipe.model.architecture, recipe.model.options)
     config = network.config.to_dict()
     unit = config["attention_window"] * 2 ** (len(config["dims"]) - 1)
-    for samples in (round(recipe.data.seconds * network.sample_rate), network.segment):
+    for samples in (round(recipe.data.clip_seconds * network.sample_rate), network.segment):
         assert (1 + samples // config["hop_size"]) % unit == 0
 
 
@@ -62,7 +62,7 @@ def test_base_is_merged_below_the_changes(tmp_path: Path) -> None:
     file.write_text("base: melroformer-small\nloop: {batch_size: 7}\n")
     changed, base = load_recipe(str(file)), load_recipe("melroformer-small")
     assert changed.loop.batch_size == 7
-    assert changed.loop.save_every == base.loop.save_every
+    assert changed.loop.checkpoint_every == base.loop.checkpoint_every
     assert changed.model == base.model
     assert (changed.name, base.name) == ("mine", "melroformer-small")
 
@@ -81,26 +81,26 @@ def test_set_reaches_nested_values() -> None:
         ("data.voices.silent=0.99", "add up to at most 1"),
         ("data.voices.level=[3, -3]", "lower and an upper bound"),
         ("data.voices.level=[1", "--set: data.voices.level=.*not valid YAML"),
-        ("data.seconds=0", "data: seconds must be above 0"),
+        ("data.clip_seconds=0", "data: seconds must be above 0"),
         ("data.voices.second_voice=1.5", "share between 0 and 1"),
         ("data.voices.speed=1", "speed must be 0 or more and below 1"),
         ("data.voices.effects=-1", "effects must be 0 or more"),
         ("data.voices.vocals=[{weight: 2}]", "data: voices: vocals: file must be named"),
         ("data.voices.vocals=[{file: a, weight: 0}]", "weight of a must be above 0"),
-        ("optimiser.lr=0", "lr and muon_lr must be above 0"),
-        ("optimiser.clip=0", "clip must be above 0"),
-        ("optimiser.weight_decay=-1", "weight_decay must be 0 or more"),
+        ("optimizer.lr=0", "lr and muon_lr must be above 0"),
+        ("optimizer.max_grad_norm=0", "clip must be above 0"),
+        ("optimizer.weight_decay=-1", "weight_decay must be 0 or more"),
         ("schedule.steps=0", "steps must be 1 or more"),
         ("schedule.warmup=-1", "warmup must be 0 or more"),
         ("schedule.decay=2", "decay must be a share"),
-        ("loop.save_every=0", "accumulate and save_every must be 1 or more"),
-        ("loop.accumulate=2", "accumulate must divide batch_size=3"),
-        ("loop.ema=1", "ema must be 0 or more and below 1"),
-        ("loop.workers=-1", "workers must be 0 or more"),
+        ("loop.checkpoint_every=0", "accumulate and checkpoint_every must be 1 or more"),
+        ("loop.accumulation_steps=2", "accumulate must divide batch_size=3"),
+        ("loop.ema_decay=1", "ema must be 0 or more and below 1"),
+        ("loop.num_workers=-1", "workers must be 0 or more"),
         ("losses={}", "losses must name at least one"),
         ("losses.waveform_l1=-1", "losses.waveform_l1 must be 0 or more"),
         ("losses.waveform_l1=.nan", "losses.waveform_l1 must be finite"),
-        ("optimiser.lr=.inf", "optimiser.lr must be finite"),
+        ("optimizer.lr=.inf", "optimizer.lr must be finite"),
         ("data.voices.level=[0, .nan]", "data.voices.level.1 must be finite"),
         ("seed=-1", "seed must be 0 or more"),
         ("losses.waveform_l1=high", "losses must be keys with values"),
@@ -121,7 +121,7 @@ def test_every_mistake_at_once() -> None:
 
 def test_mistakes_of_several_parts_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("melroformer-small", ("data.voices.silent=2", "loop.workers=-1", "seed=x"))
+        load_recipe("melroformer-small", ("data.voices.silent=2", "loop.num_workers=-1", "seed=x"))
     assert [mistake.split(":")[0].split(" ")[0] for mistake in caught.value.mistakes] == [
         "data",
         "loop",
@@ -131,13 +131,15 @@ def test_mistakes_of_several_parts_at_once() -> None:
 
 def test_unknown_keys_hide_no_other_mistake() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema=3", "loop.workers=x"))
+        load_recipe(
+            "melroformer-small", ("loop.batchsize=2", "loop.ema_decay=3", "loop.num_workers=x")
+        )
     assert caught.value.mistakes == [
         "loop: unknown key 'batchsize', did you mean 'batch_size'?",
         "loop: workers must be a whole number, found 'x'",
     ]
     with pytest.raises(ConfigError) as caught:
-        load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema=3"))
+        load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema_decay=3"))
     assert caught.value.mistakes == [
         "loop: unknown key 'batchsize', did you mean 'batch_size'?",
         "loop: ema must be 0 or more and below 1",
@@ -155,13 +157,13 @@ def test_all_bad_changes_at_once() -> None:
 
 def test_the_recipe_of_a_run_is_a_recipe(tmp_path: Path) -> None:
     """Truth: what a run writes down is what it was started with."""
-    recipe = load_recipe("melroformer-small", ("optimiser.lr=1e-7", "seed=4"))
+    recipe = load_recipe("melroformer-small", ("optimizer.lr=1e-7", "seed=4"))
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2))
     assert load_recipe(str(tmp_path / "recipe.json")) == recipe
 
 
 def test_powers_of_ten_are_numbers() -> None:
-    assert load_recipe("melroformer-small", ("optimiser.lr=1e-3",)).optimiser.lr == 0.001
+    assert load_recipe("melroformer-small", ("optimizer.lr=1e-3",)).optimizer.lr == 0.001
     assert load_recipe("melroformer-small", ("name=1e-x",)).name == "1e-x"
 
 

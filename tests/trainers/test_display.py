@@ -16,10 +16,10 @@ from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from tests.trainers.story import ADVERSARIAL, FINISHED, RECIPE, step, story, validated
 from trainers.cli.display import Display, LiveDisplay, open_display
-from trainers.loop.events import Listened
+from trainers.loop.events import ExcerptRendered
 
 UP, HIDE, SHOW = "\x1b[1A\x1b[2K", "\x1b[?25l", "\x1b[?25h"
-SOUND = Listened(40, "song", 8000, {}, {})
+SOUND = ExcerptRendered(40, "song", 8000, {}, {})
 
 LINES = [
     "Recipe tiny: melroformer, 3.9 M parameters, on cpu, bf16",

@@ -7,12 +7,21 @@ import math
 import pytest
 
 from tests.trainers.story import ADVERSARIAL, RECIPE, STARTED, step, story, validated
-from trainers.cli.dashboard import Figures, Pace, Standing, Trend, change, number, shown, sparkline
-from trainers.loop.events import Listened, StepDone
+from trainers.cli.dashboard import (
+    RunStatistics,
+    StemScore,
+    StepTimer,
+    Trend,
+    change,
+    number,
+    shown,
+    sparkline,
+)
+from trainers.loop.events import ExcerptRendered, StepDone
 
 
-def told(*more: object) -> Figures:
-    figures = Figures(RECIPE)
+def told(*more: object) -> RunStatistics:
+    figures = RunStatistics(RECIPE)
     for event in [*story(), *more]:
         figures.note(event)  # type: ignore[arg-type]
     return figures
@@ -59,14 +68,14 @@ def test_the_pace_forgets_the_slow_first_steps() -> None:
 
 
 def test_the_pace_before_it_can_forget() -> None:
-    pace = Pace()
+    pace = StepTimer()
     assert pace.left(7) is None
     pace.add(step(1))
     assert pace.left(2) == pytest.approx(120)
 
 
 def test_the_pace_is_that_of_the_last_hundred_steps() -> None:
-    pace = Pace()
+    pace = StepTimer()
     for seconds in [1.0] * 103 + [3.0] * 50:
         pace.add(StepDone(1, {}, {}, {}, seconds, 0.0))
     assert pace.seconds == pytest.approx(2.0)
@@ -81,14 +90,14 @@ def test_standings_by_hand() -> None:
 
 
 def test_anything_is_better_than_no_number() -> None:
-    vocals = Standing(math.nan, math.nan, 20)
+    vocals = StemScore(math.nan, math.nan, 20)
     for sdr, number_of_steps in ((-math.inf, 40), (1.0, 60), (math.nan, 80)):
         vocals.move(sdr, number_of_steps)
     assert (vocals.best, vocals.best_step) == (1.0, 60)
 
 
 def test_a_run_that_goes_on_knows_its_best_but_not_when_it_was() -> None:
-    figures = Figures(RECIPE)
+    figures = RunStatistics(RECIPE)
     figures.note(ADVERSARIAL)
     assert figures.step == 400
     figures.note(validated(420, 2.0, 4.0, best=False, best_mean=3.5))
@@ -100,27 +109,27 @@ def test_a_run_that_goes_on_knows_its_best_but_not_when_it_was() -> None:
 
 def test_an_epoch_means_nothing_where_data_are_endless() -> None:
     assert told().epoch == 0.4
-    endless = Figures(RECIPE)
+    endless = RunStatistics(RECIPE)
     endless.note(ADVERSARIAL)
     assert endless.epoch is None
 
 
 def test_a_validation_is_awaited_where_one_is_due() -> None:
-    figures = Figures(RECIPE)
+    figures = RunStatistics(RECIPE)
     figures.note(STARTED)
     due = []
     for event in (step(19), step(20), validated(20, 1.0, best=True, best_mean=1.0), step(1000)):
         figures.note(event)
         due.append(figures.validating)
     assert due == [False, True, False, True]
-    unjudged = Figures(RECIPE)
+    unjudged = RunStatistics(RECIPE)
     unjudged.note(step(20))
     assert not unjudged.validating
 
 
 def test_sound_is_no_figure() -> None:
     before = told()
-    after = told(Listened(40, "song", 8000, {}, {}))
+    after = told(ExcerptRendered(40, "song", 8000, {}, {}))
     assert (after.step, after.history) == (before.step, before.history)
 
 

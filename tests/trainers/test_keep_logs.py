@@ -16,10 +16,17 @@ import yaml
 from model_zoo.errors import OutputError
 from tests.trainers.pages import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
-from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone, Validated, means
-from trainers.loop.loggers import keep_logs, run_log
-from trainers.loop.loggers.backends import HistoryLogbook
-from trainers.loop.loggers.run_log import normalised
+from trainers.loop.events import (
+    ExcerptRendered,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    Validated,
+    means,
+)
+from trainers.loop.loggers import open_run_log, run_log
+from trainers.loop.loggers.backends import HistoryLogger
+from trainers.loop.loggers.run_log import normalized
 
 RATE = 8000
 WAVE = np.sin(np.arange(2 * RATE) * 0.3).reshape(2, RATE).astype(np.float32)
@@ -33,9 +40,9 @@ def step(number: int, loss: float = 1.0) -> StepDone:
     return StepDone(number, {"total": loss}, {"model": 2 * loss}, {"model": 0.01}, 2.0, 0.5)
 
 
-def listened(number: int, gain: float = 1.0) -> Listened:
+def listened(number: int, gain: float = 1.0) -> ExcerptRendered:
     waves = {"mixture": 0.5 * WAVE, "vocals/estimate": 0.2 * gain * WAVE, "vocals/true": 0.1 * WAVE}
-    return Listened(number, "my song", RATE, waves, {"freq_blocks.0": np.eye(4)})
+    return ExcerptRendered(number, "my song", RATE, waves, {"freq_blocks.0": np.eye(4)})
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ def test_what_is_not_finite_stays_so() -> None:
 
 
 def test_entries_are_means_since_the_last_one(often: Recipe, tmp_path: Path) -> None:
-    with keep_logs(often, tmp_path, 0) as report:
+    with open_run_log(often, tmp_path, 0) as report:
         report(started())
         for number in range(1, 9):
             report(step(number, float(number)))
@@ -84,7 +91,7 @@ def test_entries_are_means_since_the_last_one(often: Recipe, tmp_path: Path) -> 
 
 def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Path) -> None:
     def interrupted() -> None:
-        with keep_logs(often, tmp_path, 0) as report:
+        with open_run_log(often, tmp_path, 0) as report:
             for number in range(1, 6):
                 report(step(number))
             raise KeyboardInterrupt
@@ -93,7 +100,7 @@ def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Pa
         interrupted()
     assert [line["step"] for line in history(tmp_path)] == [3, 5]
     age(tmp_path)
-    with keep_logs(often, tmp_path, 4) as report:
+    with open_run_log(often, tmp_path, 4) as report:
         for number in range(5, 8):
             report(step(number))
     assert [line["step"] for line in history(tmp_path)] == [3, 6, 7]
@@ -101,7 +108,7 @@ def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Pa
 
 
 def test_scores(recipe: Recipe, tmp_path: Path) -> None:
-    with keep_logs(recipe, tmp_path, 0) as report:
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(Validated(2, {"vocals": 1.5, "bass": 3.5}, 2.5, False, 4.25))
     expected = {"sdr/vocals": 1.5, "sdr/bass": 3.5, "sdr/mean": 2.5, "sdr/best": 4.25}
     assert history(tmp_path) == [{"step": 2, **expected}]
@@ -111,7 +118,7 @@ def test_scores(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_the_recipe_can_be_read_back_from_the_page(recipe: Recipe, tmp_path: Path) -> None:
-    with keep_logs(recipe, tmp_path, 0) as report:
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(started())
     (text,) = page(tmp_path).Tensors("recipe/text_summary")
     block = text.tensor_proto.string_val[0].decode()
@@ -120,7 +127,7 @@ def test_the_recipe_can_be_read_back_from_the_page(recipe: Recipe, tmp_path: Pat
 
 
 def test_facts_are_a_table(recipe: Recipe, tmp_path: Path) -> None:
-    with keep_logs(recipe, tmp_path, 0) as report:
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(started())
         report(RunFinished(8, 3.14159, "a|b", "no new best"))
     found = page(tmp_path)
@@ -139,7 +146,7 @@ def test_facts_are_a_table(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_a_song_is_laid_out(recipe: Recipe, tmp_path: Path) -> None:
-    with keep_logs(recipe, tmp_path, 0) as report:
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(listened(2))
     tags = page(tmp_path).Tags()
     assert sorted(tags["audio"]) == [
@@ -164,7 +171,7 @@ def test_a_song_is_laid_out(recipe: Recipe, tmp_path: Path) -> None:
 @pytest.mark.parametrize("gain", [1.0, 50.0])
 def test_one_factor_for_all_sound_of_a_song(recipe: Recipe, tmp_path: Path, gain: float) -> None:
     event = listened(2, gain)
-    with keep_logs(recipe, tmp_path, 0) as report:
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(event)
     peak = max(np.abs(wave).max() for wave in event.waves.values())
     for name, wave in event.waves.items():
@@ -176,27 +183,30 @@ def test_one_factor_for_all_sound_of_a_song(recipe: Recipe, tmp_path: Path, gain
 def test_broken_sound_breaks_nothing(recipe: Recipe, tmp_path: Path) -> None:
     broken = np.array([[math.nan, 0.25, math.inf, -0.5]], np.float32)
     waves = {"mixture": 0 * WAVE[:1, :4], "vocals/estimate": broken, "vocals/true": broken}
-    event = Listened(1, "my song", RATE, waves, {})
-    assert normalised(event)["vocals/true"].tolist() == [[0, 0.5, 0, -1]]
-    assert normalised(replace(event, waves={"mixture": waves["mixture"]}))["mixture"].max() == 0
-    with keep_logs(recipe, tmp_path, 0) as report:
+    event = ExcerptRendered(1, "my song", RATE, waves, {})
+    assert normalized(event)["vocals/true"].tolist() == [[0, 0.5, 0, -1]]
+    assert normalized(replace(event, waves={"mixture": waves["mixture"]}))["mixture"].max() == 0
+    with open_run_log(recipe, tmp_path, 0) as report:
         report(event)
 
 
 def test_a_folder_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(OutputError, match="Cannot write"), keep_logs(recipe, tmp_path / "run", 0):
+    with (
+        pytest.raises(OutputError, match="Cannot write"),
+        open_run_log(recipe, tmp_path / "run", 0),
+    ):
         pass
 
 
 def test_errors_of_the_run_are_its_own(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="of the data"), keep_logs(recipe, tmp_path, 0):
+    with pytest.raises(OSError, match="of the data"), open_run_log(recipe, tmp_path, 0):
         raise OSError("of the data")
 
 
 def test_pages_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").mkdir()
-    with pytest.raises(OutputError, match="Cannot write"), keep_logs(recipe, tmp_path, 0):
+    with pytest.raises(OutputError, match="Cannot write"), open_run_log(recipe, tmp_path, 0):
         pass
     assert json.dumps(page(tmp_path).Tags()["scalars"]) == "[]"
 
@@ -207,7 +217,7 @@ def test_a_page_is_opened_for_the_project_that_is_named(
     """It is called like the folder, tells what the others tell, and is closed at the end."""
     told: list[object] = []
 
-    class Page(HistoryLogbook):
+    class Page(HistoryLogger):
         def __init__(self, project: str, folder: Path, name: str, config: object, step: int):
             told.append((project, folder, name, config, step))
 
@@ -217,9 +227,9 @@ def test_a_page_is_opened_for_the_project_that_is_named(
         def close(self) -> None:
             told.append("closed")
 
-    monkeypatch.setattr(run_log, "WandbLogbook", Page)
+    monkeypatch.setattr(run_log, "WandbLogger", Page)
     named = replace(often, log=replace(often.log, wandb="mine"))
-    with keep_logs(named, tmp_path / "run", 2) as report:
+    with open_run_log(named, tmp_path / "run", 2) as report:
         report(step(3, 0.5))
     opened = ("mine", tmp_path / "run", "run", named.to_dict(), 2)
     assert told == [opened, (3, 0.5), "closed"]

@@ -33,7 +33,7 @@ def command(tmp_path: Path, adversarial: Recipe) -> list[str]:
     values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.5}}}
     values["data"]["augmentation"]["gain"] = {"chance": 0.5}
     values["schedule"] |= {"steps": STEPS}
-    values["loop"] |= {"save_every": SAVED, "workers": 1}
+    values["loop"] |= {"checkpoint_every": SAVED, "workers": 1}
     values["validation"] |= {"every": 6}
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(values))))

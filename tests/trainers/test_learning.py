@@ -21,7 +21,7 @@ from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 from trainers.data.training_data import open_data
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 from trainers.metrics.sdr import global_sdr
 
 RATE = 8000
@@ -150,11 +150,11 @@ def learning(architecture: str, *, adversary: bool) -> Recipe:
             },
             "losses": {**pupil.losses, **judged},
             "adversary": ADVERSARY if adversary else {},
-            "optimiser": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},
+            "optimizer": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},
             "schedule": {"steps": STEPS, "warmup": 5, "shape": "linear", "decay": 0.5},
             "loop": {
                 **{"batch_size": pupil.batch_size, "ema": 0.95},
-                **{"workers": 0, "save_every": STEPS},
+                **{"workers": 0, "checkpoint_every": STEPS},
             },
             "validation": {"every": 10, "seconds": pupil.heard},
             "log": {"songs": 0},
@@ -172,7 +172,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learn(recipe: Recipe, songs: Path, folder: Path) -> tuple[list[StepDone], list[float]]:
     """Every step, and the mean SDR in dB of every validation."""
     events: list[Event] = []
-    run(recipe, songs, (), folder, CPU, events.append)
+    train(recipe, songs, (), folder, CPU, events.append)
     steps = [event for event in events if isinstance(event, StepDone)]
     return steps, [event.mean for event in events if isinstance(event, Validated)]
 
@@ -223,8 +223,8 @@ def test_judges_learn_to_tell(songs: Path, tmp_path: Path, monkeypatch: pytest.M
     """A network that stays as it is: its estimates are told from true stems ever better."""
     monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
     recipe = learning("melunet", adversary=True)
-    still = replace(recipe, optimiser=replace(recipe.optimiser, name="adamw", lr=1e-12))
-    sharp = replace(still.adversary, optimiser=replace(still.adversary.optimiser, lr=2e-3))
+    still = replace(recipe, optimizer=replace(recipe.optimizer, name="adamw", lr=1e-12))
+    sharp = replace(still.adversary, optimizer=replace(still.adversary.optimizer, lr=2e-3))
     steps, _ = learn(replace(still, adversary=sharp), songs, tmp_path / "run")
     losses = [step.losses["discriminator"] for step in steps]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])

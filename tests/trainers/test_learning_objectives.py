@@ -21,8 +21,8 @@ from trainers.data.synthetic import render_songs
 from trainers.data.training_data import open_data
 from trainers.loop.events import Validated
 from trainers.loop.state import TrainState
-from trainers.loop.step import Task
-from trainers.loop.trainer import run
+from trainers.loop.step import TrainingTask
+from trainers.loop.trainer import train
 
 pytestmark = pytest.mark.learns
 
@@ -35,9 +35,9 @@ def taught(recipe: Recipe, objective: str, steps: int, **options: Any) -> Recipe
     """A run that is validated ten times."""
     values = learning(recipe, objective, dropout=0.0, **options).to_dict()
     values["data"] = {"seconds": 1.0}
-    values["optimiser"]["lr"] = 0.003
+    values["optimizer"]["lr"] = 0.003
     values["schedule"] = {"steps": steps, "warmup": 5, "shape": "linear", "decay": 0.5}
-    values["loop"] = {"batch_size": 4, "ema": 0.9, "workers": 0, "save_every": steps}
+    values["loop"] = {"batch_size": 4, "ema": 0.9, "workers": 0, "checkpoint_every": steps}
     values["validation"] = {"every": steps // 10}
     values["log"] = {"songs": 0}
     return Recipe.from_dict(values)
@@ -46,7 +46,7 @@ def taught(recipe: Recipe, objective: str, steps: int, **options: Any) -> Recipe
 def curve(recipe: Recipe, songs: Path, folder: Path, origin: str = "") -> list[float]:
     """The score in dB of every validation."""
     events: list[Event] = []
-    run(recipe, songs, (), folder, CPU, events.append, origin=origin)
+    train(recipe, songs, (), folder, CPU, events.append, origin=origin)
     return [event.mean for event in events if isinstance(event, Validated)]
 
 
@@ -80,7 +80,7 @@ def test_angles_are_found(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.Mo
     small = {"in_channels": 1, "window_size": 32, "hop_size": 16, "segment": RATE // 2}
     phase = taught(recipe, "phase", 60, **small)
     state = TrainState.fresh(phase, CPU)
-    task, model = Task.of(phase, state.separator, FULL), state.average.model
+    task, model = TrainingTask.of(phase, state.separator, FULL), state.ema.model
     track = open_data(phase, songs, (), model.stems, RATE).validation[0].read()
 
     def score(angles: Any) -> float:
@@ -107,10 +107,10 @@ def test_sound_comes_out_of_codes(
     render_songs(tmp_path / "songs", songs=5, seconds=6.0, sample_rate=RATE, seed=0)
     values = taught(recipe, "codes", 60, num_embeddings=64, patience=5).to_dict()
     values["losses"] = {"multi_resolution_stft": 1.0, "codebook": 1.0, "commitment": 1.0}
-    values["optimiser"]["lr"] = 0.001
+    values["optimizer"]["lr"] = 0.001
     scores = curve(Recipe.from_dict(values), tmp_path / "songs", tmp_path / "run")
     network: Any = resolve.load(str(tmp_path / "run" / BEST)).core
-    usage = network.quantiser.usage()
+    usage = network.quantizer.usage()
     print(f"\nevery 6 steps {rounded(scores)} dB, {usage}")
     assert scores[-1] > 2.5
     assert scores[-1] > scores[0] + 2
@@ -134,7 +134,7 @@ def test_a_pretrained_network_needs_fewer_steps(
         values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.3}}}
         values["objective"] |= options
         values["losses"] = PRETRAINED if objective == "denoising" else TUNED
-        values["optimiser"]["lr"] = lr
+        values["optimizer"]["lr"] = lr
         values["schedule"] |= {"warmup": 10, "shape": "constant"}
         values["loop"]["batch_size"] = 8
         return Recipe.from_dict(values)

@@ -18,7 +18,7 @@ from model_zoo.catalogue.resolve import LAST
 from tests.little_room import room_for
 from tests.trainers.commands import changed, refused, train
 from tests.trainers.test_signals import running
-from trainers.loop.checks import alone_in
+from trainers.loop.checks import lock_folder
 
 RANDOM = "0123456789abcdef" * 2
 OURS = [f".{name}.{RANDOM}.part" for name in (LAST, "best.safetensors", "recipe.json")]
@@ -50,7 +50,7 @@ def test_what_a_killed_run_left_half_written_goes_and_nothing_else(killed: Path)
 
 
 def test_files_of_a_run_that_is_alive_stay(killed: Path) -> None:
-    with alone_in(killed):
+    with lock_folder(killed):
         refused(train(), 1, "Another run is writing into run")
     assert {path.name for path in killed.iterdir()} >= {*OURS}
 
@@ -69,7 +69,7 @@ def members(group: int) -> Iterator[int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux alone has /proc")
 def test_helpers_end_with_a_run_that_is_killed(tiny: Path) -> None:
     """torch looks every 5 s, and not while a helper is busy."""
-    with running("loop.workers=2") as process:
+    with running("loop.num_workers=2") as process:
         assert len([*members(process.pid)]) > 2
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=60)

@@ -16,10 +16,10 @@ from model_zoo.separator import Separator
 from tests.model_zoo.small import small_network
 from tests.stemcli.engine.stubs import Scaling
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationTrack
+from trainers.data.multitrack import ValidationAudio
 from trainers.loop.colours import colour_table
-from trainers.loop.loggers.attention_maps import attention_picture, watched_attention
-from trainers.loop.validation import listen, loudest
+from trainers.loop.loggers.attention_maps import attention_image, record_attention
+from trainers.loop.validation import loudest, render_excerpt
 
 WIDTH, HEADS = 8, 2
 
@@ -29,12 +29,12 @@ def network(recipe: Recipe, layers: int) -> Separator:
     return registry.build("melroformer", options).eval()
 
 
-def track(rate: int, seconds: float, stems: int = 1) -> ValidationTrack:
+def track(rate: int, seconds: float, stems: int = 1) -> ValidationAudio:
     """A tone that is loud in its second half, and maybe a constant."""
     time = torch.arange(round(rate * seconds)) / rate
     loud = torch.where(time < seconds / 2, 0.1, 0.8) * torch.sin(2 * math.pi * 300 * time)
     waves = torch.stack([loud, torch.full_like(loud, 0.01)])[:stems, None].expand(-1, 2, -1)
-    return ValidationTrack("song", waves.sum(0), waves)
+    return ValidationAudio("song", waves.sum(0), waves)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_excerpt_is_the_loudest_part_as_the_network_answers_it() -> None:
     model = Scaling(stems=("vocals", "drums"), channels=2).train()
     model.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
     song = track(model.sample_rate, 2.0, stems=2)
-    heard = listen(model, song, 30, 0.5, residual="rest")
+    heard = render_excerpt(model, song, 30, 0.5, residual="rest")
     start, stop = loudest(song.mixture, model.sample_rate // 2)
     mixture, true = song.mixture[:, start:stop].numpy(), song.stems[..., start:stop].numpy()
     expected = {
@@ -79,7 +79,7 @@ def test_an_excerpt_is_the_loudest_part_as_the_network_answers_it() -> None:
 def test_the_mode_and_the_network_stay_as_they_were(recipe: Recipe, training: bool) -> None:
     model = network(recipe, 1).train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    listen(model, track(model.sample_rate, 1.5), 1, 1.0)
+    render_excerpt(model, track(model.sample_rate, 1.5), 1, 1.0)
     assert all(module.training is training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -87,13 +87,13 @@ def test_the_mode_and_the_network_stay_as_they_were(recipe: Recipe, training: bo
 
 def test_a_short_song_is_heard_in_full(recipe: Recipe) -> None:
     model = network(recipe, 1)
-    heard = listen(model, track(model.sample_rate, 0.3), 1, 8.0)
+    heard = render_excerpt(model, track(model.sample_rate, 0.3), 1, 8.0)
     assert heard.waves["vocals/estimate"].shape == (2, 2400)
 
 
 def test_first_middle_and_last_layers_of_both_axes_are_seen(recipe: Recipe) -> None:
     model = network(recipe, 5)
-    heard = listen(model, track(model.sample_rate, 1.0), 1, 1.0)
+    heard = render_excerpt(model, track(model.sample_rate, 1.0), 1, 1.0)
     bands, frames = model.config.num_bands, 1 + model.segment // model.config.hop_size
     shapes = {name: weights.shape for name, weights in heard.attention.items()}
     assert shapes == {
@@ -106,7 +106,7 @@ def test_every_kind_of_attention_in_a_u_is_seen() -> None:
     """Time, frequency and windows, on either side of the U: encoder levels 0 and 1, decoder 0."""
     sizes = registry.architecture("tfswa_unet").sizes.small
     model = registry.build("tfswa_unet", sizes).eval()
-    with torch.no_grad(), watched_attention(model) as maps:
+    with torch.no_grad(), record_attention(model) as maps:
         model(torch.sin(torch.arange(2, 3002.0)).view(1, 1, -1))
     # 47 frames and 128 bins, in whole windows of two levels; windows of 4 by 4 bins.
     sides = {"time": (48, 24), "freq": (128, 64), "window": (16, 16)}
@@ -122,7 +122,7 @@ def test_parts_of_one_block_are_of_different_kinds() -> None:
     """Time, frequency, windows and shifted windows: of three blocks in a row, each in all three."""
     kind = registry.architecture("tfswa_resunet")
     model = registry.build("tfswa_resunet", {**kind.sizes.small, "bottleneck": 3}).eval()
-    with torch.no_grad(), watched_attention(model) as maps:
+    with torch.no_grad(), record_attention(model) as maps:
         model(torch.sin(torch.arange(2.0, 2 + 2 * 3000)).view(1, 2, -1))
     parts = ("time", "freq", "window", "shifted")
     assert maps.keys() == {f"network.bottleneck.{i}.{part}" for i in range(3) for part in parts}
@@ -132,7 +132,7 @@ def test_maps_of_windows_show_who_is_seen() -> None:
     """3 frames, of which a window of 2 takes 2 and another 1: what fills it up gets nothing."""
     layer = ShiftedWindowAttention(WIDTH, HEADS, (2, 1))
     nn.init.zeros_(layer.att.c_attn.weight)
-    with torch.no_grad(), watched_attention(nn.ModuleList([layer])) as maps:
+    with torch.no_grad(), record_attention(nn.ModuleList([layer])) as maps:
         layer(torch.zeros(1, WIDTH, 3, 1))
     mean = np.array([[0.75, 0.25], [0.25, 0.75]])  # of a half each, and of oneself alone
     np.testing.assert_allclose(maps["0"], (np.log10(2 * mean) + 1) / 2, atol=1e-5)
@@ -140,14 +140,14 @@ def test_maps_of_windows_show_who_is_seen() -> None:
 
 def test_networks_without_attention_have_no_maps() -> None:
     model = small_network()
-    with watched_attention(model) as maps:
+    with record_attention(model) as maps:
         model(torch.zeros(1, 1, 2000))
     assert maps == {}
 
 
 def test_only_the_first_run_is_seen(recipe: Recipe) -> None:
     model, wave = network(recipe, 1), track(8000, 0.5).mixture[None]
-    with watched_attention(model) as maps:
+    with record_attention(model) as maps:
         model(wave)
         first = {name: weights.copy() for name, weights in maps.items()}
         model(wave.flip(-1) ** 2)
@@ -155,7 +155,7 @@ def test_only_the_first_run_is_seen(recipe: Recipe) -> None:
 
 
 def seen(block: nn.Module, tokens: int) -> np.ndarray:
-    with torch.no_grad(), watched_attention(nn.ModuleList([block])) as maps:
+    with torch.no_grad(), record_attention(nn.ModuleList([block])) as maps:
         block(torch.sin(torch.arange(3.0 * tokens * WIDTH)).reshape(3, tokens, WIDTH))
     return maps["0"]
 
@@ -178,7 +178,7 @@ def test_attention_to_oneself_alone_is_a_diagonal() -> None:
 
 def test_a_map_is_the_mean_over_heads_and_sequences() -> None:
     block, x = RoFormerBlock(WIDTH, HEADS, 6), torch.randn(5, 6, WIDTH)
-    with torch.no_grad(), watched_attention(nn.ModuleList([block])) as maps:
+    with torch.no_grad(), record_attention(nn.ModuleList([block])) as maps:
         block(x)
         weights = block.att.weights(block.att_norm(x)).mean((0, 1))
     expected = ((6 * weights).log10() + 1) / 2
@@ -186,8 +186,8 @@ def test_a_map_is_the_mean_over_heads_and_sequences() -> None:
 
 
 def test_pictures_of_maps_are_magnified_evenly() -> None:
-    picture = attention_picture(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]))
+    picture = attention_image(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]))
     assert picture.shape == (256, 384, 3)
     assert np.array_equal(picture[127, 127], colour_table()[0])
     assert np.array_equal(picture[127, 128], colour_table()[-1])
-    assert attention_picture(np.zeros((400, 500))).shape == (400, 500, 3)
+    assert attention_image(np.zeros((400, 500))).shape == (400, 500, 3)

@@ -17,11 +17,11 @@ from PIL import Image
 from model_zoo.errors import ConfigError, MissingExtraError, OutputError, StorageError
 from tests.trainers.pages import age, curve, history, page
 from trainers.loop.loggers.backends import (
-    ExcerptLogbook,
-    HistoryLogbook,
-    Logbook,
-    TensorBoardLogbook,
-    WandbLogbook,
+    ExcerptLogger,
+    HistoryLogger,
+    RunLogger,
+    TensorBoardLogger,
+    WandbLogger,
 )
 
 RATE = 8000
@@ -29,20 +29,20 @@ SOUND = np.sin(np.arange(2 * RATE) ** 1.3).reshape(2, RATE).astype(np.float32)
 PICTURE = (np.arange(5 * 7 * 3) * 37 % 256).astype(np.uint8).reshape(5, 7, 3)
 
 
-def write_steps(book: Logbook, steps: range) -> None:
+def write_steps(book: RunLogger, steps: range) -> None:
     for step in steps:
         book.scalars(step, {"loss/total": step / 4, "sdr/mean": -step})
     book.close()
 
 
 def test_tensorboard_shows_the_numbers(tmp_path: Path) -> None:
-    write_steps(TensorBoardLogbook(tmp_path, 0), range(1, 4))
+    write_steps(TensorBoardLogger(tmp_path, 0), range(1, 4))
     assert curve(tmp_path, "loss/total") == [(1, 0.25), (2, 0.5), (3, 0.75)]
     assert curve(tmp_path, "sdr/mean") == [(1, -1), (2, -2), (3, -3)]
 
 
 def test_tensorboard_shows_numbers_that_are_none(tmp_path: Path) -> None:
-    book = TensorBoardLogbook(tmp_path, 0)
+    book = TensorBoardLogger(tmp_path, 0)
     for step, value in enumerate((math.nan, math.inf, -math.inf, 1.0), 1):
         book.scalars(step, {"loss/total": value})
     book.close()
@@ -52,7 +52,7 @@ def test_tensorboard_shows_numbers_that_are_none(tmp_path: Path) -> None:
 
 
 def test_tensorboard_plays_stereo(tmp_path: Path) -> None:
-    book = TensorBoardLogbook(tmp_path, 0)
+    book = TensorBoardLogger(tmp_path, 0)
     book.audio(3, "a/b", "vocals/estimate", SOUND, RATE)
     book.close()
     (clip,) = page(tmp_path).Audio("song a_b/vocals/estimate")
@@ -63,7 +63,7 @@ def test_tensorboard_plays_stereo(tmp_path: Path) -> None:
 
 
 def test_tensorboard_keeps_sound_that_stays_the_same_once(tmp_path: Path) -> None:
-    book = TensorBoardLogbook(tmp_path, 0)
+    book = TensorBoardLogger(tmp_path, 0)
     for step in (1, 2, 3):
         book.audio(step, "a", "mixture", SOUND if step < 3 else -SOUND, RATE)
         book.audio(step, "b", "mixture", SOUND / step, RATE)
@@ -74,7 +74,7 @@ def test_tensorboard_keeps_sound_that_stays_the_same_once(tmp_path: Path) -> Non
 
 
 def test_tensorboard_shows_pictures_and_texts(tmp_path: Path) -> None:
-    book = TensorBoardLogbook(tmp_path, 0)
+    book = TensorBoardLogger(tmp_path, 0)
     book.picture(3, "a", "spectrogram/vocals", PICTURE)
     book.text(3, "recipe", "ä *text*")
     book.close()
@@ -87,11 +87,11 @@ def test_tensorboard_shows_pictures_and_texts(tmp_path: Path) -> None:
 
 
 def test_tensorboard_shows_steps_that_were_done_twice_once(tmp_path: Path) -> None:
-    first = TensorBoardLogbook(tmp_path, 0)
+    first = TensorBoardLogger(tmp_path, 0)
     first.picture(3, "a", "b", PICTURE)
     write_steps(first, range(1, 8))
     age(tmp_path)
-    again = TensorBoardLogbook(tmp_path, 4)
+    again = TensorBoardLogger(tmp_path, 4)
     again.picture(6, "a", "b", PICTURE)
     write_steps(again, range(5, 7))
     assert [step for step, _ in curve(tmp_path, "loss/total")] == [1, 2, 3, 4, 5, 6]
@@ -99,7 +99,7 @@ def test_tensorboard_shows_steps_that_were_done_twice_once(tmp_path: Path) -> No
 
 
 def test_tensorboard_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    book = TensorBoardLogbook(tmp_path, 0)
+    book = TensorBoardLogger(tmp_path, 0)
     book.audio(1, "a", "b", SOUND, RATE)
     write_steps(book, range(1, 3))
     assert capfd.readouterr() == ("", "")
@@ -107,12 +107,12 @@ def test_tensorboard_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingExtraError, match=r"^tensorboard is not installed. Type: pip"):
-        TensorBoardLogbook(tmp_path, 0)
+    with pytest.raises(MissingExtraError, match=r"^tensorboard is not installed. Try: pip"):
+        TensorBoardLogger(tmp_path, 0)
 
 
 def test_history_is_a_line_per_entry(tmp_path: Path) -> None:
-    book = HistoryLogbook(tmp_path / "run", 0)
+    book = HistoryLogger(tmp_path / "run", 0)
     book.scalars(1, {"loss/total": 0.1, "loss/other": math.inf})
     assert history(tmp_path / "run") == [{"step": 1, "loss/total": 0.1, "loss/other": math.inf}]
     book.scalars(1, {"sdr/mean": math.nan})
@@ -121,19 +121,19 @@ def test_history_is_a_line_per_entry(tmp_path: Path) -> None:
 
 
 def test_history_goes_on_after_the_last_checkpoint(tmp_path: Path) -> None:
-    write_steps(HistoryLogbook(tmp_path, 0), range(1, 8))
+    write_steps(HistoryLogger(tmp_path, 0), range(1, 8))
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write('{"step": 2, "loss/to')
-    write_steps(HistoryLogbook(tmp_path, 4), range(5, 7))
+    write_steps(HistoryLogger(tmp_path, 4), range(5, 7))
     assert [line["step"] for line in history(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    HistoryLogbook(tmp_path, 0).close()
+    HistoryLogger(tmp_path, 0).close()
     assert history(tmp_path) == []
 
 
 def test_history_of_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(OutputError, match="Cannot write"):
-        HistoryLogbook(tmp_path / "run", 0)
+        HistoryLogger(tmp_path / "run", 0)
 
 
 def steps_of(folder: Path) -> list[str]:
@@ -141,7 +141,7 @@ def steps_of(folder: Path) -> list[str]:
 
 
 def test_excerpts_are_flac_of_24_bits_and_png(tmp_path: Path) -> None:
-    book = ExcerptLogbook(tmp_path, 0)
+    book = ExcerptLogger(tmp_path, 0)
     book.audio(200, "song", "vocals/estimate", SOUND, RATE)
     book.picture(200, "song", "spectrogram/vocals", PICTURE)
     folder = tmp_path / "excerpts" / "step-000200" / "song"
@@ -156,13 +156,13 @@ def test_excerpts_are_flac_of_24_bits_and_png(tmp_path: Path) -> None:
     ("song", "folder"), [("a/b\\c", "a_b_c"), ("..", "_"), ("w? :x", "w_ _x"), ("ä.", "ä")]
 )
 def test_excerpts_stay_in_their_folder(tmp_path: Path, song: str, folder: str) -> None:
-    ExcerptLogbook(tmp_path, 0).audio(1, song, "mixture", SOUND, RATE)
+    ExcerptLogger(tmp_path, 0).audio(1, song, "mixture", SOUND, RATE)
     found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.flac")]
     assert found == [Path("excerpts", "step-000001", folder, "mixture.flac")]
 
 
 def test_the_first_and_the_last_two_excerpts_are_kept(tmp_path: Path) -> None:
-    book, kept = ExcerptLogbook(tmp_path, 0), []
+    book, kept = ExcerptLogger(tmp_path, 0), []
     for step in (5, 10, 15, 20, 1_000_000):
         for name in ("mixture", "vocals/estimate"):
             book.audio(step, "song", name, SOUND, RATE)
@@ -178,10 +178,10 @@ def test_the_first_and_the_last_two_excerpts_are_kept(tmp_path: Path) -> None:
 
 
 def test_excerpts_of_steps_that_are_done_again_go(tmp_path: Path) -> None:
-    book = ExcerptLogbook(tmp_path, 0)
+    book = ExcerptLogger(tmp_path, 0)
     for step in (5, 10, 15):
         book.audio(step, "song", "mixture", SOUND, RATE)
-    ExcerptLogbook(tmp_path, 10)
+    ExcerptLogger(tmp_path, 10)
     assert steps_of(tmp_path) == ["step-000005", "step-000010"]
 
 
@@ -223,9 +223,9 @@ class Wandb(SimpleNamespace):
 
 def wandb_book(
     monkeypatch: pytest.MonkeyPatch, package: Wandb | None, folder: Path, first_step: int = 0
-) -> WandbLogbook:
+) -> WandbLogger:
     monkeypatch.setitem(sys.modules, "wandb", package)
-    return WandbLogbook("songs", folder, "mine", {"seed": 3}, first_step)
+    return WandbLogger("songs", folder, "mine", {"seed": 3}, first_step)
 
 
 def test_wandb_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +266,7 @@ def test_wandb_goes_on_on_the_same_page(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"^log.wandb: .* is not installed. Type: pip install w"):
+    with pytest.raises(ConfigError, match=r"^log.wandb: .* is not installed. Try: pip install w"):
         wandb_book(monkeypatch, None, tmp_path)
 
 

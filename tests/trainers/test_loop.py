@@ -28,7 +28,7 @@ from tests.trainers.runs import (
 from trainers.config import Recipe
 from trainers.loop.events import Validated
 from trainers.loop.step import training_step
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.base import folded, unfolded
 
@@ -37,12 +37,12 @@ def test_average_by_hand(recipe: Recipe) -> None:
     """Decay starts at 1/10: after one update 0.9 of the way to the new weight."""
     state, _ = fresh(recipe)
     with torch.no_grad():
-        for weight in state.average.model.parameters():
+        for weight in state.ema.model.parameters():
             weight.zero_()
         for weight in state.separator.parameters():
             weight.fill_(1.0)
-    state.average.update(state.separator)
-    averaged = torch.cat([weight.flatten() for weight in state.average.model.parameters()])
+    state.ema.update(state.separator)
+    averaged = torch.cat([weight.flatten() for weight in state.ema.model.parameters()])
     assert torch.allclose(averaged, torch.full_like(averaged, 0.9))
 
 
@@ -51,13 +51,13 @@ def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
     state, _ = fresh(replace(recipe, loop=replace(recipe.loop, ema=0.2)))
     with torch.no_grad():
         for average, weight in zip(
-            state.average.model.parameters(), state.separator.parameters(), strict=True
+            state.ema.model.parameters(), state.separator.parameters(), strict=True
         ):
             average.zero_()
             weight.fill_(1.0)
     for _ in range(4):
-        state.average.update(state.separator)
-    missing = 1 - next(state.average.model.parameters())
+        state.ema.update(state.separator)
+    missing = 1 - next(state.ema.model.parameters())
     expected = 1 / 10 * 2 / 11 * 0.2 * 0.2
     assert torch.allclose(missing, torch.full_like(missing, expected), atol=1e-6)
 
@@ -89,11 +89,11 @@ def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: R
     broken = batch(recordings, recipe, range(2))
     broken.stems[0, 0, 0, 0] = float("inf")
     before = {name: value.clone() for name, value in state.separator.state_dict().items()}
-    with pytest.raises(NumericalError, match=r"is not finite in step 1.*optimiser\.lr=0\.0015 "):
+    with pytest.raises(NumericalError, match=r"is not finite in step 1.*optimizer\.lr=0\.0015 "):
         training_step(state, task, broken)
     after = state.separator.state_dict()
     assert all(value.equal(before[name]) for name, value in after.items())
-    assert state.progress.step == state.average.updates == 0
+    assert state.progress.step == state.ema.updates == 0
 
 
 def test_a_network_of_one_channel_hears_each_channel_alone(
@@ -138,7 +138,7 @@ def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     """A gliding tone in noise as loud as itself: 40 steps gain 4.5 dB over the mixture."""
     values = recipe.to_dict()
     values["data"]["voices"] |= {"silent": 0.0, "bare": 0.0, "effects": 0.0, "level": [0.0, 0.0]}
-    values["optimiser"] |= {"lr": 0.01, "muon_lr": 0.02}
+    values["optimizer"] |= {"lr": 0.01, "muon_lr": 0.02}
     values["schedule"] |= {"steps": 40, "decay": 0.3}
     values["validation"] |= {"every": 20}
     values["loop"] |= {"ema": 0.8}
@@ -147,7 +147,7 @@ def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     track = make_track(mixes, recordings / "track")
     mixture, stems = mixes[HELD_OUT]
     events: list[Event] = []
-    best = run(recipe, recordings, (track,), recordings / "run", CPU, events.append)
+    best = train(recipe, recordings, (track,), recordings / "run", CPU, events.append)
     scores = [event.sdr["vocals"] for event in events if isinstance(event, Validated)]
     assert max(scores) > global_sdr(mixture, stems[0]).item() + 4.5
     assert resolve.load(best).stems == ("vocals",)

@@ -107,7 +107,7 @@ def test_the_gradient_is_the_slope(loss: Loss) -> None:
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in OVER_THE_BATCH])
 def test_the_loss_of_a_batch_is_the_mean_of_its_parts(loss: Loss) -> None:
-    """What ``loop.accumulate`` relies on; docs/losses.md names the losses for which it is not."""
+    """What ``loop.accumulation_steps`` relies on; docs/losses.md names the exceptions."""
     estimate, reference = noise(0), noise(1)
     parts = [loss(*pair) for pair in zip(estimate.split(1), reference.split(1), strict=True)]
     assert loss(estimate, reference).item() == pytest.approx(sum(parts).item() / 2, rel=1e-5)

@@ -17,7 +17,7 @@ from trainers.losses.spectral import multi_resolution_stft
 from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
 from trainers.metrics.sdr import global_sdr, si_sdr
 from trainers.objectives.base import Batch
-from trainers.objectives.separation import QUIETEST, Separation, loudness
+from trainers.objectives.separation import QUIETEST, SeparationObjective, loudness
 
 
 def test_sdr_by_hand() -> None:
@@ -87,11 +87,11 @@ def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
     torch.manual_seed(4)
     mixture, stems = torch.randn(2, 2, 5000), torch.randn(2, 1, 2, 5000)
     recipe, model = Recipe(losses={"mean_square": 1.0, "waveform_l1": 2.0}), Scaling(channels=2)
-    objective = Separation(recipe, model)
+    objective = SeparationObjective(recipe, model)
 
     def losses_of(batch: Batch) -> dict[str, torch.Tensor]:
-        exercise = objective.exercise(model, batch)
-        return objective(exercise.pair(model(exercise.given)))
+        exercise = objective.make_example(model, batch)
+        return objective(exercise.pair(model(exercise.inputs)))
 
     losses = losses_of(Batch(mixture, stems))
     gains = torch.tensor([gain, 1.0]).view(2, 1, 1)

@@ -14,10 +14,10 @@ from model_zoo.errors import ConfigError, UnknownNameError
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, FULL, batch, fresh
 from trainers.config import ObjectiveRecipe, Recipe
-from trainers.data.multitrack import ValidationTrack
+from trainers.data.multitrack import ValidationAudio
 from trainers.loop.checks import require_long_clips
 from trainers.loop.state import TrainState
-from trainers.loop.step import Task
+from trainers.loop.step import TrainingTask
 from trainers.losses import PHASE_LOSSES, make_loss
 from trainers.losses.spectral import phase_cosine, phase_l1
 from trainers.objectives.spectral import CoreView
@@ -32,9 +32,9 @@ def tone(samples: int, level: float = 0.5) -> Tensor:
     return level * torch.sin(2 * math.pi * (200 * time + 300 * time**2)).expand(2, -1)
 
 
-def song(mixture: Tensor) -> ValidationTrack:
+def song(mixture: Tensor) -> ValidationAudio:
     """A song of which nothing but the mixture is known."""
-    return ValidationTrack("song", mixture, mixture.new_zeros(0, *mixture.shape))
+    return ValidationAudio("song", mixture, mixture.new_zeros(0, *mixture.shape))
 
 
 def angles(*shares: float) -> Tensor:
@@ -91,12 +91,12 @@ def test_noise_is_laid_over_what_the_network_sees(recordings: Path, recipe: Reci
     state, task = fresh(learning(recipe, "denoising"))
     two = batch(recordings, recipe, range(2))
     torch.manual_seed(7)
-    exercise = task.objective.exercise(state.separator, two)
+    exercise = task.objective.make_example(state.separator, two)
     torch.manual_seed(7)
     seen = state.separator.features(state.separator.spectrum(two.mixture))
     noise = 0.4 * torch.randn_like(seen)
-    torch.testing.assert_close(exercise.wanted, noise)
-    torch.testing.assert_close(exercise.given, math.sqrt(0.95) * seen + math.sqrt(0.05) * noise)
+    torch.testing.assert_close(exercise.target, noise)
+    torch.testing.assert_close(exercise.inputs, math.sqrt(0.95) * seen + math.sqrt(0.05) * noise)
 
 
 @pytest.mark.parametrize(("share", "decibels"), [(0.0, 0.0), (0.9, 20.0), (0.99, 40.0)])
@@ -109,8 +109,8 @@ def test_the_score_of_noise_is_its_signal_to_noise_ratio(
     denoising = learning(recipe, "denoising").to_dict()
     denoising["objective"]["gamma"] = 1e-12
     state, task = fresh(Recipe.from_dict(denoising))
-    model = state.average.model
-    monkeypatch.setattr(model, "through_core", lambda given: share * given)
+    model = state.ema.model
+    monkeypatch.setattr(model, "forward_core", lambda given: share * given)
     track = song(tone(3 * model.segment + 99))
     before = torch.get_rng_state()
     scores = [task.objective.score(model, track, FULL) for _ in range(2)]
@@ -123,15 +123,15 @@ def test_silent_songs_have_no_score(recipe: Recipe) -> None:
     track = song(torch.zeros(2, 2 * RATE))
     for name in ("denoising", "phase", "codes"):
         state, task = fresh(learning(recipe, name))
-        assert task.objective.score(state.average.model, track, FULL) == {}
+        assert task.objective.score(state.ema.model, track, FULL) == {}
 
 
 def test_the_true_angles_have_no_loss(recordings: Path, recipe: Recipe) -> None:
     """Law: the angles of the spectrum itself are what is wanted."""
     state, task = fresh(learning(recipe, "phase"))
     two = batch(recordings, recipe, range(2))
-    exercise = task.objective.exercise(state.separator, two)
-    bins = exercise.given.shape[2]
+    exercise = task.objective.make_example(state.separator, two)
+    bins = exercise.inputs.shape[2]
     assert bins == 64  # of a window of 128 samples, without the highest
     true = state.separator.spectrum(two.mixture)[:, :, :bins].angle() / math.pi
     losses = task.objective(exercise.pair(true))
@@ -144,12 +144,12 @@ def test_the_same_sound_is_wanted_again(
 ) -> None:
     """A network that gives nine tenths of what it hears is 20 dB away from it; people hear both."""
     state, task = fresh(learning(recipe, name))
-    model = state.average.model
+    model = state.ema.model
     monkeypatch.setattr(model, "forward", lambda mixture: 0.9 * mixture.unsqueeze(1))
     track = song(tone(RATE + 99))
     assert task.objective.scored(model) == ("sound",)
     assert task.objective.score(model, track, FULL) == {"sound": pytest.approx(20, abs=1e-3)}
-    heard = task.objective.heard(track)
+    heard = task.objective.reference_audio(track)
     assert heard
     assert heard.stems.equal(track.mixture[None])
 
@@ -157,10 +157,10 @@ def test_the_same_sound_is_wanted_again(
 def test_codes_compare_waves_and_listen_to_the_code_book(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(learning(recipe, "codes"))
     two = batch(recordings, recipe, range(2))
-    made, true = task.estimate(state.model, two)
+    made, true = task.estimate(state.optimizer, two)
     scale = two.mixture.square().mean((1, 2), keepdim=True).sqrt()
     torch.testing.assert_close(true[:, 0], two.mixture / scale)
-    named = task.objective((made, true)) | task.penalties(state.model)
+    named = task.objective((made, true)) | task.auxiliary_losses(state.optimizer)
     assert named.keys() == {"waveform_l1", "codebook", "commitment"}
 
 
@@ -172,13 +172,13 @@ def test_every_weight_learns_through_the_core(
     """What is wrapped is a view: the same tensors, every one with a gradient, under no new name."""
     state, task = fresh(learning(recipe, name, in_channels=channels))
     names = {*state.separator.state_dict()}
-    wrapped = state.model.wrapped
+    wrapped = state.optimizer.module
     assert isinstance(wrapped, CoreView)
     shared = {id(weight) for weight in wrapped.parameters()}
     assert shared == {id(weight) for weight in state.separator.parameters()}
     assert {*state.separator.state_dict()} == names
-    pair = task.estimate(state.model, batch(recordings, recipe, range(2)))
-    loss = task.total(task.objective(pair))
+    pair = task.estimate(state.optimizer, batch(recordings, recipe, range(2)))
+    loss = task.weighted_sum(task.objective(pair))
     gradients = torch.autograd.grad(loss, [*state.separator.parameters()])
     assert all(gradient.any() for gradient in gradients)
 
@@ -187,7 +187,7 @@ def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe)
     noisy = learning(recipe, "denoising")
     state = TrainState.fresh(noisy, CPU)
     before = torch.get_rng_state()
-    require_long_clips(state, Task.of(noisy, state.separator, FULL))
+    require_long_clips(state, TrainingTask.of(noisy, state.separator, FULL))
     assert torch.get_rng_state().equal(before)
 
 
@@ -198,7 +198,7 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
     if not getattr(network, "keeps_shape", False):
         return
     seen = network.features(network.spectrum(torch.rand(2, network.channels, 3000)))
-    assert network.through_core(seen).shape == seen.shape
+    assert network.forward_core(seen).shape == seen.shape
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
             "separation",
             {"name": "phase"},
             "phase is for networks that give phase, and frame_transformer gives"
-            " stems. Type: --set objective.name=separation",
+            " stems. Try: --set objective.name=separation",
         ),
         (
             "phase",
             {"name": "separation"},
             "for networks that give stems, and phase_predictor gives"
-            " phase. Type: --set objective.name=phase",
+            " phase. Try: --set objective.name=phase",
         ),
         (
             "phase",
@@ -224,7 +224,7 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "codes",
             {"name": "separation"},
-            "vq_frame_transformer gives codes. Type: --set objective.name=codes",
+            "vq_frame_transformer gives codes. Try: --set objective.name=codes",
         ),
         (
             "phase",
@@ -257,7 +257,7 @@ def test_objectives_that_a_network_cannot_learn(
             "denoising",
             "waveform_l1",
             "losses.waveform_l1 means nothing for objective denoising,"
-            " which has noise_l1. Type: --set losses.waveform_l1=0",
+            " which has noise_l1. Try: --set losses.waveform_l1=0",
         ),
         ("separation", "phase_l1", "losses.phase_l1 means nothing for objective separation"),
         ("phase", "noise_l1", "nothing for objective phase, which has phase_cosine, phase_l1"),
@@ -275,7 +275,7 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ({"codebook": 0.0}, "above 0 of losses.codebook: .* Type: --set losses.codebook=1$"),
+        ({"codebook": 0.0}, "above 0 of losses.codebook: .* Try: --set losses.codebook=1$"),
         (
             {"codebook": 0.0, "commitment": 0.0},
             "losses.codebook and losses.commitment.*codebook=1 --set losses.commitment=1",

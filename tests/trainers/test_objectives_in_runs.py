@@ -27,18 +27,18 @@ from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_son
 from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_screen import screen
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
-from trainers.cli.dashboard import Figures
+from trainers.cli.dashboard import RunStatistics
 from trainers.cli.display import scores
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationSong
-from trainers.data.tracks import Song, Source
+from trainers.data.multitrack import ValidationTrack
+from trainers.data.tracks import Source, Track
 from trainers.data.training_data import open_data
-from trainers.loop.events import Listened, Validated
+from trainers.loop.events import ExcerptRendered, Validated
 from trainers.loop.loggers.backends import HISTORY
-from trainers.loop.trainer import run
-from trainers.loop.validation import listen, validate
+from trainers.loop.trainer import train
+from trainers.loop.validation import render_excerpt, validate
 from trainers.objectives.base import sdr_of_stems
-from trainers.objectives.separation import Separation
+from trainers.objectives.separation import SeparationObjective
 
 
 @pytest.mark.parametrize("objective", LOSSES)
@@ -72,11 +72,11 @@ def test_songs_are_judged_and_heard_as_the_objective_says(
 ) -> None:
     taught, events = learning(recipe, objective), list[Event]()
     track = make_track(voices(taught, recordings), recordings / "track")
-    run(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
+    train(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
     (judged,) = [event for event in events if isinstance(event, Validated)]
     assert judged.sdr.keys() == {score}
     assert [*judged.findings] == (["codes", "perplexity"] if objective == "codes" else [])
-    heard = [event for event in events if isinstance(event, Listened)]
+    heard = [event for event in events if isinstance(event, ExcerptRendered)]
     assert [sorted(event.waves) for event in heard] == ([waves] if waves else [])
     for event in heard:
         assert np.array_equal(event.waves["sound/true"], event.waves["mixture"])
@@ -97,8 +97,8 @@ def test_every_objective_has_its_own_word_for_its_score(
     """In lines for people, in the table that moves, in logs and on the card."""
     taught, events, folder = learning(recipe, objective), list[Event](), recordings / "run"
     track = make_track(voices(taught, recordings), recordings / "track")
-    run(with_steps(taught, 1), recordings, (track,), folder, CPU, events.append)
-    lines, figures = [], Figures(taught)
+    train(with_steps(taught, 1), recordings, (track,), folder, CPU, events.append)
+    lines, figures = [], RunStatistics(taught)
     for event in events:
         figures.note(event)
         lines += [scores(event, figures)] if isinstance(event, Validated) else []
@@ -118,7 +118,7 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     (recordings / "songs").mkdir()
     _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
-    taught = with_data(learning(recipe, "denoising"), held_out=0)
+    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
     data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
     mixture, stems = data.clips[0]
     assert stems.shape == (0, *mixture.shape)
@@ -135,7 +135,7 @@ def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
         (recordings / "songs" / name).mkdir(parents=True)
         wave = np.full((RATE, 2), level)
         soundfile.write(recordings / "songs" / name / "flute.wav", wave, RATE, "FLOAT")
-    taught = with_data(learning(recipe, "denoising"), held_out=0)
+    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
     assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
     (recordings / "songs" / "two" / "flute.wav").unlink()
     with pytest.raises(DataError, match=r"every song is silent\. Name other songs with --data"):
@@ -211,7 +211,7 @@ def test_two_workers_draw_latent_variables_of_their_own(recordings: Path, recipe
 class Levelled(Stub):
     """Gives back what it hears, and notes the loudest sample of all."""
 
-    is_levelled = True
+    needs_peak_level = True
     loudest = 0.0
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
@@ -219,7 +219,7 @@ class Levelled(Stub):
         return mixture
 
 
-def quiet_song(folder: Path) -> ValidationSong:
+def quiet_song(folder: Path) -> ValidationTrack:
     """Two seconds at 0.1, of which only the middle is used, and one sample of 0.4 at the end."""
     wave = np.full((2 * RATE, 2), 0.1)
     wave[-1] = 0.4
@@ -238,12 +238,12 @@ def test_a_levelled_network_hears_songs_with_a_peak_of_1(recordings: Path) -> No
     """0.1 of a whole song's 0.4 is a quarter; the stems come back at the level of the song."""
     song, model = quiet_song(recordings), levelled()
     assert song.peak == pytest.approx(0.4)
-    objective = Separation(Recipe(losses={"waveform_l1": 1.0}), model)
+    objective = SeparationObjective(Recipe(losses={"waveform_l1": 1.0}), model)
     scores = validate(objective, model, [song], CPU, FULL)
     assert model.loudest == pytest.approx(0.25)
     assert scores["vocals"] > 100
     model.loudest = 0.0
-    heard = listen(model, song.read(), 1, 0.5, level=song.peak)
+    heard = render_excerpt(model, song.read(), 1, 0.5, level=song.peak)
     assert model.loudest == pytest.approx(0.25)
     np.testing.assert_allclose(heard.waves["vocals/estimate"], 0.1, rtol=1e-5)
 
@@ -262,9 +262,9 @@ def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(recordings: Pat
     for name, level in (("a", 0.3), ("b", -0.5), ("silence", 0.0)):
         soundfile.write(recordings / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")
     sources = {name: Source(recordings / f"{name}.wav") for name in ("a", "b", "silence")}
-    both = Song("song", {name: sources[name] for name in ("a", "b")})
-    assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.2)
-    silent = Song("song", {"silence": sources["silence"]})
-    assert ValidationSong("song", silent, (), RATE).peak == 1.0
+    both = Track("song", {name: sources[name] for name in ("a", "b")})
+    assert ValidationTrack("song", both, (), RATE).peak == pytest.approx(0.2)
+    silent = Track("song", {"silence": sources["silence"]})
+    assert ValidationTrack("song", silent, (), RATE).peak == 1.0
     soundfile.write(sources["b"].path, np.full((RATE, 2), -0.7), RATE, "FLOAT")
-    assert ValidationSong("song", both, (), RATE).peak == pytest.approx(0.4)
+    assert ValidationTrack("song", both, (), RATE).peak == pytest.approx(0.4)

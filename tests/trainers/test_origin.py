@@ -18,7 +18,7 @@ from tests.trainers.commands import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
-from trainers.loop.state import TrainState, start_from
+from trainers.loop.state import TrainState, load_pretrained
 
 
 def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> None:
@@ -28,7 +28,7 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
     longer = replace(recipe, seed=8, model=replace(recipe.model, options=options))
     state = TrainState.fresh(longer, CPU, str(trained))
     expected = resolve.load(trained).state_dict()
-    for network in (state.separator, state.average.model):
+    for network in (state.separator, state.ema.model):
         assert all(value.equal(expected[name]) for name, value in network.state_dict().items())
     assert state.separator.segment == 2 * RATE
     assert run_steps(longer, 1, recordings, recordings / "second", origin=str(trained))
@@ -37,11 +37,11 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
 @pytest.mark.parametrize(
     ("architecture", "options", "sentence"),
     [
-        ("melroformer", {"num_heads": 4}, "Type: --set model.options.num_heads=2$"),
+        ("melroformer", {"num_heads": 4}, "Try: --set model.options.num_heads=2$"),
         (
             "melroformer",
             {"hidden_channels": 32, "mask_activation": "none"},
-            "Type: --set model.options.mask_activation=sigmoid "
+            "Try: --set model.options.mask_activation=sigmoid "
             "--set model.options.hidden_channels=16$",
         ),
         ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
@@ -66,10 +66,10 @@ def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architect
     trained = recordings / "net.safetensors"
     weights.save(trained, registry.build(architecture, kind.sizes.small))
     usual = {field.name: field.default for field in fields(kind.Config)}
-    changed = {name: usual[name] for name in kind.free if name != "stems"}
+    changed = {name: usual[name] for name in kind.weight_independent_options if name != "stems"}
     assert "segment" in changed
     network = registry.build(architecture, {**kind.sizes.small, **changed})
-    start_from(network, str(trained))
+    load_pretrained(network, str(trained))
     assert all(map(torch.equal, network.parameters(), resolve.load(trained).parameters()))
 
 

@@ -16,7 +16,7 @@ from tests.trainers.commands import RATE
 from tests.trainers.frames import learning
 from tests.trainers.runs import batch, fresh
 from trainers.config import ModelRecipe, Recipe
-from trainers.loop.execution import recompute_blocks
+from trainers.loop.execution import checkpoint_blocks
 from trainers.loop.step import training_step
 
 OPTIONS = {
@@ -36,7 +36,7 @@ def test_penalties_count_by_their_weight(recordings: Path, recipe: Recipe, weigh
     recipe = with_vae(recipe, weight)
     state, task = fresh(recipe)
     losses = training_step(state, task, batch(recordings, recipe, range(2))).losses
-    divergence = state.separator.penalties()["divergence"].item()
+    divergence = state.separator.auxiliary_losses()["divergence"].item()
     assert losses["divergence"] == pytest.approx(divergence)
     assert losses["total"] == pytest.approx(losses["waveform_l1"] + weight * divergence)
 
@@ -53,8 +53,8 @@ def test_parts_of_a_batch_are_one_step_of_a_code_book(
         loop = replace(coded.loop, batch_size=4, accumulate=accumulate)
         state, task = fresh(replace(judged, loop=loop))
         training_step(state, task, four)
-        counts.append((state.separator.network.quantiser.idle, state.separator.findings()))
-        assert state.average.model.findings() == state.separator.findings()
+        counts.append((state.separator.network.quantizer.idle, state.separator.diagnostics()))
+        assert state.ema.model.diagnostics() == state.separator.diagnostics()
     assert counts[1][0].equal(counts[0][0])
     assert counts[1][1] == pytest.approx(counts[0][1])
     assert {*counts[0][0].tolist()} == {0, 1}
@@ -81,7 +81,7 @@ def test_recomputed_blocks_give_the_same_gradient(recordings: Path, recipe: Reci
     for recompute in (False, True):
         state, task = fresh(recipe)
         if recompute:
-            recompute_blocks(state.separator)
+            checkpoint_blocks(state.separator)
         torch.manual_seed(5)
         training_step(state, task, two)
         gradients.append(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_zoo.discriminators.base import Discriminator, Verdict
+from model_zoo.discriminators.base import Discriminator, DiscriminatorOutput
 from model_zoo.errors import CheckpointError, ConfigError
 from tests.model_zoo.listeners import LISTENER_RATE, spec, write_listener
 from trainers.losses import make_loss
@@ -23,8 +23,8 @@ class TwoLayers(Discriminator):
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(100.0))
 
-    def forward(self, wave: Tensor) -> Verdict:
-        return Verdict([wave.mean()], [[wave], [self.gain * wave.square()]])
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput([wave.mean()], [[wave], [self.gain * wave.square()]])
 
 
 def noise(seed: int, stems: int = 1, channels: int = 2) -> Tensor:

@@ -14,7 +14,7 @@ from model_zoo.blocks.attention import RoFormerBlock
 from model_zoo.errors import ConfigError
 from tests.trainers.runs import batch, fresh, run_steps
 from trainers.config import Recipe
-from trainers.loop.execution import recompute_blocks
+from trainers.loop.execution import checkpoint_blocks
 from trainers.loop.step import training_step
 
 
@@ -45,7 +45,7 @@ def test_recomputed_blocks_give_the_same_gradient(recordings: Path, recipe: Reci
     for recompute in (False, True):
         state, task = fresh(recipe)
         if recompute:
-            recompute_blocks(state.separator)
+            checkpoint_blocks(state.separator)
         training_step(state, task, two)
         gradients.append([weight.grad for weight in state.separator.parameters()])
     torch.testing.assert_close(gradients[1], gradients[0], atol=0, rtol=0)
@@ -59,7 +59,7 @@ def test_recomputed_blocks_run_twice_and_only_while_learning(
     block = next(part for part in state.separator.modules() if isinstance(part, RoFormerBlock))
     whole = block.forward
     block.forward = lambda *inputs: (calls.append(1), whole(*inputs))[1]
-    recompute_blocks(state.separator)
+    checkpoint_blocks(state.separator)
     two = batch(recordings, recipe, range(2))
     training_step(state, task, two)
     assert len(calls) == 2
@@ -82,7 +82,7 @@ def test_compiled_and_recomputed_exclude_each_other(recipe: Recipe) -> None:
 def test_averages_share_nothing_with_what_is_averaged(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(with_loop(recipe, ema=0.0))
     training_step(state, task, batch(recordings, recipe, range(2)))
-    networks = (state.separator, state.average.model)
+    networks = (state.separator, state.ema.model)
     one, other = (parameters_to_vector(network.parameters()) for network in networks)
     torch.testing.assert_close(one, other)
     assert one.data_ptr() != other.data_ptr()
@@ -97,13 +97,13 @@ def with_network(recipe: Recipe, architecture: str) -> Recipe:
 def test_recomputed_blocks_count_what_they_hear_once(
     recordings: Path, recipe: Recipe, architecture: str
 ) -> None:
-    """Batch normalisation gathers the same statistics, and gradients are the same."""
+    """Batch normalization gathers the same statistics, and gradients are the same."""
     chosen, two = with_network(recipe, architecture), batch(recordings, recipe, range(2))
     buffers, gradients = [], []
     for recompute in (False, True):
         state, task = fresh(chosen)
         if recompute:
-            recompute_blocks(state.separator)
+            checkpoint_blocks(state.separator)
         training_step(state, task, two)
         buffers.append(dict(state.separator.named_buffers()))
         gradients.append([weight.grad for weight in state.separator.parameters()])

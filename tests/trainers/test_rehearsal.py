@@ -12,12 +12,12 @@ import pytest
 from model_zoo.errors import OutputError
 from tests.trainers.runs import CPU, make_track, voices
 from tests.trainers.story import STARTED
-from trainers.cli.train_run import check_room, rehearsed_lines
+from trainers.cli.train_run import check_room, dry_run_lines
 from trainers.config import Recipe
-from trainers.loop.dry_run import Rehearsed, rehearse
+from trainers.loop.dry_run import DryRunFinished, dry_run
 from trainers.loop.loggers import run_log
 
-FOUND = Rehearsed(
+FOUND = DryRunFinished(
     seconds_per_step=2.0,
     waited=0.5,
     seconds_per_song=3.0,
@@ -35,7 +35,7 @@ def test_validations_are_counted_whole(recordings: Path, recipe: Recipe) -> None
     tracks = tuple(make_track(voices(recipe, recordings), recordings / name) for name in "ab")
     schedule = replace(recipe.schedule, steps=100)
     often = replace(recipe, schedule=schedule, validation=replace(recipe.validation, every=40))
-    started, found = rehearse(often, recordings, tracks, CPU)
+    started, found = dry_run(often, recordings, tracks, CPU)
     assert (started.recipe, started.validation_songs, found.steps) == (recipe.name, 1, 100)
     seconds = 100 * found.seconds_per_step + 3 * 2 * found.seconds_per_song
     assert found.hours == pytest.approx(seconds / 3600)
@@ -45,13 +45,13 @@ def test_nothing_is_sent_to_a_page(
     recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(run_log, "WandbLogbook", lambda project, *_: opened.append(project))
-    rehearse(replace(recipe, log=replace(recipe.log, wandb="mine")), recordings, (), CPU)
+    monkeypatch.setattr(run_log, "WandbLogger", lambda project, *_: opened.append(project))
+    dry_run(replace(recipe, log=replace(recipe.log, wandb="mine")), recordings, (), CPU)
     assert opened == []
 
 
 def test_what_was_found_in_words() -> None:
-    lines = [*rehearsed_lines(STARTED, FOUND, "songs")][-5:]
+    lines = [*dry_run_lines(STARTED, FOUND, "songs")][-5:]
     assert lines == [
         "A step: 2.00 s, 25 % of it waiting for data",
         "A validation: 3.0 s a song",
@@ -59,7 +59,7 @@ def test_what_was_found_in_words() -> None:
         "A checkpoint: 1.0 MB",
         "The whole run: 30:00, 1,000 steps",
     ]
-    on_gpu = [*rehearsed_lines(STARTED, replace(FOUND, device_memory=10**9), "songs")]
+    on_gpu = [*dry_run_lines(STARTED, replace(FOUND, device_memory=10**9), "songs")]
     assert "Memory: 2.0 GB, on the GPU 1.0 GB" in on_gpu
 
 

@@ -23,16 +23,16 @@ from stemcli.process import held_interrupts
 from tests.trainers.runs import CPU, fresh, run_steps
 from trainers.config import Recipe
 from trainers.loop.checkpoint import load_checkpoint, save_checkpoint
-from trainers.loop.execution import LocalWorker
-from trainers.loop.state import Progress, WeightAverage
-from trainers.loop.trainer import run
+from trainers.loop.execution import SingleDevice
+from trainers.loop.state import EMA, TrainingProgress
+from trainers.loop.trainer import train
 
 
 @pytest.mark.parametrize("kind", ["recipe", "adversarial"])
 def test_resumed_run_continues_bit_for_bit(
     recordings: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    """Everything in the checkpoints is equal too: weights, averages, optimisers, generators."""
+    """Everything in the checkpoints is equal too: weights, averages, optimizers, generators."""
     recipe: Recipe = request.getfixturevalue(kind)
     whole = run_steps(recipe, 4, recordings, recordings / "whole")
     first = run_steps(recipe, 2, recordings, recordings / "parts")
@@ -56,7 +56,9 @@ def test_random_numbers_go_on_where_they_were(recordings: Path, recipe: Recipe) 
 
 def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) -> None:
     state, _ = fresh(recipe)
-    state.progress = Progress(step=9, best_sdr=1.5, best_step=4, stale=3, falls=2, waited=1)
+    state.progress = TrainingProgress(
+        step=9, best_sdr=1.5, best_step=4, stale=3, lr_reductions=2, waited=1
+    )
     save_checkpoint(state, recordings, CPU)
     other, _ = fresh(recipe)
     load_checkpoint(other, recordings)
@@ -66,14 +68,14 @@ def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) ->
 def test_the_scale_of_half_precision_survives(recordings: Path, recipe: Recipe) -> None:
     half = replace(recipe, loop=replace(recipe.loop, precision="fp16"))
     state, _ = fresh(half)
-    state.model.scaler.load_state_dict(state.model.scaler.state_dict() | {"scale": 32.0})
+    state.optimizer.scaler.load_state_dict(state.optimizer.scaler.state_dict() | {"scale": 32.0})
     save_checkpoint(state, recordings, CPU)
     other, _ = fresh(half)
     load_checkpoint(other, recordings)
-    assert other.model.scaler.get_scale() == 32.0
+    assert other.optimizer.scaler.get_scale() == 32.0
     full, _ = fresh(recipe)
     load_checkpoint(full, recordings)
-    assert full.model.scaler.get_scale() == 1.0
+    assert full.optimizer.scaler.get_scale() == 1.0
 
 
 def test_an_adversary_cannot_join_or_leave(
@@ -106,7 +108,7 @@ def test_helper_processes_change_nothing(recordings: Path, recipe: Recipe) -> No
     first = run_steps(helped, 2, recordings, recordings / "parts")
     second = run_steps(helped, 4, recordings, recordings / "parts", resume=True)
     assert [event.losses for event in first + second] == [event.losses for event in whole]
-    ours, theirs = (tensors_of(recordings / name, "optimiser") for name in ("parts", "whole"))
+    ours, theirs = (tensors_of(recordings / name, "optimizer") for name in ("parts", "whole"))
     assert ours.equal(theirs)
 
 
@@ -116,14 +118,14 @@ def test_an_interrupted_run_continues_bit_for_bit(
 ) -> None:
     """Ctrl-C in the middle of a step: the step is finished, saved, and nothing is done twice."""
     whole = run_steps(recipe, 4, recordings, recordings / "whole")
-    update = WeightAverage.update
+    update = EMA.update
 
-    def press(average: WeightAverage, model: torch.nn.Module) -> None:
+    def press(average: EMA, model: torch.nn.Module) -> None:
         if average.updates == stop - 1:
             signal.raise_signal(signal.SIGINT)
         update(average, model)
 
-    monkeypatch.setattr(WeightAverage, "update", press)
+    monkeypatch.setattr(EMA, "update", press)
     with pytest.raises(KeyboardInterrupt):
         run_steps(recipe, 4, recordings, recordings / "parts")
     monkeypatch.undo()
@@ -201,8 +203,8 @@ def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) ->
 
 def test_optimisers_do_not_take_each_others_memory(recordings: Path, recipe: Recipe) -> None:
     run_steps(recipe, 1, recordings, recordings / "run")
-    other = replace(recipe, optimiser=replace(recipe.optimiser, name="adamw"))
-    with pytest.raises(CheckpointError, match="another optimiser wrote it"):
+    other = replace(recipe, optimizer=replace(recipe.optimizer, name="adamw"))
+    with pytest.raises(CheckpointError, match="another optimizer wrote it"):
         run_steps(other, 2, recordings, recordings / "run", resume=True)
 
 
@@ -213,8 +215,8 @@ def test_workers_draw_numbers_of_their_own(recordings: Path, recipe: Recipe) -> 
 
     def drawn(rank: int, steps: int) -> tuple[float, ...]:
         plan = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
-        worker, resume = LocalWorker(CPU.device, rank), steps > 1
-        run(plan, recordings, (), recordings / "run", worker, lambda _: None, resume=resume)
+        worker, resume = SingleDevice(CPU.device, rank), steps > 1
+        train(plan, recordings, (), recordings / "run", worker, lambda _: None, resume=resume)
         return tuple(torch.rand(3).tolist())
 
     others = [drawn(rank, 1) for rank in (2, 1, 1)]  # they write nothing

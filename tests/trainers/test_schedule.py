@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from trainers.config import ScheduleRecipe
-from trainers.loop.state import Progress, factor
+from trainers.loop.state import TrainingProgress, lr_factor
 
 HUNDRED = ScheduleRecipe(steps=100, warmup=10, decay=0.4)
 
 
 def factors(recipe: ScheduleRecipe, *steps: int) -> list[float]:
-    return [factor(step, recipe) for step in steps]
+    return [lr_factor(step, recipe) for step in steps]
 
 
 def test_linear_by_hand() -> None:
@@ -44,49 +44,49 @@ def test_constant_stays_up() -> None:
 
 
 def test_no_warmup_begins_at_full_height() -> None:
-    assert factor(0, replace(HUNDRED, warmup=0)) == 1
+    assert lr_factor(0, replace(HUNDRED, warmup=0)) == 1
 
 
 def test_plateau_falls_by_its_factor_down_to_the_floor() -> None:
     plateau = replace(HUNDRED, shape="plateau", factor=0.5, floor=0.2)
-    assert [factor(50, plateau, falls) for falls in range(4)] == [1, 0.5, 0.25, 0.2]
+    assert [lr_factor(50, plateau, falls) for falls in range(4)] == [1, 0.5, 0.25, 0.2]
 
 
 def test_falls_are_of_plateaus_alone() -> None:
     """A run that met plateaus may go on with another shape."""
-    assert factor(50, replace(HUNDRED, shape="constant"), falls=3) == 1
+    assert lr_factor(50, replace(HUNDRED, shape="constant"), falls=3) == 1
 
 
 def test_plateau_counts_validations_without_a_new_best() -> None:
     """Patience 2: the third and the fifth validation below the best each lower the rate."""
     schedule = replace(HUNDRED, shape="plateau", patience=2)
-    progress, falls = Progress(), []
+    progress, falls = TrainingProgress(), []
     for sdr in (1.0, 0.5, 0.9, 1.0, 0.2, 2.0, 1.9, 1.8):
-        progress.judge(sdr, schedule)
-        falls.append(progress.falls)
+        progress.update(sdr, schedule)
+        falls.append(progress.lr_reductions)
     assert falls == [0, 0, 1, 1, 2, 2, 2, 3]
 
 
 def test_other_shapes_never_fall() -> None:
-    progress = Progress()
+    progress = TrainingProgress()
     for sdr in (1.0, *10 * [0.0]):
-        progress.judge(sdr, HUNDRED)
-    assert progress.falls == 0
+        progress.update(sdr, HUNDRED)
+    assert progress.lr_reductions == 0
 
 
 def test_the_best_is_kept_with_its_step() -> None:
-    progress = Progress(step=7)
-    assert progress.judge(3.0, HUNDRED)
+    progress = TrainingProgress(step=7)
+    assert progress.update(3.0, HUNDRED)
     progress.step = 9
-    assert not progress.judge(3.0, HUNDRED)
+    assert not progress.update(3.0, HUNDRED)
     assert (progress.best_sdr, progress.best_step, progress.stale) == (3.0, 7, 1)
 
 
 def test_what_creeps_is_the_best_and_no_gain() -> None:
     """From 1 dB on by 4 thousandths: the third step up is above the hundredth that counts."""
-    schedule, progress, stale = replace(HUNDRED, gain=0.01), Progress(), []
+    schedule, progress, stale = replace(HUNDRED, gain=0.01), TrainingProgress(), []
     for sdr in (1.0, 1.004, 1.008, 1.012, 1.016):
-        assert progress.judge(sdr, schedule)
+        assert progress.update(sdr, schedule)
         stale.append(progress.stale)
     assert stale == [0, 1, 2, 0, 1]
     assert progress.best_sdr == 1.016
@@ -94,26 +94,29 @@ def test_what_creeps_is_the_best_and_no_gain() -> None:
 
 def test_falls_of_a_plateau_end_a_run() -> None:
     """Patience 2 and two falls: the fourth validation in all without a gain, in a row or not."""
-    schedule = replace(HUNDRED, shape="plateau", patience=2, max_falls=2)
-    progress, stuck = Progress(), []
+    schedule = replace(HUNDRED, shape="plateau", patience=2, max_reductions=2)
+    progress, stuck = TrainingProgress(), []
     for sdr in (1.0, 0.5, 0.9, 2.0, 1.9, 1.8):
-        progress.judge(sdr, schedule)
+        progress.update(sdr, schedule)
         stuck.append(progress.is_stuck(schedule))
     assert stuck == [False, False, False, False, False, True]
     assert progress.why_stuck(schedule).endswith("one learning rate after the other: 2")
 
 
 def test_a_score_that_is_no_number_is_never_the_best() -> None:
-    assert not Progress().judge(math.nan, HUNDRED)
+    assert not TrainingProgress().update(math.nan, HUNDRED)
 
 
-@pytest.mark.parametrize(("stop_after", "stuck"), [(0, []), (1, [2, 4]), (2, [])])
-def test_early_stop_by_hand(stop_after: int, stuck: list[int]) -> None:
+@pytest.mark.parametrize(("early_stopping_patience", "stuck"), [(0, []), (1, [2, 4]), (2, [])])
+def test_early_stop_by_hand(early_stopping_patience: int, stuck: list[int]) -> None:
     """Scores 1 2 1 3 2: one validation in a row without a new best after the third and fifth."""
-    schedule, progress = replace(HUNDRED, stop_after=stop_after), Progress()
+    schedule, progress = (
+        replace(HUNDRED, early_stopping_patience=early_stopping_patience),
+        TrainingProgress(),
+    )
     found = []
     for index, sdr in enumerate((1.0, 2.0, 1.0, 3.0, 2.0)):
-        progress.judge(sdr, schedule)
+        progress.update(sdr, schedule)
         if progress.is_stuck(schedule):
             found.append(index)
     assert found == stuck

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 
 from tests.trainers.story import RECIPE, STARTED, step, story, validated
-from trainers.cli.dashboard import Figures
+from trainers.cli.dashboard import RunStatistics
 from trainers.cli.screen import draw
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")
@@ -57,14 +57,14 @@ discriminator             12.50   → 0 %    0.0002  20 % waiting for data
 """
 
 
-def figures(adversary: bool = False) -> Figures:
-    told = Figures(RECIPE)
+def figures(adversary: bool = False) -> RunStatistics:
+    told = RunStatistics(RECIPE)
     for event in story(adversary):
         told.note(event)
     return told
 
 
-def screen(told: Figures, width: int, height: int, verbose: bool = False) -> str:
+def screen(told: RunStatistics, width: int, height: int, verbose: bool = False) -> str:
     out = io.StringIO()
     terminal = Terminal(file=out, width=width, height=height, color_system=None)
     terminal.print(draw(told, width, height, verbose))
@@ -88,7 +88,7 @@ def test_empty_lines_need_room() -> None:
 
 
 def test_before_the_first_validation() -> None:
-    told = Figures(RECIPE)
+    told = RunStatistics(RECIPE)
     for event in (STARTED, step(1)):
         told.note(event)
     shown = screen(told, 78, 23)
@@ -98,7 +98,7 @@ def test_before_the_first_validation() -> None:
 
 
 def test_the_bar_says_that_a_validation_goes_on() -> None:
-    told = Figures(RECIPE)
+    told = RunStatistics(RECIPE)
     for event in (STARTED, step(20)):
         told.note(event)
     assert screen(told, 78, 23).splitlines()[0].endswith("epoch 0.2    validating")
@@ -106,7 +106,7 @@ def test_the_bar_says_that_a_validation_goes_on() -> None:
 
 def test_the_bar_is_as_full_as_the_run() -> None:
     """Half of 1000 steps fill half of the columns that the words leave."""
-    told = Figures(RECIPE)
+    told = RunStatistics(RECIPE)
     for event in (STARTED, step(500)):
         told.note(event)
     line = screen(told, 78, 23).splitlines()[0]
@@ -115,7 +115,7 @@ def test_the_bar_is_as_full_as_the_run() -> None:
 
 
 def test_several_stems_have_a_mean() -> None:
-    told = Figures(RECIPE)
+    told = RunStatistics(RECIPE)
     told.note(step(20, STEMS))
     told.note(validated(20, 1.0, 4.0, best=False, best_mean=3.0))
     told.note(validated(40, 2.0, 3.5, best=False, best_mean=3.0))
@@ -130,7 +130,7 @@ def test_several_stems_have_a_mean() -> None:
 
 
 def test_losses_of_single_stems_are_for_whoever_asks() -> None:
-    told = Figures(RECIPE)
+    told = RunStatistics(RECIPE)
     told.note(step(20, STEMS))
     assert "/" not in screen(told, 78, 23).split("\n", 1)[1]
     assert screen(told, 78, 39, verbose=True).count("waveform_l1/") == 6

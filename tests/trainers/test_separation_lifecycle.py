@@ -38,7 +38,7 @@ def test_a_loop_learns_and_stops_when_it_stagnates(tmp_path: Path) -> None:
     for _ in range(4):
         validate(one)  # the same as before: no gain
         stops.append(one.scheduler_step())
-        rates.append(one.learner.learning_rate)
+        rates.append(one.learner.lr)
         assert not one.is_best_model
     assert stops == [False, False, False, True]
     assert rates == pytest.approx([0.01, 0.001, 0.001, 0.0001])
@@ -68,7 +68,7 @@ def test_a_saved_model_goes_on_as_if_nothing_had_happened(tmp_path: Path, half: 
     whole.save(5)
     rest = SpectrogramMaskModel(sections(tmp_path, **options, global_step=5), device="cpu")
     for one in (whole, rest):
-        assert one.learner.learning_rate == pytest.approx(0.001)
+        assert one.learner.lr == pytest.approx(0.001)
     assert learn(rest, 2, 3) == learn(whole, 2, 3)
     assert [one.scheduler_step() for one in (rest, whole)] == [False, False]
     assert rest.progress == whole.progress
@@ -103,7 +103,7 @@ def test_parts_are_saved_alone(tmp_path: Path, part: str) -> None:
 
 
 def test_what_is_loaded_replaces_what_was_there(tmp_path: Path) -> None:
-    """Each part alone: weights, what the optimiser remembers, what validations said."""
+    """Each part alone: weights, what the optimizer remembers, what validations said."""
     one = model(tmp_path)
     learn(one, 0)
     one.save(1)
@@ -114,9 +114,9 @@ def test_what_is_loaded_replaces_what_was_there(tmp_path: Path) -> None:
     moved = first.detach().clone()
     one.load_model(1)
     assert not torch.equal(first, moved)
-    steps = one.learner.optimisers[0].state[first]["step"]
+    steps = one.learner.optimizers[0].state[first]["step"]
     one.load_optim(1)
-    assert (steps, one.learner.optimisers[0].state[first]["step"]) == (2, 1)
+    assert (steps, one.learner.optimizers[0].state[first]["step"]) == (2, 1)
     assert one.progress.best_sdr == -3.0
     one.load_scheduler(1)
     assert (one.progress.step, one.progress.best_sdr) == (1, -math.inf)
@@ -139,7 +139,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     other = SpectrogramMaskModel(values, device="cpu")
     with pytest.raises(CheckpointError, match="does not fit SpectrogramNetSimpleSeparator"):
         other.load_model(1)
-    with pytest.raises(CheckpointError, match="another network's optimiser wrote it"):
+    with pytest.raises(CheckpointError, match="another network's optimizer wrote it"):
         other.load_optim(1)
     for name in ("optimizer", "scheduler", "autocast"):
         (tmp_path / f"checkpoint/tiny_{name}_1.pth").write_bytes(b"no file of torch")

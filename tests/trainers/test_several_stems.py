@@ -14,11 +14,11 @@ from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from tests.trainers.runs import CPU, FULL
 from trainers.config import ObjectiveRecipe, Recipe
-from trainers.data.multitrack import ValidationSong, ValidationTrack
-from trainers.loop.execution import DistributedWorker, Worker
+from trainers.data.multitrack import ValidationAudio, ValidationTrack
+from trainers.loop.execution import DDPStrategy, Strategy
 from trainers.loop.validation import validate
 from trainers.objectives.base import Batch
-from trainers.objectives.separation import Separation
+from trainers.objectives.separation import SeparationObjective
 
 STEMS = ("vocals", "drums")
 
@@ -36,9 +36,9 @@ class Half(Separator):
         return torch.stack([self.share * mixture] * 2, dim=1)
 
 
-def objective(weights: dict[str, float] | None = None) -> Separation:
+def objective(weights: dict[str, float] | None = None) -> SeparationObjective:
     recipe = Recipe(losses={"waveform_l1": 1.0}, objective=ObjectiveRecipe(stems=weights or {}))
-    return Separation(recipe, Half())
+    return SeparationObjective(recipe, Half())
 
 
 def pair() -> tuple[Tensor, Tensor]:
@@ -73,36 +73,36 @@ def test_weights_of_stems_that_do_not_do(weights: dict[str, float], sentence: st
 def test_pairs_are_of_one_level() -> None:
     """A mixture of 4 and 4 has the level 4: estimate 2 and truth 1 are heard as 1/2 and 1/4."""
     batch = Batch(torch.full((1, 2, 50), 4.0), torch.ones(1, 2, 2, 50))
-    exercise, network = objective().exercise(Half(), batch), Half()
-    made, true = exercise.pair(network(exercise.given))
+    exercise, network = objective().make_example(Half(), batch), Half()
+    made, true = exercise.pair(network(exercise.inputs))
     assert made.unique().tolist() == [0.5]
     assert true.unique().tolist() == [0.25]
 
 
-def validated(songs: Sequence[ValidationSong], worker: Worker = CPU) -> dict[str, float]:
+def validated(songs: Sequence[ValidationTrack], worker: Strategy = CPU) -> dict[str, float]:
     return validate(objective(), Half(), songs, worker, FULL)
 
 
-class Song(ValidationSong):
+class Song(ValidationTrack):
     """A song whose vocals are ``level`` times its mixture of ones; its drums are silent or not."""
 
     def __init__(self, level: float, drums: float = 1.0) -> None:
         object.__setattr__(self, "level", level)
         object.__setattr__(self, "drums", drums)
 
-    def read(self) -> ValidationTrack:
+    def read(self) -> ValidationAudio:
         ones = torch.ones(2, 250)
-        return ValidationTrack("song", ones, torch.stack([self.level * ones, self.drums * ones]))
+        return ValidationAudio("song", ones, torch.stack([self.level * ones, self.drums * ones]))
 
 
 @dataclass(frozen=True)
-class Colleague(DistributedWorker):
+class Colleague(DDPStrategy):
     """One of two workers that add up what they have, as processes do."""
 
     board: dict[int, Mapping[str, float]]
     barrier: Barrier
 
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
         self.board[self.rank] = values
         self.barrier.wait()
         return {name: sum(part[name] for part in self.board.values()) for name in values}

@@ -15,7 +15,7 @@ from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 
 
 def test_two_workers_learn_what_one_learns_from_both_batches(
@@ -27,15 +27,15 @@ def test_two_workers_learn_what_one_learns_from_both_batches(
     """
     tracks = [make_track(voices(adversarial, recordings), recordings / name) for name in "abc"]
     values = adversarial.to_dict()
-    values["optimiser"] |= {"name": "adamw", "lr": 1e-30}
-    values["adversary"]["optimiser"] |= {"lr": 1e-3}
-    values["schedule"] |= {"steps": 40, "stop_after": 1}
+    values["optimizer"] |= {"name": "adamw", "lr": 1e-30}
+    values["adversary"]["optimizer"] |= {"lr": 1e-3}
+    values["schedule"] |= {"steps": 40, "early_stopping_patience": 1}
     still = Recipe.from_dict(values)
     first, second = two_workers(
         replace(still, loop=replace(still.loop, batch_size=1)), recordings, *tracks
     )
     alone: list[Event] = []
-    run(still, recordings, tuple(tracks), recordings / "alone", CPU, alone.append)
+    train(still, recordings, tuple(tracks), recordings / "alone", CPU, alone.append)
     steps = [event for event in first if event["event"] == "step_done"]
     expected = [event for event in alone if isinstance(event, StepDone)]
     assert [event["step"] for event in steps] == [event.step for event in expected] == [1, 2, 3, 4]

@@ -19,7 +19,7 @@ from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
@@ -35,7 +35,7 @@ def alone(
     recipe: Recipe, data: Path, folder: Path, *tracks: Path, resume: bool = False
 ) -> list[Event]:
     events: list[Event] = []
-    run(recipe, data, tracks, folder, CPU, events.append, resume=resume)
+    train(recipe, data, tracks, folder, CPU, events.append, resume=resume)
     return events
 
 
@@ -62,14 +62,14 @@ def assert_near(found: dict[str, Tensor], expected: dict[str, Tensor], error: fl
 @pytest.fixture
 def plain(adversarial: Recipe) -> Recipe:
     """The tiny adversarial recipe with AdamW."""
-    return replace(adversarial, optimiser=replace(adversarial.optimiser, name="adamw", lr=1e-3))
+    return replace(adversarial, optimizer=replace(adversarial.optimizer, name="adamw", lr=1e-3))
 
 
 @pytest.mark.slow
 def test_a_network_in_two_parts_learns_what_whole_ones_learn(
     recordings: Path, plain: Recipe
 ) -> None:
-    """Weights, averages, memories of optimisers, scores, and what is kept; in half of the space."""
+    """Weights, averages, memories of optimizers, scores, and what is kept; in half of the space."""
     tracks = [make_track(voices(plain, recordings), recordings / name) for name in "abc"]
     whole = two_workers(half_a_batch(plain), recordings, *tracks)
     (recordings / "rank0").rename(recordings / "whole")
@@ -150,7 +150,7 @@ def test_a_worker_that_depends_on_others_saves_nothing_alone(
 
     for independent in (False, True):
         folder = recordings / f"run{independent}"
-        worker = replace(CPU, is_independent=independent)
+        worker = replace(CPU, saves_alone=independent)
         with pytest.raises(KeyboardInterrupt):
-            run(recipe, recordings, (), folder, worker, interrupt)
+            train(recipe, recordings, (), folder, worker, interrupt)
         assert (folder / LAST).exists() == independent

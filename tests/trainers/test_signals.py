@@ -29,7 +29,9 @@ Send = Callable[[int, int], None]
 def running(*words: str) -> Iterator[subprocess.Popen[str]]:
     """A run that would be long, in a group of its own, after its first checkpoint."""
     command = [sys.executable, "-m", "stemcli", "train", "--recipe", "tiny.yaml", "--data", "songs"]
-    many = changed("schedule.steps=100000", "validation.every=99999", "loop.save_every=5", *words)
+    many = changed(
+        "schedule.steps=100000", "validation.every=99999", "loop.checkpoint_every=5", *words
+    )
     with subprocess.Popen(
         [*command, "--output", "run", "--device", "cpu", *many],
         stdout=subprocess.DEVNULL,
@@ -70,12 +72,12 @@ def test_signals_save_the_run(
     tiny: Path, place: Path, number: signal.Signals, code: int, word: str, send: Send
 ) -> None:
     """``timeout``, Slurm and a terminal send them to the helpers of the data loader too."""
-    with running("loop.workers=2") as process:
+    with running("loop.num_workers=2") as process:
         send(process.pid, number)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()[-1]) == (
         code,
-        f"{word} To go on, type the same command with --resume.",
+        f"{word} To go on, run it again command with --resume.",
     )
     _, texts = read_safetensors(place / "run" / LAST)
     assert json.loads(texts["progress"])["step"] >= 5
@@ -85,7 +87,7 @@ def test_signals_save_the_run(
 @pytest.mark.slow
 def test_helpers_do_not_outlive_a_killed_run(tiny: Path, place: Path) -> None:
     """They look every five seconds whether their parent is there."""
-    with running("loop.workers=2") as process:
+    with running("loop.num_workers=2") as process:
         process.kill()
         process.wait()
         assert group_ends(process.pid, 15)

@@ -16,7 +16,7 @@ from tests.trainers.runs import CPU
 from trainers.config import Recipe
 from trainers.data.synthetic import LEVELS, render_songs
 from trainers.loop.events import StepDone, Validated
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 
 STEMS = tuple(LEVELS)
 
@@ -32,10 +32,12 @@ def of_songs(recipe: Recipe) -> Recipe:
 @pytest.mark.parametrize("rate", [RATE, 2 * RATE])
 def test_a_run_on_songs_of_any_rate(recordings: Path, of_songs: Recipe, rate: int) -> None:
     render_songs(recordings / "songs", 2, 2.0, rate)
-    held_out = render_songs(recordings / "held", 1, 2.0, rate, seed=1)
+    validation_fraction = render_songs(recordings / "held", 1, 2.0, rate, seed=1)
     events: list[Event] = []
     folder = recordings / "run"
-    best = run(of_songs, recordings / "songs", tuple(held_out), folder, CPU, events.append)
+    best = train(
+        of_songs, recordings / "songs", tuple(validation_fraction), folder, CPU, events.append
+    )
     assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2, 3, 4]
     scores = [event.sdr for event in events if isinstance(event, Validated)]
     assert [tuple(score) for score in scores] == 2 * [STEMS]
@@ -53,5 +55,5 @@ def test_a_file_that_is_damaged_during_a_run_is_one_sentence(
 
     long = replace(of_songs, schedule=replace(of_songs.schedule, steps=40))
     with pytest.raises(DecodeError, match=r"bass\.wav cannot be read at [\d.]+ s any more") as told:
-        run(long, recordings / "songs", (), recordings / "run", CPU, damage)
+        train(long, recordings / "songs", (), recordings / "run", CPU, damage)
     assert "\n" not in str(told.value)

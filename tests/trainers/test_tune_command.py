@@ -25,7 +25,7 @@ def sets(*more: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--recipe", "tune-melrnn"], "it trains melrnn, not melroformer. Type: stem tune melrnn"),
+        (["--recipe", "tune-melrnn"], "it trains melrnn, not melroformer. Try: stem tune melrnn"),
         (["--recipe", "non"], "Unknown recipe 'non'"),
         (["--space", "none.yaml"], "--space none.yaml: it cannot be read"),
         (["--space", "bad.yaml"], "unknown key 'lrr', did you mean 'lr'?"),
@@ -38,7 +38,7 @@ def sets(*more: str) -> list[str]:
     ],
 )
 def test_what_was_typed_wrongly(place: Path, words: list[str], sentence: str) -> None:
-    (place / "bad.yaml").write_text("a: {optimiser.lrr: {choice: [1, 2]}}")
+    (place / "bad.yaml").write_text("a: {optimizer.lrr: {choice: [1, 2]}}")
     refused(tune(*words), 2, sentence)
     assert not (place / "search").exists()
 
@@ -48,8 +48,8 @@ def test_an_architecture_that_is_none(place: Path) -> None:
 
 
 def test_songs_without_any_to_validate_with(place: Path) -> None:
-    done = tune("--data", "songs", *sets("data.held_out=0"))
-    refused(done, 1, "there are none. Type --validation DIR, or --set data.held_out=0.1")
+    done = tune("--data", "songs", *sets("data.validation_fraction=0"))
+    refused(done, 1, "there are none. Type --validation DIR, or --set data.validation_fraction=0.1")
     assert not (place / "search").exists()
 
 
@@ -87,5 +87,5 @@ def test_a_search_that_is_over_is_told_again_without_ray(place: Path) -> None:
     done = tune("--resume")
     assert done.exit_code == 0, done.output
     assert "4 trials, 4 of them over" in done.output
-    assert f"Type: stem train --recipe search/best.yaml --data {place / 'songs'}" in done.output
+    assert f"Try: stem train --recipe search/best.yaml --data {place / 'songs'}" in done.output
     assert (place / f"search/{PLAN}").exists()

@@ -19,9 +19,9 @@ from stemcli.engine.events import Event
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop import trainer
-from trainers.loop.events import Listened, RunFinished, StepDone, Validated
-from trainers.loop.trainer import run
-from trainers.objectives.separation import Separation
+from trainers.loop.events import ExcerptRendered, RunFinished, StepDone, Validated
+from trainers.loop.trainer import train
+from trainers.objectives.separation import SeparationObjective
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def judged(
 ) -> list[Event]:
     """What a run into the folder of that name tells, but for sound."""
     events: list[Event] = []
-    run(recipe, recordings, tracks, recordings / name, CPU, events.append, resume=resume)
-    return [event for event in events if not isinstance(event, Listened)]
+    train(recipe, recordings, tracks, recordings / name, CPU, events.append, resume=resume)
+    return [event for event in events if not isinstance(event, ExcerptRendered)]
 
 
 def give(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
@@ -58,7 +58,7 @@ def test_a_validation_that_was_interrupted_is_done_when_the_run_goes_on(
 ) -> None:
     """In the middle of the run and at its end; all that is written down is the same after all."""
     whole = judged(recipe, recordings, "whole", track)
-    score, heard = Separation.score, []
+    score, heard = SeparationObjective.score, []
 
     def press(*given: Any) -> dict[str, float]:
         heard.append(given)
@@ -66,10 +66,10 @@ def test_a_validation_that_was_interrupted_is_done_when_the_run_goes_on(
             signal.raise_signal(signal.SIGINT)
         return score(*given)
 
-    monkeypatch.setattr(Separation, "score", press)
+    monkeypatch.setattr(SeparationObjective, "score", press)
     with pytest.raises(KeyboardInterrupt):
         judged(recipe, recordings, "parts", track)
-    monkeypatch.setattr(Separation, "score", score)
+    monkeypatch.setattr(SeparationObjective, "score", score)
     rest = judged(recipe, recordings, "parts", track, resume=True)
     assert validations(rest) == validations(whole)[stop // 2 - 1 :]
     assert steps(rest) == [3, 4][: 4 - stop]
@@ -86,14 +86,18 @@ def test_a_validation_that_was_interrupted_is_done_when_the_run_goes_on(
 def test_a_run_that_is_stuck_takes_no_further_step(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopping = replace(recipe, schedule=replace(recipe.schedule, steps=9, stop_after=1))
+    stopping = replace(
+        recipe, schedule=replace(recipe.schedule, steps=9, early_stopping_patience=1)
+    )
     give(monkeypatch, 2.0, 1.0)
     first = judged(stopping, recordings, "run", track)
     again = judged(stopping, recordings, "run", track, resume=True)
     assert (steps(first), steps(again)) == ([1, 2, 3, 4], [])
     assert first[-1] == again[-1]
     assert first[-1].reason == "no gain of 0.01 dB, validations in a row: 1"
-    patient = replace(stopping, schedule=replace(stopping.schedule, stop_after=0, steps=6))
+    patient = replace(
+        stopping, schedule=replace(stopping.schedule, early_stopping_patience=0, steps=6)
+    )
     give(monkeypatch, 3.0)
     assert steps(judged(patient, recordings, "run", track, resume=True)) == [5, 6]
 

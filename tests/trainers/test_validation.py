@@ -15,7 +15,7 @@ from trainers.objectives.base import sdr_of_stems
 
 def test_validation_joins_segments_in_order(recordings: Path, recipe: Recipe) -> None:
     """Whole segments and the rest of one, each as the network hears it alone."""
-    model = fresh(recipe)[0].average.model
+    model = fresh(recipe)[0].ema.model
     length = 2 * model.segment + 100
     mixture = torch.sin(torch.arange(2 * length) ** 1.5 / 40).reshape(2, length)
     heard = [model(part[None])[0] for part in mixture.split(model.segment, dim=-1)[:2]]

@@ -42,7 +42,7 @@ class Trend:
         return (self.mean - before) / abs(before) if before else None
 
 
-class Pace:
+class StepTimer:
     """How long a step takes: the mean over the last 100, but the first three of a run.
 
     The seconds of a step are those of the training alone, so validations do not count.
@@ -80,7 +80,7 @@ class Pace:
 
 
 @dataclass
-class Standing:
+class StemScore:
     """How well one stem, or the mean of all, is done.
 
     Attributes:
@@ -102,7 +102,7 @@ class Standing:
             self.best, self.best_step = score, step
 
 
-class Figures:
+class RunStatistics:
     """All that was told of a run so far.
 
     Attributes:
@@ -122,12 +122,12 @@ class Figures:
         self.recipe = recipe
         self.started: RunStarted | None = None
         self.step = 0
-        self.pace = Pace()
+        self.pace = StepTimer()
         self.losses: dict[str, Trend] = {}
         self.gradients: dict[str, Trend] = {}
         self.rates: dict[str, float] = {}
-        self.stems: dict[str, Standing] = {}
-        self.mean: Standing | None = None
+        self.stems: dict[str, StemScore] = {}
+        self.mean: StemScore | None = None
         self.history: list[float] = []
         self._judged: list[int] = []
         self.validating = False
@@ -169,11 +169,11 @@ class Figures:
             if stem in self.stems:
                 self.stems[stem].move(score, event.step)
             else:
-                self.stems[stem] = Standing(score, score, event.step)
+                self.stems[stem] = StemScore(score, score, event.step)
         if self.mean:
             self.mean.move(event.mean, event.step)
         else:
-            self.mean = Standing(event.mean, event.best_mean, event.step if event.best else None)
+            self.mean = StemScore(event.mean, event.best_mean, event.step if event.best else None)
 
     @property
     def steps(self) -> int:

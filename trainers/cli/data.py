@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from stemcli.cli.app import Entry, LazyGroup
+from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import NumberRange, console_options, names
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 LAYOUTS = [name for name in get_args(Layout) if name != "voices"]
 COMMANDS = {
-    "render": Entry("trainers.cli.data:render_command", "Make songs to try a training with."),
-    "check": Entry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
+    "render": CommandEntry(
+        "trainers.cli.data:render_command", "Make songs to try a training with."
+    ),
+    "check": CommandEntry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
 }
 
 
@@ -175,4 +177,4 @@ def render_command(
         places = render_songs(folder, songs, seconds, sample_rate, seed)
     console.document({"event": "data_rendered", "songs": [str(place) for place in places]})
     console.line(f"{len(places)} songs of {seconds:g} s: {folder}")
-    console.line(f"Type: stem data check {quoted(folder)}")
+    console.line(f"Try: stem data check {quoted(folder)}")

@@ -24,16 +24,16 @@ from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from stemcli.printable import printable
 from stemcli.process import Closing
-from trainers.cli.dashboard import Figures, number, percent, shown
+from trainers.cli.dashboard import RunStatistics, number, percent, shown
 from trainers.cli.screen import draw
 from trainers.cluster.job import (
-    CrewAwaited,
-    CrewEvent,
-    CrewLeft,
-    CrewLost,
-    CrewPaused,
-    CrewStarted,
-    CrewStarting,
+    WorkerGroupAwaited,
+    WorkerGroupEvent,
+    WorkerGroupFinished,
+    WorkerGroupLost,
+    WorkerGroupPaused,
+    WorkerGroupStarted,
+    WorkerGroupStarting,
 )
 from trainers.config import Recipe
 from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated, mean_of_each
@@ -42,27 +42,27 @@ MOST_NAMED = 8
 """Machines that are named; of more only their number is told."""
 
 
-def crew_line(event: CrewEvent) -> str:
+def worker_group_line(event: WorkerGroupEvent) -> str:
     """One line about the workers; empty where there is nothing to say."""
     line = ""
     match event:
-        case CrewStarted():
+        case WorkerGroupStarted():
             began = "Training" if event.attempt == 1 else "Going on"
             line = f"{began} with {counted(len(event.hosts), 'worker')} on {hosts(event.hosts)}"
-        case CrewLost():
+        case WorkerGroupLost():
             which = ", ".join(str(rank + 1) for rank in event.ranks)
             lost = f"worker{'' if len(event.ranks) == 1 else 's'} {which}"
             line = f"Lost {lost} ({event.reason}); going on from the last checkpoint"
-        case CrewAwaited():
+        case WorkerGroupAwaited():
             line = f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
-        case CrewStarting():
+        case WorkerGroupStarting():
             line = (
                 f"The workers have been starting for {event.seconds} s. If they do not come "
                 "together, a firewall may stand between them: see docs/clusters.md"
             )
-        case CrewPaused():
+        case WorkerGroupPaused():
             line = f"Saved after step {event.step}, to go on with another number of workers"
-        case CrewLeft():
+        case WorkerGroupFinished():
             line = "" if event.finished else f"Saved after step {event.step}"
     return line
 
@@ -99,7 +99,7 @@ class Display(Closing):
     def __init__(self, recipe: Recipe, console: Console, data: str = "") -> None:
         self.console = console
         self.data = data
-        self.figures = Figures(recipe)
+        self.figures = RunStatistics(recipe)
         self._lock = threading.Lock()
         self._recent: list[StepDone] = []
         self._told = False
@@ -121,8 +121,8 @@ class Display(Closing):
                 self.on_validated(event)
             case RunFinished():
                 self.on_finished(event)
-            case CrewEvent():
-                self.on_crew(event)
+            case WorkerGroupEvent():
+                self.on_worker_group(event)
 
     def say(self, text: str) -> None:
         """Say one line that stays."""
@@ -147,9 +147,9 @@ class Display(Closing):
         """Say how good it is."""
         self.say(scores(event, self.figures))
 
-    def on_crew(self, event: CrewEvent) -> None:
+    def on_worker_group(self, event: WorkerGroupEvent) -> None:
         """Say what happens to the workers of a cluster."""
-        line = crew_line(event)
+        line = worker_group_line(event)
         if line:
             self.say(line)
 
@@ -190,7 +190,7 @@ def _found(event: RunStarted, data: str) -> list[str]:
     return [f"Data: {told}"]
 
 
-def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
+def progress(steps: Sequence[StepDone], figures: RunStatistics, verbose: bool) -> str:
     """One line: means over ``steps``, the pace and the time left."""
     last, pace = steps[-1], figures.pace
     losses = mean_of_each([step.losses for step in steps])
@@ -205,7 +205,7 @@ def progress(steps: Sequence[StepDone], figures: Figures, verbose: bool) -> str:
     return "  ".join(parts)
 
 
-def scores(event: Validated, figures: Figures) -> str:
+def scores(event: Validated, figures: RunStatistics) -> str:
     """One validation as a line: all stems, their mean and how it moved."""
     word, unit = figures.score
     named = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})

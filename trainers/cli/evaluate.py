@@ -15,7 +15,7 @@ import click
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import require_package
-from stemcli.cli.app import Entry, LazyGroup
+from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import counted, examples
 from stemcli.cli.options import NumberRange, console_options, network_options
@@ -23,15 +23,21 @@ from trainers.evaluation.summary import METRICS, decibels
 
 if TYPE_CHECKING:
     from trainers.evaluation.comparison import Difference
-    from trainers.evaluation.evaluate import Rules
+    from trainers.evaluation.evaluate import ScoringSettings
     from trainers.evaluation.musdb import Subset
 
 
 COMMANDS = {
-    "musdb": Entry("trainers.cli.evaluate:musdb_command", "Score models on MUSDB18."),
-    "folder": Entry("trainers.cli.evaluate:folder_command", "Compare the stems in two folders."),
-    "compare": Entry("trainers.cli.evaluate:compare_command", "Put evaluations side by side."),
-    "speed": Entry("trainers.cli.evaluate_speed:command", "Measure time and memory of models."),
+    "musdb": CommandEntry("trainers.cli.evaluate:musdb_command", "Score models on MUSDB18."),
+    "folder": CommandEntry(
+        "trainers.cli.evaluate:folder_command", "Compare the stems in two folders."
+    ),
+    "compare": CommandEntry(
+        "trainers.cli.evaluate:compare_command", "Put evaluations side by side."
+    ),
+    "speed": CommandEntry(
+        "trainers.cli.evaluate_speed:command", "Measure time and memory of models."
+    ),
 }
 
 
@@ -143,9 +149,9 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(command)
     def with_rules(*args: Any, window: float, backend: Any, jobs: int, **rest: Any) -> Any:
-        from trainers.evaluation.evaluate import Rules
+        from trainers.evaluation.evaluate import ScoringSettings
 
-        return command(*args, rules=Rules(window, backend, jobs), **rest)
+        return command(*args, rules=ScoringSettings(window, backend, jobs), **rest)
 
     return with_rules
 
@@ -209,7 +215,7 @@ def folder_command(
     *,
     references: Path,
     estimates: Path,
-    rules: Rules,
+    rules: ScoringSettings,
     pieces: int,
     output: Path | None,
     console: Console,
@@ -287,7 +293,7 @@ def musdb_command(
     models: tuple[str, ...],
     oracles: bool,
     output: Path,
-    rules: Rules,
+    rules: ScoringSettings,
     pieces: int,
     store: bool,
     how: Mapping[str, Any],
@@ -312,7 +318,7 @@ def musdb_command(
     )
     from trainers.evaluation.results import Heading, require_cards, require_pictures, store_scores
     from trainers.evaluation.scoring import measuring_device
-    from trainers.evaluation.summary import published, summarise
+    from trainers.evaluation.summary import published, summarize
 
     if sample and root:
         raise click.UsageError("--sample and --root contradict each other; type one.")
@@ -335,6 +341,6 @@ def musdb_command(
     if store and code:
         console.error("Nothing is written to cards, because scores are missing.")
     elif store:
-        rows = summarise(evaluation.results.scores)
+        rows = summarize(evaluation.results.scores)
         show_stored(console, store_scores(rows, models, measured, rules, how))
     click.get_current_context().exit(code)

@@ -13,8 +13,8 @@ from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from stemcli.printable import printable, printable_lines
 from stemcli.process import Closing
-from trainers.evaluation.evaluate import Evaluation, Results
-from trainers.evaluation.events import EvaluationStarted, Judged, JudgingFailed, Separating
+from trainers.evaluation.evaluate import Evaluation, EvaluationResults
+from trainers.evaluation.events import EvaluationStarted, ScoringFailed, Separating, TrackScored
 from trainers.evaluation.results import Heading, write_results
 from trainers.evaluation.summary import (
     METRICS,
@@ -23,12 +23,12 @@ from trainers.evaluation.summary import (
     published_stems,
     published_title,
     stems,
-    summarise,
+    summarize,
     summary_document,
 )
 
 
-class Scoring(Closing):
+class EvaluationDisplay(Closing):
     """Shows the events of an evaluation; a context manager, which puts the bar away at the end."""
 
     def __init__(self, console: Console) -> None:
@@ -44,10 +44,10 @@ class Scoring(Closing):
                 self._started(event)
             case Separating():
                 self._move(f"{event.method}: {event.song}", 0)
-            case Judged():
+            case TrackScored():
                 self._move(event.song, 1)
                 self.console.line(line(event))
-            case JudgingFailed():
+            case ScoringFailed():
                 self._move(event.song, 1)
                 self._failed(event)
         self.console.show(event)
@@ -58,7 +58,7 @@ class Scoring(Closing):
             self._bar.stop()
             self._bar = None
 
-    def _failed(self, event: JudgingFailed) -> None:
+    def _failed(self, event: ScoringFailed) -> None:
         """Once for a song that cannot be read, which fails by all methods."""
         if (event.song, event.message) in self._named:
             return
@@ -90,7 +90,7 @@ class Scoring(Closing):
             self._bar.update(task, description=printable(words)[:50], advance=done)
 
 
-def line(event: Judged) -> str:
+def line(event: TrackScored) -> str:
     """A song by a method: SDR of BSSEval for each stem."""
     values = "  ".join(f"{stem} {decibels(value)}" for stem, value in event.sdr.items())
     song = event.song if event.song == event.method else f"{event.song}  {event.method}"
@@ -114,7 +114,7 @@ def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
     console.result("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
 
 
-def show_published(console: Console, heading: Heading, results: Results) -> None:
+def show_published(console: Console, heading: Heading, results: EvaluationResults) -> None:
     """Figures of others, of the stems that were measured."""
     measured = [stem for songs in results.scores.values() for stem in stems(songs)]
     names = published_stems(heading.published, measured)
@@ -139,7 +139,7 @@ def show_stored(console: Console, cards: Iterable[str]) -> None:
 
 def run(evaluation: Evaluation, console: Console) -> None:
     """Run an evaluation and show how it goes."""
-    with console, Scoring(console) as shown:
+    with console, EvaluationDisplay(console) as shown:
         evaluation.run(shown.show)
 
 
@@ -153,7 +153,7 @@ def finish(evaluation: Evaluation, heading: Heading | None, console: Console) ->
     """
     report = write_results(evaluation, heading) if heading else None
     results, rules = evaluation.results, evaluation.rules
-    rows = summarise(results.scores)
+    rows = summarize(results.scores)
     console.document({"event": "evaluated", **summary_document(rows, rules.plain)})
     if rows:
         show_rows(console, rows, rules.window)

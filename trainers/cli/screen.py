@@ -17,7 +17,15 @@ from rich.text import Text
 
 from stemcli.cli.formatting import clock
 from stemcli.printable import printable
-from trainers.cli.dashboard import Figures, Standing, change, number, percent, shown, sparkline
+from trainers.cli.dashboard import (
+    RunStatistics,
+    StemScore,
+    change,
+    number,
+    percent,
+    shown,
+    sparkline,
+)
 
 GAP = 3  # columns between two tables side by side
 WIDE = 60  # columns from which on there is room for everything beside the bar
@@ -45,7 +53,7 @@ class Block:
     height: int
 
 
-def draw(figures: Figures, width: int, height: int, verbose: bool = False) -> RenderableType:
+def draw(figures: RunStatistics, width: int, height: int, verbose: bool = False) -> RenderableType:
     """Everything, in at most ``width`` columns and, as far as possible, ``height`` lines."""
     names = shown(figures.losses, verbose)
     top, right = bar(figures, width), validation(figures, width)
@@ -60,7 +68,7 @@ def draw(figures: Figures, width: int, height: int, verbose: bool = False) -> Re
     return Group(*_spaced(blocks, height))
 
 
-def bar(figures: Figures, width: int) -> Block:
+def bar(figures: RunStatistics, width: int) -> Block:
     """One line: the step, a bar, and the time left."""
     line = Table.grid(padding=(0, BETWEEN, 0, 0), expand=True)
     line.add_column(no_wrap=True)
@@ -77,7 +85,7 @@ def bar(figures: Figures, width: int) -> Block:
     return Block(line, width, 1)
 
 
-def losses(figures: Figures, names: list[str], width: int, folded: int = 0) -> Block:
+def losses(figures: RunStatistics, names: list[str], width: int, folded: int = 0) -> Block:
     """Every loss: its mean and how that changed."""
     rows: list[Row] = []
     for name in names:
@@ -90,7 +98,7 @@ def losses(figures: Figures, names: list[str], width: int, folded: int = 0) -> B
     return _table("loss", [*names, more], MEAN, rows, width)
 
 
-def validation(figures: Figures, width: int) -> Block | None:
+def validation(figures: RunStatistics, width: int) -> Block | None:
     """How well each stem is done; None before the first validation."""
     if figures.mean is None:
         return None
@@ -103,7 +111,7 @@ def validation(figures: Figures, width: int) -> Block | None:
     return Block(Group(table.content, line), table.width, table.height + 1)
 
 
-def machine(figures: Figures, names: list[str], width: int) -> Block:
+def machine(figures: RunStatistics, names: list[str], width: int) -> Block:
     """Norms of gradients, learning rates, and where the time goes."""
     pace = figures.pace
     times = [f"{pace.seconds:.2f} s a step", f"{percent(pace.waiting)} waiting for data"]
@@ -119,7 +127,7 @@ def machine(figures: Figures, names: list[str], width: int) -> Block:
     return Block(Group(table.content, line), table.width, table.height + 1)
 
 
-def _gradients(figures: Figures) -> list[Row]:
+def _gradients(figures: RunStatistics) -> list[Row]:
     rows: list[Row] = []
     for name, trend in figures.gradients.items():
         rate = f"{figures.rates[name]:.3g}" if name in figures.rates else ""
@@ -127,7 +135,7 @@ def _gradients(figures: Figures) -> list[Row]:
     return rows
 
 
-def _standing(name: str, standing: Standing) -> Row:
+def _standing(name: str, standing: StemScore) -> Row:
     moved = standing.change or 0.0
     return (
         Text(printable(name), "bold" if name == "mean" else ""),
@@ -184,7 +192,7 @@ def _spaced(blocks: list[Block], height: int) -> list[RenderableType]:
     return contents
 
 
-def _left(figures: Figures) -> str:
+def _left(figures: RunStatistics) -> str:
     if figures.validating:
         return "validating"
     return "" if figures.left is None else f"{clock(figures.left)} left"

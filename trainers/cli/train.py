@@ -16,9 +16,9 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
-from stemcli.streams import hushed
-from trainers.cli.train_run import Wish, advice, check_place, nearby, train_clustered
-from trainers.cluster.job import WAIT, Order
+from stemcli.streams import quiet_stderr
+from trainers.cli.train_run import ClusterOptions, advice, check_place, nearby, train_clustered
+from trainers.cluster.job import WAIT, TrainingJob
 from trainers.config import Recipe
 from trainers.config.data import Layout
 from trainers.recipes.loading import load_recipe, recipe_names
@@ -63,9 +63,9 @@ def network_of(origin: str) -> tuple[str, ...]:
         WeightsError: its weights cannot be used.
     """
     from model_zoo import weights
-    from model_zoo.catalogue.resolve import locate
+    from model_zoo.catalogue.resolve import resolve_weights
 
-    content = weights.read(locate(origin))
+    content = weights.read(resolve_weights(origin))
     return (
         f"model.architecture={content.architecture}",
         f"model.options={json.dumps(content.config)}",
@@ -77,10 +77,12 @@ def recipe_of(run: Path) -> str:
     """The file with the recipe of a run.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or another version of the program wrote its checkpoint.
     """
     from model_zoo.catalogue.resolve import LAST, RECIPE, no_run
+    from trainers.loop.checkpoint import require_format
 
+    require_format(run)
     file = run / RECIPE
     if file.is_file():
         if not _values(file):
@@ -127,7 +129,7 @@ def _values(file: Path) -> dict[str, Any]:
 TABLE = ".csv"
 
 
-class Place(click.ParamType[Path]):
+class FolderOrUrl(click.ParamType[Path]):
     """A folder of this machine, or a URL."""
 
     name = "place"
@@ -173,7 +175,7 @@ set_option = click.option(
 )
 
 
-GO_ON = "To go on, type the same command with --resume."
+GO_ON = "To go on, run it again command with --resume."
 
 
 @click.command(
@@ -209,7 +211,7 @@ GO_ON = "To go on, type the same command with --resume."
     "--output",
     default="runs/latest",
     show_default=True,
-    type=Place(),
+    type=FolderOrUrl(),
     metavar="DIR|URL",
     help="Folder of the run; on a cluster one that all machines see.",
 )
@@ -309,9 +311,9 @@ def command(
     """
     from model_zoo.catalogue.resolve import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
-    from trainers.cli.train_run import add_to_zoo, rehearse, train_here
+    from trainers.cli.train_run import add_to_zoo, train_dry_run, train_here
 
-    wish = Wish(cluster, workers, wait, fsdp)
+    wish = ClusterOptions(cluster, workers, wait, fsdp)
     wish.check(data, output, dry_run)
     if cluster:
         check_place(output, data, resume)
@@ -329,11 +331,11 @@ def command(
     if changed:
         console.line(f"Resuming with changed values: {'; '.join(changed)}")
     check_export(export, overwrite, plan.objective.name)
-    order = Order(plan, data, validation, output, origin, fsdp)
+    order = TrainingJob(plan, data, validation, output, origin, fsdp)
     if dry_run:
-        rehearse(order, device, resume, console)
+        train_dry_run(order, device, resume, console)
         return
-    quiet = hushed(not console.verbose)
+    quiet = quiet_stderr(not console.verbose)
     source = str(data) if data else "songs made by formula"
     with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:

@@ -16,13 +16,13 @@ from stemcli.cli.formatting import clock, quoted, size
 from stemcli.remote_path import UrlPath, absolute
 from trainers.cli.dashboard import percent
 from trainers.cli.display import facts
-from trainers.cluster.job import WAIT, Order, WorkerCount
-from trainers.loop.dry_run import Rehearsed
-from trainers.loop.events import Report, RunStarted
+from trainers.cluster.job import WAIT, TrainingJob, WorkerCount
+from trainers.loop.dry_run import DryRunFinished
+from trainers.loop.events import EventHandler, RunStarted
 
 
 @dataclass(frozen=True)
-class Wish:
+class ClusterOptions:
     """What was typed about a cluster.
 
     Attributes:
@@ -64,25 +64,25 @@ class Wish:
 
 
 def train_clustered(
-    order: Order, wish: Wish, device: str, console: Console, report: Report
+    order: TrainingJob, wish: ClusterOptions, device: str, console: Console, report: EventHandler
 ) -> None:
     """Train on a cluster; the folder of the run then holds what a run on one machine leaves.
 
     Raises:
         MissingExtraError: Ray is not installed.
         StemError: as :func:`trainers.cluster.launch.run_on_cluster` and
-            :func:`trainers.loop.trainer.run`.
+            :func:`trainers.loop.trainer.train`.
     """
     try:
         from trainers.cluster.launch import run_on_cluster
     except ImportError as error:
         raise MissingExtraError("Ray 2.56 or newer, which --cluster needs,", "cluster") from error
-    from trainers.loop.checks import alone_in
+    from trainers.loop.checks import lock_folder
 
     announce(console)
     order = _everywhere(order)
     place = order.place
-    with nullcontext() if isinstance(place, UrlPath) else alone_in(place):
+    with nullcontext() if isinstance(place, UrlPath) else lock_folder(place):
         # Nothing is added to a cluster of this machine alone.
         usual = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
         wait = usual if wish.wait is None else wish.wait
@@ -134,9 +134,9 @@ def _check_songs(output: Path) -> None:
         raise UsageError(f"{output} learned from {learned}. Type --data with that folder again")
 
 
-def _everywhere(order: Order) -> Order:
+def _everywhere(order: TrainingJob) -> TrainingJob:
     """The order with absolute paths, which have to be the same on all machines."""
-    from model_zoo.catalogue.resolve import is_place
+    from model_zoo.catalogue.resolve import is_path
 
     origin = order.origin
     return replace(
@@ -144,7 +144,7 @@ def _everywhere(order: Order) -> Order:
         data=absolute(order.data) if order.data else None,
         validation=tuple(map(absolute, order.validation)),
         place=absolute(order.place),
-        origin=os.path.abspath(origin) if is_place(origin) else origin,
+        origin=os.path.abspath(origin) if is_path(origin) else origin,
     )
 
 
@@ -179,49 +179,49 @@ def advice(learned: Path | str, objective: str) -> str:
 
     if isinstance(learned, UrlPath):
         best = learned / BEST
-        return f"Type: stem models add FILE --name NAME, with a copy of {best} on this machine"
+        return f"Try: stem models add FILE --name NAME, with a copy of {best} on this machine"
     model = quoted(as_typed(learned) if isinstance(learned, Path) else learned)
     if objective in PRETRAINING:
-        return f"Type: stem train --data DIR --from {model}"
-    return f"Type: {use_of(model, OBJECTIVES[objective].roles[0])}"
+        return f"Try: stem train --data DIR --from {model}"
+    return f"Try: {use_of(model, OBJECTIVES[objective].roles[0])}"
 
 
-def train_here(order: Order, device: str, resume: bool, report: Report) -> None:
+def train_here(order: TrainingJob, device: str, resume: bool, report: EventHandler) -> None:
     """Train on this machine.
 
     Raises:
         DeviceError: it has no such device.
-        StemError: as :func:`trainers.loop.trainer.run`.
+        StemError: as :func:`trainers.loop.trainer.train`.
     """
     from stemcli.engine.device import resolve_device
-    from trainers.loop.execution import LocalWorker
-    from trainers.loop.trainer import run
+    from trainers.loop.execution import SingleDevice
+    from trainers.loop.trainer import train
 
     assert order.data, "asked for before"
-    worker = LocalWorker(resolve_device(device))
+    worker = SingleDevice(resolve_device(device))
     given = (order.recipe, order.data, order.validation, order.place, worker, report)
-    run(*given, resume=resume, origin=order.origin)
+    train(*given, resume=resume, origin=order.origin)
 
 
-def rehearse(order: Order, device: str, resume: bool, console: Console) -> None:
+def train_dry_run(order: TrainingJob, device: str, resume: bool, console: Console) -> None:
     """Take two steps on this machine and say what the run will need.
 
     Raises:
         OutputError: there is no room for it, or its folder cannot be written.
-        StemError: as :func:`trainers.loop.dry_run.rehearse`.
+        StemError: as :func:`trainers.loop.dry_run.dry_run`.
     """
     from model_zoo.catalogue.resolve import LAST
     from stemcli.engine.device import resolve_device
     from trainers.loop import dry_run
     from trainers.loop.checks import check_folder
-    from trainers.loop.execution import LocalWorker
+    from trainers.loop.execution import SingleDevice
 
     assert order.data, "asked for before"
-    worker = LocalWorker(resolve_device(device))
+    worker = SingleDevice(resolve_device(device))
     check_folder(order.place, resume=True)  # nothing is written into the run that may be there
     given = (order.recipe, order.data, order.validation, worker)
-    started, found = dry_run.rehearse(*given, origin=order.origin)
-    show_rehearsal(started, found, str(order.data), console)
+    started, found = dry_run.dry_run(*given, origin=order.origin)
+    show_dry_run(started, found, str(order.data), console)
     check_room(order.place, found.checkpoint)
     if not resume and (order.place / LAST).exists():
         console.line(f"{order.place} already holds a run. Add --resume or name another --output")
@@ -231,13 +231,13 @@ def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
     """Put the best weights of a run into the user's zoo; returns the model's name.
 
     Raises:
-        StemError: as :func:`model_zoo.catalogue.install.adopt`.
+        StemError: as :func:`model_zoo.catalogue.install.add_run`.
     """
-    from model_zoo.catalogue.install import adopt
+    from model_zoo.catalogue.install import add_run
     from model_zoo.catalogue.resolve import BEST, SUMMARY
 
     with nearby(run, BEST, SUMMARY) as folder:
-        card = adopt(folder / BEST, name=name, overwrite=overwrite)
+        card = add_run(folder / BEST, name=name, overwrite=overwrite)
     console.document({"event": "model_added", "card": card.to_dict()})
     return card.name
 
@@ -246,14 +246,14 @@ COPIES = 2
 """Checkpoints that lie side by side while one replaces the other."""
 
 
-def show_rehearsal(started: RunStarted, found: Rehearsed, data: str, console: Console) -> None:
+def show_dry_run(started: RunStarted, found: DryRunFinished, data: str, console: Console) -> None:
     """Tell programs and people."""
     console.document(found.to_dict() | {"run": started.to_dict()})
-    for line in rehearsed_lines(started, found, data):
+    for line in dry_run_lines(started, found, data):
         console.result(line)
 
 
-def rehearsed_lines(started: RunStarted, found: Rehearsed, data: str) -> Iterator[str]:
+def dry_run_lines(started: RunStarted, found: DryRunFinished, data: str) -> Iterator[str]:
     """A line for everything that somebody wants to know before a long run."""
     yield from facts(started, data)
     share = found.waited / found.seconds_per_step

@@ -15,10 +15,10 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
-from stemcli.streams import hushed
+from stemcli.streams import quiet_stderr
 from trainers.cli.train import (
     SHORTCUTS,
-    Place,
+    FolderOrUrl,
     goes_on,
     layout_option,
     set_option,
@@ -78,7 +78,7 @@ TRIALS = 16
 @click.option(
     "-o",
     "--output",
-    type=Place(),
+    type=FolderOrUrl(),
     metavar="DIR",
     help="Folder of the search.  [default: runs/tune-MODEL]",
 )
@@ -148,11 +148,13 @@ def command(
 
     registry.architecture(architecture)
     folder = output or Path("runs") / f"tune-{architecture}"
-    typed = Typed(architecture, trials, recipe, space, changes, data, layout, validation, seed)
+    typed = TuneOptions(
+        architecture, trials, recipe, space, changes, data, layout, validation, seed
+    )
     plan = typed.going_on(folder) if resume else typed.plan(TRIALS)
     earlier = remembered(folder) if resume else []
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
-    quiet = hushed(not console.verbose)
+    quiet = quiet_stderr(not console.verbose)
     announce(console, alone=not cluster)
     with (
         goes_on(folder / PLAN),
@@ -224,11 +226,11 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
         raise StemError(f"{which} failed: {first.reason}")
     recipe = folder / BEST_RECIPE
     console.line(f"Recipe: {recipe} (trial {best.number}, {best.sdr:.2f} dB {plan.score})")
-    console.line(f"Type: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")
+    console.line(f"Try: stem train --recipe {quoted(recipe)} --data {quoted(data_of(plan))}")
 
 
 @dataclass(frozen=True)
-class Typed:
+class TuneOptions:
     """What was typed; None and empty values were not.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model_zoo.errors import ClusterError, DeviceError
-from stemcli.cluster.nodes import Machine, look_around
+from stemcli.cluster.nodes import NodeResources, list_nodes
 from trainers.cluster.job import WAIT, WorkerCount
 
 INTERVAL = 1.0
@@ -18,7 +18,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerResources:
     """What one worker gets of its machine."""
 
     cores: int
@@ -29,19 +29,19 @@ class Share:
         """As Ray wants it."""
         return {"CPU": self.cores, **({"GPU": self.gpus} if self.gpus else {})}
 
-    def fits(self, machine: Machine) -> int:
+    def fits(self, machine: NodeResources) -> int:
         """Workers for which the machine has room at this moment."""
         by_cores = machine.free_cores // self.cores
         return min(by_cores, machine.free_gpus // self.gpus) if self.gpus else by_cores
 
-    def capacity(self, machine: Machine) -> int:
+    def capacity(self, machine: NodeResources) -> int:
         """Workers for which the machine would have room if nobody else used it."""
         by_cores = machine.cores // self.cores
         return min(by_cores, machine.gpus // self.gpus) if self.gpus else by_cores
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerGroupPlan:
     """The workers of a run on the machines that are there.
 
     Attributes:
@@ -52,9 +52,9 @@ class Crew:
     """
 
     count: WorkerCount
-    share: Share
+    share: WorkerResources
     room: int
-    machines: tuple[Machine, ...]
+    machines: tuple[NodeResources, ...]
 
     @property
     def is_possible(self) -> bool:
@@ -62,14 +62,14 @@ class Crew:
         return self.room >= self.count.least
 
     @property
-    def candidates(self) -> tuple[Machine, ...]:
+    def candidates(self) -> tuple[NodeResources, ...]:
         """The machines where a worker may be."""
         return tuple(machine for machine in self.machines if self.share.capacity(machine))
 
 
 def plan_workers(
-    machines: Sequence[Machine], device: str = "auto", count: WorkerCount | None = None
-) -> Crew:
+    machines: Sequence[NodeResources], device: str = "auto", count: WorkerCount | None = None
+) -> WorkerGroupPlan:
     """Share the machines out; what others use of them counts as not there.
 
     On GPUs each worker has one, and one core. Without, workers get as many cores as leave room for
@@ -83,25 +83,25 @@ def plan_workers(
     """
     on_gpus = device == "cuda" or (device == "auto" and any(machine.gpus for machine in machines))
     if on_gpus:
-        share = Share(cores=1, gpus=1)
+        share = WorkerResources(cores=1, gpus=1)
         count = count or _exactly(sum(share.fits(machine) for machine in machines))
     else:
         count = count or _exactly(sum(machine.free_cores > 0 for machine in machines))
-        share = Share(_cores(machines, count.least), gpus=0)
+        share = WorkerResources(_cores(machines, count.least), gpus=0)
     room = sum(share.fits(machine) for machine in machines)
-    return Crew(count, share, room, tuple(machines))
+    return WorkerGroupPlan(count, share, room, tuple(machines))
 
 
-def await_room(
+def wait_for_capacity(
     device: str = "auto",
     count: WorkerCount | None = None,
     wait: float = WAIT,
-    tell: Callable[[Crew], None] = lambda crew: None,
+    tell: Callable[[WorkerGroupPlan], None] = lambda crew: None,
     *,
-    look: Callable[[], Sequence[Machine]] = look_around,
+    look: Callable[[], Sequence[NodeResources]] = list_nodes,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Crew:
+) -> WorkerGroupPlan:
     """The crew that a cluster has room for, once it has.
 
     Args:
@@ -133,7 +133,7 @@ def _exactly(number: int) -> WorkerCount:
     return WorkerCount(max(1, number), max(1, number))
 
 
-def _cores(machines: Sequence[Machine], workers: int) -> int:
+def _cores(machines: Sequence[NodeResources], workers: int) -> int:
     """The most that each of ``workers`` can have, and at least 1."""
     free = [machine.free_cores for machine in machines]
     fitting = (
@@ -146,7 +146,9 @@ def _rooms(free: Sequence[int], cores: int) -> int:
     return sum(some // cores for some in free)
 
 
-def _refusal(crew: Crew, device: str, asked: WorkerCount | None) -> ClusterError | DeviceError:
+def _refusal(
+    crew: WorkerGroupPlan, device: str, asked: WorkerCount | None
+) -> ClusterError | DeviceError:
     if device == "cuda" and not any(machine.gpus for machine in crew.machines):
         return DeviceError("The cluster has no GPU. Type --device auto or --device cpu")
     wish = f" of the {crew.count.least} that --workers {asked} asks for" if asked else ""
@@ -156,7 +158,7 @@ def _refusal(crew: Crew, device: str, asked: WorkerCount | None) -> ClusterError
     )
 
 
-def _advice(crew: Crew) -> str:
+def _advice(crew: WorkerGroupPlan) -> str:
     """What to type, or to do, from the simplest to the dearest."""
     ways = [f"type --workers {crew.room}"] if crew.room else []
     if any(machine.is_busy for machine in crew.machines):
@@ -170,13 +172,13 @@ def _workers(number: int) -> str:
     return {0: "no worker", 1: "1 worker"}.get(number, f"{number} workers")
 
 
-def _hosts(crew: Crew) -> str:
+def _hosts(crew: WorkerGroupPlan) -> str:
     shown = [_describe(machine, crew.share) for machine in crew.machines[:SHOWN]]
     more = len(crew.machines) - SHOWN
     return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])]) or "none"
 
 
-def _describe(machine: Machine, share: Share) -> str:
+def _describe(machine: NodeResources, share: WorkerResources) -> str:
     kind = "GPU" if share.gpus else "core"
     free, whole = (
         (machine.free_gpus, machine.gpus) if share.gpus else (machine.free_cores, machine.cores)

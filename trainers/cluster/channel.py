@@ -19,15 +19,22 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stemcli.engine.events import Event
-from trainers.cluster.job import CrewBroken, CrewFailed, CrewLeft, CrewLost, CrewPaused, CrewStarted
+from trainers.cluster.job import (
+    WorkerGroupFailed,
+    WorkerGroupFinished,
+    WorkerGroupLost,
+    WorkerGroupPaused,
+    WorkerGroupRestarting,
+    WorkerGroupStarted,
+)
 
 Command = Literal["", "pause", "stop", "end"]
 """What a crew is to do after its step: go on, save and wait, save and leave, or end at once, since
 another has taken over."""
 
 
-class Post:
-    """The actor's own side; all others use a :class:`Line`."""
+class ChannelActor:
+    """The actor's own side; all others use a :class:`WorkerChannel`."""
 
     def __init__(self) -> None:
         self._letters: list[Event] = []
@@ -43,22 +50,25 @@ class Post:
         if self._command == "pause":
             self._command = ""
         self._gone.clear()
-        self._put(CrewStarted(self._attempt, hosts))
+        self._put(WorkerGroupStarted(self._attempt, hosts))
         return self._attempt
 
     async def tell(self, attempt: int, letter: Event | None) -> Command:
         """Take a letter in; returns what to do."""
         if attempt != self._attempt:
             return "end"
-        if isinstance(letter, (CrewLeft, CrewFailed, CrewPaused, CrewBroken)):
+        if isinstance(
+            letter,
+            (WorkerGroupFinished, WorkerGroupFailed, WorkerGroupPaused, WorkerGroupRestarting),
+        ):
             self._gone.set()
-        if letter and not isinstance(letter, CrewBroken):
+        if letter and not isinstance(letter, WorkerGroupRestarting):
             self._put(letter)
         return self._command
 
     async def note(self, letter: Event) -> None:
         """A letter of Ray's controller, which comes from no worker."""
-        if isinstance(letter, CrewLost):
+        if isinstance(letter, WorkerGroupLost):
             self._gone.set()
         self._put(letter)
 
@@ -79,7 +89,7 @@ class Post:
         try:
             await asyncio.wait_for(self._gone.wait(), seconds)
         except TimeoutError:
-            await self.note(CrewLost((), f"it did not save within {seconds:g} s"))
+            await self.note(WorkerGroupLost((), f"it did not save within {seconds:g} s"))
             return False
         return True
 
@@ -102,22 +112,22 @@ class Post:
         self._news.set()
 
 
-class Mailbox:
+class DriverChannel:
     """The side of the process that started the run."""
 
     def __init__(self) -> None:
         here: Any = ray.get_runtime_context().get_node_id()
-        remote: Any = ray.remote(Post)
+        remote: Any = ray.remote(ChannelActor)
         self.actor = remote.options(
             num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
         ).remote()
         self._seen = 0
 
-    def letters(self, seconds: float) -> list[Event]:
+    def events(self, seconds: float) -> list[Event]:
         """Letters that are not done with; waits up to ``seconds`` for one."""
         return ray.get(self.actor.take.remote(self._seen, seconds))
 
-    def done(self) -> None:
+    def acknowledge(self) -> None:
         """The next letter was read, and does not come again."""
         self._seen += 1
 
@@ -126,7 +136,7 @@ class Mailbox:
         ray.get(self.actor.command.remote(command))
 
 
-class Line:
+class WorkerChannel:
     """The side of a worker.
 
     Args:
@@ -138,11 +148,11 @@ class Line:
         self._actor, self._attempt = actor, attempt
         self._last: Any = None
 
-    def tell(self, letter: Event) -> Command:
+    def send(self, letter: Event) -> Command:
         """Send a letter without waiting; returns what the last one was answered."""
         answered, self._last = self._last, self._actor.tell.remote(self._attempt, letter)
         return ray.get(answered) if answered else ""
 
-    def ask(self, letter: Event | None = None) -> Command:
+    def request(self, letter: Event | None = None) -> Command:
         """Send a letter, if there is one, and wait for its answer."""
         return ray.get(self._actor.tell.remote(self._attempt, letter))

@@ -57,12 +57,12 @@ class WorkerCount:
 
 
 @dataclass(frozen=True)
-class CrewEvent(Event):
+class WorkerGroupEvent(Event):
     """Base of what is told of the workers that train together."""
 
 
 @dataclass(frozen=True)
-class CrewStarted(CrewEvent):
+class WorkerGroupStarted(WorkerGroupEvent):
     """All workers are there and go on together.
 
     Attributes:
@@ -75,7 +75,7 @@ class CrewStarted(CrewEvent):
 
 
 @dataclass(frozen=True)
-class CrewLost(CrewEvent):
+class WorkerGroupLost(WorkerGroupEvent):
     """Some workers do not answer any more; the others wait until the crew starts anew.
 
     Attributes:
@@ -88,7 +88,7 @@ class CrewLost(CrewEvent):
 
 
 @dataclass(frozen=True)
-class CrewAwaited(CrewEvent):
+class WorkerGroupAwaited(WorkerGroupEvent):
     """There is no room for the workers yet.
 
     Attributes:
@@ -101,21 +101,21 @@ class CrewAwaited(CrewEvent):
 
 
 @dataclass(frozen=True)
-class CrewStarting(CrewEvent):
+class WorkerGroupStarting(WorkerGroupEvent):
     """There is room, but the workers have not come together for ``seconds``."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
-class CrewPaused(CrewEvent):
+class WorkerGroupPaused(WorkerGroupEvent):
     """The run was saved after ``step``, to go on with another number of workers."""
 
     step: int
 
 
 @dataclass(frozen=True)
-class CrewLeft(CrewEvent):
+class WorkerGroupFinished(WorkerGroupEvent):
     """The workers ended, and everything they made is where it belongs.
 
     Attributes:
@@ -128,12 +128,12 @@ class CrewLeft(CrewEvent):
 
 
 @dataclass(frozen=True)
-class CrewBroken(CrewEvent):
+class WorkerGroupRestarting(WorkerGroupEvent):
     """A worker meets an error and ends; Ray begins anew. Whoever waits for it need not go on."""
 
 
 @dataclass(frozen=True)
-class CrewFailed(CrewEvent):
+class WorkerGroupFailed(WorkerGroupEvent):
     """A worker met an error that another try would meet as well.
 
     Attributes:
@@ -146,7 +146,7 @@ class CrewFailed(CrewEvent):
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingJob:
     """One run, whoever does it. Where other machines do, its paths are absolute.
 
     Attributes:
@@ -174,18 +174,18 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class WorkerAssignment:
     """One start of a run.
 
     Attributes:
         order: what is asked for.
         name: of this start, unlike any other.
-        post: Ray's handle of the :class:`~trainers.cluster.channel.Post`.
+        post: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
         cores: that each worker computes with.
         version: of this package where the run was started.
     """
 
-    order: Order
+    order: TrainingJob
     name: str
     post: Any
     cores: int

@@ -23,30 +23,30 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from model_zoo.errors import ClusterError, revived
-from stemcli.cluster import joined
-from stemcli.cluster.nodes import Machine, check_device, look_around
+from stemcli.cluster import ray_session
+from stemcli.cluster.nodes import NodeResources, check_device, list_nodes
 from stemcli.engine.events import Event
 from stemcli.process import environment, held_interrupts
 from stemcli.version import version
-from trainers.cluster.capacity import Crew, Share, await_room
-from trainers.cluster.channel import Mailbox
+from trainers.cluster.capacity import WorkerGroupPlan, WorkerResources, wait_for_capacity
+from trainers.cluster.channel import DriverChannel
 from trainers.cluster.job import (
-    Assignment,
-    CrewAwaited,
-    CrewEvent,
-    CrewFailed,
-    CrewLeft,
-    CrewLost,
-    CrewPaused,
-    CrewStarted,
-    CrewStarting,
-    Order,
+    TrainingJob,
+    WorkerAssignment,
     WorkerCount,
+    WorkerGroupAwaited,
+    WorkerGroupEvent,
+    WorkerGroupFailed,
+    WorkerGroupFinished,
+    WorkerGroupLost,
+    WorkerGroupPaused,
+    WorkerGroupStarted,
+    WorkerGroupStarting,
 )
-from trainers.cluster.preflight import muster
-from trainers.cluster.ray_train import Network, Watcher, loss
-from trainers.cluster.worker import work
-from trainers.loop.events import Report, RunStarted
+from trainers.cluster.preflight import preflight
+from trainers.cluster.ray_train import ControllerHooks, InterfaceTorchConfig, loss
+from trainers.cluster.worker import train_worker
+from trainers.loop.events import EventHandler, RunStarted
 
 CAPACITY_CHECK_INTERVAL = 5.0
 """Seconds between two looks at the cluster."""
@@ -55,7 +55,7 @@ AGAIN = 60.0
 """Seconds until the same is said again, and until workers that start are slow."""
 
 
-class Lookout:
+class CapacityWatcher:
     """Looks now and then whether there are enough machines, and at how long it takes.
 
     Args:
@@ -66,8 +66,8 @@ class Lookout:
 
     def __init__(
         self,
-        crew: Crew,
-        look: Callable[[], Sequence[Machine]] = look_around,
+        crew: WorkerGroupPlan,
+        look: Callable[[], Sequence[NodeResources]] = list_nodes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._crew, self._find, self._clock = crew, look, clock
@@ -77,9 +77,9 @@ class Lookout:
         """A crew was there, and is not any more."""
         self._began = self._clock()
         self._next = self._began + CAPACITY_CHECK_INTERVAL
-        self._said: tuple[CrewEvent, float] | None = None
+        self._said: tuple[WorkerGroupEvent, float] | None = None
 
-    def look(self) -> Iterator[CrewEvent]:
+    def look(self) -> Iterator[WorkerGroupEvent]:
         """What is to be said now, if anything is."""
         now = self._clock()
         if now < self._next:
@@ -90,22 +90,24 @@ class Lookout:
             self._said = event, now
             yield event
 
-    def _event(self, now: float) -> CrewEvent | None:
+    def _event(self, now: float) -> WorkerGroupEvent | None:
         room, least = places(self._crew.share, self._find()), self._crew.count.least
         if room < least:
-            return CrewAwaited(room, least)
+            return WorkerGroupAwaited(room, least)
         seconds = int(now - self._began)
-        return CrewStarting(seconds) if seconds >= AGAIN else None
+        return WorkerGroupStarting(seconds) if seconds >= AGAIN else None
 
-    def _is_known(self, event: CrewEvent, now: float) -> bool:
+    def _is_known(self, event: WorkerGroupEvent, now: float) -> bool:
         if self._said is None:
             return False
         before, when = self._said
-        still_starting = isinstance(event, CrewStarting) and isinstance(before, CrewStarting)
+        still_starting = isinstance(event, WorkerGroupStarting) and isinstance(
+            before, WorkerGroupStarting
+        )
         return (before == event or still_starting) and now < when + AGAIN
 
 
-def places(share: Share, machines: Sequence[Machine]) -> int:
+def places(share: WorkerResources, machines: Sequence[NodeResources]) -> int:
     """Workers for which the machines would have room if nobody else used them."""
     return sum(share.capacity(machine) for machine in machines)
 
@@ -126,7 +128,7 @@ IN_A_ROW = 3
 """Crews that may be lost one after the other without a new checkpoint."""
 
 
-def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
+def train_on_cluster(order: TrainingJob, crew: WorkerGroupPlan, report: EventHandler) -> None:
     """Train on the cluster that this process has joined, until the run is over.
 
     Args:
@@ -140,11 +142,11 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
         KeyboardInterrupt: it was interrupted; the run is saved.
         SystemExit: the same, by SIGTERM.
     """
-    mailbox = Mailbox()
-    assignment = Assignment(order, uuid4().hex, mailbox.actor, crew.share.cores, version())
+    mailbox = DriverChannel()
+    assignment = WorkerAssignment(order, uuid4().hex, mailbox.actor, crew.share.cores, version())
     with tempfile.TemporaryDirectory(prefix="stem-ray-", ignore_cleanup_errors=True) as folder:
         fit = _Fit(lambda: _trainer(assignment, crew, folder))
-        listener = _Listener(mailbox, fit, report, Lookout(crew))
+        listener = _Listener(mailbox, fit, report, CapacityWatcher(crew))
         try:
             listener.until_the_end()
         except (KeyboardInterrupt, SystemExit):
@@ -156,13 +158,13 @@ def train_on_cluster(order: Order, crew: Crew, report: Report) -> None:
                 fit.join(FAREWELL)
 
 
-def _trainer(assignment: Assignment, crew: Crew, folder: str) -> TorchTrainer:
+def _trainer(assignment: WorkerAssignment, crew: WorkerGroupPlan, folder: str) -> TorchTrainer:
     """Ray's trainer; it begins anew after any loss: :class:`_Listener` knows when to give up."""
-    callbacks: list[Any] = [Watcher(assignment.post)]
+    callbacks: list[Any] = [ControllerHooks(assignment.post)]
     return TorchTrainer(
-        work,
+        train_worker,
         train_loop_config={"assignment": assignment},
-        torch_config=Network(),
+        torch_config=InterfaceTorchConfig(),
         scaling_config=scaling(crew),
         run_config=RunConfig(
             name=assignment.name,
@@ -173,7 +175,7 @@ def _trainer(assignment: Assignment, crew: Crew, folder: str) -> TorchTrainer:
     )
 
 
-def scaling(crew: Crew) -> ScalingConfig:
+def scaling(crew: WorkerGroupPlan) -> ScalingConfig:
     """A crew in Ray's words."""
     count = crew.count
     return ScalingConfig(
@@ -229,7 +231,9 @@ class _Listener:
         has_left: whether the workers said goodbye.
     """
 
-    def __init__(self, mailbox: Mailbox, fit: _Fit, report: Report, lookout: Lookout) -> None:
+    def __init__(
+        self, mailbox: DriverChannel, fit: _Fit, report: EventHandler, lookout: CapacityWatcher
+    ) -> None:
         self._mailbox, self._fit, self._report, self._lookout = mailbox, fit, report, lookout
         self.at_work = False
         self.has_left = False
@@ -250,31 +254,31 @@ class _Listener:
 
     def _listen(self) -> None:
         is_over = self._fit.is_over  # asked first: letters may come before it ends
-        letters = self._mailbox.letters(LISTEN)
+        letters = self._mailbox.events(LISTEN)
         for letter in letters:
             with held_interrupts():
-                self._mailbox.done()
+                self._mailbox.acknowledge()
                 self._read(letter)
         if is_over and not letters and not self.has_left:
             self._read(loss(self._fit.error or RuntimeError("Ray Train ended without a word")))
             self._fit.begin()
 
     def _read(self, letter: Event) -> None:
-        if isinstance(letter, CrewFailed):
+        if isinstance(letter, WorkerGroupFailed):
             raise revived(letter.kind, letter.message)
         self._report(letter)
         match letter:
-            case CrewStarted():
+            case WorkerGroupStarted():
                 self.at_work = True
-            case CrewLeft():
+            case WorkerGroupFinished():
                 self.has_left, self.at_work = True, False
-            case CrewPaused():
+            case WorkerGroupPaused():
                 self._rest()
             case RunStarted():
                 if letter.first_step > self._first_step:
                     self._losses = 0
                 self._first_step = letter.first_step
-            case CrewLost():
+            case WorkerGroupLost():
                 self._lose(letter)
 
     def _report_all(self, events: Iterable[Event]) -> None:
@@ -286,20 +290,26 @@ class _Listener:
         self.at_work = False
         self._lookout.begin()
 
-    def _lose(self, letter: CrewLost) -> None:
+    def _lose(self, letter: WorkerGroupLost) -> None:
         self._rest()
         self._losses += 1
         if self._losses == IN_A_ROW:
             raise ClusterError(
                 f"{IN_A_ROW} times in a row workers were lost before the run was saved again "
                 f"({letter.reason}). Look at the machines with ray status, let the run be saved "
-                "more often with --set loop.save_every=N, and type the same with --resume; "
+                "more often with --set loop.checkpoint_every=N, and run it again with --resume; "
                 "--verbose shows what Ray says"
             )
 
 
 def run_on_cluster(
-    order: Order, workers: str, wait: float, device: str, report: Report, *, verbose: bool
+    order: TrainingJob,
+    workers: str,
+    wait: float,
+    device: str,
+    report: EventHandler,
+    *,
+    verbose: bool,
 ) -> None:
     """Train on the cluster that RAY_ADDRESS names, or on this machine alone.
 
@@ -320,15 +330,15 @@ def run_on_cluster(
     """
     check_device(device)
     count = WorkerCount.parse(workers) if workers else None
-    told: set[CrewAwaited] = set()
+    told: set[WorkerGroupAwaited] = set()
 
-    def tell(crew: Crew) -> None:
-        event = CrewAwaited(crew.room, crew.count.least)
+    def tell(crew: WorkerGroupPlan) -> None:
+        event = WorkerGroupAwaited(crew.room, crew.count.least)
         if event not in told:
             told.add(event)
             report(event)
 
-    with joined(verbose):
-        crew = await_room(device, count, wait, tell)
-        muster(order.place, order.paths, crew.candidates)
+    with ray_session(verbose):
+        crew = wait_for_capacity(device, count, wait, tell)
+        preflight(order.place, order.paths, crew.candidates)
         train_on_cluster(order, crew, report)

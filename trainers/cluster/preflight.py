@@ -28,7 +28,7 @@ from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_zoo.errors import ClusterError, DataError, StorageError
-from stemcli.cluster.nodes import Machine
+from stemcli.cluster.nodes import NodeResources
 from stemcli.remote_path import UrlPath, absolute, require_root
 from stemcli.version import how_to_install, is_same, version
 
@@ -44,7 +44,7 @@ NEEDED = ("fsspec", "numpy", "pyarrow", "scipy", "soundfile", "tensorboard", "to
 """Packages without which a worker would end at once."""
 
 
-def look(ours: str, paths: Sequence[str], place: str, marker: str, own: str) -> Answer:
+def describe_node(ours: str, paths: Sequence[str], place: str, marker: str, own: str) -> Answer:
     """Say what this machine is and sees.
 
     Args:
@@ -132,12 +132,15 @@ EXTRAS = "train,cluster"
 STORING = 15.0
 """Seconds for this machine to write a small file where the run will write."""
 
-Answers = Mapping[Machine, Answer | str]
+Answers = Mapping[NodeResources, Answer | str]
 """What each machine says, or why it says nothing."""
 
 
-def muster(
-    place: Path, paths: Sequence[Path], machines: Sequence[Machine], deadline: float = DEADLINE
+def preflight(
+    place: Path,
+    paths: Sequence[Path],
+    machines: Sequence[NodeResources],
+    deadline: float = DEADLINE,
 ) -> None:
     """Make sure that a run can work on all machines.
 
@@ -165,10 +168,10 @@ def muster(
         questions = {
             machine: (version(), texts, str(place), mark, name) for machine, name in own.items()
         }
-        judge(_ask(questions, deadline), place)
+        check_answers(_ask(questions, deadline), place)
 
 
-def judge(answers: Answers, place: Path) -> None:
+def check_answers(answers: Answers, place: Path) -> None:
     """Refuse a cluster for what its machines said.
 
     Args:
@@ -176,14 +179,14 @@ def judge(answers: Answers, place: Path) -> None:
         place: where the run writes.
 
     Raises:
-        ClusterError: see :func:`muster`.
-        DataError: see :func:`muster`.
-        StorageError: see :func:`muster`.
+        ClusterError: see :func:`preflight`.
+        DataError: see :func:`preflight`.
+        StorageError: see :func:`preflight`.
     """
     unable = _grouped({machine: _unable(answer) for machine, answer in answers.items()})
     if unable:
         raise ClusterError(f"Not every machine of the cluster can take part. {'; '.join(unable)}")
-    said: dict[Machine, Any] = dict(answers)
+    said: dict[NodeResources, Any] = dict(answers)
     missing = _grouped({machine: ", ".join(said[machine]["missing"]) for machine in said})
     if missing:
         raise DataError(
@@ -231,7 +234,7 @@ def _minor(text: str) -> str:
     return ".".join(text.split(".")[:2])
 
 
-def _grouped(reasons: Mapping[Machine, str]) -> list[str]:
+def _grouped(reasons: Mapping[NodeResources, str]) -> list[str]:
     """Each reason once, after the machines that give it; machines without one are left out."""
     hosts: dict[str, list[str]] = {}
     for machine, reason in reasons.items():
@@ -240,9 +243,9 @@ def _grouped(reasons: Mapping[Machine, str]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in hosts.items()]
 
 
-def _ask(questions: Mapping[Machine, tuple[Any, ...]], deadline: float) -> Answers:
+def _ask(questions: Mapping[NodeResources, tuple[Any, ...]], deadline: float) -> Answers:
     strategy: Any = NodeAffinitySchedulingStrategy
-    task: Any = ray.remote(num_cpus=0, max_retries=0)(look)
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(describe_node)
     with _by_value():
         asked = {
             machine: task.options(
@@ -280,7 +283,7 @@ def _answer(ref: Any, deadline: float) -> Answer | str:
         answer: Answer = ray.get(ref, timeout=STORING)
         return answer
     except (NodeDiedError, TaskUnschedulableError):
-        return "it has just left the cluster. Check with ray status and type the same again"
+        return "it has just left the cluster. Check with ray status and run it again again"
     except RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[-1].rstrip(".")

@@ -30,7 +30,7 @@ from ray.train.v2._internal.execution.controller.state import (
 )
 from ray.train.v2.api.exceptions import PreemptionError
 
-from trainers.cluster.job import CrewLost
+from trainers.cluster.job import WorkerGroupLost
 
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 """Variables that name an interface; what a user has set stays."""
@@ -45,7 +45,7 @@ FAREWELL_S = "5"
 
 
 @dataclass
-class Network(TorchConfig):
+class InterfaceTorchConfig(TorchConfig):
     """Ray's process group of torch, over Ray's own network."""
 
     timeout_s: int = PATIENCE_S
@@ -89,11 +89,11 @@ SAVING = 600.0
 or its first step not yet be done."""
 
 
-class Watcher(ControllerCallback):
+class ControllerHooks(ControllerCallback):
     """Tells who was lost, and lets a crew save while it can; lives in the controller.
 
     Args:
-        post: Ray's handle of the :class:`~trainers.cluster.channel.Post`.
+        post: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
     """
 
     def __init__(self, post: Any) -> None:
@@ -110,12 +110,12 @@ class Watcher(ControllerCallback):
                 self._post.pause_soon.remote()
 
 
-def loss(error: BaseException) -> CrewLost:
+def loss(error: BaseException) -> WorkerGroupLost:
     """Who was lost and why, without those to whom the loss of others was an error."""
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     dead = {rank: why for rank, why in failures.items() if _is_death(why)} or failures
     reason = next(iter(dead.values()), error)
-    return CrewLost(tuple(sorted(dead)), in_words(reason))
+    return WorkerGroupLost(tuple(sorted(dead)), in_words(reason))
 
 
 def in_words(error: BaseException) -> str:

@@ -14,11 +14,11 @@ from model_zoo.errors import DataError, DeviceError, OutputError, UsageError
 from stemcli.cluster.nodes import check_device
 from stemcli.engine.events import Event
 from stemcli.remote_path import UrlPath
-from trainers.cluster.tune_trial import Place, Room, data_of
+from trainers.cluster.tune_trial import TrialContext, TrialResources, data_of
 from trainers.cluster.tuning.study import Study
 from trainers.cluster.tuning.tuner import opened, run_trials
 from trainers.data.training_data import open_data
-from trainers.loop.checks import alone_in, check_folder
+from trainers.loop.checks import check_folder, lock_folder
 from trainers.search.journal import Journal, remembered
 from trainers.search.plan import PLAN, Plan, rungs_of
 from trainers.search.trials import Listener, SearchStarted, Trials
@@ -66,7 +66,7 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
     _check_device(machines)
     space = plan.bound_space()
     found = look(plan)
-    with alone_in(output):
+    with lock_folder(output):
         heard = remembered(output) if resume else []
         plan.write(output)
         with Journal(output) as journal:
@@ -96,18 +96,18 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
                         room.workers,
                     )
                 )
-                place = Place.here(output, machines.device, room)
+                place = TrialContext.here(output, machines.device, room)
                 run_trials(study, plan, place, room, verbose=machines.verbose)
     return study.trials
 
 
 def _room(
     machines: Machines, plan: Plan, study: Study, output: Path
-) -> AbstractContextManager[Room]:
+) -> AbstractContextManager[TrialResources]:
     """Room for what is left; where nothing is, nobody is woken."""
     left = plan.trials - study.trials.over
     if left <= 0:
-        return nullcontext(Room(0, 0, 0))
+        return nullcontext(TrialResources(0, 0, 0))
     paths = [*([Path(plan.data)] if plan.data else []), *map(Path, plan.validation)]
     return opened(
         output,
@@ -174,7 +174,7 @@ def look(plan: Plan) -> tuple[str, ...]:
             str(folder),
             [
                 "trials are compared by validation songs, and there are none. Type --validation "
-                "DIR, or --set data.held_out=0.1 with more than one song"
+                "DIR, or --set data.validation_fraction=0.1 with more than one song"
             ],
         )
     return found.summary

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from model_zoo.catalogue.resolve import BEST, LAST
-from model_zoo.errors import ClusterError, DeviceError, OutputError, StemError, sentence
+from model_zoo.errors import ClusterError, DeviceError, OutputError, StemError, describe_error
 from stemcli.cluster.nodes import Node, find_slots
 from stemcli.engine.device import resolve_device
 from stemcli.engine.events import Event
-from trainers.cluster.job import Order
+from trainers.cluster.job import TrainingJob
 from trainers.config import Recipe
 from trainers.data.synthetic import songs_for
-from trainers.loop.checks import alone_in
-from trainers.loop.events import Report, RunFinished, RunStarted, Validated
-from trainers.loop.execution import LocalWorker
-from trainers.loop.trainer import run
+from trainers.loop.checks import lock_folder
+from trainers.loop.events import EventHandler, RunFinished, RunStarted, Validated
+from trainers.loop.execution import SingleDevice
+from trainers.loop.trainer import train
 from trainers.search.plan import PLAN, TRIALS, Plan
 from trainers.search.space import changed
 
@@ -35,7 +35,7 @@ FEWEST = 2
 
 
 @dataclass(frozen=True)
-class Room:
+class TrialResources:
     """Room for trials.
 
     Attributes:
@@ -58,7 +58,9 @@ class Room:
         return {"cpu": self.cores, "gpu": self.gpus}
 
 
-def find_room(nodes: Sequence[Node], device: str, jobs: int, trials: int, workers: int = 1) -> Room:
+def find_room(
+    nodes: Sequence[Node], device: str, jobs: int, trials: int, workers: int = 1
+) -> TrialResources:
     """One worker on each GPU; where there is none, a fair share of the cores for each.
 
     Args:
@@ -89,7 +91,7 @@ def find_room(nodes: Sequence[Node], device: str, jobs: int, trials: int, worker
             f"There is room for {len(slots)} workers, and a trial has {workers}. Type --workers "
             f"{max(1, len(slots))}, or a larger --jobs where machines have more cores"
         )
-    return Room(max(1, at_once), max(1, cores), int(kind == "cuda"), workers)
+    return TrialResources(max(1, at_once), max(1, cores), int(kind == "cuda"), workers)
 
 
 PATIENCE = 30.0
@@ -100,7 +102,7 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class TrialContext:
     """Where trials run.
 
     Attributes:
@@ -120,16 +122,16 @@ class Place:
     workers: int = 1
 
     @classmethod
-    def here(cls, output: Path, device: str, room: Room) -> Place:
+    def here(cls, output: Path, device: str, room: TrialResources) -> TrialContext:
         """The place that this process means by a path."""
         return cls(
             str(output.resolve()), str(Path.cwd()), device, room.cores, room.gpus, room.workers
         )
 
 
-def attempt(
+def run_trial(
     plan: Plan,
-    place: Place,
+    place: TrialContext,
     number: int,
     values: Mapping[str, Any],
     answer: Callable[[Answer], None],
@@ -170,13 +172,13 @@ def attempt(
     try:
         train_trial(plan, place, number, values, report)
     except Exception as error:  # whatever it is, the others go on
-        answer({"ended": "failed", "reason": sentence(error)})
+        answer({"ended": "failed", "reason": describe_error(error)})
     else:
         answer({"ended": "done", "reason": reasons[0]})
 
 
 def train_trial(
-    plan: Plan, place: Place, number: int, values: Mapping[str, Any], report: Report
+    plan: Plan, place: TrialContext, number: int, values: Mapping[str, Any], report: EventHandler
 ) -> Path:
     """Train one trial, from its last checkpoint where there is one.
 
@@ -198,23 +200,25 @@ def train_trial(
     validation = tuple(map(Path, plan.validation))
     if place.workers > 1:
         data = Path(plan.data) if plan.data else None
-        order = Order(recipe, data, validation, folder)
+        order = TrainingJob(recipe, data, validation, folder)
         return _train_spread(order, place, report)
     torch.set_num_threads(threads(place.cores))
-    worker = LocalWorker(resolve_device(place.device))
+    worker = SingleDevice(resolve_device(place.device))
     resume = (folder / LAST).exists()
-    return run(recipe, data_of(plan), validation, folder, worker, report, resume=resume)
+    return train(recipe, data_of(plan), validation, folder, worker, report, resume=resume)
 
 
-def _train_spread(order: Order, place: Place, report: Report) -> Path:
+def _train_spread(order: TrainingJob, place: TrialContext, report: EventHandler) -> Path:
     """Let several workers train a trial together; they go on from its checkpoint by themselves."""
-    from stemcli.cluster.nodes import look_around
-    from trainers.cluster.capacity import Crew, Share
+    from stemcli.cluster.nodes import list_nodes
+    from trainers.cluster.capacity import WorkerGroupPlan, WorkerResources
     from trainers.cluster.job import WorkerCount
     from trainers.cluster.launch import train_on_cluster
 
     count = WorkerCount(place.workers, place.workers)
-    crew = Crew(count, Share(place.cores, place.gpus), place.workers, look_around())
+    crew = WorkerGroupPlan(
+        count, WorkerResources(place.cores, place.gpus), place.workers, list_nodes()
+    )
     train_on_cluster(order, crew, report)
     return order.place / BEST
 
@@ -226,9 +230,11 @@ def fitted(recipe: Recipe, cores: int) -> Recipe:
     changes what is learned.
     """
     loop = recipe.loop
-    save_every = min(loop.save_every, recipe.validation.every)
-    workers = min(loop.workers, cores - 1)
-    return replace(recipe, loop=replace(loop, save_every=save_every, workers=workers))
+    checkpoint_every = min(loop.checkpoint_every, recipe.validation.every)
+    workers = min(loop.num_workers, cores - 1)
+    return replace(
+        recipe, loop=replace(loop, checkpoint_every=checkpoint_every, num_workers=workers)
+    )
 
 
 def threads(cores: int) -> int:
@@ -255,7 +261,7 @@ def _wait_for(folder: Path) -> None:
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            with alone_in(folder):
+            with lock_folder(folder):
                 return
         except OutputError:
             if time.monotonic() > end:

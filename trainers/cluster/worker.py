@@ -29,21 +29,27 @@ from model_zoo.errors import (
     OutputError,
     StemError,
     StorageError,
-    sentence,
+    describe_error,
 )
 from stemcli.engine.events import Event
 from stemcli.process import JointInterrupt
 from stemcli.version import how_to_install, is_same, version
-from trainers.cluster.channel import Command, Line
-from trainers.cluster.job import Assignment, CrewBroken, CrewFailed, CrewLeft, CrewPaused
+from trainers.cluster.channel import Command, WorkerChannel
+from trainers.cluster.job import (
+    WorkerAssignment,
+    WorkerGroupFailed,
+    WorkerGroupFinished,
+    WorkerGroupPaused,
+    WorkerGroupRestarting,
+)
 from trainers.cluster.preflight import EXTRAS
 from trainers.cluster.storage import RunStorage
-from trainers.data.loading import HelperLostError
+from trainers.data.loading import LoaderProcessLostError
 from trainers.data.synthetic import songs_for
-from trainers.loop.checks import alone_in
-from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
-from trainers.loop.execution import DistributedWorker, ShardedWorker
-from trainers.loop.trainer import run
+from trainers.loop.checks import lock_folder
+from trainers.loop.events import ExcerptRendered, RunFinished, RunStarted, StepDone
+from trainers.loop.execution import DDPStrategy, FSDPStrategy
+from trainers.loop.trainer import train
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def scratch(name: str) -> Iterator[Path]:
     base = Path(tempfile.gettempdir()) / f"stem-workers-{getpass.getuser()}"
     _tidy(base)
     room = base / uuid4().hex
-    with alone_in(room):
+    with lock_folder(room):
         try:
             yield room / (name or "run")
         finally:
@@ -73,7 +79,7 @@ def _tidy(base: Path) -> None:
     rooms = [*base.iterdir()] if os.name == "posix" and base.is_dir() else []
     for room in rooms:
         try:
-            with alone_in(room):
+            with lock_folder(room):
                 shutil.rmtree(room, ignore_errors=True)
         except OutputError:
             pass  # somebody is at work there
@@ -84,7 +90,14 @@ COMMANDS = get_args(Command)
 RESTING = 900.0
 """Seconds that a worker waits to be ended, after the run was saved to change its crew."""
 
-OF_A_MACHINE = (AudioError, DataError, OutOfMemoryError, OutputError, StorageError, HelperLostError)
+OF_A_MACHINE = (
+    AudioError,
+    DataError,
+    OutOfMemoryError,
+    OutputError,
+    StorageError,
+    LoaderProcessLostError,
+)
 """Errors that another machine, or the same one later, may not meet."""
 
 
@@ -96,13 +109,13 @@ class UnequalError(RuntimeError):
     """Workers of one crew would not do the same."""
 
 
-class Keeping:
+class StoredRun:
     """What lets checkpoints outlive their machine."""
 
-    line: Line
+    line: WorkerChannel
     storage: RunStorage
 
-    def keep(self, folder: Path) -> None:
+    def persist(self, folder: Path) -> None:
         """Store what the loop has saved, unless another crew has taken over.
 
         Raises:
@@ -113,12 +126,12 @@ class Keeping:
         self.storage.store(folder, self._require_right)
 
     def _require_right(self) -> None:
-        if self.line.ask() == "end":
+        if self.line.request() == "end":
             raise SupersededError
 
 
 @dataclass(frozen=True)
-class RayWorker(Keeping, DistributedWorker):
+class RayDDPStrategy(StoredRun, DDPStrategy):
     """A worker on a cluster.
 
     Attributes:
@@ -126,22 +139,22 @@ class RayWorker(Keeping, DistributedWorker):
         storage: of the run.
     """
 
-    line: Line
+    line: WorkerChannel
     storage: RunStorage
 
 
 @dataclass(frozen=True)
-class ShardedRayWorker(Keeping, ShardedWorker):
+class RayFSDPStrategy(StoredRun, FSDPStrategy):
     """The same with a part of the network."""
 
-    line: Line
+    line: WorkerChannel
     storage: RunStorage
 
 
-Member = RayWorker | ShardedRayWorker
+Member = RayDDPStrategy | RayFSDPStrategy
 
 
-class Reporter:
+class EventForwarder:
     """Tells what the first worker's loop tells; then all do together what they are told.
 
     Attributes:
@@ -163,21 +176,21 @@ class Reporter:
             UnequalError: the workers do not begin at the same step, or see other songs.
         """
         match event:
-            case Listened():
+            case ExcerptRendered():
                 return
             case RunStarted():
                 self.step = event.first_step
                 self._require_equal(event)
             case RunFinished():
                 event = replace(event, weights=str(self._worker.storage.place / BEST))
-        told = self._worker.line.tell(event) if self._worker.rank == 0 else ""
+        told = self._worker.line.send(event) if self._worker.rank == 0 else ""
         if isinstance(event, StepDone):
             self.step = event.step
             self._obey(told)
 
     def _obey(self, told: Command) -> None:
         """The first worker alone was told; the others hear it from the sum."""
-        heard = self._worker.total({"command": COMMANDS.index(told)})
+        heard = self._worker.all_reduce({"command": COMMANDS.index(told)})
         self.command = COMMANDS[int(heard["command"])]
         if self.command == "end":
             raise SupersededError
@@ -192,55 +205,55 @@ class Reporter:
         }
         count = self._worker.world_size
         squares = {f"{name} squared": value * value for name, value in found.items()}
-        sums = self._worker.total(found | squares)
+        sums = self._worker.all_reduce(found | squares)
         for name in found:
             # Cauchy and Schwarz: equal only where all are.
             if count * sums[f"{name} squared"] != sums[name] ** 2:
                 raise UnequalError(f"the workers do not have {name} in common")
 
 
-def work(config: Mapping[str, Any]) -> None:
+def train_worker(config: Mapping[str, Any]) -> None:
     """Train as one of several; what Ray runs in every process.
 
     What another try would meet again is told and ends the run. Whatever else is raised is lost
     together with the process, and Ray begins anew with those that are left.
     """
-    assignment: Assignment = config["assignment"]
+    assignment: WorkerAssignment = config["assignment"]
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(assignment.cores)
     _require_same_code(assignment)
     attempt, resume = _agree(assignment, rank, size)
-    line, storage = Line(assignment.post, attempt), RunStorage(assignment.order.place)
+    line, storage = WorkerChannel(assignment.post, attempt), RunStorage(assignment.order.place)
     # A part of one is the whole.
-    kind = ShardedRayWorker if assignment.order.fsdp and size > 1 else RayWorker
+    kind = RayFSDPStrategy if assignment.order.fsdp and size > 1 else RayDDPStrategy
     worker = kind(ray.train.torch.get_device(), rank, size, line, storage)
-    reporter = Reporter(worker)
+    reporter = EventForwarder(worker)
     try:
         _train(assignment, worker, reporter, resume)
     except StemError as error:
-        if attempt > 1 or reporter.step or isinstance(error, HelperLostError):
+        if attempt > 1 or reporter.step or isinstance(error, LoaderProcessLostError):
             _break_up(line, error)
         _fail(worker, error)
     except Exception:
-        line.ask(CrewBroken())
+        line.request(WorkerGroupRestarting())
         raise
     if reporter.command == "pause":
         time.sleep(RESTING)
         raise SupersededError
 
 
-def _break_up(line: Line, error: StemError) -> None:
+def _break_up(line: WorkerChannel, error: StemError) -> None:
     """Raise what another crew may not meet: a run of days shall outlast it."""
     if isinstance(error, OF_A_MACHINE):
-        line.ask(CrewBroken())
+        line.request(WorkerGroupRestarting())
         raise error
 
 
 def _fail(worker: Member, error: StemError) -> None:
     """Tell what ends the run, with the machine where that matters."""
     where = f"On {host()}: " if worker.world_size > 1 and isinstance(error, OF_A_MACHINE) else ""
-    worker.line.ask(CrewFailed(type(error).__name__, where + sentence(error)))
+    worker.line.request(WorkerGroupFailed(type(error).__name__, where + describe_error(error)))
 
 
 def host() -> str:
@@ -249,7 +262,7 @@ def host() -> str:
     return f"{socket.gethostname()} ({address})"
 
 
-def _require_same_code(assignment: Assignment) -> None:
+def _require_same_code(assignment: WorkerAssignment) -> None:
     """A machine that joined late was not mustered.
 
     Raises:
@@ -260,13 +273,13 @@ def _require_same_code(assignment: Assignment) -> None:
         return
     message = (
         f"{host()} joined the run and has stem {version()}, the others {assignment.version}. "
-        f"{how_to_install(version(), EXTRAS)}, and type the same with --resume"
+        f"{how_to_install(version(), EXTRAS)}, and run it again with --resume"
     )
-    ray.get(assignment.post.note.remote(CrewFailed(ClusterError.__name__, message)))
+    ray.get(assignment.post.note.remote(WorkerGroupFailed(ClusterError.__name__, message)))
     raise SupersededError(message)
 
 
-def _agree(assignment: Assignment, rank: int, size: int) -> tuple[int, bool]:
+def _agree(assignment: WorkerAssignment, rank: int, size: int) -> tuple[int, bool]:
     """The number of this attempt, and whether there is something to go on from."""
     hosts: list[Any] = [None] * size
     dist.all_gather_object(hosts, host())
@@ -278,11 +291,13 @@ def _agree(assignment: Assignment, rank: int, size: int) -> tuple[int, bool]:
     return start[0]
 
 
-def _train(assignment: Assignment, worker: Member, reporter: Reporter, resume: bool) -> None:
+def _train(
+    assignment: WorkerAssignment, worker: Member, reporter: EventForwarder, resume: bool
+) -> None:
     """Run the loop in a folder of this worker, and store what it leaves.
 
     Raises:
-        StemError: as :func:`trainers.loop.trainer.run`, in words of the folder of the run.
+        StemError: as :func:`trainers.loop.trainer.train`, in words of the folder of the run.
     """
     order = assignment.order
     with scratch(order.place.name) as folder:
@@ -291,18 +306,18 @@ def _train(assignment: Assignment, worker: Member, reporter: Reporter, resume: b
                 worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
             data = order.data or songs_for(order.recipe)
             given = (order.recipe, data, order.validation, folder, worker, reporter)
-            run(*given, resume=resume, origin=order.origin)
+            train(*given, resume=resume, origin=order.origin)
         except JointInterrupt:
             pass
         except StemError as error:
-            error.args = (sentence(error).replace(str(folder), str(order.place)),)
+            error.args = (describe_error(error).replace(str(folder), str(order.place)),)
             raise
         if worker.rank == 0:
-            worker.keep(folder)
-            worker.line.ask(_goodbye(reporter))
+            worker.persist(folder)
+            worker.line.request(_goodbye(reporter))
 
 
-def _goodbye(reporter: Reporter) -> Event:
+def _goodbye(reporter: EventForwarder) -> Event:
     if reporter.command == "pause":
-        return CrewPaused(reporter.step)
-    return CrewLeft(not reporter.command, reporter.step)
+        return WorkerGroupPaused(reporter.step)
+    return WorkerGroupFinished(not reporter.command, reporter.step)

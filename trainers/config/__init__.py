@@ -16,7 +16,7 @@ from trainers.config.recipe import AdversaryRecipe, ModelRecipe, ObjectiveRecipe
 from trainers.config.training import (
     LogRecipe,
     LoopRecipe,
-    OptimiserRecipe,
+    OptimizerRecipe,
     ScheduleRecipe,
     StageRecipe,
     ValidationRecipe,
@@ -30,7 +30,7 @@ __all__ = [
     "LoopRecipe",
     "ModelRecipe",
     "ObjectiveRecipe",
-    "OptimiserRecipe",
+    "OptimizerRecipe",
     "PoolRecipe",
     "Recipe",
     "ScheduleRecipe",

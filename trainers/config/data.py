@@ -308,22 +308,22 @@ class DataRecipe(Config):
 
     Attributes:
         layout: how the data folder is laid out; ``auto`` looks.
-        seconds: length of a clip, in s.
+        clip_seconds: length of a clip, in s.
         missing: what to do about a song without one of the stems: ``error``, or ``silence``.
         groups: stems of the network that are sums of stems of the data, e.g.
             ``{instrumental: [bass, drums, other]}``.
-        held_out: share of the songs that is kept for validation where neither ``--validation`` nor
-            the data folder names any; 0 keeps none.
+        validation_fraction: share of the songs that is kept for validation where neither
+            ``--validation`` nor the data folder names any; 0 keeps none.
         augmentation: how clips are varied.
         voices: the recordings of the layout ``voices``.
         voxaug: how the layout ``voxaug`` mixes.
     """
 
     layout: Layout = "auto"
-    seconds: float = 3.0
+    clip_seconds: float = 3.0
     missing: Literal["error", "silence"] = "error"
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    held_out: float = 0.1
+    validation_fraction: float = 0.1
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
     voices: VoicesRecipe = field(default_factory=VoicesRecipe)
     voxaug: VoxaugRecipe = field(default_factory=VoxaugRecipe)
@@ -333,8 +333,10 @@ class DataRecipe(Config):
         listed, used = bool(self.voices.vocals), self.augmentation.used
         return broken(
             {
-                "seconds must be above 0": self.seconds <= 0,
-                "held_out must be a share of 0 or more and below 1": not 0 <= self.held_out < 1,
+                "clip_seconds must be above 0": self.clip_seconds <= 0,
+                "validation_fraction must be a share of 0 or more and below 1": not 0
+                <= self.validation_fraction
+                < 1,
                 "a group must list at least one stem": not all(self.groups.values()),
                 "layout voices needs voices.vocals and voices.backings": (
                     self.layout == "voices" and not listed

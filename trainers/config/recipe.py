@@ -12,7 +12,7 @@ from trainers.config.data import DataRecipe
 from trainers.config.training import (
     LogRecipe,
     LoopRecipe,
-    OptimiserRecipe,
+    OptimizerRecipe,
     ScheduleRecipe,
     ValidationRecipe,
 )
@@ -26,26 +26,26 @@ class AdversaryRecipe(Config):
         discriminators: presets (``ensemble``, ``msrkit``) or single ones (``multi_period``,
             ``multi_scale``, ``multi_resolution``, ``multi_frequency``); none, no adversary.
         options: arguments of single ones, e.g. ``{multi_frequency: {hidden_channels: 4}}``.
-        kind: of the two losses, ``lsgan`` or ``hinge``.
-        start: steps that the network learns alone.
-        optimiser: how the weights of the discriminators move.
+        loss: of the two losses, ``lsgan`` or ``hinge``.
+        start_step: steps that the network learns alone.
+        optimizer: how the weights of the discriminators move.
     """
 
     discriminators: tuple[str, ...] = ()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
-    kind: Literal["lsgan", "hinge"] = "lsgan"
-    start: int = 0
-    optimiser: OptimiserRecipe = field(
-        default_factory=lambda: OptimiserRecipe(lr=2e-4, betas=(0.8, 0.99))
+    loss: Literal["lsgan", "hinge"] = "lsgan"
+    start_step: int = 0
+    optimizer: OptimizerRecipe = field(
+        default_factory=lambda: OptimizerRecipe(lr=2e-4, betas=(0.8, 0.99))
     )
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
         return broken(
             {
-                "start must be 0 or more": self.start < 0,
-                "optimiser.name must be adamw: spectral norms leave muon nothing to do": (
-                    self.optimiser.name != "adamw"
+                "start_step must be 0 or more": self.start_step < 0,
+                "optimizer.name must be adamw: spectral norms leave muon nothing to do": (
+                    self.optimizer.name != "adamw"
                 ),
                 "discriminators must not repeat a name": (
                     len({*self.discriminators}) < len(self.discriminators)
@@ -64,7 +64,7 @@ class ObjectiveRecipe(Config):
     Attributes:
         name: ``separation``: every stem of a mixture; ``denoising``: the noise that is laid over
             what the network sees, as a pretraining; ``phase``: the angles of a spectrum;
-            ``codes``: the same sound again, out of a vector quantiser. The last three learn from
+            ``codes``: the same sound again, out of a vector quantizer. The last three learn from
             mixtures alone.
         stems: weight of each stem of a network with several, for ``separation``; what is left out
             has 1.
@@ -139,7 +139,7 @@ class Recipe(Config):
             ``feature_matching`` where there are discriminators.
         loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.
         adversary: the discriminators.
-        optimiser: how weights move.
+        optimizer: how weights move.
         schedule: how fast, over the run.
         loop: in which rhythm.
         validation: how the result is judged.
@@ -154,7 +154,7 @@ class Recipe(Config):
     losses: dict[str, float] = field(default_factory=dict)
     loss_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     adversary: AdversaryRecipe = field(default_factory=AdversaryRecipe)
-    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
@@ -185,9 +185,9 @@ class Recipe(Config):
                 " remove adversary.discriminators": (
                     bool(self.adversary.discriminators) and not self.objective.gives_waves
                 ),
-                f"adversary.start must be below schedule.steps={self.schedule.steps}": (
+                f"adversary.start_step must be below schedule.steps={self.schedule.steps}": (
                     bool(self.adversary.discriminators)
-                    and self.adversary.start >= self.schedule.steps
+                    and self.adversary.start_step >= self.schedule.steps
                 ),
                 f"loss_options names losses without a weight: {', '.join(unused)}": bool(unused),
             }

@@ -10,7 +10,7 @@ from model_zoo.config import Config, broken
 
 
 @dataclass(frozen=True)
-class OptimiserRecipe(Config):
+class OptimizerRecipe(Config):
     """How weights move.
 
     Attributes:
@@ -19,7 +19,7 @@ class OptimiserRecipe(Config):
         muon_lr: Muon's learning rate, scaled to match AdamW's step size.
         betas: decay of AdamW's averages of the gradient and of its square, per step.
         weight_decay: of both.
-        clip: largest norm of the gradient.
+        max_grad_norm: largest norm of the gradient.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -27,7 +27,7 @@ class OptimiserRecipe(Config):
     muon_lr: float = 3e-3
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
@@ -38,7 +38,7 @@ class OptimiserRecipe(Config):
                     len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas)
                 ),
                 "weight_decay must be 0 or more": self.weight_decay < 0,
-                "clip must be above 0": self.clip <= 0,
+                "max_grad_norm must be above 0": self.max_grad_norm <= 0,
             }
         )
 
@@ -50,12 +50,12 @@ class StageRecipe(Config):
     Attributes:
         until: share of all steps after which the next stage begins.
         seconds: length of a clip, in s.
-        highest_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
+        lowpass_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
     """
 
     until: float = 1.0
     seconds: float = 3.0
-    highest_hz: float = 0.0
+    lowpass_hz: float = 0.0
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
@@ -63,7 +63,7 @@ class StageRecipe(Config):
             {
                 "until must be a share above 0 and up to 1": not 0 < self.until <= 1,
                 "seconds must be above 0": self.seconds <= 0,
-                "highest_hz must be 0 or more": self.highest_hz < 0,
+                "lowpass_hz must be 0 or more": self.lowpass_hz < 0,
             }
         )
 
@@ -75,16 +75,18 @@ class ScheduleRecipe(Config):
     Attributes:
         steps: optimizer steps in all.
         warmup: steps in which the rate rises linearly to its full height.
-        shape: what follows: ``constant``; ``linear``, a fall to ``floor`` over the last ``decay``
-            of the steps; ``cosine``, half a wave down to ``floor``; ``plateau``, times ``factor``
-            whenever ``patience`` validations in a row brought no gain.
+        shape: what follows: ``constant``; ``linear``, a fall to ``min_lr_ratio`` over the last
+            ``decay`` of the steps; ``cosine``, half a wave down to ``min_lr_ratio``; ``plateau``,
+            times ``factor`` whenever ``patience`` validations in a row brought no gain.
         decay: share of all steps that the linear fall takes, at the end.
-        floor: share of the full rate that is never gone below.
+        min_lr_ratio: share of the full rate that is never gone below.
         factor: of one fall of ``plateau``.
         patience: validations of ``plateau``.
-        stop_after: validations in a row without a gain that end the run; 0 never ends it.
-        max_falls: falls of ``plateau`` that end the run; 0 never ends it.
-        gain: decibels by which the mean score must rise for ``patience`` and ``stop_after``.
+        early_stopping_patience: validations in a row without a gain that end the run; 0 never ends
+            it.
+        max_reductions: falls of ``plateau`` that end the run; 0 never ends it.
+        min_delta: decibels by which the mean score must rise for ``patience`` and
+            ``early_stopping_patience``.
         stages: progressive training: shorter and duller clips first; after the last of them, or
             without any, clips are as ``data`` says.
     """
@@ -93,12 +95,12 @@ class ScheduleRecipe(Config):
     warmup: int = 50
     shape: Literal["constant", "linear", "cosine", "plateau"] = "linear"
     decay: float = 0.3
-    floor: float = 0.0
+    min_lr_ratio: float = 0.0
     factor: float = 0.5
     patience: int = 3
-    stop_after: int = 0
-    max_falls: int = 0
-    gain: float = 0.01
+    early_stopping_patience: int = 0
+    max_reductions: int = 0
+    min_delta: float = 0.01
     stages: tuple[StageRecipe, ...] = ()
 
     def mistakes(self) -> list[str]:
@@ -108,13 +110,16 @@ class ScheduleRecipe(Config):
                 "steps must be 1 or more": self.steps < 1,
                 "warmup must be 0 or more": self.warmup < 0,
                 "decay must be a share between 0 and 1": not 0 <= self.decay <= 1,
-                "floor must be a share of 0 or more and below 1": not 0 <= self.floor < 1,
+                "min_lr_ratio must be a share of 0 or more and below 1": not 0
+                <= self.min_lr_ratio
+                < 1,
                 "factor must be above 0 and below 1": not 0 < self.factor < 1,
                 "patience must be 1 or more": self.patience < 1,
-                "stop_after must be 0 or more": self.stop_after < 0,
-                "max_falls must be 0 or more": self.max_falls < 0,
-                "max_falls needs shape=plateau": self.max_falls > 0 and self.shape != "plateau",
-                "gain must be 0 dB or more": self.gain < 0,
+                "early_stopping_patience must be 0 or more": self.early_stopping_patience < 0,
+                "max_reductions must be 0 or more": self.max_reductions < 0,
+                "max_reductions needs shape=plateau": self.max_reductions > 0
+                and self.shape != "plateau",
+                "min_delta must be 0 dB or more": self.min_delta < 0,
                 "stages must end one after the other": any(
                     one.until >= next_one.until for one, next_one in pairwise(self.stages)
                 ),
@@ -180,38 +185,41 @@ class LoopRecipe(Config):
 
     Attributes:
         batch_size: clips per optimizer step, on each worker.
-        accumulate: equal parts that a batch is computed in, one after the other; more parts need
-            less memory and learn the same.
+        accumulation_steps: equal parts that a batch is computed in, one after the other; more parts
+            need less memory and learn the same.
         precision: of matrix products and convolutions; ``auto`` takes bf16 where the processor
             computes it natively. Weights and losses stay in float32.
-        ema: decay of the averaged weights that validation and export use.
-        save_every: steps between two checkpoints.
-        recompute: keep only the inputs of the network's blocks and compute the rest again for the
+        ema_decay: decay of the averaged weights that validation and export use.
+        checkpoint_every: steps between two checkpoints.
+        activation_checkpointing: keep only the inputs of the network's blocks and compute the rest
+            again for the
             gradient: a third slower, far less memory.
         compile: compile the network's blocks (torch.compile); slow start, then faster.
-        workers: processes that prepare data; no more start than there are cores.
+        num_workers: processes that prepare data; no more start than there are cores.
     """
 
     batch_size: int = 4
-    accumulate: int = 1
+    accumulation_steps: int = 1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    ema: float = 0.999
-    save_every: int = 100
-    recompute: bool = False
+    ema_decay: float = 0.999
+    checkpoint_every: int = 100
+    activation_checkpointing: bool = False
     compile: bool = False
-    workers: int = 1
+    num_workers: int = 1
 
     def mistakes(self) -> list[str]:
         """Values that cannot be used."""
-        counts = (self.batch_size, self.accumulate, self.save_every)
+        counts = (self.batch_size, self.accumulation_steps, self.checkpoint_every)
         return broken(
             {
-                "batch_size, accumulate and save_every must be 1 or more": min(counts) < 1,
+                "batch_size, accumulation_steps and checkpoint_every must be 1 or more": min(counts)
+                < 1,
                 f"accumulate must divide batch_size={self.batch_size}": (
-                    self.accumulate > 0 and self.batch_size % self.accumulate != 0
+                    self.accumulation_steps > 0 and self.batch_size % self.accumulation_steps != 0
                 ),
-                "ema must be 0 or more and below 1": not 0 <= self.ema < 1,
-                "workers must be 0 or more": self.workers < 0,
-                "compile and recompute exclude each other": self.compile and self.recompute,
+                "ema_decay must be 0 or more and below 1": not 0 <= self.ema_decay < 1,
+                "num_workers must be 0 or more": self.num_workers < 0,
+                "compile and recompute exclude each other": self.compile
+                and self.activation_checkpointing,
             }
         )

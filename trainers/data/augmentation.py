@@ -85,7 +85,7 @@ def _encoded(samples: np.ndarray, rate: int, container: str, compression: float)
     if not soundfile.check_format(container, CODECS[container]):
         raise EncodeError(
             f"libsndfile {soundfile.__libsndfile_version__} cannot write {container}. "
-            "Type: pip install --upgrade soundfile, or set data.augmentation.codec.chance to 0"
+            "Try: pip install --upgrade soundfile, or set data.augmentation.codec.chance to 0"
         )
     file = BytesIO()
     with soundfile.SoundFile(
@@ -256,7 +256,7 @@ def swap_sides(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator
     return clip[::-1].copy()
 
 
-def fold(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator) -> Clip:
+def downmix(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator) -> Clip:
     """The mean of the channels in each of them."""
     return np.repeat(clip.mean(0, keepdims=True), len(clip), axis=0)
 
@@ -282,7 +282,7 @@ WAYS: dict[str, tuple[Change, bool]] = {
     "gain": (amplify, True),
     "polarity": (invert, True),
     "swap": (swap_sides, True),
-    "mono": (fold, False),
+    "mono": (downmix, False),
     "frequency_mask": (mask_band, False),
     "time_mask": (mask_moment, False),
 }

@@ -25,11 +25,11 @@ class ClipShape:
 
     Attributes:
         length: in samples.
-        highest_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
+        lowpass_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
     """
 
     length: int
-    highest_hz: float = 0.0
+    lowpass_hz: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class ClipPlan:
         stages = tuple(
             (
                 round(stage.until * recipe.schedule.steps) * clips_per_step,
-                ClipShape(round(stage.seconds * sample_rate), stage.highest_hz),
+                ClipShape(round(stage.seconds * sample_rate), stage.lowpass_hz),
             )
             for stage in recipe.schedule.stages
         )
-        return cls(clips_per_step, stages, ClipShape(round(recipe.data.seconds * sample_rate)))
+        return cls(clips_per_step, stages, ClipShape(round(recipe.data.clip_seconds * sample_rate)))
 
     def at(self, index: int) -> ClipShape:
         """The shape of clip ``index``; all clips of one step have the same."""
@@ -106,7 +106,7 @@ ORDER = 1
 
 
 @dataclass(frozen=True)
-class Slot:
+class ClipPosition:
     """One of the equal parts of a song that clips start in.
 
     Attributes:
@@ -130,7 +130,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Slots:
+class ClipPositions:
     """Every part of every song once per epoch, in an order that each epoch draws anew.
 
     So long songs are drawn more often than short ones, and whoever asks for the clip of a number
@@ -145,27 +145,27 @@ class Slots:
     seed: int
 
     @classmethod
-    def of(cls, frames: tuple[int, ...], length: int, seed: int) -> Slots:
+    def of(cls, frames: tuple[int, ...], length: int, seed: int) -> ClipPositions:
         """Parts about as long as a clip of ``length`` samples, for songs of ``frames`` each."""
         return cls(tuple(max(1, each // length) for each in frames), seed)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def at(self, index: int) -> Slot:
+    def at(self, index: int) -> ClipPosition:
         """The slot of clip ``index``."""
         place = int(self._order(index // len(self))[index % len(self)])
         song = int(np.searchsorted(self._ends, place, side="right"))
         count = self.counts[song]
-        return Slot(song, place - int(self._ends[song]) + count, count)
+        return ClipPosition(song, place - int(self._ends[song]) + count, count)
 
-    def anywhere(self, songs: tuple[int, ...], rng: np.random.Generator) -> Slot:
+    def anywhere(self, songs: tuple[int, ...], rng: np.random.Generator) -> ClipPosition:
         """A random slot of one of ``songs``, each as likely as any other of theirs."""
         ends = np.cumsum([self.counts[song] for song in songs])
         place = int(rng.integers(ends[-1]))
         found = int(np.searchsorted(ends, place, side="right"))
         song = songs[found]
-        return Slot(song, place - int(ends[found]) + self.counts[song], self.counts[song])
+        return ClipPosition(song, place - int(ends[found]) + self.counts[song], self.counts[song])
 
     @cached_property
     def _ends(self) -> Int64[np.ndarray, " song"]:

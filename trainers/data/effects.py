@@ -95,11 +95,11 @@ def shape(clip: Clip, rate: int, curve: Curve) -> Clip:
     return irfft(rfft(clip, size) * gain, size)[:, :length].astype(np.float32)
 
 
-def darken(clip: Clip, rate: int, highest_hz: float) -> Clip:
-    """Remove all sound above ``highest_hz``, over a third of an octave; 0 removes nothing."""
-    if not highest_hz:
+def darken(clip: Clip, rate: int, lowpass_hz: float) -> Clip:
+    """Remove all sound above ``lowpass_hz``, over a third of an octave; 0 removes nothing."""
+    if not lowpass_hz:
         return clip
-    return shape(clip, rate, lambda hz: -300 * np.log2(np.maximum(hz / highest_hz, 1)))
+    return shape(clip, rate, lambda hz: -300 * np.log2(np.maximum(hz / lowpass_hz, 1)))
 
 
 def room(

@@ -16,7 +16,7 @@ from trainers.data.layouts import READERS
 from trainers.data.layouts.listing import THREADS, counted, library_folders, listed
 from trainers.data.layouts.survey import Findings
 from trainers.data.recording import SILENCE
-from trainers.data.tracks import Groups, Song, Source, parts_of
+from trainers.data.tracks import Groups, Source, Track, parts_of
 
 
 def silent_everywhere(stems: Mapping[str, Iterable[str]], *, are_files: bool) -> list[str]:
@@ -77,7 +77,7 @@ def listen(found: Findings, stems: tuple[str, ...] | None, groups: Groups) -> Fi
 
 
 def _silent_stems(
-    songs: tuple[Song, ...], stems: tuple[str, ...], groups: Groups, ear: _Ear
+    songs: tuple[Track, ...], stems: tuple[str, ...], groups: Groups, ear: _Ear
 ) -> dict[str, list[str]]:
     """Stems that some songs have and none is heard in, and the names of these songs."""
     having = {stem: _names(songs, parts_of(stem, groups)) for stem in stems}
@@ -109,7 +109,7 @@ class _Ear:
         self.problems += [one for one in found if isinstance(one, str)]
         self.heard |= {source: bool(one) for source, one in zip(unheard, found, strict=True)}
 
-    def hears_any(self, songs: Iterable[Song], parts: Iterable[str]) -> bool:
+    def hears_any(self, songs: Iterable[Track], parts: Iterable[str]) -> bool:
         """Whether any of these parts is heard in any song; a file that is unknown may be."""
         for song in songs:
             for source in (song.stems[part] for part in parts if part in song.stems):
@@ -130,7 +130,7 @@ def _hear(info: AudioInfo, source: Source) -> bool | str:
         return str(error)
 
 
-def _all(songs: Iterable[Song]) -> list[Source]:
+def _all(songs: Iterable[Track]) -> list[Source]:
     return list(dict.fromkeys(source for song in songs for source in song.stems.values()))
 
 
@@ -138,11 +138,11 @@ def _floats(headers: Mapping[Source, AudioInfo]) -> list[Source]:
     return [source for source, info in headers.items() if info.depth == FLOAT]
 
 
-def _names(songs: Iterable[Song], parts: tuple[str, ...]) -> list[str]:
+def _names(songs: Iterable[Track], parts: tuple[str, ...]) -> list[str]:
     return [song.name for song in songs if song.stems.keys() & {*parts}]
 
 
-def _silent_files(songs: Iterable[Song], ear: _Ear) -> list[str]:
+def _silent_files(songs: Iterable[Track], ear: _Ear) -> list[str]:
     silent = [str(one.path) for one in _all(songs) if not ear.heard.get(one, True)]
     if not silent:
         return []

@@ -42,7 +42,7 @@ def shielded() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start_helper(_: int) -> None:
+def start_process(_: int) -> None:
     """Make a process that started :func:`shielded` a helper of one thread.
 
     Helpers are processes so that they compute side by side; threads of each on top would only be
@@ -92,7 +92,7 @@ AHEAD = 4
 Pair = tuple[Tensor, Tensor]
 
 
-class HelperLostError(StemError):
+class LoaderProcessLostError(StemError):
     """The system ended a process that prepares clips; another try may go well."""
 
 
@@ -121,7 +121,7 @@ def load_batches(
 
     Raises:
         StemError: what a clip raised, from whatever process.
-        HelperLostError: a helper process was ended.
+        LoaderProcessLostError: a helper process was ended.
     """
     helpers = min(workers, cores())
     loader = DataLoader(
@@ -132,13 +132,13 @@ def load_batches(
         collate_fn=_collate,
         prefetch_factor=AHEAD if helpers else None,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=start_helper,
+        worker_init_fn=start_process,
         # Its seeds shall not come from the generator that dropout draws from.
         generator=torch.Generator(),
     )
     with shielded():
         answers = iter(loader)
-    with watched_helpers():
+    with watched_processes():
         for answer in answers:
             yield answer.unwrap() if isinstance(answer, _Refusal) else answer
 
@@ -183,7 +183,7 @@ def _collate(answer: list[Pair] | _Refusal) -> Pair | _Refusal:
 
 
 @contextmanager
-def watched_helpers() -> Iterator[None]:
+def watched_processes() -> Iterator[None]:
     """Say in a sentence that the system ended a helper process.
 
     torch tells it wherever the main thread is when the helper dies, mostly in the middle of a step.
@@ -193,8 +193,8 @@ def watched_helpers() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise HelperLostError(
+        raise LoaderProcessLostError(
             "A process that prepares clips was ended, perhaps for want of memory. "
-            "Type the same with --set loop.workers=0, and with --resume if the run has saved a "
+            "Run it again with --set loop.num_workers=0, and with --resume if the run has saved a "
             "checkpoint"
         ) from error

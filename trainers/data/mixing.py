@@ -18,10 +18,10 @@ from torch import Tensor
 from model_zoo.errors import ConfigError
 from trainers.config.data import DataRecipe
 from trainers.data.augmentation import Variation
-from trainers.data.clips import ClipPlan, Clips, Slot, Slots
+from trainers.data.clips import ClipPlan, ClipPosition, ClipPositions, Clips
 from trainers.data.effects import darken
 from trainers.data.layouts.voxaug import INSTRUMENTAL, VOCALS
-from trainers.data.multitrack import REST, Multitrack, side_by_side, summed
+from trainers.data.multitrack import REST, OpenTrack, side_by_side, summed
 from trainers.data.recording import Clip, is_loud, peak_of, recording_peak
 from trainers.data.tracks import parts_of
 
@@ -38,7 +38,7 @@ class Cut(NamedTuple):
     """
 
     parts: dict[str, Clip]
-    songs: tuple[Multitrack, ...]
+    songs: tuple[OpenTrack, ...]
 
 
 class SongClips(Clips):
@@ -59,7 +59,7 @@ class SongClips(Clips):
         plan: how long the clips are.
         sample_rate: of the songs and the clips, in Hz.
         seed: start of all random choices.
-        is_levelled: whether the network hears songs with a peak of 1.
+        needs_peak_level: whether the network hears songs with a peak of 1.
 
     Raises:
         ConfigError: the recipe varies clips in a way that these cannot be varied in.
@@ -76,24 +76,24 @@ class SongClips(Clips):
 
     def __init__(
         self,
-        songs: Sequence[Multitrack],
+        songs: Sequence[OpenTrack],
         recipe: DataRecipe,
         stems: tuple[str, ...],
         plan: ClipPlan,
         sample_rate: int,
         seed: int,
         *,
-        is_levelled: bool = False,
+        needs_peak_level: bool = False,
     ) -> None:
         refused = [name for name in recipe.augmentation.used if name in self.impossible]
         if refused:
             flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
             own = f"--recipe {self.own_recipe}, or with this recipe " if self.own_recipe else ""
-            raise ConfigError("data", [f"{self.reason}. Type: {own}{flags}"])
+            raise ConfigError("data", [f"{self.reason}. Try: {own}{flags}"])
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
-        self.is_levelled = is_levelled
-        self.slots = Slots.of(tuple(song.frames for song in songs), plan.last.length, seed)
+        self.needs_peak_level = needs_peak_level
+        self.slots = ClipPositions.of(tuple(song.frames for song in songs), plan.last.length, seed)
         self.epoch = len(self.slots)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ class SongClips(Clips):
         cut = self._cut(slot, length, rng)
         varied = variation.apply(cut.parts, shape.length, self.sample_rate)
         parts = {
-            name: darken(part, self.sample_rate, shape.highest_hz) for name, part in varied.items()
+            name: darken(part, self.sample_rate, shape.lowpass_hz) for name, part in varied.items()
         }
         mixture = summed(parts, tuple(parts), shape.length)
         stems = [
@@ -121,18 +121,18 @@ class SongClips(Clips):
         """Stems that have to be heard in one song at least."""
         return self.stems
 
-    def _level(self, songs: tuple[Multitrack, ...], mixture: Clip) -> float:
+    def _level(self, songs: tuple[OpenTrack, ...], mixture: Clip) -> float:
         """What a clip of these songs is divided by."""
-        if not self.is_levelled:
+        if not self.needs_peak_level:
             return 1.0
         return max(peak_of(mixture), *map(self._peak, songs)) or 1.0
 
-    def _peak(self, song: Multitrack) -> float:
+    def _peak(self, song: OpenTrack) -> float:
         """Largest absolute sample of a whole song."""
         return song.peak
 
     @abstractmethod
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         """What a clip is made of."""
 
 
@@ -153,7 +153,7 @@ class SongMixes(SongClips):
             for name in sorted({name for names in parts for name in names})
         }
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         if rng.random() < self.remixed:
             return self._from_anywhere(length, rng)
         song = self.songs[slot.song]
@@ -173,8 +173,8 @@ class SongMixes(SongClips):
 
 
 def loud_cut(
-    songs: Sequence[Multitrack],
-    slots: Slots,
+    songs: Sequence[OpenTrack],
+    slots: ClipPositions,
     name: str,
     among: tuple[int, ...],
     length: int,
@@ -216,7 +216,7 @@ class PairClips(SongClips):
     impossible = ("remix", "filter", "reverb")
     reason = "layout pairs does not know all stems of its mixtures"
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         song = self.songs[slot.song]
         assert song.rest, "a pair has a mixture"
         start = slot.start(song.frames, length, rng)
@@ -247,10 +247,12 @@ class VoxaugMixes(SongClips):
         """Both libraries, whatever the network gives."""
         return INSTRUMENTAL, VOCALS
 
-    def _slots(self, songs: tuple[Multitrack, ...]) -> Slots:
-        return Slots.of(tuple(song.frames for song in songs), self.plan.last.length, self.seed)
+    def _slots(self, songs: tuple[OpenTrack, ...]) -> ClipPositions:
+        return ClipPositions.of(
+            tuple(song.frames for song in songs), self.plan.last.length, self.seed
+        )
 
-    def _cut(self, slot: Slot, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         backing = self.backings[slot.song]
         start = slot.start(backing.frames, length, rng)
         vocals = self._vocals(backing, start, length, rng)
@@ -262,7 +264,7 @@ class VoxaugMixes(SongClips):
         return Cut(sides, (backing,))
 
     def _vocals(
-        self, backing: Multitrack, start: int, length: int, rng: np.random.Generator
+        self, backing: OpenTrack, start: int, length: int, rng: np.random.Generator
     ) -> Clip:
         """What is laid over an instrumental, or what its own mixture has beside it."""
         if rng.random() < self.recipe.voxaug.vocals:
@@ -281,7 +283,7 @@ class VoxaugMixes(SongClips):
             clip[rng.integers(len(clip))] = 0
         return clip
 
-    def _peak(self, song: Multitrack) -> float:
+    def _peak(self, song: OpenTrack) -> float:
         return recording_peak(song.stems[INSTRUMENTAL])
 
 

@@ -22,7 +22,7 @@ from trainers.data.recording import (
     recording_peak,
     remember,
 )
-from trainers.data.tracks import Groups, Song, parts_of
+from trainers.data.tracks import Groups, Track, parts_of
 
 SLACK = 0.25
 """Most seconds by which files of one song may differ: lossy codecs add to both ends, and their
@@ -61,7 +61,7 @@ class Rest:
 
 
 @dataclass(frozen=True)
-class Multitrack:
+class OpenTrack:
     """One song.
 
     Attributes:
@@ -175,7 +175,7 @@ def _sums(recordings: Sequence[Recording], frames: int) -> Iterator[Clip]:
         yield total
 
 
-def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...]:
+def open_tracks(songs: Sequence[Track], sample_rate: int) -> tuple[OpenTrack, ...]:
     """Open all files of songs at a sample rate; decodes those that need it.
 
     Raises:
@@ -192,11 +192,11 @@ def open_songs(songs: Sequence[Song], sample_rate: int) -> tuple[Multitrack, ...
     return found
 
 
-def _next_song(song: Song, opened: Iterator[Recording]) -> Multitrack:
+def _next_song(song: Track, opened: Iterator[Recording]) -> OpenTrack:
     """A song from its recordings, which come in the order of its sources."""
     mixture = next(opened) if song.mixture else None
     stems = {stem: next(opened) for stem in song.stems}
-    return Multitrack(song.name, stems, mixture, song.is_made)
+    return OpenTrack(song.name, stems, mixture, song.is_made)
 
 
 def side_by_side(stems: Sequence[Clip], length: int) -> Float[np.ndarray, "stem channel time"]:
@@ -223,7 +223,7 @@ def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]
 
 
 @dataclass(frozen=True)
-class ValidationTrack:
+class ValidationAudio:
     """A mixture and its true stems, in the order in which the network names them."""
 
     name: str
@@ -232,7 +232,7 @@ class ValidationTrack:
 
 
 @dataclass(frozen=True)
-class ValidationSong:
+class ValidationTrack:
     """Where a validation track lies; it is read anew whenever it is needed.
 
     Attributes:
@@ -245,13 +245,13 @@ class ValidationSong:
     """
 
     name: str
-    song: Song
+    song: Track
     stems: tuple[str, ...]
     sample_rate: int
     groups: Groups = field(default_factory=dict)
     seconds: float = 0.0
 
-    def read(self) -> ValidationTrack:
+    def read(self) -> ValidationAudio:
         """Read it, in stereo: a mono song has two equal channels.
 
         The mixture is the song's own, or the sum of all its stems; a stem that it does not have
@@ -261,21 +261,21 @@ class ValidationSong:
             DecodeError: a file is unreadable, or is not as long as the others.
             OutputError: a file must be resampled, and the cache cannot be written.
         """
-        (song,) = open_songs([self.song], self.sample_rate)
+        (song,) = open_tracks([self.song], self.sample_rate)
         start, length = self._part(song.frames)
         clips = song.read(start, length)
         mixture = summed(clips, tuple(clips), length)
         if song.mixture:
             mixture = song.mixture.read(start, length)
         stems = [summed(clips, parts_of(stem, self.groups), length) for stem in self.stems]
-        return ValidationTrack(
+        return ValidationAudio(
             self.name, torch.from_numpy(mixture), torch.from_numpy(side_by_side(stems, length))
         )
 
     @cached_property
     def peak(self) -> float:
         """Largest absolute sample of the whole mixture, also of what is not used; 1 for silence."""
-        (song,) = open_songs([self.song], self.sample_rate)
+        (song,) = open_tracks([self.song], self.sample_rate)
         return song.peak or 1.0
 
     def _part(self, frames: int) -> tuple[int, int]:

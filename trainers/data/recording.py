@@ -217,7 +217,7 @@ class Recording:
     def _damaged(self, start: int) -> DecodeError:
         return DecodeError(
             f"{self.name} cannot be read at {start / self.sample_rate:.2f} s any more: it is "
-            "damaged, or was changed during the run. Copy it again and type the same with --resume"
+            "damaged, or was changed during the run. Copy it again and run it again with --resume"
         )
 
 

@@ -59,7 +59,7 @@ HIGHEST = 0.45
 
 
 @dataclass(frozen=True)
-class Score:
+class Melody:
     """What all players of one song share.
 
     Attributes:
@@ -77,7 +77,7 @@ class Score:
     chords: tuple[int, ...]
 
     @classmethod
-    def draw(cls, seconds: float, rate: int, rng: np.random.Generator) -> Score:
+    def draw(cls, seconds: float, rate: int, rng: np.random.Generator) -> Melody:
         """A tempo of 80 to 140 beats a minute, a key, and four chords over and over."""
         frames, beat = round(seconds * rate), round(60 / rng.uniform(80, 140) * rate)
         chords = tuple(int(chord) for chord in rng.choice(CHORDS, 4))
@@ -125,14 +125,14 @@ def render_songs(
 
 def play(seconds: float, sample_rate: int, rng: np.random.Generator) -> dict[str, Stereo]:
     """The stems of a song, in stereo; their sum stays within :data:`PEAK`."""
-    score = Score.draw(seconds, sample_rate, rng)
+    score = Melody.draw(seconds, sample_rate, rng)
     stems = {name: _to_level(player(score, rng), LEVELS[name]) for name, player in PLAYERS.items()}
     loudest = float(np.abs(sum(stems.values())).max())
     gain = min(1.0, PEAK / loudest) if loudest else 1.0
     return {name: gain * stem for name, stem in stems.items()}
 
 
-def sing(score: Score, rng: np.random.Generator) -> Stereo:
+def sing(score: Melody, rng: np.random.Generator) -> Stereo:
     """A voice in the middle: it glides from note to note, trembles, and rests after two bars."""
     time = np.arange(score.frames) / score.rate
     pitch, loud = np.empty((2, score.frames))
@@ -152,7 +152,7 @@ def sing(score: Score, rng: np.random.Generator) -> Stereo:
     return np.tile(voice * _smooth(loud, score.rate // 30), (2, 1))
 
 
-def drum(score: Score, rng: np.random.Generator) -> Stereo:
+def drum(score: Melody, rng: np.random.Generator) -> Stereo:
     """Kick on the first and third beat, snare on the others, hats on most eighths to one side."""
     out = np.zeros((2, score.frames))
     kick, snare, hat = _kick(score.rate), _burst(score.rate, 0.2, rng), _hat(score.rate, rng)
@@ -167,7 +167,7 @@ def drum(score: Score, rng: np.random.Generator) -> Stereo:
     return out
 
 
-def pluck(score: Score, rng: np.random.Generator) -> Stereo:
+def pluck(score: Melody, rng: np.random.Generator) -> Stereo:
     """A bass in the middle: the root of each chord, now and then its fifth, on every eighth."""
     hz, loud = np.empty((2, score.frames))
     eighth = max(1, score.beat // 2)
@@ -180,7 +180,7 @@ def pluck(score: Score, rng: np.random.Generator) -> Stereo:
     return np.tile(saw * _smooth(loud, score.rate // 200), (2, 1))
 
 
-def accompany(score: Score, rng: np.random.Generator) -> Stereo:
+def accompany(score: Melody, rng: np.random.Generator) -> Stereo:
     """Chords of three steady tones, each at its own place between left and right."""
     out = np.zeros((2, score.frames))
     bar, softness = BEATS * score.beat, rng.uniform(1.2, 1.8)
@@ -194,7 +194,7 @@ def accompany(score: Score, rng: np.random.Generator) -> Stereo:
     return out
 
 
-PLAYERS: dict[str, Callable[[Score, np.random.Generator], Stereo]] = {
+PLAYERS: dict[str, Callable[[Melody, np.random.Generator], Stereo]] = {
     "vocals": sing,
     "drums": drum,
     "bass": pluck,

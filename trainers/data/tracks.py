@@ -21,7 +21,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Song:
+class Track:
     """One song.
 
     Attributes:
@@ -56,8 +56,8 @@ class Survey:
     """
 
     layout: str
-    training: tuple[Song, ...]
-    validation: tuple[Song, ...]
+    training: tuple[Track, ...]
+    validation: tuple[Track, ...]
     summary: tuple[str, ...] = field(default=())
 
 
@@ -73,7 +73,7 @@ def parts_of(stem: str, groups: Groups) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*groups.get(stem, ()), stem)))
 
 
-def each_once(song: Song, groups: Groups) -> Song:
+def each_once(song: Track, groups: Groups) -> Track:
     """The song without what it holds twice, so that its stems add up to one mixture.
 
     Where all parts of a sum are there, the sum goes; where some are missing, these parts go.
@@ -86,7 +86,7 @@ def each_once(song: Song, groups: Groups) -> Song:
     return replace(song, stems=stems)
 
 
-def missing_parts(song: Song, stem: str, groups: Groups) -> list[str]:
+def missing_parts(song: Track, stem: str, groups: Groups) -> list[str]:
     """The stems that a song lacks for a stem of the network, whose parts or whole it may hold.
 
     Args:

@@ -15,9 +15,9 @@ from trainers.data.layouts import noun_of
 from trainers.data.layouts.listing import counted
 from trainers.data.layouts.survey import survey
 from trainers.data.mixing import FreeMixes, PairClips, SongClips, SongMixes, VoxaugMixes
-from trainers.data.multitrack import Multitrack, ValidationSong, is_heard, open_songs
+from trainers.data.multitrack import OpenTrack, ValidationTrack, is_heard, open_tracks
 from trainers.data.recording import is_sounding
-from trainers.data.tracks import Song, Survey, parts_of
+from trainers.data.tracks import Survey, Track, parts_of
 from trainers.data.voices import VoiceMixes
 
 OF_SONGS = {"stems": FreeMixes, "pairs": PairClips, "voxaug": VoxaugMixes}
@@ -36,7 +36,7 @@ class TrainingData:
     """
 
     clips: Clips
-    validation: tuple[ValidationSong, ...]
+    validation: tuple[ValidationTrack, ...]
     songs: int
     summary: tuple[str, ...]
 
@@ -71,20 +71,20 @@ def open_data(
     found = survey(recipe.data, folder, stems, validation)
     clips = _clips(recipe, folder, found, stems, sample_rate, world_size)
     songs = spread(found.validation, recipe.validation.songs)
-    open_songs(songs, sample_rate)  # so that mistakes show before the first step
+    open_tracks(songs, sample_rate)  # so that mistakes show before the first step
     groups, seconds = recipe.data.groups, recipe.validation.seconds
-    held_out = tuple(
-        ValidationSong(song.name, song, stems, sample_rate, groups, seconds) for song in songs
+    validation_fraction = tuple(
+        ValidationTrack(song.name, song, stems, sample_rate, groups, seconds) for song in songs
     )
     _require_targets(clips, groups, are_files=noun_of(found.layout) == "file")
-    if held_out:
-        _require_score(held_out)
+    if validation_fraction:
+        _require_score(validation_fraction)
     summary = (
         *found.summary,
         *_left_out(len(songs), len(found.validation)),
-        *_short(clips, recipe.data.seconds, noun_of(found.layout)),
+        *_short(clips, recipe.data.clip_seconds, noun_of(found.layout)),
     )
-    return TrainingData(clips, held_out, len(found.training), summary)
+    return TrainingData(clips, validation_fraction, len(found.training), summary)
 
 
 def _require_targets(
@@ -109,7 +109,7 @@ def _require_targets(
         raise DataError("training data", silent_everywhere(silent, are_files=are_files))
 
 
-def _is_anywhere(parts: tuple[str, ...], songs: Iterable[Multitrack]) -> bool:
+def _is_anywhere(parts: tuple[str, ...], songs: Iterable[OpenTrack]) -> bool:
     return any(
         is_sounding(song.stems[part]) for song in songs for part in parts if part in song.stems
     )
@@ -124,20 +124,20 @@ def _short(clips: Clips, seconds: float, noun: str) -> list[str]:
     return [note] if count else []
 
 
-def _require_score(songs: tuple[ValidationSong, ...]) -> None:
+def _require_score(songs: tuple[ValidationTrack, ...]) -> None:
     """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
     if not any(_is_heard(song) for song in songs):
         names = [song.name for song in songs]
         raise DataError("validation", [silent_to_validate(songs[0].stems, names)])
 
 
-def _is_heard(song: ValidationSong) -> bool:
+def _is_heard(song: ValidationTrack) -> bool:
     """Whether there is any stem to be scored, or a mixture where no stems are."""
     track = song.read()
     return bool(is_heard(track.stems if song.stems else track.mixture[None]).any())
 
 
-def spread(songs: tuple[Song, ...], most: int) -> tuple[Song, ...]:
+def spread(songs: tuple[Track, ...], most: int) -> tuple[Track, ...]:
     """At most ``most`` songs, at even distances in the order of their names; 0 takes all."""
     ordered = sorted(songs, key=lambda song: song.name)
     count = min(most or len(ordered), len(ordered))
@@ -159,12 +159,18 @@ def _clips(
     world_size: int,
 ) -> Clips:
     plan = ClipPlan.of(recipe, sample_rate, world_size)
-    is_levelled = registry.architecture(recipe.model.architecture).is_levelled
+    needs_peak_level = registry.architecture(recipe.model.architecture).needs_peak_level
     if found.layout != "voices":
         kind = OF_SONGS.get(found.layout, SongMixes)
-        songs = open_songs(found.training, sample_rate)
+        songs = open_tracks(found.training, sample_rate)
         return kind(
-            songs, recipe.data, stems, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+            songs,
+            recipe.data,
+            stems,
+            plan,
+            sample_rate,
+            recipe.seed,
+            needs_peak_level=needs_peak_level,
         )
     if stems not in ((), VoiceMixes.stems):
         raise ConfigError(
@@ -172,5 +178,10 @@ def _clips(
             [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],
         )
     return VoiceMixes(
-        recipe.data.voices, folder, plan, sample_rate, recipe.seed, is_levelled=is_levelled
+        recipe.data.voices,
+        folder,
+        plan,
+        sample_rate,
+        recipe.seed,
+        needs_peak_level=needs_peak_level,
     )

@@ -85,7 +85,7 @@ class VoiceMixes(Clips):
         plan: how long the clips are.
         sample_rate: of the mixes, in Hz.
         seed: start of all random choices.
-        is_levelled: whether the network hears songs with a peak of 1: then every mix has one.
+        needs_peak_level: whether the network hears songs with a peak of 1: then every mix has one.
 
     Raises:
         DecodeError: a recording cannot be read.
@@ -101,9 +101,9 @@ class VoiceMixes(Clips):
         sample_rate: int,
         seed: int,
         *,
-        is_levelled: bool = False,
+        needs_peak_level: bool = False,
     ) -> None:
-        self.is_levelled = is_levelled
+        self.needs_peak_level = needs_peak_level
         self.recipe, self.plan, self.sample_rate, self.seed = recipe, plan, sample_rate, seed
         self.vocals = open_pool(recipe.vocals, folder, sample_rate)
         self.backings = open_pool(recipe.backings, folder, sample_rate)
@@ -120,11 +120,11 @@ class VoiceMixes(Clips):
         backing = nothing if bare else self._backing(shape.length, rng)
         gain = decibels(rng.uniform(-9, 6)) * rng.choice([-1.0, 1.0])
         parts = [
-            gain * darken(part, self.sample_rate, shape.highest_hz) for part in (voice, backing)
+            gain * darken(part, self.sample_rate, shape.lowpass_hz) for part in (voice, backing)
         ]
         stem, rest = (torch.from_numpy(part.astype(np.float32)) for part in parts)
         mixture = stem + rest
-        if self.is_levelled and mixture.any():
+        if self.needs_peak_level and mixture.any():
             level = mixture.abs().max()
             mixture, stem = mixture / level, stem / level
         return mixture, stem[None]

@@ -12,7 +12,7 @@ from pathlib import Path
 from model_zoo.errors import UsageError
 from trainers.evaluation.folder import EXCERPTS, SUBSET
 from trainers.evaluation.scoring import TrackScores, load_scores
-from trainers.evaluation.summary import MEDIAN, Metric, mean, middle, song_value, stems
+from trainers.evaluation.summary import MEDIAN, Metric, mean, median, song_value, stems
 
 Songs = Mapping[str, TrackScores]
 
@@ -95,7 +95,7 @@ def _difference(runs: Mapping[str, Songs], metric: Metric, stem: str, method: st
     first = next(name for name, songs in runs.items() if stem in stems(songs))
     ours, theirs = (_values(runs[name], stem, metric) for name in (method, first))
     shared = [song for song in ours if song in theirs]
-    summed = middle if metric.how == MEDIAN else mean
+    summed = median if metric.how == MEDIAN else mean
     both = [summed(values[song] for song in shared) for values in (ours, theirs)]
     gains = [ours[song] - theirs[song] for song in shared]
     return Difference(
@@ -144,8 +144,8 @@ def _songs(method: Path) -> dict[str, TrackScores]:
 
 
 def _is_oracle(songs: Songs) -> bool:
-    made_by = next(iter(songs.values())).made_by if songs else {}
-    return "oracle" in made_by.get("method", {})
+    provenance = next(iter(songs.values())).provenance if songs else {}
+    return "oracle" in provenance.get("method", {})
 
 
 def _require_one_window(runs: Iterable[Songs]) -> None:

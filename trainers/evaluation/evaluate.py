@@ -11,27 +11,27 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from model_zoo.errors import DecodeError, OutputError, sentence
+from model_zoo.errors import DecodeError, OutputError, describe_error
 from stemcli.engine.events import Event
 from trainers.evaluation.events import (
     EvaluationStarted,
-    Judged,
-    Judging,
-    JudgingFailed,
+    ScoringFailed,
+    ScoringStarted,
     Separating,
+    TrackScored,
 )
-from trainers.evaluation.folder import Excerpts, Shelf, spread
+from trainers.evaluation.folder import Excerpts, ResultsFolder, spread
 from trainers.evaluation.methods import Method
 from trainers.evaluation.scoring import (
     Backend,
-    Judge,
+    Scorer,
     TrackScores,
     Waves,
     find_measure,
     load_scores,
 )
-from trainers.evaluation.summary import middle, plain
-from trainers.evaluation.tracks import Sound, Track
+from trainers.evaluation.summary import median, plain
+from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 Tell = Callable[[Event], None]
 VERSION = 1
@@ -39,7 +39,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Rules:
+class ScoringSettings:
     """How everything is measured.
 
     Attributes:
@@ -60,14 +60,14 @@ class Rules:
         """What decides the numbers, as plain values."""
         return {"window": self.window, "backend": self.backend}
 
-    def judge(self, sample_rate: int) -> Judge:
+    def scorer(self, sample_rate: int) -> Scorer:
         """For songs of a sample rate in Hz."""
         samples = int(self.window * sample_rate)
-        return Judge(samples, samples, find_measure(self.backend), self.device)
+        return Scorer(samples, samples, find_measure(self.backend), self.device)
 
 
 @dataclass
-class Results:
+class EvaluationResults:
     """What came out.
 
     Attributes:
@@ -76,7 +76,7 @@ class Results:
     """
 
     scores: dict[str, dict[str, TrackScores]]
-    failures: list[JudgingFailed] = field(default_factory=list)
+    failures: list[ScoringFailed] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -107,9 +107,9 @@ class Evaluation:
 
     def __init__(
         self,
-        tracks: Sequence[Track],
+        tracks: Sequence[EvaluationTrack],
         methods: Sequence[Method],
-        rules: Rules,
+        rules: ScoringSettings,
         output: Path,
         pieces: int = 0,
     ) -> None:
@@ -119,13 +119,13 @@ class Evaluation:
         self.rules = rules
         self.output = output
         songs = [track.name for track in tracks]
-        self._shelf = Shelf(output, [method.name for method in methods], songs)
+        self._shelf = ResultsFolder(output, [method.name for method in methods], songs)
         self.excerpts = Excerpts(self._shelf, spread(songs, pieces))
-        self.results = Results({method.name: {} for method in methods})
+        self.results = EvaluationResults({method.name: {} for method in methods})
         self._tell: Tell = lambda event: None
-        self._measured: dict[Future[TrackScores], tuple[Track, Method]] = {}
+        self._measured: dict[Future[TrackScores], tuple[EvaluationTrack, Method]] = {}
 
-    def run(self, tell: Tell = lambda event: None) -> Results:
+    def run(self, tell: Tell = lambda event: None) -> EvaluationResults:
         """Take apart what has no scores yet, and measure each song while the next is taken apart.
 
         Whatever is wrong with a song is told, and stops no other.
@@ -149,7 +149,7 @@ class Evaluation:
         self._sort()
         return self.results
 
-    def _missing(self, track: Track) -> list[Method]:
+    def _missing(self, track: EvaluationTrack) -> list[Method]:
         """Methods without scores that still hold; scores that do are kept."""
         missing = []
         for method in self.methods:
@@ -160,22 +160,24 @@ class Evaluation:
                 self.results.scores[method.name][track.name] = scores
         return missing
 
-    def _kept(self, method: Method, track: Track) -> TrackScores | None:
+    def _kept(self, method: Method, track: EvaluationTrack) -> TrackScores | None:
         try:
-            made_by = self._made_by(method, track)
-            if self.excerpts.is_missing(method, track, made_by):
+            provenance = self._provenance(method, track)
+            if self.excerpts.is_missing(method, track, provenance):
                 return None
             scores = load_scores(self._shelf.scores(method.name, track.name))
-            return scores if scores.made_by == made_by else None
+            return scores if scores.provenance == provenance else None
         except (DecodeError, OSError):
             return None  # never made, damaged, or the song cannot be read: making it says which
 
-    def _made_by(self, method: Method, track: Track) -> dict[str, Any]:
+    def _provenance(self, method: Method, track: EvaluationTrack) -> dict[str, Any]:
         """All that decides the scores."""
         settings = method.settings(track)
         return {"song": track.stamp, "method": settings, **self.rules.plain, "version": VERSION}
 
-    def _begin(self, track: Track, methods: Sequence[Method], pool: ThreadPoolExecutor) -> None:
+    def _begin(
+        self, track: EvaluationTrack, methods: Sequence[Method], pool: ThreadPoolExecutor
+    ) -> None:
         """Take a song apart by all methods; each is measured as soon as there is room."""
         if not methods:
             return
@@ -188,30 +190,30 @@ class Evaluation:
             self._tell(Separating(track.name, method.name))
             begun = time.perf_counter()
             try:
-                made_by = self._made_by(method, track)
+                provenance = self._provenance(method, track)
                 estimates = method.estimate(track, sound)
             except Exception as error:
                 self._fail(track, [method], error)
                 continue
             self._settle(self.rules.jobs - 1)
-            self._tell(Judging(track.name, method.name, time.perf_counter() - begun))
-            future = pool.submit(self._judge, track, method, sound, estimates, made_by)
+            self._tell(ScoringStarted(track.name, method.name, time.perf_counter() - begun))
+            future = pool.submit(self._score, track, method, sound, estimates, provenance)
             self._measured[future] = track, method
 
-    def _judge(
+    def _score(
         self,
-        track: Track,
+        track: EvaluationTrack,
         method: Method,
-        sound: Sound,
+        sound: TrackAudio,
         estimates: Waves,
-        made_by: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> TrackScores:
         """Measure and save, in a thread of its own: what was measured is never lost."""
-        judge = self.rules.judge(sound.sample_rate)
+        judge = self.rules.scorer(sound.sample_rate)
         stems = tuple(stem.rounded() for stem in judge(estimates, sound.references, sound.mixture))
-        scores = TrackScores(track.name, self.rules.window, self.rules.window, stems, made_by)
+        scores = TrackScores(track.name, self.rules.window, self.rules.window, stems, provenance)
         scores.save(self._shelf.scores(method.name, track.name))
-        self.excerpts.keep(method, track, sound, estimates, made_by)
+        self.excerpts.keep(method, track, sound, estimates, provenance)
         return scores
 
     def _settle(self, most: int) -> None:
@@ -231,12 +233,12 @@ class Evaluation:
             self._fail(track, [method], error)
             return
         self.results.scores[method.name][track.name] = scores
-        self._tell(judged(scores, method.name))
+        self._tell(scored(scores, method.name))
 
-    def _fail(self, track: Track, methods: Sequence[Method], error: Exception) -> None:
+    def _fail(self, track: EvaluationTrack, methods: Sequence[Method], error: Exception) -> None:
         trace = "".join(traceback.format_exception(error))
         for method in methods:
-            failure = JudgingFailed(track.name, method.name, sentence(error), trace)
+            failure = ScoringFailed(track.name, method.name, describe_error(error), trace)
             self.results.failures.append(failure)
             self._tell(failure)
 
@@ -247,8 +249,8 @@ class Evaluation:
             self.results.scores[method] = {name: songs[name] for name in names}
 
 
-def judged(scores: TrackScores, method: str) -> Judged:
+def scored(scores: TrackScores, method: str) -> TrackScored:
     """What is told of the scores of a song."""
-    framewise = {stem.name: plain(middle(stem.frames["SDR"])) for stem in scores.stems}
+    framewise = {stem.name: plain(median(stem.frames["SDR"])) for stem in scores.stems}
     whole = {stem.name: plain(stem.whole["global_sdr"]) for stem in scores.stems}
-    return Judged(scores.track, method, framewise, whole)
+    return TrackScored(scores.track, method, framewise, whole)

@@ -54,7 +54,7 @@ class Separating(Event):
 
 
 @dataclass(frozen=True)
-class Judging(Event):
+class ScoringStarted(Event):
     """A method took a song apart, and the estimates are being measured.
 
     Attributes:
@@ -69,7 +69,7 @@ class Judging(Event):
 
 
 @dataclass(frozen=True)
-class Judged(Event):
+class TrackScored(Event):
     """A song by a method has its scores.
 
     Attributes:
@@ -86,7 +86,7 @@ class Judged(Event):
 
 
 @dataclass(frozen=True)
-class JudgingFailed(Event):
+class ScoringFailed(Event):
     """A song has no scores by a method.
 
     Attributes:

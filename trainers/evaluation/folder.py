@@ -29,7 +29,7 @@ from model_zoo.errors import OutputError, UsageError
 from trainers.data.recording import read_wave
 from trainers.evaluation.methods import Method, MixtureMethod
 from trainers.evaluation.scoring import Wave, Waves, canonical
-from trainers.evaluation.tracks import Sound, Track
+from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 SUBSET = "test"
 """Folder of the scores of a method: museval looks for files of scores in this one alone."""
@@ -39,7 +39,7 @@ SUMMARY, SONGS, REPORT = FILES = ("summary.json", "songs.csv", "report.html")
 ENDING = ".json"
 
 
-class Shelf:
+class ResultsFolder:
     """The folder of an evaluation: ``METHOD/test/SONG.json``, and ``excerpts`` beside the methods.
 
     Args:
@@ -155,23 +155,25 @@ class Excerpts:
         songs: names of those that pieces are kept of.
     """
 
-    def __init__(self, shelf: Shelf, songs: Sequence[str]) -> None:
+    def __init__(self, shelf: ResultsFolder, songs: Sequence[str]) -> None:
         self._shelf = shelf
         self._lock = threading.Lock()
         self.songs = songs
 
-    def is_missing(self, method: Method, track: Track, made_by: Mapping[str, Any]) -> bool:
+    def is_missing(
+        self, method: Method, track: EvaluationTrack, provenance: Mapping[str, Any]
+    ) -> bool:
         """Whether a piece of such estimates should be there and is not."""
         facts = _facts(self._place(track.name, method.name))
-        return self._wants(method, track) and facts.get("made_by") != made_by
+        return self._wants(method, track) and facts.get("provenance") != provenance
 
     def keep(
         self,
         method: Method,
-        track: Track,
-        sound: Sound,
+        track: EvaluationTrack,
+        sound: TrackAudio,
         estimates: Waves,
-        made_by: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> None:
         """Write those of a song, if they are wanted.
 
@@ -180,7 +182,7 @@ class Excerpts:
             track: the song.
             sound: the same in memory.
             estimates: of the whole song.
-            made_by: all that decides the estimates, as plain values.
+            provenance: all that decides the estimates, as plain values.
 
         Raises:
             OutputError: they cannot be written.
@@ -197,30 +199,32 @@ class Excerpts:
             if _facts(truth) != facts:
                 _write(truth, {MIXTURE: sound.mixture, **sound.references}, piece, sound, facts)
         place = self._place(track.name, method.name)
-        _write(place, made, piece, sound, {"made_by": dict(made_by)})
+        _write(place, made, piece, sound, {"provenance": dict(provenance)})
 
-    def load(self, song: str, made_by: Mapping[str, Mapping[str, Any]]) -> Excerpt | None:
+    def load(self, song: str, provenance: Mapping[str, Mapping[str, Any]]) -> Excerpt | None:
         """What is kept of a song; None where nothing is.
 
         Args:
             song: its name.
-            made_by: of each method with scores of the song, all that decided them. Pieces that were
-                made otherwise are left out.
+            provenance: of each method with scores of the song, all that decided them. Pieces that
+                were made otherwise are left out.
 
         Raises:
             DecodeError: a file cannot be read.
         """
         truth = self._shelf.piece(song) / TRUTH
         facts = _facts(truth)
-        places = {method: self._place(song, method) for method in made_by}
-        kept = [name for name in places if _facts(places[name]).get("made_by") == made_by[name]]
+        places = {method: self._place(song, method) for method in provenance}
+        kept = [
+            name for name in places if _facts(places[name]).get("provenance") == provenance[name]
+        ]
         if not (facts and kept):
             return None
         waves, rate = _read(truth)
         made = {method: _read(places[method])[0] for method in kept}
         return Excerpt(song, facts["start"], rate, waves, made)
 
-    def _wants(self, method: Method, track: Track) -> bool:
+    def _wants(self, method: Method, track: EvaluationTrack) -> bool:
         """The mixture itself lies among the true sounds."""
         return track.name in self.songs and not isinstance(method, MixtureMethod)
 
@@ -250,7 +254,11 @@ def loudest(stems: Iterable[Wave], sample_rate: int) -> range:
 
 
 def _write(
-    folder: Path, waves: Mapping[str, Wave], piece: range, sound: Sound, facts: Mapping[str, Any]
+    folder: Path,
+    waves: Mapping[str, Wave],
+    piece: range,
+    sound: TrackAudio,
+    facts: Mapping[str, Any],
 ) -> None:
     """All files, or none; of more than two channels the first two, which players have."""
     parts = folder.with_name(f".{folder.name}.part")

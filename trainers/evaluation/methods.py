@@ -16,7 +16,7 @@ from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Waves, canonical
-from trainers.evaluation.tracks import Sound, Track
+from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 
 @runtime_checkable
@@ -27,10 +27,10 @@ class Method(Protocol):
     def name(self) -> str:
         """As tables and folders call it."""
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         """All that decides its estimates of a song, as plain values."""
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         """Waveforms by the names of the true stems, as far as it can make them.
 
         Args:
@@ -84,11 +84,11 @@ class ModelMethod:
         self.name = name
         self._session = session
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         """Options of the engine, and the network by name and SHA-256."""
         return self._session.settings
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         """The network's stems; without an accompaniment among them, it is all but the vocals."""
         wave = sound.mixture.T.numpy()
         made = self._session.separate_array(wave, sound.sample_rate)
@@ -103,11 +103,11 @@ class MixtureMethod:
 
     name = "mixture"
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         """None but its name."""
         return {"oracle": self.name}
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         """The mixture under every name."""
         return dict.fromkeys(sound.references, sound.mixture)
 
@@ -123,11 +123,11 @@ class RatioMaskMethod:
     name = "ideal ratio mask"
     points = 2048
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         """Of the masks."""
         return {"oracle": self.name, "power": 2, "window": self.points}
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         """Masked mixtures; the accompaniment is the sum of what is not the vocals."""
         sources = {**sound.references}
         if {*sources} - {VOCALS, ACCOMPANIMENT}:

@@ -24,7 +24,7 @@ from model_zoo.errors import DecodeError, StorageError, UsageError, first_line
 from trainers.data.layouts.listing import folders, listed, sound_streams, sounds
 from trainers.data.layouts.musdb18 import ENDING, musdb_settings, stem_files
 from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Wave
-from trainers.evaluation.tracks import Sound
+from trainers.evaluation.tracks import TrackAudio
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class MusdbTrack:
         changes = {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}
         return {"song": self.name, "files": changes}
 
-    def load(self) -> Sound:
+    def load(self) -> TrackAudio:
         """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
 
         Raises:
@@ -86,10 +86,10 @@ class MusdbTrack:
             track = self._opened()
         mixture, rate = _read(track, self.path)
         read = {name: _read(each, Path(each.path)) for name, each in track.sources.items()}
-        sound = Sound(mixture, {name: wave for name, (wave, _) in read.items()}, rate)
+        sound = TrackAudio(mixture, {name: wave for name, (wave, _) in read.items()}, rate)
         others = [wave for name, wave in sound.references.items() if name != VOCALS]
         accompaniment = torch.stack(others).sum(0)
-        return Sound(mixture, {**sound.references, ACCOMPANIMENT: accompaniment}, rate)
+        return TrackAudio(mixture, {**sound.references, ACCOMPANIMENT: accompaniment}, rate)
 
     def _require_files(self) -> None:
         """Without a stem musdb says nothing, and the accompaniment would lack it."""

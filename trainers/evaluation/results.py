@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model_zoo.catalogue.cards import Card, Score, SpeedRecord, card_path, find
-from model_zoo.catalogue.resolve import is_place
+from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord, card_path, find
+from model_zoo.catalogue.resolve import is_path
 from model_zoo.errors import OutputError, UnknownNameError, UsageError, require_package
 from model_zoo.files import staged
 from stemcli.engine.options import Options
-from trainers.evaluation.evaluate import Evaluation, Rules
+from trainers.evaluation.evaluate import Evaluation, ScoringSettings
 from trainers.evaluation.folder import SONGS, SUMMARY, Excerpt
 from trainers.evaluation.scoring import TrackScores
 from trainers.evaluation.speed import Speed
@@ -25,7 +25,7 @@ from trainers.evaluation.summary import (
     Published,
     Row,
     songs_csv,
-    summarise,
+    summarize,
     summary_document,
 )
 
@@ -42,7 +42,7 @@ def require_cards(models: Iterable[str]) -> None:
         try:
             find(model)
         except UnknownNameError as error:
-            if not is_place(model):
+            if not is_path(model):
                 raise
             raise UsageError(
                 f"{model} has no card to write to: give it a name in the zoo first, with"
@@ -53,7 +53,11 @@ def require_cards(models: Iterable[str]) -> None:
 
 
 def store_scores(
-    rows: Sequence[Row], models: Iterable[str], dataset: str, rules: Rules, how: Mapping[str, Any]
+    rows: Sequence[Row],
+    models: Iterable[str],
+    dataset: str,
+    rules: ScoringSettings,
+    how: Mapping[str, Any],
 ) -> list[str]:
     """Write SDR in both definitions to the cards of models.
 
@@ -104,7 +108,7 @@ def _unusual(how: Mapping[str, Any]) -> str:
     return "".join(f", {word}" for word in words)
 
 
-def _scores(row: Row, dataset: str, rules: Rules, unusual: str) -> list[Score]:
+def _scores(row: Row, dataset: str, rules: ScoringSettings, unusual: str) -> list[CardScore]:
     """The two that go by the name of SDR."""
     over = {
         key: f", {kind} of {row.songs[key]} songs" if row.songs[key] > 1 else ""
@@ -116,13 +120,13 @@ def _scores(row: Row, dataset: str, rules: Rules, unusual: str) -> list[Score]:
     }
     titles = {metric.key: metric.short for metric in METRICS}
     return [
-        Score(dataset, row.stem, titles[key], definition, round(row.values[key], 2))
+        CardScore(dataset, row.stem, titles[key], definition, round(row.values[key], 2))
         for key, definition in definitions.items()
         if math.isfinite(row.values[key])
     ]
 
 
-def _with_scores(new: Sequence[Score], card: Card) -> Card:
+def _with_scores(new: Sequence[CardScore], card: Card) -> Card:
     """In the place of those of the same thing by the same definition, and after all others."""
     keys = {replace(score, value=0.0) for score in new}
     kept = [score for score in card.scores if replace(score, value=0.0) not in keys]
@@ -180,7 +184,7 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
     from trainers.evaluation.report import Report, write_report
 
     results, rules, output = evaluation.results, evaluation.rules, evaluation.output
-    rows = summarise(results.scores)
+    rows = summarize(results.scores)
     document = {"songs": heading.title, **_document(evaluation, rows)}
     texts = {
         SUMMARY: json.dumps(document, indent=2) + "\n",
@@ -217,15 +221,15 @@ def _document(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _settings(songs: Mapping[str, TrackScores]) -> Any:
     """What decides the estimates of a method; null where it differs from song to song."""
-    first, *others = [scores.made_by["method"] for scores in songs.values()] or [None]
+    first, *others = [scores.provenance["method"] for scores in songs.values()] or [None]
     return first if all(other == first for other in others) else None
 
 
 def _piece(evaluation: Evaluation, song: str) -> Excerpt | None:
     """What is heard and seen of a song: by methods that have scores of it."""
-    made_by = {
-        method: songs[song].made_by
+    provenance = {
+        method: songs[song].provenance
         for method, songs in evaluation.results.scores.items()
         if song in songs
     }
-    return evaluation.excerpts.load(song, made_by)
+    return evaluation.excerpts.load(song, provenance)

@@ -62,14 +62,14 @@ class TrackScores:
         window: seconds of a window.
         hop: seconds between the beginnings of windows.
         stems: in the order of the references.
-        made_by: all that decided the scores, as plain values.
+        provenance: all that decided the scores, as plain values.
     """
 
     track: str
     window: float
     hop: float
     stems: tuple[StemScores, ...]
-    made_by: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
         """Write the file that museval's ``EvalStore`` reads; it is complete or not there."""
@@ -79,7 +79,7 @@ class TrackScores:
     def to_dict(self) -> dict[str, Any]:
         """The layout of museval, with a few keys beside that it passes over."""
         targets = [self._target(stem) for stem in self.stems]
-        ours = {"song": self.track, "stem": dict(self.made_by)}
+        ours = {"song": self.track, "stem": dict(self.provenance)}
         return {"targets": targets, "museval_version": MUSEVAL, **ours}
 
     def _target(self, stem: StemScores) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def load_scores(file: Path) -> TrackScores:
         stems = tuple(_stem(target) for target in values["targets"])
         frames = values["targets"][0]["frames"]
         hop = frames[1]["time"] if len(frames) > 1 else frames[0]["duration"]
-        made_by = values.get("stem", {})
+        provenance = values.get("stem", {})
         song = values.get("song", file.stem)
-        return TrackScores(song, frames[0]["duration"], hop, stems, made_by)
+        return TrackScores(song, frames[0]["duration"], hop, stems, provenance)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DecodeError(
             f"{file} is no file of scores ({error!r}): remove it, and stem eval makes it anew."
@@ -139,7 +139,7 @@ ALIASES = {"instrumental": ACCOMPANIMENT, "no_vocals": ACCOMPANIMENT, "backing":
 
 
 @dataclass(frozen=True)
-class Judge:
+class Scorer:
     """How estimates are measured.
 
     Attributes:

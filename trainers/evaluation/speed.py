@@ -44,7 +44,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SpeedReading:
     """What a probe found.
 
     Attributes:
@@ -82,7 +82,7 @@ class Speed:
 
 
 def measure(
-    probes: Sequence[Probe], rounds: int, tell: Callable[[Probe, Reading], None]
+    probes: Sequence[Probe], rounds: int, tell: Callable[[Probe, SpeedReading], None]
 ) -> list[Speed]:
     """Probe all in turn, several times over, so that what disturbs the machine disturbs all.
 
@@ -94,7 +94,7 @@ def measure(
     Raises:
         StemError: what a probe met, in its own words.
     """
-    readings: dict[Probe, list[Reading]] = {probe: [] for probe in probes}
+    readings: dict[Probe, list[SpeedReading]] = {probe: [] for probe in probes}
     for _ in range(rounds):
         for probe in probes:
             reading = run(probe)
@@ -103,7 +103,7 @@ def measure(
     return [summed(found, probe.seconds) for probe, found in readings.items()]
 
 
-def run(probe: Probe) -> Reading:
+def run(probe: Probe) -> SpeedReading:
     """Start a process and read what it prints.
 
     Raises:
@@ -121,10 +121,10 @@ def run(probe: Probe) -> Reading:
     if "error" in told:
         raise revived(told["error"], told["sentence"])
     ready = told.pop("ready")
-    return Reading(start_seconds=ready - begun, **told)
+    return SpeedReading(start_seconds=ready - begun, **told)
 
 
-def summed(readings: Sequence[Reading], seconds: float) -> Speed:
+def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
     """Medians of the readings of one probe."""
     last = readings[-1]
     return Speed(

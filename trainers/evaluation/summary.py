@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import statistics
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from statistics import fmean, median
 from typing import Any, Literal
 
 from stemcli.printable import cell
@@ -72,10 +72,10 @@ def song_value(scores: TrackScores, stem: str, metric: str) -> float:
         return math.nan
     if metric in found.whole:
         return found.whole[metric]
-    return middle(found.frames.get(metric, ()))
+    return median(found.frames.get(metric, ()))
 
 
-def summarise(scores: Mapping[str, Mapping[str, TrackScores]]) -> list[Row]:
+def summarize(scores: Mapping[str, Mapping[str, TrackScores]]) -> list[Row]:
     """A row for each method and stem, in the order they came.
 
     Args:
@@ -95,23 +95,23 @@ def _row(method: str, stem: str, songs: Mapping[str, TrackScores]) -> Row:
         for metric in METRICS
     }
     values = {
-        metric.key: (middle if metric.how == MEDIAN else mean)(columns[metric.key])
+        metric.key: (median if metric.how == MEDIAN else mean)(columns[metric.key])
         for metric in METRICS
     }
     counts = {key: sum(map(math.isfinite, column)) for key, column in columns.items()}
     return Row(method, stem, counts, values)
 
 
-def middle(values: Iterable[float]) -> float:
+def median(values: Iterable[float]) -> float:
     """The median of those that are numbers, as museval takes it."""
     numbers = [*filter(math.isfinite, values)]
-    return median(numbers) if numbers else math.nan
+    return statistics.median(numbers) if numbers else math.nan
 
 
 def mean(values: Iterable[float]) -> float:
     """The mean of those that are numbers."""
     numbers = [*filter(math.isfinite, values)]
-    return fmean(numbers) if numbers else math.nan
+    return statistics.fmean(numbers) if numbers else math.nan
 
 
 def summary_document(rows: Sequence[Row], rules: Mapping[str, Any]) -> dict[str, Any]:

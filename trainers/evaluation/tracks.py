@@ -19,7 +19,7 @@ from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Wave, Waves, cano
 
 
 @dataclass(frozen=True)
-class Sound:
+class TrackAudio:
     """A song in memory.
 
     Attributes:
@@ -57,7 +57,7 @@ def _size(wave: Wave) -> str:
 
 
 @runtime_checkable
-class Track(Protocol):
+class EvaluationTrack(Protocol):
     """A song on disk."""
 
     @property
@@ -68,7 +68,7 @@ class Track(Protocol):
     def stamp(self) -> Mapping[str, Any]:
         """What tells this song from one that replaced it, as plain values."""
 
-    def load(self) -> Sound:
+    def load(self) -> TrackAudio:
         """Read it.
 
         Raises:
@@ -96,7 +96,7 @@ class FolderTrack:
         """Its name and what its files weigh."""
         return {"song": self.name, "files": _stamps(self.files)}
 
-    def load(self) -> Sound:
+    def load(self) -> TrackAudio:
         """Read it; without a file of the song, the song is the sum of its true stems.
 
         An accompaniment beside other stems than the vocals is their sum, and no part of that;
@@ -114,7 +114,7 @@ class FolderTrack:
         if others:
             known.pop(ACCOMPANIMENT, None)
         whole = torch.stack(list(known.values())).sum(0) if mixture is None else mixture
-        return Sound(whole, waves, rate)
+        return TrackAudio(whole, waves, rate)
 
 
 class FilesMethod:
@@ -129,11 +129,11 @@ class FilesMethod:
         self.name = name
         self._files = files
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         """What the files of the song weigh."""
         return {"files": _stamps(self._files[track.name])}
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         """Read them.
 
         Raises:

@@ -1,10 +1,10 @@
 """Writes and reads the resumable state of a run, and its weights and summary.
 
 One file, written under a temporary name and renamed, so that a crash leaves the last good one.
-Names: ``model.*``, ``average.*`` and ``discriminator.*`` are weights and buffers,
-``optimiser.LEARNER.N.I.key`` is what optimiser ``N`` of a learner remembers of its parameter ``I``,
-``random.*`` are the generators of torch of the first worker. The metadata have ``progress`` and
-``scalers``.
+Names: ``model.*``, ``ema.*`` and ``discriminator.*`` are weights and buffers,
+``optimizer.NETWORK.N.I.key`` is the state of optimizer ``N`` of a network for its parameter ``I``,
+``random.*`` are the generators of torch of the first worker. The metadata have ``format``,
+``progress`` and ``scalers``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model_zoo.catalogue.install import Summary
 from model_zoo.catalogue.resolve import BEST, LAST, SUMMARY, no_run
 from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.files import staged
-from model_zoo.introspection import weightless
+from model_zoo.introspection import build_on_meta
 from model_zoo.ops.tensors import split_like
 from model_zoo.parsing import parse_json, shown
 from model_zoo.separator import Separator
@@ -40,21 +40,24 @@ from model_zoo.weights import (
 )
 from trainers.config import ModelRecipe
 from trainers.data.training_data import TrainingData
-from trainers.loop.execution import Worker, all_split_like
-from trainers.loop.optimizer import Learner
-from trainers.loop.state import Progress, TrainState, ensemble_spec
-from trainers.loop.step import Task
+from trainers.loop.execution import Strategy, shard_tensors_like
+from trainers.loop.optimizer import NetworkOptimizer
+from trainers.loop.state import TrainingProgress, TrainState, ensemble_spec
+from trainers.loop.step import TrainingTask
 
 T = TypeVar("T")
 
+FORMAT = "2"
+"""Of checkpoints; those of format 1 had no such entry, other names, and recipes with other keys."""
+
 MOST_COPIES = 16
-"""Of the networks in a checkpoint: themselves, their averages, and what optimisers remember."""
+"""Of the networks in a checkpoint: themselves, their averages, and what optimizers remember."""
 
 MOST_STEPS = 2**53
-"""Beyond it a float, as which optimisers count their steps, knows no single steps."""
+"""Beyond it a float, as which optimizers count their steps, knows no single steps."""
 
 
-def save_checkpoint(state: TrainState, folder: Path, worker: Worker) -> None:
+def save_checkpoint(state: TrainState, folder: Path, worker: Strategy) -> None:
     """Write ``last.safetensors`` into ``folder``.
 
     All workers call it at the same point, and the first writes: whole tensors, whoever held which
@@ -68,9 +71,13 @@ def save_checkpoint(state: TrainState, folder: Path, worker: Worker) -> None:
     if worker.rank > 0:
         return
     _require_finite(tensors, state.progress.step)
-    scalers = {name: learner.scaler.state_dict() for name, learner in state.learners.items()}
-    counters = asdict(state.progress) | {"ema_updates": state.average.updates}
-    texts = {"progress": json.dumps(counters), "scalers": json.dumps(scalers)}
+    scalers = {name: learner.scaler.state_dict() for name, learner in state.optimizers.items()}
+    counters = asdict(state.progress) | {"ema_updates": state.ema.updates}
+    texts = {
+        "format": FORMAT,
+        "progress": json.dumps(counters),
+        "scalers": json.dumps(scalers),
+    }
     write_safetensors(folder / LAST, tensors, texts)
 
 
@@ -84,13 +91,37 @@ def check_checkpoint(model: ModelRecipe, folder: Path) -> None:
     path = folder / LAST
     if not path.exists():
         raise no_run(folder)
-    shapes, _ = _reading(path, read_header)
-    found = _below(shapes, "average.")
+    shapes, texts = _reading(path, read_header)
+    require_format(folder, texts)
+    found = _below(shapes, "ema.")
     if not found:
         raise _not_a_checkpoint(path)
-    different = misfits(weightless(model.architecture, model.options), found)
+    different = misfits(build_on_meta(model.architecture, model.options), found)
     if different:
         raise _unfit(path, "; ".join(different))
+
+
+def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None:
+    """Refuse a checkpoint that another version of the program wrote, where there is one.
+
+    Args:
+        folder: of the run.
+        texts: metadata of its checkpoint; None reads them.
+
+    Raises:
+        CheckpointError: it has another format, or it is damaged.
+    """
+    if texts is None:
+        if not (folder / LAST).is_file():
+            return
+        _, texts = _reading(folder / LAST, read_header)
+    if "progress" not in texts or texts.get("format") == FORMAT:
+        return
+    version = "a later" if "format" in texts else "an earlier"
+    raise CheckpointError(
+        f"{folder} was trained by {version} version of Stem and cannot be resumed: "
+        f"start from its weights with --from {quote(str(folder))}"
+    )
 
 
 def load_checkpoint(state: TrainState, folder: Path) -> None:
@@ -105,13 +136,14 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
         raise no_run(folder)
     _require_size(path, state)
     tensors, texts = _reading(path, read_safetensors)
+    require_format(folder, texts)
     missing = [name for name in ("progress", "scalers") if name not in texts]
     if missing:
         raise _not_a_checkpoint(path)
     try:
         _restore(state, tensors, parse_json(texts["progress"]), parse_json(texts["scalers"]))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise _unfit(path, _in_short(error)) from error
+        raise _unfit(path, _shorten(error)) from error
 
 
 def _reading(path: Path, read: Callable[[Path], T]) -> T:
@@ -119,11 +151,13 @@ def _reading(path: Path, read: Callable[[Path], T]) -> T:
         return read(path)
     except CheckpointError as error:
         cause = " ".join(str(error.__cause__ or error).split())
-        raise CheckpointError(f"{path} is damaged ({cause}). {_anew(path.parent)}") from error
+        raise CheckpointError(
+            f"{path} is damaged ({cause}). {_start_again(path.parent)}"
+        ) from error
 
 
 def _not_a_checkpoint(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path} is not the checkpoint of a run. {_anew(path.parent)}")
+    return CheckpointError(f"{path} is not the checkpoint of a run. {_start_again(path.parent)}")
 
 
 def _unfit(path: Path, why: str) -> CheckpointError:
@@ -139,7 +173,7 @@ def _require_size(path: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: it is one.
     """
-    networks = [learner.network for learner in state.learners.values()]
+    networks = [learner.network for learner in state.optimizers.values()]
     held = sum(
         value.numel() * value.element_size()
         for network in networks
@@ -150,15 +184,15 @@ def _require_size(path: Path, state: TrainState) -> None:
 
 
 def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
-    networks = {name: learner.network for name, learner in state.learners.items()}
-    for prefix, network in {**networks, "average": state.average.model}.items():
+    networks = {name: learner.network for name, learner in state.optimizers.items()}
+    for prefix, network in {**networks, "ema": state.ema.model}.items():
         for name, value in network.state_dict().items():
             yield f"{prefix}.{name}", value
-    for name, learner in state.learners.items():
-        for number, optimiser in enumerate(learner.optimisers):
-            for index, memory in optimiser.state_dict()["state"].items():
+    for name, learner in state.optimizers.items():
+        for number, optimizer in enumerate(learner.optimizers):
+            for index, memory in optimizer.state_dict()["state"].items():
                 for key, value in memory.items():
-                    yield f"optimiser.{name}.{number}.{index}.{key}", torch.as_tensor(value)
+                    yield f"optimizer.{name}.{number}.{index}.{key}", torch.as_tensor(value)
     yield "random.cpu", torch.get_rng_state()
     device = next(state.separator.parameters()).device
     if device.type == "cuda":
@@ -171,19 +205,19 @@ def _restore(
     progress: dict[str, Any],
     scalers: dict[str, dict[str, Any]],
 ) -> None:
-    if scalers.keys() != state.learners.keys():
+    if scalers.keys() != state.optimizers.keys():
         raise ValueError(
-            f"it has {' and '.join(scalers)}, the recipe {' and '.join(state.learners)}"
+            f"it has {' and '.join(scalers)}, the recipe {' and '.join(state.optimizers)}"
         )
     _require_counters(progress)
-    state.average.updates = progress.pop("ema_updates")
-    state.progress = Progress(**progress)
-    _restore_network(state.average.model, _below(tensors, "average."))
-    for name, learner in state.learners.items():
+    state.ema.updates = progress.pop("ema_updates")
+    state.progress = TrainingProgress(**progress)
+    _restore_network(state.ema.model, _below(tensors, "ema."))
+    for name, learner in state.optimizers.items():
         _restore_network(learner.network, _below(tensors, f"{name}."))
         if scalers[name]:  # empty where the checkpoint was not written in float16
             learner.scaler.load_state_dict(scalers[name])
-        _restore_optimisers(learner, _below(tensors, f"optimiser.{name}."))
+        _restore_optimizer(learner, _below(tensors, f"optimizer.{name}."))
     torch.set_rng_state(tensors["random.cpu"])
     device = next(state.separator.parameters()).device
     if device.type == "cuda" and "random.cuda" in tensors:
@@ -208,21 +242,21 @@ def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     different = misfits(network, shapes_of(tensors))
     if different:
         raise ValueError("; ".join(different))
-    network.load_state_dict(all_split_like(tensors, network.state_dict()))
+    network.load_state_dict(shard_tensors_like(tensors, network.state_dict()))
 
 
-def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
-    for number, optimiser in enumerate(learner.optimisers):
-        parameters = [value for group in optimiser.param_groups for value in group["params"]]
-        memories = _memories(_below(tensors, f"{number}."), parameters)
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": memories, "param_groups": groups})
+def _restore_optimizer(learner: NetworkOptimizer, tensors: dict[str, Tensor]) -> None:
+    for number, optimizer in enumerate(learner.optimizers):
+        parameters = [value for group in optimizer.param_groups for value in group["params"]]
+        memories = _optimizer_states(_below(tensors, f"{number}."), parameters)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": memories, "param_groups": groups})
 
 
-def _memories(
+def _optimizer_states(
     tensors: dict[str, Tensor], parameters: list[nn.Parameter]
 ) -> dict[int, dict[str, Tensor]]:
-    """What an optimiser remembers of each parameter; torch itself would take any shape."""
+    """What an optimizer remembers of each parameter; torch itself would take any shape."""
     memories: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition(".")
@@ -230,9 +264,9 @@ def _memories(
         if not 0 <= index < len(parameters) or (
             value.ndim and value.shape != parameters[index].shape
         ):
-            raise ValueError("another optimiser wrote it")
+            raise ValueError("another optimizer wrote it")
         if key == "step" and not _is_count(float(value)):
-            raise ValueError(f"its optimiser took {float(value):g} steps")
+            raise ValueError(f"its optimizer took {float(value):g} steps")
         part = split_like(value, parameters[index]) if value.ndim else value
         memories.setdefault(index, {})[key] = part
     return memories
@@ -253,19 +287,19 @@ def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
             raise NumericalError(f"{name} is not finite after step {step}")
 
 
-def _anew(folder: Path) -> str:
+def _start_again(folder: Path) -> str:
     return (
         f"Type --output with another folder and leave out --resume; --from {quote(str(folder))}"
         "/best.safetensors starts from the best weights"
     )
 
 
-def _in_short(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     """The first line of what torch says, which may be a line for every tensor."""
     return " ".join(str(error).split("\n")[:2]).strip().replace("\t", "")
 
 
-class Results:
+class BestWeights:
     """Writes what others use of a run: weights, discriminators, and a summary.
 
     Args:
@@ -277,7 +311,12 @@ class Results:
     """
 
     def __init__(
-        self, task: Task, found: TrainingData, data_name: str, folder: Path, worker: Worker
+        self,
+        task: TrainingTask,
+        found: TrainingData,
+        data_name: str,
+        folder: Path,
+        worker: Strategy,
     ) -> None:
         self.recipe, self.measure = task.recipe, task.objective.measure
         self.found, self.data_name = found, data_name
@@ -291,7 +330,7 @@ class Results:
         Raises:
             OutputError: the folder cannot be written.
         """
-        tensors = self.worker.gather(state.average.model.state_dict().items())
+        tensors = self.worker.gather(state.ema.model.state_dict().items())
         if self.worker.rank > 0:
             return
         metadata = {
@@ -299,9 +338,9 @@ class Results:
             "objective": self.recipe.objective.name,
         }
         weights.save(self.folder / BEST, self._network(tensors), metadata, half=True)
-        if state.ensemble:
+        if state.discriminator:
             spec = ensemble_spec(self.recipe, state.separator.sample_rate)
-            save_discriminator(self.folder / DISCRIMINATOR, state.ensemble, spec)
+            save_discriminator(self.folder / DISCRIMINATOR, state.discriminator, spec)
         summary = Summary(
             recipe=self.recipe.name,
             step=state.progress.step,

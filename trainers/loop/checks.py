@@ -16,7 +16,7 @@ from trainers.config import Recipe
 from trainers.data.clips import ClipPlan
 from trainers.data.training_data import TrainingData
 from trainers.loop.state import TrainState
-from trainers.loop.step import Task
+from trainers.loop.step import TrainingTask
 from trainers.objectives import Measure
 from trainers.objectives.base import Batch, Pair
 
@@ -59,13 +59,14 @@ def check_schedule(recipe: Recipe, found: TrainingData) -> None:
     Raises:
         ConfigError: with what to type.
     """
+    patience = recipe.schedule.early_stopping_patience
     waiting = {
         "schedule.shape=plateau": recipe.schedule.shape == "plateau",
-        f"schedule.stop_after={recipe.schedule.stop_after}": recipe.schedule.stop_after > 0,
+        f"schedule.early_stopping_patience={patience}": patience > 0,
     }
     named = [name for name, waits in waiting.items() if waits]
     if named and not found.validation:
-        share = "" if recipe.data.held_out else " or --set data.held_out=0.1"
+        share = "" if recipe.data.validation_fraction else " or --set data.validation_fraction=0.1"
         advice = f"there are no validation songs. Type --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])
 
@@ -74,7 +75,7 @@ LONGEST_HINT = 60.0
 """Seconds after which no length is tried any more."""
 
 
-def require_long_clips(state: TrainState, task: Task) -> None:
+def require_long_clips(state: TrainState, task: TrainingTask) -> None:
     """Let the network, its losses and its discriminators take one silent clip of every length.
 
     Nothing learns from it, and no random number of the run is used up.
@@ -90,31 +91,36 @@ def require_long_clips(state: TrainState, task: Task) -> None:
     with torch.no_grad(), torch.random.fork_rng(generators):
         state.separator.eval()
         try:
-            pair = _tried(
+            pair = _attempt(
                 lambda length: _estimate(state, task, length), shortest, rate, "the network"
             )
             task.objective(pair)
-            if state.discriminator:
-                _tried(lambda length: _judge(state, task, length), shortest, rate, "discriminators")
+            if state.discriminator_optimizer:
+                _attempt(
+                    lambda length: _try_discriminator(state, task, length),
+                    shortest,
+                    rate,
+                    "discriminators",
+                )
         finally:
             state.separator.train()
 
 
-def _estimate(state: TrainState, task: Task, length: int) -> Pair:
+def _estimate(state: TrainState, task: TrainingTask, length: int) -> Pair:
     device = next(state.separator.parameters()).device
     stems = torch.zeros(1, len(state.separator.stems), 2, length, device=device)
-    return task.estimate(state.model, Batch(stems[:, 0], stems))
+    return task.estimate(state.optimizer, Batch(stems[:, 0], stems))
 
 
-def _judge(state: TrainState, task: Task, length: int) -> Pair:
-    assert state.discriminator, "asked for only with discriminators"
+def _try_discriminator(state: TrainState, task: TrainingTask, length: int) -> Pair:
+    assert state.discriminator_optimizer, "asked for only with discriminators"
     pair = _estimate(state, task, length)
-    with state.discriminator.frozen() as frozen, task.autocast(pair[0]):
-        task.adversary.model_losses(frozen, pair)
+    with state.discriminator_optimizer.frozen() as frozen, task.autocast(pair[0]):
+        task.adversary.generator_losses(frozen, pair)
     return pair
 
 
-def _tried(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -> Pair:
+def _attempt(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -> Pair:
     """What ``attempt`` gives of ``length`` samples."""
     try:
         return attempt(length)
@@ -123,10 +129,10 @@ def _tried(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -> 
         if enough is None:
             raise
         raise ConfigError(
-            "data.seconds",
+            "data.clip_seconds",
             [
                 f"clips of {length / rate:.3g} s are too short for {who}. "
-                f"Type: --set data.seconds={enough / rate:.3g} (or longer stages)"
+                f"Try: --set data.clip_seconds={enough / rate:.3g} (or longer stages)"
             ],
         ) from error
 
@@ -155,7 +161,7 @@ _OPEN: set[int] = set()
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[bool]:
+def lock_folder(folder: Path) -> Iterator[bool]:
     """Hold ``folder`` for one run; the system lets go of it when the process ends, however it does.
 
     Yields whether it is held: some systems and disks know no such locks.
@@ -202,11 +208,11 @@ def _close(place: int) -> None:
     os.close(place)
 
 
-def _let_go() -> None:
+def _release() -> None:
     """In a process that was forked off, which may outlive a killed run for some seconds."""
     for place in [*_OPEN]:
         _close(place)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release)

@@ -18,15 +18,15 @@ from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.data.training_data import TrainingData, open_data
 from trainers.loop.events import RunStarted, StepDone, Validated
-from trainers.loop.execution import Worker
-from trainers.loop.trainer import run
+from trainers.loop.execution import Strategy
+from trainers.loop.trainer import train
 
 STEPS = 2
 """The first warms caches and compiles; the last is what a step takes."""
 
 
 @dataclass(frozen=True)
-class Rehearsed(Event):
+class DryRunFinished(Event):
     """What two steps, a validation and a checkpoint took.
 
     Attributes:
@@ -52,14 +52,14 @@ class Rehearsed(Event):
     losses: dict[str, float]
 
 
-def rehearse(
+def dry_run(
     recipe: Recipe,
     data: Path,
     validation: tuple[Path, ...],
-    worker: Worker,
+    worker: Strategy,
     *,
     origin: str = "",
-) -> tuple[RunStarted, Rehearsed]:
+) -> tuple[RunStarted, DryRunFinished]:
     """Do everything that the run will do, twice, in a folder that is removed.
 
     Clips are as long as ``data`` says, and discriminators judge from the first step. Weights &
@@ -70,12 +70,12 @@ def rehearse(
     """
     if worker.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(worker.device)
-    short, clock = _shortened(recipe), _Clock()
+    short, clock = _shortened(recipe), _StepClock()
     found = _look(short, data, validation, worker.world_size)
     one = replace(found, validation=found.validation[:1])
     with TemporaryDirectory(prefix="stem-dry-run-") as name:
         folder = Path(name) / "run"
-        run(short, data, validation, folder, worker, clock.hear, origin=origin, found=one)
+        train(short, data, validation, folder, worker, clock.on_event, origin=origin, found=one)
         checkpoint = (folder / LAST).stat().st_size
     return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, worker)
 
@@ -89,7 +89,7 @@ def _look(
     return open_data(recipe, data, validation, model.stems, model.sample_rate, world_size)
 
 
-class _Clock:
+class _StepClock:
     """Notes when the run tells what."""
 
     started: RunStarted
@@ -99,8 +99,8 @@ class _Clock:
         self.stepped = 0.0
         self.seconds_per_song: float | None = None
 
-    def hear(self, event: Event) -> None:
-        """A report for :func:`~trainers.loop.trainer.run`."""
+    def on_event(self, event: Event) -> None:
+        """A report for :func:`~trainers.loop.trainer.train`."""
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self.started = event
@@ -119,21 +119,21 @@ def _shortened(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=STEPS, stages=stages),
-        adversary=replace(recipe.adversary, start=0),
-        loop=replace(recipe.loop, save_every=STEPS),
+        adversary=replace(recipe.adversary, start_step=0),
+        loop=replace(recipe.loop, checkpoint_every=STEPS),
         validation=replace(recipe.validation, every=STEPS),
         log=replace(recipe.log, wandb=""),
     )
 
 
 def _estimate(
-    recipe: Recipe, clock: _Clock, songs: int, checkpoint: int, worker: Worker
-) -> Rehearsed:
+    recipe: Recipe, clock: _StepClock, songs: int, checkpoint: int, worker: Strategy
+) -> DryRunFinished:
     step, song = clock.step, clock.seconds_per_song
     validations = math.ceil(recipe.schedule.steps / recipe.validation.every)
     seconds = step.seconds * recipe.schedule.steps + validations * songs * (song or 0.0)
     on_gpu = worker.device.type == "cuda"
-    return Rehearsed(
+    return DryRunFinished(
         seconds_per_step=step.seconds,
         waited=step.waited,
         seconds_per_song=song,

@@ -1,7 +1,7 @@
 """Events of a training run, and means of what steps report.
 
 The order is ``RunStarted``, then ``StepDone`` for every step, after some of them ``Validated`` and
-after that ``Listened``, and ``RunFinished`` at the end.
+after that ``ExcerptRendered``, and ``RunFinished`` at the end.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Validated(Event):
 
 
 @dataclass(frozen=True)
-class Listened(Event):
+class ExcerptRendered(Event):
     """Sound of one validation song, for people to hear.
 
     Attributes:
@@ -136,7 +136,7 @@ class RunFinished(Event):
     reason: str
 
 
-Report = Callable[[Event], None]
+EventHandler = Callable[[Event], None]
 
 
 GROUPS: dict[str, Callable[[StepDone], Mapping[str, float]]] = {

@@ -5,7 +5,7 @@ that of one block at a time.
 
 Fully sharded data parallelism (Rajbhandari et al. 2020, arXiv 1910.02054, stage 3; torch's
 ``fully_shard``): every process keeps some rows of every parameter, of its gradient and of what the
-optimiser remembers of it. A block is put together from all processes just before it runs and taken
+optimizer remembers of it. A block is put together from all processes just before it runs and taken
 apart again right after, so that the memory of a step is that of one whole block at a time.
 
 Parameters become tensors of type ``DTensor``, whose shape is that of the whole. Whatever puts them
@@ -49,7 +49,7 @@ def compile_blocks(model: Separator) -> None:
         block.compile(dynamic=False)
 
 
-def recompute_blocks(model: Separator) -> None:
+def checkpoint_blocks(model: Separator) -> None:
     """Keep only the inputs of the blocks, and compute the rest again for the gradient.
 
     Chen et al. 2016, arXiv 1604.06174.
@@ -62,15 +62,18 @@ def _recomputed(block: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs)
     return checkpoint(
-        forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _apart(block))
+        forward,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _outside_graph(block)),
     )
 
 
 @contextmanager
-def _apart(block: nn.Module) -> Iterator[None]:
+def _outside_graph(block: nn.Module) -> Iterator[None]:
     """Let a block write into copies of its buffers.
 
-    What it gathers while it learns, such as the statistics of batch normalisation, it has gathered
+    What it gathers while it learns, such as the statistics of batch normalization, it has gathered
     the first time.
     """
     modules = [*block.modules()]
@@ -89,7 +92,7 @@ def _apart(block: nn.Module) -> Iterator[None]:
 def shard(separator: Separator, mesh: DeviceMesh) -> None:
     """Leave this process its part of every parameter, on the device of ``mesh``.
 
-    Call it before optimisers are made: parameters are replaced. The class of the network changes to
+    Call it before optimizers are made: parameters are replaced. The class of the network changes to
     one that is derived from it. It can be copied no more.
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
@@ -100,10 +103,10 @@ def shard(separator: Separator, mesh: DeviceMesh) -> None:
         # seem: parts of a whole.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     # The parts of the network outside of its blocks are put together for this as well.
-    register_fsdp_forward_method(separator, "through_core")
+    register_fsdp_forward_method(separator, "forward_core")
 
 
-def all_split_like(
+def shard_tensors_like(
     tensors: Mapping[str, Tensor], models: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """:func:`split_like` for tensors of the same names."""
@@ -123,7 +126,7 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class Worker(Protocol):
+class Strategy(Protocol):
     """The process that a training loop runs in, one of ``world_size`` that take the same steps."""
 
     @property
@@ -139,25 +142,25 @@ class Worker(Protocol):
         """How many workers there are."""
 
     @property
-    def is_independent(self) -> bool:
+    def saves_alone(self) -> bool:
         """Whether it can run and save the networks without the others.
 
         It cannot where each worker holds a part of them: then all must run them together.
         """
 
-    def place(self, separator: Separator) -> None:
+    def setup(self, separator: Separator) -> None:
         """Bring a network to the device, or as much of it as this worker holds."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network with gradients that are means over all workers."""
 
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums over all workers; every worker gets them."""
 
-    def keep(self, folder: Path) -> None:
+    def persist(self, folder: Path) -> None:
         """Let what lies in ``folder`` outlive this machine; asked of the first worker alone."""
 
-    def share(self, songs: Sequence[T]) -> Sequence[T]:
+    def shard(self, songs: Sequence[T]) -> Sequence[T]:
         """The songs that this worker is judged by; each counts as often as every other."""
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
@@ -168,7 +171,7 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True)
-class LocalWorker:
+class SingleDevice:
     """The only process of a run on one machine.
 
     Attributes:
@@ -178,9 +181,9 @@ class LocalWorker:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    is_independent: bool = True
+    saves_alone: bool = True
 
-    def place(self, separator: Separator) -> None:
+    def setup(self, separator: Separator) -> None:
         """Bring all of the network to the device."""
         separator.to(self.device)
 
@@ -188,23 +191,23 @@ class LocalWorker:
         """The network as it is."""
         return network
 
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
         """The values as they are."""
         return dict(values)
 
-    def keep(self, folder: Path) -> None:
+    def persist(self, folder: Path) -> None:
         """It lies where it shall be."""
 
-    def share(self, songs: Sequence[T]) -> Sequence[T]:
+    def shard(self, songs: Sequence[T]) -> Sequence[T]:
         """All of them."""
         return songs
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors, on the processor."""
-        return on_processor(tensors)
+        return to_cpu(tensors)
 
 
-def on_processor(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+def to_cpu(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     """Tensors as files take them: without a gradient, contiguous, on the processor."""
     return {name: value.detach().cpu().contiguous() for name, value in tensors}
 
@@ -215,7 +218,7 @@ BUFFERS = NEW if NEW in signature(DistributedDataParallel).parameters else OLD
 
 
 @dataclass(frozen=True)
-class DistributedWorker:
+class DDPStrategy:
     """One of several processes that each hold the whole network.
 
     Attributes:
@@ -229,11 +232,11 @@ class DistributedWorker:
     world_size: int
 
     @property
-    def is_independent(self) -> bool:
+    def saves_alone(self) -> bool:
         """Each has all of the network."""
         return True
 
-    def place(self, separator: Separator) -> None:
+    def setup(self, separator: Separator) -> None:
         """Bring all of the network to the device."""
         separator.to(self.device)
 
@@ -248,33 +251,33 @@ class DistributedWorker:
             options["device_ids"] = [self.device]
         return DistributedDataParallel(network, **options)
 
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums in float64, in the order of names that all processes share."""
         sums = torch.tensor([*values.values()], dtype=torch.float64, device=self.device)
         dist.all_reduce(sums)
         return dict(zip(values, sums.tolist(), strict=True))
 
-    def keep(self, folder: Path) -> None:
+    def persist(self, folder: Path) -> None:
         """It lies where it shall be."""
 
-    def share(self, songs: Sequence[T]) -> Sequence[T]:
+    def shard(self, songs: Sequence[T]) -> Sequence[T]:
         """Every ``world_size``-th song."""
         return songs[self.rank :: self.world_size]
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
         """The first has them all; nothing is sent."""
-        return on_processor(tensors) if self.rank == 0 else {}
+        return to_cpu(tensors) if self.rank == 0 else {}
 
 
 @dataclass(frozen=True)
-class ShardedWorker(DistributedWorker):
+class FSDPStrategy(DDPStrategy):
     """One of several processes that hold a network together, each a part of it.
 
     So trains what is larger than one device. Discriminators are whole in each process.
     """
 
     @property
-    def is_independent(self) -> bool:
+    def saves_alone(self) -> bool:
         """A part of a network does not run."""
         return False
 
@@ -285,7 +288,7 @@ class ShardedWorker(DistributedWorker):
             torch.cuda.set_device(self.device)
         return init_device_mesh(self.device.type, (self.world_size,))
 
-    def place(self, separator: Separator) -> None:
+    def setup(self, separator: Separator) -> None:
         """Bring this process's part of every parameter to the device, block by block."""
         shard(separator, self.mesh)
 
@@ -294,7 +297,7 @@ class ShardedWorker(DistributedWorker):
         is_sharded = any(isinstance(part, FSDPModule) for part in network.modules())
         return network if is_sharded else super().wrap(network)
 
-    def share(self, songs: Sequence[T]) -> Sequence[T]:
+    def shard(self, songs: Sequence[T]) -> Sequence[T]:
         """All of them: the processes hear every chunk together, since none has the network."""
         return songs
 
@@ -303,7 +306,7 @@ class ShardedWorker(DistributedWorker):
         kept: dict[str, Tensor] = {}
         for name, value in tensors:
             if self.rank == 0:
-                kept |= on_processor([(name, whole(value.detach()))])
+                kept |= to_cpu([(name, whole(value.detach()))])
             else:
                 whole(value.detach())
         return kept

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from model_zoo.errors import NumericalError
 from model_zoo.ops.tensors import whole
-from trainers.config import OptimiserRecipe
+from trainers.config import OptimizerRecipe
 
 
-def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.optim.Optimizer]:
-    """The optimisers that together move every parameter once.
+def build_optimizers(model: nn.Module, recipe: OptimizerRecipe) -> list[torch.optim.Optimizer]:
+    """The optimizers that together move every parameter once.
 
     A network without matrices, as one of convolutions, leaves Muon nothing to move.
     """
@@ -40,7 +40,7 @@ def build_optimisers(model: nn.Module, recipe: OptimiserRecipe) -> list[torch.op
     return [muon, _adamw(others, recipe)]
 
 
-def _adamw(parameters: list[nn.Parameter], recipe: OptimiserRecipe) -> torch.optim.AdamW:
+def _adamw(parameters: list[nn.Parameter], recipe: OptimizerRecipe) -> torch.optim.AdamW:
     first, second = recipe.betas
     return torch.optim.AdamW(
         parameters, recipe.lr, betas=(first, second), weight_decay=recipe.weight_decay
@@ -51,7 +51,7 @@ SMALLEST_SCALE = 2.0**-10
 """Scale of gradients in float16 below which their overflow is no accident of the start."""
 
 
-class Learner:
+class NetworkOptimizer:
     """The network that is trained, or its adversary.
 
     Args:
@@ -65,9 +65,9 @@ class Learner:
 
     Attributes:
         network: what learns, as checkpoints and copies see it.
-        wrapped: the same or a view of it, as gradients have to be computed; it may average them
+        module: the same or a view of it, as gradients have to be computed; it may average them
             over workers.
-        optimisers: that together move every parameter once.
+        optimizers: that together move every parameter once.
         scaler: of gradients; does nothing unless ``half``.
     """
 
@@ -75,39 +75,39 @@ class Learner:
         self,
         name: str,
         network: nn.Module,
-        recipe: OptimiserRecipe,
+        recipe: OptimizerRecipe,
         *,
         half: bool = False,
         scale: float = 2.0**16,
         view: nn.Module | None = None,
     ) -> None:
         self.name, self.network, self.recipe = name, network, recipe
-        self.wrapped = network if view is None else view
-        self.optimisers = build_optimisers(network, recipe)
-        self.base_rates = [group["lr"] for group in self._groups()]
+        self.module = network if view is None else view
+        self.optimizers = build_optimizers(network, recipe)
+        self.base_lrs = [group["lr"] for group in self._groups()]
         device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(device.type, init_scale=scale, enabled=half)
 
     @property
-    def learning_rate(self) -> float:
-        """Of the last optimiser, which is AdamW, in the next step."""
-        return self.optimisers[-1].param_groups[0]["lr"]
+    def lr(self) -> float:
+        """Of the last optimizer, which is AdamW, in the next step."""
+        return self.optimizers[-1].param_groups[0]["lr"]
 
-    def set_rates(self, factor: float) -> None:
+    def set_lr_factor(self, factor: float) -> None:
         """Bring every learning rate to ``factor`` times its full height."""
-        for group, rate in zip(self._groups(), self.base_rates, strict=True):
+        for group, rate in zip(self._groups(), self.base_lrs, strict=True):
             group["lr"] = rate * factor
 
-    def forget_gradients(self) -> None:
+    def zero_grad(self) -> None:
         """Begin a step."""
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
-    def add_gradient(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss``."""
         torch.autograd.backward(self.scaler.scale(loss))
 
-    def move(self) -> float:
+    def step(self) -> float:
         """Clip the gradient and take the step; returns the gradient's norm before that.
 
         In float16 a gradient that overflows moves nothing, and the next are scaled less.
@@ -115,12 +115,14 @@ class Learner:
         Raises:
             NumericalError: the gradient is not finite; nothing was moved.
         """
-        for optimiser in self.optimisers:
-            self.scaler.unscale_(optimiser)
-        norm = whole(torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip))
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        norm = whole(
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.max_grad_norm)
+        )
         if norm.isfinite():
-            for optimiser in self.optimisers:
-                self.scaler.step(optimiser)
+            for optimizer in self.optimizers:
+                self.scaler.step(optimizer)
         elif not self.scaler.is_enabled() or self.scaler.get_scale() < SMALLEST_SCALE:
             raise NumericalError(f"The gradient of the {self.name} is not finite")
         self.scaler.update()
@@ -136,4 +138,4 @@ class Learner:
             self.network.requires_grad_(True).train()
 
     def _groups(self) -> list[dict[str, Any]]:
-        return [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]

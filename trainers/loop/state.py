@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from model_zoo import registry, weights
 from model_zoo.catalogue import resolve
-from model_zoo.catalogue.resolve import locate
+from model_zoo.catalogue.resolve import resolve_weights
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.separator import Separator
 from stemcli.engine.runner import is_out_of_memory
 from trainers.config import Recipe, ScheduleRecipe
-from trainers.loop.execution import Worker
-from trainers.loop.optimizer import Learner
+from trainers.loop.execution import Strategy
+from trainers.loop.optimizer import NetworkOptimizer
 from trainers.objectives import OBJECTIVES
 
 
-class WeightAverage:
+class EMA:
     """Averaged copy of a network.
 
     The decay rises from 0.1 with the number of updates (``(1 + n) / (10 + n)``, at most ``decay``),
@@ -58,8 +58,8 @@ class WeightAverage:
         self.updates += 1
 
 
-def start_from(model: Separator, name: str) -> None:
-    """Copy trained weights into ``model``.
+def load_pretrained(model: Separator, name: str) -> None:
+    """Copy trained weights into ``optimizer``.
 
     Where the two have another number of stems, tensors that follow it begin anew.
 
@@ -75,7 +75,7 @@ def start_from(model: Separator, name: str) -> None:
         CheckpointError: the file is damaged.
         ChecksumError: the file is not the one that the model's card describes.
     """
-    origin = resolve.load(locate(name))
+    origin = resolve.load(resolve_weights(name))
     found, wanted = registry.name_of(origin), registry.name_of(model)
     if found != wanted:
         raise NoModelError(
@@ -84,7 +84,7 @@ def start_from(model: Separator, name: str) -> None:
         )
     changes = [*_changes(origin, model)]
     if changes:
-        raise NoModelError(f"{name} does not fit the recipe's network. Type: {' '.join(changes)}")
+        raise NoModelError(f"{name} does not fit the recipe's network. Try: {' '.join(changes)}")
     tensors = origin.state_dict()
     if len(origin.stems) != len(model.stems):
         tensors = _as_far_as_they_fit(tensors, model.state_dict())
@@ -105,33 +105,33 @@ def _changes(found: Separator, wanted: Separator) -> Iterator[str]:
     """What to type so that the recipe describes the network that was found."""
     values = wanted.config.to_dict()
     for option, value in found.config.to_dict().items():
-        if option not in wanted.free and values[option] != value:
+        if option not in wanted.weight_independent_options and values[option] != value:
             text = value if isinstance(value, str) else json.dumps(value)
             yield f"--set {quote(f'model.options.{option}={text}')}"
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Counters that survive a restart; every worker of a run has the same.
 
     Attributes:
         step: optimizer steps done; also the place in the data, whose clips are numbered.
-        judged: steps that were done at the last validation.
+        validated_step: steps that were done at the last validation.
         best_sdr: best mean validation score so far, whatever the objective measures.
         best_step: when that was.
         mark: mean score that the last clear gain brought.
         stale: validations since then.
-        falls: how often the schedule ``plateau`` lowered the learning rate.
+        lr_reductions: how often the schedule ``plateau`` lowered the learning rate.
         waited: validations without a clear gain since the last of those falls.
     """
 
     step: int = 0
-    judged: int = 0
+    validated_step: int = 0
     best_sdr: float = float("-inf")
     best_step: int = 0
     mark: float = float("-inf")
     stale: int = 0
-    falls: int = 0
+    lr_reductions: int = 0
     waited: int = 0
 
     @property
@@ -142,14 +142,14 @@ class Progress:
     def is_due(self, steps: int, every: int) -> bool:
         """Whether a validation is due: after the last of ``steps`` and after each ``every``."""
         at_a_stop = self.step > 0 and (self.step >= steps or self.step % every == 0)
-        return at_a_stop and self.judged < self.step
+        return at_a_stop and self.validated_step < self.step
 
-    def judge(self, score: float, schedule: ScheduleRecipe) -> bool:
+    def update(self, score: float, schedule: ScheduleRecipe) -> bool:
         """Take in a validation's mean score; returns whether it is the best of the run.
 
         Any other score that is better where it is higher does as well.
         """
-        self.judged = self.step
+        self.validated_step = self.step
         is_best = score > self.best_sdr
         if is_best:
             self.best_sdr, self.best_step = score, self.step
@@ -158,23 +158,29 @@ class Progress:
 
     def _count(self, score: float, schedule: ScheduleRecipe) -> None:
         """Averaged weights creep for ever, so that only a clear gain is one."""
-        if score > self.mark + schedule.gain:
+        if score > self.mark + schedule.min_delta:
             self.mark, self.stale, self.waited = score, 0, 0
             return
         self.stale += 1
         self.waited += 1
         if schedule.shape == "plateau" and self.waited >= schedule.patience:
-            self.falls, self.waited = self.falls + 1, 0
+            self.lr_reductions, self.waited = self.lr_reductions + 1, 0
 
     def is_stuck(self, schedule: ScheduleRecipe) -> bool:
         """Whether the run shall end early."""
-        return 0 < schedule.stop_after <= self.stale or 0 < schedule.max_falls <= self.falls
+        return (
+            0 < schedule.early_stopping_patience <= self.stale
+            or 0 < schedule.max_reductions <= self.lr_reductions
+        )
 
     def why_stuck(self, schedule: ScheduleRecipe) -> str:
         """What a run that ends early says."""
-        if 0 < schedule.stop_after <= self.stale:
-            return f"no gain of {schedule.gain:g} dB, validations in a row: {self.stale}"
-        return f"no gain of {schedule.gain:g} dB at one learning rate after the other: {self.falls}"
+        if 0 < schedule.early_stopping_patience <= self.stale:
+            return f"no gain of {schedule.min_delta:g} dB, validations in a row: {self.stale}"
+        return (
+            f"no gain of {schedule.min_delta:g} dB at one learning rate after the other: "
+            f"{self.lr_reductions}"
+        )
 
 
 @dataclass
@@ -183,22 +189,22 @@ class TrainState:
 
     Attributes:
         separator: the network that is trained.
-        model: the same with its optimisers.
-        average: its averaged weights.
-        ensemble: its adversary; None without one.
-        discriminator: the same with its optimiser.
+        optimizer: the same with its optimizers.
+        ema: its averaged weights.
+        discriminator: its adversary; None without one.
+        discriminator_optimizer: the same with its optimizer.
         progress: step, best score, and the counters of schedules.
     """
 
     separator: Separator
-    model: Learner
-    average: WeightAverage
-    ensemble: DiscriminatorEnsemble | None
-    discriminator: Learner | None
-    progress: Progress
+    optimizer: NetworkOptimizer
+    ema: EMA
+    discriminator: DiscriminatorEnsemble | None
+    discriminator_optimizer: NetworkOptimizer | None
+    progress: TrainingProgress
 
     @classmethod
-    def fresh(cls, recipe: Recipe, worker: Worker, origin: str = "") -> TrainState:
+    def fresh(cls, recipe: Recipe, worker: Strategy, origin: str = "") -> TrainState:
         """A new run: seeded weights, or those of the model called ``origin``.
 
         Raises:
@@ -209,36 +215,36 @@ class TrainState:
         torch.manual_seed(recipe.seed)
         separator = registry.build(recipe.model.architecture, recipe.model.options)
         if origin:
-            start_from(separator, origin)
-        average = WeightAverage(separator, recipe.loop.ema)
+            load_pretrained(separator, origin)
+        average = EMA(separator, recipe.loop.ema_decay)
         for network in (separator, average.model):
-            worker.place(network)
+            worker.setup(network)
         ensemble = _ensemble(recipe, separator.sample_rate, worker)
-        judged = recipe.adversary.optimiser
+        judged = recipe.adversary.optimizer
         half = recipe.loop.precision == "fp16"
-        view = OBJECTIVES[recipe.objective.name].learner(separator)
+        view = OBJECTIVES[recipe.objective.name].trained_module(separator)
         return cls(
             separator,
-            Learner("network", separator, recipe.optimiser, half=half, view=view),
+            NetworkOptimizer("network", separator, recipe.optimizer, half=half, view=view),
             average,
             ensemble,
-            Learner("discriminators", ensemble, judged, half=half) if ensemble else None,
-            Progress(),
+            NetworkOptimizer("discriminators", ensemble, judged, half=half) if ensemble else None,
+            TrainingProgress(),
         )
 
     @property
-    def learners(self) -> dict[str, Learner]:
+    def optimizers(self) -> dict[str, NetworkOptimizer]:
         """The networks that learn, by the names of logs and checkpoints."""
-        pair = {"model": self.model, "discriminator": self.discriminator}
+        pair = {"model": self.optimizer, "discriminator": self.discriminator_optimizer}
         return {name: learner for name, learner in pair.items() if learner}
 
-    def wrap(self, worker: Worker) -> None:
+    def wrap(self, worker: Strategy) -> None:
         """Let gradients be means over all workers, each network on its own."""
-        for learner in self.learners.values():
-            learner.wrapped = worker.wrap(learner.wrapped)
+        for learner in self.optimizers.values():
+            learner.module = worker.wrap(learner.module)
 
 
-def draw_apart(seed: int, rank: int, step: int) -> None:
+def seed_rank(seed: int, rank: int, step: int) -> None:
     """Let a worker draw other random numbers than its fellows: dropout, noise, samples of a VAE.
 
     All of them build the same networks, and go on from the generators of the first; those of the
@@ -264,7 +270,7 @@ def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
     return EnsembleSpec(adversary.discriminators, adversary.options, 1, sample_rate)
 
 
-def _ensemble(recipe: Recipe, sample_rate: int, worker: Worker) -> DiscriminatorEnsemble | None:
+def _ensemble(recipe: Recipe, sample_rate: int, worker: Strategy) -> DiscriminatorEnsemble | None:
     if not recipe.adversary.discriminators:
         return None
     spec = ensemble_spec(recipe, sample_rate)
@@ -276,7 +282,7 @@ def _ensemble(recipe: Recipe, sample_rate: int, worker: Worker) -> Discriminator
         raise ConfigError("adversary.options", [f"they cannot be used: {error}"]) from error
 
 
-def factor(step: int, recipe: ScheduleRecipe, falls: int = 0) -> float:
+def lr_factor(step: int, recipe: ScheduleRecipe, falls: int = 0) -> float:
     """Linear warm-up times the shape of the recipe.
 
     Args:
@@ -286,8 +292,10 @@ def factor(step: int, recipe: ScheduleRecipe, falls: int = 0) -> float:
     """
     warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if recipe.shape == "plateau":
-        return warm * max(recipe.floor, recipe.factor**falls)
-    return warm * (recipe.floor + (1 - recipe.floor) * SHAPES[recipe.shape](step, recipe))
+        return warm * max(recipe.min_lr_ratio, recipe.factor**falls)
+    return warm * (
+        recipe.min_lr_ratio + (1 - recipe.min_lr_ratio) * SHAPES[recipe.shape](step, recipe)
+    )
 
 
 def _constant(step: int, recipe: ScheduleRecipe) -> float:

@@ -1,7 +1,7 @@
 """The training loop, from recipe to weights.
 
 It knows neither Ray nor the terminal. Where it runs is told by a
-:class:`~trainers.loop.execution.Worker`; who wants to know how it goes passes ``report``.
+:class:`~trainers.loop.execution.Strategy`; who wants to know how it goes passes ``report``.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from stemcli.engine.events import Event
 from stemcli.engine.runner import is_out_of_memory
 from stemcli.process import JointInterrupt, held_interrupts
 from trainers.config import Recipe
-from trainers.data.loading import load_batches, watched_helpers
+from trainers.data.loading import load_batches, watched_processes
 from trainers.data.training_data import TrainingData, open_data
 from trainers.loop.checkpoint import (
-    Results,
+    BestWeights,
     check_checkpoint,
     load_checkpoint,
     save_checkpoint,
     write_json,
 )
 from trainers.loop.checks import (
-    alone_in,
     check_folder,
     check_schedule,
     check_validation,
+    lock_folder,
     require_long_clips,
 )
-from trainers.loop.events import Report, RunFinished, RunStarted, StepDone, Validated
-from trainers.loop.execution import Worker, compile_blocks, recompute_blocks
-from trainers.loop.loggers import keep_logs
+from trainers.loop.events import EventHandler, RunFinished, RunStarted, StepDone, Validated
+from trainers.loop.execution import Strategy, checkpoint_blocks, compile_blocks
+from trainers.loop.loggers import open_run_log
 from trainers.loop.loggers.backends import HISTORY, RUN_ID
 from trainers.loop.loggers.run_log import LogError
-from trainers.loop.state import TrainState, draw_apart
-from trainers.loop.step import Task, diverged, training_step
-from trainers.loop.validation import level_of, listen, validate
+from trainers.loop.state import TrainState, seed_rank
+from trainers.loop.step import TrainingTask, diverged, training_step
+from trainers.loop.validation import peak_level, render_excerpt, validate
 from trainers.objectives.base import Batch
 
 
 @dataclass(frozen=True)
-class Run:
+class LoopContext:
     """What a loop is handed, apart from what it learns.
 
     Attributes:
@@ -61,18 +61,19 @@ class Run:
         folder: where checkpoints go.
         worker: where it runs.
         report: told of every step and every validation.
-        keep: called on every worker when the averaged weights reach a new best validation score.
+        keep_best: called on every worker when the averaged weights reach a new best validation
+            score.
     """
 
     recipe: Recipe
     data: TrainingData
     folder: Path
-    worker: Worker
-    report: Report
-    keep: Callable[[TrainState, dict[str, float]], None]
+    worker: Strategy
+    report: EventHandler
+    keep_best: Callable[[TrainState, dict[str, float]], None]
 
 
-def train(state: TrainState, task: Task, run: Run) -> str:
+def _run_loop(state: TrainState, task: TrainingTask, run: LoopContext) -> str:
     """Train from where ``state`` stands to the last step; returns why it ended.
 
     Ctrl-C and SIGTERM wait for the end of the step, then a checkpoint is written. A validation that
@@ -100,10 +101,10 @@ def train(state: TrainState, task: Task, run: Run) -> str:
         raise
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):
         with held_interrupts():
-            _save_alone(state, run)
+            _save_if_alone(state, run)
         raise
     except LogError as error:
-        raise _saved_in_spite_of(error, state, run) from error
+        raise _save_after_log_error(error, state, run) from error
     if progress.is_stuck(schedule):
         return progress.why_stuck(schedule)
     if before == progress.step:
@@ -111,34 +112,43 @@ def train(state: TrainState, task: Task, run: Run) -> str:
     return "all steps are done"
 
 
-def _take_steps(state: TrainState, task: Task, run: Run) -> None:
+def _take_steps(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
     """Until the last step, or until validations bring no new best."""
     recipe, progress, started = run.recipe, state.progress, time.monotonic()
     for batch, waited in _timed(_batches(run, progress.step)):
         with held_interrupts():
             tally = training_step(state, task, batch)
         seconds = time.monotonic() - started
-        run.report(StepDone(progress.step, tally.losses, tally.norms, tally.rates, seconds, waited))
+        run.report(
+            StepDone(
+                progress.step,
+                tally.losses,
+                tally.gradient_norms,
+                tally.learning_rates,
+                seconds,
+                waited,
+            )
+        )
         if _is_due(state, run):
             _validate(state, task, run)
         over = progress.step >= recipe.schedule.steps or progress.is_stuck(recipe.schedule)
-        if over or progress.step % recipe.loop.save_every == 0:
+        if over or progress.step % recipe.loop.checkpoint_every == 0:
             _save(state, run)
         if over:
             return
         started = time.monotonic()
 
 
-def _is_due(state: TrainState, run: Run) -> bool:
+def _is_due(state: TrainState, run: LoopContext) -> bool:
     """Whether there is something to judge by, and it is time to."""
     recipe = run.recipe
     is_time = state.progress.is_due(recipe.schedule.steps, recipe.validation.every)
     return bool(run.data.validation) and is_time
 
 
-def _validate(state: TrainState, task: Task, run: Run) -> None:
+def _validate(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
     """Judge the averaged weights; every worker comes to the same result."""
-    model, progress = state.average.model, state.progress
+    model, progress = state.ema.model, state.progress
     scores = validate(task.objective, model, run.data.validation, run.worker, task.precision)
     if not all(map(math.isfinite, scores.values())):
         found = f"The averaged network gives NaN or infinity after step {progress.step}"
@@ -146,58 +156,58 @@ def _validate(state: TrainState, task: Task, run: Run) -> None:
     mean = sum(scores.values()) / len(scores) if scores else float("-inf")
     # Ctrl-C must not part the counters from the weights that they speak of.
     with held_interrupts():
-        is_best = progress.judge(mean, run.recipe.schedule)
+        is_best = progress.update(mean, run.recipe.schedule)
         if is_best:
-            run.keep(state, scores)
-    findings = state.separator.findings()
+            run.keep_best(state, scores)
+    findings = state.separator.diagnostics()
     run.report(Validated(progress.step, scores, mean, is_best, progress.best_sdr, findings))
-    if run.worker.rank == 0 or not run.worker.is_independent:
-        _listen(state, task, run)
+    if run.worker.rank == 0 or not run.worker.saves_alone:
+        _render_excerpts(state, task, run)
 
 
-def _listen(state: TrainState, task: Task, run: Run) -> None:
+def _render_excerpts(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
     """Let people hear a few validation songs, where the network makes sound of them."""
-    recipe, model = run.recipe, state.average.model
+    recipe, model = run.recipe, state.ema.model
     for song in run.data.validation[: recipe.log.songs]:
-        track = task.objective.heard(song.read())
+        track = task.objective.reference_audio(song.read())
         if track is None:
             return
         step, seconds, residual = state.progress.step, recipe.log.seconds, recipe.model.residual
-        run.report(listen(model, track, step, seconds, residual, level_of(model, song)))
+        run.report(render_excerpt(model, track, step, seconds, residual, peak_level(model, song)))
 
 
-def _save(state: TrainState, run: Run) -> None:
+def _save(state: TrainState, run: LoopContext) -> None:
     try:
         save_checkpoint(state, run.folder, run.worker)
         if run.worker.rank == 0:
-            run.worker.keep(run.folder)
+            run.worker.persist(run.folder)
     except NumericalError as error:
         raise diverged(str(error), run.recipe) from error
     except OutputError as error:
         if not (run.folder / LAST).exists():
             raise
         raise OutputError(
-            f"{error}. The last checkpoint is whole: to go on from it, type the same with --resume"
+            f"{error}. The last checkpoint is whole: to go on from it, run it again with --resume"
         ) from error
 
 
-def _saved_in_spite_of(error: LogError, state: TrainState, run: Run) -> LogError:
+def _save_after_log_error(error: LogError, state: TrainState, run: LoopContext) -> LogError:
     """Save what was learned; returns what to say."""
     try:
-        saved = _save_alone(state, run)
+        saved = _save_if_alone(state, run)
     except OutputError:
         return error
-    return LogError(f"{error}. To go on, type the same with --resume") if saved else error
+    return LogError(f"{error}. To go on, run it again with --resume") if saved else error
 
 
-def _save_alone(state: TrainState, run: Run) -> bool:
+def _save_if_alone(state: TrainState, run: LoopContext) -> bool:
     """Save when the others know of nothing and go on; returns whether this worker can."""
-    if run.worker.is_independent:
+    if run.worker.saves_alone:
         _save(state, run)
-    return run.worker.is_independent
+    return run.worker.saves_alone
 
 
-def _batches(run: Run, first_step: int) -> Iterator[Batch]:
+def _batches(run: LoopContext, first_step: int) -> Iterator[Batch]:
     """This worker's batches from ``first_step`` on; what is in them follows from the step alone."""
     loop, worker = run.recipe.loop, run.worker
     for mixture, stems in load_batches(
@@ -205,7 +215,7 @@ def _batches(run: Run, first_step: int) -> Iterator[Batch]:
         first_step,
         run.recipe.schedule.steps,
         loop.batch_size,
-        loop.workers,
+        loop.num_workers,
         rank=worker.rank,
         world_size=worker.world_size,
     ):
@@ -228,13 +238,13 @@ FILES = frozenset({BEST, LAST, RECIPE, SUMMARY, DISCRIMINATOR, HISTORY, RUN_ID})
 """What a run writes into its folder under a temporary name first."""
 
 
-def run(
+def train(
     recipe: Recipe,
     data: Path,
     validation: tuple[Path, ...],
     folder: Path,
-    worker: Worker,
-    report: Report,
+    worker: Strategy,
+    report: EventHandler,
     *,
     resume: bool = False,
     origin: str = "",
@@ -273,26 +283,28 @@ def run(
     state = TrainState.fresh(recipe, worker, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
-    draw_apart(recipe.seed, worker.rank, state.progress.step)
+    seed_rank(recipe.seed, worker.rank, state.progress.step)
     separator = state.separator
     precision = resolve_precision(recipe.loop.precision, worker.device, separator.needs_float32)
-    task = Task.of(recipe, separator, precision)
+    task = TrainingTask.of(recipe, separator, precision)
     found = found or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
     )
     _check(state, task, found, folder, worker)
-    results = Results(task, found, data.name, folder, worker)
+    results = BestWeights(task, found, data.name, folder, worker)
     _prepare(state, recipe, worker)
     with (
-        _enough_memory(recipe, worker),
-        watched_helpers(),
-        _own(folder) if worker.rank == 0 else nullcontext(),
-        _written_down(recipe, folder, state.progress.step, worker, report) as tell,
+        _explain_out_of_memory(recipe, worker),
+        watched_processes(),
+        _hold_folder(folder) if worker.rank == 0 else nullcontext(),
+        _with_log(recipe, folder, state.progress.step, worker, report) as tell,
     ):
         if worker.rank == 0:
             write_json(folder / RECIPE, recipe.to_dict())
         tell(_started(state, task, found, worker))
-        reason = train(state, task, Run(recipe, found, folder, worker, tell, results.keep))
+        reason = _run_loop(
+            state, task, LoopContext(recipe, found, folder, worker, tell, results.keep)
+        )
         best = state.progress.best
         if best is None or _is_lost(folder / BEST, worker):
             results.keep(state, {})
@@ -300,39 +312,39 @@ def run(
     return folder / BEST
 
 
-def _is_lost(path: Path, worker: Worker) -> bool:
+def _is_lost(path: Path, worker: Strategy) -> bool:
     """Whether a file is not there for the first worker; all come to the same result."""
-    return worker.total({"lost": float(worker.rank == 0 and not path.exists())})["lost"] > 0
+    return worker.all_reduce({"lost": float(worker.rank == 0 and not path.exists())})["lost"] > 0
 
 
 def _check(
-    state: TrainState, task: Task, found: TrainingData, folder: Path, worker: Worker
+    state: TrainState, task: TrainingTask, found: TrainingData, folder: Path, worker: Strategy
 ) -> None:
     """Refuse what could not be trained to its end."""
     check_validation(state, found, folder, task.objective.measure)
     check_schedule(task.recipe, found)
-    with _enough_memory(task.recipe, worker):
+    with _explain_out_of_memory(task.recipe, worker):
         require_long_clips(state, task)
 
 
 @contextmanager
-def _own(folder: Path) -> Iterator[None]:
+def _hold_folder(folder: Path) -> Iterator[None]:
     """Hold the folder of a run, without what killed runs have left half-written in it."""
-    with alone_in(folder) as is_held:
+    with lock_folder(folder) as is_held:
         if is_held:  # else another run may be alive
             remove_unfinished(folder, FILES)
         yield
 
 
 @contextmanager
-def _written_down(
-    recipe: Recipe, folder: Path, first_step: int, worker: Worker, report: Report
-) -> Iterator[Report]:
+def _with_log(
+    recipe: Recipe, folder: Path, first_step: int, worker: Strategy, report: EventHandler
+) -> Iterator[EventHandler]:
     """The report; that of the first worker is written down as well."""
     if worker.rank > 0:
         yield report
         return
-    with keep_logs(recipe, folder, first_step) as log:
+    with open_run_log(recipe, folder, first_step) as log:
 
         def tell(event: Event) -> None:
             log(event)
@@ -342,7 +354,7 @@ def _written_down(
 
 
 @contextmanager
-def _enough_memory(recipe: Recipe, worker: Worker) -> Iterator[None]:
+def _explain_out_of_memory(recipe: Recipe, worker: Strategy) -> Iterator[None]:
     """Say in a sentence that a step needs more memory than there is."""
     try:
         yield
@@ -350,29 +362,34 @@ def _enough_memory(recipe: Recipe, worker: Worker) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
-            f"A step does not fit in the memory of {worker.device}. Type the same with "
-            f"--set loop.accumulate={recipe.loop.batch_size}, --set loop.recompute=true, or "
-            f"shorter clips: --set data.seconds={recipe.data.seconds / 2:g}"
+            f"A step does not fit in the memory of {worker.device}. Run it again with "
+            f"--set loop.accumulation_steps={recipe.loop.batch_size}, "
+            "--set loop.activation_checkpointing=true, or shorter clips: "
+            f"--set data.clip_seconds={recipe.data.clip_seconds / 2:g}"
         ) from error
 
 
-def _prepare(state: TrainState, recipe: Recipe, worker: Worker) -> None:
+def _prepare(state: TrainState, recipe: Recipe, worker: Strategy) -> None:
     """What changes how the networks run and not what they are."""
-    if recipe.loop.recompute:
-        recompute_blocks(state.separator)
+    if recipe.loop.activation_checkpointing:
+        checkpoint_blocks(state.separator)
     if recipe.loop.compile:
         compile_blocks(state.separator)
     state.wrap(worker)
 
 
-def _started(state: TrainState, task: Task, found: TrainingData, worker: Worker) -> RunStarted:
+def _started(
+    state: TrainState, task: TrainingTask, found: TrainingData, worker: Strategy
+) -> RunStarted:
     recipe = task.recipe
     measure = task.objective.measure
     return RunStarted(
         recipe=recipe.name,
         architecture=recipe.model.architecture,
-        parameters=_count(state.separator),
-        discriminator_parameters=_count(state.ensemble) if state.ensemble else 0,
+        parameters=_parameter_count(state.separator),
+        discriminator_parameters=_parameter_count(state.discriminator)
+        if state.discriminator
+        else 0,
         device=str(worker.device),
         precision=task.precision.name,
         first_step=state.progress.step,
@@ -385,5 +402,5 @@ def _started(state: TrainState, task: Task, found: TrainingData, worker: Worker)
     )
 
 
-def _count(network: nn.Module) -> int:
+def _parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())

@@ -13,19 +13,19 @@ from torch import Tensor
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
 from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
-from stemcli.engine.runner import Network
-from trainers.data.multitrack import ValidationSong, ValidationTrack
-from trainers.loop.events import Listened
-from trainers.loop.execution import Worker
-from trainers.loop.loggers.attention_maps import watched_attention
+from stemcli.engine.runner import ModelRunner
+from trainers.data.multitrack import ValidationAudio, ValidationTrack
+from trainers.loop.events import ExcerptRendered
+from trainers.loop.execution import Strategy
+from trainers.loop.loggers.attention_maps import record_attention
 from trainers.objectives import Objective
 
 
 def validate(
     objective: Objective,
     model: Separator,
-    songs: Sequence[ValidationSong],
-    worker: Worker,
+    songs: Sequence[ValidationTrack],
+    worker: Strategy,
     precision: Precision,
 ) -> dict[str, float]:
     """Mean score over the songs that have one, by name, the same on every worker.
@@ -36,17 +36,17 @@ def validate(
     sums: dict[str, float] = {}
     for name in names:
         sums |= {f"sum {name}": 0.0, f"count {name}": 0.0}
-    for song in worker.share(songs):
-        found = objective.score(model, song.read(), precision, level_of(model, song))
+    for song in worker.shard(songs):
+        found = objective.score(model, song.read(), precision, peak_level(model, song))
         for name, score in found.items():
             sums[f"sum {name}"] += score
             sums[f"count {name}"] += 1
-    return _means(worker.total(sums), names)
+    return _means(worker.all_reduce(sums), names)
 
 
-def level_of(model: Separator, song: ValidationSong) -> float:
+def peak_level(model: Separator, song: ValidationTrack) -> float:
     """What a song is divided by before a network hears it: its peak, where that has to be 1."""
-    return song.peak if model.is_levelled else 1.0
+    return song.peak if model.needs_peak_level else 1.0
 
 
 def _means(sums: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:
@@ -59,14 +59,14 @@ OVERLAP = 0.25
 """Of two chunks, as a share of one: side by side they would click where they meet."""
 
 
-def listen(
+def render_excerpt(
     model: Separator,
-    track: ValidationTrack,
+    track: ValidationAudio,
     step: int,
     seconds: float,
     residual: str = "",
     level: float = 1.0,
-) -> Listened:
+) -> ExcerptRendered:
     """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
 
     The network runs in evaluation mode, where it lives, and has its mode back afterwards.
@@ -85,14 +85,14 @@ def listen(
     """
     start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
     mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
-    with watched_attention(model) as attention:
+    with record_attention(model) as attention:
         found = separated(model, mixture / level) * level
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
     if residual:
         rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]
         waves |= _pairs((residual,), *rests)
     plain = {name: wave.numpy() for name, wave in waves.items()}
-    return Listened(step, track.name, model.sample_rate, plain, attention)
+    return ExcerptRendered(step, track.name, model.sample_rate, plain, attention)
 
 
 def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, int]:
@@ -120,7 +120,7 @@ def separated(
     device, training = next(model.parameters()).device, model.training
     exact = Precision("fp32", "people hear the network and no rounding")
     try:
-        network = Network(model, device, exact)
+        network = ModelRunner(model, device, exact)
         song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
         blocks = [song.push(mixture.T.numpy()), song.finish()]
     finally:

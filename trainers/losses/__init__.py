@@ -101,10 +101,10 @@ def _single(value: Tensor) -> Tensor:
 def _too_short(name: str, sample_rate: int, error: TooShortError) -> ConfigError:
     enough = math.ceil((error.longest + 1) / sample_rate * 1000) / 1000
     return ConfigError(
-        "data.seconds",
+        "data.clip_seconds",
         [
             f"clips of {error.found / sample_rate:.3g} s are too short for losses.{name}. "
-            f"Type: --set data.seconds={enough:g} (or longer stages, or shorter windows)"
+            f"Try: --set data.clip_seconds={enough:g} (or longer stages, or shorter windows)"
         ],
     )
 

@@ -1,8 +1,9 @@
 """Losses of a network against discriminators: least squares, hinge and feature matching.
 
-The losses take the scores and features of :class:`~model_zoo.discriminators.base.Verdict`. Over
-sub-discriminators and layers they are summed, not averaged, so that each counts alike whatever the
-number of the others. They are computed in float32 whatever the discriminators computed in.
+The losses take the scores and features of
+:class:`~model_zoo.discriminators.base.DiscriminatorOutput`. Over sub-discriminators and layers they
+are summed, not averaged, so that each counts alike whatever the number of the others. They are
+computed in float32 whatever the discriminators computed in.
 
 Least squares (Mao et al. 2017, arXiv 1611.04076) or hinge losses and feature matching as MSRKit
 sums them: over all sub-discriminators and layers, without dividing by their number.
@@ -29,7 +30,7 @@ LEVEL = 0.1
 """Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
 
 
-def heard(stems: Stems) -> Float[Tensor, "wave 1 time"]:
+def stems_as_waves(stems: Stems) -> Float[Tensor, "wave 1 time"]:
     """Every channel of every stem on its own, at the level of music.
 
     Args:
@@ -91,7 +92,7 @@ def _sum(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack([*parts]).sum()
 
 
-class Adversary:
+class AdversarialLoss:
     """Losses of a network and of the discriminators that judge it.
 
     Args:
@@ -115,12 +116,12 @@ class Adversary:
             pair: estimated stems, without a gradient towards the network, and true ones.
         """
         made, true = pair
-        scores, _ = discriminator(torch.cat([heard(true), heard(made)]))
+        scores, _ = discriminator(torch.cat([stems_as_waves(true), stems_as_waves(made)]))
         halves = [score.chunk(2) for score in scores]
         real, fake = ([half[side] for half in halves] for side in (0, 1))
         return discriminator_loss(real, fake, self.kind)
 
-    def model_losses(
+    def generator_losses(
         self, discriminator: nn.Module, pair: tuple[Stems, Stems]
     ) -> dict[str, Float[Tensor, ""]]:
         """``generator`` and ``feature_matching``, unweighted.
@@ -132,8 +133,8 @@ class Adversary:
         """
         made, true = pair
         with torch.no_grad():
-            _, real = discriminator(heard(true))
-        scores, features = discriminator(heard(made))
+            _, real = discriminator(stems_as_waves(true))
+        scores, features = discriminator(stems_as_waves(made))
         return {
             "generator": generator_loss(scores, self.kind),
             "feature_matching": feature_matching(real, features),

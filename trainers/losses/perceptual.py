@@ -17,7 +17,7 @@ from model_zoo.discriminators.base import Discriminator
 from model_zoo.discriminators.spectral import Spectrum
 from model_zoo.errors import ConfigError
 from model_zoo.weights import DISCRIMINATOR, load_discriminator
-from trainers.losses.adversarial import LEVEL, heard
+from trainers.losses.adversarial import LEVEL, stems_as_waves
 from trainers.losses.base import Loss, LossOptions, require_more_than
 
 FAINTEST = 1e-5
@@ -102,7 +102,7 @@ class FeatureDistance(nn.Module):
     def _heard(self, stems: Stems) -> Float[Tensor, "item heard time"]:
         """Stems, and channels where one is heard at a time, as items of a batch."""
         if self.channels == 1:
-            return heard(stems)
+            return stems_as_waves(stems)
         if stems.shape[2] != self.channels:
             raise ConfigError(
                 "loss_options.perceptual",

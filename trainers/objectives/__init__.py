@@ -13,16 +13,16 @@ from model_zoo.errors import ConfigError
 from model_zoo.separator import Separator
 from trainers.config import Recipe
 from trainers.objectives.base import Measure, Objective
-from trainers.objectives.separation import Codes, Separation
-from trainers.objectives.spectral import Denoising, Phase
+from trainers.objectives.separation import CodesObjective, SeparationObjective
+from trainers.objectives.spectral import DenoisingObjective, PhaseObjective
 
 __all__ = ["OBJECTIVES", "Measure", "Objective", "objective_of"]
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "separation": Separation,
-    "denoising": Denoising,
-    "phase": Phase,
-    "codes": Codes,
+    "separation": SeparationObjective,
+    "denoising": DenoisingObjective,
+    "phase": PhaseObjective,
+    "codes": CodesObjective,
 }
 
 
@@ -37,7 +37,7 @@ def objective_of(recipe: Recipe, separator: Separator) -> Objective:
     kind = OBJECTIVES[recipe.objective.name]
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         network = registry.build(recipe.model.architecture, recipe.model.options)
-        mistakes = kind.refusals(network, recipe.losses)
+        mistakes = kind.problems(network, recipe.losses)
     if mistakes:
         raise ConfigError("objective", mistakes)
     return kind(recipe, separator)

@@ -18,7 +18,7 @@ from model_zoo.axes import Stems, Wave
 from model_zoo.separator import Role, Separator
 from stemcli.engine.device import Precision
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationTrack, is_heard
+from trainers.data.multitrack import ValidationAudio, is_heard
 from trainers.losses import Loss, Maker, make_loss
 from trainers.metrics.sdr import global_sdr
 
@@ -41,22 +41,22 @@ Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Exercise:
+class TrainingExample:
     """A batch as it is put to a network.
 
     Attributes:
-        given: what the module that learns takes.
-        wanted: what is compared with its answer.
-        read: from the module's answer to what can be compared with ``wanted``, in float32.
+        inputs: what the module that learns takes.
+        target: what is compared with its answer.
+        decode: from the module's answer to what can be compared with ``target``, in float32.
     """
 
-    given: Tensor
-    wanted: Tensor
-    read: Callable[[Tensor], Tensor]
+    inputs: Tensor
+    target: Tensor
+    decode: Callable[[Tensor], Tensor]
 
     def pair(self, made: Tensor) -> Pair:
         """What is compared, when the module answered ``made``."""
-        return self.read(made), self.wanted
+        return self.decode(made), self.target
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ class Objective(ABC):
         self.losses: dict[str, Loss] = {
             name: make_loss(name, separator.sample_rate, recipe.loss_options.get(name), self.known)
             for name in recipe.supervised_losses
-            if name not in separator.penalty_names
+            if name not in separator.auxiliary_loss_names
         }
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
+    def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Why a network cannot learn it, a sentence each; empty when it can.
 
         Args:
@@ -116,7 +116,7 @@ class Objective(ABC):
         return [_misfit(cls, separator)]
 
     @staticmethod
-    def learner(separator: Separator) -> nn.Module:
+    def trained_module(separator: Separator) -> nn.Module:
         """The module that takes what is given and that all gradients go through.
 
         It shares every tensor with ``separator``; for several workers it is what gets wrapped.
@@ -124,7 +124,7 @@ class Objective(ABC):
         return separator
 
     @abstractmethod
-    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+    def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
         """What is put to the network; ``separator`` is not wrapped and computes no gradient."""
 
     def __call__(self, pair: Pair) -> dict[str, Tensor]:
@@ -137,7 +137,7 @@ class Objective(ABC):
 
     @abstractmethod
     def score(
-        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+        self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
         """How well a song is done, as a :attr:`measure` by name; what is silent is left out.
 
@@ -148,7 +148,7 @@ class Objective(ABC):
             level: what the song is divided by before the network hears it.
         """
 
-    def heard(self, track: ValidationTrack) -> ValidationTrack | None:
+    def reference_audio(self, track: ValidationAudio) -> ValidationAudio | None:
         """The song with what the network shall make of it, for people to compare.
 
         None where the network makes no sound.
@@ -165,7 +165,7 @@ def _misfit(kind: type[Objective], separator: Separator) -> str:
     return (
         f"objective {name} is for networks that give {' or '.join(kind.roles)}, and"
         f" {registry.name_of(separator)} gives {separator.role}."
-        f" Type: --set objective.name={fitting}"
+        f" Try: --set objective.name={fitting}"
     )
 
 

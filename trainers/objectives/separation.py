@@ -17,14 +17,14 @@ from model_zoo.errors import ConfigError
 from model_zoo.separator import Role, Separator
 from stemcli.engine.device import Precision
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationTrack
+from trainers.data.multitrack import ValidationAudio
 from trainers.losses import LOSSES, Loss
 from trainers.objectives.base import (
     Batch,
-    Exercise,
     Measure,
     Objective,
     Pair,
+    TrainingExample,
     folded,
     sdr_of_stems,
     unfolded,
@@ -39,7 +39,7 @@ def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
     return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST)
 
 
-class Separation(Objective):
+class SeparationObjective(Objective):
     """Every stem of a mixture: named losses between estimated and true stems.
 
     The network hears clips at the level they have. Waves are compared at the level at which their
@@ -60,7 +60,7 @@ class Separation(Objective):
         super().__init__(recipe, separator)
         self.shares = _shares(separator.stems, recipe.objective.stems)
 
-    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+    def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
         """The mixtures; wanted are the stems."""
         channels, level = batch.mixture.shape[1], loudness(batch.mixture).unsqueeze(1)
 
@@ -68,9 +68,9 @@ class Separation(Objective):
             return unfolded(made.float(), channels) / level
 
         given = folded(batch.mixture, separator.channels)
-        return Exercise(given, self.wanted(batch) / level, read)
+        return TrainingExample(given, self.target(batch) / level, read)
 
-    def wanted(self, batch: Batch) -> Stems:
+    def target(self, batch: Batch) -> Stems:
         """What the network shall make of a batch."""
         return batch.stems
 
@@ -82,13 +82,13 @@ class Separation(Objective):
         return named
 
     def score(
-        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+        self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
         """Global SDR of every stem that is not silent."""
-        true = self.heard(track).stems
+        true = self.reference_audio(track).stems
         return sdr_of_stems(model, track.mixture, true, precision, level)
 
-    def heard(self, track: ValidationTrack) -> ValidationTrack:
+    def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
         """The song with its true stems."""
         return track
 
@@ -116,10 +116,10 @@ def _shares(stems: tuple[str, ...], weights: Mapping[str, float]) -> dict[str, f
     return {stem: weight / sum(full.values()) for stem, weight in full.items()}
 
 
-class Codes(Separation):
+class CodesObjective(SeparationObjective):
     """The mixture itself is what the network shall give.
 
-    Losses compare waves; those that a quantiser finds in itself are the network's penalties (van
+    Losses compare waves; those that a quantizer finds in itself are the network's penalties (van
     den Oord et al. 2017, arXiv 1711.00937). The score is the signal to noise ratio of the decoded
     wave.
     """
@@ -133,22 +133,24 @@ class Codes(Separation):
     )
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
-        """Networks of other roles, and quantisers whose codes or frames would learn nothing."""
-        idle = [f"losses.{name}" for name in separator.penalty_names if not weights.get(name)]
-        found = super().refusals(separator, weights)
+    def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
+        """Networks of other roles, and quantizers whose codes or frames would learn nothing."""
+        idle = [
+            f"losses.{name}" for name in separator.auxiliary_loss_names if not weights.get(name)
+        ]
+        found = super().problems(separator, weights)
         if idle and not found:
             changes = " ".join(f"--set {name}=1" for name in idle)
             found.append(
                 f"objective codes needs a weight above 0 of {' and '.join(idle)}: codes and what"
-                f" they stand for find each other by it. Type: {changes}"
+                f" they stand for find each other by it. Try: {changes}"
             )
         return found
 
-    def wanted(self, batch: Batch) -> Stems:
+    def target(self, batch: Batch) -> Stems:
         """The mixtures, as the only stem."""
         return batch.mixture.unsqueeze(1)
 
-    def heard(self, track: ValidationTrack) -> ValidationTrack:
+    def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
         """The song with its mixture as the only stem."""
         return replace(track, stems=track.mixture[None])

@@ -22,14 +22,14 @@ from model_zoo.separator import Role, Separator, SpectralSeparator
 from stemcli.engine.device import Precision
 from trainers.config import Recipe
 from trainers.data.layouts.listing import counted
-from trainers.data.multitrack import ValidationTrack, is_heard
+from trainers.data.multitrack import ValidationAudio, is_heard
 from trainers.losses import NOISE_LOSSES, PHASE_LOSSES
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.base import (
     Batch,
-    Exercise,
     Measure,
     Objective,
+    TrainingExample,
     folded,
     sdr_of_stems,
     segments,
@@ -52,14 +52,14 @@ class CoreView(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """What the core makes of ``features``."""
-        return self.separator.through_core(features)
+        return self.separator.forward_core(features)
 
 
 class CoreObjective(Objective):
     """Base of objectives that compare what a core gives, without waves."""
 
     @staticmethod
-    def learner(separator: Separator) -> nn.Module:
+    def trained_module(separator: Separator) -> nn.Module:
         """The core."""
         return CoreView(separator)
 
@@ -79,7 +79,7 @@ JUDGED = 0
 """Seed of the noise that songs are judged by, always the same."""
 
 
-class Denoising(CoreObjective):
+class DenoisingObjective(CoreObjective):
     """The noise in ``sqrt(gamma) * features + sqrt(1 - gamma) * noise``.
 
     The noise is normal, of standard deviation sigma, and drawn from torch's generator of the
@@ -100,7 +100,7 @@ class Denoising(CoreObjective):
         self.sigma, self.gamma = recipe.objective.sigma, recipe.objective.gamma
 
     @classmethod
-    def refusals(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
+    def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
         """Networks whose core gives another shape than it takes have no place for a noise.
 
         Neither have those that answer with codes: one for each frame says nothing of its noise,
@@ -117,11 +117,11 @@ class Denoising(CoreObjective):
             f" Those that do, with one stem: {', '.join(able)}"
         ]
 
-    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+    def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
         """Features with noise; wanted is the noise."""
         _, features = seen(separator, batch.mixture)
         noise = self.sigma * torch.randn_like(features)
-        return Exercise(self.laid(features, noise), noise, Tensor.float)
+        return TrainingExample(self.laid(features, noise), noise, Tensor.float)
 
     def laid(self, features: Tensor, noise: Tensor) -> Tensor:
         """Noise over features."""
@@ -133,7 +133,7 @@ class Denoising(CoreObjective):
 
     @torch.inference_mode()
     def score(
-        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+        self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
         """Signal to noise ratio of the estimate of one and the same noise over the whole song."""
         if not is_heard(track.mixture[None]).item():
@@ -143,17 +143,17 @@ class Denoising(CoreObjective):
             _, features = seen(model, part)
             noise = self.sigma * torch.randn(features.shape, generator=draws)
             with precision.autocast(part.device):
-                made = model.through_core(self.laid(features, noise.to(part.device)))
+                made = model.forward_core(self.laid(features, noise.to(part.device)))
             found.append(rearrange(made.float().cpu(), "b ... t -> b (... t)"))
             true.append(rearrange(noise, "b ... t -> b (... t)"))
         return {NOISE: global_sdr(torch.cat(found, -1), torch.cat(true, -1)).item()}
 
-    def heard(self, track: ValidationTrack) -> None:
+    def reference_audio(self, track: ValidationAudio) -> None:
         """Nothing: what the network makes of songs is no sound yet."""
 
 
 def _can(separator: Separator) -> bool:
-    is_of_role = separator.role in Denoising.roles
+    is_of_role = separator.role in DenoisingObjective.roles
     return is_of_role and isinstance(separator, SpectralSeparator) and separator.keeps_shape
 
 
@@ -162,7 +162,7 @@ def _smallest(name: str) -> Separator:
         return registry.build(name, registry.architecture(name).sizes.small)
 
 
-class Phase(CoreObjective):
+class PhaseObjective(CoreObjective):
     """Angles over pi, as a core gives them for the bins that it sees.
 
     The reference of the losses is the true spectrum of these bins: its angles are wanted, and its
@@ -179,17 +179,19 @@ class Phase(CoreObjective):
         " phase, mean over songs",
     )
 
-    def exercise(self, separator: Separator, batch: Batch) -> Exercise:
+    def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
         """What the network sees of the mixtures; wanted are their spectra."""
         spectrum, features = seen(separator, batch.mixture)
-        return Exercise(features, spectrum[:, :, : features.shape[2]], Tensor.float)
+        return TrainingExample(features, spectrum[:, :, : features.shape[2]], Tensor.float)
 
     def score(
-        self, model: Separator, track: ValidationTrack, precision: Precision, level: float = 1.0
+        self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
         """Signal to noise ratio of the wave with the predicted phase."""
-        return sdr_of_stems(model, track.mixture, self.heard(track).stems, precision, level)
+        return sdr_of_stems(
+            model, track.mixture, self.reference_audio(track).stems, precision, level
+        )
 
-    def heard(self, track: ValidationTrack) -> ValidationTrack:
+    def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
         """The song with its mixture as the only stem."""
         return replace(track, stems=track.mixture[None])

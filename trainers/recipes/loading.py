@@ -25,10 +25,10 @@ import torch
 from model_zoo import registry
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
-from model_zoo.introspection import weightless
+from model_zoo.introspection import build_on_meta
 from model_zoo.parsing import parse_change, parse_yaml, read_text
 from model_zoo.separator import Separator
-from model_zoo.weight_checks import weightless_ensemble
+from model_zoo.weight_checks import ensemble_on_meta
 from trainers.config import ObjectiveRecipe, Recipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
 from trainers.losses import Maker
@@ -214,9 +214,9 @@ def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, 
     if not isinstance(name, str):
         return []
     try:
-        network = weightless(name, options)
+        network = build_on_meta(name, options)
         with torch.device("meta"):
-            return OBJECTIVES[objective].refusals(network, weights)
+            return OBJECTIVES[objective].problems(network, weights)
     except UnknownNameError as error:
         return [f"model: {error}"]
     except ConfigError as error:
@@ -245,7 +245,7 @@ def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
         _kind(values),
         _below(values, "loss_options"),
     )
-    penalties = kind.penalty_names if kind else ()
+    penalties = kind.auxiliary_loss_names if kind else ()
     for name, weight in _below(values, "losses").items():
         if not weight or name in (*ADVERSARIAL, *penalties):
             continue
@@ -255,7 +255,7 @@ def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
         elif any(name in kind.known for kind in OBJECTIVES.values()):
             yield (
                 f"losses.{name} means nothing for objective {objective}, which has"
-                f" {', '.join(known)}. Type: --set losses.{name}=0"
+                f" {', '.join(known)}. Try: --set losses.{name}=0"
             )
         elif finders := _finders(name):
             yield f"losses.{name} is found by {', '.join(finders)} alone. Leave it out"
@@ -266,7 +266,7 @@ def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
 def _finders(penalty: str) -> list[str]:
     """Architectures that find this loss in themselves."""
     names = registry.ARCHITECTURES
-    return [name for name in names if penalty in registry.architecture(name).penalty_names]
+    return [name for name in names if penalty in registry.architecture(name).auxiliary_loss_names]
 
 
 def _of_loss(maker: Maker, options: Mapping[str, Any]) -> list[str]:
@@ -289,7 +289,7 @@ def _of_discriminators(adversary: Mapping[str, Any]) -> list[str]:
         return [f"adversary: {mistake}" for mistake in error.mistakes]
     try:
         if names:
-            weightless_ensemble(spec)
+            ensemble_on_meta(spec)
     except ConfigError as error:
         return [f"adversary.options: {mistake}" for mistake in error.mistakes]
     return []

@@ -135,16 +135,16 @@ def _effect(canvas: Canvas, box: Box, sdr: Axis, trials: Trials, one: Dimension)
     panel = Panel(canvas, box, value_axis(one), sdr)
     panel.frame(one.name)
     for trial in trials.ranked[::-1]:
-        if one.name in trial.raws:
+        if one.name in trial.params:
             _place(panel, _shifted(trial, trials, one), trial, trials)
 
 
 def _shifted(trial: Trial, trials: Trials, one: Dimension) -> float:
     """Where a trial stands: beside others of the same value, if it is one of a list."""
-    raw = trial.raws[one.name]
+    raw = trial.params[one.name]
     if not isinstance(one, Listed):
         return raw
-    same = [other.number for other in trials if other.raws.get(one.name) == raw]
+    same = [other.number for other in trials if other.params.get(one.name) == raw]
     middle = (len(same) - 1) / 2
     return raw + (same.index(trial.number) - middle) * min(0.12, 0.6 / len(same))
 

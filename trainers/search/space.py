@@ -50,7 +50,7 @@ class Space:
         return {dimension.category for dimension in self.dimensions}
 
     @property
-    def base_raws(self) -> Raws | None:
+    def base_params(self) -> Raws | None:
         """What gives the recipe itself; None where the space does not contain it."""
         raws = {one.name: one.base for one in self.dimensions if one.base is not None}
         return raws if len(raws) == len(self.dimensions) else None
@@ -202,7 +202,7 @@ def require_architecture(recipe: Recipe, name: str) -> None:
     if found != name:
         raise ConfigError(
             f"recipe {recipe.name}",
-            [f"it trains {found}, not {name}. Type: stem tune {found}, or another --recipe"],
+            [f"it trains {found}, not {name}. Try: stem tune {found}, or another --recipe"],
         )
 
 

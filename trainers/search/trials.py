@@ -57,13 +57,13 @@ class TrialProposed(Event):
 
     Attributes:
         number: of the trial, from 1.
-        raws: what the searcher drew, by hyperparameter.
+        params: what the searcher drew, by hyperparameter.
         values: keys of the recipe and what they become.
         shown: values by hyperparameter, as people read them.
     """
 
     number: int
-    raws: dict[str, int | float]
+    params: dict[str, int | float]
     values: dict[str, Any]
     shown: dict[str, str]
 
@@ -157,7 +157,7 @@ class Trial:
 
     Attributes:
         number: from 1.
-        raws: what the searcher drew.
+        params: what the searcher drew.
         values: keys of the recipe and what they became.
         shown: values by hyperparameter, as people read them.
         state: ``waiting``, ``running``, ``done``, ``stopped`` or ``failed``.
@@ -168,7 +168,7 @@ class Trial:
     """
 
     number: int
-    raws: dict[str, int | float]
+    params: dict[str, int | float]
     values: dict[str, Any]
     shown: dict[str, str]
     state: State = "waiting"

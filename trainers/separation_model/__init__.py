@@ -1,9 +1,8 @@
 """Networks as objects with a life: data in, forward, loss, backward, step, save and load.
 
 A facade for programs that write their own loop. Everything behind it is what ``stem train`` and
-``stem separate`` use: the :class:`~trainers.loop.optimizer.Learner`, the counters and the schedule
-of
-the loop, the separation engine, and safetensors.
+``stem separate`` use: the :class:`~trainers.loop.optimizer.NetworkOptimizer`, the counters and the
+schedule of the loop, the separation engine, and safetensors.
 """
 
 from __future__ import annotations

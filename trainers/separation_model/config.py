@@ -11,7 +11,7 @@ from model_zoo.architectures.spectrogram_separators import OF_LSTM
 from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
 from model_zoo.parsing import parse_json, read_text
-from trainers.config import OptimiserRecipe, ScheduleRecipe
+from trainers.config import OptimizerRecipe, ScheduleRecipe
 
 ARCHITECTURES = {
     "SpectrogramNetSimple": "spectrogram_net_simple",
@@ -29,7 +29,7 @@ class ModelParams(Config):
         model_type: its class.
         model_name: how its files begin.
         save_dir: folder in which ``checkpoint`` holds them.
-        normalize_input: learn to normalise its input.
+        normalize_input: learn to normalize its input.
         normalize_output: learn to move and scale every frequency of its output.
         mask_activation: its last activation.
         hidden_channels: features of its outermost level.
@@ -150,7 +150,7 @@ class TrainingParams(Config):
     """Learning.
 
     Attributes:
-        training_mode: begin in training mode, and go on with optimiser and schedule where
+        training_mode: begin in training mode, and go on with optimizer and schedule where
             ``global_step`` names files.
         max_epochs: for the program's loop; not used here.
         last_epoch: likewise.
@@ -201,9 +201,9 @@ class TrainingParams(Config):
         )
 
     @property
-    def optimiser(self) -> OptimiserRecipe:
+    def optimizer(self) -> OptimizerRecipe:
         """How weights move: AdamW as torch has it, with the loop's clipping of gradients."""
-        return OptimiserRecipe(lr=self.lr, betas=(0.9, 0.999))
+        return OptimizerRecipe(lr=self.lr, betas=(0.9, 0.999))
 
     @property
     def schedule(self) -> ScheduleRecipe:
@@ -213,8 +213,8 @@ class TrainingParams(Config):
             shape="plateau",
             factor=0.1,
             patience=self.stop_patience,
-            max_falls=self.max_lr_steps,
-            gain=0.0,
+            max_reductions=self.max_lr_steps,
+            min_delta=0.0,
         )
 
 

@@ -22,8 +22,8 @@ from model_zoo.importers.unpickle import check_archive, check_loaded
 from model_zoo.parsing import require_bounded, shown
 from model_zoo.separator import Separator
 from stemcli.engine.device import AUTO, resolve_device, resolve_precision
-from trainers.loop.optimizer import Learner
-from trainers.loop.state import Progress, factor
+from trainers.loop.optimizer import NetworkOptimizer
+from trainers.loop.state import TrainingProgress, lr_factor
 from trainers.separation_model.config import SeparationConfig
 
 
@@ -84,19 +84,19 @@ def _tensors(state: Any) -> Iterator[tuple[str, torch.Tensor]]:
             waiting += [(f"{name}.{place}", inner) for place, inner in enumerate(value)]
 
 
-def require_fit(optimiser: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:
-    """Refuse what an optimiser of other parameters remembered; torch itself would take any shape.
+def require_fit(optimizer: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:
+    """Refuse what an optimizer of other parameters remembered; torch itself would take any shape.
 
     Raises:
         ValueError: it does not fit.
     """
-    parameters = [value for group in optimiser.param_groups for value in group["params"]]
+    parameters = [value for group in optimizer.param_groups for value in group["params"]]
     for index, values in memory["state"].items():
         tensors = [value for value in values.values() if torch.is_tensor(value) and value.ndim]
         if index >= len(parameters) or any(
             value.shape != parameters[index].shape for value in tensors
         ):
-            raise ValueError("another network's optimiser wrote it")
+            raise ValueError("another network's optimizer wrote it")
 
 
 class SeparationModel(ABC):
@@ -112,7 +112,7 @@ class SeparationModel(ABC):
     Attributes:
         config: the same, checked.
         separator: the network, between waveforms.
-        learner: the network with its optimiser.
+        learner: the network with its optimizer.
         progress: what validations said so far.
         is_best_model: whether the last validation was the best.
         val_losses: losses since the last step of the scheduler, in evaluation mode.
@@ -134,14 +134,14 @@ class SeparationModel(ABC):
         self.separator.to(self.device).train(training.training_mode)
         half = training.use_mixed_precision
         self.precision = resolve_precision("fp16" if half else "fp32", self.device)
-        self.learner = Learner(
+        self.learner = NetworkOptimizer(
             "network",
             self.separator,
-            training.optimiser,
+            training.optimizer,
             half=half,
             scale=training.mixed_precision_scale,
         )
-        self.schedule, self.progress = training.schedule, Progress()
+        self.schedule, self.progress = training.schedule, TrainingProgress()
         self.is_best_model, self.val_losses = False, list[float]()
         self.can_learn, self._loss = False, None
         if training.global_step >= 0:
@@ -188,7 +188,7 @@ class SeparationModel(ABC):
         """
         if self._loss is None:
             raise UsageError("There is no loss to learn from: call train() and compute_loss()")
-        self.learner.add_gradient(self._loss)
+        self.learner.backward(self._loss)
         self._use_up()
 
     def optimizer_step(self) -> None:
@@ -198,12 +198,12 @@ class SeparationModel(ABC):
             NumericalError: a gradient is not finite; nothing was moved.
         """
         try:
-            self.learner.move()
+            self.learner.step()
         except NumericalError as error:
             rate = self.config.training_params.lr
             raise NumericalError(f"{error}: take a training_params.lr below {rate:g}") from error
         finally:
-            self.learner.forget_gradients()
+            self.learner.zero_grad()
             self._use_up()
         self.progress.step += 1
 
@@ -225,7 +225,7 @@ class SeparationModel(ABC):
         self.val_losses.clear()
         if not isfinite(mean):
             raise NumericalError(f"The mean validation loss is {mean}: load weights saved before")
-        self.is_best_model = self.progress.judge(-mean, self.schedule)
+        self.is_best_model = self.progress.update(-mean, self.schedule)
         self._set_rate()
         return self.progress.is_stuck(self.schedule)
 
@@ -281,20 +281,20 @@ class SeparationModel(ABC):
         weights.load_tensors(self.separator, tensors, origin=str(path))
 
     def save_optim(self, global_step: int) -> None:
-        """Save what the optimiser remembers."""
-        states = [optimiser.state_dict() for optimiser in self.learner.optimisers]
-        write_state(self._file("optimizer_", global_step), {"optimisers": states})
+        """Save what the optimizer remembers."""
+        states = [optimizer.state_dict() for optimizer in self.learner.optimizers]
+        write_state(self._file("optimizer_", global_step), {"optimizers": states})
 
     def load_optim(self, global_step: int) -> None:
-        """Load what an optimiser remembered.
+        """Load what an optimizer remembered.
 
         Raises:
             CheckpointError: there is no such file, it is damaged, or of another network.
         """
         with reading(self._file("optimizer_", global_step), "optim") as state:
-            for optimiser, memory in zip(self.learner.optimisers, state["optimisers"], strict=True):
-                require_fit(optimiser, memory)
-                optimiser.load_state_dict(memory)
+            for optimizer, memory in zip(self.learner.optimizers, state["optimizers"], strict=True):
+                require_fit(optimizer, memory)
+                optimizer.load_state_dict(memory)
 
     def save_scheduler(self, global_step: int) -> None:
         """Save what validations said so far."""
@@ -308,7 +308,10 @@ class SeparationModel(ABC):
             CheckpointError: there is no such file, or it is damaged.
         """
         with reading(self._file("scheduler_", global_step), "scheduler") as state:
-            self.progress, self.val_losses = Progress(**state["progress"]), state["val_losses"]
+            self.progress, self.val_losses = (
+                TrainingProgress(**state["progress"]),
+                state["val_losses"],
+            )
             self._set_rate()
 
     def save_grad_scaler(self, global_step: int) -> None:
@@ -344,4 +347,4 @@ class SeparationModel(ABC):
 
     def _set_rate(self) -> None:
         progress = self.progress
-        self.learner.set_rates(factor(progress.step, self.schedule, progress.falls))
+        self.learner.set_lr_factor(lr_factor(progress.step, self.schedule, progress.lr_reductions))

@@ -126,7 +126,7 @@ class SpectrogramMaskModel(SeparationModel):
             return F.l1_loss(self.estimate, self.target)
         distance = F.mse_loss(self.estimate, self.target)
         if params.criterion == "kl_div" and self.separator.training:
-            return torch.stack([distance, *self.separator.penalties().values()]).sum()
+            return torch.stack([distance, *self.separator.auxiliary_losses().values()]).sum()
         return distance
 
     def _plain(self, stems: Tensor, axis: int = 1) -> Tensor:

@@ -17,8 +17,8 @@ from stemcli.audio.containers.frames import (
     HEADER,
     LONGEST_SYNC,
     MPEG_SYNC,
+    FrameRun,
     Parse,
-    Run,
     ac3,
     adts,
     dts,
@@ -26,10 +26,10 @@ from stemcli.audio.containers.frames import (
     runs,
 )
 from stemcli.audio.containers.mp3 import INCOMPLETE, mp3_parts
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.containers.surrounding_tags import end_of_tags
 
-Find = Callable[[Path, FileBytes, int, int], list[Part]]
+Find = Callable[[Path, FileBytes, int, int], list[FilePart]]
 
 
 class _Codec(NamedTuple):
@@ -52,7 +52,7 @@ _SURE = 3  # frames that have to follow each other before they are believed
 _SEARCHED = 65536  # bytes without a frame at the beginning, as of a stream that was cut out
 
 
-def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
     """The sounds of a file of coded frames; none where the file is not one.
 
     Args:
@@ -67,7 +67,7 @@ def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]
     return []
 
 
-def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
     """The sounds of a file that was cut out of a stream, so that it begins inside a frame.
 
     None where the name of the file is not one of coded frames, or no frames follow each other.
@@ -101,7 +101,7 @@ def _by_ffmpeg(
     data: FileBytes,
     start: int,
     end: int,
-) -> list[Part]:
+) -> list[FilePart]:
     found = list(runs(data, start, end, parse, sync))
     if not found:
         return []
@@ -110,10 +110,10 @@ def _by_ffmpeg(
     pieces = ((found[0].start, found[-1].end),)
     flaw = _flaw(data, found)
     cut = flaw == INCOMPLETE
-    return [Part(path, pieces, muxer=muxer, frames=frames, flaw=flaw, breaks_off=cut)]
+    return [FilePart(path, pieces, muxer=muxer, frames=frames, flaw=flaw, breaks_off=cut)]
 
 
-def _flaw(data: FileBytes, found: list[Run]) -> str:
+def _flaw(data: FileBytes, found: list[FrameRun]) -> str:
     for before, after in pairwise(found):
         if end_of_tags(data, before.end, after.start) != after.start:
             return "no frame follows where one should"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import soundfile
 
 from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.containers.surrounding_tags import start_of_tags
 from stemcli.audio.info import cut_off, no_sound, require_sense
 
@@ -72,7 +72,7 @@ class _Stream(NamedTuple):
         return _ALONE + self.info[:13] + (rest | samples).to_bytes(5, "big") + bytes(16)
 
 
-def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
     """The FLAC streams of a file, which may follow each other.
 
     Raises:
@@ -89,7 +89,7 @@ def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
     return [_part(path, data, *piece, is_whole=is_whole) for piece in pairwise(places)]
 
 
-def flac_behind_junk(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+def flac_behind_junk(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
     """The streams of a file named as FLAC that begins with something else; none without any."""
     if path.suffix.lower() != ".flac":
         return []
@@ -122,10 +122,10 @@ def _metadata(data: FileBytes, start: int) -> tuple[int, bool]:
     return at, is_last
 
 
-def _part(path: Path, data: FileBytes, start: int, end: int, *, is_whole: bool) -> Part:
+def _part(path: Path, data: FileBytes, start: int, end: int, *, is_whole: bool) -> FilePart:
     info = data[start + _STREAMINFO.start : start + _STREAMINFO.stop]
     if len(info) < 34:
-        return Part(path)
+        return FilePart(path)
     require_sense(path, int.from_bytes(info[10:13], "big") >> 4, channels=1)
     counted = int.from_bytes(info[13:18], "big") & (1 << 36) - 1
     behind = _end_of_metadata(data, start)
@@ -135,13 +135,13 @@ def _part(path: Path, data: FileBytes, start: int, end: int, *, is_whole: bool) 
     if part:
         return part
     if body > behind:
-        return Part(path, ((body, end),), stream.head(counted), frames=counted or None)
+        return FilePart(path, ((body, end),), stream.head(counted), frames=counted or None)
     if not counted:
-        return Part(path, muxer="flac")
-    return Part(path, () if is_whole else ((start, end),), frames=counted)
+        return FilePart(path, muxer="flac")
+    return FilePart(path, () if is_whole else ((start, end),), frames=counted)
 
 
-def _counted_part(path: Path, data: FileBytes, stream: _Stream) -> Part | None:
+def _counted_part(path: Path, data: FileBytes, stream: _Stream) -> FilePart | None:
     """The stream up to its last whole frame, where that is not as many samples as it counts.
 
     None where it is, and where no frame is found or something else follows the last one.
@@ -157,7 +157,7 @@ def _counted_part(path: Path, data: FileBytes, stream: _Stream) -> Part | None:
     flaw = _INCOMPLETE if samples < last.last else ""
     is_cut = samples < counted
     pieces = ((stream.body, stream.end),)
-    return Part(path, pieces, head, frames=counted, flaw=flaw, breaks_off=is_cut)
+    return FilePart(path, pieces, head, frames=counted, flaw=flaw, breaks_off=is_cut)
 
 
 def _is_whole(data: FileBytes, stream: _Stream, frame: _Frame) -> bool:

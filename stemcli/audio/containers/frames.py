@@ -47,7 +47,7 @@ _LONGEST_HEADER = 12  # bytes, without the counts that an MP3 has behind it
 Parse = Callable[[bytes], Frame | None]
 
 
-class Run(NamedTuple):
+class FrameRun(NamedTuple):
     """Frames of one kind that follow each other without a gap.
 
     Attributes:
@@ -67,7 +67,7 @@ class Run(NamedTuple):
 
 def runs(
     data: FileBytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes]
-) -> Iterator[Run]:
+) -> Iterator[FrameRun]:
     """Walk all frames between two places.
 
     Args:
@@ -88,7 +88,7 @@ def runs(
         at = run.end if not run.is_cut else end
 
 
-def _run(data: FileBytes, at: int, end: int, parse: Parse) -> Run:
+def _run(data: FileBytes, at: int, end: int, parse: Parse) -> FrameRun:
     first = parse(data[at : at + HEADER])
     assert first is not None
     start, samples = at, 0
@@ -99,7 +99,7 @@ def _run(data: FileBytes, at: int, end: int, parse: Parse) -> Run:
     is_cut = frame is not None and _belongs(frame, first, at > start)
     if frame is None and 2 <= end - at < _LONGEST_HEADER:
         is_cut = data[at : at + 2] == data[start : start + 2]
-    return Run(start, at, samples, first, is_cut)
+    return FrameRun(start, at, samples, first, is_cut)
 
 
 def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:

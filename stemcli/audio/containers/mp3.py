@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.frames import MPEG_SYNC, Frame, Run, counts_at, mpeg_audio, runs
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.frames import MPEG_SYNC, Frame, FrameRun, counts_at, mpeg_audio, runs
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.containers.surrounding_tags import end_of_tags
 
 _HAS_FRAMES, _HAS_BOTH, _HAS_TABLE, _HAS_QUALITY = 1, 3, 4, 8  # flags; both: frames and bytes
@@ -29,7 +29,7 @@ INCOMPLETE = "its last frame is incomplete"
 _NO_FRAME = "no frame follows where one should"
 
 
-def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
+def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
     """The sounds of MPEG audio that follow each other in a file; none where no frame is found.
 
     Args:
@@ -51,9 +51,9 @@ def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[Part]:
     return parts
 
 
-def _links(data: FileBytes, found: list[Run]) -> Iterable[list[Run]]:
+def _links(data: FileBytes, found: list[FrameRun]) -> Iterable[list[FrameRun]]:
     """Runs that are one sound: a header that counts, another rate or layer begins the next."""
-    link: list[Run] = []
+    link: list[FrameRun] = []
     for run in found:
         if link and (run.first.is_header or run.first.kind != link[0].first.kind):
             yield link
@@ -62,7 +62,7 @@ def _links(data: FileBytes, found: list[Run]) -> Iterable[list[Run]]:
     yield link
 
 
-def _part(path: Path, data: FileBytes, link: list[Run], following: int) -> Part:
+def _part(path: Path, data: FileBytes, link: list[FrameRun], following: int) -> FilePart:
     flaw, is_damage = _flaw(data, link)
     if not is_damage and not _is_tags(data, link[-1].end, following):
         flaw, is_damage = _NO_FRAME, True
@@ -76,7 +76,7 @@ def _part(path: Path, data: FileBytes, link: list[Run], following: int) -> Part:
     frames = sum(run.samples for run in link) // first.first.samples
     size = sum(end - start for start, end in pieces)
     head, surplus = _header(data, first, frames, size)
-    return Part(
+    return FilePart(
         path,
         tuple(pieces),
         head,
@@ -87,7 +87,7 @@ def _part(path: Path, data: FileBytes, link: list[Run], following: int) -> Part:
     )
 
 
-def _flaw(data: FileBytes, link: list[Run]) -> tuple[str, bool]:
+def _flaw(data: FileBytes, link: list[FrameRun]) -> tuple[str, bool]:
     if _first_large_gap(data, link) < len(link):
         return _NO_FRAME, True
     gaps = [b.start - a.end for a, b in pairwise(link) if not _is_tags(data, a.end, b.start)]
@@ -96,7 +96,7 @@ def _flaw(data: FileBytes, link: list[Run]) -> tuple[str, bool]:
     return (INCOMPLETE if link[-1].is_cut else ""), False
 
 
-def _first_large_gap(data: FileBytes, link: list[Run]) -> int:
+def _first_large_gap(data: FileBytes, link: list[FrameRun]) -> int:
     """The number of the run before the first large gap; how many runs there are without one."""
     for number, (before, after) in enumerate(pairwise(link)):
         gap = after.start - before.end
@@ -109,7 +109,7 @@ def _is_tags(data: FileBytes, start: int, end: int) -> bool:
     return end_of_tags(data, start, end) == end
 
 
-def _header(data: FileBytes, run: Run, frames: int, size: int) -> tuple[bytes, int]:
+def _header(data: FileBytes, run: FrameRun, frames: int, size: int) -> tuple[bytes, int]:
     """The frame that counts the others, with counts that are true, and samples to leave out."""
     frame = data[run.start : run.start + run.first.size]
     at = counts_at(frame) if run.first.is_header else None
@@ -148,9 +148,9 @@ def _new_header(frame: bytes, first: Frame, frames: int, size: int) -> tuple[byt
     return (head + bytes(side) + counts).ljust(made.size, b"\0") + silent, made.samples - _DELAY
 
 
-def _for_ffmpeg(path: Path, link: list[Run], flaw: str, *, is_damage: bool) -> Part:
+def _for_ffmpeg(path: Path, link: list[FrameRun], flaw: str, *, is_damage: bool) -> FilePart:
     """Layers I and II."""
-    return Part(
+    return FilePart(
         path,
         ((link[0].start, link[-1].end),),
         muxer="mp3",

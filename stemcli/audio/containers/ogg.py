@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.info import cut_off
 
 _MAGIC = b"OggS"
@@ -200,7 +200,7 @@ _OPUS_CLOCK = 48000
 """Opus counts in these, whatever the sample rate of the sound (RFC 7845, section 4), in Hz."""
 
 
-def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0) -> list[Part]:
+def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0) -> list[FilePart]:
     """The links of an Ogg file; none where no page is found.
 
     Args:
@@ -220,14 +220,14 @@ def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0)
     return [_part(path, link, track, is_alone=is_alone) for link in found]
 
 
-def _part(path: Path, link: Link, track: int, *, is_alone: bool) -> Part:
+def _part(path: Path, link: Link, track: int, *, is_alone: bool) -> FilePart:
     stream = _sound_stream(link, track)
     by_libsndfile = len(link.streams) == 1 and stream.packet.startswith((_VORBIS, _OPUS))
     pieces = () if is_alone and by_libsndfile else ((link.start, link.end),)
     flaw, at = _flaw(link, stream)
     muxer = "" if by_libsndfile else "ogg"
     cut = flaw in (_NO_END, _HALF_A_PAGE)
-    return Part(path, pieces, muxer=muxer, flaw=flaw, flaw_at=at, breaks_off=cut)
+    return FilePart(path, pieces, muxer=muxer, flaw=flaw, flaw_at=at, breaks_off=cut)
 
 
 def _sound_stream(link: Link, track: int) -> Stream:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.mp4 import mp4_extent
-from stemcli.audio.containers.part import ANOTHER, Extent, Part
+from stemcli.audio.containers.part import ANOTHER, Extent, FilePart
 from stemcli.audio.containers.surrounding_tags import begins_alike, end_of_tags
 
 # ASF specification 1.20.03, sections 10.1 and 10.2; the first three fields have the low byte first.
@@ -348,7 +348,7 @@ _FAMILIES: tuple[Callable[[FileBytes, int, int], Extent | None], ...] = (
 )
 
 
-def container_part(path: Path, data: FileBytes, start: int, end: int) -> Part:
+def container_part(path: Path, data: FileBytes, start: int, end: int) -> FilePart:
     """The sound of a file in a container, or in whatever ffmpeg may find in it.
 
     Args:
@@ -361,9 +361,11 @@ def container_part(path: Path, data: FileBytes, start: int, end: int) -> Part:
     is_whole = start == 0 and (extent.end if extent else end) == len(data)
     pieces = () if is_whole else ((start, extent.end if extent else end),)
     if extent is None:
-        return Part(path, pieces)
+        return FilePart(path, pieces)
     flaw = extent.flaw
     if not flaw and begins_alike(data, start, end_of_tags(data, extent.end, end)):
         flaw = ANOTHER
     is_cut = bool(extent.flaw) and extent.breaks_off
-    return Part(path, pieces, frames=extent.frames, is_walked=True, flaw=flaw, breaks_off=is_cut)
+    return FilePart(
+        path, pieces, frames=extent.frames, is_walked=True, flaw=flaw, breaks_off=is_cut
+    )

@@ -28,7 +28,7 @@ class Raw(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """Where the sound of a file lies, or one of several sounds that follow each other in it.
 
     Attributes:

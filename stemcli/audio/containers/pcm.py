@@ -37,7 +37,7 @@ from stemcli.audio.containers.chunks import (
 from stemcli.audio.containers.elementary import coded_parts
 from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.frames import bitstream
-from stemcli.audio.containers.part import ANOTHER, Part
+from stemcli.audio.containers.part import ANOTHER, FilePart
 from stemcli.audio.containers.pcm_layout import Layout, end_of_sound, header, is_honest
 from stemcli.audio.containers.surrounding_tags import MAGIC, end_of_zeros, is_alike
 from stemcli.audio.info import coded_chunks, counted_silence, cut_off, many_chunks, scattered
@@ -52,7 +52,7 @@ _CHECKED = 1 << 18  # bytes of samples in which a hidden codec is looked for
 _MOST_CHUNKS = 1000  # of samples: a recorder that starts a new one every minute needs 17 hours
 
 
-def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
+def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[FilePart]:
     """The sound of a file of samples; none where the file is not of that kind.
 
     Args:
@@ -70,7 +70,7 @@ def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
         raise many_chunks(path, MOST_CHUNKS) from error
 
 
-def _pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
+def _pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[FilePart]:
     form = form_of(data, base)
     if data[base : base + 4] == b".snd":
         layout = _au_layout(path, data, base, end)
@@ -86,21 +86,23 @@ def _pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[Part]:
     return [*before, final]
 
 
-def _without_samples(path: Path, data: FileBytes, form: Form | None, base: int, end: int) -> Part:
+def _without_samples(
+    path: Path, data: FileBytes, form: Form | None, base: int, end: int
+) -> FilePart:
     """A file without samples, or whose header says too little, for the decoders to judge.
 
     Raises:
         DecodeError: the file ends before its samples.
     """
     if form is None:
-        return Part(path)
+        return FilePart(path)
     names, reached = set[bytes](), base + form.first
     for chunk in chunks(data, form, base, end):
         names.add(chunk.name)
         reached = chunk.start + chunk.size
     if form.data not in names and reached + struct.calcsize(form.header) > end:
         raise cut_off(path, "it ends before its samples")
-    return Part(path)
+    return FilePart(path)
 
 
 def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Layout | None:
@@ -167,7 +169,7 @@ def _au_layout(path: Path, data: FileBytes, base: int, end: int) -> Layout | Non
     return Layout(_AU, base, start, end, claimed, format)
 
 
-def _parts(path: Path, data: FileBytes, layout: Layout) -> list[Part]:
+def _parts(path: Path, data: FileBytes, layout: Layout) -> list[FilePart]:
     format, claimed = layout.format, layout.claimed
     if layout.others:
         return [_all_chunks(path, data, layout)]
@@ -184,14 +186,14 @@ def _parts(path: Path, data: FileBytes, layout: Layout) -> list[Part]:
     if layout.form is CAF and not format.raw:
         return [_coded_caf(path, data, layout)]
     if have and is_honest(data, layout, last):
-        return [Part(path, frames=frames)]
+        return [FilePart(path, frames=frames)]
     pieces = ((layout.start, last),)
     if format.raw:
-        return [Part(path, pieces, raw=format.raw, frames=frames)] if have else [Part(path)]
-    return [Part(path, pieces, header(data, layout, have), frames=frames)]
+        return [FilePart(path, pieces, raw=format.raw, frames=frames)] if have else [FilePart(path)]
+    return [FilePart(path, pieces, header(data, layout, have), frames=frames)]
 
 
-def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> Part:
+def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> FilePart:
     """Packets of a codec in a CAF. A table in front or behind has their sizes, if they differ."""
     format, end = layout.format, layout.end
     missing = layout.start + (layout.claimed or 0) - end
@@ -202,11 +204,11 @@ def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> Part:
     if not is_whole or not (tables or format.block_frames):
         flaw = "its table of packets is " + ("missing" if is_whole else "incomplete")
     if flaw:
-        return Part(path, muxer="caf", frames=frames, flaw=flaw, breaks_off=True)
-    return Part(path, frames=frames)
+        return FilePart(path, muxer="caf", frames=frames, flaw=flaw, breaks_off=True)
+    return FilePart(path, frames=frames)
 
 
-def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> Part:
+def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> FilePart:
     """The samples of several chunks, read as one sound. Padding may be counted as samples.
 
     Raises:
@@ -226,9 +228,9 @@ def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> Part:
     )
     frames = sum(blocks) * format.block_frames
     if format.raw:
-        return Part(path, pieces, raw=format.raw, frames=frames)
+        return FilePart(path, pieces, raw=format.raw, frames=frames)
     size = sum(last - first for first, last in pieces)
-    return Part(path, pieces, header(data, layout, size), frames=frames or None)
+    return FilePart(path, pieces, header(data, layout, size), frames=frames or None)
 
 
 def _another_follows(data: FileBytes, layout: Layout) -> bool:
@@ -245,7 +247,7 @@ def _another_follows(data: FileBytes, layout: Layout) -> bool:
     return any(is_alike(head, data[at : at + MAGIC]) for at in inside)
 
 
-def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[Part]:
+def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[FilePart]:
     """The sound of a codec in a container that is made for samples; none where they are samples."""
     start, format = layout.start, layout.format
     if format.tag in _CODED:
@@ -258,5 +260,5 @@ def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[Part
         return found
     codec = bitstream(bytes(data[start : min(last, start + _CHECKED)]))
     if format.tag == PCM and codec and not codec.endswith("AC-3"):  # ffmpeg misreads swapped AC-3
-        return [Part(path, muxer="wav" if layout.form is not W64 else "w64")]
+        return [FilePart(path, muxer="wav" if layout.form is not W64 else "w64")]
     return []

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from model_zoo import registry
-from model_zoo.introspection import weightless
+from model_zoo.introspection import build_on_meta
 from model_zoo.separator import Separator
 from stemcli.cli.app import stem
 
@@ -34,7 +34,7 @@ def tensor_names() -> str:
 
 
 def _small(name: str) -> Separator:
-    return weightless(name, registry.architecture(name).sizes.small)
+    return build_on_meta(name, registry.architecture(name).sizes.small)
 
 
 def help_texts() -> str:

@@ -31,7 +31,7 @@ from model_zoo.blocks.frame_attention import (
 )
 from model_zoo.errors import ConfigError
 from tests.model_zoo.blocks.weights import fill, pattern
-from trainers.loop.execution import recompute_blocks
+from trainers.loop.execution import checkpoint_blocks
 
 SIZES: dict[str, Any] = {"channels": 2, "multipliers": (1, 2, 3), "num_heads": (4, 2)}
 SPECTRAL = {"window_size": 64, "hop_size": 16, "sample_rate": 8000, "segment": 4096}
@@ -252,9 +252,9 @@ def test_codes_are_all_that_the_way_up_sees() -> None:
     network = fill(VQFrameTransformer(**SIZES, n_fft=64, num_embeddings=5), size=0.2)
     assert all(isinstance(part, FrameUpsampler) for part in network.upsamplers)
     x = pattern(1, 2, 32, 6)
-    quantised, _, indices = network.quantiser(network.descend(x)[-1])
-    codes = network.quantiser.embedding.weight[indices].unflatten(-1, (6, 8)).permute(0, 2, 3, 1)
-    torch.testing.assert_close(quantised, codes)
+    quantized, _, indices = network.quantizer(network.descend(x)[-1])
+    codes = network.quantizer.embedding.weight[indices].unflatten(-1, (6, 8)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(quantized, codes)
     up = network.upper_transformers[0](network.upsamplers[0](codes))
     up = network.upper_transformers[1](network.upsamplers[1](up))
     torch.testing.assert_close(network(x), network.out(up))
@@ -279,8 +279,8 @@ def test_penalties_are_those_of_the_code_book() -> None:
     net(MIXTURE)
     assert isinstance(net, VQFrameTransformerSeparator)
     deep = net.network.descend(seen(spectrum(MIXTURE)))[-1]
-    expected = net.network.quantiser.eval()(deep).losses
-    torch.testing.assert_close(net.penalties(), expected)
+    expected = net.network.quantizer.eval()(deep).losses
+    torch.testing.assert_close(net.auxiliary_losses(), expected)
 
 
 def test_a_code_book_counts_once_though_blocks_are_computed_again() -> None:
@@ -288,13 +288,13 @@ def test_a_code_book_counts_once_though_blocks_are_computed_again() -> None:
         separator("vq_frame_transformer", num_embeddings=5, dropout=0.0, patience=1).train()
         for _ in range(2)
     )
-    recompute_blocks(saving)
+    checkpoint_blocks(saving)
     for net in (plain, saving):
         for _ in range(3):
             torch.manual_seed(0)
             stems = net(MIXTURE)
-            torch.stack([stems.square().sum(), *net.penalties().values()]).sum().backward()
-            net.after_step()
+            torch.stack([stems.square().sum(), *net.auxiliary_losses().values()]).sum().backward()
+            net.after_optimizer_step()
     state = plain.state_dict()
     for name, value in saving.state_dict().items():
         assert torch.equal(value, state[name]), name

@@ -19,11 +19,18 @@ from model_zoo.architectures.spectrogram_nets import (
     SpectrogramNetSimple,
     SpectrogramNetVAE,
 )
-from model_zoo.blocks.unet import ConvBlock, Habits, Latent, Level, RecurrentBottom, kl_divergence
+from model_zoo.blocks.unet import (
+    ConvBlock,
+    Latent,
+    LayerOptions,
+    RecurrentBottom,
+    UNetLevel,
+    kl_divergence,
+)
 from model_zoo.errors import ConfigError, DeviceError
 from tests.model_zoo.blocks.weights import fill, pattern
 
-HABITS = Habits(leak_factor=0.0, dropout_p=0.5)
+HABITS = LayerOptions(leak_factor=0.0, dropout_p=0.5)
 SIZE = (20, 13, 2, 3)
 """Halved twice: 20 x 13, 10 x 6, 5 x 3."""
 
@@ -37,7 +44,7 @@ def magnitudes(*shape: int) -> Tensor:
 
 
 def triple(parts: nn.Module, x: Tensor) -> Tensor:
-    """Convolution, then SELU, three times; batch normalisation at the very end."""
+    """Convolution, then SELU, three times; batch normalization at the very end."""
     for block in parts:
         x = F.selu(F.conv2d(x, block[0].weight, block[0].bias, padding=1))
     assert [len(block) for block in parts] == [2, 2, 3]
@@ -88,7 +95,7 @@ def test_weights_begin_by_the_activation(leak_factor: float) -> None:
 def test_lstm_bottom_step_by_step(input_axis: int) -> None:
     """One item and one place of the sequence after the other."""
     bins, frames = 4, 3
-    bottom = fill(RecurrentBottom(Level(6, bins, frames), HABITS, 2, 5, input_axis))
+    bottom = fill(RecurrentBottom(UNetLevel(6, bins, frames), HABITS, 2, 5, input_axis))
     x = pattern(2, 3, bins, frames)
     made = torch.zeros(2, 6, bins, frames)
     for item in range(2):
@@ -108,7 +115,7 @@ def test_lstm_bottom_step_by_step(input_axis: int) -> None:
 def test_axes_of_the_lstm_are_each_other_transposed() -> None:
     """Law: what reads along time reads along frequency when the plane is turned."""
     along_time, along_frequency = (
-        fill(RecurrentBottom(Level(6, 4, 4), HABITS, 1, 5, axis)) for axis in (0, 1)
+        fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 1, 5, axis)) for axis in (0, 1)
     )
     x = pattern(2, 3, 4, 4)
     torch.testing.assert_close(along_time(x), along_frequency(x.mT).mT)
@@ -117,7 +124,7 @@ def test_axes_of_the_lstm_are_each_other_transposed() -> None:
 @pytest.mark.parametrize("input_axis", [0, 1])
 def test_lstms_recur_over_the_sequence_and_not_over_the_batch(input_axis: int) -> None:
     """Law: shuffled items come out shuffled; a shuffled sequence comes out otherwise."""
-    bottom = fill(RecurrentBottom(Level(6, 4, 4), HABITS, 2, 5, input_axis))
+    bottom = fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 2, 5, input_axis))
     x, order, axis = pattern(4, 3, 4, 4), torch.tensor([2, 0, 3, 1]), 3 - input_axis
     torch.testing.assert_close(bottom(x[order]), bottom(x)[order], atol=1e-6, rtol=1e-5)
     shuffled = bottom(x.index_select(axis, order))

@@ -31,7 +31,7 @@ from model_zoo.architectures.tfswa_unet import (
     TFSWASeparator,
     TFSWAUNet,
     TFSWAUNetSeparator,
-    instance_normalised,
+    instance_normalized,
 )
 from model_zoo.blocks.attention import attention_weights
 from model_zoo.blocks.plane_attention import PlaneAttention
@@ -195,8 +195,8 @@ def test_instance_normalisation_by_hand() -> None:
     x = torch.tensor([[[[1.0, -6.0], [3.0, 0.0], [1.0, 6.0], [3.0, 0.0]]]])
     root = 6 / math.sqrt(18)
     expected = torch.tensor([[[[-1.0, -root], [1.0, 0.0], [-1.0, root], [1.0, 0.0]]]])
-    torch.testing.assert_close(instance_normalised(x), expected)
-    assert torch.equal(instance_normalised(torch.zeros(1, 2, 3, 4)), torch.zeros(1, 2, 3, 4))
+    torch.testing.assert_close(instance_normalized(x), expected)
+    assert torch.equal(instance_normalized(torch.zeros(1, 2, 3, 4)), torch.zeros(1, 2, 3, 4))
 
 
 def test_what_the_network_sees_has_no_level() -> None:

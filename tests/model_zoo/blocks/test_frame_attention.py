@@ -1,5 +1,5 @@
 """Layers of many channels. Truth: the same sums written as loops over plain linear layers, numbers
-worked by hand, and laws of rotation and of normalised vectors."""
+worked by hand, and laws of rotation and of normalized vectors."""
 
 from __future__ import annotations
 

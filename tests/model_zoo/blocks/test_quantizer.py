@@ -1,4 +1,4 @@
-"""The frame quantiser. Truth: distances by brute force, losses and gradients worked out by hand
+"""The frame quantizer. Truth: distances by brute force, losses and gradients worked out by hand
 (van den Oord, Vinyals and Kavukcuoglu 2017, arXiv 1711.00937, eq. 2 and 3), and counting."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from model_zoo.blocks.quantizer import MEMORY, FrameQuantizer, Quantised, Usage
+from model_zoo.blocks.quantizer import MEMORY, FrameQuantizer, Quantized, Usage
 from model_zoo.ops.tensors import whole
 from tests.gloo import leave
 from tests.model_zoo.blocks.weights import fill, pattern
@@ -25,11 +25,11 @@ from tests.model_zoo.blocks.weights import fill, pattern
 CODES = 7
 
 
-def quantiser(patience: int = 3) -> FrameQuantizer:
+def quantizer(patience: int = 3) -> FrameQuantizer:
     return fill(FrameQuantizer(2, 3, CODES, beta=0.25, patience=patience), size=1.0)
 
 
-def step(made: FrameQuantizer, *parts: Tensor) -> Quantised:
+def step(made: FrameQuantizer, *parts: Tensor) -> Quantized:
     """One step of a batch in parts; what comes of the last."""
     found = [made(part) for part in parts]
     made.settle()
@@ -49,15 +49,15 @@ def at_code(made: FrameQuantizer, *codes: int) -> Tensor:
 
 @given(phase=st.floats(0, 6))
 def test_takes_the_nearest_code(phase: float) -> None:
-    made, x = quantiser(), 2 * pattern(2, 2, 3, 5, phase=phase)
-    quantised, _, indices = made(x)
+    made, x = quantizer(), 2 * pattern(2, 2, 3, 5, phase=phase)
+    quantized, _, indices = made(x)
     for item in range(2):
         for frame in range(5):
             vector = vectors_of(x)[item, frame]
             distances = [(vector - code).norm() for code in made.embedding.weight.detach()]
             assert distances[int(indices[item, frame])] <= min(distances) + 1e-5
     expected = made.embedding.weight.detach()[indices]
-    torch.testing.assert_close(vectors_of(quantised), expected)
+    torch.testing.assert_close(vectors_of(quantized), expected)
 
 
 def test_losses_by_hand() -> None:
@@ -66,22 +66,22 @@ def test_losses_by_hand() -> None:
         made.embedding.weight.copy_(torch.tensor([[0.0, 0.0], [10.0, 10.0]]))
     # Frames (1, 2) and (10, 7): squares 1, 4, 0, 9, whose mean is 3.5.
     x = torch.tensor([[1.0, 10.0], [2.0, 7.0]])[None, None]
-    quantised, losses, indices = made(x)
+    quantized, losses, indices = made(x)
     assert indices.tolist() == [[0, 1]]
-    torch.testing.assert_close(quantised, torch.tensor([[0.0, 10.0], [0.0, 10.0]])[None, None])
+    torch.testing.assert_close(quantized, torch.tensor([[0.0, 10.0], [0.0, 10.0]])[None, None])
     assert losses["codebook"].item() == pytest.approx(3.5)
     assert losses["commitment"].item() == pytest.approx(0.25 * 3.5)
 
 
 def test_gradients_pass_straight_through() -> None:
-    made, x = quantiser(), pattern(2, 2, 3, 5).requires_grad_()
+    made, x = quantizer(), pattern(2, 2, 3, 5).requires_grad_()
     upstream = pattern(2, 2, 3, 5, phase=1.0)
-    (gradient,) = torch.autograd.grad((made(x).quantised * upstream).sum(), x)
+    (gradient,) = torch.autograd.grad((made(x).quantized * upstream).sum(), x)
     assert torch.equal(gradient, upstream)
 
 
 def test_each_loss_moves_its_own_side() -> None:
-    made, x = quantiser(), pattern(1, 2, 3, 5).requires_grad_()
+    made, x = quantizer(), pattern(1, 2, 3, 5).requires_grad_()
     codes = made.embedding.weight
     _, losses, indices = made(x)
     count = x.numel()
@@ -98,7 +98,7 @@ def test_each_loss_moves_its_own_side() -> None:
 
 
 def test_counts_what_is_used() -> None:
-    made = quantiser().train()
+    made = quantizer().train()
     assert made.usage() == Usage(0, 0.0)
     step(made, at_code(made, 1, 1, 4, 5))
     # Shares of a half and two quarters: entropy 1.5 bits.
@@ -110,7 +110,7 @@ def test_counts_what_is_used() -> None:
 
 
 def test_a_code_that_is_idle_is_not_used_lately() -> None:
-    made = quantiser(patience=2).train()
+    made = quantizer(patience=2).train()
     step(made, at_code(made, *range(CODES)))
     step(made, at_code(made, 1))
     assert made.usage().codes == CODES
@@ -120,7 +120,7 @@ def test_a_code_that_is_idle_is_not_used_lately() -> None:
 
 def test_parts_of_a_batch_are_one_step() -> None:
     """Truth: the whole batch at once, three times."""
-    whole_batch, parts = quantiser(patience=3).train(), quantiser(patience=3).train()
+    whole_batch, parts = quantizer(patience=3).train(), quantizer(patience=3).train()
     codes = [at_code(parts, 1, 1), at_code(parts, 4, 5)]
     for _ in range(3):
         step(whole_batch, torch.cat(codes, -1))
@@ -132,7 +132,7 @@ def test_parts_of_a_batch_are_one_step() -> None:
 
 
 def test_codes_are_put_elsewhere_once_a_step() -> None:
-    made = quantiser(patience=1).train()
+    made = quantizer(patience=1).train()
     step(made, at_code(made, 0))
     made(5 + pattern(1, 2, 3, 40))
     first = made.embedding.weight.detach().clone()
@@ -142,7 +142,7 @@ def test_codes_are_put_elsewhere_once_a_step() -> None:
 
 def test_who_only_looks_counts_nothing() -> None:
     """In training as well, where no gradient is computed."""
-    made = quantiser(patience=1).train()
+    made = quantizer(patience=1).train()
     step(made, at_code(made, 0))
     before = {name: value.clone() for name, value in made.named_buffers()}
     codes = made.embedding.weight.detach().clone()
@@ -153,7 +153,7 @@ def test_who_only_looks_counts_nothing() -> None:
 
 
 def test_evaluation_counts_nothing() -> None:
-    made = quantiser(patience=1)
+    made = quantizer(patience=1)
     made.idle.fill_(50)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     made(pattern(1, 2, 3, 5))
@@ -161,7 +161,7 @@ def test_evaluation_counts_nothing() -> None:
 
 
 def test_dead_codes_become_frames_of_the_batch() -> None:
-    made = quantiser(patience=3).train()
+    made = quantizer(patience=3).train()
     old = made.embedding.weight.detach().clone()
     for _ in range(3):
         step(made, at_code(made, 0, 1))
@@ -180,7 +180,7 @@ def test_dead_codes_become_frames_of_the_batch() -> None:
 
 def test_a_code_that_was_put_elsewhere_is_used() -> None:
     """Far from all codes every frame has the same one, until the others are there."""
-    made, x = quantiser(patience=2).train(), 100 + 30 * pattern(1, 2, 3, 64)
+    made, x = quantizer(patience=2).train(), 100 + 30 * pattern(1, 2, 3, 64)
     step(made, x)
     few = made.usage().codes
     for _ in range(20):
@@ -192,7 +192,7 @@ def test_a_code_that_was_put_elsewhere_is_used() -> None:
 
 def test_the_same_generator_gives_the_same_codes() -> None:
     def revived(seed: int) -> Tensor:
-        made = quantiser(patience=1).train()
+        made = quantizer(patience=1).train()
         made.idle.fill_(9)
         torch.manual_seed(seed)
         made(pattern(1, 2, 3, 40))
@@ -224,7 +224,7 @@ def frames_of(rank: int) -> Tensor:
 def one_of_two(rank: int, folder: str) -> NoReturn:
     place = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
-    full, half = quantiser(patience=2).train(), quantiser(patience=2).train()
+    full, half = quantizer(patience=2).train(), quantizer(patience=2).train()
     fully_shard(half.embedding, mesh=init_device_mesh("cpu", (2,)), reshard_after_forward=True)
     torch.save([revived_in(full, rank), revived_in(half, rank)], f"{folder}/{rank}.pt")
     leave()
@@ -233,7 +233,7 @@ def one_of_two(rank: int, folder: str) -> NoReturn:
 def revived_in(made: FrameQuantizer, rank: int) -> dict[str, Tensor]:
     """What becomes of a code book of which one code is used, then others."""
     torch.manual_seed(rank)
-    known = at_code(quantiser(), 0)
+    known = at_code(quantizer(), 0)
     for _ in range(2):
         step(made, known)
     step(made, frames_of(rank))

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from model_zoo import parsing
 from model_zoo.catalogue import cards as cards_module
-from model_zoo.catalogue.cards import Card, Score, cards, check_new_name, find, zoo_home
+from model_zoo.catalogue.cards import Card, CardScore, cards, check_new_name, find, zoo_home
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 STEM = TEXT.map(lambda text: text.replace(",", "").strip()).filter(bool)
-SCORE = Score(dataset="d", stem="vocals", metric="SDR", definition="whole track", value=2.5)
+SCORE = CardScore(dataset="d", stem="vocals", metric="SDR", definition="whole track", value=2.5)
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -56,7 +56,7 @@ def test_toml_gives_back_the_card(
         description=text,
         stems=tuple(stems),
         overlap=0.5,
-        scores=tuple(Score(name, name, "SDR", name, value) for name, value in scores),
+        scores=tuple(CardScore(name, name, "SDR", name, value) for name, value in scores),
     )
     assert Card.from_dict(tomllib.loads(card.to_toml())) == card
 
@@ -90,7 +90,7 @@ def test_contradictions_are_refused(fields: dict, message: str) -> None:
 
 def test_an_undefined_score_is_refused() -> None:
     with pytest.raises(ConfigError, match="SDR of vocals is not finite"):
-        Score("d", "vocals", "SDR", "whole track", float("nan"))
+        CardScore("d", "vocals", "SDR", "whole track", float("nan"))
 
 
 def test_home_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

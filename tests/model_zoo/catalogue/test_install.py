@@ -13,7 +13,7 @@ import torch
 from model_zoo import weights
 from model_zoo.catalogue import cards, resolve
 from model_zoo.catalogue.cards import find
-from model_zoo.catalogue.install import DEFINITION, adopt, install
+from model_zoo.catalogue.install import DEFINITION, add_run, install
 from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY
 from model_zoo.errors import ConfigError, StemError
 from tests.model_zoo.small import small_network
@@ -38,13 +38,13 @@ def run(tmp_path: Path, zoo: Path) -> Path:
     return folder
 
 
-def summarise(run: Path, **changes: Any) -> None:
+def summarize(run: Path, **changes: Any) -> None:
     (run / SUMMARY).write_text(json.dumps(TOLD | changes))
 
 
 def test_the_model_sounds_as_the_run(run: Path) -> None:
     """Bit for bit, in a file of the same size but for the text that says where it is from."""
-    adopt(run, name="mine")
+    add_run(run, name="mine")
     ours, theirs = resolve.load("mine"), resolve.load(run / BEST)
     mixture = torch.sin(torch.arange(16_000) ** 1.5 / 40).reshape(1, 1, -1)
     assert torch.equal(ours(mixture), theirs(mixture))
@@ -57,8 +57,8 @@ def find_file(name: str) -> Path:
 
 
 def test_the_card_says_what_is_known(run: Path) -> None:
-    summarise(run)
-    card = adopt(run, name="mine", licence="CC0")
+    summarize(run)
+    card = add_run(run, name="mine", licence="CC0")
     assert find("mine") == card
     assert (card.architecture, card.outputs) == ("melrnn", ("vocals", "band"))
     assert (card.sample_rate, card.licence) == (16_000, "CC0")
@@ -72,7 +72,7 @@ def test_the_card_says_what_is_known(run: Path) -> None:
 
 
 def test_nothing_is_guessed(run: Path) -> None:
-    card = adopt(run, name="mine")
+    card = add_run(run, name="mine")
     assert card.licence == "not stated"
     assert card.source == "Trained with stem by the recipe tiny"
     assert (card.training_data, card.scores) == ("", ())
@@ -84,37 +84,37 @@ def test_nothing_is_guessed(run: Path) -> None:
     ids=["not validated", "not finite"],
 )
 def test_a_score_that_is_none_is_left_out(run: Path, changes: dict[str, Any]) -> None:
-    summarise(run, **changes)
-    assert adopt(run, name="mine").scores == ()
+    summarize(run, **changes)
+    assert add_run(run, name="mine").scores == ()
 
 
 def test_one_song_is_no_songs(run: Path) -> None:
-    summarise(run, songs=1, validation_songs=1, data="", step=1)
-    card = adopt(run, name="mine")
+    summarize(run, songs=1, validation_songs=1, data="", step=1)
+    card = add_run(run, name="mine")
     assert card.training_data == "1 song"
     assert card.source.endswith(", best weights of 1 step")
     assert card.scores[0].dataset == "1 validation song, by which the step was chosen"
 
 
 def test_a_later_summary_may_say_more(run: Path) -> None:
-    summarise(run, hours=3)
-    assert adopt(run, name="mine").training_data == "87 songs of the folder musdb18hq"
+    summarize(run, hours=3)
+    assert add_run(run, name="mine").training_data == "87 songs of the folder musdb18hq"
 
 
 def test_a_file_of_a_run_knows_its_folder(run: Path) -> None:
-    summarise(run)
-    assert adopt(run / BEST, name="mine").training_data == "87 songs of the folder musdb18hq"
+    summarize(run)
+    assert add_run(run / BEST, name="mine").training_data == "87 songs of the folder musdb18hq"
 
 
 def test_a_file_from_elsewhere(run: Path, tmp_path: Path) -> None:
     (run / BEST).rename(tmp_path / "friend.safetensors")
-    card = adopt(tmp_path / "friend.safetensors", name="friend")
+    card = add_run(tmp_path / "friend.safetensors", name="friend")
     assert (card.source, card.outputs) == ("Weights file friend.safetensors", ("vocals", "band"))
 
 
 def test_a_residual_that_is_a_stem_is_no_residual(run: Path) -> None:
     weights.save(run / BEST, small_network(), {"residual": "vocals"})
-    assert adopt(run, name="mine").outputs == ("vocals",)
+    assert add_run(run, name="mine").outputs == ("vocals",)
 
 
 def pretrained(run: Path) -> Path:
@@ -138,7 +138,7 @@ def of_another_program(run: Path) -> Path:
 
 
 def a_bad_summary(run: Path) -> Path:
-    summarise(run, step="many")
+    summarize(run, step="many")
     return run
 
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_adopted(
     run: Path, zoo: Path, make: Callable[[Path], Path], code: int, sentence: str
 ) -> None:
     with pytest.raises(StemError, match=sentence) as refused:
-        adopt(make(run), name="mine")
+        add_run(make(run), name="mine")
     assert refused.value.exit_code == code
     assert not (zoo / "mine.toml").exists()
 
@@ -194,10 +194,10 @@ def test_what_cannot_be_adopted(
     ],
 )
 def test_names_that_are_not_free(run: Path, name: str, sentence: str) -> None:
-    adopt(run, name="taken")
+    add_run(run, name="taken")
     before = find("taken")
     with pytest.raises(ConfigError, match=sentence):
-        adopt(run, name=name)
+        add_run(run, name=name)
     assert find("taken") == before
 
 
@@ -206,8 +206,8 @@ def test_a_model_of_ours_may_be_replaced(run: Path) -> None:
     with torch.no_grad():
         for weight in network.parameters():
             weight.zero_()
-    install(network, adopt(run, name="mine"), overwrite=True)
-    adopt(run, name="mine", overwrite=True)
+    install(network, add_run(run, name="mine"), overwrite=True)
+    add_run(run, name="mine", overwrite=True)
     expected = resolve.load(run / BEST).state_dict()
     found = resolve.load("mine").state_dict()
     assert all(value.equal(expected[name]) for name, value in found.items())

@@ -9,7 +9,7 @@ import pytest
 from model_zoo import weights
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, is_place, locate, no_run
+from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, is_path, no_run, resolve_weights
 from model_zoo.errors import NoModelError, UnknownNameError, UsageError
 from model_zoo.files import SUFFIX
 from tests.model_zoo.small import small_network
@@ -36,19 +36,19 @@ def here(tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("typed", ["runs/toy", "runs/toy/", f"runs/toy/{BEST}", "./runs/toy"])
 def test_a_run_is_its_best_weights(typed: str) -> None:
-    assert locate(typed) == Path("runs/toy") / BEST
+    assert resolve_weights(typed) == Path("runs/toy") / BEST
 
 
 def test_a_model_goes_before_a_folder_of_its_name(here: Path, zoo: Path) -> None:
     (here / "runs" / "toy").rename(here / "toy")
-    assert locate("toy") == Path("toy") / BEST
+    assert resolve_weights("toy") == Path("toy") / BEST
     install(small_network(), Card("toy", "melrnn", stems=("vocals",)))
-    assert locate("toy") == zoo / "toy.safetensors"
-    assert locate("./toy") == Path("toy") / BEST
+    assert resolve_weights("toy") == zoo / "toy.safetensors"
+    assert resolve_weights("./toy") == Path("toy") / BEST
 
 
 RUN = "Type the folder of a run, e.g. runs/latest, or a .safetensors file"
-ON = "the run has not been validated or finished. Type: stem train --data DIR --output"
+ON = "the run has not been validated or finished. Try: stem train --data DIR --output"
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ ON = "the run has not been validated or finished. Type: stem train --data DIR --
             "net.pth is not a .safetensors file. For a checkpoint of another program type: stem"
             " models convert net.pth --name NAME",
         ),
-        ("melunet", "melunet is a network without weights. Type: stem train --recipe melunet"),
+        ("melunet", "melunet is a network without weights. Try: stem train --recipe melunet"),
         ("spleeter", "spleeter is a kind of network, not a model. Did you mean spleeter_2stems?"),
     ],
 )
 def test_what_is_no_model_is_one_sentence(typed: str, sentence: str) -> None:
     with pytest.raises(NoModelError) as refused:
-        locate(typed)
+        resolve_weights(typed)
     assert sentence in str(refused.value)
     assert refused.value.exit_code == 2
 
 
 @pytest.mark.parametrize("typed", ["", "melrofomer", "v1.2"])
 def test_other_words_are_names(typed: str) -> None:
-    assert not is_place(typed)
+    assert not is_path(typed)
     with pytest.raises(UnknownNameError, match="stem models list"):
-        locate(typed)
+        resolve_weights(typed)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.importers import convert
-from model_zoo.importers.msrkit import Options, infer
+from model_zoo.importers.msrkit import GeneratorOptions, infer
 from model_zoo.importers.unpickle import plain_names, state_dict
 from model_zoo.separator import Separator
 from tests.model_zoo.blocks.weights import fill
@@ -72,7 +72,7 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("size", EXPECTED)
 def test_sizes_are_read_from_the_original_layouts(size: str) -> None:
     tensors = golden_tensors(size)
-    architecture, config = infer(tensors, Options())
+    architecture, config = infer(tensors, GeneratorOptions())
     name, expected = EXPECTED[size]
     common = {"window_size": 2048, "hop_size": 512, "sample_rate": 48_000, "num_bands": 64}
     assert architecture == name
@@ -163,7 +163,7 @@ def test_safetensors_of_the_original_layout(tmp_path: Path, zoo: Path) -> None:
 def test_a_model_of_stem_needs_no_conversion(tmp_path: Path, zoo: Path) -> None:
     path = tmp_path / "mine.safetensors"
     weights.save(path, network("melunet"))
-    with pytest.raises(NoModelError, match=r"already. Type: stem separate SONG --model .*mine"):
+    with pytest.raises(NoModelError, match=r"already. Try: stem separate SONG --model .*mine"):
         convert(path, name="mine")
 
 
@@ -256,7 +256,7 @@ def test_the_rate_is_recognised_by_the_bands(rate: int) -> None:
     tensors = golden_tensors("melrnn_128_4_4", rate)
     # Another library's rounding: the heights differ in the last digits.
     tensors["band.filterbanks"] = tensors["band.filterbanks"] * (1 + 1e-7)
-    assert infer(tensors, Options())[1]["sample_rate"] == rate
+    assert infer(tensors, GeneratorOptions())[1]["sample_rate"] == rate
 
 
 def test_a_wrong_rate_is_refused(checkpoint: Path, zoo: Path) -> None:
@@ -267,13 +267,13 @@ def test_a_wrong_rate_is_refused(checkpoint: Path, zoo: Path) -> None:
 def test_bands_of_no_usual_rate_are_refused() -> None:
     tensors = golden_tensors("melrnn_128_4_4", 11_111)
     with pytest.raises(ConfigError, match="not those at any usual rate"):
-        infer(tensors, Options())
-    assert infer(tensors, Options(sample_rate=11_111))[1]["sample_rate"] == 11_111
+        infer(tensors, GeneratorOptions())
+    assert infer(tensors, GeneratorOptions(sample_rate=11_111))[1]["sample_rate"] == 11_111
 
 
 def test_heads_and_hop_come_from_options() -> None:
     tensors = golden_tensors("melroformer_128_12_4")
-    _, config = infer(tensors, Options(num_heads=8, hop_size=441))
+    _, config = infer(tensors, GeneratorOptions(num_heads=8, hop_size=441))
     assert (config["num_heads"], config["hop_size"]) == (8, 441)
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 from stemcli.audio.allowed_formats import DEMUXERS, EXTENSIONS, KINDS, is_song
 from stemcli.audio.containers.others import transport_packets
-from stemcli.audio.containers.part import Part
+from stemcli.audio.containers.part import FilePart
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
 from tests.audio_files import ffmpeg, tones
@@ -204,7 +204,7 @@ def test_what_libsndfile_reads_ffmpeg_may_read_too(tmp_path: Path, ending: str) 
     """It stands in where libsndfile cannot."""
     path = tmp_path / f"song.{ending}"
     make(path)
-    with closing(FfmpegDecoder(Part(path))) as decoder:
+    with closing(FfmpegDecoder(FilePart(path))) as decoder:
         assert abs(decoder.info.sample_rate - RATE) <= 48000 - RATE
         assert len(decoder.read(1000)) == 1000
 

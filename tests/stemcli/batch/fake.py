@@ -10,7 +10,7 @@ from typing import Any
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.writer import beside
-from stemcli.batch.executor import LocalCrew
+from stemcli.batch.executor import LocalExecutor
 from stemcli.engine.events import (
     Event,
     Listener,
@@ -122,5 +122,5 @@ def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
     return paths
 
 
-def fake_crew(options: Options, listener: Listener, jobs: int) -> LocalCrew:
-    return LocalCrew(FakeSession(options, listener, jobs), jobs)
+def fake_crew(options: Options, listener: Listener, jobs: int) -> LocalExecutor:
+    return LocalExecutor(FakeSession(options, listener, jobs), jobs)

@@ -14,7 +14,7 @@ from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from stemcli.batch.journal import NAME, Journal
 from stemcli.batch.library import find_songs
-from stemcli.batch.records import Entry
+from stemcli.batch.records import JournalEntry
 from tests.model_zoo.small import small_network
 
 SONGS, RATE = 60, 8000
@@ -54,7 +54,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def entries(library: Path, out: Path) -> list[Entry]:
+def entries(library: Path, out: Path) -> list[JournalEntry]:
     """What the journal knows of the songs."""
     places = [str(song.folder / song.path.name) for song in find_songs(library).songs]
     with Journal(out) as journal:

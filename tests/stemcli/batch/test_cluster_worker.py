@@ -13,24 +13,24 @@ import pytest
 import soundfile
 
 from stemcli.batch import cluster_worker
-from stemcli.batch.cluster_worker import Worker
-from stemcli.batch.library import Song
-from stemcli.batch.plan import Task
+from stemcli.batch.cluster_worker import SeparationActor
+from stemcli.batch.library import LibrarySong
+from stemcli.batch.plan import SongTask
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
 from stemcli.engine.events import Progress, TrackFinished, TrackStarted
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
 from tests.stemcli.engine.stubs import Flipped, Scaling, noise
 from tests.stemcli.engine.test_level import write
 
-LEAVE = Worker._end_when_forgotten
+LEAVE = SeparationActor._end_when_forgotten
 
 
 @pytest.fixture(autouse=True)
 def _nobody_ends_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is forgotten ends its process, which here is that of the tests."""
-    monkeypatch.setattr(Worker, "_end_when_forgotten", lambda self: None)
+    monkeypatch.setattr(SeparationActor, "_end_when_forgotten", lambda self: None)
 
 
 class Bench:
@@ -44,16 +44,16 @@ class Bench:
             return FakeSession(options, listener, jobs, before=self._meet)
 
         patch.setattr("stemcli.engine.session.Session", open_fake)
-        self.worker = Worker(Options(output=str(folder / "out")), {})
+        self.worker = SeparationActor(Options(output=str(folder / "out")), {})
 
     def _meet(self, song: Path) -> None:
         self.before(song)
 
-    def task(self, name: str = "a.mp3", content: str = "good") -> Task:
+    def task(self, name: str = "a.mp3", content: str = "good") -> SongTask:
         (song,) = make_songs(self.folder / "in", name, content=content)
-        return Task(Song(song, Path("x")), {})
+        return SongTask(LibrarySong(song, Path("x")), {})
 
-    def talk(self, number: int, task: Task, in_steps: bool = True) -> Iterator[Said]:
+    def talk(self, number: int, task: SongTask, in_steps: bool = True) -> Iterator[Said]:
         return self.worker.separate(number, task, replace=False, in_steps=in_steps)
 
 
@@ -101,7 +101,7 @@ def test_a_song_that_cannot_be_read_is_a_sentence_with_its_trace(bench: Bench) -
 
 
 def test_a_song_that_is_not_there_is_said_to_be_unseen(bench: Bench) -> None:
-    task = Task(Song(bench.folder / "in/none.mp3"), {})
+    task = SongTask(LibrarySong(bench.folder / "in/none.mp3"), {})
     assert [*bench.talk(1, task)] == [Unseen()]
 
 
@@ -156,12 +156,12 @@ def test_when_it_is_stopped_songs_leave_nothing_behind(bench: Bench) -> None:
 
 def test_it_runs_the_network_for_phases_as_well(tmp_path: Path) -> None:
     """By hand: -0.1 of the song, with the real engine."""
-    models = {"net": Model("net", Scaling()), "phase": Model("phase", Flipped())}
+    models = {"net": LoadedModel("net", Scaling()), "phase": LoadedModel("phase", Flipped())}
     options = Options(("net",), "phase", output=str(tmp_path / "out"), device="cpu")
     song = write(tmp_path / "in/song.wav", noise(500))
-    worker = Worker(options, models)
+    worker = SeparationActor(options, models)
     assert worker.introduce().device == "cpu"
-    task = Task(Song(song), {"vocals": tmp_path / "out/song/vocals.wav"})
+    task = SongTask(LibrarySong(song), {"vocals": tmp_path / "out/song/vocals.wav"})
     assert isinstance([*worker.separate(1, task, replace=False, in_steps=False)][-1], Ended)
     stem, _ = soundfile.read(tmp_path / "out/song/vocals.wav", dtype="float32")
     np.testing.assert_allclose(stem, -0.1 * noise(500), atol=1e-6)
@@ -169,7 +169,7 @@ def test_it_runs_the_network_for_phases_as_well(tmp_path: Path) -> None:
 
 def test_it_ends_when_nobody_speaks_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(Worker, "_end_when_forgotten", LEAVE)
+    monkeypatch.setattr(SeparationActor, "_end_when_forgotten", LEAVE)
     monkeypatch.setattr(cluster_worker, "LEASE", -1.0)
     monkeypatch.setattr("os._exit", lambda code: ended.set())
     bench = Bench(tmp_path, monkeypatch)

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from model_zoo.errors import OutputError, UsageError
 from stemcli.batch import journal_checks
 from stemcli.batch.journal import NAME, Journal
-from stemcli.batch.library import Found, find_songs, matches, require_songs
+from stemcli.batch.library import LibraryScan, find_songs, matches, require_songs
 from stemcli.batch.records import Content
 from stemcli.remote_path import folded
 from tests.stemcli.batch.fake import make_songs
 
 
-def places(found: Found) -> list[str]:
+def places(found: LibraryScan) -> list[str]:
     return [(song.folder / song.path.name).as_posix() for song in found.songs]
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from model_zoo.errors import StemError
 from stemcli.batch import order as order_module
-from stemcli.batch.executor import Made
-from stemcli.batch.library import Song
-from stemcli.batch.order import LostError, Order, UnableError
-from stemcli.batch.plan import Task
+from stemcli.batch.executor import WrittenStem
+from stemcli.batch.library import LibrarySong
+from stemcli.batch.order import BatchOrder, LostError, UnableError
+from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
 from stemcli.batch.talk import Begun, Complete, Ended, Failed, GivenBack, Said, Stopped, Unseen
 from stemcli.engine.events import Event, Progress, TrackStarted
@@ -28,7 +28,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.contents: list[Content] = []
-        self.stems: list[tuple[Made, ...]] = []
+        self.stems: list[tuple[WrittenStem, ...]] = []
 
     def begun(self, content: Content) -> None:
         self.contents.append(content)
@@ -50,15 +50,15 @@ class Stage:
         self.begun = 0
         self.words: list[Said] = []
         self.went: list[int] = []
-        self.task = Task(Song(Path("a.mp3")), {"vocals": Path("out/a/vocals.wav")})
+        self.task = SongTask(LibrarySong(Path("a.mp3")), {"vocals": Path("out/a/vocals.wav")})
 
-    def order(self, *words: Said) -> Order:
+    def order(self, *words: Said) -> BatchOrder:
         self.words = list(words)
         actor = SimpleNamespace(
             go=SimpleNamespace(remote=self.went.append),
             separate=SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._begin)),
         )
-        return Order(
+        return BatchOrder(
             actor,
             7,
             self.task,
@@ -68,15 +68,15 @@ class Stage:
             is_interrupted=self.interrupted,
         )
 
-    def make(self, name: str = ".vocals.0123abcd.part.wav", content: str = "sound") -> Made:
+    def make(self, name: str = ".vocals.0123abcd.part.wav", content: str = "sound") -> WrittenStem:
         """A stem as the worker names it, whose file is there."""
         folder = Path("out/a")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
         path = (folder / "vocals.wav").absolute()
-        return Made(path.with_name(name), path, Content.of(folder / name))
+        return WrittenStem(path.with_name(name), path, Content.of(folder / name))
 
-    def _begin(self, number: int, task: Task, **_: Any) -> Iterable[Said]:
+    def _begin(self, number: int, task: SongTask, **_: Any) -> Iterable[Said]:
         assert number == 7
         assert task.song.path.is_absolute()
         return iter(self.words)
@@ -104,7 +104,7 @@ def test_steps_are_noted_by_the_names_of_this_machine(stage: Stage) -> None:
     assert order.network_seconds == 1.5
     assert stage.notes.contents == [CONTENT]
     folder = Path("out/a")
-    expected = Made(folder / made.temporary.name, folder / "vocals.wav", made.content)
+    expected = WrittenStem(folder / made.temporary.name, folder / "vocals.wav", made.content)
     assert stage.notes.stems == [(expected,)]
     assert stage.went == [7, 7]
     assert stage.events == [started, moved]

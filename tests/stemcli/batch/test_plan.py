@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import OutputError
-from stemcli.batch.library import Song, find_songs
-from stemcli.batch.plan import Task, check_writable, once, plan, refuse_existing
+from stemcli.batch.library import LibrarySong, find_songs
+from stemcli.batch.plan import SongTask, check_writable, once, plan, refuse_existing
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import FakeSession, make_songs
 
 
-def planned(root: Path, *songs: Path, **choices: Any) -> list[Task]:
+def planned(root: Path, *songs: Path, **choices: Any) -> list[SongTask]:
     options = Options(**{"output": str(root / "out"), **choices})
-    found = [Song(song, song.parent.relative_to(root)) for song in songs]
+    found = [LibrarySong(song, song.parent.relative_to(root)) for song in songs]
     return plan(found, FakeSession(options, print), options)
 
 
@@ -95,9 +95,9 @@ def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
 
 def test_a_song_typed_twice_is_one_song(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "a.mp3")
-    assert once([Song(song), Song(song)]) == [Song(song)]
+    assert once([LibrarySong(song), LibrarySong(song)]) == [LibrarySong(song)]
     other = song.parent / "folder" / ".." / song.name
-    assert once([Song(song), Song(other)]) == [Song(other)]
+    assert once([LibrarySong(song), LibrarySong(other)]) == [LibrarySong(other)]
 
 
 def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from model_zoo.errors import ClusterError
 from stemcli.batch import recruiter as recruiter_module
 from stemcli.batch.cluster_worker import Introduction
-from stemcli.batch.recruiter import AWAITED, Member, Recruiter
+from stemcli.batch.recruiter import AWAITED, PooledActor, Recruiter
 from stemcli.batch.report import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.batch.roster import Roster
 from stemcli.engine.events import Event
@@ -85,7 +85,7 @@ class Office:
         self.cluster = Cluster()
         patch.setattr(recruiter_module, "ray", self.cluster)
         patch.setattr(recruiter_module, "_on", lambda slot: slot.node)
-        self.roster, self.told = Roster[Member](), list[Event]()
+        self.roster, self.told = Roster[PooledActor](), list[Event]()
         self.ends: list[BaseException] = []
         self.recruiter = Recruiter(self.roster, self.told.append, "auto", 1, (), self.ends.append)
 

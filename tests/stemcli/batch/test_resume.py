@@ -11,9 +11,9 @@ import pytest
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.executor import LocalCrew
+from stemcli.batch.executor import LocalExecutor
 from stemcli.batch.journal import Journal
-from stemcli.batch.library import Song, find_songs
+from stemcli.batch.library import LibrarySong, find_songs
 from stemcli.batch.report import BatchReport, BatchStarted
 from stemcli.batch.resume import DONE, EDITED, FOREIGN
 from stemcli.batch.run import separate_songs
@@ -47,20 +47,20 @@ class Library:
                 retries=retries,
                 journal=journal,
                 on_event=self._heard,
-                open_crew=self._open,
+                open_executor=self._open,
             )
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, BatchStarted):
             self.started = event
 
-    def _open(self, options: Options, listener: Any, jobs: int) -> LocalCrew:
+    def _open(self, options: Options, listener: Any, jobs: int) -> LocalExecutor:
         def before(song: Path) -> None:
             self.separated.append(song.name)
             self.before(song)
 
         session = FakeSession(options, listener, jobs, before=before, model=self.model)
-        return LocalCrew(session, jobs)
+        return LocalExecutor(session, jobs)
 
 
 @pytest.fixture(autouse=True)
@@ -297,7 +297,7 @@ def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
 
     def run() -> BatchReport:
         return separate_songs(
-            [Song(song)], options, on_event=lambda event: None, open_crew=fake_crew
+            [LibrarySong(song)], options, on_event=lambda event: None, open_executor=fake_crew
         )
 
     run()

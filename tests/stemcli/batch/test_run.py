@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stemcli.batch.executor import LocalCrew
-from stemcli.batch.library import Song
+from stemcli.batch.executor import LocalExecutor
+from stemcli.batch.library import LibrarySong
 from stemcli.batch.report import BatchFinished, BatchReport, BatchStarted
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import (
@@ -33,17 +33,17 @@ class Recorder:
         self.session: FakeSession | None = None
         self.before: Callable[[Path], object] = lambda song: None
 
-    def open(self, options: Options, listener: Any, jobs: int) -> LocalCrew:
+    def open(self, options: Options, listener: Any, jobs: int) -> LocalExecutor:
         self.session = FakeSession(options, listener, jobs, before=self.before)
-        return LocalCrew(self.session, jobs)
+        return LocalExecutor(self.session, jobs)
 
     def run(self, songs: list[Path], out: Path, jobs: int = 1, **choices: Any) -> BatchReport:
         return separate_songs(
-            [Song(song) for song in songs],
+            [LibrarySong(song) for song in songs],
             Options(output=str(out), **choices),
             jobs=jobs,
             on_event=self.events.append,
-            open_crew=self.open,
+            open_executor=self.open,
         )
 
 
@@ -100,11 +100,11 @@ def test_what_the_listener_raises_is_the_fault_of_no_song(
 
     with pytest.raises(BrokenPipeError) as caught:
         separate_songs(
-            [Song(song) for song in songs],
+            [LibrarySong(song) for song in songs],
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_crew=fake_crew,
+            open_executor=fake_crew,
         )
     assert caught.value is gone
 
@@ -155,10 +155,10 @@ def test_an_interrupt_stops_all_workers_and_leaves_nothing_half_done(
 
     with pytest.raises(KeyboardInterrupt):
         separate_songs(
-            [Song(song) for song in songs],
+            [LibrarySong(song) for song in songs],
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_crew=fake_crew,
+            open_executor=fake_crew,
         )
     assert not (tmp_path / "out").exists()

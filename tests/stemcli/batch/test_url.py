@@ -356,5 +356,5 @@ def test_without_a_journal_stems_are_carried_all_the_same(
 ) -> None:
     songs = find_songs(library.songs).songs
     options = Options(output=str(library.out))
-    separate_songs(songs, options, on_event=library.events.append, open_crew=open_local)
+    separate_songs(songs, options, on_event=library.events.append, open_executor=open_local)
     assert (library.out / "c/vocals.wav").exists()

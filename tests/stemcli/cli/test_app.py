@@ -12,7 +12,7 @@ import click
 import pytest
 
 from model_zoo.errors import StemError, UsageError
-from stemcli.cli.app import COMMANDS, Entry
+from stemcli.cli.app import COMMANDS, CommandEntry
 from stemcli.cli.options import console_options
 from tests.stemcli.cli.conftest import Typed
 
@@ -29,7 +29,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
         def command(console: object) -> None:
             raise error
 
-        monkeypatch.setattr(Entry, "load", lambda entry: command)
+        monkeypatch.setattr(CommandEntry, "load", lambda entry: command)
 
     return fail_with
 
@@ -78,8 +78,8 @@ def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed
     ("word", "sentence"),
     [
         ("seperate", "Unknown command 'seperate': did you mean 'separate'?"),
-        ("my song.mp3", "my song.mp3 is a file. Type: stem separate 'my song.mp3'"),
-        ("folder", "folder is a folder. Type: stem batch folder"),
+        ("my song.mp3", "my song.mp3 is a file. Try: stem separate 'my song.mp3'"),
+        ("folder", "folder is a folder. Try: stem batch folder"),
         ("xyzzy", "Unknown command 'xyzzy': known: batch, "),
     ],
 )

@@ -164,7 +164,7 @@ ZOO = {
     ),
     "weights with one other bit": Request("", 1, f"another SHA-256, {CHANGED}", flip_a_bit),
     "weights gone": Request(
-        "", 1, "Type: stem models convert .*--name tiny", lambda at: (at / WEIGHTS).unlink()
+        "", 1, "Try: stem models convert .*--name tiny", lambda at: (at / WEIGHTS).unlink()
     ),
     "card with a wrong hash": Request(
         "", 1, f"another SHA-256, {CHANGED}", in_the_card('sha256 = .*"', f'sha256 = "{"0" * 64}"')
@@ -184,7 +184,7 @@ ZOO = {
     "card of another name": Request(
         "",
         1,
-        r"Type: mv \S+/\.zoo/tiny\.toml \S+/\.zoo/other\.toml",
+        r"Try: mv \S+/\.zoo/tiny\.toml \S+/\.zoo/other\.toml",
         in_the_card('name = "tiny"', 'name = "other"'),
     ),
 }
@@ -308,9 +308,9 @@ def two_of_one_name(songs: Path) -> None:
 
 
 LIBRARIES = {
-    "missing": Request("", 2, "in does not exist. Type: stem batch FOLDER", shutil.rmtree),
-    "a file": Request("", 2, "in is a file, not a folder. Type: stem batch FOLDER", a_file),
-    "a link to itself": Request("", 2, "in does not exist. Type: stem batch", a_link_to_itself),
+    "missing": Request("", 2, "in does not exist. Try: stem batch FOLDER", shutil.rmtree),
+    "a file": Request("", 2, "in is a file, not a folder. Try: stem batch FOLDER", a_file),
+    "a link to itself": Request("", 2, "in does not exist. Try: stem batch", a_link_to_itself),
     "empty": Request("", 2, r"no song in in \(it is empty\). Look at the path and at", empty),
     "without songs": Request("", 2, r"no song in in \(1 not audio\). Look at the path", text_only),
     "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Look at .*--exclude"),

@@ -84,8 +84,8 @@ def test_all_at_once_in_a_real_process(tmp_path: Path) -> None:
 
 TYPED = {
     "missing": ("sonng.wav", 1, r"no file sonng\.wav: did you mean 'song.wav'\?"),
-    "folder": ("in", 2, "in is a folder. Type: stem batch in"),
-    "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Type: stem batch x\.wav"),
+    "folder": ("in", 2, "in is a folder. Try: stem batch in"),
+    "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Try: stem batch x\.wav"),
     "below a song": ("song.wav/x.wav", 1, r"no file song\.wav/x\.wav: check the name"),
     "address": (
         "https://example.org/a.mp3",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemcli.batch.journal import NAME
-from stemcli.batch.library import Found, Song
+from stemcli.batch.library import LibraryScan, LibrarySong
 from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import Typed
 
@@ -65,7 +65,7 @@ def test_ctrl_c_says_how_to_go_on(
     result = typed("batch", "in", *option)
     assert result.exit_code == 130
     last = result.stderr.splitlines()[-1]
-    assert last == f"Interrupted. To go on, type the same command again{how}."
+    assert last == f"Interrupted. To go on, run it again command again{how}."
 
 
 def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:
@@ -129,7 +129,7 @@ def test_collisions_are_refused_before_any_work(tmp_path: Path, typed: Typed) ->
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["nowhere"], 2, "nowhere does not exist. Type: stem batch FOLDER"),
+        (["nowhere"], 2, "nowhere does not exist. Try: stem batch FOLDER"),
         (["empty"], 2, "There is no song in empty (it is empty)"),
         (["in", "--report", "r.txt"], 2, "does not end in .json or .csv"),
         (["in", "--report", "no/r.csv"], 1, "The folder no for the report does not exist"),
@@ -149,7 +149,7 @@ def test_a_locked_folder_is_an_error_but_the_rest_is_done(
     tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_songs(tmp_path / "in", "a.mp3")
-    found = Found([Song(Path("in/a.mp3"))], unreadable=[Path("in/locked")])
+    found = LibraryScan([LibrarySong(Path("in/a.mp3"))], unreadable=[Path("in/locked")])
     monkeypatch.setattr("stemcli.batch.library.find_songs", lambda *args, **choices: found)
     result = typed("batch", "in")
     assert result.exit_code == 1

@@ -11,7 +11,7 @@ from rich.console import Console as Terminal
 
 from stemcli.batch.report import BatchStarted
 from stemcli.cli.console import Console, JsonConsole, PlainConsole, open_console
-from stemcli.cli.live_console import LiveConsole, Pace, Run, Song
+from stemcli.cli.live_console import BatchBar, LiveConsole, SongBar, TimeEstimate
 from stemcli.engine.events import (
     Event,
     ModelLoaded,
@@ -216,12 +216,12 @@ def test_time_left_by_hand(
 ) -> None:
     clock = iter([5.0, 15.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    assert Pace().left(share) == left
+    assert TimeEstimate().left(share) == left
 
 
 def test_nothing_is_said_about_a_pace_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 5.0)
-    assert (Pace().elapsed, Pace().left(0.5)) == (0.0, None)
+    assert (TimeEstimate().elapsed, TimeEstimate().left(0.5)) == (0.0, None)
 
 
 def test_an_error_stays_above_the_bars() -> None:
@@ -231,7 +231,7 @@ def test_an_error_stays_above_the_bars() -> None:
 
 
 def test_every_stage_has_a_pace_of_its_own() -> None:
-    song = Song(task=0)  # type: ignore[arg-type]
+    song = SongBar(task=0)  # type: ignore[arg-type]
     song.reach("separating", 5.0, 10.0)
     first = song.pace
     song.reach("separating", 6.0, 10.0)
@@ -242,7 +242,7 @@ def test_every_stage_has_a_pace_of_its_own() -> None:
 
 
 def test_a_run_counts_songs_that_are_half_done() -> None:
-    run = Run(task=0, songs=4)  # type: ignore[arg-type]
+    run = BatchBar(task=0, songs=4)  # type: ignore[arg-type]
     run.done = 1
     assert run.share([0.5, 0.5]) == 0.5
     assert run.share([1.0] * 9) == 1.0

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from model_zoo.errors import MissingExtraError
-from stemcli.cli.app import COMMANDS, Entry, LazyGroup, stem
+from stemcli.cli.app import COMMANDS, CommandEntry, LazyGroup, stem
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "numpy", "rich", "ray", "trainers", "scipy", "soundfile", "ffmpeg", "einops"}
@@ -62,7 +62,7 @@ def test_help_of_the_root_loads_no_command() -> None:
 
 
 def group(target: str, extra: str) -> LazyGroup:
-    return LazyGroup("tool", table={"learn": Entry(target, "Learn.", extra)})
+    return LazyGroup("tool", table={"learn": CommandEntry(target, "Learn.", extra)})
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_missing_package_names_the_extra(module: str) -> None:
     result = CliRunner().invoke(group(f"{module}:command", "train"), ["learn"])
     assert isinstance(result.exception, MissingExtraError)
     assert str(result.exception) == (
-        "no_such_package is not installed. Type: pip install 'stemcli[train]'"
+        "no_such_package is not installed. Try: pip install 'stemcli[train]'"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo import registry, weights
-from model_zoo.catalogue.cards import Card, Score
+from model_zoo.catalogue.cards import Card, CardScore
 from model_zoo.catalogue.install import install
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import Typed
@@ -17,7 +17,7 @@ from tests.stemcli.cli.watching import errors, sentence
 
 @pytest.fixture
 def tiny(typed: Typed) -> Card:
-    score = Score("our song", "vocals", "SDR", "global", 3.25)
+    score = CardScore("our song", "vocals", "SDR", "global", 3.25)
     card = Card("tiny", "melrnn", "A network for tests.", ("vocals",), residual="band")
     network = small_network()
     return install(network, Card.from_dict({**card.to_dict(), "scores": [score]}))
@@ -241,7 +241,7 @@ def test_a_name_of_a_model_and_of_an_architecture(typed: Typed) -> None:
     model = typed("models", "info", "melroformer", "--depth", "0")
     assert "3,919,872" in model.stdout
     lines = model.stderr.splitlines()
-    assert lines[-1].endswith("Type: stem models info melroformer --architecture")
+    assert lines[-1].endswith("Try: stem models info melroformer --architecture")
     assert lines[-3] == "There is more inside: --depth 1"
     architecture = typed("models", "info", "melroformer", "--architecture").stdout
     assert "8,841,856" in architecture
@@ -334,7 +334,7 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     ("folder", "file", "sentence"),
     [
         ("songs", "a.wav", "songs is a folder without a TensorFlow checkpoint (model.index beside"),
-        ("my run", "best.safetensors", "Type: stem models add 'my run' --name NAME"),
+        ("my run", "best.safetensors", "Try: stem models add 'my run' --name NAME"),
     ],
 )
 def test_convert_refuses_other_folders(

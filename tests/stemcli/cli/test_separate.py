@@ -84,7 +84,7 @@ def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "my songs/a.mp3")
     result = typed("separate", "my songs")
     assert result.exit_code == 2
-    assert "Type: stem batch 'my songs'" in result.stderr
+    assert "Try: stem batch 'my songs'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ import sys
 import pytest
 from rich.console import Console as Terminal
 
-from model_zoo.introspection import Part
+from model_zoo.introspection import LayerInfo
 from stemcli.cli import tables
 from stemcli.cli.drawing import COLUMNS, rows
 
-INNER = Part("att_norm_of_all", "MultichannelLayerNorm", (1, 2, 801), (), 2048)
-BLOCK = Part("0-11", "RoFormerBlock", (257, 64), ("batch", "feature"), 748_224, 12, (INNER,))
-LAST = Part("last", "TransformerDecoderLayer", (1, 801), (), 12, 1, (INNER,))
-ROOT = Part("", "MelRoFormer", (1, 1, 409_600), ("batch", "stem", "time"), 9, 1, (BLOCK, LAST))
+INNER = LayerInfo("att_norm_of_all", "MultichannelLayerNorm", (1, 2, 801), (), 2048)
+BLOCK = LayerInfo("0-11", "RoFormerBlock", (257, 64), ("batch", "feature"), 748_224, 12, (INNER,))
+LAST = LayerInfo("last", "TransformerDecoderLayer", (1, 801), (), 12, 1, (INNER,))
+ROOT = LayerInfo("", "MelRoFormer", (1, 1, 409_600), ("batch", "stem", "time"), 9, 1, (BLOCK, LAST))
 
 
 def printed(

@@ -14,9 +14,9 @@ from model_zoo.separator import Separator, SeparatorConfig
 from stemcli.engine.buffer import Block
 from stemcli.engine.device import Precision
 from stemcli.engine.ensemble import Ensemble, assemble
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
-from stemcli.engine.runner import Network
+from stemcli.engine.runner import ModelRunner
 
 CPU = torch.device("cpu")
 FULL = Precision("fp32", "asked for")
@@ -77,7 +77,7 @@ class Positional(Stub):
 class Levelled(Stub):
     """Stem k is the mixture times its loudest sample here, but for a factor: it hears the level."""
 
-    is_levelled = True
+    needs_peak_level = True
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True) * (stem + 1) / 10
@@ -99,7 +99,7 @@ class Flipped(Phase):
 class LevelledPhase(Phase):
     """A sound times its own loudest sample here."""
 
-    is_levelled = True
+    needs_peak_level = True
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True)
@@ -137,11 +137,11 @@ class Hungry(Stub):
         return mixture
 
 
-def network(separator: Separator, precision: Precision = FULL) -> Network:
-    return Network(separator, CPU, precision)
+def network(separator: Separator, precision: Precision = FULL) -> ModelRunner:
+    return ModelRunner(separator, CPU, precision)
 
 
-def ensemble(*models: Model, phase: Model | None = None, **options: Any) -> Ensemble:
+def ensemble(*models: LoadedModel, phase: LoadedModel | None = None, **options: Any) -> Ensemble:
     names = tuple(model.name for model in models)
     chosen = {"device": "cpu", "precision": "fp32", **options}
     typed = phase.name if phase else ""

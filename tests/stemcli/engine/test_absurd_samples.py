@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from model_zoo.errors import DecodeError
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from tests.model_zoo.small import small_network
@@ -24,7 +24,7 @@ def session() -> Session:
     """A real network, untrained: its transforms square what they are given."""
     network = small_network()
     options = Options(model=("tiny",), stems=("vocals",), device="cpu", precision="fp32")
-    return Session(options, load=lambda name: Model(name, network))
+    return Session(options, load=lambda name: LoadedModel(name, network))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from stemcli.engine.background import Ahead, Behind
+from stemcli.engine.background import BackgroundWriters, Prefetcher
 
 PATIENCE = 30
 """Seconds after which a thread that should have come is missing."""
 
 
 def test_items_come_in_order_and_end() -> None:
-    with Ahead(iter(range(100))) as items:
+    with Prefetcher(iter(range(100))) as items:
         assert list(items) == list(range(100))
         assert list(items) == []
 
@@ -30,7 +30,7 @@ def test_items_are_made_before_they_are_asked_for_but_not_all() -> None:
                 three.set()
             yield item
 
-    with Ahead(count(), depth=3) as items:
+    with Prefetcher(count(), depth=3) as items:
         assert three.wait(PATIENCE)
         assert made == [0, 1, 2]
         assert next(items) == 0
@@ -42,7 +42,7 @@ def test_what_the_source_raises_comes_in_its_place() -> None:
         yield 1
         raise ValueError("second")
 
-    with Ahead(breaks()) as items:
+    with Prefetcher(breaks()) as items:
         assert next(items) == 1
         with pytest.raises(ValueError, match="second"):
             next(items)
@@ -50,9 +50,9 @@ def test_what_the_source_raises_comes_in_its_place() -> None:
 
 def test_every_hand_does_its_part_in_order() -> None:
     done: list[list[int]] = [[], []]
-    with Behind(2) as hands:
+    with BackgroundWriters(2) as hands:
         for piece in range(50):
-            hands.do(lambda hand, piece=piece: done[hand].append(piece))  # type: ignore[misc]
+            hands.submit(lambda hand, piece=piece: done[hand].append(piece))  # type: ignore[misc]
         hands.wait()
     assert done == [list(range(50))] * 2
 
@@ -61,12 +61,12 @@ def test_work_waits_when_too_much_is_undone() -> None:
     """Of three pieces one may be undone, so the third is only taken when the first two are done."""
     go, taken = threading.Event(), []
 
-    def give(hands: Behind) -> None:
+    def give(hands: BackgroundWriters) -> None:
         for piece in range(3):
-            hands.do(lambda hand: go.wait(PATIENCE) and None)
+            hands.submit(lambda hand: go.wait(PATIENCE) and None)
             taken.append(piece)
 
-    with Behind(1, depth=1) as hands:
+    with BackgroundWriters(1, depth=1) as hands:
         giver = threading.Thread(target=give, args=(hands,))
         giver.start()
         giver.join(0.1)
@@ -80,7 +80,7 @@ def test_what_work_raises_is_raised_by_the_next() -> None:
     def breaks(hand: int) -> None:
         raise ValueError("full")
 
-    with Behind(1) as hands:
-        hands.do(breaks)
+    with BackgroundWriters(1) as hands:
+        hands.submit(breaks)
         with pytest.raises(ValueError, match="full"):
             hands.wait()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.engine.buffer import Tape
+from stemcli.engine.buffer import SlidingBuffer
 from tests.stemcli.engine.stubs import noise
 
 
@@ -14,7 +14,7 @@ from tests.stemcli.engine.stubs import noise
 def test_a_queue_gives_what_it_was_given(steps: list[tuple[int, int]]) -> None:
     """Law: first in, first out, whatever the sizes."""
     song = noise(sum(size for size, _ in steps))
-    tape, taken, fed = Tape(2), [np.zeros((0, 2), np.float32)], 0
+    tape, taken, fed = SlidingBuffer(2), [np.zeros((0, 2), np.float32)], 0
     for size, wanted in steps:
         tape.append(song[fed : fed + size])
         fed += size
@@ -26,7 +26,7 @@ def test_a_queue_gives_what_it_was_given(steps: list[tuple[int, int]]) -> None:
 
 def test_positions_stay_absolute() -> None:
     """By hand: after dropping ten frames, frame 12 is still frame 12."""
-    song, tape = noise(30), Tape(2)
+    song, tape = noise(30), SlidingBuffer(2)
     tape.append(song)
     tape.drop_before(10)
     assert (tape.start, tape.end, len(tape)) == (10, 30, 20)
@@ -36,7 +36,7 @@ def test_positions_stay_absolute() -> None:
 @given(st.lists(st.integers(-8, 30), min_size=1), st.integers(0, 12))
 def test_added_blocks_are_mixed(positions: list[int], size: int) -> None:
     """Reference: the same sums on an array that is long enough from the start."""
-    tape, whole = Tape(2), np.zeros((60, 2), np.float32)
+    tape, whole = SlidingBuffer(2), np.zeros((60, 2), np.float32)
     for number, position in enumerate(positions):
         block = noise(size, seed=number)
         tape.add(position, block)
@@ -47,7 +47,7 @@ def test_added_blocks_are_mixed(positions: list[int], size: int) -> None:
 
 def test_what_was_taken_is_not_changed_later() -> None:
     """Law: a block that left the tape belongs to whoever took it."""
-    tape = Tape()
+    tape = SlidingBuffer()
     tape.add(0, np.ones(4, np.float32))
     taken = tape.take(2)
     tape.add(2, np.ones(4, np.float32))

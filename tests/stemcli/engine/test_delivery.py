@@ -12,14 +12,14 @@ import pytest
 from model_zoo.errors import OutputError
 from stemcli.audio.encoders import WavSink
 from stemcli.audio.formats import OutputFormat
-from stemcli.engine.outputs import Delivery
+from stemcli.engine.outputs import StemWriter
 
 STEMS = ("vocals", "band")
 
 
-def delivery(folder: Path) -> Delivery:
+def delivery(folder: Path) -> StemWriter:
     paths = {stem: folder / f"{stem}.wav" for stem in STEMS}
-    return Delivery(paths, 8000, 1, OutputFormat("wav", depth="16"), rescale=False)
+    return StemWriter(paths, 8000, 1, OutputFormat("wav", depth="16"), rescale=False)
 
 
 def test_stems_are_encoded_at_the_same_time(

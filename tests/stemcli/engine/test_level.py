@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.reader import open_audio
-from stemcli.batch.library import Song
+from stemcli.batch.library import LibrarySong
 from stemcli.batch.run import separate_songs
 from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Progress
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from stemcli.engine.stream import Separation
+from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import Levelled, Scaling, Stub, ensemble, noise, stream
 
 RATE = 8000
@@ -36,7 +36,7 @@ TWO = ("vocals", "band")
 def session(out: Path, *networks: Stub, on_event: Any = None, **options: Any) -> Session:
     models = {f"net{number}": network for number, network in enumerate(networks)}
     chosen = Options(model=tuple(models), output=str(out), device="cpu", **options)
-    return Session(chosen, on_event, load=lambda name: Model(name, models[name]))
+    return Session(chosen, on_event, load=lambda name: LoadedModel(name, models[name]))
 
 
 def write(path: Path, wave: Block) -> Path:
@@ -77,7 +77,9 @@ def test_by_hand() -> None:
     song = np.full((640, 1), 0.25, np.float32)
     song[600:] = 0.5
     stem = session(Path(), Levelled(stems=("a", "b"))).separate_array(song, RATE)["a"]
-    raw = stream(Separation(ensemble(Model("net", Levelled())), RATE, 1, peak=0.5), song)[:, 0]
+    raw = stream(
+        SeparationStream(ensemble(LoadedModel("net", Levelled())), RATE, 1, peak=0.5), song
+    )[:, 0]
     np.testing.assert_allclose(raw[200:400], 0.25 * 0.5 * 0.1, atol=1e-7)
     np.testing.assert_allclose(stem[200:400] - raw[200:400], 0.25 * (1 - 0.5 * 0.3) / 2, atol=1e-7)
 
@@ -186,7 +188,8 @@ def test_an_interrupt_does_not_wait_for_the_end_of_measuring(tmp_path: Path) -> 
 def zoo_of(monkeypatch: pytest.MonkeyPatch, separator: Stub) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(
-            "stemcli.engine.models.load_model", lambda name: Model(name, separator, sha256="1")
+            "stemcli.engine.models.load_model",
+            lambda name: LoadedModel(name, separator, sha256="1"),
         )
         yield
 
@@ -201,10 +204,10 @@ def test_batches_and_urls(address: str, tmp_path: Path, monkeypatch: pytest.Monk
     songs = []
     for name, level in (("loud", 1.0), ("quiet", 0.1)):
         made = write(tmp_path / f"in/{name}.wav", noise(5000) * np.float32(level))
-        songs.append(Song(made))
+        songs.append(LibrarySong(made))
         if address:
             fsspec.filesystem("memory").pipe(f"/level/in/{name}.wav", made.read_bytes())
-            songs[-1] = Song(as_path(f"{address}/{name}.wav"))
+            songs[-1] = LibrarySong(as_path(f"{address}/{name}.wav"))
     options = Options(model=("net",), output=str(tmp_path / "out"), device="cpu")
     with zoo_of(monkeypatch, Levelled(stems=TWO)):
         report = separate_songs(songs, options, on_event=lambda event: None)

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import UsageError
 from stemcli.batch.journal import Journal
-from stemcli.batch.library import Song
+from stemcli.batch.library import LibrarySong
 from stemcli.batch.report import BatchStarted
 from stemcli.batch.run import separate_songs
 from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Event
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from stemcli.engine.stream import Separation
+from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import (
     Codes,
     Flipped,
@@ -48,10 +48,10 @@ TWO = ("vocals", "band")
 
 members = st.sampled_from(
     [
-        Model("net", Positional(stems=TWO)),
-        Model("net", Scaling(stems=("vocals",)), residual="band"),
-        Model("net", MidSide(stems=TWO, channels=2)),
-        Model("net", Levelled(stems=TWO)),
+        LoadedModel("net", Positional(stems=TWO)),
+        LoadedModel("net", Scaling(stems=("vocals",)), residual="band"),
+        LoadedModel("net", MidSide(stems=TWO, channels=2)),
+        LoadedModel("net", Levelled(stems=TWO)),
     ]
 )
 phases = st.sampled_from([Phase(segment=50), Phase(channels=2, segment=170)])
@@ -60,51 +60,55 @@ phases = st.sampled_from([Phase(segment=50), Phase(channels=2, segment=170)])
 def test_auto_runs_every_network_in_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     monkeypatch.setattr(Phase, "needs_float32", True)
-    made = ensemble(Model("net", Stub()), phase=Model("phase", Phase()), precision="auto")
+    made = ensemble(
+        LoadedModel("net", Stub()), phase=LoadedModel("phase", Phase()), precision="auto"
+    )
     assert [member.precision.name for member in made.all] == ["bf16", "fp32"]
 
 
 def heard(made: Ensemble, song: Block, rate: int = RATE, peak: float = 1.0) -> Block:
-    return stream(Separation(made, rate, song.shape[1], peak), song, 77)
+    return stream(SeparationStream(made, rate, song.shape[1], peak), song, 77)
 
 
 @given(members, phases, st.builds(noise, st.integers(1, 400), st.integers(1, 3)))
-def test_a_phase_that_is_the_same_changes_nothing(model: Model, phase: Stub, song: Block) -> None:
+def test_a_phase_that_is_the_same_changes_nothing(
+    model: LoadedModel, phase: Stub, song: Block
+) -> None:
     """Law, to the rounding of the weights of chunks."""
-    same = heard(ensemble(model, phase=Model("phase", phase)), song)
+    same = heard(ensemble(model, phase=LoadedModel("phase", phase)), song)
     np.testing.assert_allclose(same, heard(ensemble(model), song), atol=1e-6)
 
 
 @given(members, st.builds(noise, st.integers(1, 400), st.integers(1, 2)))
-def test_stems_still_add_up(model: Model, song: Block) -> None:
+def test_stems_still_add_up(model: LoadedModel, song: Block) -> None:
     """Law: what a phase takes away goes back into the set, for full sets and residuals."""
-    stems = heard(ensemble(model, phase=Model("phase", Flipped())), song)
+    stems = heard(ensemble(model, phase=LoadedModel("phase", Flipped())), song)
     np.testing.assert_allclose(stems.sum(axis=1), song, atol=1e-6)
 
 
 def test_before_a_set_is_completed() -> None:
     """By hand: 0.1 and 0.2 are turned, so 1.3 is missing, and half of it goes to each."""
-    song, flipped = noise(300), Model("phase", Flipped())
-    stems = heard(ensemble(Model("net", Scaling(stems=TWO)), phase=flipped), song)
+    song, flipped = noise(300), LoadedModel("phase", Flipped())
+    stems = heard(ensemble(LoadedModel("net", Scaling(stems=TWO)), phase=flipped), song)
     np.testing.assert_allclose(stems[:, 0], (0.65 - 0.1) * song, atol=1e-6)
     np.testing.assert_allclose(stems[:, 1], (0.65 - 0.2) * song, atol=1e-6)
 
 
 def test_a_single_stem_and_the_rest() -> None:
     """By hand: -0.1, alone and with a residual of 1.1."""
-    song, flipped = noise(300), Model("phase", Flipped())
-    alone = heard(ensemble(Model("net", Scaling()), phase=flipped), song)
+    song, flipped = noise(300), LoadedModel("phase", Flipped())
+    alone = heard(ensemble(LoadedModel("net", Scaling()), phase=flipped), song)
     np.testing.assert_allclose(alone[:, 0], -0.1 * song, atol=1e-6)
-    both = heard(ensemble(Model("net", Scaling(), residual="band"), phase=flipped), song)
+    both = heard(ensemble(LoadedModel("net", Scaling(), residual="band"), phase=flipped), song)
     np.testing.assert_allclose(both[:, 1], 1.1 * song, atol=1e-6)
 
 
 def test_the_stems_of_every_member_of_an_ensemble() -> None:
     """By hand: -0.1 and -0.3 of the mixture, on the mean -0.2."""
-    one = Model("one", Scaling())
-    two = Model("two", Scaling(stems=("bass", "drums", "vocals")), residual="rest")
+    one = LoadedModel("one", Scaling())
+    two = LoadedModel("two", Scaling(stems=("bass", "drums", "vocals")), residual="rest")
     song = noise(300)
-    stems = heard(ensemble(one, two, phase=Model("phase", Flipped())), song)
+    stems = heard(ensemble(one, two, phase=LoadedModel("phase", Flipped())), song)
     np.testing.assert_allclose(stems[:, 0], -0.2 * song, atol=1e-6)
 
 
@@ -113,8 +117,8 @@ def test_the_stems_of_every_member_of_an_ensemble() -> None:
 def test_a_phase_at_a_rate_of_its_own_stays_in_time(rate: int, phase_rate: int) -> None:
     """Law: a tone that all rates hold comes back within -80 dB."""
     song = tone(2 * rate, rate)
-    phase = Model("phase", Phase(sample_rate=phase_rate, segment=900))
-    stems = heard(ensemble(Model("net", Stub(segment=800)), phase=phase), song, rate)
+    phase = LoadedModel("phase", Phase(sample_rate=phase_rate, segment=900))
+    stems = heard(ensemble(LoadedModel("net", Stub(segment=800)), phase=phase), song, rate)
     assert np.abs(stems[:, 0] - song).max() < 1e-4
 
 
@@ -122,8 +126,8 @@ def test_a_phase_is_levelled_by_the_song() -> None:
     """By hand: the stem is 0.02 in a song that reaches 0.5, so it is heard as 0.04: 0.04 * 0.02."""
     song = np.full((640, 1), 0.2, np.float32)
     song[600:] = 0.5
-    made = ensemble(Model("net", Scaling()), phase=Model("phase", LevelledPhase()))
-    assert made.is_levelled
+    made = ensemble(LoadedModel("net", Scaling()), phase=LoadedModel("phase", LevelledPhase()))
+    assert made.needs_peak_level
     stems = heard(made, song, peak=0.5)
     np.testing.assert_allclose(stems[200:400, 0], 0.04 * 0.02, atol=1e-8)
 
@@ -132,7 +136,7 @@ def test_a_phase_for_songs_of_any_level() -> None:
     """Law: through the session too, which measures the song for it."""
     models = {"net": Scaling(stems=TWO), "phase": LevelledPhase()}
     options = Options(model=("net",), phase_model="phase", device="cpu")
-    made = Session(options, load=lambda name: Model(name, models[name]))
+    made = Session(options, load=lambda name: LoadedModel(name, models[name]))
     loud = made.separate_array(noise(500), RATE)
     quiet = made.separate_array(noise(500) * np.float32(0.1), RATE)
     for name, stem in loud.items():
@@ -142,10 +146,10 @@ def test_a_phase_for_songs_of_any_level() -> None:
 def test_memory_does_not_grow_with_the_song() -> None:
     """Law: at most eight chunks of the network and of the phase for each of two stems."""
     made = ensemble(
-        Model("net", Scaling(stems=TWO, segment=500)),
-        phase=Model("phase", Phase(segment=700, sample_rate=6000)),
+        LoadedModel("net", Scaling(stems=TWO, segment=500)),
+        phase=LoadedModel("phase", Phase(segment=700, sample_rate=6000)),
     )
-    separation = Separation(made, RATE, 1)
+    separation = SeparationStream(made, RATE, 1)
     for block in range(300):
         separation.push(noise(250, 1, seed=block))
         assert separation.buffered <= 8 * (500 + 2 * 900)
@@ -182,7 +186,7 @@ def test_memory_does_not_grow_with_the_song() -> None:
 )
 def test_networks_in_the_place_of_others(model: Stub, phase: Stub | None, said: str) -> None:
     with pytest.raises(UsageError) as found:
-        ensemble(Model("net", model), phase=Model("phase", phase) if phase else None)
+        ensemble(LoadedModel("net", model), phase=LoadedModel("phase", phase) if phase else None)
     assert str(found.value) == said
 
 
@@ -192,9 +196,9 @@ def test_a_journal_knows_the_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sums = {"net": "1", "phase": "1"}
     monkeypatch.setattr(
         "stemcli.engine.models.load_model",
-        lambda name: Model(name, networks[name], sha256=sums[name]),
+        lambda name: LoadedModel(name, networks[name], sha256=sums[name]),
     )
-    song = Song(write(tmp_path / "in/song.wav", noise(500)))
+    song = LibrarySong(write(tmp_path / "in/song.wav", noise(500)))
 
     def run(phase: str) -> tuple[str, list[str]]:
         told: list[Event] = []
@@ -219,5 +223,5 @@ def test_a_journal_knows_the_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_settings_without_a_phase_are_those_of_old_journals() -> None:
     """Else an update would make every stem of a library again."""
-    made = Session(Options(("net",), device="cpu"), load=lambda name: Model(name, Stub()))
+    made = Session(Options(("net",), device="cpu"), load=lambda name: LoadedModel(name, Stub()))
     assert "phase_model" not in made.settings

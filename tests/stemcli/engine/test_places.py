@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from stemcli.engine.ensemble import Ensemble
-from stemcli.engine.models import Model
-from stemcli.engine.session import Places
+from stemcli.engine.models import LoadedModel
+from stemcli.engine.session import DevicePool
 from tests.stemcli.engine.stubs import Stub, ensemble
 
 
 @pytest.fixture
 def net() -> Ensemble:
-    return ensemble(Model("net", Stub()))
+    return ensemble(LoadedModel("net", Stub()))
 
 
 def test_one_place_does_one_work_at_a_time_always_in_the_same_thread(net: Ensemble) -> None:
-    places, inside, most, threads = Places([net]), [], [], set()
+    places, inside, most, threads = DevicePool([net]), [], [], set()
 
     def work(found: Ensemble) -> None:
         inside.append(found)
@@ -41,7 +41,7 @@ def test_two_places_work_together_and_share_the_cores(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
-    together, places = threading.Barrier(2), Places([net, net])
+    together, places = threading.Barrier(2), DevicePool([net, net])
     with ThreadPoolExecutor(2) as songs:
         for future in [songs.submit(places.run, lambda _: together.wait(30)) for _ in range(2)]:
             future.result()
@@ -52,7 +52,7 @@ def test_a_place_is_free_again_after_an_error(net: Ensemble) -> None:
     def breaks(found: Ensemble) -> None:
         raise ValueError("bad song")
 
-    places = Places([net])
+    places = DevicePool([net])
     for _ in range(2):
         with pytest.raises(ValueError, match="bad song"):
             places.run(breaks)

@@ -10,7 +10,7 @@ import soundfile
 
 from stemcli.audio.reader import open_audio
 from stemcli.engine.buffer import Block
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from tests.stemcli.engine.stubs import MidSide, Positional, noise
@@ -47,25 +47,31 @@ def level(error: Block, mixture: Block) -> float:
 MODELS = pytest.mark.parametrize(
     "model",
     [
-        Model("own rate", Positional(stems=("a", "b"), sample_rate=44100, segment=150000)),
-        Model("pairs", MidSide(stems=("m", "s"), channels=2, sample_rate=16000, segment=50000)),
+        LoadedModel("own rate", Positional(stems=("a", "b"), sample_rate=44100, segment=150000)),
+        LoadedModel(
+            "pairs", MidSide(stems=("m", "s"), channels=2, sample_rate=16000, segment=50000)
+        ),
     ],
     ids=lambda model: model.name,
 )
 
 
 @MODELS
-def test_float_stems_add_up_to_every_song(songs: list[Path], model: Model, tmp_path: Path) -> None:
+def test_float_stems_add_up_to_every_song(
+    songs: list[Path], model: LoadedModel, tmp_path: Path
+) -> None:
     check_that_stems_add_up(songs, model, tmp_path)
 
 
 @pytest.mark.audio
 @MODELS
-def test_float_stems_add_up_to_real_songs(real_audio: Path, model: Model, tmp_path: Path) -> None:
+def test_float_stems_add_up_to_real_songs(
+    real_audio: Path, model: LoadedModel, tmp_path: Path
+) -> None:
     check_that_stems_add_up(sorted((real_audio / "mixtures").iterdir()), model, tmp_path)
 
 
-def check_that_stems_add_up(songs: list[Path], model: Model, tmp_path: Path) -> None:
+def check_that_stems_add_up(songs: list[Path], model: LoadedModel, tmp_path: Path) -> None:
     """Law: same rate, channels and length as decoded; the sum is below -80 dB of the mixture."""
     options = Options(model=("net",), output=str(tmp_path), depth="32f", device="cpu")
     made = Session(options, load=lambda name: model)

@@ -9,7 +9,7 @@ from torch import Tensor
 from model_zoo import registry
 from model_zoo.errors import NumericalError, OutOfMemoryError
 from stemcli.engine.device import Precision
-from stemcli.engine.runner import Network, is_out_of_memory
+from stemcli.engine.runner import ModelRunner, is_out_of_memory
 from tests.stemcli.engine.stubs import (
     REDUCED,
     BrokenInBf16,
@@ -138,7 +138,7 @@ def test_convolutions_that_prefer_it_have_their_features_innermost() -> None:
     chunks = items(1, channels=2, time=4000)
     with torch.inference_mode():
         expected = separator(torch.from_numpy(chunks)).numpy()
-    network = Network(separator, torch.device("cpu"), Precision("fp32", "asked for"))
+    network = ModelRunner(separator, torch.device("cpu"), Precision("fp32", "asked for"))
     np.testing.assert_allclose(network.separate(chunks, [0.0]), expected, atol=1e-5)
     weight = separator.unets.stems[0].down[1].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)

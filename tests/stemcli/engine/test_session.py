@@ -16,10 +16,10 @@ from torch import Tensor
 from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
 from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Notice, Progress
-from stemcli.engine.models import Model
+from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
-from stemcli.engine.stream import Separation
+from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise
 
 RATE = 8000
@@ -44,7 +44,7 @@ def session(
 ) -> Session:
     separator = separator or Positional(stems=TWO)
     chosen = Options(model=("net",), output=str(out), device="cpu", **options)
-    return Session(chosen, on_event, load=lambda name: Model(name, separator))
+    return Session(chosen, on_event, load=lambda name: LoadedModel(name, separator))
 
 
 def read(outputs: dict[str, Path]) -> dict[str, Block]:
@@ -120,9 +120,9 @@ def test_events_in_order(tmp_path: Path) -> None:
 def test_models_are_loaded_once(tmp_path: Path) -> None:
     loaded: list[str] = []
 
-    def load(name: str) -> Model:
+    def load(name: str) -> LoadedModel:
         loaded.append(name)
-        return Model(name, Stub())
+        return LoadedModel(name, Stub())
 
     chosen = Options(model=("one", "two"), output=str(tmp_path / "out"), device="cpu")
     made = Session(chosen, load=load)
@@ -295,15 +295,15 @@ def test_a_part_of_a_song(tmp_path: Path) -> None:
 def test_arrays_keep_no_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are views into chunks: whoever holds them holds several times the song."""
     given: list[weakref.ref[Block]] = []
-    pass_through = Separation.pass_through
+    pass_through = SeparationStream.pass_through
 
-    def watched(self: Separation, blocks: Iterable[Block]) -> Iterator[Block]:
+    def watched(self: SeparationStream, blocks: Iterable[Block]) -> Iterator[Block]:
         for block in pass_through(self, blocks):
             assert not any(earlier() is not None for earlier in given[:-1])
             given.append(weakref.ref(block))
             yield block
 
-    monkeypatch.setattr(Separation, "pass_through", watched)
+    monkeypatch.setattr(SeparationStream, "pass_through", watched)
     wave = noise(20 * RATE, 2)
     stems = session(tmp_path).separate_array(wave, RATE)
     assert len(given) > 3
@@ -358,7 +358,7 @@ def test_threads_share_one_session(tmp_path: Path) -> None:
 def test_jobs_change_nothing_in_the_stems(tmp_path: Path, jobs: int) -> None:
     song = write(tmp_path / "in", noise(3000))
     options = Options(model=("net",), output=str(tmp_path / "out"), device="cpu")
-    made = Session(options, jobs=jobs, load=lambda name: Model(name, Scaling(stems=TWO)))
+    made = Session(options, jobs=jobs, load=lambda name: LoadedModel(name, Scaling(stems=TWO)))
     stems = read(made.separate_file(song).outputs)
     expected = read(session(tmp_path / "alone", Scaling(stems=TWO)).separate_file(song).outputs)
     for name, stem in stems.items():
@@ -368,7 +368,7 @@ def test_jobs_change_nothing_in_the_stems(tmp_path: Path, jobs: int) -> None:
 
 def test_a_device_that_is_not_there_shows_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="CUDA"):
-        _ = Session(Options(device="cuda:77"), load=lambda name: Model(name, Stub())).stems
+        _ = Session(Options(device="cuda:77"), load=lambda name: LoadedModel(name, Stub())).stems
 
 
 def test_a_song_never_replaces_itself(tmp_path: Path) -> None:

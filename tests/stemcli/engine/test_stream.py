@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from model_zoo.errors import ConfigError, UnknownNameError
 from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
-from stemcli.engine.models import Model
-from stemcli.engine.stream import Separation
+from stemcli.engine.models import LoadedModel
+from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import MidSide, Positional, Scaling, Stub, ensemble, noise, stream
 
 RATE = 8000
@@ -18,7 +18,7 @@ FOUR = ("vocals", "drums", "bass", "other")
 
 
 def separated(made: Ensemble, song: Block, rate: int = RATE, size: int = 50) -> dict[str, Block]:
-    out = stream(Separation(made, rate, song.shape[1]), song, size)
+    out = stream(SeparationStream(made, rate, song.shape[1]), song, size)
     return {name: out[:, index] for index, name in enumerate(made.selection.names)}
 
 
@@ -32,15 +32,15 @@ def tone(frames: int, rate: int) -> Block:
 
 models = st.sampled_from(
     [
-        Model("net", Positional(stems=FOUR)),
-        Model("net", Scaling(stems=("vocals",)), residual="band"),
-        Model("net", MidSide(stems=TWO, channels=2)),
+        LoadedModel("net", Positional(stems=FOUR)),
+        LoadedModel("net", Scaling(stems=("vocals",)), residual="band"),
+        LoadedModel("net", MidSide(stems=TWO, channels=2)),
     ]
 )
 
 
 @given(models, st.builds(noise, st.integers(1, 200), st.integers(1, 6)), st.integers(1, 99))
-def test_stems_add_up_to_the_mixture(model: Model, song: Block, size: int) -> None:
+def test_stems_add_up_to_the_mixture(model: LoadedModel, song: Block, size: int) -> None:
     """Law: to float32, for full sets and residuals, for any channels and length."""
     stems = separated(ensemble(model), song, size=size)
     assert {stem.shape for stem in stems.values()} == {song.shape}
@@ -52,7 +52,7 @@ def test_stems_add_up_to_the_mixture(model: Model, song: Block, size: int) -> No
 def test_every_rate_gives_the_same_number_of_samples(rate: int, frames: int, channels: int) -> None:
     """Law: as many samples out as in, and their sum is the mixture whatever resampling lost."""
     song = noise(frames, channels)
-    model = Model("net", Scaling(stems=("vocals",), segment=800), residual="band")
+    model = LoadedModel("net", Scaling(stems=("vocals",), segment=800), residual="band")
     stems = separated(ensemble(model), song, rate, size=4096)
     assert {stem.shape for stem in stems.values()} == {song.shape}
     np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
@@ -62,21 +62,21 @@ def test_every_rate_gives_the_same_number_of_samples(rate: int, frames: int, cha
 def test_stems_are_in_time_with_the_mixture(rate: int) -> None:
     """Law: a network that changes nothing gives a tone back within -80 dB."""
     song = tone(2 * rate, rate)
-    (stem,) = separated(ensemble(Model("net", Stub(segment=800))), song, rate, 4096).values()
+    (stem,) = separated(ensemble(LoadedModel("net", Stub(segment=800))), song, rate, 4096).values()
     assert np.abs(stem - song).max() < 0.5e-4
 
 
 def test_silence_is_exact_through_resampling() -> None:
     song = np.zeros((5000, 2), np.float32)
-    for stem in separated(ensemble(Model("net", Scaling(stems=TWO))), song, 11025).values():
+    for stem in separated(ensemble(LoadedModel("net", Scaling(stems=TWO))), song, 11025).values():
         assert stem.shape == song.shape
         assert not stem.any()
 
 
 def test_an_ensemble_is_the_mean_of_what_is_shared() -> None:
     """By hand: vocals are 0.1 and 0.3 of the mixture; the other stems are not shared."""
-    one = Model("one", Scaling(stems=("vocals",)))
-    two = Model("two", Scaling(stems=("bass", "drums", "vocals")), residual="rest")
+    one = LoadedModel("one", Scaling(stems=("vocals",)))
+    two = LoadedModel("two", Scaling(stems=("bass", "drums", "vocals")), residual="rest")
     song = noise(300)
     stems = separated(ensemble(one, two), song)
     assert list(stems) == ["vocals"]
@@ -85,8 +85,10 @@ def test_an_ensemble_is_the_mean_of_what_is_shared() -> None:
 
 def test_an_ensemble_of_full_sets_is_a_full_set() -> None:
     """Law: also when the members work at rates of their own."""
-    one = Model("one", Positional(stems=TWO, segment=500))
-    two = Model("two", Scaling(stems=("vocals",), sample_rate=6000, segment=700), residual="band")
+    one = LoadedModel("one", Positional(stems=TWO, segment=500))
+    two = LoadedModel(
+        "two", Scaling(stems=("vocals",), sample_rate=6000, segment=700), residual="band"
+    )
     song = noise(5000)
     stems = separated(ensemble(one, two), song)
     np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
@@ -95,7 +97,7 @@ def test_an_ensemble_of_full_sets_is_a_full_set() -> None:
 def test_members_at_their_own_rates_stay_in_time() -> None:
     song = tone(9000, RATE)
     members = [
-        Model(str(rate), Stub(sample_rate=rate, segment=900)) for rate in (5512, 8000, 16000)
+        LoadedModel(str(rate), Stub(sample_rate=rate, segment=900)) for rate in (5512, 8000, 16000)
     ]
     (stem,) = separated(ensemble(*members), song).values()
     assert np.abs(stem - song).max() < 0.5e-4
@@ -104,7 +106,7 @@ def test_members_at_their_own_rates_stay_in_time() -> None:
 def test_two_stems() -> None:
     """By hand: 0.1 + 0.2 + 0.3 + 0.4 is a full set already, so bass is 0.3 and the rest 0.7."""
     song = noise(300)
-    model = Model("net", Scaling(stems=FOUR))
+    model = LoadedModel("net", Scaling(stems=FOUR))
     stems = separated(ensemble(model, two_stems="bass"), song)
     assert list(stems) == ["bass", "no_bass"]
     np.testing.assert_allclose(stems["bass"], 0.3 * song, atol=1e-6)
@@ -112,7 +114,7 @@ def test_two_stems() -> None:
 
 
 def test_chosen_stems_are_the_same_as_without_choosing() -> None:
-    song, model = noise(300), Model("net", Positional(stems=FOUR))
+    song, model = noise(300), LoadedModel("net", Positional(stems=FOUR))
     everything = separated(ensemble(model), song)
     chosen = separated(ensemble(model, stems=("other", "drums")), song)
     assert list(chosen) == ["other", "drums"]
@@ -122,7 +124,7 @@ def test_chosen_stems_are_the_same_as_without_choosing() -> None:
 
 def test_segment_and_overlap_of_the_user_come_first() -> None:
     """By hand: half a second at 8 kHz is 4000 samples; three quarters overlap leaves 1000."""
-    model = Model("net", Stub(), overlap=0.5)
+    model = LoadedModel("net", Stub(), overlap=0.5)
     assert ensemble(model).members[0].plan.hop == 32
     plan = ensemble(model, segment=0.5, overlap=0.75, shifts=3, seed=5).members[0].plan
     assert (plan.length, plan.hop, len(plan.offsets)) == (4000, 1000, 3)
@@ -132,7 +134,7 @@ def test_segment_and_overlap_of_the_user_come_first() -> None:
 def test_memory_does_not_grow_with_the_channels(width: int, batch: int, largest: int) -> None:
     """By hand: as many items in one pass as the chunks of a stereo song take."""
     separator = Stub(channels=width)
-    full = Separation(ensemble(Model("net", separator), batch_size=batch), 8000, 12)
+    full = SeparationStream(ensemble(LoadedModel("net", separator), batch_size=batch), 8000, 12)
     song = noise(400, channels=12)
     np.testing.assert_allclose(stream(full, song)[:, 0], song, atol=1e-6)
     assert max(separator.batches) == largest
@@ -140,8 +142,11 @@ def test_memory_does_not_grow_with_the_channels(width: int, batch: int, largest:
 
 def test_memory_does_not_grow_with_the_song() -> None:
     """Law: of 100 000 frames at most eight chunks of each member are held, with two rates."""
-    members = [Model("a", Stub(segment=500)), Model("b", Stub(sample_rate=6000, segment=900))]
-    separation = Separation(ensemble(*members), RATE, 1)
+    members = [
+        LoadedModel("a", Stub(segment=500)),
+        LoadedModel("b", Stub(sample_rate=6000, segment=900)),
+    ]
+    separation = SeparationStream(ensemble(*members), RATE, 1)
     for block in range(400):
         separation.push(noise(250, 1, seed=block))
         assert separation.buffered <= 8 * (500 + 900)
@@ -158,9 +163,9 @@ def test_wrong_choices_show_before_anything_runs(
     options: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        ensemble(Model("net", Stub()), **options)
+        ensemble(LoadedModel("net", Stub()), **options)
 
 
 def test_models_that_share_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="one gives vocals; two gives bass"):
-        ensemble(Model("one", Stub()), Model("two", Stub(stems=("bass",))))
+        ensemble(LoadedModel("one", Stub()), LoadedModel("two", Stub(stems=("bass",))))

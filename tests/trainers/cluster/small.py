@@ -29,12 +29,12 @@ def changes(architecture: str, *more: str) -> tuple[str, ...]:
     loss = [f"losses.{name}=0.1" for name in losses if name == "multi_resolution_stft"]
     return (
         *(f"model.options.{key}={json.dumps(value)}" for key, value in values.items()),
-        "data.seconds=0.5",
-        "data.held_out=0.4",
+        "data.clip_seconds=0.5",
+        "data.validation_fraction=0.4",
         f"schedule.steps={STEPS}",
         "schedule.warmup=0",
         "loop.batch_size=2",
-        "loop.workers=0",
+        "loop.num_workers=0",
         f"validation.every={EVERY}",
         *loss,
         *more,

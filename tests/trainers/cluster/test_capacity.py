@@ -7,16 +7,23 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError, UsageError
-from stemcli.cluster.nodes import Machine, find_machines
-from trainers.cluster.capacity import Crew, Share, await_room, plan_workers
+from stemcli.cluster.nodes import NodeResources, find_machines
+from trainers.cluster.capacity import (
+    WorkerGroupPlan,
+    WorkerResources,
+    plan_workers,
+    wait_for_capacity,
+)
 from trainers.cluster.job import WorkerCount
 
 NONSENSE = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
 ONE, TWO = WorkerCount(1, 1), WorkerCount(2, 2)
 
 
-def machine(name: str, cores: int, gpus: int = 0, used: int = 0, used_gpus: int = 0) -> Machine:
-    return Machine(name, f"{name} (ip)", cores, gpus, cores - used, gpus - used_gpus)
+def machine(
+    name: str, cores: int, gpus: int = 0, used: int = 0, used_gpus: int = 0
+) -> NodeResources:
+    return NodeResources(name, f"{name} (ip)", cores, gpus, cores - used, gpus - used_gpus)
 
 
 @pytest.mark.parametrize(
@@ -67,33 +74,40 @@ def test_what_ray_says_of_machines() -> None:
     ("machines", "device", "count", "expected", "share", "room"),
     [
         # One for each GPU, else one for each machine.
-        ([machine("a", 8, 4), machine("b", 8, 2)], "auto", None, 6, Share(1, 1), 6),
-        ([machine("a", 8, 4), machine("b", 8)], "auto", None, 4, Share(1, 1), 4),
-        ([machine("a", 8), machine("b", 8)], "auto", None, 2, Share(8, 0), 2),
-        ([machine("a", 8, 4), machine("b", 8)], "cpu", None, 2, Share(8, 0), 2),
-        ([machine("head", 0), machine("b", 8)], "auto", None, 1, Share(8, 0), 1),
-        ([], "auto", None, 1, Share(1, 0), 0),
+        ([machine("a", 8, 4), machine("b", 8, 2)], "auto", None, 6, WorkerResources(1, 1), 6),
+        ([machine("a", 8, 4), machine("b", 8)], "auto", None, 4, WorkerResources(1, 1), 4),
+        ([machine("a", 8), machine("b", 8)], "auto", None, 2, WorkerResources(8, 0), 2),
+        ([machine("a", 8, 4), machine("b", 8)], "cpu", None, 2, WorkerResources(8, 0), 2),
+        ([machine("head", 0), machine("b", 8)], "auto", None, 1, WorkerResources(8, 0), 1),
+        ([], "auto", None, 1, WorkerResources(1, 0), 0),
         # The most cores that leave room for the least count.
-        ([machine("a", 8)], "auto", TWO, 2, Share(4, 0), 2),
-        ([machine("a", 8)], "auto", WorkerCount(3, 3), 3, Share(2, 0), 4),
-        ([machine("a", 8), machine("b", 3)], "auto", TWO, 2, Share(4, 0), 2),
-        ([machine("a", 8), machine("b", 3)], "auto", WorkerCount(3, 3), 3, Share(3, 0), 3),
-        ([machine("a", 1)], "auto", TWO, 2, Share(1, 0), 1),
-        ([machine("a", 8)], "auto", WorkerCount(2, 8), 2, Share(4, 0), 2),
+        ([machine("a", 8)], "auto", TWO, 2, WorkerResources(4, 0), 2),
+        ([machine("a", 8)], "auto", WorkerCount(3, 3), 3, WorkerResources(2, 0), 4),
+        ([machine("a", 8), machine("b", 3)], "auto", TWO, 2, WorkerResources(4, 0), 2),
+        (
+            [machine("a", 8), machine("b", 3)],
+            "auto",
+            WorkerCount(3, 3),
+            3,
+            WorkerResources(3, 0),
+            3,
+        ),
+        ([machine("a", 1)], "auto", TWO, 2, WorkerResources(1, 0), 1),
+        ([machine("a", 8)], "auto", WorkerCount(2, 8), 2, WorkerResources(4, 0), 2),
         # What others use is not there; GPUs in use do not make it a cluster without.
-        ([machine("a", 8, used=4)], "auto", TWO, 2, Share(2, 0), 2),
-        ([machine("a", 8, 4, used_gpus=3)], "auto", None, 1, Share(1, 1), 1),
-        ([machine("a", 8, 4, used_gpus=4)], "auto", None, 1, Share(1, 1), 0),
-        ([machine("a", 2, 4)], "auto", None, 2, Share(1, 1), 2),
-        ([machine("a", 2)], "cuda", None, 1, Share(1, 1), 0),
+        ([machine("a", 8, used=4)], "auto", TWO, 2, WorkerResources(2, 0), 2),
+        ([machine("a", 8, 4, used_gpus=3)], "auto", None, 1, WorkerResources(1, 1), 1),
+        ([machine("a", 8, 4, used_gpus=4)], "auto", None, 1, WorkerResources(1, 1), 0),
+        ([machine("a", 2, 4)], "auto", None, 2, WorkerResources(1, 1), 2),
+        ([machine("a", 2)], "cuda", None, 1, WorkerResources(1, 1), 0),
     ],
 )
 def test_plans(
-    machines: list[Machine],
+    machines: list[NodeResources],
     device: str,
     count: WorkerCount | None,
     expected: int,
-    share: Share,
+    share: WorkerResources,
     room: int,
 ) -> None:
     plan = plan_workers(machines, device, count)
@@ -108,25 +122,27 @@ def test_workers_are_only_where_there_may_be_room() -> None:
 
 
 def test_what_ray_is_told() -> None:
-    assert Share(4, 0).resources == {"CPU": 4}
-    assert Share(1, 1).resources == {"CPU": 1, "GPU": 1}
+    assert WorkerResources(4, 0).resources == {"CPU": 4}
+    assert WorkerResources(1, 1).resources == {"CPU": 1, "GPU": 1}
 
 
 class Clock:
     """Goes on only while somebody waits; machines come as it says."""
 
-    def __init__(self, *machines: tuple[float, Machine]) -> None:
+    def __init__(self, *machines: tuple[float, NodeResources]) -> None:
         self.now, self._machines = 0.0, machines
 
     def pause(self, seconds: float) -> None:
         self.now += seconds
 
-    def look(self) -> list[Machine]:
+    def look(self) -> list[NodeResources]:
         return [machine for since, machine in self._machines if since <= self.now]
 
-    def wait(self, count: WorkerCount | None, device: str = "auto", wait: float = 30) -> Crew:
-        self.told: list[Crew] = []
-        return await_room(
+    def wait(
+        self, count: WorkerCount | None, device: str = "auto", wait: float = 30
+    ) -> WorkerGroupPlan:
+        self.told: list[WorkerGroupPlan] = []
+        return wait_for_capacity(
             device,
             count,
             wait,
@@ -184,7 +200,7 @@ ADVICE = "start more machines, or type --wait SECONDS for an autoscaler to do so
     ],
 )
 def test_too_little_room_is_one_sentence(
-    machines: list[Machine], count: WorkerCount | None, sentence: str
+    machines: list[NodeResources], count: WorkerCount | None, sentence: str
 ) -> None:
     clock = Clock(*((0, found) for found in machines))
     with pytest.raises(ClusterError) as caught:

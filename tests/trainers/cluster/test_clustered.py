@@ -17,16 +17,16 @@ from stemcli.cli.app import stem
 from stemcli.remote_path import as_path
 from tests.stemcli.cli.watching import errors
 from tests.trainers.commands import refused, train
-from trainers.cli.display import crew_line
+from trainers.cli.display import worker_group_line
 from trainers.cli.train_run import advice, nearby
 from trainers.cluster.job import (
-    CrewAwaited,
-    CrewEvent,
-    CrewLeft,
-    CrewLost,
-    CrewPaused,
-    CrewStarted,
-    CrewStarting,
+    WorkerGroupAwaited,
+    WorkerGroupEvent,
+    WorkerGroupFinished,
+    WorkerGroupLost,
+    WorkerGroupPaused,
+    WorkerGroupStarted,
+    WorkerGroupStarting,
 )
 from trainers.loop.checkpoint import write_json
 from trainers.search.plan import PLAN
@@ -117,7 +117,7 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
 
 
 def test_what_was_pretrained_is_trained_on() -> None:
-    assert advice(Path("pre"), "denoising") == "Type: stem train --data DIR --from pre"
+    assert advice(Path("pre"), "denoising") == "Try: stem train --data DIR --from pre"
 
 
 @pytest.mark.parametrize(
@@ -136,18 +136,21 @@ def test_what_to_type_next(learned: Path | str, words: str) -> None:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (CrewStarted(1, ("a",)), "Training with 1 worker on a"),
-        (CrewStarted(2, ("a", "b", "a")), "Going on with 3 workers on a (2), b"),
-        (CrewStarted(1, tuple("abcdefghi")), "Training with 9 workers on 9 machines"),
-        (CrewLost((1,), "it died"), "Lost worker 2 (it died); going on from the last checkpoint"),
-        (CrewLost((0, 2), "x"), "Lost workers 1, 3 (x); going on from the last checkpoint"),
-        (CrewAwaited(1, 2), "Waiting: there is room for 1 of 2 workers"),
-        (CrewStarting(65), "The workers have been starting for 65 s. If they do not come"),
-        (CrewPaused(7), "Saved after step 7, to go on with another number of workers"),
-        (CrewLeft(True, 7), ""),
-        (CrewLeft(False, 7), "Saved after step 7"),
+        (WorkerGroupStarted(1, ("a",)), "Training with 1 worker on a"),
+        (WorkerGroupStarted(2, ("a", "b", "a")), "Going on with 3 workers on a (2), b"),
+        (WorkerGroupStarted(1, tuple("abcdefghi")), "Training with 9 workers on 9 machines"),
+        (
+            WorkerGroupLost((1,), "it died"),
+            "Lost worker 2 (it died); going on from the last checkpoint",
+        ),
+        (WorkerGroupLost((0, 2), "x"), "Lost workers 1, 3 (x); going on from the last checkpoint"),
+        (WorkerGroupAwaited(1, 2), "Waiting: there is room for 1 of 2 workers"),
+        (WorkerGroupStarting(65), "The workers have been starting for 65 s. If they do not come"),
+        (WorkerGroupPaused(7), "Saved after step 7, to go on with another number of workers"),
+        (WorkerGroupFinished(True, 7), ""),
+        (WorkerGroupFinished(False, 7), "Saved after step 7"),
     ],
 )
-def test_every_event_has_a_line(event: CrewEvent, line: str) -> None:
-    assert crew_line(event).startswith(line)
-    assert bool(crew_line(event)) == bool(line)
+def test_every_event_has_a_line(event: WorkerGroupEvent, line: str) -> None:
+    assert worker_group_line(event).startswith(line)
+    assert bool(worker_group_line(event)) == bool(line)

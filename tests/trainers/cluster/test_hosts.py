@@ -24,7 +24,7 @@ from model_zoo.weights import read_safetensors
 from tests.stemcli.batch.hosts import Hosts, hosts
 from tests.trainers.runs import CPU
 from trainers.config import Recipe
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 
 pytestmark = pytest.mark.root
 
@@ -47,8 +47,8 @@ def cluster() -> Iterator[Hosts]:
 @pytest.fixture
 def adamw(adversarial: Recipe) -> Recipe:
     """The tiny adversarial recipe; Muon's bfloat16 would make more of the last digits."""
-    values = adversarial.to_dict() | {"data": {"seconds": 0.5}}
-    values["optimiser"] |= {"name": "adamw", "lr": 1e-3}
+    values = adversarial.to_dict() | {"data": {"clip_seconds": 0.5}}
+    values["optimizer"] |= {"name": "adamw", "lr": 1e-3}
     return Recipe.from_dict(values)
 
 
@@ -58,7 +58,7 @@ def longer(recipe: Recipe, steps: int = STEPS) -> Recipe:
         recipe,
         schedule=replace(recipe.schedule, steps=steps),
         data=replace(recipe.data, seconds=4.0),
-        loop=replace(recipe.loop, save_every=SAVED),
+        loop=replace(recipe.loop, checkpoint_every=SAVED),
     )
 
 
@@ -102,7 +102,7 @@ def test_two_hosts_learn_what_one_process_learns_from_both_batches(
     events = [*Training(cluster, half, place, place / "both", "--workers", "2")]
     (crew,) = [event for event in events if event["event"] == "crew_started"]
     assert len(crew["hosts"]) == 2
-    run(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
+    train(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
     (shared, _), (whole, _) = (read_safetensors(place / name / LAST) for name in ("both", "alone"))
     networks = [
         name for name in whole if name.split(".")[0] in ("model", "discriminator", "average")

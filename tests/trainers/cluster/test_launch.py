@@ -10,23 +10,23 @@ import pytest
 
 from model_zoo.errors import ClusterError, NumericalError
 from stemcli.engine.events import Event
-from trainers.cluster.capacity import Crew, Share
+from trainers.cluster.capacity import WorkerGroupPlan, WorkerResources
 from trainers.cluster.job import (
-    CrewAwaited,
-    CrewFailed,
-    CrewLeft,
-    CrewLost,
-    CrewPaused,
-    CrewStarted,
     WorkerCount,
+    WorkerGroupAwaited,
+    WorkerGroupFailed,
+    WorkerGroupFinished,
+    WorkerGroupLost,
+    WorkerGroupPaused,
+    WorkerGroupStarted,
 )
 from trainers.cluster.launch import _Listener, scaling
 from trainers.loop.events import RunStarted
 
-CREW = CrewStarted(1, ("a",))
-LOST = CrewLost((0,), "it died")
-END = CrewLeft(True, 9)
-AWAITED = CrewAwaited(1, 2)
+CREW = WorkerGroupStarted(1, ("a",))
+LOST = WorkerGroupLost((0,), "it died")
+END = WorkerGroupFinished(True, 9)
+AWAITED = WorkerGroupAwaited(1, 2)
 
 
 class Script:
@@ -70,7 +70,7 @@ def test_all_letters_are_told_up_to_the_goodbye() -> None:
     assert heard(Script([CREW], [started(0)], [END], [LOST])) == [CREW, started(0), END]
 
 
-@pytest.mark.parametrize("last", [CrewLeft(False, 4), LOST], ids=["left", "lost"])
+@pytest.mark.parametrize("last", [WorkerGroupFinished(False, 4), LOST], ids=["left", "lost"])
 def test_who_is_told_to_stop_is_awaited_while_it_works(last: Event) -> None:
     told: list[Event] = []
     part: Any = Script([CREW], [started(0)], [last], [CREW])
@@ -83,12 +83,12 @@ def test_who_is_told_to_stop_is_awaited_while_it_works(last: Event) -> None:
 
 
 def test_the_cluster_is_watched_while_nobody_works() -> None:
-    told = heard(Script([], [CREW], [], [LOST], [CREW], [CrewPaused(3)], [CREW], [END]))
-    assert told == [AWAITED, CREW, LOST, AWAITED, CREW, CrewPaused(3), AWAITED, CREW, END]
+    told = heard(Script([], [CREW], [], [LOST], [CREW], [WorkerGroupPaused(3)], [CREW], [END]))
+    assert told == [AWAITED, CREW, LOST, AWAITED, CREW, WorkerGroupPaused(3), AWAITED, CREW, END]
 
 
 def test_the_error_of_a_worker_is_raised_as_it_was() -> None:
-    failed = CrewFailed("NumericalError", "The gradient is not finite")
+    failed = WorkerGroupFailed("NumericalError", "The gradient is not finite")
     with pytest.raises(NumericalError, match=r"^The gradient is not finite$"):
         heard(Script([CREW], [failed]))
 
@@ -130,10 +130,12 @@ def test_ctrl_c_waits_for_the_letter_that_is_read() -> None:
 @pytest.mark.parametrize(
     ("count", "share", "expected"),
     [
-        (WorkerCount(2, 2), Share(3, 0), (2, False, {"CPU": 3})),
-        (WorkerCount(2, 8), Share(1, 1), ((2, 8), True, {"CPU": 1, "GPU": 1})),
+        (WorkerCount(2, 2), WorkerResources(3, 0), (2, False, {"CPU": 3})),
+        (WorkerCount(2, 8), WorkerResources(1, 1), ((2, 8), True, {"CPU": 1, "GPU": 1})),
     ],
 )
-def test_a_plan_in_words_of_ray(count: WorkerCount, share: Share, expected: object) -> None:
-    config = scaling(Crew(count, share, 2, ()))
+def test_a_plan_in_words_of_ray(
+    count: WorkerCount, share: WorkerResources, expected: object
+) -> None:
+    config = scaling(WorkerGroupPlan(count, share, 2, ()))
     assert (config.num_workers, config.use_gpu, config.resources_per_worker) == expected

@@ -54,7 +54,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     """The same weights and every other file of a run; then it goes on without the cluster."""
-    more = changed("loop.workers=1", "optimiser.name=adamw")
+    more = changed("loop.num_workers=1", "optimizer.name=adamw")
     words = ("--recipe", "tiny.yaml", "--data", "songs", *more)
     run = Clustered(*words, "-o", "cluster", "--workers", "1", "--export", "mine")
     assert run.steps() == [1, 2, 3, 4]
@@ -105,7 +105,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
     number: int, code: int, sharded: tuple[str, ...], gan: Path
 ) -> None:
     words = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
-    more = changed("optimiser.name=adamw", "loop.save_every=9999", "validation.every=9999")
+    more = changed("optimizer.name=adamw", "loop.checkpoint_every=9999", "validation.every=9999")
     long = changed("schedule.steps=5000")  # a busy machine may read of step 5 very late
     run, steps = Clustered(*words, "--workers", "2", *more, *long), []
     for event in run:
@@ -114,7 +114,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
             if event["step"] == 5:
                 run.process.send_signal(number)
     assert run.process.returncode == code, run.error
-    assert "To go on, type the same command with --resume" in run.error
+    assert "To go on, run it again command with --resume" in run.error
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000
     end = len(steps) + 4
@@ -127,7 +127,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
 def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
     """By one that goes on from the last checkpoint, which is at most five steps old."""
     words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    more = changed("schedule.steps=300", "loop.save_every=5", "validation.every=9999")
+    more = changed("schedule.steps=300", "loop.checkpoint_every=5", "validation.every=9999")
     run, told, killed = Clustered(*words, *more), list[dict[str, Any]](), False
     for event in run:
         told.append(event)
@@ -152,11 +152,11 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
 @pytest.mark.slow
 def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
     words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    run = Clustered(*words, *changed("optimiser.name=adamw", "optimiser.lr=1e30"))
+    run = Clustered(*words, *changed("optimizer.name=adamw", "optimizer.lr=1e30"))
     began = time.monotonic()
     run.steps()
     assert run.process.returncode == 1
-    assert "Type the same with smaller steps" in run.error
+    assert "Run it again with smaller steps" in run.error
     assert run.error.count("\n") == 1
     assert time.monotonic() - began < 60
 

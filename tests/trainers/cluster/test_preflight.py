@@ -24,18 +24,17 @@ import ray
 from ray import cloudpickle
 
 from model_zoo.errors import ClusterError, DataError, OutputError, StemError, StorageError
-from stemcli.cluster import ADDRESS, joined
-from stemcli.cluster.nodes import Machine, look_around
+from stemcli.cluster import ADDRESS, ray_session
+from stemcli.cluster.nodes import NodeResources, list_nodes
 from stemcli.remote_path import UrlPath
 from stemcli.version import package_folders, version
 from tests.stemcli.batch.hosts import Hosts, hosts
-from trainers.cluster import preflight
-from trainers.cluster import preflight as muster_module
-from trainers.cluster.preflight import _by_value, judge, look, muster
+from trainers.cluster import preflight as preflight_module
+from trainers.cluster.preflight import _by_value, check_answers, describe_node, preflight
 
 MINUTE = 60.0
 
-A, B, C = (Machine(name, f"{name} (ip)", 1, 0, 1, 0) for name in "abc")
+A, B, C = (NodeResources(name, f"{name} (ip)", 1, 0, 1, 0) for name in "abc")
 
 GOOD: dict[str, Any] = {
     "python": ".".join(map(str, sys.version_info[:3])),
@@ -65,19 +64,19 @@ def test_what_a_machine_says_is_judged(
     change: dict[str, Any], error: type[StemError], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):
-        judge({A: GOOD, B: GOOD | change, C: GOOD}, Path("/runs"))
+        check_answers({A: GOOD, B: GOOD | change, C: GOOD}, Path("/runs"))
 
 
 def test_machines_with_the_same_trouble_are_named_together() -> None:
     with pytest.raises(
         ClusterError, match=r"part. a \(ip\), c \(ip\): no answer; b \(ip\): stem is"
     ):
-        judge({A: "no answer", B: GOOD | {"stem": ""}, C: "no answer"}, Path("/runs"))
+        check_answers({A: "no answer", B: GOOD | {"stem": ""}, C: "no answer"}, Path("/runs"))
 
 
 def test_good_machines_pass_with_another_patch_of_python() -> None:
     minor = ".".join(map(str, sys.version_info[:2]))
-    judge({A: GOOD, B: GOOD | {"python": f"{minor}.99"}}, Path("/runs"))
+    check_answers({A: GOOD, B: GOOD | {"python": f"{minor}.99"}}, Path("/runs"))
 
 
 @pytest.fixture
@@ -91,46 +90,46 @@ def stemless(tmp_path: Path) -> str:
 
 def test_the_code_travels_without_our_package(stemless: str) -> None:
     with _by_value():
-        sent = cloudpickle.dumps(look)
+        sent = cloudpickle.dumps(describe_node)
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)('1+a', [], '/', 'm', 'o'))"
     done = subprocess.run([stemless, "-I", "-c", code], input=sent, capture_output=True, check=True)
     expected = GOOD | {"stem": ""}
     assert done.stdout.decode().strip() == str(expected)
-    by_name = cloudpickle.dumps(look)
+    by_name = cloudpickle.dumps(describe_node)
     assert len(by_name) < 99 < len(sent)
 
 
 def test_a_place_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     paths = [str(tmp_path), str(tmp_path / "no")]
-    answer = look(version(), paths, str(tmp_path), "mark", "own")
+    answer = describe_node(version(), paths, str(tmp_path), "mark", "own")
     assert answer == GOOD | {"missing": [str(tmp_path / "no")]}
     assert os.listdir(tmp_path) == ["mark"]
 
 
 def test_another_version_looks_at_nothing() -> None:
-    assert look("1+a", ["/no"], "/no", "mark", "own") == GOOD
+    assert describe_node("1+a", ["/no"], "/no", "mark", "own") == GOOD
 
 
 def test_another_place_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "PATIENCE", 0.3)
-    assert look(version(), [], str(tmp_path), "mark", "own") == GOOD | {"blind": True}
+    assert describe_node(version(), [], str(tmp_path), "mark", "own") == GOOD | {"blind": True}
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
-    answer = look(version(), [], str(tmp_path), "mark", "no folder/own")
+    answer = describe_node(version(), [], str(tmp_path), "mark", "no folder/own")
     assert answer == GOOD | {"refusal": "No such file or directory"}
 
 
 def test_a_url_is_looked_at() -> None:
     place = UrlPath("memory://looked/at")
-    assert look(version(), [], str(place), "mark", "own") == GOOD | {"blind": True}
+    assert describe_node(version(), [], str(place), "mark", "own") == GOOD | {"blind": True}
     with (place / "mark").open("wb") as file:
         file.write(b"")
-    assert look(version(), [], str(place), "mark", "own") == GOOD
+    assert describe_node(version(), [], str(place), "mark", "own") == GOOD
     assert [path.name for path in place.iterdir()] == ["mark"]
-    refusal = look(version(), [], "nonsense://x", "mark", "own")["refusal"]
+    refusal = describe_node(version(), [], "nonsense://x", "mark", "own")["refusal"]
     assert refusal.startswith("nonsense://x cannot be opened")
 
 
@@ -140,9 +139,11 @@ class Questions:
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path, answer: Any) -> None:
         self.folder, self.answer = folder, answer
         self.seen: list[str] = []
-        patch.setattr(muster_module, "_ask", self.ask)
+        patch.setattr(preflight_module, "_ask", self.ask)
 
-    def ask(self, questions: dict[Machine, tuple[Any, ...]], deadline: float) -> dict[Machine, Any]:
+    def ask(
+        self, questions: dict[NodeResources, tuple[Any, ...]], deadline: float
+    ) -> dict[NodeResources, Any]:
         self.seen = [*os.listdir(self.folder)]
         for _, _, place, mark, own in questions.values():
             assert mark in self.seen
@@ -153,7 +154,7 @@ class Questions:
 def test_nothing_stays_in_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "runs/new"
     asked = Questions(monkeypatch, place, GOOD)
-    muster(place, [], [A, B])
+    preflight(place, [], [A, B])
     assert len(asked.seen) == 1
     assert os.listdir(place) == []
 
@@ -167,53 +168,55 @@ def test_a_refusal_leaves_everything_as_it_was(
         place.mkdir(parents=True)
     Questions(monkeypatch, place, "no answer")
     with pytest.raises(ClusterError, match="no answer"):
-        muster(place, [], [A, B])
+        preflight(place, [], [A, B])
     assert [*tmp_path.rglob("*")] == ([place.parent, place] if is_there else [])
 
 
 def test_a_place_that_this_machine_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/runs cannot be written \(Not a"):
-        muster(tmp_path / "file/runs", [], [A])
+        preflight(tmp_path / "file/runs", [], [A])
     with pytest.raises(StorageError, match="nonsense://x cannot be opened"):
-        muster(UrlPath("nonsense://x/y"), [], [A])
+        preflight(UrlPath("nonsense://x/y"), [], [A])
 
 
 def test_a_place_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(muster_module, "STORING", 0.2)
-    monkeypatch.setattr(muster_module, "_write", lambda *_: time.sleep(1))
+    monkeypatch.setattr(preflight_module, "STORING", 0.2)
+    monkeypatch.setattr(preflight_module, "_write", lambda *_: time.sleep(1))
     with pytest.raises(StorageError, match=r"did not answer within 0\.2 s"):
-        muster(tmp_path, [], [A])
+        preflight(tmp_path, [], [A])
 
 
 @pytest.mark.ray
 def test_this_machine_can_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)
-    with joined():
-        (machine,) = look_around()
+    with ray_session():
+        (machine,) = list_nodes()
         assert machine.cores == machine.free_cores == os.cpu_count()
-        muster(tmp_path / "runs", [tmp_path], [machine])
+        preflight(tmp_path / "runs", [tmp_path], [machine])
         with UrlPath("memory://runs/file").open("wb") as file:
             file.write(b"")
         with pytest.raises(StorageError, match=rf"not the same .* {re.escape(machine.host)} did"):
-            muster(UrlPath("memory://runs"), [], [machine])  # each process has a memory of its own
+            preflight(
+                UrlPath("memory://runs"), [], [machine]
+            )  # each process has a memory of its own
         with pytest.raises(DataError, match=re.escape(f"{machine.host}: {tmp_path}/no")):
-            muster(tmp_path / "runs", [tmp_path / "no"], [machine])
+            preflight(tmp_path / "runs", [tmp_path / "no"], [machine])
         with pytest.raises(ClusterError, match="no answer within 0 s"):
-            muster(tmp_path / "runs", [], [machine], deadline=0)
-        gone = Machine("a" * 56, "gone (ip)", 1, 0, 1, 0)
+            preflight(tmp_path / "runs", [], [machine], deadline=0)
+        gone = NodeResources("a" * 56, "gone (ip)", 1, 0, 1, 0)
         with pytest.raises(ClusterError, match=r"gone \(ip\): it has just left the cluster"):
-            muster(tmp_path / "runs", [], [machine, gone])
+            preflight(tmp_path / "runs", [], [machine, gone])
     assert os.listdir(tmp_path / "runs") == []
 
 
 @pytest.mark.ray
 def test_machines_write_to_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)
-    with joined():
-        muster(bucket / "new", [], look_around())
+    with ray_session():
+        preflight(bucket / "new", [], list_nodes())
         with pytest.raises(OutputError, match=r"There is no s3://nowhere\. Make it first"):
-            muster(UrlPath("s3://nowhere/runs"), [], look_around())
+            preflight(UrlPath("s3://nowhere/runs"), [], list_nodes())
     assert bucket.below() == []
 
 
@@ -222,13 +225,13 @@ import sys, time
 from pathlib import Path
 from model_zoo.errors import StemError
 from stemcli.cluster import joined
-from stemcli.cluster.nodes import look_around
+from stemcli.cluster.nodes import list_nodes
 from trainers.cluster.preflight import muster
 place, data = map(Path, sys.argv[1:])
 began = time.monotonic()
 try:
     with joined():
-        machines = look_around()
+        machines = list_nodes()
         print(len(machines), "machines")
         muster(place, [data], machines)
 except StemError as error:

@@ -15,8 +15,8 @@ from ray.train.v2._internal.execution.controller.state import (
 )
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from trainers.cluster.job import CrewLost
-from trainers.cluster.ray_train import SAVING, Watcher, in_words, loss
+from trainers.cluster.job import WorkerGroupLost
+from trainers.cluster.ray_train import SAVING, ControllerHooks, in_words, loss
 
 DIED = WorkerHealthCheckFailedError("Worker 1 died", ActorDiedError())
 RESET = RuntimeError("[gloo] first line\nConnection closed by peer [10.0.0.2]:1")
@@ -58,16 +58,16 @@ def test_every_loss_has_words(error: Exception, words: str) -> None:
 
 def test_the_dead_are_named_and_not_those_who_miss_them() -> None:
     error = WorkerGroupError("", {0: RESET, 1: DIED, 2: RESET})
-    assert loss(error) == CrewLost((1,), "its process or its machine died")
+    assert loss(error) == WorkerGroupLost((1,), "its process or its machine died")
 
 
 def test_where_nobody_died_all_are_named() -> None:
     error = WorkerGroupError("", {1: RESET, 0: RESET})
-    assert loss(error) == CrewLost((0, 1), in_words(RESET))
+    assert loss(error) == WorkerGroupLost((0, 1), in_words(RESET))
 
 
 def test_an_error_of_ray_itself_has_its_own_words() -> None:
-    assert loss(ValueError("no room")) == CrewLost((), "ValueError: no room")
+    assert loss(ValueError("no room")) == WorkerGroupLost((), "ValueError: no room")
 
 
 def test_what_the_controller_does_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_what_the_controller_does_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     awaited: list[Any] = []
     monkeypatch.setattr("ray.get", awaited.append)
     post = Noted()
-    watcher, running = Watcher(post), RunningState()
+    watcher, running = ControllerHooks(post), RunningState()
     error: Any = WorkerGroupError("", {0: DIED})
     nothing: Any = None
     watcher.after_controller_state_update(running, running)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError
-from trainers.cluster.tune_trial import Room, find_room
+from trainers.cluster.tune_trial import TrialResources, find_room
 
 
 def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
@@ -23,24 +23,24 @@ def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("nodes", "device", "jobs", "trials", "room"),
     [
-        ([node(2)], "auto", 0, 4, Room(2, 1, 0)),
-        ([node(1)], "auto", 0, 4, Room(1, 1, 0)),
-        ([node(16)], "auto", 0, 40, Room(4, 4, 0)),
-        ([node(16)], "auto", 0, 1, Room(1, 16, 0)),
-        ([node(16)], "auto", 3, 40, Room(3, 5, 0)),
-        ([node(2)], "auto", 8, 40, Room(2, 1, 0)),
-        ([node(16, 4)], "auto", 0, 40, Room(4, 4, 1)),
-        ([node(16, 4)], "auto", 0, 2, Room(2, 4, 1)),
-        ([node(16, 4)], "cpu", 0, 40, Room(4, 4, 0)),
-        ([node(8, 1), node(16, 2)], "cuda", 0, 40, Room(3, 8, 1)),
-        ([node(8, 1), node(64)], "auto", 0, 40, Room(1, 8, 1)),
-        ([node(4), node(4)], "auto", 0, 2, Room(2, 4, 0)),
-        ([node(4), node(4, alive=False)], "auto", 0, 9, Room(2, 2, 0)),
-        ([node(8)], "mps", 0, 4, Room(1, 8, 0)),
+        ([node(2)], "auto", 0, 4, TrialResources(2, 1, 0)),
+        ([node(1)], "auto", 0, 4, TrialResources(1, 1, 0)),
+        ([node(16)], "auto", 0, 40, TrialResources(4, 4, 0)),
+        ([node(16)], "auto", 0, 1, TrialResources(1, 16, 0)),
+        ([node(16)], "auto", 3, 40, TrialResources(3, 5, 0)),
+        ([node(2)], "auto", 8, 40, TrialResources(2, 1, 0)),
+        ([node(16, 4)], "auto", 0, 40, TrialResources(4, 4, 1)),
+        ([node(16, 4)], "auto", 0, 2, TrialResources(2, 4, 1)),
+        ([node(16, 4)], "cpu", 0, 40, TrialResources(4, 4, 0)),
+        ([node(8, 1), node(16, 2)], "cuda", 0, 40, TrialResources(3, 8, 1)),
+        ([node(8, 1), node(64)], "auto", 0, 40, TrialResources(1, 8, 1)),
+        ([node(4), node(4)], "auto", 0, 2, TrialResources(2, 4, 0)),
+        ([node(4), node(4, alive=False)], "auto", 0, 9, TrialResources(2, 2, 0)),
+        ([node(8)], "mps", 0, 4, TrialResources(1, 8, 0)),
     ],
 )
 def test_room_by_hand(
-    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, room: Room
+    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, room: TrialResources
 ) -> None:
     assert find_room(nodes, device, jobs, trials) == room
 
@@ -48,14 +48,14 @@ def test_room_by_hand(
 @pytest.mark.parametrize(
     ("nodes", "jobs", "trials", "room"),
     [
-        ([node(2)], 0, 4, Room(1, 1, 0, 2)),
-        ([node(16)], 0, 40, Room(2, 4, 0, 2)),
-        ([node(16, 5)], 0, 40, Room(2, 3, 1, 2)),
-        ([node(4), node(4)], 0, 1, Room(1, 4, 0, 2)),
+        ([node(2)], 0, 4, TrialResources(1, 1, 0, 2)),
+        ([node(16)], 0, 40, TrialResources(2, 4, 0, 2)),
+        ([node(16, 5)], 0, 40, TrialResources(2, 3, 1, 2)),
+        ([node(4), node(4)], 0, 1, TrialResources(1, 4, 0, 2)),
     ],
 )
 def test_room_for_trials_of_two_workers(
-    nodes: list[dict[str, Any]], jobs: int, trials: int, room: Room
+    nodes: list[dict[str, Any]], jobs: int, trials: int, room: TrialResources
 ) -> None:
     assert find_room(nodes, "auto", jobs, trials, workers=2) == room
 

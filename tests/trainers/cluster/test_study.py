@@ -29,8 +29,8 @@ def study(heard: list[Event], tell: Callable[[Event], None], plan: Plan = PLAN) 
 
 def quality(trial: Trial) -> float:
     """A score that depends on what is drawn, with its best inside of the space."""
-    rate = math.log(float(trial.raws["lr"]))
-    return 5 - rate**2 + 0.3 * trial.raws["num_layers"]
+    rate = math.log(float(trial.params["lr"]))
+    return 5 - rate**2 + 0.3 * trial.params["num_layers"]
 
 
 def step(search: Study, trial: Trial, after: int = 0) -> None:
@@ -64,7 +64,7 @@ def through_json(events: list[Event]) -> list[Event]:
 def test_the_recipe_itself_comes_first() -> None:
     first = WHOLE[0]
     assert isinstance(first, TrialProposed)
-    assert first.raws == SPACE.base_raws
+    assert first.params == SPACE.base_params
 
 
 def test_the_same_seed_proposes_the_same() -> None:
@@ -86,7 +86,7 @@ def test_it_learns_what_is_good() -> None:
     search = study([], told.append, replace(PLAN, trials=40))
     while trial := search.next():
         step(search, trial)
-    rates = [float(event.raws["lr"]) for event in told if isinstance(event, TrialProposed)]
+    rates = [float(event.params["lr"]) for event in told if isinstance(event, TrialProposed)]
     assert sum(abs(math.log(rate)) for rate in rates[-15:]) / 15 < 0.55
 
 
@@ -154,11 +154,11 @@ def test_proposals_that_optuna_would_not_make_again_are_kept() -> None:
     """As after another version of Optuna: what was run counts, and the search goes on."""
     first, *rest = WHOLE[:6]
     assert isinstance(first, TrialProposed)
-    raws = {**first.raws, "lr": 0.5}
+    raws = {**first.params, "lr": 0.5}
     foreign = TrialProposed(1, raws, SPACE.changes(raws), first.shown)
     told: list[Event] = [foreign, *rest]
     search = study(told, told.append)
-    assert search.trials.by_number[1].raws == raws
+    assert search.trials.by_number[1].params == raws
     while trial := search.next():
         step(search, trial, after=trial.step)
     assert search.trials.over == PLAN.trials

@@ -14,8 +14,8 @@ from model_zoo.errors import OutOfMemoryError
 from tests.trainers.cluster.small import EVERY, STEPS, plan
 from tests.trainers.runs import CPU
 from trainers.cluster import tune_trial
-from trainers.cluster.tune_trial import Place, attempt, fitted
-from trainers.loop.trainer import run
+from trainers.cluster.tune_trial import TrialContext, fitted, run_trial
+from trainers.loop.trainer import train
 from trainers.recipes.loading import load_recipe
 from trainers.search.plan import Plan
 
@@ -39,25 +39,25 @@ def answers(
         if said.get("step") == stop < STEPS:
             raise SystemExit
 
-    where = Place(str(place / "search"), str(place), "cpu", 1)
+    where = TrialContext(str(place / "search"), str(place), "cpu", 1)
     try:
-        attempt(search, where, 7, values, answer)
+        run_trial(search, where, 7, values, answer)
     except SystemExit:
         assert stop < STEPS
     return told
 
 
 def test_a_trial_is_a_run(search: Plan, place: Path) -> None:
-    values = {"optimiser.lr": 0.002, "model.options.num_layers": 2}
+    values = {"optimizer.lr": 0.002, "model.options.num_layers": 2}
     started, *validated, ended = answers(search, place, values)
     assert ended == {"ended": "done", "reason": "all steps are done"}
     assert [said["step"] for said in validated] == [*range(EVERY, STEPS + 1, EVERY)]
     recipe = replace(
         search.base,
-        optimiser=replace(search.base.optimiser, lr=0.002),
+        optimizer=replace(search.base.optimizer, lr=0.002),
         model=replace(search.base.model, options={**search.base.model.options, "num_layers": 2}),
     )
-    run(recipe, place / "songs", (), place / "alone", CPU, lambda event: None)
+    train(recipe, place / "songs", (), place / "alone", CPU, lambda event: None)
     summary = json.loads((place / "alone/summary.json").read_text())
     assert validated[-1]["best"] == pytest.approx(summary["best_mean"], abs=1e-9)
     assert started["step"] == 0
@@ -94,9 +94,9 @@ def test_the_schedule_is_that_of_the_whole_run_wherever_a_trial_is_stopped(
 
 
 def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
-    *_, ended = answers(search, place, {"optimiser.lr": 1e30, "optimiser.muon_lr": 1e30})
+    *_, ended = answers(search, place, {"optimizer.lr": 1e30, "optimizer.muon_lr": 1e30})
     assert ended["ended"] == "failed"
-    assert "Type the same with smaller steps" in ended["reason"]
+    assert "Run it again with smaller steps" in ended["reason"]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_machine_that_does_not_see_the_folder_says_so(search: Plan, place: Pat
 
 
 def test_helpers_do_not_take_the_cores_of_other_trials() -> None:
-    recipe = load_recipe("tune-melrnn", ("loop.workers=3", "loop.save_every=100"))
-    assert [fitted(recipe, cores).loop.workers for cores in (1, 2, 8)] == [0, 1, 3]
-    assert fitted(recipe, 1).loop.save_every == recipe.validation.every
+    recipe = load_recipe("tune-melrnn", ("loop.num_workers=3", "loop.checkpoint_every=100"))
+    assert [fitted(recipe, cores).loop.num_workers for cores in (1, 2, 8)] == [0, 1, 3]
+    assert fitted(recipe, 1).loop.checkpoint_every == recipe.validation.every
 
 
 def test_a_trial_uses_its_share_of_the_cores(search: Plan, place: Path) -> None:

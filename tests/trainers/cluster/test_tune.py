@@ -66,7 +66,7 @@ def test_two_trials_of_every_architecture(architecture: str, place: Path) -> Non
         recipe.model.options
         == load_recipe(str(place / f"search/trials/{best.name}/recipe.json")).model.options
     )
-    assert made["optimiser"]["lr"] == recipe.optimiser.lr
+    assert made["optimizer"]["lr"] == recipe.optimizer.lr
     assert (place / "search/search.png").stat().st_size > 10_000
 
 
@@ -100,13 +100,13 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
     _, complaints = run.communicate(timeout=60)
     if number == signal.SIGINT:
         assert run.returncode == 130
-        assert complaints.endswith("To go on, type the same command with --resume.\n")
+        assert complaints.endswith("To go on, run it again command with --resume.\n")
     before = trials_in(place / "search")
     assert 0 < before.over + 1 <= len(before) <= 3
     told, _ = finished(tune("--resume", "--json", "--jobs", "1", more=long))
     assert told[0]["over"] == before.over
     after, whole = trials_in(place / "search"), trials_in(place / "whole")
-    assert [trial.raws for trial in after] == [trial.raws for trial in whole]
+    assert [trial.params for trial in after] == [trial.params for trial in whole]
     assert [(trial.state, trial.step) for trial in after] == [
         (trial.state, trial.step) for trial in whole
     ]
@@ -116,7 +116,7 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
 
 @pytest.mark.slow
 def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
-    space = "rate: {'optimiser.lr, optimiser.muon_lr': {choice: [0.003, 1.0e+30]}}"
+    space = "rate: {'optimizer.lr, optimizer.muon_lr': {choice: [0.003, 1.0e+30]}}"
     (place / "space.yaml").write_text(space)
     told, complaints = finished(
         tune("--trials", "6", "--json", "--space", "space.yaml", "--seed", "2"), 0
@@ -133,7 +133,7 @@ def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
 
 @pytest.mark.slow
 def test_where_all_trials_fail_one_sentence_says_so(place: Path) -> None:
-    rates = ("optimiser.lr=1e30", "optimiser.muon_lr=1e30")
+    rates = ("optimizer.lr=1e30", "optimizer.muon_lr=1e30")
     heard, complaints = tune("--trials", "2", more=rates).communicate(timeout=300)
     assert complaints.startswith("Error: All 2 trials failed: ")
     assert complaints.count("\n") == 1
@@ -183,4 +183,4 @@ def test_nothing_of_ray_is_seen(place: Path) -> None:
     first, *lines = heard.splitlines()
     assert first == "Starting Ray"
     assert lines[0] == "Search: melroformer around the recipe tune-melroformer, 1 trial"
-    assert lines[-1].startswith("Type: stem train --recipe search/best.yaml --data ")
+    assert lines[-1].startswith("Try: stem train --recipe search/best.yaml --data ")

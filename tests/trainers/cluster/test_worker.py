@@ -14,8 +14,14 @@ from model_zoo.catalogue.resolve import BEST
 from stemcli.engine.events import Event
 from stemcli.process import JointInterrupt
 from trainers.cluster.channel import Command
-from trainers.cluster.worker import COMMANDS, RayWorker, Reporter, SupersededError, UnequalError
-from trainers.loop.events import Listened, RunFinished, RunStarted, StepDone
+from trainers.cluster.worker import (
+    COMMANDS,
+    EventForwarder,
+    RayDDPStrategy,
+    SupersededError,
+    UnequalError,
+)
+from trainers.loop.events import ExcerptRendered, RunFinished, RunStarted, StepDone
 
 CPU = torch.device("cpu")
 
@@ -45,12 +51,12 @@ class Storage:
         self.stored.append(folder)
 
 
-class Alone(RayWorker):
+class Alone(RayDDPStrategy):
     """Sums over workers of which the others say what ``heard`` is."""
 
     heard = 0.0
 
-    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
         return {name: value + self.heard for name, value in values.items()}
 
 
@@ -66,20 +72,20 @@ def step(number: int) -> StepDone:
 def test_the_first_worker_tells_and_the_others_are_silent() -> None:
     line = Line()
     for rank in range(2):
-        Reporter(worker(line, Storage(), rank))(step(1))
+        EventForwarder(worker(line, Storage(), rank))(step(1))
     assert line.letters == [step(1)]
 
 
 def test_sound_stays_where_it_is() -> None:
     line = Line()
     waves = {"mixture": np.zeros((2, 8))}
-    Reporter(worker(line, Storage()))(Listened(9, "song", 8000, waves, {}))
+    EventForwarder(worker(line, Storage()))(ExcerptRendered(9, "song", 8000, waves, {}))
     assert line.letters == []
 
 
 def test_the_weights_are_told_where_users_find_them() -> None:
     line = Line()
-    Reporter(worker(line, Storage()))(RunFinished(9, 1.0, "/tmp/rank0/best", "done"))
+    EventForwarder(worker(line, Storage()))(RunFinished(9, 1.0, "/tmp/rank0/best", "done"))
     assert line.letters == [RunFinished(9, 1.0, str(Storage.place / BEST), "done")]
 
 
@@ -92,7 +98,7 @@ def test_all_obey_after_the_same_step(command: Command, error: type, rank: int) 
     """The command comes to the first; the others hear it from the sum."""
     one = worker(Line(command if rank == 0 else ""), Storage(), rank)
     object.__setattr__(one, "heard", 0.0 if rank == 0 else float(COMMANDS.index(command)))
-    report = Reporter(one)
+    report = EventForwarder(one)
     with pytest.raises(error):
         report(step(7))
     assert report.step == 7
@@ -100,10 +106,10 @@ def test_all_obey_after_the_same_step(command: Command, error: type, rank: int) 
 
 def test_a_checkpoint_is_stored_unless_another_crew_took_over() -> None:
     storage = Storage()
-    worker(Line(), storage).keep(Path("here"))
+    worker(Line(), storage).persist(Path("here"))
     assert storage.stored == [Path("here")]
     with pytest.raises(SupersededError):
-        worker(Line("end"), storage).keep(Path("here"))
+        worker(Line("end"), storage).persist(Path("here"))
     assert storage.stored == [Path("here")]
 
 
@@ -119,7 +125,7 @@ def test_workers_that_disagree_do_not_begin(first_step: int, songs: int, sentenc
     others |= {f"{name} squared": value**2 for name, value in others.items()}
     object.__setattr__(one, "total", lambda values: {k: v + others[k] for k, v in values.items()})
     with pytest.raises(UnequalError, match=sentence):
-        Reporter(one)(started)
+        EventForwarder(one)(started)
 
 
 def test_workers_that_agree_begin_at_the_step_of_the_checkpoint() -> None:
@@ -127,6 +133,6 @@ def test_workers_that_agree_begin_at_the_step_of_the_checkpoint() -> None:
     started = RunStarted("r", "a", 1, 0, "cpu", "fp32", 4, 9, 1.0, 1)
     one = worker(line, Storage())
     object.__setattr__(one, "total", lambda values: {k: 2 * v for k, v in values.items()})
-    report = Reporter(one)
+    report = EventForwarder(one)
     report(started)
     assert (line.letters, report.step) == ([started], 4)

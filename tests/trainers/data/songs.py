@@ -14,8 +14,8 @@ from tests.trainers.commands import RATE
 from trainers.config import AugmentationRecipe, Recipe
 from trainers.data.clips import ClipPlan
 from trainers.data.mixing import SongClips, SongMixes
-from trainers.data.multitrack import open_songs
-from trainers.data.tracks import Song, Source
+from trainers.data.multitrack import open_tracks
+from trainers.data.tracks import Source, Track
 
 STEMS = ("bass", "drums", "vocals")
 SECONDS = (2.0, 3.1, 0.7, 1.0)
@@ -38,7 +38,7 @@ def counted(song: int, stem: int, frames: int) -> np.ndarray:
 
 def write_songs(
     folder: Path, seconds: Sequence[float] = SECONDS, stems: Sequence[str] = STEMS
-) -> tuple[Song, ...]:
+) -> tuple[Track, ...]:
     """A folder for each song with a file for each stem."""
     songs = []
     for number, length in enumerate(seconds):
@@ -48,22 +48,22 @@ def write_songs(
             soundfile.write(
                 place / f"{name}.wav", counted(number, stem, round(length * RATE)), RATE
             )
-        songs.append(Song(place.name, {name: Source(place / f"{name}.wav") for name in stems}))
+        songs.append(Track(place.name, {name: Source(place / f"{name}.wav") for name in stems}))
     return tuple(songs)
 
 
 def clips_of(
-    songs: Sequence[Song],
+    songs: Sequence[Track],
     recipe: Recipe,
     stems: tuple[str, ...] = STEMS,
     kind: type[SongClips] = SongMixes,
     seed: int = 5,
     *,
-    is_levelled: bool = False,
+    needs_peak_level: bool = False,
 ) -> SongClips:
     plan = ClipPlan.of(recipe, RATE)
-    opened = open_songs(songs, RATE)
-    return kind(opened, recipe.data, stems, plan, RATE, seed, is_levelled=is_levelled)
+    opened = open_tracks(songs, RATE)
+    return kind(opened, recipe.data, stems, plan, RATE, seed, needs_peak_level=needs_peak_level)
 
 
 def with_data(recipe: Recipe, **values: object) -> Recipe:

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from trainers.config import DataRecipe
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 RATE = 8000
 LENGTH = RATE  # samples of every file, where nothing else is said
@@ -29,10 +29,10 @@ def write(
 
 def recipe(**values: object) -> DataRecipe:
     """A recipe that holds nothing out unless told to."""
-    return DataRecipe.from_dict({"held_out": 0, **values})
+    return DataRecipe.from_dict({"validation_fraction": 0, **values})
 
 
-def paths(songs: tuple[Song, ...], root: Path) -> dict[str, dict[str, str]]:
+def paths(songs: tuple[Track, ...], root: Path) -> dict[str, dict[str, str]]:
     """For each song the files of its stems, and of its mixture if it has one."""
     return {
         song.name: {
@@ -43,7 +43,7 @@ def paths(songs: tuple[Song, ...], root: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def _mixture(song: Song) -> list[tuple[str, Source]]:
+def _mixture(song: Track) -> list[tuple[str, Source]]:
     return [("mixture", song.mixture)] if song.mixture else []
 
 

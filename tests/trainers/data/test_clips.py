@@ -17,7 +17,7 @@ from tests.trainers.commands import RATE
 from tests.trainers.runs import run_steps, voices
 from trainers.config import Recipe, ScheduleRecipe, StageRecipe
 from trainers.data.clips import ClipPlan, ClipShape, numbers
-from trainers.loop.state import WeightAverage
+from trainers.loop.state import EMA
 
 
 @given(
@@ -59,11 +59,11 @@ def test_early_clips_are_short_and_dull(recordings: Path, recipe: Recipe) -> Non
     mixes = voices(progressive(recipe), recordings)
     lengths = [mixes[index][0].shape[-1] for index in (0, 10, 14)]
     assert lengths == [1600, 2400, 4000]
-    assert highest_hz(mixes[0][0].numpy()) < 700
-    assert highest_hz(mixes[10][0].numpy()) > 3000
+    assert lowpass_hz(mixes[0][0].numpy()) < 700
+    assert lowpass_hz(mixes[10][0].numpy()) > 3000
 
 
-def highest_hz(wave: np.ndarray) -> float:
+def lowpass_hz(wave: np.ndarray) -> float:
     """Frequency below which all but a millionth of the energy lies."""
     power = np.square(np.abs(np.fft.rfft(wave * np.hanning(wave.shape[-1])))).sum(0)
     share = power.cumsum() / power.sum()
@@ -76,17 +76,17 @@ def test_a_run_that_grows_its_clips_resumes_between_them(
     """Law: what follows a Ctrl-C in the second stage is what followed without it."""
     grown = progressive(recipe)
     whole = run_steps(grown, 10, recordings, recordings / "whole")
-    update = WeightAverage.update
+    update = EMA.update
 
-    def press(average: WeightAverage, model: nn.Module) -> None:
+    def press(average: EMA, model: nn.Module) -> None:
         update(average, model)
         if average.updates == 6:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(WeightAverage, "update", press)
+    monkeypatch.setattr(EMA, "update", press)
     with pytest.raises(KeyboardInterrupt):
         run_steps(grown, 10, recordings, recordings / "parts")
-    monkeypatch.setattr(WeightAverage, "update", update)
+    monkeypatch.setattr(EMA, "update", update)
     rest = run_steps(grown, 10, recordings, recordings / "parts", resume=True)
     assert [step.losses for step in rest] == [step.losses for step in whole[6:]]
 
@@ -109,7 +109,7 @@ def test_stages_that_go_back(stages: list[StageRecipe], sentence: str) -> None:
         ({"until": 0.0}, "until must be a share"),
         ({"until": 1.5}, "until must be a share"),
         ({"seconds": 0.0}, "seconds must be above 0"),
-        ({"highest_hz": -1.0}, "highest_hz must be 0 or more"),
+        ({"lowpass_hz": -1.0}, "lowpass_hz must be 0 or more"),
     ],
 )
 def test_stages_that_are_none(values: dict[str, float], sentence: str) -> None:

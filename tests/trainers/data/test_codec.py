@@ -80,5 +80,5 @@ def test_minutes_of_vorbis_come_back_whole() -> None:
 
 def test_a_libsndfile_without_a_codec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation.soundfile, "check_format", lambda *_: False)
-    with pytest.raises(EncodeError, match=r"libsndfile \d.* cannot write MP3\. Type: pip install"):
+    with pytest.raises(EncodeError, match=r"libsndfile \d.* cannot write MP3\. Try: pip install"):
         round_trip(noise(100), 8000, "MP3", 0.5)

@@ -74,7 +74,7 @@ def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
         (("--stems", "vocals,band", "--set", "data.groups.band=[kit]"), 2),
         (("--stems", "piano"), 2),
         (("--layout", "stems"), 0),
-        (("--set", "loop.workers=1"), 2),
+        (("--set", "loop.num_workers=1"), 2),
         (("--set", "data.mising=silence"), 2),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from stemcli.process import ENDING
 from tests.trainers.data.test_loading import Counting
 from trainers.data import loading
-from trainers.data.loading import load_batches, shielded, start_helper
+from trainers.data.loading import load_batches, shielded, start_process
 
 
 def hit_by(number: signal.Signals) -> Callable[[int], int]:
@@ -43,7 +43,7 @@ def started(target: Callable[..., None], *given: int) -> ForkProcess:
 
 def hit_at_once(number: int) -> None:
     os.kill(os.getpid(), number)
-    start_helper(0)
+    start_process(0)
     os._exit(7)
 
 
@@ -55,7 +55,7 @@ def test_so_is_one_that_comes_while_a_helper_starts(number: signal.Signals) -> N
 
 
 def hang() -> None:
-    start_helper(0)
+    start_process(0)
     time.sleep(60)
 
 

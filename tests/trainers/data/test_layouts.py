@@ -39,7 +39,7 @@ def test_tracks_below_train_and_valid(
 ) -> None:
     for folder in folders:
         write(tmp_path / folder, f"of {folder}/{{vocals,drums}}.wav")
-    found = survey(recipe(layout="tracks", held_out=0.9), tmp_path, STEMS)
+    found = survey(recipe(layout="tracks", validation_fraction=0.9), tmp_path, STEMS)
     assert [song.name for song in found.training] == [f"of {folders[0]}"]
     assert [song.name for song in found.validation] == [f"of {validation}"]
     assert sum("is not used" in line for line in found.summary) == unused
@@ -64,7 +64,7 @@ def test_what_lies_beside_songs_is_passed_over_aloud(tmp_path: Path) -> None:
 
 def test_stems_are_folders_of_files(tmp_path: Path) -> None:
     write(tmp_path, "vocals/{a,deep/b}.wav", "drums/a.flac", "mixture/x.wav")
-    found = survey(recipe(layout="stems", held_out=0.9), tmp_path, STEMS)
+    found = survey(recipe(layout="stems", validation_fraction=0.9), tmp_path, STEMS)
     assert paths(found.training, tmp_path) == {
         "drums/a": {"drums": "drums/a.flac"},
         "vocals/a": {"vocals": "vocals/a.wav"},
@@ -269,7 +269,7 @@ def test_voices_are_the_recipe_s_own(tmp_path: Path) -> None:
     write(tmp_path, "song/{mixture,vocals}.wav")
     voices = {"vocals": [{"file": "v.wav"}], "backings": [{"file": "b.wav"}]}
     for layout in ("auto", "voices"):
-        data = recipe(layout=layout, voices=voices, held_out=0.5)
+        data = recipe(layout=layout, voices=voices, validation_fraction=0.5)
         found = survey(data, tmp_path, ("vocals",), (tmp_path / "song",))
         assert (found.layout, found.training) == ("voices", ())
         assert [song.name for song in found.validation] == ["song"]

@@ -16,7 +16,7 @@ from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, recipe, write
 from trainers.data.layouts.survey import survey
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 VALIDATION = "ANiMAL - Rockshow"  # one of the 14 that musdb names
 NAMES = ("A - First", VALIDATION, "Z - Last")
@@ -80,7 +80,7 @@ def by_musdb(root: Path, split: str, *, is_wav: bool) -> dict[str, dict[str, Sou
     }
 
 
-def by_us(songs: tuple[Song, ...]) -> dict[str, dict[str, Source]]:
+def by_us(songs: tuple[Track, ...]) -> dict[str, dict[str, Source]]:
     return {
         song.name: {**song.stems, **({"mixture": song.mixture} if song.mixture else {})}
         for song in songs
@@ -89,7 +89,7 @@ def by_us(songs: tuple[Song, ...]) -> dict[str, dict[str, Source]]:
 
 @pytest.mark.musdb
 def test_wav_files_as_musdb_lists_them(musdb18_hq: Path) -> None:
-    found = survey(recipe(held_out=0.5), musdb18_hq, FOUR)
+    found = survey(recipe(validation_fraction=0.5), musdb18_hq, FOUR)
     assert found.layout == "musdb18_hq"
     assert by_us(found.training) == by_musdb(musdb18_hq, "train", is_wav=True)
     assert by_us(found.validation) == by_musdb(musdb18_hq, "valid", is_wav=True)

@@ -28,7 +28,7 @@ from trainers.data import mixing
 from trainers.data.clips import numbers
 from trainers.data.mixing import FreeMixes, PairClips, SongClips
 from trainers.data.recording import Clip
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 LENGTH = RATE // 2
 NETWORK = ("vocals", "band")
@@ -41,12 +41,12 @@ def plain(recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def songs(recordings: Path) -> tuple[Song, ...]:
+def songs(recordings: Path) -> tuple[Track, ...]:
     return write_songs(recordings / "songs")
 
 
 def test_stems_of_a_clip_are_cut_at_one_place_of_one_song(
-    songs: tuple[Song, ...], plain: Recipe
+    songs: tuple[Track, ...], plain: Recipe
 ) -> None:
     clips = clips_of(songs, plain)
     for index in range(2 * clips.epoch):
@@ -61,7 +61,7 @@ def test_stems_of_a_clip_are_cut_at_one_place_of_one_song(
         assert (inside == 1).all()
 
 
-def test_an_epoch_hears_every_slot_of_every_song(songs: tuple[Song, ...], plain: Recipe) -> None:
+def test_an_epoch_hears_every_slot_of_every_song(songs: tuple[Track, ...], plain: Recipe) -> None:
     """Songs of 2, 3.1, 0.7 and 1 s hold 4, 6, 1 and 2 clips of half a second."""
     clips = clips_of(songs, plain)
     assert clips.epoch == 13
@@ -72,7 +72,7 @@ def test_an_epoch_hears_every_slot_of_every_song(songs: tuple[Song, ...], plain:
         assert drawn == [slot.song for slot in found]
 
 
-def test_a_clip_depends_on_seed_and_number_alone(songs: tuple[Song, ...], plain: Recipe) -> None:
+def test_a_clip_depends_on_seed_and_number_alone(songs: tuple[Track, ...], plain: Recipe) -> None:
     clips = clips_of(songs, plain)
     twin, other = pickle.loads(pickle.dumps(clips)), clips_of(songs, plain, seed=6)
     later = {index: clips[index] for index in (30, 2, 17)}
@@ -81,7 +81,7 @@ def test_a_clip_depends_on_seed_and_number_alone(songs: tuple[Song, ...], plain:
     assert any(not later[index][0].equal(other[index][0]) for index in later)
 
 
-def test_workers_share_what_one_draws_alone(songs: tuple[Song, ...], plain: Recipe) -> None:
+def test_workers_share_what_one_draws_alone(songs: tuple[Track, ...], plain: Recipe) -> None:
     """Two ranks with batches of 2 draw in each step what one draws in a batch of 4."""
     clips = clips_of(songs, plain)
     alone = [clips[index][0] for index in numbers(0, 3, 4)]
@@ -93,7 +93,7 @@ def test_workers_share_what_one_draws_alone(songs: tuple[Song, ...], plain: Reci
 
 
 def test_groups_are_sums_and_the_rest_is_heard_but_not_wanted(
-    songs: tuple[Song, ...], recipe: Recipe
+    songs: tuple[Track, ...], recipe: Recipe
 ) -> None:
     """Network stems: vocals, and the sum of bass and drums. Network of drums: the rest is there."""
     grouped = with_data(recipe, groups={"band": ["bass", "drums"]})
@@ -123,7 +123,7 @@ def test_wholes_and_parts_are_mixed(recordings: Path, recipe: Recipe) -> None:
             assert mixture.equal(stems.sum(0))
 
 
-def test_a_stem_beside_its_mixture_is_heard_in_it(pair: Song, plain: Recipe) -> None:
+def test_a_stem_beside_its_mixture_is_heard_in_it(pair: Track, plain: Recipe) -> None:
     """Reference: the file of the mixture; in a folder of its own a pair is a song like others."""
     file, _ = soundfile.read(pair.mixture.path, dtype="float32")
     clips = clips_of([pair], plain, ("vocals",))
@@ -135,11 +135,11 @@ def test_a_stem_beside_its_mixture_is_heard_in_it(pair: Song, plain: Recipe) -> 
 
 
 def test_the_rest_of_one_song_is_mixed_with_a_stem_of_another(
-    recordings: Path, pair: Song, plain: Recipe
+    recordings: Path, pair: Track, plain: Recipe
 ) -> None:
     """The other song is a mixture in which the network's stem is silent."""
     soundfile.write(recordings / "band.wav", np.full((2 * RATE, 2), 0.25), RATE)
-    band = Song("band", {}, Source(recordings / "band.wav"))
+    band = Track("band", {}, Source(recordings / "band.wav"))
     clips = clips_of([band, pair], with_augmentation(plain, remix=ALWAYS), ("vocals",))
     rests = [heard - wanted[0] for heard, wanted in (clips[index] for index in range(20))]
     assert {round(rest.std().item(), 1) for rest in rests} == {0.0, 0.2}
@@ -148,13 +148,13 @@ def test_the_rest_of_one_song_is_mixed_with_a_stem_of_another(
 def test_missing_stems_are_silent(recordings: Path, plain: Recipe) -> None:
     """Also where the rest of the clip, and all of the mixture, is digital silence."""
     soundfile.write(recordings / "drums.wav", np.zeros((RATE, 2)), RATE)
-    song = Song("quiet", {"drums": Source(recordings / "drums.wav")})
+    song = Track("quiet", {"drums": Source(recordings / "drums.wav")})
     mixture, stems = clips_of([song], plain)[0]
     assert mixture.equal(torch.zeros(2, LENGTH))
     assert stems.equal(torch.zeros(3, 2, LENGTH))
 
 
-def test_remixed_stems_come_from_different_songs(songs: tuple[Song, ...], plain: Recipe) -> None:
+def test_remixed_stems_come_from_different_songs(songs: tuple[Track, ...], plain: Recipe) -> None:
     clips = clips_of(songs, with_augmentation(plain, remix=ALWAYS))
     seen = set()
     for index in range(40):
@@ -167,7 +167,7 @@ def test_remixed_stems_come_from_different_songs(songs: tuple[Song, ...], plain:
     assert seen == {0, 1, 2, 3}
 
 
-def test_the_share_of_remixed_clips(songs: tuple[Song, ...], plain: Recipe) -> None:
+def test_the_share_of_remixed_clips(songs: tuple[Track, ...], plain: Recipe) -> None:
     """A quarter of 400, within 4 standard deviations."""
     clips = clips_of(songs, with_augmentation(plain, remix={"chance": 0.25}))
     places = [[place(stem)[1] for stem in clips[index][1]] for index in range(400)]
@@ -180,7 +180,7 @@ def test_remixing_avoids_silence(recordings: Path, plain: Recipe) -> None:
     wave = np.zeros((10 * RATE, 2))
     wave[8 * RATE :] = 0.5
     soundfile.write(recordings / "vocals.wav", wave, RATE)
-    song = Song("song", {"vocals": Source(recordings / "vocals.wav")})
+    song = Track("song", {"vocals": Source(recordings / "vocals.wav")})
     plain = with_augmentation(plain, remix=ALWAYS)
     clips = clips_of([song], plain, ("vocals",))
     heard = sum(bool(clips[index][0].any()) for index in range(100))
@@ -192,7 +192,7 @@ def test_remixing_avoids_silence(recordings: Path, plain: Recipe) -> None:
 def test_free_stems_are_always_mixed(recordings: Path, plain: Recipe) -> None:
     """Each file is one stem; a clip has one file of every stem."""
     songs = [
-        Song(f"{song.name}/{name}", {name: source})
+        Track(f"{song.name}/{name}", {name: source})
         for song in write_songs(recordings / "songs")
         for name, source in song.stems.items()
     ]
@@ -209,9 +209,9 @@ def test_stages_shorten_and_darken(recordings: Path, plain: Recipe) -> None:
     for name, hz in (("low", 500), ("high", 3000)):
         soundfile.write(recordings / f"{name}.wav", 0.5 * np.sin(2 * np.pi * hz * time), RATE)
     stems = {name: Source(recordings / f"{name}.wav") for name in ("low", "high")}
-    stages = (StageRecipe(until=0.5, seconds=0.25, highest_hz=1000.0),)
+    stages = (StageRecipe(until=0.5, seconds=0.25, lowpass_hz=1000.0),)
     staged = replace(plain, schedule=replace(plain.schedule, steps=2, stages=stages))
-    clips = clips_of([Song("song", stems)], staged, ("low", "high"))
+    clips = clips_of([Track("song", stems)], staged, ("low", "high"))
     (first, early), (second, late) = clips[1], clips[2]
     assert (first.shape, second.shape) == ((2, RATE // 4), (2, RATE // 2))
     middle = slice(RATE // 16, RATE // 16 + RATE // 10)
@@ -229,7 +229,7 @@ def test_stages_shorten_and_darken(recordings: Path, plain: Recipe) -> None:
 def test_files_of_one_song_must_be_equally_long(recordings: Path, plain: Recipe) -> None:
     """But for what lossy codecs add, 250 ms at most, in which the shorter one is silent."""
     names = ("bass", "drums")
-    song = Song("song", {name: Source(recordings / f"{name}.wav") for name in names})
+    song = Track("song", {name: Source(recordings / f"{name}.wav") for name in names})
     soundfile.write(recordings / "bass.wav", np.full((LENGTH, 2), 0.25), RATE)
     soundfile.write(recordings / "drums.wav", np.full((LENGTH - 2000, 2), 0.5), RATE)
     mixture, _ = clips_of([song], plain)[0]
@@ -262,7 +262,7 @@ class Halving:
 
 
 def test_variations_change_stems_before_they_are_summed(
-    songs: tuple[Song, ...], plain: Recipe, monkeypatch: pytest.MonkeyPatch
+    songs: tuple[Track, ...], plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All else stays as it is; the codec alone parts the mixture from the sum."""
     monkeypatch.setattr(mixing, "Variation", Halving)
@@ -280,17 +280,17 @@ def test_variations_change_stems_before_they_are_summed(
 
 
 @pytest.fixture
-def pair(recordings: Path) -> Song:
+def pair(recordings: Path) -> Track:
     """A mixture that is its target and noise."""
     noise = np.random.default_rng(1).uniform(-0.4, 0.4, (2 * RATE, 2))
     target = np.sin(np.arange(2 * RATE) / 9)[:, None] * (0.4, 0.2)
     for name, wave in (("mixture", target + noise), ("vocals", target)):
         soundfile.write(recordings / f"{name}.wav", wave, RATE, "FLOAT")
     vocals, mixture = (Source(recordings / f"{name}.wav") for name in ("vocals", "mixture"))
-    return Song("pair", {"vocals": vocals}, mixture)
+    return Track("pair", {"vocals": vocals}, mixture)
 
 
-def test_a_pair_is_cut_at_one_place(pair: Song, plain: Recipe) -> None:
+def test_a_pair_is_cut_at_one_place(pair: Track, plain: Recipe) -> None:
     """Reference: the files themselves, searched for the place that the clip was cut from."""
     mixture, _ = soundfile.read(pair.mixture.path, dtype="float32")
     target, _ = soundfile.read(pair.stems["vocals"].path, dtype="float32")
@@ -305,7 +305,7 @@ def test_a_pair_is_cut_at_one_place(pair: Song, plain: Recipe) -> None:
 
 
 def test_a_pair_is_varied_as_two_stems(
-    pair: Song, plain: Recipe, monkeypatch: pytest.MonkeyPatch
+    pair: Track, plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mixture less its target is the noise at a level of its own."""
     monkeypatch.setattr(mixing, "Variation", Halving)
@@ -316,7 +316,7 @@ def test_a_pair_is_varied_as_two_stems(
     assert (heard.flip(0) - wanted).abs().max() == pytest.approx(0.4 * gains[1], abs=0.01)
 
 
-def test_pairs_refuse_what_needs_all_stems(pair: Song, plain: Recipe) -> None:
+def test_pairs_refuse_what_needs_all_stems(pair: Track, plain: Recipe) -> None:
     every = {name: ALWAYS for name in ("remix", "filter", "reverb", "gain", "mono", "time_stretch")}
     with pytest.raises(ConfigError) as refused:
         clips_of([pair], with_augmentation(plain, **every), ("vocals",), PairClips)
@@ -326,14 +326,14 @@ def test_pairs_refuse_what_needs_all_stems(pair: Song, plain: Recipe) -> None:
     )
 
 
-def steady(folder: Path, peak: float = 0.0, **levels: float) -> Song:
+def steady(folder: Path, peak: float = 0.0, **levels: float) -> Track:
     """A constant for each stem, and maybe one other sample at the end of all of them together."""
     folder.mkdir()
     for name, level in levels.items():
         wave = np.full((2 * RATE, 2), level)
         wave[-1] = peak / len(levels) if peak else level
         soundfile.write(folder / f"{name}.wav", wave, RATE, "FLOAT")
-    return Song(folder.name, {name: Source(folder / f"{name}.wav") for name in levels})
+    return Track(folder.name, {name: Source(folder / f"{name}.wav") for name in levels})
 
 
 def first_levels(clips: SongClips) -> set[tuple[float, ...]]:
@@ -351,7 +351,7 @@ def test_levelled_networks_hear_clips_as_of_songs_with_a_peak_of_1(
     stems, 0.4 each, would tell nothing of it. Other networks hear the song as it is.
     """
     song = steady(recordings / "song", 0.8, vocals=0.3, band=-0.1)
-    assert first_levels(clips_of([song], plain, NETWORK, is_levelled=True)) == {
+    assert first_levels(clips_of([song], plain, NETWORK, needs_peak_level=True)) == {
         (0.25, 0.375, -0.125)
     }
     assert first_levels(clips_of([song], plain, NETWORK)) == {(0.2, 0.3, -0.1)}
@@ -364,18 +364,18 @@ def test_clips_of_several_songs_have_the_level_of_the_loudest(
     louder, with both at 0.4, the clip counts.
     """
     loud = steady(recordings / "a", 0.5, vocals=0.2), steady(recordings / "b", band=0.1)
-    clips = clips_of(loud, plain, NETWORK, FreeMixes, is_levelled=True)
+    clips = clips_of(loud, plain, NETWORK, FreeMixes, needs_peak_level=True)
     assert first_levels(clips) == {(0.6, 0.4, 0.2)}
     even = steady(recordings / "c", vocals=0.4), steady(recordings / "d", band=0.4)
-    clips = clips_of(even, plain, NETWORK, FreeMixes, is_levelled=True)
+    clips = clips_of(even, plain, NETWORK, FreeMixes, needs_peak_level=True)
     assert first_levels(clips) == {(1.0, 0.5, 0.5)}
 
 
-def test_a_levelled_pair_has_the_level_of_its_mixture(pair: Song, plain: Recipe) -> None:
+def test_a_levelled_pair_has_the_level_of_its_mixture(pair: Track, plain: Recipe) -> None:
     """Reference: the files, divided by the loudest sample of the mixture."""
     mixture, _ = soundfile.read(pair.mixture.path, dtype="float32")
     as_it_is = clips_of([pair], plain, ("vocals",), PairClips)
-    levelled = clips_of([pair], plain, ("vocals",), PairClips, is_levelled=True)
+    levelled = clips_of([pair], plain, ("vocals",), PairClips, needs_peak_level=True)
     for index in range(4):
         for one, other in zip(as_it_is[index], levelled[index], strict=True):
             torch.testing.assert_close(other, one / float(np.abs(mixture).max()))

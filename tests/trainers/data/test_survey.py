@@ -13,13 +13,13 @@ from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
 from trainers.data.layouts.splitting import draw, hold_out
 from trainers.data.layouts.survey import survey, words_of_time
-from trainers.data.tracks import Song
+from trainers.data.tracks import Track
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
 
 
-def songs(names: list[str]) -> tuple[Song, ...]:
-    return tuple(Song(name, {}) for name in names)
+def songs(names: list[str]) -> tuple[Track, ...]:
+    return tuple(Track(name, {}) for name in names)
 
 
 @given(names=NAMES, share=st.floats(0, 0.99))
@@ -48,7 +48,7 @@ def test_the_share_is_about_that_of_the_recipe() -> None:
 
 def test_a_song_is_held_out_of_tracks_and_named(tmp_path: Path) -> None:
     write(tmp_path, "{a,b,c,d}/{vocals,drums}.wav")
-    found = survey(recipe(held_out=0.01), tmp_path, STEMS)
+    found = survey(recipe(validation_fraction=0.01), tmp_path, STEMS)
     held = min("abcd", key=draw)
     assert [song.name for song in found.validation] == [held]
     assert held not in [song.name for song in found.training]
@@ -64,7 +64,7 @@ def test_a_song_is_held_out_of_other_layouts(tmp_path: Path, layout: str) -> Non
     write(tmp_path, "{mixture,vocals}/{a,b,c}.wav")
     rows = [f"{name},mixture/{name}.wav,vocals/{name}.wav\n" for name in "abc"]
     (tmp_path / "songs.csv").write_text("song,mixture,vocals\n" + "".join(rows))
-    found = survey(recipe(layout=layout, held_out=0.1), tmp_path, ("vocals",))
+    found = survey(recipe(layout=layout, validation_fraction=0.1), tmp_path, ("vocals",))
     assert (len(found.training), len(found.validation)) == (2, 1)
     found = survey(recipe(layout=layout), tmp_path, ("vocals",))
     assert (len(found.training), len(found.validation)) == (3, 0)
@@ -74,7 +74,7 @@ def test_songs_that_the_user_names_are_judged_by_and_not_trained_on(tmp_path: Pa
     write(tmp_path, "data/train/{a,b}/{vocals,drums}.wav", "data/valid/c/{vocals,drums}.wav")
     write(tmp_path, "mine/{mixture,vocals,drums}.wav")
     named = (tmp_path / "mine", tmp_path / "data" / "train" / "b")
-    found = survey(recipe(held_out=0.9), tmp_path / "data", STEMS, named)
+    found = survey(recipe(validation_fraction=0.9), tmp_path / "data", STEMS, named)
     assert [song.name for song in found.training] == ["a"]
     assert paths(found.validation, tmp_path) == {
         "mine": {
@@ -200,7 +200,7 @@ def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
     assert ([song.name for song in found.training], len(found.validation)) == (["b"], 1)
     assert found.summary[-1] == "1 song with files of songs to validate not trained on"
     table.write_text("\n".join(["song,vocals,drums", *rows]))
-    found = survey(recipe(held_out=0.01), table, STEMS)
+    found = survey(recipe(validation_fraction=0.01), table, STEMS)
     held = {path for song in found.validation for path in song.sources}
     assert held.isdisjoint({path for song in found.training for path in song.sources})
     table.write_text("song,vocals,drums,split\na,a.wav,kit.wav,\nc,c.wav,kit.wav,valid\n")
@@ -225,7 +225,7 @@ def test_files_of_libraries_are_counted_as_files(tmp_path: Path) -> None:
     """Also those that were paired, of which each has a rate of its own."""
     write(tmp_path, "instrumentals/{a,b,c}.wav")
     write(tmp_path, "vocals/{d,e,f}.wav", rate=2 * RATE)
-    found = survey(recipe(held_out=0.1), tmp_path, ("vocals",))
+    found = survey(recipe(validation_fraction=0.1), tmp_path, ("vocals",))
     assert "to the network's: 3 files at 8000 Hz, 3 files at 16000 Hz" in found.summary[2]
 
 

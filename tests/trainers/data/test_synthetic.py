@@ -122,7 +122,7 @@ def test_the_command_for_people_and_programs(tmp_path: Path) -> None:
     shown = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
     assert shown.exit_code == 0
     assert shown.output == (
-        f"1 songs of 1 s: {tmp_path / 'a'}\nType: stem data check {tmp_path / 'a'}\n"
+        f"1 songs of 1 s: {tmp_path / 'a'}\nTry: stem data check {tmp_path / 'a'}\n"
     )
     told = CliRunner().invoke(render_command, [str(tmp_path / "b"), *words, "--json"])
     assert json.loads(told.output)["songs"] == [str(tmp_path / "b" / "song_001")]

@@ -17,21 +17,21 @@ from tests.trainers.data.songs import STEMS, place, with_data, write_songs
 from trainers.config import Recipe
 from trainers.data import training_data
 from trainers.data.mixing import FreeMixes, PairClips, SongMixes
-from trainers.data.multitrack import ValidationSong
-from trainers.data.tracks import Song, Source, Survey
+from trainers.data.multitrack import ValidationTrack
+from trainers.data.tracks import Source, Survey, Track
 from trainers.data.training_data import open_data, spread
 
 
 def test_the_middle_of_a_song(recordings: Path) -> None:
     """Of 3.1 s, 0.5 s from 1.3 s on; no more than there is of one of 0.7 s."""
     songs = write_songs(recordings / "songs")
-    track = ValidationSong("name", songs[1], STEMS, RATE, seconds=0.5).read()
+    track = ValidationTrack("name", songs[1], STEMS, RATE, seconds=0.5).read()
     assert track.name == "name"
     assert track.mixture.shape == (2, RATE // 2)
     assert place(track.stems[2]) == (round(1.3 * RATE), 1, 2)
     assert track.mixture.equal(track.stems.sum(0))
     for seconds in (0.0, 5.0):
-        track = ValidationSong("name", songs[2], STEMS, RATE, seconds=seconds).read()
+        track = ValidationTrack("name", songs[2], STEMS, RATE, seconds=seconds).read()
         assert track.mixture.shape[1] == round(0.7 * RATE)
         assert place(track.stems[0])[0] == 0
 
@@ -39,9 +39,9 @@ def test_the_middle_of_a_song(recordings: Path) -> None:
 def test_sums_and_stems_that_a_song_does_not_have(recordings: Path) -> None:
     (song,) = write_songs(recordings / "songs", [1.0])
     names, groups = ("band", "flute", "drums"), {"band": ("bass", "drums", "flute")}
-    track = ValidationSong("name", song, names, RATE, groups).read()
+    track = ValidationTrack("name", song, names, RATE, groups).read()
     band, flute, drums = track.stems
-    whole = ValidationSong("name", song, STEMS, RATE).read()
+    whole = ValidationTrack("name", song, STEMS, RATE).read()
     assert band.equal(whole.stems[0] + whole.stems[1])
     assert drums.equal(whole.stems[1])
     assert not flute.any()
@@ -52,7 +52,7 @@ def test_a_whole_stands_for_its_parts(recordings: Path) -> None:
     """A folder with ``band`` instead of its parts, as folders for validation often are."""
     (song,) = write_songs(recordings / "songs", [1.0], ("band", "vocals"))
     groups = {"band": ("bass", "drums")}
-    track = ValidationSong("name", song, ("vocals", "band"), RATE, groups).read()
+    track = ValidationTrack("name", song, ("vocals", "band"), RATE, groups).read()
     assert [place(stem)[2] for stem in track.stems] == [1, 0]
     assert track.mixture.equal(track.stems.sum(0))
 
@@ -62,15 +62,15 @@ def test_a_mixture_of_its_own_is_kept(recordings: Path) -> None:
     (song,) = write_songs(recordings / "songs", [1.0])
     soundfile.write(recordings / "mixture.wav", np.full((RATE, 1), 0.25), RATE)
     mastered = replace(song, mixture=Source(recordings / "mixture.wav"))
-    track = ValidationSong("name", mastered, STEMS, RATE).read()
+    track = ValidationTrack("name", mastered, STEMS, RATE).read()
     assert track.mixture.equal(torch.full((2, RATE), 0.25))
 
 
 def test_other_rates_are_resampled(recordings: Path) -> None:
     time = np.arange(44_100) / 44_100
     soundfile.write(recordings / "vocals.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44_100)
-    song = Song("song", {"vocals": Source(recordings / "vocals.wav")})
-    track = ValidationSong("song", song, ("vocals",), RATE).read()
+    song = Track("song", {"vocals": Source(recordings / "vocals.wav")})
+    track = ValidationTrack("song", song, ("vocals",), RATE).read()
     assert track.stems.shape == (1, 2, RATE)
     assert amplitude(track.mixture[1].numpy(), 440) == pytest.approx(0.5, abs=0.01)
 
@@ -80,12 +80,14 @@ def test_files_that_differ_in_length(recordings: Path) -> None:
         soundfile.write(recordings / f"{name}.wav", np.ones((frames, 2)), RATE)
     vocals, mixture = (Source(recordings / f"{name}.wav") for name in ("vocals", "mixture"))
     with pytest.raises(DecodeError, match=r"vocals\.wav and .*mixture\.wav differ in length"):
-        ValidationSong("song", Song("song", {"vocals": vocals}, mixture), ("vocals",), RATE).read()
+        ValidationTrack(
+            "song", Track("song", {"vocals": vocals}, mixture), ("vocals",), RATE
+        ).read()
 
 
 def test_songs_are_spread_evenly_over_their_names() -> None:
     """Of 10 names, 3: the middle of each third, at 1.67, 5 and 8.33."""
-    songs = tuple(Song(name, {}) for name in "jabcdefghi")
+    songs = tuple(Track(name, {}) for name in "jabcdefghi")
     assert [song.name for song in spread(songs, 3)] == ["b", "f", "i"]
     assert [song.name for song in spread(songs, 0)] == list("abcdefghij")
     assert [song.name for song in spread(songs, 99)] == list("abcdefghij")

@@ -70,7 +70,7 @@ def test_silent_and_bare_shares(recordings: Path, recipe: Recipe) -> None:
 def test_mixes_for_levelled_networks_have_a_peak_of_1(recordings: Path, recipe: Recipe) -> None:
     """Law: they are those of other networks at another level, the voice with the mixture."""
     plan = ClipPlan.of(recipe, RATE)
-    mixes = VoiceMixes(recipe.data.voices, recordings, plan, RATE, 1, is_levelled=True)
+    mixes = VoiceMixes(recipe.data.voices, recordings, plan, RATE, 1, needs_peak_level=True)
     plain = VoiceMixes(recipe.data.voices, recordings, plan, RATE, 1)
     for index in range(5):
         for one, other in zip(plain[index], mixes[index], strict=True):

@@ -29,7 +29,7 @@ from trainers.data.layouts.survey import inspect, survey
 from trainers.data.mixing import SongClips, VoxaugMixes
 from trainers.data.training_data import open_data
 from trainers.loop.checks import check_schedule
-from trainers.loop.trainer import run
+from trainers.loop.trainer import train
 from trainers.recipes.loading import load_recipe
 
 BOTH = ("vocals", "instrumental")
@@ -60,14 +60,16 @@ def mixes(
     stems: Sequence[str] = BOTH,
     seed: int = 5,
     *,
-    is_levelled: bool = False,
+    needs_peak_level: bool = False,
     **chances: float,
 ) -> SongClips:
     """Clips of a tenth of a second."""
     values = {"voxaug": chances, "seconds": 0.1, "layout": "voxaug"}
     songs = survey(data_recipe(**values), folder, tuple(stems)).training
     taught = with_data(recipe, **values)
-    return clips_of(songs, taught, tuple(stems), VoxaugMixes, seed, is_levelled=is_levelled)
+    return clips_of(
+        songs, taught, tuple(stems), VoxaugMixes, seed, needs_peak_level=needs_peak_level
+    )
 
 
 def assert_share(count: int, total: int, share: float) -> None:
@@ -162,7 +164,7 @@ def test_clips_are_brought_to_the_level_of_the_whole_song(
     sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2, seconds=3.0, peak=peak)
     sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
     chances = {"vocals": 1.0, "no_vocals": 0.0, "swap": 0.0, "mute": 0.0}
-    clips = mixes(recordings / "x", recipe, is_levelled=True, **chances)
+    clips = mixes(recordings / "x", recipe, needs_peak_level=True, **chances)
     mixture, (vocals, _) = clips[1]
     assert sides(mixture, 1.0) == (round(0.12 / divisor, 3), round(0.26 / divisor, 3))
     assert sides(vocals, 1.0) == (round(0.02 / divisor, 3), round(0.06 / divisor, 3))
@@ -174,14 +176,14 @@ def test_the_peak_of_a_recording_is_read_once(
     libraries: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process, which remembers nothing itself, finds what was written down."""
-    first = mixes(libraries, recipe, is_levelled=True)[0][0]
+    first = mixes(libraries, recipe, needs_peak_level=True)[0][0]
     recording.recording_peak.cache_clear()
 
     def refuse(*_: object) -> None:
         raise AssertionError("it was read again")
 
     monkeypatch.setattr(recording, "open_audio", refuse)
-    assert mixes(libraries, recipe, is_levelled=True)[0][0].equal(first)
+    assert mixes(libraries, recipe, needs_peak_level=True)[0][0].equal(first)
 
 
 def test_silent_places_of_vocals_are_passed_over(recordings: Path, recipe: Recipe) -> None:
@@ -239,7 +241,7 @@ def test_songs_to_validate_are_made_of_files_held_out(recordings: Path) -> None:
         sound(recordings / "x" / "instrumentals" / f"{number:02d}.wav", 0.1, 0.2, seconds=2.0)
     for number in range(4):
         sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06, seconds=1.5 + number)
-    found = survey(data_recipe(held_out=0.4), recordings / "x", BOTH)
+    found = survey(data_recipe(validation_fraction=0.4), recordings / "x", BOTH)
     sung = sorted({song.stems["vocals"].path.stem for song in found.validation})
     band = [song.stems["instrumental"].path.stem for song in found.validation]
     assert len(band) > len(sung) >= 1
@@ -250,19 +252,21 @@ def test_songs_to_validate_are_made_of_files_held_out(recordings: Path) -> None:
     held = {source.path for song in found.validation for source in song.sources}
     assert not trained & held
     assert len(trained | held) == 16
-    data = Recipe(data=data_recipe(held_out=0.4), losses={"waveform_l1": 1.0})
+    data = Recipe(data=data_recipe(validation_fraction=0.4), losses={"waveform_l1": 1.0})
     track = open_data(data, recordings / "x", (), BOTH, RATE).validation[0].read()
     assert track.mixture.shape[1] in (1.5 * RATE, 2 * RATE)
     torch.testing.assert_close(track.stems.sum(0), track.mixture)
     write(recordings, "mine/{mixture,vocals,instrumental}.wav")
-    named = survey(data_recipe(held_out=0.4), recordings / "x", BOTH, (recordings / "mine",))
+    named = survey(
+        data_recipe(validation_fraction=0.4), recordings / "x", BOTH, (recordings / "mine",)
+    )
     assert [song.name for song in named.validation] == ["mine"]
     assert len(named.training) == 16
 
 
 def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/{1,2,3,4,5}.wav", "vocals/{6,7}.wav")
-    found = survey(data_recipe(held_out=0.4), tmp_path, BOTH)
+    found = survey(data_recipe(validation_fraction=0.4), tmp_path, BOTH)
     assert (len(found.training), found.validation) == (7, ())
     assert found.summary[-1] == (
         "None held out to validate, for there are fewer than 3 files in vocals/: type --validation"
@@ -278,7 +282,7 @@ def test_no_song_is_in_both_parts(tmp_path: Path, share: float, sung: str) -> No
     """
     write(tmp_path, "{instrumentals,music}/{a,b,c,d,e,f}.wav", "mixture/{a,b,c,d,e,f}.wav")
     write(tmp_path, f"{{vocals,acapellas}}/{sung}.wav")
-    found = survey(data_recipe(layout="voxaug", held_out=share), tmp_path, BOTH)
+    found = survey(data_recipe(layout="voxaug", validation_fraction=share), tmp_path, BOTH)
     trained, held = (
         {source.path.stem for song in songs for source in song.sources}
         for songs in (found.training, found.validation)
@@ -302,9 +306,11 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
         sound(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
         sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
     taught = with_data(
-        learning(recipe, "separation", stems=["instrumental"]), seconds=0.5, held_out=0.1
+        learning(recipe, "separation", stems=["instrumental"]), seconds=0.5, validation_fraction=0.1
     )
-    best = run(with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None)
+    best = train(
+        with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None
+    )
     assert best.exists()
 
 
@@ -314,12 +320,12 @@ def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Re
     with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
-    assert str(refused.value).endswith(f"Type: --recipe voxaug, or with this recipe {flags}")
+    assert str(refused.value).endswith(f"Try: --recipe voxaug, or with this recipe {flags}")
 
 
 def test_the_default_recipe_offers_the_one_for_libraries(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/{a,b,c}.wav", "vocals/{d,e,f}.wav")
-    with pytest.raises(ConfigError, match="Type: --recipe voxaug, or with this recipe --set"):
+    with pytest.raises(ConfigError, match="Try: --recipe voxaug, or with this recipe --set"):
         open_data(load_recipe("quick"), tmp_path, (), ("vocals",), 8000)
 
 
@@ -356,8 +362,8 @@ def test_heirs_of_the_recipe_train_on_any_layout(tmp_path: Path) -> None:
 def test_nothing_is_offered_that_was_tried(recordings: Path, recipe: Recipe) -> None:
     """A share is held out already, and libraries of two files have none to spare."""
     write(recordings, "x/{instrumentals,vocals}/{a,b}.wav")
-    taught = with_data(recipe, layout="voxaug", held_out=0.1)
+    taught = with_data(recipe, layout="voxaug", validation_fraction=0.1)
     data = open_data(taught, recordings / "x", (), ("instrumental",), RATE)
-    waiting = replace(taught, schedule=replace(taught.schedule, stop_after=2))
+    waiting = replace(taught, schedule=replace(taught.schedule, early_stopping_patience=2))
     with pytest.raises(ConfigError, match=r"no validation songs\. Type --validation DIR$"):
         check_schedule(waiting, data)

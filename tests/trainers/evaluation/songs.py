@@ -15,7 +15,7 @@ from model_zoo.errors import DecodeError
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from trainers.data.synthetic import render_songs
 from trainers.evaluation.scoring import Wave, Waves
-from trainers.evaluation.tracks import Sound, Track
+from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 RATE = 8000
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")
@@ -41,12 +41,12 @@ class NoiseTrack:
     def stamp(self) -> Mapping[str, Any]:
         return {"song": self.name, "seed": self.seed}
 
-    def load(self) -> Sound:
+    def load(self) -> TrackAudio:
         self.read += 1
         if self.is_broken:
             raise DecodeError(f"{self.name} is damaged")
         voice, band = (noise(self.seed + number, self.seconds) for number in (1, 2))
-        return Sound(voice + band, {"vocals": voice, "accompaniment": band}, RATE)
+        return TrackAudio(voice + band, {"vocals": voice, "accompaniment": band}, RATE)
 
 
 @dataclass
@@ -58,10 +58,10 @@ class Leaking:
     asked: list[str] = field(default_factory=list)
     fails: Sequence[str] = ()
 
-    def settings(self, track: Track) -> Mapping[str, Any]:
+    def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         return {"share": self.share}
 
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         self.asked.append(track.name)
         if track.name in self.fails:
             raise DecodeError("no estimate for this one")

@@ -18,8 +18,8 @@ from stemcli.cli.console import Console
 from tests.model_zoo.small import small_network
 from tests.trainers.evaluation.conftest import Typed
 from tests.trainers.evaluation.songs import RATE, noise, write
-from trainers.cli.evaluate_display import Scoring
-from trainers.evaluation.events import JudgingFailed
+from trainers.cli.evaluate_display import EvaluationDisplay
+from trainers.evaluation.events import ScoringFailed
 
 VOICE, BAND = noise(1), noise(2)
 
@@ -98,9 +98,9 @@ def test_songs_that_all_fail_leave_no_empty_table(typed: Typed, tmp_path: Path) 
 
 def test_a_song_that_fails_by_all_methods_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     for is_verbose in (False, True):
-        with Scoring(Console(is_verbose)) as shown:
+        with EvaluationDisplay(Console(is_verbose)) as shown:
             for method in ("one", "two"):
-                shown.show(JudgingFailed("Song", method, "it is damaged", "line 7"))
+                shown.show(ScoringFailed("Song", method, "it is damaged", "line 7"))
         told = capsys.readouterr().err
         assert told.count("Error: Song by one has no scores: it is damaged\n") == 1
         assert ("two" in told, "line 7" in told) == (False, is_verbose)

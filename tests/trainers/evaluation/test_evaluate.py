@@ -14,25 +14,25 @@ import pytest
 from model_zoo.errors import UsageError
 from stemcli.engine.events import Event
 from tests.trainers.evaluation.songs import Leaking, NoiseTrack
-from trainers.evaluation.evaluate import Evaluation, Rules
-from trainers.evaluation.events import EvaluationStarted, Judged, Judging, JudgingFailed
+from trainers.evaluation.evaluate import Evaluation, ScoringSettings
+from trainers.evaluation.events import EvaluationStarted, ScoringFailed, ScoringStarted, TrackScored
 from trainers.evaluation.folder import file_name
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.scoring import Waves, load_scores
-from trainers.evaluation.summary import summarise
-from trainers.evaluation.tracks import Sound, Track
+from trainers.evaluation.summary import summarize
+from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 from trainers.metrics.bsseval import FrameScores, bss_eval
 
 TRACKS = [NoiseTrack("A - One", 10), NoiseTrack("B/Two", 20), NoiseTrack("C. Three", 30)]
 
-RULES = Rules()
+RULES = ScoringSettings()
 
 
 def evaluate(
     output: Path,
     *methods: Leaking,
     tracks: list[NoiseTrack] = TRACKS,
-    rules: Rules = RULES,
+    rules: ScoringSettings = RULES,
     pieces: int = 0,
 ) -> tuple[Evaluation, list[Event]]:
     told: list[Event] = []
@@ -43,20 +43,22 @@ def evaluate(
 
 def assert_same(one: Evaluation, other: Evaluation) -> None:
     """To the last decimal: what is kept in memory is what files hold."""
-    rows = (summarise(evaluation.results.scores) for evaluation in (one, other))
+    rows = (summarize(evaluation.results.scores) for evaluation in (one, other))
     assert [*next(rows)] == [*next(rows)]
 
 
 def test_scores_of_every_song_by_every_method(tmp_path: Path) -> None:
     """A tenth of the other stem, which is as loud: 20 dB by all definitions."""
     evaluation, told = evaluate(tmp_path, Leaking(), Leaking("worse", 0.5))
-    rows = {(row.method, row.stem): row for row in summarise(evaluation.results.scores)}
+    rows = {(row.method, row.stem): row for row in summarize(evaluation.results.scores)}
     assert rows["leaking", "vocals"].values["global_sdr"] == pytest.approx(20, abs=0.1)
     assert rows["leaking", "accompaniment"].values["SDR"] == pytest.approx(20, abs=0.3)
     assert rows["worse", "vocals"].values["global_sdr"] == pytest.approx(6.02, abs=0.1)
     assert rows["worse", "vocals"].counted == "3"
     assert told[0] == EvaluationStarted(3, ("leaking", "worse"), 0)
-    assert [sum(isinstance(event, kind) for event in told) for kind in (Judging, Judged)] == [6, 6]
+    assert [
+        sum(isinstance(event, kind) for event in told) for kind in (ScoringStarted, TrackScored)
+    ] == [6, 6]
 
 
 def test_files_are_those_in_memory(tmp_path: Path) -> None:
@@ -80,14 +82,14 @@ def test_a_second_run_does_nothing_and_says_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "rules", "tracks"),
     [
-        (Leaking(share=0.2), Rules(), TRACKS),
-        (Leaking(), Rules(window=0.5), TRACKS),
-        (Leaking(), Rules(), [NoiseTrack(track.name, 99) for track in TRACKS]),
+        (Leaking(share=0.2), ScoringSettings(), TRACKS),
+        (Leaking(), ScoringSettings(window=0.5), TRACKS),
+        (Leaking(), ScoringSettings(), [NoiseTrack(track.name, 99) for track in TRACKS]),
     ],
     ids=["another method", "another window", "other songs"],
 )
 def test_scores_that_do_not_hold_are_made_again(
-    tmp_path: Path, method: Leaking, rules: Rules, tracks: list[NoiseTrack]
+    tmp_path: Path, method: Leaking, rules: ScoringSettings, tracks: list[NoiseTrack]
 ) -> None:
     evaluate(tmp_path, Leaking())
     evaluate(tmp_path, method, rules=rules, tracks=tracks)
@@ -124,18 +126,18 @@ def test_a_bad_song_stops_nothing(tmp_path: Path) -> None:
     ]
     assert [*evaluation.results.scores["leaking"]] == ["A - One", "C. Three"]
     assert [*evaluation.results.scores["picky"]] == ["A - One"]
-    assert sum(isinstance(event, JudgingFailed) for event in told) == 3
+    assert sum(isinstance(event, ScoringFailed) for event in told) == 3
 
 
 def test_songs_side_by_side_have_the_same_scores(tmp_path: Path) -> None:
     alone, _ = evaluate(tmp_path / "alone", Leaking())
-    beside, _ = evaluate(tmp_path / "beside", Leaking(), rules=Rules(jobs=3))
+    beside, _ = evaluate(tmp_path / "beside", Leaking(), rules=ScoringSettings(jobs=3))
     assert alone.results.scores == beside.results.scores
     assert [*beside.results.scores["leaking"]] == [track.name for track in TRACKS]
 
 
 class Interrupted(Leaking):
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         if track.name == "C. Three":
             raise KeyboardInterrupt
         return super().estimate(track, sound)
@@ -154,7 +156,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
 def test_the_mixture_scores_the_difference_of_levels(tmp_path: Path) -> None:
     """Law: with the mixture as estimate, SDR is stem over rest; here both are as loud."""
     evaluation, _ = evaluate(tmp_path, MixtureMethod())  # type: ignore[arg-type]
-    for row in summarise(evaluation.results.scores):
+    for row in summarize(evaluation.results.scores):
         assert row.values["global_sdr"] == pytest.approx(0, abs=0.2)
 
 
@@ -192,7 +194,7 @@ def test_songs_need_names_of_their_own(tmp_path: Path) -> None:
 
 
 class Exploding(Leaking):
-    def estimate(self, track: Track, sound: Sound) -> Waves:
+    def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
         if track.name == "B/Two":
             raise RuntimeError("a strange number")
         return super().estimate(track, sound)

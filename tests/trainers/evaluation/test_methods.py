@@ -18,7 +18,7 @@ from trainers.evaluation.methods import (
     model_methods,
     oracle_methods,
 )
-from trainers.evaluation.tracks import Sound
+from trainers.evaluation.tracks import TrackAudio
 from trainers.metrics.sdr import global_sdr
 
 TRACK = NoiseTrack("song")
@@ -32,7 +32,7 @@ def tones(*hertz: int) -> torch.Tensor:
 def test_masks_part_what_does_not_share_a_bin() -> None:
     """Tones far from each other: masks of 0 and 1, but for the skirts of windows."""
     low, high = tones(500, 3000)
-    made = RatioMaskMethod().estimate(TRACK, Sound(low + high, {"a": low, "b": high}, 8000))
+    made = RatioMaskMethod().estimate(TRACK, TrackAudio(low + high, {"a": low, "b": high}, 8000))
     assert global_sdr(made["a"], low) > 40
     assert global_sdr(made["b"], high) > 40
 
@@ -40,14 +40,14 @@ def test_masks_part_what_does_not_share_a_bin() -> None:
 def test_masks_share_what_all_stems_have() -> None:
     """Equal stems get half of the mixture each, which is what each is."""
     wave = noise(1, channels=2)
-    made = RatioMaskMethod().estimate(TRACK, Sound(2 * wave, {"a": wave, "b": wave}, 8000))
+    made = RatioMaskMethod().estimate(TRACK, TrackAudio(2 * wave, {"a": wave, "b": wave}, 8000))
     torch.testing.assert_close(made["a"], wave, atol=1e-5, rtol=0)
 
 
 def test_masks_by_hand() -> None:
     """One stem twice as loud as the other at the same place: 4 / 5 of the mixture, 3 w: 2.4 w."""
     wave = noise(2)
-    made = RatioMaskMethod().estimate(TRACK, Sound(3 * wave, {"a": 2 * wave, "b": wave}, 8000))
+    made = RatioMaskMethod().estimate(TRACK, TrackAudio(3 * wave, {"a": 2 * wave, "b": wave}, 8000))
     torch.testing.assert_close(made["a"], 2.4 * wave, atol=1e-5, rtol=0)
 
 
@@ -55,7 +55,7 @@ def test_masked_stems_add_up_and_accompaniment_is_their_sum() -> None:
     stems = {name: noise(seed) for seed, name in enumerate(("vocals", "drums", "bass"))}
     mixture = sum(stems.values(), torch.zeros(1, 16_000))
     references = {**stems, "accompaniment": stems["drums"] + stems["bass"]}
-    made = RatioMaskMethod().estimate(TRACK, Sound(mixture, references, 8000))
+    made = RatioMaskMethod().estimate(TRACK, TrackAudio(mixture, references, 8000))
     assert {*made} == {*references}
     whole = made["vocals"] + made["accompaniment"]
     torch.testing.assert_close(whole, mixture, atol=1e-5, rtol=0)
@@ -66,14 +66,18 @@ def test_masked_stems_add_up_and_accompaniment_is_their_sum() -> None:
 def test_masks_serve_the_ends_as_well(samples: int) -> None:
     """Noise is the same everywhere; so must be what masks leave of it."""
     voice, band = (noise(seed)[:, :samples] for seed in (1, 2))
-    made = RatioMaskMethod().estimate(TRACK, Sound(voice + band, {"a": voice, "b": band}, 8000))
+    made = RatioMaskMethod().estimate(
+        TRACK, TrackAudio(voice + band, {"a": voice, "b": band}, 8000)
+    )
     for end in (slice(None, 100), slice(-100, None)):
         assert global_sdr(made["a"][:, end], voice[:, end]) > 1
 
 
 def test_silence_is_masked_to_silence() -> None:
     silence = torch.zeros(1, 9000)
-    made = RatioMaskMethod().estimate(TRACK, Sound(silence, {"a": silence, "b": silence}, 8000))
+    made = RatioMaskMethod().estimate(
+        TRACK, TrackAudio(silence, {"a": silence, "b": silence}, 8000)
+    )
     assert not made["a"].any()
 
 
@@ -95,7 +99,7 @@ def test_a_model_gives_what_its_user_gets() -> None:
     """Stems of a full set add up to the mixture, and the rest has MUSDB18's name."""
     (method,) = model_methods(["tiny"], {"device": "cpu"})
     wave = noise(3, channels=2)
-    sound = Sound(wave, {"vocals": wave}, 8000)
+    sound = TrackAudio(wave, {"vocals": wave}, 8000)
     made = method.estimate(TRACK, sound)
     assert (method.name, {*made}) == ("tiny", {"vocals", "accompaniment"})
     whole = made["vocals"] + made["accompaniment"]

@@ -17,7 +17,7 @@ import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
-from trainers.evaluation.evaluate import Evaluation, Rules
+from trainers.evaluation.evaluate import Evaluation, ScoringSettings
 from trainers.evaluation.folder import SECONDS, Excerpt, loudest, spread
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.report import boxes, curves, spectrograms
@@ -63,7 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("scores")
     tracks = [NoiseTrack(name, 10 * number, 8.0) for number, name in enumerate(NAMES)]
     methods = [Leaking(), Leaking("worse $x_$ <!--<script>", 0.5), MixtureMethod()]
-    evaluation = Evaluation(tracks, methods, Rules(window=0.5), output, pieces=2)  # type: ignore[arg-type]
+    evaluation = Evaluation(tracks, methods, ScoringSettings(window=0.5), output, pieces=2)  # type: ignore[arg-type]
     evaluation.run()
     return write_results(evaluation, Heading("Noise & more", "three songs", published()))
 
@@ -128,9 +128,9 @@ def test_a_piece_is_where_all_stems_sound() -> None:
 
 def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
     tracks = [NoiseTrack("one"), NoiseTrack("two", 5)]
-    Evaluation(tracks, [Leaking()], Rules(), tmp_path, pieces=0).run()
+    Evaluation(tracks, [Leaking()], ScoringSettings(), tmp_path, pieces=0).run()
     again = Leaking()
-    evaluation = Evaluation(tracks, [again], Rules(), tmp_path, pieces=1)
+    evaluation = Evaluation(tracks, [again], ScoringSettings(), tmp_path, pieces=1)
     evaluation.run()
     assert again.asked == ["one"]
     piece = heard(evaluation)
@@ -143,8 +143,8 @@ def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
 
 def heard(evaluation: Evaluation) -> Excerpt:
     """The piece of the song "one" that belongs to its scores."""
-    made_by = evaluation.results.scores["leaking"]["one"].made_by
-    piece = evaluation.excerpts.load("one", {"leaking": made_by, "nobody": {}})
+    provenance = evaluation.results.scores["leaking"]["one"].provenance
+    piece = evaluation.excerpts.load("one", {"leaking": provenance, "nobody": {}})
     assert piece
     return piece
 
@@ -153,7 +153,9 @@ def test_pieces_belong_to_the_scores_beside_them(tmp_path: Path) -> None:
     """Estimates of before are not heard beside new scores, nor true stems of before."""
     for share, seed, pieces in ((0.1, 0, 1), (0.9, 5, 0), (0.9, 5, 1)):
         track = NoiseTrack("one", seed)
-        evaluation = Evaluation([track], [Leaking(share=share)], Rules(), tmp_path, pieces)
+        evaluation = Evaluation(
+            [track], [Leaking(share=share)], ScoringSettings(), tmp_path, pieces
+        )
         evaluation.run()
     piece, sound = heard(evaluation), track.load()
     torch.testing.assert_close(piece.truth["mixture"], sound.mixture, atol=1e-4, rtol=0)

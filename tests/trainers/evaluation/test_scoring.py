@@ -11,10 +11,16 @@ import torch
 
 from model_zoo.errors import DecodeError, FfmpegMissingError, MissingExtraError
 from tests.trainers.evaluation.songs import RATE, noise
-from trainers.evaluation.scoring import Judge, StemScores, find_measure, measuring_device, scenarios
+from trainers.evaluation.scoring import (
+    Scorer,
+    StemScores,
+    find_measure,
+    measuring_device,
+    scenarios,
+)
 from trainers.metrics.bsseval import FrameScores, bss_eval
 
-JUDGE = Judge(RATE, RATE)
+JUDGE = Scorer(RATE, RATE)
 VOICE, DRUMS, BASS = (noise(seed) for seed in (1, 2, 3))
 
 
@@ -52,7 +58,7 @@ def test_a_full_gpu_leaves_it_to_the_processor() -> None:
 
     waves = {"vocals": VOICE, "drums": DRUMS}
     made = {"vocals": VOICE + 0.1 * BASS, "drums": DRUMS + 0.1 * BASS}
-    assert Judge(RATE, RATE, measure, "meta")(made, waves) == JUDGE(made, waves)
+    assert Scorer(RATE, RATE, measure, "meta")(made, waves) == JUDGE(made, waves)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from trainers.evaluation.summary import (
     published,
     song_value,
     songs_csv,
-    summarise,
+    summarize,
     summary_document,
 )
 
@@ -40,7 +40,7 @@ SONGS = {
 
 
 def test_medians_over_windows_then_over_songs_and_means_of_songs() -> None:
-    (row,) = summarise({"mine": SONGS})
+    (row,) = summarize({"mine": SONGS})
     assert (row.method, row.stem) == ("mine", "vocals")
     assert row.values["SDR"] == 4.0
     assert row.values["SAR"] == 7.0
@@ -51,10 +51,10 @@ def test_medians_over_windows_then_over_songs_and_means_of_songs() -> None:
 
 def test_songs_are_counted_for_every_number() -> None:
     """By hand: d has no window with an SDR, c no global SDR, nobody an SIR."""
-    (row,) = summarise({"mine": SONGS})
+    (row,) = summarize({"mine": SONGS})
     assert row.songs == dict(SDR=3, ISR=3, SIR=0, SAR=4, global_sdr=3, si_sdr=3)
     assert row.counted == "0 to 4"
-    (row,) = summarise({"mine": {"z": song("z", [1.0], 1.0, "bass")}})
+    (row,) = summarize({"mine": {"z": song("z", [1.0], 1.0, "bass")}})
     assert row.songs["SDR"] == 1
 
 
@@ -64,7 +64,7 @@ def test_a_song_without_a_stem_has_no_number() -> None:
 
 
 def test_a_document_has_null_where_there_is_no_number() -> None:
-    document = json.loads(json.dumps(summary_document(summarise({"mine": SONGS}), {"window": 1})))
+    document = json.loads(json.dumps(summary_document(summarize({"mine": SONGS}), {"window": 1})))
     assert document["rows"][0]["values"]["SIR"] is None
     assert document["metrics"]["SDR"]["how"] == "median over windows, then over songs"
     assert document["metrics"]["global_sdr"]["title"] == "global SDR"
@@ -95,10 +95,10 @@ def test_published_figures_are_named_by_kind_and_source() -> None:
     assert all("http" in figure.source or "arXiv" in figure.source for figure in figures)
 
 
-def store(folder: Path, name: str, songs: dict[str, TrackScores], **made_by: object) -> Path:
+def store(folder: Path, name: str, songs: dict[str, TrackScores], **provenance: object) -> Path:
     for title, scores in songs.items():
         file = folder / name / "test" / f"{title}.json"
-        replace(scores, made_by=made_by).save(file)
+        replace(scores, provenance=provenance).save(file)
     return folder
 
 

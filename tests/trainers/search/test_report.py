@@ -49,8 +49,8 @@ def test_tables_say_what_was_told(tmp_path: Path) -> None:
     with (tmp_path / "trials.csv").open(newline="") as file:
         table = [*csv.DictReader(file)]
     assert [row["trial"] for row in table] == ["4", "1", "2", "3"]
-    lr = TRIALS.by_number[1].values["optimiser.lr"]
-    assert float(table[1]["optimiser.lr"]) == lr
+    lr = TRIALS.by_number[1].values["optimizer.lr"]
+    assert float(table[1]["optimizer.lr"]) == lr
     assert table[3]["reason"] == "A gradient is not finite"
 
 

@@ -31,14 +31,14 @@ WIDTH = "{model.options.hidden_channels: {times: [0.5, 1, 1.3], multiple_of: [2,
 @pytest.mark.parametrize(
     ("domain", "raw", "value"),
     [
-        ("optimiser.lr: {times_between: [0.5, 2], log: true}", 2.0, 0.006),
-        ("optimiser.lr: {between: [0.001, 0.1], log: true}", 0.01, 0.01),
-        ("optimiser.lr: {times_between: [0.5, 2]}", 1.23456, 0.003704),  # four digits
+        ("optimizer.lr: {times_between: [0.5, 2], log: true}", 2.0, 0.006),
+        ("optimizer.lr: {between: [0.001, 0.1], log: true}", 0.01, 0.01),
+        ("optimizer.lr: {times_between: [0.5, 2]}", 1.23456, 0.003704),  # four digits
         ("model.options.num_layers: {times: [0.3, 1]}", 0, 1),  # 0.6 rounds to 1
         ("model.options.num_layers: {plus: [-1, 0, 2]}", 2, 4),
         ("data.augmentation.remix.chance: {times: [1, 4], most: 1}", 1, 1.0),  # 1.2 is above
         ("loop.batch_size: {choice: [2, 4]}", 0, 2),
-        ("optimiser.name: {choice: [adamw, muon]}", 0, "adamw"),
+        ("optimizer.name: {choice: [adamw, muon]}", 0, "adamw"),
     ],
 )
 def test_a_value_by_hand(base: Recipe, domain: str, raw: float, value: Any) -> None:
@@ -48,8 +48,8 @@ def test_a_value_by_hand(base: Recipe, domain: str, raw: float, value: Any) -> N
 
 
 def test_keys_before_one_colon_share_a_factor(base: Recipe) -> None:
-    found = space(base, "rate: {'optimiser.lr, optimiser.muon_lr': {times_between: [0.5, 2]}}")
-    assert found.changes({"lr": 0.5}) == {"optimiser.lr": 0.0015, "optimiser.muon_lr": 0.003}
+    found = space(base, "rate: {'optimizer.lr, optimizer.muon_lr': {times_between: [0.5, 2]}}")
+    assert found.changes({"lr": 0.5}) == {"optimizer.lr": 0.0015, "optimizer.muon_lr": 0.003}
 
 
 def test_what_is_listed_together_changes_together(base: Recipe) -> None:
@@ -60,7 +60,7 @@ def test_what_is_listed_together_changes_together(base: Recipe) -> None:
         "model.options.window_size": 1024,
         "model.options.hop_size": 256,
     }
-    assert found.base_raws == {"window_size": 1}
+    assert found.base_params == {"window_size": 1}
 
 
 def test_a_width_is_a_multiple_of_whatever_heads_are_drawn(base: Recipe) -> None:
@@ -79,7 +79,7 @@ def test_numbers_of_a_list_are_varied_alike() -> None:
         f"width: {{model.options.dims: {dims}}}\ndepth: {{model.options.depths: {{plus: [0, 1]}}}}"
     )
     found = space(base, text)
-    assert found.base_raws == {"dims": 1, "depths": 0}
+    assert found.base_params == {"dims": 1, "depths": 0}
     assert found.changes({"dims": 0, "depths": 1}) == {
         "model.options.dims": [4, 8],
         "model.options.depths": [2, 2],
@@ -96,8 +96,8 @@ def test_values_that_come_to_the_same_are_one(base: Recipe) -> None:
 def test_the_base_of_the_space_is_the_recipe(name: str) -> None:
     recipe = load_recipe(name)
     found = own_space("melroformer", recipe)
-    assert found.base_raws is not None
-    again = found.recipe(found.changes(found.base_raws))
+    assert found.base_params is not None
+    again = found.recipe(found.changes(found.base_params))
     assert {**again.to_dict(), "model": None} == {**recipe.to_dict(), "model": None}
     kind = {"num_heads": 4, "window_size": 2048, "hop_size": 512, "num_layers": 12}
     kind |= {"hidden_channels": 128} | recipe.model.options
@@ -105,7 +105,7 @@ def test_the_base_of_the_space_is_the_recipe(name: str) -> None:
 
 
 def test_what_the_recipe_lacks_is_left_out_of_our_space_and_refused_in_yours(base: Recipe) -> None:
-    text = "{a: {losses.multi_mel: {times: [1, 2]}}, b: {optimiser.lr: {times: [1, 2]}}}"
+    text = "{a: {losses.multi_mel: {times: [1, 2]}}, b: {optimizer.lr: {times: [1, 2]}}}"
     ours = space(base, text, own=True)
     assert [one.name for one in ours.dimensions] == ["lr"]
     assert ours.left_out == ("losses.multi_mel: the recipe has no such value",)
@@ -123,7 +123,7 @@ def test_all_mistakes_are_told_at_once(base: Recipe) -> None:
     text = """
     width: {model.options.hidden_channels: {times: [1, 2], choice: [3]}}
     depth: {model.options.num_layers: {tims: [1, 2]}}
-    rate: {optimiser.lr: {times_between: [5, 2], log: true}}
+    rate: {optimizer.lr: {times_between: [5, 2], log: true}}
     stft: {together: [{a: 1}, {b: 2}]}
     augmentation: 7
     """
@@ -139,8 +139,8 @@ def test_all_mistakes_are_told_at_once(base: Recipe) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: {optimiser.lrr: {choice: [1, 2]}}", "unknown key 'lrr', did you mean 'lr'"),
-        ("a: {optimiser.lr: {choice: [0.1, -1.0]}}", "lr and muon_lr must be above 0"),
+        ("a: {optimizer.lrr: {choice: [1, 2]}}", "unknown key 'lrr', did you mean 'lr'"),
+        ("a: {optimizer.lr: {choice: [0.1, -1.0]}}", "lr and muon_lr must be above 0"),
         ("a: {model.options.num_heads: {choice: [2, 7]}}", "even multiple of num_heads"),
         ("a: {seed.x: {choice: [1, 2]}}", "seed.x: seed holds a value, not keys"),
         ("[1, 2]", "must map categories to keys"),
@@ -153,9 +153,9 @@ def test_what_could_not_be_trained_is_refused(base: Recipe, text: str, sentence:
 
 
 def test_two_of_the_same_short_name_get_their_whole_keys(base: Recipe) -> None:
-    text = "a: {optimiser.lr: {times: [1, 2]}, adversary.optimiser.lr: {times: [1, 2]}}"
+    text = "a: {optimizer.lr: {times: [1, 2]}, adversary.optimizer.lr: {times: [1, 2]}}"
     names = [one.name for one in space(base, text).dimensions]
-    assert names == ["optimiser.lr", "adversary.optimiser.lr"]
+    assert names == ["optimizer.lr", "adversary.optimizer.lr"]
 
 
 def test_a_recipe_of_another_network_is_refused(base: Recipe) -> None:

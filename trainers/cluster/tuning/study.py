@@ -149,7 +149,7 @@ class Study:
     def _hear_again(self, event: Event) -> None:
         """Let Optuna and ASHA hear what they heard before."""
         if isinstance(event, TrialProposed):
-            if self._propose(event.number) != event.raws:  # another version of Optuna
+            if self._propose(event.number) != event.params:  # another version of Optuna
                 self._foreign.add(event.number)
             self._note(event)
         elif isinstance(event, TrialValidated):
@@ -188,12 +188,12 @@ class Study:
                 return
             self._optuna.on_trial_complete(str(number), None, error=True)
             if trial.sdr is not None and scored:
-                self._optuna.add_evaluated_point(trial.raws, trial.sdr)
+                self._optuna.add_evaluated_point(trial.params, trial.sdr)
 
 
 def _optuna_search(plan: Plan, space: Space) -> OptunaSearch:
     """TPE over the raw values; the recipe itself is tried first, where the space contains it."""
-    base = space.base_raws
+    base = space.base_params
     with _quiet():
         sampler = optuna.samplers.TPESampler(seed=plan.seed, n_startup_trials=plan.startup)
         return OptunaSearch(

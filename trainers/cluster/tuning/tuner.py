@@ -20,11 +20,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from model_zoo.errors import ClusterError
-from stemcli.cluster import joined
-from stemcli.cluster.nodes import look_around
+from stemcli.cluster import ray_session
+from stemcli.cluster.nodes import list_nodes
 from stemcli.process import environment
-from trainers.cluster.preflight import muster
-from trainers.cluster.tune_trial import Place, Room, attempt, find_room, lost
+from trainers.cluster.preflight import preflight
+from trainers.cluster.tune_trial import TrialContext, TrialResources, find_room, lost, run_trial
 from trainers.cluster.tuning.study import SDR, Study
 from trainers.search.plan import Plan
 
@@ -54,7 +54,7 @@ def opened(
     trials: int,
     workers: int,
     verbose: bool,
-) -> Iterator[Room]:
+) -> Iterator[TrialResources]:
     """Belong to a cluster for a while, and know what room there is.
 
     Args:
@@ -70,17 +70,20 @@ def opened(
     Raises:
         ClusterError: the cluster cannot be joined, or has no room for the workers of one trial.
         DeviceError: GPUs are asked for, and there is none.
-        StemError: as :func:`~trainers.cluster.preflight.muster`, of a cluster of several machines.
+        StemError: as :func:`~trainers.cluster.preflight.preflight`, of a cluster of several
+            machines.
     """
-    with joined(verbose, alone=alone):
+    with ray_session(verbose, alone=alone):
         nodes: Any = ray.nodes
         room = find_room(nodes(), device, jobs, trials, workers)
         if not alone:
-            muster(place, paths, look_around())
+            preflight(place, paths, list_nodes())
         yield room
 
 
-def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: bool) -> None:
+def run_trials(
+    study: Study, plan: Plan, place: TrialContext, room: TrialResources, *, verbose: bool
+) -> None:
     """Run the trials of a study until there are none left.
 
     Args:
@@ -99,7 +102,7 @@ def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: b
         return
 
     def trial(config: dict[str, Any]) -> None:
-        attempt(plan, place, config["number"], config["values"], tune.report)
+        run_trial(plan, place, config["number"], config["values"], tune.report)
 
     trainable: Any = tune.with_resources(trial, room.resources)
     with (
@@ -110,8 +113,8 @@ def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: b
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=Proposer(study),
-                scheduler=Judge(study),
+                search_alg=StudySearcher(study),
+                scheduler=StudyScheduler(study),
                 num_samples=left,
                 max_concurrent_trials=room.at_once,
             ),
@@ -127,11 +130,11 @@ def run_trials(study: Study, plan: Plan, place: Place, room: Room, *, verbose: b
         except tune.TuneError as error:
             first = (str(error).splitlines() or ["no reason given"])[0]
             raise ClusterError(
-                f"Ray Tune cannot go on ({first}). To go on, type the same with --resume"
+                f"Ray Tune cannot go on ({first}). To go on, run it again with --resume"
             ) from error
 
 
-class Proposer(Searcher):
+class StudySearcher(Searcher):
     """Lets Ray Tune ask the study for trials."""
 
     def __init__(self, study: Study) -> None:
@@ -150,7 +153,7 @@ class Proposer(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Of all but processes that never began the study has heard from :class:`Judge`."""
+        """Pass on the end of trials whose process never began; of others, the scheduler told."""
         if error:
             self._study.ended(self._numbers[trial_id], "failed", str(lost(None)))
 
@@ -161,7 +164,7 @@ class Proposer(Searcher):
         """Nothing: the journal remembers."""
 
 
-class Judge(FIFOScheduler):
+class StudyScheduler(FIFOScheduler):
     """Lets Ray Tune tell the study what trials answer, and hear which have to stop."""
 
     def __init__(self, study: Study) -> None:

@@ -22,7 +22,7 @@ from trainers.data.layouts.folders import read_csv, read_pairs, read_stems, read
 from trainers.data.layouts.listing import Listing
 from trainers.data.layouts.musdb18 import read_musdb18, read_musdb18_hq
 from trainers.data.layouts.voxaug import pair_up, read_voxaug
-from trainers.data.tracks import Song
+from trainers.data.tracks import Track
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Reader:
     read: Callable[[Path], Listing]
     example: str
     holds_songs: bool = True
-    pair: Callable[[tuple[Song, ...]], tuple[Song, ...]] | None = None
+    pair: Callable[[tuple[Track, ...]], tuple[Track, ...]] | None = None
 
 
 READERS = {

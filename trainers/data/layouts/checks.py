@@ -10,7 +10,7 @@ from model_zoo.errors import ConfigError, nearest
 from stemcli.audio.info import AudioInfo
 from trainers.config import VoxaugRecipe
 from trainers.data.layouts.listing import MIXTURE, listed
-from trainers.data.tracks import Groups, Song, Source, missing_parts
+from trainers.data.tracks import Groups, Source, Track, missing_parts
 
 WELL_KNOWN = frozenset(
     [
@@ -128,7 +128,7 @@ LOSSLESS = frozenset(
 """Endings of formats that keep the number of samples."""
 
 
-def check_song(song: Song, headers: Headers) -> Iterator[str]:
+def check_song(song: Track, headers: Headers) -> Iterator[str]:
     """A sentence for each file that does not go with the others; unread files are passed over."""
     known = [headers[source] for source in song.sources if source in headers]
     yield from _channel_problems(known)
@@ -139,7 +139,7 @@ def check_song(song: Song, headers: Headers) -> Iterator[str]:
 
 
 def check_stems_of(
-    song: Song,
+    song: Track,
     stems: tuple[str, ...],
     groups: Groups,
     missing: Literal["error", "silence"],
@@ -170,14 +170,14 @@ def check_stems_of(
         yield f"{place(song)} has nothing but {only}: add the mixture or the other stems"
 
 
-def _nothing_to_judge(song: Song, stems: tuple[str, ...], groups: Groups) -> str:
+def _nothing_to_judge(song: Track, stems: tuple[str, ...], groups: Groups) -> str:
     flags = hints(stems, groups, song.stems.keys() & WELL_KNOWN)
     way = f"type {' '.join(flags)}" if flags else "add it, or name other songs with --validation"
     there = listed([*song.stems, *([MIXTURE] if song.mixture else [])])
     return f"{place(song)} has no {' or '.join(stems)}, found {there}: {way}"
 
 
-def place(song: Song) -> str:
+def place(song: Track) -> str:
     """The folder of a song; its name, where it has none of its own."""
     parents = {source.path.parent for source in song.sources}
     own = parents.pop() if len(parents) == 1 else None

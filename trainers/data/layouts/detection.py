@@ -24,7 +24,7 @@ from trainers.data.layouts.listing import (
 )
 from trainers.data.layouts.musdb18 import stem_files
 from trainers.data.layouts.voxaug import has_libraries, looks_like_voxaug
-from trainers.data.tracks import Song
+from trainers.data.tracks import Track
 
 MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
 
@@ -206,7 +206,7 @@ def _songs_of(place: Path, layout: str) -> Listing:
         listing = reader.read(place)
     except DataError as error:
         return Listing(problems=tuple(f"{place}: {problem}" for problem in error.problems))
-    songs: tuple[Song, ...] = listing.validation or listing.training
+    songs: tuple[Track, ...] = listing.validation or listing.training
     if reader.pair:
         songs = reader.pair(listing.training)
     if not songs and not listing.problems:

@@ -30,7 +30,7 @@ from trainers.data.layouts.listing import (
     stem_name,
 )
 from trainers.data.layouts.voxaug import has_libraries
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 SONG, SPLIT = "song", "split"
 SPLITS = ("", "train", "valid")
@@ -123,7 +123,7 @@ class _Table:
     def __init__(self, file: Path, columns: list[str]) -> None:
         self.file = file
         self.columns = columns
-        self.songs: dict[str, list[Song]] = {"train": [], "valid": []}
+        self.songs: dict[str, list[Track]] = {"train": [], "valid": []}
         self.problems: list[str] = []
         self._lines: dict[str, int] = {}
 
@@ -139,7 +139,7 @@ class _Table:
         if not mistakes:
             self._lines[name] = line
             mixture = sources.pop(MIXTURE, None)
-            self.songs[split or "train"].append(Song(name, sources, mixture))
+            self.songs[split or "train"].append(Track(name, sources, mixture))
 
     def _shape_mistakes(self, cells: list[str]) -> Iterator[str]:
         if len(cells) != len(self.columns):
@@ -178,9 +178,9 @@ def read_pairs(folder: Path) -> Listing:
     return Listing(tuple(songs), problems=tuple(problems))
 
 
-def _song(name: str, mixture: Path, named: dict[str, dict[str, Path]]) -> Song:
+def _song(name: str, mixture: Path, named: dict[str, dict[str, Path]]) -> Track:
     stems = {stem: Source(files[name]) for stem, files in named.items() if name in files}
-    return Song(name, stems, Source(mixture))
+    return Track(name, stems, Source(mixture))
 
 
 def read_stems(folder: Path) -> Listing:
@@ -193,7 +193,7 @@ def read_stems(folder: Path) -> Listing:
             continue
         for path in sounds(place, recursive=True):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            songs.append(Song(name, {stem_name(place): Source(path)}))
+            songs.append(Track(name, {stem_name(place): Source(path)}))
     return Listing(tuple(songs), notes=tuple(notes))
 
 
@@ -234,7 +234,7 @@ class _Reader:
         self.problems: list[str] = []
         self.silent: list[str] = []
 
-    def songs(self, paths: list[Path]) -> list[Song]:
+    def songs(self, paths: list[Path]) -> list[Track]:
         found = []
         for path in paths:
             song, problems = read_song(path, path.name)
@@ -256,7 +256,7 @@ def _are(part: Path) -> str:
     return "is" if len(folders(part)) == 1 else "are"
 
 
-def _loose(folder: Path, songs: list[Song]) -> list[str]:
+def _loose(folder: Path, songs: list[Track]) -> list[str]:
     loose = [path.name for path in sounds(folder)]
     if not loose or not songs:
         return []

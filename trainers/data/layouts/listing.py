@@ -17,7 +17,7 @@ from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import probe
 from stemcli.batch.library import find_songs
 from stemcli.remote_path import folded
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 MIXTURE = "mixture"
 
@@ -34,8 +34,8 @@ class Listing:
         notes: what people should know.
     """
 
-    training: tuple[Song, ...] = ()
-    validation: tuple[Song, ...] = ()
+    training: tuple[Track, ...] = ()
+    validation: tuple[Track, ...] = ()
     headers: Mapping[Source, AudioInfo] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def by_name(paths: Iterable[Path], root: Path | None = None) -> tuple[dict[str, 
     return named, problems
 
 
-def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
+def read_song(folder: Path, name: str) -> tuple[Track | None, list[str]]:
     """A folder with one sound file for each stem and maybe ``mixture.*``.
 
     Returns:
@@ -94,7 +94,7 @@ def read_song(folder: Path, name: str) -> tuple[Song | None, list[str]]:
     named, problems = by_name(sounds(folder))
     sources = {stem: Source(path) for stem, path in named.items()}
     mixture = sources.pop(MIXTURE, None)
-    return (Song(name, sources, mixture) if named else None), problems
+    return (Track(name, sources, mixture) if named else None), problems
 
 
 def library_folders(names: Iterable[str]) -> list[str]:
@@ -123,7 +123,7 @@ THREADS = 8
 
 
 def read_headers(
-    songs: Iterable[Song], known: Mapping[Source, AudioInfo]
+    songs: Iterable[Track], known: Mapping[Source, AudioInfo]
 ) -> tuple[dict[Source, AudioInfo], list[str]]:
     """What the headers of all files say, and a problem for each that cannot be read.
 

@@ -27,7 +27,7 @@ from trainers.data.layouts.listing import (
     folders,
     sound_streams,
 )
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 TRAINING = "train"
 ENDING = ".stem.mp4"
@@ -132,21 +132,21 @@ def _header(path: Path, stream: Mapping[str, Any]) -> AudioInfo:
     return AudioInfo(path, rate, int(stream["channels"]), frames, "16")
 
 
-def _stem_song(path: Path, streams: dict[str, int]) -> Song:
+def _stem_song(path: Path, streams: dict[str, int]) -> Track:
     sources = {stem: Source(path, number) for stem, number in streams.items()}
     mixture = sources.pop(MIXTURE)
-    return Song(path.name.removesuffix(ENDING), sources, mixture)
+    return Track(path.name.removesuffix(ENDING), sources, mixture)
 
 
-def _wav_song(folder: Path, settings: dict[str, Any]) -> Song:
+def _wav_song(folder: Path, settings: dict[str, Any]) -> Track:
     paths = {stem: folder / name for stem, name in settings["sources"].items()}
     stems = {stem: Source(path) for stem, path in paths.items() if path.is_file()}
     mixture = folder / settings[MIXTURE]
-    return Song(folder.name, stems, Source(mixture) if mixture.is_file() else None)
+    return Track(folder.name, stems, Source(mixture) if mixture.is_file() else None)
 
 
 def _split(
-    songs: list[Song],
+    songs: list[Track],
     settings: dict[str, Any],
     headers: dict[Source, AudioInfo],
     problems: tuple[str, ...],

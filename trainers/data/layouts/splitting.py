@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stemcli.remote_path import folded
 from trainers.data.layouts.listing import Listing, counted, library_folders, listed
-from trainers.data.tracks import Song
+from trainers.data.tracks import Track
 
 FEWEST = 3
 """Songs of which one is held out; fewer are all needed to learn from."""
@@ -19,12 +19,12 @@ FEWEST = 3
 class Split:
     """Songs to train on and to validate, and what is said about it."""
 
-    training: tuple[Song, ...]
-    validation: tuple[Song, ...]
+    training: tuple[Track, ...]
+    validation: tuple[Track, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def songs(self) -> tuple[Song, ...]:
+    def songs(self) -> tuple[Track, ...]:
         """All of them."""
         return (*self.training, *self.validation)
 
@@ -32,13 +32,13 @@ class Split:
 NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
 
 
-Pairing = Callable[[tuple[Song, ...]], tuple[Song, ...]]
+Pairing = Callable[[tuple[Track, ...]], tuple[Track, ...]]
 """From files that were held out to songs made of them."""
 
 
 def split(
     listing: Listing,
-    named: tuple[Song, ...],
+    named: tuple[Track, ...],
     share: float,
     *,
     holds_songs: bool = True,
@@ -66,7 +66,7 @@ def split(
     return _apart(training, held, (words,) if held else ())
 
 
-def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
+def _paired(songs: tuple[Track, ...], share: float, pair: Pairing) -> Split:
     """A share of the files of each stem held out, and songs made of these.
 
     Files of one name are takes of one song, also of different stems, and are held out together:
@@ -83,7 +83,7 @@ def _paired(songs: tuple[Song, ...], share: float, pair: Pairing) -> Split:
     return _apart(rest, made, (words,), "file")
 
 
-def _libraries(songs: tuple[Song, ...]) -> dict[str, set[str]]:
+def _libraries(songs: tuple[Track, ...]) -> dict[str, set[str]]:
     """Names of the files of each stem."""
     found: dict[str, set[str]] = {}
     for song in songs:
@@ -102,12 +102,12 @@ def _held_together(libraries: tuple[set[str], ...], share: float) -> set[str]:
     return held
 
 
-def _own_name(song: Song) -> str:
+def _own_name(song: Track) -> str:
     """That of a file below the folder of its library."""
     return folded(song.name.partition("/")[2])
 
 
-def _too_few(stems: list[str], songs: tuple[Song, ...]) -> str:
+def _too_few(stems: list[str], songs: tuple[Track, ...]) -> str:
     places = library_folders(song.name for song in songs if song.stems.keys() & {*stems})
     return (
         f"None held out to validate, for there are fewer than {FEWEST} files in"
@@ -115,7 +115,7 @@ def _too_few(stems: list[str], songs: tuple[Song, ...]) -> str:
     )
 
 
-def hold_out(songs: tuple[Song, ...], share: float) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
+def hold_out(songs: tuple[Track, ...], share: float) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
     """Split by the names of the songs, so that further songs do not move these.
 
     Args:
@@ -141,7 +141,7 @@ def draw(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _as_named(listing: Listing, named: tuple[Song, ...], noun: str) -> Split:
+def _as_named(listing: Listing, named: tuple[Track, ...], noun: str) -> Split:
     training = _without_files_of(named, listing.training)
     left_out, unused = len(listing.training) - len(training), len(listing.validation)
     notes = {
@@ -153,8 +153,8 @@ def _as_named(listing: Listing, named: tuple[Song, ...], noun: str) -> Split:
 
 
 def _apart(
-    training: tuple[Song, ...],
-    held: tuple[Song, ...],
+    training: tuple[Track, ...],
+    held: tuple[Track, ...],
     notes: tuple[str, ...],
     noun: str = "song",
 ) -> Split:
@@ -169,11 +169,11 @@ def _apart(
     return Split(kept, held, (*notes, *(note for note, count in oddities.items() if count)))
 
 
-def _without_files_of(held: tuple[Song, ...], songs: tuple[Song, ...]) -> tuple[Song, ...]:
+def _without_files_of(held: tuple[Track, ...], songs: tuple[Track, ...]) -> tuple[Track, ...]:
     """The songs that share no file with those held."""
     taken = {path for song in held for path in _paths(song)}
     return tuple(song for song in songs if not _paths(song) & taken)
 
 
-def _paths(song: Song) -> set[Path]:
+def _paths(song: Track) -> set[Path]:
     return {source.path.resolve() for source in song.sources}

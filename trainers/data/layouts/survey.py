@@ -22,7 +22,7 @@ from trainers.data.layouts.detection import look, names_of, read_named
 from trainers.data.layouts.listing import Listing, counted, listed, read_headers
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
-from trainers.data.tracks import Groups, Song, Source, Survey, each_once
+from trainers.data.tracks import Groups, Source, Survey, Track, each_once
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Findings:
     """
 
     layout: str
-    training: tuple[Song, ...] = ()
-    validation: tuple[Song, ...] = ()
+    training: tuple[Track, ...] = ()
+    validation: tuple[Track, ...] = ()
     headers: Mapping[Source, AudioInfo] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def songs(self) -> tuple[Song, ...]:
+    def songs(self) -> tuple[Track, ...]:
         """All of them."""
         return (*self.training, *self.validation)
 
@@ -114,10 +114,10 @@ class Findings:
         }
         return [sentence for sentence, holds in rules.items() if holds]
 
-    def _infos(self, song: Song) -> list[AudioInfo]:
+    def _infos(self, song: Track) -> list[AudioInfo]:
         return [self.headers[source] for source in song.sources if source in self.headers]
 
-    def _lengths(self, song: Song) -> list[float]:
+    def _lengths(self, song: Track) -> list[float]:
         return [info.seconds for info in self._infos(song) if info.seconds]
 
 
@@ -187,7 +187,7 @@ def inspect(
     parts = split(
         listing,
         mine.validation,
-        recipe.held_out,
+        recipe.validation_fraction,
         holds_songs=_holds_songs(layout),
         pair=READERS[layout].pair if layout in READERS else None,
     )
@@ -251,11 +251,11 @@ def _once(listing: Listing, groups: Groups) -> Listing:
     )
 
 
-def _each_once(songs: tuple[Song, ...], groups: Groups) -> tuple[Song, ...]:
+def _each_once(songs: tuple[Track, ...], groups: Groups) -> tuple[Track, ...]:
     return tuple(each_once(song, groups) for song in songs)
 
 
-def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Song, ...]) -> str:
+def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Track, ...]) -> str:
     if listing.training and named:
         return (
             f"all {noun_of(layout)}s are named by --validation, and none is left to train on:"

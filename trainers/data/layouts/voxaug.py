@@ -20,7 +20,7 @@ from trainers.data.layouts.listing import (
     sounds,
     stem_name,
 )
-from trainers.data.tracks import Song, Source
+from trainers.data.tracks import Source, Track
 
 INSTRUMENTAL, VOCALS = "instrumental", "vocals"
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -86,7 +86,7 @@ def _sung_in_mixtures(folder: Path) -> bool:
     return bool(mixtures & vocals)
 
 
-def pair_up(held: tuple[Song, ...]) -> tuple[Song, ...]:
+def pair_up(held: tuple[Track, ...]) -> tuple[Track, ...]:
     """A song to validate of every instrumental, each with the next of the vocals."""
     instrumentals, vocals = (
         sorted((song for song in held if stem in song.stems), key=lambda song: song.name)
@@ -99,14 +99,14 @@ def pair_up(held: tuple[Song, ...]) -> tuple[Song, ...]:
     )
 
 
-def _made(instrumental: Song, vocals: Song) -> Song:
+def _made(instrumental: Track, vocals: Track) -> Track:
     name = f"{instrumental.name} + {vocals.name}"
-    return Song(name, {**instrumental.stems, **vocals.stems}, is_made=True)
+    return Track(name, {**instrumental.stems, **vocals.stems}, is_made=True)
 
 
-def _library(folder: Path, stem: str) -> list[Song]:
+def _library(folder: Path, stem: str) -> list[Track]:
     return [
-        Song(path.relative_to(folder).with_suffix("").as_posix(), {stem: Source(path)})
+        Track(path.relative_to(folder).with_suffix("").as_posix(), {stem: Source(path)})
         for place in _places(folder, stem)
         for path in sounds(place, recursive=True)
     ]
@@ -154,8 +154,8 @@ def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:
     return named, problems
 
 
-def _with_mixture(song: Song, folder: Path, mixtures: dict[str, Path]) -> Song:
+def _with_mixture(song: Track, folder: Path, mixtures: dict[str, Path]) -> Track:
     _, _, name = song.name.partition("/")
     if name not in mixtures:
         return song
-    return Song(song.name, song.stems, Source(mixtures[name]))
+    return Track(song.name, song.stems, Source(mixtures[name]))

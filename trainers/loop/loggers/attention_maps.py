@@ -1,7 +1,7 @@
 """What a network attends to, as pictures.
 
 Attention is computed without its weights ever being made, so they are computed once more, and only
-while somebody looks: see :func:`watched_attention`.
+while somebody looks: see :func:`record_attention`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Maps = dict[str, Float[np.ndarray, "query key"]]
 
 
 @contextmanager
-def watched_attention(network: nn.Module) -> Iterator[Maps]:
+def record_attention(network: nn.Module) -> Iterator[Maps]:
     """Maps of the first, the middle and the last attention of every kind in ``network``.
 
     Inside the block, the first time that the network runs fills the mapping: name of a layer to
@@ -62,7 +62,7 @@ def watched_attention(network: nn.Module) -> Iterator[Maps]:
             hook.remove()
 
 
-def attention_picture(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
+def attention_image(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
     """A picture of a map with numbers from 0 to 1: who asks downwards, who is asked to the right.
 
     Small maps are magnified, every number becoming a square of equal pixels.

@@ -28,7 +28,7 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 
 @runtime_checkable
-class Logbook(Protocol):
+class RunLogger(Protocol):
     """A place that a run is written down in; it takes what it has a use for.
 
     Names have parts, joined by ``/``; what has the same first part belongs together. Sound and
@@ -52,7 +52,7 @@ class Logbook(Protocol):
         """Write what is still waiting."""
 
 
-def heading(song: str, name: str) -> str:
+def tag(song: str, name: str) -> str:
     """Under what name a page shows something of a song.
 
     Pages sort their sections by the alphabet; with the first word, songs of all names come behind
@@ -66,7 +66,7 @@ LATEST = 2
 """Steps that are kept beside the first."""
 
 
-class ExcerptLogbook:
+class ExcerptLogger:
     """Files like ``excerpts/step-000200/SONG/vocals.estimate.flac``; numbers and texts have none.
 
     Sound is FLAC of 24 bits, pictures are PNG. Only the first and the last two steps are kept: to
@@ -130,7 +130,7 @@ def _file_name(name: str) -> str:
 HISTORY = "history.jsonl"
 
 
-class HistoryLogbook:
+class HistoryLogger:
     """A line of JSON for every entry: ``{"step": 10, "loss/total": 0.5, ...}``.
 
     An entry holds what was written at once: losses and rates in one, scores of a validation in
@@ -178,7 +178,7 @@ def _is_done(line: bytes, first_step: int) -> bool:
         return False
 
 
-class Repeats:
+class RepeatFilter:
     """Knows of every name what was written last: mixtures and true stems need be stored once."""
 
     def __init__(self) -> None:
@@ -196,7 +196,7 @@ FLUSH_SECONDS = 10
 """How long a curve may lag behind."""
 
 
-class TensorBoardLogbook:
+class TensorBoardLogger:
     """An event file in ``folder``, for ``tensorboard --logdir``.
 
     Sound keeps its channels, in 16 bits; what is the same as before is not written again. A run
@@ -218,7 +218,7 @@ class TensorBoardLogbook:
         self._writer: Any = SummaryWriter(
             folder, purge_step=first_step + 1, flush_secs=FLUSH_SECONDS
         )
-        self._repeats = Repeats()
+        self._repeats = RepeatFilter()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A point of every curve."""
@@ -229,8 +229,8 @@ class TensorBoardLogbook:
         """A player. The writer's own method takes one channel only."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        tag = heading(song, name)
-        if not self._repeats.is_new(tag, wave):
+        name = tag(song, name)
+        if not self._repeats.is_new(name, wave):
             return
         file = io.BytesIO()
         soundfile.write(file, wave.T, sample_rate, "PCM_16", format="WAV")
@@ -241,12 +241,12 @@ class TensorBoardLogbook:
             encoded_audio_string=file.getvalue(),
             content_type="audio/wav",
         )
-        summary = Summary(value=[Summary.Value(tag=tag, audio=audio)])
+        summary = Summary(value=[Summary.Value(tag=name, audio=audio)])
         self._writer.file_writer.add_summary(summary, step)
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """A picture."""
-        self._writer.add_image(heading(song, name), picture, step, dataformats="HWC")
+        self._writer.add_image(tag(song, name), picture, step, dataformats="HWC")
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text."""
@@ -260,7 +260,7 @@ class TensorBoardLogbook:
 RUN_ID = "wandb_id.txt"
 
 
-class WandbLogbook:
+class WandbLogger:
     """A run of a project of Weights & Biases; sound that is the same as before is not sent again.
 
     ``WANDB_MODE=offline`` keeps everything below ``folder/wandb``, for ``wandb sync``; the other
@@ -285,7 +285,7 @@ class WandbLogbook:
         try:
             import wandb
         except ImportError as error:
-            missing = "Weights & Biases is not installed. Type: pip install wandb"
+            missing = "Weights & Biases is not installed. Try: pip install wandb"
             raise ConfigError("log.wandb", [f"{missing}, or --set log.wandb=''"]) from error
         self._wandb: Any = wandb
         try:
@@ -302,7 +302,7 @@ class WandbLogbook:
         except self._wandb.Error as error:
             raise StorageError(_refused(error)) from error
         self._next_step = self._run.step
-        self._repeats = Repeats()
+        self._repeats = RepeatFilter()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A point of every curve."""
@@ -310,13 +310,13 @@ class WandbLogbook:
 
     def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """A player."""
-        key = heading(song, name)
+        key = tag(song, name)
         if self._repeats.is_new(key, wave):
             self._log(step, {key: self._wandb.Audio(wave.T, sample_rate=sample_rate)})
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """A picture."""
-        self._log(step, {heading(song, name): self._wandb.Image(picture)})
+        self._log(step, {tag(song, name): self._wandb.Image(picture)})
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text; the page does not know Markdown, which is readable as it is."""

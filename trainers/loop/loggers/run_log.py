@@ -16,37 +16,37 @@ from model_zoo.errors import OutputError
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.loop.events import (
-    Listened,
-    Report,
+    EventHandler,
+    ExcerptRendered,
     RunFinished,
     RunStarted,
     StepDone,
     Validated,
     means,
 )
-from trainers.loop.loggers.attention_maps import attention_picture
+from trainers.loop.loggers.attention_maps import attention_image
 from trainers.loop.loggers.backends import (
     Clip,
-    ExcerptLogbook,
-    HistoryLogbook,
-    Logbook,
+    ExcerptLogger,
+    HistoryLogger,
     Picture,
-    TensorBoardLogbook,
-    WandbLogbook,
+    RunLogger,
+    TensorBoardLogger,
+    WandbLogger,
 )
 from trainers.loop.spectrogram import spectrogram_picture
 
 ESTIMATE, TRUE = "/estimate", "/true"
 
 
-def write_sound(books: Sequence[Logbook], event: Listened) -> None:
+def log_excerpt(books: Sequence[RunLogger], event: ExcerptRendered) -> None:
     """Write players and pictures of a song.
 
     ``mixture``, ``STEM/estimate`` and ``STEM/true`` are sound, all of a song louder or quieter by
     one factor, which makes the loudest sample of them 1. ``spectrogram/STEM`` has estimate and
     truth above mixture and error; ``weights of attention/LAYER`` is a map.
     """
-    waves = normalised(event)
+    waves = normalized(event)
     for name, wave in waves.items():
         for book in books:
             book.audio(event.step, event.song, name, wave, event.sample_rate)
@@ -55,7 +55,7 @@ def write_sound(books: Sequence[Logbook], event: Listened) -> None:
             book.picture(event.step, event.song, name, picture)
 
 
-def normalised(event: Listened) -> dict[str, Clip]:
+def normalized(event: ExcerptRendered) -> dict[str, Clip]:
     """The waves times one factor, so that they compare; what is not finite becomes silence."""
     clean = {
         name: np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
@@ -65,14 +65,14 @@ def normalised(event: Listened) -> dict[str, Clip]:
     return {name: wave / peak if peak else wave for name, wave in clean.items()}
 
 
-def _pictures(waves: Mapping[str, Clip], event: Listened) -> Iterator[tuple[str, Picture]]:
+def _pictures(waves: Mapping[str, Clip], event: ExcerptRendered) -> Iterator[tuple[str, Picture]]:
     for name in waves:
         if name.endswith(ESTIMATE):
             stem = name.removesuffix(ESTIMATE)
             picture = spectrogram_picture(_panels(waves, stem), event.sample_rate)
             yield f"spectrogram/{stem}", picture
     for layer, weights in event.attention.items():
-        yield f"weights of attention/{layer}", attention_picture(weights)
+        yield f"weights of attention/{layer}", attention_image(weights)
 
 
 def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
@@ -87,7 +87,7 @@ def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
 
 
 @contextmanager
-def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]:
+def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[EventHandler]:
     """Write a run down: what is reported inside the block goes to all its logbooks.
 
     These are an event file of TensorBoard, ``history.jsonl`` and ``excerpts`` in ``folder``, and a
@@ -105,15 +105,15 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
         LogError: a log cannot be written.
     """
     with ExitStack() as books:
-        with _speaking(folder):
+        with _explain_write_errors(folder):
             opened = [*_opened(recipe, folder, first_step, books)]
-        keeper = Keeper(recipe, opened)
+        keeper = RunLog(recipe, opened)
 
         def report(event: Event) -> None:
-            with _speaking(folder):
+            with _explain_write_errors(folder):
                 keeper(event)
 
-        with _no_word_of_threads():
+        with _silence_thread_errors():
             try:
                 yield report
             except BaseException:
@@ -123,18 +123,18 @@ def keep_logs(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Report]
             _close(keeper, books, folder)
 
 
-def _close(keeper: Keeper, books: ExitStack, folder: Path) -> None:
-    with _speaking(folder), books.pop_all():
+def _close(keeper: RunLog, books: ExitStack, folder: Path) -> None:
+    with _explain_write_errors(folder), books.pop_all():
         keeper.flush()
 
 
-def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[Logbook]:
+def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[RunLogger]:
     """Open the logbooks one by one; ``books`` closes what was opened."""
     if recipe.log.wandb:  # first: it may refuse, and then nothing shall be written yet
         name, config = folder.resolve().name, recipe.to_dict()
-        page = WandbLogbook(recipe.log.wandb, folder, name, config, first_step)
+        page = WandbLogger(recipe.log.wandb, folder, name, config, first_step)
         yield books.enter_context(closing(page))
-    for kind in (TensorBoardLogbook, HistoryLogbook, ExcerptLogbook):
+    for kind in (TensorBoardLogger, HistoryLogger, ExcerptLogger):
         yield books.enter_context(closing(kind(folder, first_step)))
 
 
@@ -143,7 +143,7 @@ class LogError(OutputError):
 
 
 @contextmanager
-def _no_word_of_threads() -> Iterator[None]:
+def _silence_thread_errors() -> Iterator[None]:
     """Let TensorBoard's thread die in silence: its error comes up at the next entry."""
     before = threading.excepthook
 
@@ -159,7 +159,7 @@ def _no_word_of_threads() -> Iterator[None]:
 
 
 @contextmanager
-def _speaking(folder: Path) -> Iterator[None]:
+def _explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn what the file system says into one sentence."""
     try:
         yield
@@ -172,7 +172,7 @@ def _speaking(folder: Path) -> Iterator[None]:
         ) from error
 
 
-class Keeper:
+class RunLog:
     """A report that writes events down.
 
     Args:
@@ -180,7 +180,7 @@ class Keeper:
         books: where to.
     """
 
-    def __init__(self, recipe: Recipe, books: Sequence[Logbook]) -> None:
+    def __init__(self, recipe: Recipe, books: Sequence[RunLogger]) -> None:
         self.recipe, self.books = recipe, books
         self._steps: list[StepDone] = []
         self._steps_per_epoch = 0.0
@@ -198,8 +198,8 @@ class Keeper:
                     self.flush()
             case Validated():
                 self._scalars(event.step, _scores(event, self._score))
-            case Listened():
-                write_sound(self.books, event)
+            case ExcerptRendered():
+                log_excerpt(self.books, event)
             case RunFinished():
                 self.flush()
                 self._text(event.step, "result", _table(event))
