@@ -305,7 +305,7 @@ def _ended(format: OutputFormat, number: int) -> Exception:
         return OSError("no file may be that large here")
     return EncodeError(
         f"ffmpeg, which was writing {format.name}, was ended from outside "
-        f"({signal.strsignal(number)}): run it again command again"
+        f"({signal.strsignal(number)}): run the same command again"
     )
 
 

@@ -143,4 +143,4 @@ def goes_on(existing: Existing) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         how = " without --overwrite" if existing == "overwrite" else ""
-        raise KeyboardInterrupt(f"To go on, run it again command again{how}.") from None
+        raise KeyboardInterrupt(f"To go on, run the same command again{how}.") from None

@@ -138,7 +138,7 @@ def test_a_finished_run_says_how_to_go_on(tiny: Path, place: Path) -> None:
     (place / "run/best.safetensors").unlink()
     done = train("--resume", recipe="")
     assert done.exit_code == 0
-    assert "it had taken all steps before; for more type --set schedule.steps=8" in done.stderr
+    assert "all steps had been done before; for more, use --set schedule.steps=8" in done.stderr
     assert resolve.load("run/best.safetensors").stems == ("vocals",)
     assert (place / "run" / LAST).read_bytes() == before
     assert "step 8/8" in train("--resume", *changed("schedule.steps=8"), recipe="").stderr
@@ -186,7 +186,7 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint(
     plain = changed("optimizer.name=adamw", "optimizer.lr=1e20", "schedule.steps=9")
     (place / "run").rename(place / "kept")
     fast = train(*plain, "--precision", precision, recipe=name)
-    refused(fast, 1, "Run it again with smaller steps: --set optimizer.lr=5e+19")
+    refused(fast, 1, "Run it again with smaller learning rates: --set optimizer.lr=5e+19")
     assert not (place / "run" / LAST).exists()
     (place / "run").rename(place / "diverged")
     (place / "kept").rename(place / "run")
@@ -209,7 +209,7 @@ def test_weights_that_are_not_finite_are_never_saved(
 
     monkeypatch.setattr(EMA, "update", spoil)
     done = train("--resume", *changed("schedule.steps=6", "loop.checkpoint_every=1"))
-    refused(done, 1, "is not finite after step 5. Run it again with smaller steps")
+    refused(done, 1, "is not finite after step 5. Run it again with smaller learning rates")
     assert (place / "run" / LAST).read_bytes() == before
 
 

@@ -93,7 +93,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(EMA, "update", press)
     stopped = enter(*typed)
     assert stopped.exit_code == 130
-    assert stopped.stderr.endswith("Interrupted. To go on, run it again command with --resume.\n")
+    assert stopped.stderr.endswith("Interrupted. To go on, run the same command with --resume.\n")
     monkeypatch.setattr(EMA, "update", update)
     first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
     assert json.loads(first)["first_step"] == 1
@@ -129,7 +129,7 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
         (
             "optimizer={name: adamw, lr: 1e+20}",
             1,
-            "is not finite in step 2. Run it again with smaller steps",
+            "is not finite in step 2. Run it again with smaller learning rates",
         ),
     ],
 )

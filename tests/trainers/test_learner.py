@@ -19,8 +19,8 @@ def learner(*, half: bool = False, clip: float = 1.0) -> NetworkOptimizer:
     return NetworkOptimizer("network", network, recipe, half=half)
 
 
-def weights(learner: NetworkOptimizer) -> list[float]:
-    return learner.network.weight.detach().flatten().tolist()
+def weights(optimizer: NetworkOptimizer) -> list[float]:
+    return optimizer.network.weight.detach().flatten().tolist()
 
 
 def test_a_step_by_hand() -> None:

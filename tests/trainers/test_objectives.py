@@ -157,7 +157,7 @@ def test_the_same_sound_is_wanted_again(
 def test_codes_compare_waves_and_listen_to_the_code_book(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(learning(recipe, "codes"))
     two = batch(recordings, recipe, range(2))
-    made, true = task.estimate(state.optimizer, two)
+    made, true = task.forward(state.optimizer, two)
     scale = two.mixture.square().mean((1, 2), keepdim=True).sqrt()
     torch.testing.assert_close(true[:, 0], two.mixture / scale)
     named = task.objective((made, true)) | task.auxiliary_losses(state.optimizer)
@@ -177,7 +177,7 @@ def test_every_weight_learns_through_the_core(
     shared = {id(weight) for weight in wrapped.parameters()}
     assert shared == {id(weight) for weight in state.separator.parameters()}
     assert {*state.separator.state_dict()} == names
-    pair = task.estimate(state.optimizer, batch(recordings, recipe, range(2)))
+    pair = task.forward(state.optimizer, batch(recordings, recipe, range(2)))
     loss = task.weighted_sum(task.objective(pair))
     gradients = torch.autograd.grad(loss, [*state.separator.parameters()])
     assert all(gradient.any() for gradient in gradients)

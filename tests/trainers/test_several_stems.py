@@ -79,8 +79,8 @@ def test_pairs_are_of_one_level() -> None:
     assert true.unique().tolist() == [0.25]
 
 
-def validated(songs: Sequence[ValidationTrack], worker: Strategy = CPU) -> dict[str, float]:
-    return validate(objective(), Half(), songs, worker, FULL)
+def validated(songs: Sequence[ValidationTrack], strategy: Strategy = CPU) -> dict[str, float]:
+    return validate(objective(), Half(), songs, strategy, FULL)
 
 
 class Song(ValidationTrack):

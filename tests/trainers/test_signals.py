@@ -77,7 +77,7 @@ def test_signals_save_the_run(
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()[-1]) == (
         code,
-        f"{word} To go on, run it again command with --resume.",
+        f"{word} To go on, run the same command with --resume.",
     )
     _, texts = read_safetensors(place / "run" / LAST)
     assert json.loads(texts["progress"])["step"] >= 5

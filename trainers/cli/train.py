@@ -175,7 +175,7 @@ set_option = click.option(
 )
 
 
-GO_ON = "To go on, run it again command with --resume."
+GO_ON = "To go on, run the same command with --resume."
 
 
 @click.command(

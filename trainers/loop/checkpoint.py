@@ -57,7 +57,7 @@ MOST_STEPS = 2**53
 """Beyond it a float, as which optimizers count their steps, knows no single steps."""
 
 
-def save_checkpoint(state: TrainState, folder: Path, worker: Strategy) -> None:
+def save_checkpoint(state: TrainState, folder: Path, strategy: Strategy) -> None:
     """Write ``last.safetensors`` into ``folder``.
 
     All workers call it at the same point, and the first writes: whole tensors, whoever held which
@@ -67,11 +67,11 @@ def save_checkpoint(state: TrainState, folder: Path, worker: Strategy) -> None:
         NumericalError: a weight is not finite; the checkpoint that is there stays.
         OutputError: the folder cannot be written to.
     """
-    tensors = worker.gather(_tensors(state))
-    if worker.rank > 0:
+    tensors = strategy.gather(_tensors(state))
+    if strategy.rank > 0:
         return
     _require_finite(tensors, state.progress.step)
-    scalers = {name: learner.scaler.state_dict() for name, learner in state.optimizers.items()}
+    scalers = {name: optimizer.scaler.state_dict() for name, optimizer in state.optimizers.items()}
     counters = asdict(state.progress) | {"ema_updates": state.ema.updates}
     texts = {
         "format": FORMAT,
@@ -173,7 +173,7 @@ def _require_size(path: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: it is one.
     """
-    networks = [learner.network for learner in state.optimizers.values()]
+    networks = [optimizer.network for optimizer in state.optimizers.values()]
     held = sum(
         value.numel() * value.element_size()
         for network in networks
@@ -184,13 +184,13 @@ def _require_size(path: Path, state: TrainState) -> None:
 
 
 def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
-    networks = {name: learner.network for name, learner in state.optimizers.items()}
+    networks = {name: optimizer.network for name, optimizer in state.optimizers.items()}
     for prefix, network in {**networks, "ema": state.ema.model}.items():
         for name, value in network.state_dict().items():
             yield f"{prefix}.{name}", value
-    for name, learner in state.optimizers.items():
-        for number, optimizer in enumerate(learner.optimizers):
-            for index, memory in optimizer.state_dict()["state"].items():
+    for name, optimizer in state.optimizers.items():
+        for number, part in enumerate(optimizer.optimizers):
+            for index, memory in part.state_dict()["state"].items():
                 for key, value in memory.items():
                     yield f"optimizer.{name}.{number}.{index}.{key}", torch.as_tensor(value)
     yield "random.cpu", torch.get_rng_state()
@@ -213,11 +213,11 @@ def _restore(
     state.ema.updates = progress.pop("ema_updates")
     state.progress = TrainingProgress(**progress)
     _restore_network(state.ema.model, _below(tensors, "ema."))
-    for name, learner in state.optimizers.items():
-        _restore_network(learner.network, _below(tensors, f"{name}."))
+    for name, optimizer in state.optimizers.items():
+        _restore_network(optimizer.network, _below(tensors, f"{name}."))
         if scalers[name]:  # empty where the checkpoint was not written in float16
-            learner.scaler.load_state_dict(scalers[name])
-        _restore_optimizer(learner, _below(tensors, f"optimizer.{name}."))
+            optimizer.scaler.load_state_dict(scalers[name])
+        _restore_optimizer(optimizer, _below(tensors, f"optimizer.{name}."))
     torch.set_rng_state(tensors["random.cpu"])
     device = next(state.separator.parameters()).device
     if device.type == "cuda" and "random.cuda" in tensors:
@@ -245,12 +245,12 @@ def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     network.load_state_dict(shard_tensors_like(tensors, network.state_dict()))
 
 
-def _restore_optimizer(learner: NetworkOptimizer, tensors: dict[str, Tensor]) -> None:
-    for number, optimizer in enumerate(learner.optimizers):
-        parameters = [value for group in optimizer.param_groups for value in group["params"]]
+def _restore_optimizer(optimizer: NetworkOptimizer, tensors: dict[str, Tensor]) -> None:
+    for number, part in enumerate(optimizer.optimizers):
+        parameters = [value for group in part.param_groups for value in group["params"]]
         memories = _optimizer_states(_below(tensors, f"{number}."), parameters)
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": memories, "param_groups": groups})
+        groups = part.state_dict()["param_groups"]
+        part.load_state_dict({"state": memories, "param_groups": groups})
 
 
 def _optimizer_states(
@@ -304,23 +304,23 @@ class BestWeights:
 
     Args:
         task: of the run.
-        found: its data.
+        data: its data.
         data_name: what the data are called.
         folder: where to.
-        worker: where the networks live; the first writes.
+        strategy: where the networks live; the first writes.
     """
 
     def __init__(
         self,
         task: TrainingTask,
-        found: TrainingData,
+        data: TrainingData,
         data_name: str,
         folder: Path,
-        worker: Strategy,
+        strategy: Strategy,
     ) -> None:
         self.recipe, self.measure = task.recipe, task.objective.measure
-        self.found, self.data_name = found, data_name
-        self.folder, self.worker = folder, worker
+        self.found, self.data_name = data, data_name
+        self.folder, self.worker = folder, strategy
 
     def keep(self, state: TrainState, scores: dict[str, float]) -> None:
         """Write the averaged weights, which are the best so far.

@@ -36,16 +36,14 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
 
 
-def check_validation(
-    state: TrainState, found: TrainingData, folder: Path, measure: Measure
-) -> None:
+def check_validation(state: TrainState, data: TrainingData, folder: Path, measure: Measure) -> None:
     """Refuse to go on unjudged: the best weights so far would be replaced by any.
 
     Raises:
         UsageError: there are no songs now.
     """
     progress = state.progress
-    if progress.best is not None and not found.validation:
+    if progress.best is not None and not data.validation:
         raise UsageError(
             f"{folder} was validated so far ({progress.best:.2f} {measure.unit} "
             f"{measure.word} after step {progress.best_step}), and now there are no songs for it. "
@@ -53,7 +51,7 @@ def check_validation(
         )
 
 
-def check_schedule(recipe: Recipe, found: TrainingData) -> None:
+def check_schedule(recipe: Recipe, data: TrainingData) -> None:
     """Refuse schedules that wait for validations where there are none.
 
     Raises:
@@ -65,7 +63,7 @@ def check_schedule(recipe: Recipe, found: TrainingData) -> None:
         f"schedule.early_stopping_patience={patience}": patience > 0,
     }
     named = [name for name, waits in waiting.items() if waits]
-    if named and not found.validation:
+    if named and not data.validation:
         share = "" if recipe.data.validation_fraction else " or --set data.validation_fraction=0.1"
         advice = f"there are no validation songs. Type --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])
@@ -109,7 +107,7 @@ def require_long_clips(state: TrainState, task: TrainingTask) -> None:
 def _estimate(state: TrainState, task: TrainingTask, length: int) -> Pair:
     device = next(state.separator.parameters()).device
     stems = torch.zeros(1, len(state.separator.stems), 2, length, device=device)
-    return task.estimate(state.optimizer, Batch(stems[:, 0], stems))
+    return task.forward(state.optimizer, Batch(stems[:, 0], stems))
 
 
 def _try_discriminator(state: TrainState, task: TrainingTask, length: int) -> Pair:

@@ -56,7 +56,7 @@ def dry_run(
     recipe: Recipe,
     data: Path,
     validation: tuple[Path, ...],
-    worker: Strategy,
+    strategy: Strategy,
     *,
     origin: str = "",
 ) -> tuple[RunStarted, DryRunFinished]:
@@ -68,16 +68,25 @@ def dry_run(
     Raises:
         StemError: whatever would stop the run itself.
     """
-    if worker.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(worker.device)
+    if strategy.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(strategy.device)
     short, clock = _shortened(recipe), _StepClock()
-    found = _look(short, data, validation, worker.world_size)
+    found = _look(short, data, validation, strategy.world_size)
     one = replace(found, validation=found.validation[:1])
     with TemporaryDirectory(prefix="stem-dry-run-") as name:
         folder = Path(name) / "run"
-        train(short, data, validation, folder, worker, clock.on_event, origin=origin, found=one)
+        train(
+            short,
+            data,
+            validation,
+            folder,
+            strategy,
+            clock.on_event,
+            origin=origin,
+            training_data=one,
+        )
         checkpoint = (folder / LAST).stat().st_size
-    return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, worker)
+    return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, strategy)
 
 
 def _look(
@@ -127,18 +136,18 @@ def _shortened(recipe: Recipe) -> Recipe:
 
 
 def _estimate(
-    recipe: Recipe, clock: _StepClock, songs: int, checkpoint: int, worker: Strategy
+    recipe: Recipe, clock: _StepClock, songs: int, checkpoint: int, strategy: Strategy
 ) -> DryRunFinished:
     step, song = clock.step, clock.seconds_per_song
     validations = math.ceil(recipe.schedule.steps / recipe.validation.every)
     seconds = step.seconds * recipe.schedule.steps + validations * songs * (song or 0.0)
-    on_gpu = worker.device.type == "cuda"
+    on_gpu = strategy.device.type == "cuda"
     return DryRunFinished(
         seconds_per_step=step.seconds,
         waited=step.waited,
         seconds_per_song=song,
         memory=peak_memory(),
-        device_memory=torch.cuda.max_memory_allocated(worker.device) if on_gpu else None,
+        device_memory=torch.cuda.max_memory_allocated(strategy.device) if on_gpu else None,
         checkpoint=checkpoint,
         steps=recipe.schedule.steps,
         hours=seconds / 3600,

@@ -204,7 +204,7 @@ class TrainState:
     progress: TrainingProgress
 
     @classmethod
-    def fresh(cls, recipe: Recipe, worker: Strategy, origin: str = "") -> TrainState:
+    def fresh(cls, recipe: Recipe, strategy: Strategy, origin: str = "") -> TrainState:
         """A new run: seeded weights, or those of the model called ``origin``.
 
         Raises:
@@ -218,8 +218,8 @@ class TrainState:
             load_pretrained(separator, origin)
         average = EMA(separator, recipe.loop.ema_decay)
         for network in (separator, average.model):
-            worker.setup(network)
-        ensemble = _ensemble(recipe, separator.sample_rate, worker)
+            strategy.setup(network)
+        ensemble = _ensemble(recipe, separator.sample_rate, strategy)
         judged = recipe.adversary.optimizer
         half = recipe.loop.precision == "fp16"
         view = OBJECTIVES[recipe.objective.name].trained_module(separator)
@@ -238,10 +238,10 @@ class TrainState:
         pair = {"model": self.optimizer, "discriminator": self.discriminator_optimizer}
         return {name: learner for name, learner in pair.items() if learner}
 
-    def wrap(self, worker: Strategy) -> None:
+    def wrap(self, strategy: Strategy) -> None:
         """Let gradients be means over all workers, each network on its own."""
         for learner in self.optimizers.values():
-            learner.module = worker.wrap(learner.module)
+            learner.module = strategy.wrap(learner.module)
 
 
 def seed_rank(seed: int, rank: int, step: int) -> None:
@@ -270,12 +270,12 @@ def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
     return EnsembleSpec(adversary.discriminators, adversary.options, 1, sample_rate)
 
 
-def _ensemble(recipe: Recipe, sample_rate: int, worker: Strategy) -> DiscriminatorEnsemble | None:
+def _ensemble(recipe: Recipe, sample_rate: int, strategy: Strategy) -> DiscriminatorEnsemble | None:
     if not recipe.adversary.discriminators:
         return None
     spec = ensemble_spec(recipe, sample_rate)
     try:
-        return spec.build().to(worker.device)
+        return spec.build().to(strategy.device)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise

@@ -1,4 +1,7 @@
-"""One optimizer step: the story of how a batch changes the weights."""
+"""One optimizer step: discriminators first, then the separator, then the moving average.
+
+The weights of the losses are ``losses`` of the recipe (:attr:`TrainingTask.weights`).
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,19 @@ DISCRIMINATOR_LOSS = "discriminator"
 """Name of the loss that discriminators minimize; its weight is 1."""
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-"""Parts that keep statistics of all that they hear in training."""
+"""Layers that update running statistics in every forward pass of training."""
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is learned, apart from the state of those who learn.
+    """The parts of a training step that do not change: objective, losses and their weights.
 
     Attributes:
-        objective: makes exercises and gives the losses of what comes out.
-        adversary: gives the losses that come with discriminators.
-        weights: of the network's losses, by name.
-        recipe: numbers of the loop.
-        precision: of matrix products.
+        objective: turns batches into training examples and computes the supervised losses.
+        adversary: computes the losses of the discriminators and those that come from them.
+        weights: weight of each loss of the separator, by name.
+        recipe: the whole recipe.
+        precision: arithmetic of the forward pass.
     """
 
     objective: Objective
@@ -46,52 +49,51 @@ class TrainingTask:
 
     @classmethod
     def of(cls, recipe: Recipe, separator: Separator, precision: Precision) -> TrainingTask:
-        """The task of a recipe.
+        """The task that a recipe describes.
 
         Raises:
             UnknownNameError: there is no such loss.
             ConfigError: the network cannot learn the objective, a loss has no such argument, or
                 there is no such stem.
         """
-        objective, adversary = (
-            objective_of(recipe, separator),
-            AdversarialLoss(recipe.adversary.loss),
-        )
+        objective = objective_of(recipe, separator)
+        adversary = AdversarialLoss(recipe.adversary.loss)
         return cls(objective, adversary, recipe.losses, recipe, precision)
 
-    def estimate(self, learner: NetworkOptimizer, batch: Batch) -> Pair:
-        """What the network makes of a batch and what was wanted, ready to be compared."""
-        exercise = self.objective.make_example(self._separator(learner), batch)
+    def forward(self, optimizer: NetworkOptimizer, batch: Batch) -> Pair:
+        """Run the separator on a batch; returns its estimate and the target, ready to compare."""
+        example = self.objective.make_example(_separator(optimizer), batch)
         with self.autocast(batch.mixture):
-            made = learner.module(exercise.inputs)
-        return exercise.pair(made)
+            output = optimizer.module(example.inputs)
+        return example.pair(output)
 
     def autocast(self, wave: Tensor) -> AbstractContextManager[None]:
-        """Compute in the precision of the task, where ``wave`` lies."""
+        """Mixed precision, as the recipe asks for it, on the device of ``wave``."""
         return self.precision.autocast(wave.device)
 
-    def auxiliary_losses(self, learner: NetworkOptimizer) -> dict[str, Tensor]:
-        """What the last estimate found wrong with the network itself, as far as that counts."""
-        found = self._separator(learner).auxiliary_losses()
-        return {name: penalty for name, penalty in found.items() if name in self.weights}
+    def auxiliary_losses(self, optimizer: NetworkOptimizer) -> dict[str, Tensor]:
+        """Losses that the separator found in its last forward pass, those with a weight."""
+        losses = _separator(optimizer).auxiliary_losses()
+        return {name: loss for name, loss in losses.items() if name in self.weights}
 
-    def _separator(self, learner: NetworkOptimizer) -> Separator:
-        assert isinstance(learner.network, Separator), "nothing else is trained by it"
-        return learner.network
-
-    def weighted_sum(self, named: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of named losses; parts of one have no weight of their own."""
-        weighted = [self.weights[name] * named[name] for name in self.weights if name in named]
+    def weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the losses that have a weight; parts of a loss have none of their own."""
+        weighted = [self.weights[name] * losses[name] for name in self.weights if name in losses]
         return torch.stack(weighted).sum()
+
+
+def _separator(optimizer: NetworkOptimizer) -> Separator:
+    assert isinstance(optimizer.network, Separator), "a discriminator has no training examples"
+    return optimizer.network
 
 
 @dataclass
 class StepMetrics:
-    """What one step found.
+    """Losses, gradient norms and learning rates of one step.
 
     Attributes:
-        gradient_norms: of the gradients, before clipping.
-        learning_rates: learning rates.
+        gradient_norms: of each network, before clipping.
+        learning_rates: of each network.
     """
 
     gradient_norms: dict[str, float] = field(default_factory=dict)
@@ -101,98 +103,102 @@ class StepMetrics:
     @property
     def losses(self) -> dict[str, float]:
         """Means over the parts of the batch."""
-        # One transfer: every one of them waits for all that a GPU has to do.
+        # One transfer for all: each transfer waits until the GPU has finished its queue.
         values = torch.stack([*self._losses.values()]).tolist()
         return dict(zip(self._losses, values, strict=True))
 
-    def add(self, named: Mapping[str, Tensor], share: float) -> None:
-        """Take in the losses of a part."""
-        for name, loss in named.items():
+    def add_losses(self, losses: Mapping[str, Tensor], share: float) -> None:
+        """Add the losses of one part of the batch, which is ``share`` of the whole."""
+        for name, loss in losses.items():
             part = loss.detach() * share
             self._losses[name] = self._losses[name] + part if name in self._losses else part
 
-    def step(self, name: str, learner: NetworkOptimizer) -> None:
-        """Move the weights of ``learner`` and note how."""
-        self.gradient_norms[name] = learner.step()
-        self.learning_rates[name] = learner.lr
+    def add_step(self, name: str, optimizer: NetworkOptimizer, gradient_norm: float) -> None:
+        """Record how an optimizer moved the weights of a network."""
+        self.gradient_norms[name] = gradient_norm
+        self.learning_rates[name] = optimizer.lr
 
 
 def training_step(state: TrainState, task: TrainingTask, batch: Batch) -> StepMetrics:
-    """Let the discriminators learn from a batch, then the network, then average its weights.
+    """Update the discriminators, then the separator, then the moving average of its weights.
 
-    A batch that is computed in parts gives the gradient of the whole where losses are means over
-    items, as nearly all are.
+    A batch may be split into parts (``loop.accumulation_steps``) whose gradients add up; that is
+    the gradient of the whole batch for losses that are means over its items, as nearly all are.
 
     Raises:
-        NumericalError: a gradient is not finite; the network was not moved.
+        NumericalError: a gradient is not finite; the separator was not changed.
     """
-    tally, recipe, progress = StepMetrics(), task.recipe, state.progress
-    pace = lr_factor(progress.step, recipe.schedule, progress.lr_reductions)
-    for learner in state.optimizers.values():
-        learner.set_lr_factor(pace)
-    judge = state.discriminator_optimizer if progress.step >= recipe.adversary.start_step else None
+    metrics, recipe, progress = StepMetrics(), task.recipe, state.progress
+    factor = lr_factor(progress.step, recipe.schedule, progress.lr_reductions)
+    for optimizer in state.optimizers.values():
+        optimizer.set_lr_factor(factor)
+    is_adversarial = progress.step >= recipe.adversary.start_step
+    discriminator = state.discriminator_optimizer if is_adversarial else None
     parts = [*batch.split(recipe.loop.accumulation_steps)]
     try:
-        pairs = _discriminator_step(judge, state.optimizer, task, parts, tally) if judge else ()
-        _separator_step(judge, state.optimizer, task, parts, pairs, tally)
+        pairs: Sequence[Pair] = ()
+        if discriminator:
+            pairs = _discriminator_step(discriminator, state.optimizer, task, parts, metrics)
+        _separator_step(discriminator, state.optimizer, task, parts, pairs, metrics)
     except NumericalError as error:
         raise diverged(f"{error} in step {progress.step + 1}", recipe) from error
     state.separator.after_optimizer_step()
     state.ema.update(state.separator)
     progress.step += 1
-    return tally
+    return metrics
 
 
 def _discriminator_step(
-    judge: NetworkOptimizer,
-    model: NetworkOptimizer,
+    discriminator: NetworkOptimizer,
+    separator: NetworkOptimizer,
     task: TrainingTask,
     parts: Sequence[Batch],
-    tally: StepMetrics,
+    metrics: StepMetrics,
 ) -> Sequence[Pair]:
-    """Let the discriminators learn; returns the estimates if the network can learn from them.
+    """Update the discriminators; returns the separator's estimates if they can be used again.
 
-    It cannot if there are several parts, since the memory of one is all there is.
+    With several parts they cannot: there is memory for the graph of one part only.
     """
-    with nullcontext() if len(parts) == 1 else _without_statistics(model.network):
-        pairs = [task.estimate(model, part) for part in parts]
-    judge.zero_grad()
-    for index, (made, true) in enumerate(pairs):
-        # Spectral norms take one power iteration a step, in however many parts.
-        judge.network.train(index == 0)
-        with task.autocast(made):
-            loss = task.adversary.discriminator_loss(judge.module, (made.detach(), true))
-        judge.backward(loss / len(parts))
-        tally.add({DISCRIMINATOR_LOSS: loss}, 1 / len(parts))
-    tally.step("discriminator", judge)
+    with nullcontext() if len(parts) == 1 else _without_statistics(separator.network):
+        pairs = [task.forward(separator, part) for part in parts]
+    discriminator.zero_grad()
+    for index, (estimate, target) in enumerate(pairs):
+        # Spectral norms take one power iteration a step, however many parts there are.
+        discriminator.network.train(index == 0)
+        with task.autocast(estimate):
+            pair = (estimate.detach(), target)
+            loss = task.adversary.discriminator_loss(discriminator.module, pair)
+        discriminator.backward(loss / len(parts))
+        metrics.add_losses({DISCRIMINATOR_LOSS: loss}, 1 / len(parts))
+    metrics.add_step("discriminator", discriminator, discriminator.step())
     return pairs if len(parts) == 1 else ()
 
 
 def _separator_step(
-    judge: NetworkOptimizer | None,
-    model: NetworkOptimizer,
+    discriminator: NetworkOptimizer | None,
+    separator: NetworkOptimizer,
     task: TrainingTask,
     parts: Sequence[Batch],
     pairs: Sequence[Pair],
-    tally: StepMetrics,
+    metrics: StepMetrics,
 ) -> None:
-    """Let the network learn, from estimates that are there or are made now."""
-    model.zero_grad()
+    """Update the separator; ``pairs`` are its estimates and targets if they exist already."""
+    separator.zero_grad()
     for index, part in enumerate(parts):
-        pair = pairs[index] if pairs else task.estimate(model, part)
-        named = task.objective(pair) | task.auxiliary_losses(model)
-        if judge:
-            with judge.frozen() as frozen, task.autocast(pair[0]):
-                named |= task.adversary.generator_losses(frozen, pair)
-        total = task.weighted_sum(named)
-        model.backward(total / len(parts))
-        tally.add({**named, "total": total}, 1 / len(parts))
-    tally.step("model", model)
+        pair = pairs[index] if pairs else task.forward(separator, part)
+        losses = task.objective(pair) | task.auxiliary_losses(separator)
+        if discriminator:
+            with discriminator.frozen() as frozen, task.autocast(pair[0]):
+                losses |= task.adversary.generator_losses(frozen, pair)
+        total = task.weighted_sum(losses)
+        separator.backward(total / len(parts))
+        metrics.add_losses({**losses, "total": total}, 1 / len(parts))
+    metrics.add_step("model", separator, separator.step())
 
 
 @contextmanager
 def _without_statistics(network: nn.Module) -> Iterator[None]:
-    """Compute as in training, and gather nothing: neither gradients nor statistics."""
+    """Run a network in training mode without gradients and without updating statistics."""
     norms = [part for part in network.modules() if isinstance(part, BATCH_NORMS)]
     try:
         for norm in norms:
@@ -204,15 +210,15 @@ def _without_statistics(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def diverged(found: str, recipe: Recipe) -> NumericalError:
-    """What was found of a run that diverged, and what to type."""
-    keys = {"optimizer.lr": recipe.optimizer.lr}
+def diverged(problem: str, recipe: Recipe) -> NumericalError:
+    """The error of a run that diverged, with the options that halve its learning rates."""
+    rates = {"optimizer.lr": recipe.optimizer.lr}
     if recipe.optimizer.name == "muon":
-        keys["optimizer.muon_lr"] = recipe.optimizer.muon_lr
+        rates["optimizer.muon_lr"] = recipe.optimizer.muon_lr
     if recipe.adversary.discriminators:
-        keys["adversary.optimizer.lr"] = recipe.adversary.optimizer.lr
-    halves = " ".join(f"--set {key}={value / 2:g}" for key, value in keys.items())
+        rates["adversary.optimizer.lr"] = recipe.adversary.optimizer.lr
+    halves = " ".join(f"--set {key}={value / 2:g}" for key, value in rates.items())
     return NumericalError(
-        f"{found}. Run it again with smaller steps: {halves}, "
+        f"{problem}. Run it again with smaller learning rates: {halves}, "
         "and with --resume if the run has saved a checkpoint"
     )

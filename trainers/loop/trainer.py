@@ -1,7 +1,7 @@
 """The training loop, from recipe to weights.
 
-It knows neither Ray nor the terminal. Where it runs is told by a
-:class:`~trainers.loop.execution.Strategy`; who wants to know how it goes passes ``report``.
+It depends neither on Ray nor on the terminal: a :class:`~trainers.loop.execution.Strategy` says
+where it runs, and the caller's ``on_event`` receives its events.
 """
 
 from __future__ import annotations
@@ -53,179 +53,183 @@ from trainers.objectives.base import Batch
 
 @dataclass(frozen=True)
 class LoopContext:
-    """What a loop is handed, apart from what it learns.
+    """Everything the training loop needs besides the networks and the task.
 
     Attributes:
-        recipe: numbers of the loop.
-        data: clips to learn from and songs to be judged by.
-        folder: where checkpoints go.
-        worker: where it runs.
-        report: told of every step and every validation.
-        keep_best: called on every worker when the averaged weights reach a new best validation
-            score.
+        recipe: the whole recipe.
+        data: training clips and validation tracks.
+        folder: folder of the run.
+        strategy: devices and workers.
+        on_event: receives an event for every step and every validation.
+        keep_best: writes the averaged weights; called on every worker at a new best score.
     """
 
     recipe: Recipe
     data: TrainingData
     folder: Path
-    worker: Strategy
-    report: EventHandler
+    strategy: Strategy
+    on_event: EventHandler
     keep_best: Callable[[TrainState, dict[str, float]], None]
 
 
-def _run_loop(state: TrainState, task: TrainingTask, run: LoopContext) -> str:
-    """Train from where ``state`` stands to the last step; returns why it ended.
+def _run_loop(state: TrainState, task: TrainingTask, context: LoopContext) -> str:
+    """Train from the current step to the last; returns the reason why training ended.
 
-    Ctrl-C and SIGTERM wait for the end of the step, then a checkpoint is written. A validation that
-    they cut short is done when the run goes on, before anything else.
+    Ctrl-C and SIGTERM take effect after the current step, and a checkpoint is written. If they
+    interrupt a validation, it is repeated first when the run is resumed.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
         SystemExit: the same, by SIGTERM.
-        NumericalError: a gradient, a weight or a validation is not finite; the last checkpoint is
-            as it was.
-        LogError: a log cannot be written; a checkpoint was, if there was room for one.
+        NumericalError: a gradient, a weight or a validation score is not finite; the last checkpoint
+            is unchanged.
+        LogError: a log cannot be written; a checkpoint was written if there was space for one.
         OutputError: a checkpoint cannot be written.
-        StorageError: or cannot be stored.
+        StorageError: a checkpoint cannot be copied to remote storage.
     """
-    progress, schedule = state.progress, run.recipe.schedule
+    progress, schedule = state.progress, context.recipe.schedule
     before = progress.step
     try:
-        if _is_due(state, run):
-            _validate(state, task, run)
-            _save(state, run)
+        if _is_due(state, context):
+            _validate(state, task, context)
+            _save(state, context)
         if not progress.is_stuck(schedule):
-            _take_steps(state, task, run)
+            _take_steps(state, task, context)
     except JointInterrupt:
-        _save(state, run)
+        _save(state, context)
         raise
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):
         with held_interrupts():
-            _save_if_alone(state, run)
+            _save_if_alone(state, context)
         raise
     except LogError as error:
-        raise _save_after_log_error(error, state, run) from error
+        raise _save_after_log_error(error, state, context) from error
     if progress.is_stuck(schedule):
         return progress.why_stuck(schedule)
     if before == progress.step:
-        return f"it had taken all steps before; for more type --set schedule.steps={2 * before}"
+        return f"all steps had been done before; for more, use --set schedule.steps={2 * before}"
     return "all steps are done"
 
 
-def _take_steps(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
-    """Until the last step, or until validations bring no new best."""
-    recipe, progress, started = run.recipe, state.progress, time.monotonic()
-    for batch, waited in _timed(_batches(run, progress.step)):
+def _take_steps(state: TrainState, task: TrainingTask, context: LoopContext) -> None:
+    """Train until the last step or until validation scores stop improving."""
+    recipe, progress, started = context.recipe, state.progress, time.monotonic()
+    for batch, waited in _timed(_batches(context, progress.step)):
         with held_interrupts():
-            tally = training_step(state, task, batch)
+            metrics = training_step(state, task, batch)
         seconds = time.monotonic() - started
-        run.report(
+        context.on_event(
             StepDone(
                 progress.step,
-                tally.losses,
-                tally.gradient_norms,
-                tally.learning_rates,
+                metrics.losses,
+                metrics.gradient_norms,
+                metrics.learning_rates,
                 seconds,
                 waited,
             )
         )
-        if _is_due(state, run):
-            _validate(state, task, run)
+        if _is_due(state, context):
+            _validate(state, task, context)
         over = progress.step >= recipe.schedule.steps or progress.is_stuck(recipe.schedule)
         if over or progress.step % recipe.loop.checkpoint_every == 0:
-            _save(state, run)
+            _save(state, context)
         if over:
             return
         started = time.monotonic()
 
 
-def _is_due(state: TrainState, run: LoopContext) -> bool:
-    """Whether there is something to judge by, and it is time to."""
-    recipe = run.recipe
+def _is_due(state: TrainState, context: LoopContext) -> bool:
+    """Whether a validation is due and there are validation tracks."""
+    recipe = context.recipe
     is_time = state.progress.is_due(recipe.schedule.steps, recipe.validation.every)
-    return bool(run.data.validation) and is_time
+    return bool(context.data.validation) and is_time
 
 
-def _validate(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
-    """Judge the averaged weights; every worker comes to the same result."""
+def _validate(state: TrainState, task: TrainingTask, context: LoopContext) -> None:
+    """Score the averaged weights; all workers get the same scores."""
     model, progress = state.ema.model, state.progress
-    scores = validate(task.objective, model, run.data.validation, run.worker, task.precision)
+    scores = validate(
+        task.objective, model, context.data.validation, context.strategy, task.precision
+    )
     if not all(map(math.isfinite, scores.values())):
-        found = f"The averaged network gives NaN or infinity after step {progress.step}"
-        raise diverged(found, run.recipe)
+        problem = f"The averaged network gives NaN or infinity after step {progress.step}"
+        raise diverged(problem, context.recipe)
     mean = sum(scores.values()) / len(scores) if scores else float("-inf")
-    # Ctrl-C must not part the counters from the weights that they speak of.
+    # The counters and the weights they describe must be updated together, even on Ctrl-C.
     with held_interrupts():
-        is_best = progress.update(mean, run.recipe.schedule)
+        is_best = progress.update(mean, context.recipe.schedule)
         if is_best:
-            run.keep_best(state, scores)
-    findings = state.separator.diagnostics()
-    run.report(Validated(progress.step, scores, mean, is_best, progress.best_sdr, findings))
-    if run.worker.rank == 0 or not run.worker.saves_alone:
-        _render_excerpts(state, task, run)
+            context.keep_best(state, scores)
+    diagnostics = state.separator.diagnostics()
+    context.on_event(
+        Validated(progress.step, scores, mean, is_best, progress.best_sdr, diagnostics)
+    )
+    if context.strategy.rank == 0 or not context.strategy.saves_alone:
+        _render_excerpts(state, task, context)
 
 
-def _render_excerpts(state: TrainState, task: TrainingTask, run: LoopContext) -> None:
-    """Let people hear a few validation songs, where the network makes sound of them."""
-    recipe, model = run.recipe, state.ema.model
-    for song in run.data.validation[: recipe.log.songs]:
+def _render_excerpts(state: TrainState, task: TrainingTask, context: LoopContext) -> None:
+    """Send excerpts of a few separated validation tracks, if the objective gives audio."""
+    recipe, model = context.recipe, state.ema.model
+    for song in context.data.validation[: recipe.log.songs]:
         track = task.objective.reference_audio(song.read())
         if track is None:
             return
         step, seconds, residual = state.progress.step, recipe.log.seconds, recipe.model.residual
-        run.report(render_excerpt(model, track, step, seconds, residual, peak_level(model, song)))
-
-
-def _save(state: TrainState, run: LoopContext) -> None:
-    try:
-        save_checkpoint(state, run.folder, run.worker)
-        if run.worker.rank == 0:
-            run.worker.persist(run.folder)
-    except NumericalError as error:
-        raise diverged(str(error), run.recipe) from error
-    except OutputError as error:
-        if not (run.folder / LAST).exists():
-            raise
-        raise OutputError(
-            f"{error}. The last checkpoint is whole: to go on from it, run it again with --resume"
-        ) from error
-
-
-def _save_after_log_error(error: LogError, state: TrainState, run: LoopContext) -> LogError:
-    """Save what was learned; returns what to say."""
-    try:
-        saved = _save_if_alone(state, run)
-    except OutputError:
-        return error
-    return LogError(f"{error}. To go on, run it again with --resume") if saved else error
-
-
-def _save_if_alone(state: TrainState, run: LoopContext) -> bool:
-    """Save when the others know of nothing and go on; returns whether this worker can."""
-    if run.worker.saves_alone:
-        _save(state, run)
-    return run.worker.saves_alone
-
-
-def _batches(run: LoopContext, first_step: int) -> Iterator[Batch]:
-    """This worker's batches from ``first_step`` on; what is in them follows from the step alone."""
-    loop, worker = run.recipe.loop, run.worker
-    for mixture, stems in load_batches(
-        run.data.clips,
-        first_step,
-        run.recipe.schedule.steps,
-        loop.batch_size,
-        loop.num_workers,
-        rank=worker.rank,
-        world_size=worker.world_size,
-    ):
-        yield Batch(
-            mixture.to(worker.device, non_blocking=True), stems.to(worker.device, non_blocking=True)
+        context.on_event(
+            render_excerpt(model, track, step, seconds, residual, peak_level(model, song))
         )
 
 
+def _save(state: TrainState, context: LoopContext) -> None:
+    try:
+        save_checkpoint(state, context.folder, context.strategy)
+        if context.strategy.rank == 0:
+            context.strategy.persist(context.folder)
+    except NumericalError as error:
+        raise diverged(str(error), context.recipe) from error
+    except OutputError as error:
+        if not (context.folder / LAST).exists():
+            raise
+        raise OutputError(
+            f"{error}. The last checkpoint is intact: to continue, run it again with --resume"
+        ) from error
+
+
+def _save_after_log_error(error: LogError, state: TrainState, context: LoopContext) -> LogError:
+    """Save a checkpoint although logging failed; returns the error to raise."""
+    try:
+        saved = _save_if_alone(state, context)
+    except OutputError:
+        return error
+    return LogError(f"{error}. To continue, run it again with --resume") if saved else error
+
+
+def _save_if_alone(state: TrainState, context: LoopContext) -> bool:
+    """Save a checkpoint if this worker can do so without the others; returns whether it can."""
+    if context.strategy.saves_alone:
+        _save(state, context)
+    return context.strategy.saves_alone
+
+
+def _batches(context: LoopContext, first_step: int) -> Iterator[Batch]:
+    """This worker's batches from ``first_step`` on; their content depends on the step alone."""
+    loop, strategy = context.recipe.loop, context.strategy
+    for mixture, stems in load_batches(
+        context.data.clips,
+        first_step,
+        context.recipe.schedule.steps,
+        loop.batch_size,
+        loop.num_workers,
+        rank=strategy.rank,
+        world_size=strategy.world_size,
+    ):
+        device = strategy.device
+        yield Batch(mixture.to(device, non_blocking=True), stems.to(device, non_blocking=True))
+
+
 def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Every batch with the seconds that were spent waiting for it."""
+    """Pair every batch with the seconds spent waiting for it."""
     while True:
         began = time.monotonic()
         batch = next(batches, None)
@@ -235,7 +239,7 @@ def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
 
 
 FILES = frozenset({BEST, LAST, RECIPE, SUMMARY, DISCRIMINATOR, HISTORY, RUN_ID})
-"""What a run writes into its folder under a temporary name first."""
+"""Files of a run that are written under a temporary name and then renamed."""
 
 
 def train(
@@ -243,93 +247,95 @@ def train(
     data: Path,
     validation: tuple[Path, ...],
     folder: Path,
-    worker: Strategy,
-    report: EventHandler,
+    strategy: Strategy,
+    on_event: EventHandler,
     *,
     resume: bool = False,
     origin: str = "",
-    found: TrainingData | None = None,
+    training_data: TrainingData | None = None,
 ) -> Path:
-    """Train by ``recipe`` and return the file with the best averaged weights.
+    """Train a network by a recipe; returns the file with the best averaged weights.
 
-    Where nothing was judged, or the best weights are gone, the last averaged ones are kept.
+    Without validation, or if the best weights are gone, the last averaged weights are written.
 
     Args:
-        recipe: what to do.
-        data: folder with what is learned from.
+        recipe: the recipe.
+        data: folder of the training data.
         validation: folders with ``mixture.*`` and one file per stem.
-        folder: where checkpoints and weights go.
-        worker: where the networks live.
-        report: told of every step and every validation, on every worker.
-        resume: go on from the checkpoint in ``folder``.
-        origin: model or weights file to start from; a resumed run has its own.
-        found: what :func:`~trainers.data.training_data.open_data` found, if it was called already.
+        folder: folder of the run, for checkpoints and weights.
+        strategy: devices and workers.
+        on_event: receives an event for every step and every validation, on every worker.
+        resume: continue from the checkpoint in ``folder``.
+        origin: model or weights file to start from; ignored when a run is resumed.
+        training_data: result of :func:`~trainers.data.training_data.open_data`, if it was called
+            before.
 
     Raises:
         OutputError: ``folder`` already holds a run and ``resume`` is off, or cannot be written.
-        UsageError: the run was validated so far, and now there are no songs for it.
-        CheckpointError: nothing to resume from, or it or ``origin`` does not fit the recipe.
+        UsageError: a resumed run had validation tracks before and has none now.
+        CheckpointError: there is no checkpoint, or it or ``origin`` does not fit the recipe.
         ConfigError: the recipe contradicts the network or the data, or its clips are too short.
-        DataError: the data are not what the recipe needs.
+        DataError: the data do not fit the recipe.
         DecodeError: a recording cannot be read.
         NumericalError: the run diverged.
-        OutOfMemoryError: a step does not fit.
-        StorageError: a checkpoint cannot be stored.
-        KeyboardInterrupt: it was interrupted; the checkpoint in ``folder`` can be resumed.
+        OutOfMemoryError: a step does not fit in memory.
+        StorageError: a checkpoint cannot be copied to remote storage.
+        KeyboardInterrupt: the run was interrupted; it can be resumed.
     """
     check_folder(folder, resume)
     if resume:
         check_checkpoint(recipe.model, folder)
-    state = TrainState.fresh(recipe, worker, "" if resume else origin)
+    state = TrainState.fresh(recipe, strategy, "" if resume else origin)
     if resume:
         load_checkpoint(state, folder)
-    seed_rank(recipe.seed, worker.rank, state.progress.step)
+    seed_rank(recipe.seed, strategy.rank, state.progress.step)
     separator = state.separator
-    precision = resolve_precision(recipe.loop.precision, worker.device, separator.needs_float32)
+    precision = resolve_precision(recipe.loop.precision, strategy.device, separator.needs_float32)
     task = TrainingTask.of(recipe, separator, precision)
-    found = found or open_data(
-        recipe, data, validation, separator.stems, separator.sample_rate, worker.world_size
+    training_data = training_data or open_data(
+        recipe, data, validation, separator.stems, separator.sample_rate, strategy.world_size
     )
-    _check(state, task, found, folder, worker)
-    results = BestWeights(task, found, data.name, folder, worker)
-    _prepare(state, recipe, worker)
+    _check(state, task, training_data, folder, strategy)
+    results = BestWeights(task, training_data, data.name, folder, strategy)
+    _prepare(state, recipe, strategy)
     with (
-        _explain_out_of_memory(recipe, worker),
+        _explain_out_of_memory(recipe, strategy),
         watched_processes(),
-        _hold_folder(folder) if worker.rank == 0 else nullcontext(),
-        _with_log(recipe, folder, state.progress.step, worker, report) as tell,
+        _hold_folder(folder) if strategy.rank == 0 else nullcontext(),
+        _with_log(recipe, folder, state.progress.step, strategy, on_event) as tell,
     ):
-        if worker.rank == 0:
+        if strategy.rank == 0:
             write_json(folder / RECIPE, recipe.to_dict())
-        tell(_started(state, task, found, worker))
+        tell(_started(state, task, training_data, strategy))
         reason = _run_loop(
-            state, task, LoopContext(recipe, found, folder, worker, tell, results.keep)
+            state, task, LoopContext(recipe, training_data, folder, strategy, tell, results.keep)
         )
         best = state.progress.best
-        if best is None or _is_lost(folder / BEST, worker):
+        if best is None or _is_lost(folder / BEST, strategy):
             results.keep(state, {})
         tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
 
 
-def _is_lost(path: Path, worker: Strategy) -> bool:
-    """Whether a file is not there for the first worker; all come to the same result."""
-    return worker.all_reduce({"lost": float(worker.rank == 0 and not path.exists())})["lost"] > 0
+def _is_lost(path: Path, strategy: Strategy) -> bool:
+    """Whether a file is missing on the first worker; all workers get the same answer."""
+    is_missing = float(strategy.rank == 0 and not path.exists())
+    return strategy.all_reduce({"missing": is_missing})["missing"] > 0
 
 
 def _check(
-    state: TrainState, task: TrainingTask, found: TrainingData, folder: Path, worker: Strategy
+    state: TrainState, task: TrainingTask, data: TrainingData, folder: Path, strategy: Strategy
 ) -> None:
-    """Refuse what could not be trained to its end."""
-    check_validation(state, found, folder, task.objective.measure)
-    check_schedule(task.recipe, found)
-    with _explain_out_of_memory(task.recipe, worker):
+    """Refuse a run that could not reach its end."""
+    check_validation(state, data, folder, task.objective.measure)
+    check_schedule(task.recipe, data)
+    with _explain_out_of_memory(task.recipe, strategy):
         require_long_clips(state, task)
 
 
 @contextmanager
 def _hold_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder of a run, without what killed runs have left half-written in it."""
+    """Lock the folder of a run and remove temporary files that killed runs left in it."""
     with lock_folder(folder) as is_held:
         if is_held:  # else another run may be alive
             remove_unfinished(folder, FILES)
@@ -338,48 +344,48 @@ def _hold_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _with_log(
-    recipe: Recipe, folder: Path, first_step: int, worker: Strategy, report: EventHandler
+    recipe: Recipe, folder: Path, first_step: int, strategy: Strategy, on_event: EventHandler
 ) -> Iterator[EventHandler]:
-    """The report; that of the first worker is written down as well."""
-    if worker.rank > 0:
-        yield report
+    """Handler of events; on the first worker it also writes the logs of the run."""
+    if strategy.rank > 0:
+        yield on_event
         return
     with open_run_log(recipe, folder, first_step) as log:
 
         def tell(event: Event) -> None:
             log(event)
-            report(event)
+            on_event(event)
 
         yield tell
 
 
 @contextmanager
-def _explain_out_of_memory(recipe: Recipe, worker: Strategy) -> Iterator[None]:
-    """Say in a sentence that a step needs more memory than there is."""
+def _explain_out_of_memory(recipe: Recipe, strategy: Strategy) -> Iterator[None]:
+    """Turn out-of-memory errors into one sentence with options that need less."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
-            f"A step does not fit in the memory of {worker.device}. Run it again with "
+            f"A step does not fit in the memory of {strategy.device}. Run it again with "
             f"--set loop.accumulation_steps={recipe.loop.batch_size}, "
             "--set loop.activation_checkpointing=true, or shorter clips: "
             f"--set data.clip_seconds={recipe.data.clip_seconds / 2:g}"
         ) from error
 
 
-def _prepare(state: TrainState, recipe: Recipe, worker: Strategy) -> None:
-    """What changes how the networks run and not what they are."""
+def _prepare(state: TrainState, recipe: Recipe, strategy: Strategy) -> None:
+    """Apply options that change how networks run but not what they compute."""
     if recipe.loop.activation_checkpointing:
         checkpoint_blocks(state.separator)
     if recipe.loop.compile:
         compile_blocks(state.separator)
-    state.wrap(worker)
+    state.wrap(strategy)
 
 
 def _started(
-    state: TrainState, task: TrainingTask, found: TrainingData, worker: Strategy
+    state: TrainState, task: TrainingTask, data: TrainingData, strategy: Strategy
 ) -> RunStarted:
     recipe = task.recipe
     measure = task.objective.measure
@@ -390,13 +396,13 @@ def _started(
         discriminator_parameters=_parameter_count(state.discriminator)
         if state.discriminator
         else 0,
-        device=str(worker.device),
+        device=str(strategy.device),
         precision=task.precision.name,
         first_step=state.progress.step,
         steps=recipe.schedule.steps,
-        steps_per_epoch=found.clips.epoch / (recipe.loop.batch_size * worker.world_size),
-        validation_songs=len(found.validation),
-        data=found.summary,
+        steps_per_epoch=data.clips.epoch / (recipe.loop.batch_size * strategy.world_size),
+        validation_songs=len(data.validation),
+        data=data.summary,
         score=measure.word,
         unit=measure.unit,
     )

@@ -114,7 +114,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
             if event["step"] == 5:
                 run.process.send_signal(number)
     assert run.process.returncode == code, run.error
-    assert "To go on, run it again command with --resume" in run.error
+    assert "To go on, run the same command with --resume" in run.error
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000
     end = len(steps) + 4
@@ -156,7 +156,7 @@ def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
     began = time.monotonic()
     run.steps()
     assert run.process.returncode == 1
-    assert "Run it again with smaller steps" in run.error
+    assert "Run it again with smaller learning rates" in run.error
     assert run.error.count("\n") == 1
     assert time.monotonic() - began < 60
 

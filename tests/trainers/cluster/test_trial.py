@@ -96,7 +96,7 @@ def test_the_schedule_is_that_of_the_whole_run_wherever_a_trial_is_stopped(
 def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
     *_, ended = answers(search, place, {"optimizer.lr": 1e30, "optimizer.muon_lr": 1e30})
     assert ended["ended"] == "failed"
-    assert "Run it again with smaller steps" in ended["reason"]
+    assert "Run it again with smaller learning rates" in ended["reason"]
 
 
 @pytest.mark.parametrize(

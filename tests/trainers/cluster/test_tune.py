@@ -100,7 +100,7 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
     _, complaints = run.communicate(timeout=60)
     if number == signal.SIGINT:
         assert run.returncode == 130
-        assert complaints.endswith("To go on, run it again command with --resume.\n")
+        assert complaints.endswith("To go on, run the same command with --resume.\n")
     before = trials_in(place / "search")
     assert 0 < before.over + 1 <= len(before) <= 3
     told, _ = finished(tune("--resume", "--json", "--jobs", "1", more=long))
@@ -128,7 +128,7 @@ def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
     assert "done" in hows
     rows = json.loads((place / "search/trials.json").read_text())["trials"]
     failed = [row for row in rows if row["state"] == "failed"]
-    assert all("smaller steps" in row["reason"] for row in failed)
+    assert all("smaller learning rates" in row["reason"] for row in failed)
 
 
 @pytest.mark.slow
