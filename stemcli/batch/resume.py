@@ -52,7 +52,7 @@ def recover(journal: Journal) -> None:
         except OSError as error:
             raise OutputError(
                 f"{error.filename}, left by a run that was killed, cannot be moved or removed "
-                f"({error.strerror}). Remove it yourself and run it again again"
+                f"({error.strerror}). Remove it yourself and run it again"
             ) from error
 
 

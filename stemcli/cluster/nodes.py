@@ -131,7 +131,7 @@ def list_nodes() -> tuple[NodeResources, ...]:
     except RayError as error:
         raise ClusterError(
             f"The cluster does not answer any more ({first_line(error)}). "
-            "Check it with ray status and run it again again"
+            "Check it with ray status and run it again"
         ) from error
 
 

@@ -283,7 +283,7 @@ def _answer(ref: Any, deadline: float) -> Answer | str:
         answer: Answer = ray.get(ref, timeout=STORING)
         return answer
     except (NodeDiedError, TaskUnschedulableError):
-        return "it has just left the cluster. Check with ray status and run it again again"
+        return "it has just left the cluster. Check with ray status and run it again"
     except RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[-1].rstrip(".")

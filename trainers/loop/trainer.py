@@ -81,8 +81,8 @@ def _run_loop(state: TrainState, task: TrainingTask, context: LoopContext) -> st
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
         SystemExit: the same, by SIGTERM.
-        NumericalError: a gradient, a weight or a validation score is not finite; the last checkpoint
-            is unchanged.
+        NumericalError: a gradient, a weight or a validation score is not finite; the last
+            checkpoint is unchanged.
         LogError: a log cannot be written; a checkpoint was written if there was space for one.
         OutputError: a checkpoint cannot be written.
         StorageError: a checkpoint cannot be copied to remote storage.
