@@ -307,7 +307,7 @@ def test_a_folder_that_may_not_be_written(
     tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    refused(train(), 1, "may not be written. Type --output with a folder that may")
+    refused(train(), 1, "is not writable. Use --output with a folder that is")
 
 
 def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:

@@ -54,7 +54,7 @@ def test_plateau_falls_by_its_factor_down_to_the_floor() -> None:
 
 def test_falls_are_of_plateaus_alone() -> None:
     """A run that met plateaus may go on with another shape."""
-    assert lr_factor(50, replace(HUNDRED, shape="constant"), falls=3) == 1
+    assert lr_factor(50, replace(HUNDRED, shape="constant"), reductions=3) == 1
 
 
 def test_plateau_counts_validations_without_a_new_best() -> None:
@@ -100,7 +100,7 @@ def test_falls_of_a_plateau_end_a_run() -> None:
         progress.update(sdr, schedule)
         stuck.append(progress.is_stuck(schedule))
     assert stuck == [False, False, False, False, False, True]
-    assert progress.why_stuck(schedule).endswith("one learning rate after the other: 2")
+    assert progress.why_stuck(schedule).startswith("2 reductions of the learning rate")
 
 
 def test_a_score_that_is_no_number_is_never_the_best() -> None:

@@ -94,7 +94,7 @@ def test_a_run_that_is_stuck_takes_no_further_step(
     again = judged(stopping, recordings, "run", track, resume=True)
     assert (steps(first), steps(again)) == ([1, 2, 3, 4], [])
     assert first[-1] == again[-1]
-    assert first[-1].reason == "no gain of 0.01 dB, validations in a row: 1"
+    assert first[-1].reason == "1 validation without a gain of 0.01 dB"
     patient = replace(
         stopping, schedule=replace(stopping.schedule, early_stopping_patience=0, steps=6)
     )

@@ -1,6 +1,7 @@
 """Writes and reads the resumable state of a run, and its weights and summary.
 
-One file, written under a temporary name and renamed, so that a crash leaves the last good one.
+A checkpoint is one file, written under a temporary name and renamed, so that a crash leaves the
+last good one.
 Names: ``model.*``, ``ema.*`` and ``discriminator.*`` are weights and buffers,
 ``optimizer.NETWORK.N.I.key`` is the state of optimizer ``N`` of a network for its parameter ``I``,
 ``random.*`` are the generators of torch of the first worker. The metadata have ``format``,
@@ -48,24 +49,24 @@ from trainers.loop.step import TrainingTask
 T = TypeVar("T")
 
 FORMAT = "2"
-"""Of checkpoints; those of format 1 had no such entry, other names, and recipes with other keys."""
+"""Format of checkpoints. Format 1 had no such entry, other tensor names and other recipe keys."""
 
 MOST_COPIES = 16
-"""Of the networks in a checkpoint: themselves, their averages, and what optimizers remember."""
+"""Upper bound of a checkpoint's size, in copies of the networks (weights, EMA, optimizers)."""
 
 MOST_STEPS = 2**53
-"""Beyond it a float, as which optimizers count their steps, knows no single steps."""
+"""Largest step count: optimizers count in floats, which are exact up to here."""
 
 
 def save_checkpoint(state: TrainState, folder: Path, strategy: Strategy) -> None:
     """Write ``last.safetensors`` into ``folder``.
 
-    All workers call it at the same point, and the first writes: whole tensors, whoever held which
-    part of them, so that any number of workers can go on.
+    All workers call this at the same point; rank 0 writes whole tensors, so that a run can be
+    resumed with any number of workers.
 
     Raises:
-        NumericalError: a weight is not finite; the checkpoint that is there stays.
-        OutputError: the folder cannot be written to.
+        NumericalError: a weight is not finite; the previous checkpoint is kept.
+        OutputError: the folder is not writable.
     """
     tensors = strategy.gather(_tensors(state))
     if strategy.rank > 0:
@@ -82,7 +83,7 @@ def save_checkpoint(state: TrainState, folder: Path, strategy: Strategy) -> None
 
 
 def check_checkpoint(model: ModelRecipe, folder: Path) -> None:
-    """Compare the checkpoint in ``folder`` with the network of a recipe, before that takes memory.
+    """Check that a checkpoint fits the network of a recipe, before memory is allocated.
 
     Raises:
         UsageError: there is none.
@@ -102,11 +103,11 @@ def check_checkpoint(model: ModelRecipe, folder: Path) -> None:
 
 
 def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None:
-    """Refuse a checkpoint that another version of the program wrote, where there is one.
+    """Refuse a checkpoint in another format; a folder without a checkpoint passes.
 
     Args:
-        folder: of the run.
-        texts: metadata of its checkpoint; None reads them.
+        folder: folder of the run.
+        texts: metadata of the checkpoint, if they have been read.
 
     Raises:
         CheckpointError: it has another format, or it is damaged.
@@ -163,15 +164,15 @@ def _not_a_checkpoint(path: Path) -> CheckpointError:
 def _unfit(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
         f"{path} does not fit this recipe or is damaged: {why}. "
-        "Leave out --recipe and --set, to go on by the run's own recipe"
+        "Leave out --recipe and --set to continue with the run's own recipe"
     )
 
 
 def _require_size(path: Path, state: TrainState) -> None:
-    """Refuse a file of more tensors than a run has, before it is read into memory.
+    """Refuse a file that is larger than any checkpoint of the run, before it is read.
 
     Raises:
-        CheckpointError: it is one.
+        CheckpointError: the file is too large.
     """
     networks = [optimizer.network for optimizer in state.optimizers.values()]
     held = sum(
@@ -190,8 +191,8 @@ def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
             yield f"{prefix}.{name}", value
     for name, optimizer in state.optimizers.items():
         for number, part in enumerate(optimizer.optimizers):
-            for index, memory in part.state_dict()["state"].items():
-                for key, value in memory.items():
+            for index, values in part.state_dict()["state"].items():
+                for key, value in values.items():
                     yield f"optimizer.{name}.{number}.{index}.{key}", torch.as_tensor(value)
     yield "random.cpu", torch.get_rng_state()
     device = next(state.separator.parameters()).device
@@ -225,7 +226,7 @@ def _restore(
 
 
 def _require_counters(progress: dict[str, Any]) -> None:
-    """Refuse steps below zero or beyond any run; scores may be anything but NaN."""
+    """Refuse counters that are not counts, and scores that are NaN."""
     for name, value in progress.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"its counter {name} is {shown(value)}")
@@ -256,7 +257,7 @@ def _restore_optimizer(optimizer: NetworkOptimizer, tensors: dict[str, Tensor]) 
 def _optimizer_states(
     tensors: dict[str, Tensor], parameters: list[nn.Parameter]
 ) -> dict[int, dict[str, Tensor]]:
-    """What an optimizer remembers of each parameter; torch itself would take any shape."""
+    """Optimizer state by parameter index; checks shapes, which torch does not."""
     memories: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition(".")
@@ -264,7 +265,7 @@ def _optimizer_states(
         if not 0 <= index < len(parameters) or (
             value.ndim and value.shape != parameters[index].shape
         ):
-            raise ValueError("another optimizer wrote it")
+            raise ValueError("it was written with another optimizer")
         if key == "step" and not _is_count(float(value)):
             raise ValueError(f"its optimizer took {float(value):g} steps")
         part = split_like(value, parameters[index]) if value.ndim else value
@@ -281,7 +282,7 @@ def _below(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
 
 
 def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
-    """A run that diverged must not take its last good checkpoint with it."""
+    """Refuse to overwrite the last good checkpoint with NaN or infinity."""
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise NumericalError(f"{name} is not finite after step {step}")
@@ -289,25 +290,25 @@ def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
 
 def _start_again(folder: Path) -> str:
     return (
-        f"Type --output with another folder and leave out --resume; --from {quote(str(folder))}"
-        "/best.safetensors starts from the best weights"
+        f"Use another --output without --resume; --from {quote(str(folder))}/best.safetensors "
+        "starts from the best weights"
     )
 
 
 def _shorten(error: Exception) -> str:
-    """The first line of what torch says, which may be a line for every tensor."""
+    """Shorten an error of torch, which may have a line for every tensor."""
     return " ".join(str(error).split("\n")[:2]).strip().replace("\t", "")
 
 
 class BestWeights:
-    """Writes what others use of a run: weights, discriminators, and a summary.
+    """Writes the results of a run: best weights, discriminators and summary.
 
     Args:
-        task: of the run.
-        data: its data.
-        data_name: what the data are called.
-        folder: where to.
-        strategy: where the networks live; the first writes.
+        task: task of the run.
+        data: training data of the run.
+        data_name: name of the data in the summary.
+        folder: folder of the run.
+        strategy: workers of the run; rank 0 writes.
     """
 
     def __init__(
@@ -323,12 +324,12 @@ class BestWeights:
         self.folder, self.worker = folder, strategy
 
     def keep(self, state: TrainState, scores: dict[str, float]) -> None:
-        """Write the averaged weights, which are the best so far.
+        """Write the averaged weights as the best so far.
 
-        All workers call it at the same point.
+        All workers call this at the same point.
 
         Raises:
-            OutputError: the folder cannot be written.
+            OutputError: the folder is not writable.
         """
         tensors = self.worker.gather(state.ema.model.state_dict().items())
         if self.worker.rank > 0:
@@ -355,7 +356,7 @@ class BestWeights:
         write_json(self.folder / SUMMARY, summary.to_dict())
 
     def _network(self, tensors: dict[str, Tensor]) -> Separator:
-        """The network of the recipe with these very tensors, in no memory of its own."""
+        """The network of the recipe with the given tensors, without copying them."""
         with torch.device("meta"):
             network = registry.build(self.recipe.model.architecture, self.recipe.model.options)
         network.load_state_dict(tensors, assign=True)
@@ -363,7 +364,7 @@ class BestWeights:
 
 
 def write_json(path: Path, values: dict[str, object]) -> None:
-    """Write plain values, complete or not at all.
+    """Write plain values as JSON; the file is complete or absent.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Checks before a run begins: folder lock, data, and length of the shortest clips."""
+"""Checks before a run starts: folder lock, validation data, shortest clip length."""
 
 from __future__ import annotations
 
@@ -22,40 +22,42 @@ from trainers.objectives.base import Batch, Pair
 
 
 def check_folder(folder: Path, resume: bool) -> None:
-    """Refuse what cannot be the folder of a run.
+    """Refuse a folder that cannot hold a new or resumed run.
 
     Raises:
-        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
+        OutputError: it holds a run and ``resume`` is off, or it is not writable.
     """
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir():
-        raise OutputError(f"{place} is a file. Type --output with the name of a folder")
+        raise OutputError(f"{place} is a file. Use --output with the name of a folder")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError(f"{place} may not be written. Type --output with a folder that may")
+        raise OutputError(f"{place} is not writable. Use --output with a folder that is")
     if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
 
 
 def check_validation(state: TrainState, data: TrainingData, folder: Path, measure: Measure) -> None:
-    """Refuse to go on unjudged: the best weights so far would be replaced by any.
+    """Refuse to resume a validated run without validation tracks.
+
+    Without scores the best weights would be overwritten by any others.
 
     Raises:
-        UsageError: there are no songs now.
+        UsageError: there are no validation tracks now.
     """
     progress = state.progress
     if progress.best is not None and not data.validation:
         raise UsageError(
             f"{folder} was validated so far ({progress.best:.2f} {measure.unit} "
-            f"{measure.word} after step {progress.best_step}), and now there are no songs for it. "
-            "Type --data and --validation as before"
+            f"{measure.word} after step {progress.best_step}), and now there are no validation "
+            "songs. Use the same --data and --validation as before"
         )
 
 
 def check_schedule(recipe: Recipe, data: TrainingData) -> None:
-    """Refuse schedules that wait for validations where there are none.
+    """Refuse schedules that depend on validation scores if there is no validation.
 
     Raises:
-        ConfigError: with what to type.
+        ConfigError: the schedule does.
     """
     patience = recipe.schedule.early_stopping_patience
     waiting = {
@@ -65,21 +67,21 @@ def check_schedule(recipe: Recipe, data: TrainingData) -> None:
     named = [name for name, waits in waiting.items() if waits]
     if named and not data.validation:
         share = "" if recipe.data.validation_fraction else " or --set data.validation_fraction=0.1"
-        advice = f"there are no validation songs. Type --validation DIR{share}"
+        advice = f"there are no validation songs. Use --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])
 
 
 LONGEST_HINT = 60.0
-"""Seconds after which no length is tried any more."""
+"""Longest clip that is tried, in seconds."""
 
 
 def require_long_clips(state: TrainState, task: TrainingTask) -> None:
-    """Let the network, its losses and its discriminators take one silent clip of every length.
+    """Run the network, losses and discriminators on one silent clip of every clip length.
 
-    Nothing learns from it, and no random number of the run is used up.
+    No weight changes and no random number of the run is used.
 
     Raises:
-        ConfigError: a clip is too short for one of them; the sentence says how long is enough.
+        ConfigError: a clip is too short for one of them; the message says which length suffices.
     """
     rate = state.separator.sample_rate
     plan = ClipPlan.of(task.recipe, rate)
@@ -119,7 +121,7 @@ def _try_discriminator(state: TrainState, task: TrainingTask, length: int) -> Pa
 
 
 def _attempt(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -> Pair:
-    """What ``attempt`` gives of ``length`` samples."""
+    """Run ``attempt`` on ``length`` samples."""
     try:
         return attempt(length)
     except (RuntimeError, ValueError) as error:
@@ -136,7 +138,7 @@ def _attempt(attempt: Callable[[int], Pair], length: int, rate: int, who: str) -
 
 
 def _enough(attempt: Callable[[int], Pair], length: int, rate: int) -> int | None:
-    """Twice as long until it does; None where length is not what is wrong."""
+    """Double the length until the attempt succeeds; None if the length is not the problem."""
     length = max(2 * length, rate // 100)
     while length < LONGEST_HINT * rate:
         try:
@@ -155,17 +157,17 @@ def _is_memory(error: Exception) -> bool:
 
 
 _OPEN: set[int] = set()
-"""Folders that this process holds; processes that it forks off must not hold them on."""
+"""Folders that this process has locked; its forked children must release them."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[bool]:
-    """Hold ``folder`` for one run; the system lets go of it when the process ends, however it does.
+    """Lock the folder of a run; the system releases the lock when the process ends.
 
-    Yields whether it is held: some systems and disks know no such locks.
+    Yields whether the folder is locked: some systems and disks have no such locks.
 
     Raises:
-        OutputError: another run holds it, or it cannot be made.
+        OutputError: another run has locked it, or it cannot be created.
     """
     try:
         import fcntl
@@ -178,7 +180,7 @@ def lock_folder(folder: Path) -> Iterator[bool]:
         place = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {folder} ({error.strerror}). Choose a folder you may write"
+            f"Cannot write {folder} ({error.strerror}). Choose a writable folder"
         ) from error
     _OPEN.add(place)
     is_held = False
@@ -188,7 +190,7 @@ def lock_folder(folder: Path) -> Iterator[bool]:
     except BlockingIOError as error:
         _close(place)
         raise OutputError(
-            f"Another run is writing into {folder}. Wait for it, or name another --output"
+            f"Another run is writing into {folder}. Wait for it, or use another --output"
         ) from error
     except OSError:  # a disk without locks
         pass
@@ -197,7 +199,7 @@ def lock_folder(folder: Path) -> Iterator[bool]:
     finally:
         _close(place)
         if not was_there:
-            with suppress(OSError):  # something lies in it
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
@@ -207,7 +209,7 @@ def _close(place: int) -> None:
 
 
 def _release() -> None:
-    """In a process that was forked off, which may outlive a killed run for some seconds."""
+    """Release the locks in a forked child, which may outlive a killed run by seconds."""
     for place in [*_OPEN]:
         _close(place)
 

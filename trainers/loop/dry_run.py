@@ -1,4 +1,4 @@
-"""A dry run: two steps of everything, and what the whole run will take."""
+"""Dry run: two steps, a validation and a checkpoint, and an estimate of the whole run."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from trainers.loop.execution import Strategy
 from trainers.loop.trainer import train
 
 STEPS = 2
-"""The first warms caches and compiles; the last is what a step takes."""
+"""The first step warms caches and compiles; the last is timed."""
 
 
 @dataclass(frozen=True)
 class DryRunFinished(Event):
-    """What two steps, a validation and a checkpoint took.
+    """A dry run is over: time, memory and disk that the run needs.
 
     Attributes:
-        seconds_per_step: of the last step.
-        waited: seconds of it that were spent waiting for data.
-        seconds_per_song: of validation; None without validation songs.
-        memory: peak of the process in bytes, Python and torch included.
+        seconds_per_step: time of the last step.
+        waited: seconds of that step spent waiting for data.
+        seconds_per_song: validation time; None without validation songs.
+        memory: peak memory of the process in bytes, Python and torch included.
         device_memory: peak on the GPU in bytes; None without one.
-        checkpoint: size of one on disk, in bytes.
-        steps: of the whole run.
-        hours: of the whole run with its validations.
-        losses: of the last step, by name.
+        checkpoint: size of a checkpoint in bytes.
+        steps: steps of the whole run.
+        hours: estimated time of the whole run with its validations.
+        losses: losses of the last step, by name.
     """
 
     seconds_per_step: float
@@ -60,13 +60,13 @@ def dry_run(
     *,
     origin: str = "",
 ) -> tuple[RunStarted, DryRunFinished]:
-    """Do everything that the run will do, twice, in a folder that is removed.
+    """Run two steps, a validation and a checkpoint in a temporary folder.
 
-    Clips are as long as ``data`` says, and discriminators judge from the first step. Weights &
-    Biases hears nothing of it.
+    Clips have the length of the recipe and discriminators train from the first step. Nothing is
+    sent to Weights & Biases.
 
     Raises:
-        StemError: whatever would stop the run itself.
+        StemError: any error that would stop the run itself.
     """
     if strategy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(strategy.device)
@@ -92,14 +92,14 @@ def dry_run(
 def _look(
     recipe: Recipe, data: Path, validation: tuple[Path, ...], world_size: int
 ) -> TrainingData:
-    """What there is to learn from, for a network without memory."""
+    """Open the training data with a network on the meta device."""
     with torch.device("meta"):
         model = registry.build(recipe.model.architecture, recipe.model.options)
     return open_data(recipe, data, validation, model.stems, model.sample_rate, world_size)
 
 
 class _StepClock:
-    """Notes when the run tells what."""
+    """Records the times of the events of a run."""
 
     started: RunStarted
     step: StepDone
@@ -109,7 +109,7 @@ class _StepClock:
         self.seconds_per_song: float | None = None
 
     def on_event(self, event: Event) -> None:
-        """A report for :func:`~trainers.loop.trainer.train`."""
+        """Handler of the events of :func:`~trainers.loop.trainer.train`."""
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self.started = event
@@ -120,7 +120,7 @@ class _StepClock:
 
 
 def _shortened(recipe: Recipe) -> Recipe:
-    # Stages are over before the first step, but the lengths of their clips are tried as well.
+    # The stages end before the first step, but their clip lengths are checked as well.
     stages = tuple(
         replace(stage, until=(number + 1) / 1e6)
         for number, stage in enumerate(recipe.schedule.stages)

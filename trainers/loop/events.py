@@ -1,4 +1,4 @@
-"""Events of a training run, and means of what steps report.
+"""Events of a training run, and the means over steps that logs and displays show.
 
 The order is ``RunStarted``, then ``StepDone`` for every step, after some of them ``Validated`` and
 after that ``ExcerptRendered``, and ``RunFinished`` at the end.
@@ -17,22 +17,22 @@ from stemcli.engine.events import Event
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """Everything is in place.
+    """A run starts.
 
     Attributes:
-        recipe: its name.
-        architecture: of the network.
-        parameters: of the network.
-        discriminator_parameters: of all discriminators; 0 without any.
-        device: where it runs.
+        recipe: name of the recipe.
+        architecture: architecture of the network.
+        parameters: number of the network's parameters.
+        discriminator_parameters: parameters of all discriminators; 0 without any.
+        device: device of the network.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         first_step: steps done before.
-        steps: of the whole run.
-        steps_per_epoch: steps after which all of the data was drawn about once.
-        validation_songs: how many.
-        data: what was found to learn from, a line each.
-        score: the word for what validations measure.
-        unit: of it.
+        steps: steps of the whole run.
+        steps_per_epoch: steps that draw all of the data about once.
+        validation_songs: number of validation songs.
+        data: summary of the training data, in lines.
+        score: name of the validation score.
+        unit: unit of the validation score.
     """
 
     recipe: str
@@ -52,17 +52,17 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class StepDone(Event):
-    """One optimizer step.
+    """One optimizer step was taken.
 
     Attributes:
         step: number of steps done.
         losses: every named loss, unweighted; ``total`` is their weighted sum for the network and
-            ``discriminator`` the loss of its adversary. Networks of several stems have
-            ``NAME/STEM`` as well. Of several workers these are the losses of the first one's clips.
-        gradient_norms: before clipping, of ``model`` and of ``discriminator``.
-        learning_rates: of ``model`` and of ``discriminator``.
+            ``discriminator`` the loss of the discriminators. Networks of several stems have
+            ``NAME/STEM`` as well. With several workers, losses of rank 0's clips.
+        gradient_norms: norms before clipping, of ``model`` and ``discriminator``.
+        learning_rates: learning rates of ``model`` and ``discriminator``.
         seconds: wall time of the step, waiting for data included.
-        waited: seconds of it that were spent waiting for data.
+        waited: seconds of the step spent waiting for data.
     """
 
     step: int
@@ -75,15 +75,15 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """How good the averaged weights are.
+    """The averaged weights were validated.
 
     Attributes:
         step: number of steps done.
-        sdr: mean score over the songs, by stem; what it is says :class:`RunStarted`.
-        mean: over the stems.
-        best: whether it is the best of the run.
-        best_mean: the best so far.
-        findings: what the network knows of its own state, by name: how a code book is used.
+        sdr: mean score over the songs, by stem; :class:`RunStarted` has its name and unit.
+        mean: mean over the stems.
+        best: whether this is the best mean of the run.
+        best_mean: best mean so far.
+        findings: diagnostics of the network, by name, e.g. the usage of a code book.
     """
 
     step: int
@@ -96,14 +96,14 @@ class Validated(Event):
 
 @dataclass(frozen=True)
 class ExcerptRendered(Event):
-    """Sound of one validation song, for people to hear.
+    """An excerpt of a validation song was separated, to be listened to.
 
     Attributes:
         step: number of steps done.
-        song: its name.
+        song: name of the song.
         sample_rate: in Hz.
         waves: ``mixture``, ``NAME/estimate`` and ``NAME/true`` to ``channel time``.
-        attention: name of a layer to a picture of its weights, ``query key``, from 0 to 1.
+        attention: attention map of each layer, ``query key``, from 0 to 1, by layer name.
     """
 
     step: int
@@ -113,7 +113,7 @@ class ExcerptRendered(Event):
     attention: Mapping[str, np.ndarray]
 
     def to_dict(self) -> dict[str, Any]:
-        """Names only: sound is no matter for JSON."""
+        """Plain values for JSON: names only, without audio."""
         names = {"waves": [*self.waves], "attention": [*self.attention]}
         plain = {"step": self.step, "song": self.song, "sample_rate": self.sample_rate}
         return {"event": "listened", **plain, **names}
@@ -121,13 +121,13 @@ class ExcerptRendered(Event):
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """The run is over.
+    """A run has ended.
 
     Attributes:
         step: number of steps done.
         best_mean: best validation score, mean over the stems; None without validation.
         weights: file with the best averaged weights.
-        reason: why it ended.
+        reason: reason why it ended.
     """
 
     step: int
@@ -147,17 +147,17 @@ GROUPS: dict[str, Callable[[StepDone], Mapping[str, float]]] = {
 
 
 def means(steps: list[StepDone], steps_per_epoch: float) -> dict[str, float]:
-    """What is written of some steps in a row, at least one.
+    """Means over consecutive steps, as logs and displays show them.
 
     Args:
-        steps: in order.
-        steps_per_epoch: 0 when nobody knows.
+        steps: one step or more, in order.
+        steps_per_epoch: steps in an epoch; 0 if unknown.
 
     Returns:
         ``loss/NAME``, ``gradient_norm/NAME`` and ``learning_rate/NAME``: means over the steps that
-        had them, since an adversary comes later than the first step; ``time/seconds_per_step``;
-        ``time/share_waiting_for_data`` of that time; ``time/epoch``, the number of times that all
-        data was drawn, where that is known.
+        have them (discriminators may start after the first step); ``time/seconds_per_step``;
+        ``time/share_waiting_for_data`` of that time; ``time/epoch``, the number of epochs, if
+        known.
     """
     found = {
         f"{group}/{name}": mean
@@ -174,7 +174,7 @@ def means(steps: list[StepDone], steps_per_epoch: float) -> dict[str, float]:
 
 
 def mean_of_each(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each name over the rows that have it, in the order they came."""
+    """Mean of each name over the rows that have it, in order of appearance."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():

@@ -1,20 +1,17 @@
-"""Where a training loop runs: one device, DDP or FSDP, with compiled or checkpointed blocks.
+"""Strategies of training: one device, DDP or FSDP, with compiled or checkpointed blocks.
 
-Both take the parts one by one: blocks of one kind share compiled code, and the memory of a step is
-that of one block at a time.
+Compilation and activation checkpointing work block by block: blocks of one kind share compiled
+code, and only one block's activations are in memory during the backward pass.
 
 Fully sharded data parallelism (Rajbhandari et al. 2020, arXiv 1910.02054, stage 3; torch's
-``fully_shard``): every process keeps some rows of every parameter, of its gradient and of what the
-optimizer remembers of it. A block is put together from all processes just before it runs and taken
-apart again right after, so that the memory of a step is that of one whole block at a time.
+``fully_shard``): every process keeps some rows of every parameter, of its gradient and of its
+optimizer state. A block is gathered from all processes just before it runs and sharded again right
+after, so that one whole block at a time is in memory. Parameters become ``DTensor`` objects with
+the shape of the whole tensor. Gathering is collective: all processes must do it at the same point,
+or they wait forever.
 
-Parameters become tensors of type ``DTensor``, whose shape is that of the whole. Whatever puts them
-together is done by all processes at once, or it waits for ever.
-
-Torch's own part takes seconds to import, so that it is imported where parts are met.
-
-They need a process group that somebody has initialised (gloo for processors, NCCL for GPUs) and
-know nothing of who started the processes.
+DDP and FSDP need an initialized process group (gloo for CPUs, NCCL for GPUs), whoever started the
+processes.
 """
 
 from __future__ import annotations
@@ -44,13 +41,13 @@ if TYPE_CHECKING:
 
 
 def compile_blocks(model: Separator) -> None:
-    """Compile the blocks (torch.compile) when they are first used."""
+    """Compile each block with torch.compile when it first runs."""
     for block in model.blocks():
         block.compile(dynamic=False)
 
 
 def checkpoint_blocks(model: Separator) -> None:
-    """Keep only the inputs of the blocks, and compute the rest again for the gradient.
+    """Store only the inputs of the blocks and recompute the rest in the backward pass.
 
     Chen et al. 2016, arXiv 1604.06174.
     """
@@ -71,10 +68,9 @@ def _recomputed(block: nn.Module, forward: Any, *inputs: Any) -> Any:
 
 @contextmanager
 def _outside_graph(block: nn.Module) -> Iterator[None]:
-    """Let a block write into copies of its buffers.
+    """Redirect a block's writes to copies of its buffers.
 
-    What it gathers while it learns, such as the statistics of batch normalization, it has gathered
-    the first time.
+    The recomputation must not update running statistics, as of batch normalization, a second time.
     """
     modules = [*block.modules()]
     held = [(module, [*module.named_buffers(recurse=False)]) for module in modules]
@@ -90,19 +86,19 @@ def _outside_graph(block: nn.Module) -> Iterator[None]:
 
 
 def shard(separator: Separator, mesh: DeviceMesh) -> None:
-    """Leave this process its part of every parameter, on the device of ``mesh``.
+    """Shard every parameter over the processes of ``mesh``.
 
-    Call it before optimizers are made: parameters are replaced. The class of the network changes to
-    one that is derived from it. It can be copied no more.
+    Call it before optimizers are created: parameters are replaced. The network's class becomes a
+    subclass of its own, and the network can no longer be copied.
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     for part in (*separator.blocks(), separator):
         part.register_forward_hook(_owning)
-        # Even the outermost part is taken apart at once, so that weights always are what they
-        # seem: parts of a whole.
+        # The outermost module is sharded after its forward pass too, so that parameters are
+        # sharded at all other times.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
-    # The parts of the network outside of its blocks are put together for this as well.
+    # Parameters outside of the blocks are gathered for this method as well.
     register_fsdp_forward_method(separator, "forward_core")
 
 
@@ -114,7 +110,7 @@ def shard_tensors_like(
 
 
 def _owning(module: nn.Module, inputs: Any, output: Any) -> Any:
-    """Outputs that are no views: a hook of torch would be lost if someone wrote into one."""
+    """Copy outputs that are views: torch's hooks would be lost on an in-place write into one."""
     return tree_map_only(Tensor, _owned, output)
 
 
@@ -127,55 +123,55 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Strategy(Protocol):
-    """The process that a training loop runs in, one of ``world_size`` that take the same steps."""
+    """Devices and workers of a training loop; all workers take the same steps."""
 
     @property
     def device(self) -> torch.device:
-        """Where the network lives."""
+        """Device of the networks."""
 
     @property
     def rank(self) -> int:
-        """Number of this worker; the first writes and reports."""
+        """Rank of this worker; rank 0 writes files and reports."""
 
     @property
     def world_size(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
 
     @property
     def saves_alone(self) -> bool:
-        """Whether it can run and save the networks without the others.
+        """Whether this worker can run and save the networks without the others.
 
-        It cannot where each worker holds a part of them: then all must run them together.
+        With sharded parameters it cannot.
         """
 
     def setup(self, separator: Separator) -> None:
-        """Bring a network to the device, or as much of it as this worker holds."""
+        """Move a network, or this worker's shard of it, to the device."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with gradients that are means over all workers."""
+        """Wrap a network so that its gradients are averaged over all workers."""
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Sums over all workers; every worker gets them."""
+        """Sum values over all workers; every worker gets the sums."""
 
     def persist(self, folder: Path) -> None:
-        """Let what lies in ``folder`` outlive this machine; asked of the first worker alone."""
+        """Copy ``folder`` to storage that outlives this machine; called on rank 0 only."""
 
     def shard(self, songs: Sequence[T]) -> Sequence[T]:
-        """The songs that this worker is judged by; each counts as often as every other."""
+        """The validation tracks of this worker; over all workers, each counts equally often."""
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """Whole tensors by name, on the processor; only the first worker gets any.
+        """Gather whole tensors by name in CPU memory; only rank 0 gets any.
 
-        All workers call it at the same point, with the same names in the same order.
+        All workers call this at the same point, with the same names in the same order.
         """
 
 
 @dataclass(frozen=True)
 class SingleDevice:
-    """The only process of a run on one machine.
+    """Training in one process on one device.
 
     Attributes:
-        device: where the network lives.
+        device: device of the networks.
     """
 
     device: torch.device
@@ -184,47 +180,47 @@ class SingleDevice:
     saves_alone: bool = True
 
     def setup(self, separator: Separator) -> None:
-        """Bring all of the network to the device."""
+        """Move the network to the device."""
         separator.to(self.device)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network as it is."""
+        """Return the network unchanged."""
         return network
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The values as they are."""
+        """Return the values unchanged."""
         return dict(values)
 
     def persist(self, folder: Path) -> None:
-        """It lies where it shall be."""
+        """Do nothing: the folder is on this machine already."""
 
     def shard(self, songs: Sequence[T]) -> Sequence[T]:
-        """All of them."""
+        """All tracks."""
         return songs
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors, on the processor."""
+        """Copy the tensors to CPU memory."""
         return to_cpu(tensors)
 
 
 def to_cpu(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors as files take them: without a gradient, contiguous, on the processor."""
+    """Copy tensors for a file: detached, contiguous, in CPU memory."""
     return {name: value.detach().cpu().contiguous() for name, value in tensors}
 
 
 NEW, OLD = "forward_sync_buffers", "broadcast_buffers"
 BUFFERS = NEW if NEW in signature(DistributedDataParallel).parameters else OLD
-"""Whether buffers are sent in every forward pass, by the name that this torch wants (2.13)."""
+"""DDP's option that broadcasts buffers in every forward pass; renamed in torch 2.13."""
 
 
 @dataclass(frozen=True)
 class DDPStrategy:
-    """One of several processes that each hold the whole network.
+    """Distributed data parallel: every process holds the whole network.
 
     Attributes:
-        device: where the network lives.
-        rank: number of this process.
-        world_size: how many processes there are.
+        device: device of the networks.
+        rank: rank of this process.
+        world_size: number of processes.
     """
 
     device: torch.device
@@ -233,18 +229,18 @@ class DDPStrategy:
 
     @property
     def saves_alone(self) -> bool:
-        """Each has all of the network."""
+        """Every process has the whole network."""
         return True
 
     def setup(self, separator: Separator) -> None:
-        """Bring all of the network to the device."""
+        """Move the network to the device."""
         separator.to(self.device)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with gradients that are means over all processes.
+        """Wrap a network in DistributedDataParallel.
 
-        Buffers are not sent around in steps: every process computes the same ones, and spectral
-        norms would not survive it (https://github.com/pytorch/pytorch/issues/175024).
+        Buffers are not broadcast: every process computes the same ones, and broadcasting breaks
+        spectral norms (https://github.com/pytorch/pytorch/issues/175024).
         """
         options: dict[str, Any] = {BUFFERS: False}
         if self.device.type == "cuda":
@@ -252,57 +248,57 @@ class DDPStrategy:
         return DistributedDataParallel(network, **options)
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Sums in float64, in the order of names that all processes share."""
+        """Sum values in float64; all processes pass the same names in the same order."""
         sums = torch.tensor([*values.values()], dtype=torch.float64, device=self.device)
         dist.all_reduce(sums)
         return dict(zip(values, sums.tolist(), strict=True))
 
     def persist(self, folder: Path) -> None:
-        """It lies where it shall be."""
+        """Do nothing: the folder is on this machine already."""
 
     def shard(self, songs: Sequence[T]) -> Sequence[T]:
-        """Every ``world_size``-th song."""
+        """Every ``world_size``-th track."""
         return songs[self.rank :: self.world_size]
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """The first has them all; nothing is sent."""
+        """Rank 0 has all tensors; nothing is communicated."""
         return to_cpu(tensors) if self.rank == 0 else {}
 
 
 @dataclass(frozen=True)
 class FSDPStrategy(DDPStrategy):
-    """One of several processes that hold a network together, each a part of it.
+    """Fully sharded data parallel: every process holds a shard of the separator.
 
-    So trains what is larger than one device. Discriminators are whole in each process.
+    For networks that do not fit on one device. Discriminators are not sharded.
     """
 
     @property
     def saves_alone(self) -> bool:
-        """A part of a network does not run."""
+        """A shard cannot run without the others."""
         return False
 
     @cached_property
     def mesh(self) -> DeviceMesh:
-        """All processes in a row."""
+        """One-dimensional mesh of all processes."""
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         return init_device_mesh(self.device.type, (self.world_size,))
 
     def setup(self, separator: Separator) -> None:
-        """Bring this process's part of every parameter to the device, block by block."""
+        """Shard the network block by block and move this process's shard to the device."""
         shard(separator, self.mesh)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """What is sharded sees to its gradients itself, also behind a view of it."""
+        """Return sharded networks unchanged (FSDP reduces their gradients); wrap others in DDP."""
         is_sharded = any(isinstance(part, FSDPModule) for part in network.modules())
         return network if is_sharded else super().wrap(network)
 
     def shard(self, songs: Sequence[T]) -> Sequence[T]:
-        """All of them: the processes hear every chunk together, since none has the network."""
+        """All tracks: the processes run every chunk together."""
         return songs
 
     def gather(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """Put together one tensor after the other; the device never holds two."""
+        """Gather one tensor at a time, so that the device never holds two whole ones."""
         kept: dict[str, Tensor] = {}
         for name, value in tensors:
             if self.rank == 0:

@@ -1,8 +1,8 @@
 """A network with its optimizers: AdamW and Muon.
 
-Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises the momentum of
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) orthogonalizes the momentum of
 matrices; its steps are scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982). Norms,
-biases and the band layers, which are no plain matrices, stay with AdamW.
+biases and band layers, which are not plain matrices, stay with AdamW.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from trainers.config import OptimizerRecipe
 
 
 def build_optimizers(model: nn.Module, recipe: OptimizerRecipe) -> list[torch.optim.Optimizer]:
-    """The optimizers that together move every parameter once.
+    """Build the optimizers that together update every parameter once.
 
-    A network without matrices, as one of convolutions, leaves Muon nothing to move.
+    A network without matrices, e.g. of convolutions only, leaves Muon without parameters.
     """
     parameters = list(model.parameters())
     if recipe.name == "adamw":
@@ -48,27 +48,25 @@ def _adamw(parameters: list[nn.Parameter], recipe: OptimizerRecipe) -> torch.opt
 
 
 SMALLEST_SCALE = 2.0**-10
-"""Scale of gradients in float16 below which their overflow is no accident of the start."""
+"""Gradient scale in float16 below which overflow means divergence, not a scale too high."""
 
 
 class NetworkOptimizer:
-    """The network that is trained, or its adversary.
+    """A network with its optimizers: zero_grad, backward, clipping and step.
 
     Args:
-        name: what it is called in messages and logs.
-        network: what learns.
-        recipe: how its weights move.
-        half: its gradients come from float16 and have to be scaled (Micikevicius et al. 2018,
-            arXiv 1710.03740).
-        scale: by how much at first.
-        view: a module with the same tensors that gradients go through; none is the network.
+        name: name of the network in messages.
+        network: the network.
+        recipe: optimizer, learning rates and clipping.
+        half: scale gradients for float16 (Micikevicius et al. 2018, arXiv 1710.03740).
+        scale: initial scale.
+        view: module with the same tensors whose forward pass is trained; None: the network.
 
     Attributes:
-        network: what learns, as checkpoints and copies see it.
-        module: the same or a view of it, as gradients have to be computed; it may average them
-            over workers.
-        optimizers: that together move every parameter once.
-        scaler: of gradients; does nothing unless ``half``.
+        network: the network, as checkpoints and copies see it.
+        module: module that runs in training: the network, a view of it, or its DDP wrapper.
+        optimizers: torch optimizers that together update every parameter once.
+        scaler: gradient scaler; disabled unless ``half``.
     """
 
     def __init__(
@@ -90,30 +88,30 @@ class NetworkOptimizer:
 
     @property
     def lr(self) -> float:
-        """Of the last optimizer, which is AdamW, in the next step."""
+        """Learning rate of the next step: AdamW's, which is the last optimizer."""
         return self.optimizers[-1].param_groups[0]["lr"]
 
     def set_lr_factor(self, factor: float) -> None:
-        """Bring every learning rate to ``factor`` times its full height."""
+        """Set every learning rate to ``factor`` times its full value."""
         for group, rate in zip(self._groups(), self.base_lrs, strict=True):
             group["lr"] = rate * factor
 
     def zero_grad(self) -> None:
-        """Begin a step."""
+        """Reset all gradients."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of ``loss``."""
+        """Accumulate the gradients of ``loss``, scaled in float16."""
         torch.autograd.backward(self.scaler.scale(loss))
 
     def step(self) -> float:
-        """Clip the gradient and take the step; returns the gradient's norm before that.
+        """Clip the gradients and update the weights; returns the gradient norm before clipping.
 
-        In float16 a gradient that overflows moves nothing, and the next are scaled less.
+        In float16 a step whose gradients overflow is skipped and the scale is reduced.
 
         Raises:
-            NumericalError: the gradient is not finite; nothing was moved.
+            NumericalError: the gradients are not finite; the weights are unchanged.
         """
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
@@ -130,7 +128,7 @@ class NetworkOptimizer:
 
     @contextmanager
     def frozen(self) -> Iterator[nn.Module]:
-        """The network as a judge that does not change: no gradients, no training mode."""
+        """Hold the network in evaluation mode, without gradients for its weights."""
         self.network.requires_grad_(False).eval()
         try:
             yield self.network

@@ -1,4 +1,4 @@
-"""The state of a run that survives a restart: weights, averages, progress and schedule."""
+"""State of a training run that checkpoints hold: networks, moving average, counters, schedule."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from trainers.objectives import OBJECTIVES
 
 
 class EMA:
-    """Averaged copy of a network.
+    """Exponential moving average of a network's weights.
 
     The decay rises from 0.1 with the number of updates (``(1 + n) / (10 + n)``, at most ``decay``),
-    so that the first weights, which know nothing, are forgotten soon. Buffers, which are statistics
-    already, are copied.
+    so that untrained weights are soon forgotten. Buffers are copied: they are running statistics
+    already.
 
     Args:
-        model: what is averaged; the average starts as a copy of it.
-        decay: share of the old average in the new one, once many updates were made.
+        model: the network; its average starts as a copy.
+        decay: share of the old average in the new one, after many updates.
     """
 
     def __init__(self, model: Separator, decay: float) -> None:
@@ -59,9 +59,9 @@ class EMA:
 
 
 def load_pretrained(model: Separator, name: str) -> None:
-    """Copy trained weights into ``optimizer``.
+    """Copy pretrained weights into ``model``.
 
-    Where the two have another number of stems, tensors that follow it begin anew.
+    If the number of stems differs, tensors whose shape depends on it keep their fresh values.
 
     Args:
         model: the network of the recipe.
@@ -71,58 +71,58 @@ def load_pretrained(model: Separator, name: str) -> None:
     Raises:
         UnknownNameError: no model has this name.
         NoModelError: there is no such file or run, or the recipe describes another network; the
-            sentence says which options would have to change.
+            message says which options differ.
         CheckpointError: the file is damaged.
         ChecksumError: the file is not the one that the model's card describes.
     """
     origin = resolve.load(resolve_weights(name))
-    found, wanted = registry.name_of(origin), registry.name_of(model)
-    if found != wanted:
+    pretrained, trained = registry.name_of(origin), registry.name_of(model)
+    if pretrained != trained:
         raise NoModelError(
-            f"{name} is a {found} and the recipe trains a {wanted}. "
-            f"Choose a recipe for {found} with --recipe"
+            f"{name} is a {pretrained} and the recipe trains a {trained}. "
+            f"Choose a recipe for {pretrained} with --recipe"
         )
-    changes = [*_changes(origin, model)]
+    changes = [*_option_changes(origin, model)]
     if changes:
         raise NoModelError(f"{name} does not fit the recipe's network. Try: {' '.join(changes)}")
     tensors = origin.state_dict()
     if len(origin.stems) != len(model.stems):
-        tensors = _as_far_as_they_fit(tensors, model.state_dict())
+        tensors = _with_fitting(model.state_dict(), tensors)
     weights.load_tensors(model, tensors, origin=name)
 
 
-def _as_far_as_they_fit(
-    found: Mapping[str, Tensor], fresh: Mapping[str, Tensor]
+def _with_fitting(
+    fresh: Mapping[str, Tensor], pretrained: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Tensors that were found; the fresh ones where these have another shape."""
+    """Replace fresh tensors by pretrained ones of the same name and shape."""
     return {
-        name: found[name] if name in found and found[name].shape == value.shape else value
-        for name, value in fresh.items()
+        name: new if (new := pretrained.get(name)) is not None and new.shape == old.shape else old
+        for name, old in fresh.items()
     }
 
 
-def _changes(found: Separator, wanted: Separator) -> Iterator[str]:
-    """What to type so that the recipe describes the network that was found."""
-    values = wanted.config.to_dict()
-    for option, value in found.config.to_dict().items():
-        if option not in wanted.weight_independent_options and values[option] != value:
+def _option_changes(pretrained: Separator, model: Separator) -> Iterator[str]:
+    """Command-line options that make the recipe describe the pretrained network."""
+    values = model.config.to_dict()
+    for option, value in pretrained.config.to_dict().items():
+        if option not in model.weight_independent_options and values[option] != value:
             text = value if isinstance(value, str) else json.dumps(value)
             yield f"--set {quote(f'model.options.{option}={text}')}"
 
 
 @dataclass
 class TrainingProgress:
-    """Counters that survive a restart; every worker of a run has the same.
+    """Counters that checkpoints hold; all workers of a run have the same values.
 
     Attributes:
-        step: optimizer steps done; also the place in the data, whose clips are numbered.
-        validated_step: steps that were done at the last validation.
-        best_sdr: best mean validation score so far, whatever the objective measures.
-        best_step: when that was.
-        mark: mean score that the last clear gain brought.
-        stale: validations since then.
-        lr_reductions: how often the schedule ``plateau`` lowered the learning rate.
-        waited: validations without a clear gain since the last of those falls.
+        step: optimizer steps done; it also numbers the next clips.
+        validated_step: step of the last validation.
+        best_sdr: best mean validation score so far, in the unit of the objective.
+        best_step: step of that score.
+        mark: mean score at the last improvement by ``schedule.min_delta`` or more.
+        stale: validations since that improvement.
+        lr_reductions: how often the schedule ``plateau`` reduced the learning rate.
+        waited: validations without improvement since the last reduction.
     """
 
     step: int = 0
@@ -145,19 +145,16 @@ class TrainingProgress:
         return at_a_stop and self.validated_step < self.step
 
     def update(self, score: float, schedule: ScheduleRecipe) -> bool:
-        """Take in a validation's mean score; returns whether it is the best of the run.
-
-        Any other score that is better where it is higher does as well.
-        """
+        """Record a validation's mean score (higher is better); returns whether it is a new best."""
         self.validated_step = self.step
         is_best = score > self.best_sdr
         if is_best:
             self.best_sdr, self.best_step = score, self.step
-        self._count(score, schedule)
+        self._count_stale(score, schedule)
         return is_best
 
-    def _count(self, score: float, schedule: ScheduleRecipe) -> None:
-        """Averaged weights creep for ever, so that only a clear gain is one."""
+    def _count_stale(self, score: float, schedule: ScheduleRecipe) -> None:
+        """Count validations that improved by less than ``min_delta``: averages always creep up."""
         if score > self.mark + schedule.min_delta:
             self.mark, self.stale, self.waited = score, 0, 0
             return
@@ -167,32 +164,32 @@ class TrainingProgress:
             self.lr_reductions, self.waited = self.lr_reductions + 1, 0
 
     def is_stuck(self, schedule: ScheduleRecipe) -> bool:
-        """Whether the run shall end early."""
+        """Whether the run stops early."""
         return (
             0 < schedule.early_stopping_patience <= self.stale
             or 0 < schedule.max_reductions <= self.lr_reductions
         )
 
     def why_stuck(self, schedule: ScheduleRecipe) -> str:
-        """What a run that ends early says."""
-        if 0 < schedule.early_stopping_patience <= self.stale:
-            return f"no gain of {schedule.min_delta:g} dB, validations in a row: {self.stale}"
-        return (
-            f"no gain of {schedule.min_delta:g} dB at one learning rate after the other: "
-            f"{self.lr_reductions}"
-        )
+        """Reason of an early stop, for messages."""
+        stale, reductions = self.stale, self.lr_reductions
+        if 0 < schedule.early_stopping_patience <= stale:
+            cause = f"{stale} validation{'s' * (stale > 1)}"
+        else:
+            cause = f"{reductions} reduction{'s' * (reductions > 1)} of the learning rate"
+        return f"{cause} without a gain of {schedule.min_delta:g} dB"
 
 
 @dataclass
 class TrainState:
-    """What learns, and how far it has come.
+    """Networks in training, their optimizers, and the progress of the run.
 
     Attributes:
         separator: the network that is trained.
-        optimizer: the same with its optimizers.
-        ema: its averaged weights.
-        discriminator: its adversary; None without one.
-        discriminator_optimizer: the same with its optimizer.
+        optimizer: its optimizer.
+        ema: moving average of its weights.
+        discriminator: the discriminators; None without adversarial training.
+        discriminator_optimizer: their optimizer.
         progress: step, best score, and the counters of schedules.
     """
 
@@ -205,7 +202,7 @@ class TrainState:
 
     @classmethod
     def fresh(cls, recipe: Recipe, strategy: Strategy, origin: str = "") -> TrainState:
-        """A new run: seeded weights, or those of the model called ``origin``.
+        """Build the networks of a new run: seeded weights, or those of the model ``origin``.
 
         Raises:
             UnknownNameError: there is no such architecture or model.
@@ -216,44 +213,46 @@ class TrainState:
         separator = registry.build(recipe.model.architecture, recipe.model.options)
         if origin:
             load_pretrained(separator, origin)
-        average = EMA(separator, recipe.loop.ema_decay)
-        for network in (separator, average.model):
+        ema = EMA(separator, recipe.loop.ema_decay)
+        for network in (separator, ema.model):
             strategy.setup(network)
-        ensemble = _ensemble(recipe, separator.sample_rate, strategy)
-        judged = recipe.adversary.optimizer
+        discriminator = _discriminators(recipe, separator.sample_rate, strategy)
+        adversary = recipe.adversary.optimizer
         half = recipe.loop.precision == "fp16"
         view = OBJECTIVES[recipe.objective.name].trained_module(separator)
         return cls(
             separator,
             NetworkOptimizer("network", separator, recipe.optimizer, half=half, view=view),
-            average,
-            ensemble,
-            NetworkOptimizer("discriminators", ensemble, judged, half=half) if ensemble else None,
+            ema,
+            discriminator,
+            NetworkOptimizer("discriminators", discriminator, adversary, half=half)
+            if discriminator
+            else None,
             TrainingProgress(),
         )
 
     @property
     def optimizers(self) -> dict[str, NetworkOptimizer]:
-        """The networks that learn, by the names of logs and checkpoints."""
-        pair = {"model": self.optimizer, "discriminator": self.discriminator_optimizer}
-        return {name: learner for name, learner in pair.items() if learner}
+        """Optimizers by their names in logs and checkpoints."""
+        both = {"model": self.optimizer, "discriminator": self.discriminator_optimizer}
+        return {name: optimizer for name, optimizer in both.items() if optimizer}
 
     def wrap(self, strategy: Strategy) -> None:
-        """Let gradients be means over all workers, each network on its own."""
-        for learner in self.optimizers.values():
-            learner.module = strategy.wrap(learner.module)
+        """Average the gradients of each network over all workers from now on."""
+        for optimizer in self.optimizers.values():
+            optimizer.module = strategy.wrap(optimizer.module)
 
 
 def seed_rank(seed: int, rank: int, step: int) -> None:
-    """Let a worker draw other random numbers than its fellows: dropout, noise, samples of a VAE.
+    """Give every worker a random generator of its own, for dropout, noise and VAE samples.
 
-    All of them build the same networks, and go on from the generators of the first; those of the
-    first itself stay as they are, so that a run of one worker is what it was.
+    All workers build the same networks from the same seed and resume with the generators of the
+    first; the first keeps them, so that a run with one worker is reproducible.
 
     Args:
         seed: of the recipe.
-        rank: number of the worker.
-        step: at which the run begins or goes on.
+        rank: rank of the worker.
+        step: step at which the run starts or resumes.
     """
     if rank:
         (word,) = np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)
@@ -270,7 +269,9 @@ def ensemble_spec(recipe: Recipe, sample_rate: int) -> EnsembleSpec:
     return EnsembleSpec(adversary.discriminators, adversary.options, 1, sample_rate)
 
 
-def _ensemble(recipe: Recipe, sample_rate: int, strategy: Strategy) -> DiscriminatorEnsemble | None:
+def _discriminators(
+    recipe: Recipe, sample_rate: int, strategy: Strategy
+) -> DiscriminatorEnsemble | None:
     if not recipe.adversary.discriminators:
         return None
     spec = ensemble_spec(recipe, sample_rate)
@@ -282,17 +283,17 @@ def _ensemble(recipe: Recipe, sample_rate: int, strategy: Strategy) -> Discrimin
         raise ConfigError("adversary.options", [f"they cannot be used: {error}"]) from error
 
 
-def lr_factor(step: int, recipe: ScheduleRecipe, falls: int = 0) -> float:
-    """Linear warm-up times the shape of the recipe.
+def lr_factor(step: int, recipe: ScheduleRecipe, reductions: int = 0) -> float:
+    """Factor of the learning rate in a step: linear warm-up times the shape of the schedule.
 
     Args:
         step: steps done before.
-        recipe: the shape and its numbers.
-        falls: how often a plateau was met.
+        recipe: the schedule.
+        reductions: how often ``plateau`` has reduced the rate.
     """
     warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if recipe.shape == "plateau":
-        return warm * max(recipe.min_lr_ratio, recipe.factor**falls)
+        return warm * max(recipe.min_lr_ratio, recipe.factor**reductions)
     return warm * (
         recipe.min_lr_ratio + (1 - recipe.min_lr_ratio) * SHAPES[recipe.shape](step, recipe)
     )
@@ -303,13 +304,13 @@ def _constant(step: int, recipe: ScheduleRecipe) -> float:
 
 
 def _linear(step: int, recipe: ScheduleRecipe) -> float:
-    """1, then a line down to 0 over the last ``decay`` of the steps."""
+    """Stay at 1, then fall linearly to 0 over the last ``decay`` (a share) of the steps."""
     tail = recipe.decay * recipe.steps
     return max(0.0, min(1.0, (recipe.steps - step) / tail)) if tail else 1.0
 
 
 def _cosine(step: int, recipe: ScheduleRecipe) -> float:
-    """Half a wave from 1 after the warm-up to 0 at the end.
+    """Fall along half a cosine from 1 after the warm-up to 0 at the end.
 
     Loshchilov and Hutter 2017 (arXiv 1608.03983), equation 5, without restarts.
     """
@@ -322,4 +323,4 @@ SHAPES: dict[str, Callable[[int, ScheduleRecipe], float]] = {
     "linear": _linear,
     "cosine": _cosine,
 }
-"""From 1 to 0, which become the full rate and its floor."""
+"""Shapes from 1 (the full learning rate) to 0 (``min_lr_ratio`` of it)."""

@@ -1,7 +1,7 @@
-"""What a network attends to, as pictures.
+"""Attention maps of a network, as images.
 
-Attention is computed without its weights ever being made, so they are computed once more, and only
-while somebody looks: see :func:`record_attention`.
+Fused attention never materializes its weights, so they are computed separately, and only inside
+:func:`record_attention`.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from model_zoo.blocks.attention import Attention
 from trainers.loop.colours import coloured
 
 SEQUENCES = 32
-"""Sequences (frames or bands) that a map is the mean of, evenly spread over all there are, or over
-the first part where attention is computed in parts."""
+"""Number of sequences (frames or bands) that a map averages, evenly spread over all of them, or
+over the first part if attention is computed in parts."""
 
 LARGEST = 128
-"""Rows and columns of a map at most; larger ones are averaged down."""
+"""Largest number of rows and columns of a map; larger ones are averaged down."""
 
 TIMES = 10
-"""How much more than its equal share a token must get to be shown as 1, and how much less as 0."""
+"""Factor above (below) its equal share at which a token is shown as 1 (0)."""
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
-"""A number that is a whole part of a layer's name."""
+"""A numeric component of a layer's name."""
 
 PICTURE = 384
-"""Pixels that the longer side of a picture has at least."""
+"""Smallest length of an image's longer side, in pixels."""
 
 Maps = dict[str, Float[np.ndarray, "query key"]]
 
 
 @contextmanager
 def record_attention(network: nn.Module) -> Iterator[Maps]:
-    """Maps of the first, the middle and the last attention of every kind in ``network``.
+    """Record attention maps of the first, middle and last layer of every kind of attention.
 
-    Inside the block, the first time that the network runs fills the mapping: name of a layer to
-    weights ``query key``, averaged over heads and :data:`SEQUENCES` and made at most
-    :data:`LARGEST` wide. A number of a map is the logarithm of how many times its equal share a
-    token gets: 0 for a tenth or less, 0.5 for just that share, 1 for ten times or more. So maps of
-    all layers and steps compare. A network without attention leaves the mapping empty.
+    Inside the ``with`` block, the first forward pass fills the mapping from layer names to weights
+    ``query key``, averaged over heads and :data:`SEQUENCES` sequences and reduced to at most
+    :data:`LARGEST` rows and columns. A value is the logarithm of a token's attention relative to an
+    equal share: 0 for a tenth or less, 0.5 for an equal share, 1 for ten times or more, so that
+    maps of all layers and steps are comparable. Without attention the mapping stays empty.
     """
     maps: Maps = {}
     hooks = [
@@ -63,9 +63,9 @@ def record_attention(network: nn.Module) -> Iterator[Maps]:
 
 
 def attention_image(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
-    """A picture of a map with numbers from 0 to 1: who asks downwards, who is asked to the right.
+    """Image of a map with values from 0 to 1: queries downwards, keys to the right.
 
-    Small maps are magnified, every number becoming a square of equal pixels.
+    Small maps are magnified: every value becomes a square of equal pixels.
     """
     picture = coloured(weights)
     times = max(1, -(-PICTURE // max(picture.shape[:2])))
@@ -73,7 +73,7 @@ def attention_image(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray
 
 
 def _chosen(network: nn.Module) -> dict[str, Attention]:
-    """Layers by short name; those whose names differ in numbers of layers only are of one kind."""
+    """Recorded layers by short name; names that differ only in numbers are of one kind."""
     kinds: dict[str, dict[str, Attention]] = {}
     for name, module in network.named_modules():
         if isinstance(module, Attention):
@@ -90,7 +90,7 @@ def _first_middle_last(names: list[str]) -> list[str]:
 
 
 def _keeper(maps: Maps, name: str) -> Any:
-    """A hook that keeps the map of the first run."""
+    """Forward hook that records the map of the first forward pass."""
 
     def keep(module: Attention, inputs: tuple[Any, ...], options: dict[str, Any], _: Any) -> None:
         if name not in maps:
@@ -103,7 +103,7 @@ def _keeper(maps: Maps, name: str) -> Any:
 def _map(
     module: Attention, inputs: tuple[Any, ...], options: dict[str, Any]
 ) -> Float[np.ndarray, "query key"]:
-    """One sequence after the other: all at once would need more memory than the network."""
+    """Average over sequences one by one: all at once need more memory than the network."""
     x = inputs[0]
     count = min(SEQUENCES, len(x))
     spread = torch.linspace(0, len(x) - 1, count).round().long().tolist()
@@ -118,7 +118,7 @@ def _map(
 def _weights_of(
     module: Attention, index: int, inputs: tuple[Any, ...], options: dict[str, Any]
 ) -> Float[Tensor, "1 head query key"]:
-    """The weights of one sequence."""
+    """Attention weights of one sequence."""
 
     def one(value: Any) -> Any:
         each = isinstance(value, Tensor) and value.ndim == inputs[0].ndim

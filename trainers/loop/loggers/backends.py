@@ -29,52 +29,52 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 @runtime_checkable
 class RunLogger(Protocol):
-    """A place that a run is written down in; it takes what it has a use for.
+    """Interface of loggers; a logger ignores the kinds of data that it does not store.
 
-    Names have parts, joined by ``/``; what has the same first part belongs together. Sound and
-    pictures belong to a song. Steps never go back. A logbook that is opened for a run that goes on
-    after ``first_step`` forgets what it holds of later steps: those are done once more.
+    Names have parts joined by ``/``; the first part groups them. Audio and images belong to a
+    song. Steps never decrease. A logger that is opened for a resumed run drops its entries after
+    ``first_step``, since those steps are run again.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of a step; NaN and infinity are numbers too."""
+        """Log values of a step; NaN and infinity are allowed."""
 
     def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
-        """Sound between -1 and 1, at ``sample_rate`` in Hz."""
+        """Log audio between -1 and 1; ``sample_rate`` in Hz."""
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
-        """Red, green and blue."""
+        """Log an RGB image."""
 
     def text(self, step: int, name: str, markdown: str) -> None:
-        """Words in Markdown."""
+        """Log a text in Markdown."""
 
     def close(self) -> None:
-        """Write what is still waiting."""
+        """Write pending entries and close."""
 
 
 def tag(song: str, name: str) -> str:
-    """Under what name a page shows something of a song.
+    """Tag of an entry that belongs to a song.
 
-    Pages sort their sections by the alphabet; with the first word, songs of all names come behind
-    the losses and the scores, and all together.
+    Dashboards sort sections alphabetically; with the first word ``song``, all songs come together,
+    after losses and scores.
     """
     return f"song {song.replace('/', '_')}/{name}"
 
 
 EXCERPTS = "excerpts"
 LATEST = 2
-"""Steps that are kept beside the first."""
+"""Number of latest steps whose excerpts are kept besides the first."""
 
 
 class ExcerptLogger:
-    """Files like ``excerpts/step-000200/SONG/vocals.estimate.flac``; numbers and texts have none.
+    """Writes audio and images to files, e.g. ``excerpts/step-000200/SONG/vocals.estimate.flac``.
 
-    Sound is FLAC of 24 bits, pictures are PNG. Only the first and the last two steps are kept: to
-    hear how far the run has come, and whether it still moves.
+    Audio is 24-bit FLAC, images are PNG. Only the first and the last two steps are kept: to hear
+    the progress of the run, and whether it still changes. Values and texts are ignored.
 
     Args:
-        folder: of the run.
-        first_step: steps done before; files of later steps go.
+        folder: folder of the run.
+        first_step: steps done before; files of later steps are deleted.
 
     Raises:
         OutputError: a file cannot be written.
@@ -87,7 +87,7 @@ class ExcerptLogger:
                 shutil.rmtree(place)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """No place for them."""
+        """Ignore values."""
 
     def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
         """Write a FLAC file."""
@@ -106,7 +106,7 @@ class ExcerptLogger:
         """No place for it."""
 
     def close(self) -> None:
-        """Nothing is waiting."""
+        """Nothing is pending."""
 
     def _path(self, step: int, song: str, name: str, suffix: str) -> Path:
         place = self.folder / f"step-{step:06}"
@@ -116,14 +116,14 @@ class ExcerptLogger:
         return place / _file_name(song) / f"{_file_name(name.replace('/', '.'))}{suffix}"
 
     def _steps(self) -> list[tuple[int, Path]]:
-        """The steps that there are, in order."""
+        """Existing step folders, in order."""
         found = self.folder.glob("step-*")
         numbers = [(place.name.removeprefix("step-"), place) for place in found]
         return sorted((int(number), place) for number, place in numbers if number.isdecimal())
 
 
 def _file_name(name: str) -> str:
-    """A name that every file system takes."""
+    """A name that is valid on every file system."""
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(". ") or "_"
 
 
@@ -131,18 +131,18 @@ HISTORY = "history.jsonl"
 
 
 class HistoryLogger:
-    """A line of JSON for every entry: ``{"step": 10, "loss/total": 0.5, ...}``.
+    """Writes lines of JSON: ``{"step": 10, "loss/total": 0.5, ...}``.
 
-    An entry holds what was written at once: losses and rates in one, scores of a validation in
-    another. Numbers that are none are written ``NaN``, ``Infinity`` and ``-Infinity``, as Python's
-    json and pandas read them.
+    A line holds the values of one call: losses and learning rates in one, validation scores in
+    another. ``NaN``, ``Infinity`` and ``-Infinity`` are written as Python's json and pandas read
+    them.
 
     Args:
-        folder: of the run.
-        first_step: steps done before; lines of later steps, and those that are damaged, go.
+        folder: folder of the run.
+        first_step: steps done before; lines of later steps and damaged lines are deleted.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder is not writable.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -153,7 +153,7 @@ class HistoryLogger:
         self._file = path.open("a", encoding="utf-8")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a line."""
+        """Append a line."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
@@ -179,13 +179,13 @@ def _is_done(line: bytes, first_step: int) -> bool:
 
 
 class RepeatFilter:
-    """Knows of every name what was written last: mixtures and true stems need be stored once."""
+    """Filters out audio that was logged before under the same name, as mixtures and true stems."""
 
     def __init__(self) -> None:
         self._last: dict[str, bytes] = {}
 
     def is_new(self, name: str, wave: Clip) -> bool:
-        """Whether the sound called ``name`` is another than the last time."""
+        """Whether the audio ``name`` differs from the last time."""
         digest = hashlib.sha256(wave.tobytes()).digest()
         is_new = self._last.get(name) != digest
         self._last[name] = digest
@@ -193,17 +193,17 @@ class RepeatFilter:
 
 
 FLUSH_SECONDS = 10
-"""How long a curve may lag behind."""
+"""Seconds between writes to the event file."""
 
 
 class TensorBoardLogger:
-    """An event file in ``folder``, for ``tensorboard --logdir``.
+    """Writes a TensorBoard event file into ``folder``, for ``tensorboard --logdir``.
 
-    Sound keeps its channels, in 16 bits; what is the same as before is not written again. A run
-    that goes on tells TensorBoard to forget the steps that are done once more.
+    Audio keeps its channels, in 16 bits; unchanged audio is not written again. A resumed run tells
+    TensorBoard to purge the steps that are run again.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         first_step: steps done before.
 
     Raises:
@@ -221,12 +221,12 @@ class TensorBoardLogger:
         self._repeats = RepeatFilter()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point of every curve."""
+        """Log values of a step."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
-        """A player. The writer's own method takes one channel only."""
+        """Log audio; the writer's own method takes mono only."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         name = tag(song, name)
@@ -245,15 +245,15 @@ class TensorBoardLogger:
         self._writer.file_writer.add_summary(summary, step)
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
-        """A picture."""
+        """Log an RGB image."""
         self._writer.add_image(tag(song, name), picture, step, dataformats="HWC")
 
     def text(self, step: int, name: str, markdown: str) -> None:
-        """A text."""
+        """Log a text in Markdown."""
         self._writer.add_text(name, markdown, step)
 
     def close(self) -> None:
-        """Write what is waiting."""
+        """Write pending entries and close."""
         self._writer.close()
 
 
@@ -261,22 +261,22 @@ RUN_ID = "wandb_id.txt"
 
 
 class WandbLogger:
-    """A run of a project of Weights & Biases; sound that is the same as before is not sent again.
+    """Logs to a run on Weights & Biases; unchanged audio is not sent again.
 
-    ``WANDB_MODE=offline`` keeps everything below ``folder/wandb``, for ``wandb sync``; the other
-    variables that wandb knows are respected as well.
+    ``WANDB_MODE=offline`` keeps everything in ``folder/wandb``, for ``wandb sync``; wandb's other
+    environment variables work too.
 
     Args:
-        project: its name.
-        folder: of the run; the id of the page is kept there, so that a run that goes on does so on
-            the same page. What the page has of steps that are done once more stays as it is.
-        name: of the run on the page.
-        config: what the page shows as the configuration.
-        first_step: steps done before; 0 opens a new page.
+        project: name of the project.
+        folder: folder of the run; it stores the id of the run on Weights & Biases, so that a
+            resumed run continues there. Entries there of steps that are run again are not removed.
+        name: name of the run.
+        config: configuration to show.
+        first_step: steps done before; 0 starts a new run there.
 
     Raises:
         ConfigError: wandb is not installed.
-        StorageError: Weights & Biases refuses, or cannot be reached.
+        StorageError: Weights & Biases refuses or cannot be reached.
     """
 
     def __init__(
@@ -296,7 +296,7 @@ class WandbLogger:
                 dir=str(folder),
                 id=_run_id(folder, first_step),
                 resume="allow",
-                # The terminal belongs to the display of the run.
+                # The display of the run owns the terminal.
                 settings=self._wandb.Settings(console="off"),
             )
         except self._wandb.Error as error:
@@ -305,30 +305,30 @@ class WandbLogger:
         self._repeats = RepeatFilter()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point of every curve."""
+        """Log values of a step."""
         self._log(step, dict(values))
 
     def audio(self, step: int, song: str, name: str, wave: Clip, sample_rate: int) -> None:
-        """A player."""
+        """Log audio."""
         key = tag(song, name)
         if self._repeats.is_new(key, wave):
             self._log(step, {key: self._wandb.Audio(wave.T, sample_rate=sample_rate)})
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
-        """A picture."""
+        """Log an RGB image."""
         self._log(step, {tag(song, name): self._wandb.Image(picture)})
 
     def text(self, step: int, name: str, markdown: str) -> None:
-        """A text; the page does not know Markdown, which is readable as it is."""
+        """Log a text; Weights & Biases does not render Markdown, which is readable as it is."""
         page = f"<pre>{html.escape(markdown)}</pre>"
         self._log(step, {name: self._wandb.Html(page, inject=False)})
 
     def close(self) -> None:
-        """Wait until everything is sent."""
+        """Wait until everything has been sent."""
         self._run.finish()
 
     def _log(self, step: int, values: dict[str, Any]) -> None:
-        # The page takes no steps that lie before its last one, and would complain about each.
+        # Weights & Biases takes no steps before its last one and would warn about each.
         if step >= self._next_step:
             self._run.log(values, step=step)
 
@@ -346,6 +346,5 @@ def _run_id(folder: Path, first_step: int) -> str:
 def _refused(error: Exception) -> str:
     reason = " ".join(str(error).split()).rstrip(".")
     return (
-        f"Weights & Biases does not take this run ({reason}). Type wandb login, or set "
-        "WANDB_MODE=offline"
+        f"Weights & Biases refused this run ({reason}). Run wandb login, or set WANDB_MODE=offline"
     )

@@ -39,24 +39,24 @@ from trainers.loop.spectrogram import spectrogram_picture
 ESTIMATE, TRUE = "/estimate", "/true"
 
 
-def log_excerpt(books: Sequence[RunLogger], event: ExcerptRendered) -> None:
-    """Write players and pictures of a song.
+def log_excerpt(loggers: Sequence[RunLogger], event: ExcerptRendered) -> None:
+    """Log the audio and images of an excerpt.
 
-    ``mixture``, ``STEM/estimate`` and ``STEM/true`` are sound, all of a song louder or quieter by
-    one factor, which makes the loudest sample of them 1. ``spectrogram/STEM`` has estimate and
-    truth above mixture and error; ``weights of attention/LAYER`` is a map.
+    ``mixture``, ``STEM/estimate`` and ``STEM/true`` are audio, scaled by one factor per song so
+    that the loudest sample is 1. ``spectrogram/STEM`` shows estimate and target above mixture and
+    error; ``weights of attention/LAYER`` is an attention map.
     """
     waves = normalized(event)
     for name, wave in waves.items():
-        for book in books:
+        for book in loggers:
             book.audio(event.step, event.song, name, wave, event.sample_rate)
     for name, picture in _pictures(waves, event):
-        for book in books:
+        for book in loggers:
             book.picture(event.step, event.song, name, picture)
 
 
 def normalized(event: ExcerptRendered) -> dict[str, Clip]:
-    """The waves times one factor, so that they compare; what is not finite becomes silence."""
+    """Scale all waves by one factor, so that they compare; non-finite samples become 0."""
     clean = {
         name: np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
         for name, wave in event.waves.items()
@@ -76,7 +76,7 @@ def _pictures(waves: Mapping[str, Clip], event: ExcerptRendered) -> Iterator[tup
 
 
 def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
-    """What is shown of a stem, in the order of reading."""
+    """Panels of a stem's spectrogram, in reading order."""
     estimate, true = waves[stem + ESTIMATE], waves[stem + TRUE]
     return {
         f"{stem}, estimate": estimate,
@@ -88,25 +88,25 @@ def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
 
 @contextmanager
 def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[EventHandler]:
-    """Write a run down: what is reported inside the block goes to all its logbooks.
+    """Open the loggers of a run; yields a handler that passes events to all of them.
 
-    These are an event file of TensorBoard, ``history.jsonl`` and ``excerpts`` in ``folder``, and a
-    page of Weights & Biases where ``recipe.log.wandb`` names a project.
+    They are a TensorBoard event file, ``history.jsonl`` and ``excerpts`` in ``folder``, and a run
+    on Weights & Biases if ``recipe.log.wandb`` names a project.
 
     Args:
-        recipe: of the run.
-        folder: of the run.
-        first_step: steps done before; entries of later steps are forgotten.
+        recipe: recipe of the run.
+        folder: folder of the run.
+        first_step: steps done before; entries of later steps are dropped.
 
     Raises:
         MissingExtraError: TensorBoard is not installed.
-        ConfigError: wandb is asked for and not installed.
-        StorageError: Weights & Biases refuses, or cannot be reached.
+        ConfigError: ``log.wandb`` is set and wandb is not installed.
+        StorageError: Weights & Biases refuses or cannot be reached.
         LogError: a log cannot be written.
     """
-    with ExitStack() as books:
+    with ExitStack() as loggers:
         with _explain_write_errors(folder):
-            opened = [*_opened(recipe, folder, first_step, books)]
+            opened = [*_opened(recipe, folder, first_step, loggers)]
         keeper = RunLog(recipe, opened)
 
         def report(event: Event) -> None:
@@ -117,34 +117,36 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
             try:
                 yield report
             except BaseException:
-                with suppress(LogError):  # it ended for another reason, or for this one before
-                    _close(keeper, books, folder)
+                with suppress(LogError):  # an earlier error is already being raised
+                    _close(keeper, loggers, folder)
                 raise
-            _close(keeper, books, folder)
+            _close(keeper, loggers, folder)
 
 
-def _close(keeper: RunLog, books: ExitStack, folder: Path) -> None:
-    with _explain_write_errors(folder), books.pop_all():
+def _close(keeper: RunLog, loggers: ExitStack, folder: Path) -> None:
+    with _explain_write_errors(folder), loggers.pop_all():
         keeper.flush()
 
 
-def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[RunLogger]:
-    """Open the logbooks one by one; ``books`` closes what was opened."""
-    if recipe.log.wandb:  # first: it may refuse, and then nothing shall be written yet
+def _opened(
+    recipe: Recipe, folder: Path, first_step: int, loggers: ExitStack
+) -> Iterator[RunLogger]:
+    """Open the loggers one by one; ``loggers`` closes those that were opened."""
+    if recipe.log.wandb:  # first, since it may refuse: nothing has been written yet
         name, config = folder.resolve().name, recipe.to_dict()
         page = WandbLogger(recipe.log.wandb, folder, name, config, first_step)
-        yield books.enter_context(closing(page))
+        yield loggers.enter_context(closing(page))
     for kind in (TensorBoardLogger, HistoryLogger, ExcerptLogger):
-        yield books.enter_context(closing(kind(folder, first_step)))
+        yield loggers.enter_context(closing(kind(folder, first_step)))
 
 
 class LogError(OutputError):
-    """A run cannot be written down; the run itself is well."""
+    """Logging failed; training itself could continue."""
 
 
 @contextmanager
 def _silence_thread_errors() -> Iterator[None]:
-    """Let TensorBoard's thread die in silence: its error comes up at the next entry."""
+    """Hide the traceback of TensorBoard's thread: the next entry raises its error."""
     before = threading.excepthook
 
     def speak(found: threading.ExceptHookArgs) -> None:
@@ -160,7 +162,7 @@ def _silence_thread_errors() -> Iterator[None]:
 
 @contextmanager
 def _explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turn what the file system says into one sentence."""
+    """Turn errors of the file system into one sentence."""
     try:
         yield
     except OutputError as error:
@@ -168,26 +170,26 @@ def _explain_write_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise LogError(
             f"Cannot write the logs of {folder} ({error.strerror or error}). "
-            "Choose a folder you may write, on a disk with room"
+            "Choose a writable folder on a disk with space"
         ) from error
 
 
 class RunLog:
-    """A report that writes events down.
+    """Handler that writes events to loggers.
 
     Args:
-        recipe: of the run.
-        books: where to.
+        recipe: recipe of the run.
+        loggers: the loggers.
     """
 
-    def __init__(self, recipe: Recipe, books: Sequence[RunLogger]) -> None:
-        self.recipe, self.books = recipe, books
+    def __init__(self, recipe: Recipe, loggers: Sequence[RunLogger]) -> None:
+        self.recipe, self.loggers = recipe, loggers
         self._steps: list[StepDone] = []
         self._steps_per_epoch = 0.0
         self._score = "SDR"
 
     def __call__(self, event: Event) -> None:
-        """Write one event down, or keep it until there are enough."""
+        """Log an event, or collect steps until the next entry is due."""
         match event:
             case RunStarted():
                 self._steps_per_epoch, self._score = event.steps_per_epoch, event.score
@@ -199,34 +201,34 @@ class RunLog:
             case Validated():
                 self._scalars(event.step, _scores(event, self._score))
             case ExcerptRendered():
-                log_excerpt(self.books, event)
+                log_excerpt(self.loggers, event)
             case RunFinished():
                 self.flush()
                 self._text(event.step, "result", _table(event))
 
     def flush(self) -> None:
-        """Write the means of the steps since the last entry."""
+        """Log the means over the steps since the last entry."""
         if self._steps:
             self._scalars(self._steps[-1].step, means(self._steps, self._steps_per_epoch))
             self._steps.clear()
 
     def _start(self, event: RunStarted) -> None:
-        lists = json.loads(json.dumps(self.recipe.to_dict()))  # YAML's safe form knows no tuples
+        lists = json.loads(json.dumps(self.recipe.to_dict()))  # safe YAML has no tuples
         text = yaml.safe_dump(lists, sort_keys=False, allow_unicode=True)
         self._text(event.first_step, "recipe", f"```yaml\n{text}```")
         self._text(event.first_step, "run", _table(event))
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for book in self.books:
+        for book in self.loggers:
             book.scalars(step, values)
 
     def _text(self, step: int, name: str, markdown: str) -> None:
-        for book in self.books:
+        for book in self.loggers:
             book.text(step, name, markdown)
 
 
 def _scores(event: Validated, score: str) -> dict[str, float]:
-    """Under ``sdr/``, or whatever word there is for a score."""
+    """Validation scores, under ``sdr/`` or the name of another score."""
     named = {**event.sdr, "mean": event.mean, "best": event.best_mean}
     scores = {f"{score.lower()}/{name}": value for name, value in named.items()}
     findings = {f"network/{name}": value for name, value in event.findings.items()}
@@ -234,7 +236,7 @@ def _scores(event: Validated, score: str) -> dict[str, float]:
 
 
 def _table(event: Event) -> str:
-    """What an event says as a table in Markdown."""
+    """Markdown table of the fields of an event."""
     facts = {name.replace("_", " "): value for name, value in event.to_dict().items()}
     lines = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if name != "event"]
     return "\n".join(["| what | value |", "|---|---|", *lines])
