@@ -16,6 +16,7 @@ from model_zoo.errors import NumericalError
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
 from trainers.config import Recipe
+from trainers.loop.events import StepDone
 from trainers.loop.optimizer import NetworkOptimizer
 from trainers.loop.state import TrainState, lr_factor
 from trainers.losses.adversarial import AdversarialLoss
@@ -117,6 +118,11 @@ class StepMetrics:
         """Record how an optimizer moved the weights of a network."""
         self.gradient_norms[name] = gradient_norm
         self.learning_rates[name] = optimizer.lr
+
+    def to_event(self, step: int, seconds: float, waited: float) -> StepDone:
+        """The event that reports the step."""
+        norms, rates = self.gradient_norms, self.learning_rates
+        return StepDone(step, self.losses, norms, rates, seconds, waited)
 
 
 def training_step(state: TrainState, task: TrainingTask, batch: Batch) -> StepMetrics:

@@ -40,7 +40,7 @@ from trainers.loop.checks import (
     lock_folder,
     require_long_clips,
 )
-from trainers.loop.events import EventHandler, RunFinished, RunStarted, StepDone, Validated
+from trainers.loop.events import EventHandler, RunFinished, RunStarted, Validated
 from trainers.loop.execution import Strategy, checkpoint_blocks, compile_blocks
 from trainers.loop.loggers import open_run_log
 from trainers.loop.loggers.backends import HISTORY, RUN_ID
@@ -118,16 +118,7 @@ def _take_steps(state: TrainState, task: TrainingTask, context: LoopContext) -> 
         with held_interrupts():
             metrics = training_step(state, task, batch)
         seconds = time.monotonic() - started
-        context.on_event(
-            StepDone(
-                progress.step,
-                metrics.losses,
-                metrics.gradient_norms,
-                metrics.learning_rates,
-                seconds,
-                waited,
-            )
-        )
+        context.on_event(metrics.to_event(progress.step, seconds, waited))
         if _is_due(state, context):
             _validate(state, task, context)
         over = progress.step >= recipe.schedule.steps or progress.is_stuck(recipe.schedule)
@@ -387,15 +378,12 @@ def _prepare(state: TrainState, recipe: Recipe, strategy: Strategy) -> None:
 def _started(
     state: TrainState, task: TrainingTask, data: TrainingData, strategy: Strategy
 ) -> RunStarted:
-    recipe = task.recipe
-    measure = task.objective.measure
+    recipe, measure, discriminator = task.recipe, task.objective.measure, state.discriminator
     return RunStarted(
         recipe=recipe.name,
         architecture=recipe.model.architecture,
         parameters=_parameter_count(state.separator),
-        discriminator_parameters=_parameter_count(state.discriminator)
-        if state.discriminator
-        else 0,
+        discriminator_parameters=_parameter_count(discriminator) if discriminator else 0,
         device=str(strategy.device),
         precision=task.precision.name,
         first_step=state.progress.step,
