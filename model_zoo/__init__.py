@@ -1,1 +1,1 @@
-"""What a model is: architectures, weights and the cards that describe them."""
+"""Models: architectures, weights, and the cards that describe them."""

@@ -7,7 +7,7 @@ channel   audio channels (1 mono, 2 stereo)
 time      samples of a waveform
 freq      bins of a spectrogram, DC first
 frame     hops of a spectrogram
-block     pieces of spectrograms, each of as many frames as a network has, side by side
+block     pieces of a spectrogram, each with as many frames as the network takes
 band      groups of bins that a network treats as one token
 bin       bins inside one band
 feature   numbers that describe one bin, band or token
@@ -15,8 +15,8 @@ token     positions of a sequence that attention runs over
 head      attention heads
 ========  =========================================================================
 
-``Wave`` and ``Stems`` are the two shapes every separator speaks; ``MonoWave`` is the form without a
-channel axis that some original networks take and give.
+``Wave`` and ``Stems`` are the input and output shapes of every separator; ``MonoWave`` is the form
+without a channel axis that some original networks use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Strict configuration: a frozen dataclass to and from a mapping.
 
-An unknown key fails and names the nearest known one; every mistake is reported at once. The same
-mapping travels in the metadata of a safetensors file, in a card and in a recipe.
+An unknown key is an error that names the nearest known one; all mistakes are reported together.
+Recipes, cards and the metadata of safetensors files hold such mappings.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ WORDS: dict[Any, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of every configuration.
+    """Base class of every configuration.
 
-    A subclass lists its contradictions in :meth:`mistakes`; the constructor raises all of them in
-    one :class:`~model_zoo.errors.ConfigError`.
+    A subclass lists contradictions in :meth:`mistakes`; the constructor raises all of them in one
+    :class:`~model_zoo.errors.ConfigError`.
     """
 
     def __post_init__(self) -> None:
@@ -40,20 +40,20 @@ class Config:
             raise ConfigError(type(self).__name__, mistakes)
 
     def mistakes(self) -> list[str]:
-        """What is wrong with these values, one sentence each; empty when nothing is."""
+        """Mistakes in the values, a sentence each; empty for valid values."""
         return []
 
     def to_dict(self) -> dict[str, Any]:
-        """A mapping of plain values that :meth:`from_dict` turns back into this config."""
+        """Plain values that :meth:`from_dict` turns back into this config."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
-        """Build from a mapping.
+        """Build a config from a mapping.
 
         Raises:
-            ConfigError: for unknown and missing keys and for values that do not do, also in the
-                mappings inside, all at once.
+            ConfigError: unknown or missing keys or invalid values, also in nested mappings, all of
+                them together.
         """
         hints = typing.get_type_hints(cls)
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
@@ -72,7 +72,7 @@ class Config:
 
     @classmethod
     def _without_unknown(cls: type[C], fields: Mapping[str, Any], unknown: list[str]) -> C:
-        """Build, and complain of unknown keys and of contradictions in one breath."""
+        """Build a config; report unknown keys together with contradictions."""
         try:
             built = cls(**fields)
         except ConfigError as error:
@@ -88,7 +88,7 @@ class Config:
 
 
 def broken(rules: Mapping[str, bool]) -> list[str]:
-    """The sentences of ``rules`` whose condition is true: what :meth:`Config.mistakes` returns."""
+    """Sentences of ``rules`` whose condition is true, for :meth:`Config.mistakes`."""
     return [sentence for sentence, is_broken in rules.items() if is_broken]
 
 
@@ -106,13 +106,13 @@ def _required(kind: type[Config]) -> Iterator[str]:
 
 
 def _unknown_key(key: Any, known: Mapping[str, Any]) -> str:
-    near = nearest(str(key), known)  # YAML knows keys that are no text
+    near = nearest(str(key), known)  # YAML has keys that are not text
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
     return f"unknown key {shown(key)}, {hint}"
 
 
 def _plain_to_field(hint: Any, value: Any) -> Any:
-    """JSON, TOML and YAML know lists but not tuples, and mappings but not configs."""
+    """Convert lists to tuples and mappings to configs, which JSON, TOML and YAML do not have."""
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         inner = typing.get_args(hint)[0]
         return tuple(_plain_to_field(inner, item) for item in value)

@@ -18,10 +18,10 @@ import platformdirs
 from model_zoo.errors import OutputError
 
 SUFFIX = ".safetensors"
-"""Of the names of files that hold weights."""
+"""Suffix of weights files."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""A full disk, a quota that is used up, a file larger than is allowed."""
+"""Errors of a full disk, an exhausted quota, or a file larger than allowed."""
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.part")
 """Names of files that :func:`staged` has not renamed yet."""
@@ -29,10 +29,10 @@ TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.part")
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that becomes ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path`` that is renamed to ``path`` on success.
 
-    The file gets the permissions of any new file, whatever wrote it: safetensors would leave it
-    readable by its owner alone.
+    The file gets the permissions of a new file; safetensors would leave it readable by its owner
+    only.
 
     Raises:
         OutputError: the folder or the file cannot be written.
@@ -54,13 +54,13 @@ def staged(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
-    """Remove what :func:`staged` left of files directly in ``folder`` when it was killed.
+    """Remove temporary files of :func:`staged` that a killed process left in ``folder``.
 
-    Nobody else may be writing into the folder.
+    No other process may be writing into the folder.
 
     Args:
-        folder: where to look.
-        is_ours: names of the files that may be removed; others with such a name stay.
+        folder: the folder, without its subfolders.
+        is_ours: names of files whose temporary files may be removed.
     """
     for path in folder.iterdir():
         found = TEMPORARY.fullmatch(path.name)
@@ -70,8 +70,8 @@ def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
 
 def _advice(error: OSError) -> str:
     if error.errno in NO_ROOM:
-        return "Make room there, or choose a folder on another disk"
-    return "Choose a folder you may write"
+        return "Free some space there, or choose a folder on another disk"
+    return "Choose a writable folder"
 
 
 def sha256(path: Path) -> str:
@@ -84,33 +84,33 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        # The folder itself could not be made or entered, so nothing was left in it.
+        # The folder could not be created or entered, so nothing is left in it.
         return
 
 
 def has_home() -> bool:
-    """Whether the system knows a home folder of this user."""
+    """Whether the user has a home folder."""
     return os.path.isabs(os.path.expanduser("~"))
 
 
 def data_folder() -> Path:
-    """The platform's folder for data of this program; without a home, a folder in a temporary one.
+    """The platform's data folder for this program; without a home, one in the temporary folder.
 
     Raises:
-        OutputError: as :func:`temporary_home`.
+        OutputError: see :func:`temporary_home`.
     """
     try:
         folder = platformdirs.user_data_path("stem", False)
-    except RuntimeError:  # without a home newer versions raise, and older ones leave the "~"
+    except RuntimeError:  # without a home, newer versions raise and older ones keep the "~"
         folder = Path()
     return folder if folder.is_absolute() else temporary_home() / ".local" / "share" / "stem"
 
 
 def temporary_home() -> Path:
-    """A private folder of this user below the temporary folder; made if needed.
+    """A private folder of this user in the temporary folder; created if needed.
 
     Raises:
-        OutputError: there is no temporary folder, or something of another user is in the way.
+        OutputError: there is no temporary folder, or the folder belongs to another user.
     """
     number = os.getuid() if hasattr(os, "getuid") else "user"  # not on Windows
     try:
@@ -119,11 +119,11 @@ def temporary_home() -> Path:
         found = folder.lstat()
     except OSError as error:
         raise OutputError(
-            f"There is no home folder, and none can be made ({error.strerror or error}). Set HOME"
-            " or TMPDIR to a folder that may be written"
+            f"There is no home folder, and none can be created ({error.strerror or error}). "
+            "Set HOME or TMPDIR to a writable folder"
         ) from error
-    # Anybody may make a folder of that name first, and put files into it.
+    # Another user may have created a folder of that name with files in it.
     is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or not is_private):
-        raise OutputError(f"{folder} belongs to somebody else. Set HOME to a folder of your own")
+        raise OutputError(f"{folder} belongs to another user. Set HOME to a folder of your own")
     return folder

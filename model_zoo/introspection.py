@@ -1,14 +1,13 @@
 """Builds networks without storage and shows their layers with shapes and parameter counts.
 
-A network on PyTorch's device "meta" has shapes and no values. Almost every operation works there;
-two do not, and are replaced by their shapes: the inverse STFT, which looks at values, and recurrent
-layers, which would be walked through step by step.
+Tensors on PyTorch's device "meta" have shapes but no values. Almost every operation works there;
+two do not and are replaced by functions that return the right shapes: the inverse STFT, which reads
+values, and recurrent layers, which would be unrolled step by step.
 
-What takes no memory takes time all the same, for every layer and every operation: a network of very
-many is refused before it has all of them.
+Layers and operations take time even without memory, so networks with very many are refused.
 
-Parts that are the same in every respect and follow each other are one part with a number. What an
-axis means is read from the annotation of a module's ``forward``, as far as it has one.
+Equal layers that follow each other are shown as one with a count. Names of axes come from the
+annotation of a module's ``forward``, if it has one.
 """
 
 from __future__ import annotations
@@ -36,32 +35,32 @@ from model_zoo.separator import Separator
 N = TypeVar("N", bound=nn.Module)
 
 MOST_PARTS = 10_000
-"""Layers and tensors of a network, thrice those of the largest among the usual ones."""
+"""Largest number of layers and tensors, three times that of the largest usual network."""
 
 MOST_OPERATIONS = 40_000
-"""Operations on tensors from waves to stems, likewise; each takes some 0.2 ms."""
+"""Largest number of operations in a forward pass, likewise; each takes about 0.2 ms."""
 
 
 def build_on_meta(architecture: str, options: Mapping[str, Any]) -> Separator:
-    """A network on the device "meta", in evaluation mode.
+    """Build a network on the device "meta", in evaluation mode.
 
     Args:
         architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
-        options: of its constructor.
+        options: options of the architecture.
 
     Raises:
         UnknownNameError: no architecture has this name.
-        ConfigError: ``options`` has unknown or contradictory values, all of them named; or the
-            network has too many layers and tensors.
+        ConfigError: ``options`` has unknown or contradictory values, or the network has too many
+            layers and tensors.
     """
     return without_storage(partial(registry.build, architecture, options))
 
 
 def without_storage(build: Callable[[], N]) -> N:
-    """What ``build`` makes, on the device "meta" and in evaluation mode.
+    """Call ``build`` on the device "meta"; returns its network in evaluation mode.
 
     Raises:
-        ConfigError: it has too many layers and tensors.
+        ConfigError: the network has too many layers and tensors.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]), _counted_parts():
         network = build()
@@ -70,7 +69,7 @@ def without_storage(build: Callable[[], N]) -> N:
 
 @contextmanager
 def _counted_parts() -> Iterator[None]:
-    """Inside this context no network comes to more than so many layers and tensors."""
+    """Limit the number of layers and tensors of networks built in this context."""
     left = MOST_PARTS
 
     def count(*part: Any) -> None:
@@ -91,14 +90,14 @@ def _counted_parts() -> Iterator[None]:
 
 
 def _too_large(most: str) -> ConfigError:
-    mistake = f"a network of more than {most} is too large to be drawn. Type smaller numbers"
+    mistake = f"a network of more than {most} is too large to be shown. Use smaller numbers"
     return ConfigError("options", [mistake])
 
 
 class Shapes(TorchFunctionMode):
-    """Inside this context the operations that tensors without values lack give their shapes.
+    """Supplies the operations that the device "meta" lacks, and counts operations.
 
-    A network that needs very many operations ends in a ConfigError.
+    A network with very many operations raises a ConfigError.
     """
 
     def __init__(self) -> None:
@@ -112,7 +111,7 @@ class Shapes(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Answer for an operation, or let it run."""
+        """Replace an operation by its shape, or run it."""
         kwargs = kwargs or {}
         self._count(1 if func is not torch.split else _pieces(*args, **kwargs))
         if func is torch.istft:
@@ -128,7 +127,7 @@ class Shapes(TorchFunctionMode):
 
 
 def _pieces(tensor: Tensor, size: int | Sequence[int], dim: int = 0) -> int:
-    """Into how many a tensor is split, before they take memory."""
+    """Number of pieces that a tensor is split into, before they take memory."""
     return -(-tensor.shape[dim] // size) if isinstance(size, int) else len(size)
 
 
@@ -137,7 +136,7 @@ def _inverse(spectrum: Tensor, length: int) -> Tensor:
 
 
 def _recurrent(sequence: Tensor, first: Any, *layout: Any) -> tuple[Any, ...]:
-    """Outputs and last states of a layer of torch, the last arguments of which lay it out."""
+    """Outputs and last states of a recurrent layer of torch."""
     *_, bidirectional, _batch_first = layout
     states = first if isinstance(first, tuple) else (first,)
     width = states[0].shape[-1] * (2 if bidirectional else 1)
@@ -147,21 +146,21 @@ def _recurrent(sequence: Tensor, first: Any, *layout: Any) -> tuple[Any, ...]:
 
 LISTS = (nn.ModuleList, nn.ModuleDict)
 OWN = "Parameter"
-"""The class of a part that is a tensor of its parent's own."""
+"""Class name of tensors that belong to a module directly."""
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A module, or several that are alike.
+    """A layer of a network, or several equal layers in a row.
 
     Attributes:
-        name: inside its parent; of several the first and the last, ``0-11``.
+        name: name inside its parent; of several the first and the last, ``0-11``.
         kind: name of its class.
-        shape: of what comes out when it is first heard; empty where nothing is known.
-        axes: one word for each axis of ``shape``; empty where nothing is known.
-        parameters: trainable values in it, of several in all of them.
-        times: how many there are.
-        parts: what it consists of, each of several of the same.
+        shape: output shape of its first call; empty if unknown.
+        axes: name of each axis of ``shape``; empty if unknown.
+        parameters: number of trainable parameters, of several in all of them.
+        times: number of equal layers.
+        parts: layers inside; of several, those of one.
     """
 
     name: str
@@ -178,20 +177,20 @@ class LayerInfo:
 
 
 def layer_tree(separator: Separator) -> LayerInfo:
-    """The parts of a network without storage, as it hears one segment.
+    """Layer tree of a network, with the shapes of one segment.
 
     Args:
-        separator: on the device "meta", see :func:`model_zoo.introspection.build_on_meta`.
+        separator: network on the device "meta", see :func:`build_on_meta`.
 
     Raises:
-        ConfigError: it takes more operations than are worth a look.
+        ConfigError: the forward pass has too many operations.
     """
     shapes = _shapes(separator)
     return _part("", separator, shapes)
 
 
 def _shapes(separator: Separator) -> dict[nn.Module, tuple[int, ...]]:
-    """What comes out of every module that is called; of its outputs the first."""
+    """Shape of the first output of every module that is called."""
     found: dict[nn.Module, tuple[int, ...]] = {}
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -223,7 +222,7 @@ def _part(name: str, module: nn.Module, shapes: dict[nn.Module, tuple[int, ...]]
         LayerInfo(key, OWN, tuple(value.shape), (), value.numel())
         for key, value in module.named_parameters(recurse=False)
     ]
-    # The tensors of a layer of torch are no parts of it.
+    # Tensors of torch's own layers are not listed.
     parts = _folded([*own, *children]) if children else ()
     kind, shape = type(module).__name__, shapes.get(module, ())
     count = sum(value.numel() for value in module.parameters())
@@ -246,7 +245,7 @@ def _as_one(group: list[LayerInfo]) -> LayerInfo:
 
 
 def _axes(module: nn.Module, count: int) -> tuple[str, ...]:
-    """The words of an annotated shape that has so many axes."""
+    """Axis names of an annotated shape with ``count`` axes."""
     hints: dict[str, Any] = {}
     with suppress(NameError, TypeError):
         hints = typing.get_type_hints(type(module).forward)

@@ -1,7 +1,7 @@
 """Reads JSON, TOML and YAML from untrusted files, with limits on size, depth and numbers.
 
-Numbers of thousands of digits, nesting without end and values that refer to each other break
-parsers and the code that prints their results. All of them are reported as damage.
+Numbers with thousands of digits, endless nesting and values that reference each other break
+parsers and the code that prints results. All of them are reported as damage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from model_zoo.errors import ConfigError
 
 
 def dumps(values: Mapping[str, Any]) -> str:
-    """TOML text of a mapping of plain values, lists of them, and lists of flat mappings."""
+    """Write TOML: plain values, lists of them, and lists of flat mappings."""
     tables = {key: value for key, value in values.items() if _is_tables(value)}
     lines = [f"{key} = {_value(value)}" for key, value in values.items() if key not in tables]
     for key, rows in tables.items():
@@ -39,31 +39,31 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, str):
-        # A basic string escapes as JSON does; TOML alone also forbids a bare DEL.
+        # Basic strings are escaped as in JSON; TOML also forbids a bare DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)
 
 
 MOST_BYTES = 16 * 2**20
-"""Bytes of a text: the metadata of a large network have less than one."""
+"""Largest text; metadata of a large network have less than 1 MiB."""
 
 MOST_TOML = 2**16
-"""Bytes of a card, twenty times those of the usual ones."""
+"""Largest card in bytes, twenty times the usual."""
 
 MOST_DOTS = 500
-"""In a line of a card: for a key of many parts tomllib takes the square of their number."""
+"""Largest number of dots in a line of a card: tomllib takes quadratic time for dotted keys."""
 
 MOST_YAML = 2**18
-"""Characters of a recipe, of which PyYAML reads some hundred thousand in a second."""
+"""Longest recipe in characters; PyYAML reads some hundred thousand per second."""
 
 MOST_VALUES = 1_000_000
-"""Values in a text, each counted as often as it is referred to."""
+"""Largest number of values in a text, counting references."""
 
 DEEPEST = 50
-"""Levels of lists and mappings: the deepest recipe has five."""
+"""Deepest nesting of lists and mappings; the deepest recipe has five levels."""
 
 LONGEST = 80
-"""Characters of a value in a sentence."""
+"""Longest value in a message, in characters."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = LONGEST
@@ -71,15 +71,15 @@ _SHORT.maxlevel = 2
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """A short text in a regular file.
+    """Read a short text from a regular file.
 
     Args:
-        path: of the file.
-        most: bytes that it may have.
+        path: the file.
+        most: its largest size in bytes.
 
     Raises:
-        OSError: it cannot be read, or is a pipe or a device, which might never end.
-        ValueError: it is too long, or is not UTF-8.
+        OSError: the file cannot be read, or is a pipe or a device, which might never end.
+        ValueError: the text is too long or not UTF-8.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -90,11 +90,11 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a short file in TOML says.
+    """Read a short TOML file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not valid, too long or too deep.
+        OSError: the file cannot be read.
+        ValueError: it is invalid, too long or too deeply nested.
     """
     try:
         text = read_text(path, MOST_TOML)
@@ -109,10 +109,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text in JSON says.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is not valid, too long or too deep.
+        ValueError: the text is invalid, too long or too deeply nested.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has {len(text):,} characters")
@@ -123,11 +123,11 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def require_bounded(value: Any) -> Any:
-    """``value`` itself, if it has a sane number of values and levels.
+    """Return ``value`` if its number of values and levels is within limits.
 
     Raises:
-        ValueError: it has not. Lists that hold themselves, or each other many times over, are
-            counted out in full.
+        ValueError: a limit is exceeded. Lists that contain themselves or each other are counted in
+            full.
     """
     waiting, count = [(value, 0)], 0
     while waiting:
@@ -144,20 +144,20 @@ def require_bounded(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence: ``repr``, but never longer than a line."""
+    """Format a value for a message: ``repr``, shortened to a line."""
     try:
         return _SHORT.repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
+    except ValueError:  # Python prints no integer of more than 4300 digits
         return "a number of thousands of digits"
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """A text that is cut where it is too long for a sentence."""
+    """Shorten a text for a message."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2: 1e-3 is one."""
+    """Safe YAML loader with the numbers of YAML 1.2, e.g. 1e-3."""
 
 
 _Loader.add_implicit_resolver(
@@ -168,10 +168,10 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(where: str, text: str) -> Any:
-    """What a text in YAML says.
+    """Parse YAML.
 
     Raises:
-        ConfigError: it is not valid.
+        ConfigError: the text is invalid.
     """
     try:
         if len(text) > MOST_YAML:
@@ -179,20 +179,20 @@ def parse_yaml(where: str, text: str) -> Any:
         return require_bounded(yaml.load(text, _Loader))
     except RecursionError as error:
         raise ConfigError(where, ["not valid YAML: it is nested too deeply"]) from error
-    except Exception as error:  # of tagged values PyYAML raises what their constructors raise
+    except Exception as error:  # constructors of tagged values may raise anything
         reason = shortened(" ".join(str(error).split()), 300)
         raise ConfigError(where, [f"not valid YAML: {reason}"]) from error
 
 
 def parse_change(change: str, example: str) -> tuple[str, Any]:
-    """Key and value of what was typed as ``--set key=value``.
+    """Parse the argument of ``--set key=value``.
 
     Args:
-        change: what was typed.
-        example: what it could have been.
+        change: the argument.
+        example: a valid argument, for the message.
 
     Raises:
-        ConfigError: it cannot be understood.
+        ConfigError: the argument is invalid.
     """
     key, _, text = change.partition("=")
     if not key or key == change:

@@ -1,7 +1,7 @@
-"""Names of architectures and the classes behind them.
+"""Registry of architectures: name to class.
 
-The table holds strings, so that asking for a name imports one architecture and not all of them;
-and asking which names there are imports none, nor torch.
+To add an architecture, write its file and add a row here. The table holds strings, so that one name
+imports one architecture, and the list of names imports none, nor torch.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ ARCHITECTURES: dict[str, str] = {
 }
 
 ROLES: dict[str, Role] = {"phase_predictor": "phase", "vq_frame_transformer": "codes"}
-"""What the networks give that give no stems, as their classes say too."""
+"""Roles of architectures that do not output stems; their classes have them too."""
 
 
 def role(name: str) -> Role:
-    """What the networks of an architecture give.
+    """Role of the networks of an architecture: their kind of output.
 
     Args:
-        name: of an architecture; of one that this version does not have, stems are expected.
+        name: name of an architecture; unknown ones are taken to output stems.
     """
     return ROLES.get(name, "stems")
 
 
 def architecture(name: str) -> type[Separator]:
-    """The class behind ``name``.
+    """Import the class of an architecture.
 
     Raises:
         UnknownNameError: no architecture has this name.
@@ -66,10 +66,10 @@ def architecture(name: str) -> type[Separator]:
 
 
 def name_of(separator: Separator) -> str:
-    """The name under which the class of ``separator`` is registered.
+    """Name under which the class of a separator is registered.
 
     Raises:
-        UnknownNameError: the class is in no row of the table.
+        UnknownNameError: the class is not registered.
     """
     kind = type(separator)
     place = f"{kind.__module__}:{kind.__qualname__}"
@@ -80,15 +80,15 @@ def name_of(separator: Separator) -> str:
 
 
 def build(name: str, config: Mapping[str, Any]) -> Separator:
-    """A network with fresh random weights.
+    """Build a network with random weights.
 
     Args:
         name: a key of :data:`ARCHITECTURES`.
-        config: values for the constructor, e.g. from a recipe or a safetensors file.
+        config: options of the architecture, e.g. from a recipe or a safetensors file.
 
     Raises:
         UnknownNameError: no architecture has this name.
-        ConfigError: ``config`` has unknown or contradictory values, all of them named.
+        ConfigError: ``config`` has unknown or contradictory values; the message names all.
     """
     kind = architecture(name)
     return kind.from_config(kind.Config.from_dict(config))

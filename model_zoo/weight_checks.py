@@ -1,11 +1,9 @@
 """Limits for weight files from strangers, checked before a network or tensor takes memory.
 
 A file of a few bytes may describe a network of any size. So its config is checked against limits,
-the network is built without memory, on the device "meta", and its names and shapes are compared
-with those in the file. Memory is allocated only for a network whose weights the file holds.
-
-Names, shapes and sizes stand in the header, index or pickle of a file. They are checked before the
-values take memory.
+the network is built on the device "meta", without memory, and its names and shapes are compared
+with those in the header, index or pickle of the file. Memory is allocated only for a network whose
+weights the file holds.
 """
 
 from __future__ import annotations
@@ -25,29 +23,29 @@ from model_zoo.parsing import DEEPEST, shortened, shown
 from model_zoo.separator import Separator
 
 LARGEST = 1_000_000
-"""Of whole numbers in a config, but for the length of a segment: samples, widths, layers."""
+"""Largest integer in a config (samples, widths, layers), except segment lengths."""
 
 LONGEST_LIST = 1_000
 LONGEST_TEXT = 1_000
-"""Items and characters."""
+"""Largest number of items of a list and of characters of a text."""
 
 LONGEST_SEGMENT = 120.0
-"""Seconds: ten times that of the usual networks, most of which have 3 to 12."""
+"""Longest segment in seconds, ten times the usual 3 to 12."""
 
 RATES = (1_000, 768_000)
-"""Hz, lowest and highest."""
+"""Lowest and highest sample rate in Hz."""
 
 SPARE = 256 * 2**20
-"""Bytes of tables that a network works out for itself, beside as much as its file has."""
+"""Bytes of buffers that a network computes itself, in addition to the size of its file."""
 
 MOST_ROOM = 8 * 2**30
-"""Bytes of the largest tensor on the way from one segment to its stems, in float32."""
+"""Bytes of the largest activation in float32 during the forward pass of one segment."""
 
 USUAL_FRAMES = 4_000
-"""In a segment: the usual networks have at most 1,300."""
+"""Largest number of frames in a segment; usual networks have at most 1,300."""
 
 USUAL_SIZE = 10_000
-"""Of widths, windows and numbers of codes: the largest of the usual ones is 8,192."""
+"""Largest width, window or code book; the largest usual one is 8,192."""
 
 MISTAKES_SHOWN = 3
 
@@ -57,16 +55,16 @@ Shape = tuple[int, ...]
 def require_fit(
     origin: str, architecture: str, config: Mapping[str, Any], shapes: Mapping[str, Shape]
 ) -> Separator:
-    """The network of a file without storage, on the device "meta".
+    """Build the network of a file on the device "meta" and check that its tensors fit.
 
     Args:
-        origin: what to call the file.
+        origin: name of the file, for messages.
         architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
         config: arguments of that architecture.
-        shapes: of the tensors in the file, by name.
+        shapes: shapes of the tensors in the file, by name.
 
     Raises:
-        CheckpointError: the config asks for another network than the tensors of the file make up.
+        CheckpointError: config and tensors belong to different networks.
     """
     mistakes = absurd_values(config)
     if mistakes:
@@ -83,18 +81,18 @@ def require_fit(
 
 
 def require_room(origin: str, network: Separator) -> None:
-    """Check that one segment passes through a network without storage in a sane amount of memory.
+    """Check on the device "meta" how much memory a forward pass of one segment needs.
 
-    Networks of usual lengths are not tried: that takes as long as loading them.
+    Networks of usual sizes are not checked: that takes as long as loading them.
 
     Raises:
-        CheckpointError: it would not.
+        CheckpointError: the memory would be absurd.
     """
     if _is_usual(network.config.to_dict()):
         return
     wave = torch.empty(1, network.channels, network.segment, device="meta")
     measured = Largest()
-    # What has no shapes without values ends the way there.
+    # An operation whose shape depends on values ends the pass.
     with suppress(RuntimeError, ConfigError), torch.no_grad(), measured:
         network(wave)
     if measured.bytes > MOST_ROOM:
@@ -119,7 +117,7 @@ def absurd_values(config: Mapping[str, Any]) -> str:
 
 
 def misfits(network: nn.Module, found: Mapping[str, Shape]) -> list[str]:
-    """How the names and shapes that were found differ from the network's; empty if they fit."""
+    """Differences between found names and shapes and those of a network; empty if they fit."""
     return [*differences(shapes_of(network.state_dict()), found)]
 
 
@@ -129,7 +127,7 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
 
 
 def differences(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> Iterator[str]:
-    """How names and shapes of tensors differ; nothing where they fit."""
+    """Differences between names and shapes of tensors; nothing if they fit."""
     missing, unknown = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
     if missing:
         yield f"{_some(missing)} missing"
@@ -148,7 +146,7 @@ def _some(names: list[str]) -> str:
 
 
 def _mistakes(key: str, value: Any, depth: int = 0) -> Iterator[str]:
-    """Values that no network has, whatever its architecture."""
+    """Values that no network of any architecture has."""
     if isinstance(value, (list, tuple, dict)):
         if len(value) > LONGEST_LIST or depth > DEEPEST:
             yield f"{shortened(key)} is too long"
@@ -192,20 +190,20 @@ def _require_sane(origin: str, network: Separator) -> None:
 
 
 def table_bytes(network: nn.Module) -> int:
-    """Bytes of what a network computes for itself, as windows, and no file has."""
+    """Bytes of the buffers that a network computes itself, such as windows."""
     stored = network.state_dict()
     return sum(value.nbytes for name, value in network.named_buffers() if name not in stored)
 
 
 class Largest(Shapes):
-    """Notes the size in bytes of the largest tensor that any operation gives."""
+    """Records the size in bytes of the largest tensor that any operation returns."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Let the operation give its shape, and look at it."""
+        """Run an operation and record the size of its result."""
         result = super().__torch_function__(func, types, args, kwargs)
         for each in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(each, Tensor):
@@ -214,31 +212,31 @@ class Largest(Shapes):
 
 
 MOST_TENSORS = 20_000
-"""Four times those of a checkpoint of the largest usual network with its optimizer."""
+"""Largest number of tensors: four times that of the largest usual checkpoint with optimizer."""
 
 LONGEST_NAME = 1_000
-"""Characters of the name of a tensor."""
+"""Longest name of a tensor in characters."""
 
 MOST_AXES = 8
 
 SHARED = 4
-"""How often a tensor may share the values of others, as tied weights do."""
+"""Largest factor by which tensors may share values, as tied weights do."""
 
 MOST_BYTES = 16 * 2**30
-"""Of all tensors of a file; a file may be longer than what it takes on its disk."""
+"""Largest size of all tensors; a sparse file may be longer than its space on disk."""
 
 
 def check_tensors(path: Path, shapes: Mapping[str, Shape], size: int, available: int) -> None:
     """Refuse names, shapes and sizes that no network has.
 
     Args:
-        path: of the file.
-        shapes: of the tensors in it, by name.
+        path: the file.
+        shapes: shapes of its tensors, by name.
         size: bytes that the tensors would take in memory.
         available: bytes of the file or files that hold their values.
 
     Raises:
-        CheckpointError: there are some.
+        CheckpointError: a limit is exceeded.
     """
     mistakes = [*_names(shapes), *_shapes(shapes.values()), *_size(size, available)]
     if mistakes:
@@ -246,7 +244,7 @@ def check_tensors(path: Path, shapes: Mapping[str, Shape], size: int, available:
 
 
 def unsafe(path: Path, why: str) -> CheckpointError:
-    """The error for a file that would harm if it were read any further."""
+    """The error for a file that must not be read any further."""
     return CheckpointError(f"{path} is damaged or unsafe ({why}). Copy or download it again")
 
 
@@ -272,21 +270,20 @@ def _size(size: int, available: int) -> Iterator[str]:
 
 
 MOST_CHANNELS = 16
-"""Audio channels that are judged together."""
+"""Largest number of audio channels of discriminators."""
 
 MOST_WEIGHTS = 4 * 2**30
-"""Bytes in float32; all four discriminators of usual size have a twentieth."""
+"""Largest size of discriminators in float32; the usual four have a twentieth of it."""
 
 TRIED = 2.0
-"""Seconds of sound that the discriminators are tried with."""
+"""Length of the audio that discriminators are checked with, in seconds."""
 
 
 def ensemble_on_meta(spec: EnsembleSpec) -> DiscriminatorEnsemble:
-    """The discriminators of ``spec`` on the device "meta", after two seconds went through them.
+    """Build discriminators on the device "meta" and check a forward pass.
 
     Raises:
-        ConfigError: they cannot be built, cannot judge a sound, or would take an absurd amount of
-            memory.
+        ConfigError: they cannot be built or run, or would need an absurd amount of memory.
     """
     mistakes = absurd_values(spec.to_dict())
     if not (1 <= spec.nch <= MOST_CHANNELS and RATES[0] <= spec.sample_rate <= RATES[1]):
@@ -308,7 +305,7 @@ def ensemble_on_meta(spec: EnsembleSpec) -> DiscriminatorEnsemble:
 
 
 def _largest(ensemble: DiscriminatorEnsemble, spec: EnsembleSpec) -> int:
-    """Bytes of the largest tensor on the way from a sound to the verdict."""
+    """Bytes of the largest activation of a forward pass."""
     wave = torch.empty(1, spec.nch, int(TRIED * spec.sample_rate), device="meta")
     measured = Largest()
     with torch.no_grad(), measured:

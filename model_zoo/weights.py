@@ -1,10 +1,8 @@
 """Reads and writes trained weights: safetensors with the config in their metadata.
 
-The metadata of a file are texts: ``architecture``, ``config`` (JSON), ``residual`` and whatever
-else its maker wants to say. So a file is complete without its card.
-
-The text ``ensemble`` of the metadata is the JSON of
-:meth:`~model_zoo.discriminators.ensemble.EnsembleSpec.to_dict`, so a file is complete in itself.
+The metadata of a separator's file are ``architecture``, ``config`` (JSON), ``residual`` and any
+other texts; those of discriminators are ``ensemble``, the JSON of
+:meth:`~model_zoo.discriminators.ensemble.EnsembleSpec.to_dict`. A file can be used without a card.
 """
 
 from __future__ import annotations
@@ -49,10 +47,10 @@ __all__ = [
 ]
 
 HEADER_LENGTH = 8
-"""Bytes in which a file says how long its header is."""
+"""Size of the header's length at the start of a file, in bytes."""
 
 MOST_HEADER = 16 * 2**20
-"""Bytes: one of 20,000 tensors has three million."""
+"""Largest header in bytes; that of a file with 20,000 tensors has three million."""
 
 
 class Weights(NamedTuple):
@@ -61,9 +59,9 @@ class Weights(NamedTuple):
     Attributes:
         architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
         config: arguments of that architecture.
-        tensors: by the names of the network's state dict.
-        metadata: every text of the file, those two included.
-        network: without storage, on the device "meta".
+        tensors: tensors by their names in the state dict.
+        metadata: all metadata of the file, including those two.
+        network: the network on the device "meta", without storage.
     """
 
     architecture: str
@@ -74,20 +72,22 @@ class Weights(NamedTuple):
 
 
 def build(path: Path, content: Weights) -> Separator:
-    """The network of a file that :func:`read` has read, in float32 and in evaluation mode.
+    """Build the network of a weights file, in float32 and in evaluation mode.
 
     Raises:
-        CheckpointError: one segment would not pass through it in a sane amount of memory.
+        CheckpointError: a forward pass of one segment would need an absurd amount of memory.
     """
     require_room(str(path), content.network)
-    with torch.random.fork_rng(devices=[]):  # fresh weights leave the caller's generator alone
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # initialization must not advance the caller's generator
         separator = registry.build(content.architecture, content.config)
     separator.load_state_dict(content.tensors)
     return separator.float().eval()
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """Content of a file that :func:`save` wrote; its tensors are read only if they fit its config.
+    """Read a file that :func:`save` wrote; its tensors are read only if they fit its config.
 
     Raises:
         CheckpointError: the file is missing, damaged or has no config inside.
@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
 
 
 def read_network(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
-    """Architecture and config of a file that :func:`save` wrote; its tensors are not read.
+    """Read architecture and config of a file that :func:`save` wrote, without its tensors.
 
     Raises:
         CheckpointError: the file is missing, damaged or has no config inside.
@@ -127,7 +127,7 @@ def _network(
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of any safetensors file.
+    """Read tensors and metadata of any safetensors file.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -137,7 +137,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_header(path: Path) -> tuple[dict[str, Shape], dict[str, str]]:
-    """Names and shapes of the tensors of any safetensors file, and its metadata.
+    """Read names and shapes of the tensors of any safetensors file, and its metadata.
 
     The tensors are not read.
 
@@ -161,7 +161,9 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         _require_header(path)
         with safe_open(path, framework="pt") as file:
-            size = path.stat().st_size  # the library refuses tensors that share or leave out bytes
+            size = (
+                path.stat().st_size
+            )  # safetensors refuses files whose tensors overlap or leave gaps
             check_tensors(path, _shapes(file), size, size)
             yield file
     except FileNotFoundError as error:
@@ -176,7 +178,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_header(path: Path) -> None:
-    """Refuse what is not a regular file, and headers that take long to read.
+    """Refuse files that are not regular, and headers that would take long to read.
 
     A file begins with the length of its header in 8 bytes (github.com/huggingface/safetensors,
     "Format").
@@ -196,18 +198,18 @@ def save(
     *,
     half: bool = False,
 ) -> str:
-    """Write the tensors and the config of ``separator``; return the SHA-256 of the file.
+    """Write weights and config of a separator; returns the SHA-256 of the file.
 
     The file appears under its name only when it is complete.
 
     Args:
-        path: where to; missing folders are made.
-        separator: a network whose class is in the registry.
-        metadata: further texts, e.g. ``{"residual": "instrumental"}``.
-        half: store trainable values in float16, in half the space; :func:`load` widens them again.
+        path: output file; missing folders are created.
+        separator: network of a registered class.
+        metadata: more texts, e.g. ``{"residual": "instrumental"}``.
+        half: store parameters in float16; loading converts them to float32.
 
     Raises:
-        OutputError: the file cannot be written there.
+        OutputError: the file cannot be written.
     """
     described = {
         "residual": "",
@@ -219,10 +221,10 @@ def save(
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """Write any tensors and texts, complete or not at all; return the SHA-256 of the file.
+    """Write tensors and metadata, complete or not at all; returns the SHA-256 of the file.
 
     Raises:
-        OutputError: the file cannot be written there.
+        OutputError: the file cannot be written.
     """
     with staged(path) as temporary:
         try:
@@ -234,17 +236,17 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
 
 
 def _reason(error: SafetensorError) -> OSError:
-    """The error of the system, which the library gives as text: ``... (os error 28)``."""
+    """The system's error, which safetensors reports as text: ``... (os error 28)``."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(error)
 
 
 def _sort_metadata(path: Path) -> None:
-    """Bring the texts of a file into an order, so that equal content has equal bytes.
+    """Sort the metadata of a file, so that equal content has equal bytes.
 
-    The library writes them as a hash map has them, in another order in every process. The header is
-    JSON of a length that stands before it, https://huggingface.co/docs/safetensors#format; spaces
-    at its end are allowed.
+    safetensors writes them in the order of a hash map, which differs between processes. The header
+    is JSON preceded by its length, https://huggingface.co/docs/safetensors#format; spaces at its
+    end are allowed.
     """
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(HEADER_LENGTH), "little")
@@ -257,10 +259,10 @@ def _sort_metadata(path: Path) -> None:
 
 
 def load_tensors(separator: Separator, tensors: Mapping[str, Tensor], *, origin: str) -> None:
-    """Copy ``tensors`` into ``separator``, whose names and shapes they must match exactly.
+    """Copy tensors into a separator; names and shapes must match exactly.
 
     Raises:
-        CheckpointError: names the tensors that are missing, unknown or of another shape.
+        CheckpointError: tensors are missing, unknown or of another shape; the message names them.
     """
     differences = misfits(separator, shapes_of(tensors))
     if differences:
@@ -280,26 +282,26 @@ def _plain_tensors(separator: Separator, half: bool) -> dict[str, Tensor]:
 
 
 DISCRIMINATOR = "discriminator.safetensors"
-"""What a run calls its file."""
+"""Name of the discriminators' file in a run folder."""
 
 KEY = "ensemble"
-ADVICE = f"Name the {DISCRIMINATOR} of a run whose recipe has adversary.discriminators"
+ADVICE = f"Use the {DISCRIMINATOR} of a run whose recipe has adversary.discriminators"
 
 
 def save_discriminator(
     path: str | os.PathLike[str], ensemble: DiscriminatorEnsemble, spec: EnsembleSpec
 ) -> str:
-    """Write an ensemble and the spec it was built from; return the SHA-256 of the file.
+    """Write discriminators and the spec they were built from; returns the SHA-256 of the file.
 
     The file appears under its name only when it is complete.
 
     Args:
-        path: where to; missing folders are made.
-        ensemble: what ``spec.build()`` made, trained since.
-        spec: what :func:`load_discriminator` builds it from again.
+        path: output file; missing folders are created.
+        ensemble: trained discriminators, built by ``spec.build()``.
+        spec: their spec, from which :func:`load_discriminator` builds them.
 
     Raises:
-        OutputError: the file cannot be written there.
+        OutputError: the file cannot be written.
     """
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in ensemble.state_dict().items()
@@ -310,7 +312,7 @@ def save_discriminator(
 def load_discriminator(
     path: str | os.PathLike[str],
 ) -> tuple[DiscriminatorEnsemble, EnsembleSpec]:
-    """An ensemble with trained weights, in evaluation mode, and its spec.
+    """Load trained discriminators, in evaluation mode, and their spec.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds something else or does not fit its own
@@ -328,14 +330,16 @@ def load_discriminator(
             f"{path} does not fit the discriminators that it describes: "
             f"{'; '.join(different)}. {ADVICE}"
         )
-    with torch.random.fork_rng(devices=[]):  # fresh weights leave the caller's generator alone
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # initialization must not advance the caller's generator
         ensemble = spec.build()
     ensemble.load_state_dict(read_safetensors(path)[0])
     return ensemble.float().eval(), spec
 
 
 def _described(path: Path, metadata: Mapping[str, str]) -> EnsembleSpec:
-    """The discriminators that a file says it holds."""
+    """Parse the spec in the metadata of a file."""
     if KEY not in metadata:
         held = metadata.get("architecture")
         what = f"the network {shown(held)}, not discriminators" if held else "no discriminators"

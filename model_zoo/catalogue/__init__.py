@@ -1,1 +1,1 @@
-"""Models that are bundled or were added: their cards, and how a name becomes weights."""
+"""The zoo of bundled and added models: cards, installation, and names resolved to weights."""

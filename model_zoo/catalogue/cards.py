@@ -1,8 +1,7 @@
-"""Cards: what is known about one set of trained weights, kept as TOML beside them.
+"""Cards of models: TOML files that describe trained weights.
 
-A card is a TOML file named after the model. Bundled cards travel inside the package, the user's own
-lie in :func:`zoo_home` beside their weights. Nothing here imports torch, so that listing models is
-quick.
+A card is named after its model and stored beside the weights: bundled ones in the package, the
+user's own in :func:`zoo_home`. This module does not import torch, so that listing models is fast.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from model_zoo.parsing import read_toml, shortened
 
 BUNDLED = Path(__file__).with_name("bundled")
 DEFAULT_MODEL = "spleeter_2stems"
-"""What separates where no model is named."""
+"""Model that is used if none is named."""
 
 HOME_VARIABLE = "STEM_HOME"
 SEE_LIST = "stem models list"
 MOST_OVERLAP = 0.95
-"""At which every sample is separated twenty times."""
+"""Largest overlap; every sample is then separated twenty times."""
 
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
@@ -45,14 +44,14 @@ SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
 
 @dataclass(frozen=True)
 class CardScore(Config):
-    """One measured number and what it means.
+    """One measured score and its definition.
 
     Attributes:
-        dataset: what it was measured on.
-        stem: which stem.
+        dataset: data of the measurement.
+        stem: name of the stem.
         metric: e.g. ``"SDR"``; in dB unless the definition says otherwise.
         definition: how the metric was computed, in words.
-        value: the number.
+        value: the score.
     """
 
     dataset: str
@@ -62,22 +61,22 @@ class CardScore(Config):
     value: float
 
     def mistakes(self) -> list[str]:
-        """An undefined score is left out of a card, not written down."""
+        """Refuse scores that are not finite: cards leave undefined scores out."""
         return [] if math.isfinite(self.value) else [f"{self.metric} of {self.stem} is not finite"]
 
 
 @dataclass(frozen=True)
 class SpeedRecord(Config):
-    """How fast a model was on one machine.
+    """Speed and memory of a model on one machine.
 
     Attributes:
         machine: processor and cores, or the GPU.
-        precision: what the network computed with.
+        precision: precision of the network.
         definition: how it was measured, in words.
-        times_real_time: seconds of sound separated in a second.
-        start_seconds: from nothing to a network that is ready.
-        memory: most that the process held at once, in bytes; 0 where the system does not say.
-        gpu_memory: the same on the GPU; 0 where there was none.
+        times_real_time: seconds of audio separated per second.
+        start_seconds: time to start the program and load the network.
+        memory: peak memory of the process in bytes; 0 if the system does not report it.
+        gpu_memory: peak GPU memory in bytes; 0 without a GPU.
     """
 
     machine: str
@@ -91,31 +90,31 @@ class SpeedRecord(Config):
 
 @dataclass(frozen=True)
 class Card(Config):
-    """What is known of one set of weights.
+    """Description of one model: origin, licence, file and measurements of its weights.
 
     Attributes:
-        name: what the user types after ``--model``.
+        name: name for ``--model``.
         architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
         description: one sentence.
-        stems: what the network gives, in order.
-        residual: name of mixture minus all stems; empty when the stems are already everything.
-        sample_rate: of the network, in Hz.
-        licence: of the weights, as their source states it; never guessed.
+        stems: outputs of the network, in order.
+        residual: name of mixture minus all stems; empty if the stems add up to the mixture.
+        sample_rate: sample rate of the network, in Hz.
+        licence: licence of the weights, as their source states it; never guessed.
         licence_file: name of the file beside the card with the text of that licence.
-        authors: who trained them.
-        source: who made them, or where they come from.
-        paper: the publication that describes the network.
-        training_data: what they learned from.
-        limits: what they do badly.
+        authors: authors of the weights.
+        source: origin of the weights.
+        paper: publication that describes the network.
+        training_data: data that the weights were trained on.
+        limits: known weaknesses.
         better: names of models that separate most songs better.
-        url: where they were fetched from, pinned to a revision.
+        url: address of the weights, pinned to a revision.
         file: name of the safetensors file beside the card.
-        size: of that file, in bytes.
-        sha256: of that file, in lower-case hexadecimal.
-        parameters: trainable values of the network.
-        overlap: fraction of a chunk that the next chunk repeats, unless the user says otherwise.
-        scores: what was measured of the stems.
-        speeds: what was measured of the work.
+        size: size of that file, in bytes.
+        sha256: SHA-256 of that file, in lower-case hexadecimal.
+        parameters: number of trainable parameters.
+        overlap: default overlap of chunks, as a fraction of a chunk.
+        scores: measured separation quality.
+        speeds: measured speed and memory.
     """
 
     name: str
@@ -143,11 +142,11 @@ class Card(Config):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Everything a user gets: the stems, then the residual when it has a name."""
+        """All outputs: the stems, then the residual if it has a name."""
         return (*self.stems, self.residual) if self.residual else self.stems
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the fields."""
+        """Rules for the fields: conditions of mistakes and their messages."""
         return [sentence for wrong, sentence in self._rules() if wrong]
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
@@ -167,7 +166,7 @@ class Card(Config):
             yield Path(value).name != value, f"{field} must be a plain name, found {value!r}"
 
     def to_toml(self) -> str:
-        """The text that :meth:`from_toml` reads back."""
+        """TOML text for :meth:`from_toml`."""
         return parsing.dumps(self.to_dict())
 
     @classmethod
@@ -175,7 +174,7 @@ class Card(Config):
         """Read a card.
 
         Raises:
-            CheckpointError: the file is not a card; the sentence says why.
+            CheckpointError: the file is not a valid card; the message says why.
         """
         try:
             card = cls.from_dict(read_toml(path))
@@ -193,16 +192,16 @@ class Card(Config):
 
 
 def zoo_home() -> Path:
-    """The user's zoo: the folder that STEM_HOME names, else the platform's folder for data."""
+    """Folder of the user's zoo: STEM_HOME, or the platform's data folder."""
     named = os.environ.get(HOME_VARIABLE)
     return Path(named) if named else data_folder()
 
 
 def cards(on_damage: Callable[[CheckpointError], None]) -> dict[str, Card]:
-    """Every card, bundled ones first; a user's card cannot take a bundled name.
+    """All cards, bundled ones first; the user's cards cannot have bundled names.
 
     Args:
-        on_damage: told of each card that cannot be used; the others are returned.
+        on_damage: called with the error of each card that cannot be used; the rest are returned.
     """
     found = {}
     for path in _card_files().values():
@@ -217,14 +216,14 @@ def find(name: str) -> Card:
     """The card called ``name``.
 
     Raises:
-        UnknownNameError: there is none; the nearest name is offered.
+        UnknownNameError: there is none; the message names the nearest.
         CheckpointError: the card is damaged.
     """
     return Card.from_toml(card_path(name))
 
 
 def card_path(name: str) -> Path:
-    """Where the card called ``name`` lies; its weights lie beside it.
+    """Path of the card called ``name``; its weights are beside it.
 
     Raises:
         UnknownNameError: there is none.
@@ -236,12 +235,12 @@ def card_path(name: str) -> Path:
 
 
 def is_known(name: str) -> bool:
-    """Whether there is a model of that name, also one whose card is damaged."""
+    """Whether a model has this name, even if its card is damaged."""
     return name in _card_files()
 
 
 def is_bundled(name: str) -> bool:
-    """Whether ``name`` belongs to a model that travels inside the package."""
+    """Whether ``name`` is a bundled model."""
     return (BUNDLED / f"{name}.toml").is_file()
 
 
@@ -249,14 +248,16 @@ def check_new_name(name: str, option: str = "--name") -> None:
     """Refuse a name that a user's model cannot have.
 
     Args:
-        name: of a model to be.
-        option: after which the name was typed.
+        name: name for a new model.
+        option: command-line option with the name, for the message.
 
     Raises:
-        ConfigError: it is bundled already, or would not do as a file name.
+        ConfigError: a bundled model has this name, or it is not a valid file name.
     """
     if is_bundled(name):
-        raise ConfigError(option, [f"{name!r} is bundled. Type another, e.g. {option} my-{name}"])
+        raise ConfigError(
+            option, [f"{name!r} is a bundled model. Use another name, e.g. {option} my-{name}"]
+        )
     if not NAME_RULE.fullmatch(name):
         raise ConfigError(option, [_name_mistake(name)])
 
@@ -269,7 +270,7 @@ def _card_files() -> dict[str, Path]:
 
 
 def _can_be_listed(stem: str) -> bool:
-    """Whether the name survives a list with commas, as in ``--stems vocals,drums``."""
+    """Whether the name can stand in a list with commas, as in ``--stems vocals,drums``."""
     return "," not in stem and stem == stem.strip()
 
 
@@ -279,19 +280,19 @@ def _name_mistake(name: str) -> str:
 
 @dataclass(frozen=True)
 class State:
-    """One model: where its weights lie, or one sentence about what is wrong with them."""
+    """State of one model: path of its weights, or the problem with them in one sentence."""
 
     name: str
     path: str
     problem: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; ``ok`` says whether nothing is wrong."""
+        """Plain values; ``ok`` is true without a problem."""
         return {**asdict(self), "ok": not self.problem}
 
 
 def is_installed(card: Card) -> bool:
-    """Whether the file is there, by name and size; :func:`state` reads it too."""
+    """Whether the weights exist, by name and size; :func:`state` checks their content too."""
     if not card.file:
         return False
     path = card_path(card.name).with_name(card.file)
@@ -307,16 +308,18 @@ def state(card: Card) -> State:
 
 
 def remove(name: str) -> list[Path]:
-    """Delete a model of the user's, also one whose card is damaged; return what was deleted.
+    """Delete a model of the user, even if its card is damaged; returns the deleted files.
 
     Raises:
         UnknownNameError: there is no such model.
-        UsageError: it came with the program.
-        OutputError: the file system refuses.
+        UsageError: it is bundled.
+        OutputError: the files cannot be deleted.
     """
     card = card_path(name)
     if is_bundled(name):
-        raise UsageError(f"{name!r} came with stem and stays. Yours are in: stem models list")
+        raise UsageError(
+            f"{name!r} is a bundled model and cannot be removed. To see your own: stem models list"
+        )
     files = [path for path in (_weights_named_by(card), card) if path.is_file()]
     try:
         for path in files:
@@ -327,7 +330,7 @@ def remove(name: str) -> list[Path]:
 
 
 def _weights_named_by(card: Path) -> Path:
-    """Only ever a file beside the card, whatever a damaged card says."""
+    """Path of the weights of a possibly damaged card; always beside the card."""
     try:
         file = str(read_toml(card)["file"])
     except (KeyError, OSError, ValueError):
@@ -336,7 +339,7 @@ def _weights_named_by(card: Path) -> Path:
 
 
 def verify(card: Card) -> Path:
-    """Where the weights of ``card`` lie, after comparing their content with the card.
+    """Path of the weights of a card, after comparing their content with the card.
 
     Raises:
         CheckpointError: there is no such file.

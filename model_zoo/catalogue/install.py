@@ -30,19 +30,19 @@ def install(
     half: bool = False,
     overwrite: bool = False,
 ) -> Card:
-    """Write ``separator`` and ``card`` into the zoo; return the card as it was written.
+    """Write weights and card of a network into the zoo; returns the written card.
 
     Args:
         separator: the network.
-        card: what is known of it; architecture, stems, sample rate, parameters and everything
-            about the file are filled in from ``separator``.
-        metadata: further texts for the weights file.
+        card: its description; architecture, stems, sample rate, parameters and the fields of the
+            file are filled in from ``separator``.
+        metadata: more entries for the metadata of the weights file.
         half: store the weights in float16.
-        overwrite: replace a model of the user's that has this name.
+        overwrite: replace a model of the user with this name.
 
     Raises:
-        ConfigError: the name is bundled, taken or unfit.
-        OutputError: the zoo cannot be written.
+        ConfigError: the name is bundled, taken or invalid.
+        OutputError: the zoo is not writable.
     """
     check_free(card.name, overwrite)
     return put(separator, card, zoo_home(), metadata, half=half)
@@ -56,17 +56,17 @@ def put(
     *,
     half: bool = False,
 ) -> Card:
-    """Write ``separator`` and ``card`` into any folder; return the card as it was written.
+    """Write weights and card of a network into any folder; returns the written card.
 
     Args:
         separator: the network.
         card: as for :func:`install`.
-        folder: where to; what is called the same there is replaced.
-        metadata: further texts for the weights file.
+        folder: output folder; files of the same names are replaced.
+        metadata: more entries for the metadata of the weights file.
         half: store the weights in float16.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder is not writable.
     """
     weights = folder / (card.name + SUFFIX)
     checksum = save(weights, separator, {**(metadata or {}), "residual": card.residual}, half=half)
@@ -86,20 +86,20 @@ def put(
 
 
 def check_free(name: str, overwrite: bool = False, option: str = "--name") -> None:
-    """Refuse a name that is bundled, unfit or, without ``overwrite``, taken.
+    """Refuse a name that is bundled, invalid or, without ``overwrite``, taken.
 
     Args:
-        name: of a model to be.
-        overwrite: whether a model of the user's may be replaced.
-        option: after which the name was typed.
+        name: name for a new model.
+        overwrite: whether a model of the user may be replaced.
+        option: command-line option with the name, for the message.
 
     Raises:
-        ConfigError: with what to type instead.
+        ConfigError: the name is refused.
     """
     check_new_name(name, option)
     if not overwrite and (zoo_home() / f"{name}.toml").exists():
         raise ConfigError(
-            option, [f"{name!r} is in your zoo already. Type another name, or add --overwrite"]
+            option, [f"{name!r} is in your zoo already. Use another name, or add --overwrite"]
         )
 
 
@@ -112,18 +112,19 @@ DEFINITION = "global: 10 log10 of energy of reference over energy of error, mean
 
 @dataclass(frozen=True)
 class Summary(Config):
-    """What came out of a run.
+    """Summary of a training run, as its folder stores it.
 
     Attributes:
-        recipe: its name.
-        step: steps after which the weights are as they are; 0 where that is not known.
+        recipe: name of the recipe.
+        step: step of the best weights; 0 if unknown.
         best_mean: their validation score, mean over the stems; None without validation.
-        sdr: the same of each stem; an SDR in dB unless ``score`` and ``definition`` say otherwise.
-        songs: that were trained on; 0 where that is not known.
-        validation_songs: that were validated with.
-        data: name of the folder of the songs.
-        score: the word for what was measured.
-        definition: how, in words.
+        sdr: their validation score by stem; SDR in dB unless ``score`` and ``definition`` say
+            otherwise.
+        songs: number of training songs; 0 if unknown.
+        validation_songs: number of validation songs.
+        data: name of the data folder.
+        score: name of the validation score.
+        definition: definition of the score, in words.
     """
 
     recipe: str = ""
@@ -138,22 +139,22 @@ class Summary(Config):
 
     @property
     def source(self) -> str:
-        """Where the weights come from, in words."""
-        by = f" by the recipe {self.recipe}" if self.recipe else ""
+        """Origin of the weights, in words."""
+        by = f" with the recipe {self.recipe}" if self.recipe else ""
         steps = f"{self.step:,} step{'' if self.step == 1 else 's'}"
         after = f", best weights of {steps}" if self.step else ""
         return f"Trained with stem{by}{after}"
 
     @property
     def training_data(self) -> str:
-        """What was learned from, in words; empty where nothing is known."""
+        """Training data, in words; empty if unknown."""
         count = f"{self.songs:,} song{'' if self.songs == 1 else 's'}" if self.songs else ""
         folder = f"the folder {self.data}" if self.data else ""
         return " of ".join(filter(None, (count, folder)))
 
     @property
     def scores(self) -> tuple[CardScore, ...]:
-        """The validation; what is not finite is left out."""
+        """Validation scores for a card, without those that are not finite."""
         if self.best_mean is None:
             return ()
         count = self.validation_songs
@@ -170,19 +171,19 @@ class Summary(Config):
 def add_run(
     source: Path, *, name: str, licence: str = "not stated", overwrite: bool = False
 ) -> Card:
-    """Put the best weights of a run into the user's zoo; return their card.
+    """Add the best weights of a run to the user's zoo; returns their card.
 
     Args:
-        source: the folder of a run, or a file that :func:`model_zoo.weights.save` wrote.
-        name: how the model will be called.
-        licence: of the weights, as whoever trained them states it.
-        overwrite: replace a model of the user's that has this name.
+        source: folder of a run, or a file that :func:`model_zoo.weights.save` wrote.
+        name: name of the new model.
+        licence: licence of the weights.
+        overwrite: replace a model of the user with this name.
 
     Raises:
-        ConfigError: the name is bundled, taken or unfit.
-        NoModelError: there are no such weights, or they were pretrained and separate nothing.
-        CheckpointError: they or the run's summary are damaged.
-        OutputError: the zoo cannot be written.
+        ConfigError: the name is bundled, taken or invalid.
+        NoModelError: there are no such weights, or they were pretrained and cannot separate yet.
+        CheckpointError: the weights or the run's summary are damaged.
+        OutputError: the zoo is not writable.
     """
     check_free(name, overwrite)
     path = find_weights(source)
@@ -195,12 +196,12 @@ def add_run(
 
 
 def described(path: Path, content: Weights, separator: Separator) -> Card:
-    """What is known of a file of weights, and of the run whose best weights it holds.
+    """Describe a weights file, and the run that it comes from, by a card.
 
     Args:
-        path: of the file.
-        content: of the file.
-        separator: its network, with or without its weights.
+        path: the weights file.
+        content: its content.
+        separator: its network, with or without weights.
 
     Raises:
         CheckpointError: the run's summary is damaged.
@@ -229,22 +230,22 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
     """Refuse weights that cannot separate yet.
 
     Args:
-        metadata: texts of their file.
-        name: as it was typed.
+        metadata: metadata of the weights file.
+        name: name of the weights, for the message.
 
     Raises:
-        NoModelError: says what they are for.
+        NoModelError: the weights are pretrained.
     """
     objective = metadata.get("objective")
     if objective in PRETRAINING:
         raise NoModelError(
-            f"{name} was pretrained by {objective} and cannot separate yet. Start a training "
-            f"from it with: stem train --from {quote(name)}"
+            f"{name} was pretrained by {objective} and cannot separate yet. To train "
+            f"from it: stem train --from {quote(name)}"
         )
 
 
 def read_summary(folder: Path) -> Summary:
-    """What came out of a run, as far as its folder says.
+    """Read the summary of a run; fields that its folder does not have are empty.
 
     Raises:
         CheckpointError: the summary or the recipe is damaged.
@@ -259,7 +260,7 @@ def read_summary(folder: Path) -> Summary:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    """The mapping in a file; empty where there is no file."""
+    """Read a JSON mapping; empty if there is no file."""
     if not path.is_file():
         return {}
     try:
@@ -267,13 +268,13 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if not isinstance(values, dict):
-        raise _damaged(path, "it holds no names with values")
+        raise _damaged(path, "it is not a mapping")
     return values
 
 
 def _damaged(path: Path, why: object) -> CheckpointError:
     return CheckpointError(
-        f"{path} cannot be used ({why}). Remove it, to add the model without what it says"
+        f"{path} cannot be used ({why}). Remove it to add the model without its information"
     )
 
 

@@ -1,7 +1,7 @@
 """Resolves the name of a model, the folder of a run or a file to weights, and loads them.
 
-What a run folder holds is agreed here, and written by :mod:`trainers.loop`: the best averaged
-weights, the recipe, the checkpoint to go on from, and a summary of what came out.
+A run folder, which :mod:`trainers.loop` writes, holds the best averaged weights, the recipe, the
+checkpoint to resume from, and a summary.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ RECIPE = "recipe.json"
 SUMMARY = "summary.json"
 
 ENDINGS = (SUFFIX, ".pth", ".pt", ".ckpt", ".th")
-"""By which a word is known for a file of weights, also where there is no such file."""
+"""Suffixes of weights files; a name that ends so is a path, even if the file does not exist."""
 
-ADVICE = f"Type the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
+ADVICE = f"Use the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
 
 SHOWN = 3
-"""Files of a folder that a sentence names."""
+"""Number of files that a message names."""
 
 
 def resolve_weights(name: str) -> Path:
-    """The weights that ``name`` stands for.
+    """Resolve a name to a weights file.
 
     Args:
-        name: of a model of the zoo, else the folder of a run, or a ``.safetensors`` file that this
-            program wrote.
+        name: model of the zoo, folder of a run, or ``.safetensors`` file that this program wrote.
 
     Raises:
-        UnknownNameError: the zoo has no such model; the nearest name is offered.
-        NoModelError: there is no such run or file, or it is a network without weights.
-        WeightsError: a model of the zoo whose weights are missing or changed.
+        UnknownNameError: the zoo has no such model; the message names the nearest.
+        NoModelError: there is no such run or file, or it is an architecture without weights.
+        WeightsError: the weights of a model of the zoo are missing or changed.
     """
     if is_path(name):
         return find_weights(Path(name))
@@ -52,7 +51,7 @@ def resolve_weights(name: str) -> Path:
 
 
 def is_path(name: str) -> bool:
-    """Whether a file or folder was typed; the name of a model goes before that of a folder."""
+    """Whether a name is a path; names of models take precedence over folders."""
     if not name or is_known(name):
         return False
     path = Path(name)
@@ -60,15 +59,15 @@ def is_path(name: str) -> bool:
 
 
 def as_typed(run: Path) -> str:
-    """The folder of a run that a user wrote as one, even if a model has its name."""
+    """Path of a run for a command line, unambiguous even if a model has its name."""
     return f"./{run}" if is_known(str(run)) else str(run)
 
 
 def find_weights(source: Path) -> Path:
-    """The file with the weights of a run, or the file that was named.
+    """Find the weights of a run, or check that a path is a weights file.
 
     Raises:
-        NoModelError: there is none; the sentence says what is there and what to type.
+        NoModelError: there are no weights; the message says what there is and what to use.
     """
     if source.is_dir():
         return _best_of(source)
@@ -76,39 +75,39 @@ def find_weights(source: Path) -> Path:
         raise NoModelError(_missing(source))
     if source.suffix != SUFFIX:
         raise NoModelError(
-            f"{source} is not a {SUFFIX} file. For a checkpoint of another program type:"
+            f"{source} is not a {SUFFIX} file. To convert a checkpoint of another program:"
             f" stem models convert {quote(str(source))} --name NAME"
         )
     if source.name == LAST:
         _best_of(source.parent)
         raise NoModelError(
-            f"{source} is what its run goes on from with --resume. For the best weights of the run"
-            f" type its folder: {quote(str(source.parent))}"
+            f"{source} is a checkpoint for --resume. For the best weights of the run"
+            f" use its folder: {quote(str(source.parent))}"
         )
     return source
 
 
 def no_run(folder: Path) -> UsageError:
-    """That ``--resume`` has nothing to go on from in ``folder``."""
+    """The error for ``--resume`` in a folder without a checkpoint."""
     if not folder.exists():
-        found = f"{folder} does not exist, so there is no run to go on with"
+        found = f"{folder} does not exist, so there is no run to resume"
     elif not folder.is_dir():
-        found = f"{folder} is a file, so there is no run in it to go on with"
+        found = f"{folder} is a file, so there is no run in it to resume"
     else:
-        found = f"{folder} holds no run to go on with: there is no {LAST}"
-    return UsageError(f"{found}. Type --output with the folder of one, or leave out --resume")
+        found = f"{folder} holds no run to resume: there is no {LAST}"
+    return UsageError(f"{found}. Use --output with the folder of a run, or leave out --resume")
 
 
 def _no_weights(architecture: str) -> NoModelError:
-    """That the name of an architecture is not that of a model, with the models that have it."""
+    """The error for the name of an architecture used as a model, with the models that have it."""
     train = f"stem train --recipe {architecture} --data DIR --export NAME"
     known = cards(lambda damaged: None)
     models = [name for name, card in known.items() if card.architecture == architecture]
     if not models:
         return NoModelError(f"{architecture} is a network without weights. Try: {train}")
     return NoModelError(
-        f"{architecture} is a kind of network, not a model. Did you mean {' or '.join(models)}? To"
-        f" train another, type: {train}"
+        f"{architecture} is an architecture, not a model. Did you mean {' or '.join(models)}? To"
+        f" train another: {train}"
     )
 
 
@@ -124,12 +123,12 @@ def _best_of(folder: Path) -> Path:
             f" or finished. Try: stem train --data DIR --output {quote(str(folder))}{resume}"
         )
     within = next(_within(folder), "")
-    advice = f"Type e.g. {quote(within)}" if within else ADVICE
+    advice = f"Try: {quote(within)}" if within else ADVICE
     raise NoModelError(f"{folder} {_holds(folder)}, so it is not the folder of a run. {advice}")
 
 
 def _holds(folder: Path) -> str:
-    """What is in a folder, in words that follow its name."""
+    """The content of a folder, in words that follow its name."""
     names = sorted(path.name for path in folder.iterdir())
     more = len(names) - SHOWN
     if more > 0:
@@ -138,13 +137,13 @@ def _holds(folder: Path) -> str:
 
 
 def _within(folder: Path) -> Iterator[str]:
-    """Runs and weights that lie in a folder."""
+    """Runs and weights in a folder."""
     yield from (str(path.parent) for path in sorted(folder.glob(f"*/{BEST}")))
     yield from map(str, sorted(folder.glob(f"*{SUFFIX}")))
 
 
 def _missing(path: Path) -> str:
-    """That there is no such file or folder, with the nearest that is there."""
+    """The error for a path that does not exist, with the nearest that does."""
     if is_known(str(path)):
         return f"{path} is a model already. Try: stem models info {path}"
     above = next(parent for parent in path.parents if parent.exists())
@@ -158,10 +157,10 @@ def _missing(path: Path) -> str:
 
 
 def load(name: str | os.PathLike[str]) -> Separator:
-    """A network with trained weights, in float32 and in evaluation mode.
+    """Load a trained network, in float32 and in evaluation mode.
 
     Args:
-        name: a model of the zoo, or the path of a ``.safetensors`` file that :func:`save` wrote.
+        name: model of the zoo, or path of a ``.safetensors`` file that :func:`save` wrote.
 
     Raises:
         UnknownNameError: no card has this name.
@@ -173,7 +172,7 @@ def load(name: str | os.PathLike[str]) -> Separator:
 
 
 def place(name: str | os.PathLike[str]) -> Path:
-    """Where the weights lie that :func:`load` loads.
+    """Path of the weights that :func:`load` loads.
 
     Raises:
         UnknownNameError: no card has this name.

@@ -65,5 +65,5 @@ def test_a_folder_of_another_user_is_not_used(
     number = os.getuid()
     (tmp_path / f"stem-home-{number + 1}").mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: number + 1)
-    with pytest.raises(OutputError, match=r"belongs to somebody else\. Set HOME to a folder"):
+    with pytest.raises(OutputError, match=r"belongs to another user\. Set HOME to a folder"):
         temporary_home()

@@ -162,7 +162,7 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
     refused(
         train("--from", f"first/{LAST}"),
         2,
-        "For the best weights of the run type its folder: first",
+        "For the best weights of the run use its folder: first",
     )
     refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
 
@@ -292,8 +292,8 @@ def test_a_full_disk_while_logs_are_written(
 @pytest.mark.parametrize("words", [[], ["--dry-run"]])
 def test_outputs_that_cannot_be(tiny: Path, place: Path, words: list[str]) -> None:
     (place / "file").write_text("mine")
-    refused(train("--output", "file", *words), 1, "file is a file. Type --output")
-    refused(train("--output", "file/run", *words), 1, "file is a file. Type --output")
+    refused(train("--output", "file", *words), 1, "file is a file. Use --output")
+    refused(train("--output", "file/run", *words), 1, "file is a file. Use --output")
     assert (place / "file").read_text() == "mine"
     assert train().exit_code == 0
     told, done = "run already holds a run. Add --resume or name another --output", train(*words)

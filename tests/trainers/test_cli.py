@@ -226,7 +226,7 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
     [
         (["--overwrite"], "--overwrite replaces a model: add --export with its name"),
         (["--export", "Mine!"], "--export: a name has lower-case letters"),
-        (["--export", "melroformer"], "Type another, e.g. --export my-melroformer"),
+        (["--export", "melroformer"], "Use another name, e.g. --export my-melroformer"),
         (
             ["--export", "mine", "--recipe", "frame_transformer-pretrain"],
             "--export makes a model that separates, and denoising pretrains one: leave it out",

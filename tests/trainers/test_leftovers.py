@@ -106,7 +106,7 @@ def test_a_full_disk_is_named_with_what_helps(tiny: Path, place: Path) -> None:
     more = changed("schedule.steps=8", "validation.every=99")
     with room_for(30_000):
         done = train("--resume", *more, recipe="")
-    refused(done, 1, "Make room there, or choose a folder on another disk", "--resume")
+    refused(done, 1, "Free some space there, or choose a folder on another disk", "--resume")
     assert (place / "run" / LAST).read_bytes() == before
     assert not [*(place / "run").glob("*.part")]
     assert train("--resume", *more, recipe="").exit_code == 0

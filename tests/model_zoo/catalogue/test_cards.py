@@ -114,7 +114,7 @@ def test_an_own_card_cannot_take_a_bundled_name(bundled: Path, zoo: Path) -> Non
     write(zoo, "given", minimal("given", description="an impostor"))
     assert find("given").description == "from the package"
     with pytest.raises(
-        ConfigError, match=r"'given' is bundled. Type another, e.g. --name my-given"
+        ConfigError, match=r"'given' is a bundled model. Use another name, e.g. --name my-given"
     ):
         check_new_name("given")
 

@@ -173,7 +173,7 @@ def a_list(run: Path) -> Path:
             r"summary\.json cannot be used .*step must be a whole number, found 'many'",
         ),
         (a_torn_summary, 1, r"summary\.json cannot be used .*Remove it"),
-        (a_list, 1, r"summary\.json cannot be used \(it holds no names with values\)"),
+        (a_list, 1, r"summary\.json cannot be used \(it is not a mapping\)"),
     ],
 )
 def test_what_cannot_be_adopted(

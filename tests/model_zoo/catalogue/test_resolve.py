@@ -47,7 +47,7 @@ def test_a_model_goes_before_a_folder_of_its_name(here: Path, zoo: Path) -> None
     assert resolve_weights("./toy") == Path("toy") / BEST
 
 
-RUN = "Type the folder of a run, e.g. runs/latest, or a .safetensors file"
+RUN = "Use the folder of a run, e.g. runs/latest, or a .safetensors file"
 ON = "the run has not been validated or finished. Try: stem train --data DIR --output"
 
 
@@ -56,8 +56,8 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
     [
         (
             f"runs/toy/{LAST}",
-            f"runs/toy/{LAST} is what its run goes on from with --resume. For the best weights of"
-            " the run type its folder: runs/toy",
+            f"runs/toy/{LAST} is a checkpoint for --resume. For the best weights of"
+            " the run use its folder: runs/toy",
         ),
         (
             f"young/{LAST}",
@@ -78,11 +78,11 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
         ("gone.safetensors", f"gone.safetensors does not exist. {RUN}"),
         (
             "net.pth",
-            "net.pth is not a .safetensors file. For a checkpoint of another program type: stem"
+            "net.pth is not a .safetensors file. To convert a checkpoint of another program: stem"
             " models convert net.pth --name NAME",
         ),
         ("melunet", "melunet is a network without weights. Try: stem train --recipe melunet"),
-        ("spleeter", "spleeter is a kind of network, not a model. Did you mean spleeter_2stems?"),
+        ("spleeter", "spleeter is an architecture, not a model. Did you mean spleeter_2stems?"),
     ],
 )
 def test_what_is_no_model_is_one_sentence(typed: str, sentence: str) -> None:
@@ -104,10 +104,10 @@ def test_other_words_are_names(typed: str) -> None:
     [
         ("gone", "gone does not exist, so there is no run to go on with"),
         ("net.pth", "net.pth is a file, so there is no run in it to go on with"),
-        ("new", f"new holds no run to go on with: there is no {LAST}"),
+        ("new", f"new holds no run to resume: there is no {LAST}"),
     ],
 )
 def test_nothing_to_resume_is_one_sentence(folder: str, found: str) -> None:
-    advice = "Type --output with the folder of one, or leave out --resume"
+    advice = "Use --output with the folder of a run, or leave out --resume"
     refused = no_run(Path(folder))
     assert (type(refused), str(refused)) == (UsageError, f"{found}. {advice}")

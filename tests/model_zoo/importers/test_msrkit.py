@@ -289,7 +289,9 @@ def test_a_bundled_name_is_refused(
 ) -> None:
     monkeypatch.setattr(cards_module, "BUNDLED", tmp_path)
     (tmp_path / "given.toml").write_text("")
-    with pytest.raises(ConfigError, match=r"'given' is bundled. Type another, .* --name my-given"):
+    with pytest.raises(
+        ConfigError, match=r"'given' is a bundled model. Use another name, .* --name my-given"
+    ):
         convert(checkpoint, name="given")
 
 

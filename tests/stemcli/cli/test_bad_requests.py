@@ -91,7 +91,7 @@ NAMES = {
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
     "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
     "no weights of that name": Request(
-        "-m no.safetensors", 2, "does not exist. Type the folder of a"
+        "-m no.safetensors", 2, "does not exist. Use the folder of a"
     ),
 }
 

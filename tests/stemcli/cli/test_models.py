@@ -183,18 +183,18 @@ def test_info_in_another_size(typed: Typed) -> None:
             "no.safetensors",
             "no.safetensors does not exist. Did you mean text.safetensors?",
         ),
-        ("songs/tiny", "songs/tiny does not exist. Type the folder of a run, e.g. runs/latest, or"),
+        ("songs/tiny", "songs/tiny does not exist. Use the folder of a run, e.g. runs/latest, or"),
         (
             "song.wav",
-            "song.wav is not a .safetensors file. For a checkpoint of another program type:",
+            "song.wav is not a .safetensors file. To convert a checkpoint of another program:",
         ),
         (
             "old.pth",
-            "old.pth is not a .safetensors file. For a checkpoint of another program type: stem",
+            "old.pth is not a .safetensors file. To convert a checkpoint of another program: stem",
         ),
         (
             "run",
-            "run is an empty folder, so it is not the folder of a run. Type the folder of a run",
+            "run is an empty folder, so it is not the folder of a run. Use the folder of a run",
         ),
     ],
 )
@@ -308,7 +308,10 @@ def test_what_came_with_stem_stays(typed: Typed, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("model_zoo.catalogue.cards.is_bundled", lambda name: True)
     monkeypatch.setattr("model_zoo.catalogue.cards.card_path", lambda name: Path("x.toml"))
     result = typed("models", "remove", "melroformer")
-    assert (result.exit_code, "came with stem and stays" in result.stderr) == (2, True)
+    assert (result.exit_code, "is a bundled model and cannot be removed" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_remove_never_leaves_the_zoo(tmp_path: Path, typed: Typed) -> None:
@@ -357,7 +360,7 @@ def test_convert_refuses_what_is_no_checkpoint(tmp_path: Path, typed: Typed) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("melrnn --set hidden_channels=1000000000000", "cannot be described. Type smaller numbers"),
+        ("melrnn --set hidden_channels=1000000000000", "cannot be described. Use smaller numbers"),
         ("melunet --set num_layers=1000000000", "num_layers must be at most 16, found 1000000000"),
         (
             "melrnn --set window_size=16777216 --set segment=16777216",
