@@ -1,4 +1,4 @@
-"""The README's table of bundled models. Truth: their cards, which ``stem eval --store`` wrote."""
+"""The table of bundled models in docs/results.md. Truth: their cards, which ``stem eval --store`` wrote."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from model_zoo.catalogue.cards import BUNDLED, Card
 from stemcli.cli.formatting import size
 
-README = Path(__file__).parents[3] / "README.md"
+RESULTS = Path(__file__).parents[3] / "docs" / "results.md"
 STEMS = ("vocals", "accompaniment")
 
 
 def row(card: Card) -> str:
-    """As the README has it."""
+    """As docs/results.md has it."""
     values = {(score.stem, score.metric): f"{score.value:.2f}" for score in card.scores}
     scores = [f"{values[stem, 'SDR']} / {values[stem, 'global SDR']}" for stem in STEMS]
     (speed,) = card.speeds
@@ -25,6 +25,6 @@ def row(card: Card) -> str:
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_bundled_model_has_its_scores_and_its_speed_in_the_readme(path: Path) -> None:
     card = Card.from_toml(path)
-    assert row(card) in README.read_text(encoding="utf-8").splitlines()
+    assert row(card) in RESULTS.read_text(encoding="utf-8").splitlines()
     assert all("BSSEval" in each.definition for each in card.scores if each.metric == "SDR")
     assert {each.dataset for each in card.scores} == {"Sodium in the form of MUSDB18-HQ test"}
