@@ -66,7 +66,7 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
-        loop=replace(recipe.loop, workers=0, precision="fp32", checkpoint_every=steps),
+        loop=replace(recipe.loop, num_workers=0, precision="fp32", checkpoint_every=steps),
         data=replace(recipe.data, validation_fraction=0.0),
         validation=replace(recipe.validation, every=10 * steps),
     )

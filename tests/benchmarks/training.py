@@ -71,9 +71,9 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
         loop=replace(
-            recipe.loop, batch_size=2, workers=1, precision="fp32", checkpoint_every=steps
+            recipe.loop, batch_size=2, num_workers=1, precision="fp32", checkpoint_every=steps
         ),
-        data=replace(recipe.data, seconds=SECONDS, validation_fraction=0.0),
+        data=replace(recipe.data, clip_seconds=SECONDS, validation_fraction=0.0),
     )
 
 

@@ -76,7 +76,7 @@ def test_both_sides_learn(recordings: Path, adversarial: Recipe) -> None:
 
 
 def test_before_its_start_the_adversary_does_nothing(recordings: Path, adversarial: Recipe) -> None:
-    late = replace(adversarial, adversary=replace(adversarial.adversary, start=1))
+    late = replace(adversarial, adversary=replace(adversarial.adversary, start_step=1))
     (state, task), (alone, plain) = fresh(late), fresh(supervised(adversarial))
     before, two = weights_of(state), batch(recordings, late, range(2))
     tally = training_step(state, task, two)
@@ -136,7 +136,7 @@ def test_parts_of_a_batch_teach_both_sides_the_same(
     four = batch(recordings, adversarial, range(4))
     losses = []
     for accumulate in (1, parts):
-        loop = replace(adversarial.loop, batch_size=4, accumulate=accumulate)
+        loop = replace(adversarial.loop, batch_size=4, accumulation_steps=accumulate)
         state, task = fresh(replace(adversarial, loop=loop))
         losses.append(training_step(state, task, four).losses)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

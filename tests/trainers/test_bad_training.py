@@ -144,7 +144,7 @@ def test_bad_recipes(tiny: Path, place: Path, changes: list[str], sentences: lis
 def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
     """Wrong keys, contradictions, and names that only networks, losses and adversaries know."""
     (place / "bad.yaml").write_text(
-        "base: tiny.yaml\n1: 2\nnmae: x\nloop: {accumulate: 3}\nschedule: {steps: many}\n"
+        "base: tiny.yaml\n1: 2\nnmae: x\nloop: {accumulation_steps: 3}\nschedule: {steps: many}\n"
         "model: {options: {hiden_channels: 3}}\nlosses: {waveform_l2: 1, multi_mell: 1}\n"
         "adversary: {discriminators: [ensamble, multi_scail]}\n"
     )

@@ -81,21 +81,21 @@ def test_set_reaches_nested_values() -> None:
         ("data.voices.silent=0.99", "add up to at most 1"),
         ("data.voices.level=[3, -3]", "lower and an upper bound"),
         ("data.voices.level=[1", "--set: data.voices.level=.*not valid YAML"),
-        ("data.clip_seconds=0", "data: seconds must be above 0"),
+        ("data.clip_seconds=0", "data: clip_seconds must be above 0"),
         ("data.voices.second_voice=1.5", "share between 0 and 1"),
         ("data.voices.speed=1", "speed must be 0 or more and below 1"),
         ("data.voices.effects=-1", "effects must be 0 or more"),
         ("data.voices.vocals=[{weight: 2}]", "data: voices: vocals: file must be named"),
         ("data.voices.vocals=[{file: a, weight: 0}]", "weight of a must be above 0"),
         ("optimizer.lr=0", "lr and muon_lr must be above 0"),
-        ("optimizer.max_grad_norm=0", "clip must be above 0"),
+        ("optimizer.max_grad_norm=0", "max_grad_norm must be above 0"),
         ("optimizer.weight_decay=-1", "weight_decay must be 0 or more"),
         ("schedule.steps=0", "steps must be 1 or more"),
         ("schedule.warmup=-1", "warmup must be 0 or more"),
         ("schedule.decay=2", "decay must be a share"),
-        ("loop.checkpoint_every=0", "accumulate and checkpoint_every must be 1 or more"),
+        ("loop.checkpoint_every=0", "accumulation_steps and checkpoint_every must be 1 or more"),
         ("loop.accumulation_steps=2", "accumulate must divide batch_size=3"),
-        ("loop.ema_decay=1", "ema must be 0 or more and below 1"),
+        ("loop.ema_decay=1", "ema_decay must be 0 or more and below 1"),
         ("loop.num_workers=-1", "workers must be 0 or more"),
         ("losses={}", "losses must name at least one"),
         ("losses.waveform_l1=-1", "losses.waveform_l1 must be 0 or more"),
@@ -136,7 +136,7 @@ def test_unknown_keys_hide_no_other_mistake() -> None:
         )
     assert caught.value.mistakes == [
         "loop: unknown key 'batchsize', did you mean 'batch_size'?",
-        "loop: workers must be a whole number, found 'x'",
+        "loop: num_workers must be a whole number, found 'x'",
     ]
     with pytest.raises(ConfigError) as caught:
         load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema_decay=3"))

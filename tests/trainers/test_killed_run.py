@@ -30,10 +30,10 @@ def command(tmp_path: Path, adversarial: Recipe) -> list[str]:
     """A run against an adversary on songs, with several epochs and checkpoints on the way."""
     render_songs(tmp_path / "songs", songs=3, seconds=4.0, sample_rate=RATE, seed=0)
     values = adversarial.to_dict()
-    values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.5}}}
+    values["data"] = {"clip_seconds": 0.5, "augmentation": {"remix": {"chance": 0.5}}}
     values["data"]["augmentation"]["gain"] = {"chance": 0.5}
     values["schedule"] |= {"steps": STEPS}
-    values["loop"] |= {"checkpoint_every": SAVED, "workers": 1}
+    values["loop"] |= {"checkpoint_every": SAVED, "num_workers": 1}
     values["validation"] |= {"every": 6}
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(values))))

@@ -145,7 +145,7 @@ def learning(architecture: str, *, adversary: bool) -> Recipe:
             "seed": 1,
             "model": {"architecture": architecture, "options": pupil.options},
             "data": {
-                **{"seconds": pupil.seconds, "groups": pupil.groups},
+                **{"clip_seconds": pupil.seconds, "groups": pupil.groups},
                 "augmentation": {"remix": {"chance": 0.3}},
             },
             "losses": {**pupil.losses, **judged},
@@ -153,8 +153,8 @@ def learning(architecture: str, *, adversary: bool) -> Recipe:
             "optimizer": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},
             "schedule": {"steps": STEPS, "warmup": 5, "shape": "linear", "decay": 0.5},
             "loop": {
-                **{"batch_size": pupil.batch_size, "ema": 0.95},
-                **{"workers": 0, "checkpoint_every": STEPS},
+                **{"batch_size": pupil.batch_size, "ema_decay": 0.95},
+                **{"num_workers": 0, "checkpoint_every": STEPS},
             },
             "validation": {"every": 10, "seconds": pupil.heard},
             "log": {"songs": 0},

@@ -34,10 +34,15 @@ TUNED = {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
 def taught(recipe: Recipe, objective: str, steps: int, **options: Any) -> Recipe:
     """A run that is validated ten times."""
     values = learning(recipe, objective, dropout=0.0, **options).to_dict()
-    values["data"] = {"seconds": 1.0}
+    values["data"] = {"clip_seconds": 1.0}
     values["optimizer"]["lr"] = 0.003
     values["schedule"] = {"steps": steps, "warmup": 5, "shape": "linear", "decay": 0.5}
-    values["loop"] = {"batch_size": 4, "ema": 0.9, "workers": 0, "checkpoint_every": steps}
+    values["loop"] = {
+        "batch_size": 4,
+        "ema_decay": 0.9,
+        "num_workers": 0,
+        "checkpoint_every": steps,
+    }
     values["validation"] = {"every": steps // 10}
     values["log"] = {"songs": 0}
     return Recipe.from_dict(values)
@@ -131,7 +136,7 @@ def test_a_pretrained_network_needs_fewer_steps(
 
     def made(objective: str, steps: int, lr: float, **options: float) -> Recipe:
         values = taught(recipe, objective, steps, **FOUR).to_dict()
-        values["data"] = {"seconds": 0.5, "augmentation": {"remix": {"chance": 0.3}}}
+        values["data"] = {"clip_seconds": 0.5, "augmentation": {"remix": {"chance": 0.3}}}
         values["objective"] |= options
         values["losses"] = PRETRAINED if objective == "denoising" else TUNED
         values["optimizer"]["lr"] = lr

@@ -48,7 +48,7 @@ def test_average_by_hand(recipe: Recipe) -> None:
 
 def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
     """From 0 towards 1: what is missing shrinks to 1/10 of it, 2/11, and then 0.2 each time."""
-    state, _ = fresh(replace(recipe, loop=replace(recipe.loop, ema=0.2)))
+    state, _ = fresh(replace(recipe, loop=replace(recipe.loop, ema_decay=0.2)))
     with torch.no_grad():
         for average, weight in zip(
             state.ema.model.parameters(), state.separator.parameters(), strict=True
@@ -67,7 +67,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recip
     four = batch(recordings, recipe, range(4))
     gradients, losses = [], []
     for parts in (1, 2, 4):
-        loop = replace(recipe.loop, batch_size=4, accumulate=parts)
+        loop = replace(recipe.loop, batch_size=4, accumulation_steps=parts)
         state, task = fresh(replace(recipe, loop=loop))
         losses.append(training_step(state, task, four).losses)
         gradients.append([weight.grad for weight in state.separator.parameters()])
@@ -77,7 +77,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recip
 
 
 def test_a_run_in_parts_learns_the_same(recordings: Path, recipe: Recipe) -> None:
-    parts = replace(recipe, loop=replace(recipe.loop, accumulate=2))
+    parts = replace(recipe, loop=replace(recipe.loop, accumulation_steps=2))
     whole = run_steps(recipe, 2, recordings, recordings / "whole")
     apart = run_steps(parts, 2, recordings, recordings / "apart")
     for one, other in zip(whole, apart, strict=True):
@@ -141,7 +141,7 @@ def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
     values["optimizer"] |= {"lr": 0.01, "muon_lr": 0.02}
     values["schedule"] |= {"steps": 40, "decay": 0.3}
     values["validation"] |= {"every": 20}
-    values["loop"] |= {"ema": 0.8}
+    values["loop"] |= {"ema_decay": 0.8}
     recipe = Recipe.from_dict(values)
     mixes = voices(recipe, recordings)
     track = make_track(mixes, recordings / "track")

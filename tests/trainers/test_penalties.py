@@ -50,7 +50,7 @@ def test_parts_of_a_batch_are_one_step_of_a_code_book(
     losses = {**coded.losses, "generator": 1.0}
     judged = replace(coded, losses=losses, adversary=adversarial.adversary)
     for accumulate in (1, 4):
-        loop = replace(coded.loop, batch_size=4, accumulate=accumulate)
+        loop = replace(coded.loop, batch_size=4, accumulation_steps=accumulate)
         state, task = fresh(replace(judged, loop=loop))
         training_step(state, task, four)
         counts.append((state.separator.network.quantizer.idle, state.separator.diagnostics()))
@@ -66,7 +66,7 @@ def test_batch_normalisation_counts_every_part_once(
 ) -> None:
     """Also where discriminators learn from the same parts before."""
     sizes = {**registry.architecture("tfswa_resunet").sizes.small, "stems": ["vocals"]}
-    loop = replace(adversarial.loop, accumulate=accumulate)
+    loop = replace(adversarial.loop, accumulation_steps=accumulate)
     state, task = fresh(replace(adversarial, model=ModelRecipe("tfswa_resunet", sizes), loop=loop))
     training_step(state, task, batch(recordings, adversarial, range(2)))
     found = dict(state.separator.named_buffers())

@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 
 def test_helper_processes_change_nothing(recordings: Path, recipe: Recipe) -> None:
-    helped = replace(recipe, loop=replace(recipe.loop, workers=1))
+    helped = replace(recipe, loop=replace(recipe.loop, num_workers=1))
     whole = run_steps(recipe, 4, recordings, recordings / "whole")
     first = run_steps(helped, 2, recordings, recordings / "parts")
     second = run_steps(helped, 4, recordings, recordings / "parts", resume=True)

@@ -24,7 +24,7 @@ def test_linear_by_hand() -> None:
 
 def test_linear_ends_at_the_floor() -> None:
     """Half of the way down is half of what lies between 1 and 0.2."""
-    assert factors(replace(HUNDRED, floor=0.2), 60, 80, 100, 120) == pytest.approx(
+    assert factors(replace(HUNDRED, min_lr_ratio=0.2), 60, 80, 100, 120) == pytest.approx(
         [1, 0.6, 0.2, 0.2]
     )
 
@@ -35,7 +35,7 @@ def test_cosine_by_hand() -> None:
     assert factors(cosine, 4, 10, 40, 55, 70, 100, 120) == pytest.approx(
         [0.5, 1, 0.75, 0.5, 0.25, 0, 0], abs=1e-12
     )
-    above = replace(cosine, floor=0.2)
+    above = replace(cosine, min_lr_ratio=0.2)
     assert factors(above, 10, 55, 100) == pytest.approx([1, 0.6, 0.2])
 
 
@@ -48,7 +48,7 @@ def test_no_warmup_begins_at_full_height() -> None:
 
 
 def test_plateau_falls_by_its_factor_down_to_the_floor() -> None:
-    plateau = replace(HUNDRED, shape="plateau", factor=0.5, floor=0.2)
+    plateau = replace(HUNDRED, shape="plateau", factor=0.5, min_lr_ratio=0.2)
     assert [lr_factor(50, plateau, falls) for falls in range(4)] == [1, 0.5, 0.25, 0.2]
 
 
@@ -84,7 +84,7 @@ def test_the_best_is_kept_with_its_step() -> None:
 
 def test_what_creeps_is_the_best_and_no_gain() -> None:
     """From 1 dB on by 4 thousandths: the third step up is above the hundredth that counts."""
-    schedule, progress, stale = replace(HUNDRED, gain=0.01), TrainingProgress(), []
+    schedule, progress, stale = replace(HUNDRED, min_delta=0.01), TrainingProgress(), []
     for sdr in (1.0, 1.004, 1.008, 1.012, 1.016):
         assert progress.update(sdr, schedule)
         stale.append(progress.stale)

@@ -116,7 +116,9 @@ def test_parts_in_half_precision_recomputed_and_accumulated(
     recordings: Path, adversarial: Recipe
 ) -> None:
     """Truth: whole networks by the same recipe; Muon's bfloat16 keeps 8 bits of a number."""
-    loop = replace(adversarial.loop, accumulate=2, precision="fp16", recompute=True)
+    loop = replace(
+        adversarial.loop, accumulation_steps=2, precision="fp16", activation_checkpointing=True
+    )
     recipe = with_steps(replace(adversarial, loop=loop), 2)
     parts, _ = two_workers(recipe, recordings, kind="sharded")
     (recordings / "rank0").rename(recordings / "parts")
@@ -132,7 +134,7 @@ def test_parts_in_half_precision_recomputed_and_accumulated(
 @pytest.mark.slow
 def test_parts_refuse_clips_that_are_too_short(recordings: Path, plain: Recipe) -> None:
     """Truth: the sentence of one worker; both must come to the same end."""
-    short = half_a_batch(replace(plain, data=replace(plain.data, seconds=0.01)))
+    short = half_a_batch(replace(plain, data=replace(plain.data, clip_seconds=0.01)))
     with pytest.raises(ConfigError) as refused:
         alone(short, recordings, recordings / "alone")
     told = two_workers(short, recordings, kind="sharded")

@@ -25,7 +25,7 @@ STEMS = tuple(LEVELS)
 def of_songs(recipe: Recipe) -> Recipe:
     """The tiny recipe for four stems of songs, with a helper process."""
     options = recipe.model.options | {"stems": list(STEMS)}
-    model, loop = replace(recipe.model, options=options), replace(recipe.loop, workers=1)
+    model, loop = replace(recipe.model, options=options), replace(recipe.loop, num_workers=1)
     return with_data(replace(recipe, model=model, loop=loop))
 
 

@@ -162,7 +162,7 @@ def test_a_codec_that_nobody_knows_is_the_song_s(
 def test_an_encoder_that_somebody_ended_is_not_a_full_disk(programs: Path, tmp_path: Path) -> None:
     put(programs, 'case "$*" in *-encoders*) echo " A aac";; *) kill -9 $$;; esac\n')
     with (
-        pytest.raises(EncodeError, match=r"writing m4a, was ended from outside \(Killed\): type"),
+        pytest.raises(EncodeError, match=r"writing m4a, was ended from outside \(Killed\): run"),
         open_writer(tmp_path / "stem.m4a", 44100, 2, OutputFormat("m4a")) as writer,
     ):
         writer.write(tones(500_000))

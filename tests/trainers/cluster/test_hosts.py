@@ -57,7 +57,7 @@ def longer(recipe: Recipe, steps: int = STEPS) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps),
-        data=replace(recipe.data, seconds=4.0),
+        data=replace(recipe.data, clip_seconds=4.0),
         loop=replace(recipe.loop, checkpoint_every=SAVED),
     )
 

@@ -64,7 +64,7 @@ def mixes(
     **chances: float,
 ) -> SongClips:
     """Clips of a tenth of a second."""
-    values = {"voxaug": chances, "seconds": 0.1, "layout": "voxaug"}
+    values = {"voxaug": chances, "clip_seconds": 0.1, "layout": "voxaug"}
     songs = survey(data_recipe(**values), folder, tuple(stems)).training
     taught = with_data(recipe, **values)
     return clips_of(

@@ -1,4 +1,4 @@
-"""The table of bundled models in docs/results.md. Truth: their cards, which ``stem eval --store`` wrote."""
+"""Table of bundled models in docs/results.md. Truth: their cards, by ``stem eval --store``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def row(card: Card) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_bundled_model_has_its_scores_and_its_speed_in_the_readme(path: Path) -> None:
+def test_every_bundled_model_has_its_scores_and_its_speed_in_the_results(path: Path) -> None:
     card = Card.from_toml(path)
     assert row(card) in RESULTS.read_text(encoding="utf-8").splitlines()
     assert all("BSSEval" in each.definition for each in card.scores if each.metric == "SDR")

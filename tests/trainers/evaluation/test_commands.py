@@ -55,7 +55,8 @@ def test_folder_for_programs(typed: Typed) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["event"] for event in events] == [
         "evaluation_started",
-        *["separating", "judging", "separating", "judged", "judging", "judged"],
+        *["separating", "scoring_started", "separating"],
+        *["track_scored", "scoring_started", "track_scored"],
         "evaluated",
     ]
     assert events[-1]["rows"][0]["values"]["global_sdr"] == pytest.approx(20, abs=0.2)
