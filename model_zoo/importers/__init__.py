@@ -1,3 +1,3 @@
-"""Foreign checkpoints to models of the zoo."""
+"""Importers: checkpoints of other programs become models of the zoo."""
 
 from model_zoo.importers.convert import convert as convert

@@ -1,4 +1,4 @@
-"""From somebody else's checkpoint to a model that ``--model NAME`` finds."""
+"""Converts checkpoints of MSRKit and Spleeter to models of the zoo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 
 USUAL = msrkit.GeneratorOptions()
 OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
-"""Tensors that only our networks have."""
+"""Tensors of our networks that the checkpoints do not have."""
 
 
 def convert(
@@ -38,25 +38,25 @@ def convert(
     licence: str = "not stated",
     overwrite: bool = False,
 ) -> Card:
-    """Put a network of MSRKit or Spleeter into the user's zoo, as a safetensors file and a card.
+    """Convert a network of MSRKit or Spleeter to a model of the user's zoo.
 
     Args:
-        path: a PyTorch or safetensors file; the folder of a model of Spleeter's; or one PyTorch
-            file for each stem of such a model.
-        name: how the model will be called.
-        stems: what it separates. Empty takes, for MSRKit, the file's name (``Guitar.pth``), and for
-            Spleeter the names that its files mention, or those of the published model.
-        residual: name of the mixture without the stem; empty is ``no_STEM``. Spleeter has none.
-        num_heads: of MelRoFormer; shapes do not tell. Usually 4.
-        hop_size: in samples; shapes do not tell. Usually a quarter of the window.
-        sample_rate: in Hz; recognised by the mel bands, and only checked when given.
-        licence: of the weights, as their source states it.
-        overwrite: replace a model of the user's that has this name.
+        path: PyTorch or safetensors file, folder of a Spleeter model, or one PyTorch file per stem
+            of such a model.
+        name: name of the new model.
+        stems: names of the stems. By default the file's name for MSRKit (``Guitar.pth``), and for
+            Spleeter the names in its file names, or those of the published model.
+        residual: name of the mixture without the stem; by default ``no_STEM``. Spleeter has none.
+        num_heads: heads of MelRoFormer, which shapes do not reveal. Usually 4.
+        hop_size: hop in samples, which shapes do not reveal. Usually a quarter of the window.
+        sample_rate: sample rate in Hz; found by the mel bands, and only checked if given.
+        licence: licence of the weights, as their source states it.
+        overwrite: replace a model of the user with this name.
 
     Raises:
         ConfigError: the name is bundled or taken, or an option contradicts the file.
         CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
-        OutputError: the zoo cannot be written.
+        OutputError: the zoo is not writable.
     """
     check_free(name, overwrite)
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
@@ -71,12 +71,12 @@ def convert(
 def read_network(
     sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.GeneratorOptions = USUAL
 ) -> Separator:
-    """The network in files of another program.
+    """Read a network from files of another program.
 
     Args:
         sources: files or a folder, as for :func:`convert`.
-        stems: names of what it separates; empty for the usual ones.
-        options: what the files of MSRKit do not tell.
+        stems: names of the stems; empty for the usual ones.
+        options: options that MSRKit's files do not reveal.
 
     Raises:
         ConfigError: an option contradicts the files.
@@ -106,14 +106,14 @@ def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin:
 def _spleeter_config(
     unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path
 ) -> tuple[dict[str, Any], spleeter.Tensors]:
-    """Config and tensors of the separator that has these U-Nets; only their shapes are used.
+    """Config and tensors of the separator with these U-Nets; only their shapes are used.
 
     Raises:
         CheckpointError: the tensors do not fit together.
     """
     config, tensors = spleeter.assemble(unets, stems)
     shapes = shapes_of(tensors)
-    # The window of the STFT, and batches counted in training, are not in Spleeter's files.
+    # Spleeter's files have neither the STFT window nor the batch counters of training.
     norms = (name for name in shapes if name.endswith("running_mean"))
     counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
     require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
@@ -121,7 +121,7 @@ def _spleeter_config(
 
 
 def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
-    """The stems that the files are named after, as ``spleeter-vocals.ckpt``; else none.
+    """Stems in the names of the files, as in ``spleeter-vocals.ckpt``; empty if there are none.
 
     Raises:
         ConfigError: some are named after stems and others are not.
@@ -135,7 +135,7 @@ def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
     if any(found) and not all(found):
         strange = sources[found.index("")].name
         raise ConfigError(
-            "--stem", [f"{strange} is not named after a stem: type --stem for each file"]
+            "--stem", [f"{strange} is not named after a stem: use --stem for each file"]
         )
     return tuple(found) if all(found) else ()
 
@@ -151,7 +151,7 @@ def _msrkit(
     stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
     architecture, config = msrkit.infer(tensors, options)
     config["stems"] = [stem]
-    registry.architecture(architecture).Config.from_dict(config)  # what the user typed goes first
+    registry.architecture(architecture).Config.from_dict(config)  # report the user's mistakes first
     require_fit(str(source), architecture, config, shapes_of(tensors))
     separator = registry.build(architecture, config)
     load_tensors(separator, tensors, origin=str(source))
@@ -177,6 +177,6 @@ def _card(
 
 
 def _files(source: Path) -> list[Path]:
-    """What a source consists of: itself, or the index and the values of a TensorFlow checkpoint."""
+    """Files of a source: itself, or index and values of a TensorFlow checkpoint."""
     index = tensorflow.index_file(source)
     return [index, *sorted(index.parent.glob(f"{index.stem}.data-*"))] if index else [source]

@@ -1,7 +1,7 @@
-"""MSRKit generators: which network a state dict belongs to, read from its names and shapes.
+"""MSRKit generators: architecture and config from the names and shapes of a state dict.
 
-Layout: github.com/yongyizang/MSRKit (MIT). What shapes cannot tell (heads, hop, sample rate) comes
-from options; the sample rate is recognised by the mel bands that the file carries.
+Layout: github.com/yongyizang/MSRKit (MIT). Heads and hop are not in the shapes and come from
+options; the sample rate is recognized by the mel bands in the file.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from model_zoo.errors import CheckpointError, ConfigError
 
 USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
 USUAL_HEADS = 4
-BANK_TOLERANCE = 1e-6  # heights of triangles that another library computed
+BANK_TOLERANCE = 1e-6  # values of triangles computed by another library
 LARGEST_BANK = 2**24
-"""Values of a table of mel bands; the usual ones have 0.1 million."""
+"""Largest mel filter bank in values; the usual ones have 0.1 million."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 class GeneratorOptions(NamedTuple):
-    """What the shapes of a checkpoint cannot tell; None is the usual value."""
+    """Options that the shapes of a checkpoint do not reveal; None is the usual value."""
 
     num_heads: int | None = None
     hop_size: int | None = None
@@ -49,10 +49,10 @@ def infer(tensors: Mapping[str, Tensor], options: GeneratorOptions) -> tuple[str
 
 
 def recognise(shapes: Shapes) -> str:
-    """The name of the architecture whose tensors these are.
+    """Name of the architecture that the tensors belong to.
 
     Raises:
-        CheckpointError: of none that is known here.
+        CheckpointError: they belong to none.
     """
     if "band.pre_bandnet.weight" not in shapes:
         raise _unknown_layout("there is no band.pre_bandnet.weight")
@@ -80,7 +80,7 @@ def _common(
 
 
 def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
-    """The rate in Hz whose mel bands are ``bank``; ``wanted`` is only checked.
+    """Sample rate in Hz whose mel bands equal ``bank``; ``wanted`` is only checked.
 
     Raises:
         ConfigError: ``wanted``, or without it every usual rate, has other bands.
@@ -92,7 +92,7 @@ def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
             return rate
     found = f"at {wanted} Hz" if wanted else "at any usual rate"
     raise ConfigError(
-        "--sample-rate", [f"the checkpoint's mel bands are not those {found}. Type its real rate"]
+        "--sample-rate", [f"the checkpoint's mel bands are not those {found}. Use its real rate"]
     )
 
 
@@ -115,7 +115,7 @@ def _rnn(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
 
 
 def _unet(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
-    # Only the factor 2 exists among MSRKit's weights: the original ignores the option.
+    # MSRKit ignores the option, so that all its weights have the factor 2.
     return {
         "num_layers": _count(shapes, "downsampling_blocks."),
         "upsampling_factor": 2,
@@ -137,7 +137,7 @@ SIZES: dict[str, Callable[[Shapes, GeneratorOptions], dict[str, Any]]] = {
 
 
 def _sizes(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor that must have so many axes and no empty one."""
+    """Shape of a tensor, checked to have ``axes`` axes, none of them empty."""
     shape = shapes[name]
     if len(shape) != axes or 0 in shape:
         raise _unknown_layout(f"{name} is {shape}")
@@ -145,7 +145,7 @@ def _sizes(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
-    """How many numbered parts lie under ``prefix``."""
+    """Number of numbered parts under ``prefix``."""
     return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
 
 

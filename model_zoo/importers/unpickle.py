@@ -1,21 +1,21 @@
 """Reads state dicts from pickles of torch without running what is inside.
 
-NumPy's own functions would make arrays of any shape, also such as have no bytes in the file. The
-names in a pickle stand for the classes here instead; what they receive is the protocol of
+NumPy's own functions would allocate arrays of any shape, even without bytes in the file. The names
+in a pickle are mapped to the classes below instead, which follow the protocol of
 ``ndarray.__reduce__`` (numpy.org, "NEP 1", and the pickle module's ``copyreg`` interface).
 
-``weights_only=True`` keeps a pickle from running code. It does not limit what the pickle builds:
-tuples nested in each other many times over, whose hash is computed for ever when they are the key
-of a mapping; a text that is encoded as hexadecimal again and again, which doubles it each time; a
-view of one value that is converted into a tensor of billions. The opcodes (documented in the module
-pickletools) are walked, tracking only the size of each object on the stack.
+``weights_only=True`` keeps a pickle from running code, but does not limit what it builds: tuples
+nested many times over, whose hash as a key of a mapping takes forever; a text encoded as
+hexadecimal again and again, doubling each time; a view of one value converted to a tensor of
+billions. So the opcodes (documented in the module pickletools) are walked first, tracking only the
+size of each object on the stack.
 
 torch writes an archive whose records are stored, never compressed (torch/csrc/jit/serialization/
 export.md: "zip archive with uncompressed records"), so that together they are no larger than the
-file. Before version 1.6 it wrote pickles one after the other, and the values behind them.
+file. Before version 1.6 it wrote several pickles in a row, followed by the values.
 
-The one place of the project that opens pickles, and only with ``weights_only=True``: tensors,
-numbers and containers are read, anything that would have to be executed is refused.
+This is the only module that opens pickles, and only with ``weights_only=True``: tensors, numbers
+and containers are read, anything that would have to be executed is refused.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class TensorKind:
         self._name, self._order = name, "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take in the version, the order of the bytes, and what only structures have."""
+        """Receive version and byte order; the rest is for structured types."""
         self._order = {"<": "<", ">": ">"}.get(state[1], "=")
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        """The type; None if it is not that of floats."""
+        """The dtype; None unless it is a float type."""
         return np.dtype(f"{self._order}{self._name}") if self._name in FLOATS else None
 
 
@@ -72,7 +72,7 @@ class Array:
     values: NDArray[np.floating[Any]] | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take in version, shape, type, order of axes, and bytes.
+        """Receive version, shape, dtype, order of axes, and bytes.
 
         Raises:
             ValueError: the bytes do not fill the shape.
@@ -84,7 +84,7 @@ class Array:
 
 
 def reconstruct(*_: object) -> Array:
-    """Stands for the function that makes an empty array first."""
+    """Stands for the function that creates an empty array."""
     return Array()
 
 
@@ -94,39 +94,39 @@ STAND_INS: list[Any] = [
     (Array, "numpy.ndarray"),
     (TensorKind, "numpy.dtype"),
 ]
-"""What the pickle of an array calls, as :func:`torch.serialization.safe_globals` takes it."""
+"""Functions in pickles of arrays, as :func:`torch.serialization.safe_globals` takes them."""
 
 
 MOST_STEPS = 1_000_000
-"""Of a pickle: a tensor or an array takes about twenty."""
+"""Largest number of opcodes; a tensor or an array takes about twenty."""
 
 MOST_VALUES = 10_000_000
-"""In an object, each counted as often as it is referred to."""
+"""Largest number of values in an object, counting references."""
 
 REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
-"""Functions of torch that give views of their storage; others convert or unpack them."""
+"""Functions of torch that return views of their storage; others convert or unpack."""
 
 ALLOCATING = ("bytearray", "Tensor", "Storage")
-"""Ends of the names of classes that take any number for a size."""
+"""Suffixes of class names whose constructors take any number as a size."""
 
 PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 GET = {"GET", "BINGET", "LONG_BINGET"}
 ENCODE = "_codecs encode"
 LATIN = "latin1"
-"""The one encoding that pickles of bytes and arrays use; it gives a byte for each character."""
+"""Encoding that pickles of bytes and arrays use, with one byte per character."""
 
 
 class BombError(ValueError):
-    """A pickle would make far more than its own bytes."""
+    """A pickle would build far more than its own bytes."""
 
 
 class Item(NamedTuple):
     """An object on the stack of a pickle.
 
     Attributes:
-        size: values in it.
-        text: itself, if it is a text or the name of a function.
-        parts: the texts of its parts, if it is a tuple.
+        size: number of values in it.
+        text: the text itself, or the name of a function.
+        parts: texts of the items of a tuple.
     """
 
     size: int
@@ -138,14 +138,14 @@ MARK = Item(0)
 
 
 def check_steps(file: Any) -> None:
-    """Go through one pickle, up to the step that ends it.
+    """Walk the opcodes of one pickle up to its end.
 
     Args:
-        file: open for reading bytes.
+        file: file open for reading bytes.
 
     Raises:
-        BombError: it would make far more than its own bytes.
-        Exception: it is damaged; of any kind.
+        BombError: the pickle would build far more than its own bytes.
+        Exception: the pickle is damaged; any kind of exception.
     """
     stack: list[Item] = []
     memo: dict[int, Item] = {}
@@ -154,7 +154,7 @@ def check_steps(file: Any) -> None:
             raise BombError("its description is too large")
         if step.name in PUT:
             memo[_number(argument)] = stack[-1]
-        elif step.name == "MEMOIZE":  # of protocol 4, numbered by itself
+        elif step.name == "MEMOIZE":  # protocol 4 numbers entries implicitly
             memo[len(memo)] = stack[-1]
         elif step.name in GET:
             stack.append(memo[_number(argument)])
@@ -183,7 +183,7 @@ def _advance(stack: list[Item], step: pickletools.OpcodeInfo, argument: object) 
 
 
 def _taken(stack: list[Item], step: pickletools.OpcodeInfo) -> Iterator[Item]:
-    """What a step takes from the stack, the uppermost object first."""
+    """Objects that an opcode takes from the stack, the topmost first."""
     wanted = [kind for kind in step.stack_before if kind is not pickletools.stackslice]
     for kind in reversed(wanted):
         if kind is not pickletools.markobject:
@@ -194,7 +194,7 @@ def _taken(stack: list[Item], step: pickletools.OpcodeInfo) -> Iterator[Item]:
 
 
 def _check_call(function: str, arguments: tuple[str, ...]) -> None:
-    """Refuse calls that give more than they take."""
+    """Refuse calls whose result is larger than their arguments."""
     module, _, name = function.partition(" ")
     if function == ENCODE and (len(arguments) != 2 or arguments[1] != LATIN):
         raise BombError("it encodes a text in an unusual way")
@@ -204,7 +204,7 @@ def _check_call(function: str, arguments: tuple[str, ...]) -> None:
 
 
 LEGACY_PICKLES = 5
-"""A magic number, a version, the system, the content, and the names of the storages."""
+"""Pickles in a file of torch before 1.6: magic number, version, system, content, storages."""
 
 MOST_RECORDS = 100_000
 
@@ -213,11 +213,11 @@ ARCHIVE = b"PK\3\4"
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a file that would take far more memory or time than its size allows.
+    """Refuse a file that would take far more memory or time than its size suggests.
 
     Raises:
-        CheckpointError: it is one.
-        OSError: it cannot be read.
+        CheckpointError: the file is refused.
+        OSError: the file cannot be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise unsafe(path, "it is not a regular file")
@@ -228,18 +228,18 @@ def check_archive(path: Path) -> None:
             _check_legacy(path)
     except BombError as error:
         raise unsafe(path, str(error)) from error
-    except Exception as error:  # damage can fail anywhere in the readers of both formats
+    except Exception as error:  # damage may raise anything in the readers of both formats
         raise not_a_checkpoint(path) from error
 
 
 def _is_archive(path: Path) -> bool:
-    """By the first bytes, as torch decides; ``zipfile`` also finds an archive behind a pickle."""
+    """Whether torch takes a file for an archive: by its first bytes, unlike ``zipfile``."""
     with path.open("rb") as file:
         return file.read(len(ARCHIVE)) == ARCHIVE
 
 
 def not_a_checkpoint(path: Path) -> CheckpointError:
-    """The error for a file that torch cannot read, or could not have written."""
+    """The error for a file that torch cannot read or cannot have written."""
     return CheckpointError(
         f"{path} is damaged or is not a PyTorch checkpoint. Copy or download it again"
     )
@@ -274,18 +274,18 @@ WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.co
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:
-    """The generator's tensors in a checkpoint, under their plain names.
+    """Read the generator's tensors from a checkpoint, without prefixes of wrappers.
 
     Args:
-        path: a PyTorch file, or a safetensors file of any layout.
+        path: PyTorch file, or safetensors file of any layout.
 
     Raises:
         NoModelError: there is no such file, or it needs no conversion.
-        CheckpointError: it is damaged, unsafe to read or holds no tensors.
+        CheckpointError: the file is damaged, unsafe to read or holds no tensors.
     """
     if not path.is_file():
         wrong = "is a folder" if path.is_dir() else "does not exist"
-        raise NoModelError(f"{path} {wrong}. Type the name of a checkpoint's file")
+        raise NoModelError(f"{path} {wrong}. Use the name of a checkpoint file")
     if path.suffix == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
@@ -305,14 +305,14 @@ def state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse tensors of more values than the file has bytes for, which strides of zero give.
+    """Refuse tensors with more values than the file has bytes for, as strides of 0 allow.
 
     Args:
-        path: of the file.
-        tensors: that it gave, by name.
+        path: the file.
+        tensors: its tensors, by name.
 
     Raises:
-        CheckpointError: there are some, or tensors of another kind than networks have.
+        CheckpointError: there are such tensors, or kinds of tensors that networks do not have.
     """
     if not all(map(_is_usual, tensors.values())):
         raise unsafe(path, "its tensors are sparse, quantized or have no values")
@@ -326,7 +326,7 @@ def _is_usual(value: Tensor) -> bool:
 
 
 def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the generator without the prefixes that training adds to their names."""
+    """Tensors of the generator, without the prefixes that wrappers add to their names."""
     names = {name: name for name in tensors}
     while changed := _shorter(names):
         names = changed
@@ -334,14 +334,14 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shorter(names: Mapping[str, str]) -> dict[str, str]:
-    """One prefix less, for every name; empty when there is none to take off."""
+    """Remove one prefix from all names; empty if they share none."""
     if any(short.startswith(PART) for short in names):
         return {
             short.removeprefix(PART): full
             for short, full in names.items()
             if short.startswith(PART)
         }
-    # A running average counts its updates under a name of its own.
+    # A running average stores its number of updates under a name of its own.
     counted = {short: full for short, full in names.items() if short != "n_averaged"}
     for prefix in WRAPPERS:
         if counted and all(short.startswith(prefix) for short in counted):
@@ -358,12 +358,12 @@ def _load(path: Path) -> Any:
             f"{path} would have to run code to be read, which is unsafe, or is not a checkpoint. "
             "Save only its tensors with torch.save(network.state_dict(), FILE) and convert that"
         ) from error
-    except Exception as error:  # a damaged pickle can fail anywhere in its reader
+    except Exception as error:  # a damaged pickle may raise anything
         raise not_a_checkpoint(path) from error
 
 
 def _unwrap(content: Any) -> Any:
-    """The mapping of names to tensors inside the mappings that trainers put around it."""
+    """Find the mapping of names to tensors inside of a trainer's checkpoint."""
     while isinstance(content, Mapping) and not _tensors(content):
         inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
         if not inner:

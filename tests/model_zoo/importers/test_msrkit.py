@@ -260,7 +260,7 @@ def test_the_rate_is_recognised_by_the_bands(rate: int) -> None:
 
 
 def test_a_wrong_rate_is_refused(checkpoint: Path, zoo: Path) -> None:
-    with pytest.raises(ConfigError, match=r"not those at 44100 Hz. Type its real rate"):
+    with pytest.raises(ConfigError, match=r"not those at 44100 Hz. Use its real rate"):
         convert(checkpoint, name="mine", sample_rate=44_100)
 
 

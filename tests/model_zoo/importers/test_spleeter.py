@@ -126,7 +126,7 @@ def test_names_of_some_stems_alone_are_refused(files: list[Path], names: tuple[s
         path.rename(path.with_name(f"{name}.ckpt")) for path, name in zip(files, names, strict=True)
     ]
     with pytest.raises(
-        ConfigError, match=r"x\.ckpt is not named after a stem: type --stem for each file"
+        ConfigError, match=r"x\.ckpt is not named after a stem: use --stem for each file"
     ):
         read_network(renamed)
 
