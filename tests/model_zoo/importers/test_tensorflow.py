@@ -132,5 +132,5 @@ class AnyNumber(int):
 def test_a_file_that_broke_off_is_one_sentence(checkpoint: Path, length: int) -> None:
     whole = (checkpoint / INDEX).read_bytes()
     (checkpoint / INDEX).write_bytes(whole[:length])
-    with pytest.raises(CheckpointError, match="the index does not end as one"):
+    with pytest.raises(CheckpointError, match="it does not end like an index"):
         read(checkpoint / INDEX)
