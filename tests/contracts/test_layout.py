@@ -145,3 +145,13 @@ def _names(tree: ast.Module) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Attribute):
             yield node.attr
+
+
+def test_first_lines_of_modules_say_what_they_are() -> None:
+    """A question word makes a riddle of a title."""
+    riddles = {
+        name
+        for name, tree in sources().items()
+        if re.match(r"(?:What|Who|Whoever|Whether|How|Where)\b", ast.get_docstring(tree) or "")
+    }
+    assert riddles == set()
