@@ -194,7 +194,7 @@ def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe)
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
 def test_cores_that_say_so_keep_shapes(name: str) -> None:
     """Law of :attr:`SpectralSeparator.keeps_shape`, for every architecture that says it holds."""
-    network = registry.build(name, registry.architecture(name).sizes.small).eval()
+    network = registry.build(name, registry.architecture(name).small_options).eval()
     if not getattr(network, "keeps_shape", False):
         return
     seen = network.features(network.spectrum(torch.rand(2, network.channels, 3000)))

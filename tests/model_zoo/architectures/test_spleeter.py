@@ -12,7 +12,7 @@ from model_zoo.errors import ConfigError
 from model_zoo.ops.spectra import gain, power_ratio
 from tests.model_zoo.blocks.weights import fill, pattern
 
-SMALL = Spleeter.sizes.small
+SMALL = Spleeter.small_options
 
 
 def network(**options: object) -> Spleeter:

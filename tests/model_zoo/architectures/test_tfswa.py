@@ -53,7 +53,7 @@ MASKING = ("tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa")
 
 
 def small(name: str, **options: object) -> Any:
-    return fill(registry.build(name, {**registry.architecture(name).sizes.small, **options}))
+    return fill(registry.build(name, {**registry.architecture(name).small_options, **options}))
 
 
 def unet(**options: Any) -> TFSWAUNet:
