@@ -147,7 +147,7 @@ class BlockFrontend(Frontend):
     def masks(
         self, spectrum: Spectrum, output: BlockMasks
     ) -> Float[Tensor, "batch stem channel freq frame"]:
-        """Masks of the whole spectrogram, with blocks joined and 0 for bins above ``num_fft_bins``."""
+        """Masks of the whole spectrogram: blocks joined, and 0 above ``num_fft_bins``."""
         batch, channels, bins, frames = spectrum.shape
         pattern = "(b n) (s c) f t -> b s c f (n t)"
         masks = rearrange(output, pattern, b=batch, c=channels)
