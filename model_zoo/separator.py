@@ -1,27 +1,28 @@
-"""The contract of every architecture, and the path from mixture to stems of those on spectrograms.
+"""The contract of every architecture, and the way from mixture to stems through spectrograms.
 
-A separator is an ``nn.Module`` that turns mixtures into stems and knows nothing of files, chunks
-or devices: those belong to :mod:`stemcli.engine`. Any length at or above one analysis window goes
-in, the same length comes out.
+A separator is an ``nn.Module`` that turns mixtures into stems. Files, chunks and devices belong to
+:mod:`stemcli.engine`. A mixture may have any length from one analysis window upwards, and its stems
+have the same length.
 
-::
+An architecture on spectrograms is composed of two modules: a front end around the STFT and a core,
+which is the network itself. :meth:`SpectralSeparator.forward` is the same for all of them::
 
-    mixture ─ STFT ─ spectrum ─ features ─▶ core ─ numbers ─ answer ─ spectra ─ inverse STFT ─ stems
-                        └──────────────────────────────────────┘
+    mixture ─ analyze ─ spectrum ─ features ─▶ core ─ output ─ apply_output ─ synthesize ─▶ stems
+                           └──────────────────────────────────────┘
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.blocks.auxiliary import HasAuxiliaryLoss
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import Config, broken
@@ -35,40 +36,9 @@ Role = Literal["stems", "phase", "codes"]
 class SeparatorConfig(Config):
     """Base of the constructor arguments of every architecture.
 
-    An architecture lists the arguments of its paper in their order; what we add to them is
+    An architecture lists the arguments of its paper in their order; options that we add to them are
     keyword-only.
     """
-
-
-@dataclass(frozen=True)
-class Documented:
-    """A size of a network whose number of parameters is documented.
-
-    Attributes:
-        parameters: that number.
-        arguments: of the constructor, in order.
-        options: of the constructor, by name.
-    """
-
-    parameters: int
-    arguments: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What has to be known to try any network.
-
-    Attributes:
-        small: options of a network that runs in milliseconds.
-        several: what changes in them for three stems (where the role is to give stems) and for
-            another number of audio channels, where a network may hear one or two at once.
-        documented: large relatives, first the network whose options are all as usual.
-    """
-
-    small: Mapping[str, Any]
-    several: Mapping[str, Any]
-    documented: tuple[Documented, ...]
 
 
 class Separator(nn.Module):
@@ -78,31 +48,32 @@ class Separator(nn.Module):
     own arguments and then builds its parts from ``self.config``.
 
     Attributes:
-        purpose: what the architecture is for, in a few words.
-        sizes: with which it can be tried.
-        auxiliary_loss_names: losses that the network finds in itself while it learns, see
-            :meth:`auxiliary_losses`.
-        needs_peak_level: whether a whole song has to be brought to a peak of 1 before it is heard
-            in parts; whoever does so brings the stems back.
-        weight_independent_options: options in which a network may differ from the one whose weights
-            it starts from: no tensor depends on them, but for the rows that each of the ``stems``
-            has.
-        needs_float32: whether bfloat16 is too coarse for it: what comes out of a small one is less
-            than 40 dB above the difference.
-        prefers_channels_last: whether its convolutions run faster with features innermost in memory
-            (``torch.channels_last``) where it only separates.
-        role: what it gives: the stems of a mixture, or the same sound again, with a phase of its
-            own or out of codes.
-        config: the frozen values this network was built from.
-        sample_rate: rate of the waveforms it takes and gives, in Hz.
-        stems: names of what comes out, in order.
+        purpose: purpose of the architecture in a few words.
+        documented_parameters: number of trainable values with default options, so that a list of
+            architectures need not build them.
+        small_options: options of a network that runs in milliseconds. The recipe ``tune-NAME`` is
+            made from them where no file of that name exists.
+        auxiliary_loss_names: names of the losses that :meth:`auxiliary_losses` returns.
+        needs_peak_level: whether a song must be scaled to a peak of 1 as a whole before its chunks
+            are separated; the caller scales the stems back.
+        weight_independent_options: options that may differ when a network starts from the weights
+            of another: no tensor depends on them, except for rows that belong to one of ``stems``.
+        needs_float32: whether bfloat16 is too coarse: it leaves less than 40 dB between the output
+            of a small network and its error.
+        prefers_channels_last: whether inference is faster with ``torch.channels_last``.
+        role: kind of output: the stems of a mixture (``"stems"``), or the same sound again with a
+            predicted phase (``"phase"``) or decoded from codes (``"codes"``).
+        config: the frozen options that this network was built from.
+        sample_rate: sample rate of mixtures and stems in Hz.
+        stems: names of the stems, in the order of the output.
         channels: audio channels of one item; with 1 the engine folds channels into the batch.
         segment: length in samples that the network was trained on.
     """
 
     Config: ClassVar[type[SeparatorConfig]]
     purpose: ClassVar[str]
-    sizes: ClassVar[Sizes]
+    documented_parameters: ClassVar[int]
+    small_options: ClassVar[Mapping[str, Any]]
     auxiliary_loss_names: ClassVar[tuple[str, ...]] = ()
     needs_peak_level: ClassVar[bool] = False
     weight_independent_options: ClassVar[tuple[str, ...]] = ("segment", "stems")
@@ -127,66 +98,95 @@ class Separator(nn.Module):
 
     @property
     def core(self) -> nn.Module:
-        """The exportable part: spectrogram features to mask or spectrum, without the STFT.
+        """The exportable part, without the STFT: spectrogram features to a mask or a spectrum.
 
-        It owns no tensors of its own, so the names in a checkpoint do not know of it.
+        All its tensors are registered elsewhere in the separator, so tensor names in checkpoints
+        do not contain ``core``.
         """
         raise NotImplementedError(f"{type(self).__name__} must name its core")
 
-    def forward(self, mixture: Wave) -> Stems:
+    def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
     def forward_core(self, features: Tensor) -> Tensor:
-        """What the core makes of features: a trainer that needs no waves calls this."""
+        """Output of the core for ``features``, for training objectives that need no waveforms.
+
+        A method of the separator, because a sharded network gathers its weights when one of its own
+        methods is called.
+        """
         return self.core(features)
 
     def auxiliary_losses(self) -> dict[str, Float[Tensor, ""]]:
-        """What the last forward pass in training found wrong with the network itself.
+        """Losses that the network computed from its own state in its last training forward pass.
 
-        One number for each of ``auxiliary_loss_names``, or nothing before the first such pass; a
-        recipe weighs them like other losses.
+        One value for each of ``auxiliary_loss_names``, or an empty dict before the first such pass.
+        Recipes weigh them like other losses.
         """
         parts = [part for part in self.modules() if isinstance(part, HasAuxiliaryLoss)]
         return {name: loss for part in parts for name, loss in part.losses.items()}
 
     def after_optimizer_step(self) -> None:
-        """Settle what was counted in a step, however many parts of a batch it had.
-
-        A trainer calls it once after the weights have moved.
-        """
+        """Update statistics that are counted per optimizer step rather than per forward pass."""
 
     def diagnostics(self) -> dict[str, float]:
-        """What there is to know of the network's own state, by name, for a log."""
+        """Values for the training log that describe the state of the network, by name."""
         return {}
 
     def blocks(self) -> Iterator[nn.Module]:
-        """The repeated parts, and the layers around them.
-
-        A trainer may compile each on its own, or compute it again to save memory.
-        """
-        for child in self.children():
-            yield from child.children()
+        """Parts of the core that can be compiled, recomputed or sharded one by one."""
+        return parts_of(self.core)
 
     def parameter_count(self) -> int:
         """Number of trainable values."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def as_wave(mixture: Tensor) -> Tensor:
-    """Give the form ``batch time`` of mono networks the channel axis of the contract."""
-    return mixture.unsqueeze(1) if mixture.ndim == 2 else mixture
+def parts_of(network: nn.Module) -> Iterator[nn.Module]:
+    """Children of a network; containers without a ``forward`` are replaced by their children."""
+    for child in network.children():
+        is_container = type(child).forward is nn.Module.forward
+        yield from child.children() if is_container else (child,)
 
 
 Spectrum = Complex[Tensor, "batch channel freq frame"]
 Spectra = Complex[Tensor, "batch stem channel freq frame"]
 
 
+class Frontend(Fourier):
+    """Base of front ends: mixtures to features for a core, and its output to stems.
+
+    Subclasses implement :meth:`features` and :meth:`apply_output`. Here a spectrogram is the STFT
+    of the mixture as it is; subclasses may use other channels, bins or windows.
+
+    Args:
+        n_fft: window length in samples.
+        hop_length: samples from one frame to the next.
+    """
+
+    def analyze(self, mixture: Wave | MonoWave) -> Spectrum:
+        """Spectrogram of a mixture."""
+        return torch.view_as_complex(self.stft(mixture))
+
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch ..."]:
+        """Input of the core."""
+        raise NotImplementedError(f"{type(self).__name__} must implement features")
+
+    def apply_output(self, spectrum: Spectrum, output: Float[Tensor, "batch ..."]) -> Spectra:
+        """Spectrograms of the stems: the core's output as masks of ``spectrum``, or in its place.
+
+        (Not ``apply``: ``nn.Module`` has a method of that name.)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement apply_output")
+
+    def synthesize(self, spectra: Spectra, mixture: Wave | MonoWave) -> Stems | MonoWave:
+        """Waveforms of the stems, as long as the mixture."""
+        return self.istft(torch.view_as_real(spectra), mixture.shape[-1])
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpectralConfig(SeparatorConfig):
-    """Options that all architectures on spectrograms know beside their own.
-
-    A subclass has ``window_size`` and ``hop_size`` in samples and ``sample_rate`` in Hz as well.
+    """Options that all architectures on spectrograms have beside their own.
 
     Attributes:
         stems: names of the sources, in order.
@@ -195,6 +195,24 @@ class SpectralConfig(SeparatorConfig):
 
     stems: tuple[str, ...] = ("vocals",)
     segment: int = 409_600
+
+    # Every architecture has a field for each of these three, in the order of its paper's arguments;
+    # fields of this class would come before them.
+
+    @property
+    def window_size(self) -> int:
+        """STFT window in samples."""
+        raise NotImplementedError
+
+    @property
+    def hop_size(self) -> int:
+        """Samples between two frames."""
+        raise NotImplementedError
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz."""
+        raise NotImplementedError
 
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
@@ -208,61 +226,42 @@ class SpectralConfig(SeparatorConfig):
 class SpectralSeparator(Separator):
     """Base of architectures on spectrograms.
 
-    A subclass sets :attr:`channels` and builds its network; it says what the network sees of a
-    spectrum (:meth:`features`) and what its numbers mean (:meth:`answer`).
+    A subclass sets :attr:`fourier`, :attr:`network` and :attr:`channels`.
+
+    Attributes:
+        fourier: front end; its tensor is ``fourier.window``.
+        network: the core, where :attr:`core` is not overridden.
     """
 
     Config: ClassVar[type[SpectralConfig]]
-    config: Any
+    config: SpectralConfig
+    fourier: Frontend
+    network: nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        config = self.config
-        self.sample_rate, self.segment, self.stems = (
-            config.sample_rate,
-            config.segment,
-            config.stems,
-        )
-        self.fourier = Fourier(config.window_size, config.hop_size)
+        self.sample_rate = self.config.sample_rate
+        self.segment = self.config.segment
+        self.stems = self.config.stems
+
+    @property
+    def core(self) -> nn.Module:
+        """The network, which knows nothing of the STFT."""
+        return self.network
 
     @property
     def keeps_shape(self) -> bool:
-        """Whether the core gives a number of any size for each one that it takes.
+        """Whether the core's output has the shape of its input and is not bounded.
 
-        Such a core can be trained on its own, to find what was laid over its features.
+        Such a core can be pretrained to estimate noise that was added to its features.
         """
         return False
 
-    def forward(self, mixture: Wave) -> Stems:
+    def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
         """Separate a batch of mixtures."""
-        spectrum = self.spectrum(mixture)
-        numbers = self.core(self.features(spectrum))
-        return self.waves(self.answer(spectrum, numbers), mixture.shape[-1])
-
-    def spectrum(self, mixture: Wave) -> Spectrum:
-        """The spectrogram that the network works on."""
-        return torch.view_as_complex(self.fourier.stft(mixture))
-
-    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch ..."]:
-        """What the core takes."""
-        raise NotImplementedError(f"{type(self).__name__} must say what its core sees")
-
-    def answer(self, spectrum: Spectrum, numbers: Float[Tensor, "batch ..."]) -> Spectra:
-        """What the core's numbers make of the spectrum."""
-        raise NotImplementedError(f"{type(self).__name__} must say what its numbers mean")
-
-    def waves(self, spectra: Spectra, length: int) -> Stems:
-        """Waveforms of ``length`` samples."""
-        return self.fourier.istft(torch.view_as_real(spectra), length)
-
-
-def parts_of(network: nn.Module) -> Iterator[nn.Module]:
-    """The children of a network; those in a list one by one."""
-    for child in network.children():
-        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            yield from child.children()
-        else:
-            yield child
+        spectrum = self.fourier.analyze(mixture)
+        output = self.core(self.fourier.features(spectrum))
+        return self.fourier.synthesize(self.fourier.apply_output(spectrum, output), mixture)
 
 
 def _below_one(config: SpectralConfig) -> list[str]:
@@ -275,11 +274,8 @@ def _below_one(config: SpectralConfig) -> list[str]:
     ]
 
 
-def _too_short(config: Any) -> Iterator[str]:
-    """Frames must overlap to be undone, and a segment must hold a frame.
-
-    The lengths are fields of each architecture, in the order of its arguments.
-    """
+def _too_short(config: SpectralConfig) -> Iterator[str]:
+    """Frames must overlap for the STFT to be invertible, and a segment must hold one frame."""
     if config.hop_size >= config.window_size:
         yield f"hop_size must be below window_size={config.window_size}, found {config.hop_size}"
     if config.segment < config.window_size:

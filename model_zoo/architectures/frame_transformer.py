@@ -1,15 +1,14 @@
-"""FrameTransformer and PhasePredictor: a U over the bins of frames, with attention over time.
+"""FrameTransformer and PhasePredictor: a U-Net over the bins of frames, with attention over time.
 
-The original divides the magnitudes of a song by the largest of them. Here the song is brought to a
-peak of 1 before it is heard (``needs_peak_level``), and magnitudes are divided by that of a sine
-with this peak: as good a level, and no pass over the spectrogram of the whole song.
+After https://github.com/carperbr/frame-transformer, in the form that has 357,493,618 parameters.
+Every level has transformers between frames; from one level to the next the bins are halved and the
+channels multiplied.
 
-After https://github.com/carperbr/frame-transformer, in the form in which it has 357,493,618
-parameters. Every level has transformers between frames; from one level to the next the bins are
-halved and the channels multiplied.
-
-The original (https://github.com/carperbr/frame-transformer) compares a number between 0.5 and 1
-with an angle between -1 and 1; here the network's range is that of the angle.
+Two things differ from the original. It divides the magnitudes of a song by their maximum. Here the
+song is scaled to a peak of 1 beforehand (``needs_peak_level``), and magnitudes are divided by that
+of a sine with this peak, which needs no pass over the spectrogram of the whole song. And the
+original compares values between 0.5 and 1 with an angle between -1 and 1; here the network's range
+is that of the angle.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -28,27 +27,17 @@ from torch import Tensor, nn
 from model_zoo.blocks.frame_attention import (
     FrameDecoder,
     FrameEncoder,
-    FrameNorm,
     FrameTransformerDecoder,
     FrameTransformerEncoder,
     MultichannelLinear,
-    MultichannelMultiheadAttention,
     Planes,
 )
 from model_zoo.config import broken
 from model_zoo.ops.spectra import with_nyquist
-from model_zoo.separator import (
-    Documented,
-    Sizes,
-    Spectra,
-    SpectralConfig,
-    SpectralSeparator,
-    Spectrum,
-    parts_of,
-)
+from model_zoo.separator import Frontend, Spectra, SpectralConfig, SpectralSeparator, Spectrum
 
 FEWEST_BINS = 4
-"""Bins of a head: of fewer the position could turn none."""
+"""Minimum of bins per head, which rotary position embedding needs."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +46,15 @@ class FrameConfig(SpectralConfig):
 
     Attributes:
         in_channels: audio channels, 1 or 2.
-        channels: of the network, times the multiplier of each level.
-        expansion: how much wider the feed-forward of a transformer is inside.
-        multipliers: of the channels, one for each level from the outermost inwards; every level
+        channels: channels of the network, before the multiplier of each level.
+        expansion: width factor inside the feed-forward part of a transformer.
+        multipliers: channel multipliers, one for each level from the outermost inwards; every level
             but the first halves the bins.
-        num_heads: attention heads of the levels; the last holds for all deeper ones, and further
-            numbers than levels are not needed.
-        dropout: share of numbers that are left out in training.
+        num_heads: attention heads of the levels; the last entry also holds for all deeper levels.
+        dropout: dropout probability in training.
         window_size: STFT window in samples.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
     """
 
     in_channels: int = 2
@@ -93,8 +81,16 @@ class FrameConfig(SpectralConfig):
         found = super().mistakes() + broken(rules)
         return found or [*self._uneven()]
 
+    @property
+    def network_arguments(
+        self,
+    ) -> tuple[int, int, int, int, tuple[int, ...], tuple[int, ...], float]:
+        """Positional arguments of :class:`FrameDescent`."""
+        widths = (self.in_channels, self.channels, self.window_size, self.expansion)
+        return (*widths, self.multipliers, self.num_heads, self.dropout)
+
     def _uneven(self) -> Iterator[str]:
-        """Bins that cannot be halved, or dealt to heads."""
+        """Bins that cannot be halved, or not be shared evenly between heads."""
         levels = len(self.multipliers)
         if self.window_size % 2**levels:
             yield (
@@ -112,66 +108,14 @@ class FrameConfig(SpectralConfig):
                 )
 
 
-SMALL = {
-    **{"channels": 2, "multipliers": (1, 2), "num_heads": (2,), "expansion": 2},
-    **{"window_size": 64, "hop_size": 32, "sample_rate": 8000, "segment": 4096},
-}
-
-
 def heads_of(num_heads: tuple[int, ...], levels: int) -> list[int]:
-    """Heads of every level: the last number holds for all deeper ones."""
+    """Heads of every level: the last entry also holds for all deeper levels."""
     return [*num_heads, *[num_heads[-1]] * levels][:levels]
-
-
-class FrameSeparator(SpectralSeparator):
-    """Base of the frame transformers; a subclass builds :attr:`network`."""
-
-    Config: ClassVar[type[FrameConfig]]
-    needs_peak_level = True
-    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
-    network: nn.Module
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.channels = self.config.in_channels
-
-    @property
-    def core(self) -> nn.Module:
-        """From magnitudes between -1 and 1 to the network's numbers."""
-        return self.network
-
-    def blocks(self) -> Iterator[nn.Module]:
-        """The levels' parts one by one."""
-        yield from parts_of(self.network)
-
-    @property
-    def full_scale(self) -> Float[Tensor, ""]:
-        """Magnitude that a sine with a peak of 1 has."""
-        return self.fourier.window.sum() / 2
-
-    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch channel freq_seen frame"]:
-        """Magnitudes between -1 (silence) and 1 (a sine at full scale), without Nyquist."""
-        shares = (spectrum[..., :-1, :].abs() / self.full_scale).clamp(0, 1)
-        return 2 * shares - 1
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What every network here is built from."""
-        config = self.config
-        return {
-            "in_channels": config.in_channels,
-            "channels": config.channels,
-            "n_fft": config.window_size,
-            "expansion": config.expansion,
-            "multipliers": config.multipliers,
-            "num_heads": config.num_heads,
-            "dropout": config.dropout,
-        }
 
 
 @dataclass(frozen=True)
 class SoundConfig(FrameConfig):
-    """Arguments of networks that give the same sound again."""
+    """Arguments of networks that return the sound of the mixture itself."""
 
     stems: tuple[str, ...] = field(default=("sound",), kw_only=True)
 
@@ -182,25 +126,8 @@ class SoundConfig(FrameConfig):
         )
 
 
-__all__ = [
-    "FrameDecoder",
-    "FrameDescent",
-    "FrameEncoder",
-    "FrameNorm",
-    "FrameTransformer",
-    "FrameTransformerConfig",
-    "FrameTransformerDecoder",
-    "FrameTransformerEncoder",
-    "FrameTransformerSeparator",
-    "LevelSize",
-    "MultichannelLinear",
-    "MultichannelMultiheadAttention",
-    "mix",
-]
-
-
 class LevelSize(NamedTuple):
-    """Sizes of one level of the U."""
+    """Sizes of one level of the U-Net."""
 
     channels: int
     features: int
@@ -208,16 +135,16 @@ class LevelSize(NamedTuple):
 
 
 class FrameDescent(nn.Module):
-    """The way down: encoders and transformers, level by level.
+    """Encoder half of the U-Net: an encoder and a transformer on each level.
 
     Args:
-        in_channels: channels in.
-        channels: of the network, times the multiplier of each level.
-        n_fft: STFT window in samples; half as many bins come in.
-        expansion: how much wider the feed-forward of a transformer is inside.
-        multipliers: of the channels, one per level.
-        num_heads: of the levels; the last holds for all deeper ones.
-        dropout: share of numbers that are left out in training.
+        in_channels: input channels.
+        channels: channels of the network, before the multiplier of each level.
+        n_fft: STFT window in samples; the input has half as many bins.
+        expansion: width factor inside the feed-forward part of a transformer.
+        multipliers: channel multipliers, one per level.
+        num_heads: attention heads of the levels; the last entry also holds for all deeper levels.
+        dropout: dropout probability in training.
     """
 
     def __init__(
@@ -249,22 +176,21 @@ class FrameDescent(nn.Module):
         )
 
     def descend(self, x: Planes) -> list[Float[Tensor, "batch channel_level freq_level frame"]]:
-        """What every level makes of what the one above made."""
-        made: list[Tensor] = []
+        """Outputs of all levels, the outermost first."""
+        levels: list[Tensor] = []
         for encoder, transformer in zip(self.encoders, self.transformers, strict=True):
             x = transformer(encoder(x))
-            made.append(x)
-        return made
+            levels.append(x)
+        return levels
 
 
 class FrameTransformer(FrameDescent):
-    """The whole U: down, up again beside what the way down made, and a mix of the channels.
+    """U-Net with skip connections from magnitudes between -1 and 1 to mask logits.
 
-    Magnitudes between -1 and 1 come in. What comes out is linear: who wants a mask takes the
-    sigmoid of it. Takes the arguments of :class:`FrameDescent` and one more:
+    Takes the arguments of :class:`FrameDescent` and one more:
 
     Args:
-        out_channels: channels out; 0 for as many as come in.
+        out_channels: output channels; 0 for as many as ``in_channels``.
     """
 
     def __init__(
@@ -292,7 +218,7 @@ class FrameTransformer(FrameDescent):
     def forward(
         self, x: Float[Tensor, "batch channel freq frame"]
     ) -> Float[Tensor, "batch channel_out freq frame"]:
-        """One number per bin and channel."""
+        """One value per bin and channel; not bounded."""
         *skips, x = self.descend(x)
         levels = zip(self.decoders, self.decoder_transformers, reversed(skips), strict=True)
         for decoder, transformer, skip in levels:
@@ -301,9 +227,56 @@ class FrameTransformer(FrameDescent):
 
 
 def mix(level: LevelSize, out_channels: int) -> MultichannelLinear:
-    """The last layer, from the channels of the outermost level to those that come out."""
+    """Last layer, from the channels of the outermost level to those of the output."""
     bins = level.features
     return MultichannelLinear(level.channels, out_channels, bins, bins, positionwise=False)
+
+
+class MagnitudeFrontend(Frontend):
+    """Magnitudes for a core whose output is masks.
+
+    Nyquist is not part of the features, and silent in the stems.
+    """
+
+    @property
+    def full_scale(self) -> Float[Tensor, ""]:
+        """Magnitude of a sine with a peak of 1."""
+        return self.window.sum() / 2
+
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch channel freq_seen frame"]:
+        """Magnitudes between -1 (silence) and 1 (a sine at full scale), without Nyquist."""
+        shares = (spectrum[..., :-1, :].abs() / self.full_scale).clamp(0, 1)
+        return 2 * shares - 1
+
+    def apply_output(
+        self, spectrum: Spectrum, output: Float[Tensor, "batch mask freq_seen frame"]
+    ) -> Spectra:
+        """Spectrogram of the mixture under the sigmoid of the output, with 0 at Nyquist."""
+        masks = rearrange(output.sigmoid(), "b (s c) f t -> b s c f t", c=spectrum.shape[1])
+        return spectrum.unsqueeze(1) * with_nyquist(masks)
+
+
+class PhaseFrontend(MagnitudeFrontend):
+    """Magnitudes for a core whose output is angles, divided by pi.
+
+    The lowest and the highest bin keep their own phase: both are real, so turning them would change
+    their level. (The core does not see the highest one either.)
+    """
+
+    def apply_output(
+        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_seen frame"]
+    ) -> Spectra:
+        """Magnitudes of the spectrogram with the predicted angles."""
+        lowest, seen, highest = spectrum.tensor_split((1, -1), dim=-2)
+        turned = torch.polar(seen.abs(), math.pi * output[..., 1:, :].float())
+        return torch.cat([lowest, turned, highest], dim=-2).unsqueeze(1)
+
+
+SMALL = {
+    **{"channels": 2, "multipliers": (1, 2), "num_heads": (2,), "expansion": 2},
+    **{"window_size": 64, "hop_size": 32, "sample_rate": 8000, "segment": 4096},
+}
+"""Options of the smallest networks."""
 
 
 @dataclass(frozen=True)
@@ -313,81 +286,67 @@ class FrameTransformerConfig(FrameConfig):
     stems: tuple[str, ...] = field(default=("instrumental",), kw_only=True)
 
 
-class FrameTransformerSeparator(FrameSeparator):
+class FrameTransformerSeparator(SpectralSeparator):
     """Masks of the mixture's magnitudes, from transformers over whole frames.
 
     Takes the arguments of :class:`FrameTransformerConfig`.
     """
 
     Config = FrameTransformerConfig
+    config: FrameTransformerConfig
     purpose = "accompaniments from much data: a very large U with transformers over whole frames"
-    sizes = Sizes(
-        small=SMALL,
-        several={"stems": ("vocals", "drums", "bass")},
-        documented=(
-            Documented(357_493_618, (2, 4, 4, (1, 2, 4, 6, 12, 24), (16, 8, 4, 4, 4, 4))),
-            Documented(353_026_426, (2, 4, 4, (1, 2, 4, 6, 8, 10), (4,))),
-        ),
-    )
+    documented_parameters = 357_493_618
+    small_options = SMALL
+    needs_peak_level = True
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        masks = len(self.stems) * self.channels
-        self.network = FrameTransformer(**self.arguments, out_channels=masks)
+        config = self.config
+        self.channels = config.in_channels
+        self.fourier = MagnitudeFrontend(config.window_size, config.hop_size)
+        masks = len(config.stems) * config.in_channels
+        self.network = FrameTransformer(*config.network_arguments, out_channels=masks)
 
     @property
     def keeps_shape(self) -> bool:
-        """With the masks of one stem it does."""
+        """True with one stem: there is one mask logit for each magnitude."""
         return len(self.stems) == 1
-
-    def answer(
-        self, spectrum: Spectrum, numbers: Float[Tensor, "batch number freq_seen frame"]
-    ) -> Spectra:
-        """The mixture, each bin as loud as the mask says; nothing at Nyquist."""
-        masks = rearrange(numbers.sigmoid(), "b (s c) f t -> b s c f t", s=len(self.stems))
-        return spectrum.unsqueeze(1) * with_nyquist(masks)
 
 
 class PhasePredictor(FrameTransformer):
     """Angles, divided by pi, from magnitudes between -1 and 1.
 
-    Takes the arguments of :class:`~model_zoo.architectures.frame_transformer.FrameTransformer`.
+    Takes the arguments of :class:`FrameTransformer`.
     """
 
     def forward(
         self, x: Float[Tensor, "batch channel freq frame"]
     ) -> Float[Tensor, "batch channel freq frame"]:
-        """One number between -1 and 1 per bin."""
+        """One value between -1 and 1 per bin."""
         return super().forward(x).tanh()
 
 
-class PhasePredictorSeparator(FrameSeparator):
-    """The same magnitudes with another phase.
+class PhasePredictorSeparator(SpectralSeparator):
+    """Magnitudes of the mixture with a predicted phase.
 
-    The network sees magnitudes only, so what it hears may have any phase. The highest bin, which it
-    does not see, keeps its own, and so does the lowest: both are real numbers, which are lost where
-    they are turned. Takes the arguments of
-    :class:`~model_zoo.architectures.frame_transformer.SoundConfig`.
+    The network's input is magnitudes alone, so the phase of the mixture does not matter. Takes the
+    arguments of :class:`SoundConfig`.
     """
 
     Config = SoundConfig
+    config: SoundConfig
     purpose = "a phase for stems whose magnitudes are known: the frame transformer for angles"
+    documented_parameters = 357_493_618
+    small_options = SMALL
     role = "phase"
     needs_float32 = True
-    sizes = Sizes(
-        small=SMALL,
-        several={"in_channels": 1},
-        documented=(Documented(357_493_618),),
-    )
+    needs_peak_level = True
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.network = PhasePredictor(**self.arguments)
-
-    def answer(
-        self, spectrum: Spectrum, numbers: Float[Tensor, "batch channel freq_seen frame"]
-    ) -> Spectra:
-        """The spectrum's magnitudes with the predicted angles, but for the lowest bin."""
-        lowest, seen, highest = spectrum.tensor_split((1, -1), dim=-2)
-        turned = torch.polar(seen.abs(), math.pi * numbers[..., 1:, :].float())
-        return torch.cat([lowest, turned, highest], dim=-2).unsqueeze(1)
+        config = self.config
+        self.channels = config.in_channels
+        self.fourier = PhaseFrontend(config.window_size, config.hop_size)
+        self.network = PhasePredictor(*config.network_arguments)

@@ -1,20 +1,22 @@
 """MelRNN: recurrent networks over mel bands, along frequency and time in turn.
 
 After the band-split RNN (Luo and Yu 2022, arXiv 2209.15174) in the form of MSRKit, whose tensor
-names it keeps: grouped GRUs, mel bands, and the spectrum itself as the answer in place of a mask.
+names it keeps: grouped GRUs, mel bands, and the spectrum itself as output instead of a mask.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from model_zoo.architectures.mel_frontend import PUBLIC, SEVERAL, SMALL, MelConfig, MelSeparator
+from model_zoo.architectures.mel_frontend import SMALL, MelConfig, MelFrontend, mel_band
 from model_zoo.blocks.recurrent import RNNBlock
 from model_zoo.blocks.spectral import DualPath
-from model_zoo.separator import Documented, Sizes
+from model_zoo.separator import SpectralSeparator
 
 LAYERS_PER_BLOCK = 2
 
@@ -26,12 +28,12 @@ class MelRNNConfig(MelConfig):
     Attributes:
         hidden_channels: width of a token.
         num_layers: layers of one frequency and one time block each.
-        num_groups: recurrent networks side by side in every block.
+        num_groups: recurrent networks in parallel in every block.
         window_size: STFT window in samples.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
-        time_bidirectional: read time in both directions; the public MSRKit weights read it forwards
-            only.
+        sample_rate: sample rate in Hz.
+        time_bidirectional: run along time in both directions; the public MSRKit weights run
+            forwards only.
     """
 
     hidden_channels: int = 128
@@ -51,27 +53,30 @@ class MelRNNConfig(MelConfig):
         return found
 
 
-class MelRNN(MelSeparator):
-    """Spectrum of the stems from bidirectional GRUs.
+class MelRNN(SpectralSeparator):
+    """Spectrograms of the stems from bidirectional GRUs.
 
     Takes the arguments of :class:`MelRNNConfig`.
     """
 
     Config = MelRNNConfig
+    config: MelRNNConfig
     purpose = "an instrument, with few weights: recurrent networks over mel bands"
-    sizes = Sizes(
-        small={"hidden_channels": 16, "num_layers": 1, "num_groups": 2, **SMALL},
-        several=SEVERAL,
-        documented=(
-            Documented(6_813_568, (128, 9, 8, *PUBLIC)),
-            Documented(6_868_864, (128, 9, 8, *PUBLIC), {"time_bidirectional": False}),
-            Documented(5_513_856, (128, 4, 4, *PUBLIC), {"time_bidirectional": False}),
-        ),
-    )
+    documented_parameters = 6_813_568
+    small_options: ClassVar[Mapping[str, Any]] = {
+        "hidden_channels": 16,
+        "num_layers": 1,
+        "num_groups": 2,
+        **SMALL,
+    }
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "expander_db")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
+        self.channels = config.audio_channels
+        self.fourier = MelFrontend(config)
+        self.band = mel_band(config, config.hidden_channels)
         self.freq_blocks = self._blocks(bidirectional=True)
         self.time_blocks = self._blocks(bidirectional=config.time_bidirectional)
 
@@ -87,7 +92,7 @@ class MelRNN(MelSeparator):
             for _ in range(config.num_layers)
         )
 
-    @property
+    @cached_property
     def core(self) -> DualPath:
-        """Features to spectrum: the parts of this network without the STFT."""
+        """Features to spectrograms of the stems; not registered, so tensor names lack ``core``."""
         return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -6,22 +6,17 @@ tensor names it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 from torch import nn
 
-from model_zoo.architectures.mel_frontend import (
-    PUBLIC,
-    SEVERAL,
-    SMALL,
-    MelConfig,
-    MelSeparator,
-    trained_frames,
-)
+from model_zoo.architectures.mel_frontend import SMALL, MelConfig, MelFrontend, mel_band
 from model_zoo.blocks.attention import RoFormerBlock
 from model_zoo.blocks.spectral import DualPath
-from model_zoo.separator import Documented, Sizes
+from model_zoo.separator import SpectralSeparator
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class MelRoFormerConfig(MelConfig):
         num_heads: attention heads of every block.
         window_size: STFT window in samples.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
     """
 
     hidden_channels: int = 128
@@ -52,36 +47,40 @@ class MelRoFormerConfig(MelConfig):
         return found
 
 
-class MelRoFormer(MelSeparator):
-    """Mask of the mixture's spectrum from transformers with rotary position embedding.
+class MelRoFormer(SpectralSeparator):
+    """Masks of the mixture's spectrogram from transformers with rotary position embedding.
 
     Takes the arguments of :class:`MelRoFormerConfig`.
     """
 
     Config = MelRoFormerConfig
+    config: MelRoFormerConfig
     purpose = "a voice or an instrument: transformers over mel bands; the bundled model is one"
-    sizes = Sizes(
-        small={"hidden_channels": 16, "num_layers": 1, "num_heads": 2, **SMALL},
-        several=SEVERAL,
-        documented=(
-            Documented(8_841_856, (128, 12, 4, *PUBLIC)),
-            Documented(8_776_064, (128, 12, 4, 2048, 512, 44_100)),
-        ),
-    )
+    documented_parameters = 8_841_856
+    small_options: ClassVar[Mapping[str, Any]] = {
+        "hidden_channels": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        **SMALL,
+    }
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "expander_db")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
         width, heads = config.hidden_channels, config.num_heads
-        frames = trained_frames(config)
+        trained_frames = config.segment // config.hop_size + 1
+        self.channels = config.audio_channels
+        self.fourier = MelFrontend(config)
+        self.band = mel_band(config, width)
         self.freq_blocks = nn.ModuleList(
             RoFormerBlock(width, heads, config.num_bands) for _ in range(config.num_layers)
         )
         self.time_blocks = nn.ModuleList(
-            RoFormerBlock(width, heads, frames) for _ in range(config.num_layers)
+            RoFormerBlock(width, heads, trained_frames) for _ in range(config.num_layers)
         )
 
-    @property
+    @cached_property
     def core(self) -> DualPath:
-        """Features to mask: the parts of this network without the STFT."""
+        """Features to masks; not registered, so tensor names lack ``core``."""
         return DualPath(self.band, self.freq_blocks, self.time_blocks)

@@ -1,28 +1,28 @@
-"""Multi-scale TFSWA-UNet: long windows for pitch, short ones for moments, heard together."""
+"""Multi-scale TFSWA-UNet: long STFT windows resolve pitch, short ones onsets, all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.architectures.tfswa_unet import (
-    SEVERAL,
     SMALL,
-    TFSWASeparator,
+    TFSWAFrontend,
     TFSWAUNet,
     TFSWAUNetConfig,
+    layers_of_stages,
 )
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.blocks.plane_attention import FrequencySequenceAttention, padded
-from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import broken
-from model_zoo.ops.spectra import with_nyquist
-from model_zoo.separator import Documented, Sizes, Spectra, Spectrum, parts_of
+from model_zoo.separator import Spectra, SpectralSeparator, Spectrum
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class MultiScaleTFSWAConfig(TFSWAUNetConfig):
     """Arguments of :class:`MultiScaleTFSWASeparator`.
 
     Attributes:
-        depths: blocks of each level of each U, the outermost first, the bottleneck last.
+        depths: blocks of each level of each U-Net, the outermost first, the bottleneck last.
         dims: features of each level.
         num_heads: attention heads.
         window_size: longest STFT window in samples.
-        hop_size: samples between two frames of every resolution.
-        scales: resolutions; the window of each is half as long as that of the one before.
+        hop_size: samples between two frames at every resolution.
+        scales: number of resolutions; each has a window half as long as the one before.
     """
 
     depths: tuple[int, ...] = (2, 2, 2, 2)
@@ -62,12 +62,43 @@ class MultiScaleTFSWAConfig(TFSWAUNetConfig):
         return tuple(self.window_size >> scale for scale in range(self.scales))
 
 
-class Balance(nn.Module):
-    """How much each resolution counts for each stem: shares that add up to 1.
+class MultiScaleFrontend(TFSWAFrontend):
+    """Spectrograms with windows of several lengths, side by side along frequency.
 
     Args:
-        scales: resolutions.
-        stems: stems.
+        windows: lengths in samples, the longest first.
+        hop_size: samples between two frames at every resolution.
+
+    Attributes:
+        bins: bins of each resolution, without Nyquist.
+        shorter: front ends of all windows but the longest; the separator registers them.
+    """
+
+    def __init__(self, windows: Sequence[int], hop_size: int) -> None:
+        super().__init__(windows[0], hop_size)
+        self.bins = [size // 2 for size in windows]
+        self.shorter = tuple(TFSWAFrontend(size, hop_size) for size in windows[1:])
+
+    def analyze(self, mixture: Wave | MonoWave) -> Spectrum:
+        """Spectrograms of all resolutions, each without Nyquist."""
+        others = [frontend.analyze(mixture) for frontend in self.shorter]
+        return torch.cat([super().analyze(mixture), *others], dim=2)
+
+    def synthesize(self, spectra: Spectra, mixture: Wave | MonoWave) -> Stems | MonoWave:
+        """Sum of the waveforms of all resolutions."""
+        longest, *others = torch.split(spectra, self.bins, dim=3)
+        waves = super().synthesize(longest, mixture)
+        for frontend, part in zip(self.shorter, others, strict=True):
+            waves = waves + frontend.synthesize(part, mixture)
+        return waves
+
+
+class Balance(nn.Module):
+    """Share of each resolution in each stem; the shares of a stem add up to 1.
+
+    Args:
+        scales: number of resolutions.
+        stems: number of stems.
     """
 
     def __init__(self, scales: int, stems: int) -> None:
@@ -77,7 +108,7 @@ class Balance(nn.Module):
     def forward(
         self, masks: list[Float[Tensor, "batch stem frame _"]]
     ) -> Float[Tensor, "batch stem frame freq"]:
-        """Each mask times its share, side by side."""
+        """Masks times their shares, side by side along frequency."""
         shares = self.logits.softmax(0)[:, :, None, None]
         return torch.cat([mask * share for mask, share in zip(masks, shares, strict=True)], -1)
 
@@ -85,21 +116,21 @@ class Balance(nn.Module):
 class MultiScaleTFSWA(nn.Module):
     """Masks for several spectrograms of one sound at once.
 
-    Long windows tell pitches apart, short ones moments. Each resolution has a U of its own; all
-    have the same frames. Between encoders and decoders the deepest bins of all resolutions look at
-    each other along frequency, so that each knows in every frame what the others hear::
+    Long windows resolve pitch, short ones onsets. Each resolution has a U-Net of its own; all have
+    the same frames. Between encoders and decoders, the deepest bins of all resolutions attend to
+    each other along frequency::
 
         window 8192 ─ encoder ─┐              ┌─ decoder ─ mask × share ─ stem ─┐
         window 4096 ─ encoder ─┼─ attention ──┼─ decoder ─ mask × share ─ stem ─┼ + ─▶
         window 2048 ─ encoder ─┘              └─ decoder ─ mask × share ─ stem ─┘
 
-    Shares add up to 1 over the resolutions, so that masks of 1 give the mixture back.
+    Shares add up to 1 over the resolutions, so masks of 1 reproduce the mixture.
 
     Args:
-        in_channels: numbers of a bin: real and imaginary part.
-        out_channels: masks.
-        bins: of each resolution; their planes lie side by side along frequency.
-        depths: blocks of each level of each U, the outermost first, the bottleneck last.
+        in_channels: values per bin: real and imaginary part.
+        out_channels: number of masks.
+        bins: bins of each resolution; their planes are side by side along frequency.
+        depths: blocks of each level of each U-Net, the outermost first, the bottleneck last.
         dims: features of each level.
         window_size: frames and bins of an attention window.
         shift_size: frames and bins by which the windows of every second block are shifted.
@@ -129,7 +160,7 @@ class MultiScaleTFSWA(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel frame freq"]
     ) -> Float[Tensor, "batch stem frame freq"]:
-        """Every resolution's masks times its shares."""
+        """Masks of every resolution times their shares."""
         planes = torch.split(x, self.bins, dim=-1)
         ladders = [path.encode(padded(plane, path.multiple)) for path, plane in self._with(planes)]
         deepest = [ladder.pop() for ladder in ladders]
@@ -142,33 +173,35 @@ class MultiScaleTFSWA(nn.Module):
         frames, sizes = x.shape[-2], zip(masks, self.bins, strict=True)
         return self.balance([mask[..., :frames, :bins] for mask, bins in sizes])
 
-    def _with(self, values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        return zip(self.paths, values, strict=True)
+    def _with(self, values: Sequence[T]) -> Iterator[tuple[TFSWAUNet, T]]:
+        for path, value in zip(self.paths, values, strict=True):
+            assert isinstance(path, TFSWAUNet)
+            yield path, value
 
 
-class MultiScaleTFSWASeparator(TFSWASeparator):
-    """Stems from :class:`MultiScaleTFSWA`: the sum of what each resolution gives.
+class MultiScaleTFSWASeparator(SpectralSeparator):
+    """Sum of the masked spectrograms of all resolutions, from :class:`MultiScaleTFSWA`.
 
     Takes the arguments of :class:`MultiScaleTFSWAConfig`.
     """
 
     Config = MultiScaleTFSWAConfig
-    network: MultiScaleTFSWA
+    config: MultiScaleTFSWAConfig
     purpose = "pitched and percussive sound alike: TFSWA-UNets over three lengths of window"
-    sizes = Sizes(
-        small={**SMALL, "scales": 2}, several=SEVERAL, documented=(Documented(7_850_924),)
-    )
+    documented_parameters = 7_850_924
+    small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "scales": 2}
+    channels = 1
+    network: MultiScaleTFSWA
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
-        # The longest window is that of the base.
-        self.shorter = nn.ModuleList(Fourier(size, config.hop_size) for size in config.windows[1:])
-        self.bins = [size // 2 for size in config.windows]
+        self.fourier = frontend = MultiScaleFrontend(config.windows, config.hop_size)
+        self.shorter = nn.ModuleList(frontend.shorter)  # named like this in checkpoints
         self.network = MultiScaleTFSWA(
             2,
-            len(self.stems),
-            self.bins,
+            len(config.stems),
+            frontend.bins,
             config.depths,
             config.dims,
             config.attention_window,
@@ -178,27 +211,8 @@ class MultiScaleTFSWASeparator(TFSWASeparator):
         )
 
     def blocks(self) -> Iterator[nn.Module]:
-        """Every block, and the layers between levels."""
+        """Attention blocks, the layers between levels, and the parts that all resolutions share."""
         for path in self.network.paths:
-            for stage in parts_of(path):
-                yield from parts_of(stage)
+            yield from layers_of_stages(path)
         yield self.network.exchange
         yield self.network.balance
-
-    def spectrum(self, mixture: Wave) -> Spectrum:
-        """The bins of all resolutions, side by side, each without Nyquist."""
-        others = [torch.view_as_complex(one.stft(mixture)) for one in self._shorter()]
-        parts = [super().spectrum(mixture), *(spectrum[:, :, :-1] for spectrum in others)]
-        return torch.cat(parts, dim=2)
-
-    def waves(self, spectra: Spectra, length: int) -> Stems:
-        """The sum of the waveforms of all resolutions."""
-        longest, *others = torch.split(spectra, self.bins, dim=3)
-        waves = super().waves(longest, length)
-        for fourier, part in zip(self._shorter(), others, strict=True):
-            waves = waves + fourier.istft(torch.view_as_real(with_nyquist(part)), length)
-        return waves
-
-    def _shorter(self) -> Iterator[Fourier]:
-        for fourier in self.shorter:
-            yield cast(Fourier, fourier)

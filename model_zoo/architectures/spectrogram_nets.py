@@ -1,10 +1,10 @@
-"""U-Nets that estimate soft masks from magnitude spectrograms of a fixed size.
+"""SpectrogramNets: U-Nets that estimate soft masks from magnitude spectrograms of a fixed size.
 
 After Jansson et al. 2017 (https://archives.ismir.net/ismir2017/paper/000171.pdf), in the form that
-auralflow gave them in May 2022: SELU in place of rectifiers, three convolutions on each of six
-levels, and at the bottom convolutions, LSTMs or a variational autoencoder with LSTMs. Unlike there,
-LSTMs read along a sequence and not along the batch, ``hidden_size`` is an upper bound as it was
-meant to be, a latent variable is sampled in training alone, and every mask ends at 0 and 1.
+auralflow had in May 2022: SELU instead of rectifiers, three convolutions on each of six levels, and
+a bottleneck of convolutions, LSTMs or a variational autoencoder with LSTMs. Unlike there, LSTMs run
+along a sequence rather than the batch, ``hidden_size`` is an upper limit as documented, the latent
+variable is sampled in training only, and masks are clamped to [0, 1].
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ Masks = Float[Tensor, "batch mask_channel freq frame"]
 MaskActivation = Literal["hardtanh", "prelu", "relu", "selu", "sigmoid", "softmax", "tanh"]
 
 FIRST_UPS = 3
-"""Blocks on the way up, counted from below, that leave out ``dropout_p`` of their features."""
+"""Decoder levels, counted from the bottleneck, with the full ``dropout_p``."""
 
 LATER_DROPOUT = 0.4
-"""The most that the blocks above them leave out."""
+"""Upper limit of the dropout probability on the levels above."""
 
 
 class StemSoftmax(nn.Module):
-    """Share every point among the stems.
+    """Softmax over the stems.
 
     Args:
-        num_masks: stems.
+        num_masks: number of stems.
     """
 
     def __init__(self, num_masks: int) -> None:
@@ -73,26 +73,26 @@ SOFTMAX = "softmax"
 
 
 class SpectrogramNetSimple(nn.Module):
-    """Soft mask from a U of convolutions.
+    """Soft masks from a U-Net of convolutions.
 
     Args:
-        num_fft_bins: frequencies of a spectrogram.
-        num_frames: times of a spectrogram.
+        num_fft_bins: bins of a spectrogram.
+        num_frames: frames of a spectrogram.
         num_channels: audio channels: 1 mono, 2 stereo.
         hidden_channels: features of the outermost level; every level doubles them.
-        mask_act_fn: last activation; whatever it gives ends at 0 and 1. ``"softmax"`` shares the
-            mixture among several stems.
-        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU in their place.
-        dropout_p: chance that a feature is left out in training; on the upper levels 0.4 at most.
+        mask_act_fn: last activation; its output is clamped to [0, 1]. ``"softmax"`` makes the masks
+            of several stems add up to 1.
+        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        dropout_p: dropout probability in training, at most 0.4 on the upper levels.
         normalize_input: learn a layer normalization of the whole spectrogram.
-        normalize_output: learn to move and scale every frequency before the last activation.
-        device: where the weights lie.
-        num_levels: halvings.
-        num_masks: stems, each with masks of all channels.
-        bottom: makes the lowest part; subclasses have their own.
+        normalize_output: learn to shift and scale every bin before the last activation.
+        device: device of the weights.
+        num_levels: number of halvings.
+        num_masks: number of stems, each with a mask for every channel.
+        bottom: builds the bottleneck; subclasses pass their own.
 
     Raises:
-        ConfigError: the numbers contradict each other; all mistakes at once.
+        ConfigError: the options contradict each other; all mistakes at once.
         DeviceError: there is no such device.
     """
 
@@ -125,16 +125,16 @@ class SpectrogramNetSimple(nn.Module):
                 *activation_mistakes(mask_act_fn, num_masks),
             ],
         )
-        habits, levels = (
+        options, levels = (
             LayerOptions(leak_factor, dropout_p),
             self._levels(hidden_channels, num_levels),
         )
         self.input_norm = nn.LayerNorm(self.shape) if normalize_input else nn.Identity()
         self.down = nn.ModuleList(
-            DownBlock(level.channels // 2 if place else num_channels, level, habits)
+            DownBlock(level.channels // 2 if place else num_channels, level, options)
             for place, level in enumerate(levels[:-1])
         )
-        self.bottom = bottom(levels[-1], habits)
+        self.bottom = bottom(levels[-1], options)
         self.up = nn.ModuleList(
             UpBlock(level, dropout_p if place < FIRST_UPS else min(dropout_p, LATER_DROPOUT))
             for place, level in enumerate(reversed(levels[:-1]))
@@ -145,14 +145,14 @@ class SpectrogramNetSimple(nn.Module):
         _place(self, device)
 
     def _levels(self, hidden_channels: int, num_levels: int) -> list[UNetLevel]:
-        """Planes from the outermost to the bottom."""
+        """Sizes of all levels, the outermost first."""
         levels = [UNetLevel(hidden_channels, *self.shape[1:])]
         for _ in range(num_levels):
             levels.append(levels[-1].below)
         return levels
 
     def forward(self, data: Magnitudes) -> Masks:
-        """Soft mask between 0 and 1 of every point, stem by stem."""
+        """Soft masks between 0 and 1, those of one stem after those of another."""
         if tuple(data.shape[1:]) != self.shape:
             found = f"found {tuple(data.shape)}, give (batch, {', '.join(map(str, self.shape))})"
             raise ConfigError(type(self).__name__, [found])
@@ -167,19 +167,19 @@ class SpectrogramNetSimple(nn.Module):
 
 
 class SpectrogramNetLSTM(SpectrogramNetSimple):
-    """Soft mask from a U whose bottom is a stack of bidirectional LSTMs.
+    """Soft masks from a U-Net with bidirectional LSTMs at its bottleneck.
 
     Args:
         *args: of :class:`SpectrogramNetSimple`.
-        recurrent_depth: stacked LSTMs.
-        hidden_size: most features that an LSTM has in each direction; it has as many as the bottom
-            of the U where those are fewer (64 times ``hidden_channels`` with six levels).
-        input_axis: what an LSTM sees at once: 0 all frequencies, while it reads along time; 1 all
-            times, while it reads along frequency.
+        recurrent_depth: number of stacked LSTMs.
+        hidden_size: upper limit of the features of an LSTM in each direction; the other limit is
+            that of the bottleneck (64 times ``hidden_channels`` with six levels).
+        input_axis: 0 for LSTMs over frames whose features are the bins, 1 for LSTMs over bins whose
+            features are the frames.
         **kwargs: of :class:`SpectrogramNetSimple`.
 
     Raises:
-        ConfigError: the numbers contradict each other.
+        ConfigError: the options contradict each other.
     """
 
     Bottom: ClassVar[type[RecurrentBottom]] = RecurrentBottom
@@ -209,9 +209,9 @@ class SpectrogramNetLSTM(SpectrogramNetSimple):
 
 
 class SpectrogramNetVAE(SpectrogramNetLSTM):
-    """Soft mask from a U whose LSTMs read a latent variable, z ~ p(z | x).
+    """Soft masks from a U-Net whose LSTMs run over a latent variable, z ~ p(z | x).
 
-    In training z is sampled; otherwise it is its mean. Takes the arguments of
+    In training z is sampled; otherwise it is the mean. Takes the arguments of
     :class:`SpectrogramNetLSTM`.
     """
 
@@ -221,13 +221,13 @@ class SpectrogramNetVAE(SpectrogramNetLSTM):
     def get_kl_div(self) -> Float[Tensor, ""]:
         """Mean divergence of p(z | x) from the standard normal distribution.
 
-        Of the last forward pass in training; 0 before the first.
+        The value of the last training forward pass; 0 before the first.
         """
         return self.bottom.latent.losses.get("divergence", torch.zeros(()))
 
 
 def activation_mistakes(name: str, num_masks: int) -> list[str]:
-    """What is wrong with the name of a last activation."""
+    """Mistakes in the name of the last activation, one sentence each."""
     known = ", ".join(sorted([*ACTIVATIONS, SOFTMAX]))
     return broken(
         {

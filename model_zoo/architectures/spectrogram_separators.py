@@ -1,19 +1,18 @@
-"""The U-Nets over magnitude spectrograms as separators: masks of the mixture, with its phase.
+"""SpectrogramNet separators: the U-Nets over magnitude spectrograms, with the mixture's phase.
 
-A network has a fixed number of frames, so that longer mixtures are cut into blocks of as many,
-which it hears side by side; the last is filled up with silence.
+A network has a fixed number of frames. Longer mixtures are cut into blocks of this length, which
+are items of the network's batch; the last block is padded with silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_zoo.architectures.spectrogram_nets import (
     MaskActivation,
@@ -23,24 +22,10 @@ from model_zoo.architectures.spectrogram_nets import (
     activation_mistakes,
 )
 from model_zoo.blocks.unet import layer_option_mistakes, size_mistakes
-from model_zoo.separator import (
-    Documented,
-    Sizes,
-    Spectra,
-    SpectralConfig,
-    SpectralSeparator,
-    Spectrum,
-    parts_of,
-)
+from model_zoo.separator import Frontend, Spectra, SpectralConfig, SpectralSeparator, Spectrum
 
 Blocks = Float[Tensor, "block channel freq_heard frame_heard"]
 BlockMasks = Float[Tensor, "block mask_channel freq_heard frame_heard"]
-
-OF_NETWORK = (
-    *("num_fft_bins", "num_frames", "num_channels", "hidden_channels", "mask_act_fn"),
-    *("leak_factor", "dropout_p", "normalize_input", "normalize_output", "num_levels"),
-)
-OF_LSTM = ("recurrent_depth", "hidden_size", "input_axis")
 
 
 @dataclass(frozen=True)
@@ -51,21 +36,22 @@ class SpectrogramNetConfig(SpectralConfig):
     :class:`~model_zoo.architectures.spectrogram_nets.SpectrogramNetSimple`.
 
     Attributes:
-        num_fft_bins: frequencies that the network hears. An even number leaves out the highest of
-            a window of ``2 * num_fft_bins`` samples, which stays silent; an odd number is all of a
-            window of ``2 * (num_fft_bins - 1)``.
+        num_fft_bins: bins that are input of the network. An even number leaves out the highest bin
+            of a window of ``2 * num_fft_bins`` samples, which is then silent; an odd number is all
+            bins of a window of ``2 * (num_fft_bins - 1)``.
         num_frames: frames of a block.
-        num_channels: audio channels: 1 hears every channel on its own, 2 left and right together.
+        num_channels: audio channels: 1 processes every channel on its own, 2 left and right
+            together.
         hidden_channels: features of the outermost level.
         mask_act_fn: last activation.
-        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU.
-        dropout_p: chance that a feature is left out in training.
+        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        dropout_p: dropout probability in training.
         normalize_input: learn to normalize a block.
-        normalize_output: learn to move and scale every frequency.
-        num_levels: halvings.
+        normalize_output: learn to shift and scale every bin.
+        num_levels: number of halvings.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
-        segment: length in samples the network is trained on; 0 becomes that of one block.
+        sample_rate: sample rate in Hz.
+        segment: length in samples the network is trained on; 0 stands for that of one block.
     """
 
     num_fft_bins: int = 1024
@@ -89,12 +75,12 @@ class SpectrogramNetConfig(SpectralConfig):
 
     @property
     def window_size(self) -> int:
-        """Samples of the STFT window."""
+        """STFT window in samples."""
         return 2 * self.bins_of_window - 2
 
     @property
     def bins_of_window(self) -> int:
-        """Frequencies of the window, those that the network does not hear among them."""
+        """Bins of the window, including one that the network may not see."""
         return self.num_fft_bins + 1 - self.num_fft_bins % 2
 
     def mistakes(self) -> list[str]:
@@ -109,9 +95,16 @@ class SpectrogramNetConfig(SpectralConfig):
             *activation_mistakes(self.mask_act_fn, len(self.stems)),
         ]
 
-    def of_network(self) -> dict[str, Any]:
-        """Arguments of the network."""
-        return {name: getattr(self, name) for name in OF_NETWORK} | {"num_masks": len(self.stems)}
+    @property
+    def network_arguments(
+        self,
+    ) -> tuple[int, int, int, int, MaskActivation, float, float, bool, bool]:
+        """Positional arguments of the network."""
+        return (
+            *(self.num_fft_bins, self.num_frames, self.num_channels, self.hidden_channels),
+            *(self.mask_act_fn, self.leak_factor, self.dropout_p),
+            *(self.normalize_input, self.normalize_output),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,17 +113,45 @@ class SpectrogramNetLSTMConfig(SpectrogramNetConfig):
 
     Attributes:
         recurrent_depth: stacked LSTMs.
-        hidden_size: most features of an LSTM in each direction.
-        input_axis: 0 sees all frequencies at once and reads along time, 1 the other way round.
+        hidden_size: upper limit of the features of an LSTM in each direction.
+        input_axis: 0 for LSTMs over frames whose features are the bins, 1 for LSTMs over bins whose
+            features are the frames.
     """
 
     recurrent_depth: int = field(default=3, kw_only=True)
     hidden_size: int = field(default=1024, kw_only=True)
     input_axis: Literal[0, 1] = field(default=1, kw_only=True)
 
-    def of_network(self) -> dict[str, Any]:
-        """Arguments of the network."""
-        return super().of_network() | {name: getattr(self, name) for name in OF_LSTM}
+
+class BlockFrontend(Frontend):
+    """Magnitudes in blocks of a fixed number of frames, for a core whose output is masks.
+
+    Args:
+        config: of the separator.
+    """
+
+    def __init__(self, config: SpectrogramNetConfig) -> None:
+        super().__init__(config.window_size, config.hop_size)
+        self.bins, self.frames = config.num_fft_bins, config.num_frames
+
+    def features(self, spectrum: Spectrum) -> Blocks:
+        """Magnitudes of the lower bins, in blocks."""
+        magnitudes = spectrum.abs()[..., : self.bins, :]
+        padded = F.pad(magnitudes, (0, -magnitudes.shape[-1] % self.frames))
+        return rearrange(padded, "b c f (n t) -> (b n) c f t", t=self.frames)
+
+    def apply_output(self, spectrum: Spectrum, output: BlockMasks) -> Spectra:
+        """Spectrogram of the mixture under the mask of every stem."""
+        return spectrum.unsqueeze(1) * self.masks(spectrum, output)
+
+    def masks(
+        self, spectrum: Spectrum, output: BlockMasks
+    ) -> Float[Tensor, "batch stem channel freq frame"]:
+        """Masks of the whole spectrogram: blocks joined, and 0 above ``num_fft_bins``."""
+        batch, channels, bins, frames = spectrum.shape
+        pattern = "(b n) (s c) f t -> b s c f (n t)"
+        masks = rearrange(output, pattern, b=batch, c=channels)
+        return F.pad(masks, (0, 0, 0, bins - masks.shape[-2]))[..., :frames]
 
 
 SMALL = {
@@ -139,105 +160,91 @@ SMALL = {
     **{"hop_size": 32, "sample_rate": 16_000},
 }
 SMALL_LSTM = {**SMALL, "recurrent_depth": 1, "hidden_size": 16}
-SEVERAL = {"stems": ("vocals", "drums", "bass"), "num_channels": 2}
-PUBLISHED = (1024, 173, 1, 16)
-"""Bins, frames, channels and features of the examples in the original's documentation."""
 
 
 class SpectrogramNetSimpleSeparator(SpectralSeparator):
-    """Stems by soft masks from a U of convolutions.
+    """Stems by soft masks from a U-Net of convolutions.
 
     Takes the arguments of :class:`SpectrogramNetConfig`.
     """
 
-    Config: ClassVar[type[SpectrogramNetConfig]] = SpectrogramNetConfig
-    Network: ClassVar[type[SpectrogramNetSimple]] = SpectrogramNetSimple
-    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
+    Config = SpectrogramNetConfig
+    config: SpectrogramNetConfig
     purpose = "soft masks on magnitudes: a plain U of convolutions over spectrograms"
-    sizes = Sizes(
-        small=SMALL,
-        several=SEVERAL,
-        documented=(
-            Documented(61_523_441, PUBLISHED),
-            Documented(61_877_745, PUBLISHED, {"normalize_input": True, "normalize_output": True}),
-        ),
-    )
+    documented_parameters = 61_523_441
+    small_options = SMALL
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
+    fourier: BlockFrontend
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.channels = self.config.num_channels
-        self.network = self.Network(**self.config.of_network())
-
-    @property
-    def core(self) -> nn.Module:
-        """Magnitudes to masks."""
-        return self.network
-
-    def blocks(self) -> Iterator[nn.Module]:
-        """Levels of the U, and the layers around them."""
-        return parts_of(self.network)
-
-    def features(self, spectrum: Spectrum) -> Blocks:
-        """Magnitudes in blocks of as many frames as the network has."""
-        heard = spectrum.abs()[..., : self.config.num_fft_bins, :]
-        full = F.pad(heard, (0, -heard.shape[-1] % self.config.num_frames))
-        return rearrange(full, "b c f (n t) -> (b n) c f t", t=self.config.num_frames)
-
-    def answer(self, spectrum: Spectrum, numbers: BlockMasks) -> Spectra:
-        """The mixture's spectrum under every stem's mask."""
-        return spectrum.unsqueeze(1) * self.masks(spectrum, numbers)
-
-    def masks(
-        self, spectrum: Spectrum, numbers: BlockMasks
-    ) -> Float[Tensor, "batch stem channel freq frame"]:
-        """Masks of the whole spectrum: blocks side by side again, and 0 where none was heard."""
-        batch, bins, frames = spectrum.shape[0], spectrum.shape[-2], spectrum.shape[-1]
-        masks = rearrange(numbers, "(b n) (s c) f t -> b s c f (n t)", b=batch, s=len(self.stems))
-        return F.pad(masks, (0, 0, 0, bins - masks.shape[-2]))[..., :frames]
+        config = self.config
+        self.channels = config.num_channels
+        self.fourier = BlockFrontend(config)
+        self.network = SpectrogramNetSimple(
+            *config.network_arguments, num_levels=config.num_levels, num_masks=len(config.stems)
+        )
 
 
-class SpectrogramNetLSTMSeparator(SpectrogramNetSimpleSeparator):
-    """Stems by soft masks from a U with LSTMs at its bottom.
+class SpectrogramNetLSTMSeparator(SpectralSeparator):
+    """Stems by soft masks from a U-Net with LSTMs at its bottleneck.
 
-    Takes the arguments of :class:`SpectrogramNetLSTMConfig`. The numbers of parameters are counted
-    by hand: a U without its bottom has 37,926,385; an LSTM of hidden size h that sees i features
-    8 h (i + h + 2), the linear layers of f features h (2 h + 1) + 2 f (h + 1). The original's are
-    larger by the convolutions at the bottom that it kept without using them (23,597,056), and where
-    its hidden size was above 1024.
+    Takes the arguments of :class:`SpectrogramNetLSTMConfig`.
     """
 
-    Config: ClassVar[type[SpectrogramNetConfig]] = SpectrogramNetLSTMConfig
-    Network = SpectrogramNetLSTM
+    Config = SpectrogramNetLSTMConfig
+    config: SpectrogramNetLSTMConfig
     purpose = "soft masks on magnitudes: a U with LSTMs along time or frequency at its bottom"
-    sizes = Sizes(
-        small=SMALL_LSTM,
-        several=SEVERAL,
-        documented=(
-            Documented(109_281_777, PUBLISHED),
-            Documented(206_293_489 - 23_597_056, PUBLISHED, {"input_axis": 0}),
-            Documented(84_099_569, PUBLISHED, {"recurrent_depth": 2, "hidden_size": 2048}),
-        ),
-    )
+    documented_parameters = 109_281_777
+    small_options = SMALL_LSTM
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
+    fourier: BlockFrontend
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        self.channels = config.num_channels
+        self.fourier = BlockFrontend(config)
+        self.network = SpectrogramNetLSTM(
+            *config.network_arguments,
+            recurrent_depth=config.recurrent_depth,
+            hidden_size=config.hidden_size,
+            input_axis=config.input_axis,
+            num_levels=config.num_levels,
+            num_masks=len(config.stems),
+        )
 
 
-class SpectrogramNetVAESeparator(SpectrogramNetLSTMSeparator):
-    """Stems by soft masks from a U with a variational autoencoder and LSTMs at its bottom.
+class SpectrogramNetVAESeparator(SpectralSeparator):
+    """Stems by soft masks from a U-Net with a variational autoencoder and LSTMs at its bottleneck.
 
-    Takes the arguments of :class:`SpectrogramNetLSTMConfig`. Two linear layers of f features add
-    2 f (f + 1) parameters, and f is 1024.
+    Takes the arguments of :class:`SpectrogramNetLSTMConfig`.
     """
 
-    Network = SpectrogramNetVAE
-    network: SpectrogramNetVAE
+    Config = SpectrogramNetLSTMConfig
+    config: SpectrogramNetLSTMConfig
     purpose = "soft masks on magnitudes: a U with a sampled latent variable and LSTMs"
+    documented_parameters = 111_380_977
+    small_options = SMALL_LSTM
     auxiliary_loss_names = ("divergence",)
-    sizes = Sizes(
-        small=SMALL_LSTM,
-        several=SEVERAL,
-        documented=(
-            Documented(109_281_777 + 2_099_200, PUBLISHED),
-            Documented(
-                84_099_569 + 2_099_200, PUBLISHED, {"recurrent_depth": 2, "hidden_size": 2048}
-            ),
-        ),
-    )
+    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
+    fourier: BlockFrontend
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.config
+        self.channels = config.num_channels
+        self.fourier = BlockFrontend(config)
+        self.network = SpectrogramNetVAE(
+            *config.network_arguments,
+            recurrent_depth=config.recurrent_depth,
+            hidden_size=config.hidden_size,
+            input_axis=config.input_axis,
+            num_levels=config.num_levels,
+            num_masks=len(config.stems),
+        )
+
+
+SpectrogramNetSeparator = (
+    SpectrogramNetSimpleSeparator | SpectrogramNetLSTMSeparator | SpectrogramNetVAESeparator
+)

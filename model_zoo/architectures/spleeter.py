@@ -14,7 +14,7 @@ https://doi.org/10.21105/joss.02154
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -23,26 +23,20 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from model_zoo.axes import Stems, Wave
+from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.config import broken
 from model_zoo.ops.spectra import gain, power_ratio
 from model_zoo.ops.tensors import full_precision
-from model_zoo.separator import (
-    Documented,
-    Sizes,
-    SpectralConfig,
-    SpectralSeparator,
-    Spectrum,
-    parts_of,
-)
+from model_zoo.separator import Frontend, SpectralConfig, SpectralSeparator, Spectrum
 
 Activation = Literal["leaky_relu", "relu", "elu"]
 Magnitudes = Float[Tensor, "block channel frame_heard freq_heard"]
 Estimates = Float[Tensor, "block stem channel frame_heard freq_heard"]
 Masks = Float[Tensor, "batch stem channel freq frame 1"]
+MaskedSpectra = Complex[Tensor, "batch masked_stem channel freq frame"]
 
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
@@ -63,24 +57,24 @@ class SpleeterConfig(SpectralConfig):
 
     Attributes:
         stems: names of the sources, at least two, because masks are ratios between them.
-        num_bins: bins of the spectrogram that the U-Nets see, counted from 0 Hz (Spleeter's F).
+        num_bins: bins of the spectrogram that the U-Nets see, from 0 Hz upwards (Spleeter's F).
         num_frames: frames of one block (T). Longer mixtures are cut into blocks of this length,
             shorter ones are padded to the next length that can be halved at every level.
-        filters: output features of each convolution on the way down, one per level.
+        filters: output features of each convolution in the encoder, one per level.
         num_levels: levels that are used, counted from the top.
-        conv_activation: on the way down.
-        deconv_activation: on the way up.
+        conv_activation: activation in the encoder.
+        deconv_activation: activation in the decoder.
         output: ``"sigmoid"``: each U-Net decides alone how much of the mixture is its stem;
             ``"softmax"``: the shares of all stems add up to one (Deezer's ``5stems``).
         separation_exponent: power to which estimates are raised before the ratio is taken.
         mask_extension: mask of the bins above ``num_bins``: ``"average"`` is the mean over the bins
             below, ``"zeros"`` (the authors' default) removes them from every stem.
-        dropout: chance that a feature is dropped in training, in the lower half of the way up.
-        window_size: samples of the STFT window.
+        dropout: dropout probability in training, in the lower half of the decoder.
+        window_size: STFT window in samples.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
-        segment: length in samples that the network is trained on; by default as many as
-            ``num_frames`` frames cover.
+        sample_rate: sample rate in Hz.
+        segment: length in samples that the network is trained on; the default is that of
+            ``num_frames`` frames.
     """
 
     stems: tuple[str, ...] = ("vocals", "instrumental")
@@ -239,9 +233,9 @@ class UNet(nn.Module):
 
 
 def _widths_up(filters: Sequence[int]) -> list[tuple[int, int]]:
-    """Features in and out of each level on the way up, which ends with a single one.
+    """Input and output features of each level of the decoder, the last of which returns one.
 
-    All but the first take a skip connection beside the features from the level below.
+    All but the first also take the features of a skip connection.
     """
     outs = (*reversed(filters[:-1]), 1)
     return list(zip((filters[-1], *(2 * out for out in outs[:-1])), outs, strict=True))
@@ -267,92 +261,56 @@ class UNets(nn.Module):
         return shares * magnitudes.unsqueeze(1)
 
 
-class Spleeter(SpectralSeparator):
-    """Stems by ratio masks from a U-Net per stem.
+class SpleeterFrontend(Frontend):
+    """Magnitudes of the lower bins in blocks, for a core whose output is magnitudes of the stems.
 
-    Takes the arguments of :class:`SpleeterConfig`. A U-Net has 9,822,725 parameters: 9,820,739 of
-    convolutions and 1,986 of normalisations. Deezer's checkpoints count 9,826,759 values: with the
-    statistics of the normalisations, and with one more normalization, at the lowest level, whose
-    output nothing uses.
+    Args:
+        config: of the separator.
     """
 
-    Config: ClassVar[type[SpleeterConfig]] = SpleeterConfig
-    config: SpleeterConfig
-    weight_independent_options = (
-        *SpectralSeparator.weight_independent_options,
-        "dropout",
-        "separation_exponent",
-        "mask_extension",
-        "num_frames",
-    )
-    purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
-    prefers_channels_last = True
-    channels = 2
-    sizes = Sizes(
-        small={
-            "num_bins": 64,
-            "num_frames": 32,
-            "filters": (6, 8, 10),
-            "num_levels": 3,
-            "dropout": 0.1,
-            "window_size": 256,
-            "hop_size": 64,
-            "sample_rate": 16_000,
-            "segment": 1984,
-        },
-        several={"stems": ("vocals", "drums", "bass"), "output": "softmax"},
-        documented=(
-            Documented(2 * 9_822_725),
-            Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
-        ),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.unets = UNets(self.channels, self.config)
-
-    @property
-    def core(self) -> nn.Module:
-        """Magnitudes of the mixture to those of the stems."""
-        return self.unets
-
-    def blocks(self) -> Iterator[nn.Module]:
-        """The U-Nets."""
-        return parts_of(self.unets)
-
-    def forward(self, mixture: Wave) -> Stems:
-        """Separate a batch of mixtures.
-
-        Where the masks add up to 1, the last stem is the rest of the mixture, which saves an
-        inverse transform; the base's way through :meth:`answer` would make one for every stem.
-        """
-        spectrum = self.spectrum(mixture)
-        masks = self.masks(spectrum, self.core(self.features(spectrum)))
-        adds_up = self.config.mask_extension == "average"
-        spectra = gain(spectrum.unsqueeze(1), masks[:, : len(self.stems) - adds_up])
-        stems = self.waves(spectra, mixture.shape[-1])
-        if not adds_up:
-            return stems
-        rest = mixture.unsqueeze(1) - stems.sum(1, keepdim=True)
-        return torch.cat([stems, rest], dim=1)
+    def __init__(self, config: SpleeterConfig) -> None:
+        super().__init__(config.window_size, config.hop_size)
+        self.config = config
 
     def features(self, spectrum: Spectrum) -> Magnitudes:
         """Magnitudes of the lower bins, in blocks."""
         magnitudes = spectrum.abs()[..., : self.config.num_bins, :]
         block = self._block(spectrum.shape[-1])
-        full = F.pad(magnitudes, (0, -spectrum.shape[-1] % block))
-        return rearrange(full, "b c f (n t) -> (b n) c t f", t=block)
+        padded = F.pad(magnitudes, (0, -spectrum.shape[-1] % block))
+        return rearrange(padded, "b c f (n t) -> (b n) c t f", t=block)
 
-    def masks(self, spectrum: Spectrum, numbers: Estimates) -> Masks:
-        """Each stem's share of every bin and frame of the mixture's spectrum, from 0 to 1."""
-        with full_precision(numbers):
-            masks = power_ratio(numbers.float(), self.config.separation_exponent)
+    def apply_output(self, spectrum: Spectrum, output: Estimates) -> MaskedSpectra:
+        """Spectrogram of the mixture under the ratio masks of the stems.
+
+        The last stem is left out where masks add up to 1: :meth:`synthesize` subtracts the others
+        from the mixture, which saves an inverse STFT.
+        """
+        masks = self.masks(spectrum, output)
+        return gain(spectrum.unsqueeze(1), masks[:, :-1] if self._adds_up else masks)
+
+    def synthesize(self, spectra: MaskedSpectra, mixture: Wave | MonoWave) -> Stems | MonoWave:
+        """Waveforms; where masks add up to 1, the last stem is the rest of the mixture."""
+        stems = super().synthesize(spectra, mixture)
+        if not self._adds_up:
+            return stems
+        rest = mixture.unsqueeze(1) - stems.sum(1, keepdim=True)
+        return torch.cat([stems, rest], dim=1)
+
+    def masks(self, spectrum: Spectrum, output: Estimates) -> Masks:
+        """Share of each stem in every bin and frame of the mixture's spectrogram, from 0 to 1."""
+        with full_precision(output):
+            masks = power_ratio(output.float(), self.config.separation_exponent)
         bins, frames = spectrum.shape[-2:]
         planes = rearrange(masks, "(b n) s c t f -> b s c (n t) f", b=spectrum.shape[0])
         return self._extended(planes[..., :frames, :], bins).mT.unsqueeze(-1)
 
+    @property
+    def _adds_up(self) -> bool:
+        """Whether the masks of all stems add up to 1 in every bin."""
+        return self.config.mask_extension == "average"
+
     def _block(self, frames: int) -> int:
-        """Frames of a block: no more than a mixture of so many frames fills."""
+        """Frames of a block: for a short mixture no more than its frames fill."""
         stride = self.config.stride
         return min(self.config.num_frames, -(-frames // stride) * stride)
 
@@ -361,5 +319,41 @@ class Spleeter(SpectralSeparator):
     ) -> Float[Tensor, "batch stem channel frame freq"]:
         """Masks for all bins."""
         mean = masks.mean(-1, keepdim=True)
-        above = mean if self.config.mask_extension == "average" else torch.zeros_like(mean)
+        above = mean if self._adds_up else torch.zeros_like(mean)
         return torch.cat([masks, above.expand(*mean.shape[:-1], bins - masks.shape[-1])], dim=-1)
+
+
+class Spleeter(SpectralSeparator):
+    """Stems by ratio masks from a U-Net per stem.
+
+    Takes the arguments of :class:`SpleeterConfig`. A U-Net has 9,822,725 parameters: 9,820,739 of
+    convolutions and 1,986 of batch normalizations. Deezer's checkpoints count 9,826,759 values:
+    with the statistics of the normalizations, and with one more normalization, at the lowest level,
+    whose output is not used.
+    """
+
+    Config = SpleeterConfig
+    config: SpleeterConfig
+    purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
+    documented_parameters = 2 * 9_822_725
+    small_options: ClassVar[Mapping[str, Any]] = {
+        **{"num_bins": 64, "num_frames": 32, "filters": (6, 8, 10), "num_levels": 3},
+        **{"dropout": 0.1, "window_size": 256, "hop_size": 64, "sample_rate": 16_000},
+        "segment": 1984,
+    }
+    weight_independent_options = (
+        *SpectralSeparator.weight_independent_options,
+        *("dropout", "separation_exponent", "mask_extension", "num_frames"),
+    )
+    prefers_channels_last = True
+    channels = 2
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fourier = SpleeterFrontend(self.config)
+        self.unets = UNets(self.channels, self.config)
+
+    @property
+    def core(self) -> UNets:
+        """Magnitudes of the mixture to those of the stems."""
+        return self.unets

@@ -1,17 +1,17 @@
-"""TFSWA-ResUNet: a residual U of convolutions with attention at its bottleneck.
+"""TFSWA-ResUNet: a residual U-Net of convolutions with attention at its bottleneck.
 
 Yao, Su, Yang, Zhang and Wu 2025, EURASIP Journal on Advances in Signal Processing 2025:39, doi
-10.1186/s13634-025-01249-0. The magnitudes of a stem come out as such, not as a mask, and take the
-phase of the mixture; the paper trains one network for each stem.
+10.1186/s13634-025-01249-0. The output is the magnitudes of a stem, not a mask, and gets the phase
+of the mixture; the paper trains one network for each stem.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,26 +28,13 @@ from model_zoo.blocks.plane_attention import (
 from model_zoo.config import broken
 from model_zoo.ops.spectra import with_nyquist
 from model_zoo.separator import (
-    Documented,
-    Sizes,
+    Frontend,
     Spectra,
     SpectralConfig,
     SpectralSeparator,
     Spectrum,
     parts_of,
 )
-
-SMALL = {
-    "dims": (8, 16),
-    "num_layers": 1,
-    "bottleneck": 1,
-    "num_heads": 2,
-    "window_size": 256,
-    "hop_size": 64,
-    "sample_rate": 16_000,
-    "segment": 16_000,
-}
-SEVERAL = {"stems": ("vocals", "drums", "bass"), "audio_channels": 2}
 
 FAINTEST = 1e-12
 """Magnitude below which a bin of the mixture has no phase."""
@@ -59,16 +46,16 @@ class TFSWAResUNetConfig(SpectralConfig):
 
     Attributes:
         dims: features of each level, the outermost first.
-        num_layers: residual convolution modules of each level, on either side.
-        bottleneck: attention blocks in the middle.
+        num_layers: residual convolution modules of each level, in encoder and decoder.
+        bottleneck: attention blocks at the bottleneck.
         attention_window: frames and bins of an attention window.
         num_heads: attention heads.
-        expansion: how many times wider the feed-forward parts are inside.
-        subbands: equal parts of the spectrum, which the network sees side by side.
+        expansion: width factor inside the feed-forward parts.
+        subbands: equal parts of the spectrum, which are channels of the network.
         window_size: STFT window in samples.
         hop_size: samples between two frames.
-        sample_rate: in Hz.
-        audio_channels: 2 to hear left and right together, 1 to hear each on its own.
+        sample_rate: sample rate in Hz.
+        audio_channels: 2 to process left and right together, 1 to process each on its own.
     """
 
     dims: tuple[int, ...] = (32, 64, 128, 256, 384)
@@ -108,11 +95,11 @@ class TFSWAResUNetConfig(SpectralConfig):
 
 
 class RCM(nn.Module):
-    """Residual convolution module: two 3x3 convolutions of normalized numbers, and a shortcut.
+    """Residual convolution module: two 3x3 convolutions after normalization, and a shortcut.
 
     Args:
-        in_channels: features in.
-        out_channels: features out.
+        in_channels: input features.
+        out_channels: output features.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -130,20 +117,20 @@ class RCM(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel frame freq"]
     ) -> Float[Tensor, "batch feature frame freq"]:
-        """The plane with another number of features."""
+        """Plane with ``out_channels`` features."""
         return self.shortcut(x) + self.convolutions(x)
 
 
 class SerialTFSWABlock(nn.Sequential):
-    """TSA, FSA, then windows and shifted windows, one after the other.
+    """Attention along time and frequency, then in windows and shifted windows, in series.
 
-    The windows are the paper's residual branch by the shortcuts that each of them has.
+    The shortcuts around the last two are the residual branch of the paper.
 
     Args:
         width: features of the plane.
         num_heads: attention heads.
         window: frames and bins of a window; every second grid is shifted by half of it.
-        expansion: how many times wider the feed-forward parts are inside.
+        expansion: width factor inside the feed-forward parts.
     """
 
     def __init__(self, width: int, num_heads: int, window: tuple[int, int], expansion: int) -> None:
@@ -159,19 +146,19 @@ class SerialTFSWABlock(nn.Sequential):
 
 
 class TFSWAResUNet(nn.Module):
-    """Numbers for every bin from magnitudes of every bin.
+    """Magnitudes of the stems, with any sign, from those of the mixture.
 
-    Planes of any size are filled up with zeros until every level halves evenly.
+    Planes of any size are padded with zeros until every level halves evenly.
 
     Args:
-        in_channels: magnitudes of a bin: subbands of audio channels.
-        out_channels: numbers of a bin in the answer.
+        in_channels: input values per bin: subbands times audio channels.
+        out_channels: output values per bin.
         dims: features of each level, the outermost first.
-        num_layers: residual convolution modules of each level, on either side.
-        bottleneck: attention blocks in the middle.
+        num_layers: residual convolution modules of each level, in encoder and decoder.
+        bottleneck: attention blocks at the bottleneck.
         window: frames and bins of an attention window.
         num_heads: attention heads.
-        expansion: how many times wider the feed-forward parts are inside.
+        expansion: width factor inside the feed-forward parts.
     """
 
     def __init__(
@@ -199,8 +186,8 @@ class TFSWAResUNet(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "batch channel frame freq"]
-    ) -> Float[Tensor, "batch answer frame freq"]:
-        """Down the U, through the bottleneck, and up again."""
+    ) -> Float[Tensor, "batch value frame freq"]:
+        """Values for every bin; their absolute values are the magnitudes of the stems."""
         side = 2 ** len(self.encoder)
         plane, planes = padded(x, (side, side)), []
         for level in self.encoder:
@@ -215,63 +202,80 @@ class TFSWAResUNet(nn.Module):
 
 
 def _modules(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
-    """The conv block of a level; its first module changes the number of features."""
+    """Modules of one level; the first changes the number of features."""
     first = RCM(in_channels, out_channels)
     return nn.Sequential(first, *(RCM(out_channels, out_channels) for _ in range(count - 1)))
+
+
+class SubbandFrontend(Frontend):
+    """Magnitudes in subbands, for a core whose output is magnitudes of each stem.
+
+    A magnitude is the absolute value of the output. Unlike a rectifier this has a gradient for all
+    values, so that no subband stays silent for good, and silence can be reached. Nyquist is not
+    part of the features, and silent in the stems.
+
+    Args:
+        window_size: STFT window in samples.
+        hop_size: samples between two frames.
+        subbands: equal parts of the spectrum.
+    """
+
+    def __init__(self, window_size: int, hop_size: int, subbands: int) -> None:
+        super().__init__(window_size, hop_size)
+        self.subbands = subbands
+        # Noise of level 1 then has magnitudes of about 1: the energy of a Hann window is 3/8.
+        self.scale = (3 / 8 * window_size) ** -0.5
+
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch feature frame subfreq"]:
+        """Magnitudes without Nyquist, with subbands and audio channels as one axis."""
+        magnitudes = self.scale * spectrum[:, :, :-1].abs()
+        return rearrange(magnitudes, "b c (k f) t -> b (k c) t f", k=self.subbands)
+
+    def apply_output(
+        self, spectrum: Spectrum, output: Float[Tensor, "batch feature frame subfreq"]
+    ) -> Spectra:
+        """Magnitudes of all subbands with the phase of the mixture."""
+        pattern = "b (s k c) t f -> b s c (k f) t"
+        sizes = {"k": self.subbands, "c": spectrum.shape[1]}
+        magnitudes = with_nyquist(rearrange(output, pattern, **sizes).abs()) / self.scale
+        phase = spectrum / spectrum.abs().clamp_min(FAINTEST)
+        return magnitudes * phase[:, None]
 
 
 class TFSWAResUNetSeparator(SpectralSeparator):
     """Magnitudes of each stem from :class:`TFSWAResUNet`, with the phase of the mixture.
 
-    A magnitude is the absolute value of the network's number: unlike a rectifier it has a slope
-    wherever the number lies, so no subband can fall silent for good, and silence can be reached.
-
     Takes the arguments of :class:`TFSWAResUNetConfig`.
     """
 
     Config = TFSWAResUNetConfig
+    config: TFSWAResUNetConfig
     purpose = "one stem in stereo: convolutions with attention at the bottleneck, magnitudes out"
-    sizes = Sizes(small=SMALL, several=SEVERAL, documented=(Documented(44_435_744),))
+    documented_parameters = 44_435_744
+    small_options: ClassVar[Mapping[str, Any]] = {
+        **{"dims": (8, 16), "num_layers": 1, "bottleneck": 1, "num_heads": 2},
+        **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 16_000},
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
         self.channels = config.audio_channels
-        # Noise of level 1 then has magnitudes of about 1: the energy of a Hann window is 3/8.
-        self.scale = (3 / 8 * config.window_size) ** -0.5
-        heard = config.subbands * self.channels
+        self.fourier = SubbandFrontend(config.window_size, config.hop_size, config.subbands)
+        features = config.subbands * config.audio_channels
+        frames, bins = config.attention_window
         self.network = TFSWAResUNet(
-            heard,
-            heard * len(self.stems),
+            features,
+            features * len(config.stems),
             config.dims,
             config.num_layers,
             config.bottleneck,
-            config.attention_window,
+            (frames, bins),
             config.num_heads,
             config.expansion,
         )
 
-    @property
-    def core(self) -> TFSWAResUNet:
-        """Magnitudes of the mixture to numbers whose absolute values are those of the stems."""
-        return self.network
-
     def blocks(self) -> Iterator[nn.Module]:
-        """Every level, and every block of the bottleneck."""
+        """Residual modules of every level, and the attention blocks of the bottleneck."""
         for part in parts_of(self.network):
             yield from part.children()
-
-    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch feature frame subfreq"]:
-        """Magnitudes without Nyquist, subbands side by side."""
-        magnitudes = self.scale * spectrum[:, :, :-1].abs()
-        return rearrange(magnitudes, "b c (k f) t -> b (k c) t f", k=self.config.subbands)
-
-    def answer(
-        self, spectrum: Spectrum, numbers: Float[Tensor, "batch feature frame subfreq"]
-    ) -> Spectra:
-        """The subbands above each other, with the phase of the mixture."""
-        pattern = "b (s k c) t f -> b s c (k f) t"
-        sizes = {"k": self.config.subbands, "c": self.channels}
-        magnitudes = with_nyquist(rearrange(numbers, pattern, **sizes).abs()) / self.scale
-        phase = spectrum / spectrum.abs().clamp_min(FAINTEST)
-        return magnitudes * phase[:, None]

@@ -1,15 +1,15 @@
-"""A song as a sequence of codes, one per frame, and back again.
+"""VQFrameTransformer: a song as a sequence of codes, one per frame, and back again.
 
-After the vector quantizer of https://github.com/carperbr/frame-transformer: the way down of the
-frame transformer, a code book, and a way up that sees nothing but codes.
+After the vector quantizer of https://github.com/carperbr/frame-transformer: the encoder half of the
+frame transformer, a codebook, and a decoder that sees nothing but codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model_zoo.architectures.frame_transformer import (
     SMALL,
     FrameDescent,
-    FrameSeparator,
+    MagnitudeFrontend,
     SoundConfig,
     mix,
 )
@@ -27,7 +27,7 @@ from model_zoo.blocks.frame_attention import FrameTransformerEncoder, FrameUpsam
 from model_zoo.blocks.quantizer import FrameQuantizer
 from model_zoo.config import broken
 from model_zoo.ops.spectra import with_nyquist
-from model_zoo.separator import Documented, Sizes, Spectra, Spectrum, parts_of
+from model_zoo.separator import Spectra, SpectralSeparator, Spectrum
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class VQFrameTransformerConfig(SoundConfig):
     """Arguments of :class:`VQFrameTransformerSeparator`, after those of all frame transformers.
 
     Attributes:
-        num_embeddings: codes of the book.
-        beta: weight of the loss that keeps frames near their codes.
-        patience: steps after which a code that is not used gets another place.
+        num_embeddings: number of codes.
+        beta: weight of the commitment loss, which keeps frames near their codes.
+        patience: optimizer steps after which an unused code is moved.
     """
 
     multipliers: tuple[int, ...] = (1, 2, 4, 6, 8)
@@ -52,19 +52,19 @@ class VQFrameTransformerConfig(SoundConfig):
 
 
 class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
-    """Down to one code per frame, and up again from the codes alone.
+    """Autoencoder whose bottleneck is one code per frame.
 
     Takes the arguments of :class:`~model_zoo.architectures.frame_transformer.FrameDescent` and:
 
     Args:
         num_embeddings: number of codes.
-        beta: weight of the commitment.
-        patience: steps that a code may be idle.
+        beta: weight of the commitment loss.
+        patience: optimizer steps after which an unused code is moved.
 
     Attributes:
-        quantizer: the code book; it knows how it is used.
-        losses: ``codebook`` and ``commitment`` of the last forward pass in training: distances
-            between frames and their codes, as either of them learns from it.
+        quantizer: the codebook, with statistics of its use.
+        losses: ``codebook`` and ``commitment`` of the last training forward pass: the distance
+            between frames and their codes, with gradients for the codes or for the frames.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
     def forward(
         self, x: Float[Tensor, "batch channel freq frame"]
     ) -> Float[Tensor, "batch channel freq frame"]:
-        """One number per bin, out of codes; linear."""
+        """One value per bin from the codes; not bounded."""
         x, losses, _ = self.quantizer(self.descend(x)[-1])
         if self.training:
             self.losses = losses
@@ -106,37 +106,58 @@ class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
     def decode(
         self, codes: Float[Tensor, "batch channel_deep freq_deep frame"]
     ) -> Float[Tensor, "batch channel freq frame"]:
-        """The way up, from what the code book gives."""
+        """Decode the codes of every frame."""
         x = codes
         for upsampler, transformer in zip(self.upsamplers, self.upper_transformers, strict=True):
             x = transformer(upsampler(x))
         return self.out(x)
 
 
-class VQFrameTransformerSeparator(FrameSeparator):
-    """The same sound, as far as one code per frame can say it.
+class CodeFrontend(MagnitudeFrontend):
+    """Magnitudes for a core that returns magnitudes again."""
+
+    def apply_output(
+        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_seen frame"]
+    ) -> Spectra:
+        """Decoded magnitudes with the mixture's phase, and 0 at Nyquist.
+
+        The square of the output is a magnitude's share of full scale: never negative, precise for
+        quiet bins, and near silence at the start of training. (A sigmoid would start at half of
+        full scale, overshoot to silence and stay there for long.)
+        """
+        # In float32 from here on: squares of small values underflow in half precision.
+        magnitudes = with_nyquist(output.float().square()) * self.full_scale
+        return torch.polar(magnitudes, spectrum.angle()).unsqueeze(1)
+
+
+class VQFrameTransformerSeparator(SpectralSeparator):
+    """The mixture's magnitudes, encoded as one code per frame and decoded again.
 
     The phase is the mixture's. Takes the arguments of :class:`VQFrameTransformerConfig`.
     """
 
     Config = VQFrameTransformerConfig
+    config: VQFrameTransformerConfig
     purpose = "a song as codes, one of a code book per frame, for models that work on codes"
+    documented_parameters = 275_487_172
+    small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "num_embeddings": 16}
     role = "codes"
-    weight_independent_options = (*FrameSeparator.weight_independent_options, "beta", "patience")
     needs_float32 = True
+    needs_peak_level = True
     auxiliary_loss_names = ("codebook", "commitment")
-    sizes = Sizes(
-        small={**SMALL, "num_embeddings": 16},
-        several={"in_channels": 1},
-        documented=(Documented(275_487_172),),
+    weight_independent_options = (
+        *SpectralSeparator.weight_independent_options,
+        *("dropout", "beta", "patience"),
     )
     network: VQFrameTransformer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
+        self.channels = config.in_channels
+        self.fourier = CodeFrontend(config.window_size, config.hop_size)
         self.network = VQFrameTransformer(
-            **self.arguments,
+            *config.network_arguments,
             num_embeddings=config.num_embeddings,
             beta=config.beta,
             patience=config.patience,
@@ -144,37 +165,24 @@ class VQFrameTransformerSeparator(FrameSeparator):
 
     @property
     def keeps_shape(self) -> bool:
-        """It does."""
+        """Always true: the output is one value for each magnitude."""
         return True
 
     def after_optimizer_step(self) -> None:
-        """One step of the code book is over."""
+        """Update the statistics of the codebook for the step that ended."""
         self.network.quantizer.settle()
 
     def diagnostics(self) -> dict[str, float]:
-        """How the code book is used: see :class:`~model_zoo.blocks.quantizer.Usage`."""
+        """Use of the codebook: see :class:`~model_zoo.blocks.quantizer.Usage`."""
         codes, perplexity = self.network.quantizer.usage()
         return {"codes": codes, "perplexity": perplexity}
 
     def blocks(self) -> Iterator[nn.Module]:
-        """The levels' parts and the code book.
+        """Parts of every level, and the embedding of the codebook.
 
-        The quantizer around the book counts how codes are used, and must not do so twice for one
-        batch when blocks are computed again.
+        The quantizer around the embedding counts how codes are used, and must not count twice for
+        one batch when blocks are recomputed.
         """
         quantizer = self.network.quantizer
-        for part in parts_of(self.network):
+        for part in super().blocks():
             yield quantizer.embedding if part is quantizer else part
-
-    def answer(
-        self, spectrum: Spectrum, numbers: Float[Tensor, "batch channel freq_seen frame"]
-    ) -> Spectra:
-        """Decoded magnitudes with the mixture's phase; nothing at Nyquist.
-
-        The square of a number is a magnitude's share of full scale: never negative, fine where it
-        is quiet, and near silence to start from. (A sigmoid would start at half of full scale, then
-        overshoot to silence and stay there for long.)
-        """
-        # In float32 from here on: squares of small numbers are nothing in half precision.
-        magnitudes = with_nyquist(numbers.float().square()) * self.full_scale
-        return torch.polar(magnitudes, spectrum.angle()).unsqueeze(1)

@@ -22,7 +22,7 @@ class RMSNorm(nn.Module):
 
     Args:
         dim: number of features.
-        eps: added to the mean square, so that silence is not divided by zero.
+        eps: added to the mean square to avoid division by zero.
     """
 
     def __init__(self, dim: int, eps: float = 1e-6) -> None:
@@ -36,19 +36,19 @@ class RMSNorm(nn.Module):
 
 
 Regions = Int[Tensor, "batch token 1"]
-"""Numbers of the regions that tokens lie in."""
+"""Index of the region that each token belongs to."""
 
 
 class Rotary(nn.Module):
     """Rotate pairs of features (2i, 2i+1) by an angle that grows with the position.
 
-    Query and key products then depend on the distance of two positions only. The table of angles
-    is no weight: it is not saved, and grows when a longer sequence comes.
+    Query and key products then depend only on the distance between two positions. The table of
+    angles is not saved, and is extended for longer sequences.
 
     Args:
         dim: features of one head; even.
         length: positions to prepare for.
-        base: of the rotation rates ``base ** (-2i / dim)``, in radians a position.
+        base: base of the rotation rates ``base ** (-2i / dim)``, in radians per position.
     """
 
     table: Tensor
@@ -73,10 +73,10 @@ class Rotary(nn.Module):
         return rotate_pairs(x, cos, sin)
 
     def _first(self, length: int) -> Float[Tensor, "token pair 2"]:
-        """The table's first rows; threads that share the network may let it grow at once."""
+        """First rows of the table; safe for threads that share a network and extend it."""
         table = self.table
         if length > table.shape[0]:
-            # A table made in inference mode could never be trained with.
+            # A table created in inference mode could not be used in training.
             with torch.inference_mode(mode=False):
                 table = self.table = self._angles(length).to(table)
         return table[:length]
@@ -86,7 +86,7 @@ class MLP(nn.Module):
     """Gated feed-forward (SwiGLU) without bias.
 
     Args:
-        n_embd: width of a token, in and out; 8/3 of it inside.
+        n_embd: width of a token; the hidden layer has 8/3 of it.
     """
 
     def __init__(self, n_embd: int) -> None:
@@ -102,28 +102,28 @@ class MLP(nn.Module):
 
 
 class Attention(nn.Module):
-    """Base of all attention, whose weights people can look at.
+    """Base of all attention modules; their weights can be computed for display.
 
-    Arguments with as many axes as the first have one entry for each of its sequences; what else
-    there is (a mask of all, a number) holds for every sequence.
+    Arguments of ``forward`` with as many axes as the first have one entry for each of its
+    sequences; all others (a mask, a number) hold for every sequence.
     """
 
     def weights(self, *inputs: Any, **options: Any) -> Float[Tensor, "batch head query key"]:
-        """What share every query (row) takes from every key (column); rows add up to 1.
+        """Attention weights of queries (rows) over keys (columns); rows add up to 1.
 
-        Takes the arguments of ``forward``, which never makes this matrix: it grows with the square
-        of the tokens and is for people to look at.
+        Takes the arguments of ``forward``, which never computes this matrix: its size grows with
+        the square of the number of tokens.
         """
         raise NotImplementedError(f"{type(self).__name__} must say what it attends to")
 
 
 class MultiHeadAttention(Attention):
-    """What self-attention of several heads is made of; a subclass says who sees whom.
+    """Layers of multi-head self-attention; subclasses implement ``forward`` with their masks.
 
     Args:
         n_embd: width of a token.
         n_head: attention heads; must divide ``n_embd``.
-        bias: of the last layer; queries, keys and values have none.
+        bias: whether the last layer has a bias; queries, keys and values have none.
     """
 
     def __init__(self, n_embd: int, n_head: int, bias: bool = False) -> None:
@@ -140,7 +140,7 @@ class MultiHeadAttention(Attention):
         return heads[0], heads[1], heads[2]
 
     def _mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Values by their weights, all heads side by side."""
+        """Weighted values of all heads, projected."""
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.c_proj(rearrange(mixed, "b h n d -> b n (h d)"))
 
@@ -173,7 +173,7 @@ class SelfAttention(MultiHeadAttention):
         mask: Bool[Tensor, "token token"] | None = None,
         registers: int = 0,
     ) -> Float[Tensor, "batch head token token"]:
-        """What share every token takes from every other."""
+        """Attention weights between all tokens."""
         query, key, _ = self._heads(x, registers)
         return attention_weights(query, key, mask)
 
@@ -202,13 +202,13 @@ class RegionAttention(MultiHeadAttention):
     def forward(
         self, x: Float[Tensor, "batch token feature"], regions: Regions | None = None
     ) -> Float[Tensor, "batch token feature"]:
-        """Let every token see those of its own region, or all without regions."""
+        """Attend within each region, or to all tokens without regions."""
         return self._mixed(*self._split(x), _same(regions))
 
     def weights(
         self, x: Float[Tensor, "batch token feature"], regions: Regions | None = None
     ) -> Float[Tensor, "batch head token token"]:
-        """What share every token takes from every other."""
+        """Attention weights between all tokens."""
         query, key, _ = self._split(x)
         return attention_weights(query, key, _same(regions))
 
@@ -219,13 +219,13 @@ def attention_weights(
     mask: Bool[Tensor, "*all query key"] | None = None,
     scale: float | None = None,
 ) -> Float[Tensor, "batch head query key"]:
-    """The weights of scaled dot-product attention, written out (arXiv 1706.03762, eq. 1).
+    """Weights of scaled dot-product attention (arXiv 1706.03762, eq. 1).
 
     Args:
-        query: what asks.
-        key: what is asked.
-        mask: where it may look; everywhere without one.
-        scale: of the products; one over the root of the number of features without one.
+        query: queries of every head.
+        key: keys of every head.
+        mask: True where a query may attend; everywhere without one.
+        scale: factor of the products; by default one over the root of the number of features.
     """
     scores = query @ key.transpose(-1, -2) * (scale or query.shape[-1] ** -0.5)
     if mask is not None:
@@ -243,8 +243,8 @@ class RoFormerBlock(nn.Module):
     Args:
         n_embd: width of a token.
         n_head: attention heads; must divide ``n_embd``.
-        max_seq_len: positions to prepare for; a longer sequence extends them.
-        rope_base: base of the rotation rates; larger turns slower.
+        max_seq_len: positions to prepare for; longer sequences extend the table.
+        rope_base: base of the rotation rates; a larger base rotates more slowly.
     """
 
     def __init__(self, n_embd: int, n_head: int, max_seq_len: int, rope_base: int = 10000) -> None:
@@ -263,17 +263,18 @@ class RoFormerBlock(nn.Module):
 
 
 class AttentionRegisterRoFormerBlock(RoFormerBlock):
-    """A RoFormer block with learned register tokens and an optional sliding window.
+    """RoFormer block with learned register tokens and an optional sliding window.
 
-    Registers see and are seen by every token and have no position; a token sees the others within
-    ``window_size // 2`` of it. With both options off this is exactly :class:`RoFormerBlock`.
+    Registers attend to all tokens and all tokens to them, and they have no position. Other tokens
+    attend to those within ``window_size // 2``. With both options off this is exactly
+    :class:`RoFormerBlock`.
 
     Args:
         n_embd: width of a token.
         n_head: attention heads.
         max_seq_len: positions to prepare for.
         rope_base: base of the rotation rates.
-        num_register_tokens: learned tokens put before the sequence and taken off again.
+        num_register_tokens: learned tokens that are prepended and removed from the output.
         window_size: width of the sliding window in tokens; -1 is full attention.
     """
 
@@ -295,7 +296,7 @@ class AttentionRegisterRoFormerBlock(RoFormerBlock):
     def forward(
         self, x: Float[Tensor, "batch token feature"]
     ) -> Float[Tensor, "batch token feature"]:
-        """Mix tokens and registers; the registers are dropped from the result."""
+        """Mix tokens and registers; the output has no registers."""
         count = self.num_register_tokens
         if count:
             x = torch.cat([self.registers.expand(x.shape[0], -1, -1), x], dim=1)

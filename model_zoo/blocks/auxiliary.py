@@ -1,4 +1,4 @@
-"""Parts of a network that find something wrong with themselves while they learn."""
+"""Base of network parts that contribute losses of their own to training."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class HasAuxiliaryLoss(nn.Module):
-    """Base of such a part; it stands before other bases.
+    """Module with losses that are computed in its forward pass; comes before other bases.
 
     Attributes:
-        losses: what the last forward pass in training found, by name; empty before the first, and
-            in a copy.
+        losses: losses of the last training forward pass, by name; empty before the first, and in
+            copies.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """ConvNeXt blocks that change width and resolution (Liu et al. 2022, arXiv 2201.03545).
 
-A convolution looks at the neighbourhood, a gated bottleneck of pointwise layers mixes the features,
-and a second convolution carries the residual to the new size.
+A convolution covers the neighbourhood, a gated bottleneck of pointwise layers mixes the features,
+and a second convolution resizes the residual.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Size = TypeVar("Size", bound=int | tuple[int, int])
 
 
 class _ConvNeXtBlock(nn.Module, Generic[Size]):
-    """Common to both blocks; a subclass names its convolutions and the bottleneck's width."""
+    """Base of both blocks; subclasses define convolutions and the width of the bottleneck."""
 
     convolutions: ClassVar[dict[str, Callable[..., nn.Module]]]
     expansion: ClassVar[tuple[int, int]]
@@ -65,10 +65,10 @@ class ConvNeXt1DBlock(_ConvNeXtBlock[int]):
     """ConvNeXt block over sequences; bottleneck of 8/3 of the width.
 
     Args:
-        kernel_size: samples that the convolutions see.
+        kernel_size: kernel size of the convolutions.
         stride: factor by which the sequence gets shorter, or longer in transposed mode.
-        input_dim: features in.
-        output_dim: features out.
+        input_dim: input features.
+        output_dim: output features.
         mode: ``"normal"`` shortens, ``"transposed"`` lengthens.
         depthwise: convolve every feature on its own; False mixes them, with many more weights.
 
@@ -89,8 +89,8 @@ class ConvNeXt1DBlock(_ConvNeXtBlock[int]):
 
         Args:
             x: the sequences.
-            original_shape: length to come back to, in transposed mode; several lengths shorten to
-                the same one, so it cannot be told from ``x``.
+            original_shape: output length in transposed mode; several lengths are shortened to the
+                same one, so it cannot be derived from ``x``.
         """
         return self._mix(x, None if original_shape is None else (original_shape,))
 
@@ -99,11 +99,11 @@ class ConvNeXt2DBlock(_ConvNeXtBlock[int | tuple[int, int]]):
     """ConvNeXt block over planes; bottleneck of 4/3 of the width.
 
     Args:
-        kernel_size: height and width that the convolutions see; one number for a square.
+        kernel_size: height and width of the convolutions; one number for a square.
         stride: factors by which the plane gets smaller, or larger in transposed mode.
-        input_dim: features in.
-        output_dim: features out.
-        mode: ``"normal"`` makes smaller, ``"transposed"`` larger.
+        input_dim: input features.
+        output_dim: output features.
+        mode: ``"normal"`` downsamples, ``"transposed"`` upsamples.
         depthwise: convolve every feature on its own; False mixes them, with many more weights.
 
     Raises:
@@ -125,7 +125,7 @@ class ConvNeXt2DBlock(_ConvNeXtBlock[int | tuple[int, int]]):
 
         Args:
             x: the planes.
-            original_shape: height and width to come back to, in transposed mode.
+            original_shape: output height and width in transposed mode.
         """
         return self._mix(x, original_shape)
 

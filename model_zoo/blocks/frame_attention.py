@@ -1,9 +1,7 @@
-"""Blocks of the frame transformers: multichannel layers, changes of level, frame attention.
+"""Blocks of the frame transformers: multichannel layers, resampling, and attention over frames.
 
-A frame of a channel is one token whose features are the bins. The parts are those of
-https://github.com/carperbr/frame-transformer, on ``batch channel freq frame`` throughout.
-
-After https://github.com/carperbr/frame-transformer.
+A frame of a channel is one token whose features are the bins. The blocks are those of
+https://github.com/carperbr/frame-transformer, with axes ``batch channel freq frame`` throughout.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ Heads = Float[Tensor, "batch head frame feature"]
 class MultichannelLinear(nn.Module):
     """One linear layer per channel over the bins of each frame, then a mix of the channels.
 
-    Without bias. A step that changes a size is there in any case.
+    Without bias. A step that changes a size is never left out.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        in_features: bins in.
-        out_features: bins out.
+        in_channels: input channels.
+        out_channels: output channels.
+        in_features: input bins.
+        out_features: output bins.
         positionwise: whether every channel transforms its bins.
         depthwise: whether the channels are mixed.
     """
@@ -69,7 +67,7 @@ class MultichannelLinear(nn.Module):
 
 
 def _uniform(*shape: int) -> nn.Parameter:
-    """Weights within ``1 / sqrt(n)`` of zero, n the numbers that each result is made from."""
+    """Uniform weights within ``1 / sqrt(n)`` of zero for layers with n inputs."""
     bound = shape[-1] ** -0.5
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
@@ -78,7 +76,7 @@ class FrameNorm(nn.Module):
     """Layer normalization of the bins of each frame of each channel.
 
     Args:
-        features: number of bins; their gains and offsets are the same in all channels.
+        features: number of bins; all channels share their gains and offsets.
     """
 
     def __init__(self, features: int) -> None:
@@ -86,7 +84,7 @@ class FrameNorm(nn.Module):
         self.norm = nn.LayerNorm(features)
 
     def forward(self, x: Planes) -> Planes:
-        """Bring every frame to mean 0 and variance 1, then scale and shift each bin."""
+        """Normalize every frame to mean 0 and variance 1, then scale and shift each bin."""
         return self.norm(x.transpose(-1, -2)).transpose(-1, -2)
 
 
@@ -94,16 +92,16 @@ class SquaredReLU(nn.Module):
     """``max(x, 0)`` squared (So et al. 2021, arXiv 2109.08668)."""
 
     def forward(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Apply to every number."""
+        """Apply to every element."""
         return F.relu(x).square()
 
 
 class LearnedRotary(nn.Module):
-    """Rotate the first features of each head by the position, at rates that are learned.
+    """Rotary position embedding of the first features of each head, with learned rates.
 
     Args:
-        dim: how many features to rotate; of an odd number of pairs' worth the last stays.
-        base: of the rates to start from, ``base ** (-2i / dim)`` in radians a frame.
+        dim: number of features to rotate, in pairs; of an odd number the last is not rotated.
+        base: base of the initial rates, ``base ** (-2i / dim)`` in radians per frame.
     """
 
     def __init__(self, dim: int, base: float = 10000.0) -> None:
@@ -112,7 +110,7 @@ class LearnedRotary(nn.Module):
         self.freqs = nn.Parameter(base**-exponents)
 
     def forward(self, x: Heads) -> Heads:
-        """Products of two rotated vectors then depend on the distance of their frames only."""
+        """Rotate by position, so that products depend only on the distance between two frames."""
         positions = torch.arange(x.shape[-2], device=x.device)
         angles = torch.outer(positions, self.freqs)
         turning = 2 * len(self.freqs)
@@ -126,21 +124,21 @@ class MultichannelMultiheadAttention(Attention):
     Queries, keys and values are smoothed by a learned filter of 9 frames (So et al. 2021, arXiv
     2109.08668). Queries and keys are rotated, then normalized (Henry et al. 2020, arXiv
     2010.04245), so that with gains of 1 no score exceeds ``features / num_heads`` before it is
-    divided by ``sqrt(features)``. Rotation comes first, as in the original; the mean that the
-    normalization takes away turns with the position, so that scores depend on the distance of two
-    frames nearly and not exactly.
+    divided by ``sqrt(features)``. Rotation comes first, as in the original. The mean that the
+    normalization subtracts depends on the rotation, so scores depend on the distance between two
+    frames only approximately.
 
     Args:
-        channels: channels in and out.
-        num_heads: heads that the bins of a channel are dealt to, neighbours together.
+        channels: number of channels.
+        num_heads: heads that share the bins of a channel in adjacent groups.
         features: bins of a channel.
 
     Raises:
-        ConfigError: the heads do not come out even.
+        ConfigError: the bins cannot be shared evenly.
     """
 
     SPAN = 9
-    """Frames that a filter sees."""
+    """Frames covered by a filter."""
 
     def __init__(self, channels: int, num_heads: int, features: int) -> None:
         super().__init__()
@@ -172,9 +170,9 @@ class MultichannelMultiheadAttention(Attention):
     def forward(
         self, x: Planes, memory: Float[Tensor, "batch channel freq frame_key"] | None = None
     ) -> Planes:
-        """Mix the frames of ``memory``, or of ``x`` itself, as each frame of ``x`` asks."""
+        """Attend from each frame of ``x`` to the frames of ``memory``, or of ``x`` itself."""
         query, key, value = self._heads(x, memory)
-        # Half precision would be too coarse for the sums over all frames of a song.
+        # Half precision is too coarse for sums over all frames of a song.
         with full_precision(x):
             mixed = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         channels = x.shape[1]
@@ -183,9 +181,9 @@ class MultichannelMultiheadAttention(Attention):
     def weights(
         self, x: Planes, memory: Float[Tensor, "batch channel freq frame_key"] | None = None
     ) -> Float[Tensor, "batch head frame frame_key"]:
-        """What share every frame (row) takes from every other (column); rows add up to 1.
+        """Attention weights of frames (rows) over frames (columns); rows add up to 1.
 
-        The heads of the first channel come first. :meth:`forward` never makes this matrix.
+        The heads of the first channel come first. :meth:`forward` never computes this matrix.
         """
         query, key, _ = self._heads(x, memory)
         with full_precision(x):
@@ -204,15 +202,15 @@ class MultichannelMultiheadAttention(Attention):
 
 
 class FrameResidual(nn.Module):
-    """Other numbers of bins and channels: a residual block of multichannel linear layers.
+    """Residual block of multichannel linear layers that changes numbers of bins and channels.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        before: bins in.
+        in_channels: input channels.
+        out_channels: output channels.
+        before: input bins.
         inside: bins between the two layers.
-        after: bins out.
-        dropout: share of the block's numbers that are left out in training.
+        after: output bins.
+        dropout: dropout probability of the block in training.
     """
 
     def __init__(
@@ -244,14 +242,14 @@ class FrameResidual(nn.Module):
 
 
 class FrameEncoder(FrameResidual):
-    """Fewer bins and more channels.
+    """Encoder level: fewer bins and more channels.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        features: bins in.
-        downsample: whether half as many bins come out.
-        dropout: share of the block's numbers that are left out in training.
+        in_channels: input channels.
+        out_channels: output channels.
+        features: input bins.
+        downsample: whether the output has half as many bins.
+        dropout: dropout probability of the block in training.
     """
 
     def __init__(
@@ -267,13 +265,13 @@ class FrameEncoder(FrameResidual):
 
 
 class FrameUpsampler(FrameResidual):
-    """Twice as many bins and fewer channels: the way back of :class:`FrameEncoder`.
+    """Twice as many bins and fewer channels: the reverse of :class:`FrameEncoder`.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        features: bins out.
-        dropout: share of the block's numbers that are left out in training.
+        in_channels: input channels.
+        out_channels: output channels.
+        features: output bins.
+        dropout: dropout probability of the block in training.
     """
 
     def __init__(
@@ -283,13 +281,13 @@ class FrameUpsampler(FrameResidual):
 
 
 class FrameDecoder(nn.Module):
-    """Twice as many bins and fewer channels, then what the encoder had at this level.
+    """Decoder level: twice as many bins and fewer channels, merged with a skip connection.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out, and of what the encoder had.
-        features: bins out.
-        dropout: share of the first block's numbers that are left out in training.
+        in_channels: input channels.
+        out_channels: output channels, and those of the skip connection.
+        features: output bins.
+        dropout: dropout probability of the first block in training.
     """
 
     def __init__(
@@ -315,14 +313,14 @@ class FrameDecoder(nn.Module):
 
 
 class FrameTransformerEncoder(nn.Module):
-    """Pre-norm transformer between frames, one per channel in parallel.
+    """Pre-norm transformer block over frames, one per channel in parallel.
 
     Args:
-        channels: channels in and out.
+        channels: number of channels.
         features: bins of a channel.
         num_heads: attention heads of a channel.
-        dropout: share of each residual's numbers that are left out in training.
-        expansion: how much wider the feed-forward is inside.
+        dropout: dropout probability of each residual in training.
+        expansion: width factor inside the feed-forward part.
     """
 
     def __init__(
@@ -346,7 +344,7 @@ class FrameTransformerEncoder(nn.Module):
 
 
 class FrameTransformerDecoder(nn.Module):
-    """The same with a second attention, which asks what the encoder had at this level.
+    """Pre-norm transformer block over frames with a second attention to the skip connection.
 
     Takes the arguments of :class:`FrameTransformerEncoder`.
     """
@@ -367,7 +365,7 @@ class FrameTransformerDecoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Planes, memory: Planes) -> Planes:
-        """Mix the frames of ``x``, then of the memory (as it is), then transform each frame."""
+        """Mix the frames of ``x``, then attend to ``memory``, then transform each frame."""
         x = x + self.dropout(self.attn1(self.norm1(x)))
         x = x + self.dropout(self.attn2(self.norm2(x), memory))
         return x + self.dropout(self.mlp(x))

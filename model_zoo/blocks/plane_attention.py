@@ -1,8 +1,8 @@
 """Transformer layers over planes of features: along time, along frequency, within windows.
 
-A plane has one vector of features for every frame and bin. Each layer takes sequences out of it,
-lets their tokens look at each other, transforms every token and puts the plane together again. A
-plane has many thousands of sequences, so they are computed in parts.
+A plane has one vector of features for every frame and bin. Each layer rearranges the plane into
+sequences, applies attention and a feed-forward part to them, and restores the plane. A plane has
+many thousands of sequences, so they are computed in parts.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from model_zoo.blocks.attention import RegionAttention
 Plane = Float[Tensor, "batch feature frame freq"]
 Tokens = Float[Tensor, "sequence token feature"]
 SequenceRegions = Int[Tensor, "sequence token 1"]
-"""Regions of tokens; the batch of a plane is another one."""
+"""Regions of tokens; sequences are the batch of the attention."""
 
 MOST_WEIGHTS = 2**28
 """Attention weights, over all heads, of the sequences that are computed at once: 1 GiB of float32
-where attention has to write them down."""
+for kernels that store them."""
 
 MOST_SEQUENCES = 2**15
-"""Sequences that are computed at once: CUDA's kernels cannot count beyond 65,535."""
+"""Sequences that are computed at once: the limit of CUDA kernels is 65,535."""
 
 
 class PlaneAttention(nn.Module):
-    """Pre-norm transformer layer; a subclass says which places of a plane are a sequence.
+    """Pre-norm transformer layer; subclasses define the sequences of a plane.
 
     Args:
         width: features of the plane.
         num_heads: attention heads; must divide ``width``.
-        expansion: how many times wider the feed-forward part is inside.
+        expansion: width factor inside the feed-forward part.
     """
 
     def __init__(self, width: int, num_heads: int, expansion: int = 4) -> None:
@@ -58,7 +58,7 @@ class PlaneAttention(nn.Module):
         return self.plane(torch.cat(mixed), x)
 
     def weights(self, x: Plane) -> Float[Tensor, "sequence head token token"]:
-        """What share every token takes from every other; for planes that are small."""
+        """Attention weights between all tokens of a sequence, for small planes."""
         return self.att.weights(self.att_norm(self.sequences(x)), self.regions(x))
 
     def sequences(self, x: Plane) -> Tokens:
@@ -66,11 +66,11 @@ class PlaneAttention(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must say what its sequences are")
 
     def regions(self, x: Plane) -> SequenceRegions | None:
-        """Which tokens of a sequence see each other; None for all."""
+        """Tokens attend to those of their own region; None for a single region."""
         return None
 
     def plane(self, tokens: Tokens, like: Plane) -> Plane:
-        """The plane of these sequences: undoes :meth:`sequences` of a plane ``like`` it."""
+        """Plane of the size of ``like`` from its sequences: the inverse of :meth:`sequences`."""
         raise NotImplementedError(f"{type(self).__name__} must put its planes together")
 
     def _layer(self, x: Tensor, regions: Tensor | None) -> Tensor:
@@ -83,48 +83,48 @@ class PlaneAttention(nn.Module):
 
 
 class TemporalSequenceAttention(PlaneAttention):
-    """TSA: every bin on its own looks along time.
+    """Temporal sequence attention (TSA): along time, for every bin on its own.
 
     Takes the arguments of :class:`PlaneAttention`.
     """
 
     def sequences(self, x: Plane) -> Tokens:
-        """The frames of every bin."""
+        """Frames of every bin."""
         return rearrange(x, "b d t f -> (b f) t d")
 
     def plane(self, tokens: Tokens, like: Plane) -> Plane:
-        """Bins side by side."""
+        """Plane from the frames of every bin."""
         return rearrange(tokens, "(b f) t d -> b d t f", b=like.shape[0])
 
 
 class FrequencySequenceAttention(PlaneAttention):
-    """FSA: every frame on its own looks along frequency.
+    """Frequency sequence attention (FSA): along frequency, for every frame on its own.
 
     Takes the arguments of :class:`PlaneAttention`.
     """
 
     def sequences(self, x: Plane) -> Tokens:
-        """The bins of every frame."""
+        """Bins of every frame."""
         return rearrange(x, "b d t f -> (b t) f d")
 
     def plane(self, tokens: Tokens, like: Plane) -> Plane:
-        """Frames side by side."""
+        """Plane from the bins of every frame."""
         return rearrange(tokens, "(b t) f d -> b d t f", b=like.shape[0])
 
 
 class ShiftedWindowAttention(PlaneAttention):
-    """Windows of a plane, each on its own (Swin, Liu et al. 2021, arXiv 2103.14030).
+    """Attention within windows of a plane (Swin, Liu et al. 2021, arXiv 2103.14030).
 
-    The plane is filled up to whole windows. For a shifted grid it is rolled, so that the windows
-    at its ends hold what was cut off on the other side (section 3.2, figure 4). Neither what is
-    filled in nor what comes from the other side is seen. An axis of a single window is not shifted.
+    The plane is padded to whole windows. For a shifted grid it is rolled, so that windows at the
+    edges also hold what was cut off on the other side (section 3.2, figure 4). Attention masks out
+    both the padding and the other side. An axis of a single window is not shifted.
 
     Args:
         width: features of the plane.
         num_heads: attention heads; must divide ``width``.
         window: frames and bins of a window.
         shift: frames and bins by which the grid of windows is shifted; less than a window.
-        expansion: how many times wider the feed-forward part is inside.
+        expansion: width factor inside the feed-forward part.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class ShiftedWindowAttention(PlaneAttention):
         self.window, self.shift = window, shift
 
     def sequences(self, x: Plane) -> Tokens:
-        """The frames and bins of every window."""
+        """Frames and bins of every window."""
         shift = self._shift(x)
         whole = torch.roll(padded(x, self.window), (-shift[0], -shift[1]), (2, 3))
         frames, bins = self.window
@@ -147,7 +147,7 @@ class ShiftedWindowAttention(PlaneAttention):
         return rearrange(whole, pattern, frames=frames, bins=bins)
 
     def plane(self, tokens: Tokens, like: Plane) -> Plane:
-        """Windows side by side, where they were before they were shifted."""
+        """Plane from the frames and bins of every window, with the shift undone."""
         frames, bins = self.window
         pattern = "(b t f) (frames bins) d -> b d (t frames) (f bins)"
         rows = whole_windows(like.shape[2], frames)
@@ -156,7 +156,7 @@ class ShiftedWindowAttention(PlaneAttention):
         return back[:, :, : like.shape[2], : like.shape[3]]
 
     def regions(self, x: Plane) -> SequenceRegions | None:
-        """One number for each piece that a window consists of."""
+        """Regions of windows that consist of several pieces or of padding."""
         sides, shift = x.shape[2:], self._shift(x)
         if not any(shift) and all(
             side % window == 0 for side, window in zip(sides, self.window, strict=True)
@@ -180,14 +180,14 @@ class ShiftedWindowAttention(PlaneAttention):
 
 
 def whole_windows(side: int, window: int) -> int:
-    """How many windows hold ``side`` places."""
+    """Number of windows needed to cover ``side``."""
     return -(-side // window)
 
 
 def padded(
     x: Plane, window: tuple[int, int]
 ) -> Float[Tensor, "batch feature whole_frame whole_freq"]:
-    """The plane with zeros behind its ends, up to whole windows of ``window`` frames and bins."""
+    """Plane padded with zeros at its ends to whole windows of ``window`` frames and bins."""
     frames, bins = (
         whole_windows(side, window) * window - side
         for side, window in zip(x.shape[2:], window, strict=True)
@@ -196,6 +196,6 @@ def padded(
 
 
 def _pieces(side: int, window: int, shift: int, device: torch.device) -> Tensor:
-    """Along one rolled axis: 0 for what stays, 1 for what comes from the start, 2 for filling."""
+    """Regions along one rolled axis: 0 unmoved, 1 rolled over from the start, 2 padding."""
     place = torch.arange(whole_windows(side, window) * window, device=device).roll(-shift)
     return (place < shift).long() + 2 * (place >= side).long()

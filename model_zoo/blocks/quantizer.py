@@ -1,7 +1,7 @@
-"""Vector quantization: numbers replaced by the nearest entry of a learned code book.
+"""Vector quantization: frames are replaced by the nearest entry of a learned codebook.
 
 van den Oord, Vinyals and Kavukcuoglu 2017, Neural Discrete Representation Learning (arXiv
-1711.00937). Codes that are never the nearest learn nothing; here they are put where the data are.
+1711.00937). Codes that are never the nearest get no gradient; here they are moved onto data.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from model_zoo.blocks.frame_attention import Planes
 from model_zoo.ops.tensors import full_precision, split_like, whole
 
 MEMORY = 0.99
-"""Share of its counts that a code book remembers from one step to the next."""
+"""Decay per step of the moving average of how often codes are used."""
 
 
 class Usage(NamedTuple):
-    """How a code book is used.
+    """Statistics of the use of a codebook.
 
     Attributes:
-        codes: how many codes were the nearest lately.
-        perplexity: how many codes, each as frequent as the others, would say as much.
+        codes: number of codes that were the nearest at least once in the last ``patience`` steps.
+        perplexity: number of equally frequent codes with the same entropy.
     """
 
     codes: int
@@ -35,12 +35,12 @@ class Usage(NamedTuple):
 
 
 class Quantized(NamedTuple):
-    """What comes of quantising.
+    """Result of quantization.
 
     Attributes:
-        quantized: a code in the place of every frame.
-        losses: ``codebook`` brings codes to what they stand for, ``commitment`` the reverse.
-        indices: of the codes.
+        quantized: frames, each replaced by a code.
+        losses: ``codebook`` moves codes towards frames, ``commitment`` frames towards codes.
+        indices: indices of the codes.
     """
 
     quantized: Planes
@@ -49,19 +49,19 @@ class Quantized(NamedTuple):
 
 
 class FrameQuantizer(nn.Module):
-    """One code per frame: the bins of all its channels at once.
+    """Vector quantizer with one code per frame, for the bins of all its channels.
 
-    While it learns (in training, with gradients), a code that has not been the nearest for
-    ``patience`` steps becomes a frame of the present batch, drawn at random. What a step is, in
-    however many parts, :meth:`settle` says at its end. All processes that train together count
-    together and get the same codes, from the first of them.
+    In training (with gradients), a code that has not been the nearest for ``patience`` steps is
+    replaced by a random frame of the batch. A step may have several forward passes; :meth:`settle`
+    ends it. Processes that train together add up their counts and share the replacements of the
+    first.
 
     Args:
         channels: channels of a frame.
         features: bins of a channel.
         num_embeddings: number of codes.
-        beta: weight of the commitment.
-        patience: steps that a code may be idle.
+        beta: weight of the commitment loss.
+        patience: steps after which an unused code is replaced.
     """
 
     share: Tensor
@@ -85,7 +85,7 @@ class FrameQuantizer(nn.Module):
         self.register_buffer("counts", torch.zeros(num_embeddings), persistent=False)
 
     def forward(self, x: Planes) -> Quantized:
-        """Replace every frame by its nearest code; gradients pass as if it had stayed."""
+        """Replace every frame by its nearest code, with straight-through gradients."""
         channels, frames = x.shape[1], x.shape[-1]
         is_learning = self.training and torch.is_grad_enabled()
         vectors = rearrange(x.float(), "b c f t -> (b t) (c f)")
@@ -105,7 +105,7 @@ class FrameQuantizer(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """End a step: what its parts counted, in all processes, is one memory more."""
+        """End a step: add its counts, of all processes, to the moving average."""
         if _together():
             dist.all_reduce(self.counts)
         self.share.lerp_(self.counts / self.counts.sum(), 1 - MEMORY)
@@ -113,7 +113,7 @@ class FrameQuantizer(nn.Module):
         self.counts.zero_()
 
     def usage(self) -> Usage:
-        """How many codes were used lately, and how evenly; none before the first step."""
+        """Number of codes in use and their perplexity; zeros before the first step."""
         if not self.share.any():
             return Usage(0, 0.0)
         used = (self.share > 0) & (self.idle < self.patience)
@@ -123,7 +123,7 @@ class FrameQuantizer(nn.Module):
 
     @torch.no_grad()
     def _nearest(self, vectors: Float[Tensor, "token feature"]) -> Int[Tensor, " token"]:
-        """Places of the nearest codes by Euclidean distance."""
+        """Indices of the nearest codes by Euclidean distance."""
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, of which |v|^2 is the same for all codes.
         codes = whole(self.embedding.weight)
         with full_precision(vectors):
@@ -131,7 +131,7 @@ class FrameQuantizer(nn.Module):
 
     @torch.no_grad()
     def _revive(self, vectors: Float[Tensor, "token feature"]) -> None:
-        """Put codes that were idle for too long where the data are."""
+        """Replace codes that were unused for too long by frames of the batch."""
         dead = self.idle >= self.patience
         count = int(dead.sum())
         if count:

@@ -1,4 +1,4 @@
-"""Recurrent blocks: small networks over groups of features, side by side.
+"""Recurrent blocks: small recurrent networks over groups of features, in parallel.
 
 Splitting one recurrent layer into groups divides its weights by their number (Gao et al. 2018,
 https://aclanthology.org/N18-1073).
@@ -17,17 +17,17 @@ CELLS: dict[str, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class GroupedRNN(nn.Module):
-    """Recurrent networks without bias, one for each group of neighbouring features.
+    """Recurrent networks without bias, one for each group of adjacent features.
 
     Args:
-        n_embd: width of a token, in and out.
+        n_embd: width of a token.
         n_layer: layers of every network.
         n_groups: number of networks; must divide ``n_embd``.
         rnn_type: ``"gru"`` or ``"lstm"``.
-        bidirectional: read the sequence in both directions, half of the width for each.
+        bidirectional: run in both directions, with half of the width for each.
 
     Raises:
-        ConfigError: the groups do not come out even, or there is no such network.
+        ConfigError: the groups are uneven, or there is no such ``rnn_type``.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class GroupedRNN(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch token feature"]
     ) -> Float[Tensor, "batch token feature"]:
-        """Read every sequence, each group of features on its own."""
+        """Run over every sequence, each group of features on its own."""
         groups = torch.split(x, self.width, dim=-1)
         return torch.cat([rnn(part)[0] for rnn, part in zip(self.rnns, groups, strict=True)], -1)
 

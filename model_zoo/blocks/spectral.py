@@ -1,7 +1,7 @@
-"""From waveform to spectrogram to bands and back, and dual-path networks over frequency and time.
+"""STFT modules, splitting spectrograms into mel bands, and dual-path networks over both axes.
 
-A bank is a matrix of overlapping triangles, one row a band. Only *where* a triangle is positive
-matters to the networks; its height is used once, to weigh the sum where bands overlap.
+A filter bank is a matrix of overlapping triangles, one row per band. Networks only use *where* a
+triangle is positive; the heights weigh the sum where bands overlap.
 
 Mel scale: Slaney 1998, Auditory Toolbox; 200/3 Hz per mel below 1 kHz, 27 steps for a factor of
 6.4 above it.
@@ -41,9 +41,9 @@ def mel_to_hz(mel: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 def mel_bank(sample_rate: int, n_fft: int, bands: int) -> Float[Tensor, "band freq"]:
     """Triangles of height 1 (no area normalization), equally spaced in mel from 0 to Nyquist.
 
-    Neighbours overlap so that between two centres their heights add up to 1. DC is in no band;
-    Nyquist is in the last one by a height that is only a rounding residue, put there on purpose
-    because the number of bins of a band fixes the shape of a network's tensors.
+    Between the centres of two adjacent bands their heights add up to 1. DC is in no band. Nyquist
+    is in the last band with the smallest positive height: other implementations have a rounding
+    residue there, and the number of bins of a band determines the shapes of a network's tensors.
     """
     top = hz_to_mel(sample_rate / 2)
     edges = mel_to_hz(torch.linspace(0, top, bands + 2, dtype=torch.float64))
@@ -71,7 +71,7 @@ def linear_bank(n_fft: int, bands: int) -> Float[Tensor, "band freq"]:
 def padded_sets(
     members: Bool[Tensor, "band freq"],
 ) -> tuple[list[list[int]], list[list[float]]]:
-    """Bins of every band, padded with bin 0 to the widest band, and 1 where a bin is real."""
+    """Bins of every band, padded with bin 0 to the widest, and a mask with 0 for padding."""
     sets = [row.nonzero().flatten().tolist() for row in members]
     widest = max(len(bins) for bins in sets)
     indices = [bins + [0] * (widest - len(bins)) for bins in sets]
@@ -108,9 +108,7 @@ class Fourier(nn.Module):
         self, spectrum: Float[Tensor, "*batch freq frame 2"], original_length: int
     ) -> Float[Tensor, "*batch time"]:
         """Waveform of ``original_length`` samples."""
-        is_paired = (
-            spectrum.stride(-1) == 1
-        )  # as complex numbers are, whatever the order of the axes
+        is_paired = spectrum.stride(-1) == 1  # like complex numbers, in any order of the other axes
         complex_spectrum = torch.view_as_complex(spectrum if is_paired else spectrum.contiguous())
         return istft(complex_spectrum, self.window, self.hop_length, original_length)
 
@@ -120,8 +118,8 @@ class BandLinear(nn.Module):
 
     Args:
         num_bands: number of layers.
-        in_features: numbers per token on the way in.
-        out_features: numbers per token on the way out.
+        in_features: input features of a token.
+        out_features: output features of a token.
     """
 
     def __init__(self, num_bands: int, in_features: int, out_features: int) -> None:
@@ -145,13 +143,13 @@ class Band(nn.Module):
         sr: sample rate in Hz.
         n_fft: window length of the spectrogram.
         bands_num: number of bands.
-        in_channels: numbers per bin on the way in (2 for real and imaginary part).
+        in_channels: input values per bin (2 for real and imaginary part).
         out_channels: width of a band's token.
         scale: spacing of the bands, ``"mel"`` or ``"linear"``.
-        merge_channels: numbers per bin on the way out; 0 is the same as ``in_channels``.
-        overlap_norm: what the sum of overlapping bands is divided by: ``"ola"`` the summed heights
-            of the triangles (which amplifies bins at the outer edges), ``"count"`` the number of
-            bands that cover the bin.
+        merge_channels: output values per bin; 0 stands for ``in_channels``.
+        overlap_norm: divisor of the sum of overlapping bands: ``"ola"`` the summed heights of the
+            triangles (which amplifies bins at the outer edges), ``"count"`` the number of bands
+            that cover the bin.
     """
 
     filterbanks: Tensor
@@ -220,13 +218,13 @@ def _bank(scale: Scale, sr: int, n_fft: int, bands_num: int) -> Float[Tensor, "b
 
 
 class DualPath(nn.Module):
-    """Bands in, then a frequency block and a time block per layer, bands out.
+    """Split into bands, apply a frequency block and a time block per layer, and merge the bands.
 
-    A frequency block sees the bands of one frame as a sequence, a time block the frames of one
-    band. The parts belong to the architecture that passes them; this class only walks.
+    A frequency block processes the bands of one frame as a sequence, a time block the frames of one
+    band.
 
     Args:
-        band: from bins to bands and back.
+        band: layers from bins to bands and back.
         freq_blocks: one per layer, over sequences ``batch token feature`` of bands.
         time_blocks: one per layer, over sequences of frames.
     """
@@ -238,7 +236,7 @@ class DualPath(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch freq frame channel"]
     ) -> Float[Tensor, "batch freq frame merged"]:
-        """Map what is known of every bin to a mask or a spectrum for every bin."""
+        """Mask or spectrum for every bin from the features of every bin."""
         batch = features.shape[0]
         x = rearrange(self.band.split(features), "b d t k -> (b t) k d")
         for freq_block, time_block in zip(self.freq_blocks, self.time_blocks, strict=True):

@@ -1,4 +1,4 @@
-"""What the TFSWA networks are made of: blocks of three attentions, and U's of them.
+"""Parts of the TFSWA networks: blocks of three attentions, and U-Nets of such blocks.
 
 The blocks follow the seed of TFSWA-UNet and the paper of TFSWA-ResUNet (Yao et al. 2025, EURASIP
 Journal on Advances in Signal Processing 2025:39, doi 10.1186/s13634-025-01249-0)::
@@ -27,18 +27,18 @@ from model_zoo.blocks.plane_attention import (
 )
 
 LevelPlane = Float[Tensor, "batch level_feature level_frame level_freq"]
-"""A plane of another level, and so of another size."""
+"""Plane of another level, with another size."""
 
 
 class TFSWABlock(nn.Module):
-    """Temporal, frequency and shifted window attention side by side, on the same plane.
+    """Temporal, frequency and shifted window attention in parallel, on the same plane.
 
     Args:
         in_channels: features of the plane.
         window_size: frames and bins of a window.
         shift_size: frames and bins by which the windows are shifted; 0 for none.
         num_heads: attention heads of each attention; must divide ``in_channels``.
-        expansion: how many times wider each feed-forward part is inside.
+        expansion: width factor inside each feed-forward part.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TFSWABlock(nn.Module):
         self.fusion = activated(nn.Conv2d(3 * in_channels, in_channels, 1))
 
     def forward(self, x: Plane) -> Plane:
-        """Add to the plane what the three attentions find together."""
+        """Add the fused output of the three attentions to the plane."""
         entered = self.entry(x)
         found = [look(entered) for look in (self.time, self.freq, self.window)]
         return x + self.fusion(torch.cat(found, dim=1))
@@ -66,13 +66,13 @@ class TFSWABlock(nn.Module):
 
 @dataclass(frozen=True)
 class TFSWABlocks:
-    """Rows of blocks of one kind; every second one has shifted windows.
+    """Options of the blocks of a network; every second block has shifted windows.
 
     Attributes:
         window_size: frames and bins of a window.
         shift_size: frames and bins by which windows are shifted.
         num_heads: attention heads.
-        expansion: how many times wider the feed-forward parts are inside.
+        expansion: width factor inside the feed-forward parts.
     """
 
     window_size: int
@@ -81,18 +81,18 @@ class TFSWABlocks:
     expansion: int = 4
 
     def row(self, dim: int, count: int) -> Iterator[TFSWABlock]:
-        """Blocks of ``dim`` features."""
+        """``count`` blocks of ``dim`` features."""
         for number in range(count):
             shift = self.shift_size * (number % 2)
             yield TFSWABlock(dim, self.window_size, shift, self.num_heads, self.expansion)
 
 
 class Stage(nn.Module):
-    """One level on the way down: another resolution, then blocks.
+    """Encoder level: resampling, then blocks.
 
     Args:
-        entry: to the resolution and width of the level.
-        blocks: at that resolution.
+        entry: layer to the resolution and width of the level.
+        blocks: blocks at that resolution.
     """
 
     def __init__(self, entry: nn.Module, blocks: Iterable[nn.Module]) -> None:
@@ -100,7 +100,7 @@ class Stage(nn.Module):
         self.entry, self.blocks = entry, nn.ModuleList(blocks)
 
     def forward(self, x: Plane) -> LevelPlane:
-        """The plane of this level."""
+        """Plane of this level."""
         x = self.entry(x)
         for block in self.blocks:
             x = block(x)
@@ -108,12 +108,12 @@ class Stage(nn.Module):
 
 
 class UpStage(nn.Module):
-    """One level on the way up: the plane from below, plus that of the way down, then blocks.
+    """Decoder level: the upsampled plane plus the skip connection, then blocks.
 
     Args:
-        entry: to the resolution and width of the level.
-        bridge: what the plane of the way down passes through.
-        blocks: at that resolution.
+        entry: layer to the resolution and width of the level.
+        bridge: layers of the skip connection.
+        blocks: blocks at that resolution.
     """
 
     def __init__(self, entry: nn.Module, bridge: nn.Module, blocks: Iterable[nn.Module]) -> None:
@@ -121,7 +121,7 @@ class UpStage(nn.Module):
         self.entry, self.bridge, self.blocks = entry, bridge, nn.ModuleList(blocks)
 
     def forward(self, x: Plane, skip: LevelPlane) -> LevelPlane:
-        """The plane of this level."""
+        """Plane of this level."""
         x = self.entry(x) + self.bridge(skip)
         for block in self.blocks:
             x = block(x)
@@ -129,16 +129,16 @@ class UpStage(nn.Module):
 
 
 class PlaneU(nn.Module):
-    """A U over planes of any size, which are filled up with zeros and cut again.
+    """U-Net over planes of any size, which are padded with zeros and cropped again.
 
-    Attention and convolutions see these zeros. There are none where a plane is a multiple of
-    :attr:`multiple` on both sides, as those of the recipes are.
+    Attention and convolutions see these zeros. Planes whose sides are multiples of
+    :attr:`multiple`, like those of the recipes, are not padded.
 
     Args:
         encoder: stages from the outermost level to the bottleneck.
-        decoder: stages from the bottleneck outwards, each with a plane of the encoder.
-        output_head: from the outermost plane to the answer.
-        multiple: frames and bins that planes are filled up to multiples of.
+        decoder: stages from the bottleneck outwards, each with a skip connection.
+        output_head: layers from the outermost plane to the output.
+        multiple: frames and bins that planes are padded to multiples of.
     """
 
     def __init__(
@@ -154,13 +154,13 @@ class PlaneU(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "batch channel frame freq"]
-    ) -> Float[Tensor, "batch answer frame freq"]:
-        """Numbers for every bin from numbers of every bin."""
+    ) -> Float[Tensor, "batch value frame freq"]:
+        """Output values for every bin."""
         planes = self.encode(padded(x, self.multiple))
         return self.decode(planes)[..., : x.shape[-2], : x.shape[-1]]
 
     def encode(self, x: Plane) -> list[Tensor]:
-        """The planes of all levels, the outermost first."""
+        """Planes of all levels, the outermost first."""
         planes = []
         for stage in self.encoder:
             x = stage(x)
@@ -168,7 +168,7 @@ class PlaneU(nn.Module):
         return planes
 
     def decode(self, planes: list[Tensor]) -> Plane:
-        """The answer to the planes of all levels."""
+        """Output from the planes of all levels."""
         x, *skips = reversed(planes)
         for stage, skip in zip(self.decoder, skips, strict=True):
             x = stage(x, skip)
@@ -178,13 +178,13 @@ class PlaneU(nn.Module):
 def way_down(
     entries: Iterable[nn.Module], dims: Sequence[int], depths: Sequence[int], blocks: TFSWABlocks
 ) -> Iterator[Stage]:
-    """The stages of an encoder.
+    """Stages of an encoder.
 
     Args:
-        entries: to the resolution and width of each level.
+        entries: layers to the resolution and width of each level.
         dims: features of each level, the outermost first.
         depths: blocks of each level.
-        blocks: their kind.
+        blocks: options of the blocks.
     """
     for entry, dim, depth in zip(entries, dims, depths, strict=True):
         yield Stage(entry, blocks.row(dim, depth))
@@ -197,14 +197,14 @@ def way_up(
     depths: Sequence[int],
     blocks: TFSWABlocks,
 ) -> Iterator[UpStage]:
-    """The stages of a decoder.
+    """Stages of a decoder.
 
     Args:
-        growing: makes the layer from the width below to that of a level.
-        bridge: makes what the plane of the encoder passes through.
+        growing: builds the layer from the width below to that of a level.
+        bridge: builds the layers of a skip connection.
         dims: features of each level, the outermost first, the bottleneck last.
         depths: blocks of each level.
-        blocks: their kind.
+        blocks: options of the blocks.
     """
     levels = [*zip(dims, dims[1:], depths, strict=False)]
     for outer, inner, depth in reversed(levels):
@@ -212,10 +212,10 @@ def way_up(
 
 
 def normalized(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """The layer, then batch normalization."""
+    """Layer, then batch normalization."""
     return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels))
 
 
 def activated(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """The layer, batch normalization and GELU."""
+    """Layer, batch normalization and GELU."""
     return normalized(layer).append(nn.GELU())

@@ -1,4 +1,4 @@
-"""Parts of the U-Nets over magnitude spectrograms: levels down, three bottoms, levels up.
+"""Parts of the U-Nets over magnitude spectrograms: encoder levels, bottlenecks, decoder levels.
 
 ::
 
@@ -29,24 +29,24 @@ Tokens = Float[Tensor, "batch token feature"]
 Memories = Float[Tensor, "batch token feature_out"]
 
 KERNEL = 5
-"""Height and width that the convolutions on the way up see."""
+"""Height and width of the transposed convolutions."""
 
 LOG_SIGMA = (-10.0, 10.0)
 """Range of the logarithm of a standard deviation, so that neither it nor its square overflows."""
 
 TOKENS = {0: "b c f t -> b t (c f)", 1: "b c f t -> b f (c t)"}
 PLANES = {0: "b t (c f) -> b c f t", 1: "b f (c t) -> b c f t"}
-"""Which axis of a plane becomes part of the features: 0 frequency, 1 time; the other is read."""
+"""Patterns by the axis that becomes part of the features: 0 frequency, 1 time."""
 
 
 @dataclass(frozen=True)
 class UNetLevel:
-    """A plane of the U.
+    """Size of the planes of one level.
 
     Attributes:
         channels: features.
-        bins: along frequency.
-        frames: along time.
+        bins: bins along frequency.
+        frames: frames along time.
     """
 
     channels: int
@@ -55,17 +55,17 @@ class UNetLevel:
 
     @property
     def below(self) -> UNetLevel:
-        """The next one down: half as high and as wide, twice as many features."""
+        """Next lower level: half the bins and frames, twice the features."""
         return UNetLevel(2 * self.channels, self.bins // 2, self.frames // 2)
 
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """What all levels have in common.
+    """Options of the layers of all levels.
 
     Attributes:
-        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU in their place.
-        dropout_p: chance that a feature is left out while the network learns.
+        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        dropout_p: dropout probability in training.
     """
 
     leak_factor: float
@@ -73,10 +73,10 @@ class LayerOptions:
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, activation, and then perhaps batch normalization.
+    """Convolution, activation and, if ``normed``, batch normalization.
 
-    Weights begin as He et al. 2015 (arXiv 1502.01852) have it for rectifiers; for SELU with a
-    gain of 1, as Klambauer et al. 2017 (arXiv 1706.02515) need it.
+    Weights are initialized for rectifiers as in He et al. 2015 (arXiv 1502.01852), for SELU with a
+    gain of 1 as in Klambauer et al. 2017 (arXiv 1706.02515).
     """
 
     def __init__(self, width: int, out: int, leak_factor: float, *, normed: bool = False) -> None:
@@ -99,20 +99,20 @@ class ConvBlockTriple(nn.Sequential):
 
 
 class DownBlock(nn.Module):
-    """Convolve, hand the result on to the way up, and halve it for the way down."""
+    """Encoder level: convolutions for the skip connection, then max pooling for the next level."""
 
-    def __init__(self, width: int, level: UNetLevel, habits: LayerOptions) -> None:
+    def __init__(self, width: int, level: UNetLevel, options: LayerOptions) -> None:
         super().__init__()
-        self.convolutions = ConvBlockTriple(width, level.channels, habits.leak_factor)
+        self.convolutions = ConvBlockTriple(width, level.channels, options.leak_factor)
 
     def forward(self, x: PlaneIn) -> tuple[Plane, PlaneBelow]:
-        """The plane of this level, and what goes down."""
+        """Plane of this level, and the one for the level below."""
         skip = self.convolutions(x)
         return skip, F.max_pool2d(skip, 2)
 
 
 class UpBlock(nn.Module):
-    """Double the plane from below, lay it beside that of the way down, convolve both."""
+    """Decoder level: upsampling, concatenation with the skip connection, convolutions."""
 
     def __init__(self, level: UNetLevel, dropout_p: float) -> None:
         super().__init__()
@@ -124,44 +124,46 @@ class UpBlock(nn.Module):
         self.dropout = nn.Dropout2d(dropout_p)
 
     def forward(self, x: PlaneBelow, skip: Plane) -> Plane:
-        """The plane of this level."""
+        """Plane of this level."""
         up = self.norm(self.grow(x, output_size=skip.shape))
         return self.dropout(self.convolutions(torch.cat([up, skip], dim=1)))
 
 
 def _padding(small: int, large: int) -> int:
-    """Margin that is cut off where a plane grows from ``small`` to about ``large``."""
+    """Padding of a transposed convolution from ``small`` to about ``large``."""
     return -((large - KERNEL - 2 * (small - 1)) // 2)
 
 
 class ConvBottom(nn.Module):
-    """Convolutions, as on every level."""
+    """Bottleneck of convolutions, as on every level."""
 
-    def __init__(self, level: UNetLevel, habits: LayerOptions) -> None:
+    def __init__(self, level: UNetLevel, options: LayerOptions) -> None:
         super().__init__()
-        self.convolutions = ConvBlockTriple(level.channels // 2, level.channels, habits.leak_factor)
+        self.convolutions = ConvBlockTriple(
+            level.channels // 2, level.channels, options.leak_factor
+        )
 
     def forward(self, x: PlaneIn) -> Plane:
-        """Twice as many features."""
+        """Plane with twice as many features."""
         return self.convolutions(x)
 
 
 class RecurrentBottom(nn.Module):
-    """Stacked bidirectional LSTMs along one axis of the plane, then two linear layers.
+    """Bottleneck of stacked bidirectional LSTMs along one axis, then two linear layers.
 
     Args:
-        level: the bottom of the U.
-        habits: of all levels.
-        recurrent_depth: stacked LSTMs.
-        hidden_size: width of each direction, at most that of the level.
-        input_axis: 0 reads along time and sees all frequencies at once, 1 reads along frequency and
-            sees all times at once.
+        level: lowest level.
+        options: of all levels.
+        recurrent_depth: number of stacked LSTMs.
+        hidden_size: width of each direction; that of the level is its upper limit.
+        input_axis: 0 for LSTMs over frames whose features are the bins, 1 for LSTMs over bins whose
+            features are the frames.
     """
 
     def __init__(
         self,
         level: UNetLevel,
-        habits: LayerOptions,
+        options: LayerOptions,
         recurrent_depth: int,
         hidden_size: int,
         input_axis: int,
@@ -175,7 +177,7 @@ class RecurrentBottom(nn.Module):
             hidden,
             recurrent_depth,
             batch_first=True,
-            dropout=habits.dropout_p if recurrent_depth > 1 else 0.0,
+            dropout=options.dropout_p if recurrent_depth > 1 else 0.0,
             bidirectional=True,
         )
         self.linear = nn.Sequential(
@@ -186,18 +188,18 @@ class RecurrentBottom(nn.Module):
         )
 
     def forward(self, x: PlaneIn) -> Plane:
-        """Twice as many features."""
+        """Plane with twice as many features."""
         read = self.linear(self.read(rearrange(x, TOKENS[self.input_axis])))
         axis = {"ft"[self.input_axis]: self.axis_length}
         return rearrange(read, PLANES[self.input_axis], **axis)
 
     def read(self, tokens: Tokens) -> Memories:
-        """What is remembered at every place of the sequence, in both directions."""
+        """Outputs of the LSTMs for every token, both directions concatenated."""
         return self.lstm(tokens)[0]
 
 
 class VariationalBottom(RecurrentBottom):
-    """The same on a sample of what the plane may have meant.
+    """Bottleneck of LSTMs over a latent variable, as in a variational autoencoder.
 
     Takes the arguments of :class:`RecurrentBottom`.
     """
@@ -205,24 +207,24 @@ class VariationalBottom(RecurrentBottom):
     def __init__(
         self,
         level: UNetLevel,
-        habits: LayerOptions,
+        options: LayerOptions,
         recurrent_depth: int,
         hidden_size: int,
         input_axis: int,
     ) -> None:
-        super().__init__(level, habits, recurrent_depth, hidden_size, input_axis)
+        super().__init__(level, options, recurrent_depth, hidden_size, input_axis)
         self.latent = Latent(self.features)
 
     def read(self, tokens: Tokens) -> Memories:
-        """What is remembered of the sample."""
+        """Outputs of the LSTMs for the latent variable."""
         return super().read(self.latent(tokens))
 
 
 class Latent(HasAuxiliaryLoss):
-    """A normal distribution for every feature: sampled in training, otherwise its mean.
+    """Normal distribution for every feature: sampled in training, its mean otherwise.
 
-    Kingma and Welling 2014 (arXiv 1312.6114), with their reparametrisation.
-    Its loss is ``divergence``, see :func:`kl_divergence`.
+    Kingma and Welling 2014 (arXiv 1312.6114), with their reparametrization. The auxiliary loss is
+    ``divergence``, see :func:`kl_divergence`.
     """
 
     def __init__(self, features: int) -> None:
@@ -252,11 +254,11 @@ def kl_divergence(
 
 
 class FrequencyNorm(nn.Module):
-    """Move and scale every frequency by its own two numbers.
+    """Shift and scale every bin by its own two values.
 
     Args:
-        bins: of the plane.
-        learned: begin at random and learn; otherwise the numbers stay 0 and 1.
+        bins: number of bins.
+        learned: learn the values from a random start; otherwise they stay 0 and 1.
     """
 
     def __init__(self, bins: int, *, learned: bool) -> None:
@@ -268,14 +270,14 @@ class FrequencyNorm(nn.Module):
         self.scale = nn.Parameter(scale, requires_grad=learned)
 
     def forward(self, x: Plane) -> Plane:
-        """The plane, moved and scaled."""
+        """Plane with every bin shifted and scaled."""
         return (x - self.center[:, None]) * self.scale[:, None]
 
 
 def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
-    """Why a spectrogram cannot be halved so often; empty where it can.
+    """Explain why a spectrogram cannot be halved ``levels`` times; empty if it can.
 
-    Its smallest plane needs two points at least, without which no batch of one can be normalized.
+    The smallest plane needs two points, otherwise batch normalization fails for a batch of one.
     """
     if min(bins, frames, levels) < 1:
         return []
@@ -289,7 +291,7 @@ def size_mistakes(bins: int, frames: int, levels: int) -> list[str]:
 
 
 def layer_option_mistakes(leak_factor: float, dropout_p: float) -> list[str]:
-    """What is wrong with the numbers that all levels have in common."""
+    """Mistakes in the options of the layers, one sentence each."""
     return broken(
         {
             "leak_factor must be 0 or more and below 1": not 0 <= leak_factor < 1,

@@ -236,7 +236,7 @@ def list_architectures(console: Console) -> None:
             "purpose": kind.purpose,
             "role": kind.role,
             "stems": kind.Config().to_dict()["stems"],
-            "parameters": kind.sizes.documented[0].parameters,
+            "parameters": kind.documented_parameters,
         }
         for name, kind in kinds.items()
     ]

@@ -22,7 +22,6 @@ FILE = '''
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +30,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.separator import (
-    Spectra, SpectralConfig, SpectralSeparator, Spectrum, parts_of,
+    Frontend, Spectra, SpectralConfig, SpectralSeparator, Spectrum,
 )
-from model_zoo.separator import Documented, Sizes
 
 
 @dataclass(frozen=True)
@@ -71,39 +69,35 @@ class Network(nn.Module):
         return self.last(x).sigmoid()
 
 
+class LogFrontend(Frontend):
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch frame freq"]:
+        return rearrange(spectrum.abs().add(1e-6).log(), "b 1 f t -> b t f")
+
+    def apply_output(
+        self, spectrum: Spectrum, output: Float[Tensor, "batch frame number"]
+    ) -> Spectra:
+        masks = rearrange(output, "b t (s f) -> b s 1 f t", f=spectrum.shape[2])
+        return masks * spectrum.unsqueeze(1)
+
+
 class Plaything(SpectralSeparator):
     Config = PlaythingConfig
+    config: PlaythingConfig
     channels = 1
     purpose = "nothing but to show what has to be written for an architecture"
-    sizes = Sizes(
-        small={
-            "hidden_channels": 24, "num_layers": 2, "window_size": 256, "hop_size": 64,
-            "sample_rate": 8000, "stems": ("vocals",), "segment": 4096,
-        },
-        several={"stems": ("vocals", "drums", "bass")},
-        documented=(Documented(789_249),),
-    )
+    documented_parameters = 789_249
+    small_options = {
+        "hidden_channels": 24, "num_layers": 2, "window_size": 256, "hop_size": 64,
+        "sample_rate": 8000, "stems": ("vocals",), "segment": 4096,
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self.config
         bins = config.window_size // 2 + 1
         width, layers = config.hidden_channels, config.num_layers
+        self.fourier = LogFrontend(config.window_size, config.hop_size)
         self.network = Network(bins, width, layers, len(config.stems))
-
-    @property
-    def core(self) -> Network:
-        return self.network
-
-    def blocks(self) -> Iterator[nn.Module]:
-        return parts_of(self.network)
-
-    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch frame freq"]:
-        return rearrange(spectrum.abs().add(1e-6).log(), "b 1 f t -> b t f")
-
-    def answer(self, spectrum: Spectrum, numbers: Float[Tensor, "batch frame number"]) -> Spectra:
-        masks = rearrange(numbers, "b t (s f) -> b s 1 f t", s=len(self.stems))
-        return masks * spectrum.unsqueeze(1)
 '''
 
 ROW = """

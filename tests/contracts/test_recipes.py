@@ -44,7 +44,7 @@ def test_one_trial_of_a_search_is_not_larger_than_the_recipe(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
     kind = registry.architecture(name)
-    network = kind(**kind.sizes.small)
+    network = kind(**kind.small_options)
     assert kind.role in ("stems", "phase", "codes")
     assert kind.role == "stems" or len(network.stems) == 1
 

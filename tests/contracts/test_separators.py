@@ -26,20 +26,21 @@ from model_zoo import registry, weights
 from model_zoo.catalogue import resolve
 from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
 from model_zoo.ops.tensors import whole
-from model_zoo.separator import Documented, Separator
+from model_zoo.separator import Separator, SpectralSeparator
+from tests.model_zoo.sizes import SEVERAL, THREE, Documented, documented
 from trainers.loop.execution import shard
 
 NAMES = sorted(registry.ARCHITECTURES)
 DOCUMENTED = [
     pytest.param(name, size, id=f"{name}-{size.parameters}")
     for name in NAMES
-    for size in registry.architecture(name).sizes.documented
+    for size in documented(name, registry.architecture(name).documented_parameters)
 ]
 
 
 def small(name: str, **options: object) -> Separator:
     torch.manual_seed(0)
-    return registry.build(name, {**registry.architecture(name).sizes.small, **options}).eval()
+    return registry.build(name, {**registry.architecture(name).small_options, **options}).eval()
 
 
 def window(network: Separator) -> int:
@@ -80,7 +81,6 @@ def network(request: pytest.FixtureRequest) -> Separator:
 def test_says_what_it_is_for(name: str) -> None:
     kind = registry.architecture(name)
     assert 20 < len(kind.purpose) < 100
-    assert kind.sizes.documented
     assert small(name).parameter_count() < 200_000
 
 
@@ -98,7 +98,7 @@ def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_several_stems_and_what_channels_it_hears(name: str) -> None:
-    network = small(name, **registry.architecture(name).sizes.several)
+    network = small(name, **SEVERAL.get(name, {"stems": THREE}))
     stems = network(wave(2, network.channels, 1001))
     count = 3 if network.role == "stems" else 1
     assert stems.shape == (2, count, network.channels, 1001)
@@ -212,6 +212,22 @@ def other_value(network: Separator, option: str) -> object:
     return -20.0 if value is None else type(value)(value / 2)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_spectrograms_take_one_way(name: str) -> None:
+    """Law: families differ in their front end and their core, not in the path through both."""
+    kind = registry.architecture(name)
+    overriding = {base.__name__ for base in kind.__mro__ if "forward" in vars(base)}
+    if issubclass(kind, SpectralSeparator):
+        assert overriding == {"SpectralSeparator", "Separator", "Module"}
+    assert overriding > {"Separator"}
+
+
+def test_core_is_built_once(network: Separator) -> None:
+    assert network.core is network.core
+    held = {id(parameter) for parameter in network.parameters()}
+    assert {id(parameter) for parameter in network.core.parameters()} == held
+
+
 def test_core_adds_no_tensor_names(network: Separator) -> None:
     before = list(network.state_dict())
     assert isinstance(network.core, nn.Module)
@@ -239,7 +255,8 @@ def test_documented_number_of_parameters(name: str, size: Documented) -> None:
 def test_the_usual_size_is_documented_first(name: str) -> None:
     """A list of all architectures tells its number of parameters and builds none of them."""
     kind = registry.architecture(name)
-    size = kind.sizes.documented[0]
+    size = documented(name, kind.documented_parameters)[0]
+    assert size.parameters == kind.documented_parameters
     assert kind.Config(*size.arguments, **size.options) == kind.Config()
 
 

@@ -40,7 +40,7 @@ def test_a_rate_that_no_sound_has() -> None:
 
 def test_a_segment_that_fits_the_bounds_and_not_the_memory() -> None:
     """Two minutes of one hop a sample: 1.9 million frames of 65 bins and more for each layer."""
-    config = registry.architecture("melrnn").sizes.small | {"hop_size": 1, "segment": 1_900_000}
+    config = registry.architecture("melrnn").small_options | {"hop_size": 1, "segment": 1_900_000}
     full = registry.architecture("melrnn").Config.from_dict(config).to_dict()
     network = require_fit("file", "melrnn", full, shapes("melrnn", full))
     with pytest.raises(CheckpointError, match=r"one segment takes [\d,]+ GiB of memory"):

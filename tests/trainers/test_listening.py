@@ -104,7 +104,7 @@ def test_first_middle_and_last_layers_of_both_axes_are_seen(recipe: Recipe) -> N
 
 def test_every_kind_of_attention_in_a_u_is_seen() -> None:
     """Time, frequency and windows, on either side of the U: encoder levels 0 and 1, decoder 0."""
-    sizes = registry.architecture("tfswa_unet").sizes.small
+    sizes = registry.architecture("tfswa_unet").small_options
     model = registry.build("tfswa_unet", sizes).eval()
     with torch.no_grad(), record_attention(model) as maps:
         model(torch.sin(torch.arange(2, 3002.0)).view(1, 1, -1))
@@ -121,7 +121,7 @@ def test_every_kind_of_attention_in_a_u_is_seen() -> None:
 def test_parts_of_one_block_are_of_different_kinds() -> None:
     """Time, frequency, windows and shifted windows: of three blocks in a row, each in all three."""
     kind = registry.architecture("tfswa_resunet")
-    model = registry.build("tfswa_resunet", {**kind.sizes.small, "bottleneck": 3}).eval()
+    model = registry.build("tfswa_resunet", {**kind.small_options, "bottleneck": 3}).eval()
     with torch.no_grad(), record_attention(model) as maps:
         model(torch.sin(torch.arange(2.0, 2 + 2 * 3000)).view(1, 2, -1))
     parts = ("time", "freq", "window", "shifted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,11 @@ def tone(samples: int, level: float = 0.5) -> Tensor:
 def song(mixture: Tensor) -> ValidationAudio:
     """A song of which nothing but the mixture is known."""
     return ValidationAudio("song", mixture, mixture.new_zeros(0, *mixture.shape))
+
+
+def features_of(separator: Any, mixture: Tensor) -> Tensor:
+    """What the core receives."""
+    return separator.fourier.features(separator.fourier.analyze(mixture))
 
 
 def angles(*shares: float) -> Tensor:
@@ -93,7 +99,7 @@ def test_noise_is_laid_over_what_the_network_sees(recordings: Path, recipe: Reci
     torch.manual_seed(7)
     exercise = task.objective.make_example(state.separator, two)
     torch.manual_seed(7)
-    seen = state.separator.features(state.separator.spectrum(two.mixture))
+    seen = features_of(state.separator, two.mixture)
     noise = 0.4 * torch.randn_like(seen)
     torch.testing.assert_close(exercise.target, noise)
     torch.testing.assert_close(exercise.inputs, math.sqrt(0.95) * seen + math.sqrt(0.05) * noise)
@@ -133,7 +139,7 @@ def test_the_true_angles_have_no_loss(recordings: Path, recipe: Recipe) -> None:
     exercise = task.objective.make_example(state.separator, two)
     bins = exercise.inputs.shape[2]
     assert bins == 64  # of a window of 128 samples, without the highest
-    true = state.separator.spectrum(two.mixture)[:, :, :bins].angle() / math.pi
+    true = state.separator.fourier.analyze(two.mixture)[:, :, :bins].angle() / math.pi
     losses = task.objective(exercise.pair(true))
     assert losses == {"phase_cosine": pytest.approx(0, abs=1e-6), "phase_l1": pytest.approx(0)}
 
@@ -194,10 +200,10 @@ def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe)
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
 def test_cores_that_say_so_keep_shapes(name: str) -> None:
     """Law of :attr:`SpectralSeparator.keeps_shape`, for every architecture that says it holds."""
-    network = registry.build(name, registry.architecture(name).sizes.small).eval()
+    network = registry.build(name, registry.architecture(name).small_options).eval()
     if not getattr(network, "keeps_shape", False):
         return
-    seen = network.features(network.spectrum(torch.rand(2, network.channels, 3000)))
+    seen = features_of(network, torch.rand(2, network.channels, 3000))
     assert network.forward_core(seen).shape == seen.shape
 
 

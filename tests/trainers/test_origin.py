@@ -64,11 +64,11 @@ def test_an_origin_of_another_kind_says_what_to_type(
 def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architecture: str) -> None:
     kind = registry.architecture(architecture)
     trained = recordings / "net.safetensors"
-    weights.save(trained, registry.build(architecture, kind.sizes.small))
+    weights.save(trained, registry.build(architecture, kind.small_options))
     usual = {field.name: field.default for field in fields(kind.Config)}
     changed = {name: usual[name] for name in kind.weight_independent_options if name != "stems"}
     assert "segment" in changed
-    network = registry.build(architecture, {**kind.sizes.small, **changed})
+    network = registry.build(architecture, {**kind.small_options, **changed})
     load_pretrained(network, str(trained))
     assert all(map(torch.equal, network.parameters(), resolve.load(trained).parameters()))
 

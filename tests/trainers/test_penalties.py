@@ -65,7 +65,7 @@ def test_batch_normalisation_counts_every_part_once(
     recordings: Path, adversarial: Recipe, accumulate: int
 ) -> None:
     """Also where discriminators learn from the same parts before."""
-    sizes = {**registry.architecture("tfswa_resunet").sizes.small, "stems": ["vocals"]}
+    sizes = {**registry.architecture("tfswa_resunet").small_options, "stems": ["vocals"]}
     loop = replace(adversarial.loop, accumulation_steps=accumulate)
     state, task = fresh(replace(adversarial, model=ModelRecipe("tfswa_resunet", sizes), loop=loop))
     training_step(state, task, batch(recordings, adversarial, range(2)))

@@ -89,7 +89,7 @@ def test_averages_share_nothing_with_what_is_averaged(recordings: Path, recipe: 
 
 
 def with_network(recipe: Recipe, architecture: str) -> Recipe:
-    sizes = {**registry.architecture(architecture).sizes.small, "stems": ["vocals"]}
+    sizes = {**registry.architecture(architecture).small_options, "stems": ["vocals"]}
     return replace(recipe, model=replace(recipe.model, architecture=architecture, options=sizes))
 
 

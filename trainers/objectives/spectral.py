@@ -68,8 +68,8 @@ class CoreObjective(Objective):
 def seen(separator: Separator, mixture: Wave) -> tuple[Heard, Tensor]:
     """The spectra of mixtures, and what a core sees of them."""
     assert isinstance(separator, SpectralSeparator), "objectives refuse others"
-    spectrum = separator.spectrum(folded(mixture, separator.channels))
-    return spectrum, separator.features(spectrum)
+    spectrum = separator.fourier.analyze(folded(mixture, separator.channels))
+    return spectrum, separator.fourier.features(spectrum)
 
 
 NOISE = "noise"
@@ -159,7 +159,7 @@ def _can(separator: Separator) -> bool:
 
 def _smallest(name: str) -> Separator:
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return registry.build(name, registry.architecture(name).sizes.small)
+        return registry.build(name, registry.architecture(name).small_options)
 
 
 class PhaseObjective(CoreObjective):

@@ -107,7 +107,7 @@ def _usual(name: str) -> dict[str, Any]:
     architecture = name.removeprefix(TRIAL)
     if architecture not in registry.ARCHITECTURES or name in recipe_names():
         return {}
-    size = registry.architecture(architecture).sizes.small if name.startswith(TRIAL) else {}
+    size = registry.architecture(architecture).small_options if name.startswith(TRIAL) else {}
     base = f"{TRIAL if name.startswith(TRIAL) else ''}melroformer"
     return {"base": base, "model": {"architecture": architecture, "options": dict(size)}}
 

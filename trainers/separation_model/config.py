@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from model_zoo.architectures.spectrogram_separators import OF_LSTM
 from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
 from model_zoo.parsing import parse_json, read_text
@@ -71,7 +70,11 @@ class ModelParams(Config):
     @property
     def of_lstm(self) -> dict[str, int]:
         """What is said of LSTMs."""
-        values = {name: getattr(self, name) for name in OF_LSTM}
+        values = {
+            "recurrent_depth": self.recurrent_depth,
+            "hidden_size": self.hidden_size,
+            "input_axis": self.input_axis,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     @property

@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.architectures.spectrogram_separators import SpectrogramNetSimpleSeparator
+from model_zoo.architectures.spectrogram_separators import SpectrogramNetSeparator
 from model_zoo.axes import Wave
 from model_zoo.errors import UsageError
 from model_zoo.separator import Spectrum
@@ -35,7 +35,7 @@ class SpectrogramMaskModel(SeparationModel):
         estimate: magnitudes under that mask; None before that.
     """
 
-    separator: SpectrogramNetSimpleSeparator
+    separator: SpectrogramNetSeparator
     mixture: Magnitudes
     phase: Magnitudes
     target: Planes | None
@@ -57,7 +57,7 @@ class SpectrogramMaskModel(SeparationModel):
             raise UsageError(f"Give a mixture, or a mixture and its target, found {len(data)}")
         mixture = _batched(data[0])
         self._require_fit(mixture)
-        self._spectrum = self.separator.spectrum(mixture.to(self.device).float())
+        self._spectrum = self.separator.fourier.analyze(mixture.to(self.device).float())
         self.mixture, self.phase = self._spectrum.abs(), self._spectrum.angle()
         self.target = self._magnitudes_of(data[1], mixture) if len(data) > 1 else None
         self.estimate = None
@@ -78,8 +78,8 @@ class SpectrogramMaskModel(SeparationModel):
             heard = rearrange(heard, "b c f t -> (b c) 1 f t")
         self.can_learn = self.separator.training and torch.is_grad_enabled()
         with self.precision.autocast(self.device):
-            numbers = self.separator.core(self.separator.features(heard))
-        masks = self.separator.masks(heard, numbers).float()
+            output = self.separator.core(self.separator.fourier.features(heard))
+        masks = self.separator.fourier.masks(heard, output).float()
         # Whatever was heard alone is a channel of its item again.
         self.mask = rearrange(masks, "(b n) s c f t -> b s (n c) f t", b=len(self.mixture))
         self.estimate = self.mask * self.mixture.unsqueeze(1)
@@ -148,7 +148,7 @@ class SpectrogramMaskModel(SeparationModel):
         if stems.shape != wanted:
             raise UsageError(f"The target must be of shape {wanted}, found {tuple(target.shape)}")
         waves = rearrange(stems.to(self.device).float(), "b s c t -> (b s) c t")
-        spectra = self.separator.spectrum(waves)
+        spectra = self.separator.fourier.analyze(waves)
         return rearrange(spectra.abs(), "(b s) c f t -> b s c f t", s=count)
 
 

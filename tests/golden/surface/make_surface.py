@@ -34,7 +34,7 @@ def tensor_names() -> str:
 
 
 def _small(name: str) -> Separator:
-    return build_on_meta(name, registry.architecture(name).sizes.small)
+    return build_on_meta(name, registry.architecture(name).small_options)
 
 
 def help_texts() -> str:

@@ -277,14 +277,14 @@ def test_window_by_the_number_of_bins(bins: int, window: int) -> None:
 def test_long_mixtures_are_heard_in_blocks() -> None:
     """2.5 blocks of 8 frames: each as if it were alone, the last filled up with silence."""
     network = fill(registry.build("spectrogram_net_lstm", U_NET), size=0.2)
-    spectrum = network.spectrum(pattern(2, 1, 19 * 16 + 5))
+    spectrum = network.fourier.analyze(pattern(2, 1, 19 * 16 + 5))
     assert spectrum.shape[-1] == 20
     heard = F.pad(spectrum.abs()[:, :, :32], (0, 4))
     masks = [network.network(heard[..., at : at + 8]) for at in (0, 8, 16)]
     expected = torch.cat(masks, dim=-1)[..., :20]
-    features = network.features(spectrum)
+    features = network.fourier.features(spectrum)
     assert features.shape == (6, 1, 32, 8)
-    found = network.masks(spectrum, network.core(features))
+    found = network.fourier.masks(spectrum, network.core(features))
     torch.testing.assert_close(found[:, 0, :, :32], expected, atol=1e-6, rtol=1e-5)
     assert not found[:, 0, :, 32:].any()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from model_zoo.architectures.spleeter import Doubling, Halving, Spleeter, SpleeterConfig
@@ -12,11 +13,18 @@ from model_zoo.errors import ConfigError
 from model_zoo.ops.spectra import gain, power_ratio
 from tests.model_zoo.blocks.weights import fill, pattern
 
-SMALL = Spleeter.sizes.small
+SMALL = Spleeter.small_options
 
 
 def network(**options: object) -> Spleeter:
     return fill(Spleeter(**{**SMALL, **options}), size=0.2)
+
+
+def masked(separator: Spleeter, mixture: Tensor) -> tuple[Tensor, Tensor]:
+    """The spectrogram of a mixture and the masks of all stems."""
+    spectrum = separator.fourier.analyze(mixture)
+    output = separator.core(separator.fourier.features(spectrum))
+    return spectrum, separator.fourier.masks(spectrum, output)
 
 
 @pytest.mark.parametrize("out", [1, 2, 5])
@@ -58,9 +66,9 @@ def test_with_the_mean_above_the_cut_stems_are_the_whole_song(stems: tuple[str, 
 def test_the_last_stem_is_what_its_own_mask_gives() -> None:
     """Law: masks add up to 1, so the rest of the mixture is the last mask's part of it."""
     separator, mixture = network(), pattern(1, 2, 5000)
-    spectrum = separator.spectrum(mixture)
-    masks = separator.masks(spectrum, separator.core(separator.features(spectrum)))
-    expected = separator.waves(gain(spectrum.unsqueeze(1), masks), mixture.shape[-1])
+    spectrum, masks = masked(separator, mixture)
+    spectra = torch.view_as_real(gain(spectrum.unsqueeze(1), masks))
+    expected = separator.fourier.istft(spectra, mixture.shape[-1])
     torch.testing.assert_close(separator(mixture), expected, atol=1e-5, rtol=1e-4)
 
 
@@ -68,8 +76,7 @@ def test_the_last_stem_is_what_its_own_mask_gives() -> None:
 def test_what_is_above_the_cut(extension: str, is_silent: bool) -> None:
     """By hand: 64 of 129 bins are seen."""
     separator = network(mask_extension=extension)
-    spectrum = separator.spectrum(pattern(1, 2, 8000))
-    masks = separator.masks(spectrum, separator.core(separator.features(spectrum)))
+    _, masks = masked(separator, pattern(1, 2, 8000))
     assert (not masks[..., 64:, :, :].any()) is is_silent
     assert masks[..., :64, :, :].any()
 
@@ -77,8 +84,8 @@ def test_what_is_above_the_cut(extension: str, is_silent: bool) -> None:
 @pytest.mark.parametrize(("samples", "frames"), [(300, 8), (63 * 8, 8), (64 * 8, 16), (5000, 96)])
 def test_short_mixtures_fill_short_blocks(samples: int, frames: int) -> None:
     """By hand: a frame every 64 samples and one more, in blocks of 32 frames or of 8, 16, 24."""
-    separator = network()
-    blocks = separator.features(separator.spectrum(pattern(1, 2, samples)))
+    frontend = network().fourier
+    blocks = frontend.features(frontend.analyze(pattern(1, 2, samples)))
     assert blocks.shape[0] * blocks.shape[2] == frames
 
 

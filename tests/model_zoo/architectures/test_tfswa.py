@@ -28,7 +28,6 @@ from model_zoo.architectures.tfswa_resunet import (
 )
 from model_zoo.architectures.tfswa_unet import (
     LightweightTFSWA,
-    TFSWASeparator,
     TFSWAUNet,
     TFSWAUNetSeparator,
     instance_normalized,
@@ -53,7 +52,11 @@ MASKING = ("tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa")
 
 
 def small(name: str, **options: object) -> Any:
-    return fill(registry.build(name, {**registry.architecture(name).sizes.small, **options}))
+    return fill(registry.build(name, {**registry.architecture(name).small_options, **options}))
+
+
+def features_of(network: Any, mixture: Tensor) -> Tensor:
+    return network.fourier.features(network.fourier.analyze(mixture))
 
 
 def unet(**options: Any) -> TFSWAUNet:
@@ -201,10 +204,10 @@ def test_instance_normalisation_by_hand() -> None:
 
 def test_what_the_network_sees_has_no_level() -> None:
     network, mixture = small("tfswa_unet"), pattern(1, 1, 3000)
-    features = network.features(network.spectrum(mixture))
+    features = features_of(network, mixture)
     assert features.shape == (1, 2, 47, 128)
     torch.testing.assert_close(features.mean(2), torch.zeros(1, 2, 128), atol=1e-5, rtol=0)
-    louder = network.features(network.spectrum(7 * mixture))
+    louder = features_of(network, 7 * mixture)
     torch.testing.assert_close(louder, features, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(network(7 * mixture), 7 * network(mixture), atol=1e-3, rtol=1e-3)
 
@@ -212,12 +215,12 @@ def test_what_the_network_sees_has_no_level() -> None:
 @pytest.mark.parametrize("name", MASKING)
 def test_masks_lie_between_0_and_1(name: str) -> None:
     network = small(name)
-    masks = network.core(100 * network.features(network.spectrum(pattern(1, 1, 3000))))
+    masks = network.core(100 * features_of(network, pattern(1, 1, 3000)))
     assert masks.shape[1] == 2
     assert 0 <= masks.min() < masks.max() <= 1
 
 
-def with_masks(network: TFSWASeparator, logit: float) -> TFSWASeparator:
+def with_masks(network: nn.Module, logit: float) -> nn.Module:
     """The network with one and the same mask everywhere, before its sigmoid."""
     heads = [
         m
@@ -260,8 +263,8 @@ def test_one_resolution_with_the_whole_share_is_alone() -> None:
     mixture = pattern(1, 1, 2000)
     with torch.no_grad():
         network.network.balance.logits[0] += 200
-        spectrum = network.spectrum(mixture)
-        masks = network.core(network.features(spectrum))
+        spectrum = network.fourier.analyze(mixture)
+        masks = network.core(network.fourier.features(spectrum))
         alone = spectrum[:, 0, :128, :] * masks[:, 0, :, :128].mT
         whole = torch.cat([alone, torch.zeros(1, 1, alone.shape[-1])], 1)
         window = torch.hann_window(256)
@@ -343,24 +346,24 @@ def test_subbands_of_the_paper() -> None:
         network = TFSWAResUNetSeparator()
     spectrum = torch.zeros(1, 2, 1025, 301, dtype=torch.complex64)
     spectrum[:, 1, 256 + 3, 7] = 3 + 4j
-    features = network.features(spectrum)
+    features = network.fourier.features(spectrum)
     assert features.shape == (1, 8, 301, 256)
     assert features.nonzero().tolist() == [[0, 2 * 1 + 1, 7, 3]]  # subband 1, channel 1
     assert features.max().item() == pytest.approx(5 / math.sqrt(3 / 8 * 2048))
 
 
 def test_the_answer_of_the_residual_u_is_magnitudes_with_the_phase_of_the_mixture() -> None:
-    network = small("tfswa_resunet", stems=("a", "b"))
-    spectrum = network.spectrum(pattern(1, 2, 1500))
-    features = network.features(spectrum)
+    frontend = small("tfswa_resunet", stems=("a", "b")).fourier
+    spectrum = frontend.analyze(pattern(1, 2, 1500))
+    features = frontend.features(spectrum)
     both = torch.cat([features, -0.5 * features], 1)
     heard = spectrum.clone()
     heard[:, :, -1] = 0  # Nyquist
-    found = network.answer(spectrum, both)
+    found = frontend.apply_output(spectrum, both)
     torch.testing.assert_close(found[:, 0], heard, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found[:, 1], 0.5 * heard, atol=1e-5, rtol=1e-4)
     silence = torch.zeros_like(spectrum)
-    assert torch.equal(network.answer(silence, both), torch.zeros_like(found))
+    assert torch.equal(frontend.apply_output(silence, both), torch.zeros_like(found))
 
 
 @pytest.mark.parametrize(

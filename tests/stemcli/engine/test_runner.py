@@ -134,7 +134,7 @@ def test_no_gradient_is_kept() -> None:
 
 def test_convolutions_that_prefer_it_have_their_features_innermost() -> None:
     """Law: the same numbers, in another order in memory."""
-    separator = registry.build("spleeter", registry.architecture("spleeter").sizes.small).eval()
+    separator = registry.build("spleeter", registry.architecture("spleeter").small_options).eval()
     chunks = items(1, channels=2, time=4000)
     with torch.inference_mode():
         expected = separator(torch.from_numpy(chunks)).numpy()

@@ -24,7 +24,7 @@ def changes(architecture: str, *more: str) -> tuple[str, ...]:
     kind = registry.architecture(architecture)
     known = {field.name for field in fields(kind.Config)}
     options = {"audio_channels": 1, "stereo": "lr", "segment": RATE, "sample_rate": RATE}
-    values = {**kind.sizes.small, **{key: options[key] for key in options if key in known}}
+    values = {**kind.small_options, **{key: options[key] for key in options if key in known}}
     losses = load_recipe(f"tune-{architecture}").supervised_losses
     loss = [f"losses.{name}=0.1" for name in losses if name == "multi_resolution_stft"]
     return (

@@ -1,0 +1,104 @@
+"""Sizes of networks whose numbers of parameters are documented, and options for several stems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+THREE = ("vocals", "drums", "bass")
+
+SEVERAL: dict[str, Mapping[str, Any]] = {
+    "melroformer": {"stems": THREE, "audio_channels": 2},
+    "melrnn": {"stems": THREE, "audio_channels": 2},
+    "melunet": {"stems": THREE, "audio_channels": 2},
+    "phase_predictor": {"in_channels": 1},
+    "vq_frame_transformer": {"in_channels": 1},
+    "spectrogram_net_simple": {"stems": THREE, "num_channels": 2},
+    "spectrogram_net_lstm": {"stems": THREE, "num_channels": 2},
+    "spectrogram_net_vae": {"stems": THREE, "num_channels": 2},
+    "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
+    "spleeter": {"stems": THREE, "output": "softmax"},
+}
+"""Changes of the small options: three stems where the role is to give stems, and another number of
+audio channels where there is a choice. Architectures without an entry get three stems."""
+
+
+@dataclass(frozen=True)
+class Documented:
+    """Number of parameters of a network, and the arguments of its constructor."""
+
+    parameters: int
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+MSRKIT = (2048, 512, 48_000)
+"""Window, hop and sample rate of the public weights."""
+
+AURALFLOW = (1024, 173, 1, 16)
+"""Bins, frames, channels and features of the examples in auralflow's documentation."""
+
+NORMALIZED = {"normalize_input": True, "normalize_output": True}
+DEEP_LSTM = {"recurrent_depth": 2, "hidden_size": 2048}
+SKIPPED = {"skip_projection": False}
+
+DOCUMENTED: dict[str, tuple[Documented, ...]] = {
+    "melroformer": (
+        Documented(8_841_856, (128, 12, 4, *MSRKIT)),
+        Documented(8_776_064, (128, 12, 4, 2048, 512, 44_100)),
+    ),
+    "melrnn": (
+        Documented(6_813_568, (128, 9, 8, *MSRKIT)),
+        Documented(6_868_864, (128, 9, 8, *MSRKIT), {"time_bidirectional": False}),
+        Documented(5_513_856, (128, 4, 4, *MSRKIT), {"time_bidirectional": False}),
+    ),
+    "melunet": (
+        Documented(19_804_600, (32, 4, 2, *MSRKIT)),
+        Documented(41_058_840, (32, 4, 2, *MSRKIT), {"depthwise": False}),
+        Documented(162_120_568, (64, 4, 2, *MSRKIT), {"depthwise": False}),
+    ),
+    "frame_transformer": (
+        Documented(357_493_618, (2, 4, 4, (1, 2, 4, 6, 12, 24), (16, 8, 4, 4, 4, 4))),
+        Documented(353_026_426, (2, 4, 4, (1, 2, 4, 6, 8, 10), (4,))),
+    ),
+    "phase_predictor": (Documented(357_493_618),),
+    "vq_frame_transformer": (Documented(275_487_172),),
+    "spectrogram_net_simple": (
+        Documented(61_523_441, AURALFLOW),
+        Documented(61_877_745, AURALFLOW, NORMALIZED),
+    ),
+    # By hand: a U without its bottom has 37,926,385; an LSTM of hidden size h that sees i features
+    # 8 h (i + h + 2), the linear layers of f features h (2 h + 1) + 2 f (h + 1). The original's are
+    # larger by the convolutions at the bottom that it kept without using them (23,597,056), and
+    # where its hidden size was above 1024.
+    "spectrogram_net_lstm": (
+        Documented(109_281_777, AURALFLOW),
+        Documented(206_293_489 - 23_597_056, AURALFLOW, {"input_axis": 0}),
+        Documented(84_099_569, AURALFLOW, DEEP_LSTM),
+    ),
+    # By hand: two linear layers of f features add 2 f (f + 1) parameters, and f is 1024.
+    "spectrogram_net_vae": (
+        Documented(109_281_777 + 2_099_200, AURALFLOW),
+        Documented(84_099_569 + 2_099_200, AURALFLOW, DEEP_LSTM),
+    ),
+    "tfswa_unet": (Documented(15_427_010), Documented(15_404_834, options=SKIPPED)),
+    "lightweight_tfswa": (Documented(2_919_714),),
+    "multi_scale_tfswa": (Documented(7_850_924),),
+    "tfswa_resunet": (Documented(44_435_744),),
+    "spleeter": (
+        Documented(2 * 9_822_725),
+        Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
+    ),
+}
+"""Truth: the public code of the original networks, or closed forms worked by hand."""
+
+
+def documented(name: str, usual: int) -> tuple[Documented, ...]:
+    """Sizes of an architecture, the first with its usual options.
+
+    Args:
+        name: of the architecture.
+        usual: number of parameters that its class documents.
+    """
+    return DOCUMENTED.get(name, (Documented(usual),))
