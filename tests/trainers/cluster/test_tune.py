@@ -17,17 +17,14 @@ import pytest
 from model_zoo import registry
 from tests.trainers.cluster.small import events, tune
 from trainers.recipes.loading import load_recipe
-from trainers.search.journal import remembered
+from trainers.search.journal import read_trials
 from trainers.search.trials import Trials
 
 pytestmark = pytest.mark.ray
 
 
 def trials_in(folder: Path) -> Trials:
-    trials = Trials()
-    for event in remembered(folder):
-        trials.note(event)
-    return trials
+    return read_trials(folder, "SDR")
 
 
 def finished(run: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str, Any]], str]:
