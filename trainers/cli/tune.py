@@ -151,7 +151,7 @@ def command(
     typed = TuneOptions(
         architecture, trials, recipe, space, changes, data, layout, validation, seed
     )
-    plan = typed.going_on(folder) if resume else typed.plan(TRIALS)
+    plan = typed.resumed_plan(folder) if resume else typed.plan(TRIALS)
     earlier = read_trials(folder, plan.score) if resume else None
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
     quiet = quiet_stderr(not console.verbose)
@@ -280,7 +280,7 @@ class TuneOptions:
             startup=startup(count),
         )
 
-    def going_on(self, folder: Path) -> Plan:
+    def resumed_plan(self, folder: Path) -> Plan:
         """The plan of the search in ``folder``.
 
         Raises:

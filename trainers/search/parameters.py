@@ -328,8 +328,8 @@ class Binding:
         if len(different) == 1:
             self.left_out.append(f"{name}: there is only one value")
             return None
-        said = {key: self.values.get(key) for key in different[0]}
-        base = different.index(said) if said in different else None
+        present = {key: self.values.get(key) for key in different[0]}
+        base = different.index(present) if present in different else None
         return Listed(name, category, different, ordered, base)
 
 

@@ -1,4 +1,4 @@
-"""Search spaces: what a search varies, read from YAML.
+"""Search spaces, read from YAML: the hyperparameters that a search varies.
 
 A file maps categories to keys of a recipe, and those to a
 :class:`~trainers.search.parameters.Domain`. Keys that stand before one colon share what is drawn; a
@@ -30,7 +30,7 @@ Params = dict[str, Param]
 
 @dataclass(frozen=True)
 class Space:
-    """What a search varies around one recipe.
+    """The hyperparameters that a search varies around one recipe.
 
     Attributes:
         base: that recipe.
@@ -121,9 +121,9 @@ def bind(file: Mapping[str, Any], where: str, base: Recipe, *, own: bool) -> Spa
     found = [*_dimensions(file, binding)]
     if binding.mistakes:
         raise ConfigError(where, binding.mistakes)
-    dimensions = _told_apart(found)
+    dimensions = _with_short_names(found)
     space = Space(base, dimensions, tuple(binding.roundings), tuple(binding.left_out))
-    return _tried(space, where, own)
+    return _without_invalid(space, where, own)
 
 
 def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension]:
@@ -137,8 +137,8 @@ def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension
                 yield one
 
 
-def _told_apart(found: list[Dimension]) -> tuple[Dimension, ...]:
-    """Short names where they tell hyperparameters apart, else whole keys."""
+def _with_short_names(found: list[Dimension]) -> tuple[Dimension, ...]:
+    """Give hyperparameters short names where these are unique, else whole keys."""
     from dataclasses import replace
 
     names = [brief(one.name) for one in found]
@@ -158,8 +158,8 @@ def brief(key: str) -> str:
     return words[-1] if words else key
 
 
-def _tried(space: Space, where: str, own: bool) -> Space:
-    """Leave out, or refuse, what does not work even on its own."""
+def _without_invalid(space: Space, where: str, own: bool) -> Space:
+    """Leave out, or refuse, hyperparameters that give invalid recipes even on their own."""
     kept, odd = [], []
     for one in space.dimensions:
         mistake = _mistake(space, one)
