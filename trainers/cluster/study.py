@@ -120,7 +120,10 @@ class SearchStudy:
 
     def started(self, number: int, parameters: int, step: int) -> None:
         """Record that a trial begins, or resumes after ``step`` steps."""
-        self._seconds_before[number] = self._find(number).seconds
+        trial = self._find(number)
+        if trial.is_over:
+            return
+        self._seconds_before[number] = trial.seconds
         self._live(number).set_user_attr("parameters", parameters)
         self._report(TrialStarted(number, parameters, step))
 
@@ -136,7 +139,7 @@ class SearchStudy:
         """
         before = self._find(number)
         if before.is_over or step <= before.step:  # a trial that resumes repeats some
-            return False
+            return before.is_over
         total = self._seconds_before.get(number, 0.0) + seconds
         trial = self._live(number)
         trial.set_user_attr("seconds", total)
@@ -220,7 +223,7 @@ class StudySearcher(Searcher):
     ) -> None:
         """Record the failure of a trial whose process never began.
 
-        The ends of all others come through the scheduler.
+        All other failures come through the scheduler, with their cause.
         """
         if error:
             self._study.ended(self._numbers[trial_id], "failed", str(process_lost(None)))
@@ -254,6 +257,8 @@ class StudyScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Record the failure of a trial whose process was lost again after Ray's retry."""
+        """Record the failure of a trial whose process was lost, unless Ray restarts it."""
+        if trial.should_recover():
+            return
         error = trial.get_pickled_error() or trial.get_error()
         self._study.ended(trial.config["number"], "failed", str(process_lost(error)))

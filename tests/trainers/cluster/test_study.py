@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 
 from stemcli.engine.events import Event
 from tests.trainers.search.searches import plan_of
-from trainers.cluster.study import SearchStudy, distribution
+from trainers.cluster.study import SearchStudy, StudyScheduler, distribution
 from trainers.search.journal import open_storage, open_study, read_trials
 from trainers.search.plan import STUDY_LOG, Plan, Rungs
 from trainers.search.trials import Trial, TrialEnded, TrialProposed
@@ -257,7 +257,35 @@ def test_a_trial_may_fail_after_validations(tmp_path: Path) -> None:
     search.ended(1, "failed", "its process ended")
     (failed,) = read_trials(tmp_path, "SDR")
     assert (failed.state, failed.curve) == ("failed", [(20, 3.0)])
-    assert not search.validated(1, 40, 4.0, 4.0, 5.0)
+    search.started(1, 10, 20)
+    assert search.validated(1, 40, 4.0, 4.0, 5.0), "it has to stop"
+    assert [*read_trials(tmp_path, "SDR")] == [failed]
+
+
+@dataclass(frozen=True)
+class LostTrial:
+    """What the scheduler asks a trial of Ray Tune for."""
+
+    config: dict[str, int]
+    is_retried: bool
+
+    def should_recover(self) -> bool:
+        return self.is_retried
+
+    def get_pickled_error(self) -> Exception:
+        return RuntimeError("The worker died.\nMore.")
+
+
+def test_only_a_trial_that_ray_does_not_restart_has_failed(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    search.next()
+    scheduler = StudyScheduler(search)
+    scheduler.on_trial_error(None, LostTrial({"number": 1}, is_retried=True))
+    assert search.trials.by_number[1].state == "waiting"
+    scheduler.on_trial_error(None, LostTrial({"number": 1}, is_retried=False))
+    (failed,) = search.trials
+    assert failed.state == "failed"
+    assert "(The worker died)" in failed.reason
 
 
 def test_a_trial_without_any_validation_has_failed(tmp_path: Path) -> None:
