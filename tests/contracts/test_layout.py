@@ -18,9 +18,7 @@ PACKAGES = ("model_zoo", "stemcli", "trainers")
 LONGEST = 400  # lines
 
 LONG_FILES: set[str] = set()
-TWICE_NAMED_CLASSES = {
-    "Journal",
-}
+TWICE_NAMED_CLASSES: set[str] = set()
 PRIVATE_RAY = {
     "stemcli.cluster.connect",
     "stemcli.cluster.nodes",

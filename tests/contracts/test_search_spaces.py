@@ -56,17 +56,17 @@ def test_contains_the_recipe_itself(space: Space) -> None:
 def test_whatever_is_drawn_can_be_trained(space: Space) -> None:
     rng, base = random.Random(0), size(space.base)
     corners = [{one.name: one.extremes[end] for one in space.dimensions} for end in (0, -1)]
-    edges = [{one.name: raw} for one in space.dimensions for raw in one.extremes]
-    draws = [{one.name: one.at(rng.random()) for one in space.dimensions} for _ in range(DRAWS)]
-    for raws in (*corners, *edges, *draws):
-        recipe = space.recipe(space.changes(raws))
-        assert SMALLEST <= size(recipe) / base <= LARGEST, raws
+    edges = [{one.name: param} for one in space.dimensions for param in one.extremes]
+    dparams = [{one.name: one.at(rng.random()) for one in space.dimensions} for _ in range(DRAWS)]
+    for params in (*corners, *edges, *dparams):
+        recipe = space.recipe(space.changes(params))
+        assert SMALLEST <= size(recipe) / base <= LARGEST, params
 
 
 def test_what_is_drawn_hears_a_clip(space: Space) -> None:
     for end in (0, -1):
-        raws = {one.name: one.extremes[end] for one in space.dimensions}
-        model = space.recipe(space.changes(raws)).model
+        params = {one.name: one.extremes[end] for one in space.dimensions}
+        model = space.recipe(space.changes(params)).model
         network = registry.build(model.architecture, model.options).eval()
         wave = torch.sin(torch.arange(network.channels * 20_000) / 9.0).view(1, -1, 20_000)
         with torch.no_grad():
@@ -81,5 +81,5 @@ def test_serves_the_full_size_as_well(name: str) -> None:
     assert space.categories >= NEEDED
     rng = random.Random(1)
     for _ in range(4):
-        raws = {one.name: one.at(rng.random()) for one in space.dimensions}
-        space.recipe(space.changes(raws))
+        params = {one.name: one.at(rng.random()) for one in space.dimensions}
+        space.recipe(space.changes(params))

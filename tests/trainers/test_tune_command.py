@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from stemcli.cli.app import stem
 from tests.trainers.cluster.small import changes, plan
 from tests.trainers.commands import refused
+from tests.trainers.search.searches import FATES, told, trials_of, write_study
+from trainers.loop.checks import lock_folder
 from trainers.search.plan import PLAN
 
 
@@ -59,7 +61,7 @@ def test_a_folder_that_holds_a_search(place: Path) -> None:
 
 
 def test_nothing_to_go_on_with(place: Path) -> None:
-    refused(tune("--resume"), 2, "search holds no search to go on with: there is no tune.json")
+    refused(tune("--resume"), 2, "search holds no search to resume: there is no tune.json")
 
 
 def test_a_search_goes_on_with_its_own_values(place: Path) -> None:
@@ -71,19 +73,39 @@ def test_a_search_goes_on_with_its_own_values(place: Path) -> None:
 def test_the_same_may_be_typed_again(place: Path) -> None:
     """What is refused after that is the journal."""
     plan(place / "songs", seed=1).write(place / "search")
-    (place / "search/search.jsonl").write_text("nonsense\n")
-    refused(tune("--resume", *sets()), 1, "search.jsonl is damaged in line 1")
+    (place / "search/study.log").write_text("nonsense\n" * 2)
+    refused(tune("--resume", *sets()), 1, "study.log is damaged. Type --output")
+
+
+@pytest.mark.parametrize("words", [["--resume"], ["--data", "songs"]])
+def test_a_search_of_an_earlier_version_is_refused(place: Path, words: list[str]) -> None:
+    plan(place / "songs").write(place / "search")
+    (place / "search/search.jsonl").write_text('{"event":"trial_proposed"}\n')
+    sentence = (
+        "search of an earlier version, which cannot be resumed: use the weights of its trials"
+    )
+    refused(tune(*words, *(sets() if "--data" in words else [])), 1, sentence)
+    assert {path.name for path in (place / "search").iterdir()} == {PLAN, "search.jsonl"}
+
+
+def test_a_journal_without_its_plan_is_not_taken_over(place: Path) -> None:
+    plan(place / "songs").write(place / "search")
+    (place / f"search/{PLAN}").rename(place / "search/study.log")
+    refused(tune("--data", "songs", *sets()), 1, "already holds a search")
+
+
+def test_two_searches_do_not_write_one_folder(place: Path) -> None:
+    plan(place / "songs", seed=1).write(place / "search")
+    with lock_folder(place / "search"):
+        refused(tune("--resume", *sets()), 1, "Another run is writing into search")
+    assert not (place / "search/study.log").exists()
 
 
 def test_a_search_that_is_over_is_told_again_without_ray(place: Path) -> None:
-    from tests.trainers.search.searches import FATES, told
-    from trainers.search.journal import Journal
-
     made = plan(place / "songs", trials=4)
     made.write(place / "search")
-    with Journal(place / "search") as journal:
-        for event in told(made.bound_space(), FATES):
-            journal.note(event)
+    space = made.bound_space()
+    write_study(place / "search", space, trials_of(told(space, FATES)))
     done = tune("--resume")
     assert done.exit_code == 0, done.output
     assert "4 trials, 4 of them over" in done.output

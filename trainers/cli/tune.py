@@ -143,7 +143,7 @@ def command(
     """
     from trainers.cli.tune_display import open_search_display
     from trainers.cluster.tune import Machines, search
-    from trainers.search.journal import remembered
+    from trainers.search.journal import read_trials
     from trainers.search.plan import PLAN
 
     registry.architecture(architecture)
@@ -151,8 +151,8 @@ def command(
     typed = TuneOptions(
         architecture, trials, recipe, space, changes, data, layout, validation, seed
     )
-    plan = typed.going_on(folder) if resume else typed.plan(TRIALS)
-    earlier = remembered(folder) if resume else []
+    plan = typed.resumed_plan(folder) if resume else typed.plan(TRIALS)
+    earlier = read_trials(folder, plan.score) if resume else None
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
     quiet = quiet_stderr(not console.verbose)
     announce(console, alone=not cluster)
@@ -172,14 +172,10 @@ def command(
 
 
 def write_so_far(plan: Plan, folder: Path) -> None:
-    """Leave tables, recipe and picture of what is known when a search is interrupted."""
-    from trainers.search.journal import remembered
-    from trainers.search.trials import Trials
+    """Write tables, recipe and picture of a search that was interrupted."""
+    from trainers.search.journal import read_trials
 
-    trials = Trials(plan.score)
-    for event in remembered(folder):
-        trials.note(event)
-    trials.interrupt()
+    trials = read_trials(folder, plan.score)
     if trials.best:
         finish(trials, plan, folder, 0.0)
 
@@ -284,7 +280,7 @@ class TuneOptions:
             startup=startup(count),
         )
 
-    def going_on(self, folder: Path) -> Plan:
+    def resumed_plan(self, folder: Path) -> Plan:
         """The plan of the search in ``folder``.
 
         Raises:

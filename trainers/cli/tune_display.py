@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -42,36 +42,33 @@ WIDE = 70  # columns from which on values are shown beside a trial
 
 
 def open_search_display(
-    plan: Plan, console: Console, earlier: Iterable[Event] = ()
+    plan: Plan, console: Console, trials: Trials | None = None
 ) -> SearchDisplay:
     """The display that fits the console.
 
     Args:
         plan: of the search.
-        console: where people or programs read.
-        earlier: what the search told before it was interrupted.
+        console: that it writes to.
+        trials: those of a search that is resumed.
     """
     if isinstance(console, LiveConsole):
-        return LiveSearchDisplay(plan, console, earlier)
-    return SearchDisplay(plan, console, earlier)
+        return LiveSearchDisplay(plan, console, trials)
+    return SearchDisplay(plan, console, trials)
 
 
 class SearchDisplay(Closing):
-    """Tells a program every event, and people in lines how trials fare."""
+    """Passes every event to a program, and prints the progress of trials in lines for people."""
 
-    def __init__(self, plan: Plan, console: Console, earlier: Iterable[Event] = ()) -> None:
+    def __init__(self, plan: Plan, console: Console, trials: Trials | None = None) -> None:
         self.plan, self.console = plan, console
-        self.trials = Trials(plan.score)
-        for event in earlier:
-            self.trials.note(event)
-        self.trials.interrupt()
+        self.trials = trials or Trials(plan.score)
         self.started: SearchStarted | None = None
         self._began = time.monotonic()
         self._lock = threading.Lock()
 
     @property
     def seconds(self) -> float:
-        """Since the search was started."""
+        """Time since the search was started."""
         return time.monotonic() - self._began
 
     def close(self) -> None:
@@ -116,8 +113,8 @@ class SearchDisplay(Closing):
 class LiveSearchDisplay(Drawn, SearchDisplay):
     """Proposals and ends as lines that stay; trials that run in a table below them."""
 
-    def __init__(self, plan: Plan, console: LiveConsole, earlier: Iterable[Event] = ()) -> None:
-        super().__init__(plan, console, earlier)
+    def __init__(self, plan: Plan, console: LiveConsole, trials: Trials | None = None) -> None:
+        super().__init__(plan, console, trials)
         self._region = Region(console.terminal, self)
 
     def close(self) -> None:

@@ -1,27 +1,60 @@
-"""A whole search, from what was asked for to trials that are over."""
+"""A whole search: its checks, its resources, and the run of its trials on Ray Tune.
+
+What Ray itself keeps of an experiment goes to a temporary folder: the journal of the study and the
+checkpoints of the trials are all that is needed to resume.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import ray
 import torch
+from ray import tune
 
 from model_zoo import registry
 from model_zoo.catalogue.resolve import LAST
-from model_zoo.errors import DataError, DeviceError, OutputError, UsageError
-from stemcli.cluster.nodes import check_device
-from stemcli.engine.events import Event
+from model_zoo.errors import ClusterError, DataError, DeviceError, OutputError, UsageError
+from stemcli.cluster import ray_session
+from stemcli.cluster.nodes import check_device, list_nodes
+from stemcli.process import environment
 from stemcli.remote_path import UrlPath
-from trainers.cluster.tune_trial import TrialContext, TrialResources, data_of
-from trainers.cluster.tuning.study import Study
-from trainers.cluster.tuning.tuner import opened, run_trials
+from trainers.cluster.preflight import preflight
+from trainers.cluster.study import SearchStudy, StudyScheduler, StudySearcher
+from trainers.cluster.tune_trial import (
+    TrialContext,
+    TrialResources,
+    data_of,
+    find_resources,
+    run_trial,
+)
 from trainers.data.training_data import open_data
 from trainers.loop.checks import check_folder, lock_folder
-from trainers.search.journal import Journal, remembered
-from trainers.search.plan import PLAN, Plan, rungs_of
-from trainers.search.trials import Listener, SearchStarted, Trials
+from trainers.loop.events import EventHandler
+from trainers.search.plan import PLAN, STUDY_LOG, Plan, refuse_earlier_version, rungs_of
+from trainers.search.space import Space
+from trainers.search.trials import SearchStarted, Trials
+
+RETRIES = 1
+"""Times that Ray Tune restarts a trial whose process was killed."""
+
+SETTINGS = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials write their own logs
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report has an SDR
+    "TUNE_WARN_THRESHOLD_S": "1e9",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+"""Environment variables of Ray Tune."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +65,8 @@ class Machines:
         cluster: join the cluster that RAY_ADDRESS names; otherwise this machine alone.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         jobs: trials that share the cores of a machine; 0 chooses.
-        workers: that each trial is spread over.
-        verbose: let Ray speak.
+        workers: of each trial.
+        verbose: show what Ray logs.
     """
 
     cluster: bool = False
@@ -43,19 +76,21 @@ class Machines:
     verbose: bool = False
 
 
-def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resume: bool) -> Trials:
-    """Run the trials of a plan that are not over; returns all of them.
+def search(
+    plan: Plan, output: Path, machines: Machines, report: EventHandler, *, resume: bool
+) -> Trials:
+    """Run the trials of a plan that have not ended; returns all of them.
 
     Args:
-        plan: what is searched.
+        plan: of the search.
         output: folder of the search.
         machines: where it runs.
-        tell: told everything that happens.
-        resume: go on with what is in ``output``.
+        report: called with every event.
+        resume: continue the search in ``output``.
 
     Raises:
         OutputError: ``output`` holds a search and ``resume`` is off, or cannot be written.
-        CheckpointError: the journal in it is damaged.
+        CheckpointError: its journal is damaged, or an earlier version wrote it.
         ConfigError: the space does not fit the recipe, or the recipe the data.
         DataError: the data cannot be used, or there are no songs to validate with.
         ClusterError: the cluster cannot be joined.
@@ -64,60 +99,40 @@ def search(plan: Plan, output: Path, machines: Machines, tell: Listener, *, resu
     """
     check_output(output, resume)
     _check_device(machines)
-    space = plan.bound_space()
-    found = look(plan)
+    space, rungs = plan.bound_space(), rungs_of(plan.base)
+    data = describe_data(plan)
     with lock_folder(output):
-        heard = remembered(output) if resume else []
         plan.write(output)
-        with Journal(output) as journal:
-
-            def both(event: Event) -> None:
-                journal.note(event)
-                tell(event)
-
-            rungs = rungs_of(plan.base)
-            study = Study(plan, space, rungs, heard, both)
-            with _room(machines, plan, study, output) as room:
-                varied = tuple(one.name for one in space.dimensions)
-                tell(
-                    SearchStarted(
-                        plan.architecture,
-                        plan.base.name,
-                        varied,
-                        plan.trials,
-                        study.trials.over,
-                        room.at_once,
-                        room.cores,
-                        room.gpus,
-                        rungs.steps,
-                        rungs.all,
-                        found,
-                        space.left_out,
-                        room.workers,
-                    )
-                )
-                place = TrialContext.here(output, machines.device, room)
-                run_trials(study, plan, place, room, verbose=machines.verbose)
-    return study.trials
+        study = SearchStudy(output, plan, space, rungs, report)
+        over = study.trials.over
+        if over >= plan.trials:
+            report(_started(plan, space, TrialResources(0, 0, 0), over, data))
+            return study.trials
+        with open_resources(plan, output, machines, plan.trials - over) as resources:
+            report(_started(plan, space, resources, over, data))
+            context = TrialContext.here(output, machines.device, resources)
+            run_trials(study, plan, context, resources, verbose=machines.verbose)
+        return study.trials
 
 
-def _room(
-    machines: Machines, plan: Plan, study: Study, output: Path
-) -> AbstractContextManager[TrialResources]:
-    """Room for what is left; where nothing is, nobody is woken."""
-    left = plan.trials - study.trials.over
-    if left <= 0:
-        return nullcontext(TrialResources(0, 0, 0))
-    paths = [*([Path(plan.data)] if plan.data else []), *map(Path, plan.validation)]
-    return opened(
-        output,
-        paths,
-        alone=not machines.cluster,
-        device=machines.device,
-        jobs=machines.jobs,
-        trials=left,
-        workers=machines.workers,
-        verbose=machines.verbose,
+def _started(
+    plan: Plan, space: Space, resources: TrialResources, over: int, data: tuple[str, ...]
+) -> SearchStarted:
+    rungs = rungs_of(plan.base)
+    return SearchStarted(
+        architecture=plan.architecture,
+        recipe=plan.base.name,
+        varied=tuple(one.name for one in space.dimensions),
+        trials=plan.trials,
+        over=over,
+        at_once=resources.at_once,
+        cores=resources.cores,
+        gpus=resources.gpus,
+        steps=rungs.steps,
+        rungs=rungs.all,
+        data=data,
+        left_out=space.left_out,
+        workers=resources.workers,
     )
 
 
@@ -126,20 +141,22 @@ def check_output(output: Path, resume: bool) -> None:
 
     Raises:
         OutputError: it holds a search and ``resume`` is off, or a run; or it cannot be written.
+        CheckpointError: it holds a search of an earlier version.
     """
     if isinstance(output, UrlPath):
         raise OutputError(
-            f"{output} is no folder. Type --output with one on a disk that all machines share"
+            f"{output} is not a folder. Type --output with one on a disk that all machines share"
         )
     if (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run of stem train. Name another --output")
     check_folder(output, resume)
-    if not resume and (output / PLAN).exists():
+    refuse_earlier_version(output)
+    if not resume and any((output / name).exists() for name in (PLAN, STUDY_LOG)):
         raise OutputError(f"{output} already holds a search. Add --resume or name another --output")
 
 
 def _check_device(machines: Machines) -> None:
-    """Refuse a device that means nothing to a trial.
+    """Refuse a device that trials cannot use.
 
     Raises:
         DeviceError: with what to type.
@@ -154,8 +171,8 @@ def _check_device(machines: Machines) -> None:
         )
 
 
-def look(plan: Plan) -> tuple[str, ...]:
-    """What there is to learn from, a line each, before anything is started.
+def describe_data(plan: Plan) -> tuple[str, ...]:
+    """Describe the training data, a line each, before anything is started.
 
     Raises:
         ConfigError: the network has other stems than the data.
@@ -178,3 +195,106 @@ def look(plan: Plan) -> tuple[str, ...]:
             ],
         )
     return found.summary
+
+
+@contextmanager
+def open_resources(
+    plan: Plan, output: Path, machines: Machines, trials: int
+) -> Iterator[TrialResources]:
+    """Join or start a Ray cluster for a while, and share it among trials.
+
+    Args:
+        plan: of the search.
+        output: folder of the search.
+        machines: where it runs.
+        trials: number of trials to run.
+
+    Raises:
+        ClusterError: the cluster cannot be joined, or is too small for the workers of one trial.
+        DeviceError: a GPU was asked for, and there is none.
+        StemError: as :func:`~trainers.cluster.preflight.preflight`, of a cluster of several
+            machines.
+    """
+    paths = [*([Path(plan.data)] if plan.data else []), *map(Path, plan.validation)]
+    with ray_session(machines.verbose, alone=not machines.cluster):
+        nodes: Any = ray.nodes
+        resources = find_resources(
+            nodes(), machines.device, machines.jobs, trials, machines.workers
+        )
+        if machines.cluster:
+            preflight(output, paths, list_nodes())
+        yield resources
+
+
+def run_trials(
+    study: SearchStudy,
+    plan: Plan,
+    context: TrialContext,
+    resources: TrialResources,
+    *,
+    verbose: bool,
+) -> None:
+    """Run the trials of a study on Ray Tune until all have ended.
+
+    Args:
+        study: proposes trials and stops them.
+        plan: of the search.
+        context: where trials write.
+        resources: how many run in parallel, and what each gets.
+        verbose: show what Ray Tune logs.
+
+    Raises:
+        ClusterError: Ray Tune failed.
+        OutputError: the journal cannot be written.
+    """
+
+    def trial(config: dict[str, Any]) -> None:
+        run_trial(plan, context, config["number"], config["values"], tune.report)
+
+    trainable: Any = tune.with_resources(trial, resources.per_trial)
+    with (
+        environment(SETTINGS, replace=True),
+        _quiet_ray(verbose),
+        TemporaryDirectory(prefix="stem-tune-") as storage,
+    ):
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(study),
+                scheduler=StudyScheduler(study),
+                num_samples=plan.trials - study.trials.over,
+                max_concurrent_trials=resources.at_once,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=storage,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                verbose=1 if verbose else 0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError as error:
+            first = (str(error).splitlines() or ["no reason given"])[0]
+            raise ClusterError(
+                f"Ray Tune failed ({first}). To go on, run it again with --resume"
+            ) from error
+
+
+@contextmanager
+def _quiet_ray(verbose: bool) -> Iterator[None]:
+    """Silence Ray Tune's logs and warnings."""
+    if verbose:
+        yield
+        return
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.air")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"ray\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

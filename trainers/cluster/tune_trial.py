@@ -28,19 +28,22 @@ from trainers.search.plan import PLAN, TRIALS, Plan
 from trainers.search.space import changed
 
 CORES = 4
-"""Of a trial where there are enough: more speed up small networks little."""
+"""Cores of a trial where there are enough: small networks gain little from more."""
 
 FEWEST = 2
 """Trials that share a machine without GPUs, if it has so many cores."""
 
+SDR = "sdr"
+"""Key of the score in the report of a validation."""
+
 
 @dataclass(frozen=True)
 class TrialResources:
-    """Room for trials.
+    """Share of the cluster that each trial gets.
 
     Attributes:
-        at_once: how many.
-        cores: of each worker of each.
+        at_once: trials that run in parallel.
+        cores: of each worker.
         gpus: of each worker, 0 or 1.
         workers: of each trial.
     """
@@ -51,30 +54,30 @@ class TrialResources:
     workers: int = 1
 
     @property
-    def resources(self) -> dict[str, float]:
-        """What Ray Tune keeps free for a trial; workers of its own find their room themselves."""
+    def per_trial(self) -> dict[str, float]:
+        """Resources that Ray Tune reserves for a trial; several workers reserve theirs later."""
         if self.workers > 1:
-            return {"cpu": 0, "memory": 1}  # a byte: Ray wants something
+            return {"cpu": 0, "memory": 1}  # a byte: Ray refuses an empty request
         return {"cpu": self.cores, "gpu": self.gpus}
 
 
-def find_room(
+def find_resources(
     nodes: Sequence[Node], device: str, jobs: int, trials: int, workers: int = 1
 ) -> TrialResources:
-    """One worker on each GPU; where there is none, a fair share of the cores for each.
+    """Share the machines: one worker on each GPU, or an equal share of the cores where none is.
 
     Args:
         nodes: machines, as ``ray.nodes()`` describes them.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         jobs: workers that share the cores of a machine; 0 chooses.
-        trials: how many there are to run.
+        trials: number of trials to run.
         workers: of each trial.
 
     Raises:
-        DeviceError: GPUs are asked for, and there is none.
-        ClusterError: there is no room for the workers of one trial.
+        DeviceError: a GPU was asked for, and there is none.
+        ClusterError: the machines are too small for the workers of one trial.
     """
-    # Heads often give no cores.
+    # Head nodes often give no cores.
     alive = [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     has_gpus = any(int(node["Resources"].get("GPU", 0)) for node in alive)
     if device == "cuda" and not has_gpus:
@@ -95,19 +98,19 @@ def find_room(
 
 
 PATIENCE = 30.0
-"""Seconds to wait for a process that was killed to let go of its folder."""
+"""Seconds to wait for a process that was killed to release the lock of its folder."""
 
-Answer = dict[str, Any]
-"""What a trial reports: plain values that travel between machines."""
+TrialReport = dict[str, Any]
+"""Plain values that a trial reports to Ray Tune."""
 
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Where trials run.
+    """Surroundings of a trial on its machine.
 
     Attributes:
         output: absolute path of the folder of the search.
-        directory: that relative paths in a recipe begin from.
+        directory: working directory, from which relative paths in a recipe begin.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         cores: of each worker.
         gpus: of each worker, 0 or 1.
@@ -122,112 +125,109 @@ class TrialContext:
     workers: int = 1
 
     @classmethod
-    def here(cls, output: Path, device: str, room: TrialResources) -> TrialContext:
-        """The place that this process means by a path."""
+    def here(cls, output: Path, device: str, resources: TrialResources) -> TrialContext:
+        """The context with the paths of this process."""
         return cls(
-            str(output.resolve()), str(Path.cwd()), device, room.cores, room.gpus, room.workers
+            str(output.resolve()),
+            str(Path.cwd()),
+            device,
+            resources.cores,
+            resources.gpus,
+            resources.workers,
         )
 
 
 def run_trial(
     plan: Plan,
-    place: TrialContext,
+    context: TrialContext,
     number: int,
     values: Mapping[str, Any],
-    answer: Callable[[Answer], None],
+    report: Callable[[TrialReport], None],
 ) -> None:
-    """Run a trial to its end, and answer how it goes.
+    """Run a trial to its end and report its progress.
 
-    Answers have the keys ``parameters`` and ``step`` once it has begun; ``step``, ``sdr``, ``best``
+    Reports have the keys ``parameters`` and ``step`` once it has begun; ``step``, ``sdr``, ``best``
     and ``seconds`` for a validation; at last ``ended``, which is ``done`` or ``failed``, and
-    ``reason``. Whatever fails is such an answer.
+    ``reason``. Every error becomes such a report.
 
     Args:
-        plan: what is searched.
-        place: where this is.
+        plan: of the search.
+        context: of the trial.
         number: of the trial.
-        values: keys of the recipe, and what they become.
-        answer: told.
+        values: keys of the recipe and their values.
+        report: called with each report.
     """
     began, reasons = [time.monotonic()], ["all steps are done"]
 
-    def report(event: Event) -> None:
+    def on_event(event: Event) -> None:
         match event:
-            case RunStarted():  # a crew may begin anew
+            case RunStarted():  # a worker group may start again
                 began[0] = time.monotonic()
-                answer({"parameters": event.parameters, "step": event.first_step})
+                report({"parameters": event.parameters, "step": event.first_step})
             case Validated():
                 seconds = time.monotonic() - began[0]
-                answer(
-                    {
-                        "step": event.step,
-                        "sdr": event.mean,
-                        "best": event.best_mean,
-                        "seconds": seconds,
-                    }
-                )
+                scores = {SDR: event.mean, "best": event.best_mean}
+                report({"step": event.step, **scores, "seconds": seconds})
             case RunFinished():
                 reasons[0] = event.reason
 
     try:
-        train_trial(plan, place, number, values, report)
-    except Exception as error:  # whatever it is, the others go on
-        answer({"ended": "failed", "reason": describe_error(error)})
+        train_trial(plan, context, number, values, on_event)
+    except Exception as error:  # it must not end the other trials
+        report({"ended": "failed", "reason": describe_error(error)})
     else:
-        answer({"ended": "done", "reason": reasons[0]})
+        report({"ended": "done", "reason": reasons[0]})
 
 
 def train_trial(
-    plan: Plan, place: TrialContext, number: int, values: Mapping[str, Any], report: EventHandler
+    plan: Plan, context: TrialContext, number: int, values: Mapping[str, Any], report: EventHandler
 ) -> Path:
     """Train one trial, from its last checkpoint where there is one.
 
     Raises:
         ClusterError: this machine does not see the folder of the search.
-        StemError: whatever ends a run.
+        StemError: as :func:`~trainers.loop.trainer.train`.
     """
     with suppress(OSError):  # another machine may lack it
-        os.chdir(place.directory)
-    output = Path(place.output)
+        os.chdir(context.directory)
+    output = Path(context.output)
     if not (output / PLAN).is_file():
         raise ClusterError(
             f"A machine of the cluster does not see {output}. Type --output with a folder on a "
             "disk that all of them share"
         )
-    recipe = fitted(changed(plan.base, values, f"{plan.architecture}-{number:03}"), place.cores)
+    recipe = fitted(changed(plan.base, values, f"{plan.architecture}-{number:03}"), context.cores)
     folder = output / TRIALS / f"{number:03}"
     _wait_for(folder)
     validation = tuple(map(Path, plan.validation))
-    if place.workers > 1:
+    if context.workers > 1:
         data = Path(plan.data) if plan.data else None
-        order = TrainingJob(recipe, data, validation, folder)
-        return _train_spread(order, place, report)
-    torch.set_num_threads(threads(place.cores))
-    worker = SingleDevice(resolve_device(place.device))
+        return _train_on_workers(TrainingJob(recipe, data, validation, folder), context, report)
+    torch.set_num_threads(threads(context.cores))
+    strategy = SingleDevice(resolve_device(context.device))
     resume = (folder / LAST).exists()
-    return train(recipe, data_of(plan), validation, folder, worker, report, resume=resume)
+    return train(recipe, data_of(plan), validation, folder, strategy, report, resume=resume)
 
 
-def _train_spread(order: TrainingJob, place: TrialContext, report: EventHandler) -> Path:
-    """Let several workers train a trial together; they go on from its checkpoint by themselves."""
+def _train_on_workers(job: TrainingJob, context: TrialContext, report: EventHandler) -> Path:
+    """Train a trial on several workers, which resume from its checkpoint by themselves."""
     from stemcli.cluster.nodes import list_nodes
     from trainers.cluster.capacity import WorkerGroupPlan, WorkerResources
     from trainers.cluster.job import WorkerCount
     from trainers.cluster.launch import train_on_cluster
 
-    count = WorkerCount(place.workers, place.workers)
-    crew = WorkerGroupPlan(
-        count, WorkerResources(place.cores, place.gpus), place.workers, list_nodes()
-    )
-    train_on_cluster(order, crew, report)
-    return order.place / BEST
+    count = WorkerCount(context.workers, context.workers)
+    resources = WorkerResources(context.cores, context.gpus)
+    group = WorkerGroupPlan(count, resources, context.workers, list_nodes())
+    train_on_cluster(job, group, report)
+    return job.place / BEST
 
 
 def fitted(recipe: Recipe, cores: int) -> Recipe:
-    """The recipe for a share of a machine: what prepares clips must not take other trials' cores.
+    """Adapt a recipe to a share of a machine: loading data must not take other trials' cores.
 
-    It saves at every validation, so that little is lost of a trial that is interrupted. Neither
-    changes what is learned.
+    A checkpoint is saved at every validation, so that an interruption costs little. Neither changes
+    the weights that come out.
     """
     loop = recipe.loop
     checkpoint_every = min(loop.checkpoint_every, recipe.validation.every)
@@ -238,13 +238,13 @@ def fitted(recipe: Recipe, cores: int) -> Recipe:
 
 
 def threads(cores: int) -> int:
-    """Threads of a trial: one for each core, no more than OMP_NUM_THREADS allows."""
+    """Number of threads of a trial: one per core, and no more than OMP_NUM_THREADS allows."""
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
 
 
 def data_of(plan: Plan) -> Path:
-    """What a search learns from; every machine makes the songs made by formula itself.
+    """Folder of the training data; each machine makes the synthetic songs itself.
 
     Raises:
         OutputError: they cannot be written.
@@ -253,7 +253,7 @@ def data_of(plan: Plan) -> Path:
 
 
 def _wait_for(folder: Path) -> None:
-    """Let a process that was killed a moment ago let go of the folder.
+    """Wait until a process that was killed a moment ago has released the folder.
 
     Raises:
         OutputError: another run holds it.
@@ -269,8 +269,8 @@ def _wait_for(folder: Path) -> None:
             time.sleep(0.5)
 
 
-def lost(error: BaseException | None) -> StemError:
-    """Why a trial's process is gone, as a sentence."""
+def process_lost(error: BaseException | None) -> StemError:
+    """The error of a trial whose process has ended, from the one that Ray gives."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     cause = lines[0].rstrip(".") if lines else "without a word"
     return StemError(

@@ -1,93 +1,172 @@
-"""The memory of a search: every event a line of JSON, on disk before anything follows from it.
+"""Optuna's journal ``study.log`` in the folder of a search: all that a search remembers.
 
-A search that is killed at any moment is what its lines say. A line that was cut off never happened.
+Each change of the study is a line of it, which is on disk before anything follows from it.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import os
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
 
 from model_zoo.errors import CheckpointError, OutputError
-from model_zoo.parsing import parse_json
-from stemcli.engine.events import Event
-from stemcli.process import Closing
-from trainers.search.trials import KINDS
+from trainers.search.plan import STUDY_LOG
+from trainers.search.trials import State, Trial, Trials
 
-JOURNAL = "search.jsonl"
+STUDY = "search"
+"""Name of the only study in a journal."""
+
+_RUNG = b'"completed_rung_'
+"""Begins the attribute by which Optuna's pruner records that a trial was compared at a rung."""
+
+_STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "waiting",  # until Ray Tune starts it
+    TrialState.COMPLETE: "done",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
 
 
-class Journal(Closing):
-    """Appends to ``search.jsonl`` in the folder of a search.
-
-    Args:
-        folder: of the search, which exists.
+def open_storage(folder: Path) -> JournalStorage:
+    """Open the journal of a search, and create it where there is none.
 
     Raises:
+        CheckpointError: it is damaged.
         OutputError: it cannot be written.
     """
+    path = folder / STUDY_LOG
+    try:
+        return JournalStorage(_JournalFile(path))
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        raise CheckpointError(
+            f"{path} is damaged. Type --output with another folder and leave out --resume"
+        ) from error
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / JOURNAL
-        try:
-            self._file: BinaryIO = self._path.open("ab")
-            self._file.truncate(_whole(self._path))
-        except OSError as error:
-            raise self._refused(error) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def note(self, event: Event) -> None:
-        """Write an event down for good.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        line = json.dumps(event.to_dict(), separators=(",", ":")) + "\n"
-        try:
-            self._file.write(line.encode())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"Cannot write {self._path} ({error.strerror}). Choose a folder you may write, on a "
-            "disk with room"
+def open_study(storage: JournalStorage, pruner: BasePruner) -> optuna.Study:
+    """Load the study of a journal, and create it where there is none."""
+    if STUDY in optuna.get_all_study_names(storage):
+        return optuna.load_study(study_name=STUDY, storage=storage, pruner=pruner)
+    with quiet_optuna():
+        return optuna.create_study(
+            study_name=STUDY, storage=storage, pruner=pruner, direction="maximize"
         )
 
 
-def remembered(folder: Path) -> list[Event]:
-    """What a search told so far; nothing where it has not begun.
+def read_trials(folder: Path, score: str) -> Trials:
+    """Read the trials of a search without changing it; there are none before it has begun.
+
+    Args:
+        folder: of the search.
+        score: name of the score, as :attr:`~trainers.search.plan.Plan.score`.
 
     Raises:
-        CheckpointError: a line is damaged.
+        CheckpointError: the journal is damaged.
     """
-    path = folder / JOURNAL
+    if not (folder / STUDY_LOG).exists():
+        return Trials(score)
+    storage = open_storage(folder)
+    if STUDY not in optuna.get_all_study_names(storage):
+        return Trials(score)
+    study = optuna.load_study(study_name=STUDY, storage=storage)
+    return Trials(score, map(convert_trial, study.trials))
+
+
+def convert_trial(frozen: FrozenTrial) -> Trial:
+    """Convert a trial of Optuna to one of a search."""
+    attrs = frozen.user_attrs
+    was_stopped = frozen.state == TrialState.PRUNED
+    return Trial(
+        number=frozen.number + 1,
+        params=frozen.params,
+        values=attrs["values"],
+        shown=attrs["shown"],
+        state=_STATES[frozen.state],
+        curve=sorted(frozen.intermediate_values.items()),
+        parameters=attrs.get("parameters", 0),
+        seconds=attrs.get("seconds", 0.0),
+        reason=why_stopped(frozen.last_step or 0) if was_stopped else attrs.get("reason", ""),
+    )
+
+
+def why_stopped(step: int) -> str:
+    """The reason of a trial that was pruned."""
+    return f"stopped by ASHA after {step} steps"
+
+
+def trim(folder: Path) -> None:
+    """Remove lines at the end of a journal that were written before a kill and led to nothing.
+
+    These are a line that was cut off, and a rung without a decision: Optuna's pruner records that a
+    trial has reached a rung before it returns whether the trial is pruned there, and would not
+    compare it again.
+
+    Raises:
+        OutputError: the journal cannot be written.
+    """
+    path = folder / STUDY_LOG
     if not path.exists():
-        return []
-    text = path.read_bytes()[: _whole(path)]
-    return [*_events(text.splitlines(), path)]
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    while lines and (not lines[-1].endswith(b"\n") or _RUNG in lines[-1]):
+        lines.pop()
+    try:
+        os.truncate(path, sum(map(len, lines)))
+    except OSError as error:
+        raise _not_writable(path, error) from error
 
 
-def _events(lines: list[bytes], path: Path) -> Iterator[Event]:
-    for number, line in enumerate(lines, start=1):
+class _JournalFile(JournalFileBackend):
+    """A journal in one file, with an error of ours where it cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=_NoLock(str(path)))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
         try:
-            values: dict[str, Any] = parse_json(line)
-            yield KINDS[values.pop("event")](**values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{path} is damaged in line {number}. Type --output with another folder and leave "
-                "out --resume"
-            ) from error
+            super().append_logs(logs)
+        except OSError as error:
+            raise _not_writable(self._path, error) from error
 
 
-def _whole(path: Path) -> int:
-    """Length in bytes up to the end of the last whole line."""
-    return path.read_bytes().rfind(b"\n") + 1
+class _NoLock(JournalFileOpenLock):
+    """No lock: that of the folder keeps other searches away, and a kill would leave this behind."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _not_writable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write {path} ({error.strerror}). Choose a folder you may write, on a disk with "
+        "room"
+    )
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Silence Optuna, which logs every study it creates and warns of experimental features."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="optuna")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,7 +1,7 @@
 """Domains of hyperparameters, bound to the keys of a recipe.
 
-A search draws *raw* values: the place in a list, or a number of a range. A domain turns them into
-values of a recipe. Most are relative to what the recipe says, so that the same file serves a small
+Optuna draws parameters: an index into a list, or a number of a range. A domain turns them into
+values of a recipe. Most are relative to the recipe's own, so that the same file serves a small
 recipe and a large one.
 """
 
@@ -17,8 +17,8 @@ from model_zoo.config import Config, broken
 from model_zoo.errors import ConfigError
 from trainers.config import Recipe
 
-Raw = int | float
-"""A place in a list, or a number of a range."""
+Param = int | float
+"""An index into a list, or a number of a range."""
 
 Changes = dict[str, Any]
 """Keys of a recipe, with dots, and their values."""
@@ -118,14 +118,14 @@ class Domain(Config):
 
 @dataclass(frozen=True)
 class Listed:
-    """A hyperparameter that takes one of several values; raw is its place in the list.
+    """A hyperparameter that takes one of several values; its parameter is the index of one.
 
     Attributes:
         name: for people, and for the searcher.
         category: what it belongs to, e.g. ``width``.
-        options: the changes that each place makes.
+        options: the changes that each index stands for.
         ordered: whether neighbours in the list resemble each other.
-        base: place of what the recipe says; None where the list does not have it.
+        base: index of the recipe's own value; None where the list does not have it.
     """
 
     name: str
@@ -136,28 +136,28 @@ class Listed:
 
     @property
     def extremes(self) -> tuple[int, ...]:
-        """All places: each may be the one that does not work."""
+        """All indices: each may be the one that does not work."""
         return tuple(range(len(self.options)))
 
-    def changes(self, raw: Raw) -> Changes:
-        """What the place ``raw`` makes of a recipe."""
-        return dict(self.options[int(raw)])
+    def changes(self, param: Param) -> Changes:
+        """Keys and values of a recipe for an index."""
+        return dict(self.options[int(param)])
 
     def at(self, share: float) -> int:
-        """The place at a share of the list, from 0 to 1."""
+        """The index at a share of the list, from 0 to 1."""
         return min(len(self.options) - 1, int(share * len(self.options)))
 
 
 @dataclass(frozen=True)
 class Ranged:
-    """A hyperparameter between two bounds; raw is the number or the factor.
+    """A hyperparameter between two bounds; its parameter is the number or the factor.
 
     Attributes:
         name: for people, and for the searcher.
         category: what it belongs to.
         domain: bounds, and whether they multiply.
         bases: keys and what the recipe says of each.
-        base: raw number that gives what the recipe says; None where it is out of bounds.
+        base: parameter that gives the recipe's own value; None where it is out of bounds.
     """
 
     name: str
@@ -171,9 +171,9 @@ class Ranged:
         """Both bounds."""
         return self.domain.bounds
 
-    def changes(self, raw: Raw) -> Changes:
-        """What the number ``raw`` makes of a recipe."""
-        return {key: self.domain.value(raw, base) for key, base in self.bases.items()}
+    def changes(self, param: Param) -> Changes:
+        """Keys and values of a recipe for a number or factor."""
+        return {key: self.domain.value(param, base) for key, base in self.bases.items()}
 
     def at(self, share: float) -> float:
         """The number at a share of the range, from 0 to 1."""
@@ -328,8 +328,8 @@ class Binding:
         if len(different) == 1:
             self.left_out.append(f"{name}: there is only one value")
             return None
-        said = {key: self.values.get(key) for key in different[0]}
-        base = different.index(said) if said in different else None
+        present = {key: self.values.get(key) for key in different[0]}
+        base = different.index(present) if present in different else None
         return Listed(name, category, different, ordered, base)
 
 
@@ -353,12 +353,12 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _base_of(domain: Domain, bases: Mapping[str, Any]) -> float | None:
-    """The raw number that leaves the recipe as it is."""
-    raw = 1.0 if domain.times_between else next(iter(bases.values()))
+    """The parameter that leaves the recipe as it is."""
+    param = 1.0 if domain.times_between else next(iter(bases.values()))
     low, high = domain.bounds
-    is_inside = isinstance(raw, (int, float)) and low <= raw <= high
+    is_inside = isinstance(param, (int, float)) and low <= param <= high
     return (
-        float(raw)
+        float(param)
         if is_inside and len({*map(str, bases.values())} if domain.between else {1}) == 1
         else None
     )

@@ -1,7 +1,7 @@
 """The plan of a search, kept in its folder, and the rungs at which ASHA may stop trials.
 
 ASHA (Li et al. 2020, arXiv 1810.05934) compares trials at steps that grow by a factor, the rungs,
-and lets the best ``1 / factor`` of them go on.
+and promotes the best ``1 / factor`` of them to the next rung.
 """
 
 from __future__ import annotations
@@ -21,24 +21,30 @@ from trainers.recipes.loading import check_recipe
 from trainers.search.space import Space, read_space
 
 PLAN = "tune.json"
+STUDY_LOG = "study.log"
+"""Optuna's journal of the search."""
+
+EARLIER_LOG = "search.jsonl"
+"""The journal of searches by versions that had one of their own."""
+
 TRIALS = "trials"
 """Folder of the trials, each the folder of a run."""
 
 
 @dataclass(frozen=True)
 class Plan(Config):
-    """What a search was asked for.
+    """The request that a search carries out.
 
     Attributes:
         architecture: whose hyperparameters are searched.
-        recipe: that is varied, all of its values.
+        recipe: all values of the recipe that is varied.
         space: text of the space file.
-        space_name: what to call that file; empty for the program's own.
+        space_name: name of that file in messages; empty for Stem's own.
         trials: how many.
-        seed: of the searcher.
-        data: absolute path of what is learned from; empty for the songs made by formula.
+        seed: of the sampler.
+        data: absolute path of the training data; empty for the synthetic songs.
         validation: absolute paths of folders with validation songs.
-        startup: trials that are drawn by chance before TPE learns from them.
+        startup: trials that are drawn at random before TPE takes over.
     """
 
     architecture: str
@@ -52,7 +58,7 @@ class Plan(Config):
     startup: int = 10
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """Describe values that cannot be used."""
         return broken({"trials must be 1 or more": self.trials < 1})
 
     @property
@@ -62,11 +68,11 @@ class Plan(Config):
 
     @property
     def score(self) -> str:
-        """The word for what trials are judged by."""
+        """Name of the score that trials are compared by."""
         return OBJECTIVES[self.base.objective.name].measure.word
 
     def bound_space(self) -> Space:
-        """The space, laid over the recipe.
+        """The space, bound to the recipe.
 
         Raises:
             ConfigError: it has mistakes.
@@ -75,7 +81,7 @@ class Plan(Config):
         return read_space(self.space, where, self.base, own=not self.space_name)
 
     def write(self, folder: Path) -> None:
-        """Keep it.
+        """Write the plan into the folder of its search.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -84,23 +90,24 @@ class Plan(Config):
 
 
 def startup(trials: int) -> int:
-    """Trials by chance: TPE's usual 10, fewer where there are few in all."""
+    """Number of random trials at the start: TPE's usual 10, fewer where there are few in all."""
     return max(4, min(10, trials // 4))
 
 
 def read_plan(folder: Path) -> Plan:
-    """What the search in ``folder`` was asked for.
+    """Read the plan of the search in ``folder``.
 
     Raises:
         UsageError: there is none.
-        CheckpointError: the file is damaged.
+        CheckpointError: the file is damaged, or an earlier version of Stem wrote it.
     """
     file = folder / PLAN
     if not file.is_file():
         raise UsageError(
-            f"{folder} holds no search to go on with: there is no {PLAN}. Type --output with the "
+            f"{folder} holds no search to resume: there is no {PLAN}. Type --output with the "
             "folder of one, or leave out --resume"
         )
+    refuse_earlier_version(folder)
     try:
         return Plan.from_dict(parse_json(read_text(file)))
     except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
@@ -109,17 +116,31 @@ def read_plan(folder: Path) -> Plan:
         ) from error
 
 
+def refuse_earlier_version(folder: Path) -> None:
+    """Refuse the folder of a search that was not recorded by Optuna.
+
+    Raises:
+        CheckpointError: with what can be done instead.
+    """
+    if (folder / EARLIER_LOG).exists() and not (folder / STUDY_LOG).exists():
+        raise CheckpointError(
+            f"{folder} holds a search of an earlier version, which cannot be resumed: use the "
+            f"weights of its trials with --model {folder / TRIALS}/NUMBER, or start a new search "
+            "with another --output"
+        )
+
+
 SPREAD = 9
 """A trial takes at least one part in so many of all steps: two rungs of a factor of 3."""
 
 
 @dataclass(frozen=True)
 class Rungs:
-    """When trials are compared.
+    """The steps after which trials are compared.
 
     Attributes:
         grace: steps that every trial takes.
-        factor: by which the rungs grow, and one part in how many goes on.
+        factor: by which the rungs grow; one trial in so many is promoted.
         steps: of a whole trial.
     """
 

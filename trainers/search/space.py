@@ -1,4 +1,4 @@
-"""Search spaces: what a search varies, read from YAML.
+"""Search spaces, read from YAML: the hyperparameters that a search varies.
 
 A file maps categories to keys of a recipe, and those to a
 :class:`~trainers.search.parameters.Domain`. Keys that stand before one colon share what is drawn; a
@@ -22,15 +22,15 @@ from model_zoo.errors import ConfigError
 from model_zoo.parsing import parse_yaml, read_text
 from trainers.config import Recipe
 from trainers.recipes.loading import check_recipe
-from trainers.search.parameters import Binding, Changes, Dimension, Raw, Rounding, lookup
+from trainers.search.parameters import Binding, Changes, Dimension, Param, Rounding, lookup
 
-Raws = dict[str, Raw]
-"""A raw value for every hyperparameter, by name."""
+Params = dict[str, Param]
+"""A drawn value for every hyperparameter, by name."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """What a search varies around one recipe.
+    """The hyperparameters that a search varies around one recipe.
 
     Attributes:
         base: that recipe.
@@ -50,17 +50,17 @@ class Space:
         return {dimension.category for dimension in self.dimensions}
 
     @property
-    def base_params(self) -> Raws | None:
-        """What gives the recipe itself; None where the space does not contain it."""
-        raws = {one.name: one.base for one in self.dimensions if one.base is not None}
-        return raws if len(raws) == len(self.dimensions) else None
+    def base_params(self) -> Params | None:
+        """Parameters that give the recipe itself; None where the space does not contain it."""
+        params = {one.name: one.base for one in self.dimensions if one.base is not None}
+        return params if len(params) == len(self.dimensions) else None
 
-    def changes(self, raws: Mapping[str, Raw]) -> Changes:
-        """Keys and values of a recipe; hyperparameters that are not named stay as they are."""
+    def changes(self, params: Mapping[str, Param]) -> Changes:
+        """Keys and values of a recipe; hyperparameters without a parameter stay as they are."""
         changes: Changes = {}
         for dimension in self.dimensions:
-            if dimension.name in raws:
-                changes |= dimension.changes(raws[dimension.name])
+            if dimension.name in params:
+                changes |= dimension.changes(params[dimension.name])
         for rounding in self.roundings:
             changes |= rounding.applied(changes)
         return changes
@@ -94,13 +94,13 @@ def changed(base: Recipe, changes: Mapping[str, Any], name: str = "") -> Recipe:
     """
     values = copy.deepcopy(base.to_dict())
     for key, value in changes.items():
-        place = values
+        section = values
         *parents, last = key.split(".")
         for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
                 raise ConfigError("search space", [f"{key}: {parent} holds a value, not keys"])
-        place[last] = value
+        section[last] = value
     values["name"] = name or values["name"]
     return check_recipe(values, f"recipe {values['name']}")
 
@@ -121,9 +121,9 @@ def bind(file: Mapping[str, Any], where: str, base: Recipe, *, own: bool) -> Spa
     found = [*_dimensions(file, binding)]
     if binding.mistakes:
         raise ConfigError(where, binding.mistakes)
-    dimensions = _told_apart(found)
+    dimensions = _with_short_names(found)
     space = Space(base, dimensions, tuple(binding.roundings), tuple(binding.left_out))
-    return _tried(space, where, own)
+    return _without_invalid(space, where, own)
 
 
 def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension]:
@@ -137,8 +137,8 @@ def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension
                 yield one
 
 
-def _told_apart(found: list[Dimension]) -> tuple[Dimension, ...]:
-    """Short names where they tell hyperparameters apart, else whole keys."""
+def _with_short_names(found: list[Dimension]) -> tuple[Dimension, ...]:
+    """Give hyperparameters short names where these are unique, else whole keys."""
     from dataclasses import replace
 
     names = [brief(one.name) for one in found]
@@ -158,8 +158,8 @@ def brief(key: str) -> str:
     return words[-1] if words else key
 
 
-def _tried(space: Space, where: str, own: bool) -> Space:
-    """Leave out, or refuse, what does not work even on its own."""
+def _without_invalid(space: Space, where: str, own: bool) -> Space:
+    """Leave out, or refuse, hyperparameters that give invalid recipes even on their own."""
     kept, odd = [], []
     for one in space.dimensions:
         mistake = _mistake(space, one)
@@ -175,9 +175,9 @@ def _tried(space: Space, where: str, own: bool) -> Space:
 
 
 def _mistake(space: Space, one: Dimension) -> str:
-    for raw in one.extremes:
+    for param in one.extremes:
         try:
-            space.recipe(space.changes({one.name: raw}))
+            space.recipe(space.changes({one.name: param}))
         except ConfigError as error:
             return "; ".join(error.mistakes)
     return ""

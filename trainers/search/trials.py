@@ -1,37 +1,37 @@
 """Events of a search, and the state of each trial.
 
-The order of one trial is ``TrialProposed``, then ``TrialStarted`` whenever it is begun or gone on
-with, ``TrialValidated`` for every validation, and one ``TrialEnded``.
+The order of one trial is ``TrialProposed``, then ``TrialStarted`` whenever it begins or resumes,
+``TrialValidated`` for every validation, and one ``TrialEnded``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stemcli.engine.events import Event
 
 How = Literal["done", "stopped", "failed"]
-"""How a trial ends: it took all steps; ASHA stopped it; it could not go on."""
+"""How a trial ends: it took all steps; ASHA stopped it; it could not continue."""
 
 
 @dataclass(frozen=True)
 class SearchStarted(Event):
-    """Everything is in place.
+    """A search begins or resumes.
 
     Attributes:
         architecture: whose hyperparameters are searched.
         recipe: name of the recipe that is varied.
         varied: names of the hyperparameters.
         trials: in all.
-        over: of them that an earlier start of the search has ended.
-        at_once: trials that run side by side.
-        cores: of each worker; with a GPU these are only its helpers.
+        over: of them that ended before the search was interrupted.
+        at_once: trials that run in parallel.
+        cores: of each worker; with a GPU they only load data.
         gpus: of each worker.
         steps: of a whole trial.
         rungs: steps after which bad trials are stopped.
-        data: what was found to learn from, a line each.
+        data: description of the training data, a line each.
         left_out: hyperparameters that mean nothing for this recipe, and why.
         workers: of each trial.
     """
@@ -53,11 +53,11 @@ class SearchStarted(Event):
 
 @dataclass(frozen=True)
 class TrialProposed(Event):
-    """A trial was thought of.
+    """A trial was proposed.
 
     Attributes:
         number: of the trial, from 1.
-        params: what the searcher drew, by hyperparameter.
+        params: what Optuna drew, by hyperparameter.
         values: keys of the recipe and what they become.
         shown: values by hyperparameter, as people read them.
     """
@@ -70,7 +70,7 @@ class TrialProposed(Event):
 
 @dataclass(frozen=True)
 class TrialStarted(Event):
-    """A trial takes its first step, or goes on.
+    """A trial begins or resumes.
 
     Attributes:
         number: of the trial.
@@ -85,7 +85,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True)
 class TrialValidated(Event):
-    """How good a trial is.
+    """A trial was scored on the validation songs.
 
     Attributes:
         number: of the trial.
@@ -138,26 +138,16 @@ class SearchFinished(Event):
     seconds: float
 
 
-Listener = Callable[[Event], None]
-KINDS: dict[str, type[Event]] = {
-    "trial_proposed": TrialProposed,
-    "trial_started": TrialStarted,
-    "trial_validated": TrialValidated,
-    "trial_ended": TrialEnded,
-}
-"""What is remembered, by the name that :meth:`~stemcli.engine.events.Event.to_dict` gives."""
-
-
 State = Literal["waiting", "running"] | How
 
 
 @dataclass
 class Trial:
-    """One set of hyperparameters and how it fared.
+    """One set of hyperparameters and its results.
 
     Attributes:
         number: from 1.
-        params: what the searcher drew.
+        params: what Optuna drew, by hyperparameter.
         values: keys of the recipe and what they became.
         shown: values by hyperparameter, as people read them.
         state: ``waiting``, ``running``, ``done``, ``stopped`` or ``failed``.
@@ -179,12 +169,12 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return f"{self.number:03}"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has ended."""
         return self.state in ("done", "stopped", "failed")
 
     @property
@@ -199,15 +189,16 @@ class Trial:
 
 
 class Trials:
-    """All trials of a search, by number, from what it told.
+    """All trials of a search, by number, kept up to date by its events.
 
     Args:
-        score: the word for what trials are judged by, as the objective of their recipe has it.
+        score: name of the score that trials are compared by, from the objective of their recipe.
+        trials: those that there are already.
     """
 
-    def __init__(self, score: str = "SDR") -> None:
+    def __init__(self, score: str = "SDR", trials: Iterable[Trial] = ()) -> None:
         self.score = score
-        self.by_number: dict[int, Trial] = {}
+        self.by_number = {trial.number: trial for trial in trials}
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.by_number.values())
@@ -216,10 +207,10 @@ class Trials:
         return len(self.by_number)
 
     def note(self, event: Event) -> None:
-        """Take in what the search tells."""
+        """Apply an event of the search."""
         match event:
-            case TrialProposed(number, raws, values, shown):
-                self.by_number[number] = Trial(number, dict(raws), dict(values), dict(shown))
+            case TrialProposed(number, params, values, shown):
+                self.by_number[number] = Trial(number, dict(params), dict(values), dict(shown))
             case TrialStarted(number, parameters, _):
                 trial = self.by_number[number]
                 trial.state, trial.parameters = "running", parameters
@@ -230,16 +221,6 @@ class Trials:
             case TrialEnded(number, how, reason):
                 trial = self.by_number[number]
                 trial.state, trial.reason = how, reason
-
-    def interrupt(self) -> None:
-        """Nothing runs any more."""
-        for trial in self.by_number.values():
-            if trial.state == "running":
-                trial.state = "waiting"
-
-    def is_news(self, number: int, step: int) -> bool:
-        """Whether a validation was not heard of: a trial that goes on repeats some."""
-        return step > self.by_number[number].step
 
     def count(self, state: State) -> int:
         """How many are in this state."""

@@ -1,110 +1,197 @@
-"""What a search decides, without anything being trained.
+"""The decisions of a search, without anything being trained.
 
-Truth: a search that was interrupted must go on as one that was not; ASHA's rule worked by hand.
+Truth: a search that was killed must go on as one that was not; the rule of ASHA worked by hand.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import optuna
 import pytest
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState, create_trial
 
 from stemcli.engine.events import Event
 from tests.trainers.search.searches import plan_of
-from trainers.cluster.tuning.study import Study
-from trainers.search.plan import Plan, Rungs
-from trainers.search.trials import KINDS, Trial, TrialEnded, TrialProposed
+from trainers.cluster.study import SearchStudy, StudyScheduler, distribution
+from trainers.search.journal import open_storage, open_study, read_trials
+from trainers.search.plan import STUDY_LOG, Plan, Rungs
+from trainers.search.trials import Trial, TrialEnded, TrialProposed
 
 RUNGS = Rungs(grace=20, factor=2, steps=100)
 PLAN = plan_of(trials=12)
 SPACE = PLAN.bound_space()
 
 
-def study(heard: list[Event], tell: Callable[[Event], None], plan: Plan = PLAN) -> Study:
-    return Study(plan, SPACE, RUNGS, heard, tell)
+def ignore(event: Event) -> None:
+    """Of tests that look at the trials themselves."""
+
+
+def open_search(
+    folder: Path, report: Callable[[Event], None] = ignore, plan: Plan = PLAN
+) -> SearchStudy:
+    return SearchStudy(folder, plan, SPACE, RUNGS, report)
 
 
 def quality(trial: Trial) -> float:
-    """A score that depends on what is drawn, with its best inside of the space."""
+    """A score that depends on the parameters, with its best inside of the space."""
     rate = math.log(float(trial.params["lr"]))
     return 5 - rate**2 + 0.3 * trial.params["num_layers"]
 
 
-def step(search: Study, trial: Trial, after: int = 0) -> None:
-    """Let a trial learn until it ends."""
-    search.started(trial.number, 1000, after)
-    for done in range(after + 20, 120, 20):
+def steps_of(search: SearchStudy, trial: Trial) -> Iterator[int]:
+    """Let a trial train until it ends, from its last validation."""
+    search.started(trial.number, 1000, trial.step)
+    for done in range(trial.step + 20, 120, 20):
         best = quality(trial) * (1 - 0.5 ** (done / 20))
         if search.validated(trial.number, done, best, best, float(done)):
             return
+        yield done
     search.ended(trial.number, "done", "all steps are done")
 
 
-def whole() -> list[Event]:
-    """All that a search tells which nothing interrupts."""
-    told: list[Event] = []
-    search = study([], told.append)
+def run(search: SearchStudy) -> None:
+    """Run the trials of a search one after the other."""
     while trial := search.next():
-        step(search, trial)
-    return told
+        assert all(steps_of(search, trial))
 
 
-WHOLE = whole()
+def run_pairs(search: SearchStudy) -> None:
+    """Run two trials at a time, a validation of each in turn."""
+    running: list[Iterator[int]] = []
+    while True:
+        while len(running) < 2 and (trial := search.next()):
+            running.append(steps_of(search, trial))
+        if not running:
+            return
+        current = running.pop(0)
+        if next(current, None):
+            running.append(current)
 
 
-def through_json(events: list[Event]) -> list[Event]:
-    lines = [json.dumps(event.to_dict()) for event in events]
-    values = [json.loads(line) for line in lines]
-    return [KINDS[value.pop("event")](**value) for value in values]
+def run_whole(plan: Plan = PLAN) -> tuple[list[Event], list[Trial], list[bytes]]:
+    """Events, trials and journal of a search that nothing interrupts."""
+    told: list[Event] = []
+    with TemporaryDirectory() as name:
+        run(open_search(Path(name), told.append, plan))
+        lines = (Path(name) / STUDY_LOG).read_bytes().splitlines(keepends=True)
+        return told, [*read_trials(Path(name), "SDR")], lines
+
+
+EVENTS, WHOLE, LINES = run_whole()
+
+
+def untimed(trials: list[Trial]) -> list[Trial]:
+    """Trials without the time they took, which a repetition adds to."""
+    return [replace(trial, seconds=0.0) for trial in trials]
 
 
 def test_the_recipe_itself_comes_first() -> None:
-    first = WHOLE[0]
+    first = EVENTS[0]
     assert isinstance(first, TrialProposed)
     assert first.params == SPACE.base_params
 
 
 def test_the_same_seed_proposes_the_same() -> None:
-    assert whole() == WHOLE
+    assert run_whole()[:2] == (EVENTS, WHOLE)
 
 
 def test_another_seed_proposes_others() -> None:
-    told: list[Event] = []
-    search = study([], told.append, replace(PLAN, seed=4))
-    while trial := search.next():
-        step(search, trial)
-    assert told[0] == WHOLE[0]
-    assert told[1:] != WHOLE[1:]
+    told, _, _ = run_whole(replace(PLAN, seed=4))
+    assert told[0] == EVENTS[0]
+    assert told[1:] != EVENTS[1:]
 
 
-def test_it_learns_what_is_good() -> None:
+def test_some_trials_are_stopped_and_some_are_not() -> None:
+    """Otherwise the tests below would show little."""
+    assert {trial.state for trial in WHOLE} == {"done", "stopped"}
+    assert len({tuple(trial.params.items()) for trial in WHOLE}) == len(WHOLE)
+
+
+def test_the_journal_says_what_was_told() -> None:
+    ended = [(e.number, e.how, e.reason) for e in EVENTS if isinstance(e, TrialEnded)]
+    assert ended == [(trial.number, trial.state, trial.reason) for trial in WHOLE]
+    proposed = [(e.number, e.params, e.values, e.shown) for e in EVENTS if type(e) is TrialProposed]
+    assert proposed == [(t.number, t.params, t.values, t.shown) for t in WHOLE]
+
+
+def test_it_learns_what_is_good(tmp_path: Path) -> None:
     """Rates drawn evenly within a factor of five are off by 0.8 on the mean of their logarithm."""
-    told: list[Event] = []
-    search = study([], told.append, replace(PLAN, trials=40))
-    while trial := search.next():
-        step(search, trial)
-    rates = [float(event.params["lr"]) for event in told if isinstance(event, TrialProposed)]
+    search = open_search(tmp_path, plan=replace(PLAN, trials=40))
+    run(search)
+    rates = [float(trial.params["lr"]) for trial in search.trials]
     assert sum(abs(math.log(rate)) for rate in rates[-15:]) / 15 < 0.55
 
 
-@pytest.mark.parametrize("kept", range(0, len(WHOLE), 5))
-def test_a_search_that_was_killed_goes_on_as_if_it_was_not(kept: int) -> None:
-    told = WHOLE[:kept]
-    search = study(through_json(told), told.append)
-    while trial := search.next():
-        step(search, trial, after=trial.step)
-    numbers = [event.number for event in told if isinstance(event, TrialProposed)]
-    assert numbers == [*range(1, PLAN.trials + 1)]
+DECISIVE = {
+    number + 1
+    for number, line in enumerate(LINES)
+    if b"completed_rung" in line or b'"state":2' in line or b"intermediate_value" in line
+}
+"""Lengths of the journal right after a score, a rung or a trial that was stopped."""
+
+
+@pytest.mark.parametrize("kept", sorted({*range(0, len(LINES), 5), *sorted(DECISIVE)[::4]}))
+def test_a_search_that_was_killed_goes_on_as_if_it_was_not(kept: int, tmp_path: Path) -> None:
+    (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:kept]))
+    run(open_search(tmp_path))
+    assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE)
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_after_any_line_goes_on_as_if_it_was_not(tmp_path: Path) -> None:
+    for kept, line in enumerate(LINES):
+        (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:kept]) + line[: len(line) // 2])
+        run(open_search(tmp_path))
+        assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE), kept
+
+
+def test_a_search_that_is_killed_at_every_fifth_event(tmp_path: Path) -> None:
+    told: list[Event] = []
+
+    def report(event: Event) -> None:
+        told.append(event)
+        if len(told) % 5 == 0:
+            raise KeyboardInterrupt
+
+    for _ in range(len(EVENTS)):
+        try:
+            run(open_search(tmp_path, report))
+        except KeyboardInterrupt:
+            continue
+        break
     for kind in (TrialProposed, TrialEnded):
-        assert [e for e in told if type(e) is kind] == [e for e in WHOLE if type(e) is kind]
+        assert [e for e in told if type(e) is kind] == [e for e in EVENTS if type(e) is kind]
+    assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE)
 
 
-def test_bad_trials_are_stopped_at_a_rung_as_asha_says() -> None:
-    """Half goes on: with one result of 5 known, 4 is below the median and 6 is not."""
-    search = study([], lambda event: None)
+def test_trials_that_ran_in_parallel_are_all_resumed(tmp_path: Path) -> None:
+    path = tmp_path / STUDY_LOG
+    run_pairs(open_search(tmp_path))
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = [*read_trials(tmp_path, "SDR")]
+    for kept in range(1, len(lines), 11):
+        path.write_bytes(b"".join(lines[:kept]))
+        before = [*read_trials(tmp_path, "SDR")]
+        search = open_search(tmp_path)
+        run_pairs(search)
+        after = [*search.trials]
+        assert [trial.number for trial in after] == [trial.number for trial in whole]
+        assert all(trial.is_over for trial in after)
+        for old, new in zip(before, after, strict=False):
+            assert old.params == new.params
+            assert old.curve == new.curve[: len(old.curve)]
+            assert old.state == new.state or not old.is_over
+
+
+def test_bad_trials_are_stopped_at_a_rung_as_asha_says(tmp_path: Path) -> None:
+    """Half goes on: with one result of 5 known, 4 is in the worse half and 6 in the better."""
+    search = open_search(tmp_path)
     numbers = [trial.number for trial in (search.next(), search.next(), search.next()) if trial]
     verdicts = [
         search.validated(number, 20, sdr, sdr, 1.0)
@@ -114,17 +201,29 @@ def test_bad_trials_are_stopped_at_a_rung_as_asha_says() -> None:
     assert search.trials.by_number[2].reason == "stopped by ASHA after 20 steps"
 
 
-def test_the_last_step_stops_nobody() -> None:
-    search = study([], lambda event: None)
+def test_nothing_is_stopped_between_two_rungs(tmp_path: Path) -> None:
+    """Rungs are 20, 40 and 80; the first trial is the worse one after 40 steps."""
+    search = open_search(tmp_path)
+    for number, scores in ((1, (5.0, 6.0)), (2, (5.5, 7.0))):
+        assert search.next()
+        for step, sdr in zip((20, 40), scores, strict=True):
+            assert not search.validated(number, step, sdr, sdr, 1.0)
+    assert not search.validated(1, 60, 6.0, 6.0, 1.0)
+    assert not search.validated(2, 80, 7.0, 7.0, 1.0)
+    assert search.validated(1, 80, 6.0, 6.0, 1.0)
+
+
+def test_the_last_step_stops_nobody(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
     for sdr in (5.0, 4.0):
         trial = search.next()
         assert trial
         assert not search.validated(trial.number, 100, sdr, sdr, 1.0)
 
 
-def test_what_is_heard_twice_counts_once() -> None:
+def test_what_is_reported_twice_counts_once(tmp_path: Path) -> None:
     told: list[Event] = []
-    search = study([], told.append)
+    search = open_search(tmp_path, told.append)
     search.next()
     for _ in range(2):
         search.started(1, 10, 0)
@@ -137,36 +236,99 @@ def test_what_is_heard_twice_counts_once() -> None:
     ]
     search.validated(1, 40, 3.5, 3.5, 5.0)
     assert search.trials.by_number[1].seconds == 10.0
+    assert search.trials.by_number[1].parameters == 10
 
 
-def test_a_trial_that_failed_is_over_and_teaches_nothing() -> None:
-    told: list[Event] = []
-    search = study([], told.append)
+def test_a_trial_that_failed_is_over_and_teaches_nothing(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
     search.next()
     search.ended(1, "failed", "A gradient is not finite")
     search.ended(1, "done", "too late")
-    assert search.trials.by_number[1].state == "failed"
+    (failed,) = search.trials
+    assert (failed.state, failed.reason) == ("failed", "A gradient is not finite")
     assert search.next() == search.trials.by_number[2]
-    assert study(told, lambda event: None).trials.best is None
+    assert open_search(tmp_path).trials.best is None
 
 
-def test_proposals_that_optuna_would_not_make_again_are_kept() -> None:
+def test_a_trial_may_fail_after_validations(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    search.next()
+    search.validated(1, 20, 3.0, 3.0, 5.0)
+    search.ended(1, "failed", "its process ended")
+    (failed,) = read_trials(tmp_path, "SDR")
+    assert (failed.state, failed.curve) == ("failed", [(20, 3.0)])
+    search.started(1, 10, 20)
+    assert search.validated(1, 40, 4.0, 4.0, 5.0), "it has to stop"
+    assert [*read_trials(tmp_path, "SDR")] == [failed]
+
+
+@dataclass(frozen=True)
+class LostTrial:
+    """What the scheduler asks a trial of Ray Tune for."""
+
+    config: dict[str, int]
+    is_retried: bool
+
+    def should_recover(self) -> bool:
+        return self.is_retried
+
+    def get_pickled_error(self) -> Exception:
+        return RuntimeError("The worker died.\nMore.")
+
+
+def test_only_a_trial_that_ray_does_not_restart_has_failed(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    search.next()
+    scheduler = StudyScheduler(search)
+    scheduler.on_trial_error(None, LostTrial({"number": 1}, is_retried=True))
+    assert search.trials.by_number[1].state == "waiting"
+    scheduler.on_trial_error(None, LostTrial({"number": 1}, is_retried=False))
+    (failed,) = search.trials
+    assert failed.state == "failed"
+    assert "(The worker died)" in failed.reason
+
+
+def test_a_trial_without_any_validation_has_failed(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    search.next()
+    search.ended(1, "done", "all steps are done")
+    (failed,) = search.trials
+    assert (failed.state, failed.reason) == ("failed", "it ended without a validation")
+
+
+def test_proposals_that_optuna_would_not_make_again_are_kept(tmp_path: Path) -> None:
     """As after another version of Optuna: what was run counts, and the search goes on."""
-    first, *rest = WHOLE[:6]
-    assert isinstance(first, TrialProposed)
-    raws = {**first.params, "lr": 0.5}
-    foreign = TrialProposed(1, raws, SPACE.changes(raws), first.shown)
-    told: list[Event] = [foreign, *rest]
-    search = study(told, told.append)
-    assert search.trials.by_number[1].params == raws
-    while trial := search.next():
-        step(search, trial, after=trial.step)
+    params = {**WHOLE[0].params, "lr": 0.5}
+    changes = SPACE.changes(params)
+    open_study(open_storage(tmp_path), NopPruner()).add_trial(
+        create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions={one.name: distribution(one) for one in SPACE.dimensions},
+            user_attrs={"values": changes, "shown": SPACE.shown(changes)},
+        )
+    )
+    search = open_search(tmp_path)
+    run(search)
+    assert search.trials.by_number[1].params == params
     assert search.trials.over == PLAN.trials
 
 
-def test_more_trials_can_be_asked_for_later() -> None:
-    search = study([*WHOLE], lambda event: None, replace(PLAN, trials=PLAN.trials + 1))
+def test_more_trials_can_be_asked_for_later(tmp_path: Path) -> None:
+    (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES))
+    assert open_search(tmp_path).next() is None
+    search = open_search(tmp_path, plan=replace(PLAN, trials=PLAN.trials + 1))
     trial = search.next()
     assert trial
     assert trial.number == PLAN.trials + 1
     assert search.next() is None
+
+
+def test_optuna_can_open_the_journal_by_itself(tmp_path: Path) -> None:
+    """With its dashboard, or a program of the user's."""
+    (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES))
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / STUDY_LOG))
+    study = optuna.load_study(study_name="search", storage=optuna.storages.JournalStorage(backend))
+    best = max((trial for trial in WHOLE if trial.state == "done"), key=lambda t: t.sdr or 0)
+    assert study.best_value == best.sdr
+    assert study.best_params == best.params

@@ -117,7 +117,7 @@ def test_whatever_happens_is_an_answer(
     def fail(*_: object, **__: object) -> Path:
         raise error
 
-    monkeypatch.setattr(tune_trial, "run", fail)
+    monkeypatch.setattr(tune_trial, "train", fail)
     (ended,) = answers(search, place, {})
     assert ended["ended"] == "failed"
     assert sentence in ended["reason"]

@@ -1,13 +1,19 @@
-"""Searches that were never run, for the tests of what is made of them."""
+"""Searches that were never run, for the tests of their results."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState, create_trial
 
 from stemcli.engine.events import Event
+from trainers.cluster.study import distribution
 from trainers.config import Recipe
 from trainers.recipes.loading import load_recipe
+from trainers.search.journal import open_storage, open_study
 from trainers.search.plan import Plan
 from trainers.search.space import Space, read_space, space_text
 from trainers.search.trials import TrialEnded, TrialProposed, Trials, TrialStarted, TrialValidated
@@ -27,20 +33,24 @@ def plan_of(architecture: str = "melroformer", trials: int = 6) -> Plan:
 
 
 def told(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
-    """What a search tells: the best SDR after each of some steps, or why a trial failed."""
+    """The events of a search: the best SDR after each of some steps, or why a trial failed."""
     rng = random.Random(7)
     for number, fate in scores.items():
-        raws = {one.name: one.at(rng.random()) for one in space.dimensions}
-        changes = space.changes(raws)
-        yield TrialProposed(number, raws, changes, space.shown(changes))
+        params = {one.name: one.at(rng.random()) for one in space.dimensions}
+        changes = space.changes(params)
+        yield TrialProposed(number, params, changes, space.shown(changes))
         if isinstance(fate, str):
             yield TrialEnded(number, "failed", fate)
             continue
         yield TrialStarted(number, 1000 * number, 0)
         for step, best in zip(STEPS, fate, strict=False):
             yield TrialValidated(number, step, best, best, float(step))
-        how = "done" if len(fate) == len(STEPS) else "stopped"
-        yield TrialEnded(number, how, "all steps are done" if how == "done" else "stopped by ASHA")
+        if len(fate) == len(STEPS):
+            yield TrialEnded(number, "done", "all steps are done")
+        else:
+            yield TrialEnded(
+                number, "stopped", f"stopped by ASHA after {STEPS[len(fate) - 1]} steps"
+            )
 
 
 def trials_of(events: Iterator[Event]) -> Trials:
@@ -48,6 +58,26 @@ def trials_of(events: Iterator[Event]) -> Trials:
     for event in events:
         trials.note(event)
     return trials
+
+
+STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def write_study(folder: Path, space: Space, trials: Trials) -> None:
+    """Write trials that have ended into ``study.log``."""
+    study = open_study(open_storage(folder), NopPruner())
+    for trial in trials:
+        kept = {"values": trial.values, "shown": trial.shown, "reason": trial.reason}
+        study.add_trial(
+            create_trial(
+                state=STATES[trial.state],
+                params=trial.params,
+                distributions={one.name: distribution(one) for one in space.dimensions},
+                value=trial.sdr if trial.state == "done" else None,
+                intermediate_values=dict(trial.curve),
+                user_attrs={**kept, "seconds": trial.seconds, "parameters": trial.parameters},
+            )
+        )
 
 
 FATES: dict[int, list[float] | str] = {

@@ -1,113 +1,109 @@
-"""The memory of a search and what follows from it. Truth: what was written, and rungs by hand."""
+"""Optuna's journal of a search. Truth: the trials that were written, and the bytes of the file."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import errno
+import os
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
-from model_zoo.errors import CheckpointError, StemError, UsageError
-from tests.trainers.search.searches import FATES, own_space, plan_of, told, trials_of
-from trainers.recipes.loading import load_recipe
-from trainers.search.journal import JOURNAL, Journal, remembered
-from trainers.search.plan import PLAN, read_plan, rungs_of, startup
+from model_zoo.errors import CheckpointError, OutputError
+from tests.trainers.search.searches import FATES, own_space, told, trials_of, write_study
+from trainers.search.journal import STUDY, open_storage, open_study, read_trials, trim
+from trainers.search.plan import STUDY_LOG
 
-EVENTS = [*told(own_space("melrnn"), FATES)]
-
-
-def write(folder: Path) -> Path:
-    with Journal(folder) as journal:
-        for event in EVENTS:
-            journal.note(event)
-    return folder / JOURNAL
+SPACE = own_space("melrnn")
+TRIALS = trials_of(told(SPACE, FATES))
 
 
-def test_a_search_remembers_what_it_told(tmp_path: Path) -> None:
-    assert remembered(tmp_path) == []
-    write(tmp_path)
-    assert remembered(tmp_path) == EVENTS
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """The journal of a search of four trials, a line each, after one for the study."""
+    write_study(tmp_path, SPACE, TRIALS)
+    return tmp_path / STUDY_LOG
 
 
-def test_a_line_that_was_cut_off_never_happened(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    whole = path.read_bytes()
-    for length in range(len(whole.rstrip().rpartition(b"\n")[0]) + 1, len(whole) - 1, 7):
-        path.write_bytes(whole[:length])
-        assert remembered(tmp_path) == EVENTS[:-1]
-    with Journal(tmp_path) as journal:
-        journal.note(EVENTS[-1])
-    assert path.read_bytes() == whole
+def test_trials_are_read_as_they_were_written(log: Path) -> None:
+    assert [*read_trials(log.parent, "SDR")] == [*TRIALS]
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    lines = path.read_bytes().splitlines()
-    path.write_bytes(b"\n".join([lines[0], b'{"event": "else"}', *lines[2:]]) + b"\n")
-    with pytest.raises(CheckpointError, match=r"search.jsonl is damaged in line 2"):
-        remembered(tmp_path)
+def test_reading_changes_nothing(log: Path, tmp_path: Path) -> None:
+    whole = log.read_bytes()
+    for content in (whole, whole[:-9], b""):
+        log.write_bytes(content)
+        read_trials(tmp_path, "SDR")
+        assert log.read_bytes() == content
+    log.unlink()
+    assert [*read_trials(tmp_path, "SDR")] == []
+    assert not [*tmp_path.iterdir()]
 
 
-def test_the_best_comes_first_and_what_failed_last() -> None:
-    trials = trials_of(iter(EVENTS))
-    assert [trial.number for trial in trials.ranked] == [4, 1, 2, 3]
-    assert trials.best is trials.by_number[4]
-    assert [trials.count(state) for state in ("done", "stopped", "failed")] == [2, 1, 1]
-    assert trials.by_number[2].curve == [(20, 0.5), (40, 0.7)]
+def test_a_line_that_was_cut_off_is_not_read_and_trimmed(log: Path, tmp_path: Path) -> None:
+    whole = log.read_bytes()
+    kept = len(whole[:-1].rpartition(b"\n")[0]) + 1
+    for length in range(kept, len(whole), 7):
+        log.write_bytes(whole[:length])
+        assert [*read_trials(tmp_path, "SDR")] == [*TRIALS][:-1]
+        trim(tmp_path)
+        assert log.read_bytes() == whole[:kept]
+        open_study(open_storage(tmp_path), NopPruner()).ask()
+        assert log.read_bytes()[:kept] == whole[:kept]
+        assert log.read_bytes().count(b"\n") == whole.count(b"\n")
 
 
-def test_where_all_failed_nothing_is_best() -> None:
-    assert trials_of(told(own_space("melrnn"), {1: "a", 2: "b"})).best is None
+def test_a_rung_without_a_decision_is_compared_again(tmp_path: Path) -> None:
+    """Three trials reach the first rung; the second is below the first, and the third above."""
+    pruner = SuccessiveHalvingPruner(min_resource=20, reduction_factor=2)
+    study = open_study(open_storage(tmp_path), pruner)
+    log = tmp_path / STUDY_LOG
+    for score, is_pruned in ((5.0, False), (4.0, True), (6.0, False)):
+        trial = study.ask()
+        trial.report(score, 20)
+        reported = log.read_bytes()
+        assert trial.should_prune() is is_pruned
+        assert log.read_bytes() != reported
+        trim(tmp_path)
+        assert log.read_bytes() == reported
+        study = open_study(open_storage(tmp_path), pruner)
+        trial_id = trial.number  # a journal with one study counts both alike
+        assert optuna.Trial(study, trial_id).should_prune() is is_pruned
+    study.tell(1, state=optuna.trial.TrialState.PRUNED)
+    decided = log.read_bytes()
+    trim(tmp_path)
+    assert log.read_bytes() == decided
 
 
-@pytest.mark.parametrize(
-    ("steps", "warmup", "every", "grace", "factor", "rungs"),
-    [
-        (100, 10, 20, 20, 2, (20, 40, 80)),
-        (300, 20, 50, 50, 2, (50, 100, 200)),
-        (200_000, 1000, 2000, 24_000, 3, (24_000, 72_000)),  # a ninth is 22,222
-        (8, 4, 2, 8, 2, ()),  # the warm-up is half of it: nobody is stopped
-        (10, 0, 100, 10, 2, ()),  # one validation, at the end
-        (1, 0, 1, 1, 2, ()),
-    ],
-)
-def test_rungs_by_hand(
-    steps: int, warmup: int, every: int, grace: int, factor: int, rungs: tuple[int, ...]
+def test_the_study_is_created_once(tmp_path: Path) -> None:
+    for _ in range(3):
+        open_study(open_storage(tmp_path), NopPruner())
+        assert optuna.get_all_study_names(open_storage(tmp_path)) == [STUDY]
+        assert (tmp_path / STUDY_LOG).read_bytes().count(b"\n") == 1
+
+
+def test_nothing_but_the_journal_is_left(log: Path) -> None:
+    """No lock of Optuna's, which a killed search would leave behind."""
+    assert [*log.parent.iterdir()] == [log]
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b'{"op_code":77}', b"{}", b"[1]", b'{"op_code":4}'])
+def test_a_damaged_journal_is_named(log: Path, line: bytes) -> None:
+    first, _, *others = log.read_bytes().splitlines()
+    log.write_bytes(b"\n".join([first, line, *others]) + b"\n")
+    with pytest.raises(CheckpointError, match=r"study.log is damaged"):
+        read_trials(log.parent, "SDR")
+
+
+def test_a_journal_that_cannot_be_written(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = load_recipe("quick")
-    recipe = replace(
-        recipe,
-        schedule=replace(recipe.schedule, steps=steps, warmup=warmup),
-        validation=replace(recipe.validation, every=every),
-    )
-    found = rungs_of(recipe)
-    assert (found.grace, found.factor, found.all) == (grace, factor, rungs)
+    study = open_study(open_storage(tmp_path), NopPruner())
 
+    def is_full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    plan = plan_of()
-    plan.write(tmp_path)
-    again = read_plan(tmp_path)
-    assert again.base == plan.base
-    assert replace(again, recipe={}) == replace(plan, recipe={})
-
-
-@pytest.mark.parametrize(
-    ("content", "kind", "sentence"),
-    [
-        (None, UsageError, "there is no tune.json"),
-        ("{", CheckpointError, "is damaged"),
-        ('{"trials": 0}', CheckpointError, "is damaged"),
-    ],
-)
-def test_a_folder_without_a_plan(
-    tmp_path: Path, content: str | None, kind: type[StemError], sentence: str
-) -> None:
-    if content is not None:
-        (tmp_path / PLAN).write_text(content)
-    with pytest.raises(kind, match=sentence):
-        read_plan(tmp_path)
-
-
-def test_few_trials_begin_to_learn_early() -> None:
-    assert [startup(trials) for trials in (1, 16, 24, 100)] == [4, 4, 6, 10]
+    monkeypatch.setattr(os, "fsync", is_full)
+    with pytest.raises(OutputError, match=r"Cannot write .*study.log \(No space left on device\)"):
+        study.ask()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError
-from trainers.cluster.tune_trial import TrialResources, find_room
+from trainers.cluster.tune_trial import TrialResources, find_resources
 
 
 def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "device", "jobs", "trials", "room"),
+    ("nodes", "device", "jobs", "trials", "share"),
     [
         ([node(2)], "auto", 0, 4, TrialResources(2, 1, 0)),
         ([node(1)], "auto", 0, 4, TrialResources(1, 1, 0)),
@@ -39,14 +39,14 @@ def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
         ([node(8)], "mps", 0, 4, TrialResources(1, 8, 0)),
     ],
 )
-def test_room_by_hand(
-    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, room: TrialResources
+def test_a_share_by_hand(
+    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, share: TrialResources
 ) -> None:
-    assert find_room(nodes, device, jobs, trials) == room
+    assert find_resources(nodes, device, jobs, trials) == share
 
 
 @pytest.mark.parametrize(
-    ("nodes", "jobs", "trials", "room"),
+    ("nodes", "jobs", "trials", "share"),
     [
         ([node(2)], 0, 4, TrialResources(1, 1, 0, 2)),
         ([node(16)], 0, 40, TrialResources(2, 4, 0, 2)),
@@ -54,17 +54,17 @@ def test_room_by_hand(
         ([node(4), node(4)], 0, 1, TrialResources(1, 4, 0, 2)),
     ],
 )
-def test_room_for_trials_of_two_workers(
-    nodes: list[dict[str, Any]], jobs: int, trials: int, room: TrialResources
+def test_the_share_of_trials_of_two_workers(
+    nodes: list[dict[str, Any]], jobs: int, trials: int, share: TrialResources
 ) -> None:
-    assert find_room(nodes, "auto", jobs, trials, workers=2) == room
+    assert find_resources(nodes, "auto", jobs, trials, workers=2) == share
 
 
 def test_a_trial_with_too_many_workers() -> None:
     with pytest.raises(ClusterError, match="room for 2 workers, and a trial has 3"):
-        find_room([node(2)], "auto", 0, 4, workers=3)
+        find_resources([node(2)], "auto", 0, 4, workers=3)
 
 
 def test_gpus_that_are_not_there() -> None:
     with pytest.raises(DeviceError, match="Ray finds no GPU"):
-        find_room([node(4)], "cuda", 0, 4)
+        find_resources([node(4)], "cuda", 0, 4)
