@@ -21,18 +21,10 @@ LONG_FILES: set[str] = set()
 TWICE_NAMED_CLASSES = {
     "Journal",
 }
-PRIVATE_RAY = {
-    "stemcli.cluster.connect",
-    "stemcli.cluster.nodes",
-    "stemcli.cluster.probe",
-    "trainers.cluster.launch",
-    "trainers.cluster.ray_train",
-}
+PRIVATE_RAY = {"stemcli.cluster.ray_private"}
 RETIRED_WORDS = {
     "crew",
     "letter",
-    "letters",
-    "mailbox",
     "recruiter",
     "roster",
     "shelf",

@@ -1,6 +1,6 @@
-"""Joining a cluster. Truth: the words of the refusals, and Ray itself beside whoever is no cluster.
+"""Joining a cluster. Truth: the words of the refusals, and programs that are not Ray.
 
-Which words Ray has for what was found out with Ray 2.60.
+Ray's own messages are those of Ray 2.60.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def web() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("127.0.0.1:1", r"Nobody answers at .* start the cluster there with: ray"),
+        ("127.0.0.1:1", r"Nothing answers at .* start the cluster there with: ray"),
         ("ray://somewhere:10001", "RAY_ADDRESS=auto"),
         ("nonsense", r"at nonsense cannot be joined .* Check RAY_ADDRESS"),
-        ("localhost:999999", "Nobody answers at localhost:999999"),
-        ("no.such.host.invalid:6379", "Nobody answers at no.such.host.invalid:6379"),
+        ("localhost:999999", "Nothing answers at localhost:999999"),
+        ("no.such.host.invalid:6379", "Nothing answers at no.such.host.invalid:6379"),
     ],
 )
 def test_a_cluster_that_cannot_be_joined_is_one_sentence(
@@ -75,8 +75,8 @@ def test_a_cluster_that_cannot_be_joined_is_one_sentence(
 @pytest.mark.parametrize("who", ["silent", "web"])
 def test_somebody_else_is_known_in_time(who: str, request: pytest.FixtureRequest) -> None:
     address, began = request.getfixturevalue(who), time.monotonic()
-    with pytest.raises(ClusterError, match=f"listens at {address} does not speak as a Ray"):
-        require_cluster(address, patience=5.0)
+    with pytest.raises(ClusterError, match=f"listens at {address} does not answer as a Ray"):
+        require_cluster(address, timeout=5.0)
     assert time.monotonic() - began < 10
 
 
@@ -88,7 +88,7 @@ def test_somebody_else_is_known_in_time(who: str, request: pytest.FixtureRequest
         ("RAY_AUTH_TOKEN_PATH is set but file cannot be opened", r"copy ~/\.ray/auth_token"),
         ("Could not find any running Ray instance. Please", "unset RAY_ADDRESS"),
         ("Found multiple active Ray instances: {...}", "Say which with RAY_ADDRESS=HOST:PORT"),
-        ("No node info found matching attributes: ''", "Type here: ray start --address h:1"),
+        ("No node info found matching attributes: ''", "Run on it: ray start --address h:1"),
         ("something new.\nIn two lines", r"cannot be joined \(something new\)\. Check"),
     ],
 )
@@ -104,7 +104,7 @@ def test_somebody_else_is_known_within_a_minute(
 ) -> None:
     monkeypatch.setenv(ADDRESS, request.getfixturevalue(who))
     began = time.monotonic()
-    with pytest.raises(ClusterError, match="does not speak as a Ray cluster"), ray_session():
+    with pytest.raises(ClusterError, match="does not answer as a Ray cluster"), ray_session():
         pass
     assert time.monotonic() - began < MINUTE
 
@@ -163,10 +163,10 @@ def test_another_ray_and_another_token_are_named(
     wrong = tmp_path / "wrong"
     wrong.write_text("b" * 64)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(wrong))
-    with pytest.raises(ClusterError, match="does not take this machine's token"):
+    with pytest.raises(ClusterError, match="refuses this machine's token"):
         require_cluster(other_ray)
     monkeypatch.delenv("RAY_AUTH_MODE")
-    with pytest.raises(ClusterError, match="does not take this machine's token"):
+    with pytest.raises(ClusterError, match="refuses this machine's token"):
         require_cluster(other_ray)
 
 
@@ -175,7 +175,7 @@ def test_another_ray_and_another_token_are_named(
     ("remembered", "sentence"),
     [
         ("", "No Ray cluster runs on this machine, which RAY_ADDRESS=auto asks for"),
-        ("127.0.0.1:1", r"Nobody answers at [\d.]+:1 "),
+        ("127.0.0.1:1", r"Nothing answers at [\d.]+:1 "),
     ],
 )
 def test_auto_where_no_cluster_runs(remembered: str, sentence: str, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_machine_that_has_not_joined() -> None:
         env, began = cluster.environment, time.monotonic()
         done = subprocess.run(alone, env=env, capture_output=True, text=True, check=False)
         assert time.monotonic() - began < MINUTE
-    sentence = "This machine is not part of the cluster at 10.77.0.1:6399. Type here: ray start"
+    sentence = "This machine is not part of the cluster at 10.77.0.1:6399. Run on it: ray start"
     assert f"ClusterError: {sentence}" in done.stderr
 
 
@@ -208,8 +208,8 @@ def test_a_machine_that_has_not_joined() -> None:
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_cluster_of_this_machine_and_what_it_prints(verbose: bool) -> None:
     code = (
-        "import ray; from stemcli.cluster import joined\n"
-        f"with joined({verbose}):\n"
+        "import ray; from stemcli.cluster import ray_session\n"
+        f"with ray_session({verbose}):\n"
         "    ray.get(ray.remote(lambda: print('said there')).remote())\n"
         "    import time; time.sleep(2)"
     )

@@ -20,10 +20,10 @@ import json, os, sys
 import ray
 import psutil  # which comes with Ray
 from ray._private.worker import global_worker
-from stemcli.cluster import joined
+from stemcli.cluster import ray_session
 
 before = dict(os.environ)
-with joined(alone=True):
+with ray_session(alone=True):
     assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
     me = psutil.Process()
     sockets = [
@@ -109,8 +109,8 @@ def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
 SHORT = """
 import os
 import ray
-from stemcli.cluster import joined
-with joined(alone=True):
+from stemcli.cluster import ray_session
+with ray_session(alone=True):
     assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
     folder = os.environ["RAY_TMPDIR"]
 print(os.path.exists(folder), "RAY_TMPDIR" in os.environ)

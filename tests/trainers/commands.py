@@ -21,7 +21,7 @@ Spoil = Callable[[Path], object]
 
 def write_recipe(path: Path, recipe: Recipe) -> Path:
     values = json.loads(json.dumps(recipe.to_dict()))
-    values["data"] = {"seconds": 0.5}
+    values["data"] = {"clip_seconds": 0.5}
     path.write_text(yaml.safe_dump(values))
     return path
 

@@ -76,7 +76,7 @@ def train_clustered(
     try:
         from trainers.cluster.launch import run_on_cluster
     except ImportError as error:
-        raise MissingExtraError("Ray 2.56 or newer, which --cluster needs,", "cluster") from error
+        raise MissingExtraError("Ray 2.58 or newer, which --cluster needs,", "cluster") from error
     from trainers.loop.checks import lock_folder
 
     announce(console)

@@ -76,14 +76,14 @@ def test_who_lost_the_right_writes_nothing_more(place: Path, tmp_path: Path) -> 
     write(tmp_path / "here", **{LAST: "ours", "best.safetensors": "ours"})
     asked: list[int] = []
 
-    def require_right() -> None:
+    def require_current() -> None:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeError("another crew")
 
     storage = RunStorage(place)
     with pytest.raises(RuntimeError, match="another crew"):
-        storage.store(tmp_path / "here", require_right)
+        storage.store(tmp_path / "here", require_current)
     assert not storage.has_checkpoint()
 
 
