@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -122,13 +123,23 @@ def test_what_threads_of_ray_print_is_not_heard(monkeypatch: pytest.MonkeyPatch)
     assert sys.stdout is heard
 
 
-PATCHED = "import ray; ray.__version__ = '2.9.9'; from ray.scripts.scripts import main; main()"
+PATCHED = "import ray; {}; from ray.scripts.scripts import main; main()"
 """Starts a cluster that says it is of another version."""
+
+OTHER_RAY = "ray.__version__ = '2.9.9'"
+OTHER_PYTHON = "import ray._private.utils as utils; utils.compute_version_info = lambda: (ray.__version__, '3.2.1')"
 
 
 @pytest.fixture
 def other_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a cluster whose Ray is another one; sockets want a short path."""
+    """The address of a cluster whose Ray is another one."""
+    with another_cluster(OTHER_RAY, monkeypatch) as address:
+        yield address
+
+
+@contextmanager
+def another_cluster(change: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a cluster with another version; sockets want a short path."""
     with tempfile.TemporaryDirectory(prefix="stem") as folder:
         token = Path(folder) / "token"
         token.write_text("a" * 64)
@@ -137,7 +148,8 @@ def other_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         words = f"start --head --port {port} --num-cpus 1 --include-dashboard false --block"
-        command = [sys.executable, "-c", PATCHED, *words.split(), "--temp-dir", f"{folder}/ray"]
+        code = PATCHED.format(change)
+        command = [sys.executable, "-c", code, *words.split(), "--temp-dir", f"{folder}/ray"]
         output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, **output) as process:  # type: ignore[call-overload]
             _await_port(port)
@@ -168,6 +180,24 @@ def test_another_ray_and_another_token_are_named(
     monkeypatch.delenv("RAY_AUTH_MODE")
     with pytest.raises(ClusterError, match="refuses this machine's token"):
         require_cluster(other_ray)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("change", "found"), [(OTHER_RAY, "Ray: 2.9.9"), (OTHER_PYTHON, "Python: 3.2.1")]
+)
+def test_ray_refuses_a_node_with_another_version(
+    change: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no check before a run has to ask for the versions of Python and Ray."""
+    start = ["-m", "ray.scripts.scripts", "start", "--num-cpus", "1", "--address"]
+    with another_cluster(change, monkeypatch) as address:
+        command = [sys.executable, *start, address]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MINUTE)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Version mismatch" in said
+    assert found in said
 
 
 @pytest.mark.root

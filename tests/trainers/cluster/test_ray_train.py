@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError
-from ray.train import WorkerGroupError
+from ray.train import PreemptionError, PreemptionInfo, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.controller.state import (
     PreemptingState,
@@ -53,6 +53,7 @@ class Calls:
             WorkerHealthCheckFailedError("", OutOfMemoryError("memory")),
             "its machine ran out of memory",
         ),
+        (PreemptionError(PreemptionInfo(None, {"node": [0]})), "its machine was taken away"),
         (RESET, "RuntimeError: Connection closed by peer [10.0.0.2]:1"),
         (ValueError(), "ValueError: "),
     ],
