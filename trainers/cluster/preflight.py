@@ -2,7 +2,7 @@
 
 One small task runs on each node, all at once and with one deadline. A node that cannot take part
 ends the run before it begins, because Ray would place workers there. Ray itself refuses nodes with
-another version of Python or Ray when they start (``tests/stemcli/test_cluster.py``).
+another version of Python or Ray when they start (``tests/stemcli/cluster/test_connect.py``).
 
 The code of the task is sent by value, so that a node without this package answers too: functions
 that run there import this package in their bodies, and beyond its version only where it is the

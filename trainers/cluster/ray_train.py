@@ -11,8 +11,7 @@ import ray
 import ray.util
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 from ray.exceptions import OutOfMemoryError as OutOfHostMemory
-from ray.train import PreemptionError
-from ray.train.backend import BackendConfig
+from ray.train import BackendConfig, PreemptionError
 from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 

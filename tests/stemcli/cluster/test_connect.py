@@ -127,7 +127,10 @@ PATCHED = "import ray; {}; from ray.scripts.scripts import main; main()"
 """Starts a cluster that says it is of another version."""
 
 OTHER_RAY = "ray.__version__ = '2.9.9'"
-OTHER_PYTHON = "import ray._private.utils as utils; utils.compute_version_info = lambda: (ray.__version__, '3.2.1')"
+OTHER_PYTHON = (
+    "import ray._private.utils as utils; "
+    "utils.compute_version_info = lambda: (ray.__version__, '3.2.1')"
+)
 
 
 @pytest.fixture
