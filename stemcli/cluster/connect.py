@@ -58,7 +58,7 @@ def require_cluster(address: str, timeout: float = CONNECT_TIMEOUT_S) -> None:
     """
     if address.startswith("ray://"):
         raise ClusterError(
-            f"{ADDRESS} is {address}, a Ray Client address, which stem does not support. Run it "
+            f"{ADDRESS} is {address}, a Ray Client address, which Stem does not support. Run it "
             f"again on a machine of the cluster with {ADDRESS}=auto"
         )
     resolved = address if ":" in address else _resolve(address)
