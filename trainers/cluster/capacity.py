@@ -37,13 +37,15 @@ class WorkerResources:
 
     def fits(self, node: NodeResources) -> int:
         """Return how many workers fit into what is free on a node."""
-        by_cores = node.free_cores // self.cores
-        return min(by_cores, node.free_gpus // self.gpus) if self.gpus else by_cores
+        return self._count(node.free_cores, node.free_gpus)
 
     def capacity(self, node: NodeResources) -> int:
         """Return how many workers would fit on a node that nobody else used."""
-        by_cores = node.cores // self.cores
-        return min(by_cores, node.gpus // self.gpus) if self.gpus else by_cores
+        return self._count(node.cores, node.gpus)
+
+    def _count(self, cores: int, gpus: int) -> int:
+        by_cores = cores // self.cores
+        return min(by_cores, gpus // self.gpus) if self.gpus else by_cores
 
 
 @dataclass(frozen=True)
