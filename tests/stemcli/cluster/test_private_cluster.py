@@ -33,12 +33,13 @@ with ray_session(alone=True):
         if socket.status == psutil.CONN_LISTEN
     ]
     token = os.environ["RAY_AUTH_TOKEN"]
-    words = [word for process in psutil.process_iter(["cmdline"]) for word in process.cmdline()]
+    # None for a process that ended a moment ago.
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     print(json.dumps({
         "sockets": sockets,
         "address": global_worker.gcs_client.address,
         "token": token,
-        "shown": any(token in word for word in words),
+        "shown": any(token in word for words in commands for word in words),
     }), flush=True)
     sys.stdin.readline()
 after = dict(os.environ)
