@@ -1,4 +1,4 @@
-"""Join the Ray cluster that is named, or start one on this machine."""
+"""Connection to the named Ray cluster, or to one on this machine; its nodes and their slots."""
 
 from stemcli.cluster.connect import ADDRESS, ray_session
 

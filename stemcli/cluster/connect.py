@@ -1,12 +1,12 @@
 """Joins the Ray cluster that is named, or starts a private one with a token.
 
-Ray 2.60 lets its processes listen on all interfaces, and anyone who reaches them can run programs.
-Here they listen on the loopback interface, as they always do on macOS and Windows, and take only
-calls with a random token that this process made.
+As everywhere in Ray, the environment variable ``RAY_ADDRESS`` names the cluster: ``host:port``, or
+``auto`` on a machine of the cluster. Without it, a cluster on this machine alone is started and
+shut down with the session; nobody else can join it.
 
-As everywhere in Ray the environment variable ``RAY_ADDRESS`` names it: ``host:port``, or ``auto``
-on a machine of the cluster. Without it a cluster of this machine alone lives while it is needed;
-nobody else can join it.
+By default the processes of Ray 2.60 listen on all interfaces, and anyone who reaches them can run
+programs. Here they listen on the loopback interface, as they always do on macOS and Windows, and
+accept only calls with a random token that this process made.
 """
 
 from __future__ import annotations
@@ -22,80 +22,87 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib import import_module
 from platform import python_version
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO, cast
 
 import ray
-from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, first_line
 from stemcli.cluster import probe
+from stemcli.cluster.ray_private import loopback_only, reload_token, resolve_address
 from stemcli.process import ENDING, environment
 
 ADDRESS = "RAY_ADDRESS"
-PATIENCE = 30.0
-"""Seconds until a cluster must have answered; Ray itself asks on and on."""
+CONNECT_TIMEOUT_S = 30.0
+"""Seconds until a cluster must have answered; Ray itself retries for minutes."""
 
-_IMPATIENT = {
+_FEW_RETRIES = {
     "RAY_NUM_REDIS_GET_RETRIES": "2",
     "RAY_gcs_server_request_timeout_seconds": "10",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Ray would ask twenty times whether a token is wrong, and for a minute for its own machine."""
+"""Otherwise Ray tries a wrong token twenty times, and looks a minute for its own node."""
 
 
-def require_cluster(address: str, patience: float = PATIENCE) -> None:
-    """Find out that the cluster at ``address`` can be joined from here.
+def require_cluster(address: str, timeout: float = CONNECT_TIMEOUT_S) -> None:
+    """Check that this machine can join the cluster at ``address``.
 
     Args:
         address: as RAY_ADDRESS gives it.
-        patience: seconds.
+        timeout: seconds.
 
     Raises:
-        ClusterError: nobody listens there, somebody else does, or the cluster refuses.
+        ClusterError: nothing listens there, something other than Ray does, or the cluster refuses.
     """
     if address.startswith("ray://"):
         raise ClusterError(
-            f"{ADDRESS} is {address}, a door for programs outside of the cluster. Run it again on "
-            f"one of its machines, with {ADDRESS}=auto"
+            f"{ADDRESS} is {address}, a Ray Client address, which Stem does not support. Run it "
+            f"again on a machine of the cluster with {ADDRESS}=auto"
         )
+    resolved = address if ":" in address else _resolve(address)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", probe.__file__, address],
-            env=os.environ | _IMPATIENT,
+            [sys.executable, "-P", probe.__file__, resolved],
+            env=os.environ | _FEW_RETRIES,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=patience,
+            timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        found, reached = _reached((error.stdout or b"").decode(), address)
-        raise ClusterError(_silence(found, reached, patience)) from None
-    told = _told(done)
-    if told:
-        raise ClusterError(explain(*_reached(done.stdout, address), told))
+        reached = _is_reached((error.stdout or b"").decode())
+        raise ClusterError(_no_answer(resolved, reached, timeout)) from None
+    messages = _messages(done)
+    if messages:
+        raise ClusterError(explain(resolved, _is_reached(done.stdout), messages))
 
 
-def explain(address: str, reached: bool, told: Sequence[str]) -> str:
-    """One sentence for what Ray said when a cluster could not be joined.
+def _resolve(address: str) -> str:
+    try:
+        return resolve_address(address)
+    except (OSError, ValueError) as error:
+        raise ClusterError(explain(address, False, [str(error)])) from error
+
+
+def explain(address: str, reached: bool, messages: Sequence[str]) -> str:
+    """Return one sentence for what Ray said when a cluster could not be joined.
 
     Args:
         address: of the cluster.
-        reached: whether somebody took the call.
-        told: the words of the error and of its causes.
+        reached: whether its port accepted a connection.
+        messages: of the error and of its causes.
     """
-    everything = "\n".join(told)
-    for words, sentence in _SENTENCES.items():
-        if re.search(words, everything):
-            return sentence.format(address=address) + _versions(everything)
+    text = "\n".join(messages)
+    for pattern, sentence in _SENTENCES.items():
+        if re.search(pattern, text):
+            return sentence.format(address=address) + _versions(text)
     if not reached and ":" in address:
-        return _nobody(address, _first_line(told[0]))
+        return _unreachable(address, _first_line(messages[0]))
     return (
-        f"The Ray cluster at {address} cannot be joined ({_first_line(told[0])}). Check "
+        f"The Ray cluster at {address} cannot be joined ({_first_line(messages[0])}). Check "
         f"{ADDRESS}, that ray status works on this machine, and that Ray's version, "
         "RAY_AUTH_MODE and ~/.ray/auth_token are the same on all machines"
     )
@@ -104,28 +111,28 @@ def explain(address: str, reached: bool, told: Sequence[str]) -> str:
 _SENTENCES = {
     "Version mismatch": "The cluster at {address} does not have this machine's versions: ",
     "InvalidAuthToken|Unauthenticated|AUTH_TOKEN": (
-        "The Ray cluster at {address} does not take this machine's token. Try: export "
+        "The Ray cluster at {address} refuses this machine's token. Try: export "
         "RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from the cluster's first machine to this "
         "one"
     ),
     "Could not find any running Ray instance": (
         f"No Ray cluster runs on this machine, which {ADDRESS}={{address}} asks for. Join one with "
-        "ray start --address HOST:PORT, start one with ray start --head, or type unset "
+        "ray start --address HOST:PORT, start one with ray start --head, or run unset "
         f"{ADDRESS} for this machine alone"
     ),
     "multiple active Ray instances": (
         f"Several Ray clusters run on this machine. Say which with {ADDRESS}=HOST:PORT"
     ),
     "No node info found matching|Failed to get node info": (
-        "This machine is not part of the cluster at {address}. Type here: ray start --address "
+        "This machine is not part of the cluster at {address}. Run on it: ray start --address "
         "{address}"
     ),
 }
-"""For words that Ray says, from the surest to the vaguest."""
+"""What to tell the user, by a pattern in Ray's message, the most specific first."""
 
 
 def _versions(text: str) -> str:
-    """Both sides of a mismatch, as Ray lists them; empty where it lists none."""
+    """Describe a version mismatch from Ray's list of both sides; empty where there is none."""
     rays, pythons = (re.findall(rf"{name}: (\S+)", text) for name in ("Ray", "Python"))
     if len(rays) < 2 or len(pythons) < 2:
         return ""
@@ -136,45 +143,40 @@ def _versions(text: str) -> str:
     )
 
 
-def _silence(address: str, reached: bool, patience: float) -> str:
+def _no_answer(address: str, reached: bool, timeout: float) -> str:
     if not reached:
-        return _nobody(address, f"no answer in {patience:g} s")
+        return _unreachable(address, f"no answer in {timeout:g} s")
     return (
-        f"Whoever listens at {address} does not speak as a Ray cluster does (no answer in "
-        f"{patience:g} s). Check {ADDRESS} and its port, which ray start --head shows, and a "
-        "firewall between"
+        f"The program that listens at {address} does not answer as a Ray cluster (no answer in "
+        f"{timeout:g} s). Check {ADDRESS}, the port that ray start --head printed, and any "
+        "firewall in between"
     )
 
 
-def _nobody(address: str, reason: str) -> str:
+def _unreachable(address: str, reason: str) -> str:
     port = address.rpartition(":")[2]
     return (
-        f"Nobody answers at {address} ({reason}). Check {ADDRESS}, or start the cluster there "
+        f"Nothing answers at {address} ({reason}). Check {ADDRESS}, or start the cluster there "
         f"with: ray start --head --port {port}"
     )
 
 
-def _reached(heard: str, address: str) -> tuple[str, bool]:
-    """The address that was called, and whether somebody took the call."""
-    lines = heard.splitlines()
-    return (lines[0] if lines and lines[0] else address), probe.REACHED in lines
+def _is_reached(output: str) -> bool:
+    return probe.REACHED in output.splitlines()
 
 
-def _told(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the knocking program says, or left behind when it died."""
+def _messages(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Read what the probe reports, or what it left behind when it died."""
     try:
-        told: list[str] = json.loads(done.stdout.splitlines()[-1])
+        messages: list[str] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        told = [*done.stderr.splitlines()[-1:]] or [f"exit code {done.returncode}"]
-    return told
+        messages = [*done.stderr.splitlines()[-1:]] or [f"exit code {done.returncode}"]
+    return messages
 
 
 def _first_line(text: str) -> str:
     return (text.splitlines() or ["no reason given"])[0].rstrip(".")
 
-
-_RAYLET: Any = import_module("ray._raylet")
-"""Compiled, and without types."""
 
 TOKEN_BYTES = 32
 
@@ -185,15 +187,18 @@ LONGEST_FOLDER = 107 - 70
 ``/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store``."""
 
 SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Whether machines may join; with 0 Ray takes 127.0.0.1 for its own address, on Linux too."""
+"""Whether other machines may join; with 0 Ray uses 127.0.0.1 as its address, on Linux too."""
 
 
 @contextmanager
 def private_cluster() -> Iterator[None]:
-    """Let clusters that are started in this context be private.
+    """Make clusters that are started in this context private.
 
-    What Ray's processes have to know they inherit as environment variables; afterwards the
-    environment is as it was, so that another cluster is joined by the user's own token.
+    Ray's processes inherit the settings as environment variables. Afterwards the environment is as
+    it was, so that another cluster is joined with the user's own token.
+
+    Raises:
+        ClusterError: the installed Ray lacks a private name that this needs.
     """
     settings = {
         MODE: "token",
@@ -201,19 +206,19 @@ def private_cluster() -> Iterator[None]:
         TOKEN_FILE: None,
         SEVERAL_MACHINES: "0",
     }
-    with environment(settings, replace=True), _short_folder(), _this_machine_alone():
-        _forget_token()
+    with environment(settings, replace=True), _short_folder(), loopback_only():
+        reload_token()
         try:
             yield
         finally:
             # With the mode still set: a thread of Ray that ends late asks for the token again.
-            _forget_token()
-    _forget_token()
+            reload_token()
+    reload_token()
 
 
 @contextmanager
 def _short_folder() -> Iterator[None]:
-    """Give Ray another folder where TMPDIR is too long for its sockets, as in jobs of Slurm."""
+    """Give Ray a shorter folder where TMPDIR is too long for its sockets, as in Slurm jobs."""
     folder = os.environ.get(TEMPORARY_FOLDER, "")
     is_ours = sys.platform == "linux" and RAY_FOLDER not in os.environ
     if not is_ours or len(os.fsencode(folder)) <= LONGEST_FOLDER:
@@ -226,40 +231,22 @@ def _short_folder() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _this_machine_alone() -> Iterator[None]:
-    """The same for this process, which read the variable when Ray was imported (2.56 to 2.60)."""
-    constants: Any = ray_constants
-    before = constants.ENABLE_RAY_CLUSTER
-    constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
-
-
-def _forget_token() -> None:
-    """Let Ray read mode and token again, which it does once for each process (2.56 to 2.60)."""
-    _RAYLET.Config.initialize("")
-    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
-
-
 LOCAL = "local"
-"""What Ray calls a cluster of this machine alone."""
+"""Ray's name for a cluster on this machine alone."""
 
 
 @contextmanager
 def ray_session(verbose: bool = False, *, alone: bool = False) -> Iterator[None]:
-    """Belong to a cluster for a while.
+    """Join a cluster, and leave it at the end.
 
     Args:
         verbose: show what Ray and the processes on its machines print.
-        alone: start one on this machine, whatever RAY_ADDRESS names.
+        alone: start a cluster on this machine, whatever RAY_ADDRESS names.
 
     Raises:
         ClusterError: the cluster that RAY_ADDRESS names cannot be joined; known within a minute.
     """
-    # Ray reports how it is used to its makers unless this is 0.
+    # Ray sends usage statistics to its developers unless this is 0.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         yield
@@ -290,7 +277,7 @@ def _init(address: str, verbose: bool) -> None:
         if address == LOCAL:
             raise ClusterError(
                 f"Ray cannot start on this machine ({first_line(error)}). Check that its folder "
-                "for temporary files has room and may be written, or name a cluster with "
+                "for temporary files has free space and is writable, or name a cluster with "
                 f"{ADDRESS}=HOST:PORT"
             ) from error
         raise ClusterError(explain(address, True, [str(error)])) from error
@@ -298,7 +285,7 @@ def _init(address: str, verbose: bool) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep what SIGTERM means to the program: Ray would let it live for three more seconds."""
+    """Keep the program's own signal handlers: Ray's would delay SIGTERM by three seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -315,7 +302,7 @@ def _own_signals() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Keep what Ray prints about other machines out of the program's own output.
 
-    A thread of its own prints it, and no setting of Ray stops that.
+    Threads of Ray print it, and no setting of Ray stops that.
     """
     own = sys.stdout
     sys.stdout = cast(TextIO, _WithoutRay(own))
@@ -326,13 +313,13 @@ def _quiet() -> Iterator[None]:
 
 
 class _WithoutRay:
-    """A stream that does not hear the threads of Ray."""
+    """A text stream that drops what the threads of Ray write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text, or pass over it."""
+        """Write the text unless a thread of Ray does."""
         is_of_ray = threading.current_thread().name.startswith("ray_")
         return len(text) if is_of_ray else self._stream.write(text)
 

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.state import available_resources_per_node
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, DeviceError, first_line
+from stemcli.cluster.ray_private import free_resources_by_node
 
 Node = Mapping[str, Any]
-"""As ``ray.nodes()`` describes a machine."""
+"""A node as ``ray.nodes()`` describes it."""
 
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """Room for one worker.
+    """Resources for one worker on one node.
 
     Attributes:
-        node: Ray's name of the machine.
-        host: the machine's own name and address.
-        index: of several on one machine.
+        node: Ray's id of the node.
+        host: name and address of the machine.
+        index: of several slots on one node.
         cores: that the worker takes.
         gpus: that it takes, 0 or 1.
     """
@@ -41,19 +41,19 @@ class WorkerSlot:
 
 
 def find_slots(nodes: Sequence[Node], device: str, jobs: int) -> list[WorkerSlot]:
-    """The slots of all machines that are alive.
+    """Return the slots of all nodes that are alive.
 
     Args:
-        nodes: the machines.
-        device: ``auto`` takes the GPUs of machines that have some, ``cpu`` leaves them alone,
-            ``cuda`` wants nothing else.
-        jobs: workers that share the cores of a machine without GPUs.
+        nodes: as ``ray.nodes()`` lists them.
+        device: ``auto`` uses the GPUs of nodes that have some, ``cpu`` leaves them alone, ``cuda``
+            uses GPUs only.
+        jobs: workers that share the cores of a node without GPUs.
     """
     return [slot for node in nodes if node["Alive"] for slot in _slots_of(node, device, jobs)]
 
 
 def host_of(node: Node) -> str:
-    """The machine's own name and address, as users read it."""
+    """Return the name and address of a node's machine, as users read it."""
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
@@ -61,11 +61,11 @@ def check_device(device: str) -> None:
     """Refuse a device that means nothing on another machine.
 
     Raises:
-        DeviceError: for one GPU by its number, or a GPU that Ray does not know.
+        DeviceError: for one GPU by its number, or a kind that Ray does not know.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(
-            f"--device {device} names a device of this machine. With --cluster type --device auto, "
+            f"--device {device} names a device of this machine. With --cluster use --device auto, "
             "cpu or cuda"
         )
 
@@ -81,15 +81,15 @@ def _slots_of(node: Node, device: str, jobs: int) -> Iterator[WorkerSlot]:
 
 @dataclass(frozen=True)
 class NodeResources:
-    """One that is alive.
+    """Cores and GPUs of a node that is alive.
 
     Attributes:
-        node: Ray's name of it.
-        host: its own name and address.
-        cores: that it gave to the cluster.
-        gpus: likewise.
+        node: Ray's id of the node.
+        host: name and address of the machine.
+        cores: that it gives to the cluster.
+        gpus: that it gives to the cluster.
         free_cores: that nobody uses at this moment.
-        free_gpus: likewise.
+        free_gpus: that nobody uses at this moment.
     """
 
     node: str
@@ -101,45 +101,44 @@ class NodeResources:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody uses a part of it."""
+        """Whether a part of the node is in use."""
         return (self.free_cores, self.free_gpus) != (self.cores, self.gpus)
 
 
-def find_machines(
+def node_resources(
     nodes: Sequence[Node], free: Mapping[str, Mapping[str, float]]
 ) -> tuple[NodeResources, ...]:
-    """The machines that are alive, in the order of their names.
+    """Return the resources of all nodes that are alive, in the order of their names.
 
     Args:
         nodes: as ``ray.nodes()`` lists them.
-        free: what each has left, by its node; one that is not listed has just come.
+        free: unused resources by node id; a node that is not listed has just joined.
     """
-    found = [_machine(node, free.get(node["NodeID"])) for node in nodes if node["Alive"]]
-    return tuple(sorted(found, key=lambda machine: (machine.host, machine.node)))
+    found = [_resources_of(node, free.get(node["NodeID"])) for node in nodes if node["Alive"]]
+    return tuple(sorted(found, key=lambda node: (node.host, node.node)))
 
 
 def list_nodes() -> tuple[NodeResources, ...]:
-    """The machines of the cluster that this process belongs to.
+    """Return the nodes of the cluster that this process belongs to.
 
     Raises:
-        ClusterError: the cluster does not answer any more.
+        ClusterError: the cluster no longer answers.
     """
     nodes: Any = ray.nodes
-    free: Any = available_resources_per_node  # the public function adds all machines up
     try:
-        return find_machines(nodes(), free())
+        return node_resources(nodes(), free_resources_by_node())
     except RayError as error:
         raise ClusterError(
-            f"The cluster does not answer any more ({first_line(error)}). "
+            f"The cluster no longer answers ({first_line(error)}). "
             "Check it with ray status and run it again"
         ) from error
 
 
-def _machine(node: Node, free: Mapping[str, float] | None) -> NodeResources:
-    whole = node["Resources"]
-    # What is used up is not listed any more.
-    left = whole if free is None else free
+def _resources_of(node: Node, free: Mapping[str, float] | None) -> NodeResources:
+    total = node["Resources"]
+    # Ray does not list resources that are used up.
+    left = total if free is None else free
     cores, gpus, free_cores, free_gpus = (
-        int(resources.get(kind, 0)) for resources in (whole, left) for kind in ("CPU", "GPU")
+        int(resources.get(kind, 0)) for resources in (total, left) for kind in ("CPU", "GPU")
     )
     return NodeResources(node["NodeID"], host_of(node), cores, gpus, free_cores, free_gpus)

@@ -1,9 +1,9 @@
-"""A program of its own: join a cluster, leave it again, and say what happened.
+"""Program that tries to join a Ray cluster and reports the outcome.
 
-Ray asks on and on where something else listens, for minutes and where no exception can reach it.
-A process can be ended. It prints the address once that is known, ``REACHED`` when somebody took the
-call, and at the end one line of JSON: nothing when all is well, else what went wrong and why, the
-first cause last.
+Ray retries for minutes where something else listens, in code that no exception reaches; a process
+of its own can be ended. It is run as a file, so it imports nothing of this project. It prints
+``REACHED`` once the port accepts a connection, and at last one line of JSON: a list of messages,
+empty on success, else the error and its causes.
 """
 
 from __future__ import annotations
@@ -18,29 +18,18 @@ REACHED = "reached"
 
 
 def main(address: str) -> None:
-    """Knock at ``address``, as RAY_ADDRESS gives it."""
+    """Try to join the cluster at ``address``, given as ``HOST:PORT``."""
     try:
-        found = _resolve(address)
-        print(found, flush=True)
-        _dial(found)
+        _connect(address)
         print(REACHED, flush=True)
         _join(address)
-        told: list[str] = []
+        messages: list[str] = []
     except Exception as error:
-        told = [*_causes(error)]
-    print("\n" + json.dumps(told), flush=True)
+        messages = [*_causes(error)]
+    print("\n" + json.dumps(messages), flush=True)
 
 
-def _resolve(address: str) -> str:
-    """What ``auto`` means here; Ray may remember a cluster that is long gone."""
-    if ":" in address:
-        return address
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    return canonicalize_bootstrap_address_or_die(address)
-
-
-def _dial(address: str) -> None:
+def _connect(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdecimal():
         try:

@@ -87,7 +87,7 @@ def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]
     return one, two
 
 
-def steps_of(order: TrainingJob, workers: int) -> list[float]:
+def steps_of(job: TrainingJob, workers: int) -> list[float]:
     """Seconds of every step after the first ones."""
     from trainers.cluster.launch import train_on_cluster
 
@@ -97,10 +97,10 @@ def steps_of(order: TrainingJob, workers: int) -> list[float]:
         if isinstance(event, StepDone):
             taken.append(event.seconds)
 
-    crew = WorkerGroupPlan(
+    plan = WorkerGroupPlan(
         WorkerCount(workers, workers), WorkerResources(cores=1, gpus=0), workers, ()
     )
-    train_on_cluster(order, crew, hear)
+    train_on_cluster(job, plan, hear)
     return taken[WARM_UP:]
 
 

@@ -19,18 +19,10 @@ LONGEST = 400  # lines
 
 LONG_FILES: set[str] = set()
 TWICE_NAMED_CLASSES: set[str] = set()
-PRIVATE_RAY = {
-    "stemcli.cluster.connect",
-    "stemcli.cluster.nodes",
-    "stemcli.cluster.probe",
-    "trainers.cluster.launch",
-    "trainers.cluster.ray_train",
-}
+PRIVATE_RAY = {"stemcli.cluster.ray_private"}
 RETIRED_WORDS = {
     "crew",
     "letter",
-    "letters",
-    "mailbox",
     "recruiter",
     "roster",
     "shelf",

@@ -183,7 +183,7 @@ ROWS = {
         "song.idx", "# VobSub index file, v7\ntimestamp: 00:00:00:000, filepos: 000000000\n" * 9
     ),
     "ass": Row(
-        "ass.mp3", "[Script Info]\nScriptTry: v4.00+\n[Events]\nDialogue: 0,0,1,,,{private}"
+        "ass.mp3", "[Script Info]\nScriptType: v4.00+\n[Events]\nDialogue: 0,0,1,,,{private}"
     ),
     "sbagen": Row("sbg.mp3", "SE -\nall: pink/100 100+8/50\nNOW all\n"),
     "avisynth": Row("song.avs", 'DirectShowSource("{private}")\n'),

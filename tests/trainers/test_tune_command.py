@@ -33,7 +33,7 @@ def sets(*more: str) -> list[str]:
         (["--space", "bad.yaml"], "unknown key 'lrr', did you mean 'lr'?"),
         (["--set", "schedule.stepps=5"], "did you mean 'steps'?"),
         (["--device", "cuda:1"], "type CUDA_VISIBLE_DEVICES=1 before the command"),
-        (["--cluster", "--device", "mps"], "With --cluster type --device auto"),
+        (["--cluster", "--device", "mps"], "With --cluster use --device auto"),
         (["--validation", "songs"], "--validation needs --data"),
         (["--trials", "0"], "--trials"),
         (["--data", "nowhere"], "'nowhere' does not exist"),

@@ -331,17 +331,17 @@ def command(
     if changed:
         console.line(f"Resuming with changed values: {'; '.join(changed)}")
     check_export(export, overwrite, plan.objective.name)
-    order = TrainingJob(plan, data, validation, output, origin, fsdp)
+    job = TrainingJob(plan, data, validation, output, origin, fsdp)
     if dry_run:
-        train_dry_run(order, device, resume, console)
+        train_dry_run(job, device, resume, console)
         return
     quiet = quiet_stderr(not console.verbose)
     source = str(data) if data else "songs made by formula"
     with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:
-            train_clustered(order, wish, device, console, display.show)
+            train_clustered(job, wish, device, console, display.show)
         else:
-            train_here(order, device, resume, display.show)
+            train_here(job, device, resume, display.show)
     console.line(f"Weights: {output / BEST}")
     if export:
         console.line(f"Model: {add_to_zoo(output, export, overwrite, console)}")

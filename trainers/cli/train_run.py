@@ -64,7 +64,7 @@ class ClusterOptions:
 
 
 def train_clustered(
-    order: TrainingJob, wish: ClusterOptions, device: str, console: Console, report: EventHandler
+    job: TrainingJob, wish: ClusterOptions, device: str, console: Console, report: EventHandler
 ) -> None:
     """Train on a cluster; the folder of the run then holds what a run on one machine leaves.
 
@@ -76,17 +76,17 @@ def train_clustered(
     try:
         from trainers.cluster.launch import run_on_cluster
     except ImportError as error:
-        raise MissingExtraError("Ray 2.56 or newer, which --cluster needs,", "cluster") from error
+        raise MissingExtraError("Ray 2.58 or newer, which --cluster needs,", "cluster") from error
     from trainers.loop.checks import lock_folder
 
     announce(console)
-    order = _everywhere(order)
-    place = order.place
+    job = _everywhere(job)
+    place = job.place
     with nullcontext() if isinstance(place, UrlPath) else lock_folder(place):
         # Nothing is added to a cluster of this machine alone.
         usual = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
         wait = usual if wish.wait is None else wish.wait
-        run_on_cluster(order, wish.workers or "", wait, device, report, verbose=console.verbose)
+        run_on_cluster(job, wish.workers or "", wait, device, report, verbose=console.verbose)
 
 
 def announce(console: Console, alone: bool = False) -> None:
@@ -134,16 +134,16 @@ def _check_songs(output: Path) -> None:
         raise UsageError(f"{output} learned from {learned}. Type --data with that folder again")
 
 
-def _everywhere(order: TrainingJob) -> TrainingJob:
-    """The order with absolute paths, which have to be the same on all machines."""
+def _everywhere(job: TrainingJob) -> TrainingJob:
+    """The job with absolute paths, which have to be the same on all machines."""
     from model_zoo.catalogue.resolve import is_path
 
-    origin = order.origin
+    origin = job.origin
     return replace(
-        order,
-        data=absolute(order.data) if order.data else None,
-        validation=tuple(map(absolute, order.validation)),
-        place=absolute(order.place),
+        job,
+        data=absolute(job.data) if job.data else None,
+        validation=tuple(map(absolute, job.validation)),
+        place=absolute(job.place),
         origin=os.path.abspath(origin) if is_path(origin) else origin,
     )
 
@@ -186,7 +186,7 @@ def advice(learned: Path | str, objective: str) -> str:
     return f"Try: {use_of(model, OBJECTIVES[objective].roles[0])}"
 
 
-def train_here(order: TrainingJob, device: str, resume: bool, report: EventHandler) -> None:
+def train_here(job: TrainingJob, device: str, resume: bool, report: EventHandler) -> None:
     """Train on this machine.
 
     Raises:
@@ -197,13 +197,13 @@ def train_here(order: TrainingJob, device: str, resume: bool, report: EventHandl
     from trainers.loop.execution import SingleDevice
     from trainers.loop.trainer import train
 
-    assert order.data, "asked for before"
+    assert job.data, "asked for before"
     worker = SingleDevice(resolve_device(device))
-    given = (order.recipe, order.data, order.validation, order.place, worker, report)
-    train(*given, resume=resume, origin=order.origin)
+    given = (job.recipe, job.data, job.validation, job.place, worker, report)
+    train(*given, resume=resume, origin=job.origin)
 
 
-def train_dry_run(order: TrainingJob, device: str, resume: bool, console: Console) -> None:
+def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console) -> None:
     """Take two steps on this machine and say what the run will need.
 
     Raises:
@@ -216,15 +216,15 @@ def train_dry_run(order: TrainingJob, device: str, resume: bool, console: Consol
     from trainers.loop.checks import check_folder
     from trainers.loop.execution import SingleDevice
 
-    assert order.data, "asked for before"
+    assert job.data, "asked for before"
     worker = SingleDevice(resolve_device(device))
-    check_folder(order.place, resume=True)  # nothing is written into the run that may be there
-    given = (order.recipe, order.data, order.validation, worker)
-    started, found = dry_run.dry_run(*given, origin=order.origin)
-    show_dry_run(started, found, str(order.data), console)
-    check_room(order.place, found.checkpoint)
-    if not resume and (order.place / LAST).exists():
-        console.line(f"{order.place} already holds a run. Add --resume or name another --output")
+    check_folder(job.place, resume=True)  # nothing is written into the run that may be there
+    given = (job.recipe, job.data, job.validation, worker)
+    started, found = dry_run.dry_run(*given, origin=job.origin)
+    show_dry_run(started, found, str(job.data), console)
+    check_room(job.place, found.checkpoint)
+    if not resume and (job.place / LAST).exists():
+        console.line(f"{job.place} already holds a run. Add --resume or name another --output")
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

@@ -1,12 +1,16 @@
-"""Letters between the workers of a run and the process that started it.
+"""Events from the workers of a run to the driver, and commands from the driver to the workers.
 
 ::
 
-    rank 0  ── events ───▶  Post  ── letters ──▶  the process that shows them
-            ◀── commands ──        ◀── commands ──
+    worker of rank 0  ── events ───▶  ChannelActor  ── events ────▶  driver
+                      ◀── commands ──               ◀── commands ──
 
-The post is an actor on the machine of that process. A worker that is cut off from it can neither
-tell nor save anything: nobody but the crew that began last writes into the folder of the run.
+Ray Train has no such channel: ``ray.train.report`` is a barrier for all workers, ``UserCallback``
+runs in Ray's controller, and neither tells workers to stop after their current step.
+
+The actor lives on the driver's node. Each worker group has an attempt number, and only the group
+that started last is served: a worker that was cut off can neither report nor store anything
+(``tests/trainers/cluster/test_hosts.py``).
 """
 
 from __future__ import annotations
@@ -29,91 +33,86 @@ from trainers.cluster.job import (
 )
 
 Command = Literal["", "pause", "stop", "end"]
-"""What a crew is to do after its step: go on, save and wait, save and leave, or end at once, since
-another has taken over."""
+"""What workers do after their step: continue, save and wait, save and leave, or end at once because
+a newer group has taken over."""
+
+_LAST = (WorkerGroupFinished, WorkerGroupFailed, WorkerGroupPaused, WorkerGroupRestarting)
+"""Events after which a group does no further step."""
 
 
 class ChannelActor:
-    """The actor's own side; all others use a :class:`WorkerChannel`."""
+    """The actor; the driver uses a :class:`DriverChannel`, a worker a :class:`WorkerChannel`."""
 
     def __init__(self) -> None:
-        self._letters: list[Event] = []
-        self._delivered = 0
-        self._news = asyncio.Event()
+        self._events: list[Event] = []
+        self._acknowledged = 0
+        self._has_events = asyncio.Event()
         self._attempt = 0
         self._command: Command = ""
-        self._gone = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def begin(self, hosts: tuple[str, ...]) -> int:
-        """A crew is together; returns the number of its attempt."""
+        """Register a new worker group; returns its attempt number."""
         self._attempt += 1
         if self._command == "pause":
             self._command = ""
-        self._gone.clear()
-        self._put(WorkerGroupStarted(self._attempt, hosts))
+        self._is_idle.clear()
+        self._add(WorkerGroupStarted(self._attempt, hosts))
         return self._attempt
 
-    async def tell(self, attempt: int, letter: Event | None) -> Command:
-        """Take a letter in; returns what to do."""
+    async def send(self, attempt: int, event: Event | None) -> Command:
+        """Take an event from a worker, if there is one; returns the current command."""
         if attempt != self._attempt:
             return "end"
-        if isinstance(
-            letter,
-            (WorkerGroupFinished, WorkerGroupFailed, WorkerGroupPaused, WorkerGroupRestarting),
-        ):
-            self._gone.set()
-        if letter and not isinstance(letter, WorkerGroupRestarting):
-            self._put(letter)
+        if isinstance(event, _LAST):
+            self._is_idle.set()
+        if event and not isinstance(event, WorkerGroupRestarting):
+            self._add(event)
         return self._command
 
-    async def note(self, letter: Event) -> None:
-        """A letter of Ray's controller, which comes from no worker."""
-        if isinstance(letter, WorkerGroupLost):
-            self._gone.set()
-        self._put(letter)
-
-    async def pause_soon(self) -> None:
-        """Let the crew save and wait; nobody waits for it."""
-        if not self._command and self._is_at_work:
-            self._command = "pause"
+    async def add(self, event: Event) -> None:
+        """Take an event that does not depend on the attempt, such as those of the controller."""
+        if isinstance(event, WorkerGroupLost):
+            self._is_idle.set()
+        self._add(event)
 
     async def command(self, command: Command) -> None:
-        """What the crew shall do after its step."""
+        """Set the command for the workers."""
         self._command = command
 
-    async def pause(self, seconds: float) -> bool:
-        """Let the crew, if there is one, save and wait; returns whether it did in ``seconds``."""
-        if self._command or not self._is_at_work:
+    async def pause(self, timeout: float | None) -> bool:
+        """Let the workers save and wait; returns whether they did within ``timeout`` seconds.
+
+        Without workers at work, or when they are to stop anyway, it returns at once.
+        """
+        if self._command == "stop" or self._is_idle.is_set():
             return False
         self._command = "pause"
         try:
-            await asyncio.wait_for(self._gone.wait(), seconds)
+            await asyncio.wait_for(self._is_idle.wait(), timeout)
         except TimeoutError:
-            await self.note(WorkerGroupLost((), f"it did not save within {seconds:g} s"))
+            await self.add(WorkerGroupLost((), f"it did not save within {timeout:g} s"))
             return False
         return True
 
-    async def take(self, seen: int, seconds: float) -> list[Event]:
-        """Letters after the first ``seen``; waits up to ``seconds`` for one."""
-        del self._letters[: seen - self._delivered]
-        self._delivered = seen
-        if not self._letters:
-            self._news.clear()
+    async def events(self, acknowledged: int, timeout: float) -> list[Event]:
+        """Return the events after the first ``acknowledged``; waits up to ``timeout`` seconds."""
+        del self._events[: acknowledged - self._acknowledged]
+        self._acknowledged = acknowledged
+        if not self._events:
+            self._has_events.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), seconds)
-        return self._letters
+                await asyncio.wait_for(self._has_events.wait(), timeout)
+        return self._events
 
-    @property
-    def _is_at_work(self) -> bool:
-        return self._attempt > 0 and not self._gone.is_set()
-
-    def _put(self, letter: Event) -> None:
-        self._letters.append(letter)
-        self._news.set()
+    def _add(self, event: Event) -> None:
+        self._events.append(event)
+        self._has_events.set()
 
 
 class DriverChannel:
-    """The side of the process that started the run."""
+    """The driver's end of the channel; makes the actor."""
 
     def __init__(self) -> None:
         here: Any = ray.get_runtime_context().get_node_id()
@@ -121,38 +120,38 @@ class DriverChannel:
         self.actor = remote.options(
             num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
         ).remote()
-        self._seen = 0
+        self._acknowledged = 0
 
-    def events(self, seconds: float) -> list[Event]:
-        """Letters that are not done with; waits up to ``seconds`` for one."""
-        return ray.get(self.actor.take.remote(self._seen, seconds))
+    def events(self, timeout: float) -> list[Event]:
+        """Return all unacknowledged events; waits up to ``timeout`` seconds for one."""
+        return ray.get(self.actor.events.remote(self._acknowledged, timeout))
 
     def acknowledge(self) -> None:
-        """The next letter was read, and does not come again."""
-        self._seen += 1
+        """Mark the next event as read, so that it does not come again."""
+        self._acknowledged += 1
 
     def command(self, command: Command) -> None:
-        """What the crew shall do after its step."""
+        """Set the command for the workers."""
         ray.get(self.actor.command.remote(command))
 
 
 class WorkerChannel:
-    """The side of a worker.
+    """A worker's end of the channel.
 
     Args:
-        actor: the post, as Ray hands it around.
-        attempt: number of the worker's crew.
+        actor: Ray's handle of the :class:`ChannelActor`.
+        attempt: number of the worker's group.
     """
 
     def __init__(self, actor: Any, attempt: int) -> None:
         self._actor, self._attempt = actor, attempt
-        self._last: Any = None
+        self._pending: Any = None
 
-    def send(self, letter: Event) -> Command:
-        """Send a letter without waiting; returns what the last one was answered."""
-        answered, self._last = self._last, self._actor.tell.remote(self._attempt, letter)
-        return ray.get(answered) if answered else ""
+    def send(self, event: Event) -> Command:
+        """Send an event without waiting; returns the command that the previous one received."""
+        previous, self._pending = self._pending, self._actor.send.remote(self._attempt, event)
+        return ray.get(previous) if previous else ""
 
-    def request(self, letter: Event | None = None) -> Command:
-        """Send a letter, if there is one, and wait for its answer."""
-        return ray.get(self._actor.tell.remote(self._attempt, letter))
+    def request(self, event: Event | None = None) -> Command:
+        """Send an event, if there is one, and wait for the current command."""
+        return ray.get(self._actor.send.remote(self._attempt, event))

@@ -12,12 +12,12 @@ from stemcli.engine.events import Event
 from trainers.config import Recipe
 
 WAIT = 30.0
-"""Seconds for machines to come, unless ``--wait`` says otherwise."""
+"""Seconds to wait for machines, unless ``--wait`` says otherwise."""
 
 
 @dataclass(frozen=True)
 class WorkerCount:
-    """As ``--workers`` says it: the run needs ``least`` and takes up to ``most`` workers."""
+    """The value of ``--workers``: a run needs ``least`` workers and takes up to ``most``."""
 
     least: int
     most: int
@@ -32,7 +32,7 @@ class WorkerCount:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From ``N`` or ``MIN:MAX``.
+        """Read ``N`` or ``MIN:MAX``.
 
         Raises:
             UsageError: it is neither, below 1, or begins with the larger number.
@@ -40,33 +40,33 @@ class WorkerCount:
         found = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d+)\s*)?", text, re.ASCII)
         if not found:
             raise UsageError(
-                f"--workers {text} is no number of workers. Type a number, such as --workers 4, or "
-                "the least and the most, such as --workers 2:8"
+                f"--workers {text} is not a number of workers. Use a number, such as --workers 4, "
+                "or the least and the most, such as --workers 2:8"
             )
         least = int(found[1])
         most = int(found[2] or least)
         if least < 1:
-            raise UsageError(f"--workers {text} asks for no worker. Type --workers 1 or more")
+            raise UsageError(f"--workers {text} asks for no worker. Use --workers 1 or more")
         if most < least:
             raise UsageError(
-                f"--workers {text} begins with the larger number. Type --workers {most}:{least}"
+                f"--workers {text} begins with the larger number. Try: --workers {most}:{least}"
                 if most
-                else f"--workers {text} allows no worker. Type --workers {least}"
+                else f"--workers {text} allows no worker. Try: --workers {least}"
             )
         return cls(least, most)
 
 
 @dataclass(frozen=True)
 class WorkerGroupEvent(Event):
-    """Base of what is told of the workers that train together."""
+    """Base of the events about the group of workers that train together."""
 
 
 @dataclass(frozen=True)
 class WorkerGroupStarted(WorkerGroupEvent):
-    """All workers are there and go on together.
+    """All workers are up and start from the last checkpoint.
 
     Attributes:
-        attempt: 1, and one more whenever workers were lost or joined.
+        attempt: 1, and one more after each loss or change of the number of workers.
         hosts: machine of each worker, in the order of their ranks.
     """
 
@@ -76,10 +76,10 @@ class WorkerGroupStarted(WorkerGroupEvent):
 
 @dataclass(frozen=True)
 class WorkerGroupLost(WorkerGroupEvent):
-    """Some workers do not answer any more; the others wait until the crew starts anew.
+    """Some workers were lost; Ray ends the others and starts a new group.
 
     Attributes:
-        ranks: of those that failed first.
+        ranks: of the workers that failed first.
         reason: why, in words.
     """
 
@@ -89,10 +89,10 @@ class WorkerGroupLost(WorkerGroupEvent):
 
 @dataclass(frozen=True)
 class WorkerGroupAwaited(WorkerGroupEvent):
-    """There is no room for the workers yet.
+    """The cluster has too few free resources for the workers.
 
     Attributes:
-        room: workers that would find a place now.
+        room: workers that would fit now.
         wanted: workers that are needed at least.
     """
 
@@ -102,24 +102,24 @@ class WorkerGroupAwaited(WorkerGroupEvent):
 
 @dataclass(frozen=True)
 class WorkerGroupStarting(WorkerGroupEvent):
-    """There is room, but the workers have not come together for ``seconds``."""
+    """The cluster has room, but the workers have been starting for ``seconds``."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
 class WorkerGroupPaused(WorkerGroupEvent):
-    """The run was saved after ``step``, to go on with another number of workers."""
+    """The run was saved after ``step`` and resumes with another number of workers."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class WorkerGroupFinished(WorkerGroupEvent):
-    """The workers ended, and everything they made is where it belongs.
+    """The workers ended, and their files are stored.
 
     Attributes:
-        finished: whether the run is over; else it was interrupted.
+        finished: whether the run is complete; otherwise it was interrupted.
         step: optimizer steps done; 0 before the first.
     """
 
@@ -129,12 +129,12 @@ class WorkerGroupFinished(WorkerGroupEvent):
 
 @dataclass(frozen=True)
 class WorkerGroupRestarting(WorkerGroupEvent):
-    """A worker meets an error and ends; Ray begins anew. Whoever waits for it need not go on."""
+    """A worker ends with an error after which Ray starts a new group; not shown to users."""
 
 
 @dataclass(frozen=True)
 class WorkerGroupFailed(WorkerGroupEvent):
-    """A worker met an error that another try would meet as well.
+    """A worker met an error that would come again in another attempt.
 
     Attributes:
         kind: class in :mod:`model_zoo.errors`.
@@ -147,12 +147,12 @@ class WorkerGroupFailed(WorkerGroupEvent):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One run, whoever does it. Where other machines do, its paths are absolute.
+    """One training run, wherever it is computed. On a cluster its paths are absolute.
 
     Attributes:
-        recipe: what to do.
-        data: folder with what is learned from; None for songs made by formula.
-        validation: folders with songs to be judged by.
+        recipe: of the run.
+        data: folder with the training data; None for the synthetic songs.
+        validation: folders with songs to validate with.
         place: folder of the run.
         origin: model or weights file to start from.
         fsdp: whether each worker holds a part of the network.
@@ -167,7 +167,7 @@ class TrainingJob:
 
     @property
     def paths(self) -> list[Path]:
-        """What all machines have to see, besides the folder of the run."""
+        """Files and folders that every machine must see, besides the folder of the run."""
         origin = Path(self.origin)
         files = [origin] if origin.is_absolute() else []
         return [*([self.data] if self.data else []), *self.validation, *files]
@@ -175,18 +175,18 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class WorkerAssignment:
-    """One start of a run.
+    """What every worker of a run receives.
 
     Attributes:
-        order: what is asked for.
-        name: of this start, unlike any other.
-        post: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
+        job: the training run.
+        name: of this launch of the run, unlike any other.
+        channel: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
         cores: that each worker computes with.
-        version: of this package where the run was started.
+        version: of this package on the machine that launched the run.
     """
 
-    order: TrainingJob
+    job: TrainingJob
     name: str
-    post: Any
+    channel: Any
     cores: int
     version: str

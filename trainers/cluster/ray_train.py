@@ -1,12 +1,4 @@
-"""Extension points of Ray Train: the network interface of workers and hooks of the controller.
-
-torch's gloo takes the address that the machine's own name stands for, which on many machines is
-127.0.0.1 (Debian's /etc/hosts says so), and NCCL the first interface that it likes. Both take an
-interface by name.
-
-Ray offers no public way to hear of a change before it happens, so that this is one of its own
-callbacks.
-"""
+"""Extensions of Ray Train: the network interface of workers, and hooks of the controller."""
 
 from __future__ import annotations
 
@@ -19,62 +11,59 @@ import ray
 import ray.util
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 from ray.exceptions import OutOfMemoryError as OutOfHostMemory
-from ray.train.backend import BackendConfig
+from ray.train import BackendConfig, PreemptionError
 from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
-from ray.train.v2._internal.execution.callback import ControllerCallback
-from ray.train.v2._internal.execution.controller.state import (
-    PreemptingState,
-    ResizingState,
-    RestartingState,
-)
-from ray.train.v2.api.exceptions import PreemptionError
 
+from stemcli.cluster.ray_private import controller_callback, failure_cause
 from trainers.cluster.job import WorkerGroupLost
 
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
-"""Variables that name an interface; what a user has set stays."""
+"""Variables that name an interface; a value that the user has set stays."""
 
-PATIENCE_S = 1800
-"""Seconds that a worker waits for the others: while data are decoded for the first time, or while
-the first worker stores a checkpoint. Lost machines are noticed by Ray long before."""
+COLLECTIVE_TIMEOUT_S = 1800
+"""Seconds that a worker waits for the others, e.g. while data are decoded for the first time or the
+first worker stores a checkpoint. Ray notices lost machines long before."""
 
-
-FAREWELL_S = "5"
-"""Seconds for the process group to be taken apart, before the processes are ended in any case."""
+SHUTDOWN_TIMEOUT_S = "5"
+"""Seconds to take the process group apart before the processes are ended in any case."""
 
 
 @dataclass
 class InterfaceTorchConfig(TorchConfig):
-    """Ray's process group of torch, over Ray's own network."""
+    """Sets up torch's process group on the network interface that Ray uses.
 
-    timeout_s: int = PATIENCE_S
+    gloo would take the address behind the machine's own name, often 127.0.0.1 (Debian's /etc/hosts
+    says so), and NCCL the first interface that it prefers. Both accept an interface by name.
+    """
+
+    timeout_s: int = COLLECTIVE_TIMEOUT_S
 
     @property
     def backend_cls(self) -> type[Any]:
-        """What Ray asks for."""
-        return _Backend
+        """The class that Ray Train asks to set up the group."""
+        return _InterfaceBackend
 
 
-class _Backend(TorchConfig().backend_cls):  # type: ignore[misc]  # Ray names this class nowhere
+class _InterfaceBackend(TorchConfig().backend_cls):  # type: ignore[misc]  # its name is private
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
-        # Workers that lost another one will not take leave of it; Ray would wait half a minute.
-        os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, FAREWELL_S)
+        # A worker that lost its peer cannot leave the group in order; Ray would wait 30 s for it.
+        os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, SHUTDOWN_TIMEOUT_S)
         worker_group.execute(choose_interface)
         super().on_start(worker_group, backend_config)
 
 
 def choose_interface() -> None:
-    """Name the interface that has the address by which Ray knows this machine."""
+    """Name the interface with the address by which Ray knows this machine."""
     address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    own = interface_of(address)
-    for variable in INTERFACES if own else ():
-        os.environ.setdefault(variable, own)
+    interface = interface_of(address)
+    for variable in INTERFACES if interface else ():
+        os.environ.setdefault(variable, interface)
 
 
 def interface_of(address: str) -> str:
-    """The interface with an IPv4 or IPv6 address; empty where there is none."""
-    import psutil  # Ray brings it
+    """Return the interface with an IPv4 or IPv6 address; empty where there is none."""
+    import psutil  # comes with Ray
 
     kinds = (socket.AF_INET, socket.AF_INET6)
     for name, addresses in psutil.net_if_addrs().items():
@@ -84,43 +73,53 @@ def interface_of(address: str) -> str:
     return ""
 
 
-SAVING = 600.0
-"""Seconds that a crew may take to save before its number is changed: a validation may be going on,
-or its first step not yet be done."""
+SAVE_TIMEOUT_S = 600.0
+"""Seconds for workers to save before their number changes; a validation may be under way, or the
+first step."""
 
 
-class ControllerHooks(ControllerCallback):
-    """Tells who was lost, and lets a crew save while it can; lives in the controller.
+@dataclass(frozen=True)
+class ControllerHooks:
+    """Reports losses and lets workers save before a change; runs in Ray Train's controller.
 
-    Args:
-        post: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
+    Attributes:
+        channel: Ray's handle of the :class:`~trainers.cluster.channel.ChannelActor`.
     """
 
-    def __init__(self, post: Any) -> None:
-        self._post = post
+    channel: Any
 
-    def after_controller_state_update(self, previous_state: object, current_state: object) -> None:
-        """Hear what becomes of the crew."""
-        match current_state:
-            case RestartingState():
-                self._post.note.remote(loss(current_state.training_failed_error))
-            case ResizingState():
-                ray.get(self._post.pause.remote(SAVING))
-            case PreemptingState():  # its machines are taken away soon
-                self._post.pause_soon.remote()
+    def on_restart(self, error: BaseException) -> None:
+        """Report the loss; Ray starts a new group."""
+        self.channel.add.remote(group_lost(error))
+
+    def on_resize(self) -> None:
+        """Wait until the workers have saved; Ray then ends them and starts another number."""
+        ray.get(self.channel.pause.remote(SAVE_TIMEOUT_S))
+
+    def on_preempt(self) -> None:
+        """Let the workers save while their node is still there."""
+        self.channel.pause.remote(None)
+
+    def callback(self) -> Any:
+        """Return the hooks as a callback for ``ray.train.RunConfig``.
+
+        Raises:
+            ClusterError: the installed Ray lacks a private name that this needs.
+        """
+        return controller_callback(self.on_restart, self.on_resize, self.on_preempt)
 
 
-def loss(error: BaseException) -> WorkerGroupLost:
-    """Who was lost and why, without those to whom the loss of others was an error."""
+def group_lost(error: BaseException) -> WorkerGroupLost:
+    """Say which workers were lost and why, without those that failed because of the loss."""
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    dead = {rank: why for rank, why in failures.items() if _is_death(why)} or failures
-    reason = next(iter(dead.values()), error)
-    return WorkerGroupLost(tuple(sorted(dead)), in_words(reason))
+    dead = {rank: failure for rank, failure in failures.items() if _is_death(failure)} or failures
+    first = next(iter(dead.values()), error)
+    return WorkerGroupLost(tuple(sorted(dead)), describe_loss(first))
 
 
-def in_words(error: BaseException) -> str:
-    """Why a worker was lost, in short."""
-    cause = _cause(error)
+def describe_loss(error: BaseException) -> str:
+    """Say in a few words why a worker was lost."""
+    cause = failure_cause(error)
     if isinstance(cause, PreemptionError):
         return "its machine was taken away"
     if isinstance(cause, OutOfHostMemory):
@@ -134,10 +133,4 @@ def in_words(error: BaseException) -> str:
 
 
 def _is_death(error: BaseException) -> bool:
-    return isinstance(_cause(error), (RayActorError, OutOfHostMemory, NodeDiedError))
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What Ray Train found when it asked a worker how it is, or what was raised in one."""
-    found = getattr(error, "health_check_failure", None) or error.__cause__
-    return found if isinstance(found, BaseException) else error
+    return isinstance(failure_cause(error), (RayActorError, OutOfHostMemory, NodeDiedError))

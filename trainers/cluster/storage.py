@@ -1,8 +1,9 @@
-"""The folder of a run, wherever it lies: on this machine, on a shared disk, or behind a URL.
+"""The folder of a run on a cluster: on this machine, on a shared disk, or behind a URL.
 
-A worker computes in a folder of its own machine, and what is new there is copied to the storage
-whenever a checkpoint was written. So every kind of storage is used in one way, a run on a cluster
-leaves what a run on one machine leaves, and either can go on where the other stopped.
+A worker computes in a folder of its own machine, and new files are copied to the folder of the run
+whenever a checkpoint is written. Ray Train would store each checkpoint in a folder of its own, with
+an index that only Ray Train reads. Here a run leaves the same files as on one machine, and each
+resumes where the other stopped (``tests/trainers/cluster/test_on_this_machine.py``).
 """
 
 from __future__ import annotations
@@ -21,38 +22,40 @@ from model_zoo.files import staged
 from stemcli.remote_path import UrlPath
 
 CURVES = "events."
-"""Begin of the names of files that a run only adds to, and never reads."""
+"""Prefix of files that a run only appends to and never reads: TensorBoard's."""
 
-HALF = ".part"
-PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
-"""Seconds between two tries to store a file: networks and services have bad minutes."""
+PARTIAL = ".part"
+"""Suffix of a file that is still being uploaded."""
+
+RETRY_DELAYS_S = (2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds before each new attempt to store a file: networks and services have outages."""
 
 
-def _always() -> None:
-    """Nobody else writes there."""
+def _no_check() -> None:
+    """Accept the write: no other worker group writes there."""
 
 
 class RunStorage:
-    """Copies between the folder of a run and a folder of this machine.
+    """Copies files between the folder of a run and a folder of this machine.
 
     Args:
-        place: folder of the run, which all machines see under this name.
+        place: folder of the run, under a name that is the same on all machines.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self._stored: dict[Path, tuple[int, int]] = {}  # size and time of change, as stored last
+        self._stored: dict[Path, tuple[int, int]] = {}  # size and mtime (ns) when stored
 
     def has_checkpoint(self) -> bool:
-        """Whether there is something to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return (self.place / LAST).exists()
 
     def fetch(self, folder: Path, *names: str) -> None:
-        """Copy all that a run needs to go on, or only the files ``names``, into ``folder``.
+        """Copy what a run needs to resume, or only the files ``names``, into ``folder``.
 
         Raises:
             StorageError: the storage cannot be reached.
-            OSError: this machine has no room.
+            OSError: this machine has no free space.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name in map(Path, names) if names else self._needed():
@@ -60,32 +63,33 @@ class RunStorage:
             _fetch(self.place / name, folder / name)
             self._stored[name] = _mark(folder / name)
 
-    def store(self, folder: Path, require_right: Callable[[], None] = _always) -> None:
-        """Make the place like ``folder``, the checkpoint after all that belongs to it.
+    def store(self, folder: Path, require_current: Callable[[], None] = _no_check) -> None:
+        """Copy changed files from ``folder`` to the run, the checkpoint last; remove deleted ones.
 
-        Every file is complete or as it was before.
+        Every file in the run is complete, or as it was before.
 
         Args:
             folder: of this machine.
-            require_right: asked before the first file, and again before the checkpoint gets its
-                name, which may be minutes later; raises where another writes there now.
+            require_current: called before the first file, and again before the checkpoint gets
+                its name, which may be minutes later; raises if another worker group has taken
+                over.
 
         Raises:
             OutputError: the folder of the run cannot be written.
             StorageError: the storage cannot be reached, for a minute.
         """
-        require_right()
+        require_current()
         for name in sorted(self._changed(folder), key=lambda name: name == Path(LAST)):
             mark = _mark(folder / name)
-            right = require_right if name == Path(LAST) else _always
-            _patiently(partial(_store, folder / name, self.place / name, right))
+            check = require_current if name == Path(LAST) else _no_check
+            _retry(partial(_store, folder / name, self.place / name, check))
             self._stored[name] = mark
         self._remove_gone(folder)
 
     def _needed(self) -> Iterator[Path]:
-        """All but curves; what killed processes left half written is removed."""
+        """Yield all files but curves, and remove the partial files of killed processes."""
         for name in _files(self.place):
-            if name.name.startswith(".") and name.name.endswith(HALF):
+            if name.name.startswith(".") and name.name.endswith(PARTIAL):
                 with suppress(OSError, StorageError):
                     (self.place / name).unlink()
             elif not name.name.startswith((".", CURVES)):
@@ -93,21 +97,21 @@ class RunStorage:
 
     def _changed(self, folder: Path) -> Iterator[Path]:
         for name in _files(folder):
-            # What logs keep for a moment may be gone again.
+            # Temporary files of loggers may be gone again.
             with suppress(FileNotFoundError):
-                is_ours = not name.name.startswith(".")
-                if is_ours and self._stored.get(name) != _mark(folder / name):
+                is_hidden = name.name.startswith(".")
+                if not is_hidden and self._stored.get(name) != _mark(folder / name):
                     yield name
 
     def _remove_gone(self, folder: Path) -> None:
-        """Excerpts come and go."""
+        """Remove files from the run that the loop has deleted, such as old excerpts."""
         for name in [name for name in self._stored if not (folder / name).exists()]:
-            _patiently(partial((self.place / name).unlink, missing_ok=True))
+            _retry(partial((self.place / name).unlink, missing_ok=True))
             del self._stored[name]
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files in a folder, relative to it."""
+    """Return all files in a folder, relative to it."""
     if isinstance(folder, UrlPath):
         return folder.below()
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -125,23 +129,23 @@ def _fetch(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _patiently(work: Callable[[], None]) -> None:
-    """A run of days shall outlast a minute without its storage."""
-    for pause in PAUSES:
+def _retry(work: Callable[[], None]) -> None:
+    """Try for a minute, so that a short outage of the storage does not end a run of days."""
+    for delay in RETRY_DELAYS_S:
         try:
             return work()
         except (OSError, OutputError, StorageError):
-            time.sleep(pause)
+            time.sleep(delay)
     return work()
 
 
-def _store(source: Path, target: Path, require_right: Callable[[], None]) -> None:
+def _store(source: Path, target: Path, require_current: Callable[[], None]) -> None:
     if isinstance(target, UrlPath):
-        half = target.with_name(f".{target.name}.{uuid4().hex}{HALF}")
-        half.store(source)
-        require_right()
-        half.replace(target)
+        partial_file = target.with_name(f".{target.name}.{uuid4().hex}{PARTIAL}")
+        partial_file.store(source)
+        require_current()
+        partial_file.replace(target)
         return
     with staged(target) as temporary:
         shutil.copyfile(source, temporary)
-        require_right()
+        require_current()

@@ -1,4 +1,4 @@
-"""The train function that Ray runs on every worker, and its scratch folder."""
+"""The train function that Ray runs in every worker, and the worker's scratch folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -36,6 +36,7 @@ from stemcli.process import JointInterrupt
 from stemcli.version import how_to_install, is_same, version
 from trainers.cluster.channel import Command, WorkerChannel
 from trainers.cluster.job import (
+    TrainingJob,
     WorkerAssignment,
     WorkerGroupFailed,
     WorkerGroupFinished,
@@ -54,43 +55,39 @@ from trainers.loop.trainer import train
 
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
-    """A new folder of this machine for one worker, which is gone at the end.
+    """Yield a folder for one worker on this machine, and remove it at the end.
 
-    Processes that were killed cannot tidy up; whoever comes next does it for them.
+    Folders of processes that were killed are removed by the next worker on the machine.
 
     Args:
-        name: of the folder; logs say so.
+        name: of the folder, which appears in logs.
 
     Raises:
         OutputError: the system's folder for temporary files cannot be written.
     """
     base = Path(tempfile.gettempdir()) / f"stem-workers-{getpass.getuser()}"
-    _tidy(base)
-    room = base / uuid4().hex
-    with lock_folder(room):
+    _remove_unused(base)
+    parent = base / uuid4().hex
+    with lock_folder(parent):
         try:
-            yield room / (name or "run")
+            yield parent / (name or "run")
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(parent, ignore_errors=True)
 
 
-def _tidy(base: Path) -> None:
-    """Remove what nobody holds, where the system can tell."""
-    rooms = [*base.iterdir()] if os.name == "posix" and base.is_dir() else []
-    for room in rooms:
-        try:
-            with lock_folder(room):
-                shutil.rmtree(room, ignore_errors=True)
-        except OutputError:
-            pass  # somebody is at work there
+def _remove_unused(base: Path) -> None:
+    """Remove folders that no process locks, where the system has such locks."""
+    for folder in [*base.iterdir()] if os.name == "posix" and base.is_dir() else []:
+        with suppress(OutputError), lock_folder(folder):  # in use
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 COMMANDS = get_args(Command)
 
-RESTING = 900.0
-"""Seconds that a worker waits to be ended, after the run was saved to change its crew."""
+PAUSE_S = 900.0
+"""Seconds that a worker waits to be ended after it saved for a change of the worker group."""
 
-OF_A_MACHINE = (
+MACHINE_ERRORS = (
     AudioError,
     DataError,
     OutOfMemoryError,
@@ -102,78 +99,73 @@ OF_A_MACHINE = (
 
 
 class SupersededError(RuntimeError):
-    """Another crew has taken over, or somebody has ended this one."""
+    """A newer worker group has taken over, or the run was ended."""
 
 
 class UnequalError(RuntimeError):
-    """Workers of one crew would not do the same."""
+    """The workers of a group would not do the same steps."""
 
 
+@dataclass(frozen=True)
 class StoredRun:
-    """What lets checkpoints outlive their machine."""
+    """Part of a strategy: stores each checkpoint in the folder of the run.
 
-    line: WorkerChannel
+    Attributes:
+        channel: to the driver.
+        storage: folder of the run.
+    """
+
+    channel: WorkerChannel
     storage: RunStorage
 
     def persist(self, folder: Path) -> None:
-        """Store what the loop has saved, unless another crew has taken over.
+        """Store what the loop has saved.
 
         Raises:
-            SupersededError: it has.
+            SupersededError: a newer worker group has taken over.
             OutputError: the folder of the run cannot be written.
             StorageError: the storage cannot be reached.
         """
-        self.storage.store(folder, self._require_right)
+        self.storage.store(folder, self._require_current)
 
-    def _require_right(self) -> None:
-        if self.line.request() == "end":
+    def _require_current(self) -> None:
+        if self.channel.request() == "end":
             raise SupersededError
 
 
 @dataclass(frozen=True)
 class RayDDPStrategy(StoredRun, DDPStrategy):
-    """A worker on a cluster.
-
-    Attributes:
-        line: to whoever started the run.
-        storage: of the run.
-    """
-
-    line: WorkerChannel
-    storage: RunStorage
+    """DDP in a worker that Ray started."""
 
 
 @dataclass(frozen=True)
 class RayFSDPStrategy(StoredRun, FSDPStrategy):
-    """The same with a part of the network."""
-
-    line: WorkerChannel
-    storage: RunStorage
+    """FSDP in a worker that Ray started."""
 
 
-Member = RayDDPStrategy | RayFSDPStrategy
+RayStrategy = RayDDPStrategy | RayFSDPStrategy
 
 
 class EventForwarder:
-    """Tells what the first worker's loop tells; then all do together what they are told.
+    """Event handler of the loop: rank 0 sends the events, and all ranks obey the same command.
 
     Attributes:
-        command: the last one.
+        command: the last one received.
         step: optimizer steps done.
     """
 
-    def __init__(self, worker: Member) -> None:
-        self._worker = worker
+    def __init__(self, strategy: RayStrategy) -> None:
+        self._strategy = strategy
         self.command: Command = ""
         self.step = 0
 
     def __call__(self, event: Event) -> None:
-        """Tell an event; sound is for the logs of the run alone.
+        """Send an event to the driver, except excerpts: only the run's own logs need them.
 
         Raises:
-            JointInterrupt: to save the run and leave it.
-            SupersededError: to leave it at once.
-            UnequalError: the workers do not begin at the same step, or see other songs.
+            JointInterrupt: save the run and leave it.
+            SupersededError: leave it at once.
+            UnequalError: the workers start at different steps or validate different songs.
         """
         match event:
             case ExcerptRendered():
@@ -182,41 +174,42 @@ class EventForwarder:
                 self.step = event.first_step
                 self._require_equal(event)
             case RunFinished():
-                event = replace(event, weights=str(self._worker.storage.place / BEST))
-        told = self._worker.line.send(event) if self._worker.rank == 0 else ""
+                event = replace(event, weights=str(self._strategy.storage.place / BEST))
+        is_first = self._strategy.rank == 0
+        command: Command = self._strategy.channel.send(event) if is_first else ""
         if isinstance(event, StepDone):
             self.step = event.step
-            self._obey(told)
+            self._obey(command)
 
-    def _obey(self, told: Command) -> None:
-        """The first worker alone was told; the others hear it from the sum."""
-        heard = self._worker.all_reduce({"command": COMMANDS.index(told)})
-        self.command = COMMANDS[int(heard["command"])]
+    def _obey(self, command: Command) -> None:
+        """Only rank 0 received the command; the sum over all ranks tells the others."""
+        sums = self._strategy.all_reduce({"command": COMMANDS.index(command)})
+        self.command = COMMANDS[int(sums["command"])]
         if self.command == "end":
             raise SupersededError
         if self.command:
             raise JointInterrupt
 
     def _require_equal(self, event: RunStarted) -> None:
-        """Ranks that disagree would wait for each other for ever, some steps later."""
-        found = {
+        """Ranks that disagree would wait for each other forever, some steps later."""
+        own = {
             "the checkpoint": event.first_step,
             "the songs to validate": event.validation_songs,
         }
-        count = self._worker.world_size
-        squares = {f"{name} squared": value * value for name, value in found.items()}
-        sums = self._worker.all_reduce(found | squares)
-        for name in found:
-            # Cauchy and Schwarz: equal only where all are.
+        count = self._strategy.world_size
+        squares = {f"{name} squared": value * value for name, value in own.items()}
+        sums = self._strategy.all_reduce(own | squares)
+        for name in own:
+            # Cauchy-Schwarz inequality: equality holds only where all values are the same.
             if count * sums[f"{name} squared"] != sums[name] ** 2:
                 raise UnequalError(f"the workers do not have {name} in common")
 
 
 def train_worker(config: Mapping[str, Any]) -> None:
-    """Train as one of several; what Ray runs in every process.
+    """Train as one worker of a group; the function that Ray Train runs in every worker.
 
-    What another try would meet again is told and ends the run. Whatever else is raised is lost
-    together with the process, and Ray begins anew with those that are left.
+    An error that would come again is sent to the driver, which ends the run. Any other error is
+    raised: Ray then ends the group and starts a new one.
     """
     assignment: WorkerAssignment = config["assignment"]
     context = ray.train.get_context()
@@ -224,50 +217,47 @@ def train_worker(config: Mapping[str, Any]) -> None:
     torch.set_num_threads(assignment.cores)
     _require_same_code(assignment)
     attempt, resume = _agree(assignment, rank, size)
-    line, storage = WorkerChannel(assignment.post, attempt), RunStorage(assignment.order.place)
-    # A part of one is the whole.
-    kind = RayFSDPStrategy if assignment.order.fsdp and size > 1 else RayDDPStrategy
-    worker = kind(ray.train.torch.get_device(), rank, size, line, storage)
-    reporter = EventForwarder(worker)
+    channel = WorkerChannel(assignment.channel, attempt)
+    # A network in one part is whole.
+    strategy_class = RayFSDPStrategy if assignment.job.fsdp and size > 1 else RayDDPStrategy
+    storage = RunStorage(assignment.job.place)
+    strategy = strategy_class(ray.train.torch.get_device(), rank, size, channel, storage)
+    forwarder = EventForwarder(strategy)
     try:
-        _train(assignment, worker, reporter, resume)
-    except StemError as error:
-        if attempt > 1 or reporter.step or isinstance(error, LoaderProcessLostError):
-            _break_up(line, error)
-        _fail(worker, error)
-    except Exception:
-        line.request(WorkerGroupRestarting())
-        raise
-    if reporter.command == "pause":
-        time.sleep(RESTING)
+        _train(assignment.job, strategy, forwarder, resume)
+    except Exception as error:
+        if not isinstance(error, StemError) or _may_pass(error, attempt, forwarder.step):
+            channel.request(WorkerGroupRestarting())
+            raise
+        channel.request(_failure(error, size))
+    if forwarder.command == "pause":
+        time.sleep(PAUSE_S)
         raise SupersededError
 
 
-def _break_up(line: WorkerChannel, error: StemError) -> None:
-    """Raise what another crew may not meet: a run of days shall outlast it."""
-    if isinstance(error, OF_A_MACHINE):
-        line.request(WorkerGroupRestarting())
-        raise error
+def _may_pass(error: StemError, attempt: int, step: int) -> bool:
+    """Whether the next group may not meet the error; a run that never began gets no second try."""
+    has_begun = attempt > 1 or step > 0 or isinstance(error, LoaderProcessLostError)
+    return has_begun and isinstance(error, MACHINE_ERRORS)
 
 
-def _fail(worker: Member, error: StemError) -> None:
-    """Tell what ends the run, with the machine where that matters."""
-    where = f"On {host()}: " if worker.world_size > 1 and isinstance(error, OF_A_MACHINE) else ""
-    worker.line.request(WorkerGroupFailed(type(error).__name__, where + describe_error(error)))
+def _failure(error: StemError, size: int) -> WorkerGroupFailed:
+    """Describe the error that ends the run, with the machine where that matters."""
+    where = f"On {host()}: " if size > 1 and isinstance(error, MACHINE_ERRORS) else ""
+    return WorkerGroupFailed(type(error).__name__, where + describe_error(error))
 
 
 def host() -> str:
-    """This machine's own name and address."""
+    """Return the name and address of this machine."""
     address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     return f"{socket.gethostname()} ({address})"
 
 
 def _require_same_code(assignment: WorkerAssignment) -> None:
-    """A machine that joined late was not mustered.
+    """Check the version again: preflight has not seen machines that joined late.
 
     Raises:
-        SupersededError: its code is not that of the machine where the run was started; the run is
-            ended with a sentence that says so.
+        SupersededError: the code is not that of the driver, which ends the run and says so.
     """
     if is_same(assignment.version):
         return
@@ -275,49 +265,48 @@ def _require_same_code(assignment: WorkerAssignment) -> None:
         f"{host()} joined the run and has stem {version()}, the others {assignment.version}. "
         f"{how_to_install(version(), EXTRAS)}, and run it again with --resume"
     )
-    ray.get(assignment.post.note.remote(WorkerGroupFailed(ClusterError.__name__, message)))
+    ray.get(assignment.channel.add.remote(WorkerGroupFailed(ClusterError.__name__, message)))
     raise SupersededError(message)
 
 
 def _agree(assignment: WorkerAssignment, rank: int, size: int) -> tuple[int, bool]:
-    """The number of this attempt, and whether there is something to go on from."""
+    """Return the number of this attempt and whether there is a checkpoint, the same on all."""
     hosts: list[Any] = [None] * size
     dist.all_gather_object(hosts, host())
     start: list[Any] = [None]
     if rank == 0:
-        attempt = ray.get(assignment.post.begin.remote(tuple(hosts)))
-        start = [(attempt, RunStorage(assignment.order.place).has_checkpoint())]
+        attempt = ray.get(assignment.channel.begin.remote(tuple(hosts)))
+        start = [(attempt, RunStorage(assignment.job.place).has_checkpoint())]
     dist.broadcast_object_list(start, src=0)
     return start[0]
 
 
 def _train(
-    assignment: WorkerAssignment, worker: Member, reporter: EventForwarder, resume: bool
+    job: TrainingJob, strategy: RayStrategy, forwarder: EventForwarder, resume: bool
 ) -> None:
-    """Run the loop in a folder of this worker, and store what it leaves.
+    """Run the loop in a folder of this machine, and store what it leaves.
 
     Raises:
-        StemError: as :func:`trainers.loop.trainer.train`, in words of the folder of the run.
+        StemError: as :func:`trainers.loop.trainer.train`, naming the folder of the run.
     """
-    order = assignment.order
-    with scratch(order.place.name) as folder:
+    with scratch(job.place.name) as folder:
         try:
             if resume:
-                worker.storage.fetch(folder, *(() if worker.rank == 0 else (LAST,)))
-            data = order.data or songs_for(order.recipe)
-            given = (order.recipe, data, order.validation, folder, worker, reporter)
-            train(*given, resume=resume, origin=order.origin)
+                strategy.storage.fetch(folder, *(() if strategy.rank == 0 else (LAST,)))
+            data = job.data or songs_for(job.recipe)
+            where = (data, job.validation, folder, strategy, forwarder)
+            train(job.recipe, *where, resume=resume, origin=job.origin)
         except JointInterrupt:
             pass
         except StemError as error:
-            error.args = (describe_error(error).replace(str(folder), str(order.place)),)
+            error.args = (describe_error(error).replace(str(folder), str(job.place)),)
             raise
-        if worker.rank == 0:
-            worker.persist(folder)
-            worker.line.request(_goodbye(reporter))
+        if strategy.rank == 0:
+            strategy.persist(folder)
+            strategy.channel.request(_last_event(forwarder))
 
 
-def _goodbye(reporter: EventForwarder) -> Event:
-    if reporter.command == "pause":
-        return WorkerGroupPaused(reporter.step)
-    return WorkerGroupFinished(not reporter.command, reporter.step)
+def _last_event(forwarder: EventForwarder) -> Event:
+    if forwarder.command == "pause":
+        return WorkerGroupPaused(forwarder.step)
+    return WorkerGroupFinished(not forwarder.command, forwarder.step)

@@ -1,4 +1,4 @@
-"""Where workers fit. Truth: machines as Ray describes them, counted by hand."""
+"""Worker slots on nodes. Truth: nodes as Ray describes them, counted by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model_zoo.errors import DeviceError
 from stemcli.cluster.nodes import Node, check_device, find_slots
 
 
-def machine(name: str, alive: bool = True, **resources: float) -> Node:
+def node(name: str, alive: bool = True, **resources: float) -> Node:
     return {
         "NodeID": name,
         "NodeManagerHostname": name,
@@ -33,21 +33,21 @@ def machine(name: str, alive: bool = True, **resources: float) -> Node:
         ({}, "auto", 1, []),
     ],
 )
-def test_slots_of_one_machine(
+def test_slots_of_one_node(
     resources: dict[str, float], device: str, jobs: int, expected: list[tuple[int, int]]
 ) -> None:
-    slots = find_slots([machine("a", **resources)], device, jobs)
+    slots = find_slots([node("a", **resources)], device, jobs)
     assert [(slot.cores, slot.gpus) for slot in slots] == expected
     assert len({*slots}) == len(slots)
 
 
 def test_machines_that_are_gone_have_none() -> None:
-    nodes = [machine("a", CPU=2), machine("b", alive=False, CPU=2), machine("c", CPU=4)]
+    nodes = [node("a", CPU=2), node("b", alive=False, CPU=2), node("c", CPU=4)]
     assert [slot.node for slot in find_slots(nodes, "auto", 1)] == ["a", "c"]
 
 
 def test_several_workers_of_a_machine_have_names_of_their_own() -> None:
-    names = [slot.name for slot in find_slots([machine("a", CPU=2)], "auto", 2)]
+    names = [slot.name for slot in find_slots([node("a", CPU=2)], "auto", 2)]
     assert names == ["a (10.0.0.1)", "a (10.0.0.1) #2"]
 
 

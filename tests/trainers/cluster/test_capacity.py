@@ -1,4 +1,4 @@
-"""How many workers. Truth: machines as Ray describes them, counted by hand."""
+"""Size of the worker group. Truth: nodes as Ray describes them, counted by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_zoo.errors import ClusterError, DeviceError, UsageError
-from stemcli.cluster.nodes import NodeResources, find_machines
+from stemcli.cluster.nodes import NodeResources, node_resources
 from trainers.cluster.capacity import (
     WorkerGroupPlan,
     WorkerResources,
@@ -20,9 +20,7 @@ NONSENSE = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
 ONE, TWO = WorkerCount(1, 1), WorkerCount(2, 2)
 
 
-def machine(
-    name: str, cores: int, gpus: int = 0, used: int = 0, used_gpus: int = 0
-) -> NodeResources:
+def node(name: str, cores: int, gpus: int = 0, used: int = 0, used_gpus: int = 0) -> NodeResources:
     return NodeResources(name, f"{name} (ip)", cores, gpus, cores - used, gpus - used_gpus)
 
 
@@ -39,11 +37,11 @@ def test_counts(text: str, least: int, most: int) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("0", "asks for no worker. Type --workers 1 or more"),
+        ("0", "asks for no worker. Use --workers 1 or more"),
         ("0:4", "asks for no worker"),
-        ("8:2", "begins with the larger number. Type --workers 2:8"),
-        ("2:0", "allows no worker. Type --workers 2"),
-        *((text, "is no number of workers. Type a number") for text in NONSENSE),
+        ("8:2", "begins with the larger number. Try: --workers 2:8"),
+        ("2:0", "allows no worker. Try: --workers 2"),
+        *((text, "is not a number of workers. Use a number") for text in NONSENSE),
     ],
 )
 def test_nonsense_is_one_sentence(text: str, sentence: str) -> None:
@@ -51,7 +49,7 @@ def test_nonsense_is_one_sentence(text: str, sentence: str) -> None:
         WorkerCount.parse(text)
 
 
-def test_what_ray_says_of_machines() -> None:
+def test_resources_of_nodes_as_ray_lists_them() -> None:
     nodes: list[dict[str, Any]] = [
         {
             "NodeID": name,
@@ -63,130 +61,130 @@ def test_what_ray_says_of_machines() -> None:
         for name in ("new", "full", "dead", "half")
     ]
     free = {"full": {"memory": 1e9}, "half": {"CPU": 2.5, "GPU": 2.0}}
-    assert find_machines(nodes, free) == (
-        machine("full", 4, 2, used=4, used_gpus=2),
-        machine("half", 4, 2, used=2),
-        machine("new", 4, 2),
+    assert node_resources(nodes, free) == (
+        node("full", 4, 2, used=4, used_gpus=2),
+        node("half", 4, 2, used=2),
+        node("new", 4, 2),
     )
 
 
 @pytest.mark.parametrize(
-    ("machines", "device", "count", "expected", "share", "room"),
+    ("nodes", "device", "count", "expected", "per_worker", "room"),
     [
-        # One for each GPU, else one for each machine.
-        ([machine("a", 8, 4), machine("b", 8, 2)], "auto", None, 6, WorkerResources(1, 1), 6),
-        ([machine("a", 8, 4), machine("b", 8)], "auto", None, 4, WorkerResources(1, 1), 4),
-        ([machine("a", 8), machine("b", 8)], "auto", None, 2, WorkerResources(8, 0), 2),
-        ([machine("a", 8, 4), machine("b", 8)], "cpu", None, 2, WorkerResources(8, 0), 2),
-        ([machine("head", 0), machine("b", 8)], "auto", None, 1, WorkerResources(8, 0), 1),
+        # One for each GPU, else one for each node.
+        ([node("a", 8, 4), node("b", 8, 2)], "auto", None, 6, WorkerResources(1, 1), 6),
+        ([node("a", 8, 4), node("b", 8)], "auto", None, 4, WorkerResources(1, 1), 4),
+        ([node("a", 8), node("b", 8)], "auto", None, 2, WorkerResources(8, 0), 2),
+        ([node("a", 8, 4), node("b", 8)], "cpu", None, 2, WorkerResources(8, 0), 2),
+        ([node("head", 0), node("b", 8)], "auto", None, 1, WorkerResources(8, 0), 1),
         ([], "auto", None, 1, WorkerResources(1, 0), 0),
         # The most cores that leave room for the least count.
-        ([machine("a", 8)], "auto", TWO, 2, WorkerResources(4, 0), 2),
-        ([machine("a", 8)], "auto", WorkerCount(3, 3), 3, WorkerResources(2, 0), 4),
-        ([machine("a", 8), machine("b", 3)], "auto", TWO, 2, WorkerResources(4, 0), 2),
+        ([node("a", 8)], "auto", TWO, 2, WorkerResources(4, 0), 2),
+        ([node("a", 8)], "auto", WorkerCount(3, 3), 3, WorkerResources(2, 0), 4),
+        ([node("a", 8), node("b", 3)], "auto", TWO, 2, WorkerResources(4, 0), 2),
         (
-            [machine("a", 8), machine("b", 3)],
+            [node("a", 8), node("b", 3)],
             "auto",
             WorkerCount(3, 3),
             3,
             WorkerResources(3, 0),
             3,
         ),
-        ([machine("a", 1)], "auto", TWO, 2, WorkerResources(1, 0), 1),
-        ([machine("a", 8)], "auto", WorkerCount(2, 8), 2, WorkerResources(4, 0), 2),
+        ([node("a", 1)], "auto", TWO, 2, WorkerResources(1, 0), 1),
+        ([node("a", 8)], "auto", WorkerCount(2, 8), 2, WorkerResources(4, 0), 2),
         # What others use is not there; GPUs in use do not make it a cluster without.
-        ([machine("a", 8, used=4)], "auto", TWO, 2, WorkerResources(2, 0), 2),
-        ([machine("a", 8, 4, used_gpus=3)], "auto", None, 1, WorkerResources(1, 1), 1),
-        ([machine("a", 8, 4, used_gpus=4)], "auto", None, 1, WorkerResources(1, 1), 0),
-        ([machine("a", 2, 4)], "auto", None, 2, WorkerResources(1, 1), 2),
-        ([machine("a", 2)], "cuda", None, 1, WorkerResources(1, 1), 0),
+        ([node("a", 8, used=4)], "auto", TWO, 2, WorkerResources(2, 0), 2),
+        ([node("a", 8, 4, used_gpus=3)], "auto", None, 1, WorkerResources(1, 1), 1),
+        ([node("a", 8, 4, used_gpus=4)], "auto", None, 1, WorkerResources(1, 1), 0),
+        ([node("a", 2, 4)], "auto", None, 2, WorkerResources(1, 1), 2),
+        ([node("a", 2)], "cuda", None, 1, WorkerResources(1, 1), 0),
     ],
 )
 def test_plans(
-    machines: list[NodeResources],
+    nodes: list[NodeResources],
     device: str,
     count: WorkerCount | None,
     expected: int,
-    share: WorkerResources,
+    per_worker: WorkerResources,
     room: int,
 ) -> None:
-    plan = plan_workers(machines, device, count)
-    assert (plan.count.least, plan.share, plan.room) == (expected, share, room)
+    plan = plan_workers(nodes, device, count)
+    assert (plan.count.least, plan.per_worker, plan.room) == (expected, per_worker, room)
     assert plan.is_possible == (room >= expected)
 
 
-def test_workers_are_only_where_there_may_be_room() -> None:
-    machines = [machine("a", 8, 4, used=8), machine("b", 8), machine("head", 0)]
-    assert [found.node for found in plan_workers(machines, "auto").candidates] == ["a"]
-    assert [found.node for found in plan_workers(machines, "cpu", ONE).candidates] == ["a", "b"]
+def test_candidates_are_the_nodes_with_capacity() -> None:
+    nodes = [node("a", 8, 4, used=8), node("b", 8), node("head", 0)]
+    assert [found.node for found in plan_workers(nodes, "auto").candidates] == ["a"]
+    assert [found.node for found in plan_workers(nodes, "cpu", ONE).candidates] == ["a", "b"]
 
 
-def test_what_ray_is_told() -> None:
+def test_resources_of_a_worker_for_ray() -> None:
     assert WorkerResources(4, 0).resources == {"CPU": 4}
     assert WorkerResources(1, 1).resources == {"CPU": 1, "GPU": 1}
 
 
 class Clock:
-    """Goes on only while somebody waits; machines come as it says."""
+    """Moves on only while somebody sleeps; nodes join at their times."""
 
-    def __init__(self, *machines: tuple[float, NodeResources]) -> None:
-        self.now, self._machines = 0.0, machines
+    def __init__(self, *nodes: tuple[float, NodeResources]) -> None:
+        self.now, self._nodes = 0.0, nodes
 
-    def pause(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def look(self) -> list[NodeResources]:
-        return [machine for since, machine in self._machines if since <= self.now]
+    def find_nodes(self) -> list[NodeResources]:
+        return [found for since, found in self._nodes if since <= self.now]
 
     def wait(
         self, count: WorkerCount | None, device: str = "auto", wait: float = 30
     ) -> WorkerGroupPlan:
-        self.told: list[WorkerGroupPlan] = []
+        self.reported: list[WorkerGroupPlan] = []
         return wait_for_capacity(
             device,
             count,
             wait,
-            self.told.append,
-            look=self.look,
-            pause=self.pause,
+            self.reported.append,
+            find_nodes=self.find_nodes,
+            sleep=self.sleep,
             clock=lambda: self.now,
         )
 
 
-def test_machines_that_come_are_awaited() -> None:
-    clock = Clock((0, machine("a", 1)), (5, machine("b", 1)))
+def test_nodes_that_join_are_awaited() -> None:
+    clock = Clock((0, node("a", 1)), (5, node("b", 1)))
     plan = clock.wait(TWO)
     assert (clock.now, plan.room) == (5, 2)
-    assert [told.room for told in clock.told] == [1] * 5
+    assert [found.room for found in clock.reported] == [1] * 5
 
 
-def test_nobody_waits_for_what_is_there() -> None:
-    clock = Clock((0, machine("a", 1)))
+def test_nothing_is_awaited_when_there_is_room() -> None:
+    clock = Clock((0, node("a", 1)))
     clock.wait(ONE, wait=0)
-    assert (clock.now, clock.told) == (0, [])
+    assert (clock.now, clock.reported) == (0, [])
 
 
-ADVICE = "start more machines, or type --wait SECONDS for an autoscaler to do so"
+ADVICE = "start more machines, or use --wait SECONDS for an autoscaler to do so"
 
 
 @pytest.mark.parametrize(
-    ("machines", "count", "sentence"),
+    ("nodes", "count", "sentence"),
     [
         (
-            [machine("a", 1)],
+            [node("a", 1)],
             TWO,
             "The cluster has room for 1 worker of the 2 that --workers 2 asks for (hosts: a (ip) "
-            f"with 1 core). Type --workers 1, {ADVICE}",
+            f"with 1 core). Use --workers 1, {ADVICE}",
         ),
         (
-            [machine("a", 2, used=1), machine("b", 2)],
+            [node("a", 2, used=1), node("b", 2)],
             WorkerCount(4, 6),
             "The cluster has room for 3 workers of the 4 that --workers 4:6 asks for (hosts: a (ip)"
-            " with 2 cores, 1 in use; b (ip) with 2 cores). Type --workers 3, end what else runs "
+            " with 2 cores, 1 in use; b (ip) with 2 cores). Use --workers 3, end what else runs "
             f"there, {ADVICE}",
         ),
         (
-            [machine("a", 2, 1, used_gpus=1)],
+            [node("a", 2, 1, used_gpus=1)],
             None,
             "The cluster has room for no worker (hosts: a (ip) with 1 GPU, 1 in use). End what else"
             f" runs there, {ADVICE}",
@@ -194,26 +192,26 @@ ADVICE = "start more machines, or type --wait SECONDS for an autoscaler to do so
         (
             [],
             None,
-            "The cluster has room for no worker (hosts: none). Start more machines, or type --wait "
+            "The cluster has room for no worker (hosts: none). Start more machines, or use --wait "
             "SECONDS for an autoscaler to do so",
         ),
     ],
 )
 def test_too_little_room_is_one_sentence(
-    machines: list[NodeResources], count: WorkerCount | None, sentence: str
+    nodes: list[NodeResources], count: WorkerCount | None, sentence: str
 ) -> None:
-    clock = Clock(*((0, found) for found in machines))
+    clock = Clock(*((0, found) for found in nodes))
     with pytest.raises(ClusterError) as caught:
         clock.wait(count, wait=2.5)
     assert (str(caught.value), clock.now) == (sentence, 2.5)
 
 
 def test_many_hosts_are_not_all_named() -> None:
-    clock = Clock(*((0, machine(f"m{number}", 1)) for number in range(12)))
+    clock = Clock(*((0, node(f"m{number}", 1)) for number in range(12)))
     with pytest.raises(ClusterError, match=r"m7 \(ip\) with 1 core; and 4 more\)"):
         clock.wait(WorkerCount(13, 13), wait=0)
 
 
-def test_gpus_that_no_machine_has() -> None:
-    with pytest.raises(DeviceError, match=r"The cluster has no GPU\. Type --device auto"):
-        Clock((0, machine("a", 1))).wait(None, "cuda", wait=1)
+def test_gpus_that_no_node_has() -> None:
+    with pytest.raises(DeviceError, match=r"The cluster has no GPU\. Try: --device auto"):
+        Clock((0, node("a", 1))).wait(None, "cuda", wait=1)

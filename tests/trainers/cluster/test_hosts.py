@@ -81,7 +81,7 @@ class Training:
             for line in process.stdout:
                 event = json.loads(line)
                 if (
-                    str(event.get("event")).startswith("crew")
+                    str(event.get("event")).startswith("worker_group")
                     or event.get("event") == "run_started"
                 ):
                     self.note(event)
@@ -100,14 +100,12 @@ def test_two_hosts_learn_what_one_process_learns_from_both_batches(
     cluster.add()
     half = replace(adamw, loop=replace(adamw.loop, batch_size=1))
     events = [*Training(cluster, half, place, place / "both", "--workers", "2")]
-    (crew,) = [event for event in events if event["event"] == "crew_started"]
-    assert len(crew["hosts"]) == 2
+    (started,) = [event for event in events if event["event"] == "worker_group_started"]
+    assert len(started["hosts"]) == 2
     train(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
     (shared, _), (whole, _) = (read_safetensors(place / name / LAST) for name in ("both", "alone"))
-    networks = [
-        name for name in whole if name.split(".")[0] in ("model", "discriminator", "average")
-    ]
-    assert {name.split(".")[0] for name in networks} == {"model", "discriminator", "average"}
+    networks = [name for name in whole if name.split(".")[0] in ("model", "discriminator", "ema")]
+    assert {name.split(".")[0] for name in networks} == {"model", "discriminator", "ema"}
     for name in networks:
         torch.testing.assert_close(shared[name], whole[name], rtol=0, atol=1e-5)
 
@@ -117,12 +115,12 @@ def test_training_goes_on_when_a_host_is_cut_off(
 ) -> None:
     """With one host that is left, from the last checkpoint, to the same number of steps."""
     cluster.add()
-    out, crews, steps, firsts = place / "out", [], [], []
+    out, groups, steps, firsts = place / "out", [], [], []
     training = Training(cluster, longer(adamw), place, out, "--workers", "1:2")
     for event in training:
         match event["event"]:
-            case "crew_started":
-                crews.append(len(event["hosts"]))
+            case "worker_group_started":
+                groups.append(len(event["hosts"]))
             case "run_started":
                 firsts.append(event["first_step"])
             case "step_done":
@@ -133,7 +131,7 @@ def test_training_goes_on_when_a_host_is_cut_off(
                     time.sleep(2)
                     cluster.kill(2)
                     training.note("its processes are killed")
-    assert crews == [2, 1]
+    assert groups == [2, 1]
     assert firsts == [0, CUT // SAVED * SAVED]
     assert_whole(out, steps)
 
@@ -143,24 +141,24 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
     cluster: Hosts, place: Path, adamw: Recipe
 ) -> None:
     cluster.add()
-    out, crews, steps, waits = place / "out", [], [], 0
+    out, groups, steps, waits = place / "out", [], [], 0
     training = Training(cluster, longer(adamw), place, out, "--workers", "2")
     for event in training:
         match event["event"]:
-            case "crew_started":
-                crews.append(len(event["hosts"]))
-            case "crew_awaited":
+            case "worker_group_started":
+                groups.append(len(event["hosts"]))
+            case "worker_group_awaited":
                 waits += 1
                 if waits == 1:
                     training.note("host 3 comes")
                     cluster.add()
             case "step_done":
                 steps.append(event["step"])
-                if event["step"] == CUT and len(crews) == 1:
+                if event["step"] == CUT and len(groups) == 1:
                     cluster.cut(2)
                     cluster.kill(2)
                     training.note("host 2 is cut off, its processes are killed")
-    assert crews == [2, 2]
+    assert groups == [2, 2]
     assert waits
     assert_whole(out, steps)
 
@@ -168,17 +166,17 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
 @pytest.mark.slow
 def test_a_late_host_is_taken_in(cluster: Hosts, place: Path, adamw: Recipe) -> None:
     """What was learned until then is saved first: no step is done twice."""
-    out, crews, steps = place / "out", [], []
+    out, groups, steps = place / "out", [], []
     training = Training(cluster, longer(adamw, 3 * STEPS), place, out, "--workers", "1:2")
     for event in training:
-        if event["event"] == "crew_started":
-            crews.append(len(event["hosts"]))
+        if event["event"] == "worker_group_started":
+            groups.append(len(event["hosts"]))
         if event["event"] == "step_done":
             steps.append(event["step"])
             if event["step"] == CUT:
                 training.note("host 2 comes")
                 cluster.add()
-    assert crews == [1, 2]
+    assert groups == [1, 2]
     assert steps == [*range(1, 3 * STEPS + 1)]
     assert_whole(out, steps)
 

@@ -1,4 +1,4 @@
-"""``stem train --cluster`` on a cluster of this machine alone.
+"""The command ``stem train --cluster`` on a cluster of this machine alone.
 
 Truth: what the same recipe leaves without a cluster, and its number of steps.
 """
@@ -136,7 +136,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
             os.kill(workers_of(run.process.pid)[0], signal.SIGKILL)
     assert run.process.returncode == 0, run.error
     kinds = [event["event"] for event in told]
-    assert kinds.count("crew_lost") == 1
+    assert kinds.count("worker_group_lost") == 1
     first, second = (number for number, kind in enumerate(kinds) if kind == "run_started")
     before, after = (
         [event["step"] for event in part if event["event"] == "step_done"]

@@ -1,4 +1,4 @@
-"""Folders of workers. Truth: nothing of them is left, and nothing of others is touched."""
+"""Scratch folders of workers. Truth: nothing of them is left, and no other is touched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with scratch("voice") as folder:
 """
 
 
-def test_who_comes_next_tidies_up_after_the_killed_but_not_after_the_living(
+def test_the_next_worker_removes_folders_of_killed_processes_only(
     tmp_path: Path,
 ) -> None:
     with scratch("voice") as living:

@@ -72,18 +72,18 @@ def test_what_is_gone_is_gone_in_the_place_too(place: Path, tmp_path: Path) -> N
 
 
 def test_who_lost_the_right_writes_nothing_more(place: Path, tmp_path: Path) -> None:
-    """The checkpoint of another crew stays, also when the right is lost during the upload."""
+    """The checkpoint of another group stays, also when the right is lost during the upload."""
     write(tmp_path / "here", **{LAST: "ours", "best.safetensors": "ours"})
     asked: list[int] = []
 
-    def require_right() -> None:
+    def require_current() -> None:
         asked.append(1)
         if len(asked) == 2:
-            raise RuntimeError("another crew")
+            raise RuntimeError("another group")
 
     storage = RunStorage(place)
-    with pytest.raises(RuntimeError, match="another crew"):
-        storage.store(tmp_path / "here", require_right)
+    with pytest.raises(RuntimeError, match="another group"):
+        storage.store(tmp_path / "here", require_current)
     assert not storage.has_checkpoint()
 
 

@@ -1,4 +1,4 @@
-"""What a worker tells and does; by hand, with a line and a storage of our own."""
+"""Events and commands of a worker; worked by hand, with a channel and a storage of the test."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from trainers.loop.events import ExcerptRendered, RunFinished, RunStarted, StepD
 CPU = torch.device("cpu")
 
 
-class Line:
-    """Answers every letter with the same command."""
+class Channel:
+    """Answers every event with the same command."""
 
     def __init__(self, command: Command = "") -> None:
-        self.command, self.letters = command, list[Event]()
+        self.command, self.events = command, list[Event]()
 
-    def tell(self, letter: Event) -> Command:
-        self.letters.append(letter)
+    def send(self, event: Event) -> Command:
+        self.events.append(event)
         return self.command
 
-    def ask(self, letter: Event | None = None) -> Command:
+    def request(self, event: Event | None = None) -> Command:
         return self.command
 
 
@@ -46,22 +46,22 @@ class Storage:
     def __init__(self) -> None:
         self.stored: list[Path] = []
 
-    def store(self, folder: Path, require_right: Callable[[], None]) -> None:
-        require_right()
+    def store(self, folder: Path, require_current: Callable[[], None]) -> None:
+        require_current()
         self.stored.append(folder)
 
 
 class Alone(RayDDPStrategy):
-    """Sums over workers of which the others say what ``heard`` is."""
+    """Sums over workers, with a fixed value from the others."""
 
-    heard = 0.0
+    others = 0.0
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        return {name: value + self.heard for name, value in values.items()}
+        return {name: value + self.others for name, value in values.items()}
 
 
-def worker(line: Line, storage: Storage, rank: int = 0) -> Alone:
-    parts: list[Any] = [line, storage]
+def worker(channel: Channel, storage: Storage, rank: int = 0) -> Alone:
+    parts: list[Any] = [channel, storage]
     return Alone(CPU, rank, 2, *parts)
 
 
@@ -69,24 +69,24 @@ def step(number: int) -> StepDone:
     return StepDone(number, {}, {}, {}, 0.1, 0.0)
 
 
-def test_the_first_worker_tells_and_the_others_are_silent() -> None:
-    line = Line()
+def test_only_the_first_worker_sends_events() -> None:
+    channel = Channel()
     for rank in range(2):
-        EventForwarder(worker(line, Storage(), rank))(step(1))
-    assert line.letters == [step(1)]
+        EventForwarder(worker(channel, Storage(), rank))(step(1))
+    assert channel.events == [step(1)]
 
 
-def test_sound_stays_where_it_is() -> None:
-    line = Line()
+def test_excerpts_are_not_sent() -> None:
+    channel = Channel()
     waves = {"mixture": np.zeros((2, 8))}
-    EventForwarder(worker(line, Storage()))(ExcerptRendered(9, "song", 8000, waves, {}))
-    assert line.letters == []
+    EventForwarder(worker(channel, Storage()))(ExcerptRendered(9, "song", 8000, waves, {}))
+    assert channel.events == []
 
 
-def test_the_weights_are_told_where_users_find_them() -> None:
-    line = Line()
-    EventForwarder(worker(line, Storage()))(RunFinished(9, 1.0, "/tmp/rank0/best", "done"))
-    assert line.letters == [RunFinished(9, 1.0, str(Storage.place / BEST), "done")]
+def test_weights_are_reported_by_the_path_that_users_see() -> None:
+    channel = Channel()
+    EventForwarder(worker(channel, Storage()))(RunFinished(9, 1.0, "/tmp/rank0/best", "done"))
+    assert channel.events == [RunFinished(9, 1.0, str(Storage.place / BEST), "done")]
 
 
 @pytest.mark.parametrize(
@@ -95,21 +95,21 @@ def test_the_weights_are_told_where_users_find_them() -> None:
 )
 @pytest.mark.parametrize("rank", range(2))
 def test_all_obey_after_the_same_step(command: Command, error: type, rank: int) -> None:
-    """The command comes to the first; the others hear it from the sum."""
-    one = worker(Line(command if rank == 0 else ""), Storage(), rank)
-    object.__setattr__(one, "heard", 0.0 if rank == 0 else float(COMMANDS.index(command)))
+    """Only the first receives the command; the sum tells the others."""
+    one = worker(Channel(command if rank == 0 else ""), Storage(), rank)
+    object.__setattr__(one, "others", 0.0 if rank == 0 else float(COMMANDS.index(command)))
     report = EventForwarder(one)
     with pytest.raises(error):
         report(step(7))
     assert report.step == 7
 
 
-def test_a_checkpoint_is_stored_unless_another_crew_took_over() -> None:
+def test_a_checkpoint_is_stored_unless_another_group_took_over() -> None:
     storage = Storage()
-    worker(Line(), storage).persist(Path("here"))
+    worker(Channel(), storage).persist(Path("here"))
     assert storage.stored == [Path("here")]
     with pytest.raises(SupersededError):
-        worker(Line("end"), storage).persist(Path("here"))
+        worker(Channel("end"), storage).persist(Path("here"))
     assert storage.stored == [Path("here")]
 
 
@@ -120,19 +120,21 @@ def test_a_checkpoint_is_stored_unless_another_crew_took_over() -> None:
 def test_workers_that_disagree_do_not_begin(first_step: int, songs: int, sentence: str) -> None:
     """The other one begins after step 4, with one song to validate."""
     started = RunStarted("r", "a", 1, 0, "cpu", "fp32", first_step, 9, 1.0, songs)
-    one = worker(Line(), Storage())
+    one = worker(Channel(), Storage())
     others = {"the checkpoint": 4, "the songs to validate": 1}
     others |= {f"{name} squared": value**2 for name, value in others.items()}
-    object.__setattr__(one, "total", lambda values: {k: v + others[k] for k, v in values.items()})
+    object.__setattr__(
+        one, "all_reduce", lambda values: {k: v + others[k] for k, v in values.items()}
+    )
     with pytest.raises(UnequalError, match=sentence):
         EventForwarder(one)(started)
 
 
 def test_workers_that_agree_begin_at_the_step_of_the_checkpoint() -> None:
-    line = Line()
+    channel = Channel()
     started = RunStarted("r", "a", 1, 0, "cpu", "fp32", 4, 9, 1.0, 1)
-    one = worker(line, Storage())
-    object.__setattr__(one, "total", lambda values: {k: 2 * v for k, v in values.items()})
+    one = worker(channel, Storage())
+    object.__setattr__(one, "all_reduce", lambda values: {k: 2 * v for k, v in values.items()})
     report = EventForwarder(one)
     report(started)
-    assert (line.letters, report.step) == ([started], 4)
+    assert (channel.events, report.step) == ([started], 4)

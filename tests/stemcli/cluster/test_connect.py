@@ -1,6 +1,6 @@
-"""Joining a cluster. Truth: the words of the refusals, and Ray itself beside whoever is no cluster.
+"""Joining a cluster. Truth: the words of the refusals, and programs that are not Ray.
 
-Which words Ray has for what was found out with Ray 2.60.
+Ray's own messages are those of Ray 2.60.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -57,11 +58,11 @@ def web() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("127.0.0.1:1", r"Nobody answers at .* start the cluster there with: ray"),
+        ("127.0.0.1:1", r"Nothing answers at .* start the cluster there with: ray"),
         ("ray://somewhere:10001", "RAY_ADDRESS=auto"),
         ("nonsense", r"at nonsense cannot be joined .* Check RAY_ADDRESS"),
-        ("localhost:999999", "Nobody answers at localhost:999999"),
-        ("no.such.host.invalid:6379", "Nobody answers at no.such.host.invalid:6379"),
+        ("localhost:999999", "Nothing answers at localhost:999999"),
+        ("no.such.host.invalid:6379", "Nothing answers at no.such.host.invalid:6379"),
     ],
 )
 def test_a_cluster_that_cannot_be_joined_is_one_sentence(
@@ -75,8 +76,8 @@ def test_a_cluster_that_cannot_be_joined_is_one_sentence(
 @pytest.mark.parametrize("who", ["silent", "web"])
 def test_somebody_else_is_known_in_time(who: str, request: pytest.FixtureRequest) -> None:
     address, began = request.getfixturevalue(who), time.monotonic()
-    with pytest.raises(ClusterError, match=f"listens at {address} does not speak as a Ray"):
-        require_cluster(address, patience=5.0)
+    with pytest.raises(ClusterError, match=f"listens at {address} does not answer as a Ray"):
+        require_cluster(address, timeout=5.0)
     assert time.monotonic() - began < 10
 
 
@@ -88,7 +89,7 @@ def test_somebody_else_is_known_in_time(who: str, request: pytest.FixtureRequest
         ("RAY_AUTH_TOKEN_PATH is set but file cannot be opened", r"copy ~/\.ray/auth_token"),
         ("Could not find any running Ray instance. Please", "unset RAY_ADDRESS"),
         ("Found multiple active Ray instances: {...}", "Say which with RAY_ADDRESS=HOST:PORT"),
-        ("No node info found matching attributes: ''", "Type here: ray start --address h:1"),
+        ("No node info found matching attributes: ''", "Run on it: ray start --address h:1"),
         ("something new.\nIn two lines", r"cannot be joined \(something new\)\. Check"),
     ],
 )
@@ -104,7 +105,7 @@ def test_somebody_else_is_known_within_a_minute(
 ) -> None:
     monkeypatch.setenv(ADDRESS, request.getfixturevalue(who))
     began = time.monotonic()
-    with pytest.raises(ClusterError, match="does not speak as a Ray cluster"), ray_session():
+    with pytest.raises(ClusterError, match="does not answer as a Ray cluster"), ray_session():
         pass
     assert time.monotonic() - began < MINUTE
 
@@ -122,13 +123,26 @@ def test_what_threads_of_ray_print_is_not_heard(monkeypatch: pytest.MonkeyPatch)
     assert sys.stdout is heard
 
 
-PATCHED = "import ray; ray.__version__ = '2.9.9'; from ray.scripts.scripts import main; main()"
+PATCHED = "import ray; {}; from ray.scripts.scripts import main; main()"
 """Starts a cluster that says it is of another version."""
+
+OTHER_RAY = "ray.__version__ = '2.9.9'"
+OTHER_PYTHON = (
+    "import ray._private.utils as utils; "
+    "utils.compute_version_info = lambda: (ray.__version__, '3.2.1')"
+)
 
 
 @pytest.fixture
 def other_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a cluster whose Ray is another one; sockets want a short path."""
+    """The address of a cluster whose Ray is another one."""
+    with another_cluster(OTHER_RAY, monkeypatch) as address:
+        yield address
+
+
+@contextmanager
+def another_cluster(change: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a cluster with another version; sockets want a short path."""
     with tempfile.TemporaryDirectory(prefix="stem") as folder:
         token = Path(folder) / "token"
         token.write_text("a" * 64)
@@ -137,7 +151,8 @@ def other_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         words = f"start --head --port {port} --num-cpus 1 --include-dashboard false --block"
-        command = [sys.executable, "-c", PATCHED, *words.split(), "--temp-dir", f"{folder}/ray"]
+        code = PATCHED.format(change)
+        command = [sys.executable, "-c", code, *words.split(), "--temp-dir", f"{folder}/ray"]
         output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, **output) as process:  # type: ignore[call-overload]
             _await_port(port)
@@ -163,11 +178,29 @@ def test_another_ray_and_another_token_are_named(
     wrong = tmp_path / "wrong"
     wrong.write_text("b" * 64)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(wrong))
-    with pytest.raises(ClusterError, match="does not take this machine's token"):
+    with pytest.raises(ClusterError, match="refuses this machine's token"):
         require_cluster(other_ray)
     monkeypatch.delenv("RAY_AUTH_MODE")
-    with pytest.raises(ClusterError, match="does not take this machine's token"):
+    with pytest.raises(ClusterError, match="refuses this machine's token"):
         require_cluster(other_ray)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("change", "found"), [(OTHER_RAY, "Ray: 2.9.9"), (OTHER_PYTHON, "Python: 3.2.1")]
+)
+def test_ray_refuses_a_node_with_another_version(
+    change: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no check before a run has to ask for the versions of Python and Ray."""
+    start = ["-m", "ray.scripts.scripts", "start", "--num-cpus", "1", "--address"]
+    with another_cluster(change, monkeypatch) as address:
+        command = [sys.executable, *start, address]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MINUTE)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Version mismatch" in said
+    assert found in said
 
 
 @pytest.mark.root
@@ -175,7 +208,7 @@ def test_another_ray_and_another_token_are_named(
     ("remembered", "sentence"),
     [
         ("", "No Ray cluster runs on this machine, which RAY_ADDRESS=auto asks for"),
-        ("127.0.0.1:1", r"Nobody answers at [\d.]+:1 "),
+        ("127.0.0.1:1", r"Nothing answers at [\d.]+:1 "),
     ],
 )
 def test_auto_where_no_cluster_runs(remembered: str, sentence: str, tmp_path: Path) -> None:
@@ -200,7 +233,7 @@ def test_a_machine_that_has_not_joined() -> None:
         env, began = cluster.environment, time.monotonic()
         done = subprocess.run(alone, env=env, capture_output=True, text=True, check=False)
         assert time.monotonic() - began < MINUTE
-    sentence = "This machine is not part of the cluster at 10.77.0.1:6399. Type here: ray start"
+    sentence = "This machine is not part of the cluster at 10.77.0.1:6399. Run on it: ray start"
     assert f"ClusterError: {sentence}" in done.stderr
 
 
@@ -208,8 +241,8 @@ def test_a_machine_that_has_not_joined() -> None:
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_cluster_of_this_machine_and_what_it_prints(verbose: bool) -> None:
     code = (
-        "import ray; from stemcli.cluster import joined\n"
-        f"with joined({verbose}):\n"
+        "import ray; from stemcli.cluster import ray_session\n"
+        f"with ray_session({verbose}):\n"
         "    ray.get(ray.remote(lambda: print('said there')).remote())\n"
         "    import time; time.sleep(2)"
     )

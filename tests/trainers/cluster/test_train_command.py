@@ -1,4 +1,4 @@
-"""``stem train --cluster`` as it is typed: what is refused before a cluster is joined, and words.
+"""The command ``stem train --cluster``: refusals before a cluster is joined, and its lines.
 
 Truth: the rules of the command line, by hand.
 """
@@ -67,9 +67,9 @@ def test_what_does_not_go_together_is_refused(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--workers", "many"), "--workers many is no number of workers"),
-        (("--workers", "8:2"), "Type --workers 2:8"),
-        (("--device", "cuda:1"), "With --cluster type --device auto"),
+        (("--workers", "many"), "--workers many is not a number of workers"),
+        (("--workers", "8:2"), "Try: --workers 2:8"),
+        (("--device", "cuda:1"), "With --cluster use --device auto"),
     ],
 )
 def test_what_no_cluster_understands_is_refused(

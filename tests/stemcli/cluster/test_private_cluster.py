@@ -20,10 +20,10 @@ import json, os, sys
 import ray
 import psutil  # which comes with Ray
 from ray._private.worker import global_worker
-from stemcli.cluster import joined
+from stemcli.cluster import ray_session
 
 before = dict(os.environ)
-with joined(alone=True):
+with ray_session(alone=True):
     assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
     me = psutil.Process()
     sockets = [
@@ -33,12 +33,13 @@ with joined(alone=True):
         if socket.status == psutil.CONN_LISTEN
     ]
     token = os.environ["RAY_AUTH_TOKEN"]
-    words = [word for process in psutil.process_iter(["cmdline"]) for word in process.cmdline()]
+    # None for a process that ended a moment ago.
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     print(json.dumps({
         "sockets": sockets,
         "address": global_worker.gcs_client.address,
         "token": token,
-        "shown": any(token in word for word in words),
+        "shown": any(token in word for words in commands for word in words),
     }), flush=True)
     sys.stdin.readline()
 after = dict(os.environ)
@@ -109,8 +110,8 @@ def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
 SHORT = """
 import os
 import ray
-from stemcli.cluster import joined
-with joined(alone=True):
+from stemcli.cluster import ray_session
+with ray_session(alone=True):
     assert ray.get(ray.remote(lambda: 41 + 1).remote()) == 42
     folder = os.environ["RAY_TMPDIR"]
 print(os.path.exists(folder), "RAY_TMPDIR" in os.environ)
