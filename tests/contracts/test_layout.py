@@ -33,8 +33,6 @@ RETIRED_WORDS = {
     "letter",
     "letters",
     "mailbox",
-    "recruiter",
-    "roster",
     "shelf",
 }
 
