@@ -33,7 +33,7 @@ from stemcli.batch.executor import (
     publish,
 )
 from stemcli.batch.plan import SongTask
-from stemcli.batch.ray_pool import ActorPool, PooledActor
+from stemcli.batch.ray_pool import GONE, ActorPool, PooledActor
 from stemcli.batch.ray_worker import Message, SongFailed, SongNotFound, SongRead, StemsWritten
 from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import WorkerSlot, check_device, find_slots
@@ -175,7 +175,7 @@ class RayExecutor:
         if time.monotonic() < self._next_look:
             return
         for actor in self._pool.look():
-            self._lose(actor, "its node is gone")
+            self._lose(actor, GONE)
         self._next_look = time.monotonic() + LOOK
 
     def _dispatch(self) -> None:

@@ -21,6 +21,8 @@ from stemcli.version import how_to_install, is_same
 ROOMS = 2
 """Songs that one actor holds: while its network works on one, the other is opened or finished."""
 
+GONE = "its machine is gone"
+
 AWAITED = 30
 """Looks without an actor until that is told, and looks that may fail until that is the end."""
 
@@ -67,7 +69,7 @@ class ActorPool:
         self._looks_without = self._failed_looks = 0
 
     def look(self) -> list[PooledActor]:
-        """Start actors on slots that have none; return the actors whose nodes are gone.
+        """Start actors on slots that have none; return those that were lost with their nodes.
 
         Raises:
             ClusterError: the cluster does not answer any more, or no node can do the work.
@@ -78,12 +80,15 @@ class ActorPool:
             self._count_failure(error)
             return []
         self._failed_looks = 0
+        gone = [actor for actor in self.actors if actor.slot not in slots]
+        for actor in gone:
+            self.lose(actor, GONE)
         taken = {actor.slot for actor in (*self.actors, *self.loading.values())}
         for slot in slots:
             if slot not in taken and slot not in self._refused:
                 self._start(slot)
         self._await(slots)
-        return [actor for actor in self.actors if actor.slot not in slots]
+        return gone
 
     def add(self, loaded: Any) -> None:
         """Take an actor on that has loaded its models, or refuse its slot."""
