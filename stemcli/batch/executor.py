@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stemcli.engine.song import Result
 
 AT_THE_ENDS = 2
-"""Songs beside those whose networks run: one is being opened, one is being finished."""
+"""Songs beside those whose networks run: one is being opened, one is being encoded."""
 
 
 class WrittenStem(NamedTuple):
@@ -156,7 +156,7 @@ class LocalExecutor:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """There is nothing to let go of."""
+        """Nothing has to be released."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -208,11 +208,11 @@ class LocalExecutor:
         return TaskResult(task, made.seconds, made.wall_seconds, made.skipped)
 
     def interrupt(self) -> None:
-        """Songs that are being worked on raise KeyboardInterrupt soon and leave nothing behind."""
+        """Make songs that are being separated raise KeyboardInterrupt and leave nothing behind."""
         self.session.interrupt()
 
     def _try(self, task: SongTask, replace: bool, callbacks: Callbacks) -> TaskResult:
-        """What is more than an error of one song ends them all, before another is begun."""
+        """Separate one song; anything worse than an error of this song stops all others."""
         if self._end:
             raise self._end
         began = time.monotonic()

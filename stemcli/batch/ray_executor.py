@@ -53,10 +53,10 @@ PATIENCE = 90.0
 """Seconds until an actor's files must be visible here; NFS may hide a new file for a minute."""
 
 LOSSES = 2
-"""Actors that may die with no other song than this one before it is taken for the reason."""
+"""Actors that die over a song, while it is their only one, until the song counts as failed."""
 
 PUBLISHERS = 32
-"""Songs whose stems are renamed at the same time: behind a URL that may be a copy."""
+"""Songs whose stems are renamed at the same time; behind a URL, renaming may be a copy."""
 
 
 @dataclass(eq=False)
@@ -86,7 +86,7 @@ class PendingSong:
 
 
 class InvisibleError(Exception):
-    """Stems that an actor wrote cannot be seen on this machine."""
+    """Raised when stems that an actor wrote cannot be seen on this machine."""
 
 
 class RemoteError(Exception):
@@ -113,7 +113,7 @@ class RayExecutor:
         self._streams: dict[Any, tuple[PendingSong, PooledActor]] = {}
         self._publishing: dict[Future[None], tuple[PendingSong, PooledActor, StemsWritten]] = {}
         self._results: deque[TaskResult] = deque()
-        self._unsettled: list[SongTask] = []  # of which something may lie about at the end
+        self._unsettled: list[SongTask] = []  # temporary files of these may be left at the end
         self._spent: dict[PooledActor, float] = {}  # seconds of each actor's network
         self._publishers = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publisher")
         self._stopping = threading.Event()
@@ -243,7 +243,7 @@ class RayExecutor:
                 self._listener(event)
 
     def _publish(self, song: PendingSong, stems: Sequence[WrittenStem]) -> None:
-        """Note complete stems down and rename them; runs in a thread of its own."""
+        """Record complete stems in the journal and rename them, in a thread of its own."""
         here = {absolute(path): path for path in song.task.outputs.values()}
         paths = [here[made.path] for made in stems]
         made_here = [
@@ -371,7 +371,7 @@ def _size(task: SongTask) -> int:
         path = task.song.path
         return path.size if isinstance(path, UrlPath) else path.stat().st_size
     except (OSError, StorageError):
-        return 0  # the actor will say why
+        return 0  # the actor will report the reason
 
 
 def _absolute(task: SongTask) -> SongTask:

@@ -24,7 +24,7 @@ ROOMS = 2
 GONE = "its machine is gone"
 
 AWAITED = 30
-"""Looks without an actor until that is told, and looks that may fail until that is the end."""
+"""Looks without an actor until that is reported; failed looks until the run ends."""
 
 
 @dataclass(eq=False)
@@ -148,13 +148,13 @@ class ActorPool:
         handle = remote.options(
             num_cpus=slot.cores,
             num_gpus=slot.gpus,
-            max_concurrency=ROOMS + 2,  # its songs, and whatever else it is asked
+            max_concurrency=ROOMS + 2,  # its songs, and calls of its other methods
             scheduling_strategy=_on(slot),
         ).remote(*self._arguments)
         self.loading[handle.load.remote()] = PooledActor(slot, handle)
 
     def _remove(self, actor: PooledActor) -> bool:
-        """Whether it was there; of several songs each may say that an actor is lost."""
+        """Remove an actor; False if another of its songs has reported it before."""
         if actor not in self.actors:
             return False
         self.actors.remove(actor)
@@ -165,7 +165,7 @@ class ActorPool:
         self._listener(WorkerRefused(slot.name, reason))
 
     def _await(self, slots: Sequence[WorkerSlot]) -> None:
-        """Say once that no actor comes, or that all are gone.
+        """Report once that there is no actor.
 
         Raises:
             ClusterError: every slot was refused, so none will come.
@@ -206,7 +206,7 @@ def _kill(actor: PooledActor) -> None:
 
 
 def _cause(error: RayError) -> str:
-    """The sentence of whatever stopped an actor at its start."""
+    """The reason why an actor could not start, in one sentence."""
     if isinstance(error, RayTaskError):
         return str(error.cause)
     lines = [line for line in str(error).splitlines() if line.strip()]

@@ -267,8 +267,11 @@ def test_the_songs_of_a_node_that_is_gone_are_given_to_another(cluster: Cluster)
         make_songs(Path("out/a"), ".vocals.0123abcd.part.wav")
         cluster.ray.nodes_there = {"b": GOOD}
 
+    left: list[Path] = []
+    cluster.ray.before = lambda song: left.extend(Path("out").rglob(".vocals.0123abcd.*"))
     cluster.then(move)
     results = cluster.run(cluster.tasks("a.mp3", "b.mp3"))
+    assert left == []
     assert [result.error for result in results.values()] == [None, None]
     workers = cluster.told(WorkerJoined, WorkerLost)
     assert workers == [
