@@ -177,7 +177,8 @@ class LocalExecutor:
     ) -> Generator[TaskResult]:
         """See :class:`Executor`; songs begin in their order."""
         with ThreadPoolExecutor(self._threads, thread_name_prefix="song") as pool:
-            futures = [pool.submit(self._try, task, replace, callbacks) for task in tasks]
+            # No list of them is kept: errors hold the frames, and so the arrays, of their songs.
+            futures = (pool.submit(self._try, task, replace, callbacks) for task in tasks)
             try:
                 for future in as_completed(futures):
                     yield future.result()
