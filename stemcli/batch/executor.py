@@ -1,10 +1,12 @@
-"""Who separates the songs of a run: this machine, or a cluster."""
+"""The interface that separates the songs of a run, and its implementation on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +19,15 @@ from stemcli.batch.records import Content
 from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
+from stemcli.engine.spool import speaking
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
     from stemcli.engine.models import LoadedModel
+    from stemcli.engine.song import Result
 
 AT_THE_ENDS = 2
-"""Songs beside those whose networks run: one is being opened, one is being finished."""
+"""Songs beside those whose networks run: one is being opened, one is being encoded."""
 
 
 class WrittenStem(NamedTuple):
@@ -35,35 +39,49 @@ class WrittenStem(NamedTuple):
 
 
 class StepCallbacks(Protocol):
-    """Told how far a song is; the work goes on when the call returns."""
+    """Called at each step of a song; the work continues when the call returns."""
+
+    def on_start(self) -> None:
+        """The song is about to be read; nothing is written yet."""
 
     def on_read(self, content: Content) -> None:
-        """The song was read; nothing is written yet."""
+        """The file of the song was read."""
 
-    def on_written(self, stems: Sequence[WrittenStem]) -> None:
-        """All stems are on the disk under temporary names."""
+    def on_written(self, stems: Sequence[WrittenStem]) -> bool:
+        """All stems are on the disk under temporary names.
+
+        Returns:
+            Whether the callee renames them, so that the caller must not.
+        """
 
 
-class Outcome(Protocol):
-    """What became of a song."""
+@dataclass(frozen=True)
+class TaskResult:
+    """The end of one song.
 
-    @property
-    def seconds(self) -> float:
-        """Length of the song."""
+    Attributes:
+        task: the song and its outputs.
+        seconds: length of the song.
+        wall_seconds: how long it took; without the wait for a free network if it succeeded.
+        skipped: whether its stems were there already.
+        error: why there are no stems; None if there are.
+    """
 
-    @property
-    def wall_seconds(self) -> float:
-        """How long it took, without waiting for a free network."""
+    task: SongTask
+    seconds: float = 0.0
+    wall_seconds: float = 0.0
+    skipped: bool = False
+    error: Exception | None = None
 
-    @property
-    def skipped(self) -> bool:
-        """Whether its stems were there already."""
+
+Callbacks = Callable[[SongTask], StepCallbacks | None]
+"""The callbacks of a song; None spares the hashes of its files."""
 
 
 class Executor(Planner, Protocol):
-    """Separates songs that several threads give it.
+    """Separates many songs.
 
-    A context manager: at the end nothing is left running.
+    A context manager: at its end nothing is left running.
     """
 
     @property
@@ -71,42 +89,38 @@ class Executor(Planner, Protocol):
         """All that decides what the stems sound like, as plain values."""
 
     @property
-    def at_once(self) -> int:
-        """Songs that may be given at the same time."""
-
-    @property
     def network_seconds(self) -> float:
-        """Time for which networks have run so far, the mean over all places for one."""
+        """Time for which networks have run so far, the mean over all jobs."""
 
-    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
-        """Separate one song; all of its stems appear, or none.
+    def run(
+        self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
+    ) -> Generator[TaskResult]:
+        """Separate songs and yield each result as soon as it is there.
+
+        All stems of a song appear, or none. Songs that are being worked on when the generator is
+        closed, or raises, leave nothing behind.
 
         Args:
-            task: the song and the files its stems become.
+            tasks: the songs and the files their stems become.
             replace: the stems that exist, whatever the options say of them.
-            steps: told how far it is; None spares the hashes.
+            callbacks: called for every song; what they return may be called in any thread.
 
         Raises:
-            StemError: whatever was wrong with the song.
+            ClusterError: no machine can do the work.
+            BaseException: what a listener or a callback raised, if it is not an Exception.
         """
-
-    def rank(self, task: SongTask) -> int:
-        """Songs of a lower rank are begun earlier, of the same rank in their order."""
-
-    def interrupt(self) -> None:
-        """Songs that are being worked on raise KeyboardInterrupt soon and leave nothing behind."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
 
 
-OpenCrew = Callable[[Options, Listener, int], Executor]
+OpenExecutor = Callable[[Options, Listener, int], Executor]
 """From options, a listener and the number of jobs."""
 
 
 class Separates(Planner, Protocol):
-    """The part of a :class:`~stemcli.engine.session.Session` that a crew needs."""
+    """The part of a :class:`~stemcli.engine.session.Session` that an executor needs."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,7 +132,7 @@ class Separates(Planner, Protocol):
 
     def separate_file(
         self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
-    ) -> Outcome:
+    ) -> Result:
         """Separate one song; all of its stems appear, or none."""
 
     def interrupt(self) -> None:
@@ -135,13 +149,14 @@ class LocalExecutor:
 
     def __init__(self, session: Separates, jobs: int) -> None:
         self.session, self.jobs = session, jobs
-        self.at_once = jobs + AT_THE_ENDS
+        self._threads = jobs + AT_THE_ENDS
+        self._end: BaseException | None = None  # what ended the run before its time
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """There is nothing to let go of."""
+        """Nothing has to be released."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -157,26 +172,65 @@ class LocalExecutor:
         """See :class:`~stemcli.batch.plan.Planner`."""
         return self.session.plan(song, folder=folder)
 
-    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
-        """See :class:`Executor`."""
+    def run(
+        self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
+    ) -> Generator[TaskResult]:
+        """See :class:`Executor`; songs begin in their order."""
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="song") as pool:
+            # No list of them is kept: errors hold the frames, and so the arrays, of their songs.
+            futures = (pool.submit(self._try, task, replace, callbacks) for task in tasks)
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException as error:
+                self._stop(error)
+                pool.shutdown(cancel_futures=True)
+                raise (self._end or error) from None
+
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
+        """Separate one song; all of its stems appear, or none.
+
+        Args:
+            task: the song and the files its stems become.
+            replace: the stems that exist, whatever the options say of them.
+            steps: called at each step.
+
+        Raises:
+            StemError: whatever was wrong with the song.
+        """
         song = task.song
         if steps:
+            steps.on_start()
             steps.on_read(Content.of_readable(song.path))
         with fetched(song.path) as here:
-            return self.session.separate_file(
+            made = self.session.separate_file(
                 here, folder=song.folder, replace=replace, ready=self._ready(task, steps)
             )
+        return TaskResult(task, made.seconds, made.wall_seconds, made.skipped)
+
+    def interrupt(self) -> None:
+        """Make songs that are being separated raise KeyboardInterrupt and leave nothing behind."""
+        self.session.interrupt()
+
+    def _try(self, task: SongTask, replace: bool, callbacks: Callbacks) -> TaskResult:
+        """Separate one song; anything worse than an error of this song stops all others."""
+        if self._end:
+            raise self._end
+        began = time.monotonic()
+        try:
+            return self.separate(task, replace=replace, steps=callbacks(task))
+        except Exception as error:
+            return TaskResult(task, wall_seconds=time.monotonic() - began, error=error)
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def _stop(self, error: BaseException) -> None:
+        self._end = self._end or error
+        self.interrupt()
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else _ignore
-
-    def rank(self, task: SongTask) -> int:
-        """See :class:`Executor`."""
-        return 0
-
-    def interrupt(self) -> None:
-        """See :class:`Executor`."""
-        self.session.interrupt()
 
 
 class StagedExecutor(LocalExecutor):
@@ -204,8 +258,8 @@ class StagedExecutor(LocalExecutor):
         stage = Path(self._stage.name)
         return {stem: self._target / path.relative_to(stage) for stem, path in here.items()}
 
-    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> Outcome:
-        """See :class:`Executor`; of a song that is over nothing stays in the temporary folder."""
+    def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
+        """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
         song = task.song
         here = self.session.plan(Path(song.path.name), folder=song.folder)
         try:
@@ -283,12 +337,37 @@ def _fetch(song: UrlPath, here: Path) -> None:
         ) from error
 
 
+def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
+    """Give complete stems their names; all of them, or none.
+
+    Args:
+        stems: under temporary names, and noted down already.
+        steps: told what is behind URLs once more, where renaming changes what is known of a file.
+
+    Raises:
+        OutputError: a folder cannot be written.
+        StorageError: a URL cannot be reached.
+    """
+    renamed: list[Path] = []
+    try:
+        for temporary, path, _ in stems:
+            with speaking(path):
+                temporary.replace(path)
+            renamed.append(path)
+    except BaseException:
+        for path in (*(made.temporary for made in stems), *renamed):
+            path.unlink(missing_ok=True)
+        raise
+    behind_urls = [path for path in renamed if isinstance(path, UrlPath)]
+    if steps and behind_urls:
+        steps.on_written([WrittenStem(path, path, Content.of(path)) for path in behind_urls])
+
+
 def _carry(
     task: SongTask, steps: StepCallbacks | None, files: Mapping[str, tuple[Path, Path]]
 ) -> None:
     """Carry complete stems behind their URLs, and rename them there."""
     carried: list[WrittenStem] = []
-    renamed: list[Path] = []
     try:
         for stem, (made, _) in files.items():
             target = task.outputs[stem]
@@ -296,24 +375,20 @@ def _carry(
             carried.append(WrittenStem(temporary, target, Content.of(made)))
             assert isinstance(temporary, UrlPath)
             temporary.store(made)
-        if steps:
-            steps.on_written(carried)
-        for temporary, target, _ in carried:
-            temporary.replace(target)
-            renamed.append(target)
+        if steps and steps.on_written(carried):
+            return
     except BaseException:
-        for path in (*(made.temporary for made in carried), *renamed):
-            path.unlink(missing_ok=True)
+        for stored in carried:
+            stored.temporary.unlink(missing_ok=True)
         raise
-    if steps:
-        steps.on_written([WrittenStem(path, path, Content.of(path)) for _, path, _ in carried])
+    publish(carried, steps)
 
 
 def _ignore(files: Mapping[str, tuple[Path, Path]]) -> None:
-    """Told of complete stems that nobody keeps a journal of."""
+    """Ignore complete stems that no journal records."""
 
 
-def _tell_complete(steps: StepCallbacks, files: Mapping[str, tuple[Path, Path]]) -> None:
-    steps.on_written(
+def _tell_complete(steps: StepCallbacks, files: Mapping[str, tuple[Path, Path]]) -> bool:
+    return steps.on_written(
         [WrittenStem(made, path, Content.of(made, synced=True)) for made, path in files.values()]
     )

@@ -167,6 +167,14 @@ class Journal(Closing):
                 [(self._below(path), stored(place)) for path in paths],
             )
 
+    def read(self, place: str, content: Content) -> None:
+        """Record what is in the song, where it was begun before anybody had read it."""
+        with self._writing() as database:
+            database.execute(
+                "UPDATE song SET size = ?, mtime_ns = ?, sha256 = ? WHERE place = ?",
+                (*content, stored(place)),
+            )
+
     def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [

@@ -53,11 +53,11 @@ class Content(NamedTuple):
 
     @classmethod
     def of_readable(cls, path: Path) -> Content:
-        """Read a file, if that is possible; else give what no file is like."""
+        """Read a file, if that is possible, else give :data:`UNREAD`."""
         try:
             return cls.of(path)
         except (OSError, StorageError):
-            return cls(0, 0, "")
+            return UNREAD
 
     def is_in(self, path: Path) -> bool:
         """Whether ``path`` holds this content; read only if it was touched since."""
@@ -75,6 +75,9 @@ class Content(NamedTuple):
         """Fetch it only where a hash is known: of a stem that was renamed just before a crash."""
         return self.sha256 in (path.version, sha256(path))
 
+
+UNREAD = Content(0, 0, "")
+"""In the place of a file that was not read yet or cannot be read; no file is like it."""
 
 State = Literal["begun", "ready", "done", "failed"]
 

@@ -7,20 +7,31 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import ClusterError, describe_error
-from stemcli.batch.executor import Executor, OpenCrew, Outcome, WrittenStem, open_local
+from model_zoo.errors import describe_error
+from stemcli.batch.executor import (
+    Executor,
+    OpenExecutor,
+    StepCallbacks,
+    TaskResult,
+    WrittenStem,
+    open_local,
+)
 from stemcli.batch.journal import Journal
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import SongTask, no_empty_folders, once, plan, refuse_existing
-from stemcli.batch.records import Content
-from stemcli.batch.report import BatchFinished, BatchReport, BatchStarted, TrackReport
-from stemcli.batch.report import Outcome as Ended
+from stemcli.batch.records import UNREAD, Content
+from stemcli.batch.report import (
+    BatchFinished,
+    BatchReport,
+    BatchStarted,
+    Outcome,
+    TrackReport,
+)
 from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover
 from stemcli.engine.events import Event, Listener, Notice, TrackFailed, TrackFinished, TrackSkipped
 from stemcli.engine.options import Options
@@ -52,7 +63,7 @@ def separate_songs(
     retries: int = 0,
     journal: Journal | None = None,
     on_event: Listener,
-    open_executor: OpenCrew = open_local,
+    open_executor: OpenExecutor = open_local,
 ) -> BatchReport:
     """Separate ``songs`` and report what became of each.
 
@@ -65,7 +76,7 @@ def separate_songs(
         retries: how often songs that failed are tried again when all others are done.
         journal: of the output folder; what it knows as done is not done again.
         on_event: told what happens, in the thread where it happens.
-        open_executor: finds those who do the work.
+        open_executor: opens the executor of the songs.
 
     Raises:
         StemError: nothing was begun, because models, options or outputs are wrong.
@@ -104,7 +115,6 @@ class _BatchRun:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
-        self.end: BaseException | None = None  # what ended the run before its time
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
@@ -140,20 +150,18 @@ class _BatchRun:
             raise _NobodyListens(error) from error
 
     def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
-        """What became of every song, in order.
+        """Separate all songs of which something is left to do, and report on every song in order.
 
-        An interrupt reaches the songs with their next event; they end before it is raised here.
+        Songs that are being worked on when something else than a song fails end before that error
+        is raised here.
         """
-        with ThreadPoolExecutor(self.executor.at_once, thread_name_prefix="song") as pool:
-            by_rank = sorted(verdicts, key=lambda verdict: self.executor.rank(verdict.task))
-            futures = {id(verdict): pool.submit(self._one_of_all, verdict) for verdict in by_rank}
-            try:
-                return [futures[id(verdict)].result() for verdict in verdicts]
-            except BaseException as error:
-                self.end = self.end or error
-                self.executor.interrupt()
-                pool.shutdown(cancel_futures=True)
-                raise self.end from None
+        reports = {v.task.name: self._skip(v.task, v.skip) for v in verdicts if v.skip}
+        tasks = [verdict.task for verdict in verdicts if not verdict.skip]
+        run = self.executor.run(tasks, replace=self.replace, callbacks=self._callbacks)
+        with closing(run) as results:
+            for result in results:
+                reports[result.task.name] = self._finish(result)
+        return [reports[verdict.task.name] for verdict in verdicts]
 
     def failed_again(
         self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
@@ -163,51 +171,36 @@ class _BatchRun:
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
-    def _one_of_all(self, verdict: ResumeDecision) -> TrackReport:
-        """What is more than an error of one song ends them all, before another is begun."""
-        if self.end:
-            raise self.end
-        try:
-            return self.one(verdict)
-        except BaseException as error:
-            self.end = self.end or error
-            self.executor.interrupt()
-            raise
+    def _skip(self, task: SongTask, reason: str) -> TrackReport:
+        self.tell(TrackSkipped(task.name, reason))
+        return _report(task, "skipped", reason, task.outputs)
 
-    def one(self, verdict: ResumeDecision) -> TrackReport:
-        """Separate one song, unless nothing is to be done, and say what became of it."""
-        task = verdict.task
-        if verdict.skip:
-            self.tell(TrackSkipped(task.name, verdict.skip))
-            return _report(task, "skipped", verdict.skip, task.outputs)
-        began = time.monotonic()
-        self.notices.pop(task.name, None)  # of an earlier try
-        try:
-            result = self._separate(task)
-        except ClusterError:
-            raise  # the fault of no song: nobody is left to separate any
-        except Exception as error:
-            message = describe_error(error)
-            if self.journal:  # first, lest one that cannot be written be named twice
-                self.journal.failed(task.name, message)
-            self.tell(TrackFailed(task.name, message))
-            trace, took = traceback.format_exc(), time.monotonic() - began
-            return self._report(task, "failed", message, wall_seconds=took, trace=trace)
+    def _finish(self, result: TaskResult) -> TrackReport:
+        """Record the end of a song."""
+        task, took = result.task, result.wall_seconds
+        if result.error:
+            return self._fail(task, result.error, took)
         if result.skipped:
             return _report(task, "skipped", EXIST, task.outputs)
-        took = result.wall_seconds
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
         return self._report(task, "done", "", task.outputs, **measured)
 
+    def _fail(self, task: SongTask, error: Exception, took: float) -> TrackReport:
+        message = describe_error(error)
+        if self.journal:  # first, lest one that cannot be written be named twice
+            self.journal.failed(task.name, message)
+        self.tell(TrackFailed(task.name, message))
+        trace = "".join(traceback.format_exception(error))
+        return self._report(task, "failed", message, wall_seconds=took, trace=trace)
+
     def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
         """The report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
-    def _separate(self, task: SongTask) -> Outcome:
-        steps = _JournalCallbacks(task, self.settings, self.journal) if self.journal else None
-        return self.executor.separate(task, replace=self.replace, steps=steps)
+    def _callbacks(self, task: SongTask) -> StepCallbacks | None:
+        return _JournalCallbacks(task, self.settings, self.journal) if self.journal else None
 
 
 @dataclass(frozen=True)
@@ -218,17 +211,21 @@ class _JournalCallbacks:
     settings: str
     journal: Journal
 
-    def on_read(self, content: Content) -> None:
+    def on_start(self) -> None:
         task, source = self.task, real(self.task.song.path)
-        self.journal.begin(task.name, source, content, self.settings, task.outputs.values())
+        self.journal.begin(task.name, source, UNREAD, self.settings, task.outputs.values())
 
-    def on_written(self, stems: Sequence[WrittenStem]) -> None:
+    def on_read(self, content: Content) -> None:
+        self.journal.read(self.task.name, content)
+
+    def on_written(self, stems: Sequence[WrittenStem]) -> bool:
         self.journal.ready(self.task.name, stems)
+        return False
 
 
 def _report(
     task: SongTask,
-    outcome: Ended,
+    outcome: Outcome,
     message: str,
     outputs: Mapping[str, Path] | None = None,
     **measured: Any,

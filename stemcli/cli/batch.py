@@ -19,7 +19,7 @@ from stemcli.cli.options import report as report_path
 from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
-    from stemcli.batch.executor import OpenCrew
+    from stemcli.batch.executor import OpenExecutor
     from stemcli.engine.options import Options
 
 
@@ -121,14 +121,14 @@ def command(
     click.get_current_context().exit(1 if is_incomplete else report.exit_code)
 
 
-def choose_cluster(console: Console) -> OpenCrew:
+def choose_cluster(console: Console) -> OpenExecutor:
     """The machines of a cluster, which take a while to begin.
 
     Raises:
         MissingExtraError: a cluster needs Ray, which is not installed.
     """
     try:
-        from stemcli.batch.cluster_crew import open_cluster
+        from stemcli.batch.ray_executor import open_cluster
     except ImportError as error:
         raise MissingExtraError("Ray, which --cluster needs,", "cluster") from error
     address = os.environ.get("RAY_ADDRESS")

@@ -23,8 +23,8 @@ from stemcli.engine.buffer import Block
 from stemcli.engine.spool import Spool, speaking, spool_folders
 from stemcli.printable import name_part
 
-Ready = Callable[[Mapping[str, tuple[Path, Path]]], None]
-"""Told the temporary and the final path of every stem."""
+Ready = Callable[[Mapping[str, tuple[Path, Path]]], object]
+"""Told the temporary and the final path of every stem; True means that it renames them itself."""
 
 _FOLDERS = threading.Lock()
 """Held until a new folder has its first file, so that no other song removes it as empty."""
@@ -103,7 +103,8 @@ class StemWriter:
         Args:
             song: the input.
             encoded: told the number of frames whenever some were encoded late.
-            ready: told when all files are complete and only have to be renamed.
+            ready: told when all files are complete and only have to be renamed. If it returns True,
+                they keep their temporary names.
 
         Returns:
             What the format and the tags made necessary, in sentences.
@@ -117,15 +118,15 @@ class StemWriter:
         notices: list[str] = []
         for stem, writer in self._by_stem():
             notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
-        ready({stem: (writer.temporary, writer.path) for stem, writer in self._by_stem()})
-        self._publish()
+        files = {stem: (writer.temporary, writer.path) for stem, writer in self._by_stem()}
+        self._publish(rename=ready(files) is not True)
         return list(dict.fromkeys(notices))
 
     def _by_stem(self) -> Iterator[tuple[str, AudioWriter]]:
         return zip(self._paths, self._writers, strict=True)
 
-    def _publish(self) -> None:
-        for _, writer in self._by_stem():
+    def _publish(self, *, rename: bool) -> None:
+        for _, writer in self._by_stem() if rename else ():
             writer.commit()
             self._undo.callback(writer.path.unlink, missing_ok=True)
         self._undo.pop_all()

@@ -23,16 +23,10 @@ from stemcli.engine.events import (
 )
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
+from stemcli.engine.song import Result
 
 SECONDS = 10.0  # of every fake song
-
-
-@dataclass
-class FakeResult:
-    outputs: dict[str, Path]
-    seconds: float = SECONDS
-    skipped: bool = False
-    wall_seconds: float = 2.0
+RATE = 44100
 
 
 @dataclass
@@ -68,14 +62,14 @@ class FakeSession:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
-    ) -> FakeResult:
+    ) -> Result:
         self.threads.add(threading.get_ident())
         self.before(song)
         track = str((folder or Path()) / song.name)
         outputs = self.plan(song, folder=folder)
         if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
             self.listener(TrackSkipped(track, "all stems exist"))
-            return FakeResult(outputs, 0.0, skipped=True)
+            return Result(outputs, skipped=True)
         self._read(song, track)
         for event in self._work(track):
             if self.interrupted:
@@ -85,12 +79,12 @@ class FakeSession:
         for temporary, path in made.values():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{path.stem} of {song.name}")
-        ready(made)
-        for temporary, path in made.values():
+        is_renamed_elsewhere = ready(made) is True
+        for temporary, path in made.values() if not is_renamed_elsewhere else ():
             temporary.replace(path)
         shown = {stem: str(path) for stem, path in outputs.items()}
         self.listener(TrackFinished(track, shown, SECONDS, 2.0))
-        return FakeResult(outputs)
+        return Result(outputs, round(SECONDS * RATE), RATE, wall_seconds=2.0)
 
     def interrupt(self) -> None:
         self.interrupted = True
@@ -107,7 +101,7 @@ class FakeSession:
     def _work(self, track: str) -> list[Event]:
         return [
             ModelLoaded("fake", "cpu", "fp32", "this CPU is old"),
-            TrackStarted(track, SECONDS, 44100, 2),
+            TrackStarted(track, SECONDS, RATE, 2),
             Progress(track, "separating", SECONDS / 2, SECONDS),
             Progress(track, "encoding", SECONDS, SECONDS),
         ]
@@ -122,5 +116,5 @@ def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
     return paths
 
 
-def fake_crew(options: Options, listener: Listener, jobs: int) -> LocalExecutor:
+def open_fake(options: Options, listener: Listener, jobs: int) -> LocalExecutor:
     return LocalExecutor(FakeSession(options, listener, jobs), jobs)

@@ -19,7 +19,7 @@ from stemcli.batch.resume import DONE, EDITED, FOREIGN
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event
 from stemcli.engine.options import Options
-from tests.stemcli.batch.fake import FakeSession, fake_crew, make_songs
+from tests.stemcli.batch.fake import FakeSession, make_songs, open_fake
 
 
 class Killed(BaseException):
@@ -297,7 +297,7 @@ def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
 
     def run() -> BatchReport:
         return separate_songs(
-            [LibrarySong(song)], options, on_event=lambda event: None, open_executor=fake_crew
+            [LibrarySong(song)], options, on_event=lambda event: None, open_executor=open_fake
         )
 
     run()

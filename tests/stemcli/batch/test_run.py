@@ -22,7 +22,7 @@ from stemcli.engine.events import (
     TrackStarted,
 )
 from stemcli.engine.options import Options
-from tests.stemcli.batch.fake import SECONDS, FakeSession, fake_crew, make_songs
+from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs, open_fake
 
 
 class Recorder:
@@ -104,7 +104,7 @@ def test_what_the_listener_raises_is_the_fault_of_no_song(
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_executor=fake_crew,
+            open_executor=open_fake,
         )
     assert caught.value is gone
 
@@ -159,6 +159,6 @@ def test_an_interrupt_stops_all_workers_and_leaves_nothing_half_done(
             Options(output=str(tmp_path / "out")),
             jobs=jobs,
             on_event=on_event,
-            open_executor=fake_crew,
+            open_executor=open_fake,
         )
     assert not (tmp_path / "out").exists()

@@ -15,9 +15,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from model_zoo.errors import OutputError, StemError, StorageError, UsageError
-from stemcli.batch.executor import open_local
+from stemcli.batch.executor import OpenExecutor, open_local
 from stemcli.batch.journal import Journal
 from stemcli.batch.library import find_songs
+from stemcli.batch.ray_executor import open_cluster
 from stemcli.batch.records import Content
 from stemcli.batch.report import BatchReport
 from stemcli.batch.resume import DONE
@@ -26,6 +27,7 @@ from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.options import Options
 from stemcli.remote_path import UrlPath, absolute, as_path, real
 from tests.stemcli.batch.fake import FakeSession
+from tests.stemcli.batch.fake_ray import GOOD, FakeRay
 
 BUCKET = "s3://library"
 
@@ -175,7 +177,7 @@ class Library:
         self.separated: list[str] = []
         self.events: list[Event] = []
 
-    def run(self, **options: Any) -> BatchReport:
+    def run(self, open_executor: OpenExecutor = open_local, **options: Any) -> BatchReport:
         self.separated = []
         with Journal(self.out) as journal:
             return separate_songs(
@@ -183,6 +185,7 @@ class Library:
                 Options(output=str(self.out), **options),
                 journal=journal,
                 on_event=self.events.append,
+                open_executor=open_executor,
             )
 
 
@@ -221,6 +224,18 @@ def test_a_library_in_a_bucket(library: Library) -> None:
     if isinstance(library.out, UrlPath):
         assert len(library.out.below()) == 6
     assert report.tracks[0].outputs["vocals"] == str(library.out / "c/vocals.wav")
+
+
+@pytest.mark.parametrize("library", ["bucket"], indirect=True)
+def test_a_cluster_and_a_bucket(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors carry stems into the bucket, and the driver renames them there."""
+    FakeRay(monkeypatch).nodes_there = {"a": GOOD}
+    assert library.run(open_cluster).count("done") == 3
+    assert isinstance(library.out, UrlPath)
+    assert len(library.out.below()) == 6
+    assert get(library.out / "x/a/vocals.wav") == "vocals of a.mp3"
+    for open_executor in (open_cluster, open_local):
+        assert [track.message for track in library.run(open_executor).tracks] == [DONE] * 3
 
 
 def test_stems_beside_their_songs_in_a_bucket_are_no_songs(bucket: UrlPath) -> None:
