@@ -17,8 +17,7 @@ from tests.model_zoo.small import small_network
 from tests.stemcli.engine.stubs import Scaling
 from trainers.config import Recipe
 from trainers.data.multitrack import ValidationAudio
-from trainers.loop.colours import colour_table
-from trainers.loop.loggers.attention_maps import attention_image, record_attention
+from trainers.loop.loggers.attention_maps import record_attention
 from trainers.loop.validation import loudest, render_excerpt
 
 WIDTH, HEADS = 8, 2
@@ -183,11 +182,3 @@ def test_a_map_is_the_mean_over_heads_and_sequences() -> None:
         weights = block.att.weights(block.att_norm(x)).mean((0, 1))
     expected = ((6 * weights).log10() + 1) / 2
     np.testing.assert_allclose(maps["0"], expected.clamp(0, 1).numpy(), atol=1e-5)
-
-
-def test_pictures_of_maps_are_magnified_evenly() -> None:
-    picture = attention_image(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]))
-    assert picture.shape == (256, 384, 3)
-    assert np.array_equal(picture[127, 127], colour_table()[0])
-    assert np.array_equal(picture[127, 128], colour_table()[-1])
-    assert attention_image(np.zeros((400, 500))).shape == (400, 500, 3)

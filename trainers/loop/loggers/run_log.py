@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from model_zoo.errors import OutputError
+from model_zoo.errors import OutputError, require_package
 from stemcli.engine.events import Event
 from trainers.config import Recipe
 from trainers.loop.events import (
@@ -24,7 +24,7 @@ from trainers.loop.events import (
     Validated,
     means,
 )
-from trainers.loop.loggers.attention_maps import attention_image
+from trainers.loop.loggers.attention_maps import SHARES
 from trainers.loop.loggers.backends import (
     Clip,
     ExcerptLogger,
@@ -34,7 +34,6 @@ from trainers.loop.loggers.backends import (
     TensorBoardLogger,
     WandbLogger,
 )
-from trainers.loop.spectrogram import spectrogram_picture
 
 ESTIMATE, TRUE = "/estimate", "/true"
 
@@ -66,13 +65,15 @@ def normalized(event: ExcerptRendered) -> dict[str, Clip]:
 
 
 def _pictures(waves: Mapping[str, Clip], event: ExcerptRendered) -> Iterator[tuple[str, Picture]]:
+    from trainers.plots import heat_map, spectrograms, to_pixels
+
     for name in waves:
         if name.endswith(ESTIMATE):
             stem = name.removesuffix(ESTIMATE)
-            picture = spectrogram_picture(_panels(waves, stem), event.sample_rate)
-            yield f"spectrogram/{stem}", picture
+            figure = spectrograms(_panels(waves, stem), event.sample_rate)
+            yield f"spectrogram/{stem}", to_pixels(figure)
     for layer, weights in event.attention.items():
-        yield f"weights of attention/{layer}", attention_image(weights)
+        yield f"weights of attention/{layer}", to_pixels(heat_map(weights, "key", "query", SHARES))
 
 
 def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
@@ -99,7 +100,7 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
         first_step: steps done before; entries of later steps are forgotten.
 
     Raises:
-        MissingExtraError: TensorBoard is not installed.
+        MissingExtraError: TensorBoard or matplotlib is not installed.
         ConfigError: wandb is asked for and not installed.
         StorageError: Weights & Biases refuses, or cannot be reached.
         LogError: a log cannot be written.
@@ -130,6 +131,7 @@ def _close(keeper: RunLog, books: ExitStack, folder: Path) -> None:
 
 def _opened(recipe: Recipe, folder: Path, first_step: int, books: ExitStack) -> Iterator[RunLogger]:
     """Open the logbooks one by one; ``books`` closes what was opened."""
+    require_package("matplotlib", "train")  # loaded at the first validation, which may be far
     if recipe.log.wandb:  # first: it may refuse, and then nothing shall be written yet
         name, config = folder.resolve().name, recipe.to_dict()
         page = WandbLogger(recipe.log.wandb, folder, name, config, first_step)
