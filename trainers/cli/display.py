@@ -24,8 +24,7 @@ from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from stemcli.printable import printable
 from stemcli.process import Closing
-from trainers.cli.dashboard import RunStatistics, number, percent, shown
-from trainers.cli.screen import draw
+from trainers.cli.dashboard import RunStatistics, draw, number, percent, shown
 from trainers.cluster.job import (
     WorkerGroupAwaited,
     WorkerGroupEvent,
