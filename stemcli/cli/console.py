@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from stemcli.cli.formatting import clock, counted, times_real_time
-from stemcli.printable import printable, printable_lines
+from stemcli.cli.formatting import clock, times_real_time
+from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import open_audio
 from stemcli.engine.song import finite
+from stemcli.printable import counted
 from trainers.data.layouts import READERS
-from trainers.data.layouts.listing import THREADS, counted, library_folders, listed
+from trainers.data.layouts.listing import THREADS, library_folders, listed
 from trainers.data.layouts.survey import Findings
 from trainers.data.recording import SILENCE
 from trainers.data.tracks import Groups, Source, Track, parts_of

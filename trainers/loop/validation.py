@@ -14,7 +14,7 @@ from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
 from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
 from stemcli.engine.runner import ModelRunner
-from trainers.data.multitrack import ValidationAudio, ValidationTrack
+from trainers.data.multitrack import ValidationAudio, ValidationTrack, loudest
 from trainers.loop.events import ExcerptRendered
 from trainers.loop.execution import Strategy
 from trainers.loop.loggers.attention_maps import record_attention
@@ -83,8 +83,8 @@ def render_excerpt(
         NumericalError: the network gives NaN or infinity.
         OutOfMemoryError: a chunk does not fit in the memory of the device.
     """
-    start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
-    mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
+    piece = loudest([track.mixture], round(seconds * model.sample_rate))
+    mixture, true = (wave[..., piece.start : piece.stop] for wave in (track.mixture, track.stems))
     with record_attention(model) as attention:
         found = separated(model, mixture / level) * level
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
@@ -93,17 +93,6 @@ def render_excerpt(
         waves |= _pairs((residual,), *rests)
     plain = {name: wave.numpy() for name, wave in waves.items()}
     return ExcerptRendered(step, track.name, model.sample_rate, plain, attention)
-
-
-def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, int]:
-    """Where the ``length`` samples with the most energy begin and end."""
-    total = mixture.shape[-1]
-    if length >= total:
-        return 0, total
-    energy = mixture.double().square().sum(0).numpy()
-    sums = np.concatenate([[0.0], energy.cumsum()])
-    start = int((sums[length:] - sums[:-length]).argmax())
-    return start, start + length
 
 
 def separated(

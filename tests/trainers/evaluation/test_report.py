@@ -18,8 +18,9 @@ import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
+from trainers.data.multitrack import loudest
 from trainers.evaluation.evaluate import Evaluation, ScoringSettings
-from trainers.evaluation.folder import SECONDS, Excerpt, loudest, spread
+from trainers.evaluation.folder import SECONDS, Excerpt, spread
 from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.report import boxes, curves
 from trainers.evaluation.results import Heading, write_results
@@ -124,8 +125,12 @@ def test_a_piece_is_where_all_stems_sound() -> None:
     one, other = torch.ones(2, 1, 20 * RATE)
     one[:, 12 * RATE :] = 0
     other[:, : 6 * RATE] = 0
-    assert loudest([one, other], RATE) == range(6 * RATE, round((6 + SECONDS) * RATE))
-    assert loudest([one[:, :RATE]], RATE) == range(RATE)
+    length = round(SECONDS * RATE)
+    for step in (1, RATE):
+        found = loudest([one, other], length, step)
+        assert (len(found), found.stop <= 12 * RATE + length) == (length, True)
+    assert loudest([one, other], length, RATE) == range(6 * RATE, 6 * RATE + length)
+    assert loudest([one[:, :RATE]], length) == range(RATE)
 
 
 def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:

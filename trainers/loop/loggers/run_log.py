@@ -13,10 +13,9 @@ import numpy as np
 import yaml
 
 from model_zoo.errors import OutputError, require_package
-from stemcli.engine.events import Event
+from stemcli.engine.events import Event, EventHandler
 from trainers.config import Recipe
 from trainers.loop.events import (
-    EventHandler,
     ExcerptRendered,
     RunFinished,
     RunStarted,
