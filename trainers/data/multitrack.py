@@ -213,13 +213,13 @@ def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip
     return total
 
 
-SILENT = 1e-6
+SILENT_MEAN_SQUARE = 1e-6
 """Mean square below which a true stem has no SDR: -60 dB full scale."""
 
 
 def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
     """Which stems are loud enough to have an SDR."""
-    return stems.square().mean((-2, -1)) > SILENT
+    return stems.square().mean((-2, -1)) > SILENT_MEAN_SQUARE
 
 
 def loudest(waves: Iterable[Float[Tensor, "channel time"]], length: int, step: int = 1) -> range:
