@@ -175,6 +175,26 @@ class LayerInfo:
         """Plain values."""
         return asdict(self)
 
+    @property
+    def depth(self) -> int:
+        """Levels of layers inside this one."""
+        return max((1 + part.depth for part in self.parts), default=0)
+
+    @property
+    def described_shape(self) -> str:
+        """``frame 801, feature 128`` where the axes have names, else ``1 x 801 x 128``.
+
+        A batch of one item is left out.
+        """
+        if not self.axes:
+            return " x ".join(map(str, self.shape))
+        named = [
+            f"{axis.removesuffix('_out')} {length}"
+            for axis, length in zip(self.axes, self.shape, strict=True)
+            if (axis, length) != ("batch", 1)
+        ]
+        return ", ".join(named)
+
 
 def layer_tree(separator: Separator) -> LayerInfo:
     """Layer tree of a network, with the shapes of one segment.

@@ -59,3 +59,8 @@ def cell(text: str) -> str:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in CONTROL and character not in KEPT
+
+
+def counted(count: int, noun: str) -> str:
+    """``no songs``, ``1 song``, ``1,200 songs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{f'{count:,}' if count else 'no'} {noun}s"

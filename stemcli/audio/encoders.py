@@ -289,7 +289,7 @@ class FfmpegSink:
         errors = complaints(read_log(self._process.log))
         reason = errors[0] if errors else f"ffmpeg ended with {status}"
         if self._process.stalled:
-            return OSError(f"it took nothing for {ffmpeg_process.PATIENCE:g} seconds")
+            return OSError(f"it took nothing for {ffmpeg_process.STALL_TIMEOUT_S:g} seconds")
         if os.strerror(errno.ENOSPC) in reason:
             return OSError(reason)
         return (

@@ -12,7 +12,7 @@ from typing import IO
 from model_zoo.errors import FfmpegMissingError
 from stemcli.audio.ffmpeg_process import MOST_LOG
 
-START = 20.0
+START_TIMEOUT_S = 20.0
 """Seconds for a program to say its version."""
 
 
@@ -117,7 +117,7 @@ def _tried(program: str, mtime_ns: int) -> str:
     try:
         said = _run(program, "-version")
     except subprocess.TimeoutExpired:
-        return f"it says nothing for {START:g} seconds"
+        return f"it says nothing for {START_TIMEOUT_S:g} seconds"
     except OSError as error:
         return error.strerror or str(error)
     if said.returncode == 0 and said.stdout.startswith(b"ff"):
@@ -139,6 +139,6 @@ def _run(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
         [program, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=START,
+        timeout=START_TIMEOUT_S,
         check=False,
     )

@@ -174,7 +174,7 @@ class FfmpegDecoder:
         while len(read) < count and (part := self._process.read(count - len(read))):
             read += part
         if self._process.stalled:
-            raise stalled(self._path, ffmpeg_process.PATIENCE)
+            raise stalled(self._path, ffmpeg_process.STALL_TIMEOUT_S)
         return bytes(read)
 
     def _check_end(self) -> None:

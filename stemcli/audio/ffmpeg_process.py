@@ -17,7 +17,7 @@ from typing import IO
 from model_zoo.errors import FfmpegMissingError
 from stemcli.process import Closing
 
-PATIENCE = 300.0
+STALL_TIMEOUT_S = 300.0
 """Seconds without a byte in or out after which ffmpeg counts as stalled.
 
 A film on a slow disk whose sound lies behind its pictures takes a minute or two.
@@ -29,7 +29,7 @@ LOOK = 0.2
 MOST_LOG = 2**20
 """Bytes of log that are kept, the first ones: they describe the file and the first damage."""
 
-GRACE = 5.0
+KILL_TIMEOUT_S = 5.0
 """Seconds for a killed process to go; one that waits for a dead network disk may not."""
 
 
@@ -72,7 +72,7 @@ class FfmpegProcess(Closing):
 
     Attributes:
         log: what it writes to standard error, :data:`MOST_LOG` bytes at most.
-        stalled: whether it was ended because nothing moved for :data:`PATIENCE` seconds.
+        stalled: whether it was ended because nothing moved for :data:`STALL_TIMEOUT_S` seconds.
 
     Raises:
         FfmpegMissingError: the program cannot be started.
@@ -141,7 +141,7 @@ class FfmpegProcess(Closing):
     def _kill(self) -> None:
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE)
+            self._process.wait(KILL_TIMEOUT_S)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -167,7 +167,7 @@ class FfmpegProcess(Closing):
         """
         wait, (before, looks) = self._wait, self._looks
         self._looks = (wait, looks + 1 if wait is before is not None else 0)
-        if self._looks[1] * LOOK > PATIENCE:
+        if self._looks[1] * LOOK > STALL_TIMEOUT_S:
             self.stalled = True
         if self.stalled or self._is_ended:
             self._process.kill()

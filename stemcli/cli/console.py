@@ -19,15 +19,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from stemcli.cli.formatting import clock, counted, times_real_time
-from stemcli.printable import printable, printable_lines
+from stemcli.cli.formatting import clock, times_real_time
+from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
 
 if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from stemcli.batch.library import LibraryScan
     from stemcli.batch.report import (
         BatchReport,
@@ -42,6 +46,12 @@ if TYPE_CHECKING:
 
 OUTCOMES: tuple[Outcome, ...] = ("done", "skipped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between two lines about the progress of the same song
+
+UNFOLDED_WIDTH = 10_000  # columns where nothing is a terminal: no cell is ever cut
+GAP = 3  # columns between two of a table
+LONGEST_WORD = 30
+"""Letters of a word that stays whole: class names have fewer, checksums and addresses more."""
+NARROWEST = 16  # columns into which a longer text may be folded
 
 
 def open_console(*, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> Console:
@@ -104,8 +114,12 @@ class Console(Closing):
     ) -> None:
         """Show a table to a human, as a result or as status.
 
-        A column named with a leading ``>`` is set flush right, with ``=`` it is never folded.
+        A column named with a leading ``>`` is set flush right. In a terminal that is too narrow,
+        the longest column is folded between words, unless its name begins with ``=``.
         """
+
+    def draw(self, content: RenderableType) -> None:
+        """Show something of rich to a human, as a result."""
 
     def found(self, found: LibraryScan) -> None:
         """Say what a walk met; folders that could not be read are errors."""
@@ -265,11 +279,17 @@ class HumanConsole(Console):
         *,
         is_status: bool = False,
     ) -> None:
-        """Columns as wide as their content; a terminal that is too narrow folds between words."""
-        from stemcli.cli.tables import print_table
-
+        """Print it; where a terminal is too narrow for that too, as one record after the other."""
+        stream = sys.stderr if is_status else sys.stdout
         cells = [[printable(cell) for cell in row] for row in rows]
-        print_table(columns, cells, sys.stderr if is_status else sys.stdout)
+        terminal = terminal_of(stream)
+        table = rich_table(columns, cells)
+        least = sum(column.min_width or 0 for column in table.columns) + GAP * (len(columns) - 1)
+        _print(table if least <= terminal.width else records(columns, cells), terminal, stream)
+
+    def draw(self, content: RenderableType) -> None:
+        """Print it, folded where a terminal is too narrow."""
+        _print(content, terminal_of(sys.stdout), sys.stdout)
 
 
 class PlainConsole(HumanConsole):
@@ -304,3 +324,61 @@ def channels(count: int) -> str:
     """``mono``, ``stereo`` or ``6 channels``."""
     names: Mapping[int, str] = {1: "mono", 2: "stereo"}
     return names.get(count, f"{count} channels")
+
+
+def terminal_of(stream: TextIO) -> Terminal:
+    """The terminal that a stream is; otherwise one so wide that nothing is folded."""
+    from rich.console import Console as Terminal
+
+    width = None if stream.isatty() else UNFOLDED_WIDTH
+    return Terminal(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table in which the longest column may be folded, and every other has its full width."""
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    table.show_header = any(columns)
+    for number, name in enumerate(columns):
+        title = name.lstrip(">=")
+        width = max(map(cell_len, [title, *(row[number] for row in rows)]))
+        justify: Any = "right" if name.startswith(">") else "left"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    texts = [one for one, name in zip(table.columns, columns, strict=True) if name[:1] != "="]
+    if texts:
+        longest = max(texts, key=lambda column: column.min_width or 0)
+        words = [word for cell in longest.cells for word in str(cell).split()]
+        least = max([NARROWEST, *(min(cell_len(word), LONGEST_WORD) for word in words)])
+        longest.no_wrap = False
+        longest.min_width = min(longest.min_width or 0, least)
+    return table
+
+
+def records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Every row as its first cell, with the other cells and their titles below."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    titles = [name.lstrip(">=") for name in columns[1:]]
+    lines: list[RenderableType] = []
+    for first, *others in rows:
+        pairs = zip(titles, others, strict=True)
+        said = [f"{title}: {cell}" if title else cell for title, cell in pairs if cell]
+        lines.append(Text(first))
+        if said:
+            lines.append(Padding(Text("; ".join(said)), (0, 0, 0, GAP)))
+    return Group(*lines)
+
+
+def _print(content: RenderableType, terminal: Terminal, stream: TextIO) -> None:
+    """Without spaces at the ends of lines."""
+    with terminal.capture() as captured:
+        terminal.print(content)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    click.echo("\n".join(lines), file=stream)

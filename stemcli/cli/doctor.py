@@ -52,7 +52,7 @@ def mark(ok: bool) -> str:
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK = 1_000_000_000  # bytes; ten minutes of two float stems take a fifth of it
-PATIENCE = 20  # seconds for a program to say its version
+VERSION_TIMEOUT_S = 20  # for a program to say its version
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def ffmpeg() -> Iterator[Check]:
 
     program = find_ffmpeg()
     said = subprocess.run(
-        [program, "-version"], capture_output=True, text=True, check=True, timeout=PATIENCE
+        [program, "-version"], capture_output=True, text=True, check=True, timeout=VERSION_TIMEOUT_S
     )
     broken = broken_ffmpeg()
     instead = f"; {broken}" if broken else ""

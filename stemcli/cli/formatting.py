@@ -50,11 +50,6 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1_000_000 else f"{count / 1e3:.0f} k"
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 song``, ``2 songs``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def examples(*lines: tuple[str, str]) -> str:
     """The end of a help text: what to type and what it does, one under the other."""
     shown = (f"  {typed}\n      {meaning}" for typed, meaning in lines)

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from stemcli.batch.report import BatchStarted
 from stemcli.cli.console import HumanConsole
-from stemcli.cli.formatting import clock, counted, times_real_time
+from stemcli.cli.formatting import clock, times_real_time
 from stemcli.engine import events
-from stemcli.printable import printable
+from stemcli.printable import counted, printable
 
 NAME_SHARE = 0.3  # of the width of the terminal
 STEADY_WIDTH = 70  # columns from which on the bars keep their places

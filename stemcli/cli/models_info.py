@@ -23,10 +23,10 @@ from stemcli.cli.models import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 
 if TYPE_CHECKING:
-    from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord
-    from model_zoo.introspection import LayerInfo
-    from model_zoo.separator import Role
+    from rich.tree import Tree
 
+    from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord
+    from model_zoo.separator import Role
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
 """By which a paragraph of a docstring is known that names the paper."""
@@ -317,14 +317,37 @@ def on_disk(name: str) -> ResolvedModel:
 
 
 def draw(network: LayerInfo, depth: int, console: Console) -> None:
-    """The tree of parts."""
-    from stemcli.cli.drawing import COLUMNS, deeper, rows
-
+    """The layers as a tree, and a hint if there are deeper ones."""
     console.result()
-    console.table(COLUMNS, [*rows(network, depth)])
-    if deeper(network, depth):
+    console.draw(tree(network, depth))
+    if network.depth > depth:
         console.line()
         console.line(f"There is more inside: --depth {depth + 1}")
+
+
+def tree(network: LayerInfo, depth: int) -> Tree:
+    """The network with the total of its parameters, and its layers to that depth."""
+    from rich.tree import Tree
+
+    root = Tree(f"{network.kind}  ({network.described_shape})  {network.parameters:,} parameters")
+    grow(root, network.parts, depth)
+    return root
+
+
+def grow(branch: Tree, layers: Sequence[LayerInfo], depth: int) -> None:
+    """Add layers to a branch; a list of equal layers is one of them, like ``freq_blocks x12``."""
+    for layer in layers if depth else ():
+        name = f"{layer.name} x{layer.times}" if layer.times > 1 else layer.name
+        gives = f"({layer.described_shape})" if layer.shape else ""
+        words = [name, layer.kind, gives, parameters(layer)]
+        grow(branch.add("  ".join(filter(None, words))), layer.parts, depth - 1)
+
+
+def parameters(layer: LayerInfo) -> str:
+    """Trainable values; of several equal layers those of each."""
+    if layer.times > 1 and layer.parameters:
+        return f"{layer.times} x {layer.parameters // layer.times:,}"
+    return f"{layer.parameters:,}" if layer.parameters else ""
 
 
 def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:

@@ -101,4 +101,7 @@ class TrackFailed(Event):
     message: str
 
 
-Listener = Callable[[Event], None]
+EventHandler = Callable[[Event], None]
+"""Takes the events of a song, a run or an evaluation as they come."""
+
+Listener = EventHandler

@@ -28,7 +28,7 @@ from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.events import (
     Event,
-    Listener,
+    EventHandler,
     ModelLoaded,
     TrackFailed,
     TrackSkipped,
@@ -115,7 +115,7 @@ class Session:
     def __init__(
         self,
         options: Options | None = None,
-        on_event: Listener | None = None,
+        on_event: EventHandler | None = None,
         *,
         jobs: int = 1,
         load: Callable[[str], LoadedModel] = load_model,
@@ -331,7 +331,7 @@ def separate(
     song: str | os.PathLike[str],
     *,
     model: str | Sequence[str] = DEFAULT_MODEL,
-    on_event: Listener | None = None,
+    on_event: EventHandler | None = None,
     **options: Any,
 ) -> Result:
     """Separate one song into files.

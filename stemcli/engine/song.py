@@ -19,7 +19,7 @@ from stemcli.audio.tracks import NoTrackError
 from stemcli.engine.background import Prefetcher
 from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
-from stemcli.engine.events import Listener, Notice, Progress, Stage, TrackFinished, TrackStarted
+from stemcli.engine.events import EventHandler, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, StemWriter
 from stemcli.engine.stream import SeparationStream
@@ -82,7 +82,7 @@ class SongJob:
     place: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
     options: Options
     track: str
-    tell: Listener
+    tell: EventHandler
     ready: Ready
     ended: threading.Event = field(default_factory=threading.Event)
     said: set[str] = field(default_factory=set)

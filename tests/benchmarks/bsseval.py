@@ -24,9 +24,9 @@ import soundfile
 import torch
 from scipy.signal import fftconvolve
 
+from stemcli.process import peak_memory
 from tests.benchmarks.common import MEBIBYTE
 from trainers.data.synthetic import play
-from trainers.evaluation.speed import peak_memory
 
 RATE = 44_100
 PROGRAMS = ("ours", "museval")

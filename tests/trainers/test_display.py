@@ -133,7 +133,7 @@ def test_an_error_before_the_first_step_moves_nothing() -> None:
 
 
 def test_a_narrower_terminal_has_folded_lines() -> None:
-    """Drawn at 80, seven lines are longer than 40 columns and none is longer than 80.
+    """Drawn at 80, six lines are longer than 40 columns and none is longer than 80.
 
     They take a line more each, and going up to the first takes one step less than there are lines.
     """
@@ -143,13 +143,13 @@ def test_a_narrower_terminal_has_folded_lines() -> None:
             display.show(event)
         assert isinstance(display, LiveDisplay)
         display._region.refresh()
-        assert [width > 40 for width in display.widths].count(True) == 7
+        assert [width > 40 for width in display.widths].count(True) == 6
         assert max(display.widths) <= 78
         console.terminal.width = 40
         before = len(screen.getvalue())
         lines = len(display.widths)
         console.line("a line that stays")
-        assert screen.getvalue()[before:].split("a line")[0].count(UP) == lines - 1 + 7
+        assert screen.getvalue()[before:].split("a line")[0].count(UP) == lines - 1 + 6
 
 
 def test_lines_have_no_spaces_at_their_ends() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 import yaml
 
-from model_zoo.errors import OutputError
+from model_zoo.errors import MissingExtraError, OutputError
 from tests.trainers.pages import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
 from trainers.loop.events import (
@@ -209,6 +210,17 @@ def test_pages_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path
     with pytest.raises(OutputError, match="Cannot write"), open_run_log(recipe, tmp_path, 0):
         pass
     assert json.dumps(page(tmp_path).Tags()["scalars"]) == "[]"
+
+
+def test_without_matplotlib_a_run_does_not_begin(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is needed at the first validation, which may be hours away."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    refused = pytest.raises(MissingExtraError, match=r"^matplotlib is not .*stemcli\[train\]")
+    with refused, open_run_log(recipe, tmp_path, 0):
+        pass
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_page_is_opened_for_the_project_that_is_named(

@@ -9,8 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 
 from tests.trainers.story import RECIPE, STARTED, step, story, validated
-from trainers.cli.dashboard import RunStatistics
-from trainers.cli.screen import draw
+from trainers.cli.dashboard import RunStatistics, draw
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")
 
@@ -22,9 +21,21 @@ waveform_l1              0.0100  ↓ 50 %   vocals   1.50   1.50   +0.50      40
 multi_resolution_stft    1.1000  ↑ 10 %   ▁█
 total                    2.0000   → 0 %
 
-                       gradient  change      rate  time
-model                    0.4000  ↓ 50 %     0.001  0.50 s a step
-                                                   20 % waiting for data
+                       gradient  change      rate
+model                    0.4000  ↓ 50 %     0.001
+0.50 s a step, 20 % waiting for data
+"""
+
+WIDE = """\
+step 40/1,000  ━╸                                           4 %  epoch 0.4     8:00 left
+
+loss                       mean  change   SDR dB   last   best  change    step
+waveform_l1              0.0100  ↓ 50 %   vocals   1.50   1.50   +0.50      40
+multi_resolution_stft    1.1000  ↑ 10 %   ▁█
+total                    2.0000   → 0 %
+
+                       gradient  change      rate   0.50 s a step, 20 % waiting for data
+model                    0.4000  ↓ 50 %     0.001
 """
 
 ABOVE = """\
@@ -51,9 +62,10 @@ waveform_l1              0.0100  ↓ 50 %   vocals   1.50   1.50   +0.50      40
 multi_resolution_stft    1.1000  ↑ 10 %   ▁█
 and 3 more
 total                    2.0000   → 0 %
-                       gradient  change      rate  time
-model                    0.4000  ↓ 50 %     0.001  0.50 s a step
-discriminator             12.50   → 0 %    0.0002  20 % waiting for data
+                       gradient  change      rate
+model                    0.4000  ↓ 50 %     0.001
+discriminator             12.50   → 0 %    0.0002
+0.50 s a step, 20 % waiting for data
 """
 
 
@@ -73,15 +85,20 @@ def screen(told: RunStatistics, width: int, height: int, verbose: bool = False) 
 
 @pytest.mark.parametrize(
     ("adversary", "width", "height", "golden"),
-    [(False, 78, 23, BESIDE), (False, 42, 23, ABOVE), (True, 78, 9, LOW)],
-    ids=["beside", "above", "low"],
+    [
+        (False, 78, 23, BESIDE),
+        (False, 88, 23, WIDE),
+        (False, 42, 23, ABOVE),
+        (True, 78, 10, LOW),
+    ],
+    ids=["beside", "wide", "above", "low"],
 )
 def test_screens(adversary: bool, width: int, height: int, golden: str) -> None:
     assert screen(figures(adversary), width, height) == golden
 
 
 def test_empty_lines_need_room() -> None:
-    """Ten lines hold the table with its two empty ones; nine do not."""
+    """Ten lines hold the tables with both empty ones; nine do not."""
     lines = BESIDE.splitlines()
     assert screen(figures(), 78, 10) == BESIDE
     assert screen(figures(), 78, 9).splitlines() == [line for line in lines if line]

@@ -1,13 +1,27 @@
-"""The numbers a person wants to see of a run, from the events it tells; nothing here draws."""
+"""The live view of a training run: the numbers of its events, and their layout in a terminal.
+
+Losses stand beside the validation where both fit, else above it. Where the terminal is low, empty
+lines go first and then the last losses but the total.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from rich.columns import Columns
+from rich.console import Console as Terminal
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stemcli.cli.formatting import clock
 from stemcli.engine.events import Event
+from stemcli.printable import printable
 from trainers.config import Recipe
 from trainers.loop.events import RunStarted, StepDone, Validated
 
@@ -16,6 +30,22 @@ PACE_STEPS = 100  # steps that the time left is told from
 SLOW_STEPS = 3  # of the beginning: caches are cold, blocks are compiled
 BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_SHOWN = 0.99  # a change that is larger says no more
+
+GAP = 3  # columns between two tables side by side
+BETWEEN = 2  # columns between two of a table
+WIDE = 60  # columns from which on there is room for everything beside the bar
+SHORTEST = 6  # columns that a name gets in any case
+LEFT = 12  # columns of the time left
+SPARKS = 36  # validations of the curve: the least width of the table above it
+
+MEAN = {"mean": 8, "change": 6}
+GRADIENT = {"gradient": 8, "change": 6, "rate": 8}
+SCORE = {"last": 5, "best": 5, "change": 6, "step": 6}
+"""Heads of columns and their least widths, so that nothing moves."""
+
+COLORS = {"↓": "green", "↑": "red", "→": "dim"}
+
+Row = tuple[str | Text, ...]
 
 
 @dataclass
@@ -243,3 +273,124 @@ def sparkline(values: Sequence[float], width: int) -> str:
     low, span = min(recent), max(recent) - min(recent)
     top = len(BLOCKS) - 1
     return "".join(BLOCKS[round((value - low) / span * top) if span else 0] for value in recent)
+
+
+def draw(figures: RunStatistics, width: int, height: int, verbose: bool = False) -> RenderableType:
+    """Everything, in at most ``width`` columns and, as far as possible, ``height`` lines."""
+    names = shown(figures.losses, verbose)
+    ruler = Terminal(width=width, file=io.StringIO())
+    excess = 0
+    for space in (1, 0):
+        content = layout(figures, names, width, space)
+        excess = len(ruler.render_lines(content, pad=False)) - height
+        if excess <= 0:
+            return content
+    folded = min(excess + 1, len(names) - 1)  # a line counts them
+    return layout(figures, names, width, 0, max(0, folded))
+
+
+def layout(
+    figures: RunStatistics, names: list[str], width: int, space: int, folded: int = 0
+) -> RenderableType:
+    """Bar, losses, validation and gradients.
+
+    Args:
+        figures: of the run.
+        names: of the losses, the total last.
+        width: columns of the terminal.
+        space: empty lines between two parts.
+        folded: losses before the total that are counted only.
+    """
+    longest = max((len(printable(name)) for name in names), default=0)
+    tables = [losses(figures, names, longest, folded), *validation(figures, width)]
+    middle = Columns(tables, padding=(space, GAP))
+    gap = [""] * space
+    return Group(bar(figures, width), *gap, middle, *gap, gradients(figures, longest))
+
+
+def bar(figures: RunStatistics, width: int) -> RenderableType:
+    """One line: the step, a bar, and the time left."""
+    line = Table.grid(padding=(0, BETWEEN, 0, 0), expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True, justify="right")
+    far = [percent(figures.step / figures.steps)]
+    far += [f"epoch {figures.epoch:.1f}"] if figures.epoch is not None else []
+    words = [*(far if width >= WIDE else []), f"{_left(figures):>{LEFT}}"]
+    line.add_row(
+        f"step {figures.step:,}/{figures.steps:,}",
+        ProgressBar(total=figures.steps, completed=figures.step),
+        Text("  ".join(words), style="cyan"),
+    )
+    return line
+
+
+def losses(figures: RunStatistics, names: list[str], longest: int, folded: int) -> RenderableType:
+    """Every loss: its mean and how that changed."""
+    rows: list[Row] = []
+    for name in [*names[: len(names) - 1 - folded], *names[-1:]]:
+        trend = figures.losses[name]
+        style = "bold" if name == "total" else ""
+        rows.append((Text(printable(name), style), number(trend.mean), _colored(trend.change)))
+    if folded:
+        rows.insert(len(rows) - 1, (Text(f"and {folded} more", "dim"), "", ""))
+    return _table("loss".ljust(longest), MEAN, rows)
+
+
+def validation(figures: RunStatistics, width: int) -> list[RenderableType]:
+    """How well each stem is done; nothing before the first validation."""
+    if figures.mean is None:
+        return []
+    scores = {**figures.stems} | ({"mean": figures.mean} if len(figures.stems) > 1 else {})
+    rows = [_score_row(name, score) for name, score in scores.items()]
+    table = _table(" ".join(figures.score), SCORE, rows)
+    curve = Text(sparkline(figures.history, min(SPARKS, width)), "cyan")
+    return [Group(table, curve) if len(figures.history) > 1 else table]
+
+
+def gradients(figures: RunStatistics, longest: int) -> RenderableType:
+    """Norms of gradients, learning rates, and where the time goes."""
+    rows: list[Row] = []
+    for name, trend in figures.gradients.items():
+        rate = f"{figures.rates[name]:.3g}" if name in figures.rates else ""
+        rows.append((name, number(trend.mean), _colored(trend.change), rate))
+    pace = figures.pace
+    time = f"{pace.seconds:.2f} s a step, {percent(pace.waiting)} waiting for data"
+    line = Text(time, no_wrap=True, overflow="ellipsis")
+    return Columns([_table(" " * longest, GRADIENT, rows), line], padding=(0, GAP))
+
+
+def _score_row(name: str, score: StemScore) -> Row:
+    moved = score.change or 0.0
+    return (
+        Text(printable(name), "bold" if name == "mean" else ""),
+        f"{score.last:.2f}",
+        f"{score.best:.2f}",
+        Text(
+            "" if score.change is None else f"{moved:+.2f}",
+            "green" if moved > 0 else "red" if moved < 0 else "dim",
+        ),
+        "before" if score.best_step is None else str(score.best_step),
+    )
+
+
+def _table(title: str, columns: dict[str, int], rows: list[Row]) -> Table:
+    """Columns of numbers behind names, which are cut where the terminal is too narrow."""
+    table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
+    table.add_column(Text(title, no_wrap=True, overflow="crop"), min_width=SHORTEST)
+    for head, least in columns.items():
+        table.add_column(head, justify="right", min_width=least, no_wrap=True)
+    for name, *numbers in rows:
+        table.add_row(Text.assemble(name, no_wrap=True, overflow="ellipsis"), *numbers)
+    return table
+
+
+def _left(figures: RunStatistics) -> str:
+    if figures.validating:
+        return "validating"
+    return "" if figures.left is None else f"{clock(figures.left)} left"
+
+
+def _colored(share: float | None) -> Text:
+    text = change(share)
+    return Text(text, COLORS.get(text[:1], ""))

@@ -19,13 +19,12 @@ from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import clock, counted, millions
+from stemcli.cli.formatting import clock, millions
 from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
-from stemcli.printable import printable
+from stemcli.printable import counted, printable
 from stemcli.process import Closing
-from trainers.cli.dashboard import RunStatistics, number, percent, shown
-from trainers.cli.screen import draw
+from trainers.cli.dashboard import RunStatistics, draw, number, percent, shown
 from trainers.cluster.job import (
     WorkerGroupAwaited,
     WorkerGroupEvent,

@@ -17,8 +17,9 @@ from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import require_package
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import counted, examples
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options, network_options
+from stemcli.printable import counted
 from trainers.evaluation.summary import METRICS, decibels
 
 if TYPE_CHECKING:

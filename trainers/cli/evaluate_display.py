@@ -8,10 +8,9 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import counted
 from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
-from stemcli.printable import printable, printable_lines
+from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
 from trainers.evaluation.evaluate import Evaluation, EvaluationResults
 from trainers.evaluation.events import EvaluationStarted, ScoringFailed, Separating, TrackScored

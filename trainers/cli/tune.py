@@ -182,8 +182,7 @@ def write_so_far(plan: Plan, folder: Path) -> None:
 
 def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFinished:
     """Write tables, recipe and picture; returns the event that says so."""
-    from trainers.search.picture import draw_search
-    from trainers.search.report import PICTURE, write_best, write_tables
+    from trainers.search.report import PICTURE, draw_search, write_best, write_tables
     from trainers.search.trials import SearchFinished
 
     write_tables(trials, plan, folder)

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import clock, counted, millions
+from stemcli.cli.formatting import clock, millions
 from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
-from stemcli.printable import printable
+from stemcli.printable import counted, printable
 from stemcli.process import Closing
 from trainers.cli.dashboard import sparkline
 from trainers.cli.display import Drawn, Region

@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
 from model_zoo.ops.spectra import istft, stft
-from trainers.data.recording import Clip
+from trainers.data.recording import Clip, db_to_amplitude
 
 OVERSAMPLING = 2
 """Rate at which a curve is applied to samples, relative to theirs: overtones fold back later."""
@@ -35,11 +35,6 @@ CHORD_STEPS = (3, 4, 5, 7, 12, 15, 16, 19)
 
 CHOIR_STEPS = (-12, -9, -8, -7, -5, -4, -3, 3, 4, 5, 7, 8, 9, 12)
 """Intervals in semitones that sound well with what they are added to."""
-
-
-def decibels(db: float) -> float:
-    """Amplitude factor of a level in dB."""
-    return float(10 ** (db / 20))
 
 
 def within(bounds: tuple[float, ...], rng: np.random.Generator) -> float:
@@ -114,7 +109,7 @@ def room(
     It has ``db`` of the energy of a sound without structure and starts up to 30 ms after it.
     """
     count = max(1, int(within(seconds, rng) * rate))
-    decay = decibels(-60) ** (np.arange(count) / count)
+    decay = db_to_amplitude(-60) ** (np.arange(count) / count)
     response = rng.standard_normal((2, count)).astype(np.float32) * decay
     smooth = rng.uniform(0, 0.8)
     response[:, 1:] += smooth * response[:, :-1]
@@ -122,14 +117,14 @@ def room(
     delay = int(rng.uniform(0, 0.03) * rate)
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     wet = fftconvolve(wide, response, axes=1)[:, : clip.shape[1]]
-    return (wide + decibels(within(db, rng)) * _later(wet, delay)).astype(np.float32)
+    return (wide + db_to_amplitude(within(db, rng)) * _later(wet, delay)).astype(np.float32)
 
 
 def echo(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """One to three fading repeats, each at its own side."""
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     out = np.array(wide, np.float64)
-    delay, level = int(rng.uniform(0.06, 0.4) * rate), decibels(rng.uniform(-18, -6))
+    delay, level = int(rng.uniform(0.06, 0.4) * rate), db_to_amplitude(rng.uniform(-18, -6))
     for repeat in range(1, int(rng.integers(2, 5))):
         out += rng.uniform(0.3, 1, (2, 1)) * level**repeat * _later(wide, repeat * delay)
     return out.astype(np.float32)
@@ -141,7 +136,7 @@ def doubling(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     out = np.array(wide, np.float64)
     for side in range(2):
         shift = int(rng.uniform(0.008, 0.035) * rate)
-        out[side] += decibels(rng.uniform(-10, -2)) * _later(wide[side], shift)
+        out[side] += db_to_amplitude(rng.uniform(-10, -2)) * _later(wide[side], shift)
     return out.astype(np.float32)
 
 
@@ -219,7 +214,7 @@ def chord(length: int, rate: int, rng: np.random.Generator) -> Float[np.ndarray,
 def overdrive(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     """Soft saturation by up to 12 dB; the peak stays where it was, what is quieter gets louder."""
     peak = float(np.abs(clip).max()) + 1e-6
-    drive = decibels(rng.uniform(0, 12))
+    drive = db_to_amplitude(rng.uniform(0, 12))
     fine = soxr.resample(clip.T, 1, OVERSAMPLING) / peak
     bent = np.tanh(drive * fine) * peak / np.tanh(drive)
     return fitted(soxr.resample(bent, OVERSAMPLING, 1).T, clip.shape[1]).astype(np.float32)
@@ -233,7 +228,7 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     rms = np.sqrt(np.square(padded.reshape(len(clip), count, block)).mean((0, 2))) + 1e-3
     gain = (rms / rms.max()) ** -rng.uniform(0.2, 0.66)
     places = (np.arange(count) + 0.5) * block
-    curve = np.interp(np.arange(clip.shape[1]), places, np.minimum(gain, decibels(15)))
+    curve = np.interp(np.arange(clip.shape[1]), places, np.minimum(gain, db_to_amplitude(15)))
     return (clip * curve).astype(np.float32)
 
 
@@ -246,7 +241,7 @@ def beside(effect: Effect) -> Effect:
     def layered(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
         layer = effect(clip, rate, rng)
         level = np.sqrt(np.square(clip).mean() / (np.square(layer).mean() + 1e-9))
-        return (clip + decibels(rng.uniform(-8, 8)) * level * layer).astype(np.float32)
+        return (clip + db_to_amplitude(rng.uniform(-8, 8)) * level * layer).astype(np.float32)
 
     return layered
 

@@ -12,10 +12,11 @@ from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import open_audio
 from stemcli.engine.song import finite
+from stemcli.printable import counted
 from trainers.data.layouts import READERS
-from trainers.data.layouts.listing import THREADS, counted, library_folders, listed
+from trainers.data.layouts.listing import THREADS, library_folders, listed
 from trainers.data.layouts.survey import Findings
-from trainers.data.recording import SILENCE
+from trainers.data.recording import SILENCE_RMS
 from trainers.data.tracks import Groups, Source, Track, parts_of
 
 
@@ -124,7 +125,7 @@ def _hear(info: AudioInfo, source: Source) -> bool | str:
     try:
         with open_audio(source.path, stream=source.stream) as reader:
             blocks = finite(reader, source.path, info.sample_rate)
-            loud = (bool(np.abs(block).max() >= SILENCE) for block in blocks)
+            loud = (bool(np.abs(block).max() >= SILENCE_RMS) for block in blocks)
             return max(loud, default=False) if info.depth == FLOAT else any(loud)
     except AudioError as error:
         return str(error)

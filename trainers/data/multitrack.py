@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -213,13 +213,32 @@ def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip
     return total
 
 
-SILENT = 1e-6
+SILENT_MEAN_SQUARE = 1e-6
 """Mean square below which a true stem has no SDR: -60 dB full scale."""
 
 
 def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
     """Which stems are loud enough to have an SDR."""
-    return stems.square().mean((-2, -1)) > SILENT
+    return stems.square().mean((-2, -1)) > SILENT_MEAN_SQUARE
+
+
+def loudest(waves: Iterable[Float[Tensor, "channel time"]], length: int, step: int = 1) -> range:
+    """The samples in which all waves are loud: their energies have the largest product.
+
+    Args:
+        waves: of equal length.
+        length: samples; all where the waves are shorter.
+        step: only multiples of this are tried as the first sample.
+    """
+    energies = torch.stack([wave.double().square().sum(0) for wave in waves])
+    total = energies.shape[1]
+    if total <= length:
+        return range(total)
+    sums = torch.nn.functional.pad(energies.cumsum(1), (1, 0))
+    starts = torch.arange(0, total - length + 1, step)
+    windows = sums[:, starts + length] - sums[:, starts]
+    start = int(starts[(windows + 1e-6).log().sum(0).argmax()])
+    return range(start, start + length)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,12 @@ def _at_rate(reader: AudioReader, sample_rate: int) -> Iterator[Block]:
     yield resampler.finish()
 
 
-SILENCE = 10 ** (-40 / 20)
+def db_to_amplitude(db: float) -> float:
+    """The factor of the amplitude for a level in dB."""
+    return float(10 ** (db / 20))
+
+
+SILENCE_RMS = db_to_amplitude(-40)
 """RMS below which an excerpt counts as empty: -40 dB full scale."""
 
 EXACT = ("PCM_", "FLOAT", "DOUBLE")
@@ -248,8 +253,8 @@ def recording_peak(recording: Recording) -> float:
 
 
 def is_loud(clip: Clip) -> bool:
-    """Whether the RMS of a clip is above :data:`SILENCE`."""
-    return rms(clip) > SILENCE
+    """Whether the RMS of a clip is above :data:`SILENCE_RMS`."""
+    return rms(clip) > SILENCE_RMS
 
 
 def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:
@@ -287,7 +292,7 @@ def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recordi
 
 
 def require_sound(recording: Recording) -> None:
-    """Refuse a recording in which nothing is ever louder than :data:`SILENCE`.
+    """Refuse a recording in which nothing is ever louder than :data:`SILENCE_RMS`.
 
     Raises:
         DecodeError: it is silent, or cannot be read.
@@ -299,13 +304,13 @@ def require_sound(recording: Recording) -> None:
 
 
 def is_sounding(recording: Recording) -> bool:
-    """Whether something is ever louder than :data:`SILENCE`; reads up to there.
+    """Whether something is ever louder than :data:`SILENCE_RMS`; reads up to there.
 
     Raises:
         DecodeError: it cannot be read.
     """
     with open_audio(recording.path) as reader:
-        return any(np.abs(block).max() >= SILENCE for block in reader)
+        return any(np.abs(block).max() >= SILENCE_RMS for block in reader)
 
 
 def _in_place(path: Path, sample_rate: int) -> Recording | None:

@@ -24,8 +24,7 @@ from model_zoo import registry
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
 from trainers.config import Recipe
-from trainers.data.effects import decibels
-from trainers.data.recording import cache_folder, rms
+from trainers.data.recording import cache_folder, db_to_amplitude, rms
 
 Wave = Float[np.ndarray, " time"]
 Stereo = Float[np.ndarray, "channel time"]
@@ -234,10 +233,10 @@ def _formants(vowel: Int64[np.ndarray, " time"]) -> Colour:
     centres = np.log2(np.array(VOWELS, float)).T
 
     def colour(hz: Wave, places: Int64[np.ndarray, " time"]) -> Wave:
-        level = np.full_like(hz, decibels(-26))
+        level = np.full_like(hz, db_to_amplitude(-26))
         for number, centre in enumerate(centres):
             away = (np.log2(hz) - centre[vowel[places]]) / 0.33
-            level += decibels(-8 * number) * np.exp(-np.square(away))
+            level += db_to_amplitude(-8 * number) * np.exp(-np.square(away))
         return level
 
     return colour
@@ -253,7 +252,7 @@ def _kick(rate: int) -> Wave:
 def _burst(rate: int, seconds: float, rng: np.random.Generator) -> Wave:
     """Noise that fades by 60 dB in ``seconds``."""
     time = np.arange(round(seconds * rate)) / rate
-    return 0.5 * rng.standard_normal(len(time)) * decibels(-60) ** (time / seconds)
+    return 0.5 * rng.standard_normal(len(time)) * db_to_amplitude(-60) ** (time / seconds)
 
 
 def _hat(rate: int, rng: np.random.Generator) -> Wave:
@@ -277,7 +276,7 @@ def _smooth(curve: Wave, width: int) -> Wave:
 
 def _to_level(stem: Stereo, db: float) -> Stereo:
     level = rms(stem)
-    return stem * (decibels(db) / level) if level else stem
+    return stem * (db_to_amplitude(db) / level) if level else stem
 
 
 def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:

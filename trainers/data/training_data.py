@@ -8,11 +8,11 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, DataError
+from stemcli.printable import counted
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.inspection import silent_everywhere, silent_to_validate
 from trainers.data.layouts import noun_of
-from trainers.data.layouts.listing import counted
 from trainers.data.layouts.survey import survey
 from trainers.data.mixing import FreeMixes, PairClips, SongClips, SongMixes, VoxaugMixes
 from trainers.data.multitrack import OpenTrack, ValidationTrack, is_heard, open_tracks

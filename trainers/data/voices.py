@@ -17,12 +17,12 @@ from trainers.data.effects import (
     apply_chain,
     change_speed,
     darken,
-    decibels,
 )
 from trainers.data.recording import (
-    SILENCE,
+    SILENCE_RMS,
     Clip,
     Recording,
+    db_to_amplitude,
     open_recordings,
     require_sound,
     rms,
@@ -118,7 +118,7 @@ class VoiceMixes(Clips):
         nothing = np.zeros((2, shape.length), np.float32)
         voice = nothing if silent else self._voice(shape.length, rng)
         backing = nothing if bare else self._backing(shape.length, rng)
-        gain = decibels(rng.uniform(-9, 6)) * rng.choice([-1.0, 1.0])
+        gain = db_to_amplitude(rng.uniform(-9, 6)) * rng.choice([-1.0, 1.0])
         parts = [
             gain * darken(part, self.sample_rate, shape.lowpass_hz) for part in (voice, backing)
         ]
@@ -132,9 +132,9 @@ class VoiceMixes(Clips):
     def _voice(self, length: int, rng: np.random.Generator) -> Clip:
         voice = self._sung(length, rng)
         if rng.random() < self.recipe.second_voice:
-            voice = voice + decibels(rng.uniform(-12, -3)) * self._sung(length, rng)
+            voice = voice + db_to_amplitude(rng.uniform(-12, -3)) * self._sung(length, rng)
         low, high = self.recipe.level
-        return to_level(voice, LEVEL * decibels(rng.uniform(low, high)))
+        return to_level(voice, LEVEL * db_to_amplitude(rng.uniform(low, high)))
 
     def _sung(self, length: int, rng: np.random.Generator) -> Clip:
         voice = self._excerpt(self.vocals, length, rng)
@@ -146,7 +146,9 @@ class VoiceMixes(Clips):
     def _backing(self, length: int, rng: np.random.Generator) -> Clip:
         backing = self._loud_excerpt(length, rng)
         if rng.random() < SECOND_BACKING:
-            backing = backing + decibels(rng.uniform(-15, 0)) * self._loud_excerpt(length, rng)
+            backing = backing + db_to_amplitude(rng.uniform(-15, 0)) * self._loud_excerpt(
+                length, rng
+            )
         return backing
 
     def _loud_excerpt(self, length: int, rng: np.random.Generator) -> Clip:
@@ -165,5 +167,5 @@ class VoiceMixes(Clips):
 
 
 def to_level(clip: Clip, level: float) -> Clip:
-    """Bring a clip to that RMS; one below :data:`SILENCE` stays as empty as it is."""
-    return clip * (level / max(rms(clip), SILENCE))
+    """Bring a clip to that RMS; one below :data:`SILENCE_RMS` stays as empty as it is."""
+    return clip * (level / max(rms(clip), SILENCE_RMS))

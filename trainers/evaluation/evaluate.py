@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from model_zoo.errors import DecodeError, OutputError, describe_error
-from stemcli.engine.events import Event
+from stemcli.engine.events import EventHandler
 from trainers.evaluation.events import (
     EvaluationStarted,
     ScoringFailed,
@@ -33,7 +33,6 @@ from trainers.evaluation.scoring import (
 from trainers.evaluation.summary import median, plain
 from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
-Tell = Callable[[Event], None]
 VERSION = 1
 """Of how we measure: another one makes scores of before be made again."""
 
@@ -122,10 +121,10 @@ class Evaluation:
         self._shelf = ResultsFolder(output, [method.name for method in methods], songs)
         self.excerpts = Excerpts(self._shelf, spread(songs, pieces))
         self.results = EvaluationResults({method.name: {} for method in methods})
-        self._tell: Tell = lambda event: None
+        self._tell: EventHandler = lambda event: None
         self._measured: dict[Future[TrackScores], tuple[EvaluationTrack, Method]] = {}
 
-    def run(self, tell: Tell = lambda event: None) -> EvaluationResults:
+    def run(self, tell: EventHandler = lambda event: None) -> EvaluationResults:
         """Take apart what has no scores yet, and measure each song while the next is taken apart.
 
         Whatever is wrong with a song is told, and stops no other.

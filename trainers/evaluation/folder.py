@@ -26,6 +26,7 @@ import soundfile
 import torch
 
 from model_zoo.errors import OutputError, UsageError
+from trainers.data.multitrack import loudest
 from trainers.data.recording import read_wave
 from trainers.evaluation.methods import Method, MixtureMethod
 from trainers.evaluation.scoring import Wave, Waves, canonical
@@ -189,7 +190,8 @@ class Excerpts:
         """
         if not self._wants(method, track):
             return
-        piece = loudest(sound.references.values(), sound.sample_rate)
+        rate = sound.sample_rate
+        piece = loudest(sound.references.values(), round(SECONDS * rate), step=rate)
         named = {canonical(name): wave for name, wave in estimates.items()}
         names = [name for name in sound.references if canonical(name) in named]
         made = {name: named[canonical(name)] for name in names}
@@ -238,19 +240,6 @@ def spread(names: Sequence[str], count: int) -> list[str]:
         return list(names)
     steps = max(count - 1, 1)
     return [names[round(number * (len(names) - 1) / steps)] for number in range(count)]
-
-
-def loudest(stems: Iterable[Wave], sample_rate: int) -> range:
-    """Samples of the piece in which all stems sound most: the largest product of their energies."""
-    length = round(SECONDS * sample_rate)
-    energies = torch.stack([stem.double().square().sum(0) for stem in stems])
-    blocks = energies[:, : energies.shape[1] // sample_rate * sample_rate]
-    if blocks.shape[1] <= length:
-        return range(min(length, energies.shape[1]))
-    seconds = blocks.reshape(len(blocks), -1, sample_rate).sum(-1)
-    sums = seconds.unfold(1, round(SECONDS), 1).sum(-1)
-    start = int((sums + 1e-6).log().sum(0).argmax()) * sample_rate
-    return range(start, start + length)
 
 
 def _write(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model_zoo.errors import UsageError
 from model_zoo.ops.spectra import istft, stft
-from stemcli.engine.events import Listener
+from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
 from trainers.evaluation.scoring import ACCOMPANIMENT, VOCALS, Waves, canonical
@@ -43,7 +43,7 @@ class Method(Protocol):
 
 
 def model_methods(
-    models: Sequence[str], how: Mapping[str, Any], on_event: Listener | None = None
+    models: Sequence[str], how: Mapping[str, Any], on_event: EventHandler | None = None
 ) -> list[ModelMethod]:
     """A method for each model.
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import json
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import soundfile
-import torch
 from jinja2 import Environment, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from model_zoo.files import staged
-from model_zoo.ops.spectra import stft
 from stemcli.printable import printable_lines
 from trainers.evaluation.folder import MIXTURE, REPORT, SECONDS, Excerpt
 from trainers.evaluation.scoring import TrackScores, Wave
@@ -37,15 +32,10 @@ from trainers.evaluation.summary import (
     song_value,
     stems,
 )
+from trainers.plots import spectrograms, styled, to_png, to_svg
 
 COLOURS = ("#2a6f97", "#e07a1f", "#5a9e4b", "#a94fa0", "#b5352f", "#6b6b6b", "#c3a41c", "#33a9a0")
 """One for each method, in their order; told apart by people who do not see red and green alike."""
-
-STYLE = Path(__file__).parents[1] / "charts.mplstyle"
-
-POINTS, HOP = 2048, 512
-RANGE = 80
-"""dB between the loudest point of a spectrogram and the darkest colour."""
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Of each method and stem, one number a song."""
@@ -60,7 +50,9 @@ def boxes(title: str, values: Values, stems: Sequence[str]) -> str:
     Returns:
         An SVG.
     """
-    with _drawing(9, 3.2) as (figure, axes):
+    with styled():
+        figure = Figure((9, 3.2))
+        axes = figure.add_subplot()
         width = 0.8 / max(len(values), 1)
         for number, by_stem in enumerate(values.values()):
             places = [index + (number + 0.5) * width - 0.4 for index in range(len(stems))]
@@ -72,7 +64,7 @@ def boxes(title: str, values: Values, stems: Sequence[str]) -> str:
         axes.set_title(title)
         axes.grid(axis="y")
         _legend(axes, [*values])
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def curves(title: str, hop: float, values: Mapping[str, Sequence[float]]) -> str:
@@ -86,7 +78,9 @@ def curves(title: str, hop: float, values: Mapping[str, Sequence[float]]) -> str
     Returns:
         An SVG.
     """
-    with _drawing(9, 2.4) as (figure, axes):
+    with styled():
+        figure = Figure((9, 2.4))
+        axes = figure.add_subplot()
         for number, (method, line) in enumerate(values.items()):
             style = "--" if method == "mixture" else "-"
             seconds = [hop * frame for frame in range(len(line))]
@@ -99,59 +93,7 @@ def curves(title: str, hop: float, values: Mapping[str, Sequence[float]]) -> str
         axes.grid()
         if axes.lines:
             axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.25))
-        return _svg(figure)
-
-
-def spectrograms(waves: Mapping[str, Wave], sample_rate: int) -> bytes:
-    """Levels of pieces of sound side by side, on one scale: that of the loudest point of the first.
-
-    Args:
-        waves: by the title of the picture.
-        sample_rate: in Hz.
-
-    Returns:
-        A PNG.
-    """
-    levels = {title: _levels(wave) for title, wave in waves.items()}
-    top = float(next(iter(levels.values())).max())
-    end = next(iter(waves.values())).shape[-1] / sample_rate
-    with _styled():
-        figure = Figure(figsize=(3.1 * len(waves), 2.3), layout="constrained")
-        panels = figure.subplots(1, len(waves), sharey=True, squeeze=False)[0]
-        for panel, (title, level) in zip(panels, levels.items(), strict=True):
-            panel.imshow(
-                level,
-                origin="lower",
-                aspect="auto",
-                extent=(0.0, end, 0.0, sample_rate / 2000),
-                vmin=top - RANGE,
-                vmax=top,
-                cmap="magma",
-                interpolation="nearest",
-            )
-            panel.set_title(title, fontsize=9)
-            panel.set_xlabel("seconds", fontsize=8)
-            panel.tick_params(labelsize=7)
-        panels[0].set_ylabel("kHz", fontsize=8)
-        held = io.BytesIO()
-        figure.savefig(held, format="png", dpi=80)
-    return held.getvalue()
-
-
-@contextmanager
-def _drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of one plot, in inches, in the style of all pictures of a page."""
-    with _styled():
-        figure = Figure(figsize=(width, height))
-        yield figure, figure.add_subplot()
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    """Names of songs and models may have any letter; the browser has fonts for more than we do."""
-    with mpl.rc_context(fname=STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        yield
+        return to_svg(figure)
 
 
 def _colour(number: int) -> str:
@@ -181,24 +123,8 @@ def _legend(axes: Axes, names: Sequence[str]) -> None:
     )
 
 
-def _levels(wave: Wave) -> np.ndarray:
-    """In dB, of the mean of the channels."""
-    mono = wave.mean(0)
-    if len(mono) <= POINTS:
-        mono = torch.nn.functional.pad(mono, (0, POINTS))
-    power = stft(mono, torch.hann_window(POINTS), HOP).abs().square()
-    return (10 * torch.log10(power + 1e-10)).numpy()
-
-
 def _finite(values: Sequence[float]) -> list[float]:
     return [value for value in values if np.isfinite(value)]
-
-
-def _svg(figure: Figure) -> str:
-    held = io.StringIO()
-    figure.savefig(held, format="svg", bbox_inches="tight", metadata={"Date": None})
-    text = held.getvalue()
-    return text[text.index("<svg") :]
 
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -380,10 +306,11 @@ def _frames(scores: TrackScores | None, stem: str) -> Sequence[float]:
 def _estimate(excerpt: Excerpt, stem: str, method: str) -> dict[str, str]:
     truth, estimate = excerpt.truth[stem], excerpt.estimates[method][stem]
     error, rate = truth - estimate, excerpt.sample_rate
-    shown = {"true stem": truth, method: estimate, "error": error}
+    waves = {"true stem": truth, method: estimate, "error": error}
+    panels = {title: wave.numpy() for title, wave in waves.items()}
     return {
         "name": method,
         "estimate": playable(estimate, rate),
         "error": playable(error, rate),
-        "picture": address("image/png", spectrograms(shown, rate)),
+        "picture": address("image/png", to_png(spectrograms(panels, rate, len(panels)))),
     }

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ from model_zoo.errors import StemError, revived
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
+from stemcli.process import peak_memory
 
 SAMPLE_RATE = 44100
 
@@ -175,23 +175,6 @@ def probe_here(probe: Probe) -> dict[str, Any]:
 
 def _gpu_peak(device: str) -> int:
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process in bytes; 0 where the system does not say.
-
-    Linux counts into ``ru_maxrss`` of a new process what the one that started it held, but not into
-    its high water mark.
-    """
-    with suppress(OSError):
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _processor() -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from model_zoo import registry
 from model_zoo.catalogue.resolve import LAST
 from stemcli.engine.events import Event
+from stemcli.process import peak_memory
 from trainers.config import Recipe
 from trainers.data.training_data import TrainingData, open_data
 from trainers.loop.events import RunStarted, StepDone, Validated
@@ -153,9 +152,3 @@ def _estimate(
         hours=seconds / 3600,
         losses=step.losses,
     )
-
-
-def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stemcli.engine.events import Event
+from stemcli.engine.events import EventHandler as EventHandler  # noqa: PLC0414
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,6 @@ class RunFinished(Event):
     best_mean: float | None
     weights: str
     reason: str
-
-
-EventHandler = Callable[[Event], None]
 
 
 GROUPS: dict[str, Callable[[StepDone], Mapping[str, float]]] = {

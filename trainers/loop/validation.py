@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
-from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
-from stemcli.engine.runner import ModelRunner
-from trainers.data.multitrack import ValidationAudio, ValidationTrack
+from trainers.data.multitrack import ValidationAudio, ValidationTrack, loudest
 from trainers.loop.events import ExcerptRendered
 from trainers.loop.execution import Strategy
 from trainers.loop.loggers.attention_maps import record_attention
 from trainers.objectives import Objective
+from trainers.objectives.base import separate_song
 
 
 def validate(
@@ -55,8 +51,7 @@ def _means(sums: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float
     return {name: sums[f"sum {name}"] / count for name, count in counts.items() if count}
 
 
-OVERLAP = 0.25
-"""Of two chunks, as a share of one: side by side they would click where they meet."""
+EXACT = Precision("fp32", "people hear the network and no rounding")
 
 
 def render_excerpt(
@@ -83,49 +78,16 @@ def render_excerpt(
         NumericalError: the network gives NaN or infinity.
         OutOfMemoryError: a chunk does not fit in the memory of the device.
     """
-    start, stop = loudest(track.mixture, round(seconds * model.sample_rate))
-    mixture, true = track.mixture[:, start:stop], track.stems[..., start:stop]
+    piece = loudest([track.mixture], round(seconds * model.sample_rate))
+    mixture, true = (wave[..., piece.start : piece.stop] for wave in (track.mixture, track.stems))
     with record_attention(model) as attention:
-        found = separated(model, mixture / level) * level
+        found = separate_song(model, mixture / level, EXACT) * level
     waves = {"mixture": mixture, **_pairs(model.stems, found, true)}
     if residual:
         rests = [(mixture - stems.sum(0))[None] for stems in (found, true)]
         waves |= _pairs((residual,), *rests)
     plain = {name: wave.numpy() for name, wave in waves.items()}
     return ExcerptRendered(step, track.name, model.sample_rate, plain, attention)
-
-
-def loudest(mixture: Float[Tensor, "channel time"], length: int) -> tuple[int, int]:
-    """Where the ``length`` samples with the most energy begin and end."""
-    total = mixture.shape[-1]
-    if length >= total:
-        return 0, total
-    energy = mixture.double().square().sum(0).numpy()
-    sums = np.concatenate([[0.0], energy.cumsum()])
-    start = int((sums[length:] - sums[:-length]).argmax())
-    return start, start + length
-
-
-def separated(
-    model: Separator, mixture: Float[Tensor, "channel time"]
-) -> Float[Tensor, "stem channel time"]:
-    """What ``model`` makes of a mixture of any length and any number of channels, on the processor.
-
-    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
-
-    Raises:
-        NumericalError: the network gives NaN or infinity.
-        OutOfMemoryError: a chunk does not fit in the memory of the device.
-    """
-    device, training = next(model.parameters()).device, model.training
-    exact = Precision("fp32", "people hear the network and no rounding")
-    try:
-        network = ModelRunner(model, device, exact)
-        song = OverlapAdd(network, plan_chunks(model.segment, OVERLAP), len(mixture))
-        blocks = [song.push(mixture.T.numpy()), song.finish()]
-    finally:
-        model.train(training)
-    return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
 
 
 def _pairs(

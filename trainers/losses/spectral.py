@@ -29,7 +29,7 @@ from trainers.losses.waveform import NOISE_FLOOR
 RESOLUTIONS = (4096, 2048, 1024, 512)
 """Window lengths in samples; the hop is a quarter of each."""
 
-QUIETEST = 1e-5
+SMALLEST_MAGNITUDE = 1e-5
 """Magnitude below which logarithms tell nothing apart: -100 dB of a wave of 1."""
 
 
@@ -105,7 +105,7 @@ def multi_resolution_magnitude(
     """L1 distance of magnitudes and of their logarithms, averaged over resolutions.
 
     With ``convergence`` the terms are those of Yamamoto et al. 2020 (arXiv 1910.11480).
-    Logarithms are natural, of magnitudes of :data:`QUIETEST` at least.
+    Logarithms are natural, of magnitudes of :data:`SMALLEST_MAGNITUDE` at least.
 
     Args:
         estimate: what is judged.
@@ -118,7 +118,9 @@ def multi_resolution_magnitude(
     parts = []
     for n_fft, hop in resolutions:
         found, wanted = magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop)
-        logarithms = _l1(found.clamp_min(QUIETEST).log(), wanted.clamp_min(QUIETEST).log())
+        logarithms = _l1(
+            found.clamp_min(SMALLEST_MAGNITUDE).log(), wanted.clamp_min(SMALLEST_MAGNITUDE).log()
+        )
         parts.append(distance(found, wanted) + logarithms)
     return torch.stack(parts).mean()
 

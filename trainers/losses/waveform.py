@@ -90,7 +90,7 @@ def kept(errors: Float[Tensor, "batch stem"], quantile: float) -> Bool[Tensor, "
 
 Planes = Float[Tensor, "batch stem channel freq frame"]
 
-QUIETEST = 1e-8
+SMALLEST_NORM = 1e-8
 """Norm of a spectrogram below which it has no shape."""
 
 
@@ -125,7 +125,7 @@ def component_loss(
 
 def _normed(planes: Planes) -> Planes:
     norms = torch.linalg.vector_norm(planes, dim=(-2, -1), keepdim=True)
-    return planes / norms.clamp_min(QUIETEST)
+    return planes / norms.clamp_min(SMALLEST_NORM)
 
 
 def noise_l1(

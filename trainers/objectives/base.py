@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 
 from model_zoo import registry
 from model_zoo.axes import Stems, Wave
+from model_zoo.errors import NumericalError
 from model_zoo.separator import Role, Separator
 from stemcli.engine.device import Precision
+from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
+from stemcli.engine.runner import ModelRunner
 from trainers.config import Recipe
 from trainers.data.multitrack import ValidationAudio, is_heard
 from trainers.losses import Loss, Maker, make_loss
@@ -192,7 +196,32 @@ def segments(
         yield folded(part.to(device), model.channels)
 
 
-@torch.inference_mode()
+OVERLAP = 0.25
+"""Of two chunks, as a share of one: the overlap that models have unless their card says another."""
+
+
+def separate_song(
+    model: Separator, mixture: Float[Tensor, "channel time"], precision: Precision
+) -> Float[Tensor, "stem channel time"]:
+    """The stems of a song of any length and number of channels, as ``stem separate`` makes them.
+
+    The network runs in evaluation mode, where it lives, and has its mode back afterwards. The stems
+    are on the processor.
+
+    Raises:
+        NumericalError: the network gives NaN or infinity.
+        OutOfMemoryError: a chunk does not fit in the memory of the device.
+    """
+    device, training = next(model.parameters()).device, model.training
+    try:
+        runner = ModelRunner(model, device, precision)
+        song = OverlapAdd(runner, plan_chunks(model.segment, OVERLAP), len(mixture))
+        blocks = [song.push(mixture.T.numpy()), song.finish()]
+    finally:
+        model.train(training)
+    return torch.from_numpy(rearrange(np.concatenate(blocks), "t s c -> s c t"))
+
+
 def sdr_of_stems(
     model: Separator,
     mixture: Float[Tensor, "channel time"],
@@ -200,7 +229,7 @@ def sdr_of_stems(
     precision: Precision,
     level: float = 1.0,
 ) -> dict[str, float]:
-    """Global SDR in dB of every stem that is not silent.
+    """Global SDR in dB of every stem that is not silent; NaN where the network gives none.
 
     Args:
         model: the network.
@@ -209,12 +238,10 @@ def sdr_of_stems(
         precision: of matrix products.
         level: what the song is divided by before it is heard; the stems are brought back.
     """
-    made = []
-    for part in segments(model, mixture / level):
-        with precision.autocast(part.device):
-            stems = model(part)
-        made.append(unfolded(stems.float(), len(mixture)).cpu()[0] * level)
-    joined = torch.cat(made, dim=-1)[..., : mixture.shape[-1]]
-    scores = zip(model.stems, global_sdr(joined, true).tolist(), strict=True)
+    try:
+        made = separate_song(model, mixture / level, precision) * level
+    except NumericalError:
+        made = torch.full_like(true, torch.nan)
+    scores = zip(model.stems, global_sdr(made, true).tolist(), strict=True)
     loud = is_heard(true).tolist()
     return {stem: sdr for (stem, sdr), heard in zip(scores, loud, strict=True) if heard}

@@ -30,13 +30,13 @@ from trainers.objectives.base import (
     unfolded,
 )
 
-QUIETEST = 1e-4
+QUIETEST_RMS = 1e-4
 """Square root of the mean square below which a mixture is not made louder: -80 dB full scale."""
 
 
 def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
-    """Root mean square of every mixture, :data:`QUIETEST` at least."""
-    return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST)
+    """Root mean square of every mixture, :data:`QUIETEST_RMS` at least."""
+    return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST_RMS)
 
 
 class SeparationObjective(Objective):

@@ -20,8 +20,8 @@ from model_zoo import registry
 from model_zoo.axes import Wave
 from model_zoo.separator import Role, Separator, SpectralSeparator
 from stemcli.engine.device import Precision
+from stemcli.printable import counted
 from trainers.config import Recipe
-from trainers.data.layouts.listing import counted
 from trainers.data.multitrack import ValidationAudio, is_heard
 from trainers.losses import NOISE_LOSSES, PHASE_LOSSES
 from trainers.metrics.sdr import global_sdr

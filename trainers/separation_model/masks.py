@@ -14,8 +14,9 @@ from model_zoo.architectures.spectrogram_separators import SpectrogramNetSeparat
 from model_zoo.axes import Wave
 from model_zoo.errors import UsageError
 from model_zoo.separator import Spectrum
-from trainers.loop.validation import separated
+from trainers.loop.validation import EXACT
 from trainers.losses.waveform import Planes, component_loss
+from trainers.objectives.base import separate_song
 from trainers.separation_model.lifecycle import SeparationModel
 
 Magnitudes = Float[Tensor, "batch channel freq frame"]
@@ -103,7 +104,7 @@ class SpectrogramMaskModel(SeparationModel):
             NumericalError: the network gives NaN or infinity.
         """
         items = _batched(audio).detach().cpu().float()
-        made = torch.stack([separated(self.separator, item) for item in items])
+        made = torch.stack([separate_song(self.separator, item, EXACT) for item in items])
         made = self._plain(made if audio.ndim == 3 else made[0], axis=-3)
         return made.to(audio.device)
 

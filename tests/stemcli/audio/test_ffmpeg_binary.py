@@ -45,7 +45,7 @@ def bundled() -> str:
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder at the beginning of PATH."""
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
-    monkeypatch.setattr(ffmpeg_binary, "START", 0.5)
+    monkeypatch.setattr(ffmpeg_binary, "START_TIMEOUT_S", 0.5)
     return tmp_path / "bin"
 
 

@@ -93,7 +93,7 @@ def test_one_that_nobody_holds_any_more_ends() -> None:
 def test_a_decoder_that_gives_nothing_fails_its_song(
     song: Path, number: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     with pytest.raises(DecodeError, match=r"song\.m4a cannot be read: no sound came for 0\.5 sec"):
         open_audio(song)
     assert not is_running(int(number.read_text()))
@@ -101,7 +101,7 @@ def test_a_decoder_that_gives_nothing_fails_its_song(
 
 def test_a_decoder_that_is_slow_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second without a byte is the limit; these come every 0.2 s, for a second."""
-    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     program = put(tmp_path / "bin", "for i in 1 2 3 4 5; do printf x; sleep 0.2; done")
     with FfmpegProcess([str(program)]) as process:
         assert [process.read(9) for _ in range(6)] == [*5 * [b"x"], b""]
@@ -109,7 +109,7 @@ def test_a_decoder_that_is_slow_does_not(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_time_in_which_nobody_waits_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.3)
+    monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.3)
     with FfmpegProcess(["cat", "/dev/zero"]) as process:
         time.sleep(1)
         assert process.read(9) == bytes(9)
@@ -119,7 +119,7 @@ def test_time_in_which_we_are_stopped_does_not_count(tmp_path: Path) -> None:
     """Ctrl-Z, a suspended machine: the limit passes, and then the bytes are there."""
     program = put(tmp_path / "bin", "sleep 1; printf x; sleep 600")
     reads = (
-        "from stemcli.audio import ffmpeg_process as f; f.PATIENCE = 2\n"
+        "from stemcli.audio import ffmpeg_process as f; f.STALL_TIMEOUT_S = 2\n"
         f"p = f.FfmpegProcess([{str(program)!r}]); print(1, flush=True); print(p.read(9))"
     )
     words = [sys.executable, "-c", reads]
@@ -135,7 +135,7 @@ def test_time_in_which_we_are_stopped_does_not_count(tmp_path: Path) -> None:
 def test_an_encoder_that_takes_nothing_fails_its_song(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg_process, "PATIENCE", 0.5)
+    monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     put(tmp_path / "bin", 'case "$*" in *-encoders*) echo " A aac";; *) exec sleep 600;; esac')
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
     with (

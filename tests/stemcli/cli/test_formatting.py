@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.cli.formatting import clock, counted, millions, quoted, size, times_real_time
+from stemcli.cli.formatting import clock, millions, quoted, size, times_real_time
 from stemcli.cli.options import seconds
-from stemcli.printable import printable
+from stemcli.printable import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_size(count: float, text: str) -> None:
 
 def test_counts() -> None:
     assert [counted(n, "song") for n in (0, 1, 2, 1200)] == [
-        "0 songs",
+        "no songs",
         "1 song",
         "2 songs",
         "1,200 songs",

@@ -14,7 +14,18 @@ from model_zoo.errors import MissingExtraError
 from stemcli.cli.app import COMMANDS, CommandEntry, LazyGroup, stem
 
 ROOT = Path(__file__).parents[3]
-HEAVY = {"torch", "numpy", "rich", "ray", "trainers", "scipy", "soundfile", "ffmpeg", "einops"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "rich",
+    "ray",
+    "trainers",
+    "scipy",
+    "soundfile",
+    "ffmpeg",
+    "einops",
+    "matplotlib",
+}
 SPY = """
 import sys
 from stemcli.cli import main

@@ -109,9 +109,9 @@ def test_info_draws_the_parts_of_a_model(tiny: Card, typed: Typed) -> None:
     """By hand: 8192 samples at a hop of 32 are 257 frames; 6 bands of 8 features."""
     shown = typed("models", "info", "tiny").stdout
     rows = [" ".join(line.split()) for line in shown.splitlines()]
-    assert f"MelRNN stem 1, channel 1, time 8192 {tiny.parameters:,}" in rows
+    assert f"MelRNN (stem 1, channel 1, time 8192) {tiny.parameters:,} parameters" in rows
     (block,) = [row for row in rows if "freq_blocks" in row]
-    assert block.startswith("├─ freq_blocks RNNBlock batch 257, token 6, feature 8 ")
+    assert block.startswith("├── freq_blocks RNNBlock (batch 257, token 6, feature 8) ")
     assert "--architecture" not in shown
 
 
@@ -124,7 +124,7 @@ def test_info_of_an_architecture(typed: Typed) -> None:
         "48000 Hz",
         "8.53 s",
         "melrnn (stem tune melrnn)",
-        "├─ freq_blocks x9",
+        "├── freq_blocks x9",
         "9 x 149,632",
         "6,813,568",
     ):
@@ -229,7 +229,12 @@ def test_info_of_a_file(typed: Typed, tmp_path: Path) -> None:
     """Truth: the network that was saved there."""
     weights.save(tmp_path / "mine.safetensors", small_network())
     shown = typed("models", "info", "mine.safetensors").stdout
-    for fact in ("mine.safetensors", "melrnn", "├─ band", f"{small_network().parameter_count():,}"):
+    for fact in (
+        "mine.safetensors",
+        "melrnn",
+        "├── band",
+        f"{small_network().parameter_count():,}",
+    ):
         assert fact in shown
     told = json.loads(typed("models", "info", "mine.safetensors", "--json").stdout)
     assert (told["name"], told["architecture"]) == ("mine.safetensors", "melrnn")

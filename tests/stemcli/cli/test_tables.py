@@ -1,72 +1,154 @@
-"""Tables in terminals of any width.
+"""Tables and trees in terminals of any width.
 
-Truth: no line is wider than the terminal, and every word of the table is found whole.
+Truth: no line is wider than the terminal, and every word of the content is found whole.
 """
 
 from __future__ import annotations
 
 import io
-import sys
 
 import pytest
 from rich.console import Console as Terminal
 
 from model_zoo.introspection import LayerInfo
-from stemcli.cli import tables
-from stemcli.cli.drawing import COLUMNS, rows
+from stemcli.cli import console
+from stemcli.cli.console import LONGEST_WORD, HumanConsole
+from stemcli.cli.models_info import tree
 
 INNER = LayerInfo("att_norm_of_all", "MultichannelLayerNorm", (1, 2, 801), (), 2048)
 BLOCK = LayerInfo("0-11", "RoFormerBlock", (257, 64), ("batch", "feature"), 748_224, 12, (INNER,))
 LAST = LayerInfo("last", "TransformerDecoderLayer", (1, 801), (), 12, 1, (INNER,))
 ROOT = LayerInfo("", "MelRoFormer", (1, 1, 409_600), ("batch", "stem", "time"), 9, 1, (BLOCK, LAST))
 
+COLUMNS = ("=name", ">size", "purpose of it", "=class")
+ROWS = [
+    (
+        "a name with 28 letters in it",
+        "12,345",
+        "as long a sentence as one cell has",
+        "RoFormerBlock",
+    ),
+    ("b", "7", "short", "MultichannelLayerNorm"),
+]
+CHECKSUM = "0123456789abcdef" * 4
 
-def printed(
-    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> list[str]:
-    screen = Terminal(width=width, file=io.StringIO(), markup=False, highlight=False)
-    monkeypatch.setattr(tables, "terminal_of", lambda stream: screen)
-    tables.print_table(COLUMNS, [*rows(ROOT, 3)], sys.stdout)
-    return capsys.readouterr().out.splitlines()
+WIDTHS = [40, 50, 60, 70, 78, 79, 80, 90, 96, 97, 98, 100, 120]
 
 
-@pytest.mark.parametrize("width", [40, 50, 60, 70, 80, 90, 100, 120])
-def test_names_stay_whole(
-    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = printed(width, monkeypatch, capsys)
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
+    return Shown(monkeypatch, capsys)
+
+
+class Shown:
+    """Draws in a terminal of a width and returns the lines."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def _resize(self, width: int) -> HumanConsole:
+        screen = Terminal(width=width, file=io.StringIO(), markup=False, highlight=False)
+        self.monkeypatch.setattr(console, "terminal_of", lambda stream: screen)
+        return HumanConsole()
+
+    def table(
+        self, width: int, columns: tuple[str, ...] = COLUMNS, rows: list[tuple[str, ...]] = ROWS
+    ) -> list[str]:
+        self._resize(width).table(columns, rows)
+        return self.capsys.readouterr().out.splitlines()
+
+    def tree(self, width: int, depth: int) -> list[str]:
+        self._resize(width).draw(tree(ROOT, depth))
+        return self.capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_stay_whole(shown: Shown, width: int) -> None:
+    lines = shown.table(width)
     assert max(map(len, lines)) <= width
-    words = {word.strip(";,") for line in lines for word in line.split()}
-    for cell in (cell for row in rows(ROOT, 3) for cell in row):
-        assert {word.strip(",") for word in cell.split()} <= words
+    words = {word.strip(";:") for line in lines for word in line.split()}
+    for cell in (cell for row in ROWS for cell in row):
+        assert {*cell.split()} <= words
 
 
-def test_a_narrow_terminal_has_the_cells_of_a_row_below_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By hand; the lines of the tree go on."""
-    assert printed(60, monkeypatch, capsys) == [
-        "MelRoFormer",
-        "   gives: stem 1, time 409600; parameters: 9",
-        "├─ 0-11 x12",
-        "│     class: RoFormerBlock; gives: batch 257, feature 64;",
-        "│     parameters: 12 x 62,352",
-        "│  └─ att_norm_of_all",
-        "│        class: MultichannelLayerNorm; gives: 1 x 2 x 801;",
-        "│        parameters: 2,048",
-        "└─ last",
-        "      class: TransformerDecoderLayer; gives: 1 x 801;",
-        "      parameters: 12",
-        "   └─ att_norm_of_all",
-        "         class: MultichannelLayerNorm; gives: 1 x 2 x 801;",
-        "         parameters: 2,048",
+def test_a_table_as_wide_as_its_terminal(shown: Shown) -> None:
+    """By hand: 28, 6, 34 and 21 columns with three gaps of 3 are 98."""
+    assert shown.table(98) == [
+        "name                             size   purpose of it                        class",
+        "a name with 28 letters in it   12,345   as long a sentence as one cell has   "
+        "RoFormerBlock",
+        "b                                   7   short                                "
+        "MultichannelLayerNorm",
     ]
 
 
-@pytest.mark.parametrize(
-    ("width", "widths"), [(43, [4, 30, 3]), (42, [4, 29, 3]), (29, [4, 16, 3]), (28, None)]
-)
-def test_widths_by_hand(width: int, widths: list[int] | None) -> None:
-    """Three columns have two gaps of 3; only the second may be folded, into 16 or more."""
-    cells = ("name", "thirty letters in several word", "one")
-    assert tables.fitted(("=a", "b", "=c"), [cells], width) == widths
+def test_the_longest_column_is_folded(shown: Shown) -> None:
+    """By hand: into 16 columns where there are just 80."""
+    assert shown.table(80) == [
+        "name                             size   purpose of it      class",
+        "a name with 28 letters in it   12,345   as long a          RoFormerBlock",
+        "                                        sentence as one",
+        "                                        cell has",
+        "b                                   7   short              MultichannelLayerNorm",
+    ]
+
+
+def test_a_narrow_terminal_has_the_cells_of_a_row_below_it(shown: Shown) -> None:
+    """By hand: one column less than the table needs."""
+    assert shown.table(79) == [
+        "a name with 28 letters in it",
+        "   size: 12,345; purpose of it: as long a sentence as one cell has; class:",
+        "   RoFormerBlock",
+        "b",
+        "   size: 7; purpose of it: short; class: MultichannelLayerNorm",
+    ]
+
+
+def test_checksums_are_folded(shown: Shown) -> None:
+    """They have no spaces, so they are folded anywhere; cards stay tables in any usual terminal."""
+    lines = shown.table(60, ("=card", ""), [("sha256", CHECKSUM), ("file", "a.safetensors")])
+    assert lines[0] == "card"
+    assert [line[9:] for line in lines[1:3]] == [CHECKSUM[:51], CHECKSUM[51:]]
+    (whole,) = [
+        width
+        for width in (38, 39)
+        if shown.table(width, ("=card", ""), [("sha256", CHECKSUM)])[0] == "card"
+    ]
+    assert whole == len("sha256") + 3 + LONGEST_WORD
+
+
+def test_a_cell_without_text_has_no_line_of_its_own(shown: Shown) -> None:
+    assert shown.table(10, ("=card", ""), [("architecture", "")]) == ["architectu", "re"]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_trees_fit_and_show_the_total(shown: Shown, width: int, depth: int) -> None:
+    lines = shown.tree(width, depth)
+    assert max(map(len, lines)) <= width
+    words = {word for line in lines for word in line.split()}
+    expected = "MelRoFormer (stem 409600) 9 parameters"
+    if depth:
+        expected += " 0-11 x12 RoFormerBlock 62,352 last TransformerDecoderLayer 12"
+    if depth > 1:
+        expected += " att_norm_of_all MultichannelLayerNorm 2,048"
+    assert {*expected.split()} <= words
+
+
+def test_a_tree_by_hand(shown: Shown) -> None:
+    assert shown.tree(60, 3) == [
+        "MelRoFormer  (stem 1, time 409600)  9 parameters",
+        "├── 0-11 x12  RoFormerBlock  (batch 257, feature 64)  12 x",
+        "│   62,352",
+        "│   └── att_norm_of_all  MultichannelLayerNorm  (1 x 2 x",
+        "│       801)  2,048",
+        "└── last  TransformerDecoderLayer  (1 x 801)  12",
+        "    └── att_norm_of_all  MultichannelLayerNorm  (1 x 2 x",
+        "        801)  2,048",
+    ]
+
+
+def test_a_very_deep_tree_in_a_very_narrow_terminal(shown: Shown) -> None:
+    lines = shown.tree(8, 3)
+    assert max(map(len, lines)) <= 8
+    assert "9" in "".join(lines)

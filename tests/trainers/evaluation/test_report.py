@@ -12,17 +12,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, Leaking, NoiseTrack
+from trainers.data.multitrack import loudest
 from trainers.evaluation.evaluate import Evaluation, ScoringSettings
-from trainers.evaluation.folder import SECONDS, Excerpt, loudest, spread
+from trainers.evaluation.folder import SECONDS, Excerpt, spread
 from trainers.evaluation.methods import MixtureMethod
-from trainers.evaluation.report import boxes, curves, spectrograms
+from trainers.evaluation.report import boxes, curves
 from trainers.evaluation.results import Heading, write_results
 from trainers.evaluation.summary import METRICS, published
+from trainers.plots import spectrograms, to_png
 
 NAMES = ['A <b>& "B"', "Plain", "Zwölf"]
 
@@ -122,8 +125,12 @@ def test_a_piece_is_where_all_stems_sound() -> None:
     one, other = torch.ones(2, 1, 20 * RATE)
     one[:, 12 * RATE :] = 0
     other[:, : 6 * RATE] = 0
-    assert loudest([one, other], RATE) == range(6 * RATE, round((6 + SECONDS) * RATE))
-    assert loudest([one[:, :RATE]], RATE) == range(RATE)
+    length = round(SECONDS * RATE)
+    for step in (1, RATE):
+        found = loudest([one, other], length, step)
+        assert (len(found), found.stop <= 12 * RATE + length) == (length, True)
+    assert loudest([one, other], length, RATE) == range(6 * RATE, 6 * RATE + length)
+    assert loudest([one[:, :RATE]], length) == range(RATE)
 
 
 def test_pieces_that_are_missing_are_made_again(tmp_path: Path) -> None:
@@ -186,7 +193,8 @@ def paths(drawn: str) -> list[str]:
 def test_letters_that_our_font_lacks_are_drawn() -> None:
     """By the font of the browser; matplotlib would warn, and warnings are errors here."""
     assert "\N{GUITAR}" in boxes("SDR", {"\N{GUITAR}": {"vocals": [1.0]}}, ["vocals"])
-    assert spectrograms({"\N{GUITAR}": torch.zeros(1, 100)}, RATE).startswith(b"\x89PNG")
+    figure = spectrograms({"\N{GUITAR}": np.zeros((1, 100), np.float32)}, RATE)
+    assert to_png(figure).startswith(b"\x89PNG")
 
 
 def test_a_box_plot_names_its_stems_and_methods() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_zoo.errors import DataError
+from stemcli.printable import counted
 from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, examples
 from trainers.data.layouts.checks import WELL_KNOWN
@@ -15,7 +16,6 @@ from trainers.data.layouts.folders import VALIDATION, csv_files, is_part, is_tab
 from trainers.data.layouts.listing import (
     MIXTURE,
     Listing,
-    counted,
     files,
     folders,
     read_song,

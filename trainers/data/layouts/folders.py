@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_zoo.errors import DataError
+from stemcli.printable import counted
 from trainers.data.layouts.listing import (
     MIXTURE,
     Listing,
     by_name,
-    counted,
     files,
     folders,
     listed,

@@ -102,11 +102,6 @@ def library_folders(names: Iterable[str]) -> list[str]:
     return [f"{place}/" for place in dict.fromkeys(name.partition("/")[0] for name in names)]
 
 
-def counted(count: int, noun: str) -> str:
-    """``no songs``, ``1 song``, ``2 songs``."""
-    return f"{count} {noun}" if count == 1 else f"{count or 'no'} {noun}s"
-
-
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Names with commas; a long list ends with a count."""
     known = list(names)

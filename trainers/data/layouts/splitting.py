@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from stemcli.printable import counted
 from stemcli.remote_path import folded
-from trainers.data.layouts.listing import Listing, counted, library_folders, listed
+from trainers.data.layouts.listing import Listing, library_folders, listed
 from trainers.data.tracks import Track
 
 FEWEST = 3

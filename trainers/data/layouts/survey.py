@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model_zoo.errors import DataError, UsageError
 from stemcli.audio.info import AudioInfo
+from stemcli.printable import counted
 from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, noun_of
 from trainers.data.layouts.checks import (
@@ -19,7 +20,7 @@ from trainers.data.layouts.checks import (
     unused_groups,
 )
 from trainers.data.layouts.detection import look, names_of, read_named
-from trainers.data.layouts.listing import Listing, counted, listed, read_headers
+from trainers.data.layouts.listing import Listing, listed, read_headers
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
 from trainers.data.tracks import Groups, Source, Survey, Track, each_once

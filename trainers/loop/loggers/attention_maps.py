@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from model_zoo.blocks.attention import Attention
-from trainers.loop.colours import coloured
 
 SEQUENCES = 32
 """Number of sequences (frames or bands) that a map averages, evenly spread over all of them, or
@@ -31,11 +30,11 @@ LARGEST = 128
 TIMES = 10
 """Factor above (below) its equal share at which a token is shown as 1 (0)."""
 
+SHARES = {0.0: f"1/{TIMES} or less", 0.5: "equal share", 1.0: f"{TIMES} times or more"}
+"""What the numbers of a map mean."""
+
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 """A numeric component of a layer's name."""
-
-PICTURE = 384
-"""Smallest length of an image's longer side, in pixels."""
 
 Maps = dict[str, Float[np.ndarray, "query key"]]
 
@@ -60,16 +59,6 @@ def record_attention(network: nn.Module) -> Iterator[Maps]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def attention_image(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "row col 3"]:
-    """Image of a map with values from 0 to 1: queries downwards, keys to the right.
-
-    Small maps are magnified: every value becomes a square of equal pixels.
-    """
-    picture = coloured(weights)
-    times = max(1, -(-PICTURE // max(picture.shape[:2])))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _chosen(network: nn.Module) -> dict[str, Attention]:

@@ -97,10 +97,10 @@ class ExcerptLogger:
 
     def picture(self, step: int, song: str, name: str, picture: Picture) -> None:
         """Write a PNG file."""
-        from PIL import Image
+        from matplotlib.image import imsave
 
         with staged(self._path(step, song, name, ".png")) as temporary:
-            Image.fromarray(picture).save(temporary, "PNG")
+            imsave(temporary, picture, format="png")
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """No place for it."""

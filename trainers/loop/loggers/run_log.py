@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from model_zoo.errors import OutputError
-from stemcli.engine.events import Event
+from model_zoo.errors import OutputError, require_package
+from stemcli.engine.events import Event, EventHandler
 from trainers.config import Recipe
 from trainers.loop.events import (
-    EventHandler,
     ExcerptRendered,
     RunFinished,
     RunStarted,
@@ -24,7 +23,7 @@ from trainers.loop.events import (
     Validated,
     means,
 )
-from trainers.loop.loggers.attention_maps import attention_image
+from trainers.loop.loggers.attention_maps import SHARES
 from trainers.loop.loggers.backends import (
     Clip,
     ExcerptLogger,
@@ -34,7 +33,6 @@ from trainers.loop.loggers.backends import (
     TensorBoardLogger,
     WandbLogger,
 )
-from trainers.loop.spectrogram import spectrogram_picture
 
 ESTIMATE, TRUE = "/estimate", "/true"
 
@@ -66,13 +64,15 @@ def normalized(event: ExcerptRendered) -> dict[str, Clip]:
 
 
 def _pictures(waves: Mapping[str, Clip], event: ExcerptRendered) -> Iterator[tuple[str, Picture]]:
+    from trainers.plots import heat_map, spectrograms, to_pixels
+
     for name in waves:
         if name.endswith(ESTIMATE):
             stem = name.removesuffix(ESTIMATE)
-            picture = spectrogram_picture(_panels(waves, stem), event.sample_rate)
-            yield f"spectrogram/{stem}", picture
+            figure = spectrograms(_panels(waves, stem), event.sample_rate)
+            yield f"spectrogram/{stem}", to_pixels(figure)
     for layer, weights in event.attention.items():
-        yield f"weights of attention/{layer}", attention_image(weights)
+        yield f"weights of attention/{layer}", to_pixels(heat_map(weights, "key", "query", SHARES))
 
 
 def _panels(waves: Mapping[str, Clip], stem: str) -> dict[str, Clip]:
@@ -99,7 +99,7 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
         first_step: steps done before; entries of later steps are dropped.
 
     Raises:
-        MissingExtraError: TensorBoard is not installed.
+        MissingExtraError: TensorBoard or matplotlib is not installed.
         ConfigError: ``log.wandb`` is set and wandb is not installed.
         StorageError: Weights & Biases refuses or cannot be reached.
         LogError: a log cannot be written.
@@ -132,6 +132,7 @@ def _opened(
     recipe: Recipe, folder: Path, first_step: int, loggers: ExitStack
 ) -> Iterator[RunLogger]:
     """Open the loggers one by one; ``loggers`` closes those that were opened."""
+    require_package("matplotlib", "train")  # loaded at the first validation, which may be far
     if recipe.log.wandb:  # first, since it may refuse: nothing has been written yet
         name, config = folder.resolve().name, recipe.to_dict()
         page = WandbLogger(recipe.log.wandb, folder, name, config, first_step)
