@@ -89,7 +89,7 @@ NAMES = {
     "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
-    "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
+    "unknown device": Request("-d gpu", 2, "'gpu' is not a device. Try auto, cpu, cuda"),
     "no weights of that name": Request(
         "-m no.safetensors", 2, "does not exist. Type the folder of a"
     ),
@@ -113,8 +113,8 @@ OPTIONS = {
     ),
     "end before the start": Request("--start 2 --end 1", 2, "--end must come after --start, found"),
     "no end": Request("--end 0", 2, "--end must come after --start"),
-    "time in words": Request("--start soon", 2, "'soon' is no time. Type e.g. 90, 1:30"),
-    "all overlap": Request("--overlap 1", 2, "1 is not from 0 to below 1. Type e.g. 0.25"),
+    "time in words": Request("--start soon", 2, "'soon' is not a time. Try e.g. 90, 1:30"),
+    "all overlap": Request("--overlap 1", 2, "1 is not at least 0 and below 1. Try e.g. 0.25"),
     "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
     "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
@@ -254,7 +254,7 @@ def test_an_empty_word_is_never_taken_for_a_value(
     """What a shell makes of a variable that is not set."""
     sing(tmp_path / "song.wav")
     line = sentence(typed(*words), 2)
-    assert line.startswith(f"Error: Nothing follows {after} but an empty word")
+    assert line.startswith(f"Error: The argument after {after} is empty")
     assert not (tmp_path / "separated").exists()
 
 

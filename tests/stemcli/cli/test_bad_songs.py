@@ -94,7 +94,7 @@ TYPED = {
     ),
     "device": ("/dev/null", 1, "/dev/null is a pipe or a device: save the sound in a file"),
     "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\): check its name"),
-    "like an option": ("-song.wav", 2, r"\(For the file of that name type \./-song\.wav\)"),
+    "like an option": ("-song.wav", 2, r"\(For the file of that name use \./-song\.wav\)"),
 }
 
 

@@ -65,7 +65,7 @@ def test_ctrl_c_says_how_to_go_on(
     result = typed("batch", "in", *option)
     assert result.exit_code == 130
     last = result.stderr.splitlines()[-1]
-    assert last == f"Interrupted. To go on, run the same command again{how}."
+    assert last == f"Interrupted. To resume, run the same command again{how}."
 
 
 def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:

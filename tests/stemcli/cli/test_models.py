@@ -31,7 +31,7 @@ def test_list(typed: Typed) -> None:
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
-    assert listed.stderr == "\nNetworks to train: stem models list --architectures\n"
+    assert listed.stderr == "\nArchitectures to train: stem models list --architectures\n"
 
 
 def test_list_of_architectures(typed: Typed) -> None:
@@ -325,7 +325,7 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     torch.save(small_network().state_dict(), tmp_path / "Guitar.pth")
     result = typed("models", "convert", "Guitar.pth", "--name", "guitar")
     assert result.exit_code == 0, result.output
-    assert "Now type: stem separate SONG --model guitar" in result.stderr
+    assert "Try: stem separate SONG --model guitar" in result.stderr
     listed = json.loads(typed("models", "list", "--json").stdout)
     assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
 

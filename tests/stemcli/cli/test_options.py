@@ -33,7 +33,7 @@ def test_times(text: str, expected: float) -> None:
     "text", ["", "-1", "1:60", "1:60:00", "1:2:3:4", "soon", "1e3", "nan", ":"]
 )
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(BadParameter, match="is no time"):
+    with pytest.raises(BadParameter, match="is not a time"):
         seconds(text)
 
 

@@ -90,11 +90,11 @@ def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--start", "soon"], "is no time. Type e.g. 90, 1:30 or 1:02:03.5"),
+        (["--start", "soon"], "is not a time. Try e.g. 90, 1:30 or 1:02:03.5"),
         (["--overlap", "2"], "is not from 0 to below 1"),
         (["--bit-depth", "12"], "'12' is not one of"),
         (["--format", "wma"], "'wma' is not one of"),
-        (["--device", "gpu"], "is no device"),
+        (["--device", "gpu"], "is not a device"),
         (["--start", "60", "--end", "30"], "--end must come after --start"),
         (["--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
         (["--skip-existing", "--overwrite"], "contradict each other"),
