@@ -37,7 +37,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "NaN": (
         lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 2), np.nan)),
-        "vocals.wav holds NaN or infinity at 0.00 s: export it again",
+        "vocals.wav holds NaN or infinity at 0.00 s. Export it again",
     ),
     "six channels": (
         lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 6), 0.1)),

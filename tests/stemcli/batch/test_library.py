@@ -251,7 +251,7 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "lstat", refuse)
     with pytest.raises(
-        OutputError, match=r"cannot be read \(Permission denied\)\. Check its rights"
+        OutputError, match=r"cannot be read \(Permission denied\)\. Check its permissions"
     ):
         find_songs(tmp_path)
 

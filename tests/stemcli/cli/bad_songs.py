@@ -128,7 +128,7 @@ BAD = {
     "film without sound": Bad(
         "bad.mkv", silent_film, r"bad\.mkv holds pictures and no sound: give"
     ),
-    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s: export it again"),
+    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s\. Export it again"),
     "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "no channels": Bad(
@@ -159,7 +159,7 @@ BAD = {
     "file in the place of its folder": Bad(
         "bad.wav",
         with_a_file_for_its_folder,
-        r"Cannot write to separated/bad .*: choose another folder with --output",
+        r"Cannot write to separated/bad .*\. Choose another folder with --output",
         ("--overwrite",),
     ),
     "shorter than --start": Bad(

@@ -45,7 +45,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
             1,
             "Error: The operating system reports: No space left on device (/s/v.wav).\n",
         ),
-        (MemoryError(), 1, "Error: There is not enough memory. Type --jobs 1 or a smaller"),
+        (MemoryError(), 1, "Error: Out of memory. Try --jobs 1 or a smaller"),
         (ValueError("x"), 1, "Error: This is a bug in stem, not your mistake (ValueError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -71,7 +71,10 @@ def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed
     """An encoder that died is not the reader of stdout, whose leaving raises nothing."""
     fails(BrokenPipeError(errno.EPIPE, "Broken pipe"))
     result = typed("doctor")
-    assert (result.exit_code, result.stderr) == (1, "Error: The operating system reports: Broken pipe.\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: The operating system reports: Broken pipe.\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ NAMES = {
         "--phase-model tinny", 2, r"'tinny': did you mean 'tiny'\? See: stem models list"
     ),
     "phase model that is none": Request(
-        "--phase-model tiny", 2, "takes songs apart and gives no sound a phase: type --model tiny"
+        "--phase-model tiny", 2, "separates songs and does not predict a phase. Use --model tiny"
     ),
     "unknown stem": Request("--stems vocal", 2, "'vocal': did you mean 'vocals'"),
     "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
@@ -105,11 +105,9 @@ OPTIONS = {
     "bit rate of another world": Request("-f m4a --bitrate 9999", 2, "goes from 16 to 512, found"),
     "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*: leave it out"),
     "float in flac": Request("-f flac --bit-depth 32f", 2, "type --bit-depth 24 or --format wav"),
-    "no clipping in mp3": Request(
-        "-f mp3 --clip-mode none", 2, "mp3 does not.*: type --format wav"
-    ),
+    "no clipping in mp3": Request("-f mp3 --clip-mode none", 2, "mp3 does not.*; use --format wav"),
     "no clipping in 16 bit": Request(
-        "--bit-depth 16 --clip-mode none", 2, "of 16 bit does not.*: type .*--bit-depth 32f"
+        "--bit-depth 16 --clip-mode none", 2, "with 16 bit does not.*; use .*--bit-depth 32f"
     ),
     "end before the start": Request("--start 2 --end 1", 2, "--end must come after --start, found"),
     "no end": Request("--end 0", 2, "--end must come after --start"),
@@ -118,23 +116,21 @@ OPTIONS = {
     "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
     "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
-    "no CUDA": Request("-d cuda", 2, "No CUDA GPU .*: type --device cpu, or --device auto"),
+    "no CUDA": Request("-d cuda", 2, rr"No CUDA GPU .*\. Try --device cpu, or --device auto"),
 }
 
 PLACES = {
     "climbing template": Request("--filename ../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "hidden climb": Request("--filename a/../../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "absolute template": Request(
-        "--filename /tmp/{stem}.{ext}", 2, "leaves the output folder: nam"
+        "--filename /tmp/{stem}.{ext}", 2, "leaves the output folder; set"
     ),
     "unknown field": Request("--filename {trak}/{stem}.{ext}", 2, "{trak}, did you mean {track}"),
     "open brace": Request("--filename {track/{stem}.{ext}", 2, "write {{ for a brace"),
-    "template without stem": Request(
-        "--filename {track}.{ext}", 2, "put {stem} into '{track}.{ext}"
-    ),
+    "template without stem": Request("--filename {track}.{ext}", 2, "add {stem} to '{track}.{ext}"),
     "another ending": Request("--filename {stem}.mp3", 2, "does not end in .wav.*with --format"),
     "over the song": Request(
-        "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.*: choose another"
+        "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.* Choose another"
     ),
     "output is a song": Request("-o in/song.wav", 1, r"song\.wav is a file, .*Choose --output"),
     "output below a song": Request(
@@ -144,10 +140,10 @@ PLACES = {
         "-o out", 1, "out is a link to gone, which is not there. Make that folder, or", link("gone")
     ),
     "output is a link to itself": Request(
-        "-o out", 1, "Cannot write to out .*: choose another folder with --output", link("out")
+        "-o out", 1, r"Cannot write to out .*\. Choose another folder with --output", link("out")
     ),
     "output of an endless name": Request(
-        f"-o {'x' * 300}", 1, r"File name too long\): shorten it with --filename or --output"
+        f"-o {'x' * 300}", 1, r"File name too long\)\. Shorten it with --filename or --output"
     ),
     "stem exists": Request(
         "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_of_somebody

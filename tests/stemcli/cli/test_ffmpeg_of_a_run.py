@@ -210,7 +210,7 @@ def test_a_batch_over_mixed_films_takes_the_only_track(
     write_audio(tmp_path / "in/song.wav", tones())
     result = tiny("batch", "in", "--track", 2, "--report", "report.json")
     assert (result.exit_code, errors(result.stderr)) == (0, [])
-    told = "it has no sound track 2, so its only track was used"
+    told = "it has no audio track 2, so its only track was used"
     assert f"Note: song.wav: {told}" in result.stderr
     film_report, song_report = json.loads((tmp_path / "report.json").read_text())["tracks"]
     assert song_report["notices"] == [told]

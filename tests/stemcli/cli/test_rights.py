@@ -69,7 +69,7 @@ def test_a_song_among_good_ones(library: Path) -> None:
         (("separate", "in/a.wav", "-o", "closed"), "closed. Choose another folder with --output"),
         (
             ("separate", "in/a.wav", "-o", "closed/x"),
-            "closed/x (Permission denied): choose another",
+            "closed/x (Permission denied). Choose another",
         ),
         (("batch", "in", "-o", "closed"), "closed. Choose another folder with --output"),
         (("batch", "in", "-o", "read only"), "read only. Choose another folder with --output"),

@@ -75,7 +75,7 @@ def test_verbose_shows_why_and_where(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "a.mp3", content="crash")
     calm = typed("separate", "a.mp3")
     assert calm.exit_code == 1
-    assert "This is a defect of stem" in calm.stderr
+    assert "This is a bug in stem" in calm.stderr
     assert "Traceback" not in calm.output
     assert "Traceback" in typed("separate", "a.mp3", "--verbose").stderr
 
