@@ -29,7 +29,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "no file at all": (
         lambda at: (at / "songs/song_002/drums.wav").write_bytes(b""),
-        "drums.wav is empty (0 bytes): copy or download it again",
+        "drums.wav is empty (0 bytes). Copy or download it again",
     ),
     "no sound file": (
         lambda at: (at / "songs/song_002/drums.wav").write_bytes(b"no sound" * 99),

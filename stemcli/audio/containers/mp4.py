@@ -67,7 +67,7 @@ def _is_box(data: FileBytes, at: int, size: int, name: bytes, end: int) -> bool:
 
 
 def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
-    """Samples per channel of a sound track without padding; None when nothing says so.
+    """Samples per channel of an audio track without padding; None when nothing says so.
 
     Args:
         path: any file.

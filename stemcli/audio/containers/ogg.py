@@ -208,7 +208,7 @@ def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0)
         data: its bytes.
         start: where its first page begins.
         end: where it ends.
-        track: number of the sound track from 0, whose pages decide what is missing.
+        track: number of the audio track from 0, whose pages decide what is missing.
 
     Raises:
         DecodeError: the file ends in its first page.
@@ -231,7 +231,7 @@ def _part(path: Path, link: Link, track: int, *, is_alone: bool) -> FilePart:
 
 
 def _sound_stream(link: Link, track: int) -> Stream:
-    """The stream of a sound track, as ffmpeg numbers them: by their first pages.
+    """The stream of an audio track, as ffmpeg numbers them: by their first pages.
 
     The first stream of all where there is no such track, which the decoder then says.
     """

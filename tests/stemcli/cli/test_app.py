@@ -104,7 +104,7 @@ def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, typed: Type
     (tmp_path / name).touch()
     result = typed("separate", name)
     assert result.exit_code == 2
-    assert result.stderr.rstrip().endswith(f"type {shlex.quote('./' + name)})")
+    assert result.stderr.rstrip().endswith(f"use {shlex.quote('./' + name)})")
     assert "type ./" not in typed("separate", "--bogus").stderr
 
 

@@ -103,8 +103,8 @@ OPTIONS = {
     "quality of wav": Request("--quality 3", 2, "--quality is for mp3.*not for wav: leave it"),
     "bit rate and quality": Request("-f mp3 --bitrate 128 --quality 3", 2, "--quality .*type one"),
     "bit rate of another world": Request("-f m4a --bitrate 9999", 2, "goes from 16 to 512, found"),
-    "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*: leave it out"),
-    "float in flac": Request("-f flac --bit-depth 32f", 2, "type --bit-depth 24 or --format wav"),
+    "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*; leave it out"),
+    "float in flac": Request("-f flac --bit-depth 32f", 2, "use --bit-depth 24 or --format wav"),
     "no clipping in mp3": Request("-f mp3 --clip-mode none", 2, "mp3 does not.*; use --format wav"),
     "no clipping in 16 bit": Request(
         "--bit-depth 16 --clip-mode none", 2, "with 16 bit does not.*; use .*--bit-depth 32f"
@@ -116,7 +116,7 @@ OPTIONS = {
     "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
     "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
-    "no CUDA": Request("-d cuda", 2, rr"No CUDA GPU .*\. Try --device cpu, or --device auto"),
+    "no CUDA": Request("-d cuda", 2, r"No CUDA GPU .*\. Try --device cpu, or --device auto"),
 }
 
 PLACES = {

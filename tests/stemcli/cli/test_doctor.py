@@ -107,7 +107,7 @@ def test_a_zoo_that_cannot_be(
 
 def test_looking_at_a_zoo_makes_none(tmp_path: Path, typed: Typed) -> None:
     before = sorted(tmp_path.rglob("*"))
-    assert found(typed)["zoo"].found.endswith("/.zoo (made when needed)")
+    assert found(typed)["zoo"].found.endswith("/.zoo (created when needed)")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -51,7 +51,7 @@ def test_a_song_among_good_ones(library: Path) -> None:
     before = tree(library)
     line = sentence(1, "batch", "in")
     assert line.endswith(
-        "in/shut.wav cannot be opened (Permission denied): check its name and rights."
+        "in/shut.wav cannot be opened (Permission denied). Check its name and permissions"
     )
     new = {"separated/.stem-journal.sqlite", "separated/a/vocals.wav", "separated/a/band.wav"}
     assert tree(library) - before == new
