@@ -1,4 +1,4 @@
-"""Separate many songs with one set of loaded models; a bad song does not stop the others."""
+"""Separates many songs with one set of loaded models; a failed song does not stop the others."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from stemcli.engine.options import Options
 from stemcli.remote_path import real
 
 
-class _NobodyListens(BaseException):
-    """The listener raised; no handler of errors of a song may take it for one."""
+class _ListenerError(BaseException):
+    """The listener raised; a BaseException, so that it does not count as a failed song."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class _NobodyListens(BaseException):
 
 
 @contextmanager
-def _raising_what_listeners_raise() -> Iterator[None]:
+def _unwrap_listener_errors() -> Iterator[None]:
     try:
         yield
-    except _NobodyListens as deaf:
-        raise deaf.error from None
+    except _ListenerError as failure:
+        raise failure.error from None
 
 
-@_raising_what_listeners_raise()
+@_unwrap_listener_errors()
 def separate_songs(
     songs: Iterable[LibrarySong],
     options: Options,
@@ -54,24 +54,24 @@ def separate_songs(
     on_event: Listener,
     open_executor: OpenCrew = open_local,
 ) -> BatchReport:
-    """Separate ``songs`` and report what became of each.
+    """Separate ``songs`` and report the result of each.
 
-    While the network is busy with one song, the next is opened and the last is encoded.
+    While the network runs on one song, the next is decoded and the previous one is encoded.
 
     Args:
-        songs: what to separate and where it is mirrored.
+        songs: the songs, with their sub-folders of the output.
         options: the same for all songs.
-        jobs: songs whose networks run at the same time.
-        retries: how often songs that failed are tried again when all others are done.
-        journal: of the output folder; what it knows as done is not done again.
-        on_event: told what happens, in the thread where it happens.
-        open_executor: finds those who do the work.
+        jobs: songs to separate at the same time.
+        retries: how many times failed songs are retried at the end.
+        journal: of the output folder; songs that it records as done are skipped.
+        on_event: called with every event, in the thread where it happens.
+        open_executor: opens the executor that separates songs.
 
     Raises:
-        StemError: nothing was begun, because models, options or outputs are wrong.
+        StemError: no song was separated, because models, options or outputs are wrong.
         ClusterError: no machine of the cluster can do the work.
-        KeyboardInterrupt: songs that were being worked on leave nothing behind.
-        Exception: what ``on_event`` raised, to the same effect.
+        KeyboardInterrupt: the run was interrupted; songs in progress leave no files.
+        Exception: raised by ``on_event``; songs in progress leave no files.
     """
     run = _BatchRun(on_event, journal)
     songs = once(songs)
@@ -104,12 +104,12 @@ class _BatchRun:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
-        self.end: BaseException | None = None  # what ended the run before its time
+        self.end: BaseException | None = None  # the exception that aborted the run
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
     def judge(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
-        """What is to be done about each song; with a journal, what it owns may be replaced."""
+        """Decide about each song; with a journal, stems that it records may be replaced."""
         refuses = options.existing == "refuse"
         if self.journal is None:
             if refuses:
@@ -120,9 +120,9 @@ class _BatchRun:
         return decide(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
-        """Pass the engine's events on; failures are told once, when they have arrived here.
+        """Forward events of the engine, except failures, which :meth:`one` reports.
 
-        Stems may be made elsewhere than where they were planned, and carried.
+        A worker may write stems to another path and copy them; events name the planned paths.
         """
         if isinstance(event, Notice):
             self.notices.setdefault(event.track, []).append(event.message)
@@ -133,16 +133,16 @@ class _BatchRun:
             self.tell(event)
 
     def tell(self, event: Event) -> None:
-        """Send an event. If the listener fails, the whole run ends, not only this song."""
+        """Send an event. If the listener fails, abort the whole run, not just this song."""
         try:
             self.on_event(event)
         except Exception as error:
-            raise _NobodyListens(error) from error
+            raise _ListenerError(error) from error
 
     def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
-        """What became of every song, in order.
+        """Separate all songs and return their reports, in order.
 
-        An interrupt reaches the songs with their next event; they end before it is raised here.
+        After an interrupt, the songs in progress end with their next event before it is raised.
         """
         with ThreadPoolExecutor(self.executor.at_once, thread_name_prefix="song") as pool:
             by_rank = sorted(verdicts, key=lambda verdict: self.executor.rank(verdict.task))
@@ -158,13 +158,13 @@ class _BatchRun:
     def failed_again(
         self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
-        """Try those that failed once more; the new reports take the places of the old ones."""
+        """Retry failed songs; the new reports replace the old ones."""
         pairs = [*zip(verdicts, tracks, strict=True)]
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
     def _one_of_all(self, verdict: ResumeDecision) -> TrackReport:
-        """What is more than an error of one song ends them all, before another is begun."""
+        """Separate one song; any error beyond this song aborts the run before the next song."""
         if self.end:
             raise self.end
         try:
@@ -175,20 +175,20 @@ class _BatchRun:
             raise
 
     def one(self, verdict: ResumeDecision) -> TrackReport:
-        """Separate one song, unless nothing is to be done, and say what became of it."""
+        """Separate or skip one song, and return its report."""
         task = verdict.task
         if verdict.skip:
             self.tell(TrackSkipped(task.name, verdict.skip))
             return _report(task, "skipped", verdict.skip, task.outputs)
         began = time.monotonic()
-        self.notices.pop(task.name, None)  # of an earlier try
+        self.notices.pop(task.name, None)  # from an earlier attempt
         try:
             result = self._separate(task)
         except ClusterError:
-            raise  # the fault of no song: nobody is left to separate any
+            raise  # no worker is left, which is not an error of this song
         except Exception as error:
             message = describe_error(error)
-            if self.journal:  # first, lest one that cannot be written be named twice
+            if self.journal:  # first, so that a journal error is not reported twice
                 self.journal.failed(task.name, message)
             self.tell(TrackFailed(task.name, message))
             trace, took = traceback.format_exc(), time.monotonic() - began
@@ -202,7 +202,7 @@ class _BatchRun:
         return self._report(task, "done", "", task.outputs, **measured)
 
     def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
-        """The report of a song, with its notices."""
+        """Return the report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _separate(self, task: SongTask) -> Outcome:
@@ -212,7 +212,7 @@ class _BatchRun:
 
 @dataclass(frozen=True)
 class _JournalCallbacks:
-    """Writes the steps of one song into the journal."""
+    """Records the steps of one song in the journal."""
 
     task: SongTask
     settings: str

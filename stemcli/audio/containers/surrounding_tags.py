@@ -1,6 +1,6 @@
-"""Finds the tags that programs put before, after or between sound files of any format.
+"""Finds the tags that programs put before, after or between audio files of any format.
 
-Their bytes may look like frames of sound, so they are skipped by their own lengths: ID3v2
+Their bytes may look like audio frames, so they are skipped by their own lengths: ID3v2
 (id3.org, ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE
 Tags Header" of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 """
@@ -22,7 +22,7 @@ _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29  # flags of APEv2
 
 
 def end_of_tags(data: FileBytes, at: int, end: int) -> int:
-    """The end of the tags that begin at ``at``, with the zeros between and behind them."""
+    """The end of the tags that begin at ``at``, with the zeros between and after them."""
     while at < end:
         size = _tag_size(data, at, end)
         if not size:

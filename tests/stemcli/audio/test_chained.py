@@ -197,7 +197,7 @@ def test_a_few_bytes_between_frames_of_an_mp3_are_told(tmp_path: Path) -> None:
     frame = data.find(data[417:419], 5000)
     path.write_bytes(data[:frame] + b"\0?" * 50 + data[frame:])
     assert np.array_equal(hear(path), whole)
-    assert "100 bytes between its frames are no sound" in doubt(path)
+    assert "100 bytes between its frames are not audio" in doubt(path)
 
 
 def test_a_flac_whose_only_metadata_is_its_streaminfo(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_a_journal_that_changes_all_the_time_is_not_called_damaged(
     monkeypatch.setattr(shutil, "copyfile", copyfile)
     monkeypatch.setattr(journal_checks, "PAUSE", 0)
     with pytest.raises(
-        OutputError, match=r"Another stem batch is writing to .*\. Wait for its end"
+        OutputError, match=r"Another stem batch is writing to .*\. Wait until it ends"
     ):
         find_songs(tmp_path)
 

@@ -136,10 +136,10 @@ def test_workers_are_spoken_to_while_they_load_their_models(office: Office) -> N
 @pytest.mark.parametrize(
     ("introduction", "reason"),
     [
-        (Introduction("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Type there: pip install"),
+        (Introduction("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Run there: pip install"),
         (
             recruiter_module.RayError("x\nModuleNotFoundError: No module named 'stemcli'"),
-            "No module named 'stemcli'. Type there: pip install 'stemcli",
+            "No module named 'stemcli'. Run there: pip install 'stemcli",
         ),
     ],
 )

@@ -249,7 +249,7 @@ def test_stems_of_nobody_knows_what_are_refused(library: Library) -> None:
     library.run()
     with Journal(library.out) as journal:
         journal.path.unlink()
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         library.run()
     assert [track.outcome for track in library.run(existing="skip").tracks] == ["skipped"] * 3
 

@@ -137,7 +137,7 @@ PLACES = {
         "-o in/song.wav/x", 1, r"song\.wav is a file, .*Choose --output"
     ),
     "output is a link to nowhere": Request(
-        "-o out", 1, "out is a link to gone, which is not there. Make that folder, or", link("gone")
+        "-o out", 1, "out is a link to gone, which does not exist. Create it, or", link("gone")
     ),
     "output is a link to itself": Request(
         "-o out", 1, r"Cannot write to out .*\. Choose another folder with --output", link("out")
@@ -146,10 +146,10 @@ PLACES = {
         f"-o {'x' * 300}", 1, r"File name too long\)\. Shorten it with --filename or --output"
     ),
     "stem exists": Request(
-        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_of_somebody
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_of_somebody
     ),
     "stem is a link to nowhere": Request(
-        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_that_is_gone
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_that_is_gone
     ),
 }
 
@@ -307,8 +307,8 @@ LIBRARIES = {
     "missing": Request("", 2, "in does not exist. Try: stem batch FOLDER", shutil.rmtree),
     "a file": Request("", 2, "in is a file, not a folder. Try: stem batch FOLDER", a_file),
     "a link to itself": Request("", 2, "in does not exist. Try: stem batch", a_link_to_itself),
-    "empty": Request("", 2, r"no song in in \(it is empty\). Look at the path and at", empty),
-    "without songs": Request("", 2, r"no song in in \(1 not audio\). Look at the path", text_only),
+    "empty": Request("", 2, r"no song in in \(it is empty\). Check the path, --recursive", empty),
+    "without songs": Request("", 2, r"no song in in \(1 not audio\). Check the path", text_only),
     "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Look at .*--exclude"),
     "one output for two songs": Request("", 1, "would both be .*Rename one of", two_of_one_name),
     "damaged journal": Request("", 1, "is damaged .*Move it away and type --skip", damaged_journal),
@@ -316,7 +316,10 @@ LIBRARIES = {
     "journal of another version": Request("", 1, "another version.*Upd", journal_of_tomorrow),
     "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Make it first"),
     "report over a folder": Request(
-        "--report r.csv", 1, "is a folder. Type a file name after --report", folder_for_a_report
+        "--report r.csv",
+        1,
+        "is a folder. Use --report with the name of a file",
+        folder_for_a_report,
     ),
     "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Type e.g."),
     "retries of the past": Request("--retries -1", 2, "--retries.*range 0<=x<=10"),
