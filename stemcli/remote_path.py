@@ -209,7 +209,7 @@ def folded(name: str) -> str:
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """Open the file system of ``url``, with fsspec or else pyarrow; return it and the path in it."""
+    """Open the file system of ``url``, with fsspec or pyarrow; return it and the path in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 Daemons and ``>&-`` start a program with closed descriptors. Python then sets ``sys.stdout`` to
 None, and the next file that is opened gets the free descriptor, and with it the output of C
-libraries. ``| head -1`` closes a pipe in the middle of the work; ``> results.json`` may fill a disk.
+libraries. ``| head -1`` closes a pipe during the work; ``> results.json`` may fill a disk.
 
 The MP3 decoder inside libsndfile prints notes on stderr, in the middle of messages and progress
 bars. They are discarded; output of Python code is not affected.

@@ -1,7 +1,7 @@
-"""Copies title, artist, album and cover from a song to its stems.
+r"""Copies title, artist, album and cover from a song to its stems.
 
 ffmpeg writes tags as text (ffmpeg-formats, "Metadata"): ``title=Song``, with a backslash before
-``=``, ``;``, ``#``, ``\\`` and line breaks, followed by sections for chapters.
+``=``, ``;``, ``#``, ``\`` and line breaks, followed by sections for chapters.
 """
 
 from __future__ import annotations

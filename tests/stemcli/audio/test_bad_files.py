@@ -81,7 +81,7 @@ SENTENCES: dict[Callable[[Path], Path], str] = {
     missing_with_another_ending: r"did you mean 'mysong.wav'\?",
     missing_with_two_endings: r"did you mean 'song.mp3'\?",
     a_link_to_nowhere: r"song.wav is a link to gone.wav, which does not exist",
-    a_pipe_without_a_writer: r"song.wav is a pipe or a device\. Save the sound in a file",
+    a_pipe_without_a_writer: r"song.wav is a pipe or a device\. Save the sound to a file",
     a_folder: r"is a folder\. Try: stem batch ",
     empty: r"song.mp3 is empty \(0 bytes\)\. Copy or download it again",
     text: r"No sound can be read from .*song.mp3: it is a text; use the song itself",
@@ -107,7 +107,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     path = write_audio(tmp_path / "song.wav", tones(10))
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DecodeError, match=r"cannot be opened \(Permission denied\): check"):
+    with pytest.raises(DecodeError, match=r"cannot be opened \(Permission denied\)\. Check"):
         probe(path)
 
 
@@ -139,7 +139,7 @@ def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: st
 @pytest.mark.parametrize("rate", [1, 800_000_000])
 def test_a_sample_rate_of_no_sound_is_named(tmp_path: Path, rate: int) -> None:
     path = write_audio(tmp_path / "song.wav", tones(1000), rate)
-    with pytest.raises(DecodeError, match=rf"damaged: its header names a sample rate of {rate} Hz"):
+    with pytest.raises(DecodeError, match=rf"damaged: its header has a sample rate of {rate} Hz"):
         open_audio(path)
 
 

@@ -114,7 +114,7 @@ def test_links_have_the_channels_of_the_first(
 
 def test_links_whose_channels_do_not_fit_are_refused(tmp_path: Path) -> None:
     links = [made(tmp_path / f"{n}.ogg", 44_100, n) for n in (2, 6)]
-    with pytest.raises(DecodeError, match=r"at 1\.00 s changes from 2 to 6 channels: convert it"):
+    with pytest.raises(DecodeError, match=r"at 1\.00 s changes from 2 to 6 channels\. Convert it"):
         open_audio(chained(links))
 
 

@@ -12,7 +12,7 @@ MISTAKES = [
     ({"name": "mp4"}, "--format must be one of wav, flac, mp3, ogg, opus, m4a, found 'mp4'"),
     ({"depth": "20"}, "--bit-depth must be one of auto, 16, 24, 32f, found '20'"),
     ({"name": "mp3", "depth": "16"}, "--bit-depth is for wav and flac, not for mp3"),
-    ({"name": "flac", "depth": "32f"}, "type --bit-depth 24 or --format wav"),
+    ({"name": "flac", "depth": "32f"}, "use --bit-depth 24 or --format wav"),
     ({"bitrate": 320}, "--bitrate is for mp3, ogg, opus and m4a, not for wav; leave it out"),
     ({"name": "mp3", "bitrate": 500}, "--bitrate of mp3 goes from 64 to 320, found 500"),
     ({"name": "mp3", "bitrate": 100}, "--bitrate of mp3 must be one of 64, 80, 96"),

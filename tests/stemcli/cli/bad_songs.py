@@ -122,7 +122,7 @@ NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text; use the song i
 IN_THE_HEADER = r"No sound can be read from .*bad\.wav, which seems to be cut off"
 
 BAD = {
-    "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\): copy or download it"),
+    "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\)\. Copy or download it"),
     "cut in the header": Bad("bad.wav", cut_in_the_header, IN_THE_HEADER),
     "text named mp3": Bad("bad.mp3", text, NOT_SOUND),
     "film without sound": Bad(
@@ -134,9 +134,9 @@ BAD = {
     "no channels": Bad(
         "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header has 0 channels"
     ),
-    "4 Hz": Bad("bad.wav", wave(rate=4), r"names a sample rate of 4 Hz; export or download it"),
+    "4 Hz": Bad("bad.wav", wave(rate=4), r"has a sample rate of 4 Hz\. Export or download it"),
     "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header has .* 0 Hz"),
-    "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device\. Save the sound in a file"),
+    "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device\. Save the sound to a file"),
     "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device\. Save"),
     "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device\. Save"),
     "link to itself": Bad(

@@ -311,7 +311,7 @@ LIBRARIES = {
     "without songs": Request("", 2, r"no song in in \(1 not audio\). Check the path", text_only),
     "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Look at .*--exclude"),
     "one output for two songs": Request("", 1, "would both be .*Rename one of", two_of_one_name),
-    "damaged journal": Request("", 1, "is damaged .*Move it away and type --skip", damaged_journal),
+    "damaged journal": Request("", 1, "is damaged .*Move it away and add --skip", damaged_journal),
     "folder for a journal": Request("", 1, "journal .*choose another", folder_for_a_journal),
     "journal of another version": Request("", 1, "another version.*Upd", journal_of_tomorrow),
     "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Make it first"),

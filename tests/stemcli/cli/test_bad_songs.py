@@ -92,8 +92,8 @@ TYPED = {
         1,
         r"https://example.org/a.mp3 is a URL, .*\. Down",
     ),
-    "device": ("/dev/null", 1, r"/dev/null is a pipe or a device\. Save the sound in a file"),
-    "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\): check its name"),
+    "device": ("/dev/null", 1, r"/dev/null is a pipe or a device\. Save the sound to a file"),
+    "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\)\. Check its name"),
     "like an option": ("-song.wav", 2, r"\(For the file of that name use \./-song\.wav\)"),
 }
 

@@ -62,9 +62,9 @@ def test_a_song_among_good_ones(library: Path) -> None:
     [
         (
             ("separate", "in/shut.wav"),
-            r"cannot be opened (Permission denied): check its name and r",
+            r"cannot be opened (Permission denied). Check its name and p",
         ),
-        (("separate", "closed/a.wav"), r"cannot be opened (Permission denied): check its name and"),
+        (("separate", "closed/a.wav"), r"cannot be opened (Permission denied). Check its name and"),
         (("batch", "closed"), "closed may not be read, so its songs are left out"),
         (("separate", "in/a.wav", "-o", "closed"), "closed. Choose another folder with --output"),
         (
