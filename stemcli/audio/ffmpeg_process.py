@@ -189,7 +189,7 @@ def _watch(held: weakref.ref[FfmpegProcess], over: threading.Event) -> None:
 def _start(
     command: Sequence[str], log: IO[bytes], *, feeds: bool
 ) -> tuple[subprocess.Popen[bytes], IO[bytes] | None]:
-    """Start the process, with a pipe: when it is closed, also by our end, Linux kills ffmpeg."""
+    """Start ffmpeg and a pipe; Linux kills ffmpeg when this process ends or closes the pipe."""
     held, hangup = os.pipe()
     try:
         process = _popen(command, log, held, feeds=feeds)

@@ -44,7 +44,7 @@ class AudioInfo:
 
 
 RATES = range(1000, 4_000_000)
-"""Plausible sample rates in Hz, from below the telephone's to a sound card's and the bytes of DSD.
+"""Plausible sample rates in Hz, from below telephone quality to the byte rate of DSD.
 
 A damaged header may say 1 Hz, which would turn a minute of audio into weeks.
 """

@@ -112,7 +112,7 @@ def check_writable(folder: Path) -> None:
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
-    """A stem is known by its place and name; an earlier run may have chosen another format."""
+    """Drop found files that are stems by path and name, in any format of an earlier run."""
     makers = {
         _key(output.with_suffix("")): task.song
         for task in tasks

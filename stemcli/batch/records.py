@@ -72,7 +72,7 @@ class Content(NamedTuple):
             return False
 
     def _is_version_of(self, path: UrlPath) -> bool:
-        """Compare versions; download only if a hash is stored, as after a crash before a rename."""
+        """Whether the version or hash matches; a hash is stored if a run crashed after a rename."""
         return self.sha256 in (path.version, sha256(path))
 
 

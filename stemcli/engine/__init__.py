@@ -1,12 +1,13 @@
 """The streaming separation engine; read its modules in this order.
 
-======================  =========================================================================
-``options events``      what a user chooses, and what the engine reports
-``runner device``       one network on one device, in one precision
-``buffer overlap_add``  how a song is cut into chunks, and one network over an endless stream
-``models ensemble``     loading models; averaging several, residuals and complements
-``stream``              blocks of a song through all networks, aligned with the mixture
-``outputs spool``       names of stem files, and writing all of them or none
-``song session``        one file to files; models loaded once for many songs
-======================  =========================================================================
+=========================  ======================================================================
+``options events checks``  what a user chooses, and what the engine reports
+``runner device``          one network on one device, in one precision
+``buffer overlap_add``     how a song is cut into chunks; one network over an endless stream
+``models ensemble``        loading models; averaging several, residuals and complements
+``stream``                 blocks of a song through all networks, aligned with the mixture
+``outputs spool``          names of stem files; writing all of them or none
+``background``             threads that decode before the network and encode after it
+``song session``           one file to files; models loaded once for many songs
+=========================  ======================================================================
 """

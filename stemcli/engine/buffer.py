@@ -27,7 +27,7 @@ class SlidingBuffer:
 
     @property
     def end(self) -> int:
-        """Position behind the last frame."""
+        """Position after the last frame."""
         return self.start + len(self._kept)
 
     def append(self, block: Block) -> None:

@@ -21,12 +21,12 @@ def check_request(options: Options) -> None:
     their weights are read.
 
     Args:
-        options: what the user chose.
+        options: choices of the user.
 
     Raises:
         UsageError: a model or stem does not exist, or the template cannot be used.
         CheckpointError: the card of a model is damaged.
-        FfmpegMissingError: the format needs ffmpeg and there is none.
+        FfmpegMissingError: the format needs ffmpeg, which is missing.
     """
     check_template(options.filename)
     require_encoder(options.output_format())

@@ -141,7 +141,7 @@ def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:
 
 
 def behind_chunk(data: FileBytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
-    """Where the next chunk begins: after padding, which consists of zeros and may be missing."""
+    """The start of the next chunk, after padding, which consists of zeros and may be missing."""
     behind = chunk.start + max(0, chunk.size)
     padded = behind + -(behind - base) % form.align
     is_missing = behind < end and data[behind] and leads_on(data, form, base, behind, end)
@@ -261,7 +261,7 @@ def _size_in_ds64(form: Form, bodies: dict[bytes, bytes], found: Sequence[Chunk]
 
 
 def _aiff(path: Path, body: bytes) -> PcmFormat:
-    """The common chunk (AIFF 1.3, Apple 1989, p. 5; AIFF-C draft, 1991, p. 6)."""
+    """Parse the common chunk (AIFF 1.3, Apple 1989, p. 5; AIFF-C draft, 1991, p. 6)."""
     channels, frames, bits = struct.unpack_from(">HIH", body)
     kind, width = body[18:22] or b"NONE", -(-bits // 8)
     rate = _extended(body[8:18])
@@ -284,7 +284,7 @@ def _aiff(path: Path, body: bytes) -> PcmFormat:
 
 
 def _caf(path: Path, body: bytes, packets: bytes) -> PcmFormat:
-    """The description and the packet table (Apple Core Audio Format 1.0, pp. 17 and 32)."""
+    """Parse the description and the packet table (Apple Core Audio Format 1.0, pp. 17, 32)."""
     rate, kind, flags, block, per_packet, channels, bits = struct.unpack_from(">d4s5I", body)
     require_sense(path, rate, channels, bits if kind == b"lpcm" else BITS[0])
     if kind != b"lpcm":

@@ -111,7 +111,7 @@ def _end_of_metadata(data: FileBytes, start: int) -> int:
 
 
 def _metadata(data: FileBytes, start: int) -> tuple[int, bool]:
-    """Where the blocks of metadata end, and whether the last block is marked as such.
+    """The end of the metadata blocks, and whether the last block is marked as such.
 
     Each begins with one byte of type and three of size (RFC 9639, section 8.1).
     """
@@ -176,7 +176,7 @@ def _is_whole(data: FileBytes, stream: _Stream, frame: _Frame) -> bool:
 
 
 def _first_frame(data: FileBytes, at: int, end: int, info: bytes) -> int:
-    """Where the first frame begins: at ``at``, or after junk bytes.
+    """The start of the first frame: ``at``, or later if junk bytes come first.
 
     After junk bytes, a second frame must follow, to exclude a match by chance.
     """

@@ -34,7 +34,7 @@ class Edit(NamedTuple):
 
 
 def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where an MP4, M4A or MOV ends; None if the file is not one."""
+    """The extent of an MP4, M4A or MOV; None if the file is not one."""
     if data[start + 4 : start + 8] not in _BEGINNINGS:
         return None
     at, names, size, name = start, set[bytes](), 0, b""

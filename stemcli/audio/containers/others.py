@@ -31,7 +31,7 @@ _BROADCAST = 1  # flag of a stream whose length is unknown
 
 
 def asf_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where an ASF file ends; None if the file is not ASF."""
+    """The extent of an ASF file; None if the file is not ASF."""
     head = data[start : min(start + _SEARCHED, end)]
     if not head.startswith(_HEADER) or len(head) < 30:
         return None
@@ -59,7 +59,7 @@ _DAMAGED_AVI = "chunks are damaged"
 
 
 def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where an AVI file ends, after its last RIFF; None if the file is not AVI."""
+    """The extent of an AVI file, up to its last RIFF; None if the file is not AVI."""
     at = start
     while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
         (size,) = data.unpack("<I", at + 4)
@@ -88,7 +88,7 @@ def _leads_on(data: FileBytes, at: int, end: int) -> bool:
 
 
 def _end_of_movie(data: FileBytes, at: int, end: int) -> int | None:
-    """Where the list of audio and video data ends; None if it has no size or is missing."""
+    """The end of the list of audio and video data; None if it has no size or is missing."""
     while at + 8 <= end:
         name, size = data.unpack(_CHUNK, at)
         if size >= _PLACEHOLDER:
@@ -117,7 +117,7 @@ class Element(NamedTuple):
 
 
 def matroska_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where a Matroska file ends; None if the file is not Matroska."""
+    """The extent of a Matroska file; None if the file is not Matroska."""
     head = _element(data, start, end)
     if head is None or head.id != _EBML or head.size is None:
         return None
@@ -133,7 +133,7 @@ def matroska_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def _segment(data: FileBytes, segment: Element, end: int) -> tuple[int, str]:
-    """Where a segment ends, and its defect."""
+    """The end of a segment, and its defect."""
     last = end if segment.size is None else segment.start + segment.size
     at = segment.start
     while at < min(last, end):
@@ -153,7 +153,7 @@ def _segment(data: FileBytes, segment: Element, end: int) -> tuple[int, str]:
 
 
 def _end_of_unknown(data: FileBytes, at: int, end: int) -> int:
-    """Where a cluster of unknown size ends: at the first element that is not part of a cluster."""
+    """The end of a cluster of unknown size: the first element that is not part of a cluster."""
     while (element := _element(data, at, end)) is not None:
         if element.id not in _IN_CLUSTER | {_VOID, _CHECKSUM} or element.size is None:
             return at
@@ -191,7 +191,7 @@ _DAMAGED_PACKET = "packets are damaged"
 
 
 def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the last tag of an FLV file ends; None if the file is not FLV."""
+    """The extent of an FLV file, up to its last tag; None if the file is not FLV."""
     if data[start : start + 3] != b"FLV" or start + 13 > end:
         return None
     at = start + int.from_bytes(data[start + 5 : start + 9], "big") + 4
@@ -255,7 +255,7 @@ def _follow(data: bytes | FileBytes, packets: TransportPackets, at: int, end: in
 
 
 def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the last packet of a transport stream ends; None if the file is not one."""
+    """The extent of a transport stream, up to its last packet; None if the file is not one."""
     packets = transport_packets(data, start, end)
     if packets is None:
         return None
@@ -281,7 +281,7 @@ _TTA = "<4sHHHII"  # magic, format, channels, bits, rate, samples (TTA1 format)
 
 
 def wavpack_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where a WavPack file ends, and its samples; None if the file is not WavPack."""
+    """The extent of a WavPack file, with its samples; None if the file is not WavPack."""
     if data[start : start + 4] != b"wvpk":
         return None
     at, total, reached, flaw = start, None, 0, ""
@@ -303,7 +303,7 @@ def wavpack_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where a TTA file ends, and its samples; None if the file is not TTA.
+    """The extent of a TTA file, with its samples; None if the file is not TTA.
 
     A frame lasts 256/245 s. A table of frame sizes follows the header of 22 bytes; header and table
     each end in a checksum of four bytes (TTA1 format, "Seek table").
@@ -321,7 +321,7 @@ def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def ape_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """The samples of a Monkey's Audio file of version 3.98 or later; None for other files.
+    """The extent of a Monkey's Audio file, with its samples from version 3.98 on; else None.
 
     The descriptor stores its length; the header after it holds blocks (samples) per frame, blocks
     of the last frame, and the number of frames (Monkey's Audio SDK, ``APE_HEADER``).

@@ -126,7 +126,7 @@ def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Lay
 
 
 def _list_start(data: FileBytes, found: Sequence[Chunk], sound: Chunk) -> int | None:
-    """Where the wave list that contains the chunk begins; None if there is none."""
+    """The start of the wave list that contains the chunk; None if there is none."""
     lists = (each for each in found if is_wave_list(data, each))
     around = (each for each in lists if 0 < sound.start - each.start <= each.size)
     return next((each.start - struct.calcsize(RIFF.header) for each in around), None)

@@ -66,7 +66,7 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 
 
 def trailing_chunks(data: FileBytes, form: Form, start: int, end: int) -> int:
-    """Where trailing chunks begin that end exactly at the end of the file; else ``end``."""
+    """The start of trailing chunks that end exactly at the end of the file; else ``end``."""
     visited = set[int]()  # positions that do not lead to the end
     for place in data.places(_CHUNKS, max(start, end - _SEARCHED), end, 4):
         if _leads_to_the_end(data, form, place, end, visited):
@@ -191,7 +191,7 @@ def is_honest(data: FileBytes, layout: Layout, last: int) -> bool:
 
 
 def end_of_sound(data: FileBytes, layout: Layout) -> int:
-    """Where the samples really end.
+    """The real end of the samples.
 
     Args:
         data: the file.

@@ -91,7 +91,7 @@ def _size_from_behind(data: FileBytes, start: int, end: int) -> int:
 
 
 def end_of_zeros(data: FileBytes, at: int, end: int) -> int:
-    """The place of the first byte that is not zero; ``end`` if all are."""
+    """The position of the first byte that is not zero; ``end`` if all are."""
     while at < end:
         piece = data[at : min(at + 4096, end)]
         left = len(piece.lstrip(b"\0"))
@@ -102,7 +102,7 @@ def end_of_zeros(data: FileBytes, at: int, end: int) -> int:
 
 
 def _syncsafe(digits: bytes) -> int:
-    """The size in an ID3v2 header: four digits of 7 bits (ID3v2.4.0-structure, section 6.2)."""
+    """Decode a size in an ID3v2 header: four 7-bit digits (ID3v2.4.0-structure, section 6.2)."""
     value = 0
     for digit in digits:
         value = value << 7 | digit & 0x7F
