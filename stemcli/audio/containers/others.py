@@ -321,10 +321,11 @@ def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def ape_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """The extent of a Monkey's Audio file, with its samples from version 3.98 on; else None.
+    """The extent of a Monkey's Audio file; None if the file is not one.
 
-    The descriptor stores its length; the header after it holds blocks (samples) per frame, blocks
-    of the last frame, and the number of frames (Monkey's Audio SDK, ``APE_HEADER``).
+    Samples are known from version 3.98 on. The descriptor stores its length; the header after it
+    holds blocks (samples) per frame, blocks of the last frame, and the number of frames (Monkey's
+    Audio SDK, ``APE_HEADER``).
     """
     if data[start : start + 4] not in (b"MAC ", b"MACF") or start + 80 > end:
         return None
