@@ -141,7 +141,9 @@ def test_a_decoder_that_is_missing_is_named(words: str, programs: Path, tmp_path
     song = write_audio(tmp_path / "song.m4a", tones(5000))
     stream = "[info]   Stream #0:0(und): Audio: aac (mp4a), 44100 Hz, stereo (default)"
     program = put(programs, f"echo '{stream}' >&2\necho '{words}' >&2\nexit 1\n")
-    with pytest.raises(FfmpegMissingError, match="built without a decoder for aac: install a") as e:
+    with pytest.raises(
+        FfmpegMissingError, match=r"built without a decoder for aac\. Install a"
+    ) as e:
         open_audio(song)
     assert str(e.value).startswith(f"{program} cannot read {song}, because")
 

@@ -49,7 +49,7 @@ def test_existing_stems(tmp_path: Path, typed: Typed) -> None:
     typed("separate", "a.mp3")
     refused = typed("separate", "a.mp3")
     assert refused.exit_code == 1
-    assert "Type --skip-existing or --overwrite" in refused.stderr
+    assert "Add --skip-existing or --overwrite" in refused.stderr
     assert "skipped, all stems exist" in typed("separate", "a.mp3", "--skip-existing").stderr
     assert typed("separate", "a.mp3", "--overwrite").exit_code == 0
 
