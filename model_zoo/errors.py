@@ -1,23 +1,23 @@
-"""The tree of errors that users meet, and any exception as one sentence.
+"""The tree of expected errors, and the description of any exception as one sentence.
 
-Every message says what was found and what to type next; nothing here ever reaches a user as a
-traceback. Catch the base class of a branch to handle the whole branch::
+Every message says what happened and what to run next; users never see these as a traceback. Catch
+the base class of a branch to handle the whole branch::
 
     StemError
     ├── UsageError              the request itself is wrong           (exit code 2)
-    │   ├── UnknownNameError    no such model, stem or architecture; offers the nearest
-    │   ├── NoModelError        a file or folder that is no model, or not one for this
+    │   ├── UnknownNameError    no such model, stem or architecture; suggests the nearest
+    │   ├── NoModelError        a file or folder is not a model, or not of the required kind
     │   ├── ConfigError         unknown or contradictory options, all of them at once
-    │   └── DeviceError         the device asked for is not there
-    ├── AudioError              a sound file cannot be used           (exit code 1)
+    │   └── DeviceError         the requested device is not available
+    ├── AudioError              an audio file cannot be used          (exit code 1)
     │   ├── DecodeError         it cannot be read
     │   ├── EncodeError         it cannot be written in that format
-    │   └── FfmpegMissingError  it needs an ffmpeg that is not there or incomplete
-    ├── DataError               training data has mistakes, all of them at once
-    ├── OutputError             a file cannot be put where it should go
-    ├── StorageError            a place that is shared or behind a URL cannot be reached
+    │   └── FfmpegMissingError  it needs ffmpeg, which is missing or incomplete
+    ├── DataError               training data has errors, all of them at once
+    ├── OutputError             an output file cannot be written
+    ├── StorageError            a shared folder or a URL cannot be reached
     ├── WeightsError            a checkpoint cannot be used
-    │   ├── ChecksumError       its content is not what the card promises
+    │   ├── ChecksumError       its content does not match its card
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
     ├── NumericalError          the network produced NaN or infinity
     ├── ClusterError            the Ray cluster cannot be joined, or none of its machines can work
@@ -34,15 +34,15 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 SHORTEST_PART = 4
-"""Letters that are worth to be found inside of another name."""
+"""Characters that a name must have to match as a part of another name."""
 
 
 LONGEST_NAME = 100
-"""Letters of a name that is compared with others, or shown."""
+"""Characters of a name that are compared with others, or shown."""
 
 
 class StemError(Exception):
-    """Base of everything a user can meet: ``str(error)`` is the sentence to show."""
+    """Base of all expected errors: ``str(error)`` is the sentence to show."""
 
     exit_code: ClassVar[int] = 1
 
@@ -54,14 +54,14 @@ class UsageError(StemError):
 
 
 class UnknownNameError(UsageError):
-    """A model, stem, architecture or recipe that does not exist.
+    """A model, stem, architecture or recipe does not exist.
 
     Args:
-        kind: what was looked for, e.g. ``"model"``.
-        name: the name the user typed.
+        kind: kind of object, e.g. ``"model"``.
+        name: the name that the user gave.
         known: the names that exist.
-        hint: what to type to see them, e.g. ``"stem models list"``.
-        few: whether they are so few that all of them are named in any case.
+        hint: command that lists them, e.g. ``"stem models list"``.
+        few: whether to list all names even if one of them is near.
     """
 
     def __init__(
@@ -69,22 +69,22 @@ class UnknownNameError(UsageError):
     ) -> None:
         names = sorted(known)
         near = nearest(name, names)
-        found = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
+        advice = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
         if near and few:
-            found += f" Known: {', '.join(names)}."
+            advice += f" Known: {', '.join(names)}."
         super().__init__(
-            f"Unknown {kind} {name[:LONGEST_NAME]!r}: {found}" + (f" See: {hint}" if hint else "")
+            f"Unknown {kind} {name[:LONGEST_NAME]!r}: {advice}" + (f" See: {hint}" if hint else "")
         )
         self.name = name
         self.nearest = near
 
 
 class NoModelError(UsageError):
-    """A file or folder that is missing, is not a trained model, or is one for something else."""
+    """A file or folder is missing, is not a trained model, or is a model for another purpose."""
 
 
 class ConfigError(UsageError):
-    """Options that are unknown or contradict each other, every mistake in one message."""
+    """Options are unknown or contradict each other; the message lists every mistake."""
 
     def __init__(self, where: str, mistakes: Iterable[str]) -> None:
         self.mistakes = list(mistakes)
@@ -92,31 +92,31 @@ class ConfigError(UsageError):
 
 
 class DeviceError(UsageError):
-    """The device that was asked for by name is not available here."""
+    """The requested device is not available on this machine."""
 
 
 class AudioError(StemError):
-    """A sound file cannot be used."""
+    """An audio file cannot be used."""
 
 
 class DecodeError(AudioError):
-    """A sound file cannot be read."""
+    """An audio file cannot be read."""
 
 
 class EncodeError(AudioError):
-    """Audio cannot be written in the format that was asked for."""
+    """Audio cannot be written in the requested format."""
 
 
 class FfmpegMissingError(AudioError):
-    """A format needs ffmpeg, and there is none that works or the one there is lacks a part."""
+    """A format needs ffmpeg, and ffmpeg is missing, broken or lacks a codec."""
 
 
 class DataError(StemError):
-    """Training data that cannot be used, every problem in one message.
+    """Training data cannot be used; the message lists the problems.
 
     Args:
         where: the data folder.
-        problems: what is wrong, each with its file; the message shows the first 20 and counts the
+        problems: one sentence each, with the file; the message shows the first 20 and counts the
             others.
     """
 
@@ -130,11 +130,11 @@ class DataError(StemError):
 
 
 class OutputError(StemError):
-    """An output cannot be put where it should go."""
+    """An output file cannot be written."""
 
 
 class StorageError(StemError):
-    """A place behind a URL, or one that machines share, cannot be reached or refuses."""
+    """A URL or a shared folder cannot be reached or denies access."""
 
 
 class WeightsError(StemError):
@@ -142,7 +142,7 @@ class WeightsError(StemError):
 
 
 class ChecksumError(WeightsError):
-    """The content of a file is not what its card promises."""
+    """The content of a file does not match the checksum on its card."""
 
 
 class CheckpointError(WeightsError):
@@ -150,7 +150,7 @@ class CheckpointError(WeightsError):
 
 
 class NumericalError(StemError):
-    """The network produced NaN or infinity, in float32 too."""
+    """The network produced NaN or infinity even in float32."""
 
 
 class ClusterError(StemError):
@@ -158,7 +158,7 @@ class ClusterError(StemError):
 
 
 class OutOfMemoryError(StemError):
-    """The smallest possible piece of work does not fit in the memory of the device."""
+    """A single chunk does not fit in the memory of the device."""
 
 
 class MissingExtraError(StemError):
@@ -170,38 +170,38 @@ class MissingExtraError(StemError):
 
 
 def require_package(package: str, extra: str) -> None:
-    """See that an optional package is installed, without importing it.
+    """Require that an optional package is installed, without importing it.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: the package is not installed.
     """
     if find_spec(package) is None:
         raise MissingExtraError(package, extra)
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another package says, without its pages; its class where it says nothing."""
+    """First line of an error from another package; the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def revived(kind: str, sentence: str) -> StemError:
-    """An error that travelled between processes as its class and its sentence.
+    """Recreate an error that was sent between processes as a class name and a sentence.
 
     Args:
-        kind: name of a class in this module; others come back as :class:`StemError`.
-        sentence: what to show.
+        kind: name of a class in this module; other names give a :class:`StemError`.
+        sentence: the message.
     """
-    found = globals().get(kind)
-    ours = found if isinstance(found, type) and issubclass(found, StemError) else StemError
-    error = ours.__new__(ours)
+    named = globals().get(kind)
+    error_class = named if isinstance(named, type) and issubclass(named, StemError) else StemError
+    error = error_class.__new__(error_class)
     Exception.__init__(error, sentence)
     return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that resembles ``name`` most, or alone has it as a part; None without one."""
+    """The known name most similar to ``name``, or the only one that contains it; else None."""
     if len(name) > LONGEST_NAME:
-        return None  # comparing takes the square of the length
+        return None  # comparing takes quadratic time
     by_folded, folded = {word.casefold(): word for word in known}, name.casefold()
     matches = get_close_matches(folded, list(by_folded), n=1, cutoff=0.55)
     if not matches and len(folded) >= SHORTEST_PART:
@@ -210,16 +210,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """Say what went wrong: the user's mistake, the computer's refusal or our defect."""
+    """One sentence for any exception: expected, from the system, or a bug."""
     if isinstance(error, StemError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        advice = " Check its rights." if error.errno == errno.EACCES else ""
-        return f"The system refused: {error.strerror}{where}.{advice}"
+        advice = " Check its permissions." if error.errno == errno.EACCES else ""
+        return f"The operating system reports: {error.strerror}{where}.{advice}"
     if isinstance(error, MemoryError):
-        return "There is not enough memory. Type --jobs 1 or a smaller --segment."
+        return "Out of memory. Try --jobs 1 or a smaller --segment."
     return (
-        f"This is a defect of stem, not a mistake of yours ({type(error).__name__}: {error}). "
+        f"This is a bug in stem, not your mistake ({type(error).__name__}: {error}). "
         "Run it again with --verbose to see where it happened, and please report it."
     )

@@ -1,4 +1,4 @@
-"""What a process sets up once: signals, environment variables, and things to close at its end."""
+"""Process-wide helpers: environment variables, held signals, and objects that are closed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model_zoo.files import has_home, temporary_home
 
 
 class Closing:
-    """A context manager that is itself and is closed, however the block ends."""
+    """A context manager that calls :meth:`close` at the end of the block."""
 
     def __enter__(self) -> Self:
         return self
@@ -35,16 +35,16 @@ class Closing:
 
     @abstractmethod
     def close(self) -> None:
-        """End it."""
+        """Release all resources."""
 
 
 @contextmanager
 def environment(values: Mapping[str, str | None], *, replace: bool = False) -> Iterator[None]:
-    """Set variables, and leave them afterwards as they were.
+    """Set environment variables, and restore them afterwards.
 
     Args:
-        values: by name; None takes a variable away.
-        replace: also where the user has set them.
+        values: by name; None removes a variable.
+        replace: whether to replace variables that are already set.
     """
     before = {name: os.environ.get(name) for name in values}
     chosen = [name for name in values if replace or before[name] is None]
@@ -64,15 +64,15 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 
 def complete_environment() -> None:
-    """Set TMPDIR, HOME and LOGNAME where the system has no temporary folder, home or user name.
+    """Set TMPDIR, HOME and LOGNAME if the system has no temporary folder, home or user name.
 
-    So it is in containers and services with a bare number for a user. torch, Ray, matplotlib and
-    platformdirs ask for them and raise errors; what they keep at home lies below the temporary
-    folder then.
+    This is the case in containers and services that run under a bare user number. torch, Ray,
+    matplotlib and platformdirs would raise errors; with a substitute home, their files are below
+    the temporary folder.
     """
     _name_temporary_folder()
     if not has_home():
-        with suppress(OutputError):  # whatever needs a home says so
+        with suppress(OutputError):  # code that needs a home reports the error
             os.environ["HOME"] = str(temporary_home())
     try:
         getpass.getuser()
@@ -81,14 +81,14 @@ def complete_environment() -> None:
 
 
 def _name_temporary_folder() -> None:
-    """Where none of the usual folders may be written, take another that may."""
+    """Set TMPDIR to a writable folder if none of the usual folders is writable."""
     with suppress(OSError):
         tempfile.gettempdir()
         return
     others = (os.environ.get("XDG_RUNTIME_DIR", ""), os.path.expanduser("~"), "/dev/shm")
-    found = [folder for folder in others if os.path.isabs(folder) and os.access(folder, os.W_OK)]
-    if found:
-        os.environ["TMPDIR"] = tempfile.tempdir = found[0]
+    writable = [folder for folder in others if os.path.isabs(folder) and os.access(folder, os.W_OK)]
+    if writable:
+        os.environ["TMPDIR"] = tempfile.tempdir = writable[0]
 
 
 ENDING = tuple(
@@ -100,36 +100,36 @@ ENDING = tuple(
 
 
 class JointInterrupt(KeyboardInterrupt):
-    """All workers of a run are to leave it after the same step."""
+    """Stops all workers of a run after the same step."""
 
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """Let the block finish first; only then is a signal of the meantime obeyed.
+    """Delay signals until the block has finished.
 
-    Outside the main thread, where Python delivers no signals, nothing has to be held.
+    Does nothing outside the main thread, because Python delivers signals to the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     before = {number: signal.getsignal(number) for number in ENDING}
     for number in ENDING:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process in bytes; 0 where the system does not say.
+    """Largest resident memory of this process in bytes; 0 if the system does not report it.
 
-    Linux counts into ``ru_maxrss`` of a new process what the one that started it held, but not into
-    its high water mark.
+    Linux includes the memory of the parent process in ``ru_maxrss`` of a new process, but not in
+    its high-water mark.
     """
     with suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()

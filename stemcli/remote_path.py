@@ -1,6 +1,6 @@
-"""Paths behind URLs, in any file system that fsspec or pyarrow opens.
+"""Paths of URLs, in any file system that fsspec or pyarrow can open.
 
-Only what a batch asks of a path is there: looking, listing, reading, moving and removing.
+Only operations that a batch needs are implemented: checking, listing, reading, moving, removing.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ else:
 
 BLOCK = 2**20  # bytes
 
-# What file systems of fsspec call the mark of a content, and the date of its last change.
+# Names in fsspec's file systems for a content hash or version, and for the time of the last change.
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "version_id", "generation")
 _DATES = ("mtime", "LastModified", "last_modified", "updated", "modify", "modified", "created")
 
 
 class UrlPath(Base):
-    """A file or folder, e.g. ``UrlPath("s3://bucket/songs/a.mp3")``.
+    """A file or folder at a URL, e.g. ``UrlPath("s3://bucket/songs/a.mp3")``.
 
-    It is no path of this machine, and refuses to be taken for one.
+    Using it as a local path raises a TypeError.
 
     Raises:
-        StorageError: by every method that looks: the file system cannot be reached or refuses.
-        MissingExtraError: what the scheme needs is not installed.
+        StorageError: by every method that accesses the URL: it cannot be reached or denies access.
+        MissingExtraError: a package that the scheme needs is not installed.
     """
 
     def __str__(self) -> str:
@@ -53,31 +53,31 @@ class UrlPath(Base):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return int(self._info()["size"] or 0)
 
     @property
     def version(self) -> str:
-        """Another one whenever the content is; where nothing better is told, by the date."""
+        """A string that changes with the content; from size and date if there is nothing better."""
         info = self._info()
         mark = next((info[key] for key in _MARKS if info.get(key)), None)
         date = next((info[key] for key in _DATES if info.get(key)), "")
         return str(mark or f"{info['size']} {date}")
 
     def exists(self, **_: Any) -> bool:
-        """Whether it is there."""
+        """Whether the file or folder exists."""
         with suppress(FileNotFoundError):
             return bool(self._info())
         return False
 
     def is_dir(self, **_: Any) -> bool:
-        """Whether it is a folder."""
+        """Whether the path is a folder."""
         with suppress(FileNotFoundError):
             return bool(self._info()["type"] == "directory")
         return False
 
     def iterdir(self) -> Generator[UrlPath]:
-        """What lies in the folder."""
+        """Iterate over the entries of the folder."""
         system, path = self._system
         with _speaking(self):
             system.invalidate_cache(path)
@@ -98,7 +98,7 @@ class UrlPath(Base):
             return system.open(path, mode)
 
     def replace(self, target: Any) -> Any:
-        """Give it another name, in the same file system."""
+        """Rename the file within its file system."""
         system, path = self._system
         with _speaking(self):
             _move(system, path, target._system[1])
@@ -113,24 +113,24 @@ class UrlPath(Base):
             system.rm_file(path)
 
     def fetch(self, target: Path) -> None:
-        """Copy the file to this machine.
+        """Download the file.
 
         Raises:
-            OSError: this machine has no room for it.
+            OSError: the file cannot be written on this machine.
         """
         with self.open("rb") as source, target.open("wb") as copy:
             while block := self._read(source):
                 copy.write(block)
 
     def store(self, source: Path) -> None:
-        """Make the file a copy of one on this machine; folders above it are made."""
+        """Upload a local file; parent folders are created."""
         system, path = self._system
         with _speaking(self):
             folder = str(PurePosixPath(path).parent)
             try:
                 system.makedirs(folder, exist_ok=True)
             except Exception:
-                # Another song may have made it at the same moment.
+                # Another song may have created it at the same moment.
                 system.invalidate_cache(folder)
                 if not system.isdir(folder):
                     raise
@@ -142,7 +142,7 @@ class UrlPath(Base):
 
     @property
     def _system(self) -> tuple[Any, str]:
-        """The file system, one for each thread where it cannot be shared, and the path in it."""
+        """The file system (one per thread if it cannot be shared), and the path in it."""
         with _speaking(self):
             return _open(str(self))
 
@@ -154,10 +154,10 @@ class UrlPath(Base):
 
 
 def as_path(text: str) -> Path:
-    """The path that a user typed; a ``file:`` URL is one of this machine.
+    """Convert text to a local path or a :class:`UrlPath`; ``file:`` URLs become local paths.
 
     Raises:
-        UsageError: the address holds a password, which would be shown and written down.
+        UsageError: the URL contains a password, which would be shown and stored.
     """
     if "://" not in text:
         return Path(text)
@@ -165,51 +165,51 @@ def as_path(text: str) -> Path:
     if parts.password:
         shown = text.replace(f":{parts.password}@", "@")
         raise UsageError(
-            f"The address {shown} was typed with a password. Leave it out and put it into the "
-            "configuration of fsspec, as docs/libraries.md says"
+            f"The URL {shown} was given with a password. Leave it out and put it into the "
+            "configuration of fsspec; see docs/libraries.md"
         )
     return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
 
 
 def require_root(folder: UrlPath) -> None:
-    """The bucket or server must be there: some libraries would make a bucket of a mistyped name.
+    """Require that the bucket or server exists: some libraries would create a mistyped bucket.
 
     Raises:
-        OutputError: it is not.
-        StorageError: it cannot be reached.
+        OutputError: the bucket or server does not exist.
+        StorageError: the bucket or server cannot be reached.
     """
     root = type(folder)(*folder.parts[:2])
     if not root.is_dir():
-        raise OutputError(f"There is no {root}. Make it first, or type another --output")
+        raise OutputError(f"There is no {root}. Create it first, or use another --output")
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file can be found there; names that no file system takes are no error."""
+    """Whether a path exists; False for names that are invalid in the file system."""
     return path.exists() if isinstance(path, UrlPath) else os.path.exists(path)
 
 
 def is_taken(path: Path) -> bool:
-    """The same, or a link that leads nowhere."""
+    """Whether a path exists or is a dangling link."""
     return path.exists() if isinstance(path, UrlPath) else os.path.lexists(path)
 
 
 def real(path: Path) -> Path:
-    """Without links and relative parts."""
+    """Resolve links and relative parts; URLs stay unchanged."""
     return path if isinstance(path, UrlPath) else Path(os.path.realpath(path))
 
 
 def absolute(path: Path) -> Path:
-    """The same from every folder and, where folders are shared, on every machine."""
+    """Make a path absolute; URLs stay unchanged."""
     return path if isinstance(path, UrlPath) else Path(os.path.abspath(path))
 
 
 def folded(name: str) -> str:
-    """``name`` as a file system that ignores case and composes accents sees it."""
+    """``name`` in the form of a file system that ignores case and composes accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """A file system and the path of ``url`` in it."""
+    """Open the file system of ``url``, with fsspec or pyarrow; return it and the path in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -225,23 +225,23 @@ def _open(url: str) -> tuple[Any, str]:
 
 @cache
 def _open_arrow(url: str, reason: str) -> tuple[Any, str]:
-    """Some file systems come with pyarrow, where fsspec would want another package."""
+    """Open a file system with pyarrow, for schemes for which fsspec needs another package."""
     try:
         from fsspec.implementations.arrow import ArrowFSWrapper
         from pyarrow.fs import FileSystem
 
-        # Without keys, Google's client would go on asking for them for a quarter of an hour.
+        # Without credentials, Google's client would retry for a quarter of an hour.
         limit = "?retry_limit_seconds=10" if url.startswith("gs:") else ""
         system, root = FileSystem.from_uri(url + limit)
     except (ImportError, ValueError, OSError) as error:
-        raise StorageError(f"{url} cannot be opened ({reason}): install what it needs") from error
+        raise StorageError(f"{url} cannot be opened ({reason}). Install what it needs") from error
     return ArrowFSWrapper(system), root
 
 
 def _move(system: Any, path: str, target: str) -> None:
-    """Rename; where that is a copy, fsspec's own way would take brackets in names for patterns.
+    """Rename a file; without fsspec's generic ``mv``, which takes brackets in names for patterns.
 
-    A copy onto itself would be removed as the original.
+    Nothing is done if both paths are equal, because copying would be followed by removing the copy.
     """
     from fsspec.spec import AbstractFileSystem
 
@@ -256,7 +256,7 @@ def _move(system: Any, path: str, target: str) -> None:
 
 @contextmanager
 def _speaking(path: UrlPath) -> Iterator[None]:
-    """One sentence for whatever a library for some service raises."""
+    """Turn any exception of a storage library into an error with one sentence."""
     try:
         yield
     except FileNotFoundError:
@@ -265,6 +265,6 @@ def _speaking(path: UrlPath) -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageError(
-            f"{path} cannot be reached ({first_line(error)}): check the address, your rights and "
+            f"{path} cannot be reached ({first_line(error)}). Check the URL, your permissions and "
             "the settings of fsspec for it"
         ) from error

@@ -1,11 +1,11 @@
 """Standard streams that survive a closed descriptor, and C libraries kept quiet on stderr.
 
 Daemons and ``>&-`` start a program with closed descriptors. Python then sets ``sys.stdout`` to
-None, and the next file that is opened gets the free descriptor, and with it whatever C libraries
-print. ``| head -1`` closes a pipe in the middle of the work; ``> results.json`` may fill a disk.
+None, and the next file that is opened gets the free descriptor, and with it the output of C
+libraries. ``| head -1`` closes a pipe during the work; ``> results.json`` may fill a disk.
 
-The MP3 decoder inside libsndfile prints notes there, in the middle of messages and progress bars.
-Output of Python code is not affected.
+The MP3 decoder inside libsndfile prints notes on stderr, in the middle of messages and progress
+bars. They are discarded; output of Python code is not affected.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, TextIO, cast
 
 STDIN, STDOUT, STDERR = range(3)
 
-_ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # what a closed pipe gives there
+_ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # error of a closed pipe on Windows
 NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, *_ON_WINDOWS})
-"""A pipe without a reader, a terminal that was hung up, a descriptor that somebody closed."""
+"""Errors of a pipe without a reader, a terminal that hung up, and a closed descriptor."""
 
 LOST = "Error: Cannot write to standard output ({why}). The work continues, but its output is lost."
 
@@ -46,21 +46,21 @@ def secure_streams() -> None:
 
 
 def is_incomplete(stream: TextIO) -> bool:
-    """Whether something that was written to ``stream`` could not be stored, after flushing it.
+    """Flush ``stream``; return whether output was lost, e.g. on a full disk.
 
-    A reader that went away has what it wanted and does not count.
+    A reader that closed the pipe does not count as loss.
     """
     stream.flush()
     return bool(getattr(getattr(getattr(stream, "buffer", None), "raw", None), "has_failed", False))
 
 
 def writer_on(descriptor: int, like: TextIO, *, is_status: bool, closefd: bool) -> TextIO:
-    """Text that is written to a descriptor, as :class:`_Descriptor` does.
+    """A text stream over a :class:`_Descriptor`.
 
     Args:
         descriptor: to write to.
-        like: its encoding is used; what that lacks is written as an escape sequence.
-        is_status: see there.
+        like: stream whose encoding is used; characters that it lacks are written as escapes.
+        is_status: see :class:`_Descriptor`.
         closefd: whether the descriptor is closed with the stream.
     """
     raw = _Descriptor(descriptor, is_status=is_status, closefd=closefd)
@@ -71,12 +71,12 @@ def writer_on(descriptor: int, like: TextIO, *, is_status: bool, closefd: bool) 
 
 
 class _Descriptor(io.FileIO):
-    """Writes to a descriptor, and to the null device once that fails.
+    """Writes to a descriptor; after a failure, switches to the null device.
 
     Args:
         descriptor: to write to.
-        is_status: whether an error may be ignored. Where results are lost on a full disk, standard
-            error says so once.
+        is_status: whether to ignore errors. Otherwise lost results are reported once on standard
+            error.
         closefd: whether the descriptor is closed with the stream.
 
     Attributes:
@@ -89,7 +89,7 @@ class _Descriptor(io.FileIO):
         self.has_failed = False
 
     def write(self, data: Any) -> int:
-        """Write bytes; a pipe that takes none at the moment is waited for."""
+        """Write bytes; wait if a pipe is full."""
         try:
             while (written := super().write(data)) is None:  # the descriptor does not block
                 select.select([], [self.fileno()], [])
@@ -128,7 +128,7 @@ def _occupy(descriptor: int) -> None:
 
 
 def _is_windows_console(stream: TextIO) -> bool:
-    """Only Python's own stream can write every letter to one."""
+    """Whether a stream is a Windows console, for which only Python's own stream handles Unicode."""
     return os.name == "nt" and stream.isatty()
 
 
@@ -136,7 +136,7 @@ def _is_windows_console(stream: TextIO) -> bool:
 def quiet_stderr(active: bool = True) -> Iterator[None]:
     """Redirect descriptor 2 to the null device, and ``sys.stderr`` to its former target.
 
-    Does nothing where ``sys.stderr`` is not descriptor 2, as in tests and notebooks.
+    Does nothing if ``sys.stderr`` is not descriptor 2, as in tests and notebooks.
     """
     if not active or _descriptor() != STDERR:
         yield

@@ -1,4 +1,4 @@
-"""Which code runs here; two checkouts of one version number are told apart."""
+"""Identifies the installed code by version number and hash."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 PACKAGES = ("model_zoo", "stemcli", "trainers")
 KINDS = (".py", ".toml", ".yaml")
-"""Files that say what is done; weights are checked by their own sums."""
+"""Extensions of the files that count as code; weights have their own checksums."""
 
 
 def number() -> str:
-    """Version of the package as it is installed here; empty in a source folder."""
+    """Version of the installed package; empty in a source folder."""
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("stemcli")
     return ""
@@ -23,30 +23,30 @@ def number() -> str:
 
 @cache
 def version() -> str:
-    """The number and a hash of the code, e.g. ``0.1.0+5e884898da28``.
+    """Version number and hash of the code, e.g. ``0.1.0+5e884898da28``.
 
-    The hash is the same wherever the same code is installed, and however it is.
+    The hash depends on the code only, not on how and where it is installed.
     """
     return f"{number()}+{digest(package_folders())}".lstrip("+")
 
 
 def is_same(other: str) -> bool:
-    """Whether ``other`` is the same code; a source folder has it without a number."""
+    """Whether ``other`` has the same hash; in a source folder there is no version number."""
     return other.rpartition("+")[2] == version().rpartition("+")[2]
 
 
 def package_folders() -> list[Path]:
-    """Where the packages are installed that can be imported."""
-    found = [util.find_spec(name) for name in PACKAGES]
-    return [Path(spec.origin).parent for spec in found if spec and spec.origin]
+    """Folders of all importable packages in :data:`PACKAGES`."""
+    specs = [util.find_spec(name) for name in PACKAGES]
+    return [Path(spec.origin).parent for spec in specs if spec and spec.origin]
 
 
 def digest(folders: list[Path]) -> str:
-    """Twelve letters that change with any name or content of the code in ``folders``."""
+    """A hash, in twelve characters, of all names and contents of the code in ``folders``."""
     total = sha256()
     for folder in folders:
         for path in _sources(folder):
-            # Line ends are a matter of how a checkout was made.
+            # Line ends depend on the git configuration.
             content = path.read_bytes().replace(b"\r\n", b"\n")
             name = path.relative_to(folder.parent).as_posix()
             total.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -54,19 +54,19 @@ def digest(folders: list[Path]) -> str:
 
 
 def how_to_install(other: str = "", extras: str = "cluster") -> str:
-    """What to type on a machine whose version is ``other``, or that has none.
+    """Advice for installing this version on another machine.
 
     Args:
-        other: its version.
-        extras: what it needs.
+        other: version on that machine; empty if Stem is not installed.
+        extras: extras that the machine needs.
     """
-    wanted = f"stemcli[{extras}]" + (f"=={number()}" if number() else "")
+    requirement = f"stemcli[{extras}]" + (f"=={number()}" if number() else "")
     if number() and other.partition("+")[0] == number():
-        return "Install the very same code on all machines"
-    return f"Type there: pip install '{wanted}'"
+        return "Install the same code on all machines"
+    return f"Run there: pip install '{requirement}'"
 
 
 def _sources(folder: Path) -> list[Path]:
-    """In the same order everywhere; ``os.walk`` looks three times as fast as pathlib does."""
-    found = ((top, name) for top, _, names in os.walk(folder) for name in names)
-    return sorted(Path(top, name) for top, name in found if name.endswith(KINDS))
+    """All code files in a fixed order; ``os.walk`` is three times as fast as pathlib."""
+    files = ((top, name) for top, _, names in os.walk(folder) for name in names)
+    return sorted(Path(top, name) for top, name in files if name.endswith(KINDS))

@@ -241,7 +241,7 @@ def test_it_works_or_says_why_not(command: str, name: str, here: Path) -> None:
     row, place = ROWS.get(command, Row()), PLACES[name]
     done = typed(place.script, here, *command.split(), *row.words)
     complaints = errors(done.stderr)
-    assert "defect of stem" not in done.stderr, done
+    assert "bug in stem" not in done.stderr, done
     assert "Exception ignored" not in done.stderr, done
     if place.works and (place.has_zoo or not row.needs_zoo):
         assert (done.returncode, complaints) == (0, []), done

@@ -1,9 +1,9 @@
 """The file formats that Stem reads: ffmpeg's demuxers and the file name extensions of each.
 
-Most demuxers of ffmpeg read one file. Those of playlists, scripts and devices (HLS, DASH, concat,
-SDP, image sequences, lavfi) open whatever a file names: other files, cameras, the network. Only
-the demuxers listed here are ever used, so a file from a stranger can read nothing but itself. An
-older or newer ffmpeg ignores names that it does not know.
+Most demuxers of ffmpeg read one file. The demuxers of playlists, scripts and devices (HLS, DASH,
+concat, SDP, image sequences, lavfi) open everything that a file names: other files, cameras, the
+network. Only the demuxers listed here are used, so an untrusted file can only read itself. An older
+or newer ffmpeg ignores names that it does not know.
 
 libsndfile reads the formats of the first five lines, and some others, without ffmpeg.
 """
@@ -121,7 +121,7 @@ def _begins_with(*marks: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(marks)
 
 
-# Extensions of other files too: source code (TypeScript, Fortran), fonts, data, programs.
+# Extensions that are shared with other files: source code (TypeScript), fonts, data, programs.
 _LOOKS: dict[str, Callable[[bytes], bool]] = {
     **dict.fromkeys((".ts", ".mts", ".m2t", ".m2ts"), _is_transport_stream),
     ".avr": _begins_with(b"2BIT"),
@@ -150,7 +150,7 @@ def is_song(path: Path, *, is_regular: bool = True) -> bool:
     """Whether a file is a song by its extension and, where other files share that, its content.
 
     Args:
-        path: a local file or a URL. One that cannot be read counts as a song, so that opening it
+        path: a local file or a URL. An unreadable file counts as a song, so that opening it
             reports why.
         is_regular: whether reading it cannot block, as a pipe would.
     """

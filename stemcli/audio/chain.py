@@ -1,4 +1,4 @@
-"""Reads sounds that follow each other in one file as one, at the first one's rate and channels."""
+"""Reads several recordings in one file as one, at the sample rate and channels of the first."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from stemcli.audio.resample import Resampler
 
 
 def can_convert(source: int, target: int) -> bool:
-    """Whether channels can be brought to another number: equal, or one of the two is one."""
+    """Whether a number of channels can be converted: both are equal, or one of them is 1."""
     return source == target or 1 in (source, target)
 
 
 class Converted:
-    """See :class:`stemcli.audio.decoder.Decoder`.
+    """A decoder converted to another sample rate and number of channels.
+
+    See :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
-        decoder: what is converted.
-        target: has the rate and the channels that come out.
+        decoder: the source.
+        target: gives the sample rate and channels of the output.
     """
 
     def __init__(self, decoder: Decoder, target: AudioInfo) -> None:
@@ -43,11 +45,11 @@ class Converted:
 
     @property
     def loss(self) -> str:
-        """What the decoder says is missing."""
+        """The loss that the source reports."""
         return self._decoder.loss
 
     def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        """Return the next frames, ``(n, channels)``; n = 0 only at the end."""
         while frames and not len(self._held) and not self._is_finished:
             block = self._decoder.read(frames)
             self._is_finished = not len(block)
@@ -60,11 +62,11 @@ class Converted:
         return block
 
     def skip(self, frames: int) -> None:
-        """Go forward by decoding."""
+        """Skip frames by decoding them."""
         skip_by_decoding(self, frames)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._decoder.close()
 
     def _with_channels(self, block: Block) -> Block:
@@ -79,18 +81,18 @@ Open = Callable[[FilePart], Decoder]
 
 
 class Chain:
-    """Several parts of a file, brought to the rate and channels of the first.
+    """Several parts of a file, converted to the sample rate and channels of the first.
 
     See :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
         parts: in their order.
-        open_part: opens one.
+        open_part: opens one part.
 
     Raises:
-        DecodeError: one has channels that cannot be brought to those of the first, or cannot be
-            read.
-        FfmpegMissingError: only ffmpeg could read one, and there is none.
+        DecodeError: a part cannot be read, or its channels cannot be converted to those of the
+            first.
+        FfmpegMissingError: a part needs ffmpeg, which is missing.
     """
 
     def __init__(self, parts: Sequence[FilePart], open_part: Open) -> None:
@@ -102,7 +104,7 @@ class Chain:
         self.loss = ""
 
     def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        """Return the next frames, ``(n, channels)``; n = 0 only at the end."""
         while self._number < len(self._parts):
             block = self._decoder.read(frames) if self._decoder else None
             if block is not None and (len(block) or not frames):
@@ -112,11 +114,11 @@ class Chain:
         return np.empty((0, self.info.channels), np.float32)
 
     def skip(self, frames: int) -> None:
-        """Go forward by decoding."""
+        """Skip frames by decoding them."""
         skip_by_decoding(self, frames)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._decoder:
             self._decoder.close()
 
@@ -134,20 +136,21 @@ class Chain:
             self._decoder = self._open_link(self._parts[self._number])
 
     def _open_link(self, part: FilePart) -> Decoder:
-        """A part, brought to the rate and channels of the first."""
+        """Open a part, converted to the sample rate and channels of the first."""
         before = self._position / self.info.sample_rate
         decoder = self._open_part(replace(part, before=before, total=self.info.seconds))
-        wanted = self.info.sample_rate, self.info.channels
-        if (decoder.info.sample_rate, decoder.info.channels) == wanted:
+        target = self.info.sample_rate, self.info.channels
+        if (decoder.info.sample_rate, decoder.info.channels) == target:
             return decoder
         return Converted(decoder, self.info)
 
 
 def _shared_info(parts: Sequence[FilePart], open_part: Open) -> AudioInfo:
-    """The rate and channels of the first part, and the sum of all lengths.
+    """Sample rate and channels of the first part, and the sum of all lengths.
 
     Raises:
-        DecodeError: a part cannot be read, or has channels that cannot be brought to those.
+        DecodeError: a part cannot be read, or its channels cannot be converted to those of the
+            first.
     """
     first = _info(parts[0], open_part, None, 0)
     frames = first.frames or 0
@@ -160,7 +163,7 @@ def _shared_info(parts: Sequence[FilePart], open_part: Open) -> AudioInfo:
 
 
 def _info(part: FilePart, open_part: Open, first: AudioInfo | None, frames: int) -> AudioInfo:
-    """What a part will be like once it is converted."""
+    """The properties of a part after its conversion."""
     try:
         decoder = open_part(part)
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""The contract of every decoder, and the sentence for samples that a file lacks."""
+"""The protocol of all decoders, and the message about missing samples."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from stemcli.audio.info import AudioInfo
 Block = NDArray[np.float32]
 
 _STEP = 65536
-"""Frames that are decoded at once in order to pass over them."""
+"""Frames per read when frames are skipped by decoding."""
 
 
 class Decoder(Protocol):
-    """An open sound file that is read from its beginning to its real end."""
+    """An open audio file that is read from its beginning to its real end."""
 
     info: AudioInfo
 
     @property
     def loss(self) -> str:
-        """At the end: a sentence about samples that are missing; ``""`` for none.
+        """A sentence about missing samples, valid at the end; ``""`` if none are missing.
 
-        The format counts them and the file lacks them, or a decoder passed over them.
+        Samples are missing if the file has fewer than its format counts, or if a decoder skipped
+        some.
         """
         ...
 
     def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.
+        """Return the next frames, ``(n, channels)`` with n <= frames; n = 0 only at the end.
 
         Raises:
             DecodeError: decoding stops before the end of the stream.
@@ -38,40 +39,40 @@ class Decoder(Protocol):
         ...
 
     def skip(self, frames: int) -> None:
-        """Go forward; beyond the end means to the end."""
+        """Skip frames; at most to the end."""
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...
 
 
 def skip_by_decoding(decoder: Decoder, frames: int) -> None:
-    """Go forward by decoding, where seeking is not exact to the sample.
+    """Skip frames by decoding, for formats in which seeking is not sample-exact.
 
     Args:
-        decoder: what is read.
-        frames: how many to pass over; beyond the end means to the end.
+        decoder: the decoder.
+        frames: number of frames to skip; at most to the end.
     """
     while frames > 0 and (got := len(decoder.read(min(frames, _STEP)))):
         frames -= got
 
 
 _SHORT = 0.01
-"""Seconds: below this, the sentence gives samples, because both times would look the same."""
+"""Seconds; for shorter gaps the message gives samples, because both times would look the same."""
 
 
 def missing_sound(
     part: FilePart, rate: int, decoded: int, counted: int | None, flaw: str = ""
 ) -> str:
-    """Report missing samples in a sentence; ``""`` where none are missing.
+    """Return a sentence about missing samples; ``""`` if none are missing.
 
     Args:
-        part: where the sound lies; times count from the beginning of its file.
+        part: the part of the file; times in the message count from the beginning of the file.
         rate: samples per second.
-        decoded: samples per channel that were decoded of the part.
-        counted: samples per channel by the format's own count; None where it has no count.
-        flaw: what is wrong with the part, whatever it counts.
+        decoded: decoded samples per channel of the part.
+        counted: samples per channel by the format's own count; None if it has no count.
+        flaw: a known defect of the part, independent of the count.
     """
     ends = f"its sound ends at {part.before + decoded / rate:.2f} s"
     missing = (counted or 0) - decoded

@@ -1,11 +1,11 @@
 """One encoder for each output format, from libsndfile or ffmpeg, and quantization.
 
-soundfile cannot leave room for the 64-bit sizes that a file beyond 4 GB turns out to need, and
-stamps the time of day into floating point files, so the header is written here: RIFF with an unused
-chunk, which becomes the ``ds64`` chunk of an RF64 when the sizes need it (EBU Tech 3306).
+soundfile cannot reserve space for the 64-bit sizes that a file beyond 4 GB needs, and writes a
+timestamp into floating-point files. The WAV header is therefore written here: RIFF with an unused
+chunk, which becomes the ``ds64`` chunk of an RF64 if the sizes need it (EBU Tech 3306).
 
-libsndfile's MP3 notes its own padding exactly, so that players and readers give back the very
-number of samples that went in; ffmpeg's does not at every length and sample rate.
+libsndfile's MP3 encoder stores its padding exactly, so that decoders return the original number of
+samples; ffmpeg's does not at every length and sample rate.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from stemcli.audio.soundfile_decoder import StraightFile
 
 
 def to_integers(block: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
-    """Round to the nearest of ``2 ** bits`` steps over [-1, 1); beyond it, clip.
+    """Round to the nearest of ``2 ** bits`` steps over [-1, 1), and clip beyond.
 
-    The exact inverse of reading: a sample that is a whole number of steps stays what it was.
-    libsndfile's own conversion multiplies by one step less and rounds down.
+    This is the exact inverse of reading: integer samples stay unchanged. libsndfile's own
+    conversion multiplies by one step less and rounds down.
     """
     full = float(2 ** (bits - 1))
     scaled = np.rint(block * np.float32(full))
@@ -51,17 +51,17 @@ _WIDTHS = {"16": 2, "24": 3, "32f": 4}  # bytes per sample
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 # The last 14 bytes of the GUIDs that stand for a format tag.
 _GUID = bytes.fromhex("000000001000800000aa00389b71")
-# Which speakers there are, as bits: mono, stereo, 3.0, quad, 5.0, 5.1, 6.1, 7.1.
+# Speaker masks of mono, stereo, 3.0, quad, 5.0, 5.1, 6.1, 7.1.
 _SPEAKERS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 
 
 class WavSink:
-    """A WAV that is being written.
+    """Writes a WAV file.
 
     Args:
         path: the file.
         sample_rate: in Hz.
-        channels: how many.
+        channels: number of channels.
         depth: ``"16"``, ``"24"`` or ``"32f"``.
         largest_riff: bytes beyond which the file becomes an RF64.
     """
@@ -76,7 +76,7 @@ class WavSink:
     ) -> None:
         self._rate, self._channels, self._depth = sample_rate, channels, depth
         self._largest = largest_riff
-        self._size = 0  # bytes of sound
+        self._size = 0  # bytes of audio data
         self._file = path.open("wb")
         self._file.write(self._header())
 
@@ -94,7 +94,7 @@ class WavSink:
             file.write(self._header())
 
     def abort(self) -> None:
-        """Let go of the file."""
+        """Close the file without finishing it."""
         self._file.close()
 
     def _encode(self, block: NDArray[np.float32]) -> bytes:
@@ -110,7 +110,7 @@ class WavSink:
         frames = self._size // (self._channels * _WIDTHS[self._depth])
         if self._depth == "32f":
             described += _chunk(b"fact", struct.pack("<I", min(frames, LARGEST_RIFF)))
-        # "WAVE", the reserved chunk, what describes the sound, the name and size of the data
+        # "WAVE", the reserved chunk, the chunks above, the name and size of the data
         riff = 4 + 36 + len(described) + 8 + self._size + self._size % 2
         if riff <= self._largest:
             head = struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + _chunk(b"JUNK", bytes(28))
@@ -140,15 +140,15 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 Block = NDArray[np.float32]
 _FFMPEG = {"ogg": ("ogg", "libvorbis"), "opus": ("opus", "libopus"), "m4a": ("ipod", "aac")}
 
-# The speakers in WAV's order; left to itself ffmpeg takes three channels for 2.1, four for 4.0.
+# Layouts in WAV's channel order; by default ffmpeg takes three channels for 2.1, four for 4.0.
 _LAYOUTS = dict(enumerate(["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"], start=1))
 
 
 class Sink(Protocol):
-    """A file that is being written."""
+    """The protocol of all encoders: a file that is written block by block."""
 
     def write(self, block: Block) -> None:
-        """Append frames, ``(n, channels)``, that lie in [-1, 1] unless the format is float."""
+        """Append frames, ``(n, channels)``, in [-1, 1] unless the format is float."""
         ...
 
     def close(self) -> None:
@@ -156,12 +156,12 @@ class Sink(Protocol):
         ...
 
     def abort(self) -> None:
-        """Let go of the file, finished or not."""
+        """Close the file, finished or not."""
         ...
 
 
 def open_sink(path: Path, sample_rate: int, channels: int, format: OutputFormat) -> Sink:
-    """Begin a file of a format whose depth is resolved, at a sample rate that it knows."""
+    """Create a file; the bit depth must be resolved and the sample rate supported."""
     if format.name == "wav":
         return WavSink(path, sample_rate, channels, format.depth)
     if format.name == "flac":
@@ -172,11 +172,10 @@ def open_sink(path: Path, sample_rate: int, channels: int, format: OutputFormat)
 
 
 def require_encoder(format: OutputFormat) -> None:
-    """Check that files of this format can be written here.
+    """Check that files of this format can be written on this machine.
 
     Raises:
-        FfmpegMissingError: the format needs ffmpeg, and there is none that works or it lacks the
-            encoder.
+        FfmpegMissingError: the format needs ffmpeg, which is missing, broken or lacks the encoder.
     """
     if format.name in _FFMPEG:
         _, codec = _FFMPEG[format.name]
@@ -184,19 +183,19 @@ def require_encoder(format: OutputFormat) -> None:
 
 
 def encoder_notice(format: OutputFormat) -> str:
-    """A sentence when the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
+    """A sentence if the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
     return fallback_notice() if format.name in _FFMPEG else ""
 
 
 class FlacSink:
-    """FLAC through libsndfile, fed with whole numbers of our own rounding."""
+    """Writes FLAC with libsndfile, from integers that :func:`to_integers` rounds."""
 
     def __init__(self, path: Path, sample_rate: int, channels: int, depth: str) -> None:
         self._bits = int(depth)
         self._file = StraightFile(path, "w", sample_rate, channels, f"PCM_{depth}", format="FLAC")
 
     def write(self, block: Block) -> None:
-        """Append frames; libsndfile takes the upper bits of 32."""
+        """Append frames; libsndfile uses the upper bits of 32."""
         self._file.write(to_integers(block, self._bits) << (32 - self._bits))
 
     def close(self) -> None:
@@ -207,7 +206,7 @@ class FlacSink:
 
 
 class Mp3Sink:
-    """MP3 by LAME through libsndfile."""
+    """Writes MP3 with libsndfile and LAME."""
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
         if format.quality is not None:
@@ -238,9 +237,9 @@ class Mp3Sink:
 
 
 def _mp3_level(bitrate: int, sample_rate: int) -> float:
-    """The compression level of libsndfile, which runs evenly from highest to lowest bit rate.
+    """The compression level of libsndfile, which is linear from the highest to the lowest bit rate.
 
-    The highest are those of MPEG-1, MPEG-2 and MPEG-2.5 (ISO/IEC 11172-3 and 13818-3).
+    The highest bit rates are those of MPEG-1, MPEG-2 and MPEG-2.5 (ISO/IEC 11172-3 and 13818-3).
     """
     highest, lowest = (320, 32) if sample_rate >= 32000 else (160, 8)
     if sample_rate < 16000:
@@ -249,7 +248,7 @@ def _mp3_level(bitrate: int, sample_rate: int) -> float:
 
 
 class FfmpegSink:
-    """A format that an ffmpeg process encodes from the floats in its pipe."""
+    """Writes a file with an ffmpeg process, which reads float samples from a pipe."""
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
         require_encoder(format)
@@ -261,8 +260,8 @@ class FfmpegSink:
         """Append frames.
 
         Raises:
-            EncodeError: ffmpeg gave up or was ended.
-            OSError: the disk is full, or takes nothing any more.
+            EncodeError: ffmpeg failed or was killed.
+            OSError: the disk is full or does not respond.
         """
         try:
             self._process.write(block.astype("<f4").tobytes())
@@ -273,8 +272,8 @@ class FfmpegSink:
         """Finish the file.
 
         Raises:
-            EncodeError: ffmpeg gave up or was ended.
-            OSError: the disk is full, or takes nothing any more.
+            EncodeError: ffmpeg failed or was killed.
+            OSError: the disk is full or does not respond.
         """
         status = self._process.finish()
         if status:
@@ -289,7 +288,9 @@ class FfmpegSink:
         errors = complaints(read_log(self._process.log))
         reason = errors[0] if errors else f"ffmpeg ended with {status}"
         if self._process.stalled:
-            return OSError(f"it took nothing for {ffmpeg_process.STALL_TIMEOUT_S:g} seconds")
+            return OSError(
+                f"nothing could be written for {ffmpeg_process.STALL_TIMEOUT_S:g} seconds"
+            )
         if os.strerror(errno.ENOSPC) in reason:
             return OSError(reason)
         return (
@@ -300,20 +301,20 @@ class FfmpegSink:
 
 
 def _ended(format: OutputFormat, number: int) -> Exception:
-    """Why a signal ended ffmpeg; one of them is the file system's."""
+    """Return the error for an ffmpeg that was killed; SIGXFSZ comes from the file system."""
     if number == getattr(signal, "SIGXFSZ", None):
-        return OSError("no file may be that large here")
+        return OSError("the file exceeds the largest size allowed here")
     return EncodeError(
-        f"ffmpeg, which was writing {format.name}, was ended from outside "
-        f"({signal.strsignal(number)}): run the same command again"
+        f"ffmpeg, which was writing {format.name}, was killed by another program "
+        f"({signal.strsignal(number)}). Run the same command again"
     )
 
 
 def _refused(format: OutputFormat, sample_rate: int, reason: str) -> EncodeError:
-    is_asked = format.bitrate is not None or format.quality is not None
-    settings, leave = (" with these settings", "leave out --bitrate, or ") if is_asked else ("", "")
+    is_set = format.bitrate is not None or format.quality is not None
+    settings, leave = (" with these settings", " leaving out --bitrate, or") if is_set else ("", "")
     return EncodeError(
-        f"ffmpeg cannot write {format.name} at {sample_rate} Hz{settings} ({reason}): {leave}type "
+        f"ffmpeg cannot write {format.name} at {sample_rate} Hz{settings} ({reason}). Try{leave} "
         "--format flac"
     )
 
@@ -330,7 +331,7 @@ def _command(path: Path, sample_rate: int, channels: int, format: OutputFormat) 
         chosen["q:a"] = quality
     speakers = {"channel_layout": _LAYOUTS[channels]}
     stream = ffmpeg.input("pipe:", format="f32le", ar=sample_rate, ac=channels, **speakers)
-    # Without the encoder's name and a random serial number, equal sound gives equal bytes.
+    # Without the encoder's name and a random serial number, equal audio gives equal bytes.
     stream = ffmpeg.output(
         stream, f"file:{path}", fflags="+bitexact", **{"flags:a": "+bitexact"}, **chosen
     )

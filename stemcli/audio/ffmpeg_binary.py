@@ -1,4 +1,4 @@
-"""Which ffmpeg is used, what it can do, and what it said when it failed."""
+"""Finds an ffmpeg that works, checks its encoders, and reads its error messages."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from model_zoo.errors import FfmpegMissingError
 from stemcli.audio.ffmpeg_process import MOST_LOG
 
 START_TIMEOUT_S = 20.0
-"""Seconds for a program to say its version."""
+"""Seconds for a program to print its version."""
 
 
 def find_ffmpeg() -> str:
-    """The system's ffmpeg if it starts, else the one that the package imageio-ffmpeg carries.
+    """The system's ffmpeg if it starts, else the one in the package imageio-ffmpeg.
 
     Raises:
-        FfmpegMissingError: there is none that starts.
+        FfmpegMissingError: neither starts.
     """
     system = shutil.which("ffmpeg")
-    wrong = fault(system) if system else ""
-    if system and not wrong:
+    problem = fault(system) if system else ""
+    if system and not problem:
         return system
     bundled = _bundled()
     if bundled and not fault(bundled):
         return bundled
-    raise FfmpegMissingError(_none_works(system, wrong, bundled))
+    raise FfmpegMissingError(_none_works(system, problem, bundled))
 
 
 def broken_ffmpeg() -> str:
-    """What is wrong with the ffmpeg on PATH, naming it; empty when it works or is not there."""
+    """A sentence about an ffmpeg on PATH that does not start; empty if it works or is missing."""
     system = shutil.which("ffmpeg")
-    wrong = fault(system) if system else ""
-    return f"the ffmpeg on PATH, {system}, does not start ({wrong})" if wrong else ""
+    problem = fault(system) if system else ""
+    return f"the ffmpeg on PATH, {system}, does not start ({problem})" if problem else ""
 
 
 def fallback_notice() -> str:
-    """A sentence when the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
+    """A sentence if the bundled ffmpeg replaces a broken one on PATH, else an empty string."""
     broken = broken_ffmpeg()
     return f"{broken}: the one of imageio-ffmpeg is used instead" if broken else ""
 
 
 def fault(program: str) -> str:
-    """Why a program of ffmpeg does not start, in its own words; empty when it does.
+    """Why an ffmpeg does not start, in its own words; empty if it starts.
 
-    The answer is kept until the file changes.
+    The result is cached until the file changes.
     """
     try:
         return _tried(program, os.stat(program).st_mtime_ns)
@@ -60,31 +60,31 @@ def require_codec(program: str, codec: str, format: str) -> None:
     """Check that an ffmpeg has an encoder.
 
     Raises:
-        FfmpegMissingError: it has not.
+        FfmpegMissingError: the encoder is missing.
     """
     if codec not in _encoders(program, os.stat(program).st_mtime_ns):
         raise FfmpegMissingError(
-            f"{program} cannot write {format}, because it was built without the encoder {codec}: "
-            "install a complete ffmpeg, or type --format flac"
+            f"{program} cannot write {format}, because it was built without the encoder {codec}. "
+            "Install a complete ffmpeg, or use --format flac"
         )
 
 
 def read_log(log: IO[bytes]) -> str:
-    """What a process has written into its log file so far, without the end of a very long one."""
+    """The log of a process so far, cut after :data:`MOST_LOG` bytes."""
     log.seek(0)
     return log.read(MOST_LOG).decode("utf-8", "replace")
 
 
 def complaints(log: str) -> list[str]:
-    """The errors in a log that was written with ``-loglevel level+...``, without their prefixes."""
+    """The errors in a log written with ``-loglevel level+...``, without their prefixes."""
     lines = (line for line in log.splitlines() if re.search(r"\[(error|fatal|panic)\]", line))
     return [re.sub(r"^(\[[^\]]*\] *)+", "", line).strip() for line in lines]
 
 
 def missing_decoder(log: str) -> str:
-    """The codec for which ffmpeg says that it has no decoder; empty where it does not say so.
+    """The codec for which ffmpeg reports a missing decoder; empty if it reports none.
 
-    Versions before 6 call a codec ``none`` that they do not know at all.
+    Versions before 6 call a codec ``none`` if they do not know it at all.
     """
     found = re.search(r"Decoder \(codec (\S+)\) not found|no decoder found for: (\S+)", log)
     return (found[1] or found[2]) if found else ""
@@ -99,37 +99,37 @@ def _bundled() -> str:
         return ""
 
 
-def _none_works(system: str | None, wrong: str, bundled: str) -> str:
+def _none_works(system: str | None, problem: str, bundled: str) -> str:
     if not system and not bundled:
         return (
-            "This needs ffmpeg, and none was found: install it, or type pip install imageio-ffmpeg"
+            "This needs ffmpeg, which was not found. Install it, or try: pip install imageio-ffmpeg"
         )
-    found = f"{system} does not start ({wrong})" if system else "there is none on PATH"
+    on_path = f"{system} does not start ({problem})" if system else "there is none on PATH"
     other = f", and neither does {bundled} ({fault(bundled)})" if system and bundled else ""
     if bundled and not system:
         other = f", and {bundled} does not start ({fault(bundled)})"
-    advice = "install it again" + ("" if bundled else ", or type pip install imageio-ffmpeg")
-    return f"This needs ffmpeg, but {found}{other}: {advice}"
+    advice = "Install it again" + ("" if bundled else ", or try: pip install imageio-ffmpeg")
+    return f"This needs ffmpeg, but {on_path}{other}. {advice}"
 
 
 @cache
 def _tried(program: str, mtime_ns: int) -> str:
     try:
-        said = _run(program, "-version")
+        completed = _run(program, "-version")
     except subprocess.TimeoutExpired:
-        return f"it says nothing for {START_TIMEOUT_S:g} seconds"
+        return f"it prints nothing for {START_TIMEOUT_S:g} seconds"
     except OSError as error:
         return error.strerror or str(error)
-    if said.returncode == 0 and said.stdout.startswith(b"ff"):
+    if completed.returncode == 0 and completed.stdout.startswith(b"ff"):
         return ""
-    words = (said.stderr or said.stdout).decode("utf-8", "replace").split("\n")
-    first = next((line.strip() for line in words if line.strip()), "")
-    return first[:300] or f"it ends with {said.returncode}"
+    lines = (completed.stderr or completed.stdout).decode("utf-8", "replace").split("\n")
+    first = next((line.strip() for line in lines if line.strip()), "")
+    return first[:300] or f"it ends with {completed.returncode}"
 
 
 @cache
 def _encoders(program: str, mtime_ns: int) -> frozenset[str]:
-    """Names, the second word of lines such as `` A....D aac   AAC (Advanced Audio Coding)``."""
+    """Names of encoders, from lines such as `` A....D aac   AAC (Advanced Audio Coding)``."""
     lines = _run(program, "-hide_banner", "-encoders").stdout.decode("utf-8", "replace").split("\n")
     return frozenset(words[1] for line in lines if len(words := line.split()) > 1)
 

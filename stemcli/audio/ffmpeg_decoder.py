@@ -1,7 +1,7 @@
-"""Decode with an ffmpeg process that writes 32-bit floats into a pipe.
+"""Decodes with an ffmpeg process that writes 32-bit floats into a pipe.
 
-The pipe speaks Sun AU: its 24-byte header names the sample rate and the channels, so only the bit
-depth and the length are read from ffmpeg's prose.
+The data in the pipe is Sun AU, whose 24-byte header holds the sample rate and the channels; only
+the bit depth and the length are parsed from ffmpeg's log.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ from stemcli.audio.tracks import AudioTrack, choice_notice, default_track, no_tr
 
 Block = NDArray[np.float32]
 
-# Most samples of padding at the end of an MP4: one frame of HE-AAC.
+# Largest padding at the end of an MP4, in samples: one frame of HE-AAC.
 _PADDING = 2048
 _LOSSLESS = ("alac", "ape", "flac", "pcm_", "tak", "truehd", "tta", "wavpack", "wmalossless")
 
 
 class FfmpegDecoder:
-    """One running process; see :class:`stemcli.audio.decoder.Decoder`.
+    """Decodes a file, or a part of it, with ffmpeg; see :class:`stemcli.audio.decoder.Decoder`.
 
     Args:
-        part: the file, or the stretch of it that is decoded.
-        stream: number of the sound track from 0; None for the default one, of which
-            ``info.notices`` tells where there are others.
-        ended: makes reading end at once with a KeyboardInterrupt when it is set.
+        part: the part of the file to decode.
+        stream: number of the audio track from 0; None for the default one (``info.notices`` then
+            mentions other tracks).
+        ended: when it is set, reading stops at once with a KeyboardInterrupt.
 
     Raises:
         DecodeError: the file has no such track, or it cannot be decoded.
-        FfmpegMissingError: there is no ffmpeg that works, or it lacks the decoder.
+        FfmpegMissingError: ffmpeg is missing, broken or lacks the decoder.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class FfmpegDecoder:
         self._held = np.empty((0, self.info.channels), np.float32)
 
     def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        """Return the next frames, ``(n, channels)``; n = 0 only at the end."""
         block = self._without_padding(self._pull(frames))
         if len(block) == 0 and frames:
             self._check_end()
         return block
 
     def skip(self, frames: int) -> None:
-        """Go forward by decoding: ffmpeg's own seeking is not exact for every container."""
+        """Skip frames by decoding them: ffmpeg's seeking is not exact in every container."""
         skip_by_decoding(self, frames)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class FfmpegDecoder:
     def _count(self) -> tuple[int | None, int]:
         """Frames of the track by the format's own count, and how many fewer there may be.
 
-        None where it counts none.
+        The count is None if the format has none.
         """
         if self._part.frames and self._stream == 0:
             return self._part.frames, 0
@@ -123,11 +123,11 @@ class FfmpegDecoder:
         except MALFORMED:
             return None, 0
 
-    def _on_track(self, asked: int | None) -> tuple[bytes, list[AudioTrack]]:
-        """The first bytes of the track, and all tracks; starts again where it is not the first."""
+    def _on_track(self, requested: int | None) -> tuple[bytes, list[AudioTrack]]:
+        """First bytes of the track, and all tracks; restarts ffmpeg if the default is not first."""
         header, tracks = self._bytes(24), read_tracks(read_log(self._log))
         default = default_track(tracks)
-        if asked is None and default:
+        if requested is None and default:
             self._process.close()
             self._stream = default
             self._begin(_command(self._part, default))
@@ -135,7 +135,7 @@ class FfmpegDecoder:
         return header, tracks
 
     def _read_header(self, header: bytes, tracks: list[AudioTrack]) -> AudioInfo:
-        """The AU header (magic, offset of data, size, encoding, rate, channels) and the log."""
+        """Parse the AU header (magic, data offset, size, encoding, rate, channels) and the log."""
         if len(header) < 24:
             self._process.finish()
             raise _nothing(self._part, read_log(self._log), self._stream, tracks)
@@ -157,7 +157,7 @@ class FfmpegDecoder:
         return samples.reshape(-1, self.info.channels)
 
     def _without_padding(self, block: Block) -> Block:
-        """Cut at the container's length, if no more than an encoder's padding follows."""
+        """Cut at the length in the container, if only an encoder's padding follows."""
         if self._length is None or self._position <= self._length:
             return block
         excess = self._position - self._length
@@ -178,7 +178,7 @@ class FfmpegDecoder:
         return bytes(read)
 
     def _check_end(self) -> None:
-        """Fail where ffmpeg did, unless it had found all samples that the format counts."""
+        """Raise an error if ffmpeg failed before it decoded all samples that the format counts."""
         part, status = self._part, self._process.finish()
         errors = complaints(read_log(self._log))
         counted, rate = self._counted, self.info.sample_rate
@@ -192,15 +192,15 @@ class FfmpegDecoder:
         trusts_ffmpeg = counted is None and not part.is_walked
         flaw = part.flaw_with_time or (errors[-1] if errors and trusts_ffmpeg else "")
         if is_all_there and part.breaks_off and not part.frames:
-            flaw = ""  # the index of an MP4 counts them, and only what follows it is missing
+            flaw = ""  # the index of an MP4 is complete, and only data after it is missing
         self.loss = missing_sound(part, rate, self._position, counted, flaw)
 
 
 def _command(part: FilePart, number: int) -> list[str]:
-    """Reads one file of sound and nothing else.
+    """The ffmpeg command, which can read this one file only.
 
-    ``file:`` keeps ffmpeg from taking a name with a colon for an address, the white lists keep it
-    from following a playlist or a script to other files, to devices and to the network.
+    ``file:`` prevents ffmpeg from taking a name with a colon for a URL; the whitelists prevent it
+    from following a playlist or a script to other files, devices or the network.
     """
     address = f"file:{part.path}"
     if part.pieces:
@@ -210,14 +210,14 @@ def _command(part: FilePart, number: int) -> list[str]:
     forced = {"format": part.muxer} if part.muxer else {}
     stream = ffmpeg.input(address, **only, **forced)
     stream = ffmpeg.output(stream, "pipe:", map=f"0:a:{number}", format="au", acodec="pcm_f32be")
-    strict = () if part.breaks_off else ("-xerror",)  # else an incomplete end takes all with it
+    strict = () if part.breaks_off else ("-xerror",)  # it fails on an incomplete last packet
     stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", *strict)
     stream = stream.global_args("-loglevel", "level+info")
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg())]
 
 
 def _nothing(part: FilePart, log: str, stream: int, tracks: list[AudioTrack]) -> StemError:
-    """Too few tracks, none that can be decoded, no samples, pictures alone, or no sound file."""
+    """Return the error for a file from which ffmpeg decoded nothing."""
     path, codec = part.path, missing_decoder(log)
     if tracks and stream >= len(tracks):
         return no_track(path, stream, tracks)
@@ -230,23 +230,23 @@ def _nothing(part: FilePart, log: str, stream: int, tracks: list[AudioTrack]) ->
         return broken(path, 0.0, None, errors[-1]) if errors else no_sound(path)
     if "not on whitelist" in log:
         return other_file(path)
-    has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg takes a text for a film of letters
+    has_pictures = re.search(r"Video: (?!ansi)", log)  # ffmpeg decodes plain text as ANSI art
     return silent_film(path) if has_pictures else not_sound(path)
 
 
 def _no_decoder(path: Path, codec: str) -> StemError:
     if codec in ("none", "unknown"):
         return DecodeError(
-            f"{path} holds sound in a codec that ffmpeg does not know: convert it to wav or flac"
+            f"{path} uses an audio codec that ffmpeg does not know. Convert it to wav or flac"
         )
     return FfmpegMissingError(
-        f"{find_ffmpeg()} cannot read {path}, because it was built without a decoder for {codec}: "
-        "install a complete ffmpeg"
+        f"{find_ffmpeg()} cannot read {path}, because it was built without a decoder for {codec}. "
+        "Install a complete ffmpeg"
     )
 
 
 def _duration(log: str) -> float | None:
-    """Seconds, from ``Duration: 00:03:48.18``; None when ffmpeg guessed them from the bit rate."""
+    """Seconds, from ``Duration: 00:03:48.18``; None if ffmpeg guessed them from the bit rate."""
     match = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", log)
     if not match or "Estimating duration" in log:
         return None

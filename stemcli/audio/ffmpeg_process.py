@@ -1,4 +1,4 @@
-"""An ffmpeg process that ends with this one, cannot hang forever and keeps its log short."""
+"""Runs ffmpeg so that it ends with this process, cannot hang, and keeps its log short."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from stemcli.process import Closing
 STALL_TIMEOUT_S = 300.0
 """Seconds without a byte in or out after which ffmpeg counts as stalled.
 
-A film on a slow disk whose sound lies behind its pictures takes a minute or two.
+A film on a slow disk whose audio is stored behind its pictures takes a minute or two.
 """
 
 LOOK = 0.2
-"""Seconds between two looks at a running ffmpeg."""
+"""Seconds between two checks of a running ffmpeg."""
 
 MOST_LOG = 2**20
-"""Bytes of log that are kept, the first ones: they describe the file and the first damage."""
+"""Bytes of the log to keep: the first ones describe the file and the first damage."""
 
 KILL_TIMEOUT_S = 5.0
-"""Seconds for a killed process to go; one that waits for a dead network disk may not."""
+"""Seconds to wait for a killed process; it may hang in a read from a dead network disk."""
 
 
 _ENDING = threading.Event()
-"""Set while a signal ends this process: a thread waiting for ffmpeg raises KeyboardInterrupt."""
+"""Set while a signal ends this process: threads that wait for ffmpeg raise KeyboardInterrupt."""
 
 
 @contextmanager
 def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads that open sound files and end at once on Ctrl-C and other signals.
+    """A thread pool for opening audio files that ends at once on Ctrl-C and other signals.
 
-    An ordinary pool waits for its threads, and they wait for ffmpeg. This one ends every ffmpeg
-    that runs or is about to start, and cancels what has not begun.
+    An ordinary pool waits for its threads, which wait for ffmpeg. This pool kills every ffmpeg that
+    runs or is about to start, and cancels pending work.
 
     Args:
-        threads: how many; as many as the processors allow when None.
+        threads: number of threads; None for the default of :class:`ThreadPoolExecutor`.
     """
     pool = ThreadPoolExecutor(threads)
     try:
@@ -59,20 +59,20 @@ def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
 
 
 class FfmpegProcess(Closing):
-    """A running ffmpeg whose standard output is read or whose standard input is written.
+    """A running ffmpeg that reads from or writes to this process through a pipe.
 
-    It ends when this process ends (on Linux even by SIGKILL) and when ``ended`` is set. It has a
-    process group of its own, so that Ctrl-C in a terminal reaches only us: an ffmpeg that ended
-    first would make its song look damaged.
+    It is killed when this process ends (on Linux even by SIGKILL) and when ``ended`` is set. It
+    runs in its own process group, so that Ctrl-C in a terminal reaches only this process: an
+    ffmpeg that ended first would make its song look damaged.
 
     Args:
         command: the program and its arguments.
-        feeds: whether we write to it; else we read from it.
-        ended: when it is set, ffmpeg is ended and reading raises KeyboardInterrupt.
+        feeds: True to write to its standard input; False to read its standard output.
+        ended: when it is set, ffmpeg is killed and reading raises KeyboardInterrupt.
 
     Attributes:
-        log: what it writes to standard error, :data:`MOST_LOG` bytes at most.
-        stalled: whether it was ended because nothing moved for :data:`STALL_TIMEOUT_S` seconds.
+        log: standard error of ffmpeg, at most :data:`MOST_LOG` bytes.
+        stalled: whether it was killed because no data moved for :data:`STALL_TIMEOUT_S` seconds.
 
     Raises:
         FfmpegMissingError: the program cannot be started.
@@ -83,9 +83,9 @@ class FfmpegProcess(Closing):
     ) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
-        self._asked = ended
-        self._wait: object | None = None  # a new one each time that we wait for it
-        self._looks: tuple[object | None, int] = (None, 0)  # at the same wait
+        self._ended_event = ended
+        self._wait: object | None = None  # a new object for each wait for the pipe
+        self._looks: tuple[object | None, int] = (None, 0)  # number of checks during one wait
         self._over = threading.Event()
         try:
             self._process, self._hangup = _start(command, self.log, feeds=feeds)
@@ -93,34 +93,34 @@ class FfmpegProcess(Closing):
             self.log.close()
             reason = error.strerror or error
             raise FfmpegMissingError(f"{command[0]} cannot be started: {reason}") from error
-        # A weak reference, so that the thread does not keep a forgotten process running.
+        # A weak reference, so that the thread does not keep an abandoned process alive.
         arguments = (weakref.ref(self), self._over)
         self._watcher = threading.Thread(target=_watch, args=arguments, daemon=True, name="ffmpeg")
         self._watcher.start()
 
     def read(self, count: int) -> bytes:
-        """What it has written, ``count`` bytes at most and one at least; none at its end.
+        """Return 1 to ``count`` bytes of its output; no bytes at the end.
 
         Raises:
             KeyboardInterrupt: ``ended`` was set.
         """
-        assert self._process.stdout, "it is read from"
+        assert self._process.stdout, "opened for reading"
         with self._waiting():
             return self._process.stdout.read1(count)  # type: ignore[attr-defined]
 
     def write(self, data: bytes) -> None:
-        """Give it all of ``data``.
+        """Write all of ``data`` to its input.
 
         Raises:
-            BrokenPipeError: it takes no more.
+            BrokenPipeError: ffmpeg has closed its input.
             KeyboardInterrupt: ``ended`` was set.
         """
-        assert self._process.stdin, "it is written to"
+        assert self._process.stdin, "opened for writing"
         with self._waiting():
             self._process.stdin.write(data)
 
     def finish(self) -> int:
-        """Tell it that no more data comes, wait for its end, and give its exit status."""
+        """Close its input, wait for its end, and return the exit status."""
         with self._waiting():
             if self._process.stdin:
                 with suppress(BrokenPipeError):
@@ -128,12 +128,12 @@ class FfmpegProcess(Closing):
             return self._process.wait()
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process and release everything."""
         self._over.set()
         self._kill()
         for pipe in (self._process.stdin, self._process.stdout, self._hangup):
             if pipe:
-                with suppress(BrokenPipeError):  # what is in a buffer has nowhere to go
+                with suppress(BrokenPipeError):  # the buffer cannot be flushed any more
                     pipe.close()
         self._watcher.join()
         self.log.close()
@@ -158,12 +158,13 @@ class FfmpegProcess(Closing):
 
     @property
     def _is_ended(self) -> bool:
-        return _ENDING.is_set() or (self._asked is not None and self._asked.is_set())
+        return _ENDING.is_set() or (self._ended_event is not None and self._ended_event.is_set())
 
     def look(self) -> None:
-        """End it where that was asked for or nothing moves, and keep its log short.
+        """Kill the process if it must end or has stalled, and cut its log.
 
-        Looks are counted and not time: none are taken while this process itself is stopped.
+        Checks are counted instead of seconds, so that time does not run while this process is
+        stopped.
         """
         wait, (before, looks) = self._wait, self._looks
         self._looks = (wait, looks + 1 if wait is before is not None else 0)
@@ -171,7 +172,7 @@ class FfmpegProcess(Closing):
             self.stalled = True
         if self.stalled or self._is_ended:
             self._process.kill()
-        with suppress(OSError):  # Windows may not let a file be cut that another process writes
+        with suppress(OSError):  # Windows may refuse to cut a file that another process writes
             if os.fstat(self.log.fileno()).st_size > 2 * MOST_LOG:
                 os.truncate(self.log.fileno(), MOST_LOG)
 
@@ -188,7 +189,7 @@ def _watch(held: weakref.ref[FfmpegProcess], over: threading.Event) -> None:
 def _start(
     command: Sequence[str], log: IO[bytes], *, feeds: bool
 ) -> tuple[subprocess.Popen[bytes], IO[bytes] | None]:
-    """The process, and a pipe: when that is closed, also by our end, Linux kills the process."""
+    """Start ffmpeg and a pipe; Linux kills ffmpeg when this process ends or closes the pipe."""
     held, hangup = os.pipe()
     try:
         process = _popen(command, log, held, feeds=feeds)
@@ -222,7 +223,7 @@ def _popen(
 
 
 def _appends(log: IO[bytes]) -> None:
-    """Writers go on at the end of the file, so that one that is cut off stays short."""
+    """Set O_APPEND, so that the log stays short after it was cut."""
     if sys.platform != "win32":
         import fcntl
 
@@ -230,12 +231,12 @@ def _appends(log: IO[bytes]) -> None:
 
 
 def _kill_at_hangup(held: int, pid: int) -> None:
-    """Let Linux send SIGKILL to ``pid`` when the other end of the pipe is closed.
+    """Make Linux send SIGKILL to ``pid`` when the other end of the pipe is closed.
 
-    ``PR_SET_PDEATHSIG`` would do it when the thread that started the process ends, and needs code
-    between fork and exec. The signal of a pipe (fcntl(2), F_SETSIG) comes when the last process
-    that holds the other end is gone, however it ended. One that is killed in the moment between
-    the start and this call leaves an ffmpeg that ends with its first byte.
+    ``PR_SET_PDEATHSIG`` would fire when the thread that started the process ends, and needs code
+    between fork and exec. The signal of a pipe (fcntl(2), F_SETSIG) is sent when the last process
+    that holds the other end is gone, however it ended. If this process is killed between the start
+    and this call, ffmpeg ends at its first write.
     """
     if sys.platform == "linux":
         import fcntl

@@ -1,4 +1,4 @@
-"""In what form stems are written."""
+"""Output formats: bit depths, bit rates, sample rates and channels that each one supports."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MP3_BITRATES = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # kbit/s
 
 @dataclass(frozen=True)
 class FormatRules:
-    """What a format can hold.
+    """The limits of a format.
 
     Attributes:
         lossless: whether a bit depth applies.
-        channels: how many it holds in an order that every reader agrees on.
-        rates: the only sample rates that it knows, in Hz, ascending; () for any.
-        highest_rate: in Hz, where it knows any below; None for no limit.
-        bitrates: lowest and highest bit rate, in kbit/s; None where there is none.
-        default_bitrate: in kbit/s per channel; None to leave it to the quality.
-        qualities: the encoder's scale of variable bit rates, best first; None where there is none.
+        channels: numbers of channels with an order that all decoders agree on.
+        rates: supported sample rates in Hz, ascending; () for any.
+        highest_rate: highest sample rate in Hz; None for no limit.
+        bitrates: lowest and highest bit rate, in kbit/s; None if the format has none.
+        default_bitrate: in kbit/s per channel; None if the quality is used by default.
+        qualities: the encoder's scale of variable bit rates, best first; None if it has none.
         default_quality: on that scale.
     """
 
@@ -38,7 +38,7 @@ class FormatRules:
     default_quality: float | None = None
 
     def nearest_rate(self, sample_rate: int) -> int:
-        """The sample rate of the file: the next that loses nothing, else the highest."""
+        """The sample rate of the file: the next supported one above, else the highest."""
         if not self.rates:
             return sample_rate
         return next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
@@ -59,7 +59,7 @@ RULES = {
         highest_rate=200_000, bitrates=(32, 500), qualities=(10, 0), default_quality=6
     ),
     "opus": FormatRules(
-        # ffmpeg orders five and seven channels of Opus, and seven of AAC, each version as it likes.
+        # The order of 5 and 7 channels of Opus, and of 7 of AAC, differs by version of ffmpeg.
         channels=(1, 2, 3, 4, 6, 8),
         rates=(8000, 12000, 16000, 24000, 48000),
         bitrates=(6, 510),
@@ -76,18 +76,18 @@ RULES = {
 
 @dataclass(frozen=True)
 class OutputFormat(Config):
-    """A file format and how much of the sound it keeps.
+    """A file format with its bit depth or bit rate.
 
     Attributes:
         name: wav, flac, mp3, ogg (Vorbis), opus or m4a (AAC).
         depth: bits per sample of wav and flac: ``"16"``, ``"24"``, ``"32f"`` (floating point, wav
-            only) or ``"auto"``, as the input.
+            only) or ``"auto"``, as in the input.
         bitrate: kbit/s of mp3, ogg, opus and m4a.
         quality: on the encoder's own scale of variable bit rates: mp3 0 (best) to 9, ogg 10 (best)
             to 0. Without either, mp3 has 320 kbit/s for stereo, m4a 256, opus 160, ogg quality 6.
 
     Raises:
-        ConfigError: what the format does not have, all at once.
+        ConfigError: the format does not support these values; lists all mistakes.
     """
 
     name: str = "wav"
@@ -97,24 +97,24 @@ class OutputFormat(Config):
 
     @property
     def rules(self) -> FormatRules:
-        """What the format can hold."""
+        """The limits of the format."""
         return RULES[self.name]
 
     @property
     def extension(self) -> str:
-        """Of the file name, without a dot."""
+        """Extension of the file name, without a dot."""
         return self.name
 
     @property
     def clips(self) -> bool:
-        """Whether samples beyond [-1, 1] are cut off: all but floating point."""
+        """Whether samples beyond [-1, 1] are clipped: in all but floating point."""
         return self.depth != "32f"
 
     def resolve(self, info: AudioInfo) -> OutputFormat:
-        """This format with the bit depth that ``info`` needs, where ``"auto"`` was asked for.
+        """This format with the bit depth of ``info`` in place of ``"auto"``.
 
         Raises:
-            EncodeError: the format cannot hold that many channels, or so high a sample rate.
+            EncodeError: the format does not support the channels or the sample rate.
         """
         self.check_channels(info.channels)
         self.check_rate(info.sample_rate)
@@ -124,31 +124,31 @@ class OutputFormat(Config):
         return replace(self, depth=needed)
 
     def check_channels(self, channels: int) -> None:
-        """Refuse what the format cannot hold.
+        """Refuse a number of channels that the format does not support.
 
         Raises:
-            EncodeError: that many channels.
+            EncodeError: the number is not supported.
         """
         if channels not in self.rules.channels:
             raise EncodeError(
-                f"{self.name} cannot hold the song's {channels} channels: type --format wav"
+                f"{self.name} cannot hold the song's {channels} channels. Try --format wav"
             )
 
     def check_rate(self, sample_rate: int) -> None:
-        """Refuse a sample rate beyond those of the format.
+        """Refuse a sample rate above the limit of the format.
 
         Raises:
-            EncodeError: it is too high.
+            EncodeError: the sample rate is too high.
         """
         highest = self.rules.highest_rate
         if highest is not None and sample_rate > highest:
             raise EncodeError(
-                f"{self.name} goes up to {highest} Hz, and the song has {sample_rate}: "
-                "type --format wav"
+                f"{self.name} goes up to {highest} Hz, and the song has {sample_rate}. "
+                "Try --format wav"
             )
 
     def mistakes(self) -> list[str]:
-        """What the format does not have."""
+        """Every value that the format does not support."""
         if self.name not in RULES:
             return [f"--format must be one of {', '.join(RULES)}, found {self.name!r}"]
         return [*self._depth_mistakes(), *self._bitrate_mistakes(), *self._quality_mistakes()]
@@ -157,32 +157,32 @@ class OutputFormat(Config):
         if self.depth not in DEPTHS:
             yield f"--bit-depth must be one of {', '.join(DEPTHS)}, found {self.depth!r}"
         elif self.depth != "auto" and not self.rules.lossless:
-            yield f"--bit-depth is for wav and flac, not for {self.name}: leave it out"
+            yield f"--bit-depth is for wav and flac, not for {self.name}; leave it out"
         elif self.depth == "32f" and self.name == "flac":
-            yield "flac holds no floating point: type --bit-depth 24 or --format wav"
+            yield "flac does not support floating point; use --bit-depth 24 or --format wav"
 
     def _bitrate_mistakes(self) -> Iterator[str]:
         if self.bitrate is None:
             return
         if self.rules.bitrates is None:
-            yield f"--bitrate is for mp3, ogg, opus and m4a, not for {self.name}: leave it out"
+            yield f"--bitrate is for mp3, ogg, opus and m4a, not for {self.name}; leave it out"
             return
         low, high = self.rules.bitrates
         if not low <= self.bitrate <= high:
             yield f"--bitrate of {self.name} goes from {low} to {high}, found {self.bitrate}"
         elif self.name == "mp3" and self.bitrate not in MP3_BITRATES:
             known = ", ".join(map(str, MP3_BITRATES))
-            yield f"--bitrate of mp3 is one of {known}, found {self.bitrate}"
+            yield f"--bitrate of mp3 must be one of {known}, found {self.bitrate}"
 
     def _quality_mistakes(self) -> Iterator[str]:
         if self.quality is None:
             return
         if self.rules.qualities is None:
-            instead = "leave it out" if self.rules.lossless else "type --bitrate"
-            yield f"--quality is for mp3 and ogg, not for {self.name}: {instead}"
+            instead = "leave it out" if self.rules.lossless else "use --bitrate"
+            yield f"--quality is for mp3 and ogg, not for {self.name}; {instead}"
             return
         if self.bitrate is not None:
-            yield "--bitrate and --quality exclude each other: type one of them"
+            yield "--bitrate and --quality exclude each other; use one of them"
         best, worst = self.rules.qualities
         if not min(best, worst) <= self.quality <= max(best, worst):
             span = f"from {best:g} (best) to {worst:g}"

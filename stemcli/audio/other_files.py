@@ -1,6 +1,6 @@
 """Recognises files that are not audio: web pages, playlists, archives.
 
-Decoders find sound in almost anything, so this check runs first.
+Decoders find audio in almost any data, so this check runs first.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from stemcli.audio.containers.frames import HEADER, mpeg_audio
 
 _LOOKED_AT = 65536  # bytes
 _UNFINISHED = "its transfer did not finish, so download or copy it again"
-_LISTED = "give the files that it lists"
-_UNPACK = "unpack it and give the songs in it"
+_LISTED = "use the files that it lists"
+_UNPACK = "unpack it and use the songs in it"
 _EXPORT = "export it as a wav file from the program that made it"
 
 
 class OtherFile(NamedTuple):
-    """What a file is.
+    """A kind of file that is not audio.
 
     Attributes:
-        is_what: with its article, for "it is ...".
-        advice: what to do.
+        is_what: name with its article, for "it is ...".
+        advice: what to do instead.
     """
 
     is_what: str
@@ -34,18 +34,18 @@ class OtherFile(NamedTuple):
 
 _WEB_PAGE = OtherFile("a web page", "download the song itself, perhaps after logging in")
 _PLAYLIST = OtherFile("a playlist", _LISTED)
-_CUE_SHEET = OtherFile("a cue sheet, which names the sound file of an album", "give that file")
+_CUE_SHEET = OtherFile("a cue sheet, which names the audio file of an album", "use that file")
 _ARCHIVE = OtherFile("an archive", _UNPACK)
-_PICTURE = OtherFile("a picture", "give the song itself")
+_PICTURE = OtherFile("a picture", "use the song itself")
 _TRACKER = OtherFile("a tracker module", _EXPORT)
 _ZEROS = OtherFile("nothing but zeros", _UNFINISHED)
 _ZEROS_FIRST = OtherFile(f"a file that begins with {_LOOKED_AT >> 10} KiB of zeros", _UNFINISHED)
-_TEXT = OtherFile("a text", "give the song itself")
+_TEXT = OtherFile("a text", "use the song itself")
 
 # First bytes, as their formats define them.
 _MAGICS: tuple[tuple[bytes, OtherFile], ...] = (
-    (b"%PDF", OtherFile("a PDF document", "give the song itself")),
-    (b"MThd", OtherFile("a MIDI file, which holds notes", _EXPORT)),
+    (b"%PDF", OtherFile("a PDF document", "use the song itself")),
+    (b"MThd", OtherFile("a MIDI file, which contains notes", _EXPORT)),
     (b"PK\3\4", OtherFile("a zip archive", _UNPACK)),
     (b"Rar!\x1a\7", OtherFile("a rar archive", _UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", OtherFile("a 7z archive", _UNPACK)),
@@ -64,13 +64,12 @@ _MAGICS: tuple[tuple[bytes, OtherFile], ...] = (
             "use the file of the same name without the leading ._",
         ),
     ),
-    (b"bplist", OtherFile("a settings file of macOS", "give the song itself")),
+    (b"bplist", OtherFile("a macOS settings file", "use the song itself")),
     (b"SQLite format 3", OtherFile("a database or an Audacity project", _EXPORT)),
-    (b"\x7fELF", OtherFile("a program", "give the song itself")),
-    (b"MZ\x90\0", OtherFile("a program", "give the song itself")),
+    (b"\x7fELF", OtherFile("a program", "use the song itself")),
+    (b"MZ\x90\0", OtherFile("a program", "use the song itself")),
 )
-# Beginnings of texts without byte order mark, white space, XML declaration and comments, in small
-# letters.
+# Lower-case beginnings of texts, after byte order mark, white space, XML declaration and comments.
 _TEXTS: tuple[tuple[str, OtherFile], ...] = (
     (r"<!doctype html|<html|<head|<body|<script|<meta", _WEB_PAGE),
     (r"#extm3u|#extinf|\[playlist\]|\[reference\]|ffconcat version|<asx|<\?wpl", _PLAYLIST),
@@ -81,7 +80,7 @@ _TEXTS: tuple[tuple[str, OtherFile], ...] = (
         r"d\d+:(announce|info|created by)",
         OtherFile("a torrent", "download its songs with a torrent client"),
     ),
-    (r"\{\\rtf", OtherFile("a text document", "give the song itself")),
+    (r"\{\\rtf", OtherFile("a text document", "use the song itself")),
 )
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -91,13 +90,13 @@ _MARKS = {
 _COMMENT = re.compile(r"(?:<\?xml[^>]*>|<!--.*?-->)\s*", re.DOTALL | re.IGNORECASE)
 _CUE_FILE = re.compile(r"file .*(wave|mp3|aiff|flac|binary)", re.IGNORECASE)
 _CUE_TRACK = re.compile(r"track \d+ audio", re.IGNORECASE)
-_SURE = 3  # frames of MPEG audio that follow each other
-_MOST_ODD = 0.05  # of all characters of a text: those that nobody can read
+_SURE = 3  # consecutive frames that identify MPEG audio
+_MOST_ODD = 0.05  # largest fraction of unprintable characters in a text
 _NAMES = re.compile(r"[^\n]+\.(mp3|flac|wav|ogg|opus|m4a|aac|wma|aiff?|mp4)", re.IGNORECASE)
 
 
 def other_file_kind(path: Path) -> OtherFile | None:
-    """What a file is that holds no sound by its first bytes; None for any other.
+    """The kind of a file that is not audio by its first bytes; None if it may be audio.
 
     Args:
         path: a file that can be opened.
@@ -108,7 +107,7 @@ def other_file_kind(path: Path) -> OtherFile | None:
 
 
 def zeros_alone(path: Path) -> OtherFile | None:
-    """What a file is that begins with many zeros, after no decoder found sound behind them."""
+    """The kind of a file that begins with many zeros and that no decoder can read, else None."""
     if _head(path).strip(b"\0"):
         return None
     return _ZEROS if path.stat().st_size <= _LOOKED_AT else _ZEROS_FIRST
@@ -120,14 +119,14 @@ def _head(path: Path) -> bytes:
 
 
 def _archive_or_module(head: bytes) -> OtherFile | None:
-    """Those whose mark does not stand at the beginning."""
+    """Kinds whose magic number is not at the beginning of the file."""
     if head[257:262] == b"ustar":
         return _ARCHIVE
     return _TRACKER if head[44:48] == b"SCRM" or head[1080:1084] == b"M.K." else None
 
 
 def _as_text(head: bytes) -> str:
-    """The beginning of a text; ``""`` where these bytes are not one."""
+    """Decode the beginning of a text; ``""`` if these bytes are not text."""
     name = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
     if not name and re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", head):
         return ""
@@ -138,7 +137,7 @@ def _as_text(head: bytes) -> str:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """Whether frames follow each other: MPEG-1 Layer I with checksums begins with FF FE."""
+    """Whether consecutive frames follow: MPEG-1 Layer I with checksums begins with FF FE."""
     at = 0
     for _ in range(_SURE):
         frame = mpeg_audio(head[at : at + HEADER])
@@ -149,7 +148,7 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
 
 def _is_readable(text: str) -> bool:
-    """Whether this is text: of random words of 16 bits, one in eight is no character."""
+    """Whether this is text: of random 16-bit words, one in eight is not a character."""
     odd = sum(not (letter.isprintable() or letter.isspace()) for letter in text)
     return odd + text.count("\ufffd") <= _MOST_ODD * len(text)
 
@@ -171,7 +170,7 @@ def _text_kind(text: str) -> OtherFile | None:
 
 
 def _behind_comments(text: str) -> str:
-    """A text without the XML declaration and the comments at its beginning."""
+    """The text after the XML declaration and the comments at its beginning."""
     at = 0
     while found := _COMMENT.match(text, at):
         at = found.end()

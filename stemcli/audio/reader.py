@@ -1,4 +1,4 @@
-"""Reads any song as a stream of blocks, with libsndfile where it is right, else with ffmpeg."""
+"""Reads any song as a stream of blocks, with libsndfile if it is exact, else with ffmpeg."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from stemcli.process import Closing
 def open_decoder(
     path: Path, stream: int | None = None, ended: threading.Event | None = None
 ) -> Decoder:
-    """Open a sound file.
+    """Open an audio file.
 
     Args:
         path: the file.
-        stream: number of the sound track from 0; a film may have several. None for the default one.
-        ended: makes reading end at once with a KeyboardInterrupt when it is set.
+        stream: number of the audio track from 0; a film may have several. None for the default one.
+        ended: when it is set, reading stops at once with a KeyboardInterrupt.
 
     Raises:
-        DecodeError: it is not there, empty or not sound, its sample rate is impossible, or the
-            sounds that follow each other in it have channels that do not fit each other.
-        NoTrackError: it has no such sound track.
-        FfmpegMissingError: only ffmpeg could read it, and there is none.
+        DecodeError: the file does not exist, is empty or not audio, has an impossible sample rate,
+            or contains consecutive recordings whose channels differ.
+        NoTrackError: the file has no such audio track.
+        FfmpegMissingError: the file needs ffmpeg, which is missing.
     """
     require_file(path)
     if kind := other_file_kind(path):
@@ -83,10 +83,10 @@ def _choose(path: Path, stream: int | None, ended: threading.Event | None) -> De
 
 
 def _require_tracks(part: FilePart, stream: int) -> None:
-    """Refuse a file that libsndfile reads, which has one sound track, without ffmpeg.
+    """Refuse a file that libsndfile reads, because it has one audio track; needs no ffmpeg.
 
     Raises:
-        NoTrackError: it is such a file.
+        NoTrackError: libsndfile reads the file.
     """
     decoder = open_soundfile(part)
     if decoder:
@@ -95,18 +95,18 @@ def _require_tracks(part: FilePart, stream: int) -> None:
 
 
 def _container(parts: list[FilePart]) -> FilePart:
-    """The file as its container was read, for one of its tracks."""
+    """The part that stands for the whole container, for one of its tracks."""
     return parts[0] if parts[0].is_walked else FilePart(parts[0].path)
 
 
 def sound_parts(path: Path, track: int = 0) -> list[FilePart]:
-    """Where the sound of a file lies: one part, or several that follow each other.
+    """The parts of a file that hold its audio: one, or several in a row.
 
-    A header whose numbers make no sense is left to the decoders, which say what is wrong.
+    A malformed header is left to the decoders, which report what is wrong.
 
     Args:
         path: the file.
-        track: number of the sound track from 0, where the file has several.
+        track: number of the audio track from 0, if the file has several.
     """
     try:
         return _sound_parts(path, track)
@@ -121,8 +121,8 @@ def _sound_parts(path: Path, track: int) -> list[FilePart]:
         base = end_of_tags(data, 0, size)
         if base == size:
             return [FilePart(path)]
-        found = _find(path, data, base, size, track)
-        return found or [container_part(path, data, base, start_of_tags(data, base, size))]
+        parts = _find(path, data, base, size, track)
+        return parts or [container_part(path, data, base, start_of_tags(data, base, size))]
 
 
 def _find(path: Path, data: FileBytes, base: int, end: int, track: int) -> list[FilePart]:
@@ -132,7 +132,7 @@ def _find(path: Path, data: FileBytes, base: int, end: int, track: int) -> list[
     if magic == b"OggS":
         return ogg_parts(path, data, base, end, track)
     families = (pcm_parts, coded_parts, with_a_broken_start, flac_behind_junk)
-    return next((found for find in families if (found := find(path, data, base, end))), [])
+    return next((parts for find in families if (parts := find(path, data, base, end))), [])
 
 
 def _open_part(part: FilePart, stream: int | None, ended: threading.Event | None) -> Decoder:
@@ -142,23 +142,23 @@ def _open_part(part: FilePart, stream: int | None, ended: threading.Event | None
 
 Block = NDArray[np.float32]
 
-_LOOKS = 2  # blocks in which a hidden codec is looked for: of the first one, half may be silent
+_LOOKS = 2  # blocks to search for a hidden codec, because half of the first may be silent
 
 
 class AudioReader(Closing):
     """An iterator over blocks of float32 samples, ``(n, channels)`` with 1 <= n <= ``block``.
 
-    It goes on until the real end of the stream, whatever the header promises. Integer formats lie
-    in [-1, 1); floating point and lossy ones may go beyond.
+    It reads until the real end of the stream, whatever the header says. Integer formats lie in
+    [-1, 1); floating-point and lossy formats may exceed that.
 
     Args:
         decoder: an open file.
-        first: frames to leave out at the beginning.
+        first: frames to skip at the beginning.
         last: where to stop, in frames from the beginning of the file; None for the end.
         block: most frames at once.
 
     Raises:
-        DecodeError: while iterating, when the file holds no sound or that of another codec, is
+        DecodeError: while iterating: the file has no audio or the bytes of another codec, is
             damaged or ends before ``first``.
     """
 
@@ -191,20 +191,20 @@ class AudioReader(Closing):
 
     @property
     def position(self) -> int:
-        """Frames from the beginning of the file to what is read next."""
+        """Frames from the beginning of the file to the next block."""
         return self._first if self._position is None else self._position
 
     @property
     def doubt(self) -> str:
-        """A sentence when, at its end, the file seems to lack sound, else an empty one."""
+        """A sentence if, at its end, the file seems to lack audio; else empty."""
         return self._decoder.loss
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._decoder.close()
 
     def _require_samples(self, block: Block) -> None:
-        """Refuse the bytes of a codec, which show in the first blocks that are not silent."""
+        """Refuse the bytes of a codec, which are found in the first blocks that are not silent."""
         with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
             is_silent = not block.any()
         if not self._looks or is_silent:
@@ -219,8 +219,7 @@ class AudioReader(Closing):
             return no_sound(self.info.path, self._decoder.loss)
         start = self._first / self.info.sample_rate
         return DecodeError(
-            f"{self.info.path} ends before {start:.2f} s, where --start would begin: "
-            "type a smaller --start."
+            f"{self.info.path} ends before {start:.2f} s, which is --start. Use a smaller --start"
         )
 
 
@@ -236,18 +235,18 @@ def open_audio(
     """Open a song, or the part of it from ``start`` to ``end``.
 
     Args:
-        path: anything that soundfile or ffmpeg decodes.
+        path: any file that soundfile or ffmpeg decodes.
         start: seconds, exact to the sample (``round(start * sample_rate)``).
-        end: seconds; beyond the end of the song means its end.
+        end: seconds; at most the end of the song.
         block: most frames in one block.
-        stream: number of the sound track from 0; a film or a ``stem.mp4`` may have several. None
-            for the default one, of which ``info.notices`` tells where there are others.
-        ended: makes opening and reading end at once with a KeyboardInterrupt when it is set.
+        stream: number of the audio track from 0; a film or a ``stem.mp4`` may have several. None
+            for the default one (``info.notices`` then mentions other tracks).
+        ended: when it is set, opening and reading stop at once with a KeyboardInterrupt.
 
     Raises:
-        DecodeError: the file is not there, empty or not sound.
+        DecodeError: the file does not exist, is empty or not audio.
         ConfigError: the part is empty.
-        FfmpegMissingError: only ffmpeg could read it, and there is none.
+        FfmpegMissingError: the file needs ffmpeg, which is missing.
     """
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
         raise ConfigError("open_audio", [_empty_part(start, end)])
@@ -260,19 +259,19 @@ def open_audio(
 def _empty_part(start: float | None, end: float | None) -> str:
     if start is None:
         return f"--end must be above 0, found {end}"
-    return f"--start must not be negative and lie before --end, found {start} and {end}"
+    return f"--start must not be negative and must lie before --end, found {start} and {end}"
 
 
 def probe(path: Path | str, stream: int | None = None) -> AudioInfo:
-    """Read the header of a sound file.
+    """Read the header of an audio file.
 
     Args:
         path: the file.
-        stream: number of the sound track from 0; None for the default one.
+        stream: number of the audio track from 0; None for the default one.
 
     Raises:
-        DecodeError: the file is not there, empty or not sound.
-        FfmpegMissingError: only ffmpeg could read it, and there is none.
+        DecodeError: the file does not exist, is empty or not audio.
+        FfmpegMissingError: the file needs ffmpeg, which is missing.
     """
     decoder = open_decoder(Path(path), stream)
     decoder.close()

@@ -1,4 +1,4 @@
-"""Change the sample rate of a stream."""
+"""Resamples a stream."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Block = NDArray[np.float32]
 
 
 class Resampler:
-    """Streaming resampling by the SoX resampler in its high quality, without any delay.
+    """Resamples a stream with the SoX resampler in its high quality, without delay.
 
-    What comes out does not depend on how the stream was cut into blocks. Sample ``n`` of the output
-    is the sound at ``n / target_rate`` seconds of the input. Equal rates pass through untouched.
+    The output does not depend on the sizes of the blocks. Sample ``n`` of the output lies at
+    ``n / target_rate`` seconds of the input. With equal rates, blocks pass through unchanged.
 
     Args:
-        source_rate: of what is pushed, in Hz.
-        target_rate: of what comes out, in Hz.
+        source_rate: of the input, in Hz.
+        target_rate: of the output, in Hz.
         channels: of both.
     """
 
@@ -32,30 +32,30 @@ class Resampler:
         self._given = 0  # frames at the target rate
 
     def push(self, block: Block) -> Block:
-        """Take the next frames, ``(n, channels)``; give those that are ready, maybe none."""
+        """Take the next frames, ``(n, channels)``; return those that are ready, maybe none."""
         self._pushed += len(block)
         return self._give(block, last=False)
 
     def finish(self, expected_frames: int | None = None) -> Block:
-        """End the stream and give the rest.
+        """End the stream and return the remaining frames.
 
         Args:
-            expected_frames: how many frames all outputs together must have; the very end is cut or
-                padded with silence to fit. None: the length of the input at the target rate.
+            expected_frames: total number of output frames; the end is cut or padded with silence
+                to fit. None for the length of the input at the target rate.
         """
         rest = self._give(np.empty((0, self._channels), np.float32), last=True)
         if expected_frames is None:
             expected_frames = self.resampled_frames(self._pushed)
         missing = expected_frames - self._given
-        assert missing >= -len(rest), "more frames were given than the whole may have"
+        assert missing >= -len(rest), "more frames were returned than expected in total"
         if missing <= 0:
             return rest[: len(rest) + missing]
         return np.concatenate([rest, np.zeros((missing, self._channels), np.float32)])
 
     def resampled_frames(self, frames: int) -> int:
-        """How long ``frames`` of the source are at the target rate: at least one, if there are any.
+        """Number of frames at the target rate for ``frames`` of the source; 0 only for 0.
 
-        The nearest whole number, the upper one at a half; in integers, so that hours stay exact.
+        Rounded to the nearest, halves up; in integers, so that hours stay exact.
         """
         nearest = (2 * frames * self._target_rate + self._source_rate) // (2 * self._source_rate)
         return max(nearest, 1) if frames else 0

@@ -1,4 +1,4 @@
-"""Decode with libsndfile, through the package soundfile."""
+"""Decodes with libsndfile, through the package soundfile."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _DEPTHS = {
     **dict.fromkeys(("FLOAT", "DOUBLE"), "32f"),
 }
 _SEEKS_EXACTLY = ("PCM_", "FLOAT", "DOUBLE")
-# Formats whose files end without a word where a copy broke off; in others a decoder has failed.
+# Formats in which a truncated file ends without an error; in others a decoder error is reported.
 _ENDS_EARLY = ("MP3", "WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "RAW")
-# For each channel of WAV's order its place in Vorbis' (Vorbis I, 4.3.9), which Opus shares.
+# Index in Vorbis order (Vorbis I, 4.3.9, also used by Opus) for each channel in WAV order.
 _SURROUND_OGG = {
     3: [0, 2, 1],
     5: [0, 2, 1, 3, 4],
@@ -32,25 +32,25 @@ _SURROUND_OGG = {
     7: [0, 2, 1, 6, 5, 3, 4],
     8: [0, 2, 1, 7, 5, 6, 3, 4],
 }
-# libsndfile's frame count where a header has none.
+# libsndfile's frame count if a header has none.
 _UNKNOWN = 2**62
-# libsndfile takes files of this name, or with this first byte, for MPEG audio, whose decoder writes
-# complaints to the terminal.
+# libsndfile takes files of this name, or with this first byte, for MPEG audio, whose decoder prints
+# notes on the terminal.
 _MPEG_NAME, _MPEG_BYTE = ".mp3", b"\xff"
-# A decoder's failure is located to this many frames.
+# The position of a decoding error is known to this many frames.
 _STEP = 8192
 
 
 class StraightFile(soundfile.SoundFile):
-    """A SoundFile that reads and writes straight on.
+    """A SoundFile that reads and writes without seeking.
 
-    The package seeks to where it is after every read, and libsndfile's MP3 decoder does not come
-    out of a seek with the samples it would have given without one.
+    The package seeks to the current position after every read, and after a seek libsndfile's MP3
+    decoder returns different samples.
     """
 
     def __init__(self, path: Path | PartFile, *choices: Any, **named: Any) -> None:
         self._part_file = path if isinstance(path, PartFile) else None
-        # Names of files need not be text; the package only encodes those that are.
+        # File names may not be valid text; the package can only encode valid text.
         name = path if self._part_file or os.name == "nt" else os.fsencode(str(path))
         try:
             super().__init__(name, *choices, **named)
@@ -59,7 +59,7 @@ class StraightFile(soundfile.SoundFile):
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         super().close()
         self._close_part()
 
@@ -68,12 +68,12 @@ class StraightFile(soundfile.SoundFile):
             self._part_file.close()
 
     def seekable(self) -> bool:
-        """Say no, so that nothing seeks behind our back; :meth:`seek` still works."""
+        """Return False, so that the package never seeks; :meth:`seek` still works."""
         return False
 
 
 def open_part(part: FilePart) -> StraightFile:
-    """Open a stretch of a file.
+    """Open a part of a file.
 
     Raises:
         soundfile.LibsndfileError: libsndfile cannot read it.
@@ -94,7 +94,7 @@ def open_part(part: FilePart) -> StraightFile:
 
 
 class SoundfileDecoder:
-    """One open part of a file; see :class:`stemcli.audio.decoder.Decoder`."""
+    """Decodes a part of a file with libsndfile; see :class:`stemcli.audio.decoder.Decoder`."""
 
     def __init__(self, part: FilePart, file: StraightFile) -> None:
         self.info = AudioInfo(
@@ -114,7 +114,7 @@ class SoundfileDecoder:
             self._fill(np.empty((part.surplus, file.channels), np.float32))
 
     def read(self, frames: int) -> Block:
-        """The next frames, ``(n, channels)``; n = 0 only at the end."""
+        """Return the next frames, ``(n, channels)``; n = 0 only at the end."""
         block = np.empty((frames, self.info.channels), np.float32)
         filled = 0
         while filled < frames and (got := self._fill(block[filled : filled + _STEP])):
@@ -124,7 +124,7 @@ class SoundfileDecoder:
         return block[:filled] if self._order is None else block[:filled, self._order]
 
     def skip(self, frames: int) -> None:
-        """Go forward by seeking where that is exact to the sample, else by decoding."""
+        """Skip frames by seeking if that is sample-exact, else by decoding."""
         target = self._position + frames
         if frames and self._file.subtype.startswith(_SEEKS_EXACTLY):
             self._seek(min(target, self._counted))
@@ -132,11 +132,11 @@ class SoundfileDecoder:
             pass
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _seek(self, frame: int) -> None:
-        """Go there, or to the beginning where libFLAC finds no way past damage."""
+        """Seek to a frame, or to the beginning if libFLAC fails on damaged data."""
         try:
             self._position = self._file.seek(frame)
         except soundfile.LibsndfileError:
@@ -144,10 +144,10 @@ class SoundfileDecoder:
             self._file, self._position = open_part(self._part), 0
 
     def _fill(self, part: Block) -> int:
-        """Decode into ``part``; 0 at the end, and at a failure, which is kept for later.
+        """Decode into ``part``; return 0 at the end, and at an error, which is kept for later.
 
-        Never more is asked for than the header counts: libFLAC and libopus look for another frame
-        first, and fail where a tag or rubbish follows the last.
+        Never requests more frames than the header counts: libFLAC and libopus would search for
+        another frame and fail if a tag or garbage follows the last one.
         """
         part = part[: max(0, self._counted - self._position)]
         if self._failure or not len(part):
@@ -162,10 +162,10 @@ class SoundfileDecoder:
         return got
 
     def _check_end(self) -> None:
-        """Fail where a decoder stopped early; tell where the file itself ends too early.
+        """Raise an error if the decoder stopped early; set ``loss`` if the file ends too early.
 
-        The Ogg decoders go over a damaged page without a word, so what is missing may be missing
-        long before the end, or from the beginning, which they count from the first good page.
+        The Ogg decoders skip a damaged page silently, so samples may be missing long before the
+        end, or at the beginning, because they count from the first valid page.
         """
         if self._failure:
             raise self._failure
@@ -178,21 +178,21 @@ class SoundfileDecoder:
         self.loss = missing_sound(part, rate, self._position, counted, part.flaw_with_time)
 
     def _broken(self, seconds: float) -> DecodeError:
-        """The failure at a time of this part, told by that of the file."""
+        """Return the error for a time in this part, converted to the time in the file."""
         part = self._part
         return broken(part.path, part.before + seconds, part.total or self.info.seconds)
 
 
 def open_soundfile(part: FilePart) -> SoundfileDecoder | None:
-    """Open with libsndfile; None where it cannot, or does not know how long the sound is.
+    """Open with libsndfile; None if it cannot read the part or does not know its length.
 
-    In an MP3 it stops where it guesses that the end is, unless a header counts the frames.
+    In an MP3 without a frame count in its header, libsndfile stops at an estimated end.
     """
     if part.is_whole and _begins_as_mpeg(part.path):
         return None
     try:
         file = open_part(part)
-    except (soundfile.LibsndfileError, OverflowError):  # a rate may be beyond all numbers
+    except (soundfile.LibsndfileError, OverflowError):  # a damaged rate may overflow
         return None
     guesses = file.format == "MP3" and not part.head
     if 0 < file.frames < _UNKNOWN and not guesses:

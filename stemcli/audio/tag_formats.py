@@ -1,4 +1,4 @@
-"""One song's tags in the words of each container, read and written with mutagen."""
+"""Reads and writes tags in the terms of each container, with mutagen."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ bound_mutagen()
 
 
 class Names(NamedTuple):
-    """What a field is called; Vorbis comments (FLAC, Ogg, Opus) use our own words."""
+    """Names of a field; Vorbis comments (FLAC, Ogg, Opus) use the keys of :data:`FIELDS`."""
 
     id3: str
     mp4: str
@@ -56,17 +56,17 @@ FIELDS = {
 LONGEST_TEXT = 2**16
 """Characters of a title or a name."""
 
-_PAIRS = ("trkn", "disk")  # MP4 keeps (number, of how many), in 16 bits each
+_PAIRS = ("trkn", "disk")  # MP4 stores (number, total), in 16 bits each
 _PAIR = r"\s*\d{1,4}\s*(/\s*\d{0,4}\s*)?"
 _VORBIS_PICTURE = "metadata_block_picture"
 _MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
 
 
 def read_tags(path: Path) -> Tags | None:
-    """The tags of a song; None when mutagen does not know its container.
+    """Read the tags of a song; None if mutagen does not know its container.
 
     Raises:
-        TooLargeError: they are larger than those of any song.
+        TooLargeError: the tags exceed the limits.
     """
     with BoundedFile(path) as bounded:
         if bounded.read(12)[8:] == b"AVI ":
@@ -85,10 +85,10 @@ def read_tags(path: Path) -> Tags | None:
 
 
 def _bounded(tags: Tags) -> Tags:
-    """The same, if it is as much as a stem can take.
+    """Return ``tags`` if they are within the limits.
 
     Raises:
-        TooLargeError: it is more.
+        TooLargeError: the tags exceed the limits.
     """
     require_few(len(tags.pictures) + sum(map(len, tags.texts.values())))
     if any(len(text) > LONGEST_TEXT for texts in tags.texts.values() for text in texts):
@@ -97,7 +97,7 @@ def _bounded(tags: Tags) -> Tags:
 
 
 def write_tags(path: Path, tags: Tags) -> list[str]:
-    """Put tags into a file; notices tell what its container does not take."""
+    """Write tags to a file; return notices about tags that its container cannot store."""
     if not tags.texts and not tags.pictures:
         return []
     file = mutagen.File(path)
@@ -114,7 +114,7 @@ def write_tags(path: Path, tags: Tags) -> list[str]:
 
 
 def _read_chunks(path: Path) -> Tags:
-    """What RIFF's INFO and AIFF's text chunks say, which only libsndfile reads."""
+    """Read RIFF's INFO and AIFF's text chunks, with libsndfile because mutagen ignores them."""
     try:
         with StraightFile(path) as file:
             texts = file.copy_metadata()
@@ -139,7 +139,7 @@ def _write_id3(file: Any, tags: Tags) -> list[str]:
         frame = id3.Frames[FIELDS[field].id3]
         file.tags.add(frame(encoding=id3.Encoding.UTF8, text=values))
     for number, picture in enumerate(tags.pictures):
-        # ID3 tells the frames of one kind apart by their descriptions.
+        # ID3 requires different descriptions for frames of one kind.
         description = f"cover {number}" if number else "cover"
         file.tags.add(
             id3.APIC(id3.Encoding.UTF8, picture.mime, picture.kind, description, picture.data)
@@ -170,12 +170,12 @@ def _write_mp4(file: Any, tags: Tags) -> list[str]:
         elif re.fullmatch(_PAIR, values[0]):
             file.tags[name] = [_text_to_pair(values[0])]
         else:
-            notices.append(f"m4a takes no {field} {values[0]!r}: it was left out")
+            notices.append(f"m4a cannot store the {field} {values[0]!r}: it was left out")
     fitting = [picture for picture in tags.pictures if picture.mime in _MP4_IMAGES]
     if fitting:
         file.tags["covr"] = [MP4Cover(each.data, _MP4_IMAGES[each.mime]) for each in fitting]
     lost = {picture.mime for picture in tags.pictures} - set(_MP4_IMAGES)
-    return notices + [f"m4a takes no {mime} cover: it was left out" for mime in sorted(lost)]
+    return notices + [f"m4a cannot store an {mime} cover: it was left out" for mime in sorted(lost)]
 
 
 def _read_vorbis(file: Any) -> Tags:
@@ -214,7 +214,7 @@ def _read_ape(file: Any) -> Tags:
         if names.ape in file.tags
     }
     cover = file.tags.get("Cover Art (Front)")
-    # The item is the name of the image, a zero and the image.
+    # The item consists of the name of the image, a zero and the image.
     data = bytes(cover.value).partition(b"\0")[2] if cover else b""
     mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
     return Tags(texts, [Picture(data, mime)] if data else [])
@@ -235,7 +235,7 @@ def _flac_picture(picture: Picture) -> FlacPicture:
 
 
 def _asf_picture(value: bytes) -> Picture:
-    """Kind, size of the image, MIME type and description in UTF-16 with final zeros, image."""
+    """Parse kind, image size, MIME type and description (UTF-16, zero-terminated), and image."""
     kind, size = struct.unpack_from("<BI", value)
     mime = value[5:].decode("utf-16-le", "replace").partition("\0")[0]
     return Picture(value[-size:], mime, kind)

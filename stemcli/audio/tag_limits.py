@@ -1,8 +1,8 @@
-"""Limits for the tags of a song, which a file of some megabytes can make take gigabytes.
+"""Limits for the tags of a song, because a file of a few megabytes can make mutagen take gigabytes.
 
-mutagen reads what a file says is there and makes an object of every field. So it reads through a
-file that counts: how much at once, how often, and how many fields of ID3 there can be in what was
-read. Comments of Ogg and FLAC and items of APEv2 are counted where mutagen makes them.
+mutagen trusts the sizes in a file and creates an object for every field. It therefore reads through
+a file that limits the bytes per read, the number of reads and the possible number of ID3 fields.
+Comments of Ogg and FLAC and items of APEv2 are counted where mutagen creates them.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from mutagen import _vorbis, apev2, id3
 from mutagen.id3 import _frames
 
 MOST_AT_ONCE = 2**24
-"""Bytes: no block of a FLAC file is larger, and no cover has to be."""
+"""Bytes per read: no block of a FLAC file is larger, and no cover needs to be."""
 
 MOST_BYTES = 2**26
-"""Bytes of all that is read of a file for its tags."""
+"""Total bytes that are read from a file for its tags."""
 
 MOST_READS = 200_000
-"""Of a film in pieces of two seconds, three hours take thirty thousand."""
+"""Reads per file; three hours of a film in fragments of two seconds take thirty thousand."""
 
 MOST_FIELDS = 5_000
 """Fields and pictures of one song, of all kinds."""
 
 WORTH_COUNTING = 2**15
-"""Bytes: what is shorter has no room for so many fields, of ten bytes each at least."""
+"""Bytes; shorter data cannot contain too many fields, which have at least ten bytes each."""
 
 MOST_APE_READS = 100_000
-"""Of an APEv2 tag: two for each item, and one for each character of its name."""
+"""Reads of an APEv2 tag: two for each item, and one for each character of its name."""
 
 _FRAMES = re.compile(b"|".join(name.encode() for name in {**id3.Frames, **id3.Frames_2_2}))
 
 
 class TooLargeError(Exception):
-    """Tags that are left out: larger, or of more fields, than those of any song."""
+    """Tags exceed a limit in size or number of fields; they are not copied."""
 
 
 class BoundedFile:
-    """A file to read for its tags, and no further than is sane.
+    """A file that limits how much can be read for its tags.
 
     Args:
         path: of the song.
 
     Raises:
-        TooLargeError: by reading: the tags are too large.
+        TooLargeError: while reading: the tags exceed a limit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class BoundedFile:
         self._left, self._reads = MOST_BYTES, MOST_READS
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, or all that are left."""
+        """Read up to ``size`` bytes; all remaining ones if negative."""
         data = self._file.read(MOST_AT_ONCE + 1 if size < 0 else min(size, MOST_AT_ONCE + 1))
         self._left -= len(data)
         self._reads -= 1
@@ -74,15 +74,15 @@ class BoundedFile:
         return data
 
     def seek(self, *place: int) -> int:
-        """As of any file."""
+        """Set the position, like :meth:`io.IOBase.seek`."""
         return self._file.seek(*place)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Return the position."""
         return self._file.tell()
 
     def close(self) -> None:
-        """As of any file."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> BoundedFile:
@@ -93,17 +93,17 @@ class BoundedFile:
 
 
 def require_few(fields: int) -> None:
-    """Refuse what has more fields than any song.
+    """Refuse tags with too many fields.
 
     Raises:
-        TooLargeError: it has.
+        TooLargeError: there are more than :data:`MOST_FIELDS`.
     """
     if fields > MOST_FIELDS:
         raise TooLargeError(f"they have {fields:,} fields")
 
 
 class _BoundedZlib:
-    """What mutagen needs of zlib for compressed frames, which may be zeros without end."""
+    """The part of zlib that mutagen uses, with a limit for frames that expand enormously."""
 
     error = zlib.error
 
@@ -117,7 +117,7 @@ class _BoundedZlib:
 
 
 class _CountedBytes(BytesIO):
-    """What mutagen needs of a file in memory for APEv2, whose keys it reads byte by byte."""
+    """A file in memory with a limited number of reads; mutagen reads APEv2 keys byte by byte."""
 
     def __init__(self, data: bytes = b"") -> None:
         super().__init__(data)
@@ -131,13 +131,13 @@ class _CountedBytes(BytesIO):
 
 
 def _append(comments: Any, pair: tuple[str, str]) -> None:
-    """Add a Vorbis comment to those before it."""
+    """Append a Vorbis comment within the limit."""
     require_few(len(comments) + 1)
     list.append(comments, pair)
 
 
 def bound_mutagen() -> None:
-    """Let mutagen (1.47) unpack and count within limits: it has no other way to be told so."""
+    """Patch mutagen (tested with 1.47) to apply the limits; it has no option for them."""
     frames, ape, vorbis = (cast(Any, module) for module in (_frames, apev2, _vorbis))
     frames.zlib = _BoundedZlib
     ape.BytesIO = _CountedBytes

@@ -1,7 +1,7 @@
-"""Carries title, artist, album and cover from a song to its stems.
+r"""Copies title, artist, album and cover from a song to its stems.
 
-ffmpeg writes them as text (ffmpeg-formats, "Metadata"): ``title=Song``, with a backslash in front
-of ``=``, ``;``, ``#``, itself and line breaks, and chapters in sections of their own behind them.
+ffmpeg writes tags as text (ffmpeg-formats, "Metadata"): ``title=Song``, with a backslash before
+``=``, ``;``, ``#``, ``\`` and line breaks, followed by sections for chapters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Tags:
-    """What is known of a song, in no container's terms.
+    """The tags of a song, independent of its container.
 
     Attributes:
         texts: field to values; the fields are those of :data:`stemcli.audio.tag_formats.FIELDS`.
@@ -40,7 +40,7 @@ class Tags:
     pictures: list[Picture] = field(default_factory=list)
 
     def for_stem(self, stem: str) -> Tags:
-        """The same with the stem's name behind the title: ``"Song (vocals)"``."""
+        """These tags with the name of the stem after the title: ``"Song (vocals)"``."""
         titles = [f"{title} ({printable(stem)})" for title in self.texts.get("title", [])]
         return replace(self, texts={**self.texts, **({"title": titles} if titles else {})})
 
@@ -54,7 +54,7 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
         stem: appended to the title.
 
     Returns:
-        Notices: what could not be copied, and why. Odd tags never raise.
+        Notices about tags that could not be copied, and why. Malformed tags never raise.
     """
     from stemcli.audio.tag_formats import read_tags, write_tags
 
@@ -63,7 +63,7 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
         if tags is None:
             tags = ffmpeg_tags(source)
     except Exception as error:  # damaged tags raise anything: struct.error, KeyError, ...
-        return [f"the tags of {source.name} cannot be read ({_reason(error)}): stems have none"]
+        return [f"the tags of {source.name} cannot be read ({_reason(error)}): stems have no tags"]
     try:
         return write_tags(target, tags.for_stem(stem) if stem else tags)
     except Exception as error:
@@ -78,13 +78,13 @@ def _reason(error: Exception) -> str:
 _NAMES = {"album_artist": "albumartist", "track": "tracknumber", "disc": "discnumber"}
 _FIELDS = {"title", "artist", "album", "composer", "genre", "date", "copyright", *_NAMES}
 _MOST = 1 << 20  # bytes of all tags
-_LONGEST = 1 << 16  # characters of one
+_LONGEST = 1 << 16  # characters of one tag
 _LINE = re.compile(r"(?:[^\\\n]|\\.)++", re.DOTALL)  # a line break may be part of a tag
 _NAME = re.compile(r"((?:[^\\=]|\\.)++)=", re.DOTALL)
 
 
 def ffmpeg_tags(path: Path) -> Tags:
-    """The tags of a file; none where it has none, or there is no ffmpeg.
+    """Read the tags of a file with ffmpeg; empty if it has none or ffmpeg is missing.
 
     Args:
         path: a song that can be decoded.
@@ -93,26 +93,26 @@ def ffmpeg_tags(path: Path) -> Tags:
         process = FfmpegProcess(_command(path))
     except FfmpegMissingError:
         return Tags()
-    said = bytearray()
+    output = bytearray()
     try:
-        while len(said) < _MOST and (more := process.read(65536)):
-            said += more
+        while len(output) < _MOST and (more := process.read(65536)):
+            output += more
     finally:
         process.close()
-    return parsed(said.decode("utf-8", "replace"))
+    return parsed(output.decode("utf-8", "replace"))
 
 
 def parsed(text: str) -> Tags:
-    """Tags in the words of ffmpeg.
+    """Parse tags in ffmpeg's metadata format.
 
     Args:
-        text: as ffmpeg writes them.
+        text: output of ffmpeg.
     """
     text = re.split(r"^\[(?:CHAPTER|STREAM)\]$", text, maxsplit=1, flags=re.MULTILINE)[0]
     texts: dict[str, list[str]] = {}
     for line in _LINE.finditer(text):
         if not text.startswith("\n", line.end()):
-            break  # cut off, as ffmpeg ends every tag with a line break
+            break  # truncated, because ffmpeg ends every tag with a line break
         named = _NAME.match(line[0])
         name = _unescaped(named[1]).strip().lower() if named else ""
         value = _unescaped(line[0][named.end() :]) if named else ""
@@ -126,7 +126,7 @@ def _unescaped(text: str) -> str:
 
 
 def _command(path: Path) -> list[str]:
-    """Opens one file and nothing that it names, as the decoder does."""
+    """The ffmpeg command, which can read this one file only, as in the decoder."""
     only = ("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS)
     quiet = (find_ffmpeg(), "-nostdin", "-loglevel", "error")
     return [*quiet, *only, "-i", f"file:{path}", "-f", "ffmetadata", "-"]

@@ -1,4 +1,4 @@
-"""The sound tracks of a film or of a file of stems, as ffmpeg describes them."""
+"""The audio tracks of a film or of a file of stems, as ffmpeg describes them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from model_zoo.errors import DecodeError
 
 LISTED = 8
-"""Tracks that a sentence describes; more are counted."""
+"""Tracks that a message describes; further tracks are only counted."""
 
 LONGEST_TITLE = 40
-"""Characters of a title in a sentence."""
+"""Characters of a title in a message."""
 
 # "[info]   Stream #0:1[0x100](deu): Audio: aac (LC), 48000 Hz, stereo, fltp, 128 kb/s (default)"
 _STREAM = re.compile(
@@ -25,22 +25,22 @@ _LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
 
 
 class NoTrackError(DecodeError):
-    """A sound track was asked for that the file does not have."""
+    """The file does not have the requested audio track."""
 
     has_only_one = False
-    """Whether the file has one sound track."""
+    """Whether the file has exactly one audio track."""
 
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """One sound track.
+    """One audio track.
 
     Attributes:
-        index: of the stream among all streams of the file, pictures too.
-        language: as the container has it, e.g. ``eng``; empty when it does not say.
-        title: likewise.
+        index: of the stream among all streams of the file, including pictures.
+        language: as in the container, e.g. ``eng``; empty if unknown.
+        title: as in the container; empty if unknown.
         layout: of the channels, e.g. ``stereo``.
-        is_default: whether the file says that this is the one to play.
+        is_default: whether the file marks this track as the default.
     """
 
     index: int
@@ -56,67 +56,67 @@ class AudioTrack:
 
 
 def read_tracks(log: str) -> list[AudioTrack]:
-    """The sound tracks of ffmpeg's input in the order in which it counts them.
+    """The audio tracks of ffmpeg's input, in ffmpeg's order.
 
     Args:
         log: written with ``-loglevel level+info``. A line without that prefix belongs to a tag.
     """
     described, _, _ = log.partition("[info] Stream mapping:")
     described, _, _ = described.partition("\n[info] Output #0")
-    found: dict[int, AudioTrack] = {}
+    tracks: dict[int, AudioTrack] = {}
     title = ""
-    for line in reversed(described.splitlines()):  # a title stands behind its stream
+    for line in reversed(described.splitlines()):  # a title follows its stream
         stream, named = _STREAM.match(line), _TITLE.match(line)
         title = named[1].strip() if named else title
         if stream:
             if stream["kind"] == "Audio":
-                found[int(stream["index"])] = _track(stream, title)
+                tracks[int(stream["index"])] = _track(stream, title)
             title = ""
-    return [found[index] for index in sorted(found)]
+    return [tracks[index] for index in sorted(tracks)]
 
 
 def only_track(channels: int) -> AudioTrack:
-    """The sound track of a file whose format has no more than one.
+    """The audio track of a file whose format has only one.
 
     Args:
-        channels: how many.
+        channels: number of channels.
     """
     layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
     return AudioTrack(index=0, language="", title="", layout=layout, is_default=False)
 
 
 def default_track(tracks: Sequence[AudioTrack]) -> int:
-    """The number of the first track that the file calls the default one, from 0; else the first."""
+    """Number, from 0, of the first track that is marked as default; else 0."""
     return next((number for number, track in enumerate(tracks) if track.is_default), 0)
 
 
 def choice_notice(tracks: Sequence[AudioTrack], chosen: int) -> str:
-    """A sentence on the other tracks of a file; empty when there is one alone.
+    """A sentence about the tracks of a file and the one in use; empty if there is only one.
 
     Args:
         tracks: of the file.
-        chosen: number of the one that is used, from 0.
+        chosen: number of the track in use, from 0.
     """
     if len(tracks) < 2:
         return ""
     why = ", the default one," if tracks[chosen].is_default else ""
     return (
-        f"there are {len(tracks)} sound tracks ({_listed(tracks)}): track {chosen + 1}{why} is "
+        f"there are {len(tracks)} audio tracks ({_listed(tracks)}): track {chosen + 1}{why} is "
         "used (--track N chooses another)"
     )
 
 
 def no_track(path: Path, number: int, tracks: Sequence[AudioTrack]) -> NoTrackError:
-    """A track was asked for that is not there.
+    """Return the error for a track that does not exist.
 
     Args:
         path: of the file.
         number: of the track, from 0.
-        tracks: of the file, one at least.
+        tracks: of the file, at least one.
     """
-    count = f"{len(tracks)} sound tracks" if len(tracks) > 1 else "1 sound track"
+    count = f"{len(tracks)} audio tracks" if len(tracks) > 1 else "1 audio track"
     error = NoTrackError(
-        f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}: type --track with one "
+        f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}. Use --track with one "
         "of these numbers, or leave it out"
     )
     error.has_only_one = len(tracks) == 1

@@ -1,4 +1,4 @@
-"""Write a stem as a stream of blocks, under a temporary name until it is complete."""
+"""Writes a stem as a stream of blocks, under a temporary name until it is complete."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TOKEN = 4
 """Random bytes in the name of a temporary file."""
 
 SYSTEM_ERROR = 2
-"""libsndfile's number for whatever the file system says (``SF_ERR_SYSTEM`` in sndfile.h)."""
+"""libsndfile's code for errors of the file system (``SF_ERR_SYSTEM`` in sndfile.h)."""
 
 
 class AudioWriter:
-    """A stem that is being written.
+    """Writes one stem.
 
-    ``write`` blocks, ``close`` to finish the file, then ``commit`` to give it its name or
-    ``discard`` to remove it. As a context manager it commits, or discards after an exception.
+    ``write`` blocks, ``close`` to finish the file, then ``commit`` to rename it to its final name
+    or ``discard`` to remove it. As a context manager it commits, or discards after an exception.
 
     Attributes:
-        path: where the file will be.
-        temporary: where it is until it is committed; the same folder and extension.
-        notices: what the format made necessary, in sentences.
+        path: final path of the file.
+        temporary: path until the commit, in the same folder and with the same extension.
+        notices: sentences about adjustments that the format needs.
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int, format: OutputFormat) -> None:
@@ -77,17 +77,17 @@ class AudioWriter:
         """Append frames.
 
         Args:
-            block: ``(n, channels)``; beyond [-1, 1] it is clipped, but for floating point files.
+            block: ``(n, channels)``; clipped to [-1, 1] unless the file is floating point.
 
         Raises:
-            EncodeError: the block holds NaN, or the encoder gave up.
+            EncodeError: the block holds NaN, or the encoder failed.
             OutputError: the disk is full, or the folder is gone.
         """
         assert block.shape[1:] == (self._channels,), "blocks are (n, channels)"
         self._append(self._resampler.push(block))
 
     def close(self) -> None:
-        """Finish the file; once is enough, more does no harm."""
+        """Finish the file; further calls do nothing."""
         if self._state == "open":
             self._append(self._resampler.finish())
             with self._speaking():
@@ -95,7 +95,7 @@ class AudioWriter:
             self._state = "closed"
 
     def commit(self) -> None:
-        """Finish the file if that is still to do, and give it its name, replacing what had it."""
+        """Finish the file if it is open, and rename it to its final name, replacing any file."""
         self.close()
         with self._speaking():
             os.replace(self.temporary, self.path)
@@ -104,7 +104,7 @@ class AudioWriter:
     def discard(self) -> None:
         """Remove the file, unless it was committed."""
         if self._state == "open":
-            # What waits in a buffer has nowhere to go, least of all on a full disk.
+            # Buffered data may not fit on a full disk.
             with suppress(OSError, soundfile.LibsndfileError):
                 self._sink.abort()
         if self._state in ("open", "closed"):
@@ -115,46 +115,46 @@ class AudioWriter:
         if not len(block):
             return
         if np.isnan(block).any():
-            raise EncodeError(f"{self.path} would hold NaN: type --precision fp32")
+            raise EncodeError(f"{self.path} would hold NaN. Try --precision fp32")
         with self._speaking():
             self._sink.write(np.clip(block, -1, 1) if self._clips else block)
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        """Turn what the file system and libsndfile say into one sentence."""
+        """Turn errors of the file system and libsndfile into one sentence."""
         try:
             yield
         except (OSError, soundfile.LibsndfileError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if getattr(error, "code", None) == SYSTEM_ERROR:
-                reason = "the system refuses: there is no room or no right to write"
+                reason = "the disk is full or write permission is missing"
             raise OutputError(
-                f"{self.path} cannot be written ({reason}): type --output with another folder"
+                f"{self.path} cannot be written ({reason}). Use --output with another folder"
             ) from error
 
 
 def open_writer(
     path: Path | str, sample_rate: int, channels: int, format: OutputFormat
 ) -> AudioWriter:
-    """Begin a file.
+    """Create a file.
 
     Args:
-        path: its final name; folders above it are made.
-        sample_rate: of the blocks, in Hz. mp3, opus and m4a know certain rates only; other sound is
-            resampled to the next higher one, which :attr:`AudioWriter.notices` tells.
+        path: final path; parent folders are created.
+        sample_rate: of the blocks, in Hz. mp3, opus and m4a support certain rates only; other audio
+            is resampled to the next higher one, with a notice in :attr:`AudioWriter.notices`.
         channels: of the blocks.
         format: ``"auto"`` depth means 24 bits here; see :meth:`OutputFormat.resolve`.
 
     Raises:
-        EncodeError: the format cannot hold that many channels, or so high a sample rate.
-        OutputError: nothing can be written there.
-        FfmpegMissingError: the format needs ffmpeg, and there is none.
+        EncodeError: the format does not support the channels or the sample rate.
+        OutputError: the file cannot be written.
+        FfmpegMissingError: the format needs ffmpeg, which is missing.
     """
     return AudioWriter(Path(path), sample_rate, channels, format)
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Temporary files of ``path`` that a killed process left; of a living one too, if there is."""
+    """Temporary files of ``path``, left by a killed process or in use by a running one."""
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     files = map(path.with_name, names)
@@ -162,7 +162,7 @@ def leftovers(path: Path) -> list[Path]:
 
 
 def is_temporary_of(temporary: PurePath, path: PurePath) -> bool:
-    """Whether :func:`beside` may have given ``temporary`` for ``path``."""
+    """Whether :func:`beside` may have returned ``temporary`` for ``path``."""
     begin, end = _temporary_name(path)
     token = f"[0-9a-f]{{{2 * TOKEN}}}"
     rule = f"{re.escape(begin)}{token}{re.escape(end)}"
@@ -170,20 +170,20 @@ def is_temporary_of(temporary: PurePath, path: PurePath) -> bool:
 
 
 def beside(path: Path) -> Path:
-    """A new hidden name in the same folder, for as long as the file is not complete."""
+    """A new hidden name in the same folder, for a file that is not complete."""
     begin, end = _temporary_name(path)
     return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
 
 
 def _temporary_name(path: PurePath) -> tuple[str, str]:
-    """What stands before and behind the random part; a long name is cut, lest it be too long."""
+    """The text before and after the random part; a long name is cut to stay valid."""
     return f".{path.stem[:40]}.", f".part{path.suffix}"
 
 
-def _notices(format: OutputFormat, asked: int, rate: int) -> list[str]:
+def _notices(format: OutputFormat, requested: int, rate: int) -> list[str]:
     notices = [encoder_notice(format)]
-    if asked != rate:
-        keeper = "flac" if asked <= (RULES["flac"].highest_rate or asked) else "wav"
+    if requested != rate:
+        keeper = "flac" if requested <= (RULES["flac"].highest_rate or requested) else "wav"
         written = f"written at {rate} Hz (--format {keeper} keeps it)"
-        notices.append(f"{format.name} does not know {asked} Hz: {written}")
+        notices.append(f"{format.name} does not support {requested} Hz: {written}")
     return [*filter(None, notices)]

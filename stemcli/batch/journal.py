@@ -1,10 +1,10 @@
-"""Records what was done in a folder of stems, in one SQLite file there.
+"""Records the progress of a batch in one SQLite file in the folder of stems.
 
 Each song passes through three states. ``begun`` is recorded before any file is written. ``ready``
-is recorded when all stems are complete under temporary names, with their hashes: from then on they
-only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` says how
-the song ended. So a run that is killed at any moment loses only the songs it was working on, and
-no song is separated twice.
+is recorded with the hashes of all stems when they are complete under temporary names: from then on
+they only have to be renamed, which the next run can do after a crash. ``done`` or ``failed`` is
+recorded at the end. A run that is killed at any moment therefore loses only the songs in progress,
+and no song is separated twice.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from stemcli.process import Closing
 from stemcli.remote_path import UrlPath, as_path
 
 NAME = ".stem-journal.sqlite"
-"""In every folder of stems."""
+"""Name of the journal in a folder of stems."""
 
 VERSION = 1
 
@@ -84,15 +84,15 @@ STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("ou
 
 
 class Journal(Closing):
-    """The journal of one folder; nobody else can use it until it is closed.
+    """The journal of one folder, locked until it is closed.
 
-    The file is made with the first entry, so that a run that is refused leaves nothing.
+    The file is created with the first entry, so that a refused run leaves no file.
 
     Args:
-        folder: where the stems go; of one behind a URL the journal is kept on this machine.
-        read_only: only look, without a lock and without changing any file, also while a run
-            writes to the folder, after a power cut, or where the folder may not be written. What
-            is read is a copy: the state at the moment when the journal was opened.
+        folder: folder of the stems; the journal of a URL is stored on this machine.
+        read_only: read a copy of the journal, without a lock and without changing any file. This
+            works while a run writes to the folder, after a power failure, and without write
+            permission. The copy shows the state at the moment of opening.
 
     Raises:
         OutputError: by every method: another run holds the journal, it is damaged, or it cannot be
@@ -120,14 +120,14 @@ class Journal(Closing):
         self._temporary.close()
 
     def find(self, place: str) -> JournalEntry | None:
-        """The entry of the song at ``place``, if there is one."""
+        """The entry of the song at ``place``; None if there is none."""
         rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, JournalEntry]:
-        """Songs that a killed run was working on, by their places.
+        """Songs that were in progress when a run was killed, by their places.
 
-        Their files may safely be renamed or removed: none of them is outside the folder.
+        It is safe to rename or remove their files, because none of them is outside the folder.
         """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
         entries = {spelled(row["place"]): self._entry(row) for row in rows}
@@ -143,14 +143,14 @@ class Journal(Closing):
         return {self.folder / below(row["path"]) for row in rows}
 
     def songs(self) -> Iterator[tuple[Path, Path]]:
-        """Every song: where it was read, and where it would lie in a folder that holds both."""
+        """Iterate over all songs: source path, and path if songs and stems shared the folder."""
         for row in self._rows("SELECT source, place FROM song"):
             yield as_path(to_text(row["source"])), self.folder / spelled(row["place"])
 
     def begin(
         self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
     ) -> None:
-        """Record which files are about to be made; files of earlier attempts stay recorded."""
+        """Record the files that an attempt will write; files of earlier attempts stay recorded."""
         with self._writing() as database:
             database.execute(
                 "INSERT INTO song VALUES (?, ?, ?, ?, ?, ?, 'begun', '', 1, 0, ?, 0, 0)"
@@ -168,18 +168,18 @@ class Journal(Closing):
             )
 
     def read(self, place: str, content: Content) -> None:
-        """Record what is in the song, where it was begun before anybody had read it."""
+        """Record the content of a song that was begun before it had been read."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET size = ?, mtime_ns = ?, sha256 = ? WHERE place = ?",
                 (*content, stored(place)),
             )
 
-    def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
+    def ready(self, place: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
             (self._below(temporary), *content, stored(place), self._below(path))
-            for temporary, path, content in made
+            for temporary, path, content in stems
         ]
         with self._writing() as database:
             database.executemany(
@@ -190,7 +190,7 @@ class Journal(Closing):
             self._set(database, place, "ready")
 
     def done(self, place: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
-        """Record that all stems have their final names, and the times where they are known."""
+        """Record that all stems have their final names, and the times if known."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
@@ -200,7 +200,7 @@ class Journal(Closing):
             self._set(database, place, "done")
 
     def failed(self, place: str, message: str) -> None:
-        """Record why there are no stems."""
+        """Record why a song failed."""
         with self._writing() as database:
             self._set(database, place, "failed", message)
 
@@ -235,7 +235,7 @@ class Journal(Closing):
         return Output(self.folder / path, self.folder / temporary, content, row["attempt"])
 
     def _below(self, path: Path) -> bytes:
-        """Relative, so that the folder may be moved with its journal."""
+        """The stored form of a path, relative so that the folder can be moved with its journal."""
         return stored(path.relative_to(self.folder))
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
@@ -262,9 +262,9 @@ class Journal(Closing):
         return self._connection
 
     def _connect_to_copy(self) -> None:
-        """Open a copy; one that is damaged is made once more.
+        """Open a copy; if it is damaged, copy once more.
 
-        File systems round the times of changes, so that a change during the copy may go unseen.
+        File systems round timestamps, so a change during the first copy may go unnoticed.
         """
         with ExitStack() as temporary:
             folder = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="stem-")))
@@ -272,7 +272,7 @@ class Journal(Closing):
                 self._connection = self._opened(settled_copy(self.path, folder))
             except (sqlite3.DatabaseError, DamagedError):
                 self._connection = self._opened(settled_copy(self.path, folder))
-            except FileNotFoundError:  # somebody has just removed it
+            except FileNotFoundError:  # it was removed in the meantime
                 if os.path.lexists(self.path):
                     raise
             self._temporary = temporary.pop_all()
@@ -322,7 +322,7 @@ class Journal(Closing):
             raise self._damaged(error) from error
 
     def _refused(self, error: sqlite3.OperationalError) -> OutputError:
-        """What SQLite could not do; without a code it is Python that cannot read a text."""
+        """Return the error for a failure of SQLite; errors without a code are decoding errors."""
         match getattr(error, "sqlite_errorcode", None):
             case None:
                 return self._damaged("a text in it is not UTF-8")
@@ -330,27 +330,27 @@ class Journal(Closing):
                 return self._damaged("a query does not end")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return self._busy()
-        advice = "Make room or check its rights, or choose another folder with --output"
+        advice = "Free some space, check its permissions or choose another folder with --output"
         return self._unreachable(f"The journal {self.path}", str(error), advice)
 
-    def _unreachable(self, what: str, why: str, advice: str) -> OutputError:
+    def _unreachable(self, target: str, why: str, advice: str) -> OutputError:
         if self._is_read_only:
-            room = f"the free space in {tempfile.gettempdir()}, where it is copied to"
+            space = f"the free space in {tempfile.gettempdir()}, to which it is copied"
             return OutputError(
-                f"The journal {self.path} cannot be read ({why}). Check its rights, and {room}"
+                f"The journal {self.path} cannot be read ({why}). Check its permissions and {space}"
             )
-        return OutputError(f"{what} cannot be written ({why}). {advice}")
+        return OutputError(f"{target} cannot be written ({why}). {advice}")
 
     def _busy(self) -> OutputError:
-        found = f"Another stem batch is writing to {self.folder}. Wait for its end"
+        advice = f"Another stem batch is writing to {self.folder}. Wait until it ends"
         elsewhere = "" if self._is_read_only else ", or choose another folder with --output"
-        return OutputError(found + elsewhere)
+        return OutputError(advice + elsewhere)
 
     def _newer(self) -> OutputError:
         if self._is_read_only:
-            return self._unusable("it was written by another version of Stem, so update Stem")
+            return self._unusable("it was written by another version of Stem; update Stem")
         return OutputError(
-            f"The journal {self.path} was written by another version of stem. Update stem, or "
+            f"The journal {self.path} was written by another version of Stem. Update Stem, or "
             "choose another folder with --output"
         )
 
@@ -358,15 +358,14 @@ class Journal(Closing):
         if self._is_read_only:
             return self._unusable(why)
         return OutputError(
-            f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and "
-            "type --skip-existing, which keeps the stems that are there, or choose another folder "
-            "with --output"
+            f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and add "
+            "--skip-existing, which keeps existing stems, or choose another folder with --output"
         )
 
     def _unusable(self, why: object) -> OutputError:
         return OutputError(
-            f"The journal {self.path} cannot be used ({why}), so the stems in its folder cannot be "
-            "told from songs. Move it away, and leave the stems out with --exclude"
+            f"The journal {self.path} cannot be used ({why}), so stems and songs in its folder "
+            "cannot be distinguished. Move it away, and skip the stems with --exclude"
         )
 
 
@@ -378,14 +377,14 @@ def _journal_of(folder: Path) -> Path:
 
 
 def _lock(connection: sqlite3.Connection) -> None:
-    """Take the lock once; it is kept until the connection or its process ends."""
+    """Take the lock, which is held until the connection or its process ends."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN EXCLUSIVE")
 
 
 def _turn_backslashes(connection: sqlite3.Connection) -> None:
-    """Give paths that Stem once wrote on Windows their forward slashes."""
+    """Convert paths that earlier versions wrote on Windows to forward slashes."""
     for table, column in STORED_PATHS:
         connection.execute(
             f"UPDATE OR REPLACE {table} SET {column} = CAST(replace({column}, '\\', '/') AS BLOB)"

@@ -1,15 +1,15 @@
-"""Checks that a journal is one that Stem wrote, on a private copy where another run may write.
+"""Checks that a journal was written by Stem, and copies journals for readers.
 
-A folder of stems may come from a stranger, and so may the journal in it. SQLite also opens
-databases that were made to do harm: with views, triggers or generated columns in the place of
-tables, with pages that refer to each other in circles, or with a rollback journal that names a file
-to delete. Rows may name files outside the folder. The checks follow "Defense Against The Dark Arts"
-in SQLite's documentation, https://www.sqlite.org/security.html.
+A folder of stems may come from an untrusted source, and so may its journal. SQLite also opens
+malicious databases: with views, triggers or generated columns in place of tables, with pages that
+refer to each other in loops, or with a rollback journal that names a file to delete. Rows may name
+files outside the folder. The checks follow "Defense Against The Dark Arts" in SQLite's
+documentation, https://www.sqlite.org/security.html.
 
 SQLite keeps the old content of changed pages in a rollback journal beside the database until a
 transaction is complete (https://www.sqlite.org/atomiccommit.html). Only both files together are a
-valid database: SQLite undoes the unfinished transaction when it opens them. It would have to lock
-and change the files for that, which a reader must not do, so it gets a copy of them.
+valid database: SQLite rolls the unfinished transaction back when it opens them. For that it would
+lock and change the files, which a reader must not do, so readers get a copy.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SCHEMA_STEPS = 10_000
 """The same for reading the schema, which has four rows."""
 
 PACE = 1000
-"""Instructions after which SQLite asks again whether the query may continue."""
+"""Instructions between two calls of SQLite's progress handler."""
 
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names a further file, which SQLite then deletes
@@ -64,11 +64,11 @@ LEGACY = b"\x01\x01"
 
 
 class DamagedError(Exception):
-    """The journal was not written by Stem; the message says what is wrong with it."""
+    """The journal was not written by Stem; the message gives the reason."""
 
 
 class Budget:
-    """Stops a query that takes too many steps, such as one over pages that form a circle."""
+    """Stops a query that takes too many steps, such as one over pages that form a loop."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._most = self._left = STEPS + (path.stat().st_size if path.exists() else 0)
@@ -96,11 +96,11 @@ def check_files(path: Path) -> None:
     """Check a journal and the files that SQLite keeps beside it, before SQLite opens them.
 
     Raises:
-        DamagedError: one is a link, a pipe or a folder, or has content that Stem never writes.
+        DamagedError: a file is a link, a pipe or a folder, or has content that Stem never writes.
     """
     for end in ("-wal", "-shm"):
         if os.path.lexists(f"{path}{end}"):
-            raise DamagedError(f"it has a {path.name}{end}, a file that stem never writes")
+            raise DamagedError(f"it has a {path.name}{end}, a file that Stem never writes")
     rollback = Path(f"{path}-journal")
     for file in (path, rollback):
         if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
@@ -112,7 +112,7 @@ def check_files(path: Path) -> None:
     with path.open("rb") as database:
         versions = database.read(20)[18:]
     if versions and versions != LEGACY:
-        raise DamagedError("it is not a database that stem wrote")
+        raise DamagedError("it is not a database that Stem wrote")
 
 
 def restrict(connection: sqlite3.Connection) -> None:
@@ -137,11 +137,11 @@ def check_database(connection: sqlite3.Connection, schema: str, budget: Budget) 
     """
     with budget.of(SCHEMA_STEPS):
         found = _schema_of(connection)
-    if found != _wanted(schema):
+    if found != _expected(schema):
         raise DamagedError("its tables are not those of a journal")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise DamagedError(str(verdict))
+    (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if result != "ok":
+        raise DamagedError(str(result))
     for table, check in (("song", check_song), ("output", check_output)):
         budget.renew()
         for row in connection.execute(f"SELECT * FROM {table}"):
@@ -156,16 +156,16 @@ def is_empty(connection: sqlite3.Connection, budget: Budget) -> bool:
 
 
 def check_song(row: sqlite3.Row) -> None:
-    """Check the types and ranges of a row about a song.
+    """Check the types and ranges of a row of the table ``song``.
 
     Raises:
-        DamagedError: the first column that is wrong.
+        DamagedError: a value is wrong; the message names the first such column.
     """
     _check(row, SONG_RULES)
 
 
 def check_output(row: sqlite3.Row) -> None:
-    """Check a row about a file: it lies below the folder, and so does its temporary name.
+    """Check a row of the table ``output``: both of its paths must be below the folder.
 
     Raises:
         DamagedError: a value has a wrong type, a path leaves the folder, or the temporary name is
@@ -183,7 +183,7 @@ def check_output(row: sqlite3.Row) -> None:
 def check_links(folder: Path, *paths: Path) -> None:
     """Check that paths below ``folder`` stay there when links are followed.
 
-    ``folder`` itself may be a link: the user typed it.
+    ``folder`` itself may be a link, because the user chose it.
 
     Raises:
         DamagedError: a link leads out of the folder.
@@ -197,10 +197,10 @@ def check_links(folder: Path, *paths: Path) -> None:
 
 
 def _below(value: bytes) -> PurePath:
-    """A path that stays below the folder of the journal.
+    """Decode a path and require that it stays below the folder of the journal.
 
     Raises:
-        DamagedError: it does not.
+        DamagedError: the path leaves the folder.
     """
     try:
         return below(value)
@@ -209,9 +209,9 @@ def _below(value: bytes) -> PurePath:
 
 
 def _check(row: sqlite3.Row, rules: dict[str, Callable[[Any], bool]]) -> None:
-    for column, is_right in rules.items():
-        if not is_right(row[column]):
-            raise DamagedError(f"{column} holds a value that stem never writes there")
+    for column, is_valid in rules.items():
+        if not is_valid(row[column]):
+            raise DamagedError(f"{column} holds a value that Stem never writes there")
 
 
 def _is_name(value: Any) -> bool:
@@ -219,7 +219,7 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_source(value: Any) -> bool:
-    """Whether it is the path or address of a song; addresses with passwords are never stored."""
+    """Whether a value is the path or URL of a song; URLs with passwords are never stored."""
     try:
         return _is_name(value) and bool(as_path(to_text(value)))
     except (UsageError, ValueError):
@@ -248,7 +248,7 @@ def _is_state(value: Any) -> bool:
 
 @lru_cache(maxsize=16)
 def _are_settings(value: Any) -> bool:
-    """Cached, because most songs of a journal have the same settings."""
+    """Whether a value is JSON of settings; cached, because most songs have the same settings."""
     try:
         settings = json.loads(value)
     except (TypeError, ValueError, RecursionError):
@@ -286,7 +286,7 @@ def _schema_of(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]
 
 
 @cache
-def _wanted(schema: str) -> set[tuple[str, str, str, str]]:
+def _expected(schema: str) -> set[tuple[str, str, str, str]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(schema)
@@ -312,16 +312,16 @@ PAUSE = 0.1
 
 
 class BusyError(Exception):
-    """A run changed the journal during every attempt to copy it."""
+    """The journal changed during every attempt to copy it."""
 
 
 def settled_copy(path: Path, folder: Path) -> Path:
     """Copy a journal and its rollback journal into ``folder``, both as of the same moment.
 
     Raises:
-        DamagedError: one of the files is not what Stem writes.
-        BusyError: they were changed during every attempt.
-        OSError: they cannot be copied.
+        DamagedError: a file was not written by Stem.
+        BusyError: the files changed during every attempt.
+        OSError: the files cannot be copied.
     """
     for _ in range(TRIES):
         check_files(path)
@@ -334,7 +334,7 @@ def settled_copy(path: Path, folder: Path) -> Path:
 
 
 def rollback_of(path: Path) -> Path:
-    """Where SQLite keeps the old content of changed pages."""
+    """Path of the file in which SQLite keeps the old content of changed pages."""
     return path.with_name(f"{path.name}-journal")
 
 
@@ -342,19 +342,19 @@ def _copied(path: Path, folder: Path) -> Path:
     copy = folder / path.name
     shutil.copyfile(path, copy)
     rollback_of(copy).unlink(missing_ok=True)
-    with suppress(FileNotFoundError):  # there is none between two transactions
+    with suppress(FileNotFoundError):  # it does not exist between transactions
         shutil.copyfile(rollback_of(path), rollback_of(copy))
     return copy
 
 
 def _state(path: Path) -> list[tuple[int, int, int] | None]:
-    """What differs after any write to the two files, in bytes and nanoseconds."""
+    """Inodes, sizes and times of the two files, which differ after any write."""
     return [_stamp(file) for file in (path, rollback_of(path))]
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

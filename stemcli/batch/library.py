@@ -1,9 +1,9 @@
-"""Finds the songs of a library, without the stems that earlier runs left beside them.
+"""Finds the songs of a library, without the stems that earlier runs wrote beside them.
 
-Hidden files and folders are left out, and so are files that are not audio and stems of earlier
-runs. Every real folder is visited once, whatever links lead to it, so a loop of links ends.
-Patterns know ``*`` (anything but a slash), ``**`` (anything) and ``?``; brackets stand for
-themselves, because names of songs are full of them.
+Hidden files and folders, files that are not audio, and stems of earlier runs are skipped. Every
+real folder is visited once, no matter how many links lead to it, so loops of links end. Patterns
+support ``*`` (anything but a slash), ``**`` (anything) and ``?``; brackets are literal, because
+they are common in names of songs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from stemcli.remote_path import UrlPath, folded, is_there, real
 
 
 class StemsBeside:
-    """Knows which files below the folders of a walk are stems, from the journals in these folders.
+    """Collects the stems of earlier runs from the journals in the visited folders.
 
-    A folder with a journal holds stems alone, or songs as well. Of the latter kind only the stems
-    are no songs.
+    A folder with a journal contains either only stems, or songs and stems.
     """
 
     def __init__(self) -> None:
         self._stems: set[str] = set()
 
     def read(self, folder: Path) -> bool:
-        """Read the journal of a folder; whether some of its songs lie in that folder too.
+        """Read the journal of a folder; return whether its songs are in that folder too.
 
         Raises:
             OutputError: the journal cannot be read, is damaged or was written by another version of
@@ -45,14 +44,14 @@ class StemsBeside:
         return is_mixed
 
     def holds(self, path: Path) -> bool:
-        """Whether a file is one of those stems."""
+        """Whether a file is a stem of an earlier run."""
         return bool(self._stems) and _key(path) in self._stems
 
 
 def _has_songs(folder: Path, songs: Iterable[tuple[Path, Path]], stems: set[str]) -> bool:
-    """By where a song was read or, if the folder was moved since, by where it would lie now."""
+    """Whether a song was read from the folder or, if the folder was moved since, is in it now."""
     root = real(folder)
-    may_have_moved = not isinstance(folder, UrlPath)  # a journal of an address belongs to it
+    may_have_moved = not isinstance(folder, UrlPath)  # the journal of a URL belongs to that URL
     return any(
         _key(place) not in stems
         and (real(source).is_relative_to(root) or (may_have_moved and is_there(place)))
@@ -61,7 +60,7 @@ def _has_songs(folder: Path, songs: Iterable[tuple[Path, Path]], stems: set[str]
 
 
 def _key(path: Path) -> str:
-    """The same for every way to the file; of a link, the link itself is meant."""
+    """A key that is equal for all paths to a file; a link has its own key."""
     folder = path.parent if isinstance(path, UrlPath) else real(path.parent)
     return folded(str(folder / path.name))
 
@@ -74,9 +73,9 @@ class LibrarySong:
     """A file to separate.
 
     Attributes:
-        path: where it lies.
-        folder: the sub-folder of the output that mirrors that.
-        met: whether a walk met it; False when somebody named it.
+        path: path of the file.
+        folder: the sub-folder of the output that mirrors its folder.
+        met: whether the file was found by a scan; False if the user named it.
     """
 
     path: Path
@@ -86,19 +85,19 @@ class LibrarySong:
 
 @dataclass
 class LibraryScan:
-    """What a walk met.
+    """The result of scanning a library.
 
     Attributes:
         songs: in the order of their paths.
         hidden: number of files and folders whose name begins with a dot.
-        other: number of files that are not audio: by their ending, or by their first bytes where
-            other kinds of files have that ending too.
-        excluded: number of songs that the patterns left out.
-        stems: number of stems of earlier runs that lie beside the songs they were made from.
-        outputs: number of folders that hold nothing but the stems of earlier runs.
-        unreadable: folders that may not be read.
-        unclear: folders below the first one whose journals cannot be used, so that their songs
-            cannot be told from stems and are left out; each with the sentence that says why.
+        other: number of files that are not audio, by their extension, or by their first bytes if
+            other kinds of files share that extension.
+        excluded: number of songs that the patterns excluded.
+        stems: number of stems of earlier runs beside their songs.
+        outputs: number of folders that contain only stems of earlier runs.
+        unreadable: folders without read permission.
+        unclear: sub-folders that were skipped because their journals cannot be used, so that songs
+            and stems cannot be distinguished; each with the message of the error.
     """
 
     songs: list[LibrarySong] = field(default_factory=list)
@@ -123,21 +122,21 @@ def find_songs(
     """Find the songs below ``root``.
 
     Args:
-        root: the folder to walk.
-        recursive: visit sub-folders too.
-        include: patterns of which a song must match one, when there are any.
-        exclude: patterns of which a song may match none.
-        output: a folder to pass over when it lies below ``root``.
-        stems_too: take stems that lie beside their songs as well.
+        root: the folder to scan.
+        recursive: whether to visit sub-folders.
+        include: patterns; if there are any, a song must match one of them.
+        exclude: patterns; a song must match none of them.
+        output: a folder to skip if it is below ``root``.
+        stems_too: whether to include stems of earlier runs beside their songs.
 
     Raises:
-        UsageError: ``root`` is no folder.
-        StorageError: it is behind a URL that cannot be reached.
-        OutputError: there is a journal in it that cannot be used.
+        UsageError: ``root`` is not a folder.
+        StorageError: ``root`` is a URL that cannot be reached.
+        OutputError: the journal in ``root`` cannot be used.
     """
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"{root} {what}. Try: stem batch FOLDER")
+        problem = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {problem}. Try: stem batch FOLDER")
     beside = StemsBeside()
     if not stems_too:
         beside.read(root)
@@ -152,16 +151,16 @@ def find_songs(
 
 
 def require_songs(found: LibraryScan, root: Path) -> None:
-    """Refuse to do nothing.
+    """Require at least one song.
 
     Raises:
-        UsageError: no song was found; the sentence says what was found instead.
+        UsageError: no song was found; the message counts what was found instead.
     """
     if found.songs or found.unreadable or found.unclear:
         return
     seen = [
-        f"{count} {what}"
-        for count, what in (
+        f"{count} {kind}"
+        for count, kind in (
             (found.excluded, "excluded"),
             (found.other, "not audio"),
             (found.hidden, "hidden"),
@@ -172,15 +171,15 @@ def require_songs(found: LibraryScan, root: Path) -> None:
     ]
     raise UsageError(
         f"There is no song in {root} ({', '.join(seen) or 'it is empty'}). "
-        "Look at the path and at --recursive, --include and --exclude"
+        "Check the path, --recursive, --include and --exclude"
     )
 
 
 def matches(pattern: str, path: PurePath) -> bool:
-    """Whether ``pattern`` fits a relative ``path``.
+    """Whether ``pattern`` matches a relative ``path``.
 
-    A pattern without a slash fits when it fits the name of the file or of one of its folders, one
-    with a slash when it fits the whole path. Case and the spelling of accents do not matter.
+    A pattern without a slash is matched with the name of the file and of each of its folders; a
+    pattern with a slash is matched with the whole path. Case and Unicode composition are ignored.
     """
     rule = _to_regex(pattern)
     candidates = [path.as_posix()] if "/" in pattern else path.parts
@@ -193,12 +192,12 @@ def _to_regex(pattern: str) -> re.Pattern[str]:
 
 
 def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequence[str]) -> None:
-    def is_wanted(song: LibrarySong) -> bool:
+    def is_kept(song: LibrarySong) -> bool:
         place = song.folder / song.path.name
-        wanted = not include or any(matches(pattern, place) for pattern in include)
-        return wanted and not any(matches(pattern, place) for pattern in exclude)
+        is_included = not include or any(matches(pattern, place) for pattern in include)
+        return is_included and not any(matches(pattern, place) for pattern in exclude)
 
-    kept = [song for song in found.songs if is_wanted(song)]
+    kept = [song for song in found.songs if is_kept(song)]
     found.unclear = {
         folder: why
         for folder, why in found.unclear.items()
@@ -211,7 +210,7 @@ def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequenc
 def _found_behind(
     root: UrlPath, recursive: bool, output: Path | None, beside: StemsBeside
 ) -> LibraryScan:
-    """What lies behind a URL, where there are no links."""
+    """Scan a URL, where there are no links."""
     found = LibraryScan()
     for place in root.below():
         folder = Path(place.parent)
@@ -229,7 +228,7 @@ def _found_behind(
 
 
 class _Walk:
-    """Real folders first, then linked ones that no real path led to."""
+    """Scans a local folder: real folders first, then linked folders not visited before."""
 
     def __init__(
         self, root: Path, recursive: bool, output: Path | None, beside: StemsBeside
@@ -268,7 +267,7 @@ class _Walk:
                 self.found.other += 1
 
     def _has_songs(self, place: Path, folder: Path) -> bool:
-        """Whether a folder with a journal holds songs beside the stems, as far as that is clear."""
+        """Whether a folder with a journal contains songs beside the stems; False if unclear."""
         try:
             is_mixed = self.beside.read(place)
         except OutputError as error:
@@ -304,5 +303,5 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _real(place: Path) -> Path:
-    """Without links, but for those that lead round in a circle, which ``Path.resolve`` refuses."""
+    """Resolve links; unlike ``Path.resolve``, keeps links that form a loop."""
     return Path(os.path.realpath(place))

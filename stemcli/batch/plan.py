@@ -1,8 +1,8 @@
 """Plans the outputs of a batch, refuses collisions, and removes folders that stay empty.
 
-Two songs whose stems would meet in one file, also on a file system that ignores case or composes
-accents, are refused with both names, and so is a stem that would replace a song. All such pairs are
-reported together.
+Two songs with the same output file, including on a file system that ignores case or composes
+accents, are refused with both names. A stem that would replace a song is refused too. All such
+pairs are reported together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stemcli.engine.spool import speaking
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 
 LISTED = 10
-"""Collisions that a sentence describes; more are counted."""
+"""Collisions that a message describes; further collisions are only counted."""
 
 Pair = tuple[Path, Path]
 
@@ -35,35 +35,35 @@ class Planner(Protocol):
 
 @dataclass(frozen=True)
 class SongTask:
-    """One song and the files its stems will become."""
+    """One song and the paths of its stems."""
 
     song: LibrarySong
     outputs: dict[str, Path]
 
     @property
     def name(self) -> str:
-        """What the song is called in events and reports: its place below the input folder."""
+        """Name of the song in events and reports: its path below the input folder."""
         return str(self.song.folder / self.song.path.name)
 
 
 def once(songs: Iterable[LibrarySong]) -> list[LibrarySong]:
-    """The same file typed twice is one song."""
+    """Remove duplicates of songs that the user named twice."""
     return list({(_spelled(song.path), song.folder): song for song in songs}.values())
 
 
 def _spelled(path: Path) -> str:
-    """The same for every way to type a path; links keep the names that they have."""
+    """A key that is equal for all spellings of a path; a link has its own key."""
     return str(real(path.parent) / path.name)
 
 
 def plan(songs: Iterable[LibrarySong], session: Planner, options: Options) -> list[SongTask]:
     """Plan the outputs of all songs.
 
-    What a walk met and what is itself a planned output, from an earlier run, is left out.
+    Files found by the scan that are planned outputs themselves, from an earlier run, are skipped.
 
     Raises:
         OutputError: outputs collide or cannot be written.
-        StemError: whatever the session finds wrong with models, stems or the template.
+        StemError: models, stems or the template are wrong.
     """
     check_writable(as_path(options.output))
     tasks = [SongTask(song, session.plan(song.path, folder=song.folder)) for song in songs]
@@ -81,18 +81,16 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     existing = [path for path in paths if is_taken(path)]
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise OutputError(
-            f"{existing[0]} exists already{more}. Type --skip-existing or --overwrite"
-        )
+        raise OutputError(f"{existing[0]} already exists{more}. Add --skip-existing or --overwrite")
 
 
 def check_writable(folder: Path) -> None:
-    """Check that ``folder`` can be written, or made where it does not exist yet.
+    """Check that ``folder`` can be written, or created if it does not exist.
 
     Raises:
-        OutputError: a file or a link to nothing is in the way, the rights are missing, no file
-            system takes such a name, or there is no such bucket.
-        StorageError: it is behind a URL that cannot be reached.
+        OutputError: a file or a dangling link is in the way, permissions are missing, the name is
+            invalid, or the bucket does not exist.
+        StorageError: ``folder`` is a URL that cannot be reached.
     """
     if isinstance(folder, UrlPath):
         require_root(folder)
@@ -104,7 +102,7 @@ def check_writable(folder: Path) -> None:
         nearest = nearest.parent
     if not nearest.exists():
         raise OutputError(
-            f"{nearest} is a link to {os.readlink(nearest)}, which is not there. Make that folder, "
+            f"{nearest} is a link to {os.readlink(nearest)}, which does not exist. Create it, "
             "or choose another with --output"
         )
     if not nearest.is_dir():
@@ -114,7 +112,7 @@ def check_writable(folder: Path) -> None:
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
-    """A stem is known by its place and name; an earlier run may have chosen another format."""
+    """Drop found files that are stems by path and name, in any format of an earlier run."""
     makers = {
         _key(output.with_suffix("")): task.song
         for task in tasks
@@ -142,9 +140,9 @@ def _refuse_collisions(tasks: Sequence[SongTask]) -> None:
 
 
 def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:
-    """Pairs of songs with a stem in common, and of a song and one that a stem would replace.
+    """Pairs of songs with a common output, and pairs of a song and the song it would replace.
 
-    Two songs that share several stems are described once.
+    Two songs that share several outputs are described once.
     """
     owners: dict[str, SongTask] = {}
     songs = {_key(task.song.path): task for task in tasks}
@@ -164,18 +162,18 @@ def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, 
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that some file system takes for one."""
+    """A key that is equal for paths that some file systems treat as one."""
     return folded(str(real(path)))
 
 
 @contextmanager
 def no_empty_folders(outputs: Iterable[Path]) -> Iterator[None]:
-    """Remove the folders of ``outputs`` that were not there before and are empty at the end.
+    """Remove the folders of ``outputs`` that did not exist before and are empty at the end.
 
-    What lies behind a URL has no folders of its own.
+    URLs are ignored, because object stores have no folders.
 
-    Songs that are worked on at the same time share folders: the song that made one may end before
-    another that still writes there, and then cannot remove it.
+    Songs that are separated at the same time share folders: the song that created one may end
+    before another song that still writes there, and cannot remove it then.
     """
     local = [path for path in outputs if not isinstance(path, UrlPath)]
     new = {folder for path in local for folder in path.parents if not folder.exists()}
@@ -183,6 +181,6 @@ def no_empty_folders(outputs: Iterable[Path]) -> Iterator[None]:
         yield
     finally:
         for folder in sorted(new, key=lambda folder: len(folder.parts), reverse=True):
-            # Not empty, or never made: either way it stays as it is.
+            # A folder that is not empty, or was never created, is left alone.
             with suppress(OSError):
                 folder.rmdir()

@@ -1,8 +1,8 @@
-r"""What a journal stores: songs, stems, file contents, and paths in the same form on every system.
+r"""The records of a journal: songs, stems, file contents, and portable paths.
 
-Windows separates folders by ``\`` and understands ``/`` as well; on other systems a backslash is
-an ordinary character of a name. So forward slashes are what every system reads in the same way.
-Names that are not valid text keep their bytes (PEP 383).
+Windows separates folders by ``\`` and accepts ``/`` as well; on other systems a backslash is an
+ordinary character of a name. Paths are therefore stored with forward slashes, which mean the same
+on every system. Names that are not valid text keep their bytes (PEP 383).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from stemcli.remote_path import UrlPath
 class Content(NamedTuple):
     """Size in bytes, time of the last change in ns, and SHA-256 of a file.
 
-    Of a file behind a URL there is no time, and instead of the hash the version that its file
-    system tells, so that nobody has to fetch it.
+    For a URL the time is 0, and the version from its file system replaces the hash, so that the
+    file need not be downloaded.
     """
 
     size: int
@@ -35,11 +35,11 @@ class Content(NamedTuple):
 
         Args:
             path: the file.
-            synced: see to it that the content is on the disk, not only on its way.
+            synced: whether to flush the content to the disk first (fsync).
 
         Raises:
-            OSError: it cannot be read, or is a pipe or a device, which might never end.
-            StorageError: its URL cannot be reached.
+            OSError: the file cannot be read, or is a pipe or a device, which might never end.
+            StorageError: the URL cannot be reached.
         """
         if isinstance(path, UrlPath):
             return cls(path.size, 0, path.version)
@@ -53,14 +53,14 @@ class Content(NamedTuple):
 
     @classmethod
     def of_readable(cls, path: Path) -> Content:
-        """Read a file, if that is possible, else give :data:`UNREAD`."""
+        """Read a file; if that fails, return :data:`UNREAD`, which no file matches."""
         try:
             return cls.of(path)
         except (OSError, StorageError):
             return UNREAD
 
     def is_in(self, path: Path) -> bool:
-        """Whether ``path`` holds this content; read only if it was touched since."""
+        """Whether ``path`` has this content; the file is read only if its time has changed."""
         if isinstance(path, UrlPath):
             return path.exists() and path.size == self.size and self._is_version_of(path)
         try:
@@ -72,7 +72,7 @@ class Content(NamedTuple):
             return False
 
     def _is_version_of(self, path: UrlPath) -> bool:
-        """Fetch it only where a hash is known: of a stem that was renamed just before a crash."""
+        """Whether the version or hash matches; a hash is stored if a run crashed after a rename."""
         return self.sha256 in (path.version, sha256(path))
 
 
@@ -84,13 +84,13 @@ State = Literal["begun", "ready", "done", "failed"]
 
 @dataclass(frozen=True)
 class Output:
-    """One file of stems.
+    """One stem file.
 
     Attributes:
-        path: where it is, or will be.
-        temporary: what it was called before it was renamed.
-        content: what was last written there; None if nothing was.
-        attempt: the last attempt at its song that was to make it.
+        path: final path.
+        temporary: path before the rename.
+        content: content that was last written; None if nothing was written.
+        attempt: the last attempt at its song that included this file.
     """
 
     path: Path
@@ -100,25 +100,25 @@ class Output:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the file still is as it was written."""
+        """Whether the file is unchanged since it was written."""
         return self.content is not None and self.content.is_in(self.path)
 
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What is known of one song.
+    """The journal entry of one song.
 
     Attributes:
-        source: where it lay.
-        content: what was in it.
-        settings: JSON of everything that determines what the stems sound like.
-        state: how far it got.
-        message: why it failed.
-        attempts: how many times it was begun.
-        finished: how many times it was completed.
-        audio_seconds: length of what was separated.
-        wall_seconds: time it took.
-        outputs: every file that was ever made for it or is being made, by path.
+        source: path of the song.
+        content: content of the song.
+        settings: JSON of everything that determines the sound of the stems.
+        state: state of the last attempt.
+        message: why the song failed.
+        attempts: how many times the song was begun.
+        finished: how many times the song was completed.
+        audio_seconds: length of the separated audio.
+        wall_seconds: time the separation took.
+        outputs: all files of all attempts, by path.
     """
 
     source: Path
@@ -139,7 +139,7 @@ class JournalEntry:
 
 
 LOCAL: type[PurePath] = PureWindowsPath if os.name == "nt" else PurePosixPath
-"""How this system splits a path into its parts."""
+"""The path flavour of this system."""
 
 
 class OutsideError(ValueError):
@@ -147,7 +147,7 @@ class OutsideError(ValueError):
 
 
 def to_bytes(text: str) -> bytes:
-    """``text`` in the encoding of file names, or in UTF-8 where that lacks a character."""
+    """Encode ``text`` like file names, or in UTF-8 if that encoding lacks a character."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
@@ -155,7 +155,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(value: bytes) -> str:
-    """The reverse of :func:`to_bytes`; on Windows, names from elsewhere may not be UTF-8."""
+    """The inverse of :func:`to_bytes`; on Windows, names from other systems may not be UTF-8."""
     try:
         return os.fsdecode(value)
     except UnicodeDecodeError:
@@ -163,21 +163,21 @@ def to_text(value: bytes) -> str:
 
 
 def stored(path: PurePath | str) -> bytes:
-    """A relative path of this system, with forward slashes."""
+    """Convert a relative path to its stored form, with forward slashes."""
     plain = path if isinstance(path, PurePath) else LOCAL(path)
     return to_bytes(plain.as_posix())
 
 
 def spelled(value: bytes) -> str:
-    """The reverse of :func:`stored`."""
+    """The inverse of :func:`stored`."""
     return str(LOCAL(to_text(value)))
 
 
 def below(value: bytes) -> PurePath:
-    """A stored path of a file, relative to the folder of the journal.
+    """The path of a file from its stored form, relative to the folder of the journal.
 
     Raises:
-        OutsideError: it is absolute, climbs out of the folder or names no file.
+        OutsideError: the path is absolute, leaves the folder or does not name a file.
     """
     path = LOCAL(to_text(value))
     outside = path.is_absolute() or ".." in path.parts or not path.name or b"\0" in value
@@ -187,12 +187,12 @@ def below(value: bytes) -> PurePath:
 
 
 def has_backslashes() -> bool:
-    """Whether a backslash separates folders here."""
+    """Whether this system separates folders by backslashes."""
     return LOCAL is PureWindowsPath
 
 
 def _is_special_on_windows(path: PureWindowsPath) -> bool:
-    """A drive, the root of one, a stream of a file (``a:b``), or dots hidden by spaces.
+    """Whether a path has a drive, a root, a stream (``a:b``), or dots hidden by spaces.
 
     Windows drops spaces and dots at the end of a name
     (https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions").

@@ -23,17 +23,17 @@ CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "o
 
 @dataclass(frozen=True)
 class TrackReport:
-    """One song.
+    """The result of one song.
 
     Attributes:
         song: the path of the input.
         outcome: ``done``, ``skipped`` or ``failed``.
-        message: why it was skipped or failed, one sentence.
+        message: why the song was skipped or failed, one sentence.
         outputs: stem name to path.
-        audio_seconds: length of what was separated.
-        wall_seconds: time it took.
-        trace: the traceback of a failure, for whoever repairs it.
-        notices: other remarks on the song, such as that its file seems to be cut off.
+        audio_seconds: length of the separated audio.
+        wall_seconds: time the separation took.
+        trace: the traceback of a failure.
+        notices: other remarks, such as that the file seems to be cut off.
     """
 
     song: str
@@ -52,12 +52,12 @@ class TrackReport:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """All songs in the order they were given.
+    """The results of all songs, in the order of the request.
 
     Attributes:
         tracks: one per song.
-        wall_seconds: time from the first to the last.
-        network_seconds: how much of that time the network ran; the mean over the jobs.
+        wall_seconds: total time of the batch.
+        network_seconds: time in the network, averaged over the jobs.
     """
 
     tracks: tuple[TrackReport, ...]
@@ -65,7 +65,7 @@ class BatchReport:
     network_seconds: float = 0.0
 
     def count(self, outcome: Outcome) -> int:
-        """How many songs ended like this."""
+        """Number of songs with this outcome."""
         return Counter(track.outcome for track in self.tracks)[outcome]
 
     @property
@@ -75,12 +75,12 @@ class BatchReport:
 
     @property
     def audio_seconds(self) -> float:
-        """Length of all that was separated."""
+        """Total length of the separated audio."""
         return sum(track.audio_seconds for track in self.tracks)
 
     @property
     def exit_code(self) -> int:
-        """1 when some song failed, else 0."""
+        """1 if a song failed, else 0."""
         return 1 if self.failures else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class BatchReport:
         }
 
     def to_csv(self) -> str:
-        """One row per song; outputs, and notices, are separated by `` | ``."""
+        """One row per song; the outputs and the notices of a song are separated by `` | ``."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
@@ -105,7 +105,7 @@ class BatchReport:
         return text.getvalue()
 
     def write(self, path: Path) -> None:
-        """Write CSV to a path that ends in ``.csv``, else JSON.
+        """Write CSV if the path ends in ``.csv``, else JSON.
 
         Raises:
             OutputError: the file cannot be written.
@@ -124,28 +124,28 @@ class BatchReport:
 
 
 def check_report(path: Path) -> None:
-    """Check before the work that a report can be written there.
+    """Check before the work that a report can be written.
 
     Raises:
-        OutputError: it is a folder, or lies in one that does not exist or may not be written.
+        OutputError: the path is a folder, or its folder does not exist or is not writable.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder. Type a file name after --report")
+        raise OutputError(f"{path} is a folder. Use --report with the name of a file")
     if not path.absolute().parent.is_dir():
-        raise OutputError(f"The folder {path.parent} for the report does not exist. Make it first")
+        raise OutputError(f"The folder {path.parent} of the report does not exist. Create it first")
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise OutputError(f"{path} may not be written. Type --report with a path in another folder")
+        raise OutputError(f"{path} is not writable. Use --report with a path in another folder")
 
 
 @dataclass(frozen=True)
 class BatchStarted(Event):
-    """All songs are found and all outputs planned; nothing was separated yet.
+    """A batch starts: all songs were found and all outputs were planned.
 
     Attributes:
-        songs: how many there are.
-        passed: files that a walk met and that are stems of those songs, from an earlier run.
-        skipped: songs of which nothing is left to do, by the reason why.
-        again: songs that are done once more, by the reason why.
+        songs: number of songs.
+        passed: number of files that are stems of those songs from an earlier run.
+        skipped: number of songs to skip, by reason.
+        again: number of songs to redo, by reason.
     """
 
     songs: int
@@ -163,7 +163,7 @@ class BatchFinished(Event):
 
 @dataclass(frozen=True)
 class WorkerJoined(Event):
-    """A machine of the cluster works from now on."""
+    """A worker on a machine of the cluster is ready."""
 
     worker: str
     device: str
@@ -172,7 +172,7 @@ class WorkerJoined(Event):
 
 @dataclass(frozen=True)
 class WorkerLost(Event):
-    """A worker does not answer any more; its songs are given to others."""
+    """A worker was lost; its songs are given to other workers."""
 
     worker: str
     reason: str
@@ -180,7 +180,7 @@ class WorkerLost(Event):
 
 @dataclass(frozen=True)
 class WorkerRefused(Event):
-    """A machine of the cluster cannot do the work, and gets none."""
+    """A machine of the cluster cannot run the worker and gets no songs."""
 
     worker: str
     reason: str
@@ -188,6 +188,6 @@ class WorkerRefused(Event):
 
 @dataclass(frozen=True)
 class WorkersAwaited(Event):
-    """Nobody works yet: there are no ``slots``, or other programs hold their cores or GPUs."""
+    """No worker has started: there are no ``slots``, or other programs hold their cores or GPUs."""
 
     slots: int

@@ -1,4 +1,4 @@
-"""Resumes an earlier run: finds what is left to do, and cleans up after a killed run."""
+"""Resumes an earlier run: decides which songs are left, and cleans up after a killed run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stemcli.batch.records import JournalEntry
 from stemcli.engine.options import Options
 from stemcli.remote_path import is_taken, is_there, real
 
-DONE = "made in an earlier run"
+DONE = "done in an earlier run"
 EXIST = "all stems exist"
-EDITED = "somebody changed a stem, which stays as it is"
-FOREIGN = "a file is there that no earlier run made, and stays as it is"
+EDITED = "a stem was edited and is kept"
+FOREIGN = "a file exists that no earlier run wrote, and is kept"
 
 
 @dataclass(frozen=True)
 class ResumeDecision:
-    """What is to be done about one song.
+    """Whether to separate one song, and why.
 
     Attributes:
         task: the song.
-        skip: why nothing is to be done; empty when something is.
-        again: why it is done once more; empty for a song that is new here.
+        skip: why the song is skipped; empty if it is separated.
+        again: why the song is separated again; empty for a new song.
     """
 
     task: SongTask
@@ -38,7 +38,7 @@ class ResumeDecision:
 
 
 def recover(journal: Journal) -> None:
-    """Finish what a killed run had only to rename, and remove what it had half written.
+    """Clean up after a killed run: rename complete stems, and remove incomplete ones.
 
     Raises:
         OutputError: the journal or the folder cannot be written.
@@ -52,12 +52,12 @@ def recover(journal: Journal) -> None:
         except OSError as error:
             raise OutputError(
                 f"{error.filename}, left by a run that was killed, cannot be moved or removed "
-                f"({error.strerror}). Remove it yourself and run it again"
+                f"({error.strerror}). Remove it yourself and run the same command again"
             ) from error
 
 
 def _put_in_place(entry: JournalEntry) -> Iterator[bool]:
-    """Whether each stem is complete under its name, or could be given it now."""
+    """Rename complete stems; for each stem, yield whether it is complete under its final name."""
     for output in entry.latest:
         is_waiting = output.content is not None and output.content.is_in(output.temporary)
         if is_waiting:
@@ -74,25 +74,25 @@ def _clean(entry: JournalEntry) -> None:
 def decide(
     tasks: Sequence[SongTask], journal: Journal, settings: str, options: Options
 ) -> list[ResumeDecision]:
-    """Compare every song with what the journal knows of it.
+    """Decide about every song by its journal entry.
 
     Args:
-        tasks: songs and the files their stems become.
-        journal: what was done before.
-        settings: as :attr:`~stemcli.batch.journal.Entry.settings`.
-        options: whether stems that exist are kept, replaced or refused.
+        tasks: songs and the paths of their stems.
+        journal: of earlier runs.
+        settings: as :attr:`~stemcli.batch.records.JournalEntry.settings`.
+        options: whether existing stems are kept, replaced or refused.
 
     Raises:
-        OutputError: a stem would replace a file that is not known to be one of this song's.
+        OutputError: a stem would replace a file that was not written for the same song.
     """
     entries = [journal.find(task.name) for task in tasks]
-    verdicts = [
+    decisions = [
         _decide(task, entry, settings, options) for task, entry in zip(tasks, entries, strict=True)
     ]
     if options.existing == "refuse":
-        pairs = zip(verdicts, entries, strict=True)
-        refuse_existing(path for found, entry in pairs for path in _foreign(found, entry))
-    return verdicts
+        pairs = zip(decisions, entries, strict=True)
+        refuse_existing(path for decision, entry in pairs for path in _foreign(decision, entry))
+    return decisions
 
 
 def _decide(
@@ -113,13 +113,13 @@ def _decide(
 
 
 def _is_edited(entry: JournalEntry, path: Path) -> bool:
-    """Whether a file is there that was made for this song, and changed since."""
+    """Whether a file exists that was written for this song and changed since."""
     output = entry.outputs.get(path)
     return bool(output and output.content and is_taken(path) and not output.is_whole)
 
 
 def _why_again(task: SongTask, entry: JournalEntry, settings: str) -> str:
-    """Empty when the stems are there and would be made the same way."""
+    """Why a song must be separated again; empty if its stems exist and are up to date."""
     if entry.state == "failed":
         return "failed before"
     if entry.state != "done":
@@ -140,21 +140,21 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 OPTION_NAMES = {"depth": "bit-depth"}
-"""Fields of :class:`~stemcli.engine.options.Options` that users know by another name."""
+"""Fields of :class:`~stemcli.engine.options.Options` with another name on the command line."""
 
 
 def _is_whole(entry: JournalEntry, path: Path) -> bool:
     return path in entry.outputs and entry.outputs[path].is_whole
 
 
-def _foreign(verdict: ResumeDecision, entry: JournalEntry | None) -> Iterator[Path]:
-    """Files that would be replaced and are not just as they were written for this very song."""
-    known = entry and _is_same_song(entry, verdict.task.song.path)
-    for path in () if verdict.skip else verdict.task.outputs.values():
+def _foreign(decision: ResumeDecision, entry: JournalEntry | None) -> Iterator[Path]:
+    """Outputs that are not known to be unchanged stems of the same song."""
+    known = entry and _is_same_song(entry, decision.task.song.path)
+    for path in () if decision.skip else decision.task.outputs.values():
         if not (entry and known and _is_whole(entry, path)):
             yield path
 
 
 def _is_same_song(entry: JournalEntry, path: Path) -> bool:
-    """One that was changed keeps its place, one that was moved its content."""
+    """Whether an entry belongs to a song: by its path if it changed, by its content if it moved."""
     return real(path) == entry.source or entry.content.is_in(path)

@@ -1,4 +1,4 @@
-"""Separate many songs with one set of loaded models; a bad song does not stop the others."""
+"""Separates many songs with one set of loaded models; a failed song does not stop the others."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from stemcli.engine.options import Options
 from stemcli.remote_path import real
 
 
-class _NobodyListens(BaseException):
-    """The listener raised; no handler of errors of a song may take it for one."""
+class _ListenerError(BaseException):
+    """The listener raised; a BaseException, so that it does not count as a failed song."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -47,14 +47,14 @@ class _NobodyListens(BaseException):
 
 
 @contextmanager
-def _raising_what_listeners_raise() -> Iterator[None]:
+def _unwrap_listener_errors() -> Iterator[None]:
     try:
         yield
-    except _NobodyListens as deaf:
-        raise deaf.error from None
+    except _ListenerError as failure:
+        raise failure.error from None
 
 
-@_raising_what_listeners_raise()
+@_unwrap_listener_errors()
 def separate_songs(
     songs: Iterable[LibrarySong],
     options: Options,
@@ -65,24 +65,24 @@ def separate_songs(
     on_event: Listener,
     open_executor: OpenExecutor = open_local,
 ) -> BatchReport:
-    """Separate ``songs`` and report what became of each.
+    """Separate ``songs`` and report the result of each.
 
-    While the network is busy with one song, the next is opened and the last is encoded.
+    While the network runs on one song, the next is decoded and the previous one is encoded.
 
     Args:
-        songs: what to separate and where it is mirrored.
+        songs: the songs, with their sub-folders of the output.
         options: the same for all songs.
-        jobs: songs whose networks run at the same time.
-        retries: how often songs that failed are tried again when all others are done.
-        journal: of the output folder; what it knows as done is not done again.
-        on_event: told what happens, in the thread where it happens.
-        open_executor: opens the executor of the songs.
+        jobs: songs to separate at the same time.
+        retries: how many times failed songs are retried at the end.
+        journal: of the output folder; songs that it records as done are skipped.
+        on_event: called with every event, in the thread where it happens.
+        open_executor: opens the executor that separates songs.
 
     Raises:
-        StemError: nothing was begun, because models, options or outputs are wrong.
+        StemError: no song was separated, because models, options or outputs are wrong.
         ClusterError: no machine of the cluster can do the work.
-        KeyboardInterrupt: songs that were being worked on leave nothing behind.
-        Exception: what ``on_event`` raised, to the same effect.
+        KeyboardInterrupt: the run was interrupted; songs in progress leave no files.
+        Exception: raised by ``on_event``; songs in progress leave no files.
     """
     run = _BatchRun(on_event, journal)
     songs = once(songs)
@@ -119,7 +119,7 @@ class _BatchRun:
         self.notices: dict[str, list[str]] = {}
 
     def judge(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
-        """What is to be done about each song; with a journal, what it owns may be replaced."""
+        """Decide about each song; with a journal, stems that it records may be replaced."""
         refuses = options.existing == "refuse"
         if self.journal is None:
             if refuses:
@@ -130,9 +130,9 @@ class _BatchRun:
         return decide(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
-        """Pass the engine's events on; failures are told once, when they have arrived here.
+        """Forward events of the engine, except failures, which :meth:`one` reports.
 
-        Stems may be made elsewhere than where they were planned, and carried.
+        A worker may write stems to another path and copy them; events name the planned paths.
         """
         if isinstance(event, Notice):
             self.notices.setdefault(event.track, []).append(event.message)
@@ -143,17 +143,16 @@ class _BatchRun:
             self.tell(event)
 
     def tell(self, event: Event) -> None:
-        """Send an event. If the listener fails, the whole run ends, not only this song."""
+        """Send an event. If the listener fails, abort the whole run, not just this song."""
         try:
             self.on_event(event)
         except Exception as error:
-            raise _NobodyListens(error) from error
+            raise _ListenerError(error) from error
 
     def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
-        """Separate all songs of which something is left to do, and report on every song in order.
+        """Separate the songs that need it; returns the reports of all songs, in order.
 
-        Songs that are being worked on when something else than a song fails end before that error
-        is raised here.
+        After an interrupt, the songs in progress end before it is raised here.
         """
         reports = {v.task.name: self._skip(v.task, v.skip) for v in verdicts if v.skip}
         tasks = [verdict.task for verdict in verdicts if not verdict.skip]
@@ -166,7 +165,7 @@ class _BatchRun:
     def failed_again(
         self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
-        """Try those that failed once more; the new reports take the places of the old ones."""
+        """Retry failed songs; the new reports replace the old ones."""
         pairs = [*zip(verdicts, tracks, strict=True)]
         retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
@@ -176,7 +175,7 @@ class _BatchRun:
         return _report(task, "skipped", reason, task.outputs)
 
     def _finish(self, result: TaskResult) -> TrackReport:
-        """Record the end of a song."""
+        """Record the result of a song."""
         task, took = result.task, result.wall_seconds
         if result.error:
             return self._fail(task, result.error, took)
@@ -196,7 +195,7 @@ class _BatchRun:
         return self._report(task, "failed", message, wall_seconds=took, trace=trace)
 
     def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
-        """The report of a song, with its notices."""
+        """Return the report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _callbacks(self, task: SongTask) -> StepCallbacks | None:
@@ -205,7 +204,7 @@ class _BatchRun:
 
 @dataclass(frozen=True)
 class _JournalCallbacks:
-    """Writes the steps of one song into the journal."""
+    """Records the steps of one song in the journal."""
 
     task: SongTask
     settings: str

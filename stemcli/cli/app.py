@@ -1,8 +1,8 @@
 """The root command and lazily loaded subcommands.
 
-``stem --help`` prints a table of strings; the module of a command, and with it torch, is imported
-when that command runs or shows its own help. So a command may also live in an optional part of
-the program: where that part is not installed, the user reads which extra to install.
+``stem --help`` prints a static table. The module of a command, and with it torch, is imported only
+when that command runs or shows its own help. A command can therefore live in an optional part of
+the program: if that part is not installed, the error names the extra to install.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class CommandEntry:
     """One row of a command table.
 
     Attributes:
-        target: where the command lives, ``"package.module:attribute"``.
-        help: the line that a listing shows.
-        extra: the optional extra it needs, empty when the plain installation has it all.
+        target: import path of the command, ``"package.module:attribute"``.
+        help: one-line description for listings.
+        extra: extra that the command needs; empty if the plain installation is enough.
     """
 
     target: str
@@ -61,11 +61,11 @@ class LazyGroup(click.Group):
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names in the order of the table, which is the order of a first day."""
+        """Names in the order of the table, which is the order in which new users need them."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load the command of that name, or None when there is none."""
+        """Load a command; None if the name is unknown."""
         entry = self.table.get(cmd_name)
         if entry is None:
             return None
@@ -73,25 +73,25 @@ class LazyGroup(click.Group):
             return entry.load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List names and short helps without loading anything."""
+        """List names and one-line descriptions without loading any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of ``args``; an unknown one is answered with the nearest known."""
+        """Find the command in ``args``; for an unknown name the error suggests the nearest one."""
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             raise self.unknown_command(ctx, name)
         return super().resolve_command(ctx, args)
 
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
-        """The error for a command that does not exist."""
+        """Return the error for a command that does not exist."""
         return UnknownNameError("command", name, self.table, f"{ctx.command_path} --help")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it misses is reported as the extra that brings it."""
+        """Run the command; a missing package is reported as the extra that installs it."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -101,10 +101,10 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def naming_the_extra(entry: CommandEntry | None) -> Iterator[None]:
-    """Turn the absence of a module that only an extra installs into that extra's name.
+    """Turn the import error of a third-party module into the name of the extra that installs it.
 
     Raises:
-        MissingExtraError: when a foreign module is missing and ``entry`` needs an extra.
+        MissingExtraError: a third-party module is missing and ``entry`` needs an extra.
     """
     try:
         yield
@@ -115,50 +115,44 @@ def naming_the_extra(entry: CommandEntry | None) -> Iterator[None]:
         raise MissingExtraError(package, entry.extra) from error
 
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-ENDED = 128  # plus the number of a signal: what a shell reports for a program that it ended
+INTERRUPTED = 130  # exit code that shells use after Ctrl-C
+ENDED = 128  # plus the signal's number: exit code that shells use after a signal
 WORDS = "stem.words"  # key in the context
 EMPTY_OPTION = re.compile(r"--[a-z-]+=")
 
 COMMANDS = {
-    "separate": CommandEntry("stemcli.cli.separate:command", "Take one or more songs apart."),
-    "batch": CommandEntry("stemcli.cli.batch:command", "Take every song of a folder apart."),
-    "models": CommandEntry(
-        "stemcli.cli.models:group", "See, check and add the networks that separate."
-    ),
-    "train": CommandEntry(
-        "trainers.cli.train:command", "Train a network of your own.", extra="train"
-    ),
+    "separate": CommandEntry("stemcli.cli.separate:command", "Separate songs into stems."),
+    "batch": CommandEntry("stemcli.cli.batch:command", "Separate every song in a folder."),
+    "models": CommandEntry("stemcli.cli.models:group", "List, inspect, check and add models."),
+    "train": CommandEntry("trainers.cli.train:command", "Train your own network.", extra="train"),
     "tune": CommandEntry(
         "trainers.cli.tune:command", "Search for hyperparameters.", extra="train,cluster"
     ),
     "data": CommandEntry(
-        "trainers.cli.data:command", "Check a folder of training data.", extra="train"
+        "trainers.cli.data:command", "Render or check training data.", extra="train"
     ),
     "eval": CommandEntry(
-        "trainers.cli.evaluate:command", "Measure how well it separates.", extra="eval"
+        "trainers.cli.evaluate:command", "Measure quality and speed of models.", extra="eval"
     ),
-    "doctor": CommandEntry(
-        "stemcli.cli.doctor:command", "Check that this computer has all it takes."
-    ),
+    "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
 }
 
 
 class Stem(LazyGroup):
-    """The root group: the one place where an error becomes a sentence and an exit code."""
+    """The root group, which turns every error into one sentence and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember what was typed, for :meth:`invoke`.
+        """Keep the command line for :meth:`invoke`.
 
         Raises:
-            Misused: one of the words is empty.
+            CommandMisused: an argument is empty.
         """
         ctx.meta[WORDS] = tuple(args)
         refuse_empty(args)
         return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read what was typed; click would answer Ctrl-C in another way."""
+        """Parse the command line; replaces click's handling of usage errors and Ctrl-C."""
         try:
             return super().make_context(*args, **extra)
         except click.exceptions.NoArgsIsHelpError:
@@ -169,7 +163,7 @@ class Stem(LazyGroup):
             raise _interrupted() from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was typed."""
+        """Run the command."""
         try:
             require_folder()
             return super().invoke(ctx)
@@ -188,7 +182,7 @@ class Stem(LazyGroup):
             raise as_click_error(error) from error
 
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
-        """A file or folder in the place of a command gets the command that takes it."""
+        """Return the error for an unknown command; for a file or folder it names the command."""
         if Path(name).is_dir():
             return UsageError(f"{name} is a folder. Try: stem batch {quoted(name)}")
         if Path(name).is_file():
@@ -197,77 +191,77 @@ class Stem(LazyGroup):
 
 
 def require_folder() -> None:
-    """See that the current folder is there: relative paths mean nothing, and MKL cannot start.
+    """Require that the current folder exists: relative paths and the start of MKL depend on it.
 
     Raises:
-        UsageError: it was removed.
+        UsageError: the current folder was removed.
     """
     try:
         os.getcwd()
     except FileNotFoundError:
         raise UsageError(
-            "The current folder does not exist any more. Change to another one, e.g. cd ~"
+            "The current folder no longer exists. Change to another one. Try: cd ~"
         ) from None
 
 
 def refuse_empty(words: Sequence[str]) -> None:
-    """What is empty names nothing, whatever it was meant for.
+    """Refuse empty arguments.
 
     Raises:
-        Misused: says where the empty word is.
+        CommandMisused: an argument is empty; the message names the word before it.
     """
     before = ["stem", *words]
-    found = [last for last, word in pairwise(before) if not word]
-    found += [word[:-1] for word in words if EMPTY_OPTION.fullmatch(word)]
-    if found:
+    before_empty = [last for last, word in pairwise(before) if not word]
+    before_empty += [word[:-1] for word in words if EMPTY_OPTION.fullmatch(word)]
+    if before_empty:
         raise CommandMisused(
-            f"Nothing follows {found[0]} but an empty word, which a shell makes of a variable that"
-            " is not set. Type a value, or leave it out"
+            f"The argument after {before_empty[0]} is empty; is a shell variable not set? Give a"
+            " value, or leave the argument out"
         )
 
 
 def _interrupted(*hints: object) -> click.exceptions.Exit:
-    """Say so, with what to type next, and end as a shell expects."""
+    """Print the interruption and how to resume; return the exit that shells expect."""
     click.echo(printable(" ".join(["Interrupted.", *map(str, hints)])), err=True)
     return click.exceptions.Exit(INTERRUPTED)
 
 
 def _dashed(words: Sequence[str]) -> str:
-    """How to type a file that was taken for an option."""
+    """Return the spelling of a file whose name was taken for an option; else empty."""
     file = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
-    return f"For the file of that name type {quoted(f'./{file}')}" if file else ""
+    return f"For the file of that name use {quoted(f'./{file}')}" if file else ""
 
 
 class CommandFailed(click.ClickException):
-    """An error as one sentence on stderr."""
+    """An error that is printed as one sentence on stderr."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
 
 class CommandMisused(CommandFailed):
-    """The same for a request that is itself wrong."""
+    """A wrong request, printed as one sentence on stderr; exit code 2."""
 
     exit_code = 2
 
 
 def _misused(error: click.UsageError, command: str, hint: str = "") -> CommandMisused:
-    """One line of what click would spread over four; ``command`` is used where click knows none."""
+    """Return a usage error as one line; ``command`` is the fallback if click knows no command."""
     command = error.ctx.command_path if error.ctx else command
     return CommandMisused(f"{error.format_message()} ({hint or f'See: {command} --help'})")
 
 
 def as_click_error(error: Exception) -> Exception:
-    """What click prints and exits with."""
+    """Return the click exception that prints ``error`` and sets the exit code."""
     is_misuse = isinstance(error, UsageError)
     return (
         CommandMisused(describe_error(error)) if is_misuse else CommandFailed(describe_error(error))
     )
 
 
-def print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    """Answer ``--version`` from the metadata of the installed package."""
-    if not asked or ctx.resilient_parsing:
+def print_version(ctx: click.Context, parameter: click.Parameter, is_set: bool) -> None:
+    """Print the version from the metadata of the installed package."""
+    if not is_set or ctx.resilient_parsing:
         return
     from importlib.metadata import PackageNotFoundError, version
 
@@ -284,9 +278,9 @@ def print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -
     table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
-        ("stem separate song.mp3", "vocals and the rest, in the folder separated/song"),
+        ("stem separate song.mp3", "vocals and instrumental, in the folder separated/song"),
         ("stem batch Music --output Stems", "a whole library"),
-        ("stem separate --help", "everything a command can do"),
+        ("stem separate --help", "all options of a command"),
     ),
 )
 @click.option(
@@ -298,13 +292,13 @@ def print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -
     help="Show the version and exit.",
 )
 def stem() -> None:
-    """Take songs apart: the voice, the band, or whatever a network was trained to hear."""
+    """Separate songs into stems, and train the networks that do it."""
 
 
 def tidy_up_when_ended() -> None:
-    """Let ``kill``, a shutdown and a closed terminal remove half-written files, as Ctrl-C does.
+    """Remove half-written files on ``kill``, shutdown and a closed terminal, as after Ctrl-C.
 
-    What was told to ignore such a signal (``nohup``) goes on ignoring it.
+    A signal that is already ignored (``nohup``) stays ignored.
     """
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -317,7 +311,7 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Entry point of ``stem`` and of ``python -m stemcli``; always ends the process."""
+    """Entry point of ``stem`` and ``python -m stemcli``; always ends the process."""
     secure_streams()
     complete_environment()
     tidy_up_when_ended()

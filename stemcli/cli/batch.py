@@ -1,4 +1,4 @@
-"""``stem batch``: all songs of a folder."""
+"""``stem batch``: separates all songs in a folder."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ if TYPE_CHECKING:
 @click.command(
     "batch",
     epilog=examples(
-        ("stem batch Music", "every song below Music, in separated/ with the same sub-folders"),
-        ("stem batch Music -o Stems --report stems.csv", "typed again: goes on where it stopped"),
-        ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but the concerts"),
+        ("stem batch Music", "every song below Music, into separated/ with the same sub-folders"),
+        ("stem batch Music -o Stems --report stems.csv", "run it again to resume"),
+        ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but live recordings"),
     ),
 )
 @click.argument("folder", metavar="DIR", type=place)
 @click.option(
-    "--recursive/--no-recursive", default=True, show_default=True, help="Visit sub-folders too."
+    "--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders too."
 )
 @click.option(
     "--include",
     multiple=True,
     metavar="PATTERN",
-    help="Take only songs that fit, by the name of the file or of one of its folders, e.g. '*.flac'"
-    " or 'Abbey Road'. * and ? stand for anything; may be repeated.",
+    help="Separate only songs whose file name or one of whose folders matches, e.g. '*.flac' or"
+    " 'Abbey Road'. * and ? are wildcards; may be repeated.",
 )
 @click.option(
-    "--exclude", multiple=True, metavar="PATTERN", help="Leave out songs that fit; may be repeated."
+    "--exclude", multiple=True, metavar="PATTERN", help="Skip songs that match; may be repeated."
 )
 @click.option(
     "--report",
     "report_file",
     type=report_path,
     metavar="FILE",
-    help="Write what became of each song to a .json or .csv file.",
+    help="Write the result of each song to a .json or .csv file.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0, 10),
     default=0,
     show_default=True,
-    help="Try songs that failed so often again when all others are done.",
+    help="Retry failed songs up to this many times at the end.",
 )
 @click.option(
     "--cluster",
     is_flag=True,
-    help="Share the work among the machines of a Ray cluster: the one that RAY_ADDRESS names, else"
-    " this machine alone. Folders must have the same paths on all of them. --jobs is then how many"
-    " workers share a machine without GPUs.",
+    help="Distribute the songs over the Ray cluster at RAY_ADDRESS; if that is not set, use this"
+    " machine alone. Folders must have the same paths on all machines. --jobs is then the number of"
+    " workers on each machine without GPUs.",
 )
 @separation_options
 @console_options
@@ -81,12 +81,13 @@ def command(
     jobs: int,
     console: Console,
 ) -> None:
-    """Take every song of a folder apart.
+    """Separate every song in a folder.
 
-    The stems lie in sub-folders like those of the songs. Nothing begins before it is sure that no
-    two songs would write the same file; a song that fails is named at the end and the others are
-    done. A journal in the output folder remembers what was done: the same command again, after
-    whatever stopped it, does only what is missing, changed or failed; with --overwrite, everything.
+    Stems are written to the same sub-folders as the songs. Before it starts, the command checks
+    that no two songs would write the same file. Failed songs are listed at the end; they do not
+    stop the others. A journal in the output folder records finished songs: after an interruption,
+    run the same command again to separate only songs that are missing, changed or failed, or add
+    --overwrite to redo all.
     """
     from stemcli.batch.executor import open_local
     from stemcli.batch.journal import Journal
@@ -122,10 +123,10 @@ def command(
 
 
 def choose_cluster(console: Console) -> OpenExecutor:
-    """The machines of a cluster, which take a while to begin.
+    """Return the function that opens the cluster; prints a line because joining takes a while.
 
     Raises:
-        MissingExtraError: a cluster needs Ray, which is not installed.
+        MissingExtraError: Ray is not installed.
     """
     try:
         from stemcli.batch.ray_executor import open_cluster
@@ -138,9 +139,9 @@ def choose_cluster(console: Console) -> OpenExecutor:
 
 @contextmanager
 def goes_on(existing: Existing) -> Iterator[None]:
-    """Say after a Ctrl-C how to go on; ``--overwrite`` would begin anew."""
+    """Say after Ctrl-C how to resume; ``--overwrite`` would start over."""
     try:
         yield
     except KeyboardInterrupt:
         how = " without --overwrite" if existing == "overwrite" else ""
-        raise KeyboardInterrupt(f"To go on, run the same command again{how}.") from None
+        raise KeyboardInterrupt(f"To resume, run the same command again{how}.") from None

@@ -1,4 +1,4 @@
-"""``stem doctor``: checks this computer and says what is missing."""
+"""``stem doctor``: checks the installation and reports what is missing."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from stemcli.cli.options import console_options
 @click.command(
     "doctor",
     epilog=examples(
-        ("stem doctor", "is everything there, and what will be used"),
-        ("stem doctor --json", "the same for a program, or to add to a report of a defect"),
+        ("stem doctor", "check everything, and show which device and ffmpeg are used"),
+        ("stem doctor --json", "machine-readable, e.g. to attach to a bug report"),
     ),
 )
 @console_options
 def command(console: Console) -> None:
-    """Check that this computer has all that separation takes.
+    """Check that this computer has everything that separation needs.
 
-    The exit code is 1 when something needed is missing.
+    The exit code is 1 if something is missing.
     """
     checks = examine()
     console.document([check.to_dict() for check in checks])
@@ -41,29 +41,29 @@ def command(console: Console) -> None:
     for check in missing:
         console.error(": ".join(filter(None, (check.name, check.found, check.advice))))
     if not missing:
-        console.result("All is well.")
+        console.result("All checks passed.")
     click.get_current_context().exit(1 if missing else 0)
 
 
 def mark(ok: bool) -> str:
-    """A word, because colours and signs do not reach everybody."""
+    """Return the result of a check as a word, which needs neither colour nor Unicode."""
     return "ok" if ok else "NO"
 
 
 OLDEST_PYTHON = (3, 11)
-LITTLE_DISK = 1_000_000_000  # bytes; ten minutes of two float stems take a fifth of it
-VERSION_TIMEOUT_S = 20  # for a program to say its version
+LITTLE_DISK = 1_000_000_000  # bytes; two float stems of ten minutes take a fifth of this
+VERSION_TIMEOUT_S = 20  # for a program to print its version
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what.
-        found: what there is.
-        ok: False when something that separation needs is missing.
-        advice: what to do about it if it is not ok.
+        name: subject of the check.
+        found: what was found.
+        ok: False if something that separation needs is missing.
+        advice: how to repair it if it is not ok.
     """
 
     name: str
@@ -72,18 +72,18 @@ class Check:
     advice: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with advice only where it is needed."""
+        """Plain values; the advice is empty if the check passed."""
         return {**asdict(self), "advice": "" if self.ok else self.advice}
 
 
 def examine() -> list[Check]:
-    """Look at everything; a look that fails is itself a finding."""
-    return [check for name, look in LOOKS.items() for check in _carefully(name, look)]
+    """Run all checks; an exception in a check counts as a failed check."""
+    return [result for name, check in CHECKS.items() for result in _run_safely(name, check)]
 
 
-def _carefully(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
+def _run_safely(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
     try:
-        return list(look())
+        return list(check())
     except StemError as error:
         return [Check(name, str(error), ok=False)]
     except Exception as error:
@@ -94,8 +94,9 @@ def _carefully(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
 def python() -> Iterator[Check]:
     """The interpreter and the system."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    wanted = ".".join(map(str, OLDEST_PYTHON))
-    yield Check("python", found, sys.version_info >= OLDEST_PYTHON, f"Install Python {wanted}")
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    advice = f"Install Python {oldest} or newer"
+    yield Check("python", found, sys.version_info >= OLDEST_PYTHON, advice)
 
 
 def torch() -> Iterator[Check]:
@@ -107,7 +108,7 @@ def torch() -> Iterator[Check]:
 
 
 def devices() -> Iterator[Check]:
-    """Where networks can run, and what ``auto`` takes."""
+    """The devices that networks can run on, and the one that ``auto`` selects."""
     import torch as library
 
     from stemcli.engine.device import resolve_device
@@ -118,11 +119,11 @@ def devices() -> Iterator[Check]:
         names += [f"cuda:{n} ({library.cuda.get_device_name(n)})" for n in range(count)]
     if library.backends.mps.is_available():
         names.append("mps")
-    yield Check("devices", f"{', '.join(names)}; auto takes {resolve_device('auto')}")
+    yield Check("devices", f"{', '.join(names)}; auto selects {resolve_device('auto')}")
 
 
 def precision() -> Iterator[Check]:
-    """The arithmetic that ``auto`` takes, and why."""
+    """The precision that ``auto`` selects, and why."""
     from stemcli.engine.device import resolve_device, resolve_precision
 
     chosen = resolve_precision("auto", resolve_device("auto"))
@@ -130,27 +131,27 @@ def precision() -> Iterator[Check]:
 
 
 def threads() -> Iterator[Check]:
-    """How many threads a network uses."""
+    """The number of threads that a network uses."""
     import torch as library
 
     yield Check("threads", f"{library.get_num_threads()} of {os.cpu_count()} processors")
 
 
 def ffmpeg() -> Iterator[Check]:
-    """The program for what soundfile cannot read or write, and a broken one that it replaces."""
+    """The ffmpeg for formats that soundfile lacks, and a broken one that it replaces."""
     from stemcli.audio.ffmpeg_binary import broken_ffmpeg, find_ffmpeg
 
     program = find_ffmpeg()
-    said = subprocess.run(
+    output = subprocess.run(
         [program, "-version"], capture_output=True, text=True, check=True, timeout=VERSION_TIMEOUT_S
-    )
+    ).stdout
     broken = broken_ffmpeg()
     instead = f"; {broken}" if broken else ""
-    yield Check("ffmpeg", f"{_version(said.stdout)}, {program}{instead}")
+    yield Check("ffmpeg", f"{_version(output)}, {program}{instead}")
 
 
 def soundfile() -> Iterator[Check]:
-    """The library for most sound files, and which of ours it knows."""
+    """The library for most audio files, and the formats of ours that it supports."""
     import soundfile as library
 
     known = library.available_formats()
@@ -161,13 +162,13 @@ def soundfile() -> Iterator[Check]:
 
 
 def zoo() -> Iterator[Check]:
-    """The folder for models that the user adds."""
+    """The folder for models that users add."""
     from model_zoo.catalogue.cards import HOME_VARIABLE, zoo_home
 
     home = zoo_home()
     problem = _problem_with(home)
-    found = problem or f"{home}{'' if home.is_dir() else ' (made when needed)'}"
-    advice = f"Set {HOME_VARIABLE} to a folder that can be written"
+    found = problem or f"{home}{'' if home.is_dir() else ' (created when needed)'}"
+    advice = f"Set {HOME_VARIABLE} to a writable folder"
     yield Check("zoo", found, not problem, advice)
 
 
@@ -180,15 +181,15 @@ def disk() -> Iterator[Check]:
     if here.stat().st_dev != temporary.stat().st_dev:
         scratch = shutil.disk_usage(temporary).free
         found += f", {size(scratch)} in {temporary} for temporary files"
-    advice = "Write elsewhere with --output" + ("" if problem else ", or make room")
+    advice = "Write elsewhere with --output" + ("" if problem else ", or free some space")
     if not problem and free >= LITTLE_DISK:
-        advice = f"Make room in {temporary}, or set TMPDIR to a folder on another disk"
+        advice = f"Free some space in {temporary}, or set TMPDIR to a folder on another disk"
     is_enough = min(free, scratch) >= LITTLE_DISK
     yield Check("disk", problem or found, not problem and is_enough, advice)
 
 
 def _problem_with(folder: Path) -> str:
-    """Why a folder cannot be written or made, found by making another one there; else empty."""
+    """Why a folder cannot be written or created, tried with a temporary one; else empty."""
     nearest = folder.absolute()
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
@@ -198,12 +199,12 @@ def _problem_with(folder: Path) -> str:
         with tempfile.TemporaryDirectory(dir=nearest):
             return ""
     except OSError as error:
-        verb = "written" if folder.is_dir() else "made"
+        verb = "written" if folder.is_dir() else "created"
         return f"{folder} cannot be {verb} ({error.strerror or error})"
 
 
 def models() -> Iterator[Check]:
-    """The weights that came with the program, and the cards of all."""
+    """The bundled weights, and the cards of all models."""
     from model_zoo.catalogue.cards import cards, is_bundled, state
 
     damaged: list[StemError] = []
@@ -214,10 +215,10 @@ def models() -> Iterator[Check]:
     for error in damaged:
         yield Check("card", str(error), False)
     if not bundled:
-        yield Check("models", "none came with this installation", False, "Install stemcli again")
+        yield Check("models", "no model is bundled", False, "Install stemcli again")
 
 
-LOOKS: dict[str, Callable[[], Iterator[Check]]] = {
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "python": python,
     "torch": torch,
     "devices": devices,
@@ -231,7 +232,7 @@ LOOKS: dict[str, Callable[[], Iterator[Check]]] = {
 }
 
 
-def _version(said: str) -> str:
-    """``6.1.1`` of ``ffmpeg version 6.1.1-3ubuntu5 Copyright (c) ...``."""
-    words = said.split()
+def _version(output: str) -> str:
+    """Return ``6.1.1-3ubuntu5`` from ``ffmpeg version 6.1.1-3ubuntu5 Copyright (c) ...``."""
+    words = output.split()
     return words[2] if words[1:2] == ["version"] else "unknown version"

@@ -1,4 +1,4 @@
-"""Numbers, lists and examples as people read them."""
+"""Formats numbers, paths and examples for people."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 
 SLOWEST = 0.05
-"""Times real time: what is slower spent its time elsewhere, and would be shown as 0.0x."""
+"""Times real time; lower speeds would be shown as 0.0x and mean that other work took the time."""
 
 
 def quoted(path: str | Path) -> str:
-    """``path`` as it must be typed."""
+    """``path``, quoted for a shell."""
     return shlex.quote(str(path))
 
 
@@ -22,7 +22,7 @@ def clock(seconds: float) -> str:
 
 
 def times_real_time(audio_seconds: float, wall_seconds: float) -> str:
-    """How many seconds of music one second of work did, as ``4.3x``; empty when it says nothing."""
+    """Seconds of music per second of work as ``4.3x``; empty if not meaningful."""
     if audio_seconds <= 0 or wall_seconds <= 0:
         return ""
     speed = audio_seconds / wall_seconds
@@ -32,7 +32,7 @@ def times_real_time(audio_seconds: float, wall_seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as ``812 B``, ``19.3 MB`` or ``1.2 GB`` (powers of 1000, as shops and files do)."""
+    """Bytes as ``812 B``, ``19.3 MB`` or ``1.2 GB`` (powers of 1000)."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
@@ -41,7 +41,7 @@ def size(count: float) -> str:
 
 
 def memory(count: int) -> str:
-    """Bytes that were held; a dash where nothing was measured."""
+    """Bytes as :func:`size` shows them; a dash if nothing was measured."""
     return size(count) if count else "–"
 
 
@@ -51,6 +51,6 @@ def millions(count: int) -> str:
 
 
 def examples(*lines: tuple[str, str]) -> str:
-    """The end of a help text: what to type and what it does, one under the other."""
+    """The end of a help text: commands, each with its meaning below it."""
     shown = (f"  {typed}\n      {meaning}" for typed, meaning in lines)
     return "\b\nExamples:\n" + "\n".join(shown)

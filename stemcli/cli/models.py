@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": CommandEntry(
         "stemcli.cli.models:list_command",
-        "Show all models, or all networks that can be trained.",
+        "List models, or architectures to train.",
     ),
     "info": CommandEntry(
-        "stemcli.cli.models_info:command", "Show all that is known of one of them."
+        "stemcli.cli.models_info:command", "Show details of a model or architecture."
     ),
     "verify": CommandEntry(
         "stemcli.cli.models:verify_command", "Check that weights are undamaged."
@@ -44,37 +44,37 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     epilog=examples(
-        ("stem models list", "what can stand after --model and --phase-model"),
-        ("stem models list --architectures", "what can be trained"),
-        ("stem models info melroformer", "its stems, its licence and how well it separates"),
+        ("stem models list", "names for --model and --phase-model"),
+        ("stem models list --architectures", "networks that you can train"),
+        ("stem models info melroformer", "its stems, licence and scores"),
     ),
 )
 def group() -> None:
-    """See, check and add the networks that separate."""
+    """List, inspect, check and add models."""
 
 
 @click.command(
     "add",
     epilog=examples(
         ("stem models add runs/mine --name mine", "then: stem separate --model mine ..."),
-        ("stem models add friend.safetensors --name friend --licence 'CC BY 4.0'", "a file"),
+        ("stem models add friend.safetensors --name friend --licence 'CC BY 4.0'", "from a file"),
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What to type after --model from now on.")
+@click.option("--name", required=True, help="Name of the model, for --model.")
 @click.option(
     "--licence",
     default="not stated",
     show_default=True,
-    help="Of the weights, as whoever trained them states it.",
+    help="Licence of the weights, as stated by whoever trained them.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that you added by this name.")
 @console_options
 def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console: Console) -> None:
     """Add a model that you trained.
 
-    RUN is the folder of a run of stem train, or a .safetensors file that it wrote. The best weights
-    become a model of your own zoo, with a card that says how they were made and how well they did.
+    RUN is the folder of a stem train run, or a .safetensors file that the run wrote. The best
+    weights are copied to your zoo, with a card that records the training and the scores.
     """
     from model_zoo import registry
     from model_zoo.catalogue.install import add_run
@@ -86,11 +86,11 @@ def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console:
     for score in card.scores:
         console.line(f"{score.stem}: {score.value:.2f} dB {score.metric} on {score.dataset}")
     role = registry.architecture(card.architecture).role
-    console.line(f"Now type: {use_of(quoted(card.name), role)}")
+    console.line(f"Try: {use_of(quoted(card.name), role)}")
 
 
 def unknown(name: str) -> UnknownNameError:
-    """There is neither a model nor an architecture of this name."""
+    """Return the error for a name that is neither a model nor an architecture."""
     models = [*cards(lambda damage: None)]
     near = nearest(name, [*models, *registry.ARCHITECTURES])
     if near is None:
@@ -106,40 +106,46 @@ def unknown(name: str) -> UnknownNameError:
     "convert",
     epilog=examples(
         ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
-        ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name both"),
+        ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name stems"),
         ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
     ),
 )
 @click.argument(
     "checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--name", required=True, help="What to type after --model from now on.")
+@click.option("--name", required=True, help="Name of the model, for --model.")
 @click.option(
     "--stem",
     "stems",
     multiple=True,
-    help="What the network separates; repeat it for several stems.  [default: from the files]",
+    help="Stem that the network separates; may be repeated.  [default: from the files]",
 )
 @click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
-@click.option("--num-heads", type=click.IntRange(1), help="Of a MelRoFormer.  [default: 4]")
-@click.option("--hop-size", type=click.IntRange(1), help="In samples.  [default: window / 4]")
-@click.option("--sample-rate", type=click.IntRange(1), help="In Hz.  [default: recognised]")
+@click.option(
+    "--num-heads", type=click.IntRange(1), help="Attention heads of a MelRoFormer.  [default: 4]"
+)
+@click.option(
+    "--hop-size", type=click.IntRange(1), help="Hop in samples.  [default: a quarter of the window]"
+)
+@click.option(
+    "--sample-rate", type=click.IntRange(1), help="Sample rate in Hz.  [default: from the files]"
+)
 @click.option(
     "--licence",
     default="not stated",
     show_default=True,
-    help="Of the weights, as their maker states it.",
+    help="Licence of the weights, as stated by whoever trained them.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a model of yours that has this name.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that you added by this name.")
 @console_options
 def convert_command(
     *, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any
 ) -> None:
-    """Add a model from checkpoints of other programs: MSRKit or Spleeter.
+    """Add a model from checkpoints of MSRKit or Spleeter.
 
-    CHECKPOINT is the file of an MSRKit generator, the folder of a TensorFlow model of Spleeter, or
-    one torch file for each stem of such a model. It is read without running any code in it, and
-    becomes a safetensors file with a card in your own zoo.
+    CHECKPOINT is the file of an MSRKit generator, the folder of a Spleeter TensorFlow model, or one
+    torch file per stem of such a model. No code in the checkpoint is run. The result is a
+    safetensors file with a card in your zoo.
     """
     from model_zoo.importers import convert
 
@@ -148,14 +154,14 @@ def convert_command(
     card = convert(checkpoints, name=name, **choices)
     console.document(card.to_dict())
     console.line(f"{card.name}: {millions(card.parameters)} parameters, {size(card.size)}")
-    console.line(f"Now type: stem separate SONG --model {quoted(card.name)}")
+    console.line(f"Try: stem separate SONG --model {quoted(card.name)}")
 
 
 def refuse_folder(source: Path) -> None:
-    """Refuse a folder that is not a model of Spleeter.
+    """Refuse a folder that is not a Spleeter model.
 
     Raises:
-        NoModelError: it is the folder of a run, or holds something else.
+        NoModelError: the folder is a training run, or has no TensorFlow checkpoint.
     """
     from model_zoo.catalogue.resolve import BEST
     from model_zoo.importers.tensorflow import index_file
@@ -164,59 +170,59 @@ def refuse_folder(source: Path) -> None:
         return
     if (source / BEST).is_file():
         raise NoModelError(
-            f"{source} is the folder of a run of stem train. Try: stem models add "
+            f"{source} is the folder of a stem train run. Try: stem models add "
             f"{quoted(source)} --name NAME"
         )
     raise NoModelError(
         f"{source} is a folder without a TensorFlow checkpoint (model.index beside "
-        "model.data-00000-of-00001). Type the folder that holds one, or the file of a checkpoint"
+        "model.data-00000-of-00001). Use a folder that holds one, or a checkpoint file"
     )
 
 
 USES: dict[Role, str] = {
-    "stems": "the stems of a song, after --model",
-    "phase": "the same sound with a phase of its own, after --phase-model",
-    "codes": "the same sound out of codes",
+    "stems": "stems of a song, with --model",
+    "phase": "a phase for the same sound, with --phase-model",
+    "codes": "codes, and the same sound decoded from them",
 }
 
 WITHOUT_STEMS: dict[Role, str] = {"phase": "a phase", "codes": "codes"}
 
 AFTER_PHASE_MODEL = (
-    "What gives a phase is typed after --phase-model, what gives stems after --model"
+    "Use models that give stems with --model, models that give a phase with --phase-model"
 )
 
 
 def given(role: Role, stems: Sequence[str]) -> str:
-    """The stems by name, or what there is instead of stems."""
+    """What a network gives: names of stems, a phase, or codes."""
     return WITHOUT_STEMS.get(role, ", ".join(stems))
 
 
 COLUMNS = ("=model", "gives", ">parameters", "licence", ">size", "installed")
 ARCHITECTURES = ("=architecture", "what it is for", "gives", ">parameters")
 ANY_STEMS = "any stems"
-"""What networks give that learn stems: those that they are trained for."""
+"""Shown for architectures that separate: the recipe names the stems."""
 
-SEE_ARCHITECTURES = "Networks to train: stem models list --architectures"
-SEE_ONE = "One of them in detail: stem models info NAME"
+SEE_ARCHITECTURES = "Architectures to train: stem models list --architectures"
+SEE_ONE = "Details: stem models info NAME"
 
 
 @click.command(
     "list",
     epilog=examples(
-        ("stem models list", "one line for each model"),
-        ("stem models list --architectures", "one line for each network that can be trained"),
-        ("stem models list --json", "the same for a program"),
+        ("stem models list", "one line per model"),
+        ("stem models list --architectures", "one line per architecture"),
+        ("stem models list --json", "machine-readable"),
     ),
 )
 @click.option(
-    "--architectures", is_flag=True, help="Show the networks that can be trained instead."
+    "--architectures", is_flag=True, help="List architectures that can be trained instead."
 )
 @console_options
 def list_command(architectures: bool, console: Console) -> None:
-    """Show all models: those that came with stem and those that you added.
+    """List all models: bundled ones and those that you added.
 
-    Of each what it gives: stems, by name, or a phase for the stems of others, or codes. With
-    --architectures the networks that can be trained, in their usual sizes.
+    The column "gives" names the stems of a model, or says that it gives a phase for the stems of
+    other models, or codes. With --architectures, list what can be trained, in the usual sizes.
     """
     if architectures:
         list_architectures(console)
@@ -225,7 +231,7 @@ def list_command(architectures: bool, console: Console) -> None:
 
 
 def list_architectures(console: Console) -> None:
-    """Every architecture in its usual size, of which its class tells; none is built."""
+    """Print every architecture in its usual size, from class attributes; no network is built."""
     from model_zoo import registry
 
     with console.busy("Reading the architectures"):
@@ -256,7 +262,7 @@ def list_architectures(console: Console) -> None:
 
 
 def list_models(console: Console) -> None:
-    """Every model, and then what is wrong with the cards of others."""
+    """Print every model, then the errors of damaged cards."""
     from model_zoo import registry
     from model_zoo.catalogue.cards import cards, is_installed
 
@@ -280,7 +286,7 @@ def list_models(console: Console) -> None:
 
 
 def row(card: Card, role: Role, is_installed: bool) -> tuple[str, ...]:
-    """One model as people read it."""
+    """One row of the table of models."""
     return (
         card.name,
         given(role, card.outputs),
@@ -294,14 +300,14 @@ def row(card: Card, role: Role, is_installed: bool) -> tuple[str, ...]:
 @click.command(
     "remove",
     epilog=examples(
-        ("stem models remove guitar", "its card and its weights are deleted"),
-        ("stem models list", "what is left"),
+        ("stem models remove guitar", "delete its card and weights"),
+        ("stem models list", "see what is left"),
     ),
 )
 @click.argument("name")
 @console_options
 def remove_command(name: str, console: Console) -> None:
-    """Remove a model that you added; those that came with stem stay."""
+    """Remove a model that you added; bundled models cannot be removed."""
     from model_zoo.catalogue.cards import remove
 
     removed = [str(path) for path in remove(name)]
@@ -314,13 +320,13 @@ def remove_command(name: str, console: Console) -> None:
     "verify",
     epilog=examples(
         ("stem models verify", "check all models"),
-        ("stem models verify melroformer --quiet", "only the exit code tells"),
+        ("stem models verify melroformer --quiet", "check one; see the exit code"),
     ),
 )
 @click.argument("name", required=False)
 @console_options
 def verify_command(name: str | None, console: Console) -> None:
-    """Check that the weights of one model, or of all, are what their cards promise."""
+    """Check the weights of one model, or of all, against the checksums on their cards."""
     from model_zoo.catalogue.cards import cards, find, state
 
     damaged: list[CheckpointError] = []

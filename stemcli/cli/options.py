@@ -1,7 +1,7 @@
-"""Options that commands share, and their parameter types.
+"""Options that several commands share, and their parameter types.
 
-Each function takes the text that was typed and gives the value; click calls them as the ``type`` of
-an option and puts the option's name before their message.
+Each parameter type is a function from text to value. Click calls it as the ``type`` of an option
+and puts the option's name before its message.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ SIXTY = 60  # seconds in a minute, minutes in an hour
 
 
 def seconds(text: str) -> float:
-    """A point in a song, in seconds: ``90``, ``1:30`` or ``1:02:03.5``."""
-    found = CLOCK.fullmatch(text.strip())
-    if not found:
-        raise BadParameter(f"{text!r} is no time. Type e.g. 90, 1:30 or 1:02:03.5")
-    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
-    rest = float(found["seconds"])
-    if (found["minutes"] and rest >= SIXTY) or (found["hours"] and minutes >= SIXTY):
-        raise BadParameter(f"{text!r} is no time: what follows a colon is below 60")
+    """A time in a song, in seconds: ``90``, ``1:30`` or ``1:02:03.5``."""
+    match = CLOCK.fullmatch(text.strip())
+    if not match:
+        raise BadParameter(f"{text!r} is not a time. Try e.g. 90, 1:30 or 1:02:03.5")
+    hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
+    rest = float(match["seconds"])
+    if (match["minutes"] and rest >= SIXTY) or (match["hours"] and minutes >= SIXTY):
+        raise BadParameter(f"{text!r} is not a time: numbers after a colon must be below 60")
     return (hours * SIXTY + minutes) * SIXTY + rest
 
 
 def fraction(text: str) -> float:
-    """A part of a whole: 0 <= fraction < 1."""
+    """A fraction: 0 <= fraction < 1."""
     try:
         number = float(text)
     except ValueError as error:
-        raise BadParameter(f"{text!r} is no number. Type a fraction, e.g. 0.25") from error
+        raise BadParameter(f"{text!r} is not a number. Try a fraction, e.g. 0.25") from error
     if not 0 <= number < 1:
-        raise BadParameter(f"{text} is not from 0 to below 1. Type e.g. 0.25")
+        raise BadParameter(f"{text} is not at least 0 and below 1. Try e.g. 0.25")
     return number
 
 
 def track(text: str) -> int:
-    """The number of a sound track, from 1."""
+    """The number of an audio track, counted from 1."""
     if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII) or not int(text):
         raise BadParameter(
-            f"{text!r} is not a track number. Run e.g. --track 2 for the second track"
+            f"{text!r} is not a track number. Use e.g. --track 2 for the second track"
         )
     return int(text)
 
 
 class NumberRange(FloatRange):
-    """A number between two; the word ``nan``, which is below and above nothing, is none."""
+    """A range of floats that refuses ``nan``, which passes the comparisons of click's range."""
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
-        """The number that was typed."""
+        """Parse and check the number."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value} is not a number", param, ctx)
@@ -72,23 +72,23 @@ class NumberRange(FloatRange):
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names separated by commas, without spaces and repetitions, in the order typed."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not found:
-        raise BadParameter("no name was given. Type e.g. vocals,drums")
-    return found
+    """Names separated by commas, without spaces and duplicates, in the given order."""
+    unique = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not unique:
+        raise BadParameter("no name was given. Try e.g. vocals,drums")
+    return unique
 
 
 def device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     word = text.strip().lower()
     if not DEVICE.fullmatch(word):
-        raise BadParameter(f"{text!r} is no device. Type auto, cpu, cuda, cuda:0 or mps")
+        raise BadParameter(f"{text!r} is not a device. Try auto, cpu, cuda, cuda:0 or mps")
     return word
 
 
 def place(text: str) -> Path:
-    """A folder of this machine, or a URL."""
+    """A local folder, or a URL."""
     if "://" not in text:
         return Path(text)
     from stemcli.remote_path import as_path
@@ -97,24 +97,24 @@ def place(text: str) -> Path:
 
 
 def report(text: str) -> Path:
-    """A file whose ending, ``.json`` or ``.csv``, chooses the format."""
+    """A file whose extension, ``.json`` or ``.csv``, selects the format."""
     path = Path(text)
     if path.suffix.lower() not in REPORTS:
-        raise BadParameter(f"{text!r} does not end in .json or .csv. Type e.g. report.csv")
+        raise BadParameter(f"{text!r} does not end in .json or .csv. Try e.g. report.csv")
     return path
 
 
 Existing = Literal["refuse", "skip", "overwrite"]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-VERBOSE = "stem.verbose"  # key in the context, for whoever reports an error
+VERBOSE = "stem.verbose"  # key in the context, read when an error is reported
 FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 DEPTHS = ("auto", "16", "24", "32f")
 
 CONSOLE = (
-    click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Say why, and show tracebacks of errors."),
+    click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="Show details and full tracebacks."),
 )
 
 MODEL = (
@@ -124,16 +124,16 @@ MODEL = (
         multiple=True,
         default=(DEFAULT_MODEL,),
         metavar="NAME|RUN|FILE",
-        help="Network to use: its name, the folder of a run of stem train, or a .safetensors file;"
-        " several are averaged."
+        help="Model to use: a name, the folder of a stem train run, or a .safetensors file;"
+        " repeat to average several."
         f"  [default: {DEFAULT_MODEL}]",
     ),
     click.option(
         "--phase-model",
         default="",
         metavar="NAME|RUN|FILE",
-        help="Network that gives each stem a phase of its own; typed twice, the last one does."
-        "  [default: the song's phase]",
+        help="Model that predicts the phase of each stem; if repeated, the last one wins."
+        "  [default: use the song's phase]",
     ),
     click.option(
         "--stems",
@@ -145,7 +145,7 @@ MODEL = (
         "--two-stems",
         default="",
         metavar="STEM",
-        help="Write this stem and everything else as the other one.",
+        help="Write two stems: this one, and everything else.",
     ),
 )
 
@@ -154,24 +154,24 @@ QUALITY = (
         "--overlap",
         type=fraction,
         metavar="FRACTION",
-        help="How much neighbouring pieces share; more is smoother and slower."
+        help="Fraction of a chunk that overlaps the next one; more is smoother and slower."
         "  [default: the model's]",
     ),
     click.option(
         "--segment",
         type=seconds,
         metavar="TIME",
-        help="Length of a piece; shorter needs less memory.  [default: the model's]",
+        help="Length of a chunk; shorter needs less memory.  [default: the model's]",
     ),
     click.option(
         "--shifts",
         type=click.IntRange(1, 20),
         default=1,
         show_default=True,
-        help="Separate this often, slightly shifted, and average.",
+        help="Separate this many times, slightly shifted, and average.",
     ),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Start of all random choices."
+        "--seed", type=int, default=0, show_default=True, help="Seed of all random choices."
     ),
 )
 
@@ -184,7 +184,7 @@ device_option = click.option(
     metavar="DEVICE",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps.",
+    help="Device to run on: auto, cpu, cuda, cuda:N or mps.",
 )
 
 MACHINE = (
@@ -194,14 +194,14 @@ MACHINE = (
         type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
-        help="Numbers the network computes with.",
+        help="Floating-point format the network computes in.",
     ),
     click.option(
         "--batch-size",
         type=click.IntRange(0),
         default=0,
         show_default=False,
-        help="Pieces that are computed together.  [default: chosen for you]",
+        help="Chunks per forward pass.  [default: chosen for the device]",
     ),
 )
 
@@ -211,24 +211,24 @@ JOBS = click.option(
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Songs whose networks run at the same time, on several GPUs one each; else they share"
-    " the cores.",
+    help="Songs to separate at the same time: one per GPU if there are several, else sharing the"
+    " cores.",
 )
 
 NETWORK = ("overlap", "segment", "shifts", "seed", "device", "precision", "batch_size")
 
 CUT = (
     click.option(
-        "--start", type=seconds, metavar="TIME", help="Begin here: 90, 1:30 or 1:02:03.5."
+        "--start", type=seconds, metavar="TIME", help="Start here: 90, 1:30 or 1:02:03.5."
     ),
     click.option("--end", type=seconds, metavar="TIME", help="Stop here."),
     click.option(
         "--track",
         type=track,
         metavar="N",
-        help="Sound track to use, counted from 1. A file without that track is an error; stem batch"
-        " uses the only track of a file that has one, with a note.  [default: the one that the file"
-        " marks as its default, else the first]",
+        help="Audio track to use, counted from 1. It is an error if a file lacks that track, but"
+        " stem batch falls back to the only track of a file, with a note.  [default: the track"
+        " marked as default, else the first]",
     ),
 )
 
@@ -247,9 +247,9 @@ OUTPUT = (
         default="{track}/{stem}.{ext}",
         show_default=True,
         metavar="TEMPLATE",
-        help="Path of a stem inside that folder. {track} stands for the name of the song, {stem}"
-        " for the stem (instrumental, also after --stems accompaniment), {model} for the model and"
-        " {ext} for the ending of --format.",
+        help="Path of each stem inside that folder. {track} is the name of the song, {stem} the"
+        " stem (instrumental even if requested as accompaniment), {model} the model and {ext} the"
+        " extension of --format.",
     ),
     click.option(
         "-f",
@@ -257,26 +257,26 @@ OUTPUT = (
         type=click.Choice(FORMATS),
         default="wav",
         show_default=True,
-        help="Kind of file.",
+        help="File format of the stems.",
     ),
     click.option(
         "--bit-depth",
         "depth",
         type=click.Choice(DEPTHS),
         default="auto",
-        help="For wav and flac; 32f (float) is for wav.  [default: as the song]",
+        help="Bit depth, for wav and flac; 32f (float) for wav only.  [default: the song's]",
     ),
     click.option(
         "--bitrate",
         type=int,
         metavar="KBIT/S",
-        help="For mp3, ogg, opus and m4a.",
+        help="Bit rate, for mp3, ogg, opus and m4a.",
     ),
     click.option(
         "--quality",
         type=float,
         metavar="NUMBER",
-        help="Instead of --bitrate: a varying one, for mp3 from 0 (best) to 9, for ogg from 10"
+        help="Variable bit rate instead of --bitrate: for mp3 from 0 (best) to 9, for ogg from 10"
         " (best) to 0.",
     ),
     click.option(
@@ -284,27 +284,27 @@ OUTPUT = (
         type=click.Choice(["rescale", "clamp", "none"]),
         default="rescale",
         show_default=True,
-        help="Where a stem is too loud for its format: turn all stems of the song down by the same"
-        " amount, cut the peaks, or leave them (float only).",
+        help="If a stem exceeds full scale: lower all stems of the song by the same gain"
+        " (rescale), cut the peaks (clamp), or leave them (none, float only).",
     ),
     click.option(
         "--skip-existing",
         is_flag=True,
-        help="Leave songs alone all of whose stems exist; others are made anew.",
+        help="Skip songs whose stems all exist; redo the rest.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace stems that exist."),
+    click.option("--overwrite", is_flag=True, help="Replace existing stems."),
 )
 
 
 def console_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--json``, ``--quiet`` and ``--verbose``; the command receives a ``console``."""
+    """Add ``--json``, ``--quiet`` and ``--verbose``; the command receives a ``console``."""
 
     @functools.wraps(command)
     def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
         from stemcli.cli.console import open_console
 
         if as_json and quiet:
-            raise click.UsageError("--json and --quiet contradict each other; type one.")
+            raise click.UsageError("--json and --quiet contradict each other; use one of them.")
         click.get_current_context().meta[VERBOSE] = verbose
         console = open_console(as_json=as_json, quiet=quiet, verbose=verbose)
         return command(*args, console=console, **rest)
@@ -313,7 +313,7 @@ def console_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All that says how to separate; the command receives ``options`` and ``jobs``."""
+    """Add all options of a separation; the command receives ``options`` and ``jobs``."""
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
@@ -324,7 +324,7 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How networks run and on what; the command receives ``how``, which are fields of options."""
+    """Add the options that say how networks run; the command receives them as a dict ``how``."""
 
     @functools.wraps(command)
     def with_how(*args: Any, **values: Any) -> Any:
@@ -335,12 +335,12 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_verbose(ctx: click.Context) -> bool:
-    """Whether ``--verbose`` was typed after the command that ran in this context."""
+    """Whether ``--verbose`` was given to the command that ran in this context."""
     return bool(ctx.meta.get(VERBOSE, False))
 
 
 def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """The engine's options, and what is left for the command."""
+    """Split the values into the engine's options and the command's own."""
     from dataclasses import fields
 
     from stemcli.engine.options import Options
@@ -354,10 +354,12 @@ def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
 
 def _existing(skip: bool, overwrite: bool) -> Existing:
     if skip and overwrite:
-        raise click.UsageError("--skip-existing and --overwrite contradict each other; type one.")
+        raise click.UsageError(
+            "--skip-existing and --overwrite contradict each other; use one of them."
+        )
     return "skip" if skip else "overwrite" if overwrite else "refuse"
 
 
 def _apply(options: tuple[Decorator, ...], command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate from the last to the first, so that help lists them in the order written."""
+    """Decorate with the last option first, so that help lists them in the written order."""
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -1,4 +1,4 @@
-"""``stem separate``: songs named one by one."""
+"""``stem separate``: separates songs that are named one by one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from stemcli.engine.options import Options
 
 SONG = click.Path(path_type=Path, readable=False)
-"""What may not be read is for the engine to name, so that the other songs are done."""
+"""Unreadable files pass: the engine reports each of them and separates the other songs."""
 
 
 @click.command(
     "separate",
     epilog=examples(
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
-        ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "for tonight"),
+        ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),
         ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
     ),
 )
@@ -33,18 +33,18 @@ SONG = click.Path(path_type=Path, readable=False)
 @separation_options
 @console_options
 def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Console) -> None:
-    """Take one or more songs apart.
+    """Separate one or more songs into stems.
 
-    Every stem has the length, sample rate and channels of the song, and together the stems are the
-    song again. A song that cannot be read is named and the others are done.
+    Every stem keeps the length, sample rate and channels of the song, and the stems add up to the
+    song. If a song cannot be read, the error is reported and the other songs are separated.
     """
     from stemcli.batch.library import LibrarySong
     from stemcli.batch.run import separate_songs
 
     refuse_folders(songs)
     with quiet_stderr(not console.verbose), console:
-        found = [LibrarySong(song) for song in songs]
-        report = separate_songs(found, options, jobs=jobs, on_event=console.show)
+        library = [LibrarySong(song) for song in songs]
+        report = separate_songs(library, options, jobs=jobs, on_event=console.show)
     if len(report.tracks) > 1:
         console.report(report)
     console.traces(report)
@@ -52,11 +52,11 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
 
 
 def refuse_folders(songs: tuple[Path, ...]) -> None:
-    """A folder belongs to another command.
+    """Refuse folders.
 
     Raises:
-        UsageError: says which.
+        UsageError: a song is a folder; the message names the command for folders.
     """
     for song in songs:
-        if os.path.isdir(song):  # unlike Path.is_dir it knows a closed folder for no folder
+        if os.path.isdir(song):  # unlike Path.is_dir, False below a folder without permission
             raise UsageError(f"{song} is a folder. Try: stem batch {quoted(song)}")

@@ -1,13 +1,13 @@
-"""The streaming separation engine; read it in this order.
+"""The streaming separation engine; read its modules in this order.
 
-========================  =========================================================================
-``options events``        what a user chooses, and what the engine tells
-``chunks tape``           where a song is cut, and the buffer that everything slides over
-``channels network``      a chunk through a network of any width, on any device
-``overlap_add``           one network over an endless stream
-``stems roles ensemble``  full sets, residuals, complements; several networks as one
-``separation``            a song's blocks through all of them, in time with the mixture
-``naming delivery``       where stems go, and how all of them appear or none (``spool``)
-``song session``          one file to files; models loaded once for many
-========================  =========================================================================
+=========================  ======================================================================
+``options events checks``  what a user chooses, and what the engine reports
+``runner device``          one network on one device, in one precision
+``buffer overlap_add``     how a song is cut into chunks; one network over an endless stream
+``models ensemble``        loading models; averaging several, residuals and complements
+``stream``                 blocks of a song through all networks, aligned with the mixture
+``outputs spool``          names of stem files; writing all of them or none
+``background``             threads that decode before the network and encode after it
+``song session``           one file to files; models loaded once for many songs
+=========================  ======================================================================
 """

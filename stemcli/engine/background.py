@@ -1,8 +1,8 @@
-"""Work that goes on in other threads, in order and never far ahead or behind.
+"""Threads that read ahead of the network and write behind it, in order and with bounded queues.
 
 ::
 
-    decoder ─▶ Ahead ─▶ network ─▶ Behind ─▶ encoder
+    decoder ─▶ Prefetcher ─▶ network ─▶ BackgroundWriters ─▶ encoders
 """
 
 from __future__ import annotations
@@ -15,59 +15,60 @@ from typing import Any, Generic, Self, TypeVar
 T = TypeVar("T")
 
 DEPTH = 4
-"""Pieces of work that may wait."""
+"""Number of items that may wait in a queue."""
 
 _END: Any = object()
 
 
 class _Threads:
-    """A context manager that ends its threads; what they have not begun is not done."""
+    """A context manager that shuts down its threads and cancels work that has not started."""
 
-    def __init__(self, *hands: ThreadPoolExecutor) -> None:
-        self._hands = hands
+    def __init__(self, *pools: ThreadPoolExecutor) -> None:
+        self._pools = pools
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for hand in self._hands:
-            hand.shutdown(cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
 
 
 class Prefetcher(_Threads, Iterator[T], Generic[T]):
-    """The items of an iterator, made ahead of time in a thread of their own.
+    """Iterates over ``source`` ahead of time in a thread.
 
-    Use it as a context manager; leaving it waits for the item that is being made.
+    Use it as a context manager; leaving it waits for the item in progress.
 
     Args:
-        source: what is iterated; what it raises is raised in its place among the items.
-        depth: how many items are made before they are asked for.
+        source: the items; an exception of ``source`` is raised at its place among them.
+        depth: number of items to fetch ahead.
     """
 
     def __init__(self, source: Iterable[T], depth: int = DEPTH) -> None:
-        hand = ThreadPoolExecutor(1, "ahead")
-        super().__init__(hand)
+        pool = ThreadPoolExecutor(1, "ahead")
+        super().__init__(pool)
         items = iter(source)
-        self._make: Callable[[], Future[T]] = lambda: hand.submit(next, items, _END)
-        self._coming = deque(self._make() for _ in range(depth))
+        self._fetch: Callable[[], Future[T]] = lambda: pool.submit(next, items, _END)
+        self._pending = deque(self._fetch() for _ in range(depth))
 
     def __next__(self) -> T:
-        item = self._coming[0].result()
+        item = self._pending[0].result()
         if item is _END:
             raise StopIteration
-        self._coming.popleft()
-        self._coming.append(self._make())
+        self._pending.popleft()
+        self._pending.append(self._fetch())
         return item
 
 
 class BackgroundWriters(_Threads):
-    """Rows of hands that each do their part of every piece of work, in order.
+    """Threads that each do their part of every task, in order.
 
-    Use it as a context manager; leaving it without :meth:`wait` drops what is not begun.
+    Use it as a context manager; leaving it without :meth:`wait` cancels tasks that have not
+    started.
 
     Args:
-        hands: how many parts a piece of work has.
-        depth: how many pieces may wait before :meth:`submit` waits for the first of them.
+        hands: number of threads, and of parts of each task.
+        depth: number of tasks that may wait before :meth:`submit` blocks.
     """
 
     def __init__(self, hands: int, depth: int = DEPTH) -> None:
@@ -77,20 +78,20 @@ class BackgroundWriters(_Threads):
         self._waiting: deque[list[Future[None]]] = deque()
 
     def submit(self, work: Callable[[int], None]) -> None:
-        """Have hand ``i`` do ``work(i)``.
+        """Run ``work(i)`` in thread ``i``.
 
         Raises:
-            Exception: what earlier work raised.
+            Exception: from an earlier task.
         """
-        self._waiting.append([hand.submit(work, index) for index, hand in enumerate(self._threads)])
+        self._waiting.append([pool.submit(work, index) for index, pool in enumerate(self._threads)])
         while len(self._waiting) > self._depth:
             self._wait_for_one()
 
     def wait(self) -> None:
-        """Wait until all is done.
+        """Wait until all tasks are done.
 
         Raises:
-            Exception: what the work raised.
+            Exception: from a task.
         """
         while self._waiting:
             self._wait_for_one()

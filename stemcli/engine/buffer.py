@@ -1,4 +1,4 @@
-"""A stretch of an endless signal: what was appended and not yet dropped."""
+"""A sliding buffer over an endless signal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Block = NDArray[np.float32]
 
 
 class SlidingBuffer:
-    """A float32 signal ``(frames, *shape)`` that keeps its absolute positions while it moves on.
+    """The current part of a float32 signal ``(frames, *shape)``, addressed by absolute positions.
 
-    It is a queue when read with :meth:`take`, and a canvas for overlap-add with :meth:`add`.
+    It is a queue when read with :meth:`take`, and an accumulator for overlap-add with :meth:`add`.
 
     Attributes:
-        start: position of the first frame that is still kept.
+        start: position of the first frame in the buffer.
     """
 
     def __init__(self, *shape: int) -> None:
@@ -27,17 +27,17 @@ class SlidingBuffer:
 
     @property
     def end(self) -> int:
-        """Position behind the last frame."""
+        """Position after the last frame."""
         return self.start + len(self._kept)
 
     def append(self, block: Block) -> None:
-        """Put ``block`` behind the last frame."""
+        """Append ``block`` after the last frame."""
         self._kept = np.concatenate([self._kept, block])
 
     def add(self, position: int, block: Block) -> None:
-        """Mix ``block`` in at ``position``; frames not there yet are made silent first.
+        """Add ``block`` to the signal at ``position``; the buffer grows with zeros as needed.
 
-        What would fall before position 0, where no signal begins yet, is left out.
+        Frames before position 0 are dropped.
         """
         block = block[max(0, -position) :]
         first = max(0, position) - self.start
@@ -51,7 +51,7 @@ class SlidingBuffer:
         return self._kept[positions - self.start]
 
     def drop_before(self, position: int) -> None:
-        """Forget all frames before ``position``."""
+        """Remove all frames before ``position``."""
         self.take(max(0, position - self.start))
 
     def take(self, frames: int) -> Block:

@@ -1,4 +1,4 @@
-"""Checks of a request that need no loaded network, so that a typing mistake is reported at once."""
+"""Checks of a request that need no loaded network, so that mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from stemcli.engine.outputs import check_template
 
 
 def check_request(options: Options) -> None:
-    """Check names of models and stems, the template of file names and the format.
+    """Check the names of models and stems, the file name template and the format.
 
-    Stems are only known here if all models have cards; those of runs and files are checked when
+    Stems are only checked here if all models have cards; stems of runs and files are checked when
     their weights are read.
 
     Args:
-        options: what the user chose.
+        options: choices of the user.
 
     Raises:
         UsageError: a model or stem does not exist, or the template cannot be used.
         CheckpointError: the card of a model is damaged.
-        FfmpegMissingError: the format needs ffmpeg and there is none.
+        FfmpegMissingError: the format needs ffmpeg, which is missing.
     """
     check_template(options.filename)
     require_encoder(options.output_format())
     for name in options.networks:
         _require_model(name)
     if all(map(is_known, options.model)):
-        found = {name: find(name) for name in options.model}
-        for name, card in found.items():
+        known = {name: find(name) for name in options.model}
+        for name, card in known.items():
             require_role(name, registry.architecture(card.architecture).role, "stems")
-        shared = shared_stems([(name, card.outputs) for name, card in found.items()])
+        shared = shared_stems([(name, card.outputs) for name, card in known.items()])
         select(shared, options.stems, options.two_stems)
 
 
@@ -44,4 +44,4 @@ def _require_model(name: str) -> None:
     if is_path(name):
         find_weights(Path(name))
     elif not is_known(name):
-        resolve_weights(name)  # which says what is wrong
+        resolve_weights(name)  # raises the error that says what is wrong

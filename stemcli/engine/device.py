@@ -1,4 +1,4 @@
-"""Chooses the device and the numeric precision."""
+"""Resolves the device and the precision."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ AUTO = "auto"
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` takes cuda, else mps, else cpu.
+    """The device called ``name``; ``auto`` selects cuda, else mps, else cpu.
 
     Raises:
-        DeviceError: for an unknown name, and for a device named outright that is not there.
+        DeviceError: the name is unknown, or the device is not available.
     """
     if name == AUTO:
         return torch.device(_best())
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise DeviceError(f"Unknown device {name!r}: type auto, cpu, cuda, cuda:N or mps")
+        raise DeviceError(f"Unknown device {name!r}. Try auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda":
         _require_cuda(name, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"No Apple GPU is visible to PyTorch {torch.__version__}: {_INSTEAD}")
+        raise DeviceError(f"No Apple GPU is visible to PyTorch {torch.__version__}. {_INSTEAD}")
     return device
 
 
 def spread(device: torch.device, jobs: int) -> list[torch.device]:
-    """Devices of so many workers: where any GPU will do, they take turns over all of them."""
+    """One device per worker; ``cuda`` without an index is spread over all GPUs in turn."""
     if device.type != "cuda" or device.index is not None:
         return [device] * jobs
     count = torch.cuda.device_count()
     return [torch.device("cuda", job % count) for job in range(jobs)]
 
 
-_INSTEAD = "type --device cpu, or --device auto to take the best there is"
+_INSTEAD = "Try --device cpu, or --device auto to use the best available"
 
 
 def _best() -> str:
@@ -51,9 +51,9 @@ def _best() -> str:
 def _require_cuda(name: str, index: int) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        raise DeviceError(f"No CUDA GPU is visible to PyTorch {torch.__version__}: {_INSTEAD}")
+        raise DeviceError(f"No CUDA GPU is visible to PyTorch {torch.__version__}. {_INSTEAD}")
     if index >= count:
-        raise DeviceError(f"There is no {name!r}, the last GPU is 'cuda:{count - 1}': {_INSTEAD}")
+        raise DeviceError(f"There is no {name!r}; the last GPU is 'cuda:{count - 1}'. {_INSTEAD}")
 
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,7 +61,7 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """A choice with its reason.
+    """A numeric precision, and why it was chosen.
 
     Attributes:
         name: ``fp32``, ``bf16`` or ``fp16``.
@@ -73,7 +73,7 @@ class Precision:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether something coarser than float32 is used."""
+        """Whether the precision is lower than float32."""
         return self.name != "fp32"
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
@@ -84,22 +84,22 @@ class Precision:
 
 
 def resolve_precision(name: str, device: torch.device, needs_float32: bool = False) -> Precision:
-    """The precision called ``name``; ``auto`` takes bf16 where the processor computes it natively.
+    """The precision called ``name``; ``auto`` selects bf16 if the device supports it natively.
 
     Args:
         name: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: where the network will run.
-        needs_float32: whether it is one for which ``auto`` takes nothing coarser.
+        needs_float32: whether ``auto`` must select float32 for this network.
     """
     if name != "auto":
-        return Precision(name, "asked for")
+        return Precision(name, "requested")
     if needs_float32:
         return Precision("fp32", "bf16 is too coarse for this network")
     if device.type == "cuda":
         return _on_cuda(device)
     if device.type == "cpu":
         return _on_cpu()
-    return Precision("fp32", f"bf16 is not trusted on {device.type}")
+    return Precision("fp32", f"bf16 is not reliable on {device.type}")
 
 
 def _on_cuda(device: torch.device) -> Precision:
@@ -109,7 +109,7 @@ def _on_cuda(device: torch.device) -> Precision:
 
 
 def _on_cpu() -> Precision:
-    # Public names for these (torch.cpu.get_capabilities) are younger than the oldest torch allowed.
+    # torch.cpu.get_capabilities, the public function, is newer than the oldest supported torch.
     if torch.cpu._is_amx_tile_supported():
         return Precision("bf16", "this CPU has AMX")
     if torch.cpu._is_avx512_bf16_supported():

@@ -21,17 +21,17 @@ from stemcli.engine.overlap_add import ChunkPlan, plan_chunks
 from stemcli.engine.runner import ModelRunner
 
 SYNONYMS = {"accompaniment": "instrumental", "instrumental": "accompaniment"}
-"""Names of one stem, the song without its vocals, of which a model has one or the other."""
+"""Two names for the song without its vocals; a model has one or the other."""
 
 
 def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
     """Make a full set of stems add up to the mixture.
 
     Args:
-        stems: what the network gave.
-        mixture: what it heard.
-        residual: whether the rest of the mixture is a stem of its own, put last. If not, what is
-            missing is spread evenly over the stems; a single stem is no set and stays as it is.
+        stems: estimates of the network.
+        mixture: input of the network.
+        residual: whether to append the rest of the mixture as a stem. If not, the rest is spread
+            evenly over the stems; a single stem stays unchanged.
     """
     # One subtraction per stem: NumPy sums over a short inner axis several times slower.
     missing = reduce(np.subtract, stems.transpose(1, 0, 2), mixture)
@@ -42,27 +42,27 @@ def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
 
 
 def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
-    """The stems that all models give, in the order of the first.
+    """The stems that all models give, in the order of the first model.
 
     Args:
         outputs: name of each model and names of its stems.
 
     Raises:
-        ConfigError: when there are none.
+        ConfigError: the models share no stem.
     """
     first, *others = (stems for _, stems in outputs)
     shared = tuple(stem for stem in first if all(stem in other for other in others))
     if not shared:
         lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs)
-        raise ConfigError("Ensemble", [f"the models share no stem ({lists}): name others"])
+        raise ConfigError("Ensemble", [f"the models share no stem ({lists}); choose other models"])
     return shared
 
 
 def resolve_stem(name: str, available: Sequence[str]) -> str:
-    """The stem that is called ``name``, here or in other programs.
+    """The available stem called ``name`` or a synonym of it.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: there is no such stem.
     """
     for known in (name, SYNONYMS.get(name, name)):
         if known in available:
@@ -72,12 +72,12 @@ def resolve_stem(name: str, available: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stems of a full set are wanted.
+    """The outputs to keep from a full set of stems.
 
     Attributes:
-        names: of the outputs.
+        names: names of the outputs.
         picks: indices into the full set.
-        complement: whether the rest of the mixture follows as the last output.
+        complement: whether the rest of the mixture is appended as the last output.
     """
 
     names: tuple[str, ...]
@@ -85,43 +85,43 @@ class Selection:
     complement: bool = False
 
     def apply(self, stems: Block, mixture: Block) -> Block:
-        """The wanted stems ``(frames, output, channel)``."""
-        wanted = stems[:, list(self.picks)]
-        return complete(wanted, mixture, residual=True) if self.complement else wanted
+        """The selected outputs ``(frames, output, channel)``."""
+        picked = stems[:, list(self.picks)]
+        return complete(picked, mixture, residual=True) if self.complement else picked
 
 
 def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
-    """Choose outputs by name, or by another name in :data:`SYNONYMS`.
+    """Choose outputs by name, or by a synonym in :data:`SYNONYMS`.
 
     Args:
-        available: the stems there are, in order.
-        stems: those that are wanted, all when empty.
-        two_stems: one stem to be given with its complement. The complement has the name of the
-            other stem where there are exactly two, else ``no_<stem>``.
+        available: names of all stems, in order.
+        stems: names of the stems to keep; all if empty.
+        two_stems: one stem to keep with its complement. If there are exactly two stems, the
+            complement has the name of the other one, else ``no_<stem>``.
 
     Raises:
-        UnknownNameError: for a stem that there is not.
-        ConfigError: for a stem that is named twice.
+        UnknownNameError: a stem does not exist.
+        ConfigError: a stem is named twice.
     """
     two_stems = resolve_stem(two_stems, available) if two_stems else ""
     named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
-    wanted = tuple(resolve_stem(name, available) for name in named)
-    if len({*wanted}) < len(wanted):
-        raise ConfigError("--stems", [f"{', '.join(named)} name one stem twice: name it once"])
-    picks = tuple(available.index(name) for name in wanted)
+    selected = tuple(resolve_stem(name, available) for name in named)
+    if len({*selected}) < len(selected):
+        raise ConfigError("--stems", [f"{', '.join(named)} name one stem twice; name it once"])
+    picks = tuple(available.index(name) for name in selected)
     if not two_stems:
-        return Selection(wanted, picks)
+        return Selection(selected, picks)
     rest = [name for name in available if name != two_stems]
     other = rest[0] if len(rest) == 1 else f"no_{two_stems}"
     return Selection((two_stems, other), picks, complement=True)
 
 
 BATCHES = {"cpu": 1, "mps": 2, "cuda": 8}
-"""Chunks in one pass where the user names no number; a CPU is busy with one."""
+"""Default number of chunks per forward pass; one chunk keeps a CPU busy."""
 
 
 STEREO = 2
-"""Channels of a song whose chunks are computed in one pass; those of more take several."""
+"""Channels that one forward pass covers; songs with more channels take several passes."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ class EnsembleMember:
     """One network of an ensemble.
 
     Attributes:
-        runner: what runs.
-        plan: how the song is cut for it.
-        needs_peak_level: whether it hears the whole song brought to a peak of 1.
-        residual: whether the mixture minus its stems is an output too.
+        runner: the network on its device.
+        plan: how the song is cut into chunks.
+        needs_peak_level: whether the network needs the song scaled to a peak of 1.
+        residual: whether the mixture minus the stems is an output too.
         shared: indices of the outputs that all members have.
-        precision: in which arithmetic it runs.
+        precision: numeric precision of the network.
     """
 
     runner: ModelRunner
@@ -145,21 +145,21 @@ class EnsembleMember:
     precision: Precision
 
     def outputs(self, stems: Block, mixture: Block) -> Block:
-        """The shared outputs, of a set that adds up to the mixture."""
+        """The shared outputs, from a full set that adds up to the mixture."""
         return complete(stems, mixture, residual=self.residual)[:, list(self.shared)]
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks, ready to run, and the outputs wanted from them.
+    """Networks that are ready to run, and the outputs to derive from them.
 
     Attributes:
         name: names of the models joined by ``+``.
         members: one for each model.
-        selection: which outputs are wanted.
-        batch: chunks in one pass.
+        selection: outputs to keep.
+        batch: chunks per forward pass.
         device: where all members run.
-        phase: what gives a phase of its own to every stem of every member, if anything does.
+        phase: network that predicts the phase of every stem; None if there is none.
     """
 
     name: str
@@ -171,16 +171,16 @@ class Ensemble:
 
     @property
     def all(self) -> tuple[EnsembleMember, ...]:
-        """The members, and what gives phases."""
+        """The members, and the phase network if there is one."""
         return (*self.members, *((self.phase,) if self.phase else ()))
 
     @property
     def needs_peak_level(self) -> bool:
-        """Whether anything that runs needs the peak of the whole song."""
+        """Whether any network needs the peak of the whole song."""
         return any(member.needs_peak_level for member in self.all)
 
     def outputs(self, estimates: Sequence[Block], mixture: Block) -> Block:
-        """The wanted outputs ``(frames, output, channel)``: the mean over the members.
+        """The selected outputs ``(frames, output, channel)``: the mean over the members.
 
         Args:
             estimates: of each member, ``(frames, stem, channel)`` at the rate of the mixture.
@@ -197,18 +197,18 @@ def assemble(
     device: torch.device,
     phase_model: LoadedModel | None = None,
 ) -> Ensemble:
-    """Put models on a device and lay out their chunks.
+    """Put models on a device and plan their chunks.
 
     Args:
-        models: what separates.
-        options: what the user chose.
-        device: where everything runs.
-        phase_model: what gives phases to their stems.
+        models: the models to average.
+        options: choices of the user.
+        device: where all networks run.
+        phase_model: model that predicts the phase of the stems.
 
     Raises:
-        UsageError: for a network that is none of the kind asked for.
-        ConfigError: when the models share no stem.
-        UnknownNameError: for a stem they do not give.
+        UsageError: a model does not have the role that it is used in.
+        ConfigError: the models share no stem.
+        UnknownNameError: a requested stem does not exist.
     """
     for typed, model in zip(options.model, models, strict=True):
         require_role(typed, model.separator.role, "stems")
@@ -223,10 +223,10 @@ def assemble(
         precision = resolve_precision(options.precision, device, separator.needs_float32)
         items = batch * max(1, STEREO // separator.channels)
         network = ModelRunner(separator, device, precision, largest=items)
-        places = tuple(model.outputs.index(stem) for stem in outputs)
+        indices = tuple(model.outputs.index(stem) for stem in outputs)
         plan = _plan(model, options)
-        levelled, residual = separator.needs_peak_level, bool(model.residual)
-        return EnsembleMember(network, plan, levelled, residual, places, precision)
+        needs_peak, residual = separator.needs_peak_level, bool(model.residual)
+        return EnsembleMember(network, plan, needs_peak, residual, indices, precision)
 
     members = tuple(member(model, shared) for model in models)
     phase = member(phase_model, phase_model.outputs) if phase_model else None

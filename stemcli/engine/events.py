@@ -1,8 +1,8 @@
-"""What the engine tells while it works: plain data that a console draws or a program reads.
+"""Events of the engine: plain data that a console draws or a program reads.
 
 For one song the order is ``TrackStarted``, then any number of ``Progress`` and ``Notice``, then one
-of ``TrackFinished`` and ``TrackFailed``; or a ``TrackSkipped`` alone. A song whose peak a
-network has to know tells ``Progress`` of measuring it before it starts.
+of ``TrackFinished`` and ``TrackFailed``; or a single ``TrackSkipped``. If a network needs the peak
+of the song, ``Progress`` events of the stage ``measuring`` come before ``TrackStarted``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Event:
 
 @dataclass(frozen=True)
 class ModelLoaded(Event):
-    """A network is in memory.
+    """A network was loaded.
 
     Attributes:
-        model: its name.
-        device: where it runs.
-        precision: in which arithmetic.
+        model: name of the model.
+        device: where the network runs.
+        precision: numeric precision of the network.
         reason: why this precision was chosen.
         better: names of models that separate most songs better.
     """
@@ -49,7 +49,7 @@ class ModelLoaded(Event):
 
 @dataclass(frozen=True)
 class TrackStarted(Event):
-    """A song was opened; ``seconds`` is what its header promises, None when it promises nothing."""
+    """A song was opened; ``seconds`` is the length in its header, None if the header has none."""
 
     track: str
     seconds: float | None
@@ -59,7 +59,7 @@ class TrackStarted(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """``seconds_done`` of the song have left this stage."""
+    """A stage has processed ``seconds_done`` of the song."""
 
     track: str
     stage: Stage
@@ -69,7 +69,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Notice(Event):
-    """Something the user should know that is not an error."""
+    """Information for the user that is not an error."""
 
     track: str
     message: str
@@ -77,7 +77,7 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class TrackFinished(Event):
-    """All outputs are in place: stem name to path."""
+    """All outputs of a song were written; ``outputs`` maps stem names to paths."""
 
     track: str
     outputs: dict[str, str]
@@ -87,7 +87,7 @@ class TrackFinished(Event):
 
 @dataclass(frozen=True)
 class TrackSkipped(Event):
-    """Nothing was done for this song, and why."""
+    """A song was skipped, and why."""
 
     track: str
     reason: str
@@ -95,7 +95,7 @@ class TrackSkipped(Event):
 
 @dataclass(frozen=True)
 class TrackFailed(Event):
-    """No output was left behind; ``message`` is the sentence of the error that is raised next."""
+    """A song failed and left no output; ``message`` is the text of the error that follows."""
 
     track: str
     message: str

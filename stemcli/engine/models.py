@@ -1,4 +1,4 @@
-"""Loads models for the engine and checks that they have the role they are used in."""
+"""Loads models for the engine and checks that each is used in its role."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from model_zoo.separator import Role, Separator
 
 
 def load_model(name: str) -> LoadedModel:
-    """A model of the zoo, the best weights of a run, or those of a file.
+    """Load a model of the zoo, the best weights of a run, or the weights in a file.
 
     Args:
-        name: of a model, else the folder of a run or a ``.safetensors`` file.
+        name: name of a model, folder of a run, or ``.safetensors`` file.
 
     Raises:
-        UnknownNameError: the zoo has no such model; the nearest name is offered.
-        NoModelError: it is a network without weights or one that cannot separate yet, or there is
-            no such run or file.
-        WeightsError: its file is damaged or changed.
+        UnknownNameError: the zoo has no such model; the message suggests the nearest name.
+        NoModelError: the network has no weights or cannot separate yet, or the run or file does
+            not exist.
+        WeightsError: the file is damaged or was changed.
     """
     path = resolve_weights(name)
     if is_path(name):
@@ -42,20 +42,20 @@ def load_model(name: str) -> LoadedModel:
 
 
 GIVES: dict[Role, str] = {
-    "stems": "takes songs apart and gives no sound a phase",
-    "phase": "gives a sound a phase and takes no song apart",
-    "codes": "puts a sound into codes and takes no song apart",
+    "stems": "separates songs and does not predict a phase",
+    "phase": "predicts a phase and does not separate songs",
+    "codes": "encodes audio into codes and does not separate songs",
 }
 OPTIONS: dict[Role, str] = {"stems": "--model", "phase": "--phase-model"}
-"""After what a network of a role is typed."""
+"""Option that takes a network of each role."""
 
 
 def use_of(model: str, role: Role) -> str:
     """The command that uses a network of a role.
 
     Args:
-        model: its name or file, as a shell reads it.
-        role: what the network gives.
+        model: name or file, quoted for a shell.
+        role: role of the network.
     """
     return {
         "stems": f"stem separate SONG --model {model}",
@@ -64,34 +64,36 @@ def use_of(model: str, role: Role) -> str:
     }[role]
 
 
-def require_role(name: str, role: Role, wanted: Role) -> None:
-    """Refuse a network in the place of another kind.
+def require_role(name: str, role: Role, required: Role) -> None:
+    """Refuse a network whose role does not fit the option.
 
     Args:
-        name: as it was typed.
-        role: what the network gives.
-        wanted: what is asked for in this place.
+        name: name of the model, as the user gave it.
+        role: role of the network.
+        required: role that the option takes.
 
     Raises:
-        UsageError: says where the network belongs, or what to choose instead.
+        UsageError: the roles differ; the message names the right option or how to choose.
     """
-    if role == wanted:
+    if role == required:
         return
-    belongs = f"type {OPTIONS[role]} {shlex.quote(name)}" if role in OPTIONS else "choose another"
-    others = "" if role in OPTIONS else " (see: stem models list)"
-    raise UsageError(f"{OPTIONS[wanted]} {name}: this network {GIVES[role]}: {belongs}{others}")
+    if role in OPTIONS:
+        advice = f"Use {OPTIONS[role]} {shlex.quote(name)}"
+    else:
+        advice = "Choose another (see: stem models list)"
+    raise UsageError(f"{OPTIONS[required]} {name}: this network {GIVES[role]}. {advice}")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A separator with what its card says of its use.
+    """A separator and the defaults on its card.
 
     Attributes:
-        name: as the user typed it.
+        name: as the user gave it.
         separator: the network.
-        residual: name of the mixture minus all stems; empty when the stems are a full set.
-        overlap: fraction of a chunk that suits this model.
-        sha256: of the file with its weights.
+        residual: name of the mixture minus all stems; empty if the stems are a full set.
+        overlap: recommended overlap, as a fraction of a chunk.
+        sha256: checksum of the weights file.
         better: names of models that separate most songs better.
     """
 
@@ -104,5 +106,5 @@ class LoadedModel:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The stems of the network, and the residual."""
+        """The stems of the network, and the residual if there is one."""
         return (*self.separator.stems, *((self.residual,) if self.residual else ()))

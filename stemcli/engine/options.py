@@ -1,4 +1,4 @@
-"""Everything a user can choose about one separation."""
+"""The options of a separation."""
 
 from __future__ import annotations
 
@@ -12,45 +12,44 @@ from model_zoo.errors import ConfigError
 from stemcli.audio.formats import OutputFormat
 
 SHORTEST_SEGMENT = 0.25
-"""Seconds; longer than the analysis window of any network, so that a chunk can be transformed."""
+"""Seconds; longer than the analysis window of any network, as the STFT of a chunk requires."""
 
 
 @dataclass(frozen=True)
 class Options(Config):
-    """Choices for :class:`~stemcli.engine.session.Session`; the defaults suit most songs.
+    """Options of a :class:`~stemcli.engine.session.Session`; the defaults suit most songs.
 
-    Errors call an option what it is called on the command line: the name of its field with two
-    dashes before and dashes for underscores. Two differ: ``--bit-depth`` is ``depth``, and
-    ``--overwrite`` and ``--skip-existing`` are values of ``existing``.
+    Error messages use the names of the command line: the name of the field with two dashes before
+    and dashes for underscores. Two differ: ``--bit-depth`` is ``depth``, and ``--overwrite`` and
+    ``--skip-existing`` are values of ``existing``.
 
     Attributes:
         model: names of models; several are averaged over the stems that they share.
-        phase_model: a network that gives every stem a phase of its own, in the place of the
-            mixture's; none when empty.
-        stems: the stems to keep, all when empty.
-        two_stems: this stem and the rest of the mixture; off when empty.
-        overlap: fraction of a chunk that its neighbour covers too; the model's own when None.
-        segment: length of a chunk in seconds; the model's own when None.
-        shifts: number of chunk grids whose estimates are averaged; costs that many times the work.
-        seed: where the random offsets of those grids start from.
-        batch_size: chunks in one pass of the network; 0 chooses by the device.
+        phase_model: model that predicts the phase of every stem; if empty, stems keep the phase of
+            the mixture.
+        stems: the stems to keep; all if empty.
+        two_stems: keep this stem and the rest of the mixture; off if empty.
+        overlap: fraction of a chunk that overlaps the next one; the model's if None.
+        segment: length of a chunk in seconds; the model's if None.
+        shifts: number of chunk grids whose estimates are averaged; multiplies the work.
+        seed: seed of the random offsets of those grids.
+        batch_size: chunks per forward pass; 0 chooses by the device.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: arithmetic of the network; ``auto`` takes bf16 where the processor has it.
-        track: which sound track of the song, counted from 1; the one that the file calls the
-            default, else the first, when None.
-        fall_back_to_only_track: whether a song with one sound track is separated, with a notice,
-            where ``track`` asks for another one.
-        start: where in the song to begin, in seconds.
+        precision: precision of the network; ``auto`` selects bf16 if the device supports it.
+        track: audio track of the file, counted from 1; if None, the default track, else the first.
+        fall_back_to_only_track: if the file has one audio track and ``track`` is another one, use
+            that track and send a notice.
+        start: where in the song to start, in seconds.
         end: where in the song to stop, in seconds.
-        output: folder that receives the stems.
+        output: folder for the stems.
         filename: path below ``output``; fields ``{track} {stem} {ext} {model}``.
         format: ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
-        depth: ``16``, ``24`` or ``32f``; ``auto`` keeps what the input has.
+        depth: ``16``, ``24`` or ``32f``; ``auto`` keeps the bit depth of the input.
         bitrate: kbit/s of a lossy format.
-        quality: the encoder's own scale, instead of a bit rate.
-        clip_mode: stems above full scale in an integer or lossy file are all lowered by one gain
-            (``rescale``), cut (``clamp``), or refused a file that would cut them (``none``).
-        existing: what to do about outputs that are there: ``refuse``, ``skip`` or ``overwrite``.
+        quality: quality on the encoder's own scale, instead of a bit rate.
+        clip_mode: if stems exceed full scale in an integer or lossy file: lower all by one gain
+            (``rescale``), cut the peaks (``clamp``), or refuse the format (``none``).
+        existing: what to do if outputs exist: ``refuse``, ``skip`` or ``overwrite``.
     """
 
     model: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -78,7 +77,7 @@ class Options(Config):
     existing: Literal["refuse", "skip", "overwrite"] = "refuse"
 
     def mistakes(self) -> list[str]:
-        """Every contradiction, with the names that options have on the command line."""
+        """Every mistake, with the names of the command line."""
         return [
             *self._model_mistakes(),
             *self._chunk_mistakes(),
@@ -89,36 +88,36 @@ class Options(Config):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Names of all networks that run: the models and, where one was chosen, that for phases."""
+        """Names of all networks that run: the models, and the phase model if there is one."""
         return (*self.model, *((self.phase_model,) if self.phase_model else ()))
 
     def output_format(self) -> OutputFormat:
-        """How the stems are encoded.
+        """The encoding of the stems.
 
         Raises:
-            ConfigError: for choices that the format does not have.
+            ConfigError: the format does not have these options.
         """
         return OutputFormat(self.format, self.depth, self.bitrate, self.quality)
 
     def _model_mistakes(self) -> Iterator[str]:
         if not self.model:
-            yield "no model is named: type --model NAME"
+            yield "no model is named; add --model NAME"
         if len(set(self.model)) < len(self.model):
             yield f"a model is named twice (--model {' --model '.join(self.model)})"
         if len(set(self.stems)) < len(self.stems):
             yield f"a stem is named twice (--stems {','.join(self.stems)})"
         if self.stems and self.two_stems:
-            yield "--stems and --two-stems exclude each other: type one of them"
+            yield "--stems and --two-stems exclude each other; use one of them"
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:
-            yield f"--overlap is a fraction from 0 to below 1, found {self.overlap}"
+            yield f"--overlap must be at least 0 and below 1, found {self.overlap}"
         if self.segment is not None and not self.segment >= SHORTEST_SEGMENT:
             yield f"--segment must be at least {SHORTEST_SEGMENT} seconds, found {self.segment}"
         if self.shifts < 1:
             yield f"--shifts must be at least 1, found {self.shifts}"
         if self.batch_size < 0:
-            yield f"--batch-size must be at least 1, or 0 to choose, found {self.batch_size}"
+            yield f"--batch-size must be at least 1, or 0 for automatic, found {self.batch_size}"
 
     def _range_mistakes(self) -> Iterator[str]:
         if self.track is not None and self.track < 1:
@@ -131,13 +130,13 @@ class Options(Config):
 
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
-            yield "--output names no folder: type e.g. --output ."
+            yield "--output is empty; use e.g. --output ."
 
     def _format_mistakes(self) -> Iterator[str]:
         if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):
-            chosen = self.format if self.format != "wav" else f"wav of {self.depth} bit"
-            found = f"--clip-mode none needs floating point, which {chosen} does not hold"
-            yield f"{found}: type --format wav --bit-depth 32f"
+            chosen = self.format if self.format != "wav" else f"wav with {self.depth} bit"
+            problem = f"--clip-mode none needs floating point, which {chosen} does not have"
+            yield f"{problem}; use --format wav --bit-depth 32f"
         try:
             self.output_format()
         except ConfigError as error:

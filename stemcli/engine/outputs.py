@@ -1,4 +1,4 @@
-"""Names of stem files, and writing all of them or none."""
+"""Plans the names of stem files, and writes all of them or none."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ from stemcli.engine.spool import Spool, speaking, spool_folders
 from stemcli.printable import name_part
 
 Ready = Callable[[Mapping[str, tuple[Path, Path]]], object]
-"""Told the temporary and the final path of every stem; True means that it renames them itself."""
+"""Receives the temporary and the final path of every stem; returns True if it renames them."""
 
 _FOLDERS = threading.Lock()
 """Held until a new folder has its first file, so that no other song removes it as empty."""
 
 
 class StemWriter:
-    """Writers for all stems, opened before the work begins so that a bad choice shows at once.
+    """Writes all stems of one song; opened before the network runs, so that errors show at once.
 
-    Stems are encoded side by side and behind the network: LAME alone would take longer than a small
-    one. What an encoder raises comes with a later block, or with the commit.
+    Stems are encoded in parallel, in threads that run behind the network: LAME alone can take
+    longer than a small network. Exceptions of an encoder are raised with a later block or with the
+    commit.
 
-    Use it as a context manager; what was not committed when it ends is removed, folders too.
+    Use it as a context manager; files and folders that were not committed are removed at its end.
 
     Args:
         paths: stem name to path, in the order of the stems in a block.
         sample_rate: in Hz.
         channels: of every stem.
         format: of every file.
-        rescale: keep the blocks aside, then write them all with one gain that brings the loudest
+        rescale: whether to spool the blocks, then write all with one gain that lowers the loudest
             sample to full scale, if it is above.
     """
 
@@ -86,11 +87,11 @@ class StemWriter:
 
     @property
     def gain(self) -> float:
-        """Factor that brings the loudest sample so far to full scale; 1 when it is below."""
+        """Factor that lowers the loudest sample so far to full scale; 1 if it is below."""
         return 1.0 / max(1.0, self.peak) if self._spool else 1.0
 
     def write(self, block: Block) -> None:
-        """Take the next frames of all stems, ``(frames, stem, channel)``."""
+        """Write the next frames of all stems, ``(frames, stem, channel)``."""
         self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
         if self._spool:
             self._spool.write(block)
@@ -98,16 +99,16 @@ class StemWriter:
             self._encode(block)
 
     def commit(self, song: Path, encoded: Callable[[int], None], ready: Ready) -> list[str]:
-        """Finish all files, copy the tags of ``song`` and give the files their names.
+        """Finish all files, copy the tags of ``song`` and rename the files to their final names.
 
         Args:
             song: the input.
-            encoded: told the number of frames whenever some were encoded late.
-            ready: told when all files are complete and only have to be renamed. If it returns True,
-                they keep their temporary names.
+            encoded: called with a number of frames whenever spooled frames were encoded.
+            ready: called when all files are complete and only have to be renamed. If it returns
+                True, they keep their temporary names.
 
         Returns:
-            What the format and the tags made necessary, in sentences.
+            Notices for the user about the format and the tags.
         """
         gain = np.float32(self.gain)
         for block in self._spool.blocks() if self._spool else ():
@@ -154,10 +155,10 @@ class StemWriter:
 
 
 def make_folders(folder: Path) -> Iterator[Path]:
-    """Make a folder and those above it; yield the new ones, the outermost first.
+    """Create a folder and its parents; yield the new ones, the outermost first.
 
     Raises:
-        OutputError: when the file system refuses.
+        OutputError: a folder cannot be created.
     """
     if folder.is_dir():
         return
@@ -169,15 +170,15 @@ def make_folders(folder: Path) -> Iterator[Path]:
 
 
 def _refuse_place(path: Path) -> None:
-    """Say before the work what renaming would say after it.
+    """Check before the work that a temporary file can be renamed to ``path`` after it.
 
     Raises:
-        OutputError: a folder is in the way, or the file system takes no such name.
+        OutputError: ``path`` is a folder, or its name is not valid in the file system.
     """
     with speaking(path), suppress(FileNotFoundError):
         path.lstat()
     if path.is_dir():
-        raise OutputError(f"{path} is a folder, not a file: choose another --output")
+        raise OutputError(f"{path} is a folder, not a file. Choose another --output")
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -191,20 +192,20 @@ FIELDS = ("track", "stem", "ext", "model")
 def plan_outputs(
     song: Path, stems: Sequence[str], *, template: str, folder: Path, extension: str, model: str
 ) -> dict[str, Path]:
-    """The path of every stem of one song.
+    """Return the path of every stem of one song.
 
     Args:
         song: the input; its name without the suffix is ``{track}``.
         stems: names of the outputs.
         template: a relative path with fields ``{track} {stem} {ext} {model}``.
-        folder: where the relative paths begin.
+        folder: base of the relative paths.
         extension: without the dot.
         model: name of the model, or names joined by ``+``.
 
     Raises:
-        ConfigError: for a template that is unknown, leaves the folder, joins two stems or does not
-            end in the extension.
-        OutputError: when a stem would replace the song itself.
+        ConfigError: the template has unknown fields, leaves the folder, gives two stems the same
+            path, or does not end in the extension.
+        OutputError: a stem would replace the song itself.
     """
     check_template(template)
     values = {"track": song.stem, "ext": extension, "model": model}
@@ -213,7 +214,7 @@ def plan_outputs(
     _require_extension(paths.values(), extension, template)
     for path in paths.values():
         if is_same_file(path, song):
-            raise OutputError(f"{path} would replace the song itself: choose another --output")
+            raise OutputError(f"{path} would replace the song itself. Choose another --output")
     return paths
 
 
@@ -221,7 +222,7 @@ def check_template(template: str) -> None:
     """Check the fields and the path of a template.
 
     Raises:
-        ConfigError: naming every mistake.
+        ConfigError: lists every mistake.
     """
     mistakes = [*_field_mistakes(template), *_path_mistakes(template)]
     if mistakes:
@@ -229,7 +230,7 @@ def check_template(template: str) -> None:
 
 
 def is_same_file(path: Path, song: Path) -> bool:
-    """Whether both lead to one file, through links too."""
+    """Whether both paths lead to the same file, including through links."""
     if os.path.exists(path) and os.path.exists(song):
         return os.path.samefile(path, song)
     return _key(path) == _key(song)
@@ -239,11 +240,11 @@ def _field_mistakes(template: str) -> list[str]:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        return [f"{template!r} cannot be read ({error}); write {{{{ for a brace"]
+        return [f"{template!r} cannot be parsed ({error}); write {{{{ for a brace"]
     mistakes = []
     for _, field, spec, conversion in parts:
         if field in FIELDS and (spec or conversion):
-            mistakes.append(f"{{{field}}} takes neither ':' nor '!': write {{{field}}}")
+            mistakes.append(f"{{{field}}} takes neither ':' nor '!'; write {{{field}}}")
         elif field is not None and field not in FIELDS:
             near = nearest(field, FIELDS)
             hint = f"did you mean {{{near}}}?" if near else f"known: {_listed(FIELDS)}"
@@ -256,14 +257,14 @@ def _path_mistakes(template: str) -> list[str]:
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.is_absolute() or ".." in path.parts:
-        return [f"{template!r} leaves the output folder: name the folder with --output"]
+        return [f"{template!r} leaves the output folder; set the folder with --output"]
     return []
 
 
 def _fill(template: str, values: Mapping[str, str]) -> Path:
-    """Fill in the fields; what they hold never becomes a folder of its own, nor a way out."""
+    """Fill in the fields; their values can neither add a folder nor leave the output folder."""
     safe = {field: value.replace("/", "_").replace("\\", "_") for field, value in values.items()}
-    # The track is named as the user's own file is; stems and models by whoever trained them.
+    # {track} keeps the name of the user's own file; names of stems and models are not trusted.
     safe |= {field: name_part(values[field]) for field in ("stem", "model")}
     filled = PurePath(template.format_map(safe))
     return Path(*("_" if part == ".." else part for part in filled.parts))
@@ -274,25 +275,25 @@ def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
     for stem, path in paths.items():
         other = owners.setdefault(_key(path), stem)
         if other != stem:
-            found = f"{other!r} and {stem!r} would both be written to {path}"
-            raise ConfigError("--filename", [f"{found}: put {{stem}} into {template!r}"])
+            problem = f"{other!r} and {stem!r} would both be written to {path}"
+            raise ConfigError("--filename", [f"{problem}; add {{stem}} to {template!r}"])
 
 
 def _require_extension(paths: Iterable[Path], extension: str, template: str) -> None:
-    """Players and the writers of tags know a file by its ending."""
+    """Require the extension of the format, by which players and tag writers recognise a file."""
     for path in paths:
         if path.suffix.casefold() != f".{extension}":
             raise ConfigError(
                 "--filename",
                 [
-                    f"{template!r} does not end in .{extension}, the format of the stems: "
+                    f"{template!r} does not end in .{extension}, the format of the stems; "
                     "end it in .{ext}, and choose the format with --format"
                 ],
             )
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that a file system may take for one: Unicode forms, upper and lower case."""
+    """A key that is equal for paths that some file systems treat as one (Unicode form, case)."""
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
 

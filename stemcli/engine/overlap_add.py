@@ -1,9 +1,9 @@
 """Chunk plan, channel folding and weighted overlap-add.
 
-Nothing is ever downmixed: channels are dealt to items of the network's width, and every channel
+Songs are never downmixed: channels are grouped into items of the network's width, and every channel
 gets its own estimate back.
 
-Pure functions of lengths; nothing here touches audio. Two grids with different offsets::
+A chunk plan depends on lengths only, not on audio. Two grids with different offsets::
 
     song                 |----------------------------------|
     chunks     [  .======.  ]
@@ -13,12 +13,12 @@ Pure functions of lengths; nothing here touches audio. Two grids with different 
                   [  .======.  ]            ...                    offset 4
 
 ``=`` is the core of a chunk, one hop long; ``.`` is the context on both sides. The cores of one
-grid tile the song, so every sample lies in a core and has real neighbours around it; only beyond
-the ends of the song is the context made up, by reflection.
+grid tile the song, so every sample lies in a core and has real context on both sides; only beyond
+the ends of the song is the context synthetic, by reflection.
 
 Allen & Rabiner, "A unified approach to short-time Fourier analysis and synthesis" (1977), with the
-network in the place of the spectral modification. Each output sample is the mean of all chunks that
-cover it, weighted by the window, so a network that changes nothing gives the song back.
+network in place of the spectral modification. Each output sample is the mean of all chunks that
+cover it, weighted by the window, so an identity network returns the song.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from stemcli.engine.buffer import Block, SlidingBuffer
 from stemcli.engine.runner import ModelRunner
 
 Groups = NDArray[np.int64]
-"""``(item, channel)``: which channel of the song each input of each item takes."""
+"""``(item, channel)``: index of the song's channel for each input of each item."""
 
 
 def deal(channels: int, width: int) -> Groups:
-    """Deal the channels of a song to items of ``width`` channels.
+    """Group the channels of a song into items of ``width`` channels.
 
-    A network of one channel takes them one by one. One of two channels takes neighbours as pairs,
-    and a channel without a neighbour twice.
+    A network of one channel takes them one by one. A network of two channels takes them in pairs;
+    a last channel without a partner is taken twice.
 
     Raises:
-        ConfigError: for a wider network that the song does not fit exactly.
+        ConfigError: a network of more than two channels needs a song with the same number.
     """
     if width <= 2:
         last = channels - 1
@@ -55,8 +55,8 @@ def deal(channels: int, width: int) -> Groups:
             [[min(i + j, last) for j in range(width)] for i in range(0, channels, width)]
         )
     if width != channels:
-        found = f"the network takes {width} channels and the song has {channels}"
-        raise ConfigError("Channels", [f"{found}: choose another with --model"])
+        problem = f"the network takes {width} channels and the song has {channels}"
+        raise ConfigError("Channels", [f"{problem}; choose another network with --model"])
     return np.arange(channels)[None]
 
 
@@ -68,7 +68,7 @@ def fold(chunk: NDArray[np.float32], groups: Groups) -> NDArray[np.float32]:
 def unfold(items: NDArray[np.float32], groups: Groups) -> NDArray[np.float32]:
     """``(item, stem, channel, time)`` of a network to ``(time, stem, channel)`` of a song.
 
-    A channel that was dealt more than once is the mean of its estimates.
+    A channel that was taken more than once is the mean of its estimates.
     """
     channels = [
         np.mean([items[item, :, place] for item, place in np.argwhere(groups == channel)], axis=0)
@@ -79,12 +79,12 @@ def unfold(items: NDArray[np.float32], groups: Groups) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """Lengths in samples at the rate of the network.
+    """A plan of overlapping chunks, in samples at the rate of the network.
 
     Attributes:
         length: of one chunk.
         hop: from one chunk to the next in the same grid.
-        offsets: how far each grid is moved to the left; the first is 0.
+        offsets: shift of each grid to the left; the first is 0.
     """
 
     length: int
@@ -93,11 +93,11 @@ class ChunkPlan:
 
     @property
     def context(self) -> int:
-        """Samples before the core of a chunk; behind the core there are as many or one more."""
+        """Samples before the core of a chunk; after the core there are as many or one more."""
         return (self.length - self.hop) // 2
 
     def starts(self) -> Iterator[int]:
-        """First samples of all chunks of all grids in ascending order, without end."""
+        """First samples of all chunks of all grids in ascending order, infinitely many."""
         return heapq.merge(*(count(-self.context - offset, self.hop) for offset in self.offsets))
 
     def covers(self, start: int, song: int) -> bool:
@@ -107,23 +107,24 @@ class ChunkPlan:
     def is_complete(self, start: int, received: int) -> bool:
         """Whether the chunk at ``start`` can be cut before the end of the song is known.
 
-        It can when its last sample is there and also what its part before the song reflects.
+        This needs the last sample of the chunk, and the samples that its part before the song
+        reflects.
         """
         return received >= max(start + self.length, 1 - start)
 
     def oldest(self, start: int) -> int:
-        """The first sample that the chunk at ``start`` and later ones can still need.
+        """The first sample that the chunk at ``start`` and later chunks can still need.
 
-        A chunk that reaches over the end reflects samples from before its own start, but never
-        more than a hop before it, because its core begins inside the song.
+        A chunk that extends past the end reflects samples from before its own start, but at most a
+        hop before it, because its core begins inside the song.
         """
         return max(0, start - self.hop)
 
 
 def plan_chunks(length: int, overlap: float, shifts: int = 1, seed: int = 0) -> ChunkPlan:
-    """Lay ``shifts`` grids of chunks that overlap their neighbours by a fraction of their length.
+    """Plan ``shifts`` grids of chunks that overlap the next chunk by a fraction of their length.
 
-    All grids but the first are moved by a random part of a hop; the same seed moves them the same.
+    All grids but the first are shifted by a random part of a hop, reproducible by the seed.
 
     Args:
         length: samples of one chunk.
@@ -132,23 +133,23 @@ def plan_chunks(length: int, overlap: float, shifts: int = 1, seed: int = 0) -> 
         seed: of the random offsets.
     """
     hop = max(1, length - round(length * overlap))
-    dice = random.Random(seed)
-    return ChunkPlan(length, hop, (0, *(dice.randrange(hop) for _ in range(shifts - 1))))
+    generator = random.Random(seed)
+    return ChunkPlan(length, hop, (0, *(generator.randrange(hop) for _ in range(shifts - 1))))
 
 
 def window(length: int) -> NDArray[np.float32]:
     """Weight of each sample of a chunk: a Hann window sampled between its zeros, so never 0.
 
-    The middle of a chunk, where the network has heard the most context, counts most.
+    The middle of a chunk, where the network has the most context, has the largest weight.
     """
     return (np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2).astype(np.float32)
 
 
 def reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Positions inside a song of that length, mirrored at its first and last sample.
+    """Map positions into a song of ``length`` samples by reflection at its first and last sample.
 
-    The edge samples are not repeated (3 2 1 | 0 1 2 3); a mirror image that is itself too short
-    is mirrored again.
+    The edge samples are not repeated (3 2 1 | 0 1 2 3); positions beyond a reflection are
+    reflected again.
     """
     if length == 1:
         return np.zeros_like(positions)
@@ -158,10 +159,11 @@ def reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 
 
 class OverlapAdd:
-    """Mixture blocks ``(frames, channel)`` in, stem blocks ``(frames, stem, channel)`` out.
+    """Runs one network over a stream in overlapping chunks.
 
-    Blocks of any size may be pushed; the same chunks are cut whatever their sizes. Samples leave
-    as soon as no later chunk covers them. What is kept is about two chunks and one batch.
+    Takes mixture blocks ``(frames, channel)`` and returns stem blocks ``(frames, stem, channel)``.
+    The chunks do not depend on the sizes of the blocks. Samples are returned as soon as no later
+    chunk covers them. About two chunks and one batch are kept in memory.
     """
 
     def __init__(
@@ -179,18 +181,18 @@ class OverlapAdd:
 
     @property
     def buffered(self) -> int:
-        """Frames held: of the song, of the sums and of chunks that wait for their batch."""
+        """Frames in memory: of the song, of the sums and of chunks that wait for their batch."""
         return len(self._song) + len(self._sum) + self._plan.length * len(self._waiting)
 
     def push(self, block: Block) -> Block:
-        """Take the next frames of the mixture, give those of the stems that are final."""
+        """Take the next frames of the mixture and return the stem frames that are final."""
         self._song.append(block)
         while self._plan.is_complete(self._next, self._song.end):
             self._cut()
         return self._take(self._waiting[0][0] if self._waiting else self._next)
 
     def finish(self) -> Block:
-        """Give all that is left; as many frames have come out then as went in."""
+        """Return the remaining frames; in total as many as were pushed."""
         while self._plan.covers(self._next, self._song.end):
             self._cut()
         self._run()

@@ -1,6 +1,6 @@
-"""One network on one device: numpy chunks in, numpy stems out, come what may.
+"""Runs a network on one device, from numpy chunks to numpy stems.
 
-Too little memory halves the batch; NaN or infinity is computed again in float32.
+If memory runs out, the batch is halved; NaN and infinity are computed again in float32.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _FULL = Precision("fp32", "retry")
 
 
 class ModelRunner:
-    """A separator ready to run; may be shared by threads.
+    """A separator on a device; may be shared by threads.
 
     Attributes:
-        stems: names of what comes out, in order.
+        stems: names of the estimates, in order.
         sample_rate: in Hz.
         channels: audio channels of one item.
-        segment: samples the network was trained on.
-        busy_seconds: how long it has run so far.
+        segment: samples of a chunk in training.
+        busy_seconds: total time in forward passes so far.
 
     Args:
         separator: the network.
-        device: where it runs.
-        precision: in which arithmetic.
-        largest: most items in one pass, so that a song of many channels needs no more memory.
+        device: where the network runs.
+        precision: numeric precision of the network.
+        largest: most items per forward pass, so that many channels do not need more memory.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ModelRunner:
         self.segment = separator.segment
         self._separator = separator.to(device).eval()
         if separator.prefers_channels_last:
-            any_module: Any = self._separator  # torch's stubs know no memory_format
+            any_module: Any = self._separator  # torch's stubs lack memory_format
             any_module.to(memory_format=torch.channels_last)
         self._device = device
         self._precision = precision
@@ -65,15 +65,15 @@ class ModelRunner:
         self._counting = threading.Lock()
 
     def separate(self, items: Items, seconds: Sequence[float]) -> Estimates:
-        """Separate all items; those that are silent give exact silence.
+        """Separate all items; silent items give exact silence.
 
         Args:
             items: ``(item, channel, time)`` at ``sample_rate``.
-            seconds: where each item begins in the song, for the message of an error.
+            seconds: start of each item in the song, for error messages.
 
         Raises:
-            NumericalError: when an item gives NaN or infinity in float32 too.
-            OutOfMemoryError: when a single item does not fit in memory.
+            NumericalError: an item gives NaN or infinity even in float32.
+            OutOfMemoryError: a single item does not fit in memory.
         """
         count, _, time = items.shape
         estimates = np.zeros((count, len(self.stems), self.channels, time), np.float32)
@@ -91,8 +91,8 @@ class ModelRunner:
         if len(broken):
             where = f"{max(0.0, seconds[broken[0]]):.2f} s"
             raise NumericalError(
-                f"The network gave NaN or infinity in float32 at {where}: "
-                "check its weights with 'stem models verify', or choose another with --model"
+                f"The network gave NaN or infinity in float32 at {where}. "
+                "Check its weights with stem models verify, or choose another with --model"
             )
 
     def _in_batches(self, items: Items, precision: Precision) -> Estimates:
@@ -110,8 +110,8 @@ class ModelRunner:
     def _shrink(self, failed: int) -> None:
         if failed == 1:
             raise OutOfMemoryError(
-                f"One chunk does not fit in the memory of {self._device}: "
-                "type a smaller --segment, or --device cpu"
+                f"One chunk does not fit in the memory of {self._device}. "
+                "Try a smaller --segment, or --device cpu"
             )
         self._largest = failed // 2
         if self._device.type == "cuda":
@@ -129,7 +129,7 @@ class ModelRunner:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether any back end ran out of memory; only CUDA has a class of its own for it."""
+    """Whether a backend ran out of memory; only CUDA has an exception class for it."""
     texts = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)
 

@@ -1,7 +1,7 @@
-"""The public interface of the engine: loaded models on devices, and songs separated by them.
+"""The public API of the engine: loads models on devices and separates songs.
 
-A song takes a place for the time that its network needs; while it is decoded at the start and
-encoded at the end, the place belongs to another song, so that it never waits.
+A song holds a device only while its network runs; while the song is decoded at the start and
+encoded at the end, another song uses the device.
 """
 
 from __future__ import annotations
@@ -49,67 +49,68 @@ class _Device:
 
 
 class DevicePool:
-    """Hands out places; whoever finds none free waits.
+    """A pool of devices with loaded networks; a song waits until one is free.
 
     Args:
-        ensembles: one per place; places on one device may share theirs.
+        ensembles: one per slot; slots on one device may share theirs.
     """
 
     def __init__(self, ensembles: Iterable[Ensemble]) -> None:
-        chosen = list(ensembles)
-        cores = max(1, torch.get_num_threads() // len(chosen))
+        slots = list(ensembles)
+        cores = max(1, torch.get_num_threads() // len(slots))
         self._free: SimpleQueue[_Device] = SimpleQueue()
-        for ensemble in chosen:
+        for ensemble in slots:
             thread = ThreadPoolExecutor(1, "network", torch.set_num_threads, (cores,))
             self._free.put(_Device(ensemble, thread))
 
     def run(self, work: Callable[[Ensemble], T]) -> T:
-        """What ``work`` gives, done at the next free place.
+        """Run ``work`` on the next free device and return its result.
 
         Raises:
-            BaseException: what ``work`` raised.
+            BaseException: raised by ``work``.
         """
-        place = self._free.get()
+        device = self._free.get()
         try:
-            return place.thread.submit(work, place.ensemble).result()
+            return device.thread.submit(work, device.ensemble).result()
         finally:
-            self._free.put(place)
+            self._free.put(device)
 
 
 BLOCK = 65536
-"""Frames heard at a time."""
+"""Frames per block of a waveform in memory."""
 
 MOST_CHANNELS = 64
-"""Of a waveform; no layout of loudspeakers has more."""
+"""Channels of a waveform; no loudspeaker layout has more."""
 
 
 ELSEWHERE = frozenset(
     {"batch_size", "device", "existing", "filename", "fall_back_to_only_track", "output", "stems"}
 )
-"""Options that say where stems go, which are kept, how fast they are made or when to give up."""
+"""Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
 PHASE = "phase_model"
 LATER = frozenset({PHASE, "track"})
-"""Options that :attr:`Session.settings` has only where one was chosen.
+"""Options that :attr:`Session.settings` holds only if they are set.
 
-So journals from before there was such an option still match.
+Journals from before these options existed therefore still match.
 """
 
 
 class Session:
-    """Models loaded once, for any number of songs and from any number of threads.
+    """Loads models once and separates any number of songs, from any number of threads.
 
-    Songs given by several threads are decoded and encoded side by side; their networks take turns.
-    Errors name options as on the command line; :class:`~stemcli.engine.options.Options` says which
-    of its fields is meant. Notes that the MP3 decoder inside libsndfile prints on standard error
-    are not suppressed, because that would take the descriptor from the whole process.
+    Songs from several threads are decoded and encoded in parallel; their networks take turns.
+    Error messages name options as on the command line; see
+    :class:`~stemcli.engine.options.Options` for the fields. Notes that the MP3 decoder inside
+    libsndfile prints on standard error are not suppressed, because that would redirect the
+    descriptor of the whole process.
 
     Args:
-        options: what the user chose.
-        on_event: told everything that happens, one event at a time.
-        jobs: how many songs are separated at the same time. They share the cores; where there are
-            several GPUs, they take one each.
-        load: gives the model that a name stands for.
+        options: choices of the user.
+        on_event: called with every event, one at a time.
+        jobs: number of songs to separate at the same time. They share the cores; if there are
+            several GPUs, each song takes one.
+        load: loads a model by name.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Session:
         self._models: list[LoadedModel] = []
         self._phase: LoadedModel | None = None
         self._ensembles: list[Ensemble] = []
-        self._places: DevicePool | None = None
+        self._devices: DevicePool | None = None
         self._loading = threading.Lock()
         self._telling = threading.Lock()
         self._interrupted = threading.Event()
@@ -135,11 +136,11 @@ class Session:
 
     @property
     def ensemble(self) -> Ensemble:
-        """The networks, loaded when first asked for.
+        """The networks, loaded on first use.
 
         Raises:
-            UsageError: for models, stems or a device that there are not.
-            WeightsError: for weights that cannot be used.
+            UsageError: a model, stem or device does not exist.
+            WeightsError: the weights cannot be used.
         """
         with self._loading:
             if not self._ensembles:
@@ -148,7 +149,7 @@ class Session:
 
     @property
     def network_seconds(self) -> float:
-        """Time for which networks have run so far, over all songs."""
+        """Total time in forward passes so far, over all songs."""
         members = {id(member): member for each in self._ensembles for member in each.all}
         return sum(member.runner.busy_seconds for member in members.values())
 
@@ -158,21 +159,21 @@ class Session:
         return self.ensemble.selection.names
 
     def plan(self, song: str | os.PathLike[str], *, folder: Path | None = None) -> dict[str, Path]:
-        """Where the stems of ``song`` will be written.
+        """Return the paths of the stems of ``song``.
 
         Args:
             song: the input.
-            folder: below the output folder, to mirror a tree.
+            folder: sub-folder of the output folder, to mirror a tree.
 
         Raises:
-            ConfigError: for a file name template that cannot be used.
-            OutputError: when a stem would replace the song.
-            FfmpegMissingError: when the format needs ffmpeg and there is none.
+            ConfigError: the file name template cannot be used.
+            OutputError: a stem would replace the song.
+            FfmpegMissingError: the format needs ffmpeg, which is missing.
         """
         options = self.options
         if "://" in options.output:
             raise OutputError(
-                f"{options.output} is an address, where only stem batch can write: choose a folder"
+                f"{options.output} is a URL, to which only stem batch can write. Choose a folder"
             )
         require_encoder(options.output_format())
         return plan_outputs(
@@ -186,9 +187,9 @@ class Session:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides what the stems sound like, as plain values.
+        """Everything that determines the sound of the stems, as plain values.
 
-        Options, but for those that only say where and how fast; models by name and SHA-256.
+        All options without those in :data:`ELSEWHERE`; models by name and SHA-256.
         """
         chosen, _ = self.options.to_dict(), self.ensemble
         models = [[model.name, model.sha256] for model in self._models]
@@ -205,16 +206,16 @@ class Session:
         replace: bool = False,
         ready: Ready = lambda files: None,
     ) -> Result:
-        """Separate a file into files; all appear when all are complete, or none does.
+        """Separate a file into files; they get their final names only when all are complete.
 
         Args:
-            song: anything that can be decoded.
-            folder: below the output folder, to mirror a tree.
-            replace: the stems that exist, whatever the options say of them.
-            ready: told the temporary and the final path of every stem when all are complete.
+            song: any audio file that can be decoded.
+            folder: sub-folder of the output folder, to mirror a tree.
+            replace: whether to replace existing stems, regardless of the options.
+            ready: called with the temporary and final path of every stem when all are complete.
 
         Raises:
-            StemError: whatever was wrong, in one sentence; told as ``TrackFailed`` before.
+            StemError: the song cannot be separated; reported as ``TrackFailed`` before.
         """
         song = Path(song)
         track = str((folder or Path()) / song.name)
@@ -225,7 +226,7 @@ class Session:
             return SongJob(
                 song,
                 paths,
-                self._at_place,
+                self._on_device,
                 self.options,
                 track,
                 self._tell,
@@ -251,8 +252,9 @@ class Session:
             Stem name to ``(frames, channels)`` at the same rate.
 
         Raises:
-            DecodeError: for another shape, no samples, NaN or infinity, or no sample rate.
-            NumericalError: when the network fails.
+            DecodeError: the waveform has another shape, no samples, NaN or infinity, or the sample
+                rate is invalid.
+            NumericalError: the network produced NaN or infinity.
         """
         options, rate = self.options, as_rate(sample_rate)
         first = round((options.start or 0.0) * rate)
@@ -260,34 +262,34 @@ class Session:
         song = as_song(wave)[first:last]
         if not len(song):
             raise DecodeError(
-                "The waveform holds no sound between start and end: give at least one frame"
+                "The waveform has no samples between start and end. Give at least one frame"
             )
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
-        heard = list(finite(parts, "The waveform", rate))
+        checked = list(finite(parts, "The waveform", rate))
         separation = SeparationStream(
             self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min()))
         )
         stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
         done = 0
-        for block in separation.pass_through(heard):  # views, each of which holds whole chunks
+        for block in separation.pass_through(checked):  # views, each of which holds whole chunks
             stems[:, done : done + len(block)] = block.swapaxes(0, 1)
             done += len(block)
         return dict(zip(self.stems, stems, strict=True))
 
     def interrupt(self) -> None:
-        """Songs that are being worked on raise KeyboardInterrupt with their next event.
+        """Stop all songs: each raises KeyboardInterrupt with its next event.
 
-        Those that wait for a decoder do so at once. Nothing is left behind of them; the session is
-        of no use any more.
+        Songs that wait for a decoder stop at once. No files are left behind; the session cannot be
+        used afterwards.
         """
         self._interrupted.set()
 
     def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
-        """Whether all outputs are there and may stay; some of them are made again."""
+        """Whether to skip a song because all outputs exist; if only some exist, it is redone."""
         taken = [path for path in paths.values() if os.path.lexists(path)]
         if taken and self.options.existing == "refuse":
             raise OutputError(
-                f"{taken[0]} exists already: choose --overwrite or --skip-existing (in Python: "
+                f"{taken[0]} already exists. Add --overwrite or --skip-existing (in Python: "
                 "existing='overwrite' or 'skip')"
             )
         skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
@@ -295,29 +297,29 @@ class Session:
             self._tell(TrackSkipped(track, "all stems exist"))
         return skip
 
-    def _at_place(self, work: Callable[[Ensemble], T]) -> T:
+    def _on_device(self, work: Callable[[Ensemble], T]) -> T:
         with self._loading:
-            if self._places is None:
-                self._places = DevicePool(self._ensembles)
-        return self._places.run(work)
+            if self._devices is None:
+                self._devices = DevicePool(self._ensembles)
+        return self._devices.run(work)
 
     def _assemble(self) -> list[Ensemble]:
-        """One ensemble per job; those on one device are the same."""
+        """One ensemble per job; jobs on one device share it."""
         device = resolve_device(self.options.device)
         if self._load is load_model:
             check_request(self.options)
-        made: dict[torch.device, Ensemble] = {}
+        ensembles: dict[torch.device, Ensemble] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):
             networks = [self._load(name) for name in self.options.networks]
             self._models = networks[: len(self.options.model)]
             self._phase = next(iter(networks[len(self._models) :]), None)
-            made[device] = assemble(self._models, self.options, device, self._phase)
-            for model, member in zip(networks, made[device].all, strict=True):
+            ensembles[device] = assemble(self._models, self.options, device, self._phase)
+            for model, member in zip(networks, ensembles[device].all, strict=True):
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
                 self._tell(ModelLoaded(model.name, *chosen, model.better))
-        return [made[device] for device in devices]
+        return [ensembles[device] for device in devices]
 
     def _tell(self, event: Event) -> None:
         if self._interrupted.is_set():
@@ -337,13 +339,13 @@ def separate(
     """Separate one song into files.
 
     Args:
-        song: anything that can be decoded.
+        song: any audio file that can be decoded.
         model: name of a model, or several names to average.
-        on_event: told everything that happens.
+        on_event: called with every event.
         **options: fields of :class:`~stemcli.engine.options.Options`.
 
     Raises:
-        StemError: whatever was wrong, in one sentence.
+        StemError: the song cannot be separated; ``str(error)`` is the sentence to show.
     """
     names = [model] if isinstance(model, str) else list(model)
     plain = {key: _plain(value) for key, value in options.items()}
@@ -352,36 +354,36 @@ def separate(
 
 
 def as_song(wave: NDArray[np.floating[Any]]) -> Block:
-    """Float32 frames of a waveform given by a program.
+    """Check a waveform and convert it to float32 frames.
 
     Raises:
-        DecodeError: when it is not ``(frames, channels)`` of floats, or when so many channels show
-            that the axes are the other way round.
+        DecodeError: the waveform is not ``(frames, channels)`` of floats, or has so many channels
+            that its axes must be swapped.
     """
     array = np.asarray(wave)
     if array.ndim != 2 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.floating):
-        found = f"{array.dtype} of shape {array.shape}"
-        raise DecodeError(f"The waveform is {found}: give floats of shape (frames, channels)")
+        kind = f"{array.dtype} of shape {array.shape}"
+        raise DecodeError(f"The waveform is {kind}. Give floats of shape (frames, channels)")
     if array.shape[1] > MOST_CHANNELS:
         frames, channels = array.shape
         raise DecodeError(
-            f"The waveform has {frames} frames of {channels} channels: give (frames, channels), "
+            f"The waveform has {frames} frames of {channels} channels. Give (frames, channels), "
             "e.g. wave.T"
         )
     return array.astype(np.float32)
 
 
 def as_rate(sample_rate: float) -> int:
-    """A sample rate given by a program, in Hz.
+    """Check a sample rate and convert it to an integer in Hz.
 
     Raises:
-        DecodeError: when it is not a whole number above 0.
+        DecodeError: the sample rate is not a whole number above 0.
     """
     if not sample_rate > 0 or not float(sample_rate).is_integer():
-        raise DecodeError(f"The sample rate is {sample_rate!r}: give Hz, e.g. 44100")
+        raise DecodeError(f"The sample rate is {sample_rate!r}. Give Hz, e.g. 44100")
     return int(sample_rate)
 
 
 def _plain(value: Any) -> Any:
-    """A path where an option wants text."""
+    """Convert a path to text; other values stay unchanged."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,4 +1,4 @@
-"""One song from its file to the files of its stems."""
+"""Separates one song, from its file to the files of its stems."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from stemcli.engine.outputs import Ready, StemWriter
 from stemcli.engine.stream import SeparationStream
 
 LOUDEST = 2.0**31
-"""Largest sample that counts as sound, where full scale is 1.
+"""Largest sample that is accepted as audio; full scale is 1.
 
-Programs that write integers of 32 bits as floats without scaling them reach it; squares of samples
-far above do not fit into the float32 of a network.
+Programs that write 32-bit integers as floats without scaling reach it; squares of samples far above
+overflow the float32 of a network.
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one song.
+    """The result of one song.
 
     Attributes:
         outputs: stem name to path.
-        frames: samples per channel of each stem; 0 when the song was skipped.
-        sample_rate: in Hz; 0 when the song was skipped.
-        gain: factor on all stems, below 1 when they would have clipped.
-        skipped: whether the outputs were there already.
+        frames: samples per channel of each stem; 0 if the song was skipped.
+        sample_rate: in Hz; 0 if the song was skipped.
+        gain: factor on all stems, below 1 if they would have clipped.
+        skipped: whether the song was skipped because its outputs existed.
         wall_seconds: from the moment when a network was free for the song until its files were
             complete.
     """
@@ -61,45 +61,44 @@ class Result:
 
 @dataclass(frozen=True)
 class SongJob:
-    """The work on one song.
+    """Decodes, separates and encodes one song.
 
     Attributes:
         song: the input.
         paths: output name to path, in the order of the ensemble's outputs.
-        place: does work where a network runs, once it is free; told the models there.
+        on_device: runs a function on the next free device; the function receives its ensemble.
         options: part of the song, format and clipping.
-        track: what events call the song.
-        tell: told what happens.
-        ready: told when the stems are complete under temporary names.
-        ended: ends a decoder that is waited for when it is set.
-        said: sentences that are said once for all songs, and were said.
-        needs_peak_level: whether the models have to know the peak of the whole song before they
-            hear it.
+        track: name of the song in events.
+        tell: called with every event.
+        ready: called when the stems are complete under temporary names.
+        ended: stops waiting for a decoder when it is set.
+        shown: notices that are sent once for all songs, and were sent.
+        needs_peak_level: whether the models need the peak of the whole song in advance.
     """
 
     song: Path
     paths: Mapping[str, Path]
-    place: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
+    on_device: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
     options: Options
     track: str
     tell: EventHandler
     ready: Ready
     ended: threading.Event = field(default_factory=threading.Event)
-    said: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     needs_peak_level: bool = False
 
     def run(self) -> Result:
-        """Decode, separate, encode; all stems appear, or none does.
+        """Separate the song; either all stems are written or none.
 
         Raises:
-            StemError: whatever was wrong.
+            StemError: the song cannot be separated.
         """
         with self._open() as reader:
             info = reader.info
-            heard = finite(reader, self.song, info.sample_rate)
-            with self._open_delivery(info) as delivery, Prefetcher(heard) as blocks:
+            checked = finite(reader, self.song, info.sample_rate)
+            with self._open_delivery(info) as delivery, Prefetcher(checked) as blocks:
                 peak = self._measure() if self.needs_peak_level else 1.0
-                began, frames = self.place(
+                began, frames = self.on_device(
                     lambda ensemble: self._separate(blocks, info, peak, ensemble, delivery)
                 )
                 if self.options.end is None:
@@ -124,7 +123,7 @@ class SongJob:
             if not (self.options.fall_back_to_only_track and error.has_only_one):
                 raise
         reader = self._open_track(1)
-        note = f"it has no sound track {number}, so its only track was used"
+        note = f"it has no audio track {number}, so its only track was used"
         reader.info = replace(reader.info, notices=(note, *reader.info.notices))
         return reader
 
@@ -137,13 +136,13 @@ class SongJob:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
-            found = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
-            raise ConfigError("Options", [f"{found}: type --bit-depth 32f"])
+            problem = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
+            raise ConfigError("Options", [f"{problem}; use --bit-depth 32f"])
         rescale = mode == "rescale" and format.clips
         return StemWriter(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
 
     def _measure(self) -> float:
-        """The peak of what will be heard, which is decoded once more for it."""
+        """The peak of the selected part of the song, which is decoded once more for this."""
         peak = 0.0
         with self._open() as reader:
             rate = reader.info.sample_rate
@@ -161,7 +160,7 @@ class SongJob:
         ensemble: Ensemble,
         delivery: StemWriter,
     ) -> tuple[float, int]:
-        """When the network was free, and how many frames it heard."""
+        """Separate all blocks; return when the network was free, and the number of frames."""
         began = time.monotonic()
         expected = expected_frames(info, self.options)
         total = expected / info.sample_rate if expected is not None else None
@@ -184,19 +183,19 @@ class SongJob:
         if above < 0.05 or not delivery.clips:
             return ""
         done = f"all were lowered by {above:.1f} dB" if delivery.gain < 1 else "the peaks were cut"
-        found = f"the stems reach {above:.1f} dB above full scale"
-        return f"{found}: {done} (--format wav --bit-depth 32f keeps them as they are)"
+        excess = f"the stems reach {above:.1f} dB above full scale"
+        return f"{excess}: {done} (--format wav --bit-depth 32f keeps them unchanged)"
 
     def _notice(self, message: str) -> None:
-        if not message or message in self.said:
+        if not message or message in self.shown:
             return
         if message == fallback_notice():
-            self.said.add(message)
+            self.shown.add(message)
         self.tell(Notice(self.track, message))
 
 
 class Counter:
-    """Tells how much of a song has left a stage."""
+    """Sends ``Progress`` events of one stage."""
 
     def __init__(self, job: SongJob, stage: Stage, sample_rate: int, total: int | None) -> None:
         self.frames = 0
@@ -204,14 +203,14 @@ class Counter:
         self._total = total / sample_rate if total is not None else None
 
     def add(self, frames: int) -> None:
-        """Count ``frames`` more and tell."""
+        """Count ``frames`` more and send the progress."""
         self.frames += frames
         done = self.frames / self._rate
         self._job.tell(Progress(self._job.track, self._stage, done, self._total))
 
 
 def expected_frames(info: AudioInfo, options: Options) -> int | None:
-    """Frames between ``--start`` and ``--end``, as far as the header and the options tell."""
+    """Frames between ``--start`` and ``--end`` by the header; None if the length is unknown."""
     ends = [] if info.frames is None else [info.frames]
     if options.end is not None:
         ends.append(round(options.end * info.sample_rate))
@@ -220,25 +219,25 @@ def expected_frames(info: AudioInfo, options: Options) -> int | None:
 
 
 def finite(blocks: Iterator[Block], name: object, sample_rate: int) -> Iterator[Block]:
-    """Pass blocks on that hold samples a network can work with.
+    """Pass blocks through and check that their samples are usable.
 
     Raises:
-        DecodeError: at the first sample that is not a number or absurdly large, with its time.
+        DecodeError: a sample is NaN, infinite or far too large; the message gives its time.
     """
-    heard = 0
+    position = 0
     for block in blocks:
-        sane = (np.abs(block) <= LOUDEST).all(axis=1)  # False for NaN too
-        if not sane.all():
-            place = int(sane.argmin())
-            raise _absurd(name, block[place], (heard + place) / sample_rate)
-        heard += len(block)
+        valid = (np.abs(block) <= LOUDEST).all(axis=1)  # False for NaN too
+        if not valid.all():
+            index = int(valid.argmin())
+            raise _invalid(name, block[index], (position + index) / sample_rate)
+        position += len(block)
         yield block
 
 
-def _absurd(name: object, frame: Block, seconds: float) -> DecodeError:
+def _invalid(name: object, frame: Block, seconds: float) -> DecodeError:
     if not np.isfinite(frame).all():
-        return DecodeError(f"{name} holds NaN or infinity at {seconds:.2f} s: export it again")
+        return DecodeError(f"{name} holds NaN or infinity at {seconds:.2f} s. Export it again")
     return DecodeError(
         f"{name} holds a sample of {np.abs(frame).max():.1e} at {seconds:.2f} s, where full scale "
-        "is 1: it is damaged, so export it again"
+        "is 1. It is damaged; export it again"
     )

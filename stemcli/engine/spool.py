@@ -1,4 +1,4 @@
-"""Blocks of samples put aside on disk until the loudest of them is known."""
+"""Temporary files for blocks of samples until the loudest sample is known."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from stemcli.engine.buffer import Block
 BLOCK = 65536
 """Frames read back at a time."""
 
-ELSEWHERE = "choose another folder with --output"
+ELSEWHERE = "Choose another folder with --output"
 
 
 class Spool:
-    """Float32 blocks ``(frames, *shape)`` in files without names, which cannot be left behind.
+    """Float32 blocks ``(frames, *shape)`` in unnamed temporary files, which vanish when closed.
 
-    What finds no room in one folder goes on in the next.
+    If a folder is full, writing continues in the next one.
 
     Args:
-        folders: where to write, the first with room.
+        folders: folders to write to, in this order.
         shape: of one frame.
 
     Raises:
-        OutputError: by every method, when no disk takes more.
+        OutputError: by every method, if all disks are full.
     """
 
     def __init__(self, folders: Sequence[Path], *shape: int) -> None:
@@ -42,7 +42,7 @@ class Spool:
         self._next_file(None)
 
     def write(self, block: Block) -> None:
-        """Put a block behind the others."""
+        """Append a block."""
         data = memoryview(np.ascontiguousarray(block, np.float32).tobytes())
         while data:
             try:
@@ -51,7 +51,7 @@ class Spool:
                 self._next_file(error)
 
     def blocks(self) -> Iterator[Block]:
-        """Everything from the first frame on; a frame may begin in one file and end in the next."""
+        """All blocks from the first frame on; a frame may span two files."""
         size = BLOCK * np.dtype(np.float32).itemsize * int(np.prod(self._shape))
         read = bytearray()
         with speaking(self._folders[0]):
@@ -66,7 +66,7 @@ class Spool:
             yield self._frames(read)
 
     def close(self) -> None:
-        """Give the space back, whatever a full disk says."""
+        """Delete the files; errors of a full disk are ignored."""
         for file in self._files:
             with suppress(OSError):
                 file.close()
@@ -75,10 +75,10 @@ class Spool:
         return np.frombuffer(data, np.float32).reshape(-1, *self._shape)
 
     def _next_file(self, error: OSError | None) -> None:
-        """Go on in the next folder that takes a file."""
+        """Continue in the next folder in which a file can be created."""
         for folder in self._left:
             try:
-                # Without a buffer, so that a full disk leaves no doubt about what was written.
+                # Unbuffered, so that after a full disk the number of written bytes is known.
                 file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - see close()
                 self._files.append(cast(BinaryIO, file))
                 return
@@ -90,22 +90,22 @@ class Spool:
         where = " and ".join(map(str, dict.fromkeys(self._folders)))
         reason = (error and error.strerror) or error
         return OutputError(
-            "The stems are kept in a temporary file until the loudest sample is known, and there is"
-            f" no room for it in {where} ({reason}). Make room there, set TMPDIR to a folder on"
-            " another disk, or type --clip-mode clamp, which needs no such file"
+            "The stems are kept in a temporary file until the loudest sample is known, and it does"
+            f" not fit into {where} ({reason}). Free some space there, set TMPDIR to a folder on"
+            " another disk, or use --clip-mode clamp, which needs no such file"
         )
 
 
 def spool_folders(output: Path) -> list[Path]:
-    """Where a spool may lie: in the temporary folder, or beside the stems.
+    """Folders for a spool: the temporary folder and the folder of the stems.
 
-    The folder that TMPDIR names comes first, because the user chose it; else the one with more
-    room. The temporary folder is often memory, which a long song shall not fill, and the disk of
-    the stems may have room for them alone.
+    TMPDIR comes first if it is set, because the user chose it; otherwise the folder with more free
+    space. The temporary folder is often in memory, which a long song should not fill, and the disk
+    of the stems may have space for the stems alone.
     """
     try:
         temporary = Path(gettempdir())
-    except OSError:  # there is none
+    except OSError:  # there is no temporary folder
         return [output]
     folders = [temporary, output]
     return folders if os.environ.get("TMPDIR") else sorted(folders, key=_room, reverse=True)
@@ -120,7 +120,7 @@ def _room(folder: Path) -> int:
 
 @contextmanager
 def speaking(path: Path) -> Iterator[None]:
-    """Turn what the file system says into an error with one sentence.
+    """Turn errors of the file system into an error with one sentence.
 
     Raises:
         OutputError: for every OSError inside.
@@ -130,5 +130,5 @@ def speaking(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         is_long = error.errno == errno.ENAMETOOLONG
-        advice = "shorten it with --filename or --output" if is_long else ELSEWHERE
-        raise OutputError(f"Cannot write to {path} ({reason}): {advice}") from error
+        advice = "Shorten it with --filename or --output" if is_long else ELSEWHERE
+        raise OutputError(f"Cannot write to {path} ({reason}). {advice}") from error

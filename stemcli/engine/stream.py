@@ -1,4 +1,4 @@
-"""A song through an ensemble, block by block: at every moment only a few chunks are in memory.
+"""Streams a song through an ensemble block by block, with only a few chunks in memory.
 
 ::
 
@@ -6,9 +6,10 @@
              ├─ resample ─ overlap-add ─ resample back ─┼─ full sets ─ mean ─ selection ─▶ stems
              └─ wait until all have caught up ──────────┘
 
-Where a network gives phases, every stem goes through it between a member's overlap-add and the way
-back, in the same manner: it is resampled where the rates differ, cut into chunks, and resampled.
-A member that hears songs levelled gets the mixture over its peak; its stems are brought back.
+If there is a phase network, every stem goes through it between a member's overlap-add and its
+resampling back, in the same way: it is resampled if the rates differ, cut into chunks and
+resampled back. A member that needs a peak of 1 gets the mixture divided by its peak, and its stems
+are multiplied by the peak.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from stemcli.engine.overlap_add import OverlapAdd
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """What has to be known of a sound before it is heard.
+    """Properties of a stream that must be known in advance.
 
     Attributes:
         sample_rate: in Hz.
         channels: of every frame.
-        peak: of the whole song that it is a part of; 0 where that is silent.
-        batch: chunks in one pass.
+        peak: of the whole song; 0 if the song is silent.
+        batch: chunks per forward pass.
     """
 
     sample_rate: int
@@ -44,56 +45,56 @@ class StreamSpec:
 
 
 class MemberStream:
-    """One network heard at the song's own rate.
+    """Runs one network at the sample rate of the song.
 
-    Mixture blocks ``(frames, channel)`` in, stem blocks ``(frames, stem, channel)`` out.
+    Takes mixture blocks ``(frames, channel)`` and returns stem blocks ``(frames, stem, channel)``.
 
     Args:
-        member: the network and the chunks it takes.
-        sound: what it will hear.
-        phase: what gives phases to its stems, if anything does.
+        member: the network and its chunk plan.
+        spec: properties of the mixture.
+        phase: network that predicts the phase of the stems; None if there is none.
     """
 
     def __init__(
-        self, member: EnsembleMember, sound: StreamSpec, phase: EnsembleMember | None = None
+        self, member: EnsembleMember, spec: StreamSpec, phase: EnsembleMember | None = None
     ) -> None:
-        network, channels = member.runner, sound.channels
+        network, channels = member.runner, spec.channels
         self._stems = len(network.stems)
-        self._ratio = network.sample_rate / sound.sample_rate
-        self._level = np.float32(sound.peak if member.needs_peak_level and sound.peak else 1.0)
-        self._down = Resampler(sound.sample_rate, network.sample_rate, channels)
-        self._chunks = OverlapAdd(network, member.plan, channels, sound.batch)
-        inside = replace(sound, sample_rate=network.sample_rate)
+        self._ratio = network.sample_rate / spec.sample_rate
+        self._level = np.float32(spec.peak if member.needs_peak_level and spec.peak else 1.0)
+        self._down = Resampler(spec.sample_rate, network.sample_rate, channels)
+        self._chunks = OverlapAdd(network, member.plan, channels, spec.batch)
+        inside = replace(spec, sample_rate=network.sample_rate)
         self._phases = (
             PhaseStage(phase, self._stems, inside) if phase else NoPhaseStage(self._stems, channels)
         )
-        self._up = Resampler(network.sample_rate, sound.sample_rate, self._stems * channels)
+        self._up = Resampler(network.sample_rate, spec.sample_rate, self._stems * channels)
         self.estimates = SlidingBuffer(self._stems, channels)
 
     @property
     def buffered(self) -> int:
-        """Frames held, at any rate."""
+        """Frames in memory, at any rate."""
         return self._chunks.buffered + self._phases.buffered + len(self.estimates)
 
     def push(self, block: Block) -> None:
-        """Hear the next frames; what is final is appended to ``estimates``."""
-        self._hear(self._down.push(block / self._level))
+        """Take the next frames; final frames are appended to ``estimates``."""
+        self._separate(self._down.push(block / self._level))
 
     def finish(self, frames: int) -> None:
-        """Hear the end of a song of ``frames``; as many will have been given then."""
-        heard = ceil(frames * self._ratio)
-        self._hear(self._down.finish(heard))
-        self._pass_on(self._chunks.finish())
-        self._give(self._phases.finish(heard))
+        """Finish a song of ``frames``; afterwards as many frames were appended to ``estimates``."""
+        inside = ceil(frames * self._ratio)
+        self._separate(self._down.finish(inside))
+        self._predict_phases(self._chunks.finish())
+        self._resample(self._phases.finish(inside))
         self._append(self._up.finish(frames))
 
-    def _hear(self, block: Block) -> None:
-        self._pass_on(self._chunks.push(block))
+    def _separate(self, block: Block) -> None:
+        self._predict_phases(self._chunks.push(block))
 
-    def _pass_on(self, stems: Block) -> None:
-        self._give(self._phases.push(stems * self._level))
+    def _predict_phases(self, stems: Block) -> None:
+        self._resample(self._phases.push(stems * self._level))
 
-    def _give(self, stems: Block) -> None:
+    def _resample(self, stems: Block) -> None:
         flat = rearrange(stems, "time stem channel -> time (stem channel)")
         self._append(self._up.push(flat))
 
@@ -103,30 +104,30 @@ class MemberStream:
 
 
 class PhaseStage:
-    """Stems through a network that gives each of them a phase of its own.
+    """Runs every stem through a network that predicts its phase.
 
     Args:
         phase: the network.
-        stems: how many.
-        sound: what each of them is.
+        stems: number of stems.
+        spec: properties of each stem.
     """
 
-    def __init__(self, phase: EnsembleMember, stems: int, sound: StreamSpec) -> None:
-        self._streams = [MemberStream(phase, sound) for _ in range(stems)]
+    def __init__(self, phase: EnsembleMember, stems: int, spec: StreamSpec) -> None:
+        self._streams = [MemberStream(phase, spec) for _ in range(stems)]
 
     @property
     def buffered(self) -> int:
-        """Frames held."""
+        """Frames in memory."""
         return sum(stream.buffered for stream in self._streams)
 
     def push(self, stems: Block) -> Block:
-        """Hear the next frames ``(frames, stem, channel)``, give those that are final."""
+        """Take the next frames ``(frames, stem, channel)`` and return those that are final."""
         for index, stream in enumerate(self._streams):
             stream.push(stems[:, index])
         return self._take()
 
     def finish(self, frames: int) -> Block:
-        """Give all that is left of ``frames``."""
+        """Return the remaining frames of a song of ``frames``."""
         for stream in self._streams:
             stream.finish(frames)
         return self._take()
@@ -137,11 +138,11 @@ class PhaseStage:
 
 
 class NoPhaseStage:
-    """The same for stems that keep the phase they have.
+    """Replaces :class:`PhaseStage` if stems keep their phase.
 
     Args:
-        stems: how many.
-        channels: of each.
+        stems: number of stems.
+        channels: of each stem.
     """
 
     buffered = 0
@@ -150,22 +151,22 @@ class NoPhaseStage:
         self._nothing: Block = np.zeros((0, stems, channels), np.float32)
 
     def push(self, stems: Block) -> Block:
-        """Give them back."""
+        """Return the stems unchanged."""
         return stems
 
     def finish(self, frames: int) -> Block:
-        """There is nothing left."""
+        """Return no frames, because none were kept."""
         return self._nothing
 
 
 class SeparationStream:
-    """One song being separated: mixture blocks in, blocks ``(frames, output, channel)`` out.
+    """Separates one song, from mixture blocks to blocks ``(frames, output, channel)``.
 
     Args:
-        ensemble: what separates.
+        ensemble: the networks.
         sample_rate: of the song, in Hz.
         channels: of the song.
-        peak: of the whole song; an ensemble that is not levelled needs none.
+        peak: of the whole song; used only if the ensemble needs the peak level.
     """
 
     def __init__(
@@ -173,28 +174,28 @@ class SeparationStream:
     ) -> None:
         self._ensemble = ensemble
         self._mixture = SlidingBuffer(channels)
-        sound = StreamSpec(sample_rate, channels, peak, ensemble.batch)
-        self._streams = [MemberStream(member, sound, ensemble.phase) for member in ensemble.members]
+        spec = StreamSpec(sample_rate, channels, peak, ensemble.batch)
+        self._streams = [MemberStream(member, spec, ensemble.phase) for member in ensemble.members]
 
     @property
     def buffered(self) -> int:
-        """Frames held; bounded by the chunks, whatever the length of the song."""
+        """Frames in memory; bounded by the chunks, independent of the length of the song."""
         return len(self._mixture) + sum(stream.buffered for stream in self._streams)
 
     def pass_through(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Hear a whole song block by block, and give its outputs the same way."""
+        """Separate a whole song block by block."""
         yield from map(self.push, blocks)
         yield self.finish()
 
     def push(self, block: Block) -> Block:
-        """Hear the next frames of the mixture, give those of the outputs that are final."""
+        """Take the next frames of the mixture and return the output frames that are final."""
         self._mixture.append(block)
         for stream in self._streams:
             stream.push(block)
         return self._take()
 
     def finish(self) -> Block:
-        """Give all that is left; as many frames have come out then as went in."""
+        """Return the remaining frames; in total as many as were pushed."""
         for stream in self._streams:
             stream.finish(self._mixture.end)
         return self._take()

@@ -172,7 +172,7 @@ def link(path: Path) -> None:
     path.symlink_to(path.parents[1] / USER / "thesis.wav")
 
 
-DAMAGED = r"The journal .* is damaged .* Move it away and type --skip-existing"
+DAMAGED = r"The journal .* is damaged .* Move it away and add --skip-existing"
 USERS = "{user}/thesis.wav"
 HERS = "{user}/" + HIDDEN
 GENERATED = (

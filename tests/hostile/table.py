@@ -78,7 +78,7 @@ def attack(row: Row, folder: Path) -> Ended:
     assert ended.code == row.code, ended
     assert ended.memory < MEMORY, ended
     assert "Traceback" not in ended.err
-    assert "defect of stem" not in ended.err
+    assert "bug in stem" not in ended.err
     assert controls(ended.out + ended.err) <= {"\n"}
     assert snapshot(folder) == before
     assert beside(folder) == around

@@ -170,7 +170,7 @@ CHUNKS: dict[str, tuple[Callable[[Path], object], str]] = {
     for suffix, name in ((".wav", b"junk"), (".aiff", b"ANNO"))
     for behind in (False, True)
 }
-NO_SOUND = r"No sound can be read from song\.m4a: give a wav, flac, "
+NO_SOUND = r"No sound can be read from song\.m4a\. Use a wav, flac, "
 HALF_AN_INDEX = r"song\.m4a, which seems to be cut off \(its index is incomplete, "
 FILMS: dict[str, tuple[bytes, str]] = {
     "50,000 atoms in each other": (nested_atoms(50_000), NO_SOUND),
@@ -248,7 +248,7 @@ TAGGED += [
         f"a song with {kind}",
         make,
         f"separate song{suffix} {HARMLESS}",
-        rf"song\{suffix} consists of more than 20,000 chunks, .* re-export it as one plain wav",
+        rf"song\{suffix} consists of more than 20,000 chunks, .* Export it again as one plain wav",
     )
     for kind, (make, suffix) in CHUNKS.items()
 ]

@@ -73,8 +73,8 @@ def test_a_source_folder_without_a_number_is_the_same() -> None:
 
 def test_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version_module, "number", lambda: "1.2")
-    assert how_to_install() == "Type there: pip install 'stemcli[cluster]==1.2'"
+    assert how_to_install() == "Run there: pip install 'stemcli[cluster]==1.2'"
     assert how_to_install("1.1+abc") == how_to_install()
-    assert how_to_install("1.2+abc") == "Install the very same code on all machines"
+    assert how_to_install("1.2+abc") == "Install the same code on all machines"
     monkeypatch.setattr(version_module, "number", lambda: "")
-    assert how_to_install("abc") == "Type there: pip install 'stemcli[cluster]'"
+    assert how_to_install("abc") == "Run there: pip install 'stemcli[cluster]'"

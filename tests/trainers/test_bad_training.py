@@ -29,7 +29,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "no file at all": (
         lambda at: (at / "songs/song_002/drums.wav").write_bytes(b""),
-        "drums.wav is empty (0 bytes): copy or download it again",
+        "drums.wav is empty (0 bytes). Copy or download it again",
     ),
     "no sound file": (
         lambda at: (at / "songs/song_002/drums.wav").write_bytes(b"no sound" * 99),
@@ -37,7 +37,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "NaN": (
         lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 2), np.nan)),
-        "vocals.wav holds NaN or infinity at 0.00 s: export it again",
+        "vocals.wav holds NaN or infinity at 0.00 s. Export it again",
     ),
     "six channels": (
         lambda at: sound(at / "songs/song_003/vocals.wav", np.full((RATE, 6), 0.1)),

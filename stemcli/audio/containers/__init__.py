@@ -1,1 +1,1 @@
-"""How sound lies in files: containers, frames of codecs and the tags around them."""
+"""Parsers for containers, frames of codecs and tags: where the audio data of a file is."""

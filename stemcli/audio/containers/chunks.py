@@ -1,7 +1,7 @@
 """The chunks and headers of WAV, RF64, BW64, Wave64, AIFF, AIFC, CAF and AU.
 
-Sizes are believed only where they lead to another chunk or to the end of the file: padding bytes
-are forgotten by many programs, and sizes are 0 or a placeholder where a program wrote into a pipe.
+Sizes are trusted only if they lead to another chunk or to the end of the file: many programs omit
+padding bytes, and sizes are 0 or a placeholder if a program wrote to a pipe.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from stemcli.audio.containers.part import Raw
 from stemcli.audio.info import BITS, require_sense
 
 PLACEHOLDER = 0x7F000000
-"""Bytes: programs that write into a pipe leave this many or more where they know no size."""
+"""Bytes; programs that write to a pipe use this size or more if they do not know the size."""
 
 MOST_CHUNKS = 20_000
-"""Chunks of a file that are walked; recorders write a few dozen."""
+"""Chunks per file that are read; recorders write a few dozen."""
 
 _W64_DATA = b"data" + bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
 _W64_RIFF = b"riff" + bytes.fromhex("2E91CF11A5D628DB04C10000")
 
 
 class ManyChunksError(Exception):
-    """A file has more than :data:`MOST_CHUNKS`, so samples behind them would not be found."""
+    """A file has more than :data:`MOST_CHUNKS`, so samples after them would not be found."""
 
 
 class Form(NamedTuple):
-    """How a family of files is built of chunks.
+    """The chunk structure of a family of formats.
 
     Attributes:
         header: of a chunk, for :mod:`struct`: name and size.
-        first: where the first chunk begins.
-        align: a chunk begins at a multiple of this, from the beginning of the file.
-        counts_header: whether a chunk's size counts its header as well.
-        data: the name of the chunk that holds the sound.
-        skipped: bytes between the header of that chunk and the sound.
+        first: offset of the first chunk.
+        align: chunks begin at multiples of this, from the beginning of the file.
+        counts_header: whether the size of a chunk includes its header.
+        data: name of the chunk with the samples.
+        skipped: bytes between the header of that chunk and the samples.
     """
 
     header: str
@@ -57,7 +57,7 @@ CAF = Form(">4sq", 8, 1, False, b"data", 4)
 
 
 class Chunk(NamedTuple):
-    """One chunk: its name, where its body begins, and the size that its header names."""
+    """One chunk: its name, the offset of its body, and the size in its header."""
 
     name: bytes
     start: int
@@ -65,7 +65,7 @@ class Chunk(NamedTuple):
 
 
 def form_of(data: FileBytes, at: int) -> Form | None:
-    """The family of a file that begins here; None for any other."""
+    """The family of the file that begins at ``at``; None if it is not one of these."""
     head = data[at : at + 16]
     if head[8:12] == b"WAVE":
         return {b"RIFF": RIFF, b"RF64": RIFF, b"BW64": RIFF, b"RIFX": RIFX}.get(head[:4])
@@ -79,17 +79,17 @@ def form_of(data: FileBytes, at: int) -> Form | None:
 def chunks(
     data: FileBytes, form: Form, base: int, end: int, first: int | None = None
 ) -> Iterator[Chunk]:
-    """The chunks from the first on, up to what is none.
+    """Iterate over the chunks, until bytes that are not a chunk.
 
     Args:
         data: the file.
         form: its family.
-        base: where the file begins, behind tags.
+        base: where the file begins, after tags.
         end: where it ends.
-        first: where the first chunk begins, if not behind the header of the file.
+        first: where the first chunk begins, if not after the header of the file.
 
     Raises:
-        ManyChunksError: there is one more than :data:`MOST_CHUNKS`.
+        ManyChunksError: there are more than :data:`MOST_CHUNKS`.
     """
     at = base + form.first if first is None else first
     count = 0
@@ -104,7 +104,7 @@ def chunks(
 def chunks_and_lists(
     data: FileBytes, form: Form, base: int, end: int, first: int | None = None
 ) -> Iterator[Chunk]:
-    """As :func:`chunks`, and behind each wave list the chunks inside of it.
+    """Like :func:`chunks`, with the chunks inside a wave list after it.
 
     Raises:
         ManyChunksError: there are too many in a row.
@@ -117,7 +117,7 @@ def chunks_and_lists(
 
 
 def is_wave_list(data: FileBytes, chunk: Chunk) -> bool:
-    """Whether this is a LIST of type "wavl", which holds the sound of some WAV files.
+    """Whether a chunk is a LIST of type "wavl", which holds the samples of some WAV files.
 
     Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", WAVE,
     "Wave Data".
@@ -130,7 +130,7 @@ def is_wave_list(data: FileBytes, chunk: Chunk) -> bool:
 
 
 def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:
-    """The chunk whose header begins here; None where none does."""
+    """The chunk whose header begins at ``at``; None if there is none."""
     width = struct.calcsize(form.header)
     if at + width > end:
         return None
@@ -141,7 +141,7 @@ def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:
 
 
 def behind_chunk(data: FileBytes, form: Form, base: int, chunk: Chunk, end: int) -> int:
-    """Where the next chunk begins: behind padding, which is of zeros where it is there."""
+    """The start of the next chunk, after padding, which consists of zeros and may be missing."""
     behind = chunk.start + max(0, chunk.size)
     padded = behind + -(behind - base) % form.align
     is_missing = behind < end and data[behind] and leads_on(data, form, base, behind, end)
@@ -149,9 +149,9 @@ def behind_chunk(data: FileBytes, form: Form, base: int, chunk: Chunk, end: int)
 
 
 def leads_on(data: FileBytes, form: Form, base: int, at: int, end: int) -> bool:
-    """Whether chunks begin here that lead to the end of the file, or it ends here.
+    """Whether a chunk begins at ``at`` that fits into the file, or the file ends there.
 
-    A byte of padding may be missing at the end, and what follows the last chunk may be anything.
+    A byte of padding may be missing at the end, and any bytes may follow the last chunk.
     """
     if at >= end:
         return at - end < form.align
@@ -172,14 +172,14 @@ _AIFC_PCM = (*_AIFC_BIG, _AIFC_SMALL)
 
 
 class PcmFormat(NamedTuple):
-    """How the samples of a file lie.
+    """The sample format of a file.
 
     Attributes:
-        raw: for libsndfile; None where they are coded.
+        raw: layout for libsndfile; None if the samples are compressed.
         block: bytes of one frame, or of one block of a codec.
-        block_frames: samples per channel in a block; 0 where the header does not say.
-        size: bytes of sound by another number than the size of the chunk; None without one.
-        tag: which codec it is, in WAV and W64; in CAF how many frames a table of packets counts.
+        block_frames: samples per channel in a block; 0 if the header does not say.
+        size: bytes of samples by a count other than the size of the chunk; None without one.
+        tag: codec in WAV and W64; in CAF the number of frames by the packet table.
     """
 
     raw: Raw | None
@@ -190,10 +190,10 @@ class PcmFormat(NamedTuple):
 
 
 def pcm_format(path: Path, data: FileBytes, form: Form, found: Sequence[Chunk]) -> PcmFormat | None:
-    """What the chunks of a file say; None where they say too little.
+    """Parse the sample format from the chunks of a file; None if they are incomplete.
 
     Raises:
-        DecodeError: their numbers are those of no sound.
+        DecodeError: the numbers in the header are implausible.
     """
     bodies = {
         chunk.name[:4]: data[chunk.start : chunk.start + min(chunk.size, 64)]
@@ -211,10 +211,10 @@ def pcm_format(path: Path, data: FileBytes, form: Form, found: Sequence[Chunk]) 
 
 
 def au_format(path: Path, head: bytes) -> tuple[PcmFormat, int, int] | None:
-    """Of an AU file: how samples lie, where they begin and how many bytes the header counts.
+    """Parse the header of an AU file: sample format, offset of the samples, and their bytes.
 
     Raises:
-        DecodeError: the numbers in its header are those of no sound.
+        DecodeError: the numbers in the header are implausible.
     """
     if len(head) < 24:
         return None
@@ -252,7 +252,7 @@ def _riff_subtype(tag: int, width: int, bits: int) -> str | None:
 
 
 def _size_in_ds64(form: Form, bodies: dict[bytes, bytes], found: Sequence[Chunk]) -> int | None:
-    """The size of the data in RF64 and BW64 (EBU Tech 3306, section 4); None where it is 0."""
+    """The size of the data in RF64 and BW64 (EBU Tech 3306, section 4); None if it is 0."""
     size = next((chunk.size for chunk in found if chunk.name == form.data), 0)
     if form is W64 or size != _RF64_SIZE_IS_ELSEWHERE or b"ds64" not in bodies:
         return None
@@ -261,7 +261,7 @@ def _size_in_ds64(form: Form, bodies: dict[bytes, bytes], found: Sequence[Chunk]
 
 
 def _aiff(path: Path, body: bytes) -> PcmFormat:
-    """The common chunk (AIFF 1.3, Apple 1989, p. 5; AIFF-C draft, 1991, p. 6)."""
+    """Parse the common chunk (AIFF 1.3, Apple 1989, p. 5; AIFF-C draft, 1991, p. 6)."""
     channels, frames, bits = struct.unpack_from(">HIH", body)
     kind, width = body[18:22] or b"NONE", -(-bits // 8)
     rate = _extended(body[8:18])
@@ -284,7 +284,7 @@ def _aiff(path: Path, body: bytes) -> PcmFormat:
 
 
 def _caf(path: Path, body: bytes, packets: bytes) -> PcmFormat:
-    """The description and the packet table (Apple Core Audio Format 1.0, pp. 17 and 32)."""
+    """Parse the description and the packet table (Apple Core Audio Format 1.0, pp. 17, 32)."""
     rate, kind, flags, block, per_packet, channels, bits = struct.unpack_from(">d4s5I", body)
     require_sense(path, rate, channels, bits if kind == b"lpcm" else BITS[0])
     if kind != b"lpcm":
@@ -297,16 +297,16 @@ def _caf(path: Path, body: bytes, packets: bytes) -> PcmFormat:
 
 
 def _frames_of_packets(table: bytes, per_packet: int) -> int:
-    """Frames by the packet table; 0 where it counts whole packets alone.
+    """Frames by the packet table; 0 if the table only counts full packets.
 
-    ffmpeg writes such a table although the last packet is shorter.
+    ffmpeg writes such a table even if the last packet is shorter.
     """
     packets, frames, _, _ = struct.unpack_from(">qqii", table)
     return 0 if frames == packets * per_packet else int(frames)
 
 
 def _extended(digits: bytes) -> int:
-    """A rate as AIFF writes it: an 80-bit number of IEEE 754."""
+    """Decode a sample rate in AIFF, an 80-bit IEEE 754 number."""
     exponent = (int.from_bytes(digits[:2], "big") & 0x7FFF) - 16383 - 63
     mantissa = int.from_bytes(digits[2:], "big")
     return round(mantissa * 2.0**exponent)

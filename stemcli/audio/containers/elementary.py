@@ -1,4 +1,4 @@
-"""Where the sound of coded frames without a container lies: MP3, MP2, AAC, AC-3, E-AC-3, DTS."""
+"""Finds the audio in files of frames without a container: MP3, MP2, AAC, AC-3, E-AC-3, DTS."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class _Codec(NamedTuple):
     """A codec whose frames need no container.
 
     Attributes:
-        suffixes: of its files.
-        parse: reads the header of a frame.
+        suffixes: extensions of its files.
+        parse: parses the header of a frame.
         sync: the first bytes of every header.
-        find: makes parts of a file.
+        find: returns the parts of a file.
     """
 
     suffixes: tuple[str, ...]
@@ -48,18 +48,18 @@ class _Codec(NamedTuple):
     find: Find
 
 
-_SURE = 3  # frames that have to follow each other before they are believed
-_SEARCHED = 65536  # bytes without a frame at the beginning, as of a stream that was cut out
+_SURE = 3  # consecutive frames that identify a codec
+_SEARCHED = 65536  # bytes at the beginning without a frame, as in a recording of a broadcast
 
 
 def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
-    """The sounds of a file of coded frames; none where the file is not one.
+    """The parts of a file of frames; empty if it is not such a file.
 
     Args:
         path: the file.
         data: its bytes.
-        start: where the first frame begins, behind all tags.
-        end: where the sound ends at the latest.
+        start: where the first frame begins, after all tags.
+        end: where the audio ends at the latest.
     """
     for codec in _CODECS:
         if _begins(data, start, end, codec.parse):
@@ -68,9 +68,9 @@ def coded_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FileP
 
 
 def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
-    """The sounds of a file that was cut out of a stream, so that it begins inside a frame.
+    """The parts of a file that was cut from a stream, so that it begins inside a frame.
 
-    None where the name of the file is not one of coded frames, or no frames follow each other.
+    Empty if the extension of the file is not that of a codec, or if there are no frames in a row.
     """
     codec = next((codec for codec in _CODECS if path.suffix.lower() in codec.suffixes), None)
     if codec is None:
@@ -83,7 +83,7 @@ def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> li
 
 
 def _begins(data: FileBytes, at: int, end: int, parse: Parse) -> bool:
-    """Whether frames follow each other from here on, at least :data:`_SURE` or to the end."""
+    """Whether there are frames in a row from ``at`` on, :data:`_SURE` or up to the end."""
     kind = None
     for number in range(_SURE):
         frame = parse(data[at : min(at + HEADER, end)])

@@ -1,7 +1,7 @@
-"""The bytes of a file as a sequence, read a window at a time.
+"""The bytes of a file as a sequence, read in windows.
 
-A memory map would do the same, but when a file on a network share is cut short while it is mapped,
-reading it ends the whole process (SIGBUS), and every page that was read counts as its memory.
+A memory map is no alternative: if a file on a network share is truncated while it is mapped,
+reading it kills the process (SIGBUS), and every page that was read counts as memory of the process.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO, overload
 
-_WINDOW = 1 << 16  # bytes that are kept
-_PAGE = 1 << 12  # bytes: windows begin at pages, so that small steps back stay inside
-_SEARCHED = 1 << 20  # bytes that are searched at once, at most
+_WINDOW = 1 << 16  # bytes in memory
+_PAGE = 1 << 12  # bytes; windows begin at pages, so that small steps back stay inside
+_SEARCHED = 1 << 20  # most bytes per search
 
 
 class FileBytes:
     """Read-only bytes of an open file, sliced and searched like :class:`bytes`.
 
-    Reading raises a :class:`ValueError` where the file has been cut short since it was opened.
+    Reading raises a :class:`ValueError` if the file was truncated since it was opened.
 
     Args:
         file: an unbuffered file, which the caller closes.
@@ -44,19 +44,19 @@ class FileBytes:
             return self._read(start, end)[::step]
         return self._read(place, place + 1)[0]
 
-    def find(self, wanted: bytes, start: int, end: int) -> int:
-        """The first place of ``wanted`` between two places, -1 where it is not there."""
-        return next(self.places(re.compile(re.escape(wanted)), start, end, len(wanted)), -1)
+    def find(self, text: bytes, start: int, end: int) -> int:
+        """The first position of ``text`` between two positions; -1 if there is none."""
+        return next(self.places(re.compile(re.escape(text)), start, end, len(text)), -1)
 
     def places(
         self, pattern: re.Pattern[bytes], start: int, end: int, longest: int
     ) -> Iterator[int]:
-        """Every place between two others at which a pattern matches.
+        """Every position between two others at which a pattern matches.
 
         Args:
-            pattern: without anchors, and the same length at a place whatever follows.
+            pattern: without anchors, with a match whose length does not depend on what follows.
             start: the first byte.
-            end: the byte behind the last.
+            end: the byte after the last.
             longest: bytes of the longest match.
         """
         at, step = start, self._first_step(start, longest)
@@ -71,13 +71,13 @@ class FileBytes:
             at, step = at + reached, min(2 * step, _SEARCHED)
 
     def _first_step(self, at: int, longest: int) -> int:
-        """Bytes to search first: what follows is often found in the window that is kept."""
+        """Bytes to search first, because a match is often in the current window."""
         kept = self._start + len(self._window) - at - longest + 1
         is_kept = self._start <= at and kept > 0
         return min(kept if is_kept else _WINDOW - _PAGE, _SEARCHED)
 
     def unpack(self, layout: str, at: int) -> tuple[Any, ...]:
-        """The numbers at a place, in a layout of :mod:`struct`."""
+        """Unpack the numbers at a position, in a layout of :mod:`struct`."""
         return struct.unpack(layout, self[at : at + struct.calcsize(layout)])
 
     def _read(self, start: int, end: int) -> bytes:
@@ -98,5 +98,5 @@ class FileBytes:
             pieces.append(self._file.read(count))
             count -= len(pieces[-1])
             if not pieces[-1]:
-                raise ValueError("the file was cut short while it was read")
+                raise ValueError("the file was truncated while it was read")
         return b"".join(pieces)

@@ -1,8 +1,8 @@
-"""Where the sounds of a FLAC file lie, and how many samples they have.
+"""Finds the streams of a FLAC file, and their numbers of samples.
 
-libsndfile reads as many samples as STREAMINFO counts, and fails where there are fewer. Where the
-count is missing or wrong, the last frame tells how many there are, since every frame carries its
-own number (RFC 9639, sections 8.2 and 9.1), and libsndfile is given a header that counts them.
+libsndfile reads as many samples as STREAMINFO counts, and fails if there are fewer. If the count is
+missing or wrong, the number is taken from the last frame, because every frame stores its own number
+(RFC 9639, sections 8.2 and 9.1), and libsndfile gets a header with the right count.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from stemcli.audio.containers.surrounding_tags import start_of_tags
 from stemcli.audio.info import cut_off, no_sound, require_sense
 
 _BEGINNING = re.compile(rb"fLaC[\x00\x80]\0\0\x22")  # STREAMINFO, with others or alone
-_STREAMINFO = slice(8, 42)  # behind the magic and the header of the first block of metadata
+_STREAMINFO = slice(8, 42)  # after the magic and the header of the first block of metadata
 _ALONE = b"fLaC\x80\0\0\x22"  # the beginning of a file whose only metadata is STREAMINFO
 _WINDOW = 1 << 18  # bytes: two frames of 4096 samples in 8 channels of 32 bits
-_JUNK = 1 << 16  # bytes in front of the file or of its first frame that are passed over
+_JUNK = 1 << 16  # most bytes to skip before the file or its first frame
 _FRAME = re.compile(rb"(?=(\xff[\xf8\xf9].{14}))", re.DOTALL)
-_LONGEST_HEADER = 64  # bytes that a frame has beside its samples, at most
+_LONGEST_HEADER = 64  # most bytes of a frame without its samples
 _SIZES = {1: 192, **{code: 144 << code for code in (2, 3, 4, 5)}}
 _SIZES |= {code: 1 << code for code in range(8, 16)}  # samples (RFC 9639, section 9.1.1)
 _INCOMPLETE = "its last frame is incomplete"
 
 
 class _Frame(NamedTuple):
-    """A frame: where it begins, its first sample and the one behind its last."""
+    """A frame: its offset, its first sample and the one after its last."""
 
     start: int
     first: int
@@ -44,13 +44,13 @@ class _Frame(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """What is known of a FLAC stream.
+    """A FLAC stream.
 
     Attributes:
         info: its STREAMINFO, 34 bytes.
-        counted: samples per channel by STREAMINFO; 0 where it does not say.
+        counted: samples per channel by STREAMINFO; 0 if unknown.
         body: where the first frame begins.
-        end: where the last one ends at the latest.
+        end: where the last frame ends at the latest.
     """
 
     info: bytes
@@ -60,24 +60,23 @@ class _Stream(NamedTuple):
 
     @property
     def largest(self) -> int:
-        """Bytes of the largest frame: one whose samples are not compressed."""
+        """Bytes of the largest frame, whose samples are not compressed."""
         channels = (self.info[12] >> 1 & 7) + 1
         bits = (self.info[12] & 1) << 4 | self.info[13] >> 4
         (block,) = struct.unpack_from(">H", self.info, 2)
         return int(block) * channels * (bits + 2) // 8 + _LONGEST_HEADER
 
     def head(self, samples: int) -> bytes:
-        """A header that counts that many samples, without the checksum of all of them."""
+        """A header that counts ``samples``, without the checksum of the samples."""
         rest = int.from_bytes(self.info[13:18], "big") & ~((1 << 36) - 1)
         return _ALONE + self.info[:13] + (rest | samples).to_bytes(5, "big") + bytes(16)
 
 
 def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
-    """The FLAC streams of a file, which may follow each other.
+    """The FLAC streams of a file, one or several in a row.
 
     Raises:
-        DecodeError: the file ends in its metadata or has no frames, or its sample rate is
-            impossible.
+        DecodeError: the file ends in its metadata, has no frames, or has an impossible sample rate.
     """
     behind, is_complete = _metadata(data, start)
     if is_complete and behind == start_of_tags(data, start, end):
@@ -90,7 +89,7 @@ def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePa
 
 
 def flac_behind_junk(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
-    """The streams of a file named as FLAC that begins with something else; none without any."""
+    """The streams of a ``.flac`` file that begins with other bytes; empty if there are none."""
     if path.suffix.lower() != ".flac":
         return []
     beginning = _next_beginning(data, start, min(end, start + _JUNK))
@@ -112,7 +111,7 @@ def _end_of_metadata(data: FileBytes, start: int) -> int:
 
 
 def _metadata(data: FileBytes, start: int) -> tuple[int, bool]:
-    """Where the blocks of metadata end, and whether the last of them is marked as such.
+    """The end of the metadata blocks, and whether the last block is marked as such.
 
     Each begins with one byte of type and three of size (RFC 9639, section 8.1).
     """
@@ -142,9 +141,9 @@ def _part(path: Path, data: FileBytes, start: int, end: int, *, is_whole: bool) 
 
 
 def _counted_part(path: Path, data: FileBytes, stream: _Stream) -> FilePart | None:
-    """The stream up to its last whole frame, where that is not as many samples as it counts.
+    """The stream up to its last complete frame, if its number of samples differs from the count.
 
-    None where it is, and where no frame is found or something else follows the last one.
+    None if it does not, if no frame is found, or if other data follows the last frame.
     """
     last = _last_frame(data, stream)
     if last is None:
@@ -161,9 +160,9 @@ def _counted_part(path: Path, data: FileBytes, stream: _Stream) -> FilePart | No
 
 
 def _is_whole(data: FileBytes, stream: _Stream, frame: _Frame) -> bool:
-    """Whether libFLAC decodes a frame: it has a checksum, and nothing says where it ends.
+    """Whether a frame is complete, tested by decoding, because a frame does not store its length.
 
-    Samples of a size that libsndfile does not know, such as 20 bits, are left to ffmpeg.
+    Samples of a size that libsndfile does not support, such as 20 bits, are left to ffmpeg.
     """
     body = data[frame.start : min(frame.start + stream.largest, stream.end)]
     file = io.BytesIO(stream.head(frame.last - frame.first) + body)
@@ -177,9 +176,9 @@ def _is_whole(data: FileBytes, stream: _Stream, frame: _Frame) -> bool:
 
 
 def _first_frame(data: FileBytes, at: int, end: int, info: bytes) -> int:
-    """Where the first frame begins: at once, or behind bytes that belong to nothing.
+    """The start of the first frame: ``at``, or later if junk bytes come first.
 
-    Behind those, another frame has to follow it, so that it is not taken for one by chance.
+    After junk bytes, a second frame must follow, to exclude a match by chance.
     """
     searched = data[at : min(at + _JUNK + _WINDOW, end)]
     if not (found := _frames(searched, at, info)) or found[0].start == at:
@@ -189,10 +188,10 @@ def _first_frame(data: FileBytes, at: int, end: int, info: bytes) -> int:
 
 
 def _last_frame(data: FileBytes, stream: _Stream) -> _Frame | None:
-    """The last frame; None where none is found.
+    """The last frame; None if there is none.
 
-    A frame counts only where the one before it is found as well: eight bits of checksum alone let
-    one place in 256 pass that looks like a frame.
+    A frame counts only if the one before it is found as well: an 8-bit checksum alone accepts one
+    in 256 places that look like a frame.
     """
     start, end = stream.body, stream.end
     while end > start:
@@ -207,13 +206,13 @@ def _last_frame(data: FileBytes, stream: _Stream) -> _Frame | None:
 
 
 def _frames(data: bytes, at: int, info: bytes) -> list[_Frame]:
-    """All that looks like the header of a frame in bytes that begin at a place of the file."""
+    """All possible frame headers in bytes from position ``at`` of the file."""
     found = ((match.start(), *_frame(match[1], info)) for match in _FRAME.finditer(data))
     return [_Frame(at + place, first, last) for place, first, last in found if first >= 0]
 
 
 def _frame(header: bytes, info: bytes) -> tuple[int, int]:
-    """The first sample of a frame and the one behind its last; (-1, -1) where it is no header."""
+    """First sample of a frame and the one after its last; (-1, -1) if it is not a header."""
     width = _width(header[4])
     size_code, rate_code = header[2] >> 4, header[2] & 15
     extra = {6: 1, 7: 2}.get(size_code, 0)
@@ -228,13 +227,13 @@ def _frame(header: bytes, info: bytes) -> tuple[int, int]:
 
 
 def _width(first: int) -> int:
-    """Bytes of a coded number by the first, 0 where it is none (RFC 9639, section 9.1.5)."""
+    """Length of a coded number by its first byte, 0 if invalid (RFC 9639, section 9.1.5)."""
     ones = 8 - (first ^ 0xFF).bit_length()
     return 1 if ones == 0 else ones if 2 <= ones <= 7 else 0
 
 
 def _coded_number(code: bytes) -> int:
-    """A number as UTF-8 codes one, of up to 36 bits."""
+    """Decode a number of up to 36 bits in UTF-8 style."""
     value = code[0] & (0x7F if len(code) == 1 else (1 << 7 - len(code)) - 1)
     for byte in code[1:]:
         value = value << 6 | byte & 0x3F
@@ -242,7 +241,7 @@ def _coded_number(code: bytes) -> int:
 
 
 def _checksum(data: bytes) -> int:
-    """CRC-8 with the generator 0x07, of data with its checksum 0 (RFC 9639, section 9.1.8)."""
+    """CRC-8 with the generator 0x07; 0 for data with its checksum (RFC 9639, section 9.1.8)."""
     register = 0
     for byte in data:
         register ^= byte

@@ -1,12 +1,12 @@
-"""Coded frames by the specification of their codecs, in files of their own or hidden in PCM.
+"""Parses frames of MPEG audio, AAC, AC-3 and DTS, in files without a container or hidden in PCM.
 
-Each frame begins with a sync word and says how long it is, so the file is walked from frame to
-frame. Where the chain breaks, there is a tag, the end of the sound, or damage.
+Each frame begins with a sync word and stores its length, so a file is read from frame to frame. A
+gap between frames is a tag, the end of the audio, or damage.
 
 Sources: ETSI TS 102 366, section 6.1.7 (crc1 and crc2); RFC 9639, section 9.3.
 
 Music CDs with DTS, AC-3 that was recorded from a digital line, and the bursts of such a line
-(IEC 61937) are coded frames in a container that says PCM. Played as samples they are noise.
+(IEC 61937) are frames in a container labelled as PCM. Played as samples they are noise.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from stemcli.audio.containers.surrounding_tags import end_of_tags
 
 LONGEST_SYNC = 4  # bytes
 HEADER = 48
-"""Bytes at the beginning of a frame that tell everything that is needed here."""
+"""Bytes at the beginning of a frame that are needed to parse its header."""
 
 
 class Frame(NamedTuple):
-    """What the header of a frame says.
+    """The header of a frame.
 
     Attributes:
         size: in bytes, with the header.
         samples: per channel.
-        kind: what stays the same in one stream: the codec's version, rate and channels.
+        kind: constant within a stream: version, rate and channels of the codec.
         sample_rate: in Hz.
-        is_header: whether it counts the frames that follow, and holds no sound.
+        is_header: whether the frame only counts the following frames and holds no audio.
     """
 
     size: int
@@ -42,20 +42,20 @@ class Frame(NamedTuple):
     is_header: bool = False
 
 
-_LONGEST_HEADER = 12  # bytes, without the counts that an MP3 has behind it
+_LONGEST_HEADER = 12  # bytes, without the counts that follow it in an MP3
 
 Parse = Callable[[bytes], Frame | None]
 
 
 class FrameRun(NamedTuple):
-    """Frames of one kind that follow each other without a gap.
+    """Consecutive frames of one kind without a gap.
 
     Attributes:
         start: first byte.
-        end: the byte behind the last whole frame.
-        samples: per channel, in all frames but one that only counts the others.
-        first: the header of the first.
-        is_cut: whether another frame begins at ``end`` and the file ends before it does.
+        end: the byte after the last complete frame.
+        samples: per channel, without a frame that only counts the others.
+        first: the header of the first frame.
+        is_cut: whether another frame begins at ``end`` and is incomplete.
     """
 
     start: int
@@ -68,13 +68,13 @@ class FrameRun(NamedTuple):
 def runs(
     data: FileBytes, start: int, end: int, parse: Parse, sync: re.Pattern[bytes]
 ) -> Iterator[FrameRun]:
-    """Walk all frames between two places.
+    """Iterate over all runs of frames between two positions.
 
     Args:
         data: the file.
-        start: where the first frame, or tags and rubbish before it, begin.
+        start: where the first frame, or tags and junk before it, begin.
         end: where to stop.
-        parse: reads a header.
+        parse: parses a header.
         sync: the first bytes of every header.
     """
     at = start
@@ -107,7 +107,7 @@ def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:
 
 
 def _next_frame(data: FileBytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
-    """Where a frame begins that another one follows, or the end; -1 where none does."""
+    """The next frame that is followed by another frame or the end; -1 if there is none."""
     for place in data.places(sync, at, end, LONGEST_SYNC):
         frame = parse(data[place : min(place + HEADER, end)])
         if frame and _is_followed(data, place + frame.size, end, parse, frame):
@@ -153,7 +153,7 @@ _DTS_CLOCKS = {  # Hz (ETSI TS 102 114, table 5-5)
 
 
 def mpeg_audio(head: bytes) -> Frame | None:
-    """MPEG-1, 2 and 2.5 audio, layers I to III (ISO/IEC 11172-3, section 2.4.1.3)."""
+    """Parse MPEG-1, 2 and 2.5 audio, layers I to III (ISO/IEC 11172-3, section 2.4.1.3)."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = (25, 0, 2, 1)[head[1] >> 3 & 3], 4 - (head[1] >> 1 & 3)
@@ -171,10 +171,10 @@ def mpeg_audio(head: bytes) -> Frame | None:
 
 
 def counts_at(head: bytes) -> int | None:
-    """Where in an MP3's frame a Xing, Info or VBRI header begins; None where it has none.
+    """Offset of a Xing, Info or VBRI header in a frame of an MP3; None if it has none.
 
-    The first two follow the side information, the third stands at a place of its own (LAME,
-    "Mp3 Info Tag rev 1"; Fraunhofer's "VBRI header").
+    Xing and Info follow the side information, VBRI has a fixed offset (LAME, "Mp3 Info Tag rev 1";
+    Fraunhofer's "VBRI header").
     """
     is_mono, is_first_version = head[3] >> 6 == 3, head[1] & 8
     at = 4 + ((17 if is_mono else 32) if is_first_version else (9 if is_mono else 17))
@@ -184,7 +184,7 @@ def counts_at(head: bytes) -> int | None:
 
 
 def adts(head: bytes) -> Frame | None:
-    """AAC in ADTS (ISO/IEC 13818-7, section 6.2)."""
+    """Parse AAC in ADTS (ISO/IEC 13818-7, section 6.2)."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     index, channels = head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
@@ -196,7 +196,7 @@ def adts(head: bytes) -> Frame | None:
 
 
 def ac3(head: bytes) -> Frame | None:
-    """AC-3 and E-AC-3 (ETSI TS 102 366, sections 4.4.1 and E.1.3.1)."""
+    """Parse AC-3 and E-AC-3 (ETSI TS 102 366, sections 4.4.1 and E.1.3.1)."""
     if len(head) < 6 or head[:2] != b"\x0b\x77":
         return None
     clock, version = head[4] >> 6, head[5] >> 3
@@ -211,7 +211,7 @@ def ac3(head: bytes) -> Frame | None:
 
 
 def _enhanced_ac3(head: bytes) -> Frame | None:
-    """Dependent substreams add channels, and no samples."""
+    """Parse E-AC-3; dependent substreams add channels but no samples."""
     stream, size = head[2] >> 6, 2 * (((head[2] & 7) << 8 | head[3]) + 1)
     clock, blocks = head[4] >> 6, (1, 2, 3, 6)[head[4] >> 4 & 3]
     if clock == 3:
@@ -225,7 +225,7 @@ def _enhanced_ac3(head: bytes) -> Frame | None:
 
 
 def dts(head: bytes) -> Frame | None:
-    """The core of DTS in words of 16 bits, high byte first (ETSI TS 102 114, section 5.3)."""
+    """Parse the core of DTS in 16-bit words, high byte first (ETSI TS 102 114, section 5.3)."""
     if len(head) < 12 or head[:4] != b"\x7f\xfe\x80\x01":
         return None
     bits = int.from_bytes(head[4:12], "big")
@@ -247,7 +247,7 @@ _TABLE = tuple(_remainder(byte) for byte in range(256))
 
 
 def crc16(data: bytes) -> int:
-    """The checksum of some bytes, from the highest bit on; 0 where the last two are the right one.
+    """CRC-16, highest bit first; 0 if the last two bytes are the right checksum.
 
     The register starts at zero and is not inverted at the end.
     """
@@ -260,31 +260,31 @@ def crc16(data: bytes) -> int:
 _SYNCS = {
     b"\x7f\xfe\x80\x01": "DTS",  # ETSI TS 102 114, section 5.3: words with the high byte first,
     b"\xfe\x7f\x01\x80": "DTS",  # the low byte first,
-    b"\x1f\xff\xe8\x00": "DTS",  # and 14 bits in words of 16 bits (annex D.2)
+    b"\x1f\xff\xe8\x00": "DTS",  # and 14 bits in 16-bit words (annex D.2)
     b"\xff\x1f\x00\xe8": "DTS",
-    b"\xf8\x72\x4e\x1f": "coded sound (IEC 61937)",  # IEC 61937-1, section 6.1.2
-    b"\x72\xf8\x1f\x4e": "coded sound (IEC 61937)",
+    b"\xf8\x72\x4e\x1f": "compressed sound (IEC 61937)",  # IEC 61937-1, section 6.1.2
+    b"\x72\xf8\x1f\x4e": "compressed sound (IEC 61937)",
 }
 _ANY = re.compile(b"|".join(map(re.escape, _SYNCS)))
-_SURE = 3  # sync words at equal distances (by chance, 96 bits), or frames with a right checksum
-_SHORTEST = 96  # bytes of a frame of DTS; the levels of a square wave repeat at once
-_TRIED = 64  # sync words of AC-3 whose frames are looked at; music has some by chance
+_SURE = 3  # sync words at equal distances (96 bits by chance), or frames with a valid checksum
+_SHORTEST = 96  # bytes of a DTS frame; the levels of a square wave repeat at shorter distances
+_TRIED = 64  # AC-3 sync words whose frames are checked; music contains some by chance
 
 
 def bitstream(samples: bytes) -> str:
-    """Name the coded sound in samples of 16 bits.
+    """Detect compressed audio in 16-bit samples.
 
     Args:
         samples: in either byte order.
 
     Returns:
-        The codec; ``""`` where these are ordinary samples.
+        The codec; ``""`` for ordinary samples.
     """
     return _by_distance(samples) or _by_checksum(samples) or _by_checksum(_swapped(samples))
 
 
 def _by_distance(samples: bytes) -> str:
-    """DTS and IEC 61937, whose sync words are long and come at equal distances."""
+    """Detect DTS and IEC 61937, whose sync words are long and have equal distances."""
     places: dict[bytes, list[int]] = {}
     for match in _ANY.finditer(samples):
         places.setdefault(match[0], []).append(match.start())
@@ -297,10 +297,10 @@ def _by_distance(samples: bytes) -> str:
 
 
 def _by_checksum(samples: bytes) -> str:
-    """AC-3 and E-AC-3, whose sync word of 16 bits is also a common sample.
+    """Detect AC-3 and E-AC-3 by checksum, because their 16-bit sync word is also a common sample.
 
-    Periodic music has it at equal distances. But every frame ends with a checksum of all bytes
-    behind the sync word (ETSI TS 102 366, sections 4.4.6 and E.1.3.6).
+    Periodic music may have it at equal distances, but every frame ends with a checksum of all bytes
+    after the sync word (ETSI TS 102 366, sections 4.4.6 and E.1.3.6).
     """
     at = frames = 0
     for _ in range(_TRIED):
@@ -320,7 +320,7 @@ def _by_checksum(samples: bytes) -> str:
 
 
 def _swapped(samples: bytes) -> bytes:
-    """The two bytes of each word in the other order."""
+    """Swap the two bytes of each word."""
     import numpy as np
 
     return np.frombuffer(samples[: len(samples) // 2 * 2], "<u2").byteswap().tobytes()

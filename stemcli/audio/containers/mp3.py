@@ -1,9 +1,9 @@
-"""Where the sound of an MP3 lies, and how many samples it has.
+"""Finds the frames of an MP3, and its number of samples.
 
-A Xing, Info or VBRI header counts frames, and LAME's tag in it the samples that encoder and decoder
-add at both ends. libsndfile believes such a header, and guesses without one. So every frame is
-counted here, and libsndfile is given the frames alone behind a header that tells the truth. Where
-the format counts more frames than there are, its count stays, and sound is missing.
+A Xing, Info or VBRI header counts the frames, and LAME's tag in it the samples that encoder and
+decoder add at both ends. libsndfile trusts such a header, and estimates without one. Therefore all
+frames are counted here, and libsndfile gets only the frames, after a header with the right count.
+If the file counts more frames than it has, its count is kept, and samples are reported as missing.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _HAS_FRAMES, _HAS_BOTH, _HAS_TABLE, _HAS_QUALITY = 1, 3, 4, 8  # flags; both: fr
 _DELAY = 529  # samples by which a decoder lags (LAME, "Technical FAQ")
 _LAYER_3 = 3
 _128_KBITS = {1: 0x90, 2: 0xC0, 25: 0xC0}  # the index of a bit rate in the third byte of a header
-# Bytes without a frame that are passed over with a note, as every player does: fewer than two
-# frames of the highest bit rate.
+# Gaps of up to this many bytes are skipped with a note, as players do: less than two frames of the
+# highest bit rate.
 _SMALL_GAP = 2882
 INCOMPLETE = "its last frame is incomplete"
 _NO_FRAME = "no frame follows where one should"
 
 
 def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
-    """The sounds of MPEG audio that follow each other in a file; none where no frame is found.
+    """The recordings of MPEG audio in a file, one or several in a row; empty if it has no frame.
 
     Args:
         path: the file.
         data: its bytes.
         start: where the first frame or tag begins.
-        end: where the sound ends at the latest.
+        end: where the audio ends at the latest.
     """
     found = list(runs(data, start, end, mpeg_audio, MPEG_SYNC))
     if not found:
@@ -52,7 +52,7 @@ def mp3_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePar
 
 
 def _links(data: FileBytes, found: list[FrameRun]) -> Iterable[list[FrameRun]]:
-    """Runs that are one sound: a header that counts, another rate or layer begins the next."""
+    """Group runs into recordings: a counting header or another rate or layer begins the next."""
     link: list[FrameRun] = []
     for run in found:
         if link and (run.first.is_header or run.first.kind != link[0].first.kind):
@@ -92,12 +92,12 @@ def _flaw(data: FileBytes, link: list[FrameRun]) -> tuple[str, bool]:
         return _NO_FRAME, True
     gaps = [b.start - a.end for a, b in pairwise(link) if not _is_tags(data, a.end, b.start)]
     if gaps:
-        return f"{sum(gaps)} bytes between its frames are no sound", False
+        return f"{sum(gaps)} bytes between its frames are not audio", False
     return (INCOMPLETE if link[-1].is_cut else ""), False
 
 
 def _first_large_gap(data: FileBytes, link: list[FrameRun]) -> int:
-    """The number of the run before the first large gap; how many runs there are without one."""
+    """Index of the run before the first large gap; the number of runs if there is none."""
     for number, (before, after) in enumerate(pairwise(link)):
         gap = after.start - before.end
         if gap > _SMALL_GAP and not _is_tags(data, before.end, after.start):
@@ -110,7 +110,7 @@ def _is_tags(data: FileBytes, start: int, end: int) -> bool:
 
 
 def _header(data: FileBytes, run: FrameRun, frames: int, size: int) -> tuple[bytes, int]:
-    """The frame that counts the others, with counts that are true, and samples to leave out."""
+    """The frame that counts the others, with correct counts, and the number of samples to skip."""
     frame = data[run.start : run.start + run.first.size]
     at = counts_at(frame) if run.first.is_header else None
     if at is None:
@@ -127,29 +127,29 @@ def _header(data: FileBytes, run: FrameRun, frames: int, size: int) -> tuple[byt
 
 
 def _has_delay(frame: bytes, at: int, flags: int) -> bool:
-    """Whether a tag follows in which the encoder counts the samples that it adds."""
+    """Whether a tag follows with the number of samples that the encoder added."""
     tag = at + 16 + (100 if flags & _HAS_TABLE else 0) + (4 if flags & _HAS_QUALITY else 0)
     return bool(frame[tag : tag + 9].strip(b"\0")) and len(frame) >= tag + 24
 
 
 def _new_header(frame: bytes, first: Frame, frames: int, size: int) -> tuple[bytes, int]:
-    """An Info header and a silent frame, whose samples are to be left out.
+    """Build an Info header and a silent frame, whose samples must be skipped.
 
-    libsndfile takes the delay of a decoder off the beginning of what a header counts; without a
-    silent frame that would be sound.
+    libsndfile removes the delay of a decoder from the beginning of the counted samples; without the
+    silent frame it would remove audio.
     """
     version, _, _, is_mono = first.kind
     head = bytes([0xFF, frame[1] | 1, frame[2] & 0x0C | _128_KBITS[version], frame[3]])
-    made = mpeg_audio(head)
-    assert made is not None
+    info = mpeg_audio(head)
+    assert info is not None
     side = (17 if is_mono else 32) if version == 1 else (9 if is_mono else 17)
-    counts = struct.pack(">4sIII", b"Info", _HAS_BOTH, frames + 1, 2 * made.size + size)
-    silent = head.ljust(made.size, b"\0")
-    return (head + bytes(side) + counts).ljust(made.size, b"\0") + silent, made.samples - _DELAY
+    counts = struct.pack(">4sIII", b"Info", _HAS_BOTH, frames + 1, 2 * info.size + size)
+    silent = head.ljust(info.size, b"\0")
+    return (head + bytes(side) + counts).ljust(info.size, b"\0") + silent, info.samples - _DELAY
 
 
 def _for_ffmpeg(path: Path, link: list[FrameRun], flaw: str, *, is_damage: bool) -> FilePart:
-    """Layers I and II."""
+    """The part of a recording in layer I or II, which ffmpeg decodes."""
     return FilePart(
         path,
         ((link[0].start, link[-1].end),),

@@ -1,8 +1,8 @@
-"""How much of an MP4's sound is music, and how much the encoder's padding; where the file ends.
+"""Finds the length of an MP4's audio without the encoder's padding, and the end of the file.
 
-AAC comes in frames of 1024 samples; the last one is filled up. ffmpeg before version 7 decodes the
-filling too, so the length is read here from where encoders write it: Apple's ``iTunSMPB`` comment,
-or the edit list and the media header's duration (ISO/IEC 14496-12, 8.4.2 and 8.6.6).
+AAC has frames of 1024 samples; the last one is padded. ffmpeg before version 7 decodes the padding
+too, so the length is read from where encoders store it: Apple's ``iTunSMPB`` comment, or the edit
+list and the duration in the media header (ISO/IEC 14496-12, 8.4.2 and 8.6.6).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Boxes = dict[bytes, bytes]
 
 
 class Edit(NamedTuple):
-    """A stretch of the media that is played: ticks of the movie, and the first of the media."""
+    """An entry of an edit list: duration in ticks of the movie, start in ticks of the media."""
 
     duration: int
     start: int
 
 
 def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where an MP4, M4A or MOV ends; None where the file is another."""
+    """The extent of an MP4, M4A or MOV; None if the file is not one."""
     if data[start + 4 : start + 8] not in _BEGINNINGS:
         return None
     at, names, size, name = start, set[bytes](), 0, b""
@@ -59,7 +59,7 @@ def mp4_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 def _is_box(data: FileBytes, at: int, size: int, name: bytes, end: int) -> bool:
     """Whether this can be a box: names may have blanks and the copyright sign of QuickTime.
 
-    A box with any other name is believed where the file ends behind it or a known box follows.
+    A box with any other name is accepted if the file ends after it or a known box follows.
     """
     behind = at + size
     follower = data[behind + 4 : behind + 8]
@@ -67,13 +67,13 @@ def _is_box(data: FileBytes, at: int, size: int, name: bytes, end: int) -> bool:
 
 
 def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> int | None:
-    """Samples per channel of a sound track without padding; None when nothing says so.
+    """Samples per channel of an audio track without padding; None if unknown.
 
     Args:
         path: any file.
-        sample_rate: of the sound, in Hz.
-        at: where the file begins, behind tags.
-        stream: number of the track among those of sound. Apple's comment is about the first.
+        sample_rate: of the track, in Hz.
+        at: where the file begins, after tags.
+        stream: number of the track among the audio tracks. Apple's comment describes the first.
     """
     with path.open("rb") as file:
         file.seek(at)
@@ -89,9 +89,9 @@ def real_frames(path: Path, sample_rate: int, stream: int = 0, at: int = 0) -> i
 
 
 def movie_tick(path: Path, sample_rate: int, at: int = 0) -> int:
-    """Samples in one tick of an MP4's movie header, in which edit lists count; 0 elsewhere.
+    """Samples in one tick of an MP4's movie header, the unit of edit lists; 0 for other files.
 
-    ffmpeg from version 7 on ends the sound there, earlier ones at the end of the media.
+    ffmpeg from version 7 on ends the track there, earlier versions at the end of the media.
     """
     with path.open("rb") as file:
         file.seek(at)
@@ -102,7 +102,7 @@ def movie_tick(path: Path, sample_rate: int, at: int = 0) -> int:
 
 
 def _itunes_count(path: Path) -> int:
-    """The fourth hexadecimal word of iTunSMPB; 0 when the file has none."""
+    """The fourth hexadecimal word of iTunSMPB; 0 if the file has none."""
     from mutagen import MutagenError
     from mutagen.mp4 import MP4
 
@@ -115,9 +115,9 @@ def _itunes_count(path: Path) -> int:
 
 
 def _edited_length(track: Boxes, sample_rate: int, movie_scale: int) -> int | None:
-    """Samples of the one stretch that is played; None where nothing is known, or several are.
+    """Samples of the only entry of the edit list; None if unknown or if there are several.
 
-    Of several stretches ffmpeg plays whole frames, so their sum is not what it decodes.
+    For several entries ffmpeg decodes whole frames, so their sum is not the decoded length.
     """
     if b"mdhd" not in track:
         return None
@@ -128,9 +128,9 @@ def _edited_length(track: Boxes, sample_rate: int, movie_scale: int) -> int | No
     start = played[0].start if played else 0
     ticks = duration - start
     if played and played[0].duration and movie_scale:
-        wanted = played[0].duration * scale / movie_scale
-        is_to_the_end = wanted > ticks - 2 * scale / movie_scale  # the movie's ticks are coarse
-        ticks = ticks if is_to_the_end else round(wanted)
+        edited = played[0].duration * scale / movie_scale
+        is_to_the_end = edited > ticks - 2 * scale / movie_scale  # the movie's ticks are coarse
+        ticks = ticks if is_to_the_end else round(edited)
     return round(ticks * sample_rate / scale) if ticks > 0 else None
 
 
@@ -143,13 +143,13 @@ def _media_header(box: bytes) -> tuple[int, int]:
 
 
 def _ticks_per_second(box: bytes) -> int:
-    """Of the movie header; 0 without one (ISO/IEC 14496-12, 8.2.2)."""
+    """Ticks per second of the movie header; 0 without one (ISO/IEC 14496-12, 8.2.2)."""
     at = 20 if box[:1] == b"\1" else 12
     return int.from_bytes(box[at : at + 4], "big")
 
 
 def _edits(box: bytes) -> list[Edit]:
-    """The edit list; those that start at -1 are silence (ISO/IEC 14496-12, 8.6.6)."""
+    """Parse the edit list; entries that start at -1 are silence (ISO/IEC 14496-12, 8.6.6)."""
     if len(box) < 8:
         return []
     entry = struct.Struct(">Qq4x" if box[0] else ">Ii4x")
@@ -158,7 +158,7 @@ def _edits(box: bytes) -> list[Edit]:
 
 
 def _tracks(path: Path, at: int) -> Iterator[Boxes]:
-    """The boxes that matter of each track, in the order of the file."""
+    """The relevant boxes of each track, in the order of the file."""
     found: Boxes = {}
     for name, body in _boxes(path, at):
         if name == b"trak":
@@ -171,12 +171,12 @@ def _tracks(path: Path, at: int) -> Iterator[Boxes]:
         yield found
 
 
-def _bodies(path: Path, at: int, wanted: bytes) -> Iterator[bytes]:
-    return (body for name, body in _boxes(path, at) if name == wanted)
+def _bodies(path: Path, at: int, name: bytes) -> Iterator[bytes]:
+    return (body for each, body in _boxes(path, at) if each == name)
 
 
 def _boxes(path: Path, at: int) -> Iterator[tuple[bytes, bytes]]:
-    """Walk the boxes, descending into containers; only the small ones are read."""
+    """Iterate over the boxes, descending into containers; only small boxes are read."""
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         file.seek(at)

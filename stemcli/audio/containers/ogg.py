@@ -1,8 +1,8 @@
-"""Ogg pages and links: one part of sound for each link of a chain.
+"""Parses Ogg pages and chained streams (links): one part for each link.
 
-Every page carries a checksum and a number, but libsndfile leaves out the pages whose checksum is
-wrong and reads the next, so the song only comes out shorter (RFC 3533, section 6). A file may hold
-several streams after each other, its links (section 4); libsndfile reads the first alone.
+Every page has a checksum and a number, but libsndfile silently skips pages with a wrong checksum,
+so the song only gets shorter (RFC 3533, section 6). A file may contain several streams in a row,
+its links (section 4); libsndfile reads only the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIRST_PAGE, _LAST_PAGE = 2, 4  # flags of the pages that begin and end a stream
 
 
 class Page(NamedTuple):
-    """One page."""
+    """One page of an Ogg file."""
 
     start: int
     end: int
@@ -43,10 +43,10 @@ class Stream:
 
     Attributes:
         packet: the beginning of its first packet.
-        granule: the position that it has reached.
-        number: of its last page.
-        is_ended: whether it has had its last page.
-        damaged_at: the position before its first damaged or missing page, None for none.
+        granule: the position reached so far.
+        number: of its last page so far.
+        is_ended: whether the page that ends the stream was read.
+        damaged_at: the position before its first damaged or missing page; None if undamaged.
     """
 
     packet: bytes
@@ -56,25 +56,25 @@ class Stream:
     damaged_at: int | None = None
 
     def add(self, page: Page) -> None:
-        """Take the next page."""
+        """Add the next page."""
         if page.granule != _UNFINISHED and page.is_whole:
             self.granule = page.granule
         self.is_ended = self.is_ended or bool(page.flags & _LAST_PAGE)
         self.number = page.number
 
     def mark_damage(self) -> None:
-        """Remember how far the sound is whole."""
+        """Store the position up to which the stream is undamaged."""
         if self.damaged_at is None:
             self.damaged_at = self.granule
 
 
 @dataclass
 class Link:
-    """Streams that are played together: their pages lie among each other.
+    """Multiplexed streams, whose pages are interleaved.
 
     Attributes:
         start: first byte.
-        end: the byte behind the last whole page.
+        end: the byte after the last complete page.
         streams: by their serial numbers, in the order of their first pages.
         is_cut: whether the file ends in the middle of the next page.
     """
@@ -86,11 +86,11 @@ class Link:
 
     @property
     def is_ended(self) -> bool:
-        """Whether all streams have had their last page."""
+        """Whether all streams are ended."""
         return all(stream.is_ended for stream in self.streams.values())
 
     def add(self, page: Page, data: FileBytes) -> None:
-        """Take the next page."""
+        """Add the next page."""
         stream = self.streams.get(page.serial)
         if stream is None:
             body = page.start + _HEADER.size + data[page.start + 26]
@@ -102,7 +102,7 @@ class Link:
         self.end = page.end
 
     def mark_damage(self) -> None:
-        """Something lies between two pages, which may have been a page of any stream."""
+        """Mark all streams as damaged: bytes between two pages may be a page of any stream."""
         for stream in self.streams.values():
             if not stream.is_ended:
                 stream.mark_damage()
@@ -111,7 +111,7 @@ class Link:
 def links(data: FileBytes, start: int, end: int) -> list[Link]:
     """The links of an Ogg file, in their order.
 
-    What follows the last page of all streams, and is not a page, is not damage.
+    Other data after the last page of all streams does not count as damage.
     """
     found: list[Link] = []
     reached = start
@@ -132,7 +132,7 @@ def links(data: FileBytes, start: int, end: int) -> list[Link]:
 
 
 def ends_in_a_page(data: FileBytes, at: int, end: int) -> bool:
-    """Whether a page begins here and the file ends before it does."""
+    """Whether an incomplete page begins at ``at``."""
     head = data[at : min(at + _HEADER.size, end)]
     if not head.startswith(_MAGIC[: len(head)]):
         return False
@@ -141,14 +141,14 @@ def ends_in_a_page(data: FileBytes, at: int, end: int) -> bool:
 
 
 def _restarts(found: list[Link], page: Page) -> bool:
-    """Whether a stream begins although those before it lack their last pages."""
+    """Whether a new link begins although streams before it lack their last pages."""
     link = found[-1]
     has_sound = any(stream.granule > 0 for stream in link.streams.values())
     return bool(page.flags & _FIRST_PAGE and page.is_whole and has_sound)
 
 
 def _pages(data: FileBytes, start: int, end: int) -> Iterator[Page]:
-    """All pages, also behind places where none begins."""
+    """Iterate over all pages, including those after other data."""
     at = start
     while (at := _next_page(data, at, end)) >= 0:
         page = _page(data, at, end)
@@ -160,13 +160,13 @@ def _pages(data: FileBytes, start: int, end: int) -> Iterator[Page]:
 
 
 def _next_page(data: FileBytes, at: int, end: int) -> int:
-    """The next place with the magic of a page, which most often is this one; -1 for none."""
+    """The next position of a page's magic number, usually ``at``; -1 if there is none."""
     is_here = data[at : min(at + len(_MAGIC), end)] == _MAGIC
     return at if is_here else data.find(_MAGIC, at, end)
 
 
 def _page(data: FileBytes, at: int, end: int) -> Page | None:
-    """The page that begins here, None where it is cut off or what follows makes no sense."""
+    """The page that begins at ``at``; None if it is truncated or invalid."""
     head = data[at : at + _HEADER.size]
     if at + _HEADER.size > end:
         return None
@@ -183,9 +183,9 @@ def _page(data: FileBytes, at: int, end: int) -> Page | None:
 
 
 def page_checksum(page: bytes) -> int:
-    """CRC-32 with the generator 0x04c11db7, from the highest bit on, started at zero.
+    """CRC-32 with the generator 0x04c11db7, highest bit first, starting at zero.
 
-    zlib has the same generator from the lowest bit on, started and ended with an inversion.
+    zlib uses the same generator, lowest bit first, with an inversion at both ends.
     """
     mirrored = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)
@@ -197,18 +197,18 @@ _VORBIS, _OPUS, _FLAC, _SPEEX = b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex
 _NO_END = "the mark of its end is missing"
 _HALF_A_PAGE = "its last page is incomplete"
 _OPUS_CLOCK = 48000
-"""Opus counts in these, whatever the sample rate of the sound (RFC 7845, section 4), in Hz."""
+"""Positions in Opus count at this rate in Hz, at any sample rate (RFC 7845, section 4)."""
 
 
 def ogg_parts(path: Path, data: FileBytes, start: int, end: int, track: int = 0) -> list[FilePart]:
-    """The links of an Ogg file; none where no page is found.
+    """The links of an Ogg file; empty if it has no page.
 
     Args:
         path: the file.
         data: its bytes.
         start: where its first page begins.
         end: where it ends.
-        track: number of the sound track from 0, whose pages decide what is missing.
+        track: number of the audio track from 0, whose pages are checked for damage.
 
     Raises:
         DecodeError: the file ends in its first page.
@@ -231,9 +231,9 @@ def _part(path: Path, link: Link, track: int, *, is_alone: bool) -> FilePart:
 
 
 def _sound_stream(link: Link, track: int) -> Stream:
-    """The stream of a sound track, as ffmpeg numbers them: by their first pages.
+    """The stream of an audio track, numbered like in ffmpeg by their first pages.
 
-    The first stream of all where there is no such track, which the decoder then says.
+    If there is no such track, the first stream; the decoder reports the missing track.
     """
     streams = list(link.streams.values())
     kinds = (_VORBIS, _OPUS, _FLAC, _SPEEX)
@@ -242,7 +242,7 @@ def _sound_stream(link: Link, track: int) -> Stream:
 
 
 def _flaw(link: Link, stream: Stream) -> tuple[str, float | None]:
-    """What is wrong with a stream, and at how many seconds."""
+    """The defect of a stream, and its time in seconds."""
     if stream.damaged_at is not None:
         clock = _clock(stream.packet)
         return "a page is damaged", stream.damaged_at / clock if clock else None
@@ -252,7 +252,7 @@ def _flaw(link: Link, stream: Stream) -> tuple[str, float | None]:
 
 
 def _clock(packet: bytes) -> int:
-    """How many positions are one second; 0 where the codec is none of these."""
+    """Positions per second; 0 for other codecs."""
     if packet.startswith(_OPUS):
         return _OPUS_CLOCK
     at = {_VORBIS: 12, _SPEEX: 36}.get(packet[:7] if packet[:1] == b"\x01" else packet[:8])

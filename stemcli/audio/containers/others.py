@@ -1,7 +1,7 @@
-"""Containers that ffmpeg reads: where they end, and what is missing by their own count.
+"""Containers that ffmpeg reads: where they end, and how much is missing by their own count.
 
-Elements say how long they are; only a program that wrote into a pipe leaves sizes out. What lies
-in a cluster may be sound; an index or tags that are cut off are no loss.
+Elements store their length, unless a program wrote to a pipe. A truncated cluster may lack audio; a
+truncated index or truncated tags are no loss.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _FIELDS = struct.Struct("<16x8x16x8x8xQ8x8x8xI4xI")
 # Section 5.1: GUID, size of the object, name of the file, number of packets, two bytes.
 _DATA_FIELDS = struct.Struct("<16xQ16xQ2x")
 _SEARCHED = 65536  # bytes; the object usually follows the first 30
-_BROADCAST = 1  # flag of a stream whose length was not known
+_BROADCAST = 1  # flag of a stream whose length is unknown
 
 
 def asf_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the file ends; None where it is not ASF."""
+    """The extent of an ASF file; None if the file is not ASF."""
     head = data[start : min(start + _SEARCHED, end)]
     if not head.startswith(_HEADER) or len(head) < 30:
         return None
@@ -42,7 +42,7 @@ def asf_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         return Extent(end)
     packets, flags, packet = _FIELDS.unpack_from(head, at)
     if body + _DATA_FIELDS.size > end:
-        return Extent(end, flaw="it ends before its sound")
+        return Extent(end, flaw="it ends before its audio data")
     object_size, in_data = _DATA_FIELDS.unpack(data[body : body + _DATA_FIELDS.size])
     another = data.find(_HEADER, min(body + max(object_size, 16), end), end)
     end = another if another >= 0 else end
@@ -53,13 +53,13 @@ def asf_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     return Extent(end, flaw=f"{counted - have} of {counted} packets are missing")
 
 
-_PLACEHOLDER = 0x7F000000  # bytes: what wrote into a pipe does not know the size
+_PLACEHOLDER = 0x7F000000  # bytes; the size written to a pipe if it is unknown
 _CHUNK = "<4sI"
 _DAMAGED_AVI = "chunks are damaged"
 
 
 def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the file ends: behind its last RIFF; None where it is not AVI."""
+    """The extent of an AVI file, up to its last RIFF; None if the file is not AVI."""
     at = start
     while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
         (size,) = data.unpack("<I", at + 4)
@@ -75,9 +75,9 @@ def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def _leads_on(data: FileBytes, at: int, end: int) -> bool:
-    """Whether what stands behind the sound and pictures is another chunk, or the end of the file.
+    """Whether another chunk or the end of the file follows the audio and video data.
 
-    Bytes that were inserted or lost before it lead elsewhere.
+    It does not if bytes were inserted or lost before.
     """
     at += at % 2
     name, size = data[at : at + 4], data[at + 4 : at + 8]
@@ -88,7 +88,7 @@ def _leads_on(data: FileBytes, at: int, end: int) -> bool:
 
 
 def _end_of_movie(data: FileBytes, at: int, end: int) -> int | None:
-    """Where the list of sound and pictures ends; None where it has no size, or is not found."""
+    """The end of the list of audio and video data; None if it has no size or is missing."""
     while at + 8 <= end:
         name, size = data.unpack(_CHUNK, at)
         if size >= _PLACEHOLDER:
@@ -109,7 +109,7 @@ _IN_CLUSTER = {0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0x5854}
 
 
 class Element(NamedTuple):
-    """One element: its identifier, where its body begins, and its size; None where unknown."""
+    """One element: its identifier, the offset of its body, and its size; None if unknown."""
 
     id: int
     start: int
@@ -117,7 +117,7 @@ class Element(NamedTuple):
 
 
 def matroska_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the file ends; None where it is not Matroska."""
+    """The extent of a Matroska file; None if the file is not Matroska."""
     head = _element(data, start, end)
     if head is None or head.id != _EBML or head.size is None:
         return None
@@ -133,7 +133,7 @@ def matroska_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def _segment(data: FileBytes, segment: Element, end: int) -> tuple[int, str]:
-    """Where a segment ends, and what is missing in it."""
+    """The end of a segment, and its defect."""
     last = end if segment.size is None else segment.start + segment.size
     at = segment.start
     while at < min(last, end):
@@ -153,7 +153,7 @@ def _segment(data: FileBytes, segment: Element, end: int) -> tuple[int, str]:
 
 
 def _end_of_unknown(data: FileBytes, at: int, end: int) -> int:
-    """Where a cluster of unknown size ends: at the first element that does not belong into it."""
+    """The end of a cluster of unknown size: the first element that is not part of a cluster."""
     while (element := _element(data, at, end)) is not None:
         if element.id not in _IN_CLUSTER | {_VOID, _CHECKSUM} or element.size is None:
             return at
@@ -162,7 +162,7 @@ def _end_of_unknown(data: FileBytes, at: int, end: int) -> int:
 
 
 def _element(data: FileBytes, at: int, end: int) -> Element | None:
-    """The element that begins here; None where none does (RFC 8794, sections 4 and 5)."""
+    """The element that begins at ``at``; None if there is none (RFC 8794, sections 4 and 5)."""
     if at >= end or not data[at]:
         return None
     width = 9 - data[at].bit_length()
@@ -176,22 +176,22 @@ def _element(data: FileBytes, at: int, end: int) -> Element | None:
     return Element(identifier, at + width, None if is_unknown else size)
 
 
-_FLV_TAGS = {8, 9, 18}  # sound, pictures, data (Adobe, "Video File Format Specification" 10.1, E.4)
+_FLV_TAGS = {8, 9, 18}  # audio, video, data (Adobe, "Video File Format Specification" 10.1, E.4)
 _FLV_TAG = re.compile(b"[%b]" % bytes(sorted(_FLV_TAGS)))
 _TS_SYNC = 0x47
 _TS_MARK = bytes([_TS_SYNC])
 _TS_MARKS = re.compile(_TS_MARK)
-# Length of a packet in bytes and where in it the sync byte stands (ISO/IEC 13818-1, 2.4.3.2):
-# broadcast; with a time stamp before (Blu-ray, AVCHD); with a checksum behind (DVB-ASI).
+# Length of a packet in bytes and offset of its sync byte (ISO/IEC 13818-1, 2.4.3.2): broadcast;
+# with a time stamp before (Blu-ray, AVCHD); with a checksum after (DVB-ASI).
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
-_TS_SURE, _TS_LEAST = 16, 3  # packets that have to follow each other: in a short file, all
+_TS_SURE, _TS_LEAST = 16, 3  # consecutive packets that identify the format; in a short file, all
 _INCOMPLETE = "its last packet is incomplete"
-_SEARCHED_PACKETS = 1 << 20  # bytes behind what is no tag, in which another is looked for
+_SEARCHED_PACKETS = 1 << 20  # bytes after damage that are searched for another tag
 _DAMAGED_PACKET = "packets are damaged"
 
 
 def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the last tag of an FLV file ends; None where it is another."""
+    """The extent of an FLV file, up to its last tag; None if the file is not FLV."""
     if data[start : start + 3] != b"FLV" or start + 13 > end:
         return None
     at = start + int.from_bytes(data[start + 5 : start + 9], "big") + 4
@@ -205,7 +205,7 @@ def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def _flv_tag(data: FileBytes, at: int, end: int) -> int:
-    """Bytes of the tag that begins here, with the size behind it; 0 where none does."""
+    """Bytes of the tag that begins at ``at``, including the size after it; 0 if there is none."""
     if at + 11 > end or data[at] not in _FLV_TAGS or any(data[at + 8 : at + 11]):
         return 0
     return 15 + int.from_bytes(data[at + 1 : at + 4], "big")
@@ -217,12 +217,12 @@ def _begins_flv_again(data: FileBytes, at: int, end: int) -> bool:
 
 
 class TransportPackets(NamedTuple):
-    """How the packets of a transport stream lie.
+    """The packet layout of a transport stream.
 
     Attributes:
-        start: where the first whole one begins.
-        size: of each, in bytes.
-        sync: where in it the sync byte stands.
+        start: where the first complete packet begins.
+        size: of each packet, in bytes.
+        sync: offset of the sync byte in a packet.
     """
 
     start: int
@@ -231,13 +231,13 @@ class TransportPackets(NamedTuple):
 
 
 def transport_packets(data: bytes | FileBytes, start: int, end: int) -> TransportPackets | None:
-    """Where the packets of an MPEG transport stream lie; None where the file is another.
+    """The packet layout of an MPEG transport stream; None if the file is not one.
 
     A recording may begin in the middle of a packet.
 
     Args:
         data: a file, or its beginning.
-        start: where it begins, behind tags.
+        start: where it begins, after tags.
         end: where it ends.
     """
     for size, sync in _TS_PACKETS:
@@ -249,13 +249,13 @@ def transport_packets(data: bytes | FileBytes, start: int, end: int) -> Transpor
 
 
 def _follow(data: bytes | FileBytes, packets: TransportPackets, at: int, end: int) -> bool:
-    """Whether packets follow each other from here on."""
+    """Whether there are consecutive packets from ``at`` on."""
     places = range(at + packets.sync, end, packets.size)[:_TS_SURE]
     return len(places) >= _TS_LEAST and all(data[place] == _TS_SYNC for place in places)
 
 
 def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where the last packet of a transport stream ends; None where the file is another."""
+    """The extent of a transport stream, up to its last packet; None if the file is not one."""
     packets = transport_packets(data, start, end)
     if packets is None:
         return None
@@ -269,9 +269,9 @@ def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
     return Extent(end, flaw=_DAMAGED_PACKET, breaks_off=False) if is_damaged else Extent(at)
 
 
-# A block's header: magic, size of what follows these 8 bytes, version, upper bytes of the next two
-# numbers, samples in the whole file, first sample and samples of the block (WavPack 4 & 5 Binary
-# File / Block Format, "Block Header").
+# A block's header: magic, size after these 8 bytes, version, upper bytes of the next two numbers,
+# samples in the whole file, first sample and samples of the block (WavPack 4 & 5 Binary File /
+# Block Format, "Block Header").
 _WAVPACK = "<4sIHBBIII"
 _WAVPACK_SIZE = struct.calcsize(_WAVPACK)
 _UNKNOWN = 0xFFFFFFFF
@@ -281,7 +281,7 @@ _TTA = "<4sHHHII"  # magic, format, channels, bits, rate, samples (TTA1 format)
 
 
 def wavpack_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where a WavPack file ends, and its samples; None where it is another."""
+    """The extent of a WavPack file, with its samples; None if the file is not WavPack."""
     if data[start : start + 4] != b"wvpk":
         return None
     at, total, reached, flaw = start, None, 0, ""
@@ -303,10 +303,10 @@ def wavpack_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """Where a TTA file ends, and its samples; None where it is another.
+    """The extent of a TTA file, with its samples; None if the file is not TTA.
 
-    A frame lasts 256/245 s; a table of their sizes follows the header of 22 bytes, and each of the
-    two has a checksum of four (TTA1 format, "Seek table").
+    A frame lasts 256/245 s. A table of frame sizes follows the header of 22 bytes; header and table
+    each end in a checksum of four bytes (TTA1 format, "Seek table").
     """
     if data[start : start + 4] != b"TTA1" or start + _TTA_HEADER > end:
         return None
@@ -321,10 +321,11 @@ def tta_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 
 
 def ape_extent(data: FileBytes, start: int, end: int) -> Extent | None:
-    """The samples of a Monkey's Audio file of version 3.98 or later; None where it is another.
+    """The extent of a Monkey's Audio file; None if the file is not one.
 
-    The descriptor says how long it is; the header behind it holds blocks (samples) per frame, those
-    of the last frame, and the number of frames (Monkey's Audio SDK, ``APE_HEADER``).
+    Samples are known from version 3.98 on. The descriptor stores its length; the header after it
+    holds blocks (samples) per frame, blocks of the last frame, and the number of frames (Monkey's
+    Audio SDK, ``APE_HEADER``).
     """
     if data[start : start + 4] not in (b"MAC ", b"MACF") or start + 80 > end:
         return None
@@ -349,12 +350,12 @@ _FAMILIES: tuple[Callable[[FileBytes, int, int], Extent | None], ...] = (
 
 
 def container_part(path: Path, data: FileBytes, start: int, end: int) -> FilePart:
-    """The sound of a file in a container, or in whatever ffmpeg may find in it.
+    """The part of a file that ffmpeg decodes, in a known container or any other format.
 
     Args:
         path: the file.
         data: its bytes.
-        start: where it begins, behind tags.
+        start: where it begins, after tags.
         end: where it ends, before tags.
     """
     extent = next((found for find in _FAMILIES if (found := find(data, start, end))), None)

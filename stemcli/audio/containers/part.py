@@ -1,4 +1,4 @@
-"""A stretch of a file that one decoder reads."""
+"""A part of a file that one decoder reads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 ANOTHER = "another file follows in it, which is not read"
-"""What is said of a file behind a file, where the format is not made for that."""
+"""The flaw of concatenated files in a format that does not support concatenation."""
 
 
 class Raw(NamedTuple):
-    """How samples lie in a file, for libsndfile.
+    """The layout of raw samples, for libsndfile.
 
     Attributes:
         subtype: libsndfile's name of the encoding, such as ``"PCM_16"``.
         endian: ``"LITTLE"`` or ``"BIG"``.
         sample_rate: in Hz.
-        channels: how many.
+        channels: number of channels.
     """
 
     subtype: str
@@ -29,26 +29,24 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class FilePart:
-    """Where the sound of a file lies, or one of several sounds that follow each other in it.
+    """The audio of a file, or one of several recordings in a row.
 
     Attributes:
         path: the file.
-        pieces: where the bytes lie, as pairs of the first and the one behind the last; none for
-            the whole file.
-        head: stands in front of the pieces: a header with the right counts.
-        surplus: samples per channel that a decoder finds in the head, and that are no sound.
-        raw: how the samples lie, where the bytes are samples and nothing else.
-        muxer: ffmpeg's name of the format, where ffmpeg has to decode it; ``""`` for libsndfile.
-        frames: samples per channel that are in the part by the format's own count; None where it
-            counts none.
-        is_walked: whether the container was read to its end, so that ``flaw`` has all that is wrong
-            with it.
-        flaw: what is wrong with the file in or behind this part; ``""`` for nothing.
-        flaw_at: where that is, in seconds of the part; None where that is unknown or the end.
+        pieces: byte ranges, as pairs of the first byte and the one after the last; empty for the
+            whole file.
+        head: header with the right counts, to put before the pieces.
+        surplus: samples per channel that a decoder finds in the head and that must be skipped.
+        raw: layout of the samples, if the bytes are samples only.
+        muxer: ffmpeg's name of the format, if ffmpeg must decode it; ``""`` for libsndfile.
+        frames: samples per channel in the part by the format's own count; None if it has no count.
+        is_walked: whether the container was read to its end, so that ``flaw`` is complete.
+        flaw: the defect of the file in or after this part; ``""`` for none.
+        flaw_at: time of the defect in seconds of the part; None if unknown or at the end.
         breaks_off: whether the flaw is that the file ends too early.
-        is_damage: whether the flaw makes what follows unusable.
-        before: seconds of sound in front of this part.
-        total: seconds of all parts together; None where that is unknown or this is all.
+        is_damage: whether the flaw makes the following data unusable.
+        before: seconds of audio before this part.
+        total: seconds of all parts together; None if unknown or if this is the only part.
     """
 
     path: Path
@@ -68,24 +66,24 @@ class FilePart:
 
     @property
     def is_whole(self) -> bool:
-        """Whether libsndfile can read the file as it is."""
+        """Whether libsndfile can read the file unchanged."""
         return not (self.pieces or self.head or self.raw or self.muxer)
 
     @property
     def flaw_with_time(self) -> str:
-        """The flaw with its time from the beginning of the file, where that is known."""
+        """The flaw with its time from the beginning of the file, if known."""
         if self.flaw_at is None:
             return self.flaw
         return f"{self.flaw} at {self.before + self.flaw_at:.2f} s"
 
     def open(self) -> PartFile:
-        """The part as a file of its own."""
+        """Open the part as a separate file."""
         pieces = self.pieces or ((0, self.path.stat().st_size),)
         return PartFile(self.path.open("rb"), self.head, pieces)
 
 
 class PartFile:
-    """Pieces of a file behind a header, as a read-only file for libsndfile."""
+    """A header followed by pieces of a file, as a read-only file for libsndfile."""
 
     def __init__(self, file: BinaryIO, head: bytes, pieces: tuple[tuple[int, int], ...]) -> None:
         self._file, self._head, self._pieces = file, head, pieces
@@ -93,17 +91,17 @@ class PartFile:
         self._position = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go there."""
+        """Set the position."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, origin + offset)
         return self._position
 
     def tell(self) -> int:
-        """Bytes from the beginning."""
+        """Position in bytes from the beginning."""
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        """The next bytes, fewer only at the end."""
+        """Read the next bytes, fewer only at the end."""
         left = max(0, self._size - self._position)
         count = left if count < 0 else min(count, left)
         got = [self._head[self._position : self._position + count]]
@@ -121,18 +119,17 @@ class PartFile:
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class Extent(NamedTuple):
-    """A container as it was read from its beginning to its end.
+    """The end of a container, found by reading it from its beginning.
 
     Attributes:
-        end: the byte behind its last part; what follows does not belong to it.
-        frames: samples per channel that it counts; None where it counts none.
-        flaw: how the file breaks off inside the container, or where that is damaged; ``""`` where
-            it is whole.
+        end: the byte after its last element; later bytes do not belong to it.
+        frames: samples per channel by its own count; None if it has no count.
+        flaw: how the container is truncated or damaged; ``""`` if it is intact.
         breaks_off: whether the flaw is that the file ends too early.
     """
 

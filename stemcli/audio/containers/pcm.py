@@ -1,9 +1,9 @@
-"""Where the samples of WAV, RF64, W64, AIFF, AIFC, CAF and AU files lie.
+"""Finds the samples in WAV, RF64, W64, AIFF, AIFC, CAF and AU files.
 
-The size of the data is one number that a recorder writes when it is done. One that was switched
-off, a file beyond 4 GB and a program that wrote into a pipe leave another number; and what follows
-the samples (tags, pictures, other chunks) is no sound. So a file whose sizes lead from its
-beginning to its end is left to libsndfile; of any other, the bytes of the samples are looked for.
+The size of the data is one number that a recorder writes when it stops. It is wrong if the recorder
+was switched off, beyond 4 GB, and if a program wrote to a pipe; and data after the samples (tags,
+pictures, other chunks) is not audio. Files with consistent sizes are left to libsndfile; in others,
+the samples are searched for.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ _AU = Form(">4sI", 24, 1, False, b"", 0)
 _CODED = {0x50, 0x55, 0xFF, 0x2000, 0x2001}
 """Tags of MP2, MP3, AAC, AC-3 and DTS in the "fmt " chunk (RFC 2361)."""
 
-_CHECKED = 1 << 18  # bytes of samples in which a hidden codec is looked for
+_CHECKED = 1 << 18  # bytes of samples that are searched for a hidden codec
 
 
-_MOST_CHUNKS = 1000  # of samples: a recorder that starts a new one every minute needs 17 hours
+_MOST_CHUNKS = 1000  # chunks with samples: 17 hours if a recorder starts a new one every minute
 
 
 def pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[FilePart]:
-    """The sound of a file of samples; none where the file is not of that kind.
+    """The parts of a file of samples; empty if the file is not of that kind.
 
     Args:
         path: the file.
         data: its bytes.
-        base: where it begins, behind tags.
+        base: where it begins, after tags.
         end: where the file ends.
 
     Raises:
-        DecodeError: samples may lie where nobody finds them, or it ends before them.
+        DecodeError: not all samples can be found, or the file ends before them.
     """
     try:
         return _pcm_parts(path, data, base, end)
@@ -89,7 +89,7 @@ def _pcm_parts(path: Path, data: FileBytes, base: int, end: int) -> list[FilePar
 def _without_samples(
     path: Path, data: FileBytes, form: Form | None, base: int, end: int
 ) -> FilePart:
-    """A file without samples, or whose header says too little, for the decoders to judge.
+    """A file without samples or with an incomplete header, for the decoders to report.
 
     Raises:
         DecodeError: the file ends before its samples.
@@ -126,14 +126,14 @@ def _layout(path: Path, data: FileBytes, form: Form, base: int, end: int) -> Lay
 
 
 def _list_start(data: FileBytes, found: Sequence[Chunk], sound: Chunk) -> int | None:
-    """Where the wave list begins that holds this chunk; None where none does."""
+    """The start of the wave list that contains the chunk; None if there is none."""
     lists = (each for each in found if is_wave_list(data, each))
     around = (each for each in lists if 0 < sound.start - each.start <= each.size)
     return next((each.start - struct.calcsize(RIFF.header) for each in around), None)
 
 
 def _require_stored(path: Path, form: Form, found: Sequence[Chunk]) -> None:
-    """Refuse silence that is counted and not stored.
+    """Refuse silence that is counted instead of stored.
 
     Raises:
         DecodeError: a chunk counts silence.
@@ -145,10 +145,10 @@ def _require_stored(path: Path, form: Form, found: Sequence[Chunk]) -> None:
 def _other_samples(
     path: Path, data: FileBytes, form: Form, base: int, sound: Chunk, end: int
 ) -> tuple[tuple[int, int], ...]:
-    """Where more chunks of samples lie behind the first, of which decoders read one alone.
+    """Byte ranges of further chunks with samples, which decoders would ignore.
 
     Raises:
-        DecodeError: a chunk between them counts silence, which is not stored, or they are too many.
+        DecodeError: a chunk between them counts silence, or there are too many.
     """
     behind = behind_chunk(data, form, base, sound, end)
     more = list(chunks_and_lists(data, form, base, end, first=behind))
@@ -194,7 +194,7 @@ def _parts(path: Path, data: FileBytes, layout: Layout) -> list[FilePart]:
 
 
 def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> FilePart:
-    """Packets of a codec in a CAF. A table in front or behind has their sizes, if they differ."""
+    """Packets of a codec in a CAF; a table before or after has their sizes if they differ."""
     format, end = layout.format, layout.end
     missing = layout.start + (layout.claimed or 0) - end
     frames = format.tag or (layout.claimed or 0) // format.block * format.block_frames or None
@@ -209,10 +209,10 @@ def _coded_caf(path: Path, data: FileBytes, layout: Layout) -> FilePart:
 
 
 def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> FilePart:
-    """The samples of several chunks, read as one sound. Padding may be counted as samples.
+    """The samples of several chunks as one part. Padding may be counted as samples.
 
     Raises:
-        DecodeError: the samples are those of a codec that only ffmpeg reads, from one chunk alone.
+        DecodeError: the samples are compressed; ffmpeg would read only one chunk.
     """
     format, end = layout.format, layout.end
     first_end = min(layout.start + (layout.claimed or 0), end)
@@ -241,14 +241,14 @@ def _another_follows(data: FileBytes, layout: Layout) -> bool:
         width = struct.calcsize(form.header)
         for chunk in chunks(data, form, base, end):
             places |= {chunk.start - width, chunk.start + max(0, chunk.size)}
-    places |= {place + 1 for place in places}  # CAF pads as well, without saying so
+    places |= {place + 1 for place in places}  # CAF pads too, without documenting it
     inside = sorted(at for at in places if start < at < end)  # in the order of the file
     head = data[base : base + MAGIC]
     return any(is_alike(head, data[at : at + MAGIC]) for at in inside)
 
 
 def _hidden(path: Path, data: FileBytes, layout: Layout, last: int) -> list[FilePart]:
-    """The sound of a codec in a container that is made for samples; none where they are samples."""
+    """The parts of compressed audio in a container for samples; empty for real samples."""
     start, format = layout.start, layout.format
     if format.tag in _CODED:
         return coded_parts(path, data, start, last)

@@ -1,4 +1,4 @@
-"""How the chunks of a file of samples lie, and what stands behind the samples."""
+"""The layout of chunks in a file of samples, and where the samples really end."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 
 LEAST_SOUND = 4096
-"""Bytes: some programs append a few, and less than this is never taken for sound."""
+"""Bytes; some programs append a few, so less than this never counts as audio."""
 
 _LOOKED_AT = 65536  # bytes
-_SEARCHED = 1 << 25  # bytes at the end of a file, for chunks: covers lie there
+_SEARCHED = 1 << 25  # bytes at the end of a file to search for chunks, which may hold covers
 _CHUNKS = re.compile(
     rb"LIST|id3 |ID3 |bext|iXML|cue |smpl|inst|fact|JUNK|junk|PAD |PEAK|acid|cart|axml|chna|_PMX|"
     rb"DISP|afsp|plst|umid|NAME|AUTH|ANNO|COMT|MARK|INST|\(c\) |APPL|info|strg|uuid|free|midi|pakt"
@@ -35,21 +35,21 @@ _BEGINNINGS = (
     b"%PDF", b"\xff\xd8\xff", b"\x89PNG", b"\x1aE\xdf\xa3", b"wvpk", b"MAC ", b"TTA1", b"<?xml",
 )  # fmt: skip
 _ROUGH = 1.0
-"""Mean step from sample to sample over mean size, from which on bytes are as rough as noise.
+"""Mean difference of neighbouring samples over mean size, above which data counts as noise.
 
 Independent samples have 1.33 (uniform) or 1.41 (Gaussian), music 0.05 to 0.6.
 """
 
 
 def is_sound(data: FileBytes, start: int, at: int, end: int, format: PcmFormat) -> bool:
-    """Whether samples go on behind the place where the header says that they end.
+    """Whether samples continue after their end by the header.
 
     Args:
         data: the file.
         start: where the samples begin.
         at: where they end, by the header.
         end: where the file ends.
-        format: how they lie.
+        format: the sample format.
     """
     if end - at < LEAST_SOUND or end_of_tags(data, at, end) > at or _is_zero(data, at, end):
         return False
@@ -66,8 +66,8 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 
 
 def trailing_chunks(data: FileBytes, form: Form, start: int, end: int) -> int:
-    """Where chunks begin that lead exactly to the end of the file; ``end`` without any."""
-    visited = set[int]()  # places that lead elsewhere
+    """The start of trailing chunks that end exactly at the end of the file; else ``end``."""
+    visited = set[int]()  # positions that do not lead to the end
     for place in data.places(_CHUNKS, max(start, end - _SEARCHED), end, 4):
         if _leads_to_the_end(data, form, place, end, visited):
             return place
@@ -75,9 +75,9 @@ def trailing_chunks(data: FileBytes, form: Form, start: int, end: int) -> int:
 
 
 def _leads_to_the_end(data: FileBytes, form: Form, at: int, end: int, visited: set[int]) -> bool:
-    """Whether chunks lead exactly there; adds all places on the way to those visited.
+    """Whether chunks from ``at`` on end exactly at ``end``; adds their positions to ``visited``.
 
-    Where a walk comes upon a place of an earlier one, it ends as that did: without success.
+    A position that was visited before cannot lead to the end.
     """
     chunk = None
     while at < end and at not in visited:
@@ -91,7 +91,7 @@ def _leads_to_the_end(data: FileBytes, form: Form, at: int, end: int, visited: s
 
 
 def _roughness(data: bytes, format: PcmFormat) -> float:
-    """How much samples differ from their neighbours, beside how large they are."""
+    """Mean difference of neighbouring samples, relative to their mean size."""
     raw = format.raw
     if raw is None or len(data) < 2 * format.block:
         return 0.0
@@ -125,18 +125,18 @@ def _is_zero(data: FileBytes, at: int, end: int) -> bool:
 
 
 class Layout(NamedTuple):
-    """Where the samples of a file lie.
+    """The location of the samples in a file.
 
     Attributes:
         form: the family of the file.
-        base: where the file begins, behind tags.
+        base: where the file begins, after tags.
         start: first byte of the samples.
         end: where the file ends.
-        claimed: bytes of samples that the header counts; None where nobody counted.
-        format: how they lie.
-        others: more samples behind those, as pairs of the first byte and the one behind the last,
-            which may lie behind the end of the file.
-        list_start: first byte of the wave list that holds the samples; None without one.
+        claimed: bytes of samples by the header; None if it has no count.
+        format: the sample format.
+        others: further samples, as pairs of the first byte and the one after the last, which may
+            lie beyond the end of the file.
+        list_start: first byte of the wave list that contains the samples; None without one.
     """
 
     form: Form
@@ -150,12 +150,12 @@ class Layout(NamedTuple):
 
 
 def header(data: FileBytes, layout: Layout, size: int) -> bytes:
-    """The header of the file with one chunk of samples, outside of a list.
+    """Build a header for the file with one chunk of samples, outside of a list.
 
     Args:
         data: the file.
-        layout: where its samples lie.
-        size: bytes of samples that the chunk counts.
+        layout: location of its samples.
+        size: bytes of samples in the chunk.
     """
     form, width = layout.form, struct.calcsize(layout.form.header)
     body = layout.start - form.skipped
@@ -166,24 +166,24 @@ def header(data: FileBytes, layout: Layout, size: int) -> bytes:
 
 
 def is_honest(data: FileBytes, layout: Layout, last: int) -> bool:
-    """Whether libsndfile, which goes by the sizes, finds the samples that are there.
+    """Whether libsndfile, which trusts the sizes, finds exactly the samples of the file.
 
-    It is left alone with chunks behind the samples where the size of the whole file includes them.
+    Chunks after the samples are acceptable if the size of the whole file includes them.
 
     Args:
         data: the file.
-        layout: where its samples lie.
+        layout: location of its samples.
         last: where they really end.
     """
     form, base, start, end, claimed, *_ = layout
     if layout.list_start is not None:
-        return False  # libsndfile passes over lists
+        return False  # libsndfile skips lists
     if claimed is None or start + claimed < last or (start + claimed > last != end):
         return False
     if form is CAF and start + claimed > end:
         return False  # libsndfile refuses it
     if (start - base) % min(form.align, 2):
-        return False  # padding is missing before the samples, and libsndfile counts on it
+        return False  # padding is missing before the samples, and libsndfile expects it
     if end - last <= -(last - base) % form.align:
         return True
     (size,) = data.unpack(form.header[0] + "I", base + 4)
@@ -191,11 +191,11 @@ def is_honest(data: FileBytes, layout: Layout, last: int) -> bool:
 
 
 def end_of_sound(data: FileBytes, layout: Layout) -> int:
-    """Where the samples really end.
+    """The real end of the samples.
 
     Args:
         data: the file.
-        layout: where its samples lie, by its header.
+        layout: location of its samples by its header.
     """
     form, base, start, end, claimed, format, *_ = layout
     if claimed is not None and start + claimed <= end:
@@ -214,6 +214,6 @@ def end_of_sound(data: FileBytes, layout: Layout) -> int:
 
 
 def _is_end(data: FileBytes, layout: Layout, at: int) -> bool:
-    """Whether the file, a chunk or a tag follows here."""
+    """Whether the end of the file, a chunk or a tag follows at ``at``."""
     form, end = layout.form, layout.end
     return leads_on(data, form, layout.base, at, end) or end_of_tags(data, at, end) > at

@@ -1,6 +1,6 @@
-"""Finds the tags that programs put before, after or between sound files of any format.
+"""Finds the tags that programs put before, after or between audio files of any format.
 
-Their bytes may look like frames of sound, so they are skipped by their own lengths: ID3v2
+Their bytes may look like audio frames, so they are skipped by their own lengths: ID3v2
 (id3.org, ID3v2.4.0-structure, section 3), ID3v1 and its extension "TAG+", APEv1 and APEv2 ("APE
 Tags Header" of the specification), Lyrics3 and Lyrics3v2 (id3.org).
 """
@@ -22,7 +22,7 @@ _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29  # flags of APEv2
 
 
 def end_of_tags(data: FileBytes, at: int, end: int) -> int:
-    """The end of the tags that begin at ``at``, with the zeros between and behind them."""
+    """The end of the tags that begin at ``at``, with the zeros between and after them."""
     while at < end:
         size = _tag_size(data, at, end)
         if not size:
@@ -91,7 +91,7 @@ def _size_from_behind(data: FileBytes, start: int, end: int) -> int:
 
 
 def end_of_zeros(data: FileBytes, at: int, end: int) -> int:
-    """The place of the first byte that is not zero; ``end`` if all are."""
+    """The position of the first byte that is not zero; ``end`` if all are."""
     while at < end:
         piece = data[at : min(at + 4096, end)]
         left = len(piece.lstrip(b"\0"))
@@ -102,7 +102,7 @@ def end_of_zeros(data: FileBytes, at: int, end: int) -> int:
 
 
 def _syncsafe(digits: bytes) -> int:
-    """The size in an ID3v2 header: four digits of 7 bits (ID3v2.4.0-structure, section 6.2)."""
+    """Decode a size in an ID3v2 header: four 7-bit digits (ID3v2.4.0-structure, section 6.2)."""
     value = 0
     for digit in digits:
         value = value << 7 | digit & 0x7F

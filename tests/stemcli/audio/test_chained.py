@@ -114,7 +114,7 @@ def test_links_have_the_channels_of_the_first(
 
 def test_links_whose_channels_do_not_fit_are_refused(tmp_path: Path) -> None:
     links = [made(tmp_path / f"{n}.ogg", 44_100, n) for n in (2, 6)]
-    with pytest.raises(DecodeError, match=r"at 1\.00 s changes from 2 to 6 channels: convert it"):
+    with pytest.raises(DecodeError, match=r"at 1\.00 s changes from 2 to 6 channels\. Convert it"):
         open_audio(chained(links))
 
 
@@ -197,7 +197,7 @@ def test_a_few_bytes_between_frames_of_an_mp3_are_told(tmp_path: Path) -> None:
     frame = data.find(data[417:419], 5000)
     path.write_bytes(data[:frame] + b"\0?" * 50 + data[frame:])
     assert np.array_equal(hear(path), whole)
-    assert "100 bytes between its frames are no sound" in doubt(path)
+    assert "100 bytes between its frames are not audio" in doubt(path)
 
 
 def test_a_flac_whose_only_metadata_is_its_streaminfo(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_codec_in_any_other_container_is_refused(
     codec: str, order: type, suffix: str, subtype: str, silence: int, tmp_path: Path
 ) -> None:
     path = as_samples(tmp_path / f"song.{suffix}", order(coded(*CODECS[codec])), silence, subtype)
-    sentence = rf"contains {codec} labelled as PCM.*decode it"
+    sentence = rf"contains {codec} labelled as PCM.*Decode it"
     with pytest.raises(DecodeError, match=sentence):
         hear(path)
 

@@ -56,7 +56,7 @@ def test_a_flac_without_samples(behind: bytes, tmp_path: Path) -> None:
     data[4] |= 0x80  # the last block
     data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # of no samples
     path.write_bytes(data + behind)
-    with pytest.raises(DecodeError, match=r"holds no sound \(0 samples\): export or record it"):
+    with pytest.raises(DecodeError, match=r"contains no sound \(0 samples\)\. Export or record it"):
         probe(path)
     data[4] &= 0x7F
     path.write_bytes(data)
@@ -173,6 +173,6 @@ def test_numbers_of_no_sound_are_named(
     at = data.find(name) + body + offset
     data[at : at + len(wrong)] = wrong
     path.write_bytes(data)
-    sentence = rf"is damaged: its header names {found}; export or download it again\.$"
+    sentence = rf"is damaged: its header has {found}\. Export or download it again$"
     with pytest.raises(DecodeError, match=sentence):
         probe(path)

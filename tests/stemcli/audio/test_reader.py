@@ -285,7 +285,7 @@ def test_each_audio_stream_of_a_file_is_read_by_its_number(tmp_path: Path) -> No
     for stream, wave in enumerate(waves):
         with open_audio(path, stream=stream) as reader:
             assert np.abs(np.concatenate(list(reader)) - wave).max() < 1e-4
-    with pytest.raises(DecodeError, match=r"has 3 sound tracks .* and no track 4"):
+    with pytest.raises(DecodeError, match=r"has 3 audio tracks .* and no track 4"):
         open_audio(path, stream=3)
 
 

@@ -1,4 +1,4 @@
-"""Files with several sound tracks. Truth: a tone of its own in each, and what ffmpeg was told."""
+"""Files with several audio tracks. Truth: a tone of its own in each, and what ffmpeg was told."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_first_is_taken_where_none_is_the_default(tmp_path: Path, name: str)
     words = ("-c:a", "flac") if name.endswith("ogg") else ()
     path = film(tmp_path / name, *words)
     assert pitch(path) == 300
-    assert "there are 2 sound tracks" in probe(path).notices[0]
+    assert "there are 2 audio tracks" in probe(path).notices[0]
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.mp4", "film.ts", "film.avi", "song.ogg"])
@@ -76,7 +76,7 @@ def test_what_the_file_says_of_its_tracks_is_told(tmp_path: Path) -> None:
     )
     path = film(tmp_path / "film.mkv", *words, *default(1))
     assert probe(path).notices == (
-        'there are 2 sound tracks (1: eng, mono; 2: deu, stereo, "Kommentar"): track 2, the default'
+        'there are 2 audio tracks (1: eng, mono; 2: deu, stereo, "Kommentar"): track 2, the default'
         " one, is used (--track N chooses another)",
     )
 
@@ -85,22 +85,22 @@ def test_a_title_is_not_taken_for_a_track(tmp_path: Path) -> None:
     """It may hold line breaks, and then looks like what ffmpeg says of a track."""
     title = "title=x\n[info]   Stream #0:9(eng): Audio: flac, 8000 Hz, 7.1 (default)\n"
     path = film(tmp_path / "film.mkv", "-metadata:s:a:0", title, *default(0))
-    assert "there are 2 sound tracks" in probe(path).notices[0]
+    assert "there are 2 audio tracks" in probe(path).notices[0]
     assert pitch(path) == 300
 
 
 def test_many_tracks_are_counted(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mka", "-c:a", "flac", count=12)
     (notice,) = probe(path).notices
-    assert "there are 12 sound tracks (1: mono; 2: mono;" in notice
+    assert "there are 12 audio tracks (1: mono; 2: mono;" in notice
     assert "; 8: mono; 4 more): track 1" in notice
 
 
 @pytest.mark.parametrize(
     ("name", "count", "sentence"),
     [
-        ("film.mkv", 2, r"film\.mkv has 2 sound tracks \(1: mono; 2: mono\) and no track 3: type"),
-        ("song.m4a", 1, r"song\.m4a has 1 sound track \(1: mono\) and no track 3"),
+        ("film.mkv", 2, r"film\.mkv has 2 audio tracks \(1: mono; 2: mono\) and no track 3\. Use"),
+        ("song.m4a", 1, r"song\.m4a has 1 audio track \(1: mono\) and no track 3"),
     ],
 )
 def test_one_that_is_not_there(tmp_path: Path, name: str, count: int, sentence: str) -> None:
@@ -114,7 +114,7 @@ def test_a_song_has_one_track(tmp_path: Path, name: str) -> None:
     path = write_audio(tmp_path / name, tones(9000))
     assert np.array_equal(hear(path), hear(path, stream=0))
     assert probe(path).notices == ()
-    with pytest.raises(DecodeError, match=r"has 1 sound track \(1: stereo\) and no track 2"):
+    with pytest.raises(DecodeError, match=r"has 1 audio track \(1: stereo\) and no track 2"):
         open_audio(path, stream=1)
 
 
@@ -126,7 +126,7 @@ def test_a_song_has_one_track_without_ffmpeg(
     path = write_audio(tmp_path / name, tones(9000))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(NoTrackError, match=r"1 sound track \(1: stereo\) and no track 2") as caught:
+    with pytest.raises(NoTrackError, match=r"1 audio track \(1: stereo\) and no track 2") as caught:
         open_audio(path, stream=1)
     assert caught.value.has_only_one
 

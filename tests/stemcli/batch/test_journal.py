@@ -77,7 +77,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database " * 100)
-    with pytest.raises(OutputError, match=r"is damaged .* Move it away and type --skip-existing"):
+    with pytest.raises(OutputError, match=r"is damaged .* Move it away and add --skip-existing"):
         Journal(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / NAME) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(OutputError, match="written by another version of stem"):
+    with pytest.raises(OutputError, match="written by another version of Stem"):
         Journal(tmp_path)
 
 

@@ -220,7 +220,7 @@ def test_a_journal_that_changes_all_the_time_is_not_called_damaged(
     monkeypatch.setattr(shutil, "copyfile", copyfile)
     monkeypatch.setattr(journal_checks, "PAUSE", 0)
     with pytest.raises(
-        OutputError, match=r"Another stem batch is writing to .*\. Wait for its end"
+        OutputError, match=r"Another stem batch is writing to .*\. Wait until it ends"
     ):
         find_songs(tmp_path)
 
@@ -251,7 +251,7 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "lstat", refuse)
     with pytest.raises(
-        OutputError, match=r"cannot be read \(Permission denied\)\. Check its rights"
+        OutputError, match=r"cannot be read \(Permission denied\)\. Check its permissions"
     ):
         find_songs(tmp_path)
 
@@ -261,7 +261,7 @@ def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Pa
     make_songs(tmp_path, "b.wav")
     (tmp_path / NAME).write_text("no database " * 99)
     for output in (tmp_path, tmp_path / "other"):
-        with pytest.raises(OutputError, match=r"cannot be used .* Move it away, and leave") as told:
+        with pytest.raises(OutputError, match=r"cannot be used .* Move it away, and skip") as told:
             find_songs(tmp_path, output=output)
         assert "--output" not in str(told.value)
     (tmp_path / NAME).rename(tmp_path / "away")
@@ -274,7 +274,7 @@ def test_the_journal_of_another_version_in_the_folder_that_was_named(tmp_path: P
     with sqlite3.connect(tmp_path / NAME) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(OutputError, match=r"another version of Stem, so update .* Move it away"):
+    with pytest.raises(OutputError, match=r"another version of Stem; update .* Move it away"):
         find_songs(tmp_path)
 
 
@@ -284,7 +284,7 @@ def test_a_damaged_journal_below_is_named(tmp_path: Path) -> None:
     (tmp_path / "x/y" / NAME).write_text("no database " * 99)
     found = find_songs(tmp_path)
     assert (places(found), found.outputs, [*found.unclear]) == (["a.wav"], 0, [Path("x/y")])
-    assert "Move it away, and leave" in found.unclear[Path("x/y")]
+    assert "Move it away, and skip" in found.unclear[Path("x/y")]
     assert find_songs(tmp_path, exclude=["y"]).unclear == {}
     require_songs(find_songs(tmp_path, exclude=["a.wav"]), tmp_path)
 

@@ -79,7 +79,7 @@ def test_ctrl_c_leaves_nothing_half_done(library: Path) -> None:
             break
     _, complaints = run.communicate()
     assert run.returncode == 130
-    assert complaints.splitlines()[-1].endswith("To go on, run the same command again.")
+    assert complaints.splitlines()[-1].endswith("To resume, run the same command again.")
     made = files(library / "there")
     assert not [name for name in made if ".part" in name]
     assert len(made) % 2 == 0

@@ -88,7 +88,7 @@ def test_own_outputs_are_no_songs(tmp_path: Path, earlier: str) -> None:
 def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "b.mp3")
     there = make_songs(tmp_path, "out/b/vocals.wav", "out/b/instrumental.wav")
-    with pytest.raises(OutputError, match=r"exists already \(and 1 more\).*--skip-existing"):
+    with pytest.raises(OutputError, match=r"already exists \(and 1 more\).*--skip-existing"):
         refuse_existing(there)
     refuse_existing([song.with_name("not there")])
 

@@ -73,5 +73,5 @@ def test_a_closed_folder_is_refused_before_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match="may not be written"):
+    with pytest.raises(OutputError, match="is not writable"):
         check_report(tmp_path / "r.csv")

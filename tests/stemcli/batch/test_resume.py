@@ -160,7 +160,7 @@ def test_a_stem_that_somebody_edited_is_not_replaced(library: Library) -> None:
 def test_stems_of_nobody_knows_what_are_refused_kept_or_replaced(tmp_path: Path) -> None:
     library = Library(tmp_path)
     make_songs(library.out, "c/vocals.wav", "c/instrumental.wav", content="mine")
-    with pytest.raises(OutputError, match=r"exists already \(and 1 more\)"):
+    with pytest.raises(OutputError, match=r"already exists \(and 1 more\)"):
         library.run()
     library.run(existing="skip")
     assert library.separated == ["a.mp3", "b.mp3"]
@@ -176,7 +176,7 @@ def test_stems_of_nobody_knows_what_are_refused_kept_or_replaced(tmp_path: Path)
 
 def test_another_library_with_the_same_names_is_refused(library: Library) -> None:
     make_songs(library.root / "other", "c.mp3", content="somebody else's song")
-    with pytest.raises(OutputError, match=r"exists already"):
+    with pytest.raises(OutputError, match=r"already exists"):
         library.run(folder="other")
 
 
@@ -301,5 +301,5 @@ def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
         )
 
     run()
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         run()

@@ -80,7 +80,7 @@ def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path:
     songs = make_songs(tmp_path, "a.mp3", content="crash") + make_songs(tmp_path, "b.mp3")
     report = Recorder().run(songs, tmp_path / "out")
     assert [track.outcome for track in report.tracks] == ["failed", "done"]
-    assert "defect of stem" in report.tracks[0].message
+    assert "bug in stem" in report.tracks[0].message
     assert "a tensor of the wrong shape" in report.tracks[0].trace
     assert "trace" not in report.to_dict()["tracks"][0]
 

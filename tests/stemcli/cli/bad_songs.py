@@ -118,29 +118,33 @@ LONGEST = 255
 
 LONG = "x" * (LONGEST - len(".wav")) + ".wav"
 
-NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text; give the song itself"
+NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text; use the song itself"
 IN_THE_HEADER = r"No sound can be read from .*bad\.wav, which seems to be cut off"
 
 BAD = {
-    "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\): copy or download it"),
+    "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\)\. Copy or download it"),
     "cut in the header": Bad("bad.wav", cut_in_the_header, IN_THE_HEADER),
     "text named mp3": Bad("bad.mp3", text, NOT_SOUND),
     "film without sound": Bad(
-        "bad.mkv", silent_film, r"bad\.mkv holds pictures and no sound: give"
+        "bad.mkv", silent_film, r"bad\.mkv contains pictures but no sound\. Use"
     ),
-    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s: export it again"),
+    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s\. Export it again"),
     "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
     "no channels": Bad(
-        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header names 0 channels"
+        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header has 0 channels"
     ),
-    "4 Hz": Bad("bad.wav", wave(rate=4), r"names a sample rate of 4 Hz; export or download it"),
-    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header names .* 0 Hz"),
-    "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device: save the sound in a file"),
-    "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device: save"),
-    "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device: save"),
-    "link to itself": Bad("bad.wav", link_to("bad.wav"), "is a link that leads back to itself: ty"),
-    "link to nowhere": Bad("bad.wav", link_to("no.wav"), r"a link to no\.wav, which is not there"),
+    "4 Hz": Bad("bad.wav", wave(rate=4), r"has a sample rate of 4 Hz\. Export or download it"),
+    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header has .* 0 Hz"),
+    "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device\. Save the sound to a file"),
+    "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device\. Save"),
+    "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device\. Save"),
+    "link to itself": Bad(
+        "bad.wav", link_to("bad.wav"), r"is a link that leads back to itself\. Use"
+    ),
+    "link to nowhere": Bad(
+        "bad.wav", link_to("no.wav"), r"a link to no\.wav, which does not exist"
+    ),
     "line break in the name": Bad("b\na\nd.mp3", Path.touch, "b\ufffda\ufffdd.mp3 is empty"),
     "line separator in the name": Bad("b\u2028d.mp3", Path.touch, "b\ufffdd.mp3 is empty"),
     "name that is no text": Bad(os.fsdecode(b"b\xe4d.mp3"), Path.touch, "b\ufffdd.mp3 is empty"),
@@ -159,22 +163,22 @@ BAD = {
     "file in the place of its folder": Bad(
         "bad.wav",
         with_a_file_for_its_folder,
-        r"Cannot write to separated/bad .*: choose another folder with --output",
+        r"Cannot write to separated/bad .*\. Choose another folder with --output",
         ("--overwrite",),
     ),
     "shorter than --start": Bad(
-        "bad.wav", wave(frames=RATE // 20), "type a smaller --start", ("--start", "0.1")
+        "bad.wav", wave(frames=RATE // 20), "Use a smaller --start", ("--start", "0.1")
     ),
     "eight channels in mp3": Bad(
-        "bad.wav", wave(channels=8), "mp3 cannot hold .* 8 channels: type --format", ("-f", "mp3")
+        "bad.wav", wave(channels=8), r"mp3 cannot hold .* 8 channels\. Try --format", ("-f", "mp3")
     ),
     "768 kHz in flac": Bad(
         "bad.wav",
         wave(rate=768_000),
-        "flac goes up to 655350 Hz, and the song has 768000: type --format wav",
+        "flac goes up to 655350 Hz, and the song has 768000. Try --format wav",
         ("-f", "flac"),
     ),
     "768 kHz in ogg": Bad(
-        "bad.wav", wave(rate=768_000), "ogg goes up to 200000 Hz.*: type --format", ("-f", "ogg")
+        "bad.wav", wave(rate=768_000), "ogg goes up to 200000 Hz.* Try --format", ("-f", "ogg")
     ),
 }

@@ -43,10 +43,10 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
         (
             OSError(errno.ENOSPC, "No space left on device", "/s/v.wav"),
             1,
-            "Error: The system refused: No space left on device (/s/v.wav).\n",
+            "Error: The operating system reports: No space left on device (/s/v.wav).\n",
         ),
-        (MemoryError(), 1, "Error: There is not enough memory. Type --jobs 1 or a smaller"),
-        (ValueError("x"), 1, "Error: This is a defect of stem, not a mistake of yours (ValueError"),
+        (MemoryError(), 1, "Error: Out of memory. Try --jobs 1 or a smaller"),
+        (ValueError("x"), 1, "Error: This is a bug in stem, not your mistake (ValueError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -71,7 +71,10 @@ def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed
     """An encoder that died is not the reader of stdout, whose leaving raises nothing."""
     fails(BrokenPipeError(errno.EPIPE, "Broken pipe"))
     result = typed("doctor")
-    assert (result.exit_code, result.stderr) == (1, "Error: The system refused: Broken pipe.\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: The operating system reports: Broken pipe.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, typed: Type
     (tmp_path / name).touch()
     result = typed("separate", name)
     assert result.exit_code == 2
-    assert result.stderr.rstrip().endswith(f"type {shlex.quote('./' + name)})")
+    assert result.stderr.rstrip().endswith(f"use {shlex.quote('./' + name)})")
     assert "type ./" not in typed("separate", "--bogus").stderr
 
 

@@ -83,13 +83,13 @@ NAMES = {
         "--phase-model tinny", 2, r"'tinny': did you mean 'tiny'\? See: stem models list"
     ),
     "phase model that is none": Request(
-        "--phase-model tiny", 2, "takes songs apart and gives no sound a phase: type --model tiny"
+        "--phase-model tiny", 2, "separates songs and does not predict a phase. Use --model tiny"
     ),
     "unknown stem": Request("--stems vocal", 2, "'vocal': did you mean 'vocals'"),
     "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
-    "unknown device": Request("-d gpu", 2, "'gpu' is no device. Type auto, cpu, cuda"),
+    "unknown device": Request("-d gpu", 2, "'gpu' is not a device. Try auto, cpu, cuda"),
     "no weights of that name": Request(
         "-m no.safetensors", 2, "does not exist. Use the folder of a"
     ),
@@ -99,61 +99,57 @@ OPTIONS = {
     "two choices of stems": Request("--stems band --two-stems band", 2, "--two-stems .*type one"),
     "quiet JSON": Request("--json --quiet", 2, "--json and --quiet .*type one"),
     "skip and overwrite": Request("--skip-existing --overwrite", 2, "--overwrite .*type one"),
-    "bit rate of wav": Request("--bitrate 128", 2, "--bitrate is for mp3.*not for wav: leave it"),
-    "quality of wav": Request("--quality 3", 2, "--quality is for mp3.*not for wav: leave it"),
+    "bit rate of wav": Request("--bitrate 128", 2, "--bitrate is for mp3.*not for wav; leave it"),
+    "quality of wav": Request("--quality 3", 2, "--quality is for mp3.*not for wav; leave it"),
     "bit rate and quality": Request("-f mp3 --bitrate 128 --quality 3", 2, "--quality .*type one"),
     "bit rate of another world": Request("-f m4a --bitrate 9999", 2, "goes from 16 to 512, found"),
-    "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*: leave it out"),
-    "float in flac": Request("-f flac --bit-depth 32f", 2, "type --bit-depth 24 or --format wav"),
-    "no clipping in mp3": Request(
-        "-f mp3 --clip-mode none", 2, "mp3 does not.*: type --format wav"
-    ),
+    "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*; leave it out"),
+    "float in flac": Request("-f flac --bit-depth 32f", 2, "use --bit-depth 24 or --format wav"),
+    "no clipping in mp3": Request("-f mp3 --clip-mode none", 2, "mp3 does not.*; use --format wav"),
     "no clipping in 16 bit": Request(
-        "--bit-depth 16 --clip-mode none", 2, "of 16 bit does not.*: type .*--bit-depth 32f"
+        "--bit-depth 16 --clip-mode none", 2, "with 16 bit does not.*; use .*--bit-depth 32f"
     ),
     "end before the start": Request("--start 2 --end 1", 2, "--end must come after --start, found"),
     "no end": Request("--end 0", 2, "--end must come after --start"),
-    "time in words": Request("--start soon", 2, "'soon' is no time. Type e.g. 90, 1:30"),
-    "all overlap": Request("--overlap 1", 2, "1 is not from 0 to below 1. Type e.g. 0.25"),
+    "time in words": Request("--start soon", 2, "'soon' is not a time. Try e.g. 90, 1:30"),
+    "all overlap": Request("--overlap 1", 2, "1 is not at least 0 and below 1. Try e.g. 0.25"),
     "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
     "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
-    "no CUDA": Request("-d cuda", 2, "No CUDA GPU .*: type --device cpu, or --device auto"),
+    "no CUDA": Request("-d cuda", 2, r"No CUDA GPU .*\. Try --device cpu, or --device auto"),
 }
 
 PLACES = {
     "climbing template": Request("--filename ../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "hidden climb": Request("--filename a/../../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "absolute template": Request(
-        "--filename /tmp/{stem}.{ext}", 2, "leaves the output folder: nam"
+        "--filename /tmp/{stem}.{ext}", 2, "leaves the output folder; set"
     ),
     "unknown field": Request("--filename {trak}/{stem}.{ext}", 2, "{trak}, did you mean {track}"),
     "open brace": Request("--filename {track/{stem}.{ext}", 2, "write {{ for a brace"),
-    "template without stem": Request(
-        "--filename {track}.{ext}", 2, "put {stem} into '{track}.{ext}"
-    ),
+    "template without stem": Request("--filename {track}.{ext}", 2, "add {stem} to '{track}.{ext}"),
     "another ending": Request("--filename {stem}.mp3", 2, "does not end in .wav.*with --format"),
     "over the song": Request(
-        "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.*: choose another"
+        "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.* Choose another"
     ),
     "output is a song": Request("-o in/song.wav", 1, r"song\.wav is a file, .*Choose --output"),
     "output below a song": Request(
         "-o in/song.wav/x", 1, r"song\.wav is a file, .*Choose --output"
     ),
     "output is a link to nowhere": Request(
-        "-o out", 1, "out is a link to gone, which is not there. Make that folder, or", link("gone")
+        "-o out", 1, "out is a link to gone, which does not exist. Create it, or", link("gone")
     ),
     "output is a link to itself": Request(
-        "-o out", 1, "Cannot write to out .*: choose another folder with --output", link("out")
+        "-o out", 1, r"Cannot write to out .*\. Choose another folder with --output", link("out")
     ),
     "output of an endless name": Request(
-        f"-o {'x' * 300}", 1, r"File name too long\): shorten it with --filename or --output"
+        f"-o {'x' * 300}", 1, r"File name too long\)\. Shorten it with --filename or --output"
     ),
     "stem exists": Request(
-        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_of_somebody
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_of_somebody
     ),
     "stem is a link to nowhere": Request(
-        "", 1, "vocals.wav exists already. Type --skip-existing or --over", a_stem_that_is_gone
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_that_is_gone
     ),
 }
 
@@ -254,7 +250,7 @@ def test_an_empty_word_is_never_taken_for_a_value(
     """What a shell makes of a variable that is not set."""
     sing(tmp_path / "song.wav")
     line = sentence(typed(*words), 2)
-    assert line.startswith(f"Error: Nothing follows {after} but an empty word")
+    assert line.startswith(f"Error: The argument after {after} is empty")
     assert not (tmp_path / "separated").exists()
 
 
@@ -311,16 +307,19 @@ LIBRARIES = {
     "missing": Request("", 2, "in does not exist. Try: stem batch FOLDER", shutil.rmtree),
     "a file": Request("", 2, "in is a file, not a folder. Try: stem batch FOLDER", a_file),
     "a link to itself": Request("", 2, "in does not exist. Try: stem batch", a_link_to_itself),
-    "empty": Request("", 2, r"no song in in \(it is empty\). Look at the path and at", empty),
-    "without songs": Request("", 2, r"no song in in \(1 not audio\). Look at the path", text_only),
-    "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Look at .*--exclude"),
+    "empty": Request("", 2, r"no song in in \(it is empty\). Check the path, --recursive", empty),
+    "without songs": Request("", 2, r"no song in in \(1 not audio\). Check the path", text_only),
+    "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Check .*--exclude"),
     "one output for two songs": Request("", 1, "would both be .*Rename one of", two_of_one_name),
-    "damaged journal": Request("", 1, "is damaged .*Move it away and type --skip", damaged_journal),
+    "damaged journal": Request("", 1, "is damaged .*Move it away and add --skip", damaged_journal),
     "folder for a journal": Request("", 1, "journal .*choose another", folder_for_a_journal),
     "journal of another version": Request("", 1, "another version.*Upd", journal_of_tomorrow),
-    "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Make it first"),
+    "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Create it first"),
     "report over a folder": Request(
-        "--report r.csv", 1, "is a folder. Type a file name after --report", folder_for_a_report
+        "--report r.csv",
+        1,
+        "is a folder. Use --report with the name of a file",
+        folder_for_a_report,
     ),
     "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Type e.g."),
     "retries of the past": Request("--retries -1", 2, "--retries.*range 0<=x<=10"),

@@ -90,11 +90,11 @@ TYPED = {
     "address": (
         "https://example.org/a.mp3",
         1,
-        "https://example.org/a.mp3 is an address, .*: down",
+        r"https://example.org/a.mp3 is a URL, .*\. Down",
     ),
-    "device": ("/dev/null", 1, "/dev/null is a pipe or a device: save the sound in a file"),
-    "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\): check its name"),
-    "like an option": ("-song.wav", 2, r"\(For the file of that name type \./-song\.wav\)"),
+    "device": ("/dev/null", 1, r"/dev/null is a pipe or a device\. Save the sound to a file"),
+    "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\)\. Check its name"),
+    "like an option": ("-song.wav", 2, r"\(For the file of that name use \./-song\.wav\)"),
 }
 
 
@@ -149,7 +149,7 @@ def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
 
 
-NO_FFMPEG = "This needs ffmpeg, and none was found: install it, or type pip install imageio-ffmpeg"
+NO_FFMPEG = "This needs ffmpeg, which was not found. Install it, or try: pip install imageio-ffmpeg"
 
 
 def test_a_song_that_needs_ffmpeg_where_there_is_none(

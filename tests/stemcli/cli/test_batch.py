@@ -45,7 +45,7 @@ def test_the_same_command_again_does_what_failed_and_what_changed(
     assert typed("batch", "in").exit_code == 1
     make_songs(tmp_path / "in", "b.mp3", content="another song")
     result = typed("batch", "in")
-    assert "2 songs skipped: made in an earlier run" in result.stderr
+    assert "2 songs skipped: done in an earlier run" in result.stderr
     assert result.stderr.splitlines()[-1].split()[:3] == ["1", "2", "1"]
 
 
@@ -65,7 +65,7 @@ def test_ctrl_c_says_how_to_go_on(
     result = typed("batch", "in", *option)
     assert result.exit_code == 130
     last = result.stderr.splitlines()[-1]
-    assert last == f"Interrupted. To go on, run the same command again{how}."
+    assert last == f"Interrupted. To resume, run the same command again{how}."
 
 
 def test_a_folder_may_be_its_own_output(tmp_path: Path, typed: Typed) -> None:
@@ -132,7 +132,7 @@ def test_collisions_are_refused_before_any_work(tmp_path: Path, typed: Typed) ->
         (["nowhere"], 2, "nowhere does not exist. Try: stem batch FOLDER"),
         (["empty"], 2, "There is no song in empty (it is empty)"),
         (["in", "--report", "r.txt"], 2, "does not end in .json or .csv"),
-        (["in", "--report", "no/r.csv"], 1, "The folder no for the report does not exist"),
+        (["in", "--report", "no/r.csv"], 1, "The folder no of the report does not exist"),
         (["in", "--output", "in/a.mp3"], 1, "a.mp3 is a file, so in/a.mp3 cannot be a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -39,11 +39,11 @@ def test_looks_at_everything(typed: Typed) -> None:
 
 
 def test_for_people(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LOOKS", {"python": doctor.python})
+    monkeypatch.setattr(doctor, "CHECKS", {"python": doctor.python})
     result = typed("doctor")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].startswith("ok   python   3.")
-    assert result.stdout.splitlines()[-1] == "All is well."
+    assert result.stdout.splitlines()[-1] == "All checks passed."
 
 
 def without_ffmpeg() -> str:
@@ -61,7 +61,7 @@ def test_a_full_disk(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     little = SimpleNamespace(free=LITTLE_DISK - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: little)
     check = found(typed)["disk"]
-    assert (check.ok, check.advice) == (False, "Write elsewhere with --output, or make room")
+    assert (check.ok, check.advice) == (False, "Write elsewhere with --output, or free some space")
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, as on Linux")
@@ -74,7 +74,10 @@ def test_a_full_disk_for_temporary_files(typed: Typed, monkeypatch: pytest.Monke
     monkeypatch.setattr(tempfile, "gettempdir", lambda: "/proc")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
     (check,) = doctor.disk()
-    assert (check.ok, check.advice.startswith("Make room in /proc, or set TMPDIR")) == (False, True)
+    assert (check.ok, check.advice.startswith("Free some space in /proc, or set TMPDIR")) == (
+        False,
+        True,
+    )
     assert check.found.endswith(" in /proc for temporary files")
 
 
@@ -98,13 +101,13 @@ def test_a_zoo_that_cannot_be(
     (tmp_path / "link").symlink_to("file")
     monkeypatch.setenv("STEM_HOME", str(tmp_path / name))
     check = found(typed)["zoo"]
-    assert (check.ok, check.advice) == (False, "Set STEM_HOME to a folder that can be written")
+    assert (check.ok, check.advice) == (False, "Set STEM_HOME to a writable folder")
     assert str(tmp_path / name) in check.found
 
 
 def test_looking_at_a_zoo_makes_none(tmp_path: Path, typed: Typed) -> None:
     before = sorted(tmp_path.rglob("*"))
-    assert found(typed)["zoo"].found.endswith("/.zoo (made when needed)")
+    assert found(typed)["zoo"].found.endswith("/.zoo (created when needed)")
     assert sorted(tmp_path.rglob("*")) == before
 
 

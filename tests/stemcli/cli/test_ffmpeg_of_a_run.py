@@ -1,4 +1,4 @@
-"""ffmpeg in whole runs: signals, a broken one on PATH, several sound tracks."""
+"""ffmpeg in whole runs: signals, a broken one on PATH, several audio tracks."""
 
 from __future__ import annotations
 
@@ -171,14 +171,14 @@ def pitch(stems: Path) -> int:
     ("words", "heard"), [((), 600), (("--track", 1), 300), (("--track", 2), 600)]
 )
 @pytest.mark.parametrize("command", ["separate in/film.mkv", "batch in"])
-def test_a_sound_track_is_chosen(
+def test_an_audio_track_is_chosen(
     command: str, words: tuple[object, ...], heard: int, tiny: Typed, film: Path, tmp_path: Path
 ) -> None:
     result = tiny(*command.split(), *words, "--stems", "vocals,band")
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert pitch(tmp_path / "separated/film") == heard
     told = (
-        "Note: film.mkv: there are 2 sound tracks (1: mono; 2: deu, mono): track 2, the default"
+        "Note: film.mkv: there are 2 audio tracks (1: mono; 2: deu, mono): track 2, the default"
         " one, is used (--track N chooses another)"
     )
     assert (told in result.stderr) is not bool(words)
@@ -187,7 +187,7 @@ def test_a_sound_track_is_chosen(
 def test_a_track_that_is_not_there(tiny: Typed, film: Path, tmp_path: Path) -> None:
     result = tiny("separate", "in/film.mkv", "--track", 3)
     assert result.exit_code == 1
-    assert "film.mkv has 2 sound tracks (1: mono; 2: deu, mono) and no track 3: type" in (
+    assert "film.mkv has 2 audio tracks (1: mono; 2: deu, mono) and no track 3. Use" in (
         result.stderr
     )
     assert tiny("separate", "in/film.mkv", "--track", 0).exit_code == 2
@@ -210,7 +210,7 @@ def test_a_batch_over_mixed_films_takes_the_only_track(
     write_audio(tmp_path / "in/song.wav", tones())
     result = tiny("batch", "in", "--track", 2, "--report", "report.json")
     assert (result.exit_code, errors(result.stderr)) == (0, [])
-    told = "it has no sound track 2, so its only track was used"
+    told = "it has no audio track 2, so its only track was used"
     assert f"Note: song.wav: {told}" in result.stderr
     film_report, song_report = json.loads((tmp_path / "report.json").read_text())["tracks"]
     assert song_report["notices"] == [told]
@@ -218,4 +218,4 @@ def test_a_batch_over_mixed_films_takes_the_only_track(
     assert "2 songs skipped" in tiny("batch", "in", "--track", 2).stderr
     assert tiny("batch", "in", "--track", 3).exit_code == 1
     refused = tiny("separate", "in/song.wav", "--track", 2, "-o", "alone")
-    assert "song.wav has 1 sound track (1: stereo) and no track 2" in refused.stderr
+    assert "song.wav has 1 audio track (1: stereo) and no track 2" in refused.stderr

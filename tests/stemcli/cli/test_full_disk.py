@@ -121,5 +121,7 @@ def test_a_temporary_folder_without_room(
 @pytest.mark.usefixtures("songs")
 def test_a_disk_without_room_for_a_journal(disk: Path, tiny: Typed, tmp_path: Path) -> None:
     (disk / "ballast").write_bytes(bytes(DISK // 4096 * 4096))
-    assert "Make room or check its rights" in sentence(tiny("batch", "in", "-o", "disk"), 1)
+    assert "Free some space, check its permissions" in sentence(
+        tiny("batch", "in", "-o", "disk"), 1
+    )
     assert not [*disk.rglob("*.wav")]

@@ -31,7 +31,7 @@ def test_list(typed: Typed) -> None:
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
-    assert listed.stderr == "\nNetworks to train: stem models list --architectures\n"
+    assert listed.stderr == "\nArchitectures to train: stem models list --architectures\n"
 
 
 def test_list_of_architectures(typed: Typed) -> None:
@@ -65,12 +65,12 @@ def test_a_model_that_gives_no_stems_says_so(tmp_path: Path, typed: Typed) -> No
     (turn,) = [line.split() for line in lines if line.startswith("turn")]
     (book,) = [line.split() for line in lines if line.startswith("book")]
     assert (turn[1:3], book[1]) == (["a", "phase"], "codes")
-    assert "What gives a phase is typed after --phase-model" in listed.stderr
+    assert "models that give a phase with --phase-model" in listed.stderr
     models = json.loads(typed("models", "list", "--json").stdout)
     roles = {model["name"]: model["role"] for model in models}
     assert (roles["turn"], roles["book"], roles["melroformer"]) == ("phase", "codes", "stems")
     shown = typed("models", "info", "turn").stdout
-    assert "with a phase of its own, after --phase-model" in shown
+    assert "a phase for the same sound, with --phase-model" in shown
     assert "sound\n" not in shown
     assert json.loads(typed("models", "info", "turn", "--json").stdout)["role"] == "phase"
 
@@ -333,7 +333,7 @@ def test_convert(tmp_path: Path, typed: Typed) -> None:
     torch.save(small_network().state_dict(), tmp_path / "Guitar.pth")
     result = typed("models", "convert", "Guitar.pth", "--name", "guitar")
     assert result.exit_code == 0, result.output
-    assert "Now type: stem separate SONG --model guitar" in result.stderr
+    assert "Try: stem separate SONG --model guitar" in result.stderr
     listed = json.loads(typed("models", "list", "--json").stdout)
     assert ["guitar", "no_guitar"] in [model["outputs"] for model in listed]
 

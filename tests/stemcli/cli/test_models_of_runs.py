@@ -32,7 +32,7 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
     assert added.exit_code == 0, added.output
     assert added.stderr.splitlines()[1:] == [
         "vocals: 2.50 dB SDR on 3 validation songs, by which the step was chosen",
-        "Now type: stem separate SONG --model mine",
+        "Try: stem separate SONG --model mine",
     ]
     assert "mine" in typed("models", "list").stdout
     shown = typed("models", "info", "mine").stdout

@@ -122,7 +122,7 @@ def test_another_rate_is_told(
     write(tmp_path / "song.wav", noise(min(rate, RATE)), rate)
     result = tiny("separate", "song.wav", "-f", format)
     assert (result.exit_code, errors(result.stderr)) == (0, [])
-    assert f"{format} does not know {rate} Hz: written at {written} keeps it)" in result.stderr
+    assert f"{format} does not support {rate} Hz: written at {written} keeps it)" in result.stderr
 
 
 def folder_like_a_song(songs: Path) -> None:

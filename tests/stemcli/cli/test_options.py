@@ -33,7 +33,7 @@ def test_times(text: str, expected: float) -> None:
     "text", ["", "-1", "1:60", "1:60:00", "1:2:3:4", "soon", "1e3", "nan", ":"]
 )
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(BadParameter, match="is no time"):
+    with pytest.raises(BadParameter, match="is not a time"):
         seconds(text)
 
 
@@ -49,7 +49,7 @@ def test_fractions(number: float) -> None:
 
 @pytest.mark.parametrize("text", ["1", "-0.1", "25", "nan", "a quarter"])
 def test_what_is_no_fraction(text: str) -> None:
-    with pytest.raises(BadParameter, match=r"Type.* 0\.25"):
+    with pytest.raises(BadParameter, match=r"Try.* 0\.25"):
         fraction(text)
 
 
@@ -58,7 +58,7 @@ def test_names_lose_spaces_and_repetitions_but_not_their_order() -> None:
 
 
 def test_no_names() -> None:
-    with pytest.raises(BadParameter, match=r"Type e\.g\. vocals,drums"):
+    with pytest.raises(BadParameter, match=r"Try e\.g\. vocals,drums"):
         names(" , ")
 
 
@@ -69,7 +69,7 @@ def test_devices(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", ""])
 def test_what_is_no_device(text: str) -> None:
-    with pytest.raises(BadParameter, match="Type auto, cpu"):
+    with pytest.raises(BadParameter, match="Try auto, cpu"):
         device(text)
 
 
@@ -79,11 +79,11 @@ def test_reports_end_in_a_format() -> None:
         report("a.txt")
 
 
-def test_sound_tracks_are_numbers_from_1() -> None:
+def test_audio_tracks_are_numbers_from_1() -> None:
     assert [track("1"), track(" 12 ")] == [1, 12]
 
 
 @pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "", "²", "1" * 5000])
-def test_what_is_no_sound_track(text: str) -> None:
-    with pytest.raises(BadParameter, match=r"is not a track number\. Run e\.g\. --track 2"):
+def test_what_is_no_audio_track(text: str) -> None:
+    with pytest.raises(BadParameter, match=r"is not a track number\. Use e\.g\. --track 2"):
         track(text)

@@ -51,7 +51,7 @@ def test_a_song_among_good_ones(library: Path) -> None:
     before = tree(library)
     line = sentence(1, "batch", "in")
     assert line.endswith(
-        "in/shut.wav cannot be opened (Permission denied): check its name and rights."
+        "in/shut.wav cannot be opened (Permission denied). Check its name and permissions"
     )
     new = {"separated/.stem-journal.sqlite", "separated/a/vocals.wav", "separated/a/band.wav"}
     assert tree(library) - before == new
@@ -62,14 +62,14 @@ def test_a_song_among_good_ones(library: Path) -> None:
     [
         (
             ("separate", "in/shut.wav"),
-            r"cannot be opened (Permission denied): check its name and r",
+            r"cannot be opened (Permission denied). Check its name and p",
         ),
-        (("separate", "closed/a.wav"), r"cannot be opened (Permission denied): check its name and"),
+        (("separate", "closed/a.wav"), r"cannot be opened (Permission denied). Check its name and"),
         (("batch", "closed"), "closed may not be read, so its songs are left out"),
         (("separate", "in/a.wav", "-o", "closed"), "closed. Choose another folder with --output"),
         (
             ("separate", "in/a.wav", "-o", "closed/x"),
-            "closed/x (Permission denied): choose another",
+            "closed/x (Permission denied). Choose another",
         ),
         (("batch", "in", "-o", "closed"), "closed. Choose another folder with --output"),
         (("batch", "in", "-o", "read only"), "read only. Choose another folder with --output"),

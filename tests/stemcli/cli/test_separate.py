@@ -49,7 +49,7 @@ def test_existing_stems(tmp_path: Path, typed: Typed) -> None:
     typed("separate", "a.mp3")
     refused = typed("separate", "a.mp3")
     assert refused.exit_code == 1
-    assert "Type --skip-existing or --overwrite" in refused.stderr
+    assert "Add --skip-existing or --overwrite" in refused.stderr
     assert "skipped, all stems exist" in typed("separate", "a.mp3", "--skip-existing").stderr
     assert typed("separate", "a.mp3", "--overwrite").exit_code == 0
 
@@ -75,7 +75,7 @@ def test_verbose_shows_why_and_where(tmp_path: Path, typed: Typed) -> None:
     make_songs(tmp_path, "a.mp3", content="crash")
     calm = typed("separate", "a.mp3")
     assert calm.exit_code == 1
-    assert "This is a defect of stem" in calm.stderr
+    assert "This is a bug in stem" in calm.stderr
     assert "Traceback" not in calm.output
     assert "Traceback" in typed("separate", "a.mp3", "--verbose").stderr
 
@@ -90,11 +90,11 @@ def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--start", "soon"], "is no time. Type e.g. 90, 1:30 or 1:02:03.5"),
+        (["--start", "soon"], "is not a time. Try e.g. 90, 1:30 or 1:02:03.5"),
         (["--overlap", "2"], "is not from 0 to below 1"),
         (["--bit-depth", "12"], "'12' is not one of"),
         (["--format", "wma"], "'wma' is not one of"),
-        (["--device", "gpu"], "is no device"),
+        (["--device", "gpu"], "is not a device"),
         (["--start", "60", "--end", "30"], "--end must come after --start"),
         (["--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
         (["--skip-existing", "--overwrite"], "contradict each other"),

@@ -33,10 +33,10 @@ def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch, name: 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cuda", "No CUDA GPU is visible to PyTorch .*: type --device cpu"),
+        ("cuda", r"No CUDA GPU is visible to PyTorch .*\. Try --device cpu"),
         ("cuda:0", "No CUDA GPU is visible"),
         ("mps", "No Apple GPU is visible"),
-        ("tpu", "Unknown device 'tpu': type auto, cpu, cuda, cuda:N or mps"),
+        ("tpu", "Unknown device 'tpu'. Try auto, cpu, cuda, cuda:N or mps"),
         ("cuda:x", "Unknown device"),
     ],
 )
@@ -50,7 +50,7 @@ def test_there_is_no_silent_fallback(
 
 def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, gpus=2)
-    with pytest.raises(DeviceError, match="no 'cuda:2', the last GPU is 'cuda:1'"):
+    with pytest.raises(DeviceError, match="no 'cuda:2'; the last GPU is 'cuda:1'"):
         resolve_device("cuda:2")
 
 

@@ -37,9 +37,9 @@ def test_all_fields_by_hand() -> None:
         ("{zzz}/{stem}", r"unknown field \{zzz\}, known: \{track\} \{stem\} \{ext\} \{model\}"),
         ("{track.parent}/{stem}", r"unknown field \{track.parent\}"),
         ("{}{stem}", r"unknown field \{\}"),
-        ("{stem:>9}", r"\{stem\} takes neither ':' nor '!': write \{stem\}"),
-        ("{track!r}", r"\{track\} takes neither ':' nor '!': write \{track\}"),
-        ("{stem", "cannot be read"),
+        ("{stem:>9}", r"\{stem\} takes neither ':' nor '!'; write \{stem\}"),
+        ("{track!r}", r"\{track\} takes neither ':' nor '!'; write \{track\}"),
+        ("{stem", "cannot be parsed"),
         ("", "it is empty"),
         ("../{stem}.{ext}", "leaves the output folder"),
         ("{track}/../../{stem}.{ext}", "leaves the output folder"),
@@ -59,7 +59,7 @@ def test_all_mistakes_come_at_once() -> None:
 
 @pytest.mark.parametrize("template", ["{track}.{ext}", "all.wav"])
 def test_two_stems_on_one_path_are_refused(template: str) -> None:
-    with pytest.raises(ConfigError, match=r"'vocals' and 'other' would both .* put \{stem\}"):
+    with pytest.raises(ConfigError, match=r"'vocals' and 'other' would both .* add \{stem\}"):
         plan(template=template)
 
 

@@ -12,12 +12,12 @@ from stemcli.engine.options import Options
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        ({"model": ()}, "type --model NAME"),
+        ({"model": ()}, "add --model NAME"),
         ({"model": ("a", "a")}, "named twice"),
         ({"stems": ("a", "a")}, "named twice"),
         ({"stems": ("a",), "two_stems": "b"}, "exclude each other"),
-        ({"overlap": 1.0}, "--overlap is a fraction"),
-        ({"overlap": float("nan")}, "--overlap is a fraction"),
+        ({"overlap": 1.0}, "--overlap must be at least 0 and below 1"),
+        ({"overlap": float("nan")}, "--overlap must be at least 0 and below 1"),
         ({"segment": 0.1}, r"--segment must be at least 0\.25 seconds"),
         ({"shifts": 0}, "--shifts must be at least 1"),
         ({"batch_size": -1}, "--batch-size"),

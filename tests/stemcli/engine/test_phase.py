@@ -161,26 +161,26 @@ def test_memory_does_not_grow_with_the_song() -> None:
         (
             Phase(),
             None,
-            "--model net: this network gives a sound a phase and takes no song apart: "
-            "type --phase-model net",
+            "--model net: this network predicts a phase and does not separate songs. "
+            "Use --phase-model net",
         ),
         (
             Stub(),
             Stub(),
-            "--phase-model phase: this network takes songs apart and gives no sound a phase: "
-            "type --model phase",
+            "--phase-model phase: this network separates songs and does not predict a phase. "
+            "Use --model phase",
         ),
         (
             Codes(),
             None,
-            "--model net: this network puts a sound into codes and takes no song apart: "
-            "choose another (see: stem models list)",
+            "--model net: this network encodes audio into codes and does not separate songs. "
+            "Choose another (see: stem models list)",
         ),
         (
             Stub(),
             Codes(),
-            "--phase-model phase: this network puts a sound into codes and takes no song apart: "
-            "choose another (see: stem models list)",
+            "--phase-model phase: this network encodes audio into codes and does not separate "
+            "songs. Choose another (see: stem models list)",
         ),
     ],
 )

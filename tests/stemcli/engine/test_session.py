@@ -138,7 +138,7 @@ def test_existing_stems(tmp_path: Path) -> None:
     first = session(tmp_path / "out").separate_file(song).outputs["vocals"]
     first.write_bytes(b"mine")
     with pytest.raises(
-        OutputError, match=r"exists already: choose --overwrite .*existing='overwrite'"
+        OutputError, match=r"already exists\. Add --overwrite .*existing='overwrite'"
     ):
         session(tmp_path / "out").separate_file(song)
     skipped = session(tmp_path / "out", on_event=told.append, existing="skip").separate_file(song)
@@ -222,7 +222,7 @@ def test_tags_are_copied_and_odd_ones_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
     song = write(tmp_path / "in", noise(500))
-    with pytest.raises(OutputError, match="choose another folder with --output"):
+    with pytest.raises(OutputError, match="Choose another folder with --output"):
         session(song).separate_file(song)
 
 
@@ -266,7 +266,7 @@ def test_float_files_keep_every_level(tmp_path: Path, mode: str) -> None:
 
 def test_integer_files_cannot_keep_every_level(tmp_path: Path) -> None:
     song = write(tmp_path / "in", noise(400), "PCM_16")
-    with pytest.raises(ConfigError, match="would let wav at 16 bit clip: type --bit-depth 32f"):
+    with pytest.raises(ConfigError, match="would let wav at 16 bit clip; use --bit-depth 32f"):
         session(tmp_path / "out", clip_mode="none").separate_file(song)
 
 
@@ -322,11 +322,11 @@ def test_arrays_equal_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wave", "sentence"),
     [
-        (np.zeros(9), r"float64 of shape \(9,\): give floats"),
+        (np.zeros(9), r"float64 of shape \(9,\)\. Give floats"),
         (np.zeros((9, 2), int), "int64"),
         (np.zeros((9, 0)), r"shape \(9, 0\)"),
-        (np.zeros((0, 2)), "holds no sound"),
-        (np.zeros((2, 8000)), r"2 frames of 8000 channels: give .* wave\.T"),
+        (np.zeros((0, 2)), "has no samples"),
+        (np.zeros((2, 8000)), r"2 frames of 8000 channels\. Give .* wave\.T"),
         (np.full((9, 2), np.nan), r"NaN or infinity at 0\.00 s"),
     ],
 )
@@ -337,7 +337,7 @@ def test_arrays_that_are_no_song(tmp_path: Path, wave: np.ndarray, sentence: str
 
 @pytest.mark.parametrize("rate", [0, -44100, 44100.5, float("nan"), float("inf")])
 def test_rates_that_are_none(tmp_path: Path, rate: float) -> None:
-    with pytest.raises(DecodeError, match=f"The sample rate is {rate}: give Hz"):
+    with pytest.raises(DecodeError, match=f"The sample rate is {rate}. Give Hz"):
         session(tmp_path).separate_array(noise(9), rate)
 
 

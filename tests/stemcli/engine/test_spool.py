@@ -62,7 +62,7 @@ def test_a_full_disk_is_a_sentence_and_closing_says_nothing_more(tmp_path: Path)
     spool = Spool([tmp_path], 1)
     with room_for(20_000):
         with pytest.raises(
-            OutputError, match=r"Free some space there, set TMPDIR .*, or type --clip-mode clamp"
+            OutputError, match=r"Free some space there, set TMPDIR .*, or use --clip-mode clamp"
         ):
             write_in_small_blocks(spool)
         spool.close()

@@ -207,7 +207,7 @@ def test_machines_write_to_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv(ADDRESS, raising=False)
     with ray_session():
         preflight(bucket / "new", [], list_nodes())
-        with pytest.raises(OutputError, match=r"There is no s3://nowhere\. Make it first"):
+        with pytest.raises(OutputError, match=r"There is no s3://nowhere\. Create it first"):
             preflight(UrlPath("s3://nowhere/runs"), [], list_nodes())
     assert bucket.below() == []
 

@@ -50,7 +50,7 @@ def typed(*words: str) -> Result:
             "memory://no/run does not exist, so there is no run to go on with",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
-        (("--cluster", "-o", ""), "Nothing follows -o but an empty word"),
+        (("--cluster", "-o", ""), "The argument after -o is empty"),
         (("--cluster", "--workers", "0"), "--workers 0 asks for no worker"),
     ],
 )

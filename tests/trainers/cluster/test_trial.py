@@ -104,7 +104,7 @@ def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
     [
         (OutOfMemoryError("A step does not fit"), "A step does not fit"),
         (MemoryError(), "not enough memory"),
-        (ZeroDivisionError("in a test"), "defect of stem"),
+        (ZeroDivisionError("in a test"), "bug in stem"),
     ],
 )
 def test_whatever_happens_is_an_answer(

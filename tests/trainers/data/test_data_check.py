@@ -135,7 +135,7 @@ def test_numbers_that_are_none_are_found(tmp_path: Path, kind: str) -> None:
     done = enter("check", tmp_path)
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
-        f"Error: {path} holds NaN or infinity at 0.00 s: export it again"
+        f"Error: {path} holds NaN or infinity at 0.00 s. Export it again"
     ]
 
 
