@@ -99,7 +99,7 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a recipe cut short": (
         lambda run: (run / "recipe.json").write_text('{"seed": 1'),
-        "recipe.json is damaged. Type --recipe with the one that the run was made by",
+        "recipe.json is damaged. Use --recipe with the recipe that the run was started with",
     ),
 }
 

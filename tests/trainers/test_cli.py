@@ -93,7 +93,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(EMA, "update", press)
     stopped = enter(*typed)
     assert stopped.exit_code == 130
-    assert stopped.stderr.endswith("Interrupted. To go on, run the same command with --resume.\n")
+    assert stopped.stderr.endswith("Interrupted. To resume, run the same command with --resume.\n")
     monkeypatch.setattr(EMA, "update", update)
     first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
     assert json.loads(first)["first_step"] == 1
@@ -175,7 +175,7 @@ def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> 
     values = written(recordings / "run")
     assert (values["seed"], values["schedule"]["steps"]) == (7, 6)
     (recordings / "run" / "recipe.json").unlink()
-    assert "has no recipe.json. Type --recipe" in enter(*own).stderr
+    assert "has no recipe.json. Use --recipe" in enter(*own).stderr
     assert enter(*typed, "--resume").exit_code == 0
 
 
@@ -229,9 +229,9 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
         (["--export", "melroformer"], "Type another, e.g. --export my-melroformer"),
         (
             ["--export", "mine", "--recipe", "frame_transformer-pretrain"],
-            "--export makes a model that separates, and denoising pretrains one: leave it out",
+            "--export adds a model that separates, but denoising only pretrains one. Leave it out",
         ),
-        (["--data", "nowhere"], "'nowhere' does not exist. Type a folder, or a .csv file"),
+        (["--data", "nowhere"], "'nowhere' does not exist. Use a folder or a .csv file"),
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "-1 is not in the range"),

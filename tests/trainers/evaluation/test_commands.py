@@ -71,7 +71,7 @@ def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) 
         *("excerpts", "made", "report.html", "songs.csv", "summary.json")
     }
     again = typed("eval", "folder", "truth", "made", "-o", "scores")
-    assert "2 scores of earlier runs still hold" in again.stderr
+    assert "2 scores of an earlier run reused" in again.stderr
 
 
 @pytest.mark.usefixtures("trees")

@@ -159,7 +159,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_table(trees: tuple[Path, Path],
         process.wait()
     assert not (zoo / "killed" / "summary.json").exists()
     again = evaluate(trees[0], "killed", "--no-oracles")
-    assert "of earlier runs still hold" in again.stderr
+    assert "of an earlier run reused" in again.stderr
     assert table(zoo / "killed") == table(zoo / "whole")
     assert (
         again.stdout.split("method", 1)[1].split("Scores")[0]
