@@ -94,7 +94,7 @@ def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
     [
         (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
-        (["loop.accumulation_steps=3"], ["loop: accumulate must divide batch_size=2"]),
+        (["loop.accumulation_steps=3"], ["loop: accumulation_steps must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
         (
             ["adversary.discriminators=[ensemble]", "losses.generator=0"],
@@ -151,7 +151,7 @@ def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
     mistakes = [
         "unknown key 1",
         "unknown key 'nmae', did you mean 'name'?",
-        "loop: accumulate must divide batch_size=2",
+        "loop: accumulation_steps must divide batch_size=2",
         "schedule: steps must be a whole number, found 'many'",
         "model: options: unknown key 'hiden_channels', did you mean 'hidden_channels'?",
         "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?",
@@ -168,11 +168,11 @@ def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
         ("loop: [1", "not valid YAML"),
         ("- 1", "it must be a mapping of keys to values"),
         ("base: [tiny.yaml]", "base must be a name or a file, found ['tiny.yaml']"),
-        ("base: nowhere.yaml", "nowhere.yaml: it cannot be read (No such file or directory). Type"),
+        ("base: nowhere.yaml", "nowhere.yaml: it cannot be read (No such file or directory). Use"),
     ],
 )
 def test_bad_recipe_files(tiny: Path, place: Path, text: str, sentence: str) -> None:
     (place / "bad.yaml").write_text(text)
     refused(train(recipe="bad.yaml"), 2, sentence)
     (place / "bad.txt").write_text(text)
-    refused(train(recipe="bad.txt"), 2, "the name of a recipe's file ends in .yaml or .json")
+    refused(train(recipe="bad.txt"), 2, "recipe files must end in .yaml or .json")

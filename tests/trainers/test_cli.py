@@ -122,7 +122,7 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "exit_code", "sentence"),
     [
-        ("loop.accumulation_steps=3", 2, "accumulate must divide batch_size=2"),
+        ("loop.accumulation_steps=3", 2, "accumulation_steps must divide batch_size=2"),
         ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
         ("model.architecture=melnet", 2, "Unknown architecture 'melnet'"),
         ("data.voices.vocals=[{file: no.wav}]", 1, "There is no file"),
