@@ -222,7 +222,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         ),
         (
             "DataLoader worker (pid 7) is killed by signal: Killed. ",
-            ["A process that prepares clips was ended", "--set loop.num_workers=0"],
+            ["A data loader process was killed", "--set loop.num_workers=0"],
         ),
     ],
 )

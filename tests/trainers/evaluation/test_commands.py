@@ -165,7 +165,7 @@ def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
         ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals is stereo and the true stem mono"),
         (
             {"b/vocals.wav": VOICE, "b/vocals.flac": VOICE},
-            "vocals.wav have one name: keep one",
+            "vocals.wav have the same name: keep one",
         ),
         ({}, "a has vocals and b has no sound files: name two folders"),
     ],
