@@ -53,7 +53,7 @@ def recipe() -> Recipe:
             },
             "data": {
                 "layout": "voices",
-                "seconds": 0.5,
+                "clip_seconds": 0.5,
                 "voices": {
                     "vocals": [{"file": "voice.wav"}],
                     "backings": [{"file": "backing.wav"}],

@@ -88,7 +88,7 @@ def test_what_the_message_offers_can_be_typed(tmp_path: Path) -> None:
     wanted = ("check", tmp_path, "--stems", "vocals,instrumental")
     refused = enter(*wanted)
     assert refused.exit_code == 2
-    offered = refused.stderr.split("Type ")[1].split()
+    offered = refused.stderr.split("Use ")[1].split()
     assert enter(*wanted, *offered).exit_code == 0
 
 

@@ -130,7 +130,7 @@ def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
     assert caught.value.problems == [
         f"{file}, line 3: song a is already in line 2",
         f"{file}, line 4: the song has no name",
-        f"{file}, line 5: there are 3 cells and 4 columns",
+        f"{file}, line 5: there are 3 cells but 4 columns",
         f"{file}, line 6: split must be train or valid, found test",
         f"{file}, line 7: song d has no files",
         f"{file}, line 8: file {tmp_path / 'none.wav'} (drums) does not exist",
@@ -160,7 +160,7 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"songs\.csv: it is not UTF-8 text"):
         survey(recipe(), file, STEMS)
     file.write_text('song,vocals\na,"' + 200_000 * "x")
-    with pytest.raises(DataError, match=r"songs\.csv: line 2 is no CSV \(field larger"):
+    with pytest.raises(DataError, match=r"songs\.csv: line 2 is not CSV \(field larger"):
         survey(recipe(), file, STEMS)
 
 
@@ -256,7 +256,7 @@ def test_a_layout_without_songs_says_where_they_should_be(
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"There is no folder .*none: check"):
+    with pytest.raises(UsageError, match=r"There is no folder .*none\. Check"):
         inspect(recipe(), tmp_path / "none")
     write(tmp_path, "a.wav")
     with pytest.raises(UsageError, match=r"a\.wav is a file, but the layout tracks needs a folder"):
