@@ -98,7 +98,7 @@ def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
         (
             ["adversary.discriminators=[ensemble]", "losses.generator=0"],
-            ["need a weight above 0 of losses.generator or losses.feature_matching"],
+            ["need a weight above 0 for losses.generator or losses.feature_matching"],
         ),
         (["loop.compile=true", "loop.activation_checkpointing=true"], ["exclude each other"]),
         (["model.options.stems=[vocals, vocals]"], ["model: options: stems must not repeat"]),

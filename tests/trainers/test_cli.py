@@ -49,7 +49,10 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     best = recordings / "run" / "best.safetensors"
     lines = done.stderr.splitlines()
     assert lines[0] == "Recipe tiny: melroformer, 49 k parameters, on cpu, fp32"
-    assert lines[1] == f"Data: {recordings}, recordings of the recipe for training, none for validation"
+    assert (
+        lines[1]
+        == f"Data: {recordings}, recordings of the recipe for training, none for validation"
+    )
     assert [line.split("  ")[0] for line in lines[2:4]] == ["step 10/12", "step 12/12"]
     assert lines[4:] == [
         "Finished after 12 steps: all steps are done",

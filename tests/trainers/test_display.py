@@ -63,8 +63,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(), ADVERSARIAL)
     assert capsys.readouterr().err.splitlines() == [
-        "Recipe big: melroformer, 3.9 M parameters, 1.2 M in discriminators, on cuda:0, "
-        "bf16",
+        "Recipe big: melroformer, 3.9 M parameters, 1.2 M in discriminators, on cuda:0, bf16",
         "Data: songs, 1 validation song",
         "Resuming after step 400 of 1,000",
     ]

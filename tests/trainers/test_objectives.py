@@ -207,19 +207,19 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "separation",
             {"name": "phase"},
-            "phase is for networks that give phase, and frame_transformer gives"
+            "phase is for networks of the role phase, but frame_transformer has the role"
             " stems. Try: --set objective.name=separation",
         ),
         (
             "phase",
             {"name": "separation"},
-            "for networks that give stems, and phase_predictor gives"
+            "for networks of the role stems, but phase_predictor has the role"
             " phase. Try: --set objective.name=phase",
         ),
         (
             "phase",
             {"name": "codes"},
-            "for networks that give codes, and phase_predictor .*name=phase",
+            "for networks of the role codes, but phase_predictor .*name=phase",
         ),
         (
             "codes",
@@ -262,7 +262,11 @@ def test_objectives_that_a_network_cannot_learn(
         ("separation", "phase_l1", "losses.phase_l1 does not exist for objective separation"),
         ("phase", "noise_l1", "nothing for objective phase, which has phase_cosine, phase_l1"),
         ("phase", "phase_cosin", "Unknown loss 'phase_cosin': did you mean 'phase_cosine'"),
-        ("separation", "codebook", "codebook is only provided by vq_frame_transformer. Leave it out"),
+        (
+            "separation",
+            "codebook",
+            "codebook is only provided by vq_frame_transformer. Leave it out",
+        ),
     ],
 )
 def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sentence: str) -> None:
@@ -275,7 +279,7 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ({"codebook": 0.0}, "above 0 of losses.codebook: .* Try: --set losses.codebook=1$"),
+        ({"codebook": 0.0}, "above 0 for losses.codebook: .* Try: --set losses.codebook=1$"),
         (
             {"codebook": 0.0, "commitment": 0.0},
             "losses.codebook and losses.commitment.*codebook=1 --set losses.commitment=1",

@@ -145,7 +145,10 @@ def test_what_to_type_next(learned: Path | str, words: str) -> None:
         ),
         (WorkerGroupLost((0, 2), "x"), "Lost workers 1, 3 (x); resuming from the last checkpoint"),
         (WorkerGroupAwaited(1, 2), "Waiting: there is room for 1 of 2 workers"),
-        (WorkerGroupStarting(65), "The workers have been starting for 65 s. If they do not connect"),
+        (
+            WorkerGroupStarting(65),
+            "The workers have been starting for 65 s. If they do not connect",
+        ),
         (WorkerGroupPaused(7), "Saved after step 7; resuming with another number of workers"),
         (WorkerGroupFinished(True, 7), ""),
         (WorkerGroupFinished(False, 7), "Saved after step 7"),

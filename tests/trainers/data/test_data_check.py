@@ -45,9 +45,7 @@ def test_for_programs(tmp_path: Path) -> None:
         "sample_rates": {"8000": 3},
         "stems": {"drums": 2, "vocals": 3},
         "notes": [],
-        "problems": [
-            f"{tmp_path}/valid/c has no drums: add it, or use --set data.missing=silence"
-        ],
+        "problems": [f"{tmp_path}/valid/c has no drums: add it, or use --set data.missing=silence"],
     }
 
 

@@ -169,7 +169,9 @@ def test_a_folder_for_csv_has_exactly_one(tmp_path: Path) -> None:
         survey(recipe(layout="csv"), tmp_path, STEMS)
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("song,vocals\n")
-    with pytest.raises(DataError, match=r"it has 2 \.csv files: a\.csv, b\.csv\. Use the path of a file"):
+    with pytest.raises(
+        DataError, match=r"it has 2 \.csv files: a\.csv, b\.csv\. Use the path of a file"
+    ):
         survey(recipe(), tmp_path, STEMS)
 
 
@@ -240,7 +242,9 @@ def test_auto_gives_up_with_all_layouts(tmp_path: Path, names: list[str], conten
         survey(recipe(), tmp_path, STEMS)
     assert contents in str(caught.value)
     assert "stems: vocals/*.wav, drums/*.wav;" in str(caught.value)
-    assert "docs/training-data.md, or set the layout, e.g. --set data.layout=tracks" in str(caught.value)
+    assert "docs/training-data.md, or set the layout, e.g. --set data.layout=tracks" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -274,7 +278,8 @@ def test_voices_are_the_recipe_s_own(tmp_path: Path) -> None:
         assert (found.layout, found.training) == ("voices", ())
         assert [song.name for song in found.validation] == ["song"]
         assert (
-            found.summary[0] == "recordings of the recipe for training, 1 for validation, 1 s, 8000 Hz"
+            found.summary[0]
+            == "recordings of the recipe for training, 1 for validation, 1 s, 8000 Hz"
         )
 
 

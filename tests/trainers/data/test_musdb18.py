@@ -163,10 +163,14 @@ def test_programs_that_musdb_needs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FfmpegMissingError, match="needs ffmpeg and ffprobe on PATH. Install ffmpeg"):
+    with pytest.raises(
+        FfmpegMissingError, match="needs ffmpeg and ffprobe on PATH. Install ffmpeg"
+    ):
         survey(recipe(layout=layout), tmp_path, FOUR)
     (tmp_path / "ffmpeg").symlink_to(find_ffmpeg())
-    with pytest.raises(FfmpegMissingError, match="needs ffprobe on PATH. Install ffmpeg with the system's"):
+    with pytest.raises(
+        FfmpegMissingError, match="needs ffprobe on PATH. Install ffmpeg with the system's"
+    ):
         survey(recipe(layout=layout), tmp_path, FOUR)
 
 

@@ -142,7 +142,10 @@ def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
     ("names", "sentence"),
     [
         (["x/1.wav", "y/2.wav"], "matches no layout of songs: use folders with"),
-        (["{vocals,drums}/a.wav"], "contains single stems, which have no mixture: use folders with"),
+        (
+            ["{vocals,drums}/a.wav"],
+            "contains single stems, which have no mixture: use folders with",
+        ),
         (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or choose other songs"),
         (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
     ],

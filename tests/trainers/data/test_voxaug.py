@@ -317,7 +317,9 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
 def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Recipe) -> None:
     ways = ("remix", "swap", "gain", "polarity")
     varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in ways})
-    with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and swaps channels") as refused:
+    with pytest.raises(
+        ConfigError, match=r"layout voxaug mixes songs and swaps channels"
+    ) as refused:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
     assert str(refused.value).endswith(f"Try: --recipe voxaug, or with this recipe {flags}")

@@ -53,7 +53,9 @@ def test_an_empty_library_is_one(tmp_path: Path) -> None:
     """The sentence is about the library, and not about layouts."""
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"):
+    with pytest.raises(
+        DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"
+    ):
         inspect(data_recipe(), tmp_path)
 
 
@@ -97,7 +99,9 @@ def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence
 def test_libraries_that_are_empty(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"):
+    with pytest.raises(
+        DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"
+    ):
         survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
 
 

@@ -157,7 +157,10 @@ def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     ("files", "sentence"),
     [
         ({"b/x/vocals.wav": VOICE}, "a has vocals and b has x: use two folders with stems of the"),
-        ({"b/guitar.wav": VOICE}, "b by b has no scores: guitar is not one of the true stems vocals"),
+        (
+            {"b/guitar.wav": VOICE},
+            "b by b has no scores: guitar is not one of the true stems vocals",
+        ),
         (
             {"b/vocals.wav": VOICE[:, :-1]},
             "b/vocals.wav has 15999 samples but the true stem has 16000",
@@ -255,7 +258,10 @@ def _made(path: Path) -> Path:
         ("folder truth made -o truth/one", "truth/one is in truth, among the songs"),
         ("speed --seconds nan", "nan is not a number"),
         ("folder truth made --jobs 0", "0 is not in the range"),
-        ("compare made", "made has no scores. Use the --output folder of stem eval musdb or stem eval"),
+        (
+            "compare made",
+            "made has no scores. Use the --output folder of stem eval musdb or stem eval",
+        ),
         ("compare", "Missing argument 'RUN...'"),
         ("foldr truth made", "Unknown command 'foldr': did you mean 'folder'?"),
         ("speed -m nobody --rounds 1", "Unknown model 'nobody'"),

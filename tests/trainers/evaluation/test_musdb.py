@@ -227,7 +227,9 @@ def test_a_song_that_musdb_cannot_read(tmp_path: Path) -> None:
         track.load()
     for name in ("bass", "other"):
         (tmp_path / "test" / "A - B" / f"{name}.wav").write_bytes(b"no sound")
-    with pytest.raises(DecodeError, match=r"musdb cannot read .*mixture\.wav \(.*\)\. Download it again"):
+    with pytest.raises(
+        DecodeError, match=r"musdb cannot read .*mixture\.wav \(.*\)\. Download it again"
+    ):
         track.load()
 
 
