@@ -187,7 +187,10 @@ GO_ON = "To resume, run the same command with --resume."
         ("stem train --data songs --set schedule.steps=500", "change one value of the recipe"),
         ("stem train --data songs --export mine", "then: stem separate --model mine ..."),
         ("stem train --cluster", "on a Ray cluster, with synthetic songs"),
-        ("stem train --cluster --data /nfs/songs -o s3://bucket/run --workers 2:8", ""),
+        (
+            "stem train --cluster --data /nfs/songs -o s3://bucket/run --workers 2:8",
+            "with your songs",
+        ),
     ),
 )
 @click.option(

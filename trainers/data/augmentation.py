@@ -104,8 +104,8 @@ def _encoded(samples: np.ndarray, rate: int, container: str, compression: float)
     return file
 
 
-def _resampled(clip: Clip, rate: int, wanted: int) -> Clip:
-    return soxr.resample(clip.T, rate, wanted).T
+def _resampled(clip: Clip, rate: int, target_rate: int) -> Clip:
+    return soxr.resample(clip.T, rate, target_rate).T
 
 
 EDGE_OCTAVES = 1 / 12
@@ -178,10 +178,10 @@ def retune(clip: Clip, length: int, rate: int, tempo: float, pitch: float) -> Cl
     window, hop = torch.hann_window(size), size // (OVERLAP * max(1, round(speed)))
     source = torch.from_numpy(fitted(clip, needed_samples(length, rate, tempo)))
     spectra = stft(source, window, hop).numpy().swapaxes(1, 2)
-    wanted = math.ceil(length * pitch)
-    read = np.rint(np.arange(math.ceil(wanted / hop) + 1) * speed).astype(np.int64)
+    stretched_length = math.ceil(length * pitch)
+    read = np.rint(np.arange(math.ceil(stretched_length / hop) + 1) * speed).astype(np.int64)
     played = reread(spectra, np.minimum(read, spectra.shape[1] - 2))
-    stretched = istft(torch.from_numpy(played.swapaxes(1, 2)), window, hop, wanted)
+    stretched = istft(torch.from_numpy(played.swapaxes(1, 2)), window, hop, stretched_length)
     return change_speed(stretched.numpy(), length, pitch)
 
 

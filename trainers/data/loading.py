@@ -56,7 +56,7 @@ def start_process(_: int) -> None:
             signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    sys.excepthook = _tell
+    sys.excepthook = _print_error
 
 
 def _obey_parent(parent: int) -> None:
@@ -79,7 +79,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Print an exception, unless the parent ended while a batch was sent to it."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)

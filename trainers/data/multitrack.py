@@ -280,6 +280,6 @@ class ValidationTrack:
 
     def _part(self, frames: int) -> tuple[int, int]:
         """Return start and length of the used part, in samples."""
-        wanted = round(self.seconds * self.sample_rate) or frames
-        length = min(wanted, frames)
+        limit = round(self.seconds * self.sample_rate) or frames
+        length = min(limit, frames)
         return (frames - length) // 2, length

@@ -180,8 +180,8 @@ class Recording:
             DecodeError: the file is damaged, or has changed.
         """
         clip = np.zeros((STEREO, length), np.float32)
-        heard = self._cut(start, length)
-        clip[:, : heard.shape[1]] = heard
+        available = self._cut(start, length)
+        clip[:, : available.shape[1]] = available
         return clip
 
     def excerpt(self, length: int, rng: np.random.Generator, tries: int = 8) -> Clip:
@@ -201,16 +201,16 @@ class Recording:
 
     def _cut(self, start: int, length: int) -> Clip:
         """Read at most ``length`` samples from ``start``."""
-        wanted = min(length, max(0, self.frames - start))
-        if not wanted:
+        count = min(length, max(0, self.frames - start))
+        if not count:
             return np.zeros((self.channels, 0), np.float32)
         try:
             with StraightFile(self.path) as file:
                 file.seek(start)
-                clip = file.read(wanted, dtype="float32", always_2d=True).T
+                clip = file.read(count, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
             raise self._damaged(start) from error
-        if clip.shape != (self.channels, wanted):
+        if clip.shape != (self.channels, count):
             raise self._damaged(start)
         return clip
 

@@ -312,12 +312,12 @@ def sample_set(sample_rate: int) -> Path:
     folder = cache_folder().with_name("sample-sets") / f"{NAME}-{EDITION}-{sample_rate}"
     if folder.is_dir():
         return folder
-    made = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
     try:
-        render_songs(made, SONGS, SECONDS, sample_rate)
-        _name(made, folder)
+        render_songs(temporary, SONGS, SECONDS, sample_rate)
+        _name(temporary, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -339,9 +339,9 @@ def is_sample_set(name: str) -> bool:
     return name.startswith(f"{NAME}-")
 
 
-def _name(made: Path, folder: Path) -> None:
+def _name(temporary: Path, folder: Path) -> None:
     try:
-        os.rename(made, folder)
+        os.rename(temporary, folder)
     except OSError as error:
         if not folder.is_dir():  # else another process was faster
             raise OutputError(f"Cannot write {folder} ({error.strerror})") from error

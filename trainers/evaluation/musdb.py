@@ -46,7 +46,7 @@ class MusdbTrack:
 
     @property
     def is_wav(self) -> bool:
-        """Whether it belongs to MUSDB18-HQ."""
+        """Whether the song belongs to MUSDB18-HQ."""
         return not self.path.name.endswith(ENDING)
 
     @property

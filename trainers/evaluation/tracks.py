@@ -40,7 +40,7 @@ class TrackAudio:
                 contains NaN or infinity.
         """
         if not self.references:
-            raise DecodeError("there are no true stems beside the mixture")
+            raise DecodeError("there are no true stems besides the mixture")
         for name, wave in self.references.items():
             if wave.shape != self.mixture.shape:
                 raise DecodeError(

@@ -100,7 +100,7 @@ class FeatureDistance(nn.Module):
         for layers in self.ensemble(self._inputs(stems)).features:
             yield from layers
 
-    def _inputs(self, stems: Stems) -> Float[Tensor, "item heard time"]:
+    def _inputs(self, stems: Stems) -> Float[Tensor, "item channel_in time"]:
         """Fold stems, and channels if inputs have one channel, into the batch."""
         if self.channels == 1:
             return stems_as_waves(stems)

@@ -117,22 +117,22 @@ def multi_resolution_magnitude(
     distance = spectral_convergence if convergence else _l1
     parts = []
     for n_fft, hop in resolutions:
-        found, wanted = magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop)
-        logarithms = _l1(found.clamp_min(QUIETEST).log(), wanted.clamp_min(QUIETEST).log())
-        parts.append(distance(found, wanted) + logarithms)
+        output, target = magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop)
+        logarithms = _l1(output.clamp_min(QUIETEST).log(), target.clamp_min(QUIETEST).log())
+        parts.append(distance(output, target) + logarithms)
     return torch.stack(parts).mean()
 
 
 def spectral_convergence(
-    found: Float[Tensor, "*batch freq frame"], wanted: Float[Tensor, "*batch freq frame"]
+    output: Float[Tensor, "*batch freq frame"], target: Float[Tensor, "*batch freq frame"]
 ) -> Float[Tensor, ""]:
     """Compute the norm of the difference over the norm of the reference, over the whole batch.
 
     Norms are taken over the batch, so that a silent reference among others has no unbounded weight;
     a silent batch counts as noise at :data:`~trainers.losses.waveform.NOISE_FLOOR`.
     """
-    scale = (wanted.square().sum() + NOISE_FLOOR * wanted.numel()).sqrt()
-    return torch.linalg.vector_norm(found - wanted) / scale
+    scale = (target.square().sum() + NOISE_FLOOR * target.numel()).sqrt()
+    return torch.linalg.vector_norm(output - target) / scale
 
 
 def magnitudes(
@@ -173,8 +173,8 @@ def resolution_mistakes(n_fft: Sequence[int], hop: Sequence[int]) -> list[str]:
     )
 
 
-def _l1(found: Tensor, wanted: Tensor) -> Float[Tensor, ""]:
-    return (found - wanted).abs().mean()
+def _l1(output: Tensor, target: Tensor) -> Float[Tensor, ""]:
+    return (output - target).abs().mean()
 
 
 Scale = Literal["htk", "slaney"]
@@ -247,8 +247,8 @@ class MultiMelDistance(nn.Module):
         self.to(estimate.device)
         distances = []
         for view in self.views:
-            found, wanted = (view(wave).clamp_min(self.clip) for wave in (estimate, reference))
-            distances.append((found.log() - wanted.log()).abs().mean())
+            output, target = (view(wave).clamp_min(self.clip) for wave in (estimate, reference))
+            distances.append((output.log() - target.log()).abs().mean())
         return torch.stack(distances).mean()
 
 

@@ -64,10 +64,10 @@ def correlate(
     )
     for start in range(0, sources.shape[-1], MOST_HOPS * hop):
         blocks = torch.cat([_blocks(side, start, hop) for side in (sources, targets)])
-        ours = torch.fft.rfft(blocks[:count, :, :hop], n=BLOCK)
-        ours = rearrange(ours, "source block freq -> freq source block").conj_physical()
+        spectra = torch.fft.rfft(blocks[:count, :, :hop], n=BLOCK)
+        spectra = rearrange(spectra, "source block freq -> freq source block").conj_physical()
         all_ = rearrange(torch.fft.rfft(blocks), "signal block freq -> freq block signal")
-        total += ours.contiguous() @ all_.contiguous()
+        total += spectra.contiguous() @ all_.contiguous()
     found = torch.fft.irfft(total, n=BLOCK, dim=0)[:lags].permute(1, 2, 0)
     return found[:, :count], found[:, count:]
 
@@ -96,11 +96,13 @@ class Filters:
     """
 
     joint: Float[Tensor, "source target tap"]
-    own: Float[Tensor, "stem channel heard tap"]
+    own: Float[Tensor, "stem channel channel_out tap"]
 
     def responses(
         self, points: int
-    ) -> tuple[Complex[Tensor, "freq source target"], Complex[Tensor, "stem freq channel heard"]]:
+    ) -> tuple[
+        Complex[Tensor, "freq source target"], Complex[Tensor, "stem freq channel channel_out"]
+    ]:
         """Transform both to the frequency domain, as a matrix per frequency."""
         joint, own = (torch.fft.rfft(part, n=points) for part in (self.joint, self.own))
         joint = rearrange(joint, "source target freq -> freq source target")
@@ -131,8 +133,8 @@ def _solve(
     """Solve for the least-squares filters, given correlations at lags from 0."""
     sources, targets, taps = across.shape
     matrix = _toeplitz(among).reshape(sources * taps, sources * taps)
-    wanted = across.transpose(1, 2).reshape(sources * taps, targets)
-    return _least_squares(matrix, wanted).reshape(sources, taps, targets).transpose(1, 2)
+    rhs = across.transpose(1, 2).reshape(sources * taps, targets)
+    return _least_squares(matrix, rhs).reshape(sources, taps, targets).transpose(1, 2)
 
 
 def _toeplitz(
@@ -146,7 +148,7 @@ def _toeplitz(
 
 
 def _least_squares(
-    matrix: Float[Tensor, "row row"], wanted: Float[Tensor, "row target"]
+    matrix: Float[Tensor, "row row"], rhs: Float[Tensor, "row target"]
 ) -> Float[Tensor, "row target"]:
     """Solve by Cholesky, with rows scaled so that quiet stems count as much as loud ones.
 
@@ -156,16 +158,16 @@ def _least_squares(
     """
     scale = matrix.diagonal().clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt()
     matrix = matrix * scale[:, None] * scale
-    wanted = wanted * scale[:, None]
+    rhs = rhs * scale[:, None]
     factor, failed = torch.linalg.cholesky_ex(matrix)
     smallest = len(matrix) * torch.finfo(matrix.dtype).eps
     if failed or factor.diagonal().square().min() < smallest:
-        return scale[:, None] * _by_pivots(matrix, wanted, smallest)
-    return scale[:, None] * torch.cholesky_solve(wanted, factor)
+        return scale[:, None] * _by_pivots(matrix, rhs, smallest)
+    return scale[:, None] * torch.cholesky_solve(rhs, factor)
 
 
 def _by_pivots(
-    matrix: Float[Tensor, "row row"], wanted: Float[Tensor, "row target"], smallest: float
+    matrix: Float[Tensor, "row row"], rhs: Float[Tensor, "row target"], smallest: float
 ) -> Float[Tensor, "row target"]:
     """Solve by pivoted Cholesky, dropping linearly dependent rows.
 
@@ -182,9 +184,9 @@ def _by_pivots(
         left -= factor[rank].square()
         left[[*order, pivot]] = 0
         order.append(pivot)
-    found = torch.zeros_like(wanted)
-    found[order] = torch.cholesky_solve(wanted[order], factor[: len(order), order].T.tril())
-    return found
+    solution = torch.zeros_like(rhs)
+    solution[order] = torch.cholesky_solve(rhs[order], factor[: len(order), order].T.tril())
+    return solution
 
 
 MOST_NUMBERS = 4_000_000
@@ -227,9 +229,9 @@ def score_frames(
     joint, own = filters.responses(points)
     scores = []
     sides = (_windows(side, window, hop) for side in (estimate, reference))
-    for made, true in zip(*sides, strict=True):
-        is_silent = _has_silence(made) | _has_silence(true)
-        ratios = _ratios(_spectra(made, points), _spectra(true, points), joint, own)
+    for estimated, true in zip(*sides, strict=True):
+        is_silent = _has_silence(estimated) | _has_silence(true)
+        ratios = _ratios(_spectra(estimated, points), _spectra(true, points), joint, own)
         scores.append(ratios.masked_fill(is_silent[:, None], torch.nan))
     return torch.cat(scores, dim=1)
 
@@ -256,10 +258,10 @@ def _spectra(windows: Windows, points: int) -> Spectra:
 
 
 def _ratios(
-    made: Spectra,
+    estimate: Spectra,
     true: Spectra,
     joint: Complex[Tensor, "freq source target"],
-    own: Complex[Tensor, "stem freq channel heard"],
+    own: Complex[Tensor, "stem freq channel channel_out"],
 ) -> Float[Tensor, "ratio frame stem"]:
     """Compute the four ratios of :mod:`trainers.metrics.bsseval` by Parseval's theorem, per stem.
 
@@ -273,10 +275,10 @@ def _ratios(
         of_own = true[stem] @ own[stem]
         signals = [true[stem], true[stem], of_own, of_all[stem]]
         errors = [
-            made[stem] - true[stem],
+            estimate[stem] - true[stem],
             of_own - true[stem],
             of_all[stem] - of_own,
-            made[stem] - of_all[stem],
+            estimate[stem] - of_all[stem],
         ]
         ratios.append(_energies(signals) / _energies(errors))
     return 10 * torch.log10(torch.stack(ratios, dim=-1))
@@ -302,7 +304,7 @@ class FrameScores:
 
 def bss_eval(
     estimate: Float[Tensor, "stem channel time"],
-    reference: Float[Tensor, "stem channel wanted"],
+    reference: Float[Tensor, "stem channel length"],
     window: int = 44100,
     hop: int = 44100,
 ) -> FrameScores:
@@ -327,8 +329,8 @@ def bss_eval(
         raise UsageError(
             f"BSSEval needs samples, a window and a hop, found {length}, {window} and {hop}."
         )
-    made = fitted(estimate, length)
-    scores = score_frames(made, reference, find_filters(made, reference), window, hop)
+    estimate = fitted(estimate, length)
+    scores = score_frames(estimate, reference, find_filters(estimate, reference), window, hop)
     return FrameScores(*scores.transpose(1, 2))
 
 

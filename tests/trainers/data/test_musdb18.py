@@ -164,12 +164,12 @@ def test_programs_that_musdb_needs_are_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        FfmpegMissingError, match="needs ffmpeg and ffprobe on PATH. Install ffmpeg"
+        FfmpegMissingError, match=r"needs ffmpeg and ffprobe on PATH\. Install ffmpeg"
     ):
         survey(recipe(layout=layout), tmp_path, FOUR)
     (tmp_path / "ffmpeg").symlink_to(find_ffmpeg())
     with pytest.raises(
-        FfmpegMissingError, match="needs ffprobe on PATH. Install ffmpeg with the system's"
+        FfmpegMissingError, match=r"needs ffprobe on PATH\. Install ffmpeg with the system's"
     ):
         survey(recipe(layout=layout), tmp_path, FOUR)
 

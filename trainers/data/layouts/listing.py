@@ -131,8 +131,8 @@ def read_headers(
         songs: songs whose files are opened.
         known: headers that were read before.
     """
-    wanted = dict.fromkeys(source for song in songs for source in song.sources)
-    unread = [source for source in wanted if source not in known]
+    sources = dict.fromkeys(source for song in songs for source in song.sources)
+    unread = [source for source in sources if source not in known]
     with decoding_pool(THREADS) as pool:
         found = dict(zip(unread, pool.map(_read, unread), strict=True))
     headers = {source: info for source, info in found.items() if isinstance(info, AudioInfo)}

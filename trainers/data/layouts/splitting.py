@@ -77,10 +77,10 @@ def _paired(songs: tuple[Track, ...], share: float, pair: Pairing) -> Split:
     if few or not share:
         return Split(songs, (), (_too_few(few, songs),) if share and songs else ())
     names = _held_together(tuple(libraries.values()), share)
-    made = pair(tuple(song for song in songs if _own_name(song) in names))
-    words = f"Validation mixes of held-out files: {listed(song.name for song in made)}"
+    mixed = pair(tuple(song for song in songs if _own_name(song) in names))
+    words = f"Validation mixes of held-out files: {listed(song.name for song in mixed)}"
     rest = tuple(song for song in songs if _own_name(song) not in names)
-    return _apart(rest, made, (words,), "file")
+    return _apart(rest, mixed, (words,), "file")
 
 
 def _libraries(songs: tuple[Track, ...]) -> dict[str, set[str]]:

@@ -67,11 +67,11 @@ class Findings:
 
         Files that are mixed for validation count separately, as their rates may differ.
         """
-        whole = [self._infos(song)[:1] for song in self.songs if not song.is_made]
-        made = {
+        songs = [self._infos(song)[:1] for song in self.songs if not song.is_made]
+        mixed = {
             info.path: info for song in self.songs if song.is_made for info in self._infos(song)
         }
-        infos = [*(info for one in whole for info in one), *made.values()]
+        infos = [*(info for one in songs for info in one), *mixed.values()]
         return dict(Counter(info.sample_rate for info in infos).most_common())
 
     def summary(self) -> tuple[str, ...]:

@@ -129,12 +129,12 @@ def _lacks(folder: Path, stems: list[str]) -> list[str]:
 
 def _absent(folder: Path, stems: list[str]) -> str:
     names = [place.name for place in folders(folder)]
-    wanted = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
+    required = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
     there = listed(f"{name}/" for name in names) or "no folders"
     near = {PLAIN[stem]: nearest(PLAIN[stem], names) for stem in stems}
     steps = [f"rename {old}/ to {new}/" if old else f"add {new}/" for new, old in near.items()]
     other = "" if any(near.values()) else ", or use --layout auto for songs in folders"
-    return f"the layout voxaug needs {wanted}, found {there}: {' and '.join(steps)}{other}"
+    return f"the layout voxaug needs {required}, found {there}: {' and '.join(steps)}{other}"
 
 
 def _called(folder: Path, stem: str) -> str:
