@@ -227,7 +227,7 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--overwrite"], "--overwrite replaces a model: add --export with its name"),
+        (["--overwrite"], "--overwrite needs --export NAME, whose model it replaces"),
         (["--export", "Mine!"], "--export: a name has lower-case letters"),
         (["--export", "melroformer"], "Type another, e.g. --export my-melroformer"),
         (

@@ -236,7 +236,11 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
         ("denoising", {"sigma": 0.0}, "sigma must be above 0"),
         ("denoising", {"gamma": 1.0}, "gamma must be above 0 and below 1"),
-        ("denoising", {"stems": {"vocals": 2.0}}, "weighed by objective separation, not by"),
+        (
+            "denoising",
+            {"stems": {"vocals": 2.0}},
+            "objective denoising has no stem weights; only separation has",
+        ),
         ("denoising", {"sigmas": 0.3}, "unknown key 'sigmas', did you mean 'sigma'"),
         ("codes", {"sigma": 0.3}, "objective codes has no sigma and gamma; only denoising has"),
     ],
@@ -260,7 +264,11 @@ def test_objectives_that_a_network_cannot_learn(
             " which has noise_l1. Try: --set losses.waveform_l1=0",
         ),
         ("separation", "phase_l1", "losses.phase_l1 does not exist for objective separation"),
-        ("phase", "noise_l1", "nothing for objective phase, which has phase_cosine, phase_l1"),
+        (
+            "phase",
+            "noise_l1",
+            "does not exist for objective phase, which has phase_cosine, phase_l1",
+        ),
         ("phase", "phase_cosin", "Unknown loss 'phase_cosin': did you mean 'phase_cosine'"),
         (
             "separation",

@@ -146,5 +146,5 @@ def test_mistakes_in_validation_songs_show_at_once(recordings: Path, recipe: Rec
 
 
 def test_voices_have_one_stem(recordings: Path, recipe: Recipe) -> None:
-    with pytest.raises(ConfigError, match=r"have the stem vocals, found vocals, drums"):
+    with pytest.raises(ConfigError, match=r"has the stem vocals, found vocals, drums"):
         open_data(recipe, recordings, (), ("vocals", "drums"), RATE)

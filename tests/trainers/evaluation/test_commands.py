@@ -66,7 +66,7 @@ def test_folder_for_programs(typed: Typed) -> None:
 def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) -> None:
     done = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert done.exit_code == 0, done.stderr
-    assert "Look at: scores/report.html" in done.stderr
+    assert "Open: scores/report.html" in done.stderr
     assert {*os.listdir(tmp_path / "scores")} == {
         *("excerpts", "made", "report.html", "songs.csv", "summary.json")
     }

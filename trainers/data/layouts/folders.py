@@ -88,7 +88,7 @@ def is_table(file: Path) -> bool:
 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Yield non-empty rows with their last line numbers.
+    """Return non-empty rows with their last line numbers.
 
     Spreadsheets start UTF-8 with a byte order mark.
     """
