@@ -62,7 +62,7 @@ class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
         patience: optimizer steps after which an unused code is moved.
 
     Attributes:
-        quantizer: the codebook, with statistics of its use.
+        quantiser: the codebook, with statistics of its use (spelled as in checkpoints).
         losses: ``codebook`` and ``commitment`` of the last training forward pass: the distance
             between frames and their codes, with gradients for the codes or for the frames.
     """
@@ -82,7 +82,7 @@ class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
     ) -> None:
         super().__init__(in_channels, channels, n_fft, expansion, multipliers, num_heads, dropout)
         deepest, ascent = self.levels[-1], [*pairwise(self.levels)][::-1]
-        self.quantizer = FrameQuantizer(
+        self.quantiser = FrameQuantizer(
             deepest.channels, deepest.features, num_embeddings, beta, patience
         )
         self.upsamplers = nn.ModuleList(
@@ -98,7 +98,7 @@ class VQFrameTransformer(HasAuxiliaryLoss, FrameDescent):
         self, x: Float[Tensor, "batch channel freq frame"]
     ) -> Float[Tensor, "batch channel freq frame"]:
         """One value per bin from the codes; not bounded."""
-        x, losses, _ = self.quantizer(self.descend(x)[-1])
+        x, losses, _ = self.quantiser(self.descend(x)[-1])
         if self.training:
             self.losses = losses
         return self.decode(x)
@@ -170,11 +170,11 @@ class VQFrameTransformerSeparator(SpectralSeparator):
 
     def after_optimizer_step(self) -> None:
         """Update the statistics of the codebook for the step that ended."""
-        self.network.quantizer.settle()
+        self.network.quantiser.settle()
 
     def diagnostics(self) -> dict[str, float]:
         """Use of the codebook: see :class:`~model_zoo.blocks.quantizer.Usage`."""
-        codes, perplexity = self.network.quantizer.usage()
+        codes, perplexity = self.network.quantiser.usage()
         return {"codes": codes, "perplexity": perplexity}
 
     def blocks(self) -> Iterator[nn.Module]:
@@ -183,6 +183,6 @@ class VQFrameTransformerSeparator(SpectralSeparator):
         The quantizer around the embedding counts how codes are used, and must not count twice for
         one batch when blocks are recomputed.
         """
-        quantizer = self.network.quantizer
+        quantizer = self.network.quantiser
         for part in super().blocks():
             yield quantizer.embedding if part is quantizer else part

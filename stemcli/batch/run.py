@@ -188,7 +188,7 @@ class _BatchRun:
 
     def _fail(self, task: SongTask, error: Exception, took: float) -> TrackReport:
         message = describe_error(error)
-        if self.journal:  # first, lest one that cannot be written be named twice
+        if self.journal:  # first, so that a journal error is not reported twice
             self.journal.failed(task.name, message)
         self.tell(TrackFailed(task.name, message))
         trace = "".join(traceback.format_exception(error))

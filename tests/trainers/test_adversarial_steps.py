@@ -165,7 +165,7 @@ def test_a_judge_that_diverges_is_named(recordings: Path, adversarial: Recipe) -
     ("losses", "names", "sentence"),
     [
         ({"waveform_l1": 1.0, "generator": 1.0}, (), "need adversary.discriminators"),
-        ({"waveform_l1": 1.0}, ("msrkit",), "need a weight above 0 of losses.generator or"),
+        ({"waveform_l1": 1.0}, ("msrkit",), "need a weight above 0 for losses.generator or"),
     ],
 )
 def test_half_an_adversary_is_a_contradiction(

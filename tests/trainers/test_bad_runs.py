@@ -99,7 +99,7 @@ BAD_CHECKPOINTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a recipe cut short": (
         lambda run: (run / "recipe.json").write_text('{"seed": 1'),
-        "recipe.json is damaged. Type --recipe with the one that the run was made by",
+        "recipe.json is damaged. Use --recipe with the recipe that the run was started with",
     ),
 }
 
@@ -222,7 +222,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         ),
         (
             "DataLoader worker (pid 7) is killed by signal: Killed. ",
-            ["A process that prepares clips was ended", "--set loop.num_workers=0"],
+            ["A data loader process was killed", "--set loop.num_workers=0"],
         ),
     ],
 )

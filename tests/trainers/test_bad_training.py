@@ -17,7 +17,7 @@ from tests.trainers.commands import RATE, Spoil, changed, refused, silence, soun
 BAD_DATA: dict[str, tuple[Spoil, str]] = {
     "a missing stem": (
         lambda at: (at / "songs/song_001/vocals.wav").unlink(),
-        "song_001 has no vocals: add it, or type --set data.missing=silence",
+        "song_001 has no vocals: add it, or use --set data.missing=silence",
     ),
     "unequal lengths": (
         lambda at: sound(at / "songs/song_001/vocals.wav", np.full((RATE // 2, 2), 0.1)),
@@ -25,7 +25,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "no tracks": (
         lambda at: [path.unlink() for path in (at / "songs").rglob("*.wav")],
-        "looks like none of the layouts",
+        "matches no layout",
     ),
     "no file at all": (
         lambda at: (at / "songs/song_002/drums.wav").write_bytes(b""),
@@ -45,14 +45,14 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "silent stems": (
         lambda at: silence(at, "vocals.wav"),
-        "vocals is silent in every song. Name other songs with --data",
+        "vocals is silent in every song. Choose other songs with --data",
     ),
     "songs to validate only": (
         lambda at: [
             (at / "songs/valid").mkdir(),
             *((at / "songs" / name).rename(at / "songs/valid" / name) for name in song_names()),
         ],
-        "3 songs to validate and none to train on: put some below train/",
+        "3 songs for validation and none for training: put some into train/",
     ),
 }
 
@@ -70,23 +70,23 @@ def test_bad_data(tiny: Path, place: Path, kind: str) -> None:
 
 
 def test_a_single_song_in_the_place_of_a_folder_of_songs(tiny: Path, place: Path) -> None:
-    refused(train(data="songs/song_001"), 1, "it is a single song. Type the folder", "songs: songs")
+    refused(train(data="songs/song_001"), 1, "it is a single song. Use the folder", "songs: songs")
 
 
 def test_the_same_songs_to_train_on_and_to_validate(tiny: Path, place: Path) -> None:
-    refused(train("--validation", "songs"), 1, "none is left to train on: name fewer, or none")
+    refused(train("--validation", "songs"), 1, "none is left for training: use fewer, or none")
 
 
 def test_silent_validation_songs(tiny: Path, place: Path) -> None:
     copytree("songs/song_001", "silent")
     sound(place / "silent/vocals.wav", np.zeros((RATE, 2)))
-    refused(train("--validation", "silent"), 1, "vocals is silent in silent. Name other songs")
+    refused(train("--validation", "silent"), 1, "vocals is silent in silent. Choose other songs")
 
 
 def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
     done = train("--set", "data.clip_seconds=1.5", "--dry-run")
     assert done.exit_code == 0
-    assert "2 songs shorter than a clip of 1.5 s: silence follows" in done.stdout.splitlines()
+    assert "2 songs shorter than a clip of 1.5 s: padded with silence" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_songs_shorter_than_a_clip_are_said(tiny: Path, place: Path) -> None:
     [
         (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
-        (["loop.accumulation_steps=3"], ["loop: accumulate must divide batch_size=2"]),
+        (["loop.accumulation_steps=3"], ["loop: accumulation_steps must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
         (
             ["adversary.discriminators=[ensemble]", "losses.generator=0"],
-            ["need a weight above 0 of losses.generator or losses.feature_matching"],
+            ["need a weight above 0 for losses.generator or losses.feature_matching"],
         ),
         (["loop.compile=true", "loop.activation_checkpointing=true"], ["exclude each other"]),
         (["model.options.stems=[vocals, vocals]"], ["model: options: stems must not repeat"]),
@@ -151,7 +151,7 @@ def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
     mistakes = [
         "unknown key 1",
         "unknown key 'nmae', did you mean 'name'?",
-        "loop: accumulate must divide batch_size=2",
+        "loop: accumulation_steps must divide batch_size=2",
         "schedule: steps must be a whole number, found 'many'",
         "model: options: unknown key 'hiden_channels', did you mean 'hidden_channels'?",
         "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?",
@@ -168,11 +168,11 @@ def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
         ("loop: [1", "not valid YAML"),
         ("- 1", "it must be a mapping of keys to values"),
         ("base: [tiny.yaml]", "base must be a name or a file, found ['tiny.yaml']"),
-        ("base: nowhere.yaml", "nowhere.yaml: it cannot be read (No such file or directory). Type"),
+        ("base: nowhere.yaml", "nowhere.yaml: it cannot be read (No such file or directory). Use"),
     ],
 )
 def test_bad_recipe_files(tiny: Path, place: Path, text: str, sentence: str) -> None:
     (place / "bad.yaml").write_text(text)
     refused(train(recipe="bad.yaml"), 2, sentence)
     (place / "bad.txt").write_text(text)
-    refused(train(recipe="bad.txt"), 2, "the name of a recipe's file ends in .yaml or .json")
+    refused(train(recipe="bad.txt"), 2, "recipe files must end in .yaml or .json")

@@ -49,7 +49,10 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     best = recordings / "run" / "best.safetensors"
     lines = done.stderr.splitlines()
     assert lines[0] == "Recipe tiny: melroformer, 49 k parameters, on cpu, fp32"
-    assert lines[1] == f"Data: {recordings}, recordings of the recipe to train on, none to validate"
+    assert (
+        lines[1]
+        == f"Data: {recordings}, recordings of the recipe for training, none for validation"
+    )
     assert [line.split("  ")[0] for line in lines[2:4]] == ["step 10/12", "step 12/12"]
     assert lines[4:] == [
         "Finished after 12 steps: all steps are done",
@@ -93,7 +96,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(EMA, "update", press)
     stopped = enter(*typed)
     assert stopped.exit_code == 130
-    assert stopped.stderr.endswith("Interrupted. To go on, run the same command with --resume.\n")
+    assert stopped.stderr.endswith("Interrupted. To resume, run the same command with --resume.\n")
     monkeypatch.setattr(EMA, "update", update)
     first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
     assert json.loads(first)["first_step"] == 1
@@ -122,7 +125,7 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "exit_code", "sentence"),
     [
-        ("loop.accumulation_steps=3", 2, "accumulate must divide batch_size=2"),
+        ("loop.accumulation_steps=3", 2, "accumulation_steps must divide batch_size=2"),
         ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
         ("model.architecture=melnet", 2, "Unknown architecture 'melnet'"),
         ("data.voices.vocals=[{file: no.wav}]", 1, "There is no file"),
@@ -175,7 +178,7 @@ def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> 
     values = written(recordings / "run")
     assert (values["seed"], values["schedule"]["steps"]) == (7, 6)
     (recordings / "run" / "recipe.json").unlink()
-    assert "has no recipe.json. Type --recipe" in enter(*own).stderr
+    assert "has no recipe.json. Use --recipe" in enter(*own).stderr
     assert enter(*typed, "--resume").exit_code == 0
 
 
@@ -224,14 +227,14 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--overwrite"], "--overwrite replaces a model: add --export with its name"),
+        (["--overwrite"], "--overwrite needs --export NAME, whose model it replaces"),
         (["--export", "Mine!"], "--export: a name has lower-case letters"),
         (["--export", "melroformer"], "Use another name, e.g. --export my-melroformer"),
         (
             ["--export", "mine", "--recipe", "frame_transformer-pretrain"],
-            "--export makes a model that separates, and denoising pretrains one: leave it out",
+            "--export adds a model that separates, but denoising only pretrains one. Leave it out",
         ),
-        (["--data", "nowhere"], "'nowhere' does not exist. Type a folder, or a .csv file"),
+        (["--data", "nowhere"], "'nowhere' does not exist. Use a folder or a .csv file"),
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "-1 is not in the range"),

@@ -34,7 +34,7 @@ def test_bundled_recipes_build(name: str) -> None:
 
 
 def test_a_loss_of_other_networks_is_not_called_unknown() -> None:
-    with pytest.raises(ConfigError, match=r"divergence is found by spectrogram_net_vae alone"):
+    with pytest.raises(ConfigError, match=r"divergence is only provided by spectrogram_net_vae"):
         load_recipe("quick", ("losses.divergence=1",))
 
 
@@ -94,7 +94,7 @@ def test_set_reaches_nested_values() -> None:
         ("schedule.warmup=-1", "warmup must be 0 or more"),
         ("schedule.decay=2", "decay must be a share"),
         ("loop.checkpoint_every=0", "accumulation_steps and checkpoint_every must be 1 or more"),
-        ("loop.accumulation_steps=2", "accumulate must divide batch_size=3"),
+        ("loop.accumulation_steps=2", "accumulation_steps must divide batch_size=3"),
         ("loop.ema_decay=1", "ema_decay must be 0 or more and below 1"),
         ("loop.num_workers=-1", "workers must be 0 or more"),
         ("losses={}", "losses must name at least one"),
@@ -182,7 +182,7 @@ def test_a_base_lies_beside_the_recipe_that_names_it(
 def test_bases_that_lead_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: ../" + tmp_path.name + "/a.yaml\n")
-    with pytest.raises(ConfigError, match="its bases lead back to itself"):
+    with pytest.raises(ConfigError, match="its bases form a loop"):
         load_recipe(str(tmp_path / "a.yaml"))
 
 

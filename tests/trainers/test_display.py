@@ -63,10 +63,9 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     tell(PlainConsole(), ADVERSARIAL)
     assert capsys.readouterr().err.splitlines() == [
-        "Recipe big: melroformer, 3.9 M parameters against 1.2 M of discriminators, on cuda:0, "
-        "bf16",
+        "Recipe big: melroformer, 3.9 M parameters, 1.2 M in discriminators, on cuda:0, bf16",
         "Data: songs, 1 validation song",
-        "Going on after step 400 of 1,000",
+        "Resuming after step 400 of 1,000",
     ]
 
 
@@ -104,8 +103,8 @@ def test_long_lines_are_folded_between_words() -> None:
     tell(console, ADVERSARIAL)
     assert screen.getvalue().splitlines()[:3] == [
         "Recipe big: melroformer, 3.9 M ",
-        "parameters against 1.2 M of ",
-        "discriminators, on cuda:0, bf16",
+        "parameters, 1.2 M in discriminators, on ",
+        "cuda:0, bf16",
     ]
 
 

@@ -115,7 +115,7 @@ def test_sound_comes_out_of_codes(
     values["optimizer"]["lr"] = 0.001
     scores = curve(Recipe.from_dict(values), tmp_path / "songs", tmp_path / "run")
     network: Any = resolve.load(str(tmp_path / "run" / BEST)).core
-    usage = network.quantizer.usage()
+    usage = network.quantiser.usage()
     print(f"\nevery 6 steps {rounded(scores)} dB, {usage}")
     assert scores[-1] > 2.5
     assert scores[-1] > scores[0] + 2

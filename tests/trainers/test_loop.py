@@ -130,7 +130,7 @@ def test_blocks_are_compiled_one_by_one(
 def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> None:
     options = recipe.model.options | {"stems": ["vocals", "drums"]}
     recipe = replace(recipe, model=replace(recipe.model, options=options))
-    with pytest.raises(ConfigError, match=r"have the stem vocals, found vocals, drums"):
+    with pytest.raises(ConfigError, match=r"has the stem vocals, found vocals, drums"):
         run_steps(recipe, 2, recordings, recordings / "run")
 
 

@@ -213,19 +213,19 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "separation",
             {"name": "phase"},
-            "phase is for networks that give phase, and frame_transformer gives"
+            "phase is for networks of the role phase, but frame_transformer has the role"
             " stems. Try: --set objective.name=separation",
         ),
         (
             "phase",
             {"name": "separation"},
-            "for networks that give stems, and phase_predictor gives"
+            "for networks of the role stems, but phase_predictor has the role"
             " phase. Try: --set objective.name=phase",
         ),
         (
             "phase",
             {"name": "codes"},
-            "for networks that give codes, and phase_predictor .*name=phase",
+            "for networks of the role codes, but phase_predictor .*name=phase",
         ),
         (
             "codes",
@@ -242,9 +242,13 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
         ("denoising", {"sigma": 0.0}, "sigma must be above 0"),
         ("denoising", {"gamma": 1.0}, "gamma must be above 0 and below 1"),
-        ("denoising", {"stems": {"vocals": 2.0}}, "weighed by objective separation, not by"),
+        (
+            "denoising",
+            {"stems": {"vocals": 2.0}},
+            "objective denoising has no stem weights; only separation has",
+        ),
         ("denoising", {"sigmas": 0.3}, "unknown key 'sigmas', did you mean 'sigma'"),
-        ("codes", {"sigma": 0.3}, "sigma and gamma belong to objective denoising, not to codes"),
+        ("codes", {"sigma": 0.3}, "objective codes has no sigma and gamma; only denoising has"),
     ],
 )
 def test_objectives_that_a_network_cannot_learn(
@@ -262,13 +266,21 @@ def test_objectives_that_a_network_cannot_learn(
         (
             "denoising",
             "waveform_l1",
-            "losses.waveform_l1 means nothing for objective denoising,"
+            "losses.waveform_l1 does not exist for objective denoising,"
             " which has noise_l1. Try: --set losses.waveform_l1=0",
         ),
-        ("separation", "phase_l1", "losses.phase_l1 means nothing for objective separation"),
-        ("phase", "noise_l1", "nothing for objective phase, which has phase_cosine, phase_l1"),
+        ("separation", "phase_l1", "losses.phase_l1 does not exist for objective separation"),
+        (
+            "phase",
+            "noise_l1",
+            "does not exist for objective phase, which has phase_cosine, phase_l1",
+        ),
         ("phase", "phase_cosin", "Unknown loss 'phase_cosin': did you mean 'phase_cosine'"),
-        ("separation", "codebook", "codebook is found by vq_frame_transformer alone. Leave it out"),
+        (
+            "separation",
+            "codebook",
+            "codebook is only provided by vq_frame_transformer. Leave it out",
+        ),
     ],
 )
 def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sentence: str) -> None:
@@ -281,7 +293,7 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ({"codebook": 0.0}, "above 0 of losses.codebook: .* Try: --set losses.codebook=1$"),
+        ({"codebook": 0.0}, "above 0 for losses.codebook: .* Try: --set losses.codebook=1$"),
         (
             {"codebook": 0.0, "commitment": 0.0},
             "losses.codebook and losses.commitment.*codebook=1 --set losses.commitment=1",
@@ -314,7 +326,7 @@ def test_nobody_judges_what_is_no_wave(adversarial: Recipe, recipe: Recipe, obje
     values = learning(recipe, objective).to_dict()
     values["losses"] |= {"generator": 1.0}
     values["adversary"] = adversarial.to_dict()["adversary"]
-    with pytest.raises(ConfigError, match=f"{objective} gives no waves that discriminators could"):
+    with pytest.raises(ConfigError, match=f"{objective} has no waveforms for discriminators"):
         Recipe.from_dict(values)
 
 

@@ -138,7 +138,7 @@ def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
     taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
     assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
     (recordings / "songs" / "two" / "flute.wav").unlink()
-    with pytest.raises(DataError, match=r"every song is silent\. Name other songs with --data"):
+    with pytest.raises(DataError, match=r"every song is silent\. Choose other songs with --data"):
         open_data(taught, recordings / "songs", (), (), RATE)
 
 

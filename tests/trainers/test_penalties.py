@@ -53,7 +53,7 @@ def test_parts_of_a_batch_are_one_step_of_a_code_book(
         loop = replace(coded.loop, batch_size=4, accumulation_steps=accumulate)
         state, task = fresh(replace(judged, loop=loop))
         training_step(state, task, four)
-        counts.append((state.separator.network.quantizer.idle, state.separator.diagnostics()))
+        counts.append((state.separator.network.quantiser.idle, state.separator.diagnostics()))
         assert state.ema.model.diagnostics() == state.separator.diagnostics()
     assert counts[1][0].equal(counts[0][0])
     assert counts[1][1] == pytest.approx(counts[0][1])

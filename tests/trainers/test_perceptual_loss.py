@@ -83,7 +83,7 @@ def test_two_channels_are_heard_together(tmp_path: Path) -> None:
         loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(path)})
         value, exchanged = loss(estimate, reference), loss(estimate.flip(2), reference.flip(2))
         assert torch.isclose(value, exchanged, rtol=1e-5).item() is same
-    with pytest.raises(ConfigError, match="hear 2 channels at once, the clips have 1"):
+    with pytest.raises(ConfigError, match="have 2 channels, but the clips have 1"):
         loss(estimate[:, :, :1], reference[:, :, :1])
 
 

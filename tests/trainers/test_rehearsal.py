@@ -53,14 +53,14 @@ def test_nothing_is_sent_to_a_page(
 def test_what_was_found_in_words() -> None:
     lines = [*dry_run_lines(STARTED, FOUND, "songs")][-5:]
     assert lines == [
-        "A step: 2.00 s, 25 % of it waiting for data",
-        "A validation: 3.0 s a song",
+        "Step: 2.00 s, 25 % of it waiting for data",
+        "Validation: 3.0 s a song",
         "Memory: 2.0 GB",
-        "A checkpoint: 1.0 MB",
-        "The whole run: 30:00, 1,000 steps",
+        "Checkpoint: 1.0 MB",
+        "Full run: 30:00, 1,000 steps",
     ]
     on_gpu = [*dry_run_lines(STARTED, replace(FOUND, device_memory=10**9), "songs")]
-    assert "Memory: 2.0 GB, on the GPU 1.0 GB" in on_gpu
+    assert "Memory: 2.0 GB, GPU memory 1.0 GB" in on_gpu
 
 
 def test_a_run_needs_room_for_two_checkpoints(

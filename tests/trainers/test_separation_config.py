@@ -21,7 +21,7 @@ from trainers.separation_model import SpectrogramMaskModel, load_config
         ("model_params", {"model_tpye": 1}, "did you mean 'model_type'"),
         ("model_params", {"model_type": "Simple"}, "one of 'SpectrogramNetSimple'"),
         ("model_params", {"model_name": "a/b"}, "a name, without folders"),
-        ("model_params", {"hidden_size": 4}, "has no LSTMs, leave out hidden_size"),
+        ("model_params", {"hidden_size": 4}, "has no LSTMs: leave out hidden_size"),
         ("dataset_params", {"window_size": 32}, "window_size must be num_fft=64, found 32"),
         ("dataset_params", {"num_fft": 66}, "num_fft must be a multiple of 4, found 66"),
         ("dataset_params", {"hop_lenght": 2}, "did you mean 'hop_length'"),
@@ -46,8 +46,8 @@ def test_configs_with_mistakes(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"{", "it is no JSON"),
-        (b"\xff\xfe\xff", "it is no JSON"),
+        (b"{", "it is not JSON"),
+        (b"\xff\xfe\xff", "it is not JSON"),
         (b"[]", "it must be an object"),
         (b"{}", "key 'model_params' is missing"),
     ],

@@ -63,9 +63,9 @@ def group_ends(group: int, seconds: float) -> bool:
     ("number", "code", "word", "send"),
     [
         (signal.SIGINT, 130, "Interrupted.", os.kill),
-        (signal.SIGTERM, 143, "Ended.", os.kill),
+        (signal.SIGTERM, 143, "Stopped.", os.kill),
         pytest.param(signal.SIGINT, 130, "Interrupted.", os.killpg, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 143, "Ended.", os.killpg, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, "Stopped.", os.killpg, marks=pytest.mark.slow),
     ],
 )
 def test_signals_save_the_run(
@@ -77,7 +77,7 @@ def test_signals_save_the_run(
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()[-1]) == (
         code,
-        f"{word} To go on, run the same command with --resume.",
+        f"{word} To resume, run the same command with --resume.",
     )
     _, texts = read_safetensors(place / "run" / LAST)
     assert json.loads(texts["progress"])["step"] >= 5

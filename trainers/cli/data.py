@@ -1,4 +1,4 @@
-"""``stem data``: check a folder of training data, or render synthetic songs."""
+"""``stem data``: check training data, or render synthetic songs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 LAYOUTS = [name for name in get_args(Layout) if name != "voices"]
 COMMANDS = {
     "render": CommandEntry(
-        "trainers.cli.data:render_command", "Make songs to try a training with."
+        "trainers.cli.data:render_command", "Render synthetic songs to try training."
     ),
-    "check": CommandEntry("trainers.cli.data:check", "Say what a folder holds and what is wrong."),
+    "check": CommandEntry("trainers.cli.data:check", "Check training data for problems."),
 }
 
 
@@ -33,24 +33,24 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     epilog=examples(
-        ("stem data render toy", "songs made by formula, to try a training with"),
-        ("stem data check songs", "what is in the folder songs, and what is wrong with it"),
-        ("stem data check --help", "which layouts there are"),
+        ("stem data render toy", "synthetic songs to try training"),
+        ("stem data check songs", "list contents and problems of the folder songs"),
+        ("stem data check --help", "list the layouts"),
     ),
 )
 def command() -> None:
-    """Make training data, or look at it before it is trained on."""
+    """Render synthetic songs, or check training data."""
 
 
 @click.command(
     "check",
     epilog=examples(
-        ("stem data render toy", "songs made by formula, to try a training with"),
-        ("stem data check songs", "a folder for each song, or any other layout"),
-        ("stem data check songs --stems vocals,drums", "only what a network with these needs"),
-        ("stem data check songs --set data.missing=silence", "songs may lack stems"),
-        ("stem data check songs.csv --json", "a table of songs, for a program"),
-        ("stem data check musdb18 --layout musdb18", "say how it is laid out"),
+        ("stem data render toy", "synthetic songs to try training"),
+        ("stem data check songs", "one folder per song, or any other layout"),
+        ("stem data check songs --stems vocals,drums", "require only these stems"),
+        ("stem data check songs --set data.missing=silence", "allow songs without some stems"),
+        ("stem data check songs.csv --json", "songs listed in a CSV file; JSON output"),
+        ("stem data check musdb18 --layout musdb18", "name the layout instead of detecting it"),
     ),
 )
 @click.argument("folder", metavar="DIR", type=songs)
@@ -59,20 +59,20 @@ def command() -> None:
     type=click.Choice(LAYOUTS),
     default="auto",
     show_default=True,
-    help="How the folder is laid out; auto looks.",
+    help="How the folder is laid out; auto detects it.",
 )
 @click.option(
     "--stems",
     type=names,
     metavar="A,B",
-    help="Stems that every song must have.  [default: all that are found]",
+    help="Stems that every song must have.  [default: all stems found]",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a value below data as for stem train, e.g. data.missing=silence; may be repeated.",
+    help="Change a data setting of the recipe, e.g. data.missing=silence; may be repeated.",
 )
 @console_options
 def check(
@@ -83,11 +83,11 @@ def check(
     changes: tuple[str, ...],
     console: Console,
 ) -> None:
-    """Say what the training data in DIR is, and all that is wrong with it.
+    """Check training data: list the contents of DIR and all problems found.
 
-    DIR is a folder, or a CSV file with a line for each song. Files are read up to the
-    first sound, those of floating point to their end. The exit code is 1 when something must be
-    mended before stem train can use the data.
+    DIR is a folder, or a CSV file with one row per song. Each file is read up to its first sound;
+    floating-point files are read to the end. The exit code is 1 if stem train cannot use the data
+    until you fix the problems.
     """
     from trainers.data.inspection import listen
     from trainers.data.layouts.survey import inspect
@@ -105,20 +105,20 @@ def check(
 
 
 def _recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
-    """That of a layout, with what was typed after ``--set``."""
+    """Build the data recipe of a layout, with the values of ``--set``."""
     from trainers.config import DataRecipe
     from trainers.recipes.loading import apply_change
 
     values: dict[str, Any] = {"data": {"layout": layout}}
     for change in changes:
         if not change.startswith("data."):
-            raise click.UsageError(f"--set {change}: only what begins with data. is used here.")
+            raise click.UsageError(f'--set {change}: only keys below "data." can be set here.')
         apply_change(values, change)
     return DataRecipe.from_dict(values["data"])
 
 
 def _document(found: Findings) -> dict[str, Any]:
-    """What a program reads; lengths in seconds, rates in Hz."""
+    """Describe the findings as JSON; lengths in seconds, sample rates in Hz."""
     return {
         "event": "data_checked",
         "layout": found.layout,
@@ -136,17 +136,23 @@ def _document(found: Findings) -> dict[str, Any]:
     "render",
     epilog=examples(
         ("stem data render toy", "eight songs of 20 s with vocals, drums, bass and other"),
-        ("stem data render toy --songs 50 --seconds 60 --seed 7", "more, longer, and others"),
+        ("stem data render toy --songs 50 --seconds 60 --seed 7", "more and longer songs"),
     ),
 )
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--songs", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
+@click.option(
+    "--songs",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Number of songs.",
+)
 @click.option(
     "--seconds",
     type=NumberRange(min=1),
     default=20.0,
     show_default=True,
-    help="Length of each song.",
+    help="Duration of each song.",
 )
 @click.option(
     "--sample-rate",
@@ -154,27 +160,27 @@ def _document(found: Findings) -> dict[str, Any]:
     default=44_100,
     show_default=True,
     metavar="HZ",
-    help="That of the network to be trained saves resampling.",
+    help="Use the network's sample rate to avoid resampling.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Other seeds give other songs.",
+    help="Random seed; each seed gives different songs.",
 )
 @console_options
 def render_command(
     folder: Path, songs: int, seconds: float, sample_rate: int, seed: int, console: Console
 ) -> None:
-    """Make songs by formula and write them into DIR, to try a training with.
+    """Render synthetic songs into DIR, to try training.
 
-    Each gets a folder with vocals, drums, bass and other, and their mixture.
+    Each song is a folder with vocals, drums, bass, other and their mixture.
     """
     from trainers.data.synthetic import render_songs
 
     with console:
         places = render_songs(folder, songs, seconds, sample_rate, seed)
     console.document({"event": "data_rendered", "songs": [str(place) for place in places]})
-    console.line(f"{len(places)} songs of {seconds:g} s: {folder}")
+    console.line(f"{len(places)} songs of {seconds:g} s written to {folder}")
     console.line(f"Try: stem data check {quoted(folder)}")

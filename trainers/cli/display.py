@@ -38,36 +38,36 @@ from trainers.config import Recipe
 from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated, mean_of_each
 
 MOST_NAMED = 8
-"""Machines that are named; of more only their number is told."""
+"""Up to this many machines are listed by name; of more only the number is shown."""
 
 
 def worker_group_line(event: WorkerGroupEvent) -> str:
-    """One line about the workers; empty where there is nothing to say."""
+    """Describe an event of the workers in one line; empty if there is nothing to report."""
     line = ""
     match event:
         case WorkerGroupStarted():
-            began = "Training" if event.attempt == 1 else "Going on"
+            began = "Training" if event.attempt == 1 else "Resuming"
             line = f"{began} with {counted(len(event.hosts), 'worker')} on {hosts(event.hosts)}"
         case WorkerGroupLost():
             which = ", ".join(str(rank + 1) for rank in event.ranks)
             lost = f"worker{'' if len(event.ranks) == 1 else 's'} {which}"
-            line = f"Lost {lost} ({event.reason}); going on from the last checkpoint"
+            line = f"Lost {lost} ({event.reason}); resuming from the last checkpoint"
         case WorkerGroupAwaited():
             line = f"Waiting: there is room for {event.room} of {counted(event.wanted, 'worker')}"
         case WorkerGroupStarting():
             line = (
-                f"The workers have been starting for {event.seconds} s. If they do not come "
-                "together, a firewall may stand between them: see docs/clusters.md"
+                f"The workers have been starting for {event.seconds} s. If they do not connect, "
+                "check for a firewall between them: see docs/clusters.md"
             )
         case WorkerGroupPaused():
-            line = f"Saved after step {event.step}, to go on with another number of workers"
+            line = f"Saved after step {event.step}; resuming with another number of workers"
         case WorkerGroupFinished():
             line = "" if event.finished else f"Saved after step {event.step}"
     return line
 
 
 def hosts(names: Sequence[str]) -> str:
-    """Machines, each once, with the number of its workers where it has several."""
+    """List machines once each, with the number of workers if there are several."""
     counts = Counter(names)
     if len(counts) > MOST_NAMED:
         return f"{len(counts)} machines"
@@ -75,12 +75,12 @@ def hosts(names: Sequence[str]) -> str:
 
 
 def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
-    """The display that fits the console.
+    """Create the display that fits the console.
 
     Args:
-        recipe: of the run.
-        console: where people or programs read.
-        data: what is learned from, in words.
+        recipe: recipe of the run.
+        console: console to print to.
+        data: description of the training data.
     """
     from stemcli.cli.live_console import LiveConsole
 
@@ -90,9 +90,9 @@ def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
 
 
 class Display(Closing):
-    """Tells a program every event, and people in lines how it goes on the mean.
+    """Shows a run: every event for programs, lines for people.
 
-    A context manager: what moves on the screen comes to rest at the end.
+    A context manager, so that live displays stop at the end.
     """
 
     def __init__(self, recipe: Recipe, console: Console, data: str = "") -> None:
@@ -101,13 +101,13 @@ class Display(Closing):
         self.figures = RunStatistics(recipe)
         self._lock = threading.Lock()
         self._recent: list[StepDone] = []
-        self._told = False
+        self._has_started = False
 
     def close(self) -> None:
-        """Bring to rest what moves."""
+        """Stop what is live on the screen."""
 
     def show(self, event: Event) -> None:
-        """Show what the loop tells; sound is for logs alone."""
+        """Show an event of the training loop."""
         self.console.show(event)
         with self._lock:
             self.figures.note(event)
@@ -124,73 +124,73 @@ class Display(Closing):
                 self.on_worker_group(event)
 
     def say(self, text: str) -> None:
-        """Say one line that stays."""
+        """Print a line that stays on the screen."""
         self.console.line(text)
 
     def on_started(self, event: RunStarted) -> None:
-        """Say what is trained, where and on what; a crew that goes on has the same facts."""
-        again = [going_on(event) or "Beginning again: nothing was saved yet"]
-        for line in again if self._told else facts(event, self.data):
+        """Print the facts of the run once; workers that resume only report the step."""
+        again = [going_on(event) or "Starting again: no checkpoint had been saved"]
+        for line in again if self._has_started else facts(event, self.data):
             self.say(line)
-        self._told = True
+        self._has_started = True
         self._recent.clear()
 
     def on_step(self, event: StepDone) -> None:
-        """Say now and then how it goes."""
+        """Print progress at the interval that the recipe's ``log.every`` sets."""
         self._recent.append(event)
         if event.step % self.figures.recipe.log.every == 0 or event.step == self.figures.steps:
             self.say(progress(self._recent, self.figures, self.console.verbose))
             self._recent.clear()
 
     def on_validated(self, event: Validated) -> None:
-        """Say how good it is."""
+        """Print the validation scores."""
         self.say(scores(event, self.figures))
 
     def on_worker_group(self, event: WorkerGroupEvent) -> None:
-        """Say what happens to the workers of a cluster."""
+        """Print what happened to the workers of a cluster."""
         line = worker_group_line(event)
         if line:
             self.say(line)
 
     def on_finished(self, event: RunFinished) -> None:
-        """Say why it ended and how good it became."""
+        """Print why the run ended and its best score."""
         word, unit = self.figures.score
         best = "" if event.best_mean is None else f"; best {word} {event.best_mean:.2f} {unit}"
         self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
 
 
 def facts(event: RunStarted, data: str) -> list[str]:
-    """What is trained, where and on what: a line each."""
-    judges = event.discriminator_parameters
-    against = f" against {millions(judges)} of discriminators" if judges else ""
+    """Describe network, device and data of a run, one line each."""
+    discriminator = event.discriminator_parameters
+    against = f", {millions(discriminator)} in discriminators" if discriminator else ""
     lines = [
         f"Recipe {event.recipe}: {event.architecture}, {millions(event.parameters)} parameters"
         f"{against}, on {event.device}, {event.precision}"
     ]
-    lines.extend(_found(event, data))
+    lines.extend(_data_lines(event, data))
     lines += filter(None, [going_on(event)])
     return lines
 
 
 def going_on(event: RunStarted) -> str:
-    """From where; empty at the beginning."""
+    """Describe the step that a run resumes from; empty for a new run."""
     if not event.first_step:
         return ""
-    return f"Going on after step {event.first_step:,} of {event.steps:,}"
+    return f"Resuming after step {event.first_step:,} of {event.steps:,}"
 
 
-def _found(event: RunStarted, data: str) -> list[str]:
-    """What there is to learn from."""
+def _data_lines(event: RunStarted, data: str) -> list[str]:
+    """Describe the data."""
     if event.data:
         first, *rest = event.data
         return [f"Data: {', '.join(filter(None, (data, first)))}", *rest]
     songs = counted(event.validation_songs, "validation song") if event.validation_songs else ""
-    told = ", ".join(filter(None, (data, songs or "no validation songs")))
-    return [f"Data: {told}"]
+    summary = ", ".join(filter(None, (data, songs or "no validation songs")))
+    return [f"Data: {summary}"]
 
 
 def progress(steps: Sequence[StepDone], figures: RunStatistics, verbose: bool) -> str:
-    """One line: means over ``steps``, the pace and the time left."""
+    """Describe progress in one line: means over ``steps``, speed and time left."""
     last, pace = steps[-1], figures.pace
     losses = mean_of_each([step.losses for step in steps])
     norms = mean_of_each([step.gradient_norms for step in steps])
@@ -205,15 +205,15 @@ def progress(steps: Sequence[StepDone], figures: RunStatistics, verbose: bool) -
 
 
 def scores(event: Validated, figures: RunStatistics) -> str:
-    """One validation as a line: all stems, their mean and how it moved."""
+    """Describe a validation in one line: score of each stem, mean and its change."""
     word, unit = figures.score
     named = event.sdr | ({"mean": event.mean} if len(event.sdr) > 1 else {})
-    told = ", ".join(f"{name} {value:.2f}" for name, value in named.items())
+    values = ", ".join(f"{name} {value:.2f}" for name, value in named.items())
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
     found = "".join(f", {name} {value:.4g}" for name, value in event.findings.items())
     best = ", best so far" if event.best else ""
-    return f"step {event.step}: {word} {told} {unit}{change}{best}{found}"
+    return f"step {event.step}: {word} {values} {unit}{change}{best}{found}"
 
 
 def _whose(name: str) -> str:
@@ -221,19 +221,19 @@ def _whose(name: str) -> str:
 
 
 REFRESH = 4  # times per second
-ROOM = 2  # columns for the ^C of a terminal, lest it begin a line that stays
+ROOM = 2  # columns for the ^C of a terminal, so that ^C does not break the display
 
 
 class Drawn:
-    """What is drawn anew now and then, and knows how wide the lines are that it drew last."""
+    """Content that is redrawn repeatedly and remembers the widths of the lines drawn last."""
 
     widths: Sequence[int] = ()
-    """Columns of the lines that were drawn last."""
+    """Width of each line drawn last, in columns."""
 
     _lock: Lock
 
     def content(self, width: int, height: int) -> RenderableType:
-        """All that moves, in so many columns and, as far as possible, lines."""
+        """Return the content for a width and, as far as possible, a height."""
         raise NotImplementedError
 
     def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
@@ -249,34 +249,34 @@ class Drawn:
 
 
 class LiveDisplay(Drawn, Display):
-    """Facts and validations as lines that stay; all numbers in a table below them."""
+    """Prints facts and validations as lines that stay, above a live table of all numbers."""
 
     def __init__(self, recipe: Recipe, console: LiveConsole, data: str = "") -> None:
         super().__init__(recipe, console, data)
         self._region = Region(console.terminal, self)
 
     def close(self) -> None:
-        """Leave the last table on the screen."""
+        """Stop drawing; the last table stays on the screen."""
         self._region.stop()
 
     def say(self, text: str) -> None:
-        """Above the table, folded between words."""
+        """Print a line above the table, wrapped between words."""
         self._region.console.print(Text(printable(text)))
 
     def on_step(self, event: StepDone) -> None:
-        """Begin to draw; from then on the region looks by itself."""
+        """Start drawing; from then on the region refreshes itself."""
         self._region.start(refresh=True)
 
     def content(self, width: int, height: int) -> RenderableType:
-        """The table."""
+        """Return the table."""
         return draw(self.figures, width, height, self.console.verbose)
 
 
 class Region(Live):
-    """The last lines of a terminal, drawn anew now and then, whatever size it has meanwhile.
+    """Live region at the bottom of a terminal that survives changes of the window size.
 
-    rich goes up as many lines as it has drawn. A terminal that was made narrower has folded them
-    into more, which would stay as rubbish. Warnings of libraries are printed above.
+    rich moves up as many lines as it has drawn. A terminal that became narrower has wrapped them
+    into more, which would stay as garbage. Warnings of libraries are printed above.
     """
 
     def __init__(self, terminal: Terminal, content: Drawn) -> None:
@@ -291,21 +291,21 @@ class Region(Live):
         self._content = content
 
     def start(self, refresh: bool = False) -> None:
-        """Begin to draw."""
+        """Start drawing."""
         if not self.is_started and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=functools.partial(self._leave_alone, sys.stderr))
         super().start(refresh)
 
     def _leave_alone(self, stderr: TextIO) -> None:
-        """In a process that was forked off: text that went through here would wait for ever.
+        """Restore stderr in a forked process, where writing through the region would deadlock.
 
-        The lock of the terminal may have been held while it was forked, by a thread that it lacks.
+        Another thread may hold the terminal's lock during the fork, and is missing in the child.
         """
         if self.is_started:
             sys.stderr = stderr
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """Between going up and drawing: go up what was folded."""
+        """Move up over wrapped lines before drawing."""
         return super().process_renderables([self._unfold(), *renderables])
 
     def _unfold(self) -> Control:
@@ -316,7 +316,7 @@ class Region(Live):
 
 
 def _without_end(line: list[Segment]) -> list[Segment]:
-    """Without the spaces at its end, which a narrower terminal would fold too."""
+    """Drop trailing spaces, which a narrower terminal would wrap too."""
     kept = [*line]
     while kept and not kept[-1].text.strip():
         kept.pop()

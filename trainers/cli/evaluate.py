@@ -1,4 +1,4 @@
-"""``stem eval``: options and the commands for folders, MUSDB18 and comparisons."""
+"""``stem eval``: shared options and the commands musdb, folder and compare."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ COMMANDS = {
         "trainers.cli.evaluate:folder_command", "Compare the stems in two folders."
     ),
     "compare": CommandEntry(
-        "trainers.cli.evaluate:compare_command", "Put evaluations side by side."
+        "trainers.cli.evaluate:compare_command", "Compare evaluations song by song."
     ),
     "speed": CommandEntry(
-        "trainers.cli.evaluate_speed:command", "Measure time and memory of models."
+        "trainers.cli.evaluate_speed:command", "Measure speed and memory of models."
     ),
 }
 
@@ -47,12 +47,12 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     epilog=examples(
-        ("stem eval musdb --root musdb18hq", "the bundled model on the 50 test songs"),
-        ("stem eval folder docs/demo/stems separated/song", "stems of yours against true ones"),
+        ("stem eval musdb --root musdb18hq", "score the bundled model on the 50 test songs"),
+        ("stem eval folder docs/demo/stems separated/song", "score your stems"),
     ),
 )
 def command() -> None:
-    """Measure separated stems against the true ones."""
+    """Score separated stems against the true ones, and measure the speed of models."""
 
 
 RUN = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -61,10 +61,10 @@ RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(
     "compare",
     epilog=examples(
-        ("stem eval compare scores", "all methods of one evaluation, against its first"),
-        ("stem eval compare before after", "two evaluations"),
-        ("stem eval compare before/melroformer after/mine", "two methods"),
-        ("stem eval compare before after --metric SDR", "by BSSEval's SDR"),
+        ("stem eval compare scores", "compare all methods of one evaluation"),
+        ("stem eval compare before after", "compare two evaluations"),
+        ("stem eval compare before/melroformer after/mine", "compare two methods"),
+        ("stem eval compare before after --metric SDR", "compare by BSSEval's SDR"),
     ),
 )
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN)
@@ -73,27 +73,28 @@ RUN = click.Path(exists=True, file_okay=False, path_type=Path)
     type=click.Choice([metric.key for metric in METRICS], case_sensitive=False),
     default="global_sdr",
     show_default=True,
-    help="SDR, ISR, SIR and SAR are BSSEval's.",
+    help="Score to compare; sdr, isr, sir and sar are BSSEval's.",
 )
 @console_options
 def compare_command(*, runs: tuple[Path, ...], metric: str, console: Console) -> None:
-    """Compare evaluations song by song; each RUN is the folder of one, or of a method in it.
+    """Compare evaluations song by song.
 
-    Every method is held against the first, in the order of the RUNs and the alphabet, the mixture
-    and the ideal ratio mask last. The last column is the probability of differences at least as
-    large if both were equal (Wilcoxon's signed ranks); it needs at least 6 songs.
+    Each RUN is the output folder of an evaluation, or of one method in it. All methods are
+    compared with the first one; they are ordered by RUN, then by name, with the mixture and the
+    ideal ratio mask last. The column "chance" is the p-value of a Wilcoxon signed-rank test,
+    which needs at least 6 songs.
     """
     require_package("scipy", "eval")
     from trainers.evaluation.comparison import compare, read_runs
 
     chosen = next(each for each in METRICS if each.key == metric)
-    found = compare(read_runs(runs), chosen)
-    rows = [_plain(row) for row in found]
+    differences = compare(read_runs(runs), chosen)
+    rows = [_plain(row) for row in differences]
     console.document({"event": "compared", "metric": metric, "rows": rows})
     columns = ("=stem", "=method", f">{chosen.title}", ">songs", ">change", ">better", ">chance")
-    console.table(columns, [_cells(row) for row in found])
+    console.table(columns, [_cells(row) for row in differences])
     console.result(f"In dB: {chosen.how}.")
-    console.result("Change, better, chance: over songs with a number by the method and the first.")
+    console.result("Change, better and chance use only songs that both methods have a score for.")
 
 
 def _cells(row: Difference) -> tuple[str, ...]:
@@ -107,7 +108,7 @@ def _cells(row: Difference) -> tuple[str, ...]:
 
 
 def _plain(row: Difference) -> dict[str, Any]:
-    """Null where there is no number."""
+    """Convert a row to JSON values, with null for NaN and infinity."""
     values = asdict(row).items()
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -121,7 +122,7 @@ WINDOW = NumberRange(0.01, 30.0)
 
 
 def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--win``, ``--backend`` and ``--jobs``; the command receives ``rules``."""
+    """Add ``--win``, ``--backend`` and ``--jobs``; the command receives ``rules``."""
 
     @click.option(
         "--win",
@@ -130,14 +131,14 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
         default=1.0,
         show_default=True,
         metavar="SECONDS",
-        help="Windows of BSSEval; 1 is what everybody publishes.",
+        help="Window length of BSSEval; published scores use 1.",
     )
     @click.option(
         "--backend",
         type=click.Choice(["torch", "museval"]),
         default="torch",
         show_default=True,
-        help="Whose BSSEval; museval is the reference implementation, which takes its time.",
+        help="BSSEval implementation; museval is the reference, and slower.",
     )
     @click.option(
         "-j",
@@ -145,8 +146,7 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(1, 64),
         default=1,
         show_default=True,
-        help="Songs that are measured at the same time, each in memory, while the network works on"
-        " the next.",
+        help="Songs to score at the same time, each held in memory, while separation continues.",
     )
     @functools.wraps(command)
     def with_rules(*args: Any, window: float, backend: Any, jobs: int, **rest: Any) -> Any:
@@ -158,14 +158,14 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def output_option(shown: str, default: Path | None = None) -> Decorator:
-    """``--output``; the command receives a path or None."""
+    """Add ``--output``; the command receives a path or None."""
     return click.option(
         "-o",
         "--output",
         type=click.Path(file_okay=False, path_type=Path),
         default=default,
         metavar="DIR",
-        help=f"Folder for scores of each song, tables and report.html.{shown}",
+        help=f"Folder for the scores, tables and report.html.{shown}",
     )
 
 
@@ -176,7 +176,7 @@ pieces_option = click.option(
     default=3,
     show_default=True,
     metavar="N",
-    help="Songs that can be heard and seen in the report; each makes it some megabytes larger.",
+    help="Songs with audio and spectrograms in the report; each adds a few megabytes.",
 )
 
 models_option = click.option(
@@ -186,12 +186,11 @@ models_option = click.option(
     multiple=True,
     default=(DEFAULT_MODEL,),
     metavar="NAME|RUN|FILE",
-    help="A network to measure; may be repeated, and all are in memory."
-    f"  [default: {DEFAULT_MODEL}]",
+    help=f"A model to measure; may be repeated.  [default: {DEFAULT_MODEL}]",
 )
 
 store_option = click.option(
-    "--store", is_flag=True, help="Write what was measured to the card of each model."
+    "--store", is_flag=True, help="Write the results to the card of each model."
 )
 
 
@@ -201,9 +200,9 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(
     "folder",
     epilog=examples(
-        ("stem eval folder docs/demo/stems separated/song", "how far each stem is from the truth"),
-        ("stem eval folder truth estimates -o scores", "two trees; scores, tables, report.html"),
-        ("stem eval folder truth estimates --win 10", "windows of ten seconds"),
+        ("stem eval folder docs/demo/stems separated/song", "score the stems of one song"),
+        ("stem eval folder truth estimates -o scores", "many songs; writes scores and report.html"),
+        ("stem eval folder truth estimates --win 10", "BSSEval windows of ten seconds"),
     ),
 )
 @click.argument("references", type=FOLDER)
@@ -221,10 +220,10 @@ def folder_command(
     output: Path | None,
     console: Console,
 ) -> None:
-    """Compare the stems in ESTIMATES with the true ones in REFERENCES, paired by name.
+    """Score the stems in ESTIMATES against the true stems in REFERENCES, paired by name.
 
-    Both are folders with sound files, or trees of such folders with the same names. Vocals and
-    instrumental (or accompaniment, no_vocals) are judged as a pair, all others together.
+    Both are folders with audio files, or trees of such folders with the same names. BSSEval scores
+    vocals and instrumental (or accompaniment, no_vocals) as a pair, and all other stems together.
     """
     from trainers.cli.evaluate_display import finish, run
     from trainers.evaluation.evaluate import Evaluation
@@ -251,33 +250,33 @@ def folder_command(
 @click.command(
     "musdb",
     epilog=examples(
-        ("stem eval musdb --root musdb18hq", "the bundled model on the 50 test songs"),
-        ("stem eval musdb --sample", "on excerpts of seven seconds, which are downloaded"),
-        ("stem eval musdb -m melroformer -m runs/mine", "two models beside each other"),
-        ("stem eval musdb --win 10", "windows of ten seconds"),
-        ("stem eval musdb --subset valid --jobs 4", "the songs kept for validation"),
+        ("stem eval musdb --root musdb18hq", "score the bundled model on the 50 test songs"),
+        ("stem eval musdb --sample", "use the free 7-second excerpts (downloads them)"),
+        ("stem eval musdb -m melroformer -m runs/mine", "score two models"),
+        ("stem eval musdb --win 10", "BSSEval windows of ten seconds"),
+        ("stem eval musdb --subset valid --jobs 4", "use the validation songs"),
     ),
 )
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="MUSDB18 or MUSDB18-HQ: the folder with test/ in it.  [default: MUSDB_PATH]",
+    help="Folder of MUSDB18 or MUSDB18-HQ, with test/ in it.  [default: MUSDB_PATH]",
 )
-@click.option("--sample", is_flag=True, help="Use musdb's excerpts of 7 s, downloaded if need be.")
-@click.option("--is-wav", is_flag=True, help="Look for folders of wav files (MUSDB18-HQ) alone.")
+@click.option("--sample", is_flag=True, help="Use musdb's 7-second excerpts (downloads them).")
+@click.option("--is-wav", is_flag=True, help="Accept only folders of WAV files (MUSDB18-HQ).")
 @click.option(
     "--subset",
     type=click.Choice(["test", "valid", "train"]),
     default="test",
     show_default=True,
-    help="Songs to use; valid are those of train that musdb keeps for validation.",
+    help="Songs to use; valid is the part of train that musdb reserves for validation.",
 )
 @models_option
 @click.option(
     "--oracles/--no-oracles",
     default=True,
-    help="Score the mixture and the ideal ratio mask too.  [default: yes]",
+    help="Also score the mixture and the ideal ratio mask.  [default: yes]",
 )
 @output_option("  [default: scores]", Path("scores"))
 @rules_options
@@ -300,11 +299,11 @@ def musdb_command(
     how: Mapping[str, Any],
     console: Console,
 ) -> None:
-    """Score models on MUSDB18 or MUSDB18-HQ, which --root or MUSDB_PATH names.
+    """Score models on MUSDB18 or MUSDB18-HQ.
 
-    Both numbers that go by the name of SDR are given: BSSEval's median over windows of a second
-    and then over songs, and the mean over songs of that of whole songs. For a scale, the mixture
-    itself, the ideal ratio mask and published figures stand beside them. Typed again, it goes on.
+    Reports both kinds of SDR: BSSEval's median over one-second windows and then over songs, and the
+    mean of whole-song SDR. The unprocessed mixture, the ideal ratio mask and published results are
+    listed for comparison. Run the command again to resume a stopped evaluation.
     """
     from trainers.cli.evaluate_display import finish, run, show_stored
     from trainers.evaluation.evaluate import Evaluation
@@ -322,7 +321,7 @@ def musdb_command(
     from trainers.evaluation.summary import published, summarize
 
     if sample and root:
-        raise click.UsageError("--sample and --root contradict each other; type one.")
+        raise click.UsageError("--sample and --root exclude each other. Use one of them.")
     root = fetch_sample() if sample else require_data(root, subset, is_wav=is_wav)
     require_pictures()
     if store:
@@ -340,7 +339,7 @@ def musdb_command(
     heading = Heading(measured, counted(len(tracks), "song"), figures, is_same)
     code = finish(evaluation, heading, console)
     if store and code:
-        console.error("Nothing is written to cards, because scores are missing.")
+        console.error("Some scores are missing, so no card was changed.")
     elif store:
         rows = summarize(evaluation.results.scores)
         show_stored(console, store_scores(rows, models, measured, rules, how))

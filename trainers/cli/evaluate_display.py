@@ -1,4 +1,4 @@
-"""How an evaluation looks: a line for each song, a bar in a terminal, a table at the end."""
+"""Shows an evaluation: a line per song, a progress bar in terminals, a table at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainers.evaluation.summary import (
 
 
 class EvaluationDisplay(Closing):
-    """Shows the events of an evaluation; a context manager, which puts the bar away at the end."""
+    """Shows the events of an evaluation; a context manager that removes the bar at the end."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -37,7 +37,7 @@ class EvaluationDisplay(Closing):
         self._named: set[tuple[str, str]] = set()
 
     def show(self, event: Event) -> None:
-        """Show what an evaluation, or the engine that works for it, tells."""
+        """Show an event of the evaluation or of the engine."""
         match event:
             case EvaluationStarted():
                 self._started(event)
@@ -52,13 +52,13 @@ class EvaluationDisplay(Closing):
         self.console.show(event)
 
     def close(self) -> None:
-        """Put the bar away."""
+        """Remove the progress bar."""
         if self._bar:
             self._bar.stop()
             self._bar = None
 
     def _failed(self, event: ScoringFailed) -> None:
-        """Once for a song that cannot be read, which fails by all methods."""
+        """Print an error once, even if all methods fail on the same unreadable song."""
         if (event.song, event.message) in self._named:
             return
         self._named.add((event.song, event.message))
@@ -69,7 +69,7 @@ class EvaluationDisplay(Closing):
     def _started(self, event: EvaluationStarted) -> None:
         self._left = event.songs * len(event.methods) - event.kept
         if event.kept:
-            self.console.line(f"{counted(event.kept, 'score')} of earlier runs still hold")
+            self.console.line(f"{counted(event.kept, 'score')} of an earlier run reused")
         if isinstance(self.console, LiveConsole) and self._left > 0:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -90,14 +90,14 @@ class EvaluationDisplay(Closing):
 
 
 def line(event: TrackScored) -> str:
-    """A song by a method: SDR of BSSEval for each stem."""
+    """Return the line for one song and method: BSSEval's SDR of each stem."""
     values = "  ".join(f"{stem} {decibels(value)}" for stem, value in event.sdr.items())
     song = event.song if event.song == event.method else f"{event.song}  {event.method}"
     return f"{song}: SDR {values}"
 
 
 def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
-    """The table, and what its columns mean."""
+    """Print the table of scores and explain its columns."""
     columns = ("=method", "=stem", *(f">{metric.short}" for metric in METRICS), ">songs")
     console.line()
     console.table(
@@ -110,11 +110,11 @@ def show_rows(console: Console, rows: Sequence[Row], window: float) -> None:
     console.result(
         f"In dB. SDR to SAR: BSSEval v4, median over windows of {window:g} s, then over songs."
     )
-    console.result("global SDR, SI-SDR: of whole songs, mean over songs, as challenges have it.")
+    console.result("global SDR, SI-SDR: over whole songs, mean over songs, as in challenges.")
 
 
 def show_published(console: Console, heading: Heading, results: EvaluationResults) -> None:
-    """Figures of others, of the stems that were measured."""
+    """Print published results for the stems that were scored."""
     measured = [stem for songs in results.scores.values() for stem in stems(songs)]
     names = published_stems(heading.published, measured)
     if not names:
@@ -131,24 +131,24 @@ def show_published(console: Console, heading: Heading, results: EvaluationResult
 
 
 def show_stored(console: Console, cards: Iterable[str]) -> None:
-    """Say which cards were written to."""
+    """Print the names of the changed cards."""
     for name in cards:
-        console.line(f"Written to the card of {name}")
+        console.line(f"Results were written to the card of {name}")
 
 
 def run(evaluation: Evaluation, console: Console) -> None:
-    """Run an evaluation and show how it goes."""
+    """Run an evaluation and display its progress."""
     with console, EvaluationDisplay(console) as shown:
         evaluation.run(shown.show)
 
 
 def finish(evaluation: Evaluation, heading: Heading | None, console: Console) -> int:
-    """Write what an evaluation leaves, before anything is shown, and find the exit code.
+    """Write the results, print them and return the exit code.
 
     Args:
-        evaluation: one that has run.
-        heading: of the report; without one nothing is written.
-        console: shows what came out.
+        evaluation: an evaluation that has run.
+        heading: heading of the report; None writes nothing.
+        console: where to print the results.
     """
     report = write_results(evaluation, heading) if heading else None
     results, rules = evaluation.results, evaluation.rules
@@ -158,9 +158,9 @@ def finish(evaluation: Evaluation, heading: Heading | None, console: Console) ->
         show_rows(console, rows, rules.window)
     if heading:
         show_published(console, heading, results)
-        console.line(f"Scores of each song, tables and the report are in {evaluation.output}")
-        console.line(f"Look at: {report}")
+        console.line(f"Scores, tables and the report are in {evaluation.output}")
+        console.line(f"Open: {report}")
     if results.failures:
         count = counted(len(results.failures), "score")
-        console.error(f"{count} missing, for the reasons given above.")
+        console.error(f"{count} missing; see the errors above.")
     return 1 if results.failures else 0

@@ -1,4 +1,4 @@
-"""``stem eval speed``: time and memory of models."""
+"""``stem eval speed``: measures speed and memory of models."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @click.command(
     "speed",
     epilog=examples(
-        ("stem eval speed", "the bundled model, as it runs here"),
-        ("stem eval speed -m melroformer -m runs/mine", "two models"),
-        ("stem eval speed --precision fp32 --precision bf16", "two precisions"),
-        ("stem eval speed --device cuda", "on the GPU"),
+        ("stem eval speed", "measure the bundled model"),
+        ("stem eval speed -m melroformer -m runs/mine", "compare two models"),
+        ("stem eval speed --precision fp32 --precision bf16", "compare two precisions"),
+        ("stem eval speed --device cuda", "measure on the GPU"),
     ),
 )
 @models_option
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice(PRECISIONS),
     default=("auto",),
-    help="Numbers the network computes with; may be repeated.  [default: auto]",
+    help="Floating-point precision of the network; may be repeated.  [default: auto]",
 )
 @device_option
 @click.option(
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     type=NumberRange(10, 3600),
     default=60.0,
     show_default=True,
-    help="Length of what is separated.",
+    help="Duration of the audio to separate.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1, 100),
     default=3,
     show_default=True,
-    help="Processes for each row, of which the median counts.",
+    help="Runs per row; the median is reported.",
 )
 @store_option
 @console_options
@@ -62,10 +62,10 @@ def command(
     store: bool,
     console: Console,
 ) -> None:
-    """Measure how fast models are, how much memory they take and how long they need to start.
+    """Measure speed, memory and start-up time of models.
 
-    Every model and precision runs in processes of its own, in turn. What is timed is the network
-    with all that joins its pieces; reading and writing of files is left out.
+    Each run of a model and precision has its own process, one after the other. The time covers the
+    network and the joining of its chunks, not reading or writing files.
     """
     from trainers.cli.evaluate_display import show_stored
     from trainers.evaluation.results import require_cards, store_speeds
@@ -91,15 +91,13 @@ def command(
         {"event": "measured", "machine": here, "rows": [asdict(speed) for speed in found]}
     )
     show(console, found)
-    console.result(
-        f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians over {rounds} of each."
-    )
+    console.result(f"On {here}: {seconds:g} s of stereo at 44.1 kHz, medians of {rounds} runs.")
     if store:
         show_stored(console, store_speeds(found, here))
 
 
 def show(console: Console, speeds: Sequence[Speed]) -> None:
-    """The table."""
+    """Print the table of speeds."""
     has_gpu = any(speed.gpu_memory for speed in speeds)
     columns = ("=model", "=device", "=precision", ">x real time", ">memory", ">start")
     rows = [

@@ -1,4 +1,4 @@
-"""``stem train``: options, choice of the recipe, and start of the run."""
+"""``stem train``: options, recipe lookup and the start of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainers.recipes.loading import load_recipe, recipe_names
 
 DEFAULT = "quick"
 SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
-"""Options with a name of their own, and what of the recipe they change."""
+"""Options that change one key of the recipe."""
 
 
 def choose_recipe(
@@ -35,19 +35,19 @@ def choose_recipe(
     origin: str = "",
     **shortcuts: str | int | None,
 ) -> Recipe:
-    """The recipe that was asked for.
+    """Load the recipe that the command line selects.
 
     Args:
-        name: of a recipe, or a file; empty takes that of ``run``, or the default.
-        changes: ``key.key=value``, in the order typed.
-        run: folder of the run to go on with; None begins anew.
-        origin: model to start from; where no recipe is named, its network is the recipe's.
-        shortcuts: values of the options in :data:`SHORTCUTS`; None leaves the recipe as it is.
+        name: recipe name or file; empty for the recipe of ``run``, or the default.
+        changes: ``key.key=value``, in command-line order.
+        run: folder of the run to resume; None starts a new run.
+        origin: model to start from; without ``name``, the recipe trains that model's network.
+        shortcuts: values of the options in :data:`SHORTCUTS`; None keeps the recipe's value.
 
     Raises:
-        UnknownNameError: no such recipe.
-        ConfigError: it has mistakes; all of them are named.
-        CheckpointError: there is no run to go on with, or it does not say by which recipe.
+        UnknownNameError: there is no such recipe.
+        ConfigError: the recipe has errors; all of them are reported.
+        CheckpointError: there is no run to resume, or its recipe is missing.
     """
     more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
     chosen = name or (recipe_of(run) if run else DEFAULT)
@@ -56,11 +56,11 @@ def choose_recipe(
 
 
 def network_of(origin: str) -> tuple[str, ...]:
-    """What makes a recipe train the network of a model.
+    """Return the recipe changes that select the network of a model.
 
     Raises:
         UsageError: there is no such model, run or file.
-        WeightsError: its weights cannot be used.
+        WeightsError: the model's weights cannot be used.
     """
     from model_zoo import weights
     from model_zoo.catalogue.resolve import resolve_weights
@@ -74,10 +74,10 @@ def network_of(origin: str) -> tuple[str, ...]:
 
 
 def recipe_of(run: Path) -> str:
-    """The file with the recipe of a run.
+    """Return the recipe file of a run.
 
     Raises:
-        CheckpointError: there is none, or another version of the program wrote its checkpoint.
+        CheckpointError: there is none, or the checkpoint was written by another version.
     """
     from model_zoo.catalogue.resolve import LAST, RECIPE, no_run
     from trainers.loop.checkpoint import require_format
@@ -87,19 +87,19 @@ def recipe_of(run: Path) -> str:
     if file.is_file():
         if not _values(file):
             raise CheckpointError(
-                f"{file} is damaged. Type --recipe with the one that the run was made by"
+                f"{file} is damaged. Use --recipe with the recipe that the run was started with"
             )
         return str(file)
     if (run / LAST).is_file():
-        raise CheckpointError(f"{run} has no {RECIPE}. Type --recipe with the one it was made by")
+        raise CheckpointError(f"{run} has no {RECIPE}. Use --recipe with the run's recipe")
     raise no_run(run)
 
 
 def differences(run: Path, recipe: Recipe) -> list[str]:
-    """What a recipe changes about the run that it resumes, e.g. ``schedule.steps 9 -> 12``."""
+    """List the values that a resumed run changes, e.g. ``schedule.steps 9 -> 12``."""
     from model_zoo.catalogue.resolve import RECIPE
 
-    plain = json.loads(json.dumps(recipe.to_dict()))  # with lists for tuples, as in the file
+    plain = json.loads(json.dumps(recipe.to_dict()))  # turns tuples into lists, as in the file
     before, now = (dict(_flat(values)) for values in (_values(run / RECIPE), plain))
     return [
         f"{key} {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"
@@ -109,7 +109,7 @@ def differences(run: Path, recipe: Recipe) -> list[str]:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by the names that ``--set`` knows them by."""
+    """Yield values with the dotted keys that ``--set`` uses."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{key}.")
@@ -118,7 +118,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _values(file: Path) -> dict[str, Any]:
-    """The recipe in a file; empty where it is damaged or missing."""
+    """Read the recipe in a file; empty if the file is damaged or missing."""
     try:
         values = parse_json(read_text(file))
     except (OSError, ValueError):
@@ -130,22 +130,22 @@ TABLE = ".csv"
 
 
 class FolderOrUrl(click.ParamType[Path]):
-    """A folder of this machine, or a URL."""
+    """A local folder, or a URL."""
 
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path that was typed."""
+        """Turn the argument into a path."""
         from stemcli.remote_path import as_path
 
         return as_path(value) if isinstance(value, str) else value
 
 
 def songs(text: str) -> Path:
-    """A folder, or a CSV file."""
+    """Check that the argument is a folder or a CSV file."""
     path = Path(text)
     if not text or not path.exists():
-        raise click.BadParameter(f"{text!r} does not exist. Type a folder, or a {TABLE} file")
+        raise click.BadParameter(f"{text!r} does not exist. Use a folder or a {TABLE} file")
     if not path.is_dir() and path.suffix.lower() != TABLE:
         raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
     return path
@@ -154,7 +154,7 @@ def songs(text: str) -> Path:
 layout_option = click.option(
     "--layout",
     type=click.Choice(get_args(Layout)),
-    help="How the data are laid out.  [default: the recipe's]",
+    help="How the data folder is laid out.  [default: the recipe's]",
 )
 
 validation_option = click.option(
@@ -162,8 +162,8 @@ validation_option = click.option(
     multiple=True,
     type=songs,
     metavar="DIR|FILE",
-    help="Songs to validate, never trained on: a folder with mixture.* and one file per stem, or"
-    " with songs in any layout; may be repeated.",
+    help="Validation songs, never trained on: folders with mixture.* and one file per stem, or any"
+    " other layout; may be repeated.",
 )
 
 set_option = click.option(
@@ -175,34 +175,37 @@ set_option = click.option(
 )
 
 
-GO_ON = "To go on, run the same command with --resume."
+GO_ON = "To resume, run the same command with --resume."
 
 
 @click.command(
     "train",
     epilog=examples(
-        ("stem train --data songs", "from nothing, by the default recipe"),
-        ("stem train --data songs --from melroformer -o runs/mine", "from a trained model"),
-        ("stem train --data songs -o runs/mine --resume", "go on where it stopped"),
-        ("stem train --data songs --set schedule.steps=500", "with another value"),
+        ("stem train --data songs", "a new network, with the default recipe"),
+        ("stem train --data songs --from melroformer -o runs/mine", "start from a trained model"),
+        ("stem train --data songs -o runs/mine --resume", "resume a stopped run"),
+        ("stem train --data songs --set schedule.steps=500", "change one value of the recipe"),
         ("stem train --data songs --export mine", "then: stem separate --model mine ..."),
-        ("stem train --cluster", "on a Ray cluster, from songs that it makes itself"),
-        ("stem train --cluster --data /nfs/songs -o s3://bucket/run --workers 2:8", ""),
+        ("stem train --cluster", "on a Ray cluster, with synthetic songs"),
+        (
+            "stem train --cluster --data /nfs/songs -o s3://bucket/run --workers 2:8",
+            "with your songs",
+        ),
     ),
 )
 @click.option(
     "--recipe",
     default="",
     metavar="NAME|FILE",
-    help=f"A YAML file, or a recipe of the program: {', '.join(recipe_names())}."
-    f"  [default: {DEFAULT}; with --resume the run's own, with all that --set changed in it]",
+    help=f"A YAML file, or one of the bundled recipes: {', '.join(recipe_names())}."
+    f"  [default: {DEFAULT}; with --resume the run's own, including its --set changes]",
 )
 @click.option(
     "--data",
     type=songs,
     metavar="DIR|FILE",
-    help="Folder with the songs, or a CSV file that lists them.  [with --cluster alone: songs made"
-    " by formula]",
+    help="Folder with the songs, or a CSV file that lists them.  [with --cluster the default is"
+    " synthetic songs]",
 )
 @layout_option
 @validation_option
@@ -213,7 +216,7 @@ GO_ON = "To go on, run the same command with --resume."
     show_default=True,
     type=FolderOrUrl(),
     metavar="DIR|URL",
-    help="Folder of the run; on a cluster one that all machines see.",
+    help="Folder of the run; on a cluster, one that all machines can reach.",
 )
 @set_option
 @click.option(
@@ -221,20 +224,20 @@ GO_ON = "To go on, run the same command with --resume."
     "origin",
     default="",
     metavar="NAME|RUN|FILE",
-    help="Start from the weights of a model, of a run or of a .safetensors file; without --recipe"
-    " its network is trained. A run that is resumed has its own.",
+    help="Start from the weights of a model, a run or a .safetensors file. Without --recipe, that"
+    " model's network is trained. Has no effect with --resume.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--resume", is_flag=True, help="Continue from the run's last checkpoint.")
 @click.option(
-    "--dry-run", is_flag=True, help="Take two steps, keep nothing, say what the run will need."
+    "--dry-run", is_flag=True, help="Run two steps, save nothing, and estimate the full run."
 )
 @click.option(
     "--export",
     default="",
     metavar="NAME",
-    help="Add the best weights to your models under this name when the run is over.",
+    help="Add the best weights to your models under this name when the run ends.",
 )
-@click.option("--overwrite", is_flag=True, help="Let --export replace a model of yours.")
+@click.option("--overwrite", is_flag=True, help="Let --export replace one of your models.")
 @click.option(
     "-d",
     "--device",
@@ -247,34 +250,30 @@ GO_ON = "To go on, run the same command with --resume."
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Numbers the network computes with.  [default: the recipe's]",
+    help="Floating-point precision of the network.  [default: the recipe's]",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), help="Start of all random choices.  [default: the recipe's]"
-)
+@click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: the recipe's]")
 @click.option(
     "--cluster",
     is_flag=True,
-    help="Train on the machines of a Ray cluster: the one that RAY_ADDRESS names, else this machine"
-    " alone.",
+    help="Train on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine.",
 )
 @click.option(
     "--workers",
     metavar="N|MIN:MAX",
-    help="Processes that train together on the cluster; of a range as many as find room.  [default:"
-    " one for each GPU, or for each machine without any]",
+    help="Training processes on the cluster; given a range, as many as fit.  [default:"
+    " one per GPU, or one per machine without GPUs]",
 )
 @click.option(
     "--wait",
     type=NumberRange(min=0),
     metavar="SECONDS",
-    help=f"How long to wait for room for the workers.  [default: {WAIT:g}; on this machine"
-    " alone 0]",
+    help=f"How long to wait for free resources.  [default: {WAIT:g}; 0 without RAY_ADDRESS]",
 )
 @click.option(
     "--fsdp",
     is_flag=True,
-    help="Let each worker hold a part of the network, which may then be larger than one device.",
+    help="Shard the network over the workers (FSDP), so that it may exceed one device's memory.",
 )
 @console_options
 def command(
@@ -299,22 +298,21 @@ def command(
     fsdp: bool,
     console: Console,
 ) -> None:
-    """Train a network of your own.
+    """Train your own network.
 
-    A recipe says what is learned and how. Those of the program are in its folder trainers/recipes;
-    yours may be a YAML file with "base: NAME" and what differs. The weights that do best on the
-    validation songs are kept; without such songs, the last ones. Ctrl-C stops after the current
-    step.
+    A recipe holds all settings of a run. Use a bundled one, or your own YAML file with "base: NAME"
+    and the values that differ. The weights with the best validation score are kept or, without
+    validation songs, the last ones. Ctrl-C stops after the current step.
 
-    On a cluster each worker takes loop.batch_size clips a step. The run goes on from its last
-    checkpoint when machines are lost, and takes late ones in where --workers is a range.
+    On a cluster, each worker takes loop.batch_size clips per step. When machines are lost, the run
+    resumes from its last checkpoint; if --workers is a range, machines may also join later.
     """
     from model_zoo.catalogue.resolve import BEST, LAST, RECIPE
     from trainers.cli.display import open_display
     from trainers.cli.train_run import add_to_zoo, train_dry_run, train_here
 
-    wish = ClusterOptions(cluster, workers, wait, fsdp)
-    wish.check(data, output, dry_run)
+    options = ClusterOptions(cluster, workers, wait, fsdp)
+    options.check(data, output, dry_run)
     if cluster:
         check_place(output, data, resume)
     with nearby(output, *((RECIPE,) if resume else ())) as near:
@@ -336,10 +334,10 @@ def command(
         train_dry_run(job, device, resume, console)
         return
     quiet = quiet_stderr(not console.verbose)
-    source = str(data) if data else "songs made by formula"
+    source = str(data) if data else "synthetic songs"
     with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:
-            train_clustered(job, wish, device, console, display.show)
+            train_clustered(job, options, device, console, display.show)
         else:
             train_here(job, device, resume, display.show)
     console.line(f"Weights: {output / BEST}")
@@ -349,31 +347,31 @@ def command(
 
 
 def check_export(name: str, overwrite: bool, objective: str) -> None:
-    """Refuse before a long run what would fail after it.
+    """Check before a long run that its result can be exported.
 
     Raises:
-        ConfigError: the name is bundled, taken or unfit.
-        UsageError: ``--overwrite`` has nothing to replace, or what is learned separates nothing.
+        ConfigError: the name is bundled, taken or invalid.
+        UsageError: ``--overwrite`` comes without ``--export``, or the objective only pretrains.
     """
     from model_zoo.catalogue.install import PRETRAINING, check_free
 
     if name and objective in PRETRAINING:
         raise UsageError(
-            f"--export makes a model that separates, and {objective} pretrains one: leave it out, "
-            "and start a training from the run's folder with --from"
+            f"--export adds a model that separates, but {objective} only pretrains one. Leave it "
+            "out, then start a new training with --from and this run's folder"
         )
     if name:
         check_free(name, overwrite, "--export")
     elif overwrite:
-        raise UsageError("--overwrite replaces a model: add --export with its name, or leave it")
+        raise UsageError("--overwrite needs --export NAME, whose model it replaces")
 
 
 @contextmanager
 def goes_on(sign: Path) -> Iterator[None]:
-    """Say after Ctrl-C or SIGTERM how to go on, where there is something to go on from.
+    """Print how to resume after Ctrl-C or SIGTERM, if there is something to resume.
 
     Args:
-        sign: the file that is there if so.
+        sign: a file that exists if there is.
     """
     try:
         yield
@@ -383,5 +381,5 @@ def goes_on(sign: Path) -> Iterator[None]:
         raise KeyboardInterrupt(GO_ON) from None
     except SystemExit:
         if sign.exists():
-            click.echo(f"Ended. {GO_ON}", err=True)
+            click.echo(f"Stopped. {GO_ON}", err=True)
         raise

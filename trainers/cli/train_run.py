@@ -1,4 +1,4 @@
-"""Runs a training here, on a cluster or as a dry run, and shows it."""
+"""Runs a training on this machine, on a cluster or as a dry run, and displays it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from trainers.loop.events import EventHandler, RunStarted
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """What was typed about a cluster.
+    """Cluster options of the command line.
 
     Attributes:
         cluster: whether to train on one.
         workers: ``N``, ``MIN:MAX`` or None.
-        wait: seconds for room to appear; None for :data:`WAIT`, and for none on this machine alone.
-        fsdp: whether each worker holds a part of the network.
+        wait: seconds to wait for free resources; None for :data:`WAIT` on a cluster, 0 on this
+            machine.
+        fsdp: whether the network is sharded over the workers.
     """
 
     cluster: bool
@@ -38,35 +39,35 @@ class ClusterOptions:
     fsdp: bool
 
     def check(self, data: Path | None, output: Path, dry_run: bool) -> None:
-        """Refuse what does not go together.
+        """Reject combinations of options that contradict each other.
 
         Raises:
-            UsageError: an option wants a cluster, or a cluster does not want it.
+            UsageError: an option needs a cluster or cannot be used with one, or there are no songs.
         """
-        typed = {"--workers": self.workers, "--wait": self.wait, "--fsdp": self.fsdp or None}
-        lonely = [name for name, value in typed.items() if value is not None]
+        given = {"--workers": self.workers, "--wait": self.wait, "--fsdp": self.fsdp or None}
+        used = [name for name, value in given.items() if value is not None]
         if self.cluster and dry_run:
-            raise UsageError("--dry-run takes its steps on this machine. Leave out --cluster")
+            raise UsageError("--dry-run runs on this machine only. Leave out --cluster")
         if self.workers is not None:
             WorkerCount.parse(self.workers)
         if self.cluster:
             return
-        if lonely:
-            verb = "wants" if len(lonely) == 1 else "want"
-            raise UsageError(f"{' and '.join(lonely)} {verb} a cluster. Add --cluster")
+        if used:
+            verb = "needs" if len(used) == 1 else "need"
+            raise UsageError(f"{' and '.join(used)} {verb} a cluster. Add --cluster")
         if isinstance(output, UrlPath):
-            raise UsageError(f"--output {output} is no folder of this machine. Add --cluster")
+            raise UsageError(f"--output {output} is not a local folder. Add --cluster")
         if data is None:
             raise UsageError(
-                "Nothing to learn from. Type --data DIR with the folder of your songs; "
-                "stem data render songs makes some to try with"
+                "There are no songs to train on. Add --data DIR with your songs, or try: "
+                "stem data render songs"
             )
 
 
 def train_clustered(
-    job: TrainingJob, wish: ClusterOptions, device: str, console: Console, report: EventHandler
+    job: TrainingJob, options: ClusterOptions, device: str, console: Console, report: EventHandler
 ) -> None:
-    """Train on a cluster; the folder of the run then holds what a run on one machine leaves.
+    """Train on a cluster; the run folder then has the same files as that of a local run.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -80,29 +81,30 @@ def train_clustered(
     from trainers.loop.checks import lock_folder
 
     announce(console)
-    job = _everywhere(job)
+    job = _with_absolute_paths(job)
     place = job.place
     with nullcontext() if isinstance(place, UrlPath) else lock_folder(place):
-        # Nothing is added to a cluster of this machine alone.
-        usual = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
-        wait = usual if wish.wait is None else wish.wait
-        run_on_cluster(job, wish.workers or "", wait, device, report, verbose=console.verbose)
+        # No machine can join a Ray that was started here for this run.
+        default = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
+        wait = default if options.wait is None else options.wait
+        run_on_cluster(job, options.workers or "", wait, device, report, verbose=console.verbose)
 
 
 def announce(console: Console, alone: bool = False) -> None:
-    """Say what takes the next seconds."""
+    """Print that Ray is being started or joined, which takes seconds."""
     address = "" if alone else os.environ.get("RAY_ADDRESS")
     console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
 
 
 def check_place(output: Path, data: Path | None, resume: bool) -> None:
-    """Refuse what cannot be the folder of this run.
+    """Check that a folder can be the output of this run.
 
     Raises:
-        OutputError: it already holds a run and ``resume`` is off, or cannot be written.
-        UsageError: there is nothing to resume from, or the run learned from songs that were not
-            named again.
-        StorageError: it cannot be reached.
+        OutputError: the folder already holds a run and ``resume`` is off, holds a search, or
+            is not writable.
+        UsageError: there is nothing to resume, or ``--data`` is missing for a run that trained on
+            real songs.
+        StorageError: the folder cannot be reached.
     """
     from model_zoo.catalogue.resolve import LAST, no_run
     from trainers.loop.checks import check_folder
@@ -113,7 +115,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     if not isinstance(output, UrlPath):
         check_folder(output, resume)
     elif not resume and (output / LAST).exists():
-        raise OutputError(f"{output} already holds a run. Add --resume or name another --output.")
+        raise OutputError(f"{output} already holds a run. Add --resume or name another --output")
     if resume and not (output / LAST).exists():
         raise no_run(output)
     if resume and data is None:
@@ -121,7 +123,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
 
 
 def _check_songs(output: Path) -> None:
-    """A run of real songs must not go on with made ones."""
+    """Refuse to resume a run of real songs with synthetic ones."""
     from model_zoo.catalogue.install import read_summary
     from model_zoo.catalogue.resolve import SUMMARY
     from trainers.data.synthetic import is_sample_set
@@ -131,11 +133,11 @@ def _check_songs(output: Path) -> None:
     with nearby(output, SUMMARY) as folder:
         learned = read_summary(folder).data
     if learned and not is_sample_set(learned):
-        raise UsageError(f"{output} learned from {learned}. Type --data with that folder again")
+        raise UsageError(f"{output} was trained on {learned}. Add --data with that folder")
 
 
-def _everywhere(job: TrainingJob) -> TrainingJob:
-    """The job with absolute paths, which have to be the same on all machines."""
+def _with_absolute_paths(job: TrainingJob) -> TrainingJob:
+    """Return the job with absolute paths, which are the same on all machines."""
     from model_zoo.catalogue.resolve import is_path
 
     origin = job.origin
@@ -150,10 +152,10 @@ def _everywhere(job: TrainingJob) -> TrainingJob:
 
 @contextmanager
 def nearby(run: Path, *names: str) -> Iterator[Path]:
-    """The folder of a run, or a copy of some of its files where it lies behind a URL.
+    """Yield the folder of a run or, if it is behind a URL, a local copy of some of its files.
 
     Raises:
-        StorageError: it cannot be reached.
+        StorageError: the files cannot be reached.
     """
     if not isinstance(run, UrlPath):
         yield run
@@ -166,11 +168,11 @@ def nearby(run: Path, *names: str) -> Iterator[Path]:
 
 
 def advice(learned: Path | str, objective: str) -> str:
-    """What to type next, to hear what was learned by an objective, or to go on from it.
+    """Return the command to run next with a trained network.
 
     Args:
-        learned: the folder of the run, or the name of the model that it became.
-        objective: by which.
+        learned: folder of the run, or name of the exported model.
+        objective: name of the training objective.
     """
     from model_zoo.catalogue.install import PRETRAINING
     from model_zoo.catalogue.resolve import BEST, as_typed
@@ -190,24 +192,24 @@ def train_here(job: TrainingJob, device: str, resume: bool, report: EventHandler
     """Train on this machine.
 
     Raises:
-        DeviceError: it has no such device.
+        DeviceError: this machine has no such device.
         StemError: as :func:`trainers.loop.trainer.train`.
     """
     from stemcli.engine.device import resolve_device
     from trainers.loop.execution import SingleDevice
     from trainers.loop.trainer import train
 
-    assert job.data, "asked for before"
+    assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
     given = (job.recipe, job.data, job.validation, job.place, worker, report)
     train(*given, resume=resume, origin=job.origin)
 
 
 def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console) -> None:
-    """Take two steps on this machine and say what the run will need.
+    """Run two steps on this machine and report what the full run will need.
 
     Raises:
-        OutputError: there is no room for it, or its folder cannot be written.
+        OutputError: the disk is too full, or the output folder is not writable.
         StemError: as :func:`trainers.loop.dry_run.dry_run`.
     """
     from model_zoo.catalogue.resolve import LAST
@@ -216,19 +218,19 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     from trainers.loop.checks import check_folder
     from trainers.loop.execution import SingleDevice
 
-    assert job.data, "asked for before"
+    assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
-    check_folder(job.place, resume=True)  # nothing is written into the run that may be there
+    check_folder(job.place, resume=True)  # an existing run is fine: nothing is written
     given = (job.recipe, job.data, job.validation, worker)
-    started, found = dry_run.dry_run(*given, origin=job.origin)
-    show_dry_run(started, found, str(job.data), console)
-    check_room(job.place, found.checkpoint)
+    started, finished = dry_run.dry_run(*given, origin=job.origin)
+    show_dry_run(started, finished, str(job.data), console)
+    check_room(job.place, finished.checkpoint)
     if not resume and (job.place / LAST).exists():
         console.line(f"{job.place} already holds a run. Add --resume or name another --output")
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
-    """Put the best weights of a run into the user's zoo; returns the model's name.
+    """Add the best weights of a run to the user's models; returns the model's name.
 
     Raises:
         StemError: as :func:`model_zoo.catalogue.install.add_run`.
@@ -243,39 +245,39 @@ def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:
 
 
 COPIES = 2
-"""Checkpoints that lie side by side while one replaces the other."""
+"""A checkpoint and its replacement exist side by side while the new one is written."""
 
 
 def show_dry_run(started: RunStarted, found: DryRunFinished, data: str, console: Console) -> None:
-    """Tell programs and people."""
+    """Print the result of a dry run as JSON and as lines."""
     console.document(found.to_dict() | {"run": started.to_dict()})
     for line in dry_run_lines(started, found, data):
         console.result(line)
 
 
 def dry_run_lines(started: RunStarted, found: DryRunFinished, data: str) -> Iterator[str]:
-    """A line for everything that somebody wants to know before a long run."""
+    """Yield the lines that report a dry run."""
     yield from facts(started, data)
     share = found.waited / found.seconds_per_step
-    yield f"A step: {found.seconds_per_step:.2f} s, {percent(share)} of it waiting for data"
+    yield f"Step: {found.seconds_per_step:.2f} s, {percent(share)} of it waiting for data"
     if found.seconds_per_song is not None:
-        yield f"A validation: {found.seconds_per_song:.1f} s a song"
+        yield f"Validation: {found.seconds_per_song:.1f} s a song"
     on_gpu = found.device_memory
-    yield f"Memory: {size(found.memory)}" + (f", on the GPU {size(on_gpu)}" if on_gpu else "")
-    yield f"A checkpoint: {size(found.checkpoint)}"
-    yield f"The whole run: {clock(3600 * found.hours)}, {found.steps:,} steps"
+    yield f"Memory: {size(found.memory)}" + (f", GPU memory {size(on_gpu)}" if on_gpu else "")
+    yield f"Checkpoint: {size(found.checkpoint)}"
+    yield f"Full run: {clock(3600 * found.hours)}, {found.steps:,} steps"
 
 
 def check_room(output: Path, checkpoint: int) -> None:
-    """Refuse a folder on a disk without room for a run.
+    """Check that the disk has room for a run.
 
     Raises:
-        OutputError: there is less than checkpoints of ``checkpoint`` bytes need.
+        OutputError: less is free than two checkpoints of ``checkpoint`` bytes need.
     """
     place = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
     free, needed = shutil.disk_usage(place).free, COPIES * checkpoint
     if free < needed:
         raise OutputError(
             f"{place} has {size(free)} free and the checkpoints of a run need {size(needed)}. "
-            "Type --output with a folder on another disk"
+            "Use --output with a folder on another disk"
         )

@@ -1,4 +1,6 @@
-"""A recipe: one complete training run, as :mod:`trainers.recipes` reads it from YAML.
+"""Recipes: all settings of a training run, which :mod:`trainers.recipes` reads from YAML.
+
+Unknown keys and contradictions are all reported together.
 
 Unknown keys and contradictions are reported all at once.
 """

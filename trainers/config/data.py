@@ -13,7 +13,7 @@ Bounds = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Chance(Config):
-    """Something that happens to a share of the clips.
+    """Base of augmentations that are applied to a share of the clips.
 
     Attributes:
         chance: that share, from 0 (never) to 1 (always).
@@ -22,7 +22,7 @@ class Chance(Config):
     chance: float = 0.0
 
     def mistakes(self) -> list[str]:
-        """Shares that are none, ranges that are none."""
+        """List shares outside 0 to 1, and invalid ranges."""
         rules = {"chance must be a share between 0 and 1": not 0 <= self.chance <= 1}
         for name, bounds in self._ranges():
             rules[f"{name} must be a lower and an upper bound"] = (
@@ -31,36 +31,36 @@ class Chance(Config):
         return broken(rules)
 
     def _ranges(self) -> Iterator[tuple[str, Bounds]]:
-        """Every attribute that holds a range."""
+        """Yield all attributes that hold a range."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 yield entry.name, value
 
     def _above_zero(self, name: str) -> dict[str, bool]:
-        """The rule that a range starts above 0."""
+        """Return the rule that a range starts above 0."""
         bounds: Bounds = getattr(self, name)
         return {f"{name} must be above 0": min(bounds, default=0.0) <= 0}
 
 
 @dataclass(frozen=True)
 class TimeStretch(Chance):
-    """Another tempo at the same pitch, the same for all stems of a song.
+    """Changes the tempo without the pitch, equally for all stems of a song.
 
     Attributes:
-        factor: range of the speed.
+        factor: range of the speed factor.
     """
 
     factor: Bounds = (0.9, 1.1)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return super().mistakes() + broken(self._above_zero("factor"))
 
 
 @dataclass(frozen=True)
 class PitchShift(Chance):
-    """Another pitch at the same tempo, the same for all stems of a song.
+    """Changes the pitch without the tempo, equally for all stems of a song.
 
     Attributes:
         semitones: range of the shift.
@@ -71,22 +71,22 @@ class PitchShift(Chance):
 
 @dataclass(frozen=True)
 class Gain(Chance):
-    """Another level, of each stem on its own.
+    """Changes the level of each stem separately.
 
     Attributes:
-        factor: range of the amplitude's factor.
+        factor: range of the amplitude factor.
     """
 
     factor: Bounds = (0.7, 1.3)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return super().mistakes() + broken(self._above_zero("factor"))
 
 
 @dataclass(frozen=True)
 class FrequencyMask(Chance):
-    """A band that is removed from all stems and so from the mixture.
+    """Removes a frequency band from all stems, and so from the mixture.
 
     Attributes:
         octaves: range of the band's width.
@@ -95,13 +95,13 @@ class FrequencyMask(Chance):
     octaves: Bounds = (0.1, 1.0)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return super().mistakes() + broken(self._above_zero("octaves"))
 
 
 @dataclass(frozen=True)
 class TimeMask(Chance):
-    """A stretch of time that is removed from all stems and so from the mixture.
+    """Silences a moment in all stems, and so in the mixture.
 
     Attributes:
         seconds: range of its length.
@@ -110,16 +110,16 @@ class TimeMask(Chance):
     seconds: Bounds = (0.05, 0.5)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return super().mistakes() + broken(self._above_zero("seconds"))
 
 
 @dataclass(frozen=True)
 class Filter(Chance):
-    """A smooth random equaliser on each stem; the target is what it lets through.
+    """Applies a smooth random equalizer to each stem; the target is the filtered stem.
 
     Attributes:
-        db: range of its gains.
+        db: range of the gains.
     """
 
     db: Bounds = (-8.0, 8.0)
@@ -127,24 +127,24 @@ class Filter(Chance):
 
 @dataclass(frozen=True)
 class Reverb(Chance):
-    """A random room around each stem; the target is the stem in its room.
+    """Adds the reverb of a random room to each stem; the target includes the reverb.
 
     Attributes:
-        seconds: range of the time in which the sound of the room falls by 60 dB.
-        db: range of its level below the dry sound.
+        seconds: range of the reverberation time (RT60).
+        db: range of the reverb's level relative to the dry sound.
     """
 
     seconds: Bounds = (0.15, 1.5)
     db: Bounds = (-22.0, -6.0)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return super().mistakes() + broken(self._above_zero("seconds"))
 
 
 @dataclass(frozen=True)
 class Codec(Chance):
-    """The mixture as a lossy codec leaves it; the target stays clean.
+    """Passes the mixture through a lossy codec; the target stays clean.
 
     Attributes:
         quality: range of the compression, from 0 (the best) to 1 (the smallest file).
@@ -153,31 +153,30 @@ class Codec(Chance):
     quality: Bounds = (0.2, 0.9)
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         outside = not all(0 <= bound <= 1 for bound in self.quality)
         return super().mistakes() + broken({"quality must lie between 0 and 1": outside})
 
 
 @dataclass(frozen=True)
 class AugmentationRecipe(Config):
-    """Ways of varying a clip, in the order in which they are applied.
+    """Augmentations of a clip, in the order in which they are applied.
 
-    But for the codec, what is done to a stem is done to the target, so that the stems of a clip
-    add up to its mixture.
+    All but the codec change targets along with the mixture, so that the stems still add up to it.
 
     Attributes:
-        remix: stems of one clip come from different songs.
-        time_stretch: another tempo.
-        pitch_shift: another pitch.
-        filter: an equaliser.
-        reverb: a room.
-        gain: another level.
-        polarity: a stem with its sign reversed.
-        swap: left and right of a stem exchanged.
-        mono: all stems folded to their middle.
-        frequency_mask: a band left out.
-        time_mask: a moment left out.
-        codec: a lossy codec on the mixture.
+        remix: take the stems of a clip from different songs.
+        time_stretch: change the tempo.
+        pitch_shift: change the pitch.
+        filter: equalize.
+        reverb: add a room.
+        gain: change the level.
+        polarity: invert the sign of a stem.
+        swap: exchange left and right of a stem.
+        mono: fold all stems to mono.
+        frequency_mask: remove a frequency band.
+        time_mask: silence a moment.
+        codec: pass the mixture through a lossy codec.
     """
 
     remix: Chance = field(default_factory=Chance)
@@ -195,24 +194,24 @@ class AugmentationRecipe(Config):
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Names of what ever happens."""
+        """Names of the augmentations with a chance above 0."""
         return tuple(e.name for e in fields(self) if getattr(self, e.name).chance > 0)
 
 
 @dataclass(frozen=True)
 class PoolRecipe(Config):
-    """One sound file to cut excerpts from.
+    """An audio file to cut excerpts from.
 
     Attributes:
-        file: path below the data folder.
-        weight: how often it is drawn, relative to the others of its list.
+        file: path inside the data folder.
+        weight: how often it is drawn, relative to the other files of its list.
     """
 
     file: str = ""
     weight: float = 1.0
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "file must be named": not self.file,
@@ -223,15 +222,15 @@ class PoolRecipe(Config):
 
 @dataclass(frozen=True)
 class VoicesRecipe(Config):
-    """What is mixed, and how.
+    """Mixing of the layout ``voices``.
 
     Attributes:
-        vocals: files with nothing but a voice.
+        vocals: files that contain only a voice.
         backings: files without any voice.
         silent: share of clips without a voice.
         bare: share of clips without a backing.
-        second_voice: share of voiced clips that get a second voice, 3 to 12 dB quieter.
-        level: range in dB of the voice over the backing, drawn evenly.
+        second_voice: share of voiced clips with a second voice, 3 to 12 dB quieter.
+        level: range of the voice's level relative to the backing in dB, uniform.
         speed: largest change of speed and pitch by resampling, as a fraction.
         effects: chance of an effect on a clip; :mod:`trainers.data.effects` lists the effects
             and how often each is used relative to this.
@@ -247,7 +246,7 @@ class VoicesRecipe(Config):
     effects: float = 0.5
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the values."""
+        """List contradictions between values."""
         rules = {
             "vocals and backings must each list at least one file": (
                 bool(self.vocals) != bool(self.backings)
@@ -267,15 +266,15 @@ class VoicesRecipe(Config):
 
 @dataclass(frozen=True)
 class VoxaugRecipe(Config):
-    """Chances, each of which is drawn on its own for every clip.
+    """Mixing of the layout ``voxaug``: probabilities, drawn independently for every clip.
 
     Attributes:
-        vocals: that vocals are laid over the instrumental; else a song that has its own mixture is
-            heard in it, and any other without vocals.
-        second_vocals: that vocals which are laid over are joined by others.
-        swap: that left and right change places: of each of the vocals, and of the finished clip.
-        mute: that vocals are silent on one side.
-        no_vocals: that whatever vocals a clip has are left out after all.
+        vocals: vocals are mixed into the instrumental. Otherwise, a song with its own mixture keeps
+            its own vocals, and any other has none.
+        second_vocals: a second vocal track is added to mixed-in vocals.
+        swap: left and right are exchanged, for each vocal track and for the finished clip.
+        mute: vocals are silent on one side.
+        no_vocals: a clip loses its vocals after all.
     """
 
     vocals: float = 0.98
@@ -285,7 +284,7 @@ class VoxaugRecipe(Config):
     no_vocals: float = 0.025
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 f"{entry.name} must be a share between 0 and 1": (
@@ -304,19 +303,19 @@ Layout = Literal[
 
 @dataclass(frozen=True)
 class DataRecipe(Config):
-    """What clips are cut from, and how they are varied.
+    """Source and augmentation of training clips.
 
     Attributes:
-        layout: how the data folder is laid out; ``auto`` looks.
+        layout: how the data folder is laid out; ``auto`` detects it.
         clip_seconds: length of a clip, in s.
-        missing: what to do about a song without one of the stems: ``error``, or ``silence``.
-        groups: stems of the network that are sums of stems of the data, e.g.
+        missing: how to treat a song that lacks a stem: ``error``, or ``silence``.
+        groups: network stems that are sums of data stems, e.g.
             ``{instrumental: [bass, drums, other]}``.
-        validation_fraction: share of the songs that is kept for validation where neither
-            ``--validation`` nor the data folder names any; 0 keeps none.
-        augmentation: how clips are varied.
+        validation_fraction: share of songs reserved for validation if neither ``--validation`` nor
+            the data folder provides any; 0 for none.
+        augmentation: augmentations of clips.
         voices: the recordings of the layout ``voices``.
-        voxaug: how the layout ``voxaug`` mixes.
+        voxaug: mixing of the layout ``voxaug``.
     """
 
     layout: Layout = "auto"
@@ -329,7 +328,7 @@ class DataRecipe(Config):
     voxaug: VoxaugRecipe = field(default_factory=VoxaugRecipe)
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the values."""
+        """List contradictions between values."""
         listed, used = bool(self.voices.vocals), self.augmentation.used
         return broken(
             {
@@ -344,7 +343,7 @@ class DataRecipe(Config):
                 f"layout {self.layout} does not use the recordings listed below voices": (
                     self.layout not in ("auto", "voices") and listed
                 ),
-                f"layout voices varies its clips itself: remove augmentation.{', '.join(used)}": (
+                f"layout voices has its own augmentation: remove augmentation.{', '.join(used)}": (
                     listed and bool(used)
                 ),
             }

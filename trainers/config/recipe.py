@@ -1,4 +1,4 @@
-"""The recipe: objective, adversary and everything else of one training run."""
+"""The recipe of a training run, with its model, objective and adversary."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from trainers.config.training import (
 
 @dataclass(frozen=True)
 class AdversaryRecipe(Config):
-    """Who judges what the network makes.
+    """Discriminators that the network is trained against.
 
     Attributes:
         discriminators: presets (``ensemble``, ``msrkit``) or single ones (``multi_period``,
-            ``multi_scale``, ``multi_resolution``, ``multi_frequency``); none, no adversary.
+            ``multi_scale``, ``multi_resolution``, ``multi_frequency``); empty for none.
         options: arguments of single ones, e.g. ``{multi_frequency: {hidden_channels: 4}}``.
-        loss: of the two losses, ``lsgan`` or ``hinge``.
-        start_step: steps that the network learns alone.
-        optimizer: how the weights of the discriminators move.
+        loss: adversarial loss, ``lsgan`` or ``hinge``.
+        start_step: first step with discriminators; the network trains alone before.
+        optimizer: optimizer of the discriminators.
     """
 
     discriminators: tuple[str, ...] = ()
@@ -40,11 +40,11 @@ class AdversaryRecipe(Config):
     )
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "start_step must be 0 or more": self.start_step < 0,
-                "optimizer.name must be adamw: spectral norms leave muon nothing to do": (
+                "optimizer.name must be adamw: spectral norms leave no matrix for muon": (
                     self.optimizer.name != "adamw"
                 ),
                 "discriminators must not repeat a name": (
@@ -59,17 +59,16 @@ SIGMA, GAMMA = 0.4, 0.95
 
 @dataclass(frozen=True)
 class ObjectiveRecipe(Config):
-    """What one step learns.
+    """Training objective.
 
     Attributes:
-        name: ``separation``: every stem of a mixture; ``denoising``: the noise that is laid over
-            what the network sees, as a pretraining; ``phase``: the angles of a spectrum;
-            ``codes``: the same sound again, out of a vector quantizer. The last three learn from
+        name: ``separation`` predicts every stem of a mixture; ``denoising`` pretrains by predicting
+            the noise added to the network's input; ``phase`` predicts the angles of a spectrum;
+            ``codes`` reconstructs the input through a vector quantizer. The last three train on
             mixtures alone.
-        stems: weight of each stem of a network with several, for ``separation``; what is left out
-            has 1.
+        stems: weight of each stem of a multi-stem network, for ``separation``; default 1.
         sigma: standard deviation of the noise of ``denoising``.
-        gamma: share of the features' power in what ``denoising`` shows; the rest is noise.
+        gamma: share of the input's power that ``denoising`` keeps; the rest is noise.
     """
 
     name: Literal["separation", "denoising", "phase", "codes"] = "separation"
@@ -79,26 +78,26 @@ class ObjectiveRecipe(Config):
 
     @property
     def needs_stems(self) -> bool:
-        """Whether the stems of a mixture have to be known."""
+        """Whether the objective needs the stems of each mixture."""
         return self.name == "separation"
 
     @property
     def gives_waves(self) -> bool:
-        """Whether waves are compared, so that discriminators can judge them."""
+        """Whether the objective compares waveforms, which discriminators need."""
         return self.name in ("separation", "codes")
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used, and those that would change nothing."""
+        """List values that are invalid or without effect."""
         noise = (self.sigma, self.gamma) != (SIGMA, GAMMA)
         return broken(
             {
                 "weights of stems must be 0 or more": any(w < 0 for w in self.stems.values()),
-                f"stems are weighed by objective separation, not by {self.name}": (
+                f"objective {self.name} has no stem weights; only separation has": (
                     bool(self.stems) and not self.needs_stems
                 ),
                 "sigma must be above 0": self.sigma <= 0,
                 "gamma must be above 0 and below 1": not 0 < self.gamma < 1,
-                f"sigma and gamma belong to objective denoising, not to {self.name}": (
+                f"objective {self.name} has no sigma and gamma; only denoising has": (
                     noise and self.name != "denoising"
                 ),
             }
@@ -106,17 +105,17 @@ class ObjectiveRecipe(Config):
 
 
 ADVERSARIAL = ("feature_matching", "generator")
-"""Losses that only a run with discriminators has."""
+"""Losses that need discriminators."""
 
 
 @dataclass(frozen=True)
 class ModelRecipe(Config):
-    """What is trained.
+    """Network to train.
 
     Attributes:
-        architecture: a name of the registry.
-        options: arguments of that architecture; what is left out has its default.
-        residual: name of the mixture without all stems.
+        architecture: name in the registry.
+        options: arguments of the architecture; omitted ones have their defaults.
+        residual: name of the stem that is left when all stems are subtracted from the mixture.
     """
 
     architecture: str = "melroformer"
@@ -126,24 +125,24 @@ class ModelRecipe(Config):
 
 @dataclass(frozen=True)
 class Recipe(Config):
-    """One complete run.
+    """Complete settings of a training run.
 
     Attributes:
-        name: what the recipe is called.
-        seed: start of all random choices.
-        model: what is trained.
-        data: on what.
-        objective: what one step learns.
-        losses: weight of each loss, by its name in that table of :mod:`trainers.losses` which the
-            objective knows, of the network's own penalties, and of ``generator`` and
-            ``feature_matching`` where there are discriminators.
+        name: name of the recipe.
+        seed: random seed.
+        model: network to train.
+        data: training data and augmentation.
+        objective: training objective.
+        losses: weight of each loss by name: losses of the objective (:mod:`trainers.losses`), the
+            network's own penalties and, with discriminators, ``generator`` and
+            ``feature_matching``.
         loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.
         adversary: the discriminators.
-        optimizer: how weights move.
-        schedule: how fast, over the run.
-        loop: in which rhythm.
-        validation: how the result is judged.
-        log: what is written down.
+        optimizer: optimizer of the network.
+        schedule: learning rate and stages over the run.
+        loop: batch size, precision and checkpoints.
+        validation: validation during the run.
+        log: logging.
     """
 
     name: str = ""
@@ -161,7 +160,7 @@ class Recipe(Config):
     log: LogRecipe = field(default_factory=LogRecipe)
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the values."""
+        """List contradictions between values."""
         odd = [*_not_finite(self.to_dict())]
         negative = [name for name, weight in self.losses.items() if weight < 0]
         adversarial = [name for name in ADVERSARIAL if self.losses.get(name, 0) > 0]
@@ -171,17 +170,17 @@ class Recipe(Config):
                 f"{', '.join(odd)} must be finite": bool(odd),
                 "seed must be 0 or more": self.seed < 0,
                 f"losses.{', losses.'.join(negative)} must be 0 or more": bool(negative),
-                "losses must name at least one, with a weight above 0": (
+                "losses must name at least one loss with a weight above 0": (
                     not any(self.losses.values())
                 ),
                 f"losses.{', losses.'.join(adversarial)} need adversary.discriminators": (
                     bool(adversarial) and not self.adversary.discriminators
                 ),
-                "adversary.discriminators need a weight above 0 of losses.generator or"
+                "adversary.discriminators need a weight above 0 for losses.generator or"
                 " losses.feature_matching": (
                     bool(self.adversary.discriminators) and not adversarial
                 ),
-                f"objective {self.objective.name} gives no waves that discriminators could judge:"
+                f"objective {self.objective.name} has no waveforms for discriminators:"
                 " remove adversary.discriminators": (
                     bool(self.adversary.discriminators) and not self.objective.gives_waves
                 ),
@@ -195,13 +194,13 @@ class Recipe(Config):
 
     @property
     def supervised_losses(self) -> dict[str, float]:
-        """Weights of all losses but those of an adversary; a weight of 0 leaves one out."""
+        """Weights of all losses that need no adversary, without those of weight 0."""
         weights = self.losses.items()
         return {name: w for name, w in weights if w > 0 and name not in ADVERSARIAL}
 
 
 def _not_finite(values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys of the numbers that are none, or have no end: YAML knows ``.nan`` and ``.inf``."""
+    """Yield the keys of NaN and infinite numbers: YAML accepts ``.nan`` and ``.inf``."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from (f"{key}.{below}" for below in _not_finite(value))

@@ -1,4 +1,4 @@
-"""How weights move, how fast, and in which rhythm."""
+"""Recipe sections for optimizer, schedule, validation, logging and training loop."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from model_zoo.config import Config, broken
 
 @dataclass(frozen=True)
 class OptimizerRecipe(Config):
-    """How weights move.
+    """Optimizer settings.
 
     Attributes:
-        name: ``"adamw"``, or ``"muon"`` for the matrices inside blocks with AdamW for the rest.
+        name: ``"adamw"``, or ``"muon"`` for matrices inside blocks and AdamW for the rest.
         lr: AdamW's learning rate.
         muon_lr: Muon's learning rate, scaled to match AdamW's step size.
-        betas: decay of AdamW's averages of the gradient and of its square, per step.
-        weight_decay: of both.
-        max_grad_norm: largest norm of the gradient.
+        betas: decay rates of AdamW's first and second moments, per step.
+        weight_decay: weight decay of both.
+        max_grad_norm: gradient norm above which gradients are clipped.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -30,11 +30,11 @@ class OptimizerRecipe(Config):
     max_grad_norm: float = 1.0
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "lr and muon_lr must be above 0": min(self.lr, self.muon_lr) <= 0,
-                "betas must be two numbers of 0 or more and below 1": (
+                "betas must be two numbers from 0 to below 1": (
                     len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas)
                 ),
                 "weight_decay must be 0 or more": self.weight_decay < 0,
@@ -45,12 +45,12 @@ class OptimizerRecipe(Config):
 
 @dataclass(frozen=True)
 class StageRecipe(Config):
-    """Clips of the first part of a run.
+    """Settings of the clips in one part of a run.
 
     Attributes:
-        until: share of all steps after which the next stage begins.
+        until: share of all steps at which the stage ends.
         seconds: length of a clip, in s.
-        lowpass_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
+        lowpass_hz: cut-off frequency of a low-pass filter in Hz; 0 for no filter.
     """
 
     until: float = 1.0
@@ -58,7 +58,7 @@ class StageRecipe(Config):
     lowpass_hz: float = 0.0
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "until must be a share above 0 and up to 1": not 0 < self.until <= 1,
@@ -73,22 +73,20 @@ class ScheduleRecipe(Config):
     """Learning rate, clip length and bandwidth over the steps.
 
     Attributes:
-        steps: optimizer steps in all.
-        warmup: steps in which the rate rises linearly to its full height.
-        shape: what follows: ``constant``; ``linear``, a fall to ``min_lr_ratio`` over the last
-            ``decay`` of the steps; ``cosine``, half a wave down to ``min_lr_ratio``; ``plateau``,
-            times ``factor`` whenever ``patience`` validations in a row brought no gain.
-        decay: share of all steps that the linear fall takes, at the end.
-        min_lr_ratio: share of the full rate that is never gone below.
-        factor: of one fall of ``plateau``.
-        patience: validations of ``plateau``.
-        early_stopping_patience: validations in a row without a gain that end the run; 0 never ends
-            it.
-        max_reductions: falls of ``plateau`` that end the run; 0 never ends it.
-        min_delta: decibels by which the mean score must rise for ``patience`` and
-            ``early_stopping_patience``.
-        stages: progressive training: shorter and duller clips first; after the last of them, or
-            without any, clips are as ``data`` says.
+        steps: number of optimizer steps.
+        warmup: steps over which the learning rate rises linearly.
+        shape: what follows: ``constant``; ``linear`` decay to ``min_lr_ratio`` over the last
+            ``decay`` of the steps; ``cosine`` decay to ``min_lr_ratio``; ``plateau``, times
+            ``factor`` after ``patience`` validations in a row without a gain.
+        decay: share of all steps that the linear decay takes, at the end.
+        min_lr_ratio: lowest learning rate, as a share of the full one.
+        factor: factor of a reduction by ``plateau``.
+        patience: validations without a gain before ``plateau`` reduces the rate.
+        early_stopping_patience: validations in a row without a gain that end the run; 0 to disable.
+        max_reductions: reductions by ``plateau`` that end the run; 0 to disable.
+        min_delta: smallest gain of the mean score that counts as one, in dB.
+        stages: progressive training, with shorter or low-passed clips first; the clips after the
+            last stage are as ``data`` says.
     """
 
     steps: int = 1000
@@ -104,7 +102,7 @@ class ScheduleRecipe(Config):
     stages: tuple[StageRecipe, ...] = ()
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "steps must be 1 or more": self.steps < 1,
@@ -120,7 +118,7 @@ class ScheduleRecipe(Config):
                 "max_reductions needs shape=plateau": self.max_reductions > 0
                 and self.shape != "plateau",
                 "min_delta must be 0 dB or more": self.min_delta < 0,
-                "stages must end one after the other": any(
+                "stages must be in ascending order of until": any(
                     one.until >= next_one.until for one, next_one in pairwise(self.stages)
                 ),
             }
@@ -129,12 +127,12 @@ class ScheduleRecipe(Config):
 
 @dataclass(frozen=True)
 class ValidationRecipe(Config):
-    """What the averaged weights are judged by.
+    """Validation of the averaged weights.
 
     Attributes:
         every: steps between two validations.
-        songs: songs that are used at most; 0 uses all.
-        seconds: of each song that are used at most, from its middle; 0 uses all.
+        songs: maximum number of songs; 0 for all.
+        seconds: maximum duration of each song, taken from its middle; 0 for all.
     """
 
     every: int = 200
@@ -142,7 +140,7 @@ class ValidationRecipe(Config):
     seconds: float = 60.0
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "every must be 1 or more": self.every < 1,
@@ -154,13 +152,13 @@ class ValidationRecipe(Config):
 
 @dataclass(frozen=True)
 class LogRecipe(Config):
-    """What is written down for TensorBoard, and for Weights & Biases when a project is named.
+    """Logging to TensorBoard and, if a project is given, to Weights & Biases.
 
     Attributes:
         every: steps between two entries of losses, rates and gradient norms.
-        songs: validation songs of which sound, spectrograms and attention are kept.
-        seconds: of each.
-        wandb: project of Weights & Biases; none, no entries there.
+        songs: validation songs whose audio, spectrograms and attention are logged.
+        seconds: duration of each.
+        wandb: project on Weights & Biases; empty to disable.
     """
 
     every: int = 10
@@ -169,7 +167,7 @@ class LogRecipe(Config):
     wandb: str = ""
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "every must be 1 or more": self.every < 1,
@@ -181,21 +179,20 @@ class LogRecipe(Config):
 
 @dataclass(frozen=True)
 class LoopRecipe(Config):
-    """The rhythm of a run.
+    """Settings of the training loop.
 
     Attributes:
         batch_size: clips per optimizer step, on each worker.
         accumulation_steps: equal parts that a batch is computed in, one after the other; more parts
-            need less memory and learn the same.
-        precision: of matrix products and convolutions; ``auto`` takes bf16 where the processor
-            computes it natively. Weights and losses stay in float32.
+            need less memory and give the same result.
+        precision: precision of matrix products and convolutions; ``auto`` uses bf16 if the
+            processor supports it natively. Weights and losses stay in float32.
         ema_decay: decay of the averaged weights that validation and export use.
         checkpoint_every: steps between two checkpoints.
-        activation_checkpointing: keep only the inputs of the network's blocks and compute the rest
-            again for the
-            gradient: a third slower, far less memory.
-        compile: compile the network's blocks (torch.compile); slow start, then faster.
-        num_workers: processes that prepare data; no more start than there are cores.
+        activation_checkpointing: keep only the inputs of the network's blocks and recompute the
+            rest for the gradient: a third slower, far less memory.
+        compile: compile the network's blocks (torch.compile): slower start, then faster.
+        num_workers: processes that load data; at most one per core is started.
     """
 
     batch_size: int = 4
@@ -208,18 +205,18 @@ class LoopRecipe(Config):
     num_workers: int = 1
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         counts = (self.batch_size, self.accumulation_steps, self.checkpoint_every)
         return broken(
             {
                 "batch_size, accumulation_steps and checkpoint_every must be 1 or more": min(counts)
                 < 1,
-                f"accumulate must divide batch_size={self.batch_size}": (
+                f"accumulation_steps must divide batch_size={self.batch_size}": (
                     self.accumulation_steps > 0 and self.batch_size % self.accumulation_steps != 0
                 ),
                 "ema_decay must be 0 or more and below 1": not 0 <= self.ema_decay < 1,
                 "num_workers must be 0 or more": self.num_workers < 0,
-                "compile and recompute exclude each other": self.compile
+                "compile and activation_checkpointing exclude each other": self.compile
                 and self.activation_checkpointing,
             }
         )

@@ -1,16 +1,17 @@
-"""Random variation of clips: gain, channels, codecs, masking, pitch and tempo.
+"""Random augmentation of clips: gain, channels, codecs, masking, pitch and tempo.
 
-Frames of a spectrogram are read at another speed; where that skips or repeats one, phases are
-turned so that every partial goes on as it did. All bins around a peak turn by one angle, which is
-the identity phase locking of Laroche and Dolson 1999 (https://doi.org/10.1109/89.759041). Without
-it, as in ``torchaudio.functional.phase_vocoder``, the bins of a partial drift apart and cancel: a
-steady tone loses 10 dB and more. Both channels turn alike, so that the stereo image stays.
+Time stretching is a phase vocoder: frames of a spectrogram are read at another speed and, when
+frames are skipped or repeated, phases are rotated so that partials continue. All bins around a peak
+are rotated by the same angle, the identity phase locking of Laroche and Dolson 1999
+(https://doi.org/10.1109/89.759041). Without it, as in ``torchaudio.functional.phase_vocoder``, the
+bins of a partial drift apart and cancel: a steady tone loses 10 dB and more. Both channels are
+rotated equally, which keeps the stereo image.
 
-Another pitch is another tempo, undone by playing faster or slower.
+Pitch shifting is time stretching followed by resampling.
 
-Which of the recipe's ways happen, and how far each goes, depends on nothing but the recipe, one
-number drawn per clip and the name of the stem. So the stems of a clip may come in any order, and
-two recipes that differ in one way vary a clip alike in all others.
+The choice of augmentations and their parameters depends only on the recipe, one number drawn per
+clip and the name of the stem. So stems may come in any order, and two recipes that differ in one
+augmentation agree in all others.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ from trainers.data.effects import change_speed, fitted, room, shape, smooth_curv
 from trainers.data.recording import Clip
 
 CODECS = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
-"""Containers of libsndfile and what is in them."""
+"""Containers of libsndfile and their codecs."""
 
 RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Sample rates in Hz of MPEG-1, 2 and 2.5 layer III; Vorbis has them too."""
+"""Sample rates of MPEG-1, 2 and 2.5 layer III in Hz; Vorbis supports them too."""
 
 USUAL_RATE = 44_100
 
@@ -55,15 +56,15 @@ HIGHEST_COMPRESSION = 0.99
 """libsndfile refuses 1 for MP3, although its documentation allows it."""
 
 BLOCK = 1 << 14
-"""Samples handed over at once: libsndfile crashes on a minute of Vorbis in one piece."""
+"""Samples per write: libsndfile crashes on a minute of Vorbis in one piece."""
 
 
 def round_trip(clip: Clip, rate: int, container: str, compression: float) -> Clip:
-    """Encode and decode: the same length, the same place in time, fewer details.
+    """Encode and decode a clip; its length and alignment stay the same.
 
     Args:
         clip: one or two channels, of any peak.
-        rate: its sample rate in Hz; one that MP3 does not have goes by way of 44.1 kHz.
+        rate: sample rate in Hz; rates that MP3 does not support are resampled to 44.1 kHz.
         container: a key of :data:`CODECS`.
         compression: from 0 (the best) to 1 (the smallest file).
 
@@ -81,7 +82,7 @@ def round_trip(clip: Clip, rate: int, container: str, compression: float) -> Cli
 
 
 def _encoded(samples: np.ndarray, rate: int, container: str, compression: float) -> BytesIO:
-    """The bytes of a sound file; ``samples`` is ``time channel`` between -1 and 1."""
+    """Encode to the bytes of an audio file; ``samples`` is ``time channel`` between -1 and 1."""
     if not soundfile.check_format(container, CODECS[container]):
         raise EncodeError(
             f"libsndfile {soundfile.__libsndfile_version__} cannot write {container}. "
@@ -103,22 +104,22 @@ def _encoded(samples: np.ndarray, rate: int, container: str, compression: float)
     return file
 
 
-def _resampled(clip: Clip, rate: int, wanted: int) -> Clip:
-    return soxr.resample(clip.T, rate, wanted).T
+def _resampled(clip: Clip, rate: int, target_rate: int) -> Clip:
+    return soxr.resample(clip.T, rate, target_rate).T
 
 
 EDGE_OCTAVES = 1 / 12
-"""Over so much a band fades, on both sides outside of it: sharper edges ring longer."""
+"""Width of the fade on both sides of a band, outside of it: sharper edges ring longer."""
 
 EDGE_SECONDS = 0.005
-"""Over so much a moment fades, on both sides outside of it, so that no click is heard."""
+"""Duration of the fade on both sides of a silenced moment, outside of it, to avoid clicks."""
 
 GONE = 1e-6
 """Amplitude inside a band: -120 dB."""
 
 
 def without_band(clip: Clip, rate: int, low: float, high: float) -> Clip:
-    """Remove what sounds from ``low`` to ``high`` Hz; the phase of the rest stays."""
+    """Remove the band from ``low`` to ``high`` Hz; phases stay."""
 
     def curve(hz: np.ndarray) -> np.ndarray:
         octaves = np.log2(np.maximum(hz, 1))
@@ -129,7 +130,7 @@ def without_band(clip: Clip, rate: int, low: float, high: float) -> Clip:
 
 
 def without_moment(clip: Clip, rate: int, start: int, count: int) -> Clip:
-    """Silence ``count`` samples from ``start`` on."""
+    """Silence ``count`` samples from ``start``."""
     edge = round(EDGE_SECONDS * rate)
     changed = slice(max(0, start - edge), start + count + edge)
     out = clip.copy()
@@ -140,73 +141,73 @@ def without_moment(clip: Clip, rate: int, start: int, count: int) -> Clip:
 
 
 def _kept(distance: np.ndarray) -> np.ndarray:
-    """Half a period of a cosine from 0 at distance 0 to 1 at distance 1."""
+    """Half a cosine period, from 0 at distance 0 to 1 at distance 1."""
     return 0.5 - 0.5 * np.cos(np.pi * distance.clip(0, 1))
 
 
 WINDOW_SECONDS = 0.046
-"""Two periods of the lowest note of a bass, 41 Hz, need as much; drums smear when it is longer."""
+"""Window length: two periods of the lowest bass note, 41 Hz; longer windows smear drums."""
 
 OVERLAP = 4
-"""Windows over each sample: with a Hann window, fewer do not add up to a smooth sound."""
+"""Windows over each sample: fewer Hann windows do not add up smoothly."""
 
 Frames = Complex[np.ndarray, "_channel _frame _freq"]
 
 
 def needed_samples(length: int, rate: int, tempo: float) -> int:
-    """Samples that :func:`retune` reads to give ``length`` of them.
+    """Return the number of samples that :func:`retune` reads to give ``length`` of them.
 
-    A window more than what is played: the last frames would otherwise hear the end of the sound.
+    That is one window more than is played; else the last frames would include the clip's end.
     """
     return math.ceil(length * tempo) + _window_size(rate)
 
 
 def retune(clip: Clip, length: int, rate: int, tempo: float, pitch: float) -> Clip:
-    """Play ``tempo`` times as fast at ``pitch`` times the frequencies.
+    """Play a clip ``tempo`` times as fast, with ``pitch`` times its frequencies.
 
     Args:
-        clip: :func:`needed_samples` of them; a shorter one is followed by silence.
+        clip: at least :func:`needed_samples` of audio; shorter clips are padded with silence.
         length: samples of the result.
         rate: sample rate in Hz.
-        tempo: what was at ``t`` seconds comes at ``t / tempo``.
-        pitch: factor of all frequencies, formants with them; what would come to lie above half
-            the sample rate is left out.
+        tempo: speed; sound at ``t`` seconds moves to ``t / tempo``.
+        pitch: factor of all frequencies, including formants; sound above half the sample rate is
+            removed.
     """
     speed, size = tempo / pitch, _window_size(rate)
-    # Where many frames are skipped, shorter hops see to it that nothing between them goes unheard.
+    # If many frames are skipped, shorter hops make sure that nothing in between is missed.
     window, hop = torch.hann_window(size), size // (OVERLAP * max(1, round(speed)))
     source = torch.from_numpy(fitted(clip, needed_samples(length, rate, tempo)))
-    heard = stft(source, window, hop).numpy().swapaxes(1, 2)
-    wanted = math.ceil(length * pitch)
-    read = np.rint(np.arange(math.ceil(wanted / hop) + 1) * speed).astype(np.int64)
-    played = reread(heard, np.minimum(read, heard.shape[1] - 2))
-    stretched = istft(torch.from_numpy(played.swapaxes(1, 2)), window, hop, wanted)
+    spectra = stft(source, window, hop).numpy().swapaxes(1, 2)
+    stretched_length = math.ceil(length * pitch)
+    read = np.rint(np.arange(math.ceil(stretched_length / hop) + 1) * speed).astype(np.int64)
+    played = reread(spectra, np.minimum(read, spectra.shape[1] - 2))
+    stretched = istft(torch.from_numpy(played.swapaxes(1, 2)), window, hop, stretched_length)
     return change_speed(stretched.numpy(), length, pitch)
 
 
-def reread(heard: Frames, read: Int[np.ndarray, " _played"]) -> Frames:
-    """Frames in another order, turned so that they go on from one another.
+def reread(spectra: Frames, read: Int[np.ndarray, " _played"]) -> Frames:
+    """Read frames in another order and rotate their phases so that they continue each other.
 
-    Where frame ``j`` follows ``i``, partials must be where ``i + 1`` would have had them.
+    If frame ``j`` follows ``i``, partials get the phases that ``i + 1`` would have had.
 
     Args:
-        heard: spectra of a sound, one hop apart.
-        read: numbers of frames, each but the last with a frame after it.
+        spectra: spectra of a sound, one hop apart.
+        read: indices of frames; all but the last have a frame after them.
     """
-    nearest = _nearest_peaks(np.square(np.abs(heard)).sum(0)[read])
+    nearest = _nearest_peaks(np.square(np.abs(spectra)).sum(0)[read])
     turns = np.ones(nearest.shape, np.complex64)
     for n in range(1, len(read)):
         due, found = read[n - 1] + 1, read[n]
         turn = turns[n - 1]
         if due != found:
-            between = (heard[:, due] * heard[:, found].conj()).sum(0)
+            between = (spectra[:, due] * spectra[:, found].conj()).sum(0)
             turn = turn * np.exp(1j * np.angle(between))
         turns[n] = turn[nearest[n]]
-    return heard[:, read] * turns
+    return spectra[:, read] * turns
 
 
 def _nearest_peaks(power: Float[np.ndarray, "_frame _freq"]) -> Int[np.ndarray, "_frame _freq"]:
-    """For each bin the nearest one that is louder than two on either side; itself without any."""
+    """Return each bin's nearest local peak (louder than two bins on both sides), or itself."""
     freqs = power.shape[1]
     around = np.pad(power, ((0, 0), (2, 2)))
     neighbours = [around[:, at : at + freqs] for at in (0, 1, 3, 4)]
@@ -219,24 +220,24 @@ def _nearest_peaks(power: Float[np.ndarray, "_frame _freq"]) -> Int[np.ndarray, 
 
 
 def _window_size(rate: int) -> int:
-    """The power of two that is nearest to the window: 2048 samples at 44.1 and 48 kHz."""
+    """Return the power of two nearest to the window: 2048 samples at 44.1 and 48 kHz."""
     return int(2 ** round(math.log2(WINDOW_SECONDS * rate)))
 
 
 LOWEST_HZ = 60.0
-"""Bands are removed above this."""
+"""Lowest frequency of masked bands."""
 
 Change = Callable[[Clip, int, Any, np.random.Generator], Clip]
-"""Takes a clip, its sample rate in Hz, the way's recipe and what its details are drawn from."""
+"""Function of a clip, its sample rate in Hz, a section of the recipe and a random generator."""
 
 
 def equalise(clip: Clip, rate: int, recipe: Filter, draws: np.random.Generator) -> Clip:
-    """Change levels by a smooth random curve; the phase stays."""
+    """Equalize by a smooth random curve; phases stay."""
     return shape(clip, rate, smooth_curve(draws, recipe.db))
 
 
 def reverberate(clip: Clip, rate: int, recipe: Reverb, draws: np.random.Generator) -> Clip:
-    """Add the sound of a random room."""
+    """Add the reverb of a random room."""
     return room(clip, rate, draws, recipe.seconds, recipe.db)
 
 
@@ -247,7 +248,7 @@ def amplify(clip: Clip, rate: int, recipe: Gain, draws: np.random.Generator) -> 
 
 
 def invert(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator) -> Clip:
-    """Reverse the sign."""
+    """Invert the sign."""
     return -clip
 
 
@@ -257,12 +258,12 @@ def swap_sides(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator
 
 
 def downmix(clip: Clip, rate: int, recipe: Chance, draws: np.random.Generator) -> Clip:
-    """The mean of the channels in each of them."""
+    """Fold both channels to their mean."""
     return np.repeat(clip.mean(0, keepdims=True), len(clip), axis=0)
 
 
 def mask_band(clip: Clip, rate: int, recipe: FrequencyMask, draws: np.random.Generator) -> Clip:
-    """Remove a band whose lower edge is log-uniform, so that it ends below half the rate."""
+    """Remove a band with a log-uniform lower edge that ends below half the sample rate."""
     octaves = within(recipe.octaves, draws)
     octaves_left = max(0.0, np.log2(rate / 2 / LOWEST_HZ) - octaves)
     low = LOWEST_HZ * 2 ** (octaves_left * draws.random())
@@ -286,16 +287,16 @@ WAYS: dict[str, tuple[Change, bool]] = {
     "frequency_mask": (mask_band, False),
     "time_mask": (mask_moment, False),
 }
-"""In the order of doing, and whether each stem has a draw of its own."""
+"""Augmentations in the order of application, with whether each stem is drawn separately."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What is done to one clip.
+    """Random choices for the augmentation of one clip.
 
     Attributes:
-        recipe: chance and range of each way.
-        seed: what the choices are drawn from.
+        recipe: chance and range of each augmentation.
+        seed: seed of all choices.
     """
 
     recipe: AugmentationRecipe
@@ -303,19 +304,19 @@ class Variation:
 
     @classmethod
     def draw(cls, recipe: AugmentationRecipe, rng: np.random.Generator) -> Variation:
-        """The variation of the next clip; takes one number from ``rng`` whatever the recipe is."""
+        """Draw the variation of the next clip; always takes one number from ``rng``."""
         return cls(recipe, int(rng.integers(2**63)))
 
     @cached_property
     def tempo(self) -> float:
-        """How many times as fast the clip is played; 1 when it is not stretched."""
-        draws = self._if_it_happens("time_stretch")
+        """Speed of the clip; 1 if it is not stretched."""
+        draws = self._draws_if_applied("time_stretch")
         return within(self.recipe.time_stretch.factor, draws) if draws else 1.0
 
     @cached_property
     def pitch(self) -> float:
-        """Factor of all frequencies of the clip; 1 when it is not shifted."""
-        draws = self._if_it_happens("pitch_shift")
+        """Factor of all frequencies of the clip; 1 if it is not shifted."""
+        draws = self._draws_if_applied("pitch_shift")
         return 2 ** (within(self.recipe.pitch_shift.semitones, draws) / 12) if draws else 1.0
 
     @property
@@ -323,32 +324,32 @@ class Variation:
         return (self.tempo, self.pitch) != (1.0, 1.0)
 
     def source_length(self, length: int, sample_rate: int) -> int:
-        """Samples to cut from a song so that ``length`` of them come out of :meth:`apply`."""
+        """Return how many samples to cut from a song so that :meth:`apply` gives ``length``."""
         return needed_samples(length, sample_rate, self.tempo) if self._retuned else length
 
     def apply(self, stems: dict[str, Clip], length: int, sample_rate: int) -> dict[str, Clip]:
-        """All that is done to stems and targets alike; the mixture is the sum of what comes out.
+        """Augment stems and targets alike; the mixture is the sum of the results.
 
         Args:
             stems: :meth:`source_length` samples of each, ``channel time`` with two channels.
-            length: samples of the results; a stem that is too short is followed by silence.
+            length: samples of the results; shorter stems are padded with silence.
             sample_rate: in Hz.
 
         Returns:
             New arrays under the same names, in the same order.
 
         Raises:
-            MissingExtraError: tempo or pitch are to change and torchaudio is not installed.
+            MissingExtraError: tempo or pitch change and torchaudio is not installed.
         """
         return {name: self._varied(name, clip, length, sample_rate) for name, clip in stems.items()}
 
     def degrade(self, mixture: Clip, sample_rate: int) -> Clip:
-        """The mixture as a lossy codec leaves it, or as it is: same length, same place in time.
+        """Pass a mixture through a lossy codec, or return it unchanged; length and alignment stay.
 
         Raises:
             EncodeError: the installed libsndfile is too old to write MP3.
         """
-        draws = self._if_it_happens("codec")
+        draws = self._draws_if_applied("codec")
         if draws is None:
             return mixture
         container = tuple(CODECS)[draws.integers(len(CODECS))]
@@ -360,13 +361,13 @@ class Variation:
             clip = retune(clip, length, sample_rate, self.tempo, self.pitch)
         clip = fitted(clip, length)
         for way, (change, apart) in WAYS.items():
-            draws = self._if_it_happens(way, stem if apart else "")
+            draws = self._draws_if_applied(way, stem if apart else "")
             if draws:
                 clip = change(clip, sample_rate, getattr(self.recipe, way), draws)
         return clip
 
-    def _if_it_happens(self, way: str, stem: str = "") -> np.random.Generator | None:
-        """What the details of a way are drawn from, or None when it does not happen."""
+    def _draws_if_applied(self, way: str, stem: str = "") -> np.random.Generator | None:
+        """Return the random generator of an augmentation, or None if it is not applied."""
         draws = np.random.default_rng([self.seed, crc32(f"{way} {stem}".encode())])
         chance: Chance = getattr(self.recipe, way)
         return draws if draws.random() < chance.chance else None

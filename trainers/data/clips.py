@@ -1,7 +1,7 @@
-"""The contract of everything that gives clips, and the position of a clip in a song.
+"""Interface of all sources of clips, and the position of a clip in a song.
 
-Clip ``i`` depends on the seed and ``i`` alone. So a run that is resumed in the middle of an epoch,
-or that has more helper processes, draws the clips of the run that nothing interrupted.
+Clip ``i`` depends only on the seed and ``i``. So a run that resumes in the middle of an epoch, or
+has more data loader processes, draws the same clips as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from trainers.config import Recipe
 
 @dataclass(frozen=True)
 class ClipShape:
-    """How a clip is cut.
+    """Length and bandwidth of a clip.
 
     Attributes:
-        length: in samples.
-        lowpass_hz: frequency above which all sound is removed, in Hz; 0 removes nothing.
+        length: length in samples.
+        lowpass_hz: cut-off frequency of a low-pass filter in Hz; 0 for no filter.
     """
 
     length: int
@@ -34,12 +34,12 @@ class ClipShape:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """The shape of every clip of a run: progressive training makes them longer and brighter.
+    """Shapes of all clips of a run: progressive training makes them longer and brighter.
 
     Attributes:
-        clips_per_step: over all workers.
-        stages: number of the clip at which each stage ends, with its shape.
-        last: shape of all others.
+        clips_per_step: number over all workers.
+        stages: clip number at which each stage ends, with its shape.
+        last: shape of all later clips.
     """
 
     clips_per_step: int
@@ -48,12 +48,12 @@ class ClipPlan:
 
     @classmethod
     def of(cls, recipe: Recipe, sample_rate: int, world_size: int = 1) -> ClipPlan:
-        """The plan of a recipe.
+        """Build the plan of a recipe.
 
         Args:
-            recipe: whose schedule has the stages.
-            sample_rate: of the clips, in Hz.
-            world_size: workers that each draw a batch per step.
+            recipe: recipe with the schedule.
+            sample_rate: sample rate of the clips, in Hz.
+            world_size: number of workers that each draw a batch per step.
         """
         clips_per_step = recipe.loop.batch_size * world_size
         stages = tuple(
@@ -66,7 +66,7 @@ class ClipPlan:
         return cls(clips_per_step, stages, ClipShape(round(recipe.data.clip_seconds * sample_rate)))
 
     def at(self, index: int) -> ClipShape:
-        """The shape of clip ``index``; all clips of one step have the same."""
+        """Return the shape of clip ``index``; all clips of one step have the same."""
         return next((shape for end, shape in self.stages if index < end), self.last)
 
 
@@ -75,7 +75,7 @@ class Clips(Dataset[tuple[Tensor, Tensor]]):
 
     Attributes:
         stems: names along the axis ``stem``, those of the network.
-        epoch: clips after which every second of the data was drawn about once.
+        epoch: number of clips after which all of the data has been drawn about once.
     """
 
     stems: tuple[str, ...]
@@ -85,16 +85,16 @@ class Clips(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(
         self, index: int
     ) -> tuple[Float[Tensor, "channel time"], Float[Tensor, "stem channel time"]]:
-        """The mixture and the true stems of clip ``index``."""
+        """Return the mixture and the true stems of clip ``index``."""
 
 
 def numbers(
     first_step: int, steps: int, batch_size: int, rank: int = 0, world_size: int = 1
 ) -> Iterator[int]:
-    """Numbers of the clips that one worker draws from ``first_step`` on.
+    """Yield the clip numbers of one worker from ``first_step``.
 
-    A step takes ``world_size * batch_size`` clips in a row, each worker its own part of them: the
-    same clips whatever the number of workers that share them.
+    A step takes ``world_size * batch_size`` consecutive clips, and each worker its own part of
+    them: the same clips for any number of workers.
     """
     for step in range(first_step, steps):
         first = (step * world_size + rank) * batch_size
@@ -102,17 +102,17 @@ def numbers(
 
 
 ORDER = 1
-"""Third word of the seed of an epoch's order: clips are drawn by two words, the seed and theirs."""
+"""Third word of the seeds of epoch orders; clips use two words, the seed and their number."""
 
 
 @dataclass(frozen=True)
 class ClipPosition:
-    """One of the equal parts of a song that clips start in.
+    """One of the equal segments of a song that clips start in.
 
     Attributes:
-        song: number of the song.
-        number: of the part.
-        count: parts of the song.
+        song: index of the song.
+        number: index of the segment.
+        count: number of segments of the song.
     """
 
     song: int
@@ -120,10 +120,10 @@ class ClipPosition:
     count: int
 
     def start(self, frames: int, length: int, rng: np.random.Generator) -> int:
-        """Where a clip begins: anywhere in the part, so that it lies within the song.
+        """Draw the start of a clip within the segment, so that the clip fits into the song.
 
-        The places at which a clip can begin are shared out evenly, so that none is drawn more
-        often than another. A song shorter than the clip begins at 0.
+        Start positions are divided evenly among the segments, so that all are equally likely. Clips
+        longer than the song start at 0.
         """
         places = max(1, frames - length + 1)
         return min(places - 1, int((self.number + rng.random()) * places / self.count))
@@ -131,14 +131,14 @@ class ClipPosition:
 
 @dataclass(frozen=True)
 class ClipPositions:
-    """Every part of every song once per epoch, in an order that each epoch draws anew.
+    """All segments of all songs once per epoch, in a new random order for each epoch.
 
-    So long songs are drawn more often than short ones, and whoever asks for the clip of a number
-    finds the same one.
+    So long songs are drawn more often than short ones, and a clip number always gives the same
+    segment.
 
-    Attributes:
-        counts: of parts of each song, 1 at least.
-        seed: start of all orders.
+    Args:
+        counts: number of segments of each song, at least 1.
+        seed: seed of all orders.
     """
 
     counts: tuple[int, ...]
@@ -146,21 +146,21 @@ class ClipPositions:
 
     @classmethod
     def of(cls, frames: tuple[int, ...], length: int, seed: int) -> ClipPositions:
-        """Parts about as long as a clip of ``length`` samples, for songs of ``frames`` each."""
+        """Split songs of ``frames`` samples into segments of about ``length`` samples."""
         return cls(tuple(max(1, each // length) for each in frames), seed)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def at(self, index: int) -> ClipPosition:
-        """The slot of clip ``index``."""
+        """Return the segment of clip ``index``."""
         place = int(self._order(index // len(self))[index % len(self)])
         song = int(np.searchsorted(self._ends, place, side="right"))
         count = self.counts[song]
         return ClipPosition(song, place - int(self._ends[song]) + count, count)
 
     def anywhere(self, songs: tuple[int, ...], rng: np.random.Generator) -> ClipPosition:
-        """A random slot of one of ``songs``, each as likely as any other of theirs."""
+        """Draw a segment of one of ``songs``, all equally likely."""
         ends = np.cumsum([self.counts[song] for song in songs])
         place = int(rng.integers(ends[-1]))
         found = int(np.searchsorted(ends, place, side="right"))
@@ -172,7 +172,7 @@ class ClipPositions:
         return np.cumsum(np.array(self.counts, np.int64))
 
     def _order(self, epoch: int) -> Int64[np.ndarray, " slot"]:
-        """The order of an epoch; the last one is kept."""
+        """Return the order of an epoch; the last one is cached."""
         if epoch not in self._kept:
             self._kept.clear()
             generator = np.random.default_rng((self.seed, epoch, ORDER))

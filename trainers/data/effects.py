@@ -1,7 +1,7 @@
-"""What a studio does to a sound, drawn at random.
+"""Random studio effects for the mixes of the layout ``voices``.
 
-Every function takes and gives ``channel time`` float32 at the same length, and draws from the
-generator that it is handed, so that a clip depends on the seed and its number alone.
+Every function takes and returns ``channel time`` float32 of the same length, and draws from the
+given generator, so that a clip depends only on the seed and its number.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from model_zoo.ops.spectra import istft, stft
 from trainers.data.recording import Clip, db_to_amplitude
 
 OVERSAMPLING = 2
-"""Rate at which a curve is applied to samples, relative to theirs: overtones fold back later."""
+"""Oversampling factor of distortion, against aliasing of the overtones."""
 
 MOMENTS = 6
-"""Places of a clip that are listened to for one loud enough to be held."""
+"""Random positions to compare when looking for a loud moment to sustain."""
 
 Effect = Callable[[Clip, int, np.random.Generator], Clip]
 
 Curve = Callable[[np.ndarray], np.ndarray]
-"""Takes frequencies in Hz and gives levels in dB."""
+"""Function from frequencies in Hz to gains in dB."""
 
 CHORD_STEPS = (3, 4, 5, 7, 12, 15, 16, 19)
-"""Semitones above the root that chords are made of."""
+"""Semitones above the root that chords are built from."""
 
 CHOIR_STEPS = (-12, -9, -8, -7, -5, -4, -3, 3, 4, 5, 7, 8, 9, 12)
-"""Intervals in semitones that sound well with what they are added to."""
+"""Consonant intervals in semitones."""
 
 
 def within(bounds: tuple[float, ...], rng: np.random.Generator) -> float:
-    """Any number between a lower and an upper bound, each as likely."""
+    """Draw a number from a uniform distribution."""
     low, high = bounds
     return float(rng.uniform(low, high))
 
 
 def change_speed(clip: Clip, length: int, factor: float) -> Clip:
-    """Play ``factor`` times as fast, pitch and formants with it; the result has ``length`` samples.
+    """Play ``factor`` times as fast, changing pitch and formants; returns ``length`` samples.
 
-    What would come to lie above half the sample rate is left out. Needs ``ceil(length * factor)``
-    samples or more.
+    Frequencies above half the sample rate are removed. Needs at least ``ceil(length * factor)``
+    samples.
     """
     source = clip[:, : int(np.ceil(length * factor))]
     return fitted(soxr.resample(source.T, factor, 1.0, quality="MQ").T, length)
 
 
 def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """A smooth random curve of up to 8 dB over 30 Hz to 22 kHz; now and then a low pass."""
+    """Equalize by a smooth random curve of up to 8 dB over 30 Hz to 22 kHz, at times low-passed."""
     smooth = smooth_curve(rng, (-8, 8))
     dark = rng.random() < 0.15
     corner = rng.uniform(4000, 14000) if dark else rate
@@ -62,9 +62,9 @@ def equaliser(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def smooth_curve(rng: np.random.Generator, db: tuple[float, ...]) -> Curve:
-    """Seven gains drawn from the range ``db``, evenly over 30 Hz to 22 kHz, joined by lines.
+    """Draw a curve of seven gains within ``db``, evenly spaced over 30 Hz to 22 kHz on a log scale.
 
-    Those are 9.5 octaves; below and above them the curve is flat.
+    That is 9.5 octaves, with linear interpolation; the curve is flat below and above.
     """
     low, high = db
     gains = rng.uniform(low, high, 7)
@@ -77,13 +77,13 @@ def smooth_curve(rng: np.random.Generator, db: tuple[float, ...]) -> Curve:
 
 
 def muffle(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """A voice behind a wall: 12 to 30 dB an octave less above a corner of 300 Hz to 4 kHz."""
+    """Muffle the sound like a wall: 12 to 30 dB per octave above a corner of 300 Hz to 4 kHz."""
     corner, slope = 300 * (4000 / 300) ** rng.random(), rng.uniform(12, 30)
     return shape(clip, rate, lambda hz: -slope * np.log2(np.maximum(hz / corner, 1)))
 
 
 def shape(clip: Clip, rate: int, curve: Curve) -> Clip:
-    """Change levels by ``curve``; the phase stays."""
+    """Apply a gain curve; phases stay."""
     length = clip.shape[1]
     size = next_fast_len(length + rate // 50)
     gain = 10 ** (curve(np.fft.rfftfreq(size, 1 / rate)) / 20)
@@ -91,7 +91,7 @@ def shape(clip: Clip, rate: int, curve: Curve) -> Clip:
 
 
 def darken(clip: Clip, rate: int, lowpass_hz: float) -> Clip:
-    """Remove all sound above ``lowpass_hz``, over a third of an octave; 0 removes nothing."""
+    """Remove sound above ``lowpass_hz``, over a third of an octave; 0 removes nothing."""
     if not lowpass_hz:
         return clip
     return shape(clip, rate, lambda hz: -300 * np.log2(np.maximum(hz / lowpass_hz, 1)))
@@ -104,9 +104,9 @@ def room(
     seconds: tuple[float, ...] = (0.15, 3.5),
     db: tuple[float, ...] = (-22.0, -6.0),
 ) -> Clip:
-    """Stereo reverberation: noise that decays by 60 dB in ``seconds``.
+    """Add stereo reverb: noise that decays by 60 dB within ``seconds``.
 
-    It has ``db`` of the energy of a sound without structure and starts up to 30 ms after it.
+    For white noise, its level is ``db`` relative to the sound; it starts up to 30 ms later.
     """
     count = max(1, int(within(seconds, rng) * rate))
     decay = db_to_amplitude(-60) ** (np.arange(count) / count)
@@ -121,7 +121,7 @@ def room(
 
 
 def echo(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """One to three fading repeats, each at its own side."""
+    """Add one to three fading echoes, each at its own pan position."""
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     out = np.array(wide, np.float64)
     delay, level = int(rng.uniform(0.06, 0.4) * rate), db_to_amplitude(rng.uniform(-18, -6))
@@ -131,7 +131,7 @@ def echo(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def doubling(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Two late copies, slightly off in time, left and right of the voice."""
+    """Add two late, slightly detuned copies, left and right."""
     wide = np.broadcast_to(clip, (2, clip.shape[1]))
     out = np.array(wide, np.float64)
     for side in range(2):
@@ -141,7 +141,7 @@ def doubling(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def harmonise(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Two to four copies at the steps of a scale, spread over the stereo field: a choir."""
+    """Add two to four pitch-shifted copies across the stereo field, like a choir."""
     length = clip.shape[1]
     out = np.array(np.broadcast_to(clip, (2, length)))
     twice = np.concatenate([clip, clip], axis=1)
@@ -153,7 +153,7 @@ def harmonise(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def sustain(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Hold a note as a sampler does: a loud moment of 0.1 to 0.6 s over and over, cross-faded."""
+    """Hold a note as a sampler does: loop a loud moment of 0.1 to 0.6 s with cross-fades."""
     length = clip.shape[1]
     size = min(int(rng.uniform(0.1, 0.6) * rate), length)
     starts = rng.integers(0, length - size + 1, MOMENTS)
@@ -168,27 +168,27 @@ def sustain(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def smear(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Hold a moment of the sound for the whole clip: slowed down 2 to 20 times at random phase."""
+    """Stretch a moment over the whole clip: 2 to 20 times slower, with random phases."""
     size = 2 * int(rng.uniform(0.05, 0.25) * rate)
     window, hop, length = np.hanning(size), size // 2, clip.shape[1]
-    # Frames of random phase add up by their powers: the squares of this one sum to 1.
+    # Frames of random phase add up in power, so the squares of this window must sum to 1.
     fade = np.sqrt(window)
     out = np.zeros((2, length + 2 * size))
     slow, padded = rng.uniform(0.05, 0.5), np.pad(clip, ((0, 0), (0, 2 * size)))
     begin = int(rng.uniform(0, 1 - slow) * length)
     for at in range(0, length + hop, hop):
-        heard = begin + int(slow * at)
-        magnitude = np.abs(rfft(padded[:, heard : heard + size] * window))
+        source = begin + int(slow * at)
+        magnitude = np.abs(rfft(padded[:, source : source + size] * window))
         phase = np.exp(2j * np.pi * rng.random((2, magnitude.shape[1])))
         out[:, at : at + size] += irfft(magnitude * phase, size) * fade
     return out[:, hop : hop + length].astype(np.float32)
 
 
 def vocode(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """The voice's envelope on a chord of steady tones: a channel vocoder (Dudley 1939).
+    """Apply the voice's envelope to a chord of steady tones: a channel vocoder (Dudley 1939).
 
-    Envelopes are means over 300 Hz and 25 ms to half a second: at the short end words stay, at the
-    long end a pad is left that was a voice.
+    Envelopes are averaged over 300 Hz and 25 ms to half a second: short ones keep words, long ones
+    turn the voice into a pad.
     """
     envelope_hz, frames = 300, int(2 * 20 ** rng.random())
     window = torch.hann_window(rate // 40 * 2)
@@ -197,14 +197,14 @@ def vocode(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
     voice = stft(torch.from_numpy(clip.mean(0)), window, hop).abs().numpy()
     carrier = stft(tones, window, hop)
     bins = max(1, envelope_hz * len(window) // rate)
-    wanted = uniform_filter(voice, (bins, frames))
-    found = uniform_filter(carrier.abs().numpy(), (bins, 1)) + 1e-3
-    sung = istft(carrier * torch.from_numpy(wanted / found), window, hop, clip.shape[1])
+    target = uniform_filter(voice, (bins, frames))
+    level = uniform_filter(carrier.abs().numpy(), (bins, 1)) + 1e-3
+    sung = istft(carrier * torch.from_numpy(target / level), window, hop, clip.shape[1])
     return sung[None].numpy()
 
 
 def chord(length: int, rate: int, rng: np.random.Generator) -> Float[np.ndarray, " time"]:
-    """Two to four saw-tooth tones of steady pitch, the lowest between 40 and 200 Hz."""
+    """Return two to four steady sawtooth tones, the lowest between 40 and 200 Hz."""
     root = 40 * 5 ** rng.random()
     steps = [0, *rng.choice(CHORD_STEPS, int(rng.integers(1, 4)))]
     turns = np.outer(root * 2 ** (np.array(steps) / 12), np.arange(length) / rate)
@@ -212,7 +212,7 @@ def chord(length: int, rate: int, rng: np.random.Generator) -> Float[np.ndarray,
 
 
 def overdrive(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Soft saturation by up to 12 dB; the peak stays where it was, what is quieter gets louder."""
+    """Saturate softly by up to 12 dB; the peak stays, quieter sound gets louder."""
     peak = float(np.abs(clip).max()) + 1e-6
     drive = db_to_amplitude(rng.uniform(0, 12))
     fine = soxr.resample(clip.T, 1, OVERSAMPLING) / peak
@@ -221,7 +221,7 @@ def overdrive(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
-    """Even out the loudness of 20 ms blocks by a fifth to two thirds of its decibels, up to 15."""
+    """Compress the levels of 20 ms blocks by a fifth to two thirds in dB, by at most 15 dB."""
     block = rate // 50
     count = -(-clip.shape[1] // block)
     padded = np.pad(clip, ((0, 0), (0, count * block - clip.shape[1])))
@@ -233,9 +233,9 @@ def compress(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
 
 
 def beside(effect: Effect) -> Effect:
-    """The effect as a layer beside the untouched sound, 8 dB quieter to 8 dB louder than it.
+    """Turn an effect into a layer added to the dry sound, at -8 to 8 dB relative to it.
 
-    A held chord that goes with a voice is a choir's; one on its own is more often a synthesiser's.
+    A held chord along with a voice is choir-like; alone it is more often a synthesizer.
     """
 
     def layered(clip: Clip, rate: int, rng: np.random.Generator) -> Clip:
@@ -259,7 +259,7 @@ VOICE_EFFECTS: tuple[tuple[Effect, float], ...] = (
     (echo, 0.4),
     (room, 1.2),
 )
-"""In the order of a studio's chain, with how often each is used relative to the recipe's rate."""
+"""Effects in the order of a studio's chain, with frequencies relative to the recipe's chance."""
 
 BACKING_EFFECTS: tuple[tuple[Effect, float], ...] = ((equaliser, 0.8), (compress, 0.3))
 
@@ -279,12 +279,12 @@ def apply_chain(
 
 
 def _later(wave: np.ndarray, shift: int) -> np.ndarray:
-    """``shift`` samples later, silent until then and cut at the end."""
+    """Delay by ``shift`` samples, with silence before and the end cut off."""
     late = np.zeros_like(wave)
     late[..., shift:] = wave[..., : max(0, wave.shape[-1] - shift)]
     return late
 
 
 def fitted(clip: Clip, length: int) -> Clip:
-    """Cut, or padded with silence, to ``length``."""
+    """Cut, or pad with silence, to ``length``."""
     return np.pad(clip[:, :length], ((0, 0), (0, max(0, length - clip.shape[1]))))

@@ -21,107 +21,109 @@ from trainers.data.tracks import Groups, Source, Track, parts_of
 
 
 def silent_everywhere(stems: Mapping[str, Iterable[str]], *, are_files: bool) -> list[str]:
-    """Sentences about stems that are silent in all training data.
+    """Report stems that are silent in all training data, one sentence each.
 
     Args:
-        stems: to the names of the songs, or of the files, that have them.
-        are_files: whether the data are single files in a folder for each stem, and no songs.
+        stems: stems and the names of the songs, or files, that have them.
+        are_files: whether the data consists of single stem files instead of songs.
     """
     if not are_files:
-        words = f"{', '.join(stems)} is silent in every song. Name other songs with --data"
+        words = f"{', '.join(stems)} is silent in every song. Choose other songs with --data"
         return [words] if stems else []
     return [
-        f"every file in {' and '.join(library_folders(names))} is silent: put files there that can"
-        " be heard"
+        f"every file in {' and '.join(library_folders(names))} is silent: add files with sound"
+        " in them"
         for names in stems.values()
     ]
 
 
 def silent_to_validate(stems: Iterable[str], songs: Iterable[str]) -> str:
-    """A sentence about songs to validate, by their names, in which no stem is heard."""
+    """Report validation songs in which no stem is audible, in one sentence."""
     what = ", ".join(stems) or "The mixture"
-    return f"{what} is silent in {', '.join(songs)}. Name other songs with --validation DIR"
+    return f"{what} is silent in {', '.join(songs)}. Choose other songs with --validation DIR"
 
 
 FLOAT = "32f"
-"""Depth of files that can hold what is no number."""
+"""Bit depth of files that can contain NaN."""
 
 
 def listen(found: Findings, stems: tuple[str, ...] | None, groups: Groups) -> Findings:
-    """Add what would make a training fail although all headers are right.
+    """Add problems that headers do not reveal but that would make a training fail.
 
-    Files of floating point are read to their end; others up to the first sound: all single files,
-    and of songs as many as it takes to find one in which a stem is heard.
+    Floating-point files are read to the end. Others are read up to the first sound: all single stem
+    files, and of songs as many as it takes to find one in which a stem is audible.
 
     Args:
-        found: by the headers.
-        stems: those of the network; None where they are not known, which needs all that there are.
-        groups: stems of the network that are sums of stems of the data.
+        found: findings from the headers.
+        stems: stems of the network; None to require all stems of the data.
+        groups: network stems that are sums of data stems.
     """
     reader = READERS.get(found.layout)
     if reader is None:
         return found
-    ear, are_files = _Ear(found.headers), not reader.holds_songs
-    ear.hear(_all(found.songs) if are_files else _floats(found.headers))
-    wanted = tuple(found.stems) if stems is None or are_files else stems
-    silent = _silent_stems(found.training, wanted, groups, ear)
+    detector, are_files = _SoundDetector(found.headers), not reader.holds_songs
+    detector.detect(_all(found.songs) if are_files else _floats(found.headers))
+    required = tuple(found.stems) if stems is None or are_files else stems
+    silent = _silent_stems(found.training, required, groups, detector)
     problems = silent_everywhere(silent, are_files=are_files)
-    judged = [parts_of(stem, groups) for stem in stems or ()] if found.validation else []
-    if judged and not any(ear.hears_any(found.validation, parts) for parts in judged):
+    scored = [parts_of(stem, groups) for stem in stems or ()] if found.validation else []
+    if scored and not any(detector.any_sound(found.validation, parts) for parts in scored):
         names = [song.name for song in found.validation]
         problems.append(silent_to_validate(stems or (), names))
     return replace(
         found,
-        problems=tuple(dict.fromkeys((*found.problems, *ear.problems, *problems))),
-        notes=(*found.notes, *(_silent_files(found.songs, ear) if are_files else ())),
+        problems=tuple(dict.fromkeys((*found.problems, *detector.problems, *problems))),
+        notes=(*found.notes, *(_silent_files(found.songs, detector) if are_files else ())),
     )
 
 
 def _silent_stems(
-    songs: tuple[Track, ...], stems: tuple[str, ...], groups: Groups, ear: _Ear
+    songs: tuple[Track, ...], stems: tuple[str, ...], groups: Groups, detector: _SoundDetector
 ) -> dict[str, list[str]]:
-    """Stems that some songs have and none is heard in, and the names of these songs."""
+    """Return the stems that are silent in all songs, with the names of the songs that have them."""
     having = {stem: _names(songs, parts_of(stem, groups)) for stem in stems}
     return {
         stem: names
         for stem, names in having.items()
-        if names and not ear.hears_any(songs, parts_of(stem, groups))
+        if names and not detector.any_sound(songs, parts_of(stem, groups))
     }
 
 
-class _Ear:
-    """Listens to each file once.
+class _SoundDetector:
+    """Reads each file once to detect sound.
 
     Attributes:
-        heard: whether there is something to hear, as far as it is known.
-        problems: files that turned out to be unreadable; they count as heard.
+        has_sound: whether each file read so far has sound.
+        problems: errors of unreadable files, which count as having sound.
     """
 
     def __init__(self, headers: Mapping[Source, AudioInfo]) -> None:
         self._headers = headers
-        self.heard: dict[Source, bool] = {}
+        self.has_sound: dict[Source, bool] = {}
         self.problems: list[str] = []
 
-    def hear(self, sources: Iterable[Source]) -> None:
-        """Listen to files, several at once; those without a header are passed over."""
-        unheard = [one for one in sources if one in self._headers and one not in self.heard]
+    def detect(self, sources: Iterable[Source]) -> None:
+        """Read files in parallel; skips files without a readable header."""
+        unknown = [one for one in sources if one in self._headers and one not in self.has_sound]
         with decoding_pool(THREADS) as pool:
-            found = list(pool.map(lambda source: _hear(self._headers[source], source), unheard))
+            found = list(
+                pool.map(lambda source: _has_sound(self._headers[source], source), unknown)
+            )
         self.problems += [one for one in found if isinstance(one, str)]
-        self.heard |= {source: bool(one) for source, one in zip(unheard, found, strict=True)}
+        self.has_sound |= {source: bool(one) for source, one in zip(unknown, found, strict=True)}
 
-    def hears_any(self, songs: Iterable[Track], parts: Iterable[str]) -> bool:
-        """Whether any of these parts is heard in any song; a file that is unknown may be."""
+    def any_sound(self, songs: Iterable[Track], parts: Iterable[str]) -> bool:
+        """Return whether any song has sound in any of these parts; unknown files count as sound."""
         for song in songs:
             for source in (song.stems[part] for part in parts if part in song.stems):
-                self.hear([source])
-                if self.heard.get(source, True):
+                self.detect([source])
+                if self.has_sound.get(source, True):
                     return True
         return False
 
 
-def _hear(info: AudioInfo, source: Source) -> bool | str:
-    """Whether there is anything to hear, or what is wrong with the file."""
+def _has_sound(info: AudioInfo, source: Source) -> bool | str:
+    """Return whether a file has sound, or the error that makes it unreadable."""
     try:
         with open_audio(source.path, stream=source.stream) as reader:
             blocks = finite(reader, source.path, info.sample_rate)
@@ -143,8 +145,8 @@ def _names(songs: Iterable[Track], parts: tuple[str, ...]) -> list[str]:
     return [song.name for song in songs if song.stems.keys() & {*parts}]
 
 
-def _silent_files(songs: Iterable[Track], ear: _Ear) -> list[str]:
-    silent = [str(one.path) for one in _all(songs) if not ear.heard.get(one, True)]
+def _silent_files(songs: Iterable[Track], detector: _SoundDetector) -> list[str]:
+    silent = [str(one.path) for one in _all(songs) if not detector.has_sound.get(one, True)]
     if not silent:
         return []
-    return [f"{counted(len(silent), 'silent file')}, to be left out: {listed(silent)}"]
+    return [f"{counted(len(silent), 'silent file')} to remove: {listed(silent)}"]

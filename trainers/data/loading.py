@@ -1,7 +1,7 @@
-"""The DataLoader over clips, and its worker processes.
+"""The DataLoader over clips, and its processes.
 
-Ctrl-C, ``timeout``, Slurm and ``kill -- -GROUP`` signal a whole group of processes. What that means
-is for the main process to decide: it saves the run first, and needs its helpers until then.
+Ctrl-C, ``timeout``, Slurm and ``kill -- -GROUP`` signal a whole process group. Only the main
+process may react: it first saves the run, for which it needs the data loader processes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from trainers.data.clips import Clips, numbers
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Keep the signals that end a program from processes that start in the block.
+    """Shield processes that start in the block from signals that end a program.
 
-    What those start in turn, such as an ffmpeg that decodes a song, does not get them either.
-    Windows has no such groups.
+    This includes processes that these start, such as an ffmpeg that decodes a song. Windows has no
+    process groups.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -43,13 +43,12 @@ def shielded() -> Iterator[None]:
 
 
 def start_process(_: int) -> None:
-    """Make a process that started :func:`shielded` a helper of one thread.
+    """Initialize a data loader process that was started :func:`shielded`, with one thread.
 
-    Helpers are processes so that they compute side by side; threads of each on top would only be
-    in each other's way.
+    The processes already run in parallel; more threads would only compete for the cores.
     """
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
-        # Ignoring them would forget one of the parent's that is waiting.
+        # SIG_IGN would discard a signal of the parent that is already pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
     else:
@@ -57,22 +56,22 @@ def start_process(_: int) -> None:
             signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    sys.excepthook = _tell
+    sys.excepthook = _print_error
 
 
 def _obey_parent(parent: int) -> None:
-    """End at the SIGTERM with which torch ends a helper that hangs after the run is over."""
+    """Exit on the SIGTERM with which torch ends a process that hangs after the run."""
     while True:
-        # No handler of Python's is told who sent a signal.
+        # Python's signal handlers do not get the sender of a signal.
         if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
             os._exit(0)
 
 
 def _end_with_parent() -> None:
-    """End when the parent does, however: after SIGKILL it cannot tell its helpers.
+    """Exit when the parent does, even after SIGKILL.
 
-    torch's own watch is kept between two batches only, and a helper whose batches nobody takes
-    would wait for ever at its end.
+    torch checks for its parent only between two batches; a process whose batches are never taken
+    would wait for ever.
     """
     parent = multiprocessing.parent_process()
     if parent:
@@ -80,20 +79,22 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show what went wrong, but for a parent that ended while a batch was handed to it."""
+def _print_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print an exception, unless the parent ended while a batch was sent to it."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)
 
 
 AHEAD = 4
-"""Batches that each helper process prepares before they are asked for."""
+"""Batches that each process prefetches."""
 
 Pair = tuple[Tensor, Tensor]
 
 
 class LoaderProcessLostError(StemError):
-    """The system ended a process that prepares clips; another try may go well."""
+    """The system killed a data loader process; another attempt may succeed."""
 
 
 def load_batches(
@@ -105,23 +106,23 @@ def load_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[Pair]:
-    """The batches of one worker, ``(batch channel time, batch stem channel time)`` each.
+    """Yield the batches of one worker, ``(batch channel time, batch stem channel time)`` each.
 
-    All of a run is one pass over its numbers, so helper processes live as long as the run.
+    A run is a single pass over its clip numbers, so the processes live as long as the run.
 
     Args:
-        clips: to draw from.
-        first_step: number of the step that the first batch is for.
-        steps: of the whole run.
-        batch_size: clips of a batch.
-        workers: helper processes, of which no more start than there are cores; 0 prepares batches
-            when they are asked for.
-        rank: number of the worker.
-        world_size: workers that share the clips.
+        clips: clips to load.
+        first_step: step of the first batch.
+        steps: number of steps of the whole run.
+        batch_size: clips per batch.
+        workers: data loader processes, at most one per core; 0 loads batches on demand in this
+            process.
+        rank: rank of this worker.
+        world_size: number of workers that share the clips.
 
     Raises:
-        StemError: what a clip raised, from whatever process.
-        LoaderProcessLostError: a helper process was ended.
+        StemError: a clip raised it, in any process.
+        LoaderProcessLostError: a data loader process was killed.
     """
     helpers = min(workers, cores())
     loader = DataLoader(
@@ -133,7 +134,7 @@ def load_batches(
         prefetch_factor=AHEAD if helpers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=start_process,
-        # Its seeds shall not come from the generator that dropout draws from.
+        # Its seeds must not come from the generator that dropout uses.
         generator=torch.Generator(),
     )
     with shielded():
@@ -144,7 +145,7 @@ def load_batches(
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -152,18 +153,18 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """An error on its way between processes, which no exception of several arguments survives."""
+    """An error to send between processes; exceptions with several arguments cannot be pickled."""
 
     kind: str
     sentence: str
 
     def unwrap(self) -> Pair:
-        """Raise it."""
+        """Raise the error."""
         raise revived(self.kind, self.sentence)
 
 
 class _Answers(Dataset[Pair]):
-    """Clips of many numbers at once, or why there are none."""
+    """Data set that returns many clips at once, or the error of one."""
 
     def __init__(self, clips: Clips) -> None:
         self.clips = clips
@@ -184,9 +185,9 @@ def _collate(answer: list[Pair] | _Refusal) -> Pair | _Refusal:
 
 @contextmanager
 def watched_processes() -> Iterator[None]:
-    """Say in a sentence that the system ended a helper process.
+    """Convert torch's error about a killed data loader process into a StemError.
 
-    torch tells it wherever the main thread is when the helper dies, mostly in the middle of a step.
+    torch raises it wherever the main thread is at that time, mostly in the middle of a step.
     """
     try:
         yield
@@ -194,7 +195,7 @@ def watched_processes() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise LoaderProcessLostError(
-            "A process that prepares clips was ended, perhaps for want of memory. "
-            "Run it again with --set loop.num_workers=0, and with --resume if the run has saved a "
-            "checkpoint"
+            "A data loader process was killed, perhaps because memory ran out. Run it again with"
+            " --set "
+            "loop.num_workers=0, and with --resume if the run has saved a checkpoint"
         ) from error

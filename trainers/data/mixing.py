@@ -1,7 +1,8 @@
-"""Clips mixed from songs whose stems are known, and vocals laid over other backings.
+"""Cuts clips from songs and mixes them, within one song or across songs.
 
-After the data set of that name of https://github.com/carperbr/frame-transformer, which mixes
-spectrograms; waves add up to the same mixtures.
+Voxaug follows the data set of that name in https://github.com/carperbr/frame-transformer, which
+mixes spectrograms; adding waveforms gives the same mixtures.
+
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from trainers.data.recording import Clip, is_loud, peak_of, recording_peak
 from trainers.data.tracks import parts_of
 
 TRIES = 8
-"""Random places of a part that are listened to for one that is not empty."""
+"""Random positions to try in search of one that is not silent."""
 
 
 class Cut(NamedTuple):
-    """What a clip is made of.
+    """The parts of one clip before augmentation.
 
     Attributes:
-        parts: by name; their sum is the mixture of the clip.
-        songs: whose level the clip has.
+        parts: clips by name; their sum is the mixture.
+        songs: songs that determine the level of the clip.
     """
 
     parts: dict[str, Clip]
@@ -42,37 +43,37 @@ class Cut(NamedTuple):
 
 
 class SongClips(Clips):
-    """What all clips of songs have in common.
+    """Base of all clips that are cut from songs.
 
-    A mixture is the sum of all parts of a clip, each varied on its own, and may go beyond full
-    scale: waves are floats that nothing clips, and a network that is told apart by level alone
-    would be misled by scaling the loud ones down.
+    A mixture is the sum of all parts of a clip, each augmented separately, and may exceed full
+    scale: float waveforms do not clip, and scaling only the loud ones down would mislead a network
+    that distinguishes sounds by level.
 
-    A network that separates whole songs with a peak of 1 hears clips at the level that they have
-    in such a song: divided by the peak of the song, or of the clip where that is higher. Of several
-    songs the loudest counts.
+    For a network that expects songs with a peak of 1, clips have the level that they would have in
+    such a song: they are divided by the peak of the song, or of the clip if that is higher. Among
+    several songs, the loudest counts.
 
     Args:
-        songs: to cut from.
-        recipe: stems of the network that are sums, and how clips are varied.
-        stems: of the network.
-        plan: how long the clips are.
-        sample_rate: of the songs and the clips, in Hz.
-        seed: start of all random choices.
-        needs_peak_level: whether the network hears songs with a peak of 1.
+        songs: songs to cut from.
+        recipe: groups of stems, and augmentation.
+        stems: stems of the network.
+        plan: lengths of the clips.
+        sample_rate: sample rate of songs and clips, in Hz.
+        seed: random seed.
+        needs_peak_level: whether the network expects songs with a peak of 1.
 
     Raises:
-        ConfigError: the recipe varies clips in a way that these cannot be varied in.
+        ConfigError: the recipe has augmentations that these clips do not support.
     """
 
     impossible: ClassVar[tuple[str, ...]] = ()
-    """Names of variations that these clips cannot have."""
+    """Names of augmentations that these clips do not support."""
 
     reason: ClassVar[str] = ""
-    """Why not, as the beginning of a sentence."""
+    """The reason, as the beginning of a sentence."""
 
     own_recipe: ClassVar[str] = ""
-    """Name of a recipe that is made for these clips."""
+    """Name of a recipe for these clips."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class SongClips(Clips):
         self.epoch = len(self.slots)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Clip number ``index``."""
+        """Return clip number ``index``."""
         rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
         slot, variation = self.slots.at(index), Variation.draw(self.recipe.augmentation, rng)
         length = variation.source_length(shape.length, self.sample_rate)
@@ -111,33 +112,33 @@ class SongClips(Clips):
             summed(parts, parts_of(stem, self.recipe.groups), shape.length) for stem in self.stems
         ]
         level = np.float32(self._level(cut.songs, mixture))
-        heard = variation.degrade(mixture / level, self.sample_rate)
-        return torch.from_numpy(np.ascontiguousarray(heard, np.float32)), torch.from_numpy(
+        degraded = variation.degrade(mixture / level, self.sample_rate)
+        return torch.from_numpy(np.ascontiguousarray(degraded, np.float32)), torch.from_numpy(
             side_by_side(stems, shape.length) / level
         )
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Stems that have to be heard in one song at least."""
+        """Stems that must be audible in at least one song."""
         return self.stems
 
     def _level(self, songs: tuple[OpenTrack, ...], mixture: Clip) -> float:
-        """What a clip of these songs is divided by."""
+        """Return the divisor that gives a clip of these songs its level."""
         if not self.needs_peak_level:
             return 1.0
         return max(peak_of(mixture), *map(self._peak, songs)) or 1.0
 
     def _peak(self, song: OpenTrack) -> float:
-        """Largest absolute sample of a whole song."""
+        """Return the largest absolute sample of a whole song."""
         return song.peak
 
     @abstractmethod
     def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
-        """What a clip is made of."""
+        """Cut the parts of a clip."""
 
 
 class SongMixes(SongClips):
-    """Mixtures of all parts of a song, or of several songs where the recipe remixes them."""
+    """Mixtures of all parts of a song, or across songs if the recipe has ``remix``."""
 
     @property
     def remixed(self) -> float:
@@ -146,7 +147,7 @@ class SongMixes(SongClips):
 
     @cached_property
     def holders(self) -> dict[str, tuple[int, ...]]:
-        """Numbers of the songs that have each part."""
+        """Indices of the songs that have each part."""
         parts = [song.parts.keys() for song in self.songs]
         return {
             name: tuple(number for number, names in enumerate(parts) if name in names)
@@ -162,14 +163,14 @@ class SongMixes(SongClips):
         return Cut(parts, (song,))
 
     def _from_anywhere(self, length: int, rng: np.random.Generator) -> Cut:
-        """Each part from another song, as long as there are enough that have it."""
+        """Take each part from a different song, as long as enough songs have it."""
         used: set[int] = set()
-        found: dict[str, Clip] = {}
+        cuts: dict[str, Clip] = {}
         for name, holders in self.holders.items():
             others = tuple(song for song in holders if song not in used) or holders
-            song, found[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
+            song, cuts[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
             used.add(song)
-        return Cut(found, tuple(self.songs[song] for song in sorted(used)))
+        return Cut(cuts, tuple(self.songs[song] for song in sorted(used)))
 
 
 def loud_cut(
@@ -180,15 +181,15 @@ def loud_cut(
     length: int,
     rng: np.random.Generator,
 ) -> tuple[int, Clip]:
-    """A random place of a part with sound in it, and its song; the last of them if none has.
+    """Cut a part at a random position that is not silent; at the last one tried if all are.
 
     Args:
-        songs: to cut from.
-        slots: of these songs.
-        name: of the part.
-        among: numbers of the songs that come into question; all have the part.
-        length: in samples.
-        rng: what is drawn from.
+        songs: songs to cut from.
+        slots: clip positions in these songs.
+        name: name of the part.
+        among: indices of the songs to choose from; all have the part.
+        length: length in samples.
+        rng: random generator.
     """
     for _ in range(TRIES):
         slot = slots.anywhere(among, rng)
@@ -200,21 +201,21 @@ def loud_cut(
 
 
 class FreeMixes(SongMixes):
-    """Mixtures of stems that never were one song: each is from another file, always."""
+    """Mixtures of single stem files that do not belong to songs; each part is from another file."""
 
     remixed: float = 1.0
 
 
 class PairClips(SongClips):
-    """A mixture and what is wanted of it, where nothing is known of the rest.
+    """Clips of a mixture and its targets, if the other stems of the mixture are unknown.
 
-    The rest is the mixture without its targets, and a part of the clip like them. So all that is
-    done to parts keeps their sum the mixture. A rest is no instrument, though: rooms and filters
-    of its own, or the targets of other songs, would be sounds that no such mixture has.
+    The rest is the mixture minus its targets, and a part of the clip like the targets, so that
+    augmented parts still add up to the mixture. But the rest is not an instrument: filtering it
+    separately, or adding targets of other songs, would give unrealistic mixtures.
     """
 
     impossible = ("remix", "filter", "reverb")
-    reason = "layout pairs does not know all stems of its mixtures"
+    reason = "layout pairs does not have all stems of its mixtures"
 
     def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         song = self.songs[slot.song]
@@ -224,15 +225,15 @@ class PairClips(SongClips):
 
 
 class VoxaugMixes(SongClips):
-    """An instrumental, and vocals from anywhere else; see :class:`SongClips` for the arguments.
+    """An instrumental with random vocals; see :class:`SongClips` for the arguments.
 
-    An epoch hears every part of every instrumental once, each time with other vocals: a place with
-    sound in it, of a recording that is drawn the more often the longer it is. The level of a song
-    is that of its whole instrumental recording.
+    An epoch contains every part of every instrumental once, each time with other vocals: a
+    position that is not silent, in a recording drawn in proportion to its length. The level of a
+    song is that of its whole instrumental recording.
     """
 
     impossible = ("remix", "swap")
-    reason = "layout voxaug mixes songs and exchanges sides as data.voxaug says"
+    reason = "layout voxaug mixes songs and swaps channels by its own options, data.voxaug"
     own_recipe = "voxaug"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -244,7 +245,7 @@ class VoxaugMixes(SongClips):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Both libraries, whatever the network gives."""
+        """Both libraries, whatever the stems of the network."""
         return INSTRUMENTAL, VOCALS
 
     def _slots(self, songs: tuple[OpenTrack, ...]) -> ClipPositions:
@@ -266,7 +267,7 @@ class VoxaugMixes(SongClips):
     def _vocals(
         self, backing: OpenTrack, start: int, length: int, rng: np.random.Generator
     ) -> Clip:
-        """What is laid over an instrumental, or what its own mixture has beside it."""
+        """Cut random vocals to add to an instrumental, or the vocals of its own mixture."""
         if rng.random() < self.recipe.voxaug.vocals:
             vocals = self._sung(length, rng)
             if rng.random() < self.recipe.voxaug.second_vocals:

@@ -1,4 +1,4 @@
-"""Songs with open stems that are read side by side, for training and for validation."""
+"""Songs whose stem files are read in parallel, for training and for validation."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from trainers.data.recording import (
 from trainers.data.tracks import Groups, Track, parts_of
 
 SLACK = 0.25
-"""Most seconds by which files of one song may differ: lossy codecs add to both ends, and their
-headers do not always tell how much, so that only decoding shows it."""
+"""Maximum difference in seconds between files of one song: lossy codecs pad both ends, and only
+decoding shows by how much."""
 
 BLOCK = 2**20
-"""Samples that are read of a song at once."""
+"""Samples per block when a song is read."""
 
 REST = "(rest)"
-"""What belongs to no stem of a song; no file has such a name."""
+"""Name of the rest of a mixture without its stems; no file has such a name."""
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What the stems of a song leave of its mixture.
+    """The rest of a mixture after its known stems are subtracted.
 
     Attributes:
-        mixture: of the song.
-        stems: all that is known of it.
+        mixture: mixture of the song.
+        stems: known stems of the song.
     """
 
     mixture: Recording
@@ -53,7 +53,7 @@ class Rest:
         return self.mixture.frames
 
     def read(self, start: int, length: int) -> Clip:
-        """``length`` samples from ``start`` on, in stereo; see :meth:`Recording.read`."""
+        """Read ``length`` samples from ``start`` in stereo; see :meth:`Recording.read`."""
         rest = self.mixture.read(start, length)
         for stem in self.stems:
             rest -= stem.read(start, length)
@@ -62,13 +62,13 @@ class Rest:
 
 @dataclass(frozen=True)
 class OpenTrack:
-    """One song.
+    """A song with open files.
 
     Attributes:
-        name: of the song.
-        stems: of the data.
-        mixture: of all stems; None, where it is the sum of them.
-        is_made: whether its files never were one song.
+        name: name of the song.
+        stems: stems of the data.
+        mixture: mixture of all stems; None if it is the sum of the stems.
+        is_made: whether its files do not belong to one song.
     """
 
     name: str
@@ -78,29 +78,29 @@ class OpenTrack:
 
     @property
     def frames(self) -> int:
-        """Samples per channel of the longest file; of a made song, of the shortest."""
+        """Samples per channel of the longest file; of the shortest if ``is_made``."""
         lengths = [recording.frames for recording in self.recordings]
         return min(lengths) if self.is_made else max(lengths)
 
     @property
     def rest(self) -> Rest | None:
-        """What the stems leave of the mixture, where there is one."""
+        """The rest of the mixture without the stems; None without a mixture."""
         return Rest(self.mixture, tuple(self.stems.values())) if self.mixture else None
 
     @property
     def parts(self) -> dict[str, Recording | Rest]:
-        """What clips of the song are summed from.
+        """The parts that clips of the song are the sum of.
 
-        The stems; a single one would be a mixture of nothing, so the rest goes with it.
+        These are the stems; a single stem would be its own mixture, so the rest is added to it.
         """
         rest = self.rest if len(self.stems) < 2 else None
         return {**self.stems, **({REST: rest} if rest else {})}
 
     @cached_property
     def peak(self) -> float:
-        """Largest absolute sample of the whole mixture, or of the sum of all stems without one.
+        """Largest absolute sample of the mixture or, without one, of the sum of all stems.
 
-        Files are read for it once in their life.
+        The value is cached until a file changes.
 
         Raises:
             DecodeError: a file is damaged.
@@ -112,7 +112,7 @@ class OpenTrack:
         return peak_of_sum(stems, self.frames)
 
     def read(self, start: int, length: int) -> dict[str, Clip]:
-        """All stems from ``start`` on, aligned, in stereo.
+        """Read all stems from ``start``, aligned, in stereo.
 
         Raises:
             DecodeError: a file is damaged.
@@ -120,31 +120,31 @@ class OpenTrack:
         return {name: stem.read(start, length) for name, stem in self.stems.items()}
 
     def require_one_length(self) -> None:
-        """See to it that all files of the song are equally long, but for :data:`SLACK`.
+        """Check that all files of the song have the same length within :data:`SLACK`.
 
-        Files of a made song may be as long as they are.
+        Files of a song with ``is_made`` may have any length.
 
         Raises:
-            DecodeError: they are not.
+            DecodeError: the lengths differ.
         """
         longest = max(self.recordings, key=lambda one: one.frames)
         shortest = min(self.recordings, key=lambda one: one.frames)
         if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
             raise DecodeError(
                 f"{shortest.name} and {longest.name} differ in length: "
-                "give stems that add up to their mixture."
+                "use stems that add up to their mixture"
             )
 
     @property
     def recordings(self) -> list[Recording]:
-        """All files of the song."""
+        """All recordings of the song."""
         return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
 
 
 def peak_of_sum(recordings: Sequence[Recording], frames: int) -> float:
-    """Largest absolute sample of the sum of the first ``frames`` samples of recordings.
+    """Return the peak of the sum of the first ``frames`` samples of recordings.
 
-    It is remembered beside the first of them, until any of them changes.
+    The value is stored with the first recording until any of them changes.
 
     Raises:
         DecodeError: one cannot be read.
@@ -159,14 +159,14 @@ def peak_of_sum(recordings: Sequence[Recording], frames: int) -> float:
 
 
 def _seen(recordings: Sequence[Recording], frames: int) -> str:
-    """What is another text when any of the files was changed."""
+    """Return a key that changes whenever any of the files does."""
     states = [(one.path.resolve(), one.path.stat()) for one in recordings]
     files = [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]
     return hashlib.sha256(repr((files, frames)).encode()).hexdigest()[:16]
 
 
 def _sums(recordings: Sequence[Recording], frames: int) -> Iterator[Clip]:
-    """The sum of recordings, block by block."""
+    """Yield the sum of recordings, block by block."""
     for start in range(0, frames, BLOCK):
         length = min(BLOCK, frames - start)
         total = np.zeros((2, length), np.float32)
@@ -176,12 +176,12 @@ def _sums(recordings: Sequence[Recording], frames: int) -> Iterator[Clip]:
 
 
 def open_tracks(songs: Sequence[Track], sample_rate: int) -> tuple[OpenTrack, ...]:
-    """Open all files of songs at a sample rate; decodes those that need it.
+    """Open all files of songs at a sample rate, decoding them if necessary.
 
     Raises:
         DecodeError: a file cannot be read, or those of one song differ in length.
         OutputError: the cache cannot be written.
-        FfmpegMissingError: only ffmpeg could read a file, and there is none.
+        FfmpegMissingError: a file needs ffmpeg, which is not installed.
     """
     opened = iter(
         open_recordings([source for song in songs for source in song.sources], sample_rate)
@@ -193,19 +193,19 @@ def open_tracks(songs: Sequence[Track], sample_rate: int) -> tuple[OpenTrack, ..
 
 
 def _next_song(song: Track, opened: Iterator[Recording]) -> OpenTrack:
-    """A song from its recordings, which come in the order of its sources."""
+    """Build a song from its recordings, in the order of its sources."""
     mixture = next(opened) if song.mixture else None
     stems = {stem: next(opened) for stem in song.stems}
     return OpenTrack(song.name, stems, mixture, song.is_made)
 
 
 def side_by_side(stems: Sequence[Clip], length: int) -> Float[np.ndarray, "stem channel time"]:
-    """Clips of ``length`` samples in one array, where there may be none."""
+    """Stack clips of ``length`` samples into one array, which may be empty."""
     return np.stack(stems) if stems else np.zeros((0, 2, length), np.float32)
 
 
 def summed(clips: Mapping[str, Clip], names: Sequence[str], length: int) -> Clip:
-    """The sum of the named clips; those that are missing are silent."""
+    """Add up the named clips; missing ones count as silent."""
     total = np.zeros((2, length), np.float32)
     for name in names:
         if name in clips:
@@ -218,17 +218,17 @@ SILENT_MEAN_SQUARE = 1e-6
 
 
 def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
-    """Which stems are loud enough to have an SDR."""
+    """Return which stems are loud enough for an SDR."""
     return stems.square().mean((-2, -1)) > SILENT_MEAN_SQUARE
 
 
 def loudest(waves: Iterable[Float[Tensor, "channel time"]], length: int, step: int = 1) -> range:
-    """The samples in which all waves are loud: their energies have the largest product.
+    """Find the excerpt in which all waves are loud: that with the largest product of energies.
 
     Args:
-        waves: of equal length.
-        length: samples; all where the waves are shorter.
-        step: only multiples of this are tried as the first sample.
+        waves: waves of equal length.
+        length: length of the excerpt in samples; shorter waves are returned whole.
+        step: the first sample is a multiple of it.
     """
     energies = torch.stack([wave.double().square().sum(0) for wave in waves])
     total = energies.shape[1]
@@ -243,7 +243,7 @@ def loudest(waves: Iterable[Float[Tensor, "channel time"]], length: int, step: i
 
 @dataclass(frozen=True)
 class ValidationAudio:
-    """A mixture and its true stems, in the order in which the network names them."""
+    """A mixture and its true stems, in the network's order."""
 
     name: str
     mixture: Float[Tensor, "channel time"]
@@ -252,15 +252,15 @@ class ValidationAudio:
 
 @dataclass(frozen=True)
 class ValidationTrack:
-    """Where a validation track lies; it is read anew whenever it is needed.
+    """A validation song, which is read again each time it is used.
 
     Attributes:
-        name: of the song.
+        name: name of the song.
         song: its files.
-        stems: of the network.
-        sample_rate: that of the network, in Hz; others are resampled.
-        groups: stems of the network that are sums of stems of the data.
-        seconds: that are used at most, from the middle of the song; 0 uses all.
+        stems: stems of the network.
+        sample_rate: sample rate of the network in Hz; other rates are resampled.
+        groups: network stems that are sums of data stems.
+        seconds: maximum duration, taken from the middle of the song; 0 for all.
     """
 
     name: str
@@ -271,13 +271,13 @@ class ValidationTrack:
     seconds: float = 0.0
 
     def read(self) -> ValidationAudio:
-        """Read it, in stereo: a mono song has two equal channels.
+        """Read the song in stereo; mono is copied to both channels.
 
-        The mixture is the song's own, or the sum of all its stems; a stem that it does not have
-        is silent.
+        The mixture is the song's own, or the sum of all its stems; stems that the song does not
+        have are silent.
 
         Raises:
-            DecodeError: a file is unreadable, or is not as long as the others.
+            DecodeError: a file is unreadable, or its length differs from the others.
             OutputError: a file must be resampled, and the cache cannot be written.
         """
         (song,) = open_tracks([self.song], self.sample_rate)
@@ -293,12 +293,12 @@ class ValidationTrack:
 
     @cached_property
     def peak(self) -> float:
-        """Largest absolute sample of the whole mixture, also of what is not used; 1 for silence."""
+        """Return the peak of the whole mixture, including unused parts; 1 for silence."""
         (song,) = open_tracks([self.song], self.sample_rate)
         return song.peak or 1.0
 
     def _part(self, frames: int) -> tuple[int, int]:
-        """Start and length of what is used, in samples."""
-        wanted = round(self.seconds * self.sample_rate) or frames
-        length = min(wanted, frames)
+        """Return start and length of the used part, in samples."""
+        limit = round(self.seconds * self.sample_rate) or frames
+        length = min(limit, frames)
         return (frames - length) // 2, length

@@ -1,12 +1,12 @@
-"""Excerpts of recordings from disk, decoded once and cached.
+"""Reads excerpts of recordings, which are decoded once and cached.
 
-A decoded recording is named by what is in the file, so that one that moved is found again and one
-that changed is not. To hash gigabytes at every start would take minutes, so the hash is known by
-the file's path, size and time of change, one small file each: processes that learn the same at
-once do no harm.
+A decoded recording is named by a hash of the file's content, so that it is still valid for a moved
+file, and not for a changed one. Hashing gigabytes at every start would take minutes, so hashes are
+stored by path, size and modification time, in one small file each: processes that store the same
+hash at the same time do not conflict.
 
-A WAV, AIFF or FLAC at the sample rate of the network is read in place. Everything else is decoded
-once, block by block, into a file of :mod:`trainers.data.recording`, which is then read in place.
+WAV, AIFF and FLAC files at the sample rate of the network are read in place. Other files are
+decoded once, block by block, into a WAV file of the cache.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ from trainers.data.tracks import Source
 
 STEREO = 2
 HEX_DIGITS = 64
-"""Length of a SHA-256 as text."""
+"""Length of a hexadecimal SHA-256."""
 
 
 def cache_folder() -> Path:
-    """Where decoded recordings are kept; the variable STEM_CACHE names another place."""
+    """Return the folder of decoded recordings; the environment variable STEM_CACHE overrides it."""
     return Path(os.environ.get("STEM_CACHE") or user_cache_path("stem")) / "recordings"
 
 
 def resampled(path: Path, stream: int, sample_rate: int) -> Path:
-    """A WAV of a recording at a sample rate, decoded now if it is not in the cache.
+    """Return a WAV of a recording at a sample rate, decoding it if it is not in the cache.
 
     Args:
-        path: of the recording.
-        stream: number of the audio stream in it.
-        sample_rate: in Hz.
+        path: the recording.
+        stream: index of the audio stream in it.
+        sample_rate: sample rate in Hz.
 
     Raises:
         DecodeError: the file cannot be read, has more than two channels, or holds NaN.
         OutputError: the cache cannot be written.
-        FfmpegMissingError: only ffmpeg could read it, and there is none.
+        FfmpegMissingError: the file needs ffmpeg, which is not installed.
     """
     target = cache_folder() / f"{_content(path)}-{stream}-{sample_rate}.wav"
     if not _is_whole(target):
-        # 16 bits take half the room of floats, and their noise lies far below what a lossy codec
-        # leaves. But lossy codecs and resampling go beyond full scale where a song was mastered
-        # up to it, and clipped stems would no longer add up to their mixture.
+        # 16 bits take half the space of floats, and their noise is far below that of a lossy codec.
+        # But lossy codecs and resampling exceed full scale if a song was mastered up to it, and
+        # clipped stems would no longer add up to their mixture.
         with staged(target) as temporary:
             if not _decode(path, stream, sample_rate, temporary, "16"):
                 _decode(path, stream, sample_rate, temporary, "32f")
@@ -70,7 +70,7 @@ def resampled(path: Path, stream: int, sample_rate: int) -> Path:
 
 
 def recall(path: Path, what: str) -> str:
-    """What was remembered of a file since its last change; empty when nothing was."""
+    """Return a note stored for a file since its last change; empty if there is none."""
     try:
         return _note(path, what).read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def recall(path: Path, what: str) -> str:
 
 
 def remember(path: Path, what: str, value: str) -> None:
-    """Remember something of a file until it changes.
+    """Store a note for a file, valid until the file changes.
 
     Raises:
         OutputError: the cache cannot be written.
@@ -94,7 +94,7 @@ def _note(path: Path, what: str) -> Path:
 
 
 def _content(path: Path) -> str:
-    """The first half of the file's SHA-256."""
+    """Return the first half of the file's SHA-256."""
     known = recall(path, "sha256")
     if len(known) != HEX_DIGITS:
         known = sha256(path)
@@ -103,7 +103,7 @@ def _content(path: Path) -> str:
 
 
 def _is_whole(target: Path) -> bool:
-    """Whether a WAV of :class:`~stemcli.audio.encoders.WavSink` is as long as its header says."""
+    """Return whether a WAV of :class:`~stemcli.audio.encoders.WavSink` has its declared size."""
     try:
         with target.open("rb") as file:
             head = file.read(28)
@@ -112,18 +112,18 @@ def _is_whole(target: Path) -> bool:
         return False
     if len(head) < 28:
         return False
-    # RIFF has the size of what follows in its second word, RF64 in the chunk ds64 behind it.
+    # RIFF has the size of the rest in its second word, RF64 in the following chunk ds64.
     form, place = ("<Q", 20) if head[:4] == b"RF64" else ("<I", 4)
     (rest,) = struct.unpack_from(form, head, place)
     return bool(rest + 8 == size)
 
 
 def _decode(path: Path, stream: int, sample_rate: int, target: Path, depth: str) -> bool:
-    """Write a WAV block by block; gives up and says no where 16 bits would clip."""
+    """Write a WAV block by block; stops and returns False if 16 bits would clip."""
     with open_audio(path, stream=stream) as reader:
         channels = reader.info.channels
         if channels > STEREO:
-            raise DecodeError(f"{path} has {channels} channels: mix it down to two.")
+            raise DecodeError(f"{path} has {channels} channels: mix it down to two")
         sink = WavSink(target, sample_rate, channels, depth)
         try:
             for block in _at_rate(reader, sample_rate):
@@ -145,31 +145,31 @@ def _at_rate(reader: AudioReader, sample_rate: int) -> Iterator[Block]:
 
 
 def db_to_amplitude(db: float) -> float:
-    """The factor of the amplitude for a level in dB."""
+    """Convert a level in dB to an amplitude factor."""
     return float(10 ** (db / 20))
 
 
 SILENCE_RMS = db_to_amplitude(-40)
-"""RMS below which an excerpt counts as empty: -40 dB full scale."""
+"""RMS below which an excerpt counts as silent: -40 dB full scale."""
 
 EXACT = ("PCM_", "FLOAT", "DOUBLE")
-"""Encodings, by the beginning of soundfile's names, in which every sample can be sought."""
+"""Prefixes of soundfile's names of encodings with sample-accurate seeking."""
 
 Clip = Float[np.ndarray, "_channel _time"]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A file in which every sample can be sought; opened anew for each excerpt.
+    """A file with sample-accurate seeking that is opened again for each excerpt.
 
-    So thousands of recordings need no open files, and helper processes share none.
+    So thousands of recordings need no open files, and data loader processes share none.
 
     Attributes:
-        path: of the file: the recording itself, or what it was decoded into.
+        path: the recording itself, or its decoded copy.
         frames: samples per channel.
         channels: one or two.
-        sample_rate: in Hz.
-        name: of the recording itself, for people.
+        sample_rate: sample rate in Hz.
+        name: display name of the recording.
     """
 
     path: Path
@@ -179,24 +179,24 @@ class Recording:
     name: str
 
     def read(self, start: int, length: int) -> Clip:
-        """``length`` samples from ``start`` on, in stereo; beyond the end there is silence.
+        """Read ``length`` samples from ``start`` in stereo, padded with silence at the end.
 
         Raises:
-            DecodeError: the file is damaged there, or was changed.
+            DecodeError: the file is damaged, or has changed.
         """
         clip = np.zeros((STEREO, length), np.float32)
-        heard = self._cut(start, length)
-        clip[:, : heard.shape[1]] = heard
+        available = self._cut(start, length)
+        clip[:, : available.shape[1]] = available
         return clip
 
     def excerpt(self, length: int, rng: np.random.Generator, tries: int = 8) -> Clip:
-        """A random stretch of ``length`` samples with sound in it, in the recording's channels.
+        """Read a random excerpt of ``length`` samples with sound in it, in the file's channels.
 
-        A recording shorter than that is padded with silence; when every try is near silence, the
-        last one is returned.
+        Shorter recordings are padded with silence; if every try is nearly silent, the last one is
+        returned.
 
         Raises:
-            DecodeError: the file is damaged, or was changed.
+            DecodeError: the file is damaged, or has changed.
         """
         for _ in range(tries):
             clip = self._cut(int(rng.integers(0, max(1, self.frames - length + 1))), length)
@@ -205,43 +205,44 @@ class Recording:
         return np.pad(clip, ((0, 0), (0, length - clip.shape[1])))
 
     def _cut(self, start: int, length: int) -> Clip:
-        """What there is from ``start`` on, ``length`` samples at most."""
-        wanted = min(length, max(0, self.frames - start))
-        if not wanted:
+        """Read at most ``length`` samples from ``start``."""
+        count = min(length, max(0, self.frames - start))
+        if not count:
             return np.zeros((self.channels, 0), np.float32)
         try:
             with StraightFile(self.path) as file:
                 file.seek(start)
-                clip = file.read(wanted, dtype="float32", always_2d=True).T
+                clip = file.read(count, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
             raise self._damaged(start) from error
-        if clip.shape != (self.channels, wanted):
+        if clip.shape != (self.channels, count):
             raise self._damaged(start)
         return clip
 
     def _damaged(self, start: int) -> DecodeError:
         return DecodeError(
-            f"{self.name} cannot be read at {start / self.sample_rate:.2f} s any more: it is "
-            "damaged, or was changed during the run. Copy it again and run it again with --resume"
+            f"{self.name} cannot be read at {start / self.sample_rate:.2f} s: it is damaged, or"
+            f" has "
+            "changed during the run. Restore the file, then run it again with --resume"
         )
 
 
 def rms(clip: Clip) -> float:
-    """Root of the mean square over all samples and channels; 0 without any."""
+    """Return the root mean square over all samples and channels; 0 for an empty clip."""
     return float(np.sqrt(np.mean(np.square(clip)))) if clip.size else 0.0
 
 
 def peak_of(clip: np.ndarray) -> float:
-    """Largest absolute sample; 0 without any."""
+    """Return the largest absolute sample; 0 for an empty clip."""
     return float(np.abs(clip).max(initial=0.0))
 
 
 @cache
 def recording_peak(recording: Recording) -> float:
-    """Largest absolute sample of a whole recording, read once in its life.
+    """Return the largest absolute sample of a whole recording; cached until the file changes.
 
     Raises:
-        DecodeError: it cannot be read.
+        DecodeError: the file cannot be read.
         OutputError: the cache cannot be written.
     """
     known = recall(recording.path, "peak")
@@ -253,22 +254,22 @@ def recording_peak(recording: Recording) -> float:
 
 
 def is_loud(clip: Clip) -> bool:
-    """Whether the RMS of a clip is above :data:`SILENCE_RMS`."""
+    """Return whether the RMS of a clip is above :data:`SILENCE_RMS`."""
     return rms(clip) > SILENCE_RMS
 
 
 def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:
-    """Open a recording at a sample rate, decoding it first if that is needed and was never done.
+    """Open a recording at a sample rate, decoding it into the cache if necessary.
 
     Args:
         path: the file.
-        sample_rate: in Hz.
-        stream: number of the audio stream in it.
+        sample_rate: sample rate in Hz.
+        stream: index of the audio stream in it.
 
     Raises:
         DecodeError: the file cannot be read, has more than two channels, or holds NaN.
         OutputError: the cache cannot be written.
-        FfmpegMissingError: only ffmpeg could read it, and there is none.
+        FfmpegMissingError: the file needs ffmpeg, which is not installed.
     """
     require_file(path)
     found = None if stream else _in_place(path, sample_rate)
@@ -276,12 +277,12 @@ def open_recording(path: Path, sample_rate: int, stream: int = 0) -> Recording:
 
 
 def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recording]:
-    """Open many recordings at once: decoding is work of ffmpeg and libsndfile, in parallel.
+    """Open many recordings at once, decoding in parallel by ffmpeg and libsndfile.
 
     Raises:
-        DecodeError: as :func:`open_recording` does, for the first that does not do.
+        DecodeError: a file cannot be read, as in :func:`open_recording`.
         OutputError: the cache cannot be written.
-        FfmpegMissingError: only ffmpeg could read one, and there is none.
+        FfmpegMissingError: a file needs ffmpeg, which is not installed.
     """
     with decoding_pool() as pool:
         opened = [
@@ -292,29 +293,27 @@ def open_recordings(sources: Iterable[Source], sample_rate: int) -> list[Recordi
 
 
 def require_sound(recording: Recording) -> None:
-    """Refuse a recording in which nothing is ever louder than :data:`SILENCE_RMS`.
+    """Refuse a recording that is never louder than :data:`SILENCE_RMS`.
 
     Raises:
         DecodeError: it is silent, or cannot be read.
     """
     if not is_sounding(recording):
-        raise DecodeError(
-            f"{recording.name} is silent: give a recording in which there is something to hear"
-        )
+        raise DecodeError(f"{recording.name} is silent: use a recording with sound in it")
 
 
 def is_sounding(recording: Recording) -> bool:
-    """Whether something is ever louder than :data:`SILENCE_RMS`; reads up to there.
+    """Return whether a recording is ever louder than :data:`SILENCE_RMS`; reads no further.
 
     Raises:
-        DecodeError: it cannot be read.
+        DecodeError: the file cannot be read.
     """
     with open_audio(recording.path) as reader:
         return any(np.abs(block).max() >= SILENCE_RMS for block in reader)
 
 
 def _in_place(path: Path, sample_rate: int) -> Recording | None:
-    """The file as it is; None where libsndfile does not seek to the sample, or it does not fit."""
+    """Open a file in place; None if it has no sample-accurate seeking or needs resampling."""
     part, *others = sound_parts(path)
     decoder = open_soundfile(part) if part.is_whole and not others else None
     if decoder is None:
@@ -331,7 +330,7 @@ def _in_place(path: Path, sample_rate: int) -> Recording | None:
 
 
 def _require_numbers(path: Path) -> None:
-    """Read a file of floating point through, once in its life: a NaN would spoil the network."""
+    """Check a floating-point file once for NaN, which would break the network's weights."""
     if not recall(path, "finite"):
         with open_audio(path) as reader:
             for _ in finite(reader, path, reader.info.sample_rate):

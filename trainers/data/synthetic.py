@@ -1,9 +1,9 @@
-"""Synthetic songs for a first run, a demonstration or a test.
+"""Renders synthetic songs for a first run, a demonstration or a test.
 
-Each stem is unlike the others where networks listen. Vocals glide, with vibrato, formants and
+The stems differ in ways that networks pick up quickly. Vocals glide, with vibrato, formants and
 pauses; drums are bursts of noise and a falling tone in a rhythm; the bass is low saw-like notes;
-the other instruments are steady chords left and right. So a small network learns to part them
-within minutes. It says nothing about how well it would part real songs.
+the other instruments are steady chords left and right. So a small network learns to separate them
+within minutes, which says nothing about how well it would separate real songs.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ Wave = Float[np.ndarray, " time"]
 Stereo = Float[np.ndarray, "channel time"]
 
 LEVELS = {"vocals": -19.0, "drums": -21.0, "bass": -21.0, "other": -23.0}
-"""RMS of each stem, in dB full scale, before the whole song is brought to its peak."""
+"""RMS of each stem in dB full scale, before the whole song is scaled to its peak."""
 
 PEAK = 0.9
-"""Of the loudest song's mixture; louder ones are turned down as a whole."""
+"""Peak of the mixture; songs above it are scaled down as a whole."""
 
 BEATS = 4
-"""Of a bar."""
+"""Beats of a bar."""
 
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 """Semitones of a major scale above its root."""
 
 CHORDS = (0, 3, 4, 5)
-"""Degrees of the scale that chords stand on."""
+"""Scale degrees of the chords."""
 
 VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410))
 """Formants in Hz of a, e, i and o as men speak them: G. Peterson and H. Barney, Control methods
 used in a study of the vowels, J. Acoust. Soc. Am. 24 (1952), table II."""
 
 CONTROL = 64
-"""Samples between two levels of an overtone, joined by lines."""
+"""Samples between two levels of an overtone, which are interpolated linearly."""
 
 Colour = Callable[[Wave, Int64[np.ndarray, " time"]], Wave]
 
 HIGHEST = 0.45
-"""Share of the sample rate above which no overtone is made: it would be mirrored down."""
+"""Highest overtone as a share of the sample rate, against aliasing."""
 
 
 @dataclass(frozen=True)
 class Melody:
-    """What all players of one song share.
+    """Tempo, key and chords of one song.
 
     Attributes:
         frames: samples per channel.
-        rate: of samples, in Hz.
-        beat: length in samples.
-        root: of the scale, in semitones above the A of 55 Hz.
-        chords: degree of the scale that each bar stands on.
+        rate: sample rate in Hz.
+        beat: samples per beat.
+        root: root of the scale, in semitones above the A of 55 Hz.
+        chords: scale degree of each bar's chord.
     """
 
     frames: int
@@ -77,45 +77,45 @@ class Melody:
 
     @classmethod
     def draw(cls, seconds: float, rate: int, rng: np.random.Generator) -> Melody:
-        """A tempo of 80 to 140 beats a minute, a key, and four chords over and over."""
+        """Draw a tempo of 80 to 140 beats per minute, a key, and four chords that repeat."""
         frames, beat = round(seconds * rate), round(60 / rng.uniform(80, 140) * rate)
         chords = tuple(int(chord) for chord in rng.choice(CHORDS, 4))
         return cls(frames, rate, beat, int(rng.integers(0, 12)), chords)
 
     def hz(self, degree: int, octave: int = 0) -> float:
-        """Frequency of a degree of the scale; degrees go on into the next octaves."""
+        """Return the frequency of a scale degree; degrees continue into the next octaves."""
         turns, step = divmod(degree, len(SCALE))
         return float(55 * 2 ** (octave + turns + (self.root + SCALE[step]) / 12))
 
     def chord(self, at: int) -> int:
-        """Degree that the chord at a sample stands on."""
+        """Return the scale degree of the chord at a sample."""
         return self.chords[at // (BEATS * self.beat) % len(self.chords)]
 
 
 def render_songs(
     folder: Path, songs: int, seconds: float, sample_rate: int, seed: int = 0
 ) -> list[Path]:
-    """Write songs in the layout ``tracks``: a folder for each, with its stems and its mixture.
+    """Write songs in the layout ``tracks``: one folder per song, with its stems and mixture.
 
-    The files are 16-bit WAV, and the samples of the stems add up to those of the mixture exactly.
+    The files are 16-bit WAV, and the stems add up exactly to the mixture.
 
     Args:
-        folder: where the folders of the songs go.
-        songs: how many.
-        seconds: length of each.
-        sample_rate: in Hz.
-        seed: the same seed gives the same songs, and the first of eight is the first of nine.
+        folder: parent of the songs' folders.
+        songs: number of songs.
+        seconds: duration of each song.
+        sample_rate: sample rate in Hz.
+        seed: random seed; the first songs of a seed are the same for any number of songs.
 
     Returns:
         The folder of each song.
 
     Raises:
-        OutputError: a song is there already, or cannot be written.
+        OutputError: a song already exists, or cannot be written.
     """
     places = [folder / f"song_{number:03d}" for number in range(1, songs + 1)]
     for place in places:
         if place.exists():
-            raise OutputError(f"{place} is already there: remove it, or name another folder")
+            raise OutputError(f"{place} already exists: remove it, or choose another folder")
     for number, place in enumerate(places):
         stems = play(seconds, sample_rate, np.random.default_rng((seed, number)))
         _write(place, stems, sample_rate)
@@ -123,7 +123,7 @@ def render_songs(
 
 
 def play(seconds: float, sample_rate: int, rng: np.random.Generator) -> dict[str, Stereo]:
-    """The stems of a song, in stereo; their sum stays within :data:`PEAK`."""
+    """Render the stems of a song in stereo; their sum stays within :data:`PEAK`."""
     score = Melody.draw(seconds, sample_rate, rng)
     stems = {name: _to_level(player(score, rng), LEVELS[name]) for name, player in PLAYERS.items()}
     loudest = float(np.abs(sum(stems.values())).max())
@@ -132,7 +132,7 @@ def play(seconds: float, sample_rate: int, rng: np.random.Generator) -> dict[str
 
 
 def sing(score: Melody, rng: np.random.Generator) -> Stereo:
-    """A voice in the middle: it glides from note to note, trembles, and rests after two bars."""
+    """Render a centred voice: it glides between notes, with vibrato, and rests after two bars."""
     time = np.arange(score.frames) / score.rate
     pitch, loud = np.empty((2, score.frames))
     vowel = np.empty(score.frames, np.int64)
@@ -152,7 +152,7 @@ def sing(score: Melody, rng: np.random.Generator) -> Stereo:
 
 
 def drum(score: Melody, rng: np.random.Generator) -> Stereo:
-    """Kick on the first and third beat, snare on the others, hats on most eighths to one side."""
+    """Render drums: kick on beats 1 and 3, snare on 2 and 4, off-centre hats on most eighths."""
     out = np.zeros((2, score.frames))
     kick, snare, hat = _kick(score.rate), _burst(score.rate, 0.2, rng), _hat(score.rate, rng)
     side = rng.uniform(0.5, 1, (2, 1))
@@ -167,7 +167,7 @@ def drum(score: Melody, rng: np.random.Generator) -> Stereo:
 
 
 def pluck(score: Melody, rng: np.random.Generator) -> Stereo:
-    """A bass in the middle: the root of each chord, now and then its fifth, on every eighth."""
+    """Render a centred bass: the root of each chord, sometimes its fifth, on every eighth."""
     hz, loud = np.empty((2, score.frames))
     eighth = max(1, score.beat // 2)
     for at in range(0, score.frames, eighth):
@@ -180,7 +180,7 @@ def pluck(score: Melody, rng: np.random.Generator) -> Stereo:
 
 
 def accompany(score: Melody, rng: np.random.Generator) -> Stereo:
-    """Chords of three steady tones, each at its own place between left and right."""
+    """Render chords of three steady tones, each at its own pan position."""
     out = np.zeros((2, score.frames))
     bar, softness = BEATS * score.beat, rng.uniform(1.2, 1.8)
     for at in range(0, score.frames, bar):
@@ -204,14 +204,14 @@ PLAYERS: dict[str, Callable[[Melody, np.random.Generator], Stereo]] = {
 def overtones_of(
     hz: Wave, rate: int, count: int, slope: float, colour: Colour = lambda hz, _: np.ones_like(hz)
 ) -> Wave:
-    """A tone of harmonics: number ``k`` has the amplitude ``k ** -slope``.
+    """Render a harmonic tone; harmonic ``k`` has the amplitude ``k ** -slope``.
 
     Args:
-        hz: the fundamental, for every sample.
-        rate: of samples, in Hz.
-        count: harmonics at most; what would lie beyond :data:`HIGHEST` is left out.
-        slope: 1 is a saw tooth.
-        colour: factors for frequencies in Hz at the samples of these numbers.
+        hz: fundamental frequency at every sample.
+        rate: sample rate in Hz.
+        count: maximum number of harmonics; those beyond :data:`HIGHEST` are left out.
+        slope: 1 gives a sawtooth.
+        colour: gain for frequencies in Hz at given sample numbers.
     """
     places = np.arange(len(hz))
     coarse = places[::CONTROL]
@@ -225,10 +225,10 @@ def overtones_of(
 
 
 def _formants(vowel: Int64[np.ndarray, " time"]) -> Colour:
-    """Three bumps of a third of an octave, each 8 dB lower, over a floor of -26 dB.
+    """Return the gains of three formants of a third of an octave, each 8 dB lower, above -26 dB.
 
     Args:
-        vowel: number of the vowel, for every sample.
+        vowel: index of the vowel at every sample.
     """
     centres = np.log2(np.array(VOWELS, float)).T
 
@@ -243,31 +243,31 @@ def _formants(vowel: Int64[np.ndarray, " time"]) -> Colour:
 
 
 def _kick(rate: int) -> Wave:
-    """A tone that falls from 150 to 45 Hz within a fifth of a second."""
+    """Render a tone that falls from 150 to 45 Hz within a fifth of a second."""
     time = np.arange(round(0.25 * rate)) / rate
     hz = 45 + 105 * np.exp(-time / 0.03)
     return 1.5 * np.sin(2 * np.pi * np.cumsum(hz) / rate) * np.exp(-time / 0.07)
 
 
 def _burst(rate: int, seconds: float, rng: np.random.Generator) -> Wave:
-    """Noise that fades by 60 dB in ``seconds``."""
+    """Render noise that fades by 60 dB within ``seconds``."""
     time = np.arange(round(seconds * rate)) / rate
     return 0.5 * rng.standard_normal(len(time)) * db_to_amplitude(-60) ** (time / seconds)
 
 
 def _hat(rate: int, rng: np.random.Generator) -> Wave:
-    """A short burst whose low tones are taken off by two differences."""
+    """Render a short noise burst, high-passed by two differences."""
     return np.diff(_burst(rate, 0.06, rng), 2)
 
 
 def _add(out: Stereo, at: int, sound: np.ndarray) -> None:
-    """Add a sound at a sample; what goes beyond the end is lost."""
+    """Add a sound at a sample position; samples beyond the end are dropped."""
     end = min(out.shape[1], at + sound.shape[-1])
     out[:, at:end] += sound[..., : end - at]
 
 
 def _smooth(curve: Wave, width: int) -> Wave:
-    """The mean over ``width`` samples around each one; the ends go on as they are."""
+    """Return the moving mean over ``width`` samples, with the ends repeated."""
     width = max(1, width)
     padded = np.pad(curve, (width // 2 + 1, width - width // 2 - 1), mode="edge")
     sums = np.cumsum(padded)
@@ -280,7 +280,7 @@ def _to_level(stem: Stereo, db: float) -> Stereo:
 
 
 def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:
-    """Whole steps of 16 bits, so that sums of files are what they are of sounds."""
+    """Round to 16-bit steps, so that sums of files equal sums of sounds."""
     steps = {name: np.rint(stem.T * 2**15).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(steps.values()), axis=0, dtype=np.int16)
     for name, wave in {**steps, "mixture": mixture}.items():
@@ -293,17 +293,17 @@ SONGS = 8
 SECONDS = 20.0
 
 EDITION = 1
-"""Another number wherever :mod:`~trainers.data.synthetic` makes other sound of the same seed."""
+"""Changes whenever :mod:`~trainers.data.synthetic` renders other audio for the same seed."""
 
 
 def sample_set(sample_rate: int) -> Path:
-    """A folder with songs in the layout ``tracks``, made now unless it was made before.
+    """Return a folder with songs in the layout ``tracks``, rendered once and then cached.
 
-    Every machine makes its own, and all make the same. Processes that make it at once do no harm:
-    the first that is done gives it its name.
+    Each machine renders its own copy; all copies are equal. Processes that render at the same time
+    do not conflict: the first one to finish names the folder.
 
     Args:
-        sample_rate: in Hz, that of the network which learns from it.
+        sample_rate: sample rate of the network, in Hz.
 
     Raises:
         OutputError: the cache cannot be written.
@@ -311,17 +311,17 @@ def sample_set(sample_rate: int) -> Path:
     folder = cache_folder().with_name("sample-sets") / f"{NAME}-{EDITION}-{sample_rate}"
     if folder.is_dir():
         return folder
-    made = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
     try:
-        render_songs(made, SONGS, SECONDS, sample_rate)
-        _name(made, folder)
+        render_songs(temporary, SONGS, SECONDS, sample_rate)
+        _name(temporary, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def songs_for(recipe: Recipe) -> Path:
-    """The songs at the sample rate of the network that a recipe trains.
+    """Return the songs at the sample rate of a recipe's network.
 
     Raises:
         UnknownNameError: there is no such architecture.
@@ -334,13 +334,13 @@ def songs_for(recipe: Recipe) -> Path:
 
 
 def is_sample_set(name: str) -> bool:
-    """Whether a folder of this name holds such songs."""
+    """Return whether a folder name is that of such songs."""
     return name.startswith(f"{NAME}-")
 
 
-def _name(made: Path, folder: Path) -> None:
+def _name(temporary: Path, folder: Path) -> None:
     try:
-        os.rename(made, folder)
+        os.rename(temporary, folder)
     except OSError as error:
-        if not folder.is_dir():  # else another process was quicker
+        if not folder.is_dir():  # else another process was faster
             raise OutputError(f"Cannot write {folder} ({error.strerror})") from error

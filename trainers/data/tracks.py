@@ -1,4 +1,4 @@
-"""A song as its stem files, and groups of songs that share files."""
+"""Songs as sets of stem files, and groups of stems that add up to one stem."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """Where the sound of one stem lies.
+    """Audio stream of one stem.
 
     Attributes:
-        path: a sound file.
-        stream: number of the audio stream in it; a ``stem.mp4`` has one for each stem.
+        path: audio file.
+        stream: index of the audio stream in it; a ``stem.mp4`` has one per stem.
     """
 
     path: Path
@@ -25,11 +25,10 @@ class Track:
     """One song.
 
     Attributes:
-        name: what people call it, e.g. the name of its folder.
-        stems: name of each stem of the data to its source; all of one length, unless the song is
-            made.
-        mixture: of all stems; None, where it is the sum of them.
-        is_made: whether its files never were one song; it is as long as the shortest of them.
+        name: display name, e.g. that of its folder.
+        stems: source of each data stem; all have the same length, unless ``is_made``.
+            mixture: source of the mixture; None if it is the sum of the stems.
+        is_made: whether its files do not belong to one song; it is as long as the shortest file.
     """
 
     name: str
@@ -39,20 +38,20 @@ class Track:
 
     @property
     def sources(self) -> list[Source]:
-        """All of its files, the mixture first."""
+        """All sources of the song, the mixture first."""
         return [*([self.mixture] if self.mixture else []), *self.stems.values()]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in a data folder, checked.
+    """Result of a successful check of a data folder.
 
     Attributes:
         layout: how it is laid out, a value of :data:`trainers.config.data.Layout`.
         training: songs to train on. In the layout ``stems`` each has a single stem, to be mixed
             with any others.
         validation: songs that are never trained on.
-        summary: counts in words, a line each, for people.
+        summary: description of the data, one line each.
     """
 
     layout: str
@@ -62,21 +61,21 @@ class Survey:
 
 
 Groups = Mapping[str, tuple[str, ...]]
-"""Name of the sum to the names of its parts, which may include its own."""
+"""Name of a sum to the names of its parts, which may include its own."""
 
 
 def parts_of(stem: str, groups: Groups) -> tuple[str, ...]:
-    """What adds up to a stem of the network, as far as it is there: its group, and itself.
+    """Return the names that count as a stem of the network: its group and itself.
 
-    Both count, because clips mix songs that hold the whole with songs that hold its parts.
+    Both count, because clips mix songs that have the whole with songs that have its parts.
     """
     return tuple(dict.fromkeys((*groups.get(stem, ()), stem)))
 
 
 def each_once(song: Track, groups: Groups) -> Track:
-    """The song without what it holds twice, so that its stems add up to one mixture.
+    """Remove stems that contain each other, so that the stems of a song add up to one mixture.
 
-    Where all parts of a sum are there, the sum goes; where some are missing, these parts go.
+    If all parts of a sum exist, the sum is removed; if some are missing, the parts are removed.
     """
     stems = dict(song.stems)
     for whole, parts in groups.items():
@@ -87,11 +86,11 @@ def each_once(song: Track, groups: Groups) -> Track:
 
 
 def missing_parts(song: Track, stem: str, groups: Groups) -> list[str]:
-    """The stems that a song lacks for a stem of the network, whose parts or whole it may hold.
+    """Return the parts that a song lacks for a stem of the network.
 
     Args:
-        song: as :func:`each_once` leaves it.
-        stem: of the network.
+        song: a song as :func:`each_once` returns it.
+        stem: stem of the network.
         groups: sums and their parts.
     """
     if stem in song.stems and stem not in groups.get(stem, ()):

@@ -1,4 +1,4 @@
-"""From a recipe and a folder to clips and validation songs."""
+"""Opens training data: clips and validation songs for a recipe and a folder."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from trainers.data.tracks import Survey, Track, parts_of
 from trainers.data.voices import VoiceMixes
 
 OF_SONGS = {"stems": FreeMixes, "pairs": PairClips, "voxaug": VoxaugMixes}
-"""What cuts clips in layouts in which it is not whole songs."""
+"""Class of the clips in layouts without whole songs."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run learns from and is judged by.
+    """Training and validation data of a run.
 
     Attributes:
-        clips: to train on.
+        clips: clips to train on.
         validation: songs that are never trained on.
-        songs: how many there are to train on.
-        summary: what was found, a line each, for people.
+        songs: number of training songs.
+        summary: description of the data, one line each.
     """
 
     clips: Clips
@@ -49,57 +49,57 @@ def open_data(
     sample_rate: int,
     world_size: int = 1,
 ) -> TrainingData:
-    """Look at the data before anything is trained; what needs it is decoded now.
+    """Find, check and open the data of a run, decoding files where necessary.
 
     Args:
-        recipe: what is learned.
-        folder: with the data.
-        validation: folders with songs that are not to be trained on.
-        stems: those of the network; an objective that learns from mixtures needs none of them.
-        sample_rate: that of the network, in Hz.
-        world_size: workers that share the clips.
+        recipe: recipe of the run.
+        folder: folder with the data.
+        validation: folders with validation songs.
+        stems: stems of the network; unused by objectives that train on mixtures alone.
+        sample_rate: sample rate of the network, in Hz.
+        world_size: number of workers that share the clips.
 
     Raises:
         UnknownNameError: there is no such architecture.
-        ConfigError: the network has other stems than the data.
-        DataError: the data are not what the recipe needs, or validation songs are silent.
+        ConfigError: the network has stems that the data does not have.
+        DataError: the data does not fit the recipe, or all validation songs are silent.
         DecodeError: a recording cannot be read.
         OutputError: the cache cannot be written.
-        FfmpegMissingError: only ffmpeg could read a recording, and there is none.
+        FfmpegMissingError: a recording needs ffmpeg, which is not installed.
     """
     stems = stems if recipe.objective.needs_stems else ()
     found = survey(recipe.data, folder, stems, validation)
     clips = _clips(recipe, folder, found, stems, sample_rate, world_size)
     songs = spread(found.validation, recipe.validation.songs)
-    open_tracks(songs, sample_rate)  # so that mistakes show before the first step
+    open_tracks(songs, sample_rate)  # reports errors before the first step
     groups, seconds = recipe.data.groups, recipe.validation.seconds
-    validation_fraction = tuple(
+    tracks = tuple(
         ValidationTrack(song.name, song, stems, sample_rate, groups, seconds) for song in songs
     )
     _require_targets(clips, groups, are_files=noun_of(found.layout) == "file")
-    if validation_fraction:
-        _require_score(validation_fraction)
+    if tracks:
+        _require_score(tracks)
     summary = (
         *found.summary,
         *_left_out(len(songs), len(found.validation)),
         *_short(clips, recipe.data.clip_seconds, noun_of(found.layout)),
     )
-    return TrainingData(clips, validation_fraction, len(found.training), summary)
+    return TrainingData(clips, tracks, len(found.training), summary)
 
 
 def _require_targets(
     clips: Clips, groups: Mapping[str, tuple[str, ...]], *, are_files: bool
 ) -> None:
-    """Refuse to learn silence: every stem has to be heard in one song at least.
+    """Check that every needed stem is audible in at least one song.
 
-    Where no stems are needed, anything has to be heard.
+    Without needed stems, check that any song is audible.
     """
     if not isinstance(clips, SongClips):
         return
     if not clips.needed and not any(
         is_sounding(one) for song in clips.songs for one in song.recordings
     ):
-        raise DataError("training data", ["every song is silent. Name other songs with --data"])
+        raise DataError("training data", ["every song is silent. Choose other songs with --data"])
     silent = {
         stem: [song.name for song in clips.songs if song.stems.keys() & {*parts_of(stem, groups)}]
         for stem in clips.needed
@@ -116,38 +116,38 @@ def _is_anywhere(parts: tuple[str, ...], songs: Iterable[OpenTrack]) -> bool:
 
 
 def _short(clips: Clips, seconds: float, noun: str) -> list[str]:
-    """A note if songs, or single files, are shorter than a clip."""
+    """Return a note if songs, or single files, are shorter than a clip."""
     if not isinstance(clips, SongClips):
         return []
     count = sum(song.frames < clips.plan.last.length for song in clips.songs)
-    note = f"{counted(count, noun)} shorter than a clip of {seconds:g} s: silence follows"
+    note = f"{counted(count, noun)} shorter than a clip of {seconds:g} s: padded with silence"
     return [note] if count else []
 
 
 def _require_score(songs: tuple[ValidationTrack, ...]) -> None:
-    """Refuse songs in which every stem is silent, before a run learns for hours by no score."""
+    """Refuse validation songs without any sound, which would give no score."""
     if not any(_is_heard(song) for song in songs):
         names = [song.name for song in songs]
         raise DataError("validation", [silent_to_validate(songs[0].stems, names)])
 
 
 def _is_heard(song: ValidationTrack) -> bool:
-    """Whether there is any stem to be scored, or a mixture where no stems are."""
+    """Return whether any stem (or the mixture, without stems) is audible."""
     track = song.read()
     return bool(is_heard(track.stems if song.stems else track.mixture[None]).any())
 
 
 def spread(songs: tuple[Track, ...], most: int) -> tuple[Track, ...]:
-    """At most ``most`` songs, at even distances in the order of their names; 0 takes all."""
+    """Choose at most ``most`` songs, evenly spaced in alphabetical order; 0 chooses all."""
     ordered = sorted(songs, key=lambda song: song.name)
     count = min(most or len(ordered), len(ordered))
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
 
 
 def _left_out(used: int, found: int) -> Iterator[str]:
-    """What to say where fewer songs are used to validate than there are."""
+    """Yield a note if not all validation songs are used."""
     if used < found:
-        yield f"{used} of {found} songs to validate are used: validation.songs={used}"
+        yield f"{used} of {found} validation songs are used: validation.songs={used}"
 
 
 def _clips(
@@ -175,7 +175,7 @@ def _clips(
     if stems not in ((), VoiceMixes.stems):
         raise ConfigError(
             "model.options.stems",
-            [f"the mixes have the stem vocals, found {', '.join(stems)}. Type [vocals]"],
+            [f"layout voices has the stem vocals, found {', '.join(stems)}. Use [vocals]"],
         )
     return VoiceMixes(
         recipe.data.voices,

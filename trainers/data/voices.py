@@ -1,4 +1,4 @@
-"""Random mixes of a voice and a backing, with the true voice kept beside."""
+"""Random mixes of a voice and a backing, with the true voice as the target."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from trainers.data.recording import (
 from trainers.data.tracks import Source
 
 LEVEL = 0.1
-"""RMS that every excerpt is brought to before levels and gains are drawn: -20 dB full scale."""
+"""RMS to which every excerpt is normalized before random gains: -20 dB full scale."""
 
-# Shares of clips, beside those that a recipe chooses.
-RESAMPLED = 0.6  # played faster or slower
-NEAR_CENTRE = 0.6  # voices panned as lead voices are; the others lie anywhere
+# Shares of clips that recipes do not configure.
+RESAMPLED = 0.6  # at a different speed
+NEAR_CENTRE = 0.6  # voices panned near the centre as lead voices are; others lie anywhere
 SECOND_BACKING = 0.2
-SWAPPED = 0.5  # left and right of a backing
+SWAPPED = 0.5  # backings with left and right exchanged
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Recordings to draw from.
+    """A weighted set of recordings to draw from.
 
     Attributes:
-        recordings: all at one sample rate.
-        chances: of each; they add up to 1.
+        recordings: recordings of one sample rate.
+        chances: probability of each; they add up to 1.
     """
 
     recordings: tuple[Recording, ...]
@@ -53,18 +53,18 @@ class Pool:
 
     @property
     def samples(self) -> int:
-        """Length of all recordings together."""
+        """Total length of all recordings."""
         return sum(recording.frames for recording in self.recordings)
 
     def draw(self, length: int, rng: np.random.Generator) -> Clip:
-        """An excerpt of one of the recordings."""
+        """Draw an excerpt of one of the recordings."""
         return self.recordings[rng.choice(len(self.recordings), p=self.chances)].excerpt(
             length, rng
         )
 
 
 def open_pool(recipe: tuple[PoolRecipe, ...], folder: Path, sample_rate: int) -> Pool:
-    """Open every recording of a list below ``folder``; decodes those that are not in the cache.
+    """Open all recordings of a list below ``folder``, decoding those that are not in the cache.
 
     Raises:
         DecodeError: a recording cannot be read, or is silent.
@@ -80,12 +80,12 @@ class VoiceMixes(Clips):
     """Mixes of the layout ``voices``; see :class:`~trainers.data.clips.Clips`.
 
     Args:
-        recipe: what is mixed, and how.
-        folder: where the recipe's files lie.
-        plan: how long the clips are.
-        sample_rate: of the mixes, in Hz.
-        seed: start of all random choices.
-        needs_peak_level: whether the network hears songs with a peak of 1: then every mix has one.
+        recipe: recordings and mixing.
+        folder: folder of the recipe's files.
+        plan: lengths of the clips.
+        sample_rate: sample rate of the mixes, in Hz.
+        seed: random seed.
+        needs_peak_level: whether the network expects songs with a peak of 1, as mixes then have.
 
     Raises:
         DecodeError: a recording cannot be read.
@@ -110,7 +110,7 @@ class VoiceMixes(Clips):
         self.epoch = max(1, self.vocals.samples // plan.last.length)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Mix number ``index``."""
+        """Return mix number ``index``."""
         rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
         kind = rng.random()
         silent = kind < self.recipe.silent
@@ -167,5 +167,5 @@ class VoiceMixes(Clips):
 
 
 def to_level(clip: Clip, level: float) -> Clip:
-    """Bring a clip to that RMS; one below :data:`SILENCE_RMS` stays as empty as it is."""
+    """Scale a clip to an RMS; clips below :data:`SILENCE_RMS` stay as they are."""
     return clip * (level / max(rms(clip), SILENCE_RMS))

@@ -1,1 +1,1 @@
-"""How good separated stems are, measured against the true ones."""
+"""Evaluation of separated stems against the true ones."""

@@ -1,4 +1,4 @@
-"""Evaluations side by side: what was better, by how much, how often, and whether by chance."""
+"""Compares evaluations: which is better, by how much, how often, and how significantly."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from trainers.evaluation.summary import MEDIAN, Metric, mean, median, song_value
 Songs = Mapping[str, TrackScores]
 
 FEWEST = 6
-"""Songs below which no test can find a difference at one in twenty."""
+"""Minimum number of songs for which a test can reach a p-value of 0.05."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One stem by one method, against the same by the first.
+    """Score of one stem by one method, compared with the first method.
 
     Attributes:
-        method: its name.
-        stem: its name.
-        value: of the metric in dB, over all songs that have a number by this method.
-        songs: how many those are.
-        change: against the first method, over the songs that have a number by both; not a number
-            for the first itself, and where there is no such song.
-        better: songs of those that are better than by the first.
-        shared: how many those are.
-        chance: probability of differences at least as large if the methods were equal, by the
-            signed ranks of the songs (Wilcoxon 1945, https://doi.org/10.2307/3001968); not a number
-            for few songs.
+        method: name of the method.
+        stem: name of the stem.
+        value: metric in dB, over all songs that have a score by this method.
+        songs: number of those songs.
+        change: difference to the first method, over songs scored by both; NaN for the first itself,
+            and without such songs.
+        better: number of songs that are better than by the first.
+        shared: number of songs scored by both.
+        chance: p-value of the Wilcoxon signed-rank test (Wilcoxon 1945,
+            https://doi.org/10.2307/3001968); NaN for too few songs.
     """
 
     method: str
@@ -49,17 +48,17 @@ class Difference:
 
 
 def read_runs(folders: Sequence[Path]) -> dict[str, Songs]:
-    """Songs of every method of every evaluation, models before oracles.
+    """Read the scores of all methods in all evaluations, models before oracles.
 
-    A name that several evaluations have gets its folder's name before it, but for oracles that are
-    the same in all.
+    A method name that occurs in several evaluations is prefixed with the folder's name, except for
+    oracles with equal scores in all.
 
     Args:
-        folders: those of evaluations, of single methods in them, or that museval wrote.
+        folders: folders of evaluations, of single methods in them, or of museval.
 
     Raises:
-        UsageError: a folder has no scores, or windows differ.
-        DecodeError: a file is no file of scores.
+        UsageError: a folder has no scores, or window lengths differ.
+        DecodeError: a file is not a score file.
     """
     found = [(method, _songs(method)) for folder in folders for method in _methods(folder)]
     _require_one_window(songs for _, songs in found)
@@ -76,11 +75,11 @@ def read_runs(folders: Sequence[Path]) -> dict[str, Songs]:
 
 
 def compare(runs: Mapping[str, Songs], metric: Metric) -> list[Difference]:
-    """Every stem by every method, against the first method that has the stem, song by song.
+    """Compare every method with the first method that has the same stem, song by song.
 
     Args:
-        runs: songs of each method.
-        metric: by which.
+        runs: scores of each method.
+        metric: metric to compare.
     """
     names = dict.fromkeys(stem for songs in runs.values() for stem in stems(songs))
     return [
@@ -111,7 +110,7 @@ def _difference(runs: Mapping[str, Songs], metric: Metric, stem: str, method: st
 
 
 def _values(songs: Songs, stem: str, metric: Metric) -> dict[str, float]:
-    """Of the songs that have one."""
+    """Return the values of songs that have one."""
     found = {song: song_value(scores, stem, metric.key) for song, scores in songs.items()}
     return {song: value for song, value in found.items() if math.isfinite(value)}
 
@@ -125,14 +124,14 @@ def _chance(gains: Sequence[float]) -> float:
 
 
 def _methods(folder: Path) -> list[Path]:
-    """Folders of methods: those in an evaluation, or the folder itself."""
+    """Return the methods' folders of an evaluation, or the folder itself."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
     places = sorted(place for place in folder.iterdir() if place.name != EXCERPTS)
     found = [place for place in (folder, *places) if any((place / SUBSET).rglob("*.json"))]
     if not found:
         raise UsageError(
-            f"{folder} has no scores: name what stem eval musdb or stem eval folder was given"
-            " after --output"
+            f"{folder} has no scores. Use the --output folder of stem eval musdb or stem eval"
+            " folder"
         )
     return found
 
@@ -151,8 +150,8 @@ def _is_oracle(songs: Songs) -> bool:
 def _require_one_window(runs: Iterable[Songs]) -> None:
     windows = {scores.window for songs in runs for scores in songs.values()}
     if len(windows) > 1:
-        told = ", ".join(f"{window:g} s" for window in sorted(windows))
-        raise UsageError(f"Windows of {told} cannot be compared: evaluate all with one --win")
+        lengths = ", ".join(f"{window:g} s" for window in sorted(windows))
+        raise UsageError(f"Windows of {lengths} cannot be compared. Use the same --win for all")
 
 
 def _text(songs: Songs) -> str:

@@ -1,4 +1,4 @@
-"""Songs times methods to scores: goes on where it was stopped, and one bad song stops nothing."""
+"""Runs an evaluation: scores all songs by all methods, resumes, and survives bad songs."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ from trainers.evaluation.summary import median, plain
 from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 VERSION = 1
-"""Of how we measure: another one makes scores of before be made again."""
+"""Version of the scoring; a new one invalidates earlier scores."""
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """How everything is measured.
+    """Settings of the scoring.
 
     Attributes:
-        window: seconds of a window of BSSEval; windows follow each other.
-        backend: whose BSSEval.
-        jobs: songs that are measured at the same time, each in memory, while the network works on
-            the next.
-        device: where our BSSEval computes.
+        window: BSSEval's window in seconds; windows do not overlap.
+        backend: BSSEval implementation.
+        jobs: songs scored at the same time, each in memory, while the network separates the next.
+            device: device of our BSSEval.
     """
 
     window: float = 1.0
@@ -56,22 +55,22 @@ class ScoringSettings:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """What decides the numbers, as plain values."""
+        """Settings that affect the scores, as plain values."""
         return {"window": self.window, "backend": self.backend}
 
     def scorer(self, sample_rate: int) -> Scorer:
-        """For songs of a sample rate in Hz."""
+        """Create a scorer for a sample rate in Hz."""
         samples = int(self.window * sample_rate)
         return Scorer(samples, samples, find_measure(self.backend), self.device)
 
 
 @dataclass
 class EvaluationResults:
-    """What came out.
+    """Results of an evaluation.
 
     Attributes:
-        scores: of each method, by the name of the song.
-        failures: of each song by a method without scores.
+        scores: scores of each method, by song.
+        failures: failed songs of each method.
     """
 
     scores: dict[str, dict[str, TrackScores]]
@@ -79,7 +78,7 @@ class EvaluationResults:
 
     @property
     def seconds(self) -> float:
-        """Mean length of the songs with scores, in whole windows; 0 without any."""
+        """Mean duration of the scored songs, in whole windows; 0 without any."""
         lengths = {
             song: len(found.stems[0].frames["SDR"]) * found.window
             for songs in self.scores.values()
@@ -89,17 +88,18 @@ class EvaluationResults:
 
 
 class Evaluation:
-    """All songs by all methods.
+    """An evaluation of methods on songs.
 
     Args:
-        tracks: the songs.
-        methods: who takes them apart.
-        rules: how it is measured.
-        output: folder of all scores; each method has one below it that museval reads.
-        pieces: songs that excerpts are kept of.
+        tracks: songs to evaluate.
+        methods: methods to evaluate.
+        rules: settings of the scoring.
+        output: folder of all scores, with one folder per method that museval can read.
+        pieces: number of songs to store excerpts of.
 
     Raises:
-        UsageError: two songs or methods have one name, or the folder holds scores of other songs.
+        UsageError: two songs or methods have the same name, or the folder has scores of other
+            songs.
         OutputError: the folder cannot be written.
         MissingExtraError: the backend is not installed.
     """
@@ -118,19 +118,19 @@ class Evaluation:
         self.rules = rules
         self.output = output
         songs = [track.name for track in tracks]
-        self._shelf = ResultsFolder(output, [method.name for method in methods], songs)
-        self.excerpts = Excerpts(self._shelf, spread(songs, pieces))
+        self._folder = ResultsFolder(output, [method.name for method in methods], songs)
+        self.excerpts = Excerpts(self._folder, spread(songs, pieces))
         self.results = EvaluationResults({method.name: {} for method in methods})
         self._tell: EventHandler = lambda event: None
         self._measured: dict[Future[TrackScores], tuple[EvaluationTrack, Method]] = {}
 
     def run(self, tell: EventHandler = lambda event: None) -> EvaluationResults:
-        """Take apart what has no scores yet, and measure each song while the next is taken apart.
+        """Separate songs without scores, and score each one while the next is separated.
 
-        Whatever is wrong with a song is told, and stops no other.
+        An error in a song is reported and does not stop the others.
 
         Args:
-            tell: hears the events.
+            tell: receives the events.
 
         Raises:
             OutputError: scores cannot be written.
@@ -140,7 +140,7 @@ class Evaluation:
         kept = sum(map(len, self.results.scores.values()))
         names = tuple(method.name for method in self.methods)
         self._tell(EvaluationStarted(len(self.tracks), names, kept))
-        # When it is interrupted, what is being measured is waited for, and so not lost.
+        # An interrupt waits for songs that are being scored, so that they are not lost.
         with ThreadPoolExecutor(self.rules.jobs) as pool:
             for track in self.tracks:
                 self._begin(track, missing[track.name], pool)
@@ -149,7 +149,7 @@ class Evaluation:
         return self.results
 
     def _missing(self, track: EvaluationTrack) -> list[Method]:
-        """Methods without scores that still hold; scores that do are kept."""
+        """Return methods without valid scores; valid scores are added to the results."""
         missing = []
         for method in self.methods:
             scores = self._kept(method, track)
@@ -164,25 +164,25 @@ class Evaluation:
             provenance = self._provenance(method, track)
             if self.excerpts.is_missing(method, track, provenance):
                 return None
-            scores = load_scores(self._shelf.scores(method.name, track.name))
+            scores = load_scores(self._folder.scores(method.name, track.name))
             return scores if scores.provenance == provenance else None
         except (DecodeError, OSError):
-            return None  # never made, damaged, or the song cannot be read: making it says which
+            return None  # missing or damaged scores, or an unreadable song, reported later
 
     def _provenance(self, method: Method, track: EvaluationTrack) -> dict[str, Any]:
-        """All that decides the scores."""
+        """Return everything that affects the scores."""
         settings = method.settings(track)
         return {"song": track.stamp, "method": settings, **self.rules.plain, "version": VERSION}
 
     def _begin(
         self, track: EvaluationTrack, methods: Sequence[Method], pool: ThreadPoolExecutor
     ) -> None:
-        """Take a song apart by all methods; each is measured as soon as there is room."""
+        """Separate a song by all methods, and queue each result for scoring."""
         if not methods:
             return
         try:
             sound = track.load()
-        except Exception as error:  # whatever a decoder meets in one song stops no other
+        except Exception as error:  # an error in one song must not stop the others
             self._fail(track, methods, error)
             return
         for method in methods:
@@ -207,16 +207,16 @@ class Evaluation:
         estimates: Waves,
         provenance: Mapping[str, Any],
     ) -> TrackScores:
-        """Measure and save, in a thread of its own: what was measured is never lost."""
-        judge = self.rules.scorer(sound.sample_rate)
-        stems = tuple(stem.rounded() for stem in judge(estimates, sound.references, sound.mixture))
+        """Score and save in a worker thread, so that finished scores are never lost."""
+        scorer = self.rules.scorer(sound.sample_rate)
+        stems = tuple(stem.rounded() for stem in scorer(estimates, sound.references, sound.mixture))
         scores = TrackScores(track.name, self.rules.window, self.rules.window, stems, provenance)
-        scores.save(self._shelf.scores(method.name, track.name))
+        scores.save(self._folder.scores(method.name, track.name))
         self.excerpts.keep(method, track, sound, estimates, provenance)
         return scores
 
     def _settle(self, most: int) -> None:
-        """Take in what has been measured until no more than ``most`` are being measured."""
+        """Collect finished scores until at most ``most`` are still running."""
         while len(self._measured) > most:
             done, _ = wait(self._measured, return_when=FIRST_COMPLETED)
             for future in done:
@@ -242,14 +242,14 @@ class Evaluation:
             self._tell(failure)
 
     def _sort(self) -> None:
-        """Songs in their own order, whichever was measured first."""
+        """Sort scores in the order of the songs."""
         for method, songs in self.results.scores.items():
             names = (track.name for track in self.tracks if track.name in songs)
             self.results.scores[method] = {name: songs[name] for name in names}
 
 
 def scored(scores: TrackScores, method: str) -> TrackScored:
-    """What is told of the scores of a song."""
+    """Build the event of a scored song."""
     framewise = {stem.name: plain(median(stem.frames["SDR"])) for stem in scores.stems}
     whole = {stem.name: plain(stem.whole["global_sdr"]) for stem in scores.stems}
     return TrackScored(scores.track, method, framewise, whole)

@@ -1,4 +1,4 @@
-"""What an evaluation tells while it goes."""
+"""Events of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from stemcli.engine.events import Event
 
 @dataclass(frozen=True)
 class LeftOut(Event):
-    """Something in one of two folders has no counterpart in the other.
+    """A song or stem exists in only one of two folders.
 
     Attributes:
-        what: the song or the stem.
-        why: what it lacks.
+        what: the song or stem.
+        why: reason.
     """
 
     what: str
     why: str
 
     def __str__(self) -> str:
-        return f"Note: {self.what} {self.why} and is left out."
+        return f"Note: {self.what} {self.why} and is skipped."
 
 
 @dataclass(frozen=True)
 class EvaluationStarted(Event):
-    """Songs and methods are known.
+    """The evaluation starts.
 
     Attributes:
-        songs: how many.
-        methods: their names.
-        kept: scores of earlier runs, of a song by a method each, that still hold.
+        songs: number of songs.
+        methods: names of the methods.
+        kept: valid scores of earlier runs, counted by song and method.
     """
 
     songs: int
@@ -42,11 +42,11 @@ class EvaluationStarted(Event):
 
 @dataclass(frozen=True)
 class Separating(Event):
-    """A method begins to take a song apart.
+    """A method starts to separate a song.
 
     Attributes:
-        song: its name.
-        method: its name.
+        song: name of the song.
+        method: name of the method.
     """
 
     song: str
@@ -55,12 +55,12 @@ class Separating(Event):
 
 @dataclass(frozen=True)
 class ScoringStarted(Event):
-    """A method took a song apart, and the estimates are being measured.
+    """A method has separated a song, and scoring starts.
 
     Attributes:
-        song: its name.
-        method: its name.
-        seconds: that the method needed.
+        song: name of the song.
+        method: name of the method.
+        seconds: duration of the separation.
     """
 
     song: str
@@ -70,13 +70,13 @@ class ScoringStarted(Event):
 
 @dataclass(frozen=True)
 class TrackScored(Event):
-    """A song by a method has its scores.
+    """A song was scored.
 
     Attributes:
-        song: its name.
-        method: its name.
-        sdr: median over windows of BSSEval's SDR in dB, by stem; None where no window has one.
-        global_sdr: in dB, by stem; None where the stem is silent.
+        song: name of the song.
+        method: name of the method.
+        sdr: median over windows of BSSEval's SDR in dB, by stem; None if no window has one.
+        global_sdr: global SDR in dB, by stem; None if the stem is silent.
     """
 
     song: str
@@ -87,13 +87,13 @@ class TrackScored(Event):
 
 @dataclass(frozen=True)
 class ScoringFailed(Event):
-    """A song has no scores by a method.
+    """A song could not be scored.
 
     Attributes:
-        song: its name.
-        method: its name.
-        message: why.
-        trace: where, for whoever repairs it.
+        song: name of the song.
+        method: name of the method.
+        message: reason.
+        trace: traceback.
     """
 
     song: str
@@ -102,7 +102,7 @@ class ScoringFailed(Event):
     trace: str = field(default="", repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the traceback."""
+        """Return plain values, without the traceback."""
         return {key: value for key, value in super().to_dict().items() if key != "trace"}
 
     def __str__(self) -> str:

@@ -1,12 +1,12 @@
-"""The folder of an evaluation: scores, and excerpts that people can listen to.
+"""Output folder of an evaluation, with scores and audio excerpts.
 
 ::
 
     excerpts/SONG/truth/STEM.flac    the true stems, and mixture.flac
     excerpts/SONG/by/METHOD/STEM.flac
 
-Beside the sounds in each folder lies what they are of: a report leaves out those that belong to
-other scores than its own.
+A file in each excerpt folder describes its origin: reports skip excerpts that do not belong to
+their scores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from trainers.evaluation.scoring import Wave, Waves, canonical
 from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 SUBSET = "test"
-"""Folder of the scores of a method: museval looks for files of scores in this one alone."""
+"""Folder of a method's scores, the only one in which museval looks for score files."""
 
 EXCERPTS = "excerpts"
 SUMMARY, SONGS, REPORT = FILES = ("summary.json", "songs.csv", "report.html")
@@ -41,7 +41,7 @@ ENDING = ".json"
 
 
 class ResultsFolder:
-    """The folder of an evaluation: ``METHOD/test/SONG.json``, and ``excerpts`` beside the methods.
+    """Output folder: ``METHOD/test/SONG.json``, and ``excerpts`` next to the methods.
 
     Args:
         root: the folder.
@@ -49,7 +49,7 @@ class ResultsFolder:
         songs: names of the songs.
 
     Raises:
-        UsageError: a name is no name of a file, is there twice, or the folder holds other songs.
+        UsageError: a name is not a valid file name or occurs twice, or the folder has other songs.
         OutputError: the folder cannot be written.
     """
 
@@ -59,46 +59,46 @@ class ResultsFolder:
         taken = names & {EXCERPTS, *FILES}
         if taken:
             raise UsageError(
-                f"No method can be called {taken.pop()}, which the scores need: rename it"
+                f"No method can be called {taken.pop()}, a name that the results use. Rename it"
             )
         files = _require_names("songs", map(file_name, songs))
         self._refuse_others(methods, files)
         _require_writable(root)
 
     def scores(self, method: str, song: str) -> Path:
-        """The file of the scores of a song by a method."""
+        """Return the score file of a song and method."""
         return self.root / method / SUBSET / f"{file_name(song)}{ENDING}"
 
     def piece(self, song: str) -> Path:
-        """The folder of the excerpt of a song."""
+        """Return the folder of a song's excerpt."""
         return self.root / EXCERPTS / file_name(song)
 
     def _refuse_others(self, methods: Iterable[str], songs: set[str]) -> None:
-        """Files of other songs would be summed up with ours by whoever reads the folder."""
+        """Refuse a folder with scores of other songs, which museval would mix with the new ones."""
         for method in methods:
             found = sorted((self.root / method / SUBSET).glob(f"*{ENDING}"))
             others = [file for file in found if file.stem not in songs]
             if others:
                 more = f" and {len(others) - 1} more" if len(others) > 1 else ""
                 raise UsageError(
-                    f"{self.root} holds scores of other songs ({others[0].stem}{more}):"
-                    " type --output with another folder, or remove that one"
+                    f"{self.root} has scores of other songs ({others[0].stem}{more})."
+                    " Use another --output, or delete that folder"
                 )
 
 
 def require_outside(output: Path, *inputs: Path) -> None:
-    """Scores among songs would be taken for songs the next time.
+    """Refuse an output folder inside a folder of songs, where it would be read as songs later.
 
     Raises:
         UsageError: the output is in a folder of songs.
     """
     for folder in inputs:
         if output.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"{output} is in {folder}, where the songs are: type another --output")
+            raise UsageError(f"{output} is in {folder}, among the songs. Use another --output")
 
 
 def _require_writable(root: Path) -> None:
-    """Before anything is measured."""
+    """Check that the folder is writable, before the evaluation."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=root):
@@ -108,7 +108,7 @@ def _require_writable(root: Path) -> None:
 
 
 def file_name(song: str) -> str:
-    """The name of a song without folders, so that museval knows songs in sub-folders apart."""
+    """Return a song's name without slashes, so that museval distinguishes songs in sub-folders."""
     return song.replace("/", "__").replace(os.sep, "__")
 
 
@@ -116,29 +116,29 @@ def _require_names(kind: str, names: Iterable[str]) -> set[str]:
     counts = Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        raise UsageError(f"Two {kind} are called {twice[0]}: rename or leave out one of them")
+        raise UsageError(f"Two {kind} are called {twice[0]}: rename or remove one of them")
     odd = [name for name in counts if name in ("", ".", "..") or Path(name).name != name]
     if odd:
-        raise UsageError(f"{odd[0]!r} cannot be the name of a folder: rename it")
+        raise UsageError(f"{odd[0]!r} is not a valid folder name. Rename it")
     return {*counts}
 
 
 SECONDS = 6.0
-"""Of an excerpt: long enough to know a song by, short enough for many of them on a page."""
+"""Duration of an excerpt in seconds: recognizable, yet small enough for many on one page."""
 
 FACTS, MIXTURE, TRUTH, BY = "facts.json", "mixture", "truth", "by"
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A piece of a song, as it can be heard.
+    """Audio excerpt of a song.
 
     Attributes:
-        song: its name.
-        start: where the piece begins, in seconds.
-        sample_rate: in Hz.
-        truth: the true stems by name, and ``mixture``.
-        estimates: of each method, by the names of the true stems.
+        song: name of the song.
+        start: start of the excerpt, in seconds.
+        sample_rate: sample rate in Hz.
+        truth: true stems by name, and ``mixture``.
+        estimates: estimates of each method, by true stem.
     """
 
     song: str
@@ -149,22 +149,22 @@ class Excerpt:
 
 
 class Excerpts:
-    """The pieces of an evaluation, on disk.
+    """Excerpts of an evaluation, on disk.
 
     Args:
-        shelf: where the evaluation lies.
-        songs: names of those that pieces are kept of.
+        folder: output folder of the evaluation.
+        songs: names of the songs to store excerpts of.
     """
 
-    def __init__(self, shelf: ResultsFolder, songs: Sequence[str]) -> None:
-        self._shelf = shelf
+    def __init__(self, folder: ResultsFolder, songs: Sequence[str]) -> None:
+        self._folder = folder
         self._lock = threading.Lock()
         self.songs = songs
 
     def is_missing(
         self, method: Method, track: EvaluationTrack, provenance: Mapping[str, Any]
     ) -> bool:
-        """Whether a piece of such estimates should be there and is not."""
+        """Return whether an excerpt of such estimates is needed but does not exist."""
         facts = _facts(self._place(track.name, method.name))
         return self._wants(method, track) and facts.get("provenance") != provenance
 
@@ -176,17 +176,17 @@ class Excerpts:
         estimates: Waves,
         provenance: Mapping[str, Any],
     ) -> None:
-        """Write those of a song, if they are wanted.
+        """Write the excerpts of a song, if they are needed.
 
         Args:
-            method: whose they are.
+            method: method of the estimates.
             track: the song.
-            sound: the same in memory.
-            estimates: of the whole song.
-            provenance: all that decides the estimates, as plain values.
+            sound: its audio.
+            estimates: estimates of the whole song.
+            provenance: all inputs and settings behind the estimates, as plain values.
 
         Raises:
-            OutputError: they cannot be written.
+            OutputError: a file cannot be written.
         """
         if not self._wants(method, track):
             return
@@ -196,7 +196,7 @@ class Excerpts:
         names = [name for name in sound.references if canonical(name) in named]
         made = {name: named[canonical(name)] for name in names}
         facts = {"song": dict(track.stamp), "start": piece.start / sound.sample_rate}
-        truth = self._shelf.piece(track.name) / TRUTH
+        truth = self._folder.piece(track.name) / TRUTH
         with self._lock:
             if _facts(truth) != facts:
                 _write(truth, {MIXTURE: sound.mixture, **sound.references}, piece, sound, facts)
@@ -204,17 +204,17 @@ class Excerpts:
         _write(place, made, piece, sound, {"provenance": dict(provenance)})
 
     def load(self, song: str, provenance: Mapping[str, Mapping[str, Any]]) -> Excerpt | None:
-        """What is kept of a song; None where nothing is.
+        """Load the excerpt of a song; None if there is none.
 
         Args:
-            song: its name.
-            provenance: of each method with scores of the song, all that decided them. Pieces that
-                were made otherwise are left out.
+            song: name of the song.
+            provenance: provenance of each method's scores of the song; excerpts of another
+                provenance are skipped.
 
         Raises:
             DecodeError: a file cannot be read.
         """
-        truth = self._shelf.piece(song) / TRUTH
+        truth = self._folder.piece(song) / TRUTH
         facts = _facts(truth)
         places = {method: self._place(song, method) for method in provenance}
         kept = [
@@ -227,15 +227,15 @@ class Excerpts:
         return Excerpt(song, facts["start"], rate, waves, made)
 
     def _wants(self, method: Method, track: EvaluationTrack) -> bool:
-        """The mixture itself lies among the true sounds."""
+        """Return whether an excerpt is needed; the mixture itself is stored with the true stems."""
         return track.name in self.songs and not isinstance(method, MixtureMethod)
 
     def _place(self, song: str, method: str) -> Path:
-        return self._shelf.piece(song) / BY / method
+        return self._folder.piece(song) / BY / method
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
-    """So many names from all over a list, its first and last among them."""
+    """Choose ``count`` names evenly from a list, including the first and last."""
     if count >= len(names):
         return list(names)
     steps = max(count - 1, 1)
@@ -249,7 +249,7 @@ def _write(
     sound: TrackAudio,
     facts: Mapping[str, Any],
 ) -> None:
-    """All files, or none; of more than two channels the first two, which players have."""
+    """Write all files or none, with at most two channels, which all players support."""
     parts = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(parts, ignore_errors=True)
@@ -266,12 +266,12 @@ def _write(
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """What is told of a piece; nothing where none is whole."""
+    """Read the description of an excerpt; empty if the excerpt is missing or incomplete."""
     try:
-        told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _read(folder: Path) -> tuple[dict[str, Wave], int]:

@@ -1,4 +1,4 @@
-"""Who makes the estimates: models, and what gives their numbers a scale."""
+"""Methods that produce estimates: models, and reference points for their scores."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 @runtime_checkable
 class Method(Protocol):
-    """Something that takes songs apart."""
+    """A separation method."""
 
     @property
     def name(self) -> str:
-        """As tables and folders call it."""
+        """Name in tables and folders."""
 
     def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
-        """All that decides its estimates of a song, as plain values."""
+        """Return everything that affects its estimates of a song, as plain values."""
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        """Waveforms by the names of the true stems, as far as it can make them.
+        """Return estimates of as many true stems as possible, by name.
 
         Args:
             track: the song.
-            sound: the same in memory.
+            sound: its audio.
 
         Raises:
-            StemError: it cannot.
+            StemError: the method failed.
         """
 
 
 def model_methods(
     models: Sequence[str], how: Mapping[str, Any], on_event: EventHandler | None = None
 ) -> list[ModelMethod]:
-    """A method for each model.
+    """Create a method for each model.
 
     Args:
-        models: names in the zoo, or files.
-        how: fields of the engine's options that say how networks run.
-        on_event: told what the engine does.
+        models: names of models, or files.
+        how: options of the separation.
+        on_event: receives the engine's events.
 
     Raises:
-        UsageError: a model is unknown, gives no stems, or two have one name.
-        WeightsError: weights cannot be used.
+        UsageError: a model is unknown, gives no stems, or two have the same name.
+        WeightsError: a model's weights cannot be used.
     """
     sessions = [Session(Options(model=(model,), **how), on_event) for model in models]
     names = [session.ensemble.name for session in sessions]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(
-            f"Two models are called {twice}: name each model once, or give a file another name"
-            " with stem models add FILE --name NAME"
+            f"Two models are called {twice}. List each model once, or give a file another name:"
+            " stem models add FILE --name NAME"
         )
     return [*map(ModelMethod, names, sessions)]
 
 
 def oracle_methods() -> list[Method]:
-    """What gives scores a scale: the least that makes sense, and about the best."""
+    """Return the reference points of scores: a lower bound, and about the upper bound."""
     return [MixtureMethod(), RatioMaskMethod()]
 
 
 class ModelMethod:
-    """A network of the zoo, or a file, through the engine that users have.
+    """A model, run by the separation engine.
 
     Args:
-        name: as tables and folders call it.
-        session: holds the network.
+        name: name in tables and folders.
+        session: engine with the model.
     """
 
     def __init__(self, name: str, session: Session) -> None:
@@ -89,46 +89,46 @@ class ModelMethod:
         return self._session.settings
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        """The network's stems; without an accompaniment among them, it is all but the vocals."""
+        """Separate the stems; without an accompaniment, it is the mixture minus the vocals."""
         wave = sound.mixture.T.numpy()
-        made = self._session.separate_array(wave, sound.sample_rate)
-        stems = {canonical(name): torch.from_numpy(stem).T for name, stem in made.items()}
+        separated = self._session.separate_array(wave, sound.sample_rate)
+        stems = {canonical(name): torch.from_numpy(stem).T for name, stem in separated.items()}
         if VOCALS in stems:
             stems.setdefault(ACCOMPANIMENT, sound.mixture - stems[VOCALS])
         return stems
 
 
 class MixtureMethod:
-    """The song itself, taken for each of its stems: what a separator must be better than."""
+    """The unprocessed mixture as every stem: the baseline for any separator."""
 
     name = "mixture"
 
     def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
-        """None but its name."""
+        """Only its name."""
         return {"oracle": self.name}
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        """The mixture under every name."""
+        """Return the mixture as every stem."""
         return dict.fromkeys(sound.references, sound.mixture)
 
 
 class RatioMaskMethod:
-    """The ideal ratio mask: about what masks on magnitudes of a spectrogram can reach at best.
+    """The ideal ratio mask: about the upper bound of masks on spectrogram magnitudes.
 
     ``mask = |S|^2 / sum over stems of |S|^2`` on the spectrogram of the mixture, with Hann windows
     of 2048 samples every 1024: the oracle IRM2 of the Signal Separation Evaluation Campaign (Stöter
-    et al. 2018, arXiv 1804.06267). It knows the true stems; no separator does.
+    et al. 2018, arXiv 1804.06267). It uses the true stems.
     """
 
     name = "ideal ratio mask"
     points = 2048
 
     def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
-        """Of the masks."""
+        """Settings of the masks."""
         return {"oracle": self.name, "power": 2, "window": self.points}
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        """Masked mixtures; the accompaniment is the sum of what is not the vocals."""
+        """Mask the mixture; the accompaniment is the sum of all stems but the vocals."""
         sources = {**sound.references}
         if {*sources} - {VOCALS, ACCOMPANIMENT}:
             sources.pop(ACCOMPANIMENT, None)
@@ -144,10 +144,10 @@ class RatioMaskMethod:
     def _masked(
         self, mixture: Float[Tensor, " time"], sources: Sequence[Float[Tensor, " time"]]
     ) -> Float[Tensor, "stem time"]:
-        """One channel.
+        """Mask one channel.
 
-        Silence is put behind it: what only the edge of the last window reached would be divided by
-        next to nothing.
+        Silence is appended: samples that only the edge of the last window covers would be divided
+        by almost 0.
         """
         window, hop = torch.hann_window(self.points), self.points // 2
         spectra = stft(F.pad(torch.stack([mixture, *sources]), (0, self.points)), window, hop)

@@ -1,4 +1,4 @@
-"""The songs of MUSDB18 and MUSDB18-HQ, read by the package musdb.
+"""Reads the songs of MUSDB18 and MUSDB18-HQ through the package musdb.
 
 Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for music separation"
 (2017), https://doi.org/10.5281/zenodo.1117372, and in HQ https://doi.org/10.5281/zenodo.3338373.
@@ -29,15 +29,15 @@ from trainers.evaluation.tracks import TrackAudio
 
 @dataclass(frozen=True)
 class MusdbTrack:
-    """A song of musdb: a ``.stem.mp4``, or a folder of wav files.
+    """A song of musdb: a ``.stem.mp4``, or a folder of WAV files.
 
-    musdb opens all songs of a set when it lists them, and one that is damaged would stop it. Here
-    each is opened when its turn comes.
+    musdb opens all songs of a set when it lists them, so that a damaged one would stop the
+    evaluation. Here each song is opened when it is scored.
 
     Attributes:
         path: the file, or the mixture in the folder.
-        subset: the folder it is in.
-        settings: musdb's own, which name files, streams and targets.
+        subset: name of its parent folder.
+        settings: musdb's configuration of files, stems and targets.
     """
 
     path: Path
@@ -46,17 +46,17 @@ class MusdbTrack:
 
     @property
     def is_wav(self) -> bool:
-        """Whether it is of MUSDB18-HQ."""
+        """Whether the song belongs to MUSDB18-HQ."""
         return not self.path.name.endswith(ENDING)
 
     @property
     def folder(self) -> Path:
-        """Where all songs of its subset are."""
+        """Folder of all songs of its subset."""
         return self.path.parent.parent if self.is_wav else self.path.parent
 
     @property
     def form(self) -> str:
-        """Which of the two data sets has such songs."""
+        """Name of the data set with this file format."""
         return "MUSDB18-HQ" if self.is_wav else "MUSDB18"
 
     @property
@@ -66,22 +66,22 @@ class MusdbTrack:
 
     @property
     def stamp(self) -> Mapping[str, Any]:
-        """Its name, and the sizes in bytes and times of change of its files."""
+        """Name, and sizes in bytes and modification times of its files."""
         files = sounds(self.path.parent) if self.is_wav else [self.path]
         stats = {file.name: file.stat() for file in files}
         changes = {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}
         return {"song": self.name, "files": changes}
 
     def load(self) -> TrackAudio:
-        """The mixture, the stems and the accompaniment, in 16 bit as musdb decodes them.
+        """Read mixture, stems and accompaniment in 16 bit as musdb decodes them.
 
         Raises:
-            DecodeError: a file is not there, musdb cannot read it, or they do not go together.
+            DecodeError: a file is missing, musdb cannot read it, or files do not match.
         """
         self._require_files()
         for place in self._places:
             with _told(place):
-                sound_streams(place)  # or it is something that musdb must not open
+                sound_streams(place)  # rejects files that musdb must not open
         with _told(self.path):
             track = self._opened()
         mixture, rate = _read(track, self.path)
@@ -92,19 +92,19 @@ class MusdbTrack:
         return TrackAudio(mixture, {**sound.references, ACCOMPANIMENT: accompaniment}, rate)
 
     def _require_files(self) -> None:
-        """Without a stem musdb says nothing, and the accompaniment would lack it."""
+        """Check for missing stems: musdb ignores them, and the accompaniment would lack them."""
         missing = [place.name for place in self._places if not place.exists()]
         if missing:
-            raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: get the song again")
+            raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: download it again")
 
     @property
     def _places(self) -> list[Path]:
-        """All of its files, the mixture first."""
+        """Return all files of the song, the mixture first."""
         sources = map(self._source, self.settings["sources"].values())
         return list(dict.fromkeys([self.path, *sources]))
 
     def _opened(self) -> Any:
-        """As ``musdb.DB`` makes its tracks, by paths that ffmpeg cannot take for addresses."""
+        """Build tracks as ``musdb.DB`` does, with paths that ffmpeg cannot mistake for URLs."""
         from musdb.audio_classes import MultiTrack, Source
 
         ids = self.settings["stem_ids"]
@@ -128,62 +128,62 @@ class MusdbTrack:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Whatever ffmpeg, stempeg and numpy raise in musdb is one sentence about a file."""
+    """Convert any exception of ffmpeg, stempeg or numpy inside musdb into a DecodeError."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
         reason = first_line(error).removesuffix(" (see ffprobe output below)")
-        raise DecodeError(f"musdb cannot read {path} ({reason}): get it again") from error
+        raise DecodeError(f"musdb cannot read {path} ({reason}). Download it again") from error
 
 
 def _read(source: Any, path: Path) -> tuple[Wave, int]:
-    """What musdb hears in a file, and its sample rate in Hz."""
+    """Read a file through musdb; returns audio and sample rate in Hz."""
     with _told(path):
         return _wave(source.audio), round(source.rate)
 
 
 def _wave(audio: Any) -> Wave:
-    """From (time, channel) in double precision; a file of one channel has no axis for it."""
+    """Convert (time, channel) in double precision; mono files have no channel axis."""
     wave = torch.from_numpy(audio).float()
     return wave.reshape(len(wave), -1).T.contiguous()
 
 
 Subset = Literal["test", "train", "valid"]
 ROOT = "MUSDB_PATH"
-"""The variable that musdb reads."""
+"""Environment variable that musdb reads."""
 
 SIZES: Mapping[Subset, int] = {"test": 50, "train": 100, "valid": 14}
-"""Songs in each subset of MUSDB18."""
+"""Number of songs in each subset of MUSDB18."""
 
 LEAST_SECONDS = 30.0
-"""Mean length below which songs are excerpts; those of MUSDB18 have four minutes, musdb's sample
+"""Mean length below which songs are excerpts: MUSDB18's songs have four minutes, musdb's excerpts
 seven seconds."""
 
 SAMPLE = Path("~/MUSDB18/MUSDB18-7")
-"""Where musdb puts its excerpts of seven seconds."""
+"""Folder that musdb downloads its seven-second excerpts to."""
 
 WHERE = (
     "get MUSDB18 at https://doi.org/10.5281/zenodo.1117372 or MUSDB18-HQ at"
-    " https://doi.org/10.5281/zenodo.3338373 and type --root DIR"
+    " https://doi.org/10.5281/zenodo.3338373 and use --root DIR"
 )
-SAMPLES = "or type --sample for excerpts of seven seconds (140 MB)"
+SAMPLES = "or use --sample for excerpts of seven seconds (140 MB)"
 
 
 def musdb_tracks(
     root: Path | None, subset: Subset = "test", *, is_wav: bool = False
 ) -> list[MusdbTrack]:
-    """The songs of a subset, by name.
+    """Return the songs of a subset, sorted by name.
 
     Args:
-        root: folder with ``train/`` and ``test/``; ``MUSDB_PATH`` names it otherwise.
-        subset: ``valid`` are those of ``train/`` that musdb names for validation.
-        is_wav: look for folders of wav files alone. Both forms are found without.
+        root: folder with ``train/`` and ``test/``; default ``MUSDB_PATH``.
+        subset: ``valid`` is the part of ``train/`` that musdb reserves for validation.
+        is_wav: accept only folders of WAV files; otherwise both formats are found.
 
     Raises:
-        UsageError: no folder is named, or it has no such songs, or one in both forms.
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        UsageError: no folder is given, or it has no such songs, or one in both formats.
+        FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     root = require_data(root, subset, is_wav=is_wav)
@@ -193,17 +193,17 @@ def musdb_tracks(
     tracks = [track for track in found if names is None or track.name in names]
     twice = [name for name, count in Counter(track.name for track in tracks).items() if count > 1]
     if twice:
-        raise UsageError(f"{root} has {twice[0]} in both forms: type --is-wav")
+        raise UsageError(f"{root} has {twice[0]} in both formats. Add --is-wav")
     if not tracks:
         raise UsageError(_no_songs(root, subset, is_wav))
     return tracks
 
 
 def require_data(root: Path | None, subset: Subset, *, is_wav: bool = False) -> Path:
-    """The folder of the songs, after a look for any that needs no package to be installed.
+    """Return the folder of the songs after a quick check that needs no packages.
 
     Raises:
-        UsageError: no folder is named, or it has no such songs.
+        UsageError: no folder is given, or it has no such songs.
     """
     root = find_root(root)
     place = root / _folder_of(subset)
@@ -214,12 +214,12 @@ def require_data(root: Path | None, subset: Subset, *, is_wav: bool = False) -> 
 
 
 def _no_songs(root: Path, subset: Subset, is_wav: bool) -> str:
-    """What was looked for, and where the songs are if they are near."""
+    """Describe the missing files, and suggest the right folder if it is near."""
     looked = "" if is_wav else f"*{ENDING} or "
-    told = f"{root} has no songs in {_folder_of(subset)}/ ({looked}folders with mixture.wav): "
+    message = f"{root} has no songs in {_folder_of(subset)}/ ({looked}folders with mixture.wav): "
     if root.resolve().name in ("test", "train"):
-        return told + f"type the folder above, --root {root.resolve().parent}"
-    return told + f"{WHERE}, {SAMPLES}"
+        return message + f"use the parent folder, --root {root.resolve().parent}"
+    return message + f"{WHERE}, {SAMPLES}"
 
 
 def _folder_of(subset: Subset) -> str:
@@ -227,31 +227,31 @@ def _folder_of(subset: Subset) -> str:
 
 
 def find_root(root: Path | None) -> Path:
-    """The folder that was typed, or that ``MUSDB_PATH`` names.
+    """Return the folder of ``--root``, or of ``MUSDB_PATH``.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: neither is given.
     """
     named = root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
     if named is None:
         raise UsageError(
-            f"No songs: neither --root nor {ROOT} names a folder. To have some, {WHERE}, {SAMPLES}"
+            f"No songs: neither --root nor {ROOT} is set. To get songs, {WHERE}, {SAMPLES}"
         )
     if not named.expanduser().is_dir():
         by = "--root" if root else ROOT
-        raise UsageError(f"{by} names {named}, which is no folder. To have one, {WHERE}, {SAMPLES}")
+        raise UsageError(f"{by} is {named}, not a folder. To get songs, {WHERE}, {SAMPLES}")
     return named.expanduser()
 
 
 def dataset(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> str:
-    """What was measured on, in the words of tables and cards.
+    """Describe the evaluated songs for tables and cards.
 
-    Excerpts, a part of MUSDB18 and songs that only have its form do not get its name.
+    Excerpts, incomplete sets and other songs in the same format are not called MUSDB18.
 
     Args:
         tracks: the songs.
-        subset: which they are of.
-        seconds: their mean length.
+        subset: subset of the songs.
+        seconds: mean duration.
     """
     form = f"{' and '.join(sorted({track.form for track in tracks}))} {subset}"
     if is_musdb18(tracks, subset, seconds):
@@ -262,16 +262,16 @@ def dataset(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> str
 
 
 def is_musdb18(tracks: Sequence[MusdbTrack], subset: Subset, seconds: float) -> bool:
-    """Whether a subset is all there, in full length."""
+    """Return whether a subset is complete and has full songs."""
     return len(tracks) == SIZES[subset] and seconds >= LEAST_SECONDS
 
 
 def fetch_sample() -> Path:
-    """The excerpts of seven seconds that musdb has, downloaded unless they are there.
+    """Return the folder of musdb's seven-second excerpts, downloading them if necessary.
 
     Raises:
-        StorageError: they cannot be downloaded.
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        StorageError: the download failed.
+        FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     place = SAMPLE.expanduser()
@@ -279,14 +279,14 @@ def fetch_sample() -> Path:
     import musdb
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # musdb prints where programs read
+        with contextlib.redirect_stdout(sys.stderr):  # keeps musdb's output away from --json
             musdb.DB(root=str(place), download=True, subsets=[])
     except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
         with contextlib.suppress(OSError):
-            place.rmdir()  # musdb made it; where something is in it, it stays
+            place.rmdir()  # created by musdb; fails if it has files, which stay
         raise StorageError(
             f"The excerpts cannot be downloaded to {place} ({first_line(error)}):"
-            f" go online, or {WHERE}"
+            f" check the network, or {WHERE}"
         ) from error
     return place
 

@@ -1,4 +1,4 @@
-"""Writes the results of an evaluation, and scores into the cards of models."""
+"""Writes the results of an evaluation, and stores scores in model cards."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from trainers.evaluation.summary import (
 
 
 def require_cards(models: Iterable[str]) -> None:
-    """See that models have cards, before anything is measured.
+    """Check that models have writable cards, before the evaluation.
 
     Raises:
-        UsageError: one is a file or a run.
-        UnknownNameError: there is none of such a name.
-        OutputError: a card cannot be written.
+        UsageError: a model is a file or a run.
+        UnknownNameError: there is no model of that name.
+        OutputError: a card is not writable.
     """
     for model in models:
         try:
@@ -45,11 +45,11 @@ def require_cards(models: Iterable[str]) -> None:
             if not is_path(model):
                 raise
             raise UsageError(
-                f"{model} has no card to write to: give it a name in the zoo first, with"
+                f"{model} has no card to write to. Add it to your models first:"
                 f" stem models add {model} --name NAME"
             ) from error
         if not os.access(card_path(model).parent, os.W_OK):
-            raise OutputError(f"The card of {model} cannot be written: {card_path(model)}")
+            raise OutputError(f"The card of {model} is not writable: {card_path(model)}")
 
 
 def store_scores(
@@ -59,18 +59,18 @@ def store_scores(
     rules: ScoringSettings,
     how: Mapping[str, Any],
 ) -> list[str]:
-    """Write SDR in both definitions to the cards of models.
+    """Store both kinds of SDR in the cards of models.
 
     Args:
-        rows: stems by methods.
+        rows: scores by method and stem.
         models: names of the methods that have a card.
-        dataset: what was measured on.
-        rules: how.
-        how: fields of the engine's options that say how networks ran; others than the usual ones
-            are part of the definition.
+        dataset: description of the data set.
+        rules: settings of the scoring.
+        how: options of the separation; those that differ from the defaults become part of the
+            definition.
 
     Returns:
-        Names of the cards, each once.
+        Names of the changed cards.
     """
     ours = [row for row in rows if row.method in {*models}]
     for row in ours:
@@ -79,10 +79,10 @@ def store_scores(
 
 
 def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
-    """Write speeds to the cards of models.
+    """Store speeds in the cards of models.
 
     Returns:
-        Names of the cards, each once.
+        Names of the changed cards.
     """
     for speed in speeds:
         processes = f"{speed.rounds} process{'es' if speed.rounds > 1 else ''}"
@@ -101,7 +101,7 @@ def store_speeds(speeds: Sequence[Speed], machine: str) -> list[str]:
 
 
 def _unusual(how: Mapping[str, Any]) -> str:
-    """Words for options with which a network gives other stems: ``, overlap 0.5``."""
+    """Describe options that change the estimates, e.g. ``, overlap 0.5``."""
     usual = Options()
     typed = {key: value for key, value in how.items() if value != getattr(usual, key)}
     words = (f"{key} {value}" for key, value in typed.items() if key != "device")
@@ -109,7 +109,7 @@ def _unusual(how: Mapping[str, Any]) -> str:
 
 
 def _scores(row: Row, dataset: str, rules: ScoringSettings, unusual: str) -> list[CardScore]:
-    """The two that go by the name of SDR."""
+    """Describe both kinds of SDR."""
     over = {
         key: f", {kind} of {row.songs[key]} songs" if row.songs[key] > 1 else ""
         for key, kind in (("SDR", "median"), ("global_sdr", "mean"))
@@ -127,7 +127,7 @@ def _scores(row: Row, dataset: str, rules: ScoringSettings, unusual: str) -> lis
 
 
 def _with_scores(new: Sequence[CardScore], card: Card) -> Card:
-    """In the place of those of the same thing by the same definition, and after all others."""
+    """Replace scores of the same definition, and append the others."""
     keys = {replace(score, value=0.0) for score in new}
     kept = [score for score in card.scores if replace(score, value=0.0) not in keys]
     return replace(card, scores=(*kept, *new))
@@ -140,20 +140,20 @@ def _with_speed(record: SpeedRecord, card: Card) -> Card:
 
 
 def _change(name: str, change: Callable[[Card], Card]) -> None:
-    """Replace a card by what becomes of it."""
+    """Update a card file."""
     with staged(card_path(name)) as place:
         place.write_text(change(find(name)).to_toml(), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What a report is of.
+    """Heading of a report.
 
     Attributes:
-        title: in a few words.
-        subtitle: the songs and the rules, in one line.
-        published: figures of others for MUSDB18.
-        is_musdb18: whether the songs are those.
+        title: short title.
+        subtitle: songs and settings, in one line.
+        published: published results on MUSDB18.
+        is_musdb18: whether the songs are those of MUSDB18.
     """
 
     title: str
@@ -163,23 +163,23 @@ class Heading:
 
 
 def require_pictures() -> None:
-    """See that reports can be drawn, before anything is measured.
+    """Check that reports can be drawn, before the evaluation.
 
     Raises:
-        MissingExtraError: they cannot.
+        MissingExtraError: a package is missing.
     """
     for package in ("matplotlib", "jinja2"):
         require_package(package, "eval")
 
 
 def write_results(evaluation: Evaluation, heading: Heading) -> Path:
-    """``summary.json``, ``songs.csv`` and ``report.html``; each is complete or as it was.
+    """Write ``summary.json``, ``songs.csv`` and ``report.html``, each one atomically.
 
     Returns:
-        The report.
+        Path of the report.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: a file cannot be written.
     """
     from trainers.evaluation.report import Report, write_report
 
@@ -210,7 +210,7 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
 
 
 def _document(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
-    """What a program reads of the whole."""
+    """Describe all results as JSON."""
     results = evaluation.results
     return {
         **summary_document(rows, evaluation.rules.plain),
@@ -220,13 +220,13 @@ def _document(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _settings(songs: Mapping[str, TrackScores]) -> Any:
-    """What decides the estimates of a method; null where it differs from song to song."""
+    """Return the settings of a method; None if they differ between songs."""
     first, *others = [scores.provenance["method"] for scores in songs.values()] or [None]
     return first if all(other == first for other in others) else None
 
 
 def _piece(evaluation: Evaluation, song: str) -> Excerpt | None:
-    """What is heard and seen of a song: by methods that have scores of it."""
+    """Return the excerpt of a song, for methods that have scores of it."""
     provenance = {
         method: songs[song].provenance
         for method, songs in evaluation.results.scores.items()

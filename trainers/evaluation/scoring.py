@@ -1,4 +1,4 @@
-"""Scores the estimates of a song, by our BSSEval or by museval, and stores them as museval does."""
+"""Scores the estimates of a song with BSSEval (ours or museval's), in museval's file format."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from trainers.metrics.bsseval import FrameScores, bss_eval, fitted
 from trainers.metrics.sdr import global_sdr, si_sdr
 
 FRAMEWISE = ("SDR", "ISR", "SIR", "SAR")
-"""BSSEval's ratios, each with a value for every window."""
+"""BSSEval's ratios, with one value per window."""
 
 WHOLE = {"global_sdr": "global SDR", "si_sdr": "SI-SDR"}
-"""Metrics with one value for a song, by their keys in files."""
+"""Metrics with one value per song, by their keys in files."""
 
 MUSEVAL = "0.4.1"
-"""The version of museval whose layout this is."""
+"""Version of museval with this file format."""
 
 
 @dataclass(frozen=True)
 class StemScores:
-    """One stem of one song, in dB; not a number where something is silent.
+    """Scores of one stem of one song in dB; NaN if something is silent.
 
     Attributes:
-        name: of the stem.
+        name: name of the stem.
         frames: values of each of BSSEval's ratios, window by window.
-        whole: one value for each metric of ``WHOLE``.
+        whole: value of each metric of ``WHOLE``.
     """
 
     name: str
@@ -47,7 +47,7 @@ class StemScores:
     whole: Mapping[str, float]
 
     def rounded(self) -> StemScores:
-        """With five decimals and no infinity, as museval keeps them: what files give back."""
+        """Round to five decimals and replace infinity by NaN, as museval's files do."""
         frames = {metric: tuple(map(_rounded, values)) for metric, values in self.frames.items()}
         whole = {metric: _rounded(value) for metric, value in self.whole.items()}
         return StemScores(self.name, frames, whole)
@@ -55,14 +55,14 @@ class StemScores:
 
 @dataclass(frozen=True)
 class TrackScores:
-    """All stems of one song.
+    """Scores of all stems of one song.
 
     Attributes:
         track: name of the song.
-        window: seconds of a window.
-        hop: seconds between the beginnings of windows.
-        stems: in the order of the references.
-        provenance: all that decided the scores, as plain values.
+        window: window length in seconds.
+        hop: distance between starts of windows, in seconds.
+        stems: scores in the order of the references.
+        provenance: all inputs and settings behind the scores, as plain values.
     """
 
     track: str
@@ -72,12 +72,12 @@ class TrackScores:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
-        """Write the file that museval's ``EvalStore`` reads; it is complete or not there."""
+        """Write the file that museval's ``EvalStore`` reads, atomically."""
         with staged(file) as place:
             place.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
-        """The layout of museval, with a few keys beside that it passes over."""
+        """Return museval's layout, plus a few keys that museval ignores."""
         targets = [self._target(stem) for stem in self.stems]
         ours = {"song": self.track, "stem": dict(self.provenance)}
         return {"targets": targets, "museval_version": MUSEVAL, **ours}
@@ -96,10 +96,10 @@ class TrackScores:
 
 
 def load_scores(file: Path) -> TrackScores:
-    """Read what :meth:`TrackScores.save` or museval wrote.
+    """Read a file of :meth:`TrackScores.save` or museval.
 
     Raises:
-        DecodeError: it cannot be read, or it is something else.
+        DecodeError: the file is unreadable or not a score file.
     """
     try:
         values = parse_json(file.read_text(encoding="utf-8"))
@@ -111,7 +111,8 @@ def load_scores(file: Path) -> TrackScores:
         return TrackScores(song, frames[0]["duration"], hop, stems, provenance)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DecodeError(
-            f"{file} is no file of scores ({error!r}): remove it, and stem eval makes it anew."
+            f"{file} is not a valid score file ({error!r}): delete it and stem eval will recreate"
+            f" it"
         ) from error
 
 
@@ -129,24 +130,24 @@ def _rounded(value: float) -> float:
 Wave: TypeAlias = Float[Tensor, "channel time"]
 Waves: TypeAlias = Mapping[str, Wave]
 Made: TypeAlias = Float[Tensor, "_ _"]
-"""An estimate: (channel, time), maybe others than those of the song."""
+"""An estimate: (channel, time), whose sizes may differ from the song's."""
 
 Measure: TypeAlias = Callable[[Tensor, Tensor, int, int], FrameScores]
 
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 ALIASES = {"instrumental": ACCOMPANIMENT, "no_vocals": ACCOMPANIMENT, "backing": ACCOMPANIMENT}
-"""Names that programs have for all but the vocals."""
+"""Names that programs use for everything but the vocals."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """How estimates are measured.
+    """Scores estimates with given settings.
 
     Attributes:
-        window: of BSSEval, in samples.
-        hop: of BSSEval, in samples.
-        measure: BSSEval, ours or the reference implementation.
-        device: where that computes.
+        window: BSSEval's window in samples.
+        hop: BSSEval's hop in samples.
+        measure: BSSEval implementation.
+        device: device of the computation.
     """
 
     window: int
@@ -157,21 +158,21 @@ class Scorer:
     def __call__(
         self, estimates: Mapping[str, Made], references: Waves, mixture: Wave | None = None
     ) -> tuple[StemScores, ...]:
-        """Scores of all stems that both have, paired by name, in the order of the references.
+        """Score all stems that both sides have, paired by name, in the order of the references.
 
-        All names of :data:`ALIASES` are one name.
+        All names of :data:`ALIASES` count as the same name.
 
-        Vocals and accompaniment are judged as a pair, all others together, as museval does it. A
-        stem that is alone is judged beside the rest of the song.
+        Vocals and accompaniment are scored as a pair, and all others together, as in museval. A
+        single stem is scored along with the rest of the song.
 
         Args:
-            estimates: waveforms by name; cut or filled with zeros to the length of the references.
-            references: the true ones.
-            mixture: the song; without it a stem that is alone has no SIR.
+            estimates: waveforms by name; cut or zero-padded to the length of the references.
+            references: true stems.
+            mixture: the song; without it a single stem has no SIR.
 
         Raises:
-            DecodeError: they share no name, one has two names, they differ in channels, or an
-                estimate holds NaN or infinity.
+            DecodeError: they share no name, a stem has two names, channels differ, or an estimate
+                contains NaN or infinity.
         """
         _require_one_name(estimates)
         _require_one_name(references)
@@ -179,7 +180,7 @@ class Scorer:
         shared = [name for name in references if canonical(name) in named]
         if not shared:
             found = ", ".join(estimates) or "nothing"
-            raise DecodeError(f"{found} is none of the true stems {', '.join(references)}")
+            raise DecodeError(f"{found} is not one of the true stems {', '.join(references)}")
         made = {name: _fitted(name, named[canonical(name)], references[name]) for name in shared}
         frames: dict[str, dict[str, tuple[float, ...]]] = {}
         for names in scenarios(shared):
@@ -191,7 +192,7 @@ class Scorer:
     def _framewise(
         self, names: Sequence[str], estimates: Waves, references: Waves, mixture: Wave | None
     ) -> dict[str, dict[str, tuple[float, ...]]]:
-        """BSSEval of stems that are judged together."""
+        """Compute BSSEval of stems that are scored together."""
         made, true = (
             torch.stack([side[name] for name in names]) for side in (estimates, references)
         )
@@ -205,7 +206,7 @@ class Scorer:
         }
 
     def _measured(self, made: Tensor, true: Tensor) -> FrameScores:
-        """On the processor where the device has no room beside the network."""
+        """Retry on the CPU if the GPU has too little memory left beside the network."""
         try:
             return self.measure(made.to(self.device), true.to(self.device), self.window, self.hop)
         except torch.OutOfMemoryError:
@@ -213,10 +214,10 @@ class Scorer:
 
 
 def scenarios(names: Iterable[str]) -> list[list[str]]:
-    """Which stems are judged together, as museval does it.
+    """Group stems that are scored together, as museval does.
 
-    Accompaniment is the sum of the others, so it and the vocals are a pair of their own, and it is
-    from there that the vocals have their scores.
+    The accompaniment is the sum of the others, so it forms a separate pair with the vocals, from
+    which the vocals' scores are taken.
     """
     known = {canonical(name): name for name in names}
     if not {VOCALS, ACCOMPANIMENT} <= known.keys():
@@ -226,7 +227,7 @@ def scenarios(names: Iterable[str]) -> list[list[str]]:
 
 
 def canonical(name: str) -> str:
-    """The name that MUSDB18 has for a stem."""
+    """Return MUSDB18's name of a stem."""
     return ALIASES.get(name, name)
 
 
@@ -235,28 +236,28 @@ def _require_one_name(waves: Iterable[str]) -> None:
     for name in waves:
         other = first.setdefault(canonical(name), name)
         if other != name:
-            raise DecodeError(f"{other} and {name} are two names of one stem: leave one out")
+            raise DecodeError(f"{other} and {name} are two names of one stem: remove one")
 
 
 def _fitted(name: str, estimate: Made, reference: Wave) -> Wave:
-    """With the length of the true stem."""
+    """Cut or zero-pad an estimate to the length of the true stem."""
     if len(estimate) != len(reference):
         raise DecodeError(
-            f"{name} is {layout(len(estimate))} and the true stem {layout(len(reference))}: make"
-            " both of one song, with the same channels"
+            f"{name} is {layout(len(estimate))} but the true stem is {layout(len(reference))}:"
+            " convert one of them"
         )
     if not estimate.isfinite().all():
-        raise DecodeError(f"{name} holds NaN or infinity")
+        raise DecodeError(f"{name} contains NaN or infinity")
     return fitted(estimate, reference.shape[-1])
 
 
 def layout(channels: int) -> str:
-    """``mono``, ``stereo``, or so many channels."""
+    """Return ``mono``, ``stereo``, or the number of channels."""
     return {1: "mono", 2: "stereo"}.get(channels, f"of {channels} channels")
 
 
 def _whole(estimate: Wave, reference: Wave) -> dict[str, float]:
-    """Scores of the whole song; none where the true stem is silent, or the estimate for SI-SDR."""
+    """Score the whole song; NaN if the true stem is silent, or the estimate for SI-SDR."""
     if not reference.any():
         return {"global_sdr": math.nan, "si_sdr": math.nan}
     invariant = float(si_sdr(estimate, reference)) if estimate.any() else math.nan
@@ -267,11 +268,11 @@ Backend = Literal["torch", "museval"]
 
 
 def find_measure(backend: Backend) -> Measure:
-    """BSSEval by its name.
+    """Return an implementation of BSSEval by name.
 
     Raises:
         MissingExtraError: museval is not installed.
-        FfmpegMissingError: museval does not work without ffmpeg and ffprobe.
+        FfmpegMissingError: museval needs ffmpeg and ffprobe.
     """
     if backend == "torch":
         return bss_eval
@@ -281,10 +282,10 @@ def find_measure(backend: Backend) -> Measure:
 
 
 def measuring_device(device: str) -> str:
-    """Where our BSSEval computes beside a network: on its GPU, if that has double precision.
+    """Return the device for our BSSEval: the network's GPU if that supports double precision.
 
     Args:
-        device: as ``--device`` has it.
+        device: value of ``--device``.
     """
     found = resolve_device(device)
     return str(found) if found.type == "cuda" else "cpu"
@@ -299,8 +300,8 @@ def by_museval(
     """BSSEval version 4 by museval (https://github.com/sigsep/sigsep-mus-eval).
 
     Raises:
-        DecodeError: a stem is silent from beginning to end, or true stems depend on each other,
-            where museval has no answer.
+        DecodeError: museval fails, because a stem is silent throughout or true stems are linearly
+            dependent.
     """
     import museval
 
@@ -308,6 +309,6 @@ def by_museval(
     try:
         ratios = museval.evaluate(*sides, win=window, hop=hop)
     except (ValueError, np.linalg.LinAlgError, AttributeError) as error:
-        # AttributeError: museval 0.4.1 looks for np.linalg.linalg, which is gone from NumPy 2.
-        raise DecodeError(f"museval has no scores of it ({error}): type --backend torch") from error
+        # AttributeError: museval 0.4.1 looks for np.linalg.linalg, which NumPy 2 removed.
+        raise DecodeError(f"museval has no scores of it ({error}). Add --backend torch") from error
     return FrameScores(*map(torch.from_numpy, ratios))

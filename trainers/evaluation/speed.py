@@ -1,4 +1,4 @@
-"""How fast models are and how much memory they take, each in a process of its own."""
+"""Measures speed and memory of models, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SAMPLE_RATE = 44100
 
 @dataclass(frozen=True)
 class Probe:
-    """One process that separates noise.
+    """Settings of one process that separates noise.
 
     Attributes:
-        model: its name, or a file.
-        precision: as ``--precision`` has it.
-        device: as ``--device`` has it.
-        seconds: of stereo at 44.1 kHz.
+        model: name of the model, or a file.
+        precision: value of ``--precision``.
+        device: value of ``--device``.
+        seconds: duration of the noise, in stereo at 44.1 kHz.
     """
 
     model: str
@@ -45,16 +45,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class SpeedReading:
-    """What a probe found.
+    """Result of one probe.
 
     Attributes:
-        model: as tables call it.
-        device: where it ran.
-        precision: what the network computed with.
-        times_real_time: seconds of sound separated in a second, without starting and without files.
-        start_seconds: from nothing to a network that is ready: Python, imports, weights.
-        memory: most that the process held at once, in bytes.
-        gpu_memory: the same on the GPU; 0 on the processor.
+        model: name of the model in tables.
+        device: device that it ran on.
+        precision: precision of the computation.
+        times_real_time: seconds of audio separated per second, without start-up and files.
+        start_seconds: start-up time of Python, imports and weights.
+        memory: peak memory of the process, in bytes.
+        gpu_memory: peak GPU memory, in bytes; 0 on the CPU.
     """
 
     model: str
@@ -68,7 +68,7 @@ class SpeedReading:
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians over several processes, each with a probe."""
+    """Medians over several runs of a probe."""
 
     model: str
     device: str
@@ -84,15 +84,15 @@ class Speed:
 def measure(
     probes: Sequence[Probe], rounds: int, tell: Callable[[Probe, SpeedReading], None]
 ) -> list[Speed]:
-    """Probe all in turn, several times over, so that what disturbs the machine disturbs all.
+    """Run all probes in turn, several rounds, so that disturbances affect all of them.
 
     Args:
         probes: one for each model and precision.
-        rounds: how often.
-        tell: hears every reading.
+        rounds: number of rounds.
+        tell: receives every reading.
 
     Raises:
-        StemError: what a probe met, in its own words.
+        StemError: a probe failed; the message is its own.
     """
     readings: dict[Probe, list[SpeedReading]] = {probe: [] for probe in probes}
     for _ in range(rounds):
@@ -104,10 +104,10 @@ def measure(
 
 
 def run(probe: Probe) -> SpeedReading:
-    """Start a process and read what it prints.
+    """Run a probe in a new process and parse its output.
 
     Raises:
-        StemError: what it met.
+        StemError: the probe failed.
     """
     begun = time.time()
     words = [sys.executable, "-P", "-m", "trainers.evaluation.speed", json.dumps(asdict(probe))]
@@ -125,7 +125,7 @@ def run(probe: Probe) -> SpeedReading:
 
 
 def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
-    """Medians of the readings of one probe."""
+    """Return the medians of the readings of one probe."""
     last = readings[-1]
     return Speed(
         last.model,
@@ -141,7 +141,7 @@ def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
 
 
 def machine(device: str) -> str:
-    """What the numbers belong to: the processor and how much of it, or the GPU."""
+    """Describe the machine: CPU and cores, or the GPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -149,7 +149,7 @@ def machine(device: str) -> str:
 
 
 def probe_here(probe: Probe) -> dict[str, Any]:
-    """Load a network, warm it up, and separate noise."""
+    """Load a network, warm it up and separate noise."""
     told: list[Event] = []
     chosen = {"model": [probe.model], "precision": probe.precision, "device": probe.device}
     session = Session(Options.from_dict(chosen), told.append)
@@ -178,7 +178,7 @@ def _gpu_peak(device: str) -> int:
 
 
 def _processor() -> str:
-    """Its name, where the system says it."""
+    """Return the name of the CPU, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -188,7 +188,7 @@ def _processor() -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This one, with all places that this process imports from."""
+    """Return the environment with all import paths of this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
@@ -197,7 +197,7 @@ def _last_line(text: str) -> str:
 
 
 def main() -> None:
-    """Answer one probe with one line of JSON."""
+    """Run one probe and print one line of JSON."""
     try:
         answer = probe_here(Probe(**json.loads(sys.argv[1])))
     except StemError as error:

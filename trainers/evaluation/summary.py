@@ -1,4 +1,4 @@
-"""Summarizes the scores of songs as papers do, beside published figures."""
+"""Summarizes scores of songs as papers do, along with published results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MEAN = "whole songs, mean"
 
 @dataclass(frozen=True)
 class Metric:
-    """A number by which methods are compared.
+    """A metric to compare methods by.
 
     Attributes:
-        key: in files.
-        title: where it stands alone.
-        short: in tables that say of which kind it is.
-        how: songs and windows become one number.
+        key: key in files.
+        title: full name.
+        short: name in tables that state the kind elsewhere.
+        how: aggregation over windows and songs.
     """
 
     key: str
@@ -44,13 +44,13 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One stem by one method.
+    """Scores of one stem by one method.
 
     Attributes:
-        method: its name.
-        stem: its name.
-        songs: that have a number for this stem, by the key of the metric.
-        values: in dB, by the key of the metric; not a number where no song has one.
+        method: name of the method.
+        stem: name of the stem.
+        songs: number of songs that have a score, by the key of the metric.
+        values: scores in dB, by the key of the metric; NaN if no song has one.
     """
 
     method: str
@@ -60,13 +60,13 @@ class Row:
 
     @property
     def counted(self) -> str:
-        """Songs behind the numbers: ``3``, or ``2 to 3`` where a silent stem left some out."""
+        """Number of songs behind the scores: ``3``, or ``2 to 3`` if silent stems were left out."""
         least, most = min(self.songs.values()), max(self.songs.values())
         return str(most) if least == most else f"{least} to {most}"
 
 
 def song_value(scores: TrackScores, stem: str, metric: str) -> float:
-    """What a song has: the median over its windows, or the one value; not a number without any."""
+    """Return a song's score: the median over its windows, or its only value; NaN without any."""
     found = next((each for each in scores.stems if each.name == stem), None)
     if found is None:
         return math.nan
@@ -76,16 +76,16 @@ def song_value(scores: TrackScores, stem: str, metric: str) -> float:
 
 
 def summarize(scores: Mapping[str, Mapping[str, TrackScores]]) -> list[Row]:
-    """A row for each method and stem, in the order they came.
+    """Build a row for each method and stem, in their original order.
 
     Args:
-        scores: of each method, by song.
+        scores: scores of each method, by song.
     """
     return [_row(method, stem, songs) for method, songs in scores.items() for stem in stems(songs)]
 
 
 def stems(songs: Mapping[str, TrackScores]) -> list[str]:
-    """Names of all stems that any song has, in the order they came."""
+    """Return the names of all stems of all songs, in their original order."""
     return list(dict.fromkeys(stem.name for scores in songs.values() for stem in scores.stems))
 
 
@@ -103,19 +103,19 @@ def _row(method: str, stem: str, songs: Mapping[str, TrackScores]) -> Row:
 
 
 def median(values: Iterable[float]) -> float:
-    """The median of those that are numbers, as museval takes it."""
+    """Return the median without NaN, as museval does."""
     numbers = [*filter(math.isfinite, values)]
     return statistics.median(numbers) if numbers else math.nan
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of those that are numbers."""
+    """Return the mean without NaN."""
     numbers = [*filter(math.isfinite, values)]
     return statistics.fmean(numbers) if numbers else math.nan
 
 
 def summary_document(rows: Sequence[Row], rules: Mapping[str, Any]) -> dict[str, Any]:
-    """What a program reads: values in dB, null where there is none."""
+    """Describe the summary as JSON: values in dB, null if there is none."""
     return {
         "rules": dict(rules),
         "metrics": {metric.key: asdict(metric) for metric in METRICS},
@@ -124,7 +124,7 @@ def summary_document(rows: Sequence[Row], rules: Mapping[str, Any]) -> dict[str,
 
 
 def songs_csv(scores: Mapping[str, Mapping[str, TrackScores]]) -> str:
-    """A line for each method, song and stem; empty cells where there is no number."""
+    """Return a CSV line for each method, song and stem, with empty cells for NaN."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["method", "song", "stem", *(metric.key for metric in METRICS)])
@@ -149,25 +149,25 @@ def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def plain(value: float) -> float | None:
-    """For JSON: five decimals, null where there is no number."""
+    """Convert for JSON: five decimals, null for NaN and infinity."""
     return round(value, 5) if math.isfinite(value) else None
 
 
 def decibels(value: float | None) -> str:
-    """For people: two places, or a dash where there is no number."""
+    """Format for display: two decimals, or a dash if there is no value."""
     return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What one system reached on the test songs of MUSDB18, in dB.
+    """Published results of one system on the test songs of MUSDB18, in dB.
 
     Attributes:
-        name: of the system.
+        name: name of the system.
         kind: ``median`` of BSSEval's SDR over windows and songs, or ``mean`` of global SDR over
             songs.
-        source: where it was published.
-        sdr: by stem, as far as it was published.
+        source: publication.
+        sdr: results by stem, as far as published.
     """
 
     name: str
@@ -177,27 +177,27 @@ class Published:
 
     @property
     def metric(self) -> str:
-        """As tables of ours call it."""
+        """Name of the metric in our tables."""
         return "SDR" if self.kind == "median" else "global SDR"
 
 
 def published_title(is_same: bool) -> str:
-    """What stands above figures of others.
+    """Return the title of the published results.
 
     Args:
-        is_same: whether the songs beside them are those of MUSDB18.
+        is_same: whether the evaluated songs are those of MUSDB18.
     """
     return "Published for MUSDB18" if is_same else "Published for MUSDB18, which has other songs"
 
 
 def published_stems(figures: Iterable[Published], measured: Iterable[str]) -> list[str]:
-    """Stems that have figures of others and of ours, in the order of the figures."""
+    """Return stems with published and measured results, in the published order."""
     known = dict.fromkeys(stem for figure in figures for stem in figure.sdr)
     return [stem for stem in known if stem in {*measured}]
 
 
 def published() -> list[Published]:
-    """All that the program knows of."""
+    """Return all published results known to the program."""
     text = files(__package__).joinpath("published.toml").read_text(encoding="utf-8")
     return [
         Published(entry.pop("name"), entry.pop("kind"), entry.pop("source"), entry)

@@ -1,4 +1,4 @@
-"""Songs whose true stems are known, and folders of estimates paired with them by name."""
+"""Songs with true stems, and folders of estimates that are paired with them by name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TrackAudio:
     """A song in memory.
 
     Attributes:
-        mixture: the song.
-        references: its true stems by name.
-        sample_rate: in Hz, of all.
+        mixture: waveform of the song.
+        references: true stems by name.
+        sample_rate: sample rate of all, in Hz.
     """
 
     mixture: Wave
@@ -33,23 +33,23 @@ class TrackAudio:
     sample_rate: int
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured.
+        """Check that the song can be scored.
 
         Raises:
-            DecodeError: there is no true stem, one is not as long and wide as the song, or
-                something is NaN or infinite.
+            DecodeError: there is no true stem, its size differs from the song's, or a waveform
+                contains NaN or infinity.
         """
         if not self.references:
-            raise DecodeError("there are no true stems beside the mixture")
+            raise DecodeError("there are no true stems besides the mixture")
         for name, wave in self.references.items():
             if wave.shape != self.mixture.shape:
                 raise DecodeError(
-                    f"the true stem {name} has {_size(wave)} and the song {_size(self.mixture)}"
+                    f"the true stem {name} has {_size(wave)} but the song has {_size(self.mixture)}"
                 )
             if not wave.isfinite().all():
-                raise DecodeError(f"the true stem {name} holds NaN or infinity")
+                raise DecodeError(f"the true stem {name} contains NaN or infinity")
         if not self.mixture.isfinite().all():
-            raise DecodeError("the song holds NaN or infinity")
+            raise DecodeError("the song contains NaN or infinity")
 
 
 def _size(wave: Wave) -> str:
@@ -62,17 +62,17 @@ class EvaluationTrack(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the song; it may have slashes."""
+        """Name of the song; it may contain slashes."""
 
     @property
     def stamp(self) -> Mapping[str, Any]:
-        """What tells this song from one that replaced it, as plain values."""
+        """Plain values that change whenever the song's files do."""
 
     def load(self) -> TrackAudio:
-        """Read it.
+        """Read the song.
 
         Raises:
-            DecodeError: a file cannot be read, or they do not go together.
+            DecodeError: a file cannot be read, or files do not match.
         """
 
 
@@ -81,11 +81,11 @@ Files = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class FolderTrack:
-    """A song with a folder of true stems.
+    """A song in a folder of true stems.
 
     Attributes:
-        name: of the song, with the folders above it.
-        files: its true stems by name, and ``mixture`` where there is one.
+        name: name of the song, including parent folders.
+        files: true stems by name, and optionally ``mixture``.
     """
 
     name: str
@@ -93,14 +93,14 @@ class FolderTrack:
 
     @property
     def stamp(self) -> Mapping[str, Any]:
-        """Its name and what its files weigh."""
+        """Name of the song, and sizes and modification times of its files."""
         return {"song": self.name, "files": _stamps(self.files)}
 
     def load(self) -> TrackAudio:
-        """Read it; without a file of the song, the song is the sum of its true stems.
+        """Read the song; without a mixture file, the mixture is the sum of the true stems.
 
-        An accompaniment beside other stems than the vocals is their sum, and no part of that;
-        where it is not among the files, it is made of them.
+        If there are vocals and other stems, the accompaniment is the sum of the others; an
+        accompaniment file does not count as another stem, and is computed if it is missing.
 
         Raises:
             DecodeError: a file cannot be read, or they differ in rate, channels or length.
@@ -118,11 +118,11 @@ class FolderTrack:
 
 
 class FilesMethod:
-    """Estimates that lie in folders.
+    """Estimates that are read from folders.
 
     Args:
-        name: as tables and folders call it.
-        files: of each song, by the name of the stem.
+        name: name in tables and folders.
+        files: files of each song, by stem name.
     """
 
     def __init__(self, name: str, files: Mapping[str, Files]) -> None:
@@ -130,21 +130,21 @@ class FilesMethod:
         self._files = files
 
     def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
-        """What the files of the song weigh."""
+        """Sizes and modification times of the song's estimates."""
         return {"files": _stamps(self._files[track.name])}
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        """Read them.
+        """Read the estimates.
 
         Raises:
-            DecodeError: a file cannot be read, or is of another rate or length than the song.
+            DecodeError: a file cannot be read, or differs from the song in rate or length.
         """
         wanted = {canonical(name) for name in sound.references}
         found = self._files[track.name]
         files = {name: file for name, file in found.items() if canonical(name) in wanted}
         if not files:
             raise DecodeError(
-                f"{listed(found)} is none of the true stems {listed(sound.references)}"
+                f"{listed(found)} is not one of the true stems {listed(sound.references)}"
             )
         waves, rate = _read(files)
         first = next(iter(files.values()))
@@ -153,7 +153,7 @@ class FilesMethod:
         for name, wave in waves.items():
             if wave.shape[-1] != length:
                 raise DecodeError(
-                    f"{files[name]} has {wave.shape[-1]} samples and the true stem {length}:"
+                    f"{files[name]} has {wave.shape[-1]} samples but the true stem has {length}:"
                     " compare stems of one song"
                 )
         return waves
@@ -162,20 +162,20 @@ class FilesMethod:
 def pair_folders(
     references: Path, estimates: Path
 ) -> tuple[list[FolderTrack], FilesMethod, list[LeftOut]]:
-    """Songs that both trees have, and what only one has.
+    """Pair the songs of two folder trees, and note songs that only one of them has.
 
-    A song is a folder with sound files, at the same place in both trees; the two folders themselves
-    are one, whatever they are called.
+    A song is a folder with audio files at the same relative path in both trees; the two root
+    folders count as the same song.
 
     Raises:
-        UsageError: no song is in both, or a stem is there twice.
+        UsageError: no song is in both, or a stem exists twice.
     """
     true, made = (_songs(root) for root in (references, estimates))
     shared = [name for name in true if name in made]
     if not shared:
         raise UsageError(
             f"{references} has {listed(_told(true), 4)} and {estimates} has"
-            f" {listed(_told(made), 4)}: name two folders with stems of the same songs"
+            f" {listed(_told(made), 4)}: use two folders with stems of the same songs"
         )
     title = estimates.resolve().name or "estimates"
     own = {name: name or title for name in shared}
@@ -192,7 +192,7 @@ def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list
 
 
 def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:
-    """Folders of songs that hold no sound file, nor a folder with one."""
+    """Note folders without audio files at any depth."""
     places = {parent for name in known for parent in (Path(name), *Path(name).parents)}
     below = [place.relative_to(root) for place in sorted(root.rglob("*")) if place.is_dir()]
     empty = [
@@ -201,11 +201,11 @@ def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:
         if place not in places and not any(part.startswith(".") for part in place.parts)
     ]
     outermost = [place for place in empty if place.parent not in empty]
-    return [LeftOut(place.as_posix(), f"has no sound files in {root}") for place in outermost]
+    return [LeftOut(place.as_posix(), f"has no audio files in {root}") for place in outermost]
 
 
 def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
-    """Stems that are on one side only."""
+    """Note stems that exist on one side only."""
     here, there = Counter[str](), Counter[str]()
     for true, made in songs:
         known, found = _names(true), _names(made)
@@ -220,12 +220,12 @@ def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:
 
 
 def _names(files: Files) -> set[str]:
-    """Stems, each by its first name."""
+    """Return the canonical names of stems."""
     return {canonical(name) for name in files} - {MIXTURE}
 
 
 def _songs(root: Path) -> dict[str, dict[str, Path]]:
-    """Stems by name, of each folder that has any, by its place below the root."""
+    """Return the stem files of each folder that has any, by its path below the root."""
     parents = dict.fromkeys(path.parent for path in sounds(root, recursive=True))
     return {_place(folder, root): _stems(folder) for folder in parents}
 
@@ -242,10 +242,10 @@ def _stems(folder: Path) -> dict[str, Path]:
 
 
 def _told(songs: Mapping[str, Files]) -> list[str]:
-    """Folders, or what is in the only one."""
+    """Return the folders, or the files in the only one."""
     if [*songs] == [""]:
         return [*songs[""]]
-    return [name or "stems of its own" for name in songs] or ["no sound files"]
+    return [name or "stems of its own" for name in songs] or ["no audio files"]
 
 
 def _read(files: Files) -> tuple[dict[str, Wave], int]:
@@ -258,14 +258,14 @@ def _read(files: Files) -> tuple[dict[str, Wave], int]:
         _require_rate(file, rates[file], str(first[1]), rates[first[1]])
         if waves[name].shape != waves[first[0]].shape:
             raise DecodeError(
-                f"{file} ({_size(waves[name])}) and {first[1]} ({_size(waves[first[0]])}) are not"
-                " of one size: compare stems of one song"
+                f"{file} ({_size(waves[name])}) and {first[1]} ({_size(waves[first[0]])}) differ in"
+                " size: compare stems of one song"
             )
     return waves, rates[first[1]]
 
 
 def _require_rate(file: Path, rate: int, other: str, wanted: int) -> None:
-    """Scores of what was resampled would judge the resampler too."""
+    """Refuse different sample rates: scores would also measure the resampler."""
     if rate != wanted:
         raise DecodeError(
             f"{file} has a sample rate of {rate} Hz and {other} of {wanted} Hz: resample one of"
@@ -274,6 +274,6 @@ def _require_rate(file: Path, rate: int, other: str, wanted: int) -> None:
 
 
 def _stamps(files: Files) -> dict[str, list[int]]:
-    """Sizes in bytes and times of change."""
+    """Return sizes in bytes and modification times."""
     stats = {name: file.stat() for name, file in files.items()}
     return {name: [each.st_size, each.st_mtime_ns] for name, each in stats.items()}

@@ -1,4 +1,4 @@
-"""(estimate, reference) to one number; recipes weigh losses by these names.
+"""Losses, as functions of (estimate, reference), by the names that recipes use.
 
 ``docs/losses.md`` lists them with their formulas.
 """
@@ -38,13 +38,13 @@ LOSSES: dict[str, Maker] = {
     "perceptual": Maker(Perceptual),
     "waveform_l1": plain(waveform_l1),
 }
-"""Of waves."""
+"""Losses of waveforms."""
 
 NOISE_LOSSES: dict[str, Maker] = {"noise_l1": plain(noise_l1)}
-"""Of the noise that the objective ``denoising`` lays over features."""
+"""Losses of the noise that the objective ``denoising`` adds to features."""
 
 PHASE_LOSSES: dict[str, Maker] = {"phase_cosine": Maker(PhaseCosine), "phase_l1": Maker(PhaseL1)}
-"""Of the angles of the objective ``phase``."""
+"""Losses of the angles of the objective ``phase``."""
 
 
 def make_loss(
@@ -53,21 +53,21 @@ def make_loss(
     options: Mapping[str, Any] | None = None,
     known: Mapping[str, Maker] = LOSSES,
 ) -> Loss:
-    """The loss of that name, computed in float32 whatever it is given and whatever autocast says.
+    """Create a loss by name, computed in float32 regardless of its inputs and of autocast.
 
     Args:
         name: a key of ``known``.
-        sample_rate: of the sound it compares, in Hz.
-        options: its arguments; what is left out has its default.
+        sample_rate: sample rate of the compared audio, in Hz.
+        options: arguments of the loss; omitted ones have their defaults.
         known: losses by name.
 
     Returns:
-        The loss. It raises ConfigError for waves that are too short for it.
+        The loss. It raises ConfigError for waveforms that are too short.
 
     Raises:
-        UnknownNameError: no such loss.
-        ConfigError: it has no such argument, or the argument cannot be used.
-        CheckpointError: a file that it needs cannot be used.
+        UnknownNameError: there is no such loss.
+        ConfigError: an argument is unknown or invalid.
+        CheckpointError: a file that the loss needs cannot be used.
     """
     if name not in known:
         raise UnknownNameError("loss", name, known)
@@ -94,7 +94,7 @@ def _in_float32(name: str, sample_rate: int, loss: Loss) -> Loss:
 
 
 def _single(value: Tensor) -> Tensor:
-    """In single precision; spectra stay complex."""
+    """Convert to single precision; spectra stay complex."""
     return value if value.is_complex() else value.float()
 
 

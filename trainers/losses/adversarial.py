@@ -1,12 +1,11 @@
-"""Losses of a network against discriminators: least squares, hinge and feature matching.
+"""Adversarial losses: least squares, hinge and feature matching.
 
-The losses take the scores and features of
-:class:`~model_zoo.discriminators.base.DiscriminatorOutput`. Over sub-discriminators and layers they
-are summed, not averaged, so that each counts alike whatever the number of the others. They are
-computed in float32 whatever the discriminators computed in.
+The losses take scores and features of
+:class:`~model_zoo.discriminators.base.DiscriminatorOutput`. They are summed over sub-discriminators
+and layers, not averaged, so that the weight of each does not depend on their number, as in MSRKit.
+They are computed in float32 regardless of the discriminators' precision.
 
-Least squares (Mao et al. 2017, arXiv 1611.04076) or hinge losses and feature matching as MSRKit
-sums them: over all sub-discriminators and layers, without dividing by their number.
+Least squares are from Mao et al. 2017 (arXiv 1611.04076).
 """
 
 from __future__ import annotations
@@ -27,62 +26,62 @@ Features = Sequence[Sequence[Tensor]]
 Kind = Literal["hinge", "lsgan"]
 
 LEVEL = 0.1
-"""Root mean square at which discriminators hear a mixture: -20 dB full scale, as music has."""
+"""RMS of the mixtures that discriminators receive: -20 dB full scale, as in music."""
 
 
 def stems_as_waves(stems: Stems) -> Float[Tensor, "wave 1 time"]:
-    """Every channel of every stem on its own, at the level of music.
+    """Turn every channel of every stem into a separate waveform, at the level of music.
 
     Args:
-        stems: at the level at which their mixture has a root mean square of 1.
+        stems: stems whose mixture has an RMS of 1.
     """
     return LEVEL * rearrange(stems, "b s c t -> (b s c) 1 t")
 
 
-def generator_loss(made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
-    """Small when what the network made is taken for real.
+def generator_loss(fake: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
+    """Compute the generator's loss, small if estimates are taken for real.
 
     Args:
-        made: scores of what the network made.
-        kind: ``hinge`` is content with a score of 1 or more (Lim and Ye 2017, arXiv 1705.02894,
-            with the margin on this side too); ``lsgan`` wants exactly 1 (Mao et al. 2017,
+        fake: scores of estimates.
+        kind: ``hinge`` demands a score of at least 1 (Lim and Ye 2017, arXiv 1705.02894, with the
+            margin on this side too); ``lsgan`` demands exactly 1 (Mao et al. 2017,
             arXiv 1611.04076).
     """
-    return _sum(_WANT_REAL[kind](score.float()) for score in made)
+    return _sum(_WANT_REAL[kind](score.float()) for score in fake)
 
 
-def discriminator_loss(real: Scores, made: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
-    """Small when real sound is told from what the network made.
+def discriminator_loss(real: Scores, fake: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
+    """Compute the discriminators' loss, small if real audio is told from estimates.
 
     Args:
-        real: scores of real sound.
-        made: scores of what the network made, without a gradient towards it.
-        kind: as in :func:`generator_loss`; what was made shall have -1 or less, or exactly 0.
+        real: scores of real audio.
+        fake: scores of estimates, without a gradient towards the network.
+        kind: as in :func:`generator_loss`; estimates should have at most -1, or exactly 0.
     """
     return _sum(_WANT_REAL[kind](score.float()) for score in real) + _sum(
-        _WANT_MADE[kind](score.float()) for score in made
+        _WANT_FAKE[kind](score.float()) for score in fake
     )
 
 
-def feature_matching(real: Features, made: Features) -> Float[Tensor, ""]:
-    """Mean absolute difference of the features, summed over all layers.
+def feature_matching(real: Features, fake: Features) -> Float[Tensor, ""]:
+    """Compute the mean absolute difference of features, summed over all layers.
 
     From Salimans et al. 2016 (arXiv 1606.03498), as in MelGAN (arXiv 1910.06711, equation 4). The
-    features of real sound are a target: no gradient reaches them.
+    features of real audio are targets and receive no gradient.
     """
     pairs = (
-        (target, found)
-        for targets, outputs in zip(real, made, strict=True)
-        for target, found in zip(targets, outputs, strict=True)
+        (target, output)
+        for targets, outputs in zip(real, fake, strict=True)
+        for target, output in zip(targets, outputs, strict=True)
     )
-    return _sum((target.detach().float() - found.float()).abs().mean() for target, found in pairs)
+    return _sum((target.detach().float() - output.float()).abs().mean() for target, output in pairs)
 
 
 _WANT_REAL: dict[str, Callable[[Tensor], Tensor]] = {
     "hinge": lambda score: F.relu(1 - score).mean(),
     "lsgan": lambda score: (score - 1).square().mean(),
 }
-_WANT_MADE: dict[str, Callable[[Tensor], Tensor]] = {
+_WANT_FAKE: dict[str, Callable[[Tensor], Tensor]] = {
     "hinge": lambda score: F.relu(1 + score).mean(),
     "lsgan": lambda score: score.square().mean(),
 }
@@ -93,10 +92,10 @@ def _sum(parts: Iterable[Tensor]) -> Tensor:
 
 
 class AdversarialLoss:
-    """Losses of a network and of the discriminators that judge it.
+    """Losses of a network and its discriminators.
 
     Args:
-        kind: of losses, ``"lsgan"`` or ``"hinge"``.
+        kind: ``"lsgan"`` or ``"hinge"``.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -105,18 +104,18 @@ class AdversarialLoss:
     def discriminator_loss(
         self, discriminator: nn.Module, pair: tuple[Stems, Stems]
     ) -> Float[Tensor, ""]:
-        """How badly real stems are told from estimated ones.
+        """Compute the discriminators' loss on true and estimated stems.
 
-        Both are judged in one pass: two passes before one gradient would change the buffers of
+        Both are scored in one pass: two passes before one backward would change the buffers of
         spectral norms in between, which distributed training forbids
         (https://github.com/pytorch/pytorch/issues/175024).
 
         Args:
-            discriminator: wrapped for several workers or not.
+            discriminator: the discriminators, wrapped for several workers or not.
             pair: estimated stems, without a gradient towards the network, and true ones.
         """
-        made, true = pair
-        scores, _ = discriminator(torch.cat([stems_as_waves(true), stems_as_waves(made)]))
+        estimate, true = pair
+        scores, _ = discriminator(torch.cat([stems_as_waves(true), stems_as_waves(estimate)]))
         halves = [score.chunk(2) for score in scores]
         real, fake = ([half[side] for half in halves] for side in (0, 1))
         return discriminator_loss(real, fake, self.kind)
@@ -124,17 +123,17 @@ class AdversarialLoss:
     def generator_losses(
         self, discriminator: nn.Module, pair: tuple[Stems, Stems]
     ) -> dict[str, Float[Tensor, ""]]:
-        """``generator`` and ``feature_matching``, unweighted.
+        """Compute ``generator`` and ``feature_matching``, unweighted.
 
         Args:
-            discriminator: with frozen weights and in evaluation mode, so that nothing of it
-                changes; not wrapped.
+            discriminator: the discriminators, unwrapped, frozen and in evaluation mode, so that
+                they do not change.
             pair: estimated stems and true ones.
         """
-        made, true = pair
+        estimate, true = pair
         with torch.no_grad():
             _, real = discriminator(stems_as_waves(true))
-        scores, features = discriminator(stems_as_waves(made))
+        scores, features = discriminator(stems_as_waves(estimate))
         return {
             "generator": generator_loss(scores, self.kind),
             "feature_matching": feature_matching(real, features),

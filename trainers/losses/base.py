@@ -1,4 +1,4 @@
-"""What a loss is, and what it is made from."""
+"""Interface of losses and of their options."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from torch import Tensor
 
 from model_zoo.config import Config
 
-#: (estimate, reference), both ``batch stem channel time``, to one number.
+#: Function of (estimate, reference), both ``batch stem channel time``, to a scalar.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class LossOptions(Config):
-    """What a recipe can tell a loss; a subclass lists it as fields."""
+    """Options of a loss in recipes; subclasses list them as fields."""
 
     @abstractmethod
     def make(self, sample_rate: int) -> Loss:
-        """The loss for sound at ``sample_rate`` in Hz."""
+        """Create the loss for audio at ``sample_rate`` in Hz."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """A loss for sound at a sample rate, the only positional argument; recipes give the others.
+    """Creates a loss for a sample rate; recipes give its other arguments.
 
     Attributes:
-        options: what it can be told.
+        options: class of its options.
     """
 
     options: type[LossOptions]
 
     def __call__(self, sample_rate: int, /, **options: Any) -> Loss:
-        """The loss.
+        """Create the loss.
 
         Raises:
-            ConfigError: an option does not exist or cannot be used.
+            ConfigError: an option is unknown or invalid.
         """
         return self.options.from_dict(options).make(sample_rate)
 
@@ -49,7 +49,7 @@ class Maker:
 
 
 def plain(loss: Loss) -> Maker:
-    """The maker of a loss that nothing has to be told."""
+    """Return the maker of a loss without options."""
 
     class NoOptions(LossOptions):
         def make(self, sample_rate: int) -> Loss:
@@ -59,19 +59,19 @@ def plain(loss: Loss) -> Maker:
 
 
 class TooShortError(ValueError):
-    """Waves have too few samples for what shall be measured of them.
+    """The waveforms have too few samples for the loss.
 
     Args:
-        found: samples of the waves.
-        longest: samples that are still too few.
+        found: samples of the waveforms.
+        longest: largest number of samples that is still too short.
     """
 
     def __init__(self, found: int, longest: int) -> None:
-        super().__init__(f"{found} samples, where more than {longest} are needed")
+        super().__init__(f"more than {longest} samples are needed, found {found}")
         self.found, self.longest = found, longest
 
 
 def require_more_than(samples: int, wave: Tensor) -> None:
-    """Raise :class:`TooShortError` unless ``wave`` is longer than that along its last axis."""
+    """Raise :class:`TooShortError` unless the last axis of ``wave`` is longer than ``samples``."""
     if wave.shape[-1] <= samples:
         raise TooShortError(wave.shape[-1], samples)

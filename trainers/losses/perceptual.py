@@ -1,4 +1,4 @@
-"""Distance in what trained discriminators hear."""
+"""Perceptual loss: distance of features of trained discriminators."""
 
 from __future__ import annotations
 
@@ -21,54 +21,55 @@ from trainers.losses.adversarial import LEVEL, stems_as_waves
 from trainers.losses.base import Loss, LossOptions, require_more_than
 
 FAINTEST = 1e-5
-"""Mean magnitude of features below which they are not made larger."""
+"""Mean feature magnitude below which features are not scaled up further."""
 
 
 @dataclass(frozen=True)
 class Perceptual(LossOptions):
-    """Who listens.
+    """Options of the perceptual loss.
 
     Attributes:
-        discriminator: a ``discriminator.safetensors`` that a run with an adversary has written.
+        discriminator: a ``discriminator.safetensors`` written by an adversarial run.
     """
 
     discriminator: str = ""
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         missing = f"discriminator must name the {DISCRIMINATOR} of a run"
         return broken({missing: not self.discriminator})
 
     def make(self, sample_rate: int) -> Loss:
-        """See :class:`FeatureDistance`.
+        """Create a :class:`FeatureDistance`.
 
         Raises:
-            CheckpointError: the file is missing, damaged or holds something else.
-            ConfigError: its discriminators were trained at another sample rate.
+            CheckpointError: the file is missing, damaged or not a discriminator.
+            ConfigError: the discriminators were trained at another sample rate.
         """
         ensemble, spec = load_discriminator(Path(self.discriminator).expanduser())
         if spec.sample_rate != sample_rate:
             raise ConfigError(
                 type(self).__name__,
                 [
-                    f"{self.discriminator} was trained at {spec.sample_rate} Hz, this network "
-                    f"hears {sample_rate} Hz: name one that was trained at {sample_rate} Hz"
+                    f"{self.discriminator} was trained at {spec.sample_rate} Hz, but the network "
+                    f"has {sample_rate} Hz: use one that was trained at {sample_rate} Hz"
                 ],
             )
         return FeatureDistance(ensemble, spec.nch)
 
 
 class FeatureDistance(nn.Module):
-    """Mean over all hidden layers of the L1 distance of their features, relative to their level.
+    """L1 distance of features, relative to their level, averaged over all hidden layers.
 
     The distance of a layer is divided by the mean magnitude of the reference's features over the
-    batch, as in EnCodec (Défossez et al. 2022, arXiv 2210.13438, section 3.4): how large the
-    numbers of a layer are is an accident of its weights, and layers that have large ones would
-    outweigh the others. The discriminators are frozen; the gradient reaches the estimate alone.
+    batch, as in EnCodec (Défossez et al. 2022, arXiv 2210.13438, section 3.4): otherwise layers
+    with large activations, which are arbitrary, would dominate. The discriminators are frozen; only
+    the estimate receives a gradient.
 
     Args:
         ensemble: trained discriminators.
-        channels: that they hear at once; with 1 they hear every channel on its own.
+        channels: channels per input of the discriminators; with 1, each channel is a separate
+            input.
     """
 
     def __init__(self, ensemble: Discriminator, channels: int) -> None:
@@ -79,36 +80,36 @@ class FeatureDistance(nn.Module):
         self.half_window = max(windows, default=0) // 2
 
     def forward(self, estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
-        """The distance.
+        """Compute the distance.
 
         Raises:
-            ConfigError: the waves have another number of channels than the discriminators hear.
-            TooShortError: the waves are not longer than half of the longest window.
+            ConfigError: the waveforms have another number of channels than the discriminators.
+            TooShortError: the waveforms are not longer than half of the longest window.
         """
         require_more_than(self.half_window, estimate)
         self.to(estimate.device)
         with torch.no_grad():
-            wanted = [*self._features(reference)]
+            targets = [*self._features(reference)]
         distances = [
-            (target - found).abs().mean() / target.abs().mean().clamp_min(FAINTEST)
-            for target, found in zip(wanted, self._features(estimate), strict=True)
+            (target - output).abs().mean() / target.abs().mean().clamp_min(FAINTEST)
+            for target, output in zip(targets, self._features(estimate), strict=True)
         ]
         return torch.stack(distances).mean()
 
     def _features(self, stems: Stems) -> Iterator[Tensor]:
-        for layers in self.ensemble(self._heard(stems)).features:
+        for layers in self.ensemble(self._inputs(stems)).features:
             yield from layers
 
-    def _heard(self, stems: Stems) -> Float[Tensor, "item heard time"]:
-        """Stems, and channels where one is heard at a time, as items of a batch."""
+    def _inputs(self, stems: Stems) -> Float[Tensor, "item channel_in time"]:
+        """Fold stems, and channels if inputs have one channel, into the batch."""
         if self.channels == 1:
             return stems_as_waves(stems)
         if stems.shape[2] != self.channels:
             raise ConfigError(
                 "loss_options.perceptual",
                 [
-                    f"the discriminators hear {self.channels} channels at once, the clips have "
-                    f"{stems.shape[2]}: name discriminators that were trained on as many"
+                    f"the discriminators have {self.channels} channels, but the clips have "
+                    f"{stems.shape[2]}: use discriminators trained with as many"
                 ],
             )
         return LEVEL * rearrange(stems, "b s c t -> (b s) c t")

@@ -1,11 +1,11 @@
 """Losses on spectrograms: STFT magnitudes, mel bands and phases.
 
-Spectra are scaled by the root of the window's energy, so that every resolution weighs as much as
-the waveform does (Parseval): noise of level 1 has magnitudes of about 1, whatever the window. Waves
-must be longer than half of the longest window, because their ends are reflected.
+Spectra are scaled by the square root of the window's energy, so that every resolution has the same
+weight as the waveform (Parseval): noise of level 1 has magnitudes of about 1 for any window.
+Waveforms must be longer than half of the longest window, because their ends are reflected.
 
-The estimate is an angle over pi; the reference is the true spectrum, whose angles are wanted. The
-phase of silence is noise, which is why the magnitudes of the spectrum can weigh the bins.
+Phase losses take angles divided by pi as the estimate, and the true spectrum as the reference. The
+phase of silence is noise, so bins can be weighted by their magnitudes.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ from trainers.losses.base import Loss, LossOptions, require_more_than
 from trainers.losses.waveform import NOISE_FLOOR
 
 RESOLUTIONS = (4096, 2048, 1024, 512)
-"""Window lengths in samples; the hop is a quarter of each."""
+"""Window lengths in samples; hops are a quarter of them."""
 
 SMALLEST_MAGNITUDE = 1e-5
-"""Magnitude below which logarithms tell nothing apart: -100 dB of a wave of 1."""
+"""Smallest magnitude that logarithms resolve: -100 dB for a waveform of level 1."""
 
 
 @dataclass(frozen=True)
 class MagnitudeL1(LossOptions):
-    """One resolution.
+    """Options of a loss at one resolution.
 
     Attributes:
-        n_fft: length of the Hann window, in samples.
-        hop: in samples.
+        n_fft: length of the Hann window in samples.
+        hop: hop in samples.
     """
 
     n_fft: int = 4096
     hop: int = 1024
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return resolution_mistakes((self.n_fft,), (self.hop,))
 
     def make(self, sample_rate: int) -> Loss:
-        """See :func:`magnitude_l1`."""
+        """Create :func:`magnitude_l1`."""
         return partial(magnitude_l1, n_fft=self.n_fft, hop=self.hop)
 
 
 @dataclass(frozen=True)
 class MultiResolutionMagnitude(LossOptions):
-    """Several resolutions.
+    """Options of a loss at several resolutions.
 
     Attributes:
-        n_fft: lengths of the Hann windows, in samples.
-        hop: of each, in samples.
-        convergence: measure spectral convergence instead of the plain L1 distance.
+        n_fft: lengths of the Hann windows in samples.
+        hop: hop of each, in samples.
+        convergence: use spectral convergence instead of the plain L1 distance.
     """
 
     n_fft: tuple[int, ...] = (2048, 1024, 512)
@@ -69,11 +69,11 @@ class MultiResolutionMagnitude(LossOptions):
     convergence: bool = False
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return resolution_mistakes(self.n_fft, self.hop)
 
     def make(self, sample_rate: int) -> Loss:
-        """See :func:`multi_resolution_magnitude`."""
+        """Create :func:`multi_resolution_magnitude`."""
         resolutions = [*zip(self.n_fft, self.hop, strict=True)]
         return partial(
             multi_resolution_magnitude, resolutions=resolutions, convergence=self.convergence
@@ -81,9 +81,9 @@ class MultiResolutionMagnitude(LossOptions):
 
 
 def multi_resolution_stft(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
-    """L1 distance of complex spectra, averaged over several window lengths.
+    """Compute the L1 distance of complex spectra, averaged over window lengths.
 
-    Spectra are compared as complex numbers and not by their magnitudes, so that phase counts.
+    Spectra are compared as complex numbers, not by their magnitudes, so that phase counts.
     By linearity their distance is the magnitude of the error's spectrum.
     """
     error = estimate - reference
@@ -92,7 +92,7 @@ def multi_resolution_stft(estimate: Stems, reference: Stems) -> Float[Tensor, ""
 
 
 def magnitude_l1(estimate: Stems, reference: Stems, n_fft: int, hop: int) -> Float[Tensor, ""]:
-    """Mean absolute difference of magnitudes; phase does not count."""
+    """Compute the mean absolute difference of magnitudes, ignoring phase."""
     return _l1(magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop))
 
 
@@ -102,45 +102,45 @@ def multi_resolution_magnitude(
     resolutions: Sequence[tuple[int, int]],
     convergence: bool = False,
 ) -> Float[Tensor, ""]:
-    """L1 distance of magnitudes and of their logarithms, averaged over resolutions.
+    """Compute L1 distances of magnitudes and of log magnitudes, averaged over resolutions.
 
     With ``convergence`` the terms are those of Yamamoto et al. 2020 (arXiv 1910.11480).
-    Logarithms are natural, of magnitudes of :data:`SMALLEST_MAGNITUDE` at least.
+    Logarithms are natural, with magnitudes clamped to at least :data:`SMALLEST_MAGNITUDE`.
 
     Args:
-        estimate: what is judged.
-        reference: what it should be.
+        estimate: estimated waveforms.
+        reference: true waveforms.
         resolutions: window length and hop of each, in samples.
-        convergence: :func:`spectral_convergence` instead of the L1 distance of magnitudes.
+        convergence: use :func:`spectral_convergence` instead of the L1 distance of magnitudes.
     """
     require_more_than(max(n_fft for n_fft, _ in resolutions) // 2, estimate)
     distance = spectral_convergence if convergence else _l1
     parts = []
     for n_fft, hop in resolutions:
-        found, wanted = magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop)
+        output, target = magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop)
         logarithms = _l1(
-            found.clamp_min(SMALLEST_MAGNITUDE).log(), wanted.clamp_min(SMALLEST_MAGNITUDE).log()
+            output.clamp_min(SMALLEST_MAGNITUDE).log(), target.clamp_min(SMALLEST_MAGNITUDE).log()
         )
-        parts.append(distance(found, wanted) + logarithms)
+        parts.append(distance(output, target) + logarithms)
     return torch.stack(parts).mean()
 
 
 def spectral_convergence(
-    found: Float[Tensor, "*batch freq frame"], wanted: Float[Tensor, "*batch freq frame"]
+    output: Float[Tensor, "*batch freq frame"], target: Float[Tensor, "*batch freq frame"]
 ) -> Float[Tensor, ""]:
-    """Norm of the difference over the norm of what is wanted, both over the whole batch.
+    """Compute the norm of the difference over the norm of the reference, over the whole batch.
 
-    Over the batch, so that a silent reference among others does not weigh without bound; one alone
-    is taken for noise at the level of :data:`~trainers.losses.waveform.NOISE_FLOOR`.
+    Norms are taken over the batch, so that a silent reference among others has no unbounded weight;
+    a silent batch counts as noise at :data:`~trainers.losses.waveform.NOISE_FLOOR`.
     """
-    scale = (wanted.square().sum() + NOISE_FLOOR * wanted.numel()).sqrt()
-    return torch.linalg.vector_norm(found - wanted) / scale
+    scale = (target.square().sum() + NOISE_FLOOR * target.numel()).sqrt()
+    return torch.linalg.vector_norm(output - target) / scale
 
 
 def magnitudes(
     wave: Float[Tensor, "*batch time"], n_fft: int, hop: int
 ) -> Float[Tensor, "*batch freq frame"]:
-    """Magnitudes of the spectrum, scaled by the root of the window's energy."""
+    """Compute the magnitudes of the spectrum, scaled by the square root of the window's energy."""
     hann_energy = 3 / 8 * n_fft
     return spectrum(wave, n_fft, hop).abs() / hann_energy**0.5
 
@@ -148,10 +148,10 @@ def magnitudes(
 def spectrum(
     wave: Float[Tensor, "*batch time"], n_fft: int, hop: int
 ) -> Complex[Tensor, "*batch freq frame"]:
-    """Spectrum under a Hann window.
+    """Compute the spectrum with a Hann window.
 
     Raises:
-        TooShortError: the wave is not longer than half of the window.
+        TooShortError: the waveform is not longer than half of the window.
     """
     require_more_than(n_fft // 2, wave)
     window = torch.hann_window(n_fft, device=wave.device, dtype=wave.dtype)
@@ -159,11 +159,11 @@ def spectrum(
 
 
 def resolution_mistakes(n_fft: Sequence[int], hop: Sequence[int]) -> list[str]:
-    """What is wrong with window lengths and hops, one sentence each."""
+    """Report invalid window lengths and hops, in one sentence each."""
     return broken(
         {
-            "n_fft must list at least one window": not n_fft,
-            f"hop must be as many as n_fft: {len(hop)} instead of {len(n_fft)}": (
+            "n_fft must have at least one window": not n_fft,
+            f"hop must have as many values as n_fft, found {len(hop)} and {len(n_fft)}": (
                 len(n_fft) != len(hop)
             ),
             "n_fft must be 4 or more": any(window < 4 for window in n_fft),
@@ -175,8 +175,8 @@ def resolution_mistakes(n_fft: Sequence[int], hop: Sequence[int]) -> list[str]:
     )
 
 
-def _l1(found: Tensor, wanted: Tensor) -> Float[Tensor, ""]:
-    return (found - wanted).abs().mean()
+def _l1(output: Tensor, target: Tensor) -> Float[Tensor, ""]:
+    return (output - target).abs().mean()
 
 
 Scale = Literal["htk", "slaney"]
@@ -185,15 +185,15 @@ Norm = Literal["none", "slaney"]
 
 @dataclass(frozen=True)
 class MultiMel(LossOptions):
-    """Several resolutions; the defaults are those of MSRKit.
+    """Options of the mel loss; the defaults are MSRKit's.
 
     Attributes:
-        n_fft: lengths of the Hann windows, in samples.
-        hop: of each, in samples.
+        n_fft: lengths of the Hann windows in samples.
+        hop: hop of each, in samples.
         n_mels: number of mel filters of each.
-        clip: smallest mel magnitude that logarithms tell from silence.
+        clip: smallest mel magnitude that logarithms resolve.
         mel_scale: ``htk``, or ``slaney`` as in librosa.
-        norm: ``none``: filters have a height of 1; ``slaney``: an area of 1 over Hz.
+        norm: ``none`` for filters with a height of 1; ``slaney`` for an area of 1 over Hz.
     """
 
     n_fft: tuple[int, ...] = (1024, 2048, 512)
@@ -204,10 +204,10 @@ class MultiMel(LossOptions):
     norm: Norm = "none"
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return resolution_mistakes(self.n_fft, self.hop) + broken(
             {
-                f"n_mels must be as many as n_fft: {len(self.n_mels)} instead of "
+                f"n_mels must have as many values as n_fft, found {len(self.n_mels)} and "
                 f"{len(self.n_fft)}": len(self.n_mels) != len(self.n_fft),
                 "n_mels must be 1 or more": any(mels < 1 for mels in self.n_mels),
                 "clip must be above 0": not self.clip > 0,
@@ -215,7 +215,7 @@ class MultiMel(LossOptions):
         )
 
     def make(self, sample_rate: int) -> Loss:
-        """See :class:`MultiMelDistance`."""
+        """Create :class:`MultiMelDistance`."""
         views = [
             MelView(n_fft, hop, mel_filters(n_fft, n_mels, sample_rate, self.mel_scale, self.norm))
             for n_fft, hop, n_mels in zip(self.n_fft, self.hop, self.n_mels, strict=True)
@@ -224,13 +224,13 @@ class MultiMel(LossOptions):
 
 
 class MultiMelDistance(nn.Module):
-    """L1 distance of logarithms of mel magnitudes, averaged over resolutions.
+    """L1 distance of log mel magnitudes, averaged over resolutions.
 
-    As in MSRKit and, with other numbers, in DAC (Kumar et al. 2023, arXiv 2306.06546).
-    Logarithms are natural, of magnitudes of ``clip`` at least; spectra are not scaled.
+    As in MSRKit and, with other parameters, in DAC (Kumar et al. 2023, arXiv 2306.06546).
+    Logarithms are natural, with magnitudes clamped to at least ``clip``; spectra are not scaled.
 
     Args:
-        views: one for each resolution.
+        views: mel spectrogram of each resolution.
         clip: smallest magnitude.
     """
 
@@ -240,17 +240,17 @@ class MultiMelDistance(nn.Module):
         self.half_window = max(view.n_fft for view in views) // 2
 
     def forward(self, estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
-        """The distance.
+        """Compute the distance.
 
         Raises:
-            TooShortError: the waves are not longer than half of the longest window.
+            TooShortError: the waveforms are not longer than half of the longest window.
         """
         require_more_than(self.half_window, estimate)
         self.to(estimate.device)
         distances = []
         for view in self.views:
-            found, wanted = (view(wave).clamp_min(self.clip) for wave in (estimate, reference))
-            distances.append((found.log() - wanted.log()).abs().mean())
+            output, target = (view(wave).clamp_min(self.clip) for wave in (estimate, reference))
+            distances.append((output.log() - target.log()).abs().mean())
         return torch.stack(distances).mean()
 
 
@@ -258,8 +258,8 @@ class MelView(nn.Module):
     """Mel spectrogram of magnitudes.
 
     Args:
-        n_fft: length of the Hann window, in samples.
-        hop: in samples.
+        n_fft: length of the Hann window in samples.
+        hop: hop in samples.
         filters: see :func:`mel_filters`.
     """
 
@@ -271,17 +271,17 @@ class MelView(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch mel frame"]:
-        """Weighted sums of magnitudes."""
+        """Compute the weighted sums of magnitudes."""
         return self.filters @ spectrum(wave, self.n_fft, self.hop).abs()
 
 
 def mel_filters(
     n_fft: int, n_mels: int, sample_rate: int, scale: Scale = "htk", norm: Norm = "none"
 ) -> Float[Tensor, "mel freq"]:
-    """Triangles from 0 Hz to half of the sample rate, equally wide on the mel scale.
+    """Build triangular filters from 0 Hz to half of the sample rate, equally wide on the mel scale.
 
-    Where bins are wider than triangles some filters have no bin. They give nothing for any sound
-    and count as equal, as in the originals, so torchaudio's warning of them is not passed on.
+    If bins are wider than triangles, some filters contain no bin and are always 0, so they count as
+    equal, as in the original implementations; torchaudio's warning about them is suppressed.
 
     Raises:
         MissingExtraError: torchaudio is not installed.
@@ -307,44 +307,44 @@ Spectrum = Complex[Tensor, "batch channel freq frame"]
 Weighting = Literal["magnitude", "none"]
 
 LEAST_WEIGHT = 1e-8
-"""Sum of magnitudes below which a clip is silent, and has no phase."""
+"""Sum of magnitudes below which a clip counts as silent, without a phase."""
 
 
 @dataclass(frozen=True)
 class PhaseOptions(LossOptions):
-    """Which bins matter.
+    """Options of the phase losses.
 
     Attributes:
-        weighting: ``magnitude`` weighs each bin by its share of its clip's magnitudes; ``none``
-            weighs all alike.
+        weighting: ``magnitude`` weights each bin by its share of the clip's magnitudes; ``none``
+            weights all bins equally.
     """
 
     weighting: Weighting = "magnitude"
 
 
 class PhaseCosine(PhaseOptions):
-    """See :func:`phase_cosine`."""
+    """Options of :func:`phase_cosine`."""
 
     def make(self, sample_rate: int) -> Loss:
-        """The loss."""
+        """Create the loss."""
         return partial(phase_cosine, weighting=self.weighting)
 
 
 class PhaseL1(PhaseOptions):
-    """See :func:`phase_l1`."""
+    """Options of :func:`phase_l1`."""
 
     def make(self, sample_rate: int) -> Loss:
-        """The loss."""
+        """Create the loss."""
         return partial(phase_l1, weighting=self.weighting)
 
 
 def phase_cosine(
     estimate: Angles, reference: Spectrum, weighting: Weighting = "magnitude"
 ) -> Float[Tensor, ""]:
-    """1 - cos of the difference: from 0 for the right angle to 2 for the opposite one.
+    """Compute 1 - cos of the difference: from 0 for the right angle to 2 for the opposite one.
 
-    It is half of the squared distance of the two angles' points on the unit circle, so that angles
-    just below pi and just above -pi are neighbours.
+    It is half the squared distance of the two points on the unit circle, so that angles just below
+    pi and just above -pi are close.
     """
     away = torch.pi * estimate - reference.angle()
     return _mean(1 - away.cos(), reference, weighting)
@@ -353,12 +353,12 @@ def phase_cosine(
 def phase_l1(
     estimate: Angles, reference: Spectrum, weighting: Weighting = "magnitude"
 ) -> Float[Tensor, ""]:
-    """Absolute difference of angles over pi, which knows of no circle: from 0 to 2."""
+    """Compute the absolute difference of angles over pi, without wrap-around: from 0 to 2."""
     return _mean((estimate - reference.angle() / torch.pi).abs(), reference, weighting)
 
 
 def _mean(away: Angles, reference: Spectrum, weighting: Weighting) -> Float[Tensor, ""]:
-    """Mean over clips of the weighted mean over bins; of a silent clip 0."""
+    """Average over clips the weighted means over bins; silent clips give 0."""
     if weighting == "none":
         return away.mean()
     weight = reference.abs()

@@ -1,1 +1,1 @@
-"""(estimate, reference) to numbers, as separation is judged by."""
+"""Metrics of separation, as functions of (estimate, reference)."""

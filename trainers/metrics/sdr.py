@@ -1,16 +1,16 @@
 """Signal to distortion ratios over a whole excerpt.
 
-Goal: how much louder the true stem is than what is wrong with the estimate, in decibels; higher is
-better, 0 dB means the error is as loud as the stem. Two definitions:
+Goal: the level of the true stem relative to the estimate's error, in decibels; higher is better,
+and at 0 dB the error is as loud as the stem. Two definitions:
 
 - ``global`` (or utterance) SDR, ``10 log10( |s|^2 / |s - e|^2 )`` over all samples and channels:
   that of recent challenges (Fabbro et al. 2023, arXiv 2308.06979), with the mean over songs.
-- ``SI-SDR``, the same after the true stem got the gain that fits the estimate best, so that an
-  estimate is not punished for being too loud (Le Roux et al. 2018, "SDR - half-baked or well
-  done?", arXiv 1811.02508, equation 3). One gain for all channels.
+- ``SI-SDR``, the same with the true stem scaled by the gain that fits the estimate best, so that
+  an estimate's level does not matter (Le Roux et al. 2018, "SDR - half-baked or well done?",
+  arXiv 1811.02508, equation 3). One gain for all channels.
 
 Neither is the SDR of BSSEval (:mod:`trainers.metrics.bsseval`), whose medians over windows of a
-second are another scale. Argument order is (estimate, reference) everywhere.
+second are on another scale. Argument order is (estimate, reference) everywhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENERGY_FLOOR = 1e-10
 def global_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """Global SDR in dB of each item; of a silent reference 0 dB, or far below if it is not met."""
+    """Return global SDR in dB per item; silent references give 0 dB if matched, else far below."""
     signal = reference.double().square().sum((-2, -1))
     error = (reference.double() - estimate.double()).square().sum((-2, -1))
     return 10 * torch.log10((signal + ENERGY_FLOOR) / (error + ENERGY_FLOOR))
@@ -35,9 +35,9 @@ def global_sdr(
 def si_sdr(
     estimate: Float[Tensor, "*batch channel time"], reference: Float[Tensor, "*batch channel time"]
 ) -> Float[Tensor, "*batch"]:
-    """SI-SDR in dB of each item; of a silent estimate 0 dB, of a silent reference far below.
+    """Return SI-SDR in dB per item; silent estimates give 0 dB, silent references far below.
 
-    Both are of no use there: whoever has silent stems leaves them out.
+    Neither value is meaningful: leave silent stems out.
     """
     made, true = estimate.double().flatten(-2), reference.double().flatten(-2)
     gain = (made * true).sum(-1) / true.square().sum(-1).clamp_min(ENERGY_FLOOR)

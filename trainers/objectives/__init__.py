@@ -1,7 +1,7 @@
-"""What one step learns, by the name that a recipe gives it.
+"""Training objectives, by the names that recipes use.
 
-An objective makes an exercise of a batch, compares what the network made of it with what was
-wanted, in named losses, and judges the network by a validation song.
+An objective turns a batch into a training example, computes named losses of output and target, and
+scores the network on validation songs.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def objective_of(recipe: Recipe, separator: Separator) -> Objective:
-    """The objective of a recipe.
+    """Create the objective of a recipe.
 
     Raises:
         UnknownNameError: there is no such loss.
-        ConfigError: the network cannot learn it or lacks a loss for that, a loss has no such
-            argument, or there is no such stem.
+        ConfigError: the network does not fit the objective or lacks a loss, or a loss argument or
+            stem does not exist.
     """
     kind = OBJECTIVES[recipe.objective.name]
     with torch.device("meta"), torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""The contract of every objective: batches in, losses and validation scores out."""
+"""Interface of training objectives: batches in, losses and validation scores out."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ from trainers.metrics.sdr import global_sdr
 
 @dataclass(frozen=True)
 class Batch:
-    """Mixtures and the stems they were mixed from."""
+    """A batch of mixtures and their stems."""
 
     mixture: Wave
     stems: Stems
 
     def split(self, parts: int) -> Iterator[Batch]:
-        """Cut into ``parts`` of equal size, which must divide the batch."""
+        """Split into ``parts`` of equal size, which must divide the batch."""
         pairs = zip(self.mixture.chunk(parts), self.stems.chunk(parts), strict=True)
         return (Batch(mixture, stems) for mixture, stems in pairs)
 
 
 Pair = tuple[Tensor, Tensor]
-"""What was made and what was wanted, ready to be compared; of waves ``batch stem channel time``."""
+"""Estimate and target to compare; for waveforms ``batch stem channel time``."""
 
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """A batch as it is put to a network.
+    """Input and target of a training step.
 
     Attributes:
-        inputs: what the module that learns takes.
-        target: what is compared with its answer.
-        decode: from the module's answer to what can be compared with ``target``, in float32.
+        inputs: input of the trained module.
+        target: target of the losses.
+        decode: converts the module's output into what is compared with ``target``, in float32.
     """
 
     inputs: Tensor
     target: Tensor
     decode: Callable[[Tensor], Tensor]
 
-    def pair(self, made: Tensor) -> Pair:
-        """What is compared, when the module answered ``made``."""
-        return self.decode(made), self.target
+    def pair(self, output: Tensor) -> Pair:
+        """Return the estimate for an output of the module, and the target."""
+        return self.decode(output), self.target
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What the score of an objective is; the higher, the better.
+    """The validation score of an objective; higher is better.
 
     Attributes:
-        word: for it, that stands before the name of what is judged.
-        unit: behind its numbers.
-        definition: how it is computed, in words.
+        word: name of the score, used before the stem's name.
+        unit: unit of the score.
+        definition: definition in words.
     """
 
     word: str
@@ -79,21 +79,21 @@ class Measure:
 
 
 class Objective(ABC):
-    """What one step learns.
+    """A training objective.
 
     Args:
-        recipe: of the run.
-        separator: the network of the recipe.
+        recipe: recipe of the run.
+        separator: the network.
 
     Attributes:
-        known: losses that mean something for it, by name.
-        roles: of the networks that can learn it.
-        measure: what :meth:`score` gives.
-        losses: those of the recipe.
+        known: losses of this objective, by name.
+        roles: roles of the networks that it can train.
+        measure: definition of :meth:`score`.
+        losses: losses of the recipe.
 
     Raises:
         UnknownNameError: there is no such loss.
-        ConfigError: a loss has no such argument.
+        ConfigError: a loss argument does not exist.
     """
 
     known: ClassVar[Mapping[str, Maker]]
@@ -109,11 +109,11 @@ class Objective(ABC):
 
     @classmethod
     def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
-        """Why a network cannot learn it, a sentence each; empty when it can.
+        """Report why a network does not fit the objective, in one sentence each; empty if it fits.
 
         Args:
             separator: the network.
-            weights: of losses, by name; as plain values they were not checked yet.
+            weights: weights of losses, by name; unchecked values from a recipe.
         """
         if separator.role in cls.roles:
             return []
@@ -121,65 +121,65 @@ class Objective(ABC):
 
     @staticmethod
     def trained_module(separator: Separator) -> nn.Module:
-        """The module that takes what is given and that all gradients go through.
+        """Return the module to train, through which all gradients flow.
 
-        It shares every tensor with ``separator``; for several workers it is what gets wrapped.
+        It shares all tensors with ``separator``; with several workers it is the one to be wrapped.
         """
         return separator
 
     @abstractmethod
     def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
-        """What is put to the network; ``separator`` is not wrapped and computes no gradient."""
+        """Build the training example; ``separator`` is unwrapped and needs no gradient."""
 
     def __call__(self, pair: Pair) -> dict[str, Tensor]:
-        """Every loss by name, unweighted."""
+        """Compute all losses by name, unweighted."""
         return {name: loss(*pair) for name, loss in self.losses.items()}
 
     def scored(self, separator: Separator) -> tuple[str, ...]:
-        """Names of what :meth:`score` may give."""
+        """Return the names that :meth:`score` may return."""
         return separator.stems
 
     @abstractmethod
     def score(
         self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
-        """How well a song is done, as a :attr:`measure` by name; what is silent is left out.
+        """Score a song by :attr:`measure`, by name; silent stems are left out.
 
         Args:
             model: the network in evaluation mode.
             track: the song.
-            precision: of matrix products.
-            level: what the song is divided by before the network hears it.
+            precision: precision of matrix products.
+            level: divisor of the song before it is passed to the network.
         """
 
     def reference_audio(self, track: ValidationAudio) -> ValidationAudio | None:
-        """The song with what the network shall make of it, for people to compare.
+        """Return the song with the ideal output of the network, for people to compare.
 
-        None where the network makes no sound.
+        None if the network's output is not audio.
         """
         return track
 
 
 def _misfit(kind: type[Objective], separator: Separator) -> str:
-    """That a network gives something else, and the first objective for what it gives."""
-    from trainers.objectives import OBJECTIVES  # which is made of what is defined here
+    """Explain that the network's role does not fit, and suggest an objective for it."""
+    from trainers.objectives import OBJECTIVES  # avoids a circular import
 
     (name,) = (name for name, each in OBJECTIVES.items() if each is kind)
     fitting = next(name for name, each in OBJECTIVES.items() if separator.role in each.roles)
     return (
-        f"objective {name} is for networks that give {' or '.join(kind.roles)}, and"
-        f" {registry.name_of(separator)} gives {separator.role}."
+        f"objective {name} is for networks of the role {' or '.join(kind.roles)}, but"
+        f" {registry.name_of(separator)} has the role {separator.role}."
         f" Try: --set objective.name={fitting}"
     )
 
 
-def folded(mixture: Wave, channels: int) -> Float[Tensor, "item channel_heard time"]:
-    """What a network of ``channels`` hears; one with a single channel hears each on its own."""
+def folded(mixture: Wave, channels: int) -> Float[Tensor, "item channel_in time"]:
+    """Return the input of a network with ``channels``; with one, channels become items."""
     return mixture if channels > 1 else rearrange(mixture, "b c t -> (b c) 1 t")
 
 
-def unfolded(stems: Float[Tensor, "item stem channel_heard time"], channels: int) -> Stems:
-    """The stems of mixtures of ``channels``, of which the network heard one at a time or all."""
+def unfolded(stems: Float[Tensor, "item stem channel_in time"], channels: int) -> Stems:
+    """Invert :func:`folded` for the stems of mixtures with ``channels``."""
     if stems.shape[2] == channels:
         return stems
     return rearrange(stems, "(b c) s 1 t -> b s c t", c=channels)
@@ -188,7 +188,7 @@ def unfolded(stems: Float[Tensor, "item stem channel_heard time"], channels: int
 def segments(
     model: Separator, mixture: Float[Tensor, "channel time"]
 ) -> Iterator[Float[Tensor, "1 channel segment"]]:
-    """A song in segments side by side, where the network is; silence fills up the last."""
+    """Yield adjacent segments of a song on the network's device; the last is zero-padded."""
     padded = F.pad(mixture, (0, -mixture.shape[-1] % model.segment))
     device = next(model.parameters()).device
     for start in range(0, padded.shape[-1], model.segment):
@@ -229,19 +229,19 @@ def sdr_of_stems(
     precision: Precision,
     level: float = 1.0,
 ) -> dict[str, float]:
-    """Global SDR in dB of every stem that is not silent; NaN where the network gives none.
+    """Compute global SDR in dB of every stem that is not silent; NaN if the network gives NaN.
 
     Args:
         model: the network.
         mixture: a whole song.
-        true: its stems, in the order of the network's.
-        precision: of matrix products.
-        level: what the song is divided by before it is heard; the stems are brought back.
+        true: true stems, in the network's order.
+        precision: precision of matrix products.
+        level: divisor of the song before it is passed to the network; stems are scaled back.
     """
     try:
-        made = separate_song(model, mixture / level, precision) * level
+        estimates = separate_song(model, mixture / level, precision) * level
     except NumericalError:
-        made = torch.full_like(true, torch.nan)
-    scores = zip(model.stems, global_sdr(made, true).tolist(), strict=True)
-    loud = is_heard(true).tolist()
-    return {stem: sdr for (stem, sdr), heard in zip(scores, loud, strict=True) if heard}
+        estimates = torch.full_like(true, torch.nan)
+    scores = zip(model.stems, global_sdr(estimates, true).tolist(), strict=True)
+    audible = is_heard(true).tolist()
+    return {stem: sdr for (stem, sdr), keep in zip(scores, audible, strict=True) if keep}

@@ -1,4 +1,4 @@
-"""Objectives on waveforms: separation, and codes of a vector quantizer."""
+"""Objectives on waveforms: separation, and reconstruction through a vector quantizer."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from trainers.objectives.base import (
 )
 
 QUIETEST_RMS = 1e-4
-"""Square root of the mean square below which a mixture is not made louder: -80 dB full scale."""
+"""RMS below which mixtures are not amplified further: -80 dB full scale."""
 
 
 def loudness(mixture: Wave) -> Float[Tensor, "batch 1 1"]:
-    """Root mean square of every mixture, :data:`QUIETEST_RMS` at least."""
+    """Return the RMS of every mixture, at least :data:`QUIETEST_RMS`."""
     return mixture.square().mean((1, 2), keepdim=True).sqrt().clamp_min(QUIETEST_RMS)
 
 
 class SeparationObjective(Objective):
-    """Every stem of a mixture: named losses between estimated and true stems.
+    """Trains a network to estimate every stem of a mixture.
 
-    The network hears clips at the level they have. Waves are compared at the level at which their
-    mixture has a root mean square of 1, so that a quiet clip counts as much as a loud one. With
-    several stems (multi-task learning) each loss is the mean of those of the stems, each with its
-    own weight. The score is the global SDR of every stem.
+    Clips keep their level in the network's input. Losses compare waveforms scaled so that the
+    mixture has an RMS of 1, so that quiet clips count as much as loud ones. With several stems
+    (multi-task learning) each loss is a weighted mean over the stems. The score is the global SDR
+    of every stem.
 
     Raises:
         UnknownNameError: there is no such loss.
-        ConfigError: a loss has other arguments, or there is no such stem.
+        ConfigError: a loss argument or a stem does not exist.
     """
 
     known = LOSSES
@@ -61,21 +61,21 @@ class SeparationObjective(Objective):
         self.shares = _shares(separator.stems, recipe.objective.stems)
 
     def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
-        """The mixtures; wanted are the stems."""
+        """Build an example with the mixtures as input and the stems as target."""
         channels, level = batch.mixture.shape[1], loudness(batch.mixture).unsqueeze(1)
 
-        def read(made: Tensor) -> Stems:
-            return unfolded(made.float(), channels) / level
+        def decode(output: Tensor) -> Stems:
+            return unfolded(output.float(), channels) / level
 
-        given = folded(batch.mixture, separator.channels)
-        return TrainingExample(given, self.target(batch) / level, read)
+        inputs = folded(batch.mixture, separator.channels)
+        return TrainingExample(inputs, self.target(batch) / level, decode)
 
     def target(self, batch: Batch) -> Stems:
-        """What the network shall make of a batch."""
+        """Return the target of a batch."""
         return batch.stems
 
     def __call__(self, pair: Pair) -> dict[str, Tensor]:
-        """Every loss by name, unweighted; with several stems ``NAME/STEM`` as well."""
+        """Compute all losses by name, unweighted; with several stems also ``NAME/STEM``."""
         named: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
             named |= self._of_stems(name, partial(_of_stem, loss, pair))
@@ -84,12 +84,12 @@ class SeparationObjective(Objective):
     def score(
         self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
-        """Global SDR of every stem that is not silent."""
+        """Compute the global SDR of every stem that is not silent."""
         true = self.reference_audio(track).stems
         return sdr_of_stems(model, track.mixture, true, precision, level)
 
     def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
-        """The song with its true stems."""
+        """Return the song with its true stems."""
         return track
 
     def _of_stems(self, name: str, of_stem: partial[Tensor]) -> dict[str, Tensor]:
@@ -101,12 +101,12 @@ class SeparationObjective(Objective):
 
 
 def _of_stem(loss: Loss, pair: Pair, index: int) -> Tensor:
-    made, true = pair
-    return loss(made[:, index : index + 1], true[:, index : index + 1])
+    estimate, true = pair
+    return loss(estimate[:, index : index + 1], true[:, index : index + 1])
 
 
 def _shares(stems: tuple[str, ...], weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights of all stems, adding up to 1."""
+    """Return the normalized weights of all stems."""
     mistakes = [f"there is no stem {name!r}" for name in weights if name not in stems]
     full = {stem: weights.get(stem, 1.0) for stem in stems}
     if not mistakes and not any(full.values()):
@@ -117,11 +117,10 @@ def _shares(stems: tuple[str, ...], weights: Mapping[str, float]) -> dict[str, f
 
 
 class CodesObjective(SeparationObjective):
-    """The mixture itself is what the network shall give.
+    """Trains a vector-quantizing network to reconstruct the mixture.
 
-    Losses compare waves; those that a quantizer finds in itself are the network's penalties (van
-    den Oord et al. 2017, arXiv 1711.00937). The score is the signal to noise ratio of the decoded
-    wave.
+    Losses compare waveforms; the quantizer's own losses are penalties of the network (van den Oord
+    et al. 2017, arXiv 1711.00937). The score is the signal-to-noise ratio of the decoded waveform.
     """
 
     roles: ClassVar[tuple[Role, ...]] = ("codes",)
@@ -134,7 +133,7 @@ class CodesObjective(SeparationObjective):
 
     @classmethod
     def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
-        """Networks of other roles, and quantizers whose codes or frames would learn nothing."""
+        """Report networks of other roles, and quantizers whose losses have no weight."""
         idle = [
             f"losses.{name}" for name in separator.auxiliary_loss_names if not weights.get(name)
         ]
@@ -142,15 +141,15 @@ class CodesObjective(SeparationObjective):
         if idle and not found:
             changes = " ".join(f"--set {name}=1" for name in idle)
             found.append(
-                f"objective codes needs a weight above 0 of {' and '.join(idle)}: codes and what"
-                f" they stand for find each other by it. Try: {changes}"
+                f"objective codes needs weights above 0 for {' and '.join(idle)}, without which"
+                f" codes are not trained. Try: {changes}"
             )
         return found
 
     def target(self, batch: Batch) -> Stems:
-        """The mixtures, as the only stem."""
+        """Return the mixtures as the only stem."""
         return batch.mixture.unsqueeze(1)
 
     def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
-        """The song with its mixture as the only stem."""
+        """Return the song with its mixture as the only stem."""
         return replace(track, stems=track.mixture[None])

@@ -1,1 +1,1 @@
-"""The recipes that come with the program, and reading of any."""
+"""The bundled recipes, and loading of any recipe."""

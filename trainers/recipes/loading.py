@@ -1,15 +1,15 @@
-"""Reads recipes: bases, ``--set``, and unknown names reported together.
+"""Loads recipes: merges bases, applies ``--set`` and reports unknown names together.
 
-A recipe may name another as its ``base`` and then only lists what differs; where it names another
-architecture, nothing is inherited of the network's options. ``--set a.b=value`` changes single
-values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
+A recipe may name another as its ``base``, and then lists only the differences; if the
+architecture differs, the network options of the base are dropped. ``--set a.b=value`` changes
+single values. The ``recipe.json`` of a run is a recipe too: JSON is YAML.
 
-Every architecture has two recipes: ``NAME`` in full size, and ``tune-NAME`` as one trial of a
-search. Where there is no file, they are ``melroformer`` and ``tune-melroformer`` with another
-network, of the architecture's own size and of its smallest.
+Every architecture has two recipes: ``NAME`` in full size, and ``tune-NAME`` for one trial of a
+search. If there is no such file, they are ``melroformer`` and ``tune-melroformer`` with that
+network, in its default and in its smallest size.
 
-They are looked at in the plain values of a recipe, so that mistakes here and elsewhere are told at
-once.
+Names are checked in the plain values of a recipe, so that these errors and all others are reported
+together.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from trainers.losses import Maker
 from trainers.objectives import OBJECTIVES
 
 TRIAL = "tune-"
-"""What the name of a recipe begins with that is one trial of a search."""
+"""Prefix of the names of recipes for one trial of a search."""
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the program."""
+    """Return the names of the bundled recipes."""
     folder = resources.files(__package__)
     return sorted(
         entry.name.removesuffix(".yaml")
@@ -52,9 +52,9 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe by name or file and apply ``key.key=value`` changes.
 
     Raises:
-        UnknownNameError: no such recipe.
-        ConfigError: the file cannot be read, its bases lead back to itself, or it has unknown keys
-            or contradictory values.
+        UnknownNameError: there is no such recipe.
+        ConfigError: the file cannot be read, its bases form a loop, or it has unknown keys or
+            contradictory values.
     """
     values = _with_bases(str(Path(name).resolve()) if _is_file_name(name) else name)
     _apply_all(values, changes)
@@ -63,14 +63,14 @@ def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:
 
 
 def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe of these values.
+    """Build a recipe from plain values.
 
     Args:
-        values: what a file says.
-        where: what to call it in a sentence.
+        values: content of a recipe file.
+        where: name of the recipe in error messages.
 
     Raises:
-        ConfigError: all of its mistakes in one breath.
+        ConfigError: the recipe has errors; all are reported together.
     """
     unknown = unknown_names(values)
     try:
@@ -91,10 +91,10 @@ def _read(name: str) -> dict[str, Any]:
         values = parse_yaml(where, _text(_find(name)))
     except OSError as error:
         names = ", ".join(recipe_names())
-        mistake = f"it cannot be read ({error.strerror}). Type --recipe with a file, or {names}"
+        mistake = f"it cannot be read ({error.strerror}). Use a recipe file, or one of {names}"
         raise ConfigError(where, [mistake]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(where, [f"it is no text: {error}"]) from error
+        raise ConfigError(where, [f"it is not a text file: {error}"]) from error
     except ValueError as error:
         raise ConfigError(where, [str(error)]) from error
     if not isinstance(values, dict):
@@ -103,7 +103,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _usual(name: str) -> dict[str, Any]:
-    """The recipe of an architecture that has no file of this name; empty for other names."""
+    """Return the recipe of an architecture without a recipe file; empty for other names."""
     architecture = name.removeprefix(TRIAL)
     if architecture not in registry.ARCHITECTURES or name in recipe_names():
         return {}
@@ -120,7 +120,7 @@ def _find(name: str) -> Traversable:
     if _is_file_name(name):
         return Path(name)
     if name not in recipe_names() and Path(name).is_file():
-        raise ConfigError(f"recipe {name}", ["the name of a recipe's file ends in .yaml or .json"])
+        raise ConfigError(f"recipe {name}", ["recipe files must end in .yaml or .json"])
     if name not in recipe_names():
         raise UnknownNameError("recipe", name, recipe_names(), "stem train --help", few=True)
     return resources.files(__package__) / f"{name}.yaml"
@@ -131,9 +131,9 @@ def _is_file_name(name: str) -> bool:
 
 
 def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The values of a recipe over those of its base; a base's path starts where the recipe lies."""
+    """Merge a recipe over its base; the path of a base is relative to the recipe file."""
     if name in heirs:
-        raise ConfigError(f"recipe {name}", ["its bases lead back to itself"])
+        raise ConfigError(f"recipe {name}", ["its bases form a loop"])
     values = _read(name)
     base = values.pop("base", "")
     if not isinstance(base, str):
@@ -150,7 +150,7 @@ def _with_bases(name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _architecture(values: Mapping[str, Any], default: Any = None) -> Any:
-    """The architecture that a recipe names."""
+    """Return the architecture that a recipe names."""
     model = values.get("model")
     return model.get("architecture", default) if isinstance(model, Mapping) else default
 
@@ -175,10 +175,10 @@ def _apply_all(values: dict[str, Any], changes: tuple[str, ...]) -> None:
 
 
 def apply_change(values: dict[str, Any], change: str) -> None:
-    """Put what was typed as ``--set key.key=value`` into the values of a recipe.
+    """Apply one ``--set key.key=value`` to the values of a recipe.
 
     Raises:
-        ConfigError: it cannot be understood.
+        ConfigError: the change cannot be parsed.
     """
     path, value = parse_change(change, "loop.batch_size=8")
     *parents, last = path.split(".")
@@ -190,10 +190,10 @@ def apply_change(values: dict[str, Any], change: str) -> None:
 
 
 def unknown_names(values: Mapping[str, Any]) -> list[str]:
-    """What a recipe names that does not exist, a sentence each.
+    """Report names in a recipe that do not exist, in one sentence each.
 
     Args:
-        values: of the recipe; what is of a wrong type is passed over.
+        values: values of the recipe; values of a wrong type are skipped.
     """
     objective = _objective(values)
     return [
@@ -204,7 +204,7 @@ def unknown_names(values: Mapping[str, Any]) -> list[str]:
 
 
 def _objective(values: Mapping[str, Any]) -> str:
-    """The objective that a recipe names; the usual one where there is none of that name."""
+    """Return the objective that a recipe names, or the default if that name is unknown."""
     name = _below(values, "objective").get("name")
     return name if isinstance(name, str) and name in OBJECTIVES else ObjectiveRecipe.name
 
@@ -223,18 +223,18 @@ def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, 
         return [f"model: options: {mistake}" for mistake in error.mistakes]
     except (RuntimeError, MemoryError, OverflowError):
         # PyTorch counts the bytes of a tensor in 63 bits.
-        return ["model: options: a network of this size cannot be built. Type smaller numbers"]
+        return ["model: options: a network of this size cannot be built. Use smaller numbers"]
 
 
 def _kind(values: Mapping[str, Any]) -> type[Separator] | None:
-    """The network of a recipe; None where there is none of that name."""
+    """Return the network class of a recipe; None if its name is unknown."""
     name = _below(values, "model").get("architecture", ModelRecipe.architecture)
     is_known = isinstance(name, str) and name in registry.ARCHITECTURES
     return registry.architecture(name) if is_known else None
 
 
 def _is_for(objective: str, values: Mapping[str, Any]) -> bool:
-    """Whether it is worth looking at losses: with another objective, others mean something."""
+    """Whether losses are worth checking: those of a mismatched objective would only mislead."""
     kind = _kind(values)
     return kind is None or kind.role in OBJECTIVES[objective].roles
 
@@ -250,21 +250,21 @@ def _of_losses(values: Mapping[str, Any], objective: str) -> Iterator[str]:
         if not weight or name in (*ADVERSARIAL, *penalties):
             continue
         if name in known:
-            made = _of_loss(known[name], _below(options, name))
-            yield from (f"loss_options.{name}: {mistake}" for mistake in made)
+            mistakes = _of_loss(known[name], _below(options, name))
+            yield from (f"loss_options.{name}: {mistake}" for mistake in mistakes)
         elif any(name in kind.known for kind in OBJECTIVES.values()):
             yield (
-                f"losses.{name} means nothing for objective {objective}, which has"
+                f"losses.{name} does not exist for objective {objective}, which has"
                 f" {', '.join(known)}. Try: --set losses.{name}=0"
             )
-        elif finders := _finders(name):
-            yield f"losses.{name} is found by {', '.join(finders)} alone. Leave it out"
+        elif providers := _providers(name):
+            yield f"losses.{name} is only provided by {', '.join(providers)}. Leave it out"
         else:
             yield str(UnknownNameError("loss", str(name), (*known, *penalties)))
 
 
-def _finders(penalty: str) -> list[str]:
-    """Architectures that find this loss in themselves."""
+def _providers(penalty: str) -> list[str]:
+    """Return the architectures that provide this penalty."""
     names = registry.ARCHITECTURES
     return [name for name in names if penalty in registry.architecture(name).auxiliary_loss_names]
 
@@ -296,6 +296,6 @@ def _of_discriminators(adversary: Mapping[str, Any]) -> list[str]:
 
 
 def _below(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The mapping under a key; empty where there is none."""
+    """Return the mapping below a key; empty if there is none."""
     found = values.get(key)
     return found if isinstance(found, Mapping) else {}

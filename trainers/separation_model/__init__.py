@@ -1,8 +1,8 @@
-"""Networks as objects with a life: data in, forward, loss, backward, step, save and load.
+"""Networks with a full training interface: data, forward, loss, backward, step, save and load.
 
-A facade for programs that write their own loop. Everything behind it is what ``stem train`` and
-``stem separate`` use: the :class:`~trainers.loop.optimizer.NetworkOptimizer`, the counters and the
-schedule of the loop, the separation engine, and safetensors.
+A facade for programs with their own training loop. It is built on the parts of ``stem train`` and
+``stem separate``: the :class:`~trainers.loop.optimizer.NetworkOptimizer`, the progress counters and
+schedule of the training loop, the separation engine, and safetensors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a separation model is told: four sections of a JSON file."""
+"""Configuration of a separation model: four sections of a JSON file."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ ARCHITECTURES = {
     "SpectrogramNetLSTM": "spectrogram_net_lstm",
     "SpectrogramNetVAE": "spectrogram_net_vae",
 }
-"""Names of the registry behind those of the config."""
+"""Registry names of the networks in the config."""
 
 
 @dataclass(frozen=True)
 class ModelParams(Config):
-    """The network.
+    """Network settings.
 
     Attributes:
-        model_type: its class.
-        model_name: how its files begin.
-        save_dir: folder in which ``checkpoint`` holds them.
-        normalize_input: learn to normalize its input.
-        normalize_output: learn to move and scale every frequency of its output.
-        mask_activation: its last activation.
-        hidden_channels: features of its outermost level.
-        dropout_p: chance that a feature is left out in training.
-        leak_factor: slope of leaky rectifiers below zero; 0 takes SELU.
-        num_levels: halvings.
-        recurrent_depth: stacked LSTMs; the network's own number where none is given.
-        hidden_size: most features of an LSTM; likewise.
-        input_axis: 0 for LSTMs along time, 1 along frequency; likewise.
+        model_type: class of the network.
+        model_name: prefix of its file names.
+        save_dir: parent folder of ``checkpoint``, which has its files.
+        normalize_input: learn to normalize the input.
+        normalize_output: learn to shift and scale every frequency of the output.
+        mask_activation: activation of the mask.
+        hidden_channels: features of the outermost level.
+        dropout_p: dropout probability.
+        leak_factor: negative slope of leaky ReLUs; 0 selects SELU.
+        num_levels: number of downsampling levels.
+        recurrent_depth: number of stacked LSTMs; None for the network's default.
+        hidden_size: maximum features of an LSTM; None for the network's default.
+        input_axis: 0 for LSTMs along time, 1 along frequency; None for the network's default.
     """
 
     model_type: Literal["SpectrogramNetSimple", "SpectrogramNetLSTM", "SpectrogramNetVAE"]
@@ -55,7 +55,7 @@ class ModelParams(Config):
     input_axis: int | None = None
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the values."""
+        """List contradictions between values."""
         given = ", ".join(self.of_lstm)
         simple = self.model_type == "SpectrogramNetSimple"
         return broken(
@@ -63,13 +63,13 @@ class ModelParams(Config):
                 "model_name must be a name, without folders": (
                     not self.model_name or Path(self.model_name).name != self.model_name
                 ),
-                f"SpectrogramNetSimple has no LSTMs, leave out {given}": simple and bool(given),
+                f"SpectrogramNetSimple has no LSTMs: leave out {given}": simple and bool(given),
             }
         )
 
     @property
     def of_lstm(self) -> dict[str, int]:
-        """What is said of LSTMs."""
+        """Options of LSTMs that are set."""
         values = {
             "recurrent_depth": self.recurrent_depth,
             "hidden_size": self.hidden_size,
@@ -90,18 +90,18 @@ class ModelParams(Config):
 
 @dataclass(frozen=True)
 class DatasetParams(Config):
-    """The sound.
+    """Audio settings.
 
     Attributes:
         targets: names of the stems.
         max_num_tracks: for programs that read data; not used here.
-        max_num_samples: likewise.
-        num_channels: 1 hears every channel on its own, 2 left and right together.
-        sample_length: of a clip, in s.
-        sample_rate: in Hz.
-        num_fft: samples of the STFT window.
-        window_size: the same.
-        hop_length: samples between two frames.
+        max_num_samples: for programs that read data; not used here.
+        num_channels: 1 processes each channel separately, 2 left and right together.
+        sample_length: length of a clip, in s.
+        sample_rate: sample rate in Hz.
+        num_fft: length of the STFT window, in samples.
+        window_size: must equal ``num_fft``.
+        hop_length: hop between two frames, in samples.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -115,7 +115,7 @@ class DatasetParams(Config):
     hop_length: int = 512
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the values."""
+        """List contradictions between values."""
         return broken(
             {
                 "sample_rate and hop_length must be 1 or more": (
@@ -135,7 +135,7 @@ class DatasetParams(Config):
     def options(self) -> dict[str, Any]:
         """Arguments of the network.
 
-        A clip is filled up to the next multiple of the hop, by a whole hop where it is one.
+        Clips are padded to the next multiple of the hop, and by a full hop if they already are one.
         """
         hops = round(self.sample_rate * self.sample_length) // self.hop_length + 1
         return {
@@ -150,26 +150,26 @@ class DatasetParams(Config):
 
 @dataclass(frozen=True)
 class TrainingParams(Config):
-    """Learning.
+    """Training settings.
 
     Attributes:
-        training_mode: begin in training mode, and go on with optimizer and schedule where
-            ``global_step`` names files.
+        training_mode: start in training mode, and also load optimizer and schedule if
+            ``global_step`` names a checkpoint.
         max_epochs: for the program's loop; not used here.
-        last_epoch: likewise.
-        global_step: of the files to begin with; -1 begins anew.
+        last_epoch: for the program's loop; not used here.
+        global_step: step of the checkpoint to load; -1 for a new network.
         batch_size: for the program's loop.
         lr: AdamW's learning rate.
-        criterion: of magnitudes: ``l1``, ``l2``, ``component`` (see
-            :func:`~trainers.losses.waveform.component_loss`), or ``kl_div``: ``l2`` and the
+        criterion: loss of magnitudes: ``l1``, ``l2``, ``component`` (see
+            :func:`~trainers.losses.waveform.component_loss`), or ``kl_div``: ``l2`` plus the KL
             divergence of a VAE.
-        use_mixed_precision: compute in float16 and scale gradients.
-        mixed_precision_scale: by how much at first.
-        alpha_constant: of the component loss.
-        beta_constant: of the component loss.
+        use_mixed_precision: compute in float16 with gradient scaling.
+        mixed_precision_scale: initial gradient scale.
+        alpha_constant: alpha of the component loss.
+        beta_constant: beta of the component loss.
         stop_patience: validations without a gain after which the learning rate falls to a tenth.
-        max_lr_steps: such falls that end the training.
-        silent_checkpoint: files are written without a word in any case.
+        max_lr_steps: reductions of the learning rate that end the training.
+        silent_checkpoint: without effect; files are always written silently.
     """
 
     training_mode: bool = True
@@ -188,7 +188,7 @@ class TrainingParams(Config):
     silent_checkpoint: bool = False
 
     def mistakes(self) -> list[str]:
-        """Values that cannot be used."""
+        """List invalid values."""
         return broken(
             {
                 "lr and mixed_precision_scale must be above 0": (
@@ -205,12 +205,12 @@ class TrainingParams(Config):
 
     @property
     def optimizer(self) -> OptimizerRecipe:
-        """How weights move: AdamW as torch has it, with the loop's clipping of gradients."""
+        """Optimizer settings: torch's AdamW with the training loop's gradient clipping."""
         return OptimizerRecipe(lr=self.lr, betas=(0.9, 0.999))
 
     @property
     def schedule(self) -> ScheduleRecipe:
-        """How fast, and until when."""
+        """Schedule and stopping criteria."""
         return ScheduleRecipe(
             warmup=0,
             shape="plateau",
@@ -223,12 +223,12 @@ class TrainingParams(Config):
 
 @dataclass(frozen=True)
 class SeparationConfig(Config):
-    """All sections.
+    """All sections of the configuration.
 
     Attributes:
-        model_params: the network.
-        dataset_params: the sound.
-        training_params: learning.
+        model_params: network settings.
+        dataset_params: audio settings.
+        training_params: training settings.
         visualizer_params: for programs that draw; not used here.
     """
 
@@ -238,7 +238,7 @@ class SeparationConfig(Config):
     visualizer_params: dict[str, Any] = field(default_factory=dict)
 
     def mistakes(self) -> list[str]:
-        """Contradictions between the sections."""
+        """List contradictions between sections."""
         name = self.model_params.model_type
         needs_vae = self.training_params.criterion == "kl_div" and name != "SpectrogramNetVAE"
         found = f"criterion='kl_div' needs model_type='SpectrogramNetVAE', found {name!r}"
@@ -246,27 +246,27 @@ class SeparationConfig(Config):
 
     @property
     def architecture(self) -> str:
-        """Name of the network in the registry."""
+        """Registry name of the network."""
         return ARCHITECTURES[self.model_params.model_type]
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of that architecture."""
+        """Arguments of the architecture."""
         return {**self.dataset_params.options, **self.model_params.options}
 
 
 def load_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the config of a model from a JSON file.
+    """Read the configuration of a model from a JSON file.
 
     Raises:
-        ConfigError: the file cannot be read, is no JSON or has mistakes; all of them are named.
+        ConfigError: the file cannot be read, is not JSON or has errors; all of them are reported.
     """
     try:
         values = parse_json(read_text(Path(path)))
     except OSError as error:
         raise ConfigError(str(path), [f"it cannot be read ({error.strerror})"]) from error
-    except ValueError as error:  # no JSON, or no text at all
-        raise ConfigError(str(path), [f"it is no JSON: {error}"]) from error
+    except ValueError as error:  # not JSON, or not text
+        raise ConfigError(str(path), [f"it is not JSON: {error}"]) from error
     if not isinstance(values, dict):
         raise ConfigError(str(path), ["it must be an object with the section model_params"])
     try:

@@ -1,4 +1,4 @@
-"""Trains, saves and loads a separation model part by part."""
+"""Base class that trains, saves and loads a separation model step by step."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from trainers.separation_model.config import SeparationConfig
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a file that is either complete or not there.
+    """Write a state file atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with staged(path) as temporary:
         torch.save(state, temporary)
@@ -39,23 +39,23 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def reading(path: Path, part: str) -> Iterator[Any]:
-    """What :func:`write_state` wrote, for a block that takes it in; no code in it is ever run.
+    """Load a file of :func:`write_state` for a block that uses it, without running pickled code.
 
     Args:
-        path: of the file.
-        part: the argument of ``save`` that writes such files.
+        path: path of the file.
+        part: argument of ``save`` that writes such files.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or the block finds that it does not
-            fit.
+        CheckpointError: the file is missing or damaged, or the block raises an error because it
+            does not fit.
     """
     try:
         check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         check_loaded(path, dict(_tensors(require_bounded(state))))
     except FileNotFoundError as error:
-        advice = f"check save_dir and the step, or save(..., {part}=True) before"
-        raise CheckpointError(f"{path} does not exist: {advice}") from error
+        advice = f"Check save_dir and the step, or call save(..., {part}=True) first"
+        raise CheckpointError(f"{path} does not exist. {advice}") from error
     except (
         pickle.UnpicklingError,
         EOFError,
@@ -72,7 +72,7 @@ def reading(path: Path, part: str) -> Iterator[Any]:
 
 
 def _tensors(state: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors in mappings and lists, each by its keys and places."""
+    """Yield the tensors in nested mappings and lists, with their paths."""
     waiting: list[tuple[str, Any]] = [("state", state)]
     while waiting:
         name, value = waiting.pop()
@@ -85,10 +85,10 @@ def _tensors(state: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def require_fit(optimizer: torch.optim.Optimizer, memory: Mapping[str, Any]) -> None:
-    """Refuse what an optimizer of other parameters remembered; torch itself would take any shape.
+    """Refuse an optimizer state of other parameters; torch would accept any shape.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: the state does not fit.
     """
     parameters = [value for group in optimizer.param_groups for value in group["params"]]
     for index, values in memory["state"].items():
@@ -96,31 +96,31 @@ def require_fit(optimizer: torch.optim.Optimizer, memory: Mapping[str, Any]) -> 
         if index >= len(parameters) or any(
             value.shape != parameters[index].shape for value in tensors
         ):
-            raise ValueError("another network's optimizer wrote it")
+            raise ValueError("it is the optimizer state of another network")
 
 
 class SeparationModel(ABC):
-    """A network, what moves its weights, and how far it has come.
+    """A network with its optimizer and training progress.
 
-    Subclasses say what data are, what the network makes of them and how wrong that is.
+    Subclasses define the data, the forward pass and the loss.
 
     Args:
         config: sections of :class:`~trainers.separation_model.config.SeparationConfig`, as
             :func:`~trainers.separation_model.config.load_config` reads them.
-        device: where the network lies.
+        device: device of the network.
 
     Attributes:
-        config: the same, checked.
-        separator: the network, between waveforms.
+        config: the validated configuration.
+        separator: the network, from waveforms to waveforms.
         learner: the network with its optimizer.
-        progress: what validations said so far.
+        progress: results of the validations so far.
         is_best_model: whether the last validation was the best.
-        val_losses: losses since the last step of the scheduler, in evaluation mode.
-        can_learn: whether the last estimate has a gradient: it was made in training mode, and
-            neither :meth:`backward` nor :meth:`optimizer_step` was called since.
+        val_losses: losses in evaluation mode since the last scheduler step.
+        can_learn: whether the last estimate has a gradient: it was computed in training mode, and
+            neither :meth:`backward` nor :meth:`optimizer_step` has been called since.
 
     Raises:
-        ConfigError: the config has mistakes; all of them are named.
+        ConfigError: the config has errors; all of them are reported.
         DeviceError: there is no such device.
         CheckpointError: files of ``training_params.global_step`` are missing or damaged.
     """
@@ -149,28 +149,28 @@ class SeparationModel(ABC):
 
     @abstractmethod
     def set_data(self, *data: Tensor) -> None:
-        """Take a mixture, and the target if it is known."""
+        """Set a mixture, and optionally its target."""
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """Estimate the target of the mixture that was set, and say whether it :attr:`can_learn`."""
+        """Estimate the target of the current mixture, and set :attr:`can_learn`."""
 
     @abstractmethod
     def separate(self, audio: Tensor) -> Tensor:
-        """The target's waveform in a mixture of any length."""
+        """Return the target's waveform in a mixture of any length."""
 
     @abstractmethod
     def loss(self) -> Tensor:
-        """How wrong the last estimate is."""
+        """Return the loss of the last estimate."""
 
     def compute_loss(self) -> float:
-        """How wrong the last estimate is, as a mean over the batch.
+        """Compute the loss of the last estimate, averaged over the batch.
 
-        In training mode the gradient can be taken of it; in evaluation mode it counts as a
+        In training mode :meth:`backward` can follow; in evaluation mode the loss counts as a
         validation for :meth:`scheduler_step`.
 
         Raises:
-            UsageError: in training mode, of an estimate that has no gradient.
+            UsageError: in training mode, if the estimate has no gradient.
         """
         loss = self.loss()
         if self.separator.training and not self.can_learn:
@@ -181,50 +181,50 @@ class SeparationModel(ABC):
         return loss.item()
 
     def backward(self) -> None:
-        """Add the gradient of the last loss.
+        """Accumulate the gradient of the last loss.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no loss.
         """
         if self._loss is None:
-            raise UsageError("There is no loss to learn from: call train() and compute_loss()")
+            raise UsageError("There is no loss to differentiate: call train() and compute_loss()")
         self.learner.backward(self._loss)
         self._use_up()
 
     def optimizer_step(self) -> None:
-        """Move the weights by the gradients so far, and begin with new ones.
+        """Update the weights with the accumulated gradients, and reset the gradients.
 
         Raises:
-            NumericalError: a gradient is not finite; nothing was moved.
+            NumericalError: a gradient is not finite; the weights did not change.
         """
         try:
             self.learner.step()
         except NumericalError as error:
             rate = self.config.training_params.lr
-            raise NumericalError(f"{error}: take a training_params.lr below {rate:g}") from error
+            raise NumericalError(f"{error}: use a training_params.lr below {rate:g}") from error
         finally:
             self.learner.zero_grad()
             self._use_up()
         self.progress.step += 1
 
     def scheduler_step(self) -> bool:
-        """Judge by the mean loss of the validations since the last call.
+        """Update the schedule with the mean validation loss since the last call.
 
-        The learning rate falls to a tenth when ``stop_patience`` calls in a row brought no gain.
+        The learning rate falls to a tenth after ``stop_patience`` calls in a row without a gain.
 
         Returns:
-            Whether to stop: it fell ``max_lr_steps`` times.
+            Whether to stop: the rate has fallen ``max_lr_steps`` times.
 
         Raises:
             UsageError: there was no validation.
-            NumericalError: the mean is not finite; the losses are forgotten.
+            NumericalError: the mean is not finite; the losses are discarded.
         """
         if not self.val_losses:
             raise UsageError("There is no validation loss: call test() and compute_loss() before")
         mean = fmean(self.val_losses)
         self.val_losses.clear()
         if not isfinite(mean):
-            raise NumericalError(f"The mean validation loss is {mean}: load weights saved before")
+            raise NumericalError(f"The mean validation loss is {mean}: load earlier weights")
         self.is_best_model = self.progress.update(-mean, self.schedule)
         self._set_rate()
         return self.progress.is_stuck(self.schedule)
@@ -238,7 +238,7 @@ class SeparationModel(ABC):
         self.separator.eval()
 
     def test(self) -> Tensor:
-        """:meth:`forward` in evaluation mode, without gradients; the mode stays."""
+        """Run :meth:`forward` in evaluation mode, which stays on, without gradients."""
         self.eval()
         with torch.no_grad():
             return self.forward()
@@ -251,7 +251,7 @@ class SeparationModel(ABC):
         scheduler: bool = True,
         grad_scaler: bool = True,
     ) -> None:
-        """Save whatever is asked for under one step or epoch.
+        """Save the selected parts under a step or epoch.
 
         Raises:
             OutputError: a file cannot be written.
@@ -262,34 +262,34 @@ class SeparationModel(ABC):
             self.save_scheduler: scheduler,
             self.save_grad_scaler: grad_scaler,
         }
-        for save_part, is_wanted in parts.items():
-            if is_wanted:
+        for save_part, is_selected in parts.items():
+            if is_selected:
                 save_part(global_step)
 
     def save_model(self, global_step: int) -> None:
-        """Save the weights, as a safetensors file that ``stem separate --model`` takes as well."""
+        """Save the weights as a safetensors file, which ``stem separate --model`` accepts."""
         weights.save(self._file("", global_step, SUFFIX), self.separator)
 
     def load_model(self, global_step: int) -> None:
         """Load weights.
 
         Raises:
-            CheckpointError: there is no such file, it is damaged, or of another network.
+            CheckpointError: there is no such file, it is damaged, or belongs to another network.
         """
         path = self._file("", global_step, SUFFIX)
         tensors = weights.read(path).tensors
         weights.load_tensors(self.separator, tensors, origin=str(path))
 
     def save_optim(self, global_step: int) -> None:
-        """Save what the optimizer remembers."""
+        """Save the state of the optimizer."""
         states = [optimizer.state_dict() for optimizer in self.learner.optimizers]
         write_state(self._file("optimizer_", global_step), {"optimizers": states})
 
     def load_optim(self, global_step: int) -> None:
-        """Load what an optimizer remembered.
+        """Load the state of the optimizer.
 
         Raises:
-            CheckpointError: there is no such file, it is damaged, or of another network.
+            CheckpointError: there is no such file, it is damaged, or belongs to another network.
         """
         with reading(self._file("optimizer_", global_step), "optim") as state:
             for optimizer, memory in zip(self.learner.optimizers, state["optimizers"], strict=True):
@@ -297,12 +297,12 @@ class SeparationModel(ABC):
                 optimizer.load_state_dict(memory)
 
     def save_scheduler(self, global_step: int) -> None:
-        """Save what validations said so far."""
+        """Save the results of the validations."""
         state = {"progress": asdict(self.progress), "val_losses": [*self.val_losses]}
         write_state(self._file("scheduler_", global_step), state)
 
     def load_scheduler(self, global_step: int) -> None:
-        """Load what validations had said, and set the learning rate by it.
+        """Load the results of validations, and set the learning rate accordingly.
 
         Raises:
             CheckpointError: there is no such file, or it is damaged.
@@ -315,11 +315,11 @@ class SeparationModel(ABC):
             self._set_rate()
 
     def save_grad_scaler(self, global_step: int) -> None:
-        """Save the scale of gradients; nothing to speak of without mixed precision."""
+        """Save the gradient scaler, which is empty without mixed precision."""
         write_state(self._file("autocast_", global_step), self.learner.scaler.state_dict())
 
     def load_grad_scaler(self, global_step: int) -> None:
-        """Load the scale of gradients, where both then and now it is used.
+        """Load the gradient scaler, if mixed precision is used now and was used before.
 
         Raises:
             CheckpointError: there is no such file, or it is damaged.
@@ -342,7 +342,7 @@ class SeparationModel(ABC):
                 self.load_grad_scaler(global_step)
 
     def _use_up(self) -> None:
-        """The last estimate has no gradient any more."""
+        """Mark the last estimate as having no gradient."""
         self.can_learn, self._loss = False, None
 
     def _set_rate(self) -> None:

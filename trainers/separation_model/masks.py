@@ -23,17 +23,17 @@ Magnitudes = Float[Tensor, "batch channel freq frame"]
 
 
 class SpectrogramMaskModel(SeparationModel):
-    """A network's masks on the magnitudes of a mixture.
+    """Model that applies a network's masks to the magnitudes of a mixture.
 
-    Magnitudes are compared as they are, at the level of the sound. A network of one channel hears
-    every channel on its own, as items of the batch.
+    Magnitudes are compared at the original level. A network with one channel processes each channel
+    separately, as items of the batch.
 
     Attributes:
-        mixture: magnitudes of the mixture that was set.
-        phase: its phase, in radians.
-        target: magnitudes of the target, stem by stem; None where it is not known.
-        mask: what :meth:`forward` laid over the mixture, stem by stem.
-        estimate: magnitudes under that mask; None before that.
+        mixture: magnitudes of the current mixture.
+        phase: phase of the mixture, in radians.
+        target: magnitudes of the target, stem by stem; None if unknown.
+        mask: mask of the last :meth:`forward`, stem by stem.
+        estimate: masked magnitudes; None before :meth:`forward`.
     """
 
     separator: SpectrogramNetSeparator
@@ -45,17 +45,17 @@ class SpectrogramMaskModel(SeparationModel):
     _spectrum: Spectrum | None = None
 
     def set_data(self, *data: Tensor) -> None:
-        """Take a mixture, and the target where it is known.
+        """Set a mixture, and optionally its target.
 
         Args:
-            *data: the mixture, ``(channel, time)`` or ``(batch, channel, time)``; then the target
-                of the same shape, or ``(batch, stem, channel, time)`` for several.
+            *data: the mixture, ``(channel, time)`` or ``(batch, channel, time)``; optionally the
+                target of the same shape, or ``(batch, stem, channel, time)`` for several stems.
 
         Raises:
             UsageError: the shapes do not fit each other or the network.
         """
         if len(data) not in (1, 2):
-            raise UsageError(f"Give a mixture, or a mixture and its target, found {len(data)}")
+            raise UsageError(f"Pass a mixture, or a mixture and its target, found {len(data)}")
         mixture = _batched(data[0])
         self._require_fit(mixture)
         self._spectrum = self.separator.fourier.analyze(mixture.to(self.device).float())
@@ -67,30 +67,31 @@ class SpectrogramMaskModel(SeparationModel):
         """Estimate the target by applying the learned mask to the mixture.
 
         Returns:
-            Magnitudes ``(batch, channel, freq, frame)``; of several targets ``(batch, stem, ...)``.
+            Magnitudes ``(batch, channel, freq, frame)``, or ``(batch, stem, ...)`` for several
+            stems.
 
         Raises:
             UsageError: no mixture was set.
         """
-        heard = self._spectrum
-        if heard is None:
-            raise UsageError("There is no mixture: call set_data() before")
+        spectrum = self._spectrum
+        if spectrum is None:
+            raise UsageError("There is no mixture: call set_data() first")
         if self.separator.channels == 1:
-            heard = rearrange(heard, "b c f t -> (b c) 1 f t")
+            spectrum = rearrange(spectrum, "b c f t -> (b c) 1 f t")
         self.can_learn = self.separator.training and torch.is_grad_enabled()
         with self.precision.autocast(self.device):
-            output = self.separator.core(self.separator.fourier.features(heard))
-        masks = self.separator.fourier.masks(heard, output).float()
-        # Whatever was heard alone is a channel of its item again.
+            output = self.separator.core(self.separator.fourier.features(spectrum))
+        masks = self.separator.fourier.masks(spectrum, output).float()
+        # Channels that were processed separately are joined again.
         self.mask = rearrange(masks, "(b n) s c f t -> b s (n c) f t", b=len(self.mixture))
         self.estimate = self.mask * self.mixture.unsqueeze(1)
         return self._plain(self.estimate)
 
     def separate(self, audio: Tensor) -> Tensor:
-        """The target's waveform in ``audio``: its magnitudes with the phase of the mixture.
+        """Return the target's waveform in ``audio``, with the phase of the mixture.
 
-        Segments of the network's length overlap, as in ``stem separate``; the mode of the network
-        stays as it was.
+        Segments of the network's length overlap, as in ``stem separate``; training or evaluation
+        mode does not change.
 
         Args:
             audio: ``(channel, time)`` or ``(batch, channel, time)``, of any length and any number
@@ -100,16 +101,16 @@ class SpectrogramMaskModel(SeparationModel):
             The same shape; for several targets with their axis before that of channels.
 
         Raises:
-            UsageError: the shape is another.
-            NumericalError: the network gives NaN or infinity.
+            UsageError: the shape is invalid.
+            NumericalError: the output has NaN or infinity.
         """
         items = _batched(audio).detach().cpu().float()
-        made = torch.stack([separate_song(self.separator, item, EXACT) for item in items])
-        made = self._plain(made if audio.ndim == 3 else made[0], axis=-3)
-        return made.to(audio.device)
+        stems = torch.stack([separate_song(self.separator, item, EXACT) for item in items])
+        stems = self._plain(stems if audio.ndim == 3 else stems[0], axis=-3)
+        return stems.to(audio.device)
 
     def loss(self) -> Tensor:
-        """The criterion of the config between the magnitudes of estimate and target.
+        """Compute the configured criterion on the magnitudes of estimate and target.
 
         Raises:
             UsageError: there is no estimate yet, or no target was set.
@@ -117,7 +118,7 @@ class SpectrogramMaskModel(SeparationModel):
         if self.estimate is None:
             raise UsageError("There is no estimate: call set_data(), then forward() or test()")
         if self.target is None:
-            raise UsageError("There is no target: give set_data the mixture and the target")
+            raise UsageError("There is no target: pass mixture and target to set_data()")
         params = self.config.training_params
         if params.criterion == "component":
             residual = self.mixture.unsqueeze(1) - self.target
@@ -131,13 +132,13 @@ class SpectrogramMaskModel(SeparationModel):
         return distance
 
     def _plain(self, stems: Tensor, axis: int = 1) -> Tensor:
-        """Without the axis of stems where there is one."""
+        """Remove the axis of stems if there is only one."""
         return stems.squeeze(axis) if len(self.separator.stems) == 1 else stems
 
     def _require_fit(self, mixture: Wave) -> None:
         channels, shortest = self.separator.channels, self.separator.config.window_size // 2
         if mixture.shape[1] != channels > 1:
-            raise UsageError(f"The network hears {channels} channels, found {mixture.shape[1]}")
+            raise UsageError(f"The network has {channels} channels, found {mixture.shape[1]}")
         if mixture.shape[-1] <= shortest:
             found = f"found {mixture.shape[-1]}"
             raise UsageError(f"The mixture must be longer than {shortest} samples, {found}")
@@ -145,17 +146,17 @@ class SpectrogramMaskModel(SeparationModel):
     def _magnitudes_of(self, target: Tensor, mixture: Wave) -> Planes:
         stems = target if target.ndim == 4 else _batched(target)[:, None]
         batch, count = len(mixture), len(self.separator.stems)
-        wanted = (batch, count, *mixture.shape[1:])
-        if stems.shape != wanted:
-            raise UsageError(f"The target must be of shape {wanted}, found {tuple(target.shape)}")
+        shape = (batch, count, *mixture.shape[1:])
+        if stems.shape != shape:
+            raise UsageError(f"The target must be of shape {shape}, found {tuple(target.shape)}")
         waves = rearrange(stems.to(self.device).float(), "b s c t -> (b s) c t")
         spectra = self.separator.fourier.analyze(waves)
         return rearrange(spectra.abs(), "(b s) c f t -> b s c f t", s=count)
 
 
 def _batched(audio: Any) -> Wave:
-    """As a batch of waveforms with channels."""
+    """Return a batch of waveforms with channels."""
     if audio.ndim not in (2, 3) or 0 in audio.shape:
         found = f"found {tuple(audio.shape)}"
-        raise UsageError(f"Give audio as (channel, time) or (batch, channel, time), {found}")
+        raise UsageError(f"Pass audio as (channel, time) or (batch, channel, time), {found}")
     return audio if audio.ndim == 3 else audio[None]

@@ -247,8 +247,8 @@ def test_codes_are_all_that_the_way_up_sees() -> None:
     network = fill(VQFrameTransformer(**SIZES, n_fft=64, num_embeddings=5), size=0.2)
     assert all(isinstance(part, FrameUpsampler) for part in network.upsamplers)
     x = pattern(1, 2, 32, 6)
-    quantized, _, indices = network.quantizer(network.descend(x)[-1])
-    codes = network.quantizer.embedding.weight[indices].unflatten(-1, (6, 8)).permute(0, 2, 3, 1)
+    quantized, _, indices = network.quantiser(network.descend(x)[-1])
+    codes = network.quantiser.embedding.weight[indices].unflatten(-1, (6, 8)).permute(0, 2, 3, 1)
     torch.testing.assert_close(quantized, codes)
     up = network.upper_transformers[0](network.upsamplers[0](codes))
     up = network.upper_transformers[1](network.upsamplers[1](up))
@@ -274,7 +274,7 @@ def test_penalties_are_those_of_the_code_book() -> None:
     net(MIXTURE)
     assert isinstance(net, VQFrameTransformerSeparator)
     deep = net.network.descend(seen(spectrum(MIXTURE)))[-1]
-    expected = net.network.quantizer.eval()(deep).losses
+    expected = net.network.quantiser.eval()(deep).losses
     torch.testing.assert_close(net.auxiliary_losses(), expected)
 
 

@@ -39,11 +39,11 @@ def typed(*words: str) -> Result:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "Nothing to learn from. Type --data DIR"),
-        (("--workers", "2"), "--workers wants a cluster. Add --cluster"),
-        (("--wait", "9", "--fsdp"), "--wait and --fsdp want a cluster. Add --cluster"),
-        (("-o", "memory://runs/x"), "--output memory://runs/x is no folder of this machine"),
-        (("--cluster", "--dry-run"), "--dry-run takes its steps on this machine"),
+        ((), "There are no songs to train on. Add --data DIR"),
+        (("--workers", "2"), "--workers needs a cluster. Add --cluster"),
+        (("--wait", "9", "--fsdp"), "--wait and --fsdp need a cluster. Add --cluster"),
+        (("-o", "memory://runs/x"), "--output memory://runs/x is not a local folder"),
+        (("--cluster", "--dry-run"), "--dry-run runs on this machine"),
         (("--cluster", "--resume"), "runs/latest does not exist, so there is no run to go on with"),
         (
             ("--cluster", "-o", "memory://no/run", "--resume"),
@@ -102,7 +102,7 @@ def test_a_run_of_real_songs_does_not_go_on_with_made_ones(tiny: Path) -> None:
     assert train().exit_code == 0
     write_json(Path("run") / SUMMARY, Summary(data="my songs").to_dict())
     refused(
-        typed("--cluster", "-o", "run", "--resume"), 2, "run learned from my songs. Type --data"
+        typed("--cluster", "-o", "run", "--resume"), 2, "run was trained on my songs. Add --data"
     )
 
 
@@ -137,16 +137,19 @@ def test_what_to_type_next(learned: Path | str, words: str) -> None:
     ("event", "line"),
     [
         (WorkerGroupStarted(1, ("a",)), "Training with 1 worker on a"),
-        (WorkerGroupStarted(2, ("a", "b", "a")), "Going on with 3 workers on a (2), b"),
+        (WorkerGroupStarted(2, ("a", "b", "a")), "Resuming with 3 workers on a (2), b"),
         (WorkerGroupStarted(1, tuple("abcdefghi")), "Training with 9 workers on 9 machines"),
         (
             WorkerGroupLost((1,), "it died"),
-            "Lost worker 2 (it died); going on from the last checkpoint",
+            "Lost worker 2 (it died); resuming from the last checkpoint",
         ),
-        (WorkerGroupLost((0, 2), "x"), "Lost workers 1, 3 (x); going on from the last checkpoint"),
+        (WorkerGroupLost((0, 2), "x"), "Lost workers 1, 3 (x); resuming from the last checkpoint"),
         (WorkerGroupAwaited(1, 2), "Waiting: there is room for 1 of 2 workers"),
-        (WorkerGroupStarting(65), "The workers have been starting for 65 s. If they do not come"),
-        (WorkerGroupPaused(7), "Saved after step 7, to go on with another number of workers"),
+        (
+            WorkerGroupStarting(65),
+            "The workers have been starting for 65 s. If they do not connect",
+        ),
+        (WorkerGroupPaused(7), "Saved after step 7; resuming with another number of workers"),
         (WorkerGroupFinished(True, 7), ""),
         (WorkerGroupFinished(False, 7), "Saved after step 7"),
     ],

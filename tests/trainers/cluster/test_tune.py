@@ -97,7 +97,7 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
     _, complaints = run.communicate(timeout=60)
     if number == signal.SIGINT:
         assert run.returncode == 130
-        assert complaints.endswith("To go on, run the same command with --resume.\n")
+        assert complaints.endswith("To resume, run the same command with --resume.\n")
     before = trials_in(place / "search")
     assert 0 < before.over + 1 <= len(before) <= 3
     told, _ = finished(tune("--resume", "--json", "--jobs", "1", more=long))

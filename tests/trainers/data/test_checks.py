@@ -88,8 +88,8 @@ def test_single_stems_are_checked_alone(tmp_path: Path) -> None:
 def test_missing_stems_are_named_and_may_be_silence(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "b/{vocals,bass}.wav", "c/drums.wav", "c/mixture.wav")
     assert problems(tmp_path) == [
-        "b has no drums: add it, or type --set data.missing=silence",
-        "c has no vocals: add it, or type --set data.missing=silence",
+        "b has no drums: add it, or use --set data.missing=silence",
+        "c has no vocals: add it, or use --set data.missing=silence",
     ]
     assert inspect(recipe(missing="silence"), tmp_path, STEMS).problems == ()
 
@@ -97,7 +97,7 @@ def test_missing_stems_are_named_and_may_be_silence(tmp_path: Path) -> None:
 def test_missing_parts_of_a_group(tmp_path: Path) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav", "b/{vocals,bass,other}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
-    sentence = "b has no drums (part of instrumental): add it, or type --set data.missing=silence"
+    sentence = "b has no drums (part of instrumental): add it, or use --set data.missing=silence"
     assert problems(tmp_path, data, "vocals", "instrumental") == [sentence]
 
 
@@ -105,19 +105,19 @@ def test_a_target_without_its_mixture_and_the_other_way_round(tmp_path: Path) ->
     write(tmp_path, "mixture/{a,b}.wav", "vocals/{a,c}.wav")
     assert problems(tmp_path, None, "vocals") == [
         "vocals/c.wav has no mixture of the same name in mixture/",
-        "song b has no vocals: add it, or type --set data.missing=silence",
+        "song b has no vocals: add it, or use --set data.missing=silence",
     ]
 
 
 def test_a_stem_alone_has_nothing_to_be_separated_from(tmp_path: Path) -> None:
     write(tmp_path, "a/vocals.wav", "b/{vocals,drums}.wav")
-    sentence = "a has nothing but vocals: add the mixture or the other stems"
+    sentence = "a has only vocals: add the mixture or the other stems"
     assert problems(tmp_path, None, "vocals") == [sentence]
 
 
 def test_a_stem_in_two_files(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "a/vocals.flac")
-    sentence = "a/vocals.flac and vocals.wav have one name: keep one of them"
+    sentence = "a/vocals.flac and vocals.wav have the same name: keep one of them"
     assert problems(tmp_path) == [sentence]
 
 
@@ -133,7 +133,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         "a/mixture.wav has 6 channels",
         "a/bass.wav is 16000 samples long and mixture.wav 8000 samples",
         "b has no drums",
-        "b has nothing but vocals",
+        "b has only vocals",
         "c has no drums",
     ]
 
@@ -146,7 +146,7 @@ def test_twenty_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 23
     assert str(caught.value).count("has no drums") == 20
     assert str(caught.value).endswith(
-        "/19 has no drums: add it, or type --set data.missing=silence; and 3 more"
+        "/19 has no drums: add it, or use --set data.missing=silence; and 3 more"
     )
     assert caught.value.exit_code == 1
 
@@ -157,17 +157,17 @@ def test_twenty_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
         (
             ("vocals", "instrumental"),
             "the data has no instrumental; found bass, drums, other, vocals."
-            " Type --set data.groups.instrumental=[bass,drums,other]",
+            " Use --set data.groups.instrumental=[bass,drums,other]",
         ),
         (
             ("vocal", "drum"),
             "the data has no vocal; the data has no drum; found bass, drums, other, vocals."
-            " Type --set data.groups.vocal=[vocals] --set data.groups.drum=[drums]",
+            " Use --set data.groups.vocal=[vocals] --set data.groups.drum=[drums]",
         ),
         (
             ("vocals", "piano"),
             "the data has no piano; found bass, drums, other, vocals."
-            " Name stems of the data, or other data",
+            " Choose stems of the data, or other data",
         ),
     ],
 )

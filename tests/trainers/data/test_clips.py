@@ -94,8 +94,8 @@ def test_a_run_that_grows_its_clips_resumes_between_them(
 @pytest.mark.parametrize(
     ("stages", "sentence"),
     [
-        ([StageRecipe(0.5), StageRecipe(0.4)], "end one after the other"),
-        ([StageRecipe(0.5), StageRecipe(0.5)], "end one after the other"),
+        ([StageRecipe(0.5), StageRecipe(0.4)], "in ascending order of until"),
+        ([StageRecipe(0.5), StageRecipe(0.5)], "in ascending order of until"),
     ],
 )
 def test_stages_that_go_back(stages: list[StageRecipe], sentence: str) -> None:

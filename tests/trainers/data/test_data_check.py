@@ -24,7 +24,7 @@ def test_for_people(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert [line.rstrip() for line in done.output.splitlines()] == [
         "Layout: tracks",
-        "2 songs to train on, none to validate, 2 s, 8000 Hz",
+        "2 songs for training, none for validation, 2 s, 8000 Hz",
         "Stems: drums, vocals",
         "stem     found",
         "drums        2",
@@ -45,9 +45,7 @@ def test_for_programs(tmp_path: Path) -> None:
         "sample_rates": {"8000": 3},
         "stems": {"drums": 2, "vocals": 3},
         "notes": [],
-        "problems": [
-            f"{tmp_path}/valid/c has no drums: add it, or type --set data.missing=silence"
-        ],
+        "problems": [f"{tmp_path}/valid/c has no drums: add it, or use --set data.missing=silence"],
     }
 
 
@@ -88,7 +86,7 @@ def test_what_the_message_offers_can_be_typed(tmp_path: Path) -> None:
     wanted = ("check", tmp_path, "--stems", "vocals,instrumental")
     refused = enter(*wanted)
     assert refused.exit_code == 2
-    offered = refused.stderr.split("Type ")[1].split()
+    offered = refused.stderr.split("Use ")[1].split()
     assert enter(*wanted, *offered).exit_code == 0
 
 
@@ -117,13 +115,13 @@ def test_silent_files_of_libraries_are_named(tmp_path: Path) -> None:
     spoil(tmp_path / "acapellas" / "a.wav", 0.0)
     done = enter(*given)
     assert done.exit_code == 0
-    first = f"1 silent file, to be left out: {tmp_path}/acapellas/a.wav"
+    first = f"1 silent file to remove: {tmp_path}/acapellas/a.wav"
     assert json.loads(done.stdout)["notes"][-1] == first
     spoil(tmp_path / "acapellas" / "b.wav", 0.0)
     done = enter(*given)
     assert done.exit_code == 1
     assert json.loads(done.stdout)["problems"] == [
-        "every file in acapellas/ is silent: put files there that can be heard"
+        "every file in acapellas/ is silent: add files with sound in them"
     ]
 
 
@@ -147,7 +145,7 @@ def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
     spoil(tmp_path / "b" / "drums.wav", 0.0)
     done = enter("check", tmp_path)
     assert done.exit_code == 1
-    assert "drums is silent in every song. Name other songs with --data" in done.stderr
+    assert "drums is silent in every song. Choose other songs with --data" in done.stderr
     assert enter("check", tmp_path, "--stems", "vocals").exit_code == 0
 
 
@@ -156,5 +154,5 @@ def test_silent_songs_to_validate(tmp_path: Path) -> None:
     spoil(tmp_path / "valid" / "b" / "vocals.wav", 0.0)
     done = enter("check", tmp_path, "--stems", "vocals")
     assert done.exit_code == 1
-    assert "vocals is silent in b. Name other songs with --validation DIR" in done.stderr
+    assert "vocals is silent in b. Choose other songs with --validation DIR" in done.stderr
     assert enter("check", tmp_path, "--stems", "vocals,drums").exit_code == 0

@@ -57,8 +57,8 @@ def test_what_lies_beside_songs_is_passed_over_aloud(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     found = survey(recipe(), tmp_path, STEMS)
     assert found.summary[-2:] == (
-        "1 folder without sound files passed over: notes",
-        "1 sound file beside the songs passed over: intro.wav",
+        "1 folder without audio files skipped: notes",
+        "1 audio file outside of songs skipped: intro.wav",
     )
 
 
@@ -71,8 +71,8 @@ def test_stems_are_folders_of_files(tmp_path: Path) -> None:
         "vocals/deep/b": {"vocals": "vocals/deep/b.wav"},
     }
     assert found.validation == ()
-    assert "Single stems have no mixture to validate on: type --validation DIR" in found.summary
-    passed = f"{tmp_path / 'mixture'} is passed over: the layout stems makes its own mixtures"
+    assert "Single stems have no mixture to validate on: use --validation DIR" in found.summary
+    passed = f"{tmp_path / 'mixture'} was skipped: the layout stems makes its own mixtures"
     assert passed in found.summary
 
 
@@ -128,12 +128,12 @@ def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         survey(recipe(), file, STEMS)
     assert caught.value.problems == [
-        f"{file}, line 3: song a is in line 2 already",
+        f"{file}, line 3: song a is already in line 2",
         f"{file}, line 4: the song has no name",
-        f"{file}, line 5: there are 3 cells and 4 columns",
+        f"{file}, line 5: there are 3 cells but 4 columns",
         f"{file}, line 6: split must be train or valid, found test",
         f"{file}, line 7: song d has no files",
-        f"{file}, line 8: there is no file {tmp_path / 'none.wav'} (drums)",
+        f"{file}, line 8: file {tmp_path / 'none.wav'} (drums) does not exist",
     ]
 
 
@@ -146,7 +146,7 @@ def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
         ("song;vocals\n", "columns are separated by semicolons: use commas"),
         ("song,vocals,Vocals\n", "there is more than one column 'vocals'"),
         ("song,vocals,\n", "a column has no name"),
-        ("song,vocals\n", "there is no song to train on in the layout csv"),
+        ("song,vocals\n", "there is no song for training in the layout csv"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
@@ -157,19 +157,21 @@ def test_tables_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
 def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     file = table(tmp_path, "")
     file.write_bytes(b"song,vocals\nM\xfcller,1.wav\n")
-    with pytest.raises(DataError, match=r"songs\.csv: it is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"songs\.csv: it is not UTF-8 text"):
         survey(recipe(), file, STEMS)
     file.write_text('song,vocals\na,"' + 200_000 * "x")
-    with pytest.raises(DataError, match=r"songs\.csv: line 2 is no CSV \(field larger"):
+    with pytest.raises(DataError, match=r"songs\.csv: line 2 is not CSV \(field larger"):
         survey(recipe(), file, STEMS)
 
 
 def test_a_folder_for_csv_has_exactly_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"it holds no \.csv files\. Name the file"):
+    with pytest.raises(DataError, match=r"it has no \.csv files\. Use the path of a file"):
         survey(recipe(layout="csv"), tmp_path, STEMS)
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("song,vocals\n")
-    with pytest.raises(DataError, match=r"it holds 2 \.csv files: a\.csv, b\.csv\. Name the file"):
+    with pytest.raises(
+        DataError, match=r"it has 2 \.csv files: a\.csv, b\.csv\. Use the path of a file"
+    ):
         survey(recipe(), tmp_path, STEMS)
 
 
@@ -210,10 +212,10 @@ def test_any_names_are_stems_where_mixtures_are_enough(tmp_path: Path) -> None:
     """Songs that share no name look like nothing else; a folder of empty folders is no data."""
     write(tmp_path, "song/{flute,horn}.wav", "other song/tuba.wav")
     assert survey(recipe(), tmp_path, ()).layout == "tracks"
-    with pytest.raises(DataError, match="looks like none of the layouts"):
+    with pytest.raises(DataError, match="matches no layout"):
         survey(recipe(), tmp_path, ("violin",))
     (tmp_path / "nothing" / "song").mkdir(parents=True)
-    with pytest.raises(DataError, match="looks like none of the layouts"):
+    with pytest.raises(DataError, match="matches no layout"):
         survey(recipe(), tmp_path / "nothing", ())
 
 
@@ -240,7 +242,9 @@ def test_auto_gives_up_with_all_layouts(tmp_path: Path, names: list[str], conten
         survey(recipe(), tmp_path, STEMS)
     assert contents in str(caught.value)
     assert "stems: vocals/*.wav, drums/*.wav;" in str(caught.value)
-    assert "docs/training-data.md, or type e.g. --set data.layout=tracks" in str(caught.value)
+    assert "docs/training-data.md, or set the layout, e.g. --set data.layout=tracks" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,17 +255,17 @@ def test_a_layout_without_songs_says_where_they_should_be(
     tmp_path: Path, layout: str, example: str
 ) -> None:
     write(tmp_path, "a.wav")
-    with pytest.raises(DataError, match=f"no song to train on in the layout {layout} .{example}"):
+    with pytest.raises(DataError, match=f"no song for training in the layout {layout} .{example}"):
         survey(recipe(layout=layout), tmp_path, STEMS)
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"There is no folder .*none: check"):
+    with pytest.raises(UsageError, match=r"There is no folder .*none\. Check"):
         inspect(recipe(), tmp_path / "none")
     write(tmp_path, "a.wav")
-    with pytest.raises(UsageError, match=r"a\.wav is a file, and the layout tracks needs a folder"):
+    with pytest.raises(UsageError, match=r"a\.wav is a file, but the layout tracks needs a folder"):
         inspect(recipe(layout="tracks"), tmp_path / "a.wav")
-    with pytest.raises(DataError, match="found a file, which looks like none"):
+    with pytest.raises(DataError, match="found a file, which matches no layout"):
         inspect(recipe(), tmp_path / "a.wav")
 
 
@@ -274,7 +278,8 @@ def test_voices_are_the_recipe_s_own(tmp_path: Path) -> None:
         assert (found.layout, found.training) == ("voices", ())
         assert [song.name for song in found.validation] == ["song"]
         assert (
-            found.summary[0] == "recordings of the recipe to train on, 1 to validate, 1 s, 8000 Hz"
+            found.summary[0]
+            == "recordings of the recipe for training, 1 for validation, 1 s, 8000 Hz"
         )
 
 

@@ -84,7 +84,7 @@ def test_a_helper_that_was_ended_is_told_in_a_sentence() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         return index
 
-    with pytest.raises(StemError, match=r"was ended.*--set loop\.num_workers=0") as arrived:
+    with pytest.raises(StemError, match=r"was killed.*--set loop\.num_workers=0") as arrived:
         list(load_batches(Counting(die), 0, 2, 1, workers=1))
     assert "\n" not in str(arrived.value)
 

@@ -124,7 +124,7 @@ def test_streams_sound_as_musdb_hears_them(musdb18: Path) -> None:
 @pytest.mark.musdb
 def test_the_summary_knows_lengths_and_rates_of_streams(musdb18: Path) -> None:
     found = survey(recipe(), musdb18, ("vocals",))
-    assert found.summary[0] == "2 songs to train on, 1 to validate, 2 s, 44100 Hz"
+    assert found.summary[0] == "2 songs for training, 1 for validation, 2 s, 44100 Hz"
     assert found.summary[1] == "Stems: bass, drums, other, vocals"
 
 
@@ -163,10 +163,14 @@ def test_programs_that_musdb_needs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FfmpegMissingError, match="needs ffmpeg and ffprobe on PATH: install the"):
+    with pytest.raises(
+        FfmpegMissingError, match=r"needs ffmpeg and ffprobe on PATH\. Install ffmpeg"
+    ):
         survey(recipe(layout=layout), tmp_path, FOUR)
     (tmp_path / "ffmpeg").symlink_to(find_ffmpeg())
-    with pytest.raises(FfmpegMissingError, match="needs ffprobe on PATH: install the system's"):
+    with pytest.raises(
+        FfmpegMissingError, match=r"needs ffprobe on PATH\. Install ffmpeg with the system's"
+    ):
         survey(recipe(layout=layout), tmp_path, FOUR)
 
 

@@ -251,7 +251,7 @@ def test_a_file_that_shrinks_during_the_run_is_named(recordings: Path, name: str
     path = write_audio(recordings / name, tones(30_000, RATE), RATE)
     recording = open_recording(path, RATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DecodeError, match=rf"{name} cannot be read at 2\.50 s any more.*--resume"):
+    with pytest.raises(DecodeError, match=rf"{name} cannot be read at 2\.50 s.*--resume"):
         recording.read(20_000, 10_000)
 
 

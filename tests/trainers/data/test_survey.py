@@ -53,9 +53,9 @@ def test_a_song_is_held_out_of_tracks_and_named(tmp_path: Path) -> None:
     assert [song.name for song in found.validation] == [held]
     assert held not in [song.name for song in found.training]
     assert found.summary == (
-        "3 songs to train on, 1 to validate, 4 s, 8000 Hz",
+        "3 songs for training, 1 for validation, 4 s, 8000 Hz",
         "Stems: drums, vocals",
-        f"Held out to validate, by name: {held}",
+        f"Held out for validation, by name: {held}",
     )
 
 
@@ -85,8 +85,8 @@ def test_songs_that_the_user_names_are_judged_by_and_not_trained_on(tmp_path: Pa
         "b": {"vocals": "data/train/b/vocals.wav", "drums": "data/train/b/drums.wav"},
     }
     assert found.summary[-2:] == (
-        "1 song of the data named by --validation, not trained on",
-        "1 song that the data keeps for validation not used, for --validation names others",
+        "1 song of the data used by --validation, not for training",
+        "1 song reserved for validation by the data not used, because of --validation",
     )
 
 
@@ -98,8 +98,8 @@ def test_named_folders_are_checked_in_every_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         survey(recipe(), tmp_path / "data", STEMS, named)
     assert caught.value.problems == [
-        f"{tmp_path / 'z'} holds no sound: name a folder with stems",
-        f"{tmp_path / 'x'} has no drums: add it, or type --set data.missing=silence",
+        f"{tmp_path / 'z'} contains no audio: use a folder with stems",
+        f"{tmp_path / 'x'} has no drums: add it, or use --set data.missing=silence",
     ]
 
 
@@ -141,9 +141,12 @@ def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["x/1.wav", "y/2.wav"], "looks like none of the layouts of songs: name folders with"),
-        (["{vocals,drums}/a.wav"], "holds single stems, which have no mixture: name folders with"),
-        (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or name other songs"),
+        (["x/1.wav", "y/2.wav"], "matches no layout of songs: use folders with"),
+        (
+            ["{vocals,drums}/a.wav"],
+            "contains single stems, which have no mixture: use folders with",
+        ),
+        (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or choose other songs"),
         (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
     ],
 )
@@ -178,14 +181,14 @@ def test_what_a_song_holds_twice_is_used_once(tmp_path: Path) -> None:
 
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav")
-    with pytest.raises(DataError, match="all songs are named by --validation, and none is left"):
+    with pytest.raises(DataError, match="--validation uses all songs, and none is left"):
         survey(recipe(), tmp_path, STEMS, (tmp_path / "a",))
 
 
 def test_a_song_in_both_parts_is_said(tmp_path: Path) -> None:
     write(tmp_path, "{train,valid}/a/{vocals,drums}.wav")
     found = survey(recipe(), tmp_path, STEMS)
-    assert found.summary[-1] == "Songs of one name to train on and to validate: a"
+    assert found.summary[-1] == "Songs with the same name in training and validation: a"
 
 
 def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
@@ -198,13 +201,13 @@ def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
     )
     found = survey(recipe(), table, STEMS)
     assert ([song.name for song in found.training], len(found.validation)) == (["b"], 1)
-    assert found.summary[-1] == "1 song with files of songs to validate not trained on"
+    assert found.summary[-1] == "1 song with files of validation songs not used for training"
     table.write_text("\n".join(["song,vocals,drums", *rows]))
     found = survey(recipe(validation_fraction=0.01), table, STEMS)
     held = {path for song in found.validation for path in song.sources}
     assert held.isdisjoint({path for song in found.training for path in song.sources})
     table.write_text("song,vocals,drums,split\na,a.wav,kit.wav,\nc,c.wav,kit.wav,valid\n")
-    with pytest.raises(DataError, match="all songs have files of songs to validate: copy them"):
+    with pytest.raises(DataError, match="all songs have files of validation songs: copy them"):
         survey(recipe(), table, STEMS)
 
 
@@ -213,11 +216,11 @@ def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
     write(tmp_path, "c/{vocals,drums}.wav", rate=2 * RATE, channels=1)
     found = survey(recipe(), tmp_path, STEMS)
     assert found.summary == (
-        "3 songs to train on, none to validate, 2 min 0 s, 8000 and 16000 Hz",
+        "3 songs for training, none for validation, 2 min 0 s, 8000 and 16000 Hz",
         "Stems: bass (1), drums, vocals",
-        "Sample rates differ and will be changed to the network's:"
+        "Sample rates differ and will be converted to the network's:"
         " 2 songs at 8000 Hz, 1 song at 16000 Hz",
-        "2 mono files: the same is heard left and right",
+        "2 mono files: used for both channels",
     )
 
 
@@ -235,8 +238,8 @@ def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:
     piped = ffmpeg("-i", tmp_path / "a" / "vocals.wav", "-f", "matroska", "-")
     (tmp_path / "a" / "mixture.mka").write_bytes(piped)
     found = survey(recipe(), tmp_path, STEMS)
-    assert found.summary[0] == "1 song to train on, none to validate, 1 s, 8000 Hz"
-    assert found.summary[-1] == "Lengths are not in the headers of 1 file"
+    assert found.summary[0] == "1 song for training, none for validation, 1 s, 8000 Hz"
+    assert found.summary[-1] == "1 file without a length in the header"
 
 
 @pytest.mark.parametrize(

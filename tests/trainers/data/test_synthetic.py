@@ -112,7 +112,7 @@ def test_overtones_are_never_mirrored() -> None:
 
 def test_songs_are_not_overwritten(tmp_path: Path) -> None:
     render_songs(tmp_path, 1, 1.0, RATE)
-    with pytest.raises(OutputError, match=r"song_001 is already there"):
+    with pytest.raises(OutputError, match=r"song_001 already exists"):
         render_songs(tmp_path, 2, 1.0, RATE)
     assert not (tmp_path / "song_002").exists()
 
@@ -122,7 +122,7 @@ def test_the_command_for_people_and_programs(tmp_path: Path) -> None:
     shown = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
     assert shown.exit_code == 0
     assert shown.output == (
-        f"1 songs of 1 s: {tmp_path / 'a'}\nTry: stem data check {tmp_path / 'a'}\n"
+        f"1 songs of 1 s written to {tmp_path / 'a'}\nTry: stem data check {tmp_path / 'a'}\n"
     )
     told = CliRunner().invoke(render_command, [str(tmp_path / "b"), *words, "--json"])
     assert json.loads(told.output)["songs"] == [str(tmp_path / "b" / "song_001")]

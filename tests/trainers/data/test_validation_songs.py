@@ -107,7 +107,7 @@ def test_a_folder_of_songs_is_opened(recordings: Path, recipe: Recipe) -> None:
     (song,) = data.validation
     assert place(song.read().stems[0]) == (round(0.375 * RATE), 0, 1)
     assert data.songs == 2
-    assert data.summary[0] == "2 songs to train on, 1 to validate, 4 s, 8000 Hz"
+    assert data.summary[0] == "2 songs for training, 1 for validation, 4 s, 8000 Hz"
 
 
 def test_songs_that_are_not_judged_by_are_told(recordings: Path, recipe: Recipe) -> None:
@@ -116,7 +116,7 @@ def test_songs_that_are_not_judged_by_are_told(recordings: Path, recipe: Recipe)
     few = replace(recipe, validation=replace(recipe.validation, songs=2))
     data = open_data(with_data(few), recordings / "songs", (), STEMS, RATE)
     assert len(data.validation) == 2
-    assert data.summary[-1] == "2 of 3 songs to validate are used: validation.songs=2"
+    assert data.summary[-1] == "2 of 3 validation songs are used: validation.songs=2"
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_mistakes_in_validation_songs_show_at_once(recordings: Path, recipe: Rec
 
 
 def test_voices_have_one_stem(recordings: Path, recipe: Recipe) -> None:
-    with pytest.raises(ConfigError, match=r"have the stem vocals, found vocals, drums"):
+    with pytest.raises(ConfigError, match=r"has the stem vocals, found vocals, drums"):
         open_data(recipe, recordings, (), ("vocals", "drums"), RATE)

@@ -229,7 +229,7 @@ def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str
         level = 0.0 if library == name else 0.1
         sound(recordings / "x" / library / "a.wav", level, level)
     other = "instrumental" if name == "vocals" else "vocals"
-    with pytest.raises(DataError, match=f"every file in {name}/ is silent: put files there"):
+    with pytest.raises(DataError, match=f"every file in {name}/ is silent: add files with sound"):
         open_data(with_data(recipe), recordings / "x", (), (other,), RATE)
 
 
@@ -269,7 +269,7 @@ def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
     found = survey(data_recipe(validation_fraction=0.4), tmp_path, BOTH)
     assert (len(found.training), found.validation) == (7, ())
     assert found.summary[-1] == (
-        "None held out to validate, for there are fewer than 3 files in vocals/: type --validation"
+        "Nothing held out for validation: there are fewer than 3 files in vocals/. Use --validation"
         " DIR"
     )
 
@@ -317,7 +317,9 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
 def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Recipe) -> None:
     ways = ("remix", "swap", "gain", "polarity")
     varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in ways})
-    with pytest.raises(ConfigError, match=r"layout voxaug mixes songs and exchanges") as refused:
+    with pytest.raises(
+        ConfigError, match=r"layout voxaug mixes songs and swaps channels"
+    ) as refused:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
     assert str(refused.value).endswith(f"Try: --recipe voxaug, or with this recipe {flags}")
@@ -344,7 +346,7 @@ def test_chances_that_the_layout_has_no_use_for(
     with pytest.raises(ConfigError) as refused:
         inspect(data_recipe(voxaug={"mute": 0.5, "swap": 0.5, "vocals": 1}), tmp_path)
     assert str(refused.value) == (
-        f"data: voxaug.vocals=1, voxaug.mute=0.5 means nothing in the layout {layout}. Type {way}"
+        f"data: voxaug.vocals=1, voxaug.mute=0.5 has no effect in the layout {layout}. Use {way}"
         "--set data.voxaug.vocals=0.98 --set data.voxaug.mute=0.025"
     )
     assert inspect(data_recipe(voxaug={"mute": 0.025, "vocals": 0.98}), tmp_path).problems == ()

@@ -28,7 +28,7 @@ def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
         "acapellas/d": {"vocals": "acapellas/d.wav"},
         "vocal/c": {"vocals": "vocal/c.flac"},
     }
-    assert found.summary[0] == "4 files to mix, none to validate, 4 s, 8000 Hz"
+    assert found.summary[0] == "4 files to mix, none for validation, 4 s, 8000 Hz"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,9 @@ def test_an_empty_library_is_one(tmp_path: Path) -> None:
     """The sentence is about the library, and not about layouts."""
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
+    with pytest.raises(
+        DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"
+    ):
         inspect(data_recipe(), tmp_path)
 
 
@@ -62,7 +64,7 @@ def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
     write(tmp_path, "instrumental/{a,b}.wav", "vocals/{a,c}.wav", "mixture/a.wav")
     for problem in inspect(data_recipe(), tmp_path).problems:
         assert problem.endswith(
-            "add it, or type --layout voxaug, which mixes any vocals with any instrumental"
+            "add it, or use --layout voxaug, which mixes any vocals with any instrumental"
         )
     assert inspect(data_recipe(layout="voxaug"), tmp_path).problems == ()
 
@@ -72,7 +74,7 @@ def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
     [
         (
             ["instrumentals/a.wav"],
-            "needs vocals/, found instrumentals/: add vocals/, or type --layout",
+            "needs vocals/, found instrumentals/: add vocals/, or use --layout",
         ),
         (
             ["vocals/a.wav", "x/b.wav"],
@@ -97,7 +99,9 @@ def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence
 def test_libraries_that_are_empty(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
-    with pytest.raises(DataError, match=r"vocals/ holds no sound: put vocals there, at any depth$"):
+    with pytest.raises(
+        DataError, match=r"vocals/ contains no audio: put vocals there, at any depth$"
+    ):
         survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
 
 
@@ -147,5 +151,5 @@ def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
 
 def test_libraries_that_are_all_named_to_validate(tmp_path: Path) -> None:
     write(tmp_path, "{instrumentals/a,vocals/b}.wav")
-    with pytest.raises(DataError, match="all files are named by --validation, and none is left"):
+    with pytest.raises(DataError, match="--validation uses all files, and none is left"):
         survey(data_recipe(), tmp_path, BOTH, (tmp_path,))

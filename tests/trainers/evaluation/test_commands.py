@@ -67,12 +67,12 @@ def test_folder_for_programs(typed: Typed) -> None:
 def test_folder_leaves_scores_tables_and_a_report(typed: Typed, tmp_path: Path) -> None:
     done = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert done.exit_code == 0, done.stderr
-    assert "Look at: scores/report.html" in done.stderr
+    assert "Open: scores/report.html" in done.stderr
     assert {*os.listdir(tmp_path / "scores")} == {
         *("excerpts", "made", "report.html", "songs.csv", "summary.json")
     }
     again = typed("eval", "folder", "truth", "made", "-o", "scores")
-    assert "2 scores of earlier runs still hold" in again.stderr
+    assert "2 scores of an earlier run reused" in again.stderr
 
 
 @pytest.mark.usefixtures("trees")
@@ -134,15 +134,15 @@ def test_an_instrumental_beside_four_true_stems(typed: Typed, tmp_path: Path) ->
         line.split()[1]: line.split()[6] for line in done.stdout.splitlines() if "b " in line[:2]
     }
     assert rows == {"vocals": "20.00", "accompaniment": "20.00"}
-    assert "Note: drums has no estimate and is left out." in done.stderr
-    assert "Note: flute has no true stem and is left out." in done.stderr
+    assert "Note: drums has no estimate and is skipped." in done.stderr
+    assert "Note: flute has no true stem and is skipped." in done.stderr
 
 
 def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
     write(trees / "truth" / "three" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made")
     assert done.exit_code == 0
-    assert "Note: three has no estimates in made and is left out." in done.stderr
+    assert "Note: three has no estimates in made and is skipped." in done.stderr
     (trees / "truth" / "one" / "vocals.wav").rename(trees / "truth" / "one" / "choir.wav")
     write(trees / "made" / "four" / "vocals.wav", VOICE)
     done = typed("eval", "folder", "truth", "made", "--json")
@@ -157,18 +157,21 @@ def test_songs_without_estimates_are_named(typed: Typed, trees: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"b/x/vocals.wav": VOICE}, "a has vocals and b has x: name two folders with stems of the"),
-        ({"b/guitar.wav": VOICE}, "b by b has no scores: guitar is none of the true stems vocals"),
+        ({"b/x/vocals.wav": VOICE}, "a has vocals and b has x: use two folders with stems of the"),
+        (
+            {"b/guitar.wav": VOICE},
+            "b by b has no scores: guitar is not one of the true stems vocals",
+        ),
         (
             {"b/vocals.wav": VOICE[:, :-1]},
-            "b/vocals.wav has 15999 samples and the true stem 16000",
+            "b/vocals.wav has 15999 samples but the true stem has 16000",
         ),
-        ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals is stereo and the true stem mono"),
+        ({"b/vocals.wav": VOICE.expand(2, -1)}, "vocals is stereo but the true stem is mono"),
         (
             {"b/vocals.wav": VOICE, "b/vocals.flac": VOICE},
-            "vocals.wav have one name: keep one",
+            "vocals.wav have the same name: keep one",
         ),
-        ({}, "a has vocals and b has no sound files: name two folders"),
+        ({}, "a has vocals and b has no audio files: use two folders"),
     ],
 )
 def test_folders_that_cannot_be_compared(
@@ -213,8 +216,8 @@ def test_a_folder_without_sound_is_told(typed: Typed, tmp_path: Path) -> None:
     done = typed("eval", "folder", "truth", "made")
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert notes == [
-        "Note: empty has no sound files in truth and is left out.",
-        "Note: two/text has no sound files in truth and is left out.",
+        "Note: empty has no audio files in truth and is skipped.",
+        "Note: two/text has no audio files in truth and is skipped.",
     ]
 
 
@@ -253,16 +256,19 @@ def _made(path: Path) -> Path:
         ("folder truth nowhere", "nowhere"),
         ("folder truth made --win 0", "0.0 is not in the range"),
         ("folder truth made --win nan", "nan is not a number"),
-        ("folder truth made -o truth/one", "truth/one is in truth, where the songs are"),
+        ("folder truth made -o truth/one", "truth/one is in truth, among the songs"),
         ("speed --seconds nan", "nan is not a number"),
         ("folder truth made --jobs 0", "0 is not in the range"),
-        ("compare made", "made has no scores: name what stem eval musdb or stem eval folder"),
+        (
+            "compare made",
+            "made has no scores. Use the --output folder of stem eval musdb or stem eval",
+        ),
         ("compare", "Missing argument 'RUN...'"),
         ("foldr truth made", "Unknown command 'foldr': did you mean 'folder'?"),
         ("speed -m nobody --rounds 1", "Unknown model 'nobody'"),
         ("speed -m made/one --store", "made/one has no card to write to"),
         ("speed -m melrofomer --store", "did you mean 'melroformer'"),
-        ("musdb --root nowhere", "--root names nowhere, which is no folder"),
+        ("musdb --root nowhere", "--root is nowhere, not a folder"),
         ("musdb --subset all", "'all' is not one of 'test', 'valid', 'train'"),
     ],
 )
@@ -335,7 +341,7 @@ def test_scores_of_other_songs_are_not_mixed_with_ours(typed: Typed, tmp_path: P
     (tmp_path / "made" / "one").rename(tmp_path / "made" / "other")
     done = typed("eval", "folder", "truth", "made", "-o", "scores")
     assert done.exit_code == 2
-    assert "scores holds scores of other songs (one): type --output with" in done.stderr
+    assert "scores has scores of other songs (one). Use another --output" in done.stderr
 
 
 def test_json_has_null_where_there_is_no_number(typed: Typed, tmp_path: Path) -> None:

@@ -174,10 +174,10 @@ def test_files_have_museval_s_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["..", "a"], "'..' cannot be the name of a folder"),
-        (["a/b"], "'a/b' cannot be the name of a folder"),
+        (["..", "a"], "'..' is not a valid folder name"),
+        (["a/b"], "'a/b' is not a valid folder name"),
         (["a", "a"], "Two methods are called a"),
-        (["excerpts"], "No method can be called excerpts, which the scores need: rename it"),
+        (["excerpts"], "No method can be called excerpts, a name that the results use. Rename it"),
         (["songs.csv"], "No method can be called songs.csv"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_model_gives_what_its_user_gets() -> None:
 
 @pytest.mark.usefixtures("zoo")
 def test_models_that_cannot_be_scored() -> None:
-    with pytest.raises(UsageError, match="Two models are called tiny: name each model once"):
+    with pytest.raises(UsageError, match=r"Two models are called tiny\. List each model once"):
         model_methods(["tiny", "tiny"], {"device": "cpu"})
     with pytest.raises(UnknownNameError, match="Unknown model 'tinny': did you mean 'tiny'"):
         model_methods(["tinny"], {"device": "cpu"})

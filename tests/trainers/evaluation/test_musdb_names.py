@@ -34,5 +34,5 @@ def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("MUSDB_PATH", raising=False)
     with pytest.raises(UsageError, match=r"neither --root nor MUSDB_PATH .*zenodo.*--sample"):
         musdb_tracks(None)
-    with pytest.raises(UsageError, match=r"--root names .*nowhere, which is no folder"):
+    with pytest.raises(UsageError, match=r"--root is .*nowhere, not a folder"):
         musdb_tracks(tmp_path / "nowhere")

@@ -125,13 +125,13 @@ def test_estimates_are_fitted_to_the_song() -> None:
 
 
 def test_what_cannot_be_judged() -> None:
-    with pytest.raises(DecodeError, match="guitar is none of the true stems vocals, drums"):
+    with pytest.raises(DecodeError, match="guitar is not one of the true stems vocals, drums"):
         JUDGE({"guitar": VOICE}, {"vocals": VOICE, "drums": DRUMS})
     with pytest.raises(DecodeError, match="instrumental and no_vocals are two names of one stem"):
         JUDGE({"instrumental": VOICE, "no_vocals": VOICE}, {"accompaniment": VOICE})
-    with pytest.raises(DecodeError, match="vocals holds NaN or infinity"):
+    with pytest.raises(DecodeError, match="vocals contains NaN or infinity"):
         JUDGE({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
-    with pytest.raises(DecodeError, match="vocals is stereo and the true stem mono"):
+    with pytest.raises(DecodeError, match="vocals is stereo but the true stem is mono"):
         JUDGE({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})
 
 

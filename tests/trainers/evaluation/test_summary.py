@@ -146,12 +146,14 @@ def test_a_method_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "empty" / "mine" / "test").mkdir(parents=True)
     for folder in (tmp_path / "empty", tmp_path / "empty" / "mine"):
-        with pytest.raises(UsageError, match=f"{folder} has no scores: name what stem eval musdb"):
+        with pytest.raises(
+            UsageError, match=f"{folder} has no scores. Use the --output folder of stem eval musdb"
+        ):
             read_runs([folder])
     one = store(tmp_path / "one", "mine", SONGS)
     longer = {"a": TrackScores("a", 10.0, 10.0, SONGS["a"].stems)}
     with pytest.raises(UsageError, match="Windows of 1 s, 10 s cannot be compared"):
         read_runs([one, store(tmp_path / "two", "mine", longer)])
     (one / "mine" / "test" / "a.json").write_text("{}")
-    with pytest.raises(DecodeError, match=r"a\.json is no file of scores"):
+    with pytest.raises(DecodeError, match=r"a\.json is not a valid score file"):
         read_runs([one])

@@ -1,14 +1,14 @@
-"""How data folders are laid out: one reader for each layout, and the checks that all share.
+"""Readers for all layouts of data folders, and the checks that they share.
 
 ====================  ==========================================================================
 ``tracks``            ``SONG/vocals.wav``, ``SONG/drums.wav``, also below ``train/`` and ``valid/``
-``stems``             ``vocals/*.wav``, ``drums/*.wav``: anything is mixed with anything
+``stems``             ``vocals/*.wav``, ``drums/*.wav``: all combinations are mixed
 ``pairs``             ``mixture/NAME.wav`` and ``vocals/NAME.wav``
-``voxaug``            ``instrumentals/*.wav`` and ``vocals/*.wav``: any vocals over any instrumental
-``csv``               a table of songs with a column for each stem
-``musdb18``           ``train/NAME.stem.mp4``, as MUSDB18 comes
-``musdb18_hq``        ``train/NAME/vocals.wav``, as MUSDB18-HQ comes
-``voices``            the files that a recipe lists
+``voxaug``            ``instrumentals/*.wav`` and ``vocals/*.wav``: any vocals with any instrumental
+``csv``               a table of songs with one column per stem
+``musdb18``           ``train/NAME.stem.mp4``, as distributed
+``musdb18_hq``        ``train/NAME/vocals.wav``, as distributed
+``voices``            the files that the recipe lists
 ====================  ==========================================================================
 """
 
@@ -27,14 +27,14 @@ from trainers.data.tracks import Track
 
 @dataclass(frozen=True)
 class Reader:
-    """How a layout is read.
+    """Reader of a layout.
 
     Attributes:
-        read: the songs of a folder.
+        read: function that reads the songs of a folder.
         example: what such a folder looks like, in a few words.
-        holds_songs: whether stems belong together as songs; else every file is on its own.
-        pair: songs to validate, made of files that were held out and are no songs; None where that
-            cannot be done.
+        holds_songs: whether stems belong together as songs; otherwise each file stands alone.
+        pair: function that builds validation songs from held-out files that are not songs; None if
+            that is impossible.
     """
 
     read: Callable[[Path], Listing]
@@ -57,11 +57,11 @@ READERS = {
 
 
 def noun_of(layout: str) -> str:
-    """What the data are made of: songs, or files that belong to no song."""
+    """Return "song", or "file" for layouts whose files do not belong to songs."""
     reader = READERS.get(layout)
     return "song" if reader is None or reader.holds_songs else "file"
 
 
 def examples() -> str:
-    """All layouts in one line."""
+    """List all layouts with examples in one line."""
     return "; ".join(f"{name}: {reader.example}" for name, reader in READERS.items())

@@ -1,4 +1,4 @@
-"""Checks that the files of a song fit together and make the stems of the network."""
+"""Checks that the files of a song fit together and provide the stems of the network."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ WELL_KNOWN = frozenset(
         *("speech", "strings", "synth", "vocals", "voice", "wind"),
     ]
 )
-"""Names that are stems rather than songs, whatever the network separates."""
+"""Names that always denote stems, never songs."""
 
 RESTS = frozenset({"accompaniment", "backing", "instrumental", "music", "no_vocals", "other"})
-"""Stems of networks that are the sum of whatever the others are not."""
+"""Network stems that are the sum of everything that the other stems do not contain."""
 
 VOICES = frozenset({"backing_vocals", "lead_vocals", "speech", "vocal", "vocals", "voice"})
-"""Stems of data that are in no such rest, whether or not the network has them."""
+"""Data stems that never belong to such a sum, even if the network does not have them."""
 
 
 def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None:
-    """Refuse a network whose stems the data does not have.
+    """Check that the data has the stems of the network.
 
     Args:
-        stems: those of the network.
-        groups: stems of the network that are sums of stems of the data.
-        known: the stems of the data.
+        stems: stems of the network.
+        groups: network stems that are sums of data stems.
+        known: stems of the data.
 
     Raises:
-        ConfigError: which stems are missing, what there is, and what to type.
+        ConfigError: stems are missing; the message lists them and suggests options.
     """
     mistakes = [
         f"the data has no {part}{f' for {stem}' if part != stem else ''}"
@@ -47,23 +47,22 @@ def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None
     if mistakes:
         flags = hints(stems, groups, known)
         there = f"found {listed(sorted(known)) or 'no stems'}"
-        advice = f"Type {' '.join(flags)}" if flags else "Name stems of the data, or other data"
+        advice = f"Use {' '.join(flags)}" if flags else "Choose stems of the data, or other data"
         raise ConfigError("stems of the network", [*mistakes, f"{there}. {advice}"])
 
 
 def check_voxaug(chances: VoxaugRecipe, layout: str, *, has_libraries: bool) -> None:
-    """Refuse chances below ``data.voxaug`` in a layout that has no use for them.
+    """Check that options of ``data.voxaug`` are not set for a layout that ignores them.
 
-    Those that have their usual values say nothing, so a recipe with base ``voxaug`` may train on
-    any layout.
+    Default values are allowed, so that a recipe based on ``voxaug`` can train on any layout.
 
     Args:
-        chances: of the recipe.
-        layout: of the data.
+        chances: section of the recipe.
+        layout: layout of the data.
         has_libraries: whether the data could be read in the layout ``voxaug``.
 
     Raises:
-        ConfigError: which they are, and what to type.
+        ConfigError: such options are set; the message suggests how to reset them.
     """
     usual = VoxaugRecipe().to_dict()
     odd = {key: value for key, value in chances.to_dict().items() if value != usual[key]}
@@ -72,12 +71,12 @@ def check_voxaug(chances: VoxaugRecipe, layout: str, *, has_libraries: bool) -> 
         flags = " ".join(f"--set data.voxaug.{key}={usual[key]:g}" for key in odd)
         way = "--layout voxaug, or " if has_libraries else ""
         raise ConfigError(
-            "data", [f"{found} means nothing in the layout {layout}. Type {way}{flags}"]
+            "data", [f"{found} has no effect in the layout {layout}. Use {way}{flags}"]
         )
 
 
 def unused_groups(stems: tuple[str, ...], groups: Groups) -> list[str]:
-    """A note for every group of a stem that the network does not have."""
+    """Return a note for every group that is not a stem of the network."""
     return [
         f"data.groups.{name} is not used: the network has {', '.join(stems)}"
         for name in groups
@@ -86,14 +85,14 @@ def unused_groups(stems: tuple[str, ...], groups: Groups) -> list[str]:
 
 
 def _lacking(stem: str, groups: Groups, known: Set[str]) -> list[str]:
-    """Parts that nothing has, of a stem that nothing has as a whole either."""
+    """Return the missing parts of a stem, unless the data has the stem as a whole."""
     parts = groups.get(stem, (stem,))
     is_whole = stem in known and stem not in parts
     return [] if is_whole else [part for part in parts if part not in known]
 
 
 def hints(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> list[str]:
-    """What to type: a group for every stem that resembles a known one, or is the rest of them."""
+    """Suggest a group for every missing stem that resembles a data stem or is the rest of them."""
     used = {part for stem in stems for part in groups.get(stem, (stem,))}
     free = sorted(known - used)
     unknown = [stem for stem in stems if _lacking(stem, groups, known)]
@@ -113,7 +112,7 @@ def _group(stem: str, free: list[str]) -> list[str]:
 Headers = Mapping[Source, AudioInfo]
 
 SLACK = 0.01
-"""Seconds by which stems may differ: programs cut at their own blocks, and nobody hears it."""
+"""Tolerated difference of stems in seconds: programs cut at block boundaries, inaudibly."""
 
 PADDING = 4096
 """Samples that encoders may add: MP3 up to 1105 before and 1152 after, HE-AAC a frame of 2048 at
@@ -125,11 +124,11 @@ LOSSLESS = frozenset(
         *(".w64", ".wav", ".wv"),
     ]
 )
-"""Endings of formats that keep the number of samples."""
+"""Suffixes of formats that keep the number of samples."""
 
 
 def check_song(song: Track, headers: Headers) -> Iterator[str]:
-    """A sentence for each file that does not go with the others; unread files are passed over."""
+    """Report files of a song that do not match, in one sentence each; skips unreadable files."""
     known = [headers[source] for source in song.sources if source in headers]
     yield from _channel_problems(known)
     if song.is_made:
@@ -146,39 +145,39 @@ def check_stems_of(
     *,
     is_named: bool = False,
 ) -> Iterator[str]:
-    """A sentence for each stem that a song lacks.
+    """Report stems that a song lacks, in one sentence each.
 
     Args:
-        song: one with several stems.
-        stems: those of the network; none where the mixture is enough.
-        groups: stems of the network that are sums of stems of the data.
-        missing: ``silence`` allows them.
-        is_named: whether it is a song of ``--validation``, which is of no use without any stem.
+        song: a song with several stems.
+        stems: stems of the network; empty if the mixture is enough.
+        groups: network stems that are sums of data stems.
+        missing: ``silence`` allows missing stems.
+        is_named: whether it is a song of ``--validation``, which needs at least one stem.
     """
     lacking = {stem: missing_parts(song, stem, groups) for stem in stems}
     if is_named and stems and all(lacking.values()):
-        yield _nothing_to_judge(song, stems, groups)
+        yield _nothing_to_score(song, stems, groups)
         return
     if missing == "silence" or not stems:
         return
     for stem, parts in lacking.items():
         for part in parts:
             of = f" (part of {stem})" if part != stem else ""
-            yield f"{place(song)} has no {part}{of}: add it, or type --set data.missing=silence"
+            yield f"{place(song)} has no {part}{of}: add it, or use --set data.missing=silence"
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
-        yield f"{place(song)} has nothing but {only}: add the mixture or the other stems"
+        yield f"{place(song)} has only {only}: add the mixture or the other stems"
 
 
-def _nothing_to_judge(song: Track, stems: tuple[str, ...], groups: Groups) -> str:
+def _nothing_to_score(song: Track, stems: tuple[str, ...], groups: Groups) -> str:
     flags = hints(stems, groups, song.stems.keys() & WELL_KNOWN)
-    way = f"type {' '.join(flags)}" if flags else "add it, or name other songs with --validation"
+    way = f"use {' '.join(flags)}" if flags else "add it, or choose other songs with --validation"
     there = listed([*song.stems, *([MIXTURE] if song.mixture else [])])
     return f"{place(song)} has no {' or '.join(stems)}, found {there}: {way}"
 
 
 def place(song: Track) -> str:
-    """The folder of a song; its name, where it has none of its own."""
+    """Return the folder of a song, or its name if it has no folder of its own."""
     parents = {source.path.parent for source in song.sources}
     own = parents.pop() if len(parents) == 1 else None
     return str(own) if own and own.name == song.name else f"song {song.name}"
@@ -191,7 +190,7 @@ def _channel_problems(infos: list[AudioInfo]) -> Iterator[str]:
 
 
 def _rate_problems(infos: list[AudioInfo]) -> Iterator[str]:
-    """Compare with the sample rate that most files have."""
+    """Compare files with the most frequent sample rate."""
     usual = _usual(infos, lambda info: info.sample_rate)
     for info in infos:
         if usual and info.sample_rate != usual.sample_rate:
@@ -202,7 +201,7 @@ def _rate_problems(infos: list[AudioInfo]) -> Iterator[str]:
 
 
 def _length_problems(infos: list[AudioInfo]) -> Iterator[str]:
-    """Compare with the length that most files have, which is exact in lossless ones."""
+    """Compare files with the most frequent length, preferring lossless files, which are exact."""
     ordered = sorted(infos, key=_is_lossy)
     usual = _usual(ordered, lambda info: info.seconds or 0)
     for info in infos:
@@ -214,7 +213,7 @@ def _length_problems(infos: list[AudioInfo]) -> Iterator[str]:
 
 
 def _usual(infos: list[AudioInfo], key: Callable[[AudioInfo], float]) -> AudioInfo | None:
-    """The first file with the most frequent value; the mixture, where all differ."""
+    """Return the first file with the most frequent value; the mixture if all differ."""
     counts = Counter(map(key, infos))
     return max(infos, key=lambda info: counts[key(info)], default=None)
 
@@ -231,7 +230,7 @@ def _is_lossy(info: AudioInfo) -> bool:
 
 
 def _length(info: AudioInfo, other: AudioInfo) -> str:
-    """In samples where they can be compared, else in seconds."""
+    """Format a length in samples if sample rates are equal, else in seconds."""
     if info.sample_rate == other.sample_rate:
         return f"{info.frames} samples"
     return f"{info.seconds:.2f} s"

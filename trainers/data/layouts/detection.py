@@ -1,4 +1,4 @@
-"""Finds out how a folder is laid out, and which songs ``--validation`` names."""
+"""Detects the layout of a folder, and reads the songs of ``--validation``."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
 
 
 def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bool = False) -> str:
-    """Find out how a data folder is laid out.
+    """Detect the layout of a data folder.
 
     Args:
         folder: the folder, or a CSV file.
-        stems: names that are stems, beside the usual ones.
-        are_mixtures_enough: whether any names may be stems: then folders of sound files are songs
-            where they look like nothing else.
+        stems: stem names besides the well-known ones.
+        are_mixtures_enough: whether stems may have any name: then folders of audio files count as
+            songs if they match no layout.
 
     Raises:
-        DataError: it looks like none of the layouts.
+        DataError: it matches no layout.
     """
     names = WELL_KNOWN | stems
     looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
@@ -51,13 +51,13 @@ def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bo
     if folder.is_dir() and {stem_name(path) for path in sounds(folder)} & names:
         raise DataError(
             str(folder),
-            [f"it is a single song. Type the folder that holds such songs: {folder.parent}"],
+            [f"it is a single song. Use the folder with all songs: {folder.parent}"],
         )
     raise DataError(
         str(folder),
         [
-            f"found {_contents(folder)}, which looks like none of the layouts ({examples()})."
-            " See docs/training-data.md, or type e.g. --set data.layout=tracks"
+            f"found {_contents(folder)}, which matches no layout ({examples()})."
+            " See docs/training-data.md, or set the layout, e.g. --set data.layout=tracks"
         ],
     )
 
@@ -74,7 +74,7 @@ def _is_musdb18(folder: Path, names: Set[str]) -> bool:
 
 
 def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
-    """Train and test with musdb's files, and no part that is not musdb's."""
+    """Look for train and test with musdb's files, and no part that musdb does not have."""
     parts = {part.name: part for part in folders(folder)}
     if not {"train", "test"} <= parts.keys() or parts.keys() & {*VALIDATION[:-1]}:
         return False
@@ -85,7 +85,7 @@ def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
 
 
 def _is_tracks(folder: Path, names: Set[str]) -> bool:
-    """A folder that is no stem has files that are stems, or several have files of one name."""
+    """Look for non-stem folders with stem files, or with files of the same names."""
     are_stems = any(stem_name(place) in {*names, MIXTURE} for place in folders(folder))
     songs = [song for song in _songs(folder) if stem_name(song) not in {*names, MIXTURE}]
     held = [{stem_name(path) for path in sounds(song)} for song in songs]
@@ -95,7 +95,7 @@ def _is_tracks(folder: Path, names: Set[str]) -> bool:
 
 
 def _is_pairs(folder: Path, names: Set[str]) -> bool:
-    """Some folder has a file of the same name as one in ``mixture/``."""
+    """Look for a folder with a file of the same name as one in ``mixture/``."""
     named = {
         stem_name(place): {stem_name(path) for path in sounds(place, recursive=True)}
         for place in folders(folder)
@@ -123,18 +123,18 @@ LOOKS: dict[str, Callable[[Path, Set[str]], bool]] = {
     "pairs": _is_pairs,
     "stems": _is_stems,
 }
-"""In this order: the first that fits is taken."""
+"""Detectors in order; the first match wins."""
 
 
 def _songs(folder: Path) -> list[Path]:
-    """What would be songs in the layout ``tracks``."""
+    """Return the folders that would be songs in the layout ``tracks``."""
     parts = [part for part in folders(folder) if is_part(part)]
     inside = [song for part in parts for song in folders(part)]
     return [path for path in folders(folder) if path not in parts] + inside
 
 
 def _contents(folder: Path) -> str:
-    """What there is, in a few words."""
+    """Describe the contents of a folder in a few words."""
     if not folder.is_dir():
         return "a file"
     inside = len(files(folder)), len(folders(folder))
@@ -145,11 +145,11 @@ def _contents(folder: Path) -> str:
 
 
 LIBRARIES = "voxaug"
-WANTED = "name folders with mixture.* and one file per stem"
+WANTED = "use folders with mixture.* and one file per stem"
 
 
 def names_of(recipe: DataRecipe, stems: Iterable[str] | None) -> frozenset[str]:
-    """What is the name of a stem, beside the usual ones."""
+    """Return stem names besides the well-known ones."""
     parts = (part for group in recipe.groups.values() for part in group)
     return frozenset({*(stems or ()), *parts})
 
@@ -157,14 +157,14 @@ def names_of(recipe: DataRecipe, stems: Iterable[str] | None) -> frozenset[str]:
 def read_named(
     places: Iterable[Path], recipe: DataRecipe, stems: tuple[str, ...] | None
 ) -> Listing:
-    """The songs of ``--validation``, and what is wrong with them.
+    """Read the songs of ``--validation`` and report problems with them.
 
-    Of data that keep songs for validation themselves these are taken, else all.
+    If the data reserves songs for validation, only these are used; else all.
 
     Args:
-        places: folders of a song or of songs, or tables of them.
-        recipe: of the data; libraries with odd names are known by its layout alone.
-        stems: those of the network; none where it learns from mixtures alone.
+        places: folders of one or more songs, or CSV files.
+        recipe: recipe of the data; voxaug folders with unusual names need its layout.
+        stems: stems of the network; empty if it trains on mixtures alone.
 
     Raises:
         FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
@@ -184,11 +184,11 @@ def _read(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> Lis
         song, twice = read_song(place, place.name)
         return Listing(validation=(song,) if song else (), problems=tuple(twice))
     if place.is_dir() and not sounds(place, recursive=True):
-        return _refused(f"{place} holds no sound: name a folder with stems")
+        return _refused(f"{place} contains no audio: use a folder with stems")
     try:
         layout = _layout(place, recipe, stems)
     except DataError:
-        return _refused(f"{place} looks like none of the layouts of songs: {WANTED}")
+        return _refused(f"{place} matches no layout of songs: {WANTED}")
     return _songs_of(place, layout)
 
 
@@ -201,7 +201,7 @@ def _layout(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> s
 def _songs_of(place: Path, layout: str) -> Listing:
     reader = READERS[layout]
     if not reader.holds_songs and not reader.pair:
-        return _refused(f"{place} holds single stems, which have no mixture: {WANTED}")
+        return _refused(f"{place} contains single stems, which have no mixture: {WANTED}")
     try:
         listing = reader.read(place)
     except DataError as error:
@@ -210,7 +210,7 @@ def _songs_of(place: Path, layout: str) -> Listing:
     if reader.pair:
         songs = reader.pair(listing.training)
     if not songs and not listing.problems:
-        return _refused(f"{place} holds no songs: {WANTED}")
+        return _refused(f"{place} contains no songs: {WANTED}")
     return replace(listing, training=(), validation=songs)
 
 

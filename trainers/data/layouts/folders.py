@@ -1,12 +1,12 @@
-"""The layouts ``csv``, ``pairs``, ``stems`` and ``tracks``.
+"""Readers of the layouts ``csv``, ``pairs``, ``stems`` and ``tracks``.
 
-Columns: ``song``, one for each stem, and where wanted ``mixture`` and ``split`` (``train`` or
-``valid``). Paths start where the file lies; an empty cell is a stem that the song does not have.
+CSV columns: ``song``, one per stem, and optionally ``mixture`` and ``split`` (``train`` or
+``valid``). Paths are relative to the CSV file; an empty cell is a stem that the song does not have.
 
-What the targets leave of a mixture belongs to nobody.
+In pairs, the rest of a mixture without its targets is not assigned to any stem.
 
-Songs may lie below ``train/``, ``valid/`` (or ``validation/``) and ``test/``: this says what is
-done with them.
+Songs may be inside ``train/``, ``valid/`` (or ``validation/``) and ``test/``, which assigns them to
+these parts.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ SPLITS = ("", "train", "valid")
 
 
 def read_csv(folder: Path) -> Listing:
-    """The songs of a CSV file, or of the only one in a folder.
+    """Read the songs of a CSV file, or of the only CSV file in a folder.
 
     Raises:
-        DataError: there is none or more than one, or it cannot be read as a table of songs.
+        DataError: there is not exactly one, or it is not a table of songs.
     """
     file = find_csv(folder)
     numbered = iter(_rows(file))
@@ -57,10 +57,10 @@ def read_csv(folder: Path) -> Listing:
 
 
 def find_csv(folder: Path) -> Path:
-    """The file itself, or the only ``*.csv`` in a folder.
+    """Return the file itself, or the only ``*.csv`` in a folder.
 
     Raises:
-        DataError: there is none or more than one.
+        DataError: there is not exactly one.
     """
     if not folder.is_dir():
         return folder
@@ -68,18 +68,18 @@ def find_csv(folder: Path) -> Path:
     if len(found) != 1:
         names = f": {listed(path.name for path in found)}" if found else ""
         raise DataError(
-            str(folder), [f"it holds {len(found) or 'no'} .csv files{names}. Name the file itself"]
+            str(folder), [f"it has {len(found) or 'no'} .csv files{names}. Use the path of a file"]
         )
     return found[0]
 
 
 def csv_files(folder: Path) -> list[Path]:
-    """The tables in a folder."""
+    """Return the CSV files in a folder."""
     return [path for path in files(folder) if path.suffix.lower() == ".csv"]
 
 
 def is_table(file: Path) -> bool:
-    """Whether a file begins like a table of songs."""
+    """Return whether a file starts like a table of songs."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             return lines.readline().split(",")[0].strip().strip('"').casefold() == SONG
@@ -88,18 +88,18 @@ def is_table(file: Path) -> bool:
 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Rows with the numbers of their last lines, without empty ones.
+    """Return non-empty rows with their last line numbers.
 
-    Spreadsheets begin their UTF-8 with a byte order mark.
+    Spreadsheets start UTF-8 with a byte order mark.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines)
             return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except UnicodeDecodeError as error:
-        raise DataError(str(file), [f"it is no UTF-8 text ({error.reason})"]) from error
+        raise DataError(str(file), [f"it is not UTF-8 text ({error.reason})"]) from error
     except csv.Error as error:
-        raise DataError(str(file), [f"line {reader.line_num} is no CSV ({error})"]) from error
+        raise DataError(str(file), [f"line {reader.line_num} is not CSV ({error})"]) from error
 
 
 def _header_mistakes(columns: list[str], header: list[str]) -> list[str]:
@@ -118,7 +118,7 @@ def _header_mistakes(columns: list[str], header: list[str]) -> list[str]:
 
 
 class _Table:
-    """Songs and problems, row by row."""
+    """Collects songs and problems row by row."""
 
     def __init__(self, file: Path, columns: list[str]) -> None:
         self.file = file
@@ -128,7 +128,7 @@ class _Table:
         self._lines: dict[str, int] = {}
 
     def add(self, line: int, cells: list[str]) -> None:
-        """Take a row, or note what is wrong with it."""
+        """Add a row, or report its problems."""
         mistakes = [*self._shape_mistakes(cells)]
         if not mistakes:
             row = dict(zip(self.columns, map(str.strip, cells), strict=True))
@@ -143,34 +143,34 @@ class _Table:
 
     def _shape_mistakes(self, cells: list[str]) -> Iterator[str]:
         if len(cells) != len(self.columns):
-            yield f"there are {len(cells)} cells and {len(self.columns)} columns"
+            yield f"there are {len(cells)} cells but {len(self.columns)} columns"
 
     def _mistakes(self, name: str, split: str, sources: dict[str, Source]) -> Iterator[str]:
         if not name:
             yield "the song has no name"
         if name in self._lines:
-            yield f"song {name} is in line {self._lines[name]} already"
+            yield f"song {name} is already in line {self._lines[name]}"
         if split not in SPLITS:
             yield f"split must be train or valid, found {split}"
         if not sources:
             yield f"song {name} has no files"
         for stem, source in sources.items():
             if not source.path.is_file():
-                yield f"there is no file {source.path} ({stem})"
+                yield f"file {source.path} ({stem}) does not exist"
 
 
 AS_LIBRARIES = "--layout voxaug, which mixes any vocals with any instrumental"
 
 
 def read_pairs(folder: Path) -> Listing:
-    """A song for every file below ``mixture/``; sub-folders belong to the names."""
+    """Read one song per file below ``mixture/``; sub-folders are part of the name."""
     named: dict[str, dict[str, Path]] = {}
     problems: list[str] = []
     for place in folders(folder):
         named[stem_name(place)], twice = by_name(sounds(place, recursive=True), place)
         problems += twice
     mixtures = named.pop(MIXTURE, {})
-    way = f": add it, or type {AS_LIBRARIES}" if has_libraries(folder) else ""
+    way = f": add it, or use {AS_LIBRARIES}" if has_libraries(folder) else ""
     songs = [_song(name, path, named) for name, path in mixtures.items()]
     for targets in named.values():
         alone = [path for name, path in targets.items() if name not in mixtures]
@@ -184,12 +184,12 @@ def _song(name: str, mixture: Path, named: dict[str, dict[str, Path]]) -> Track:
 
 
 def read_stems(folder: Path) -> Listing:
-    """Every sound file below ``vocals/``, ``drums/`` ... as a song with that one stem."""
+    """Read every audio file below ``vocals/``, ``drums/`` etc. as a song with that one stem."""
     songs = []
     notes = []
     for place in folders(folder):
         if stem_name(place) == MIXTURE:
-            notes.append(f"{place} is passed over: the layout stems makes its own mixtures")
+            notes.append(f"{place} was skipped: the layout stems makes its own mixtures")
             continue
         for path in sounds(place, recursive=True):
             name = path.relative_to(folder).with_suffix("").as_posix()
@@ -199,11 +199,11 @@ def read_stems(folder: Path) -> Listing:
 
 TRAINING = "train"
 VALIDATION = ("valid", "validation", "test")
-"""The first of these that has songs is validated on; the others are left alone."""
+"""The first of these that has songs is used for validation; the others are ignored."""
 
 
 def read_tracks(folder: Path) -> Listing:
-    """Songs in ``folder`` itself and below its parts."""
+    """Read the songs of ``folder`` itself and of its parts."""
     parts = {part.name: part for part in folders(folder) if is_part(part)}
     reader = _Reader()
     training = reader.songs([path for path in folders(folder) if path.name not in parts])
@@ -222,13 +222,13 @@ def read_tracks(folder: Path) -> Listing:
 
 
 def is_part(folder: Path) -> bool:
-    """Whether a folder holds songs for training, validation or tests, and is no song itself."""
+    """Return whether a folder has songs for training, validation or tests, and is not a song."""
     is_named = folder.name in (TRAINING, *VALIDATION)
     return is_named and not sounds(folder) and any(sounds(song) for song in folders(folder))
 
 
 class _Reader:
-    """Reads songs and keeps what was odd about them."""
+    """Reads songs and collects notes."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -249,7 +249,7 @@ class _Reader:
         if not self.silent:
             return []
         what = counted(len(self.silent), "folder")
-        return [f"{what} without sound files passed over: {listed(self.silent)}"]
+        return [f"{what} without audio files skipped: {listed(self.silent)}"]
 
 
 def _are(part: Path) -> str:
@@ -260,4 +260,4 @@ def _loose(folder: Path, songs: list[Track]) -> list[str]:
     loose = [path.name for path in sounds(folder)]
     if not loose or not songs:
         return []
-    return [f"{counted(len(loose), 'sound file')} beside the songs passed over: {listed(loose)}"]
+    return [f"{counted(len(loose), 'audio file')} outside of songs skipped: {listed(loose)}"]

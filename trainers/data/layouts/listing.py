@@ -1,4 +1,4 @@
-"""What every reader of a layout returns and shares, and the headers of sound files."""
+"""Results and helpers that the readers of all layouts share, and headers of audio files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MIXTURE = "mixture"
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found, before any file is opened.
+    """Contents of a data folder, before any file is opened.
 
     Attributes:
         training: songs to train on.
-        validation: songs that the data itself keeps for validation.
-        headers: what the reader learnt of files in passing.
-        problems: what must be mended, each with its file.
-        notes: what people should know.
+        validation: songs that the data reserves for validation.
+        headers: headers of files that the reader opened anyway.
+        problems: errors to fix, each with its file.
+        notes: messages for the user.
     """
 
     training: tuple[Track, ...] = ()
@@ -42,54 +42,54 @@ class Listing:
 
 
 def folders(folder: Path) -> list[Path]:
-    """The folders directly in ``folder``, by name, without hidden ones."""
+    """Return the folders directly in ``folder``, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and _is_shown(path))
 
 
 def files(folder: Path) -> list[Path]:
-    """The files directly in ``folder``, by name, without hidden ones."""
+    """Return the files directly in ``folder``, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_file() and _is_shown(path))
 
 
 def sounds(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """The sound files in ``folder``, by name, without hidden ones.
+    """Return the audio files in ``folder``, sorted by name, without hidden ones.
 
     Raises:
-        PermissionError: a folder may not be read.
+        PermissionError: a folder is not readable.
     """
     found = find_songs(folder, recursive=recursive, stems_too=True)
     for closed in found.unreadable:
-        list(closed.iterdir())  # raises what the walk went over
+        list(closed.iterdir())  # raises an error that the walk ignores
     return [song.path for song in found.songs]
 
 
 def stem_name(path: Path) -> str:
-    """What a file or folder is called, whatever its case."""
+    """Return the name of a file or folder without suffix, ignoring case."""
     return folded(path.stem if path.is_file() else path.name)
 
 
 def by_name(paths: Iterable[Path], root: Path | None = None) -> tuple[dict[str, Path], list[str]]:
-    """Sound files by their names without endings, and a problem for every name found twice.
+    """Return audio files by name without suffix, and a problem for every duplicate name.
 
     Args:
-        paths: sound files.
-        root: folder whose part is taken off; its sub-folders then belong to the names.
+        paths: audio files.
+        root: folder that names are relative to; its sub-folders are part of the names.
     """
     named: dict[str, Path] = {}
     problems = []
     for path in paths:
         name = path.relative_to(root).with_suffix("").as_posix() if root else stem_name(path)
         if name in named:
-            problems.append(f"{named[name]} and {path.name} have one name: keep one of them")
+            problems.append(f"{named[name]} and {path.name} have the same name: keep one of them")
         named.setdefault(name, path)
     return named, problems
 
 
 def read_song(folder: Path, name: str) -> tuple[Track | None, list[str]]:
-    """A folder with one sound file for each stem and maybe ``mixture.*``.
+    """Read a folder with one audio file per stem and optionally ``mixture.*``.
 
     Returns:
-        The song, None where there is no sound, and stems that are there twice.
+        The song, or None without audio files, and problems about duplicate stems.
     """
     named, problems = by_name(sounds(folder))
     sources = {stem: Source(path) for stem, path in named.items()}
@@ -98,12 +98,12 @@ def read_song(folder: Path, name: str) -> tuple[Track | None, list[str]]:
 
 
 def library_folders(names: Iterable[str]) -> list[str]:
-    """The folders, as they are called, in which single files of these names lie."""
+    """Return the folders that contain the files of these names."""
     return [f"{place}/" for place in dict.fromkeys(name.partition("/")[0] for name in names)]
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas; a long list ends with a count."""
+    """Join names with commas; long lists end with a count."""
     known = list(names)
     more = [f"{len(known) - most} more"] if len(known) > most else []
     return ", ".join([*known[:most], *more])
@@ -114,20 +114,20 @@ def _is_shown(path: Path) -> bool:
 
 
 THREADS = 8
-"""Files that are opened together: disks behind a network, and ffmpeg, let one wait."""
+"""Files opened in parallel: network disks and ffmpeg have long latencies."""
 
 
 def read_headers(
     songs: Iterable[Track], known: Mapping[Source, AudioInfo]
 ) -> tuple[dict[Source, AudioInfo], list[str]]:
-    """What the headers of all files say, and a problem for each that cannot be read.
+    """Read the headers of all files, and report a problem for each unreadable one.
 
     Args:
-        songs: whose files are opened.
-        known: headers that need not be read again.
+        songs: songs whose files are opened.
+        known: headers that were read before.
     """
-    wanted = dict.fromkeys(source for song in songs for source in song.sources)
-    unread = [source for source in wanted if source not in known]
+    sources = dict.fromkeys(source for song in songs for source in song.sources)
+    unread = [source for source in sources if source not in known]
     with decoding_pool(THREADS) as pool:
         found = dict(zip(unread, pool.map(_read, unread), strict=True))
     headers = {source: info for source, info in found.items() if isinstance(info, AudioInfo)}
@@ -148,13 +148,13 @@ BLOCK = 65536  # bytes
 
 
 def sound_streams(path: Path) -> list[Stream]:
-    """The sound tracks of a file, as ``ffprobe -show_streams`` describes them.
+    """Return the audio streams of a file as ``ffprobe -show_streams`` describes them.
 
-    musdb and stempeg open files without any limits. What passes here is a sound file or a film,
-    and so no playlist or script by which a stranger's file would reach others.
+    musdb and stempeg open files without any restrictions. This check only accepts audio and video,
+    not playlists or scripts, through which an untrusted file could access others.
 
     Raises:
-        DecodeError: it is neither, or damaged.
+        DecodeError: the file is neither, or is damaged.
         FfmpegMissingError: ffprobe cannot be started.
     """
     with FfmpegProcess(_command(path)) as process:

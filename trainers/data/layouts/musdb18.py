@@ -1,7 +1,7 @@
-"""The layouts ``musdb18`` and ``musdb18_hq``, by the settings of the package musdb.
+"""Readers of the layouts ``musdb18`` and ``musdb18_hq``, by the settings of the package musdb.
 
-Songs for validation are those that musdb names; songs for tests are never touched. A ``.stem.mp4``
-has an audio stream for each stem, in the order of musdb's ``stem_ids``.
+Validation songs are those that musdb lists; test songs are never used. A ``.stem.mp4`` has an audio
+stream for each stem, in the order of musdb's ``stem_ids``.
 
 Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for music separation"
 (2017), https://doi.org/10.5281/zenodo.1117372, and in HQ https://doi.org/10.5281/zenodo.3338373.
@@ -34,10 +34,10 @@ ENDING = ".stem.mp4"
 
 
 def read_musdb18(folder: Path) -> Listing:
-    """``train/NAME.stem.mp4``.
+    """Read ``train/NAME.stem.mp4``.
 
     Raises:
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     settings = musdb_settings(folder)
@@ -52,10 +52,10 @@ def read_musdb18(folder: Path) -> Listing:
 
 
 def read_musdb18_hq(folder: Path) -> Listing:
-    """``train/NAME/`` with ``mixture.wav`` and the four stems.
+    """Read ``train/NAME/`` with ``mixture.wav`` and the four stems.
 
     Raises:
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     settings = musdb_settings(folder)
@@ -65,14 +65,14 @@ def read_musdb18_hq(folder: Path) -> Listing:
 
 
 def musdb_settings(root: Path, extra: str = "train") -> dict[str, Any]:
-    """How musdb names files, stems, streams and songs for validation.
+    """Return musdb's names of files, stems, streams and validation songs.
 
     Args:
         root: folder of the songs.
-        extra: what is to be installed where musdb is missing.
+        extra: extra to install if musdb is missing.
 
     Raises:
-        FfmpegMissingError: musdb does not work without ffmpeg and ffprobe.
+        FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
     require_package("musdb", extra)
@@ -84,10 +84,10 @@ def musdb_settings(root: Path, extra: str = "train") -> dict[str, Any]:
 
 
 def require_ffprobe(package: str) -> None:
-    """See that the system's ffmpeg is there, which musdb and museval do not work without.
+    """Check that ffmpeg and ffprobe are installed, which musdb and museval need.
 
     Args:
-        package: that needs it.
+        package: package that needs them.
 
     Raises:
         FfmpegMissingError: ffmpeg or ffprobe is not on PATH, or does not start.
@@ -96,30 +96,31 @@ def require_ffprobe(package: str) -> None:
     missing = [program for program, place in programs.items() if not place]
     if missing:
         raise FfmpegMissingError(
-            f"{package} needs {' and '.join(missing)} on PATH: install the system's ffmpeg, e.g."
-            " apt install ffmpeg, which brings both"
+            f"{package} needs {' and '.join(missing)} on PATH. Install ffmpeg with the system's"
+            f" package"
+            " manager, e.g. apt install ffmpeg"
         )
     for place in filter(None, programs.values()):
         wrong = fault(place)
         if wrong:
             raise FfmpegMissingError(
-                f"{package} needs {place}, which does not start ({wrong}): install it again"
+                f"{package} needs {place}, which does not start ({wrong}). Install it again"
             )
 
 
 def stem_files(folder: Path) -> list[Path]:
-    """The ``*.stem.mp4`` in a folder, if there is one."""
+    """Return the ``*.stem.mp4`` files in a folder."""
     return [path for path in files(folder) if path.name.endswith(ENDING)] if folder.is_dir() else []
 
 
 def _streams(path: Path, streams: dict[str, int]) -> tuple[dict[Source, AudioInfo], str]:
-    """What ffprobe says of every stream, and what is wrong with the file."""
+    """Return the header of every stream, and what is wrong with the file."""
     try:
         found = sound_streams(path)
         if len(found) < len(streams):
             names = ", ".join(sorted(streams, key=lambda name: streams[name]))
-            told = f"{path} has {len(found)} audio streams"
-            return {}, f"{told}, MUSDB18 has {len(streams)}: {names}. Download it again"
+            streams_found = f"{path} has {len(found)} audio streams"
+            return {}, f"{streams_found}, MUSDB18 has {len(streams)}: {names}. Download it again"
         headers = {number: _header(path, found[number]) for number in streams.values()}
         return {Source(path, number): header for number, header in headers.items()}, ""
     except (DecodeError, KeyError, ValueError):

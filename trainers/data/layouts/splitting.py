@@ -1,4 +1,4 @@
-"""Which songs are trained on and which are not."""
+"""Splits songs into training and validation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trainers.data.layouts.listing import Listing, library_folders, listed
 from trainers.data.tracks import Track
 
 FEWEST = 3
-"""Songs of which one is held out; fewer are all needed to learn from."""
+"""Minimum number of songs for a validation song to be held out."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Songs to train on and to validate, and what is said about it."""
+    """Training and validation songs, and notes about the split."""
 
     training: tuple[Track, ...]
     validation: tuple[Track, ...]
@@ -26,15 +26,15 @@ class Split:
 
     @property
     def songs(self) -> tuple[Track, ...]:
-        """All of them."""
+        """All songs."""
         return (*self.training, *self.validation)
 
 
-NO_MIXTURE = "Single stems have no mixture to validate on: type --validation DIR"
+NO_MIXTURE = "Single stems have no mixture to validate on: use --validation DIR"
 
 
 Pairing = Callable[[tuple[Track, ...]], tuple[Track, ...]]
-"""From files that were held out to songs made of them."""
+"""Function from held-out files to songs mixed from them."""
 
 
 def split(
@@ -45,14 +45,14 @@ def split(
     holds_songs: bool = True,
     pair: Pairing | None = None,
 ) -> Split:
-    """Songs for validation: those the user named, else those the data names, else a share.
+    """Split into training and validation: by ``--validation``, else by the data, else by share.
 
     Args:
-        listing: what the data folder holds.
-        named: songs of ``--validation``; they are not trained on, wherever they lie.
-        share: of the songs, where nothing names any; 0 keeps none.
-        holds_songs: whether the data has songs rather than single stems, which are all trained on.
-        pair: makes songs to validate of single stems, of which it then holds out a share.
+        listing: contents of the data folder.
+        named: songs of ``--validation``; they are never trained on, wherever they are.
+        share: share of songs to hold out if neither provides any; 0 for none.
+        holds_songs: whether the data has songs; single stems are all trained on.
+        pair: builds validation songs from single stems, of which a share is then held out.
     """
     if named:
         return _as_named(listing, named, "song" if holds_songs else "file")
@@ -63,29 +63,29 @@ def split(
     if not holds_songs:
         return Split(listing.training, (), (NO_MIXTURE,) if listing.training else ())
     training, held = hold_out(listing.training, share)
-    words = f"Held out to validate, by name: {listed(song.name for song in held)}"
+    words = f"Held out for validation, by name: {listed(song.name for song in held)}"
     return _apart(training, held, (words,) if held else ())
 
 
 def _paired(songs: tuple[Track, ...], share: float, pair: Pairing) -> Split:
-    """A share of the files of each stem held out, and songs made of these.
+    """Hold out a share of the files of each stem, and build validation songs from them.
 
-    Files of one name are takes of one song, also of different stems, and are held out together:
-    the mixture of an instrumental has the vocals that may lie in the other library.
+    Files of the same name are takes of one song, also across stems, and are held out together: the
+    mixture of an instrumental has the vocals that may be in the other library.
     """
     libraries = _libraries(songs)
     few = [stem for stem, names in libraries.items() if len(names) < FEWEST]
     if few or not share:
         return Split(songs, (), (_too_few(few, songs),) if share and songs else ())
     names = _held_together(tuple(libraries.values()), share)
-    made = pair(tuple(song for song in songs if _own_name(song) in names))
-    words = f"Made to validate, of files held out: {listed(song.name for song in made)}"
+    mixed = pair(tuple(song for song in songs if _own_name(song) in names))
+    words = f"Validation mixes of held-out files: {listed(song.name for song in mixed)}"
     rest = tuple(song for song in songs if _own_name(song) not in names)
-    return _apart(rest, made, (words,), "file")
+    return _apart(rest, mixed, (words,), "file")
 
 
 def _libraries(songs: tuple[Track, ...]) -> dict[str, set[str]]:
-    """Names of the files of each stem."""
+    """Return the names of the files of each stem."""
     found: dict[str, set[str]] = {}
     for song in songs:
         for stem in song.stems:
@@ -94,7 +94,7 @@ def _libraries(songs: tuple[Track, ...]) -> dict[str, set[str]]:
 
 
 def _held_together(libraries: tuple[set[str], ...], share: float) -> set[str]:
-    """A share of all names, and one at least of each library, of which none is left empty."""
+    """Choose a share of all names, at least one per library, without emptying any library."""
     held: set[str] = set()
     for name in sorted(set().union(*libraries), key=draw):
         lacks = any(name in library and not library & held for library in libraries)
@@ -104,28 +104,28 @@ def _held_together(libraries: tuple[set[str], ...], share: float) -> set[str]:
 
 
 def _own_name(song: Track) -> str:
-    """That of a file below the folder of its library."""
+    """Return the name of a file within its library."""
     return folded(song.name.partition("/")[2])
 
 
 def _too_few(stems: list[str], songs: tuple[Track, ...]) -> str:
     places = library_folders(song.name for song in songs if song.stems.keys() & {*stems})
     return (
-        f"None held out to validate, for there are fewer than {FEWEST} files in"
-        f" {' and '.join(places)}: type --validation DIR"
+        f"Nothing held out for validation: there are fewer than {FEWEST} files in"
+        f" {' and '.join(places)}. Use --validation DIR"
     )
 
 
 def hold_out(songs: tuple[Track, ...], share: float) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
-    """Split by the names of the songs, so that further songs do not move these.
+    """Hold out songs by a hash of their names, so that adding songs does not move others.
 
     Args:
-        songs: all of them.
-        share: of the songs, about; at least one song is held out of three or more, and one is
-            left to train on.
+        songs: all songs.
+        share: approximate share of songs to hold out; from three songs on, at least one is held out
+            and at least one is kept for training.
 
     Returns:
-        The songs to train on, and those held out.
+        The training songs, and the held-out songs.
     """
     if not share or len(songs) < FEWEST:
         return songs, ()
@@ -137,7 +137,7 @@ def hold_out(songs: tuple[Track, ...], share: float) -> tuple[tuple[Track, ...],
 
 
 def draw(name: str) -> float:
-    """A number from 0 to below 1 that depends on a song's name alone."""
+    """Map a song's name to a number from 0 to below 1."""
     digest = sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -146,9 +146,9 @@ def _as_named(listing: Listing, named: tuple[Track, ...], noun: str) -> Split:
     training = _without_files_of(named, listing.training)
     left_out, unused = len(listing.training) - len(training), len(listing.validation)
     notes = {
-        f"{counted(left_out, noun)} of the data named by --validation, not trained on": left_out,
-        f"{counted(unused, 'song')} that the data keeps for validation not used, for"
-        " --validation names others": unused,
+        f"{counted(left_out, noun)} of the data used by --validation, not for training": left_out,
+        f"{counted(unused, 'song')} reserved for validation by the data not used, because of"
+        " --validation": unused,
     }
     return Split(training, named, tuple(note for note, count in notes.items() if count))
 
@@ -159,19 +159,19 @@ def _apart(
     notes: tuple[str, ...],
     noun: str = "song",
 ) -> Split:
-    """No file in both parts, which would be judged by heart; names in both are told."""
+    """Remove training songs that share files with validation songs; note equal names (leakage)."""
     kept = _without_files_of(held, training)
     names, left_out = {song.name for song in kept}, len(training) - len(kept)
     both = [song.name for song in held if song.name in names]
     oddities = {
-        f"{counted(left_out, noun)} with files of songs to validate not trained on": left_out,
-        f"Songs of one name to train on and to validate: {listed(both)}": len(both),
+        f"{counted(left_out, noun)} with files of validation songs not used for training": left_out,
+        f"Songs with the same name in training and validation: {listed(both)}": len(both),
     }
     return Split(kept, held, (*notes, *(note for note, count in oddities.items() if count)))
 
 
 def _without_files_of(held: tuple[Track, ...], songs: tuple[Track, ...]) -> tuple[Track, ...]:
-    """The songs that share no file with those held."""
+    """Return the songs that share no file with the held-out ones."""
     taken = {path for song in held for path in _paths(song)}
     return tuple(song for song in songs if not _paths(song) & taken)
 

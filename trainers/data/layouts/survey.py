@@ -1,4 +1,4 @@
-"""Finds and checks the songs of a data folder, and reports every finding."""
+"""Finds and checks the songs of a data folder, and reports all problems."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from trainers.data.tracks import Groups, Source, Survey, Track, each_once
 
 @dataclass(frozen=True)
 class Findings:
-    """What a look at the data gave.
+    """Contents of a data folder and all problems found.
 
     Attributes:
-        layout: how the folder is laid out.
+        layout: layout of the folder.
         training: songs to train on.
         validation: songs that are never trained on.
-        headers: of all files that could be read.
-        problems: what must be mended, each with its file.
-        notes: what people should know.
+        headers: headers of all readable files.
+        problems: errors to fix, each with its file.
+        notes: messages for the user.
     """
 
     layout: str
@@ -48,38 +48,38 @@ class Findings:
 
     @property
     def songs(self) -> tuple[Track, ...]:
-        """All of them."""
+        """All songs."""
         return (*self.training, *self.validation)
 
     @property
     def stems(self) -> dict[str, int]:
-        """In how many songs, or files of the layout ``stems``, each stem is."""
+        """Number of songs (files, in the layout ``stems``) that have each stem."""
         counts = Counter(stem for song in self.songs for stem in song.stems)
         return dict(sorted(counts.items()))
 
     @property
     def seconds(self) -> float:
-        """Length of all songs that have one in their headers."""
+        """Total duration of all songs whose headers state one."""
         return sum(max(self._lengths(song), default=0.0) for song in self.songs)
 
     @property
     def sample_rates(self) -> dict[int, int]:
-        """Sample rates in Hz, and the number of songs at each, the most frequent first.
+        """Number of songs at each sample rate in Hz, the most frequent first.
 
-        Files that are mixed to validate count on their own, as they may have several.
+        Files that are mixed for validation count separately, as their rates may differ.
         """
-        whole = [self._infos(song)[:1] for song in self.songs if not song.is_made]
-        made = {
+        songs = [self._infos(song)[:1] for song in self.songs if not song.is_made]
+        mixed = {
             info.path: info for song in self.songs if song.is_made for info in self._infos(song)
         }
-        infos = [*(info for one in whole for info in one), *made.values()]
+        infos = [*(info for one in songs for info in one), *mixed.values()]
         return dict(Counter(info.sample_rate for info in infos).most_common())
 
     def summary(self) -> tuple[str, ...]:
-        """Counts in words, then what is odd."""
+        """Describe the findings in lines: counts, then notes."""
         rates = " and ".join(map(str, self.sample_rates))
-        heard = [words_of_time(self.seconds), f"{rates} Hz"] if rates else []
-        lines = [", ".join([*self._counts(), *heard])]
+        audio = [words_of_time(self.seconds), f"{rates} Hz"] if rates else []
+        lines = [", ".join([*self._counts(), *audio])]
         if self.stems:
             lines.append(f"Stems: {listed(self._stem_words())}")
         return (*lines, *self._oddities(), *self.notes)
@@ -87,15 +87,15 @@ class Findings:
     def _counts(self) -> list[str]:
         reader = READERS.get(self.layout)
         songs = len(self.training)
-        on = counted(songs, "song") + " to train on"
+        training = counted(songs, "song") + " for training"
         if reader is None:
-            on = "recordings of the recipe to train on"
+            training = "recordings of the recipe for training"
         elif not reader.holds_songs:
-            on = counted(songs, "file") + " to mix"
-        return [on, f"{len(self.validation) or 'none'} to validate"]
+            training = counted(songs, "file") + " to mix"
+        return [training, f"{len(self.validation) or 'none'} for validation"]
 
     def _stem_words(self) -> list[str]:
-        """Names, with a count where not every song has the stem."""
+        """Return the stems, with a count if not every song has the stem."""
         total = len(self.songs)
         return [
             name if count == total else f"{name} ({count})" for name, count in self.stems.items()
@@ -107,11 +107,11 @@ class Findings:
         unknown = len({info.path for info in infos if info.frames is None})
         words = (f"{counted(count, noun)} at {rate} Hz" for rate, count in rates.items())
         rules = {
-            f"Sample rates differ and will be changed to the network's: {listed(words)}": (
+            f"Sample rates differ and will be converted to the network's: {listed(words)}": (
                 len(rates) > 1
             ),
-            f"{counted(mono, 'mono file')}: the same is heard left and right": bool(mono),
-            f"Lengths are not in the headers of {counted(unknown, 'file')}": bool(unknown),
+            f"{counted(mono, 'mono file')}: used for both channels": bool(mono),
+            f"{counted(unknown, 'file')} without a length in the header": bool(unknown),
         }
         return [sentence for sentence, holds in rules.items() if holds]
 
@@ -123,7 +123,7 @@ class Findings:
 
 
 def words_of_time(seconds: float) -> str:
-    """``5 h 12 min``, ``3 min 20 s`` or ``7 s``."""
+    """Format a duration as ``5 h 12 min``, ``3 min 20 s`` or ``7 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -140,17 +140,16 @@ def survey(
     """Find the songs of a data folder and check them by their headers.
 
     Args:
-        recipe: how the folder is laid out, and what is done about missing stems and validation.
+        recipe: layout of the folder, and treatment of missing stems and validation.
         folder: the data; in the layout ``csv`` it may be the file.
-        stems: those of the network; none where it learns from mixtures alone.
-        validation: songs that are never trained on, one or several in each place; where there are
-            any, they take the place of songs that the data keeps for validation.
+        stems: stems of the network; empty if it trains on mixtures alone.
+        validation: folders of one or more songs that are never trained on; they replace any songs
+            that the data reserves for validation.
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have, or the layout has no use for
-            ``data.voxaug``.
-        DataError: all that is wrong with the data.
+        ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
+            DataError: the data has problems; all are reported.
         FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
         MissingExtraError: MUSDB18 needs musdb.
     """
@@ -166,15 +165,14 @@ def inspect(
     stems: tuple[str, ...] | None = None,
     validation: tuple[Path, ...] = (),
 ) -> Findings:
-    """The same, with the problems as a part of what was found.
+    """Find and check songs like :func:`survey`, but return the problems with the findings.
 
-    Where ``stems`` are not named, every song needs all that the data has.
+    If ``stems`` is None, every song needs all stems of the data.
 
     Raises:
         UsageError: there is no such folder.
-        ConfigError: the network has stems that the data does not have, or the layout has no use for
-            ``data.voxaug``.
-        DataError: it cannot be said what is in the folder.
+        ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
+            DataError: the layout is unclear.
     """
     layout = layout_of(recipe, folder, stems)
     could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
@@ -183,47 +181,47 @@ def inspect(
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
         check_stems(stems, recipe.groups, known)
-    mine = _once(read_named(validation, recipe, stems), recipe.groups)
+    named = _once(read_named(validation, recipe, stems), recipe.groups)
     listing = _once(listing, recipe.groups)
     parts = split(
         listing,
-        mine.validation,
+        named.validation,
         recipe.validation_fraction,
         holds_songs=_holds_songs(layout),
         pair=READERS[layout].pair if layout in READERS else None,
     )
-    headers, unreadable = read_headers(parts.songs, {**listing.headers, **mine.headers})
-    problems = [*listing.problems, *mine.problems, *unreadable]
+    headers, unreadable = read_headers(parts.songs, {**listing.headers, **named.headers})
+    problems = [*listing.problems, *named.problems, *unreadable]
     problems += [problem for song in parts.songs for problem in check_song(song, headers)]
     needed = tuple(sorted(known)) if stems is None else stems
-    problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(mine.validation))
+    problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
     if not (problems or parts.training or layout == VOICES):
-        problems = [_nothing_to_train_on(layout, listing, mine.validation)]
-    notes = (*listing.notes, *mine.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
+        problems = [_nothing_to_train_on(layout, listing, named.validation)]
+    notes = (*listing.notes, *named.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
     unique = tuple(dict.fromkeys(problems))
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
 
 
 def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = None) -> str:
-    """The layout of the recipe, or what the folder looks like.
+    """Return the layout of the recipe, or detect that of the folder.
 
     Args:
-        recipe: how the folder is laid out.
+        recipe: layout of the folder.
         folder: the data.
-        stems: those of the network, none where it learns from mixtures; None where it is not known.
+        stems: stems of the network, empty if it trains on mixtures; None if unknown.
 
     Raises:
         UsageError: there is no such folder.
-        DataError: it looks like none of the layouts.
+        DataError: it matches no layout.
     """
     if recipe.voices.vocals:
         return VOICES
     if not folder.exists():
-        raise UsageError(f"There is no folder {folder}: check the path of --data.")
+        raise UsageError(f"There is no folder {folder}. Check the path of --data")
     if recipe.layout == "auto":
         return look(folder, names_of(recipe, stems), are_mixtures_enough=stems == ())
     if folder.is_file() and recipe.layout != "csv":
-        raise UsageError(f"{folder} is a file, and the layout {recipe.layout} needs a folder.")
+        raise UsageError(f"{folder} is a file, but the layout {recipe.layout} needs a folder")
     return recipe.layout
 
 
@@ -234,7 +232,7 @@ def _holds_songs(layout: str) -> bool:
 def _missing_stems(
     parts: Split, layout: str, stems: tuple[str, ...], recipe: DataRecipe, *, are_named: bool
 ) -> Iterator[str]:
-    """A sentence for each stem that songs lack; single files are no songs."""
+    """Report stems that songs lack, in one sentence each; single files are not songs."""
     holds_songs = _holds_songs(layout)
     for song in parts.training if holds_songs else ():
         yield from check_stems_of(song, stems, recipe.groups, recipe.missing)
@@ -243,7 +241,7 @@ def _missing_stems(
 
 
 def _once(listing: Listing, groups: Groups) -> Listing:
-    """The listing with songs that hold nothing twice."""
+    """Remove stems that contain each other from all songs of a listing."""
     training, validation = listing.training, listing.validation
     return replace(
         listing,
@@ -259,12 +257,12 @@ def _each_once(songs: tuple[Track, ...], groups: Groups) -> tuple[Track, ...]:
 def _nothing_to_train_on(layout: str, listing: Listing, named: tuple[Track, ...]) -> str:
     if listing.training and named:
         return (
-            f"all {noun_of(layout)}s are named by --validation, and none is left to train on:"
-            " name fewer, or none, and a share is held out"
+            f"--validation uses all {noun_of(layout)}s, and none is left for training:"
+            " use fewer, or none, and a share is held out"
         )
     if listing.training:
-        return "all songs have files of songs to validate: copy them, or hold out none"
+        return "all songs have files of validation songs: copy them, or hold out none"
     if listing.validation:
         kept = counted(len(listing.validation), "song")
-        return f"{kept} to validate and none to train on: put some below train/"
-    return f"there is no song to train on in the layout {layout} ({READERS[layout].example})"
+        return f"{kept} for validation and none for training: put some into train/"
+    return f"there is no song for training in the layout {layout} ({READERS[layout].example})"

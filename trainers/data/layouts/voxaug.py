@@ -1,8 +1,8 @@
-"""The layout ``voxaug``: a library of instrumentals and one of vocals, which are mixed at random.
+"""Reader of the layout ``voxaug``: libraries of instrumentals and vocals, mixed at random.
 
-``instrumentals/`` and ``vocals/`` hold sound files, also below further folders; nothing needs to
-belong together. An instrumental with a file of the same name below ``mixture/`` is known in the
-mixture with its own vocals as well.
+``instrumentals/`` and ``vocals/`` contain audio files at any depth, which need not belong
+together. If an instrumental has a file of the same name below ``mixture/``, that is its mixture
+with its own vocals.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     VOCALS: (VOCALS, "vocal", "voice", "voices", "acapella", "acapellas"),
 }
-"""Names that the folders of each library may have."""
+"""Accepted folder names of each library."""
 
 PLAIN = {INSTRUMENTAL: "instrumentals", VOCALS: VOCALS}
-"""What to call the folders."""
+"""Recommended folder names."""
 
 TELLING = frozenset({INSTRUMENTAL, "instrumentals", VOCALS, "vocal"})
-"""Those that leave no doubt that a folder is a library."""
+"""Folder names that clearly denote a library."""
 
 
 def read_voxaug(folder: Path) -> Listing:
-    """Every sound file of both libraries, as a song with that one stem.
+    """Read every audio file of both libraries as a song with that one stem.
 
     Raises:
-        DataError: a library is not there, or is empty.
+        DataError: a library is missing or empty.
     """
     libraries = {stem: _library(folder, stem) for stem in LIBRARIES}
     lacking = [stem for stem, songs in libraries.items() if not songs]
@@ -61,9 +61,9 @@ def read_voxaug(folder: Path) -> Listing:
 
 
 def looks_like_voxaug(folder: Path) -> bool:
-    """Whether there are the two libraries, by their plainest names, and no other sound.
+    """Return whether a folder has both libraries, by clear names, and no other audio.
 
-    Mixtures may lie beside them, but not those of the vocals: these would be songs.
+    A folder of mixtures is allowed, unless vocals share names with mixtures: then they are songs.
     """
     found = {stem_name(place) for place in folders(folder) if sounds(place, recursive=True)}
     plain = [place for place in folders(folder) if stem_name(place) in TELLING]
@@ -72,12 +72,12 @@ def looks_like_voxaug(folder: Path) -> bool:
 
 
 def has_libraries(folder: Path) -> bool:
-    """Whether there are folders for both libraries, by any of their names."""
+    """Return whether there are folders for both libraries, by any accepted name."""
     return all(any(_places(folder, stem)) for stem in LIBRARIES)
 
 
 def _sung_in_mixtures(folder: Path) -> bool:
-    """Whether vocals have the name of a mixture."""
+    """Return whether any vocals share a name with a mixture."""
     places = [place for place in folders(folder) if stem_name(place) == MIXTURE]
     mixtures, vocals = (
         {stem_name(path) for place in each for path in sounds(place, recursive=True)}
@@ -87,7 +87,7 @@ def _sung_in_mixtures(folder: Path) -> bool:
 
 
 def pair_up(held: tuple[Track, ...]) -> tuple[Track, ...]:
-    """A song to validate of every instrumental, each with the next of the vocals."""
+    """Build one validation song per instrumental, each with the next vocals."""
     instrumentals, vocals = (
         sorted((song for song in held if stem in song.stems), key=lambda song: song.name)
         for stem in LIBRARIES
@@ -117,10 +117,10 @@ def _places(folder: Path, stem: str) -> Iterator[Path]:
 
 
 def _lacks(folder: Path, stems: list[str]) -> list[str]:
-    """A sentence for each library that is empty, and one for those that are not there."""
+    """Report empty and missing libraries, one sentence per empty one and one for all missing."""
     absent = [stem for stem in stems if not any(_places(folder, stem))]
     empty = [
-        f"{_called(folder, stem)} holds no sound: put {PLAIN[stem]} there, at any depth"
+        f"{_called(folder, stem)} contains no audio: put {PLAIN[stem]} there, at any depth"
         for stem in stems
         if stem not in absent
     ]
@@ -129,21 +129,21 @@ def _lacks(folder: Path, stems: list[str]) -> list[str]:
 
 def _absent(folder: Path, stems: list[str]) -> str:
     names = [place.name for place in folders(folder)]
-    wanted = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
+    required = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
     there = listed(f"{name}/" for name in names) or "no folders"
     near = {PLAIN[stem]: nearest(PLAIN[stem], names) for stem in stems}
     steps = [f"rename {old}/ to {new}/" if old else f"add {new}/" for new, old in near.items()]
-    other = "" if any(near.values()) else ", or type --layout auto for songs in folders"
-    return f"the layout voxaug needs {wanted}, found {there}: {' and '.join(steps)}{other}"
+    other = "" if any(near.values()) else ", or use --layout auto for songs in folders"
+    return f"the layout voxaug needs {required}, found {there}: {' and '.join(steps)}{other}"
 
 
 def _called(folder: Path, stem: str) -> str:
-    """The folders of a library as they are called."""
+    """Return the actual folder names of a library."""
     return listed(f"{place.name}/" for place in _places(folder, stem))
 
 
 def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Mixtures by the names of their instrumentals."""
+    """Return mixtures by the names of their instrumentals."""
     named: dict[str, Path] = {}
     problems: list[str] = []
     for place in folders(folder):
