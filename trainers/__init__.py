@@ -1,1 +1,1 @@
-"""How a model learns: recipes, data, losses and the training loop."""
+"""Training: recipes, data, losses, the training loop, and evaluation."""

@@ -149,7 +149,7 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
 def _is_readable(text: str) -> bool:
     """Whether this is text: of random 16-bit words, one in eight is not a character."""
-    odd = sum(not (letter.isprintable() or letter.isspace()) for letter in text)
+    odd = sum(not (each.isprintable() or each.isspace()) for each in text)
     return odd + text.count("\ufffd") <= _MOST_ODD * len(text)
 
 

@@ -1,4 +1,4 @@
-"""What the user sees; the only module that draws.
+"""Output of the commands: plain lines, tables, JSON; the only module that draws.
 
 A terminal gets moving bars (:mod:`stemcli.cli.live_console`), a file or a pipe plain lines, a
 program JSON.

@@ -222,7 +222,7 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     from model_zoo.catalogue.resolve import is_path
 
     with console.busy(f"Drawing {name}"):
-        found = on_disk(name) if is_path(name) else on_shelf(name)
+        found = at_path(name) if is_path(name) else in_zoo(name)
     card, network = found.card, found.network
     refuse_changes(name, card.architecture, changes)
     role = registry.role(card.architecture)
@@ -281,7 +281,7 @@ class ResolvedModel:
     why_not: str = ""
 
 
-def on_shelf(name: str) -> ResolvedModel:
+def in_zoo(name: str) -> ResolvedModel:
     """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.catalogue.cards import card_path, find, is_installed
@@ -298,7 +298,7 @@ def on_shelf(name: str) -> ResolvedModel:
         return ResolvedModel(card, True, why_not=why)
 
 
-def on_disk(name: str) -> ResolvedModel:
+def at_path(name: str) -> ResolvedModel:
     """The folder of a run or a file: what its card would say, and the parts of its network.
 
     Raises:

@@ -19,14 +19,10 @@ LONGEST = 400  # lines
 
 LONG_FILES: set[str] = set()
 TWICE_NAMED_CLASSES: set[str] = set()
-PRIVATE_RAY = {"stemcli.cluster.ray_private"}
-RETIRED_WORDS = {
-    "crew",
-    "letter",
-    "recruiter",
-    "roster",
-    "shelf",
+PRIVATE_RAY = {
+    "stemcli.cluster.ray_private",
 }
+RETIRED_WORDS: set[str] = set()
 
 _RETIRED = re.compile(
     "(?:muster|crew|recruiter|roster|whereabouts|weightless|adopt|anatomy|conveyor|tape|letter"

@@ -1,4 +1,4 @@
-"""How a search looks: lines for a log, or a table that moves below them."""
+"""Display of a search: lines for a log, and a live table in a terminal."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def chunk_at(data: FileBytes, form: Form, at: int, end: int) -> Chunk | None:
     if at + width > end:
         return None
     name, size = struct.unpack(form.header, data[at : at + width])
-    if not all(32 <= letter < 127 for letter in name[:4]):
+    if not all(32 <= character < 127 for character in name[:4]):
         return None
     return Chunk(name, at + width, size - width if form.counts_header else size)
 

@@ -83,7 +83,7 @@ def _leads_on(data: FileBytes, at: int, end: int) -> bool:
     name, size = data[at : at + 4], data[at + 4 : at + 8]
     if at + 8 > end or len(size) < 4:
         return True
-    is_name = all(32 <= letter < 127 for letter in name)
+    is_name = all(32 <= character < 127 for character in name)
     return is_name and at + 8 + int.from_bytes(size, "little") <= end + 1
 
 
