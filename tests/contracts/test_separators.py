@@ -65,8 +65,8 @@ def learn(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceMesh]:
-    """A crew of one process."""
-    place = f"file://{tmp_path_factory.mktemp('crew') / 'meeting'}"
+    """A group of one process."""
+    place = f"file://{tmp_path_factory.mktemp('group') / 'meeting'}"
     dist.init_process_group("gloo", init_method=place, rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     dist.destroy_process_group()
@@ -139,7 +139,7 @@ def test_is_copied_after_it_learned(network: Separator) -> None:
 
 
 def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMesh) -> None:
-    """Truth: the whole network. A crew of one does all that a larger one does, but for sending.
+    """Truth: the whole network. A group of one does the same without sending.
 
     Sums may be taken in another order, so errors are measured by the largest gradient of a tensor.
     """

@@ -11,8 +11,8 @@ import torch
 from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors
 from stemcli.engine.events import Event
-from tests.trainers.crew import two_workers
 from tests.trainers.runs import CPU, make_track, voices
+from tests.trainers.two_workers import two_workers
 from trainers.config import Recipe
 from trainers.loop.events import StepDone, Validated
 from trainers.loop.trainer import train

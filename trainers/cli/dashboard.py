@@ -174,7 +174,7 @@ class RunStatistics:
 
     def _note_start(self, event: RunStarted) -> None:
         self.started, self.step = event, event.first_step
-        # A crew that goes on from a checkpoint does again what came after it.
+        # Workers that resume from a checkpoint repeat the steps after it.
         done = sum(step <= event.first_step for step in self._judged)
         del self._judged[done:], self.history[done:]
 

@@ -176,7 +176,7 @@ def a_list(run: Path) -> Path:
         (a_list, 1, r"summary\.json cannot be used \(it is not a mapping\)"),
     ],
 )
-def test_what_cannot_be_adopted(
+def test_what_cannot_be_added(
     run: Path, zoo: Path, make: Callable[[Path], Path], code: int, sentence: str
 ) -> None:
     with pytest.raises(StemError, match=sentence) as refused:

@@ -32,22 +32,31 @@ CPU = torch.device("cpu")
 def two_workers(
     recipe: Recipe, data: Path, *tracks: Path, kind: str = "whole", resume: bool = False
 ) -> list[list[dict[str, Any]]]:
-    """What each of them tells; their folders are ``rank0`` and ``rank1``."""
+    """Events of each; their folders are ``rank0`` and ``rank1``."""
     plan = data / f"plan{len([*data.glob('plan*')])}.json"
     validation = [str(track) for track in tracks]
     given = {"recipe": recipe.to_dict(), "data": str(data), "validation": validation}
     plan.write_text(json.dumps(given | {"kind": kind, "resume": resume}))
-    crew = [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.trainers.crew", str(plan), str(rank), "2"],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "tests.trainers.two_workers",
+                str(plan),
+                str(rank),
+                "2",
+            ],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
         )
         for rank in range(2)
     ]
-    told = [worker.communicate(timeout=300)[0] for worker in crew]
-    assert [worker.returncode for worker in crew] == [0, 0]
+    told = [worker.communicate(timeout=300)[0] for worker in processes]
+    assert [worker.returncode for worker in processes] == [0, 0]
     return [[json.loads(line) for line in lines.splitlines()] for lines in told]
 
 
