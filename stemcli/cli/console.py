@@ -119,7 +119,7 @@ class Console(Closing):
         """
 
     def draw(self, content: RenderableType) -> None:
-        """Show something of rich to a human, as a result."""
+        """Show a rich renderable to a human, as a result."""
 
     def found(self, found: LibraryScan) -> None:
         """Say what a walk met; folders that could not be read are errors."""
@@ -279,7 +279,7 @@ class HumanConsole(Console):
         *,
         is_status: bool = False,
     ) -> None:
-        """Print it; where a terminal is too narrow for that too, as one record after the other."""
+        """Print a table; in a terminal that is too narrow even for folded cells, print records."""
         stream = sys.stderr if is_status else sys.stdout
         cells = [[printable(cell) for cell in row] for row in rows]
         terminal = terminal_of(stream)
@@ -288,7 +288,7 @@ class HumanConsole(Console):
         _print(table if least <= terminal.width else records(columns, cells), terminal, stream)
 
     def draw(self, content: RenderableType) -> None:
-        """Print it, folded where a terminal is too narrow."""
+        """Print a rich renderable, folded where a terminal is too narrow."""
         _print(content, terminal_of(sys.stdout), sys.stdout)
 
 
@@ -377,7 +377,7 @@ def records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Renderable
 
 
 def _print(content: RenderableType, terminal: Terminal, stream: TextIO) -> None:
-    """Without spaces at the ends of lines."""
+    """Print without spaces at the ends of lines, as text that is copied or compared needs it."""
     with terminal.capture() as captured:
         terminal.print(content)
     lines = [line.rstrip() for line in captured.get().splitlines()]
