@@ -272,8 +272,8 @@ def _wait_for(folder: Path) -> None:
 def process_lost(error: BaseException | None) -> StemError:
     """The error of a trial whose process has ended, from the one that Ray gives."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    cause = lines[0].rstrip(".") if lines else "without a word"
+    cause = lines[0].rstrip(".") if lines else "no reason given"
     return StemError(
-        f"its process ended, perhaps for want of memory ({cause}). Type a smaller --jobs, or --set "
+        f"its process ended, perhaps for lack of memory ({cause}). Type a smaller --jobs, or --set "
         "loop.batch_size with a smaller number"
     )

@@ -155,7 +155,7 @@ def test_a_process_that_is_killed_is_tried_again_and_then_a_row(place: Path) -> 
     assert len(killed) == 2
     assert run.returncode == 1
     assert complaints.startswith("Error: The trial failed: its process ended")
-    assert "without a word" not in complaints
+    assert "no reason given" not in complaints
     assert trials_in(place / "search").by_number[1].step > 5
 
 
