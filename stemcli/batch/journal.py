@@ -167,11 +167,11 @@ class Journal(Closing):
                 [(self._below(path), stored(place)) for path in paths],
             )
 
-    def ready(self, place: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
+    def ready(self, place: str, made: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
             (self._below(temporary), *content, stored(place), self._below(path))
-            for temporary, path, content in stems
+            for temporary, path, content in made
         ]
         with self._writing() as database:
             database.executemany(

@@ -53,7 +53,7 @@ class Content(NamedTuple):
 
     @classmethod
     def of_readable(cls, path: Path) -> Content:
-        """Read a file; if that fails, return a value that no file matches."""
+        """Read a file, if that is possible; else give what no file is like."""
         try:
             return cls.of(path)
         except (OSError, StorageError):

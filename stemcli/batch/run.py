@@ -104,7 +104,7 @@ class _BatchRun:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
-        self.end: BaseException | None = None  # the exception that aborted the run
+        self.end: BaseException | None = None  # what ended the run before its time
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
@@ -140,9 +140,9 @@ class _BatchRun:
             raise _ListenerError(error) from error
 
     def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
-        """Separate all songs and return their reports, in order.
+        """What became of every song, in order.
 
-        After an interrupt, the songs in progress end with their next event before it is raised.
+        An interrupt reaches the songs with their next event; they end before it is raised here.
         """
         with ThreadPoolExecutor(self.executor.at_once, thread_name_prefix="song") as pool:
             by_rank = sorted(verdicts, key=lambda verdict: self.executor.rank(verdict.task))
@@ -164,7 +164,7 @@ class _BatchRun:
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
     def _one_of_all(self, verdict: ResumeDecision) -> TrackReport:
-        """Separate one song; any error beyond this song aborts the run before the next song."""
+        """What is more than an error of one song ends them all, before another is begun."""
         if self.end:
             raise self.end
         try:
@@ -175,20 +175,20 @@ class _BatchRun:
             raise
 
     def one(self, verdict: ResumeDecision) -> TrackReport:
-        """Separate or skip one song, and return its report."""
+        """Separate one song, unless nothing is to be done, and say what became of it."""
         task = verdict.task
         if verdict.skip:
             self.tell(TrackSkipped(task.name, verdict.skip))
             return _report(task, "skipped", verdict.skip, task.outputs)
         began = time.monotonic()
-        self.notices.pop(task.name, None)  # from an earlier attempt
+        self.notices.pop(task.name, None)  # of an earlier try
         try:
             result = self._separate(task)
         except ClusterError:
-            raise  # no worker is left, which is not an error of this song
+            raise  # the fault of no song: nobody is left to separate any
         except Exception as error:
             message = describe_error(error)
-            if self.journal:  # first, so that a journal error is not reported twice
+            if self.journal:  # first, lest one that cannot be written be named twice
                 self.journal.failed(task.name, message)
             self.tell(TrackFailed(task.name, message))
             trace, took = traceback.format_exc(), time.monotonic() - began
