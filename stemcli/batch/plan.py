@@ -106,9 +106,11 @@ def check_writable(folder: Path) -> None:
             "or choose another with --output"
         )
     if not nearest.is_dir():
-        raise OutputError(f"{nearest} is a file, so {folder} cannot be a folder. Choose --output")
+        raise OutputError(
+            f"{nearest} is a file, so {folder} cannot be a folder. Choose another --output"
+        )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"You may not write in {nearest}. Choose another folder with --output")
+        raise OutputError(f"{nearest} is not writable. Choose another folder with --output")
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:

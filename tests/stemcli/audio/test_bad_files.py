@@ -130,7 +130,7 @@ def test_damage_in_the_middle_is_named_by_its_time(tmp_path: Path, extension: st
         DecodeError, match=r"damaged: decoding stops at .* of 1[12]\.\d\d s"
     ) as caught:
         hear(path)
-    found = re.search(r"type --end (\d+\.\d+)", str(caught.value))
+    found = re.search(r"with --end (\d+\.\d+)", str(caught.value))
     assert found
     assert 4.5 < float(found[1]) < 6.5
     assert len(hear(path, end=float(found[1]))) == round(float(found[1]) * rate)

@@ -144,7 +144,7 @@ def test_streams_of_ogg_that_are_not_sound_are_no_tracks(tmp_path: Path) -> None
     try_it = tmp_path / "film.ogg"
     ffmpeg(*picture, *sound, "-c:v", "libtheora", "-c:a", "flac", try_it)
     assert probe(try_it).notices == ()
-    assert "there are 2 sound" in probe(film(tmp_path / "two.ogg", "-c:a", "flac")).notices[0]
+    assert "there are 2 audio" in probe(film(tmp_path / "two.ogg", "-c:a", "flac")).notices[0]
 
 
 # A transport stream with two programs, as ffmpeg 5.1 describes it: programs are not in the order of

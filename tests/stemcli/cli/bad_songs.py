@@ -151,7 +151,7 @@ BAD = {
     "name too long for the template": Bad(
         LONG,
         sing,
-        r"File name too long\): shorten it with --filename",
+        r"File name too long\)\. Shorten it with --filename",
         ("--filename", "{track} {stem}.{ext}"),
     ),
     "folder in the place of a stem": Bad(

@@ -96,12 +96,12 @@ NAMES = {
 }
 
 OPTIONS = {
-    "two choices of stems": Request("--stems band --two-stems band", 2, "--two-stems .*type one"),
-    "quiet JSON": Request("--json --quiet", 2, "--json and --quiet .*type one"),
-    "skip and overwrite": Request("--skip-existing --overwrite", 2, "--overwrite .*type one"),
+    "two choices of stems": Request("--stems band --two-stems band", 2, "--two-stems .*use one"),
+    "quiet JSON": Request("--json --quiet", 2, "--json and --quiet .*use one"),
+    "skip and overwrite": Request("--skip-existing --overwrite", 2, "--overwrite .*use one"),
     "bit rate of wav": Request("--bitrate 128", 2, "--bitrate is for mp3.*not for wav; leave it"),
     "quality of wav": Request("--quality 3", 2, "--quality is for mp3.*not for wav; leave it"),
-    "bit rate and quality": Request("-f mp3 --bitrate 128 --quality 3", 2, "--quality .*type one"),
+    "bit rate and quality": Request("-f mp3 --bitrate 128 --quality 3", 2, "--quality .*use one"),
     "bit rate of another world": Request("-f m4a --bitrate 9999", 2, "goes from 16 to 512, found"),
     "depth of mp3": Request("-f mp3 --bit-depth 24", 2, "--bit-depth is for wav.*; leave it out"),
     "float in flac": Request("-f flac --bit-depth 32f", 2, "use --bit-depth 24 or --format wav"),
@@ -132,9 +132,11 @@ PLACES = {
     "over the song": Request(
         "-o in --filename {track}.{ext} --stems band", 1, "would replace the song.* Choose another"
     ),
-    "output is a song": Request("-o in/song.wav", 1, r"song\.wav is a file, .*Choose --output"),
+    "output is a song": Request(
+        "-o in/song.wav", 1, r"song\.wav is a file, .*Choose another --output"
+    ),
     "output below a song": Request(
-        "-o in/song.wav/x", 1, r"song\.wav is a file, .*Choose --output"
+        "-o in/song.wav/x", 1, r"song\.wav is a file, .*Choose another --output"
     ),
     "output is a link to nowhere": Request(
         "-o out", 1, "out is a link to gone, which does not exist. Create it, or", link("gone")
@@ -321,7 +323,7 @@ LIBRARIES = {
         "is a folder. Use --report with the name of a file",
         folder_for_a_report,
     ),
-    "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Type e.g."),
+    "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Try e.g."),
     "retries of the past": Request("--retries -1", 2, "--retries.*range 0<=x<=10"),
 }
 

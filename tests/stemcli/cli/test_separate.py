@@ -91,7 +91,7 @@ def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
     ("words", "sentence"),
     [
         (["--start", "soon"], "is not a time. Try e.g. 90, 1:30 or 1:02:03.5"),
-        (["--overlap", "2"], "is not from 0 to below 1"),
+        (["--overlap", "2"], "is not at least 0 and below 1"),
         (["--bit-depth", "12"], "'12' is not one of"),
         (["--format", "wma"], "'wma' is not one of"),
         (["--device", "gpu"], "is not a device"),
