@@ -69,7 +69,7 @@ def test_a_helper_that_hangs_ends_when_its_parent_says_so() -> None:
 
 def test_a_helper_whose_parent_is_gone_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     for error in (ConnectionResetError(), EOFError(), BrokenPipeError()):
-        loading._tell(type(error), error, None)
+        loading._print_error(type(error), error, None)
     assert capsys.readouterr().err == ""
-    loading._tell(ValueError, ValueError("odd"), None)
+    loading._print_error(ValueError, ValueError("odd"), None)
     assert "odd" in capsys.readouterr().err
