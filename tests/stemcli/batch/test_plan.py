@@ -110,7 +110,7 @@ def test_an_output_without_rights_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match=r"may not write.*--output"):
+    with pytest.raises(OutputError, match=r"is not writable.*--output"):
         check_writable(tmp_path / "out")
 
 
