@@ -230,7 +230,7 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "codes",
             {"name": "separation"},
-            "vq_frame_transformer gives codes. Try: --set objective.name=codes",
+            "vq_frame_transformer has the role codes. Try: --set objective.name=codes",
         ),
         (
             "phase",
@@ -293,7 +293,7 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ({"codebook": 0.0}, "above 0 for losses.codebook: .* Try: --set losses.codebook=1$"),
+        ({"codebook": 0.0}, "above 0 for losses.codebook, .* Try: --set losses.codebook=1$"),
         (
             {"codebook": 0.0, "commitment": 0.0},
             "losses.codebook and losses.commitment.*codebook=1 --set losses.commitment=1",

@@ -300,9 +300,9 @@ def command(
 ) -> None:
     """Train your own network.
 
-    A recipe holds all settings of a run. Use a bundled one, or your own YAML file with "base: NAME"
-    and the values that differ. The weights with the best validation score are kept or, without
-    validation songs, the last ones. Ctrl-C stops after the current step.
+    A recipe holds all settings of a run. Use a bundled one (see trainers/recipes), or your own YAML
+    file with "base: NAME" and the values that differ. The weights with the best validation score
+    are kept or, without validation songs, the last ones. Ctrl-C stops after the current step.
 
     On a cluster, each worker takes loop.batch_size clips per step. When machines are lost, the run
     resumes from its last checkpoint; if --workers is a range, machines may also join later.
