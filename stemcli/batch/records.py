@@ -73,11 +73,11 @@ class Content(NamedTuple):
 
     def _is_version_of(self, path: UrlPath) -> bool:
         """Whether the version or hash matches; a hash is stored if a run crashed after a rename."""
-        return self.sha256 in (path.version, sha256(path))
+        return self.sha256 == path.version or self.sha256 == sha256(path)
 
 
 UNREAD = Content(0, 0, "")
-"""In the place of a file that was not read yet or cannot be read; no file is like it."""
+"""Stands for a file that was not read or cannot be read; no file matches it."""
 
 State = Literal["begun", "ready", "done", "failed"]
 

@@ -277,7 +277,7 @@ def run_trials(
         except tune.TuneError as error:
             first = (str(error).splitlines() or ["no reason given"])[0]
             raise ClusterError(
-                f"Ray Tune failed ({first}). To go on, run it again with --resume"
+                f"Ray Tune failed ({first}). To resume, run it again with --resume"
             ) from error
 
 

@@ -183,7 +183,7 @@ def _save(state: TrainState, context: LoopContext) -> None:
         if not (context.folder / LAST).exists():
             raise
         raise OutputError(
-            f"{error}. The last checkpoint is intact: to continue, run it again with --resume"
+            f"{error}. The last checkpoint is intact: to resume, run it again with --resume"
         ) from error
 
 
@@ -193,7 +193,7 @@ def _save_after_log_error(error: LogError, state: TrainState, context: LoopConte
         saved = _save_if_alone(state, context)
     except OutputError:
         return error
-    return LogError(f"{error}. To continue, run it again with --resume") if saved else error
+    return LogError(f"{error}. To resume, run it again with --resume") if saved else error
 
 
 def _save_if_alone(state: TrainState, context: LoopContext) -> bool:

@@ -114,7 +114,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
             if event["step"] == 5:
                 run.process.send_signal(number)
     assert run.process.returncode == code, run.error
-    assert "To go on, run the same command with --resume" in run.error
+    assert "To resume, run the same command with --resume" in run.error
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000
     end = len(steps) + 4
