@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from model_zoo.errors import ConfigError, DecodeError, FfmpegMissingError
 from stemcli.audio.chain import Chain
 from stemcli.audio.containers.elementary import coded_parts, with_a_broken_start
-from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.flac import flac_behind_junk, flac_parts
 from stemcli.audio.containers.frames import bitstream
 from stemcli.audio.containers.ogg import ogg_parts
 from stemcli.audio.containers.others import container_part
-from stemcli.audio.containers.part import FilePart
+from stemcli.audio.containers.part import FileBytes, FilePart
 from stemcli.audio.containers.pcm import pcm_parts
 from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 from stemcli.audio.decoder import Decoder

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from model_zoo.errors import ConfigError, UnknownNameError
-from stemcli.engine.buffer import Block
 from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
-from stemcli.engine.overlap_add import ChunkPlan, plan_chunks
+from stemcli.engine.overlap_add import Block, ChunkPlan, plan_chunks
 from stemcli.engine.runner import ModelRunner
 
 SYNONYMS = {"accompaniment": "instrumental", "instrumental": "accompaniment"}

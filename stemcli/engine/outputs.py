@@ -19,7 +19,7 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.background import BackgroundWriters
-from stemcli.engine.buffer import Block
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.spool import Spool, speaking, spool_folders
 from stemcli.printable import name_part
 

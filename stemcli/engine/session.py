@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.encoders import require_encoder
-from stemcli.engine.buffer import Block
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.ensemble import Ensemble, assemble
@@ -36,6 +35,7 @@ from stemcli.engine.events import (
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, plan_outputs
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.stream import SeparationStream
 

@@ -17,11 +17,11 @@ from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.audio.tracks import NoTrackError
 from stemcli.engine.background import Prefetcher
-from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import EventHandler, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, StemWriter
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.stream import SeparationStream
 
 LOUDEST = 2.0**31

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from model_zoo.errors import OutputError
-from stemcli.engine.buffer import Block
+from stemcli.engine.overlap_add import Block
 
 BLOCK = 65536
 """Frames read back at a time."""

@@ -22,9 +22,8 @@ import numpy as np
 from einops import rearrange
 
 from stemcli.audio.resample import Resampler
-from stemcli.engine.buffer import Block, SlidingBuffer
 from stemcli.engine.ensemble import Ensemble, EnsembleMember
-from stemcli.engine.overlap_add import OverlapAdd
+from stemcli.engine.overlap_add import Block, OverlapAdd, SlidingBuffer
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
-from stemcli.engine.buffer import Block
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from trainers.data.recording import read_wave
 from trainers.metrics.sdr import global_sdr

@@ -13,12 +13,13 @@ from pathlib import Path
 from model_zoo.errors import MissingExtraError, OutputError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import clock, quoted, size
+from stemcli.engine.events import EventHandler
 from stemcli.remote_path import UrlPath, absolute
 from trainers.cli.dashboard import percent
 from trainers.cli.display import facts
 from trainers.cluster.job import WAIT, TrainingJob, WorkerCount
 from trainers.loop.dry_run import DryRunFinished
-from trainers.loop.events import EventHandler, RunStarted
+from trainers.loop.events import RunStarted
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ TRIALS = 16
     help="auto, cpu, cuda or mps.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), help="Seed of all random numbers.  [default: the recipe's]"
+    "--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: the recipe's]"
 )
 @console_options
 def command(

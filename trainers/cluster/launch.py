@@ -33,7 +33,7 @@ from model_zoo.errors import ClusterError, revived
 from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import check_device
 from stemcli.cluster.ray_private import START_TIMEOUT_VARIABLE
-from stemcli.engine.events import Event
+from stemcli.engine.events import Event, EventHandler
 from stemcli.process import environment, held_interrupts
 from stemcli.version import version
 from trainers.cluster.capacity import CapacityWatcher, WorkerGroupPlan, wait_for_capacity
@@ -52,7 +52,7 @@ from trainers.cluster.job import (
 from trainers.cluster.preflight import preflight
 from trainers.cluster.ray_train import ControllerHooks, InterfaceTorchConfig, group_lost
 from trainers.cluster.worker import train_worker
-from trainers.loop.events import EventHandler, RunStarted
+from trainers.loop.events import RunStarted
 
 EVENT_TIMEOUT_S = 0.5
 """Seconds to wait for events before looking whether Ray Train still runs."""

@@ -25,8 +25,8 @@ from optuna.trial import TrialState, create_trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from stemcli.engine.events import EventHandler
 from trainers.cluster.tune_trial import SDR, process_lost
-from trainers.loop.events import EventHandler
 from trainers.search.journal import (
     STUDY,
     convert_trial,

@@ -24,6 +24,7 @@ from model_zoo.catalogue.resolve import LAST
 from model_zoo.errors import ClusterError, DataError, DeviceError, OutputError, UsageError
 from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import check_device, list_nodes
+from stemcli.engine.events import EventHandler
 from stemcli.process import environment
 from stemcli.remote_path import UrlPath
 from trainers.cluster.preflight import preflight
@@ -37,7 +38,6 @@ from trainers.cluster.tune_trial import (
 )
 from trainers.data.training_data import open_data
 from trainers.loop.checks import check_folder, lock_folder
-from trainers.loop.events import EventHandler
 from trainers.search.plan import PLAN, STUDY_LOG, Plan, refuse_earlier_version, rungs_of
 from trainers.search.space import Space
 from trainers.search.trials import SearchStarted, Trials

@@ -16,12 +16,12 @@ from model_zoo.catalogue.resolve import BEST, LAST
 from model_zoo.errors import ClusterError, DeviceError, OutputError, StemError, describe_error
 from stemcli.cluster.nodes import Node, find_slots
 from stemcli.engine.device import resolve_device
-from stemcli.engine.events import Event
+from stemcli.engine.events import Event, EventHandler
 from trainers.cluster.job import TrainingJob
 from trainers.config import Recipe
 from trainers.data.synthetic import songs_for
 from trainers.loop.checks import lock_folder
-from trainers.loop.events import EventHandler, RunFinished, RunStarted, Validated
+from trainers.loop.events import RunFinished, RunStarted, Validated
 from trainers.loop.execution import SingleDevice
 from trainers.loop.trainer import train
 from trainers.search.plan import PLAN, TRIALS, Plan

@@ -20,7 +20,7 @@ from model_zoo.errors import NumericalError, OutOfMemoryError, OutputError
 from model_zoo.files import remove_unfinished
 from model_zoo.weights import DISCRIMINATOR
 from stemcli.engine.device import resolve_precision
-from stemcli.engine.events import Event
+from stemcli.engine.events import Event, EventHandler
 from stemcli.engine.runner import is_out_of_memory
 from stemcli.process import JointInterrupt, held_interrupts
 from trainers.config import Recipe
@@ -40,7 +40,7 @@ from trainers.loop.checks import (
     lock_folder,
     require_long_clips,
 )
-from trainers.loop.events import EventHandler, RunFinished, RunStarted, Validated
+from trainers.loop.events import RunFinished, RunStarted, Validated
 from trainers.loop.execution import Strategy, checkpoint_blocks, compile_blocks
 from trainers.loop.loggers import open_run_log
 from trainers.loop.loggers.backends import HISTORY, RUN_ID

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import Raw
+from stemcli.audio.containers.part import FileBytes, Raw
 from stemcli.audio.info import BITS, require_sense
 
 PLACEHOLDER = 0x7F000000

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.frames import (
     AC3_SYNC,
     ADTS_SYNC,
@@ -26,7 +25,7 @@ from stemcli.audio.containers.frames import (
     runs,
 )
 from stemcli.audio.containers.mp3 import INCOMPLETE, mp3_parts
-from stemcli.audio.containers.part import FilePart
+from stemcli.audio.containers.part import FileBytes, FilePart
 from stemcli.audio.containers.surrounding_tags import end_of_tags
 
 Find = Callable[[Path, FileBytes, int, int], list[FilePart]]

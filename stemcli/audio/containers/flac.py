@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import FilePart
+from stemcli.audio.containers.part import FileBytes, FilePart
 from stemcli.audio.containers.surrounding_tags import start_of_tags
 from stemcli.audio.info import cut_off, no_sound, require_sense
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers.part import FileBytes
 from stemcli.audio.containers.surrounding_tags import end_of_tags
 
 LONGEST_SYNC = 4  # bytes

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.frames import MPEG_SYNC, Frame, FrameRun, counts_at, mpeg_audio, runs
-from stemcli.audio.containers.part import FilePart
+from stemcli.audio.containers.part import FileBytes, FilePart
 from stemcli.audio.containers.surrounding_tags import end_of_tags
 
 _HAS_FRAMES, _HAS_BOTH, _HAS_TABLE, _HAS_QUALITY = 1, 3, 4, 8  # flags; both: frames and bytes

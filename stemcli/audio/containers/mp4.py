@@ -14,8 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import Extent
+from stemcli.audio.containers.part import Extent, FileBytes
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"edts"}
 _KEPT = {b"hdlr", b"mvhd", b"mdhd", b"elst"}

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
-from stemcli.audio.containers.part import FilePart
+from stemcli.audio.containers.part import FileBytes, FilePart
 from stemcli.audio.info import cut_off
 
 _MAGIC = b"OggS"

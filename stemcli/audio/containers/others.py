@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.mp4 import mp4_extent
-from stemcli.audio.containers.part import ANOTHER, Extent, FilePart
+from stemcli.audio.containers.part import ANOTHER, Extent, FileBytes, FilePart
 from stemcli.audio.containers.surrounding_tags import begins_alike, end_of_tags
 
 # ASF specification 1.20.03, sections 10.1 and 10.2; the first three fields have the low byte first.

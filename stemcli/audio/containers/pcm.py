@@ -35,9 +35,8 @@ from stemcli.audio.containers.chunks import (
     pcm_format,
 )
 from stemcli.audio.containers.elementary import coded_parts
-from stemcli.audio.containers.file_bytes import FileBytes
 from stemcli.audio.containers.frames import bitstream
-from stemcli.audio.containers.part import ANOTHER, FilePart
+from stemcli.audio.containers.part import ANOTHER, FileBytes, FilePart
 from stemcli.audio.containers.pcm_layout import Layout, end_of_sound, header, is_honest
 from stemcli.audio.containers.surrounding_tags import MAGIC, end_of_zeros, is_alike
 from stemcli.audio.info import coded_chunks, counted_silence, cut_off, many_chunks, scattered

@@ -18,7 +18,7 @@ from stemcli.audio.containers.chunks import (
     chunk_at,
     leads_on,
 )
-from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers.part import FileBytes
 from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 
 LEAST_SOUND = 4096

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers.part import FileBytes
 
 MAGIC = 12
 """Bytes at the beginning of a file by which its format is known."""

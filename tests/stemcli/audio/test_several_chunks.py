@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.containers.chunks import MOST_CHUNKS, RIFF, chunks
-from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers.part import FileBytes
 from stemcli.audio.reader import open_audio
 from tests.audio_files import ffmpeg, tones
 from tests.stemcli.audio.hearing import hear

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from stemcli.audio.reader import open_audio
 from stemcli.cli.app import stem
-from stemcli.engine.buffer import Block
+from stemcli.engine.overlap_add import Block
 
 pytestmark = [pytest.mark.audio, pytest.mark.slow]
 

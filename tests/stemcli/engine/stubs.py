@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from model_zoo.separator import Separator, SeparatorConfig
-from stemcli.engine.buffer import Block
 from stemcli.engine.device import Precision
 from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.runner import ModelRunner
 
 CPU = torch.device("cpu")

@@ -21,10 +21,10 @@ from model_zoo.errors import DecodeError
 from stemcli.audio.reader import open_audio
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.run import separate_songs
-from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Progress
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import Levelled, Scaling, Stub, ensemble, noise, stream

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemcli.engine.buffer import Block
-from stemcli.engine.overlap_add import ChunkPlan, OverlapAdd, plan_chunks, window
+from stemcli.engine.overlap_add import Block, ChunkPlan, OverlapAdd, plan_chunks, window
 from tests.stemcli.engine.stubs import MidSide, Positional, Scaling, Stub, network, noise, stream
 
 plans = st.builds(

@@ -19,11 +19,11 @@ from stemcli.batch.journal import Journal
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.report import BatchStarted
 from stemcli.batch.run import separate_songs
-from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Event
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import (

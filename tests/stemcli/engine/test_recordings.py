@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from stemcli.audio.reader import open_audio
-from stemcli.engine.buffer import Block
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from tests.stemcli.engine.stubs import MidSide, Positional, noise
 

@@ -14,10 +14,10 @@ import soundfile
 from torch import Tensor
 
 from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
-from stemcli.engine.buffer import Block
 from stemcli.engine.events import Event, Notice, Progress
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError, UnknownNameError
-from stemcli.engine.buffer import Block
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.models import LoadedModel
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.stream import SeparationStream
 from tests.stemcli.engine.stubs import MidSide, Positional, Scaling, Stub, ensemble, noise, stream
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.audio.containers import file_bytes
-from stemcli.audio.containers.file_bytes import FileBytes
+from stemcli.audio.containers import part
+from stemcli.audio.containers.part import FileBytes
 from stemcli.audio.reader import sound_parts
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 
@@ -29,7 +29,7 @@ def opened(content: bytes) -> Iterator[FileBytes]:
     """A file that is read through windows of 16 bytes, and searched eight bytes at a time."""
     with (
         tempfile.TemporaryFile(buffering=0) as file,
-        patch.multiple(file_bytes, _WINDOW=16, _PAGE=4, _SEARCHED=8),
+        patch.multiple(part, _WINDOW=16, _PAGE=4, _SEARCHED=8),
     ):
         file.write(content)
         yield FileBytes(file)
@@ -134,6 +134,6 @@ def test_a_song_that_shrinks_while_it_is_walked_ends_no_process(tmp_path: Path) 
             os.truncate(path, 3000)
         return load(self, start, count)
 
-    with patch.object(FileBytes, "_load", shrinking), patch.object(file_bytes, "_WINDOW", 4096):
+    with patch.object(FileBytes, "_load", shrinking), patch.object(part, "_WINDOW", 4096):
         assert sound_parts(path)
     assert len(reads) == 2

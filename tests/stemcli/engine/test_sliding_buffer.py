@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.engine.buffer import SlidingBuffer
+from stemcli.engine.overlap_add import SlidingBuffer
 from tests.stemcli.engine.stubs import noise
 
 
