@@ -1,8 +1,9 @@
 """Reads and writes tags in the terms of each container, with mutagen and within limits.
 
-A file of a few megabytes can make mutagen take gigabytes: it trusts the sizes in a file and creates an object for every field. It therefore reads
-through a file that limits the bytes per read, the number of reads and the possible number of ID3 fields.
-Comments of Ogg and FLAC and items of APEv2 are counted where mutagen creates them.
+A file of a few megabytes can make mutagen take gigabytes: it trusts the sizes in a file and creates
+an object for every field. It therefore reads through a file that limits the bytes per read, the
+number of reads and the possible number of ID3 fields. Comments of Ogg and FLAC and items of APEv2
+are counted where mutagen creates them.
 """
 
 from __future__ import annotations
