@@ -164,7 +164,7 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
         2,
         "For the best weights of the run use its folder: first",
     )
-    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
+    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Use the")
 
 
 @pytest.mark.parametrize(

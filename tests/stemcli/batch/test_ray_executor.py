@@ -398,10 +398,10 @@ def test_a_cluster_that_does_not_answer_is_the_end(
 @pytest.mark.parametrize(
     ("info", "reason"),
     [
-        (ActorInfo("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Type there: pip install"),
+        (ActorInfo("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Run there: pip install"),
         (
             RayError("x\nModuleNotFoundError: No module named 'stemcli'"),
-            "No module named 'stemcli'. Type there: pip install 'stemcli",
+            "No module named 'stemcli'. Run there: pip install 'stemcli",
         ),
     ],
 )
