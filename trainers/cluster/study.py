@@ -1,9 +1,9 @@
 """The Optuna study of a search, and the Ray Tune searcher and scheduler that follow it.
 
 Optuna proposes trials by TPE and prunes them by asynchronous successive halving (ASHA). A search
-that was killed proposes and prunes as one that was not: the sampler is made anew for each proposal,
-from the seed of the plan and the number of the trial, and no decision depends on two lines of the
-journal of which a kill could leave one.
+that was killed proposes and prunes as one that was not: every proposal has a new sampler, seeded by
+the plan and the number of the trial, and no decision depends on two lines of the journal, of which
+a kill could leave only one.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SearchStudy:
     Trials that were interrupted are proposed again first.
 
     Args:
-        folder: of the search, locked by :func:`~trainers.loop.checks.lock_folder`.
-        plan: of the search.
+        folder: folder of the search, locked by :func:`~trainers.loop.checks.lock_folder`.
+        plan: plan of the search.
         space: hyperparameters that are varied.
         rungs: steps after which trials are compared.
         report: called with every event after it is in the journal.

@@ -64,8 +64,8 @@ class Machines:
     Attributes:
         cluster: join the cluster that RAY_ADDRESS names; otherwise this machine alone.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        jobs: trials that share the cores of a machine; 0 chooses.
-        workers: of each trial.
+        jobs: workers that share the cores of a machine; 0 chooses.
+        workers: workers per trial.
         verbose: show what Ray logs.
     """
 
@@ -145,7 +145,7 @@ def check_output(output: Path, resume: bool) -> None:
     """
     if isinstance(output, UrlPath):
         raise OutputError(
-            f"{output} is not a folder. Type --output with one on a disk that all machines share"
+            f"{output} is not a local folder. Use --output with one that all machines share"
         )
     if (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run of stem train. Name another --output")
@@ -159,15 +159,15 @@ def _check_device(machines: Machines) -> None:
     """Refuse a device that trials cannot use.
 
     Raises:
-        DeviceError: with what to type.
+        DeviceError: trials cannot use it.
     """
     if machines.cluster:
         check_device(machines.device)
     elif machines.device.startswith("cuda:"):
         number = machines.device.removeprefix("cuda:")
         raise DeviceError(
-            f"Trials share all GPUs. To use one of them, type CUDA_VISIBLE_DEVICES={number} before "
-            "the command, and --device cuda"
+            f"Trials share all GPUs. To use one of them, put CUDA_VISIBLE_DEVICES={number} before "
+            "the command and use --device cuda"
         )
 
 
@@ -180,7 +180,9 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
         UsageError: validation songs are given without data.
     """
     if plan.validation and not plan.data:
-        raise UsageError("--validation needs --data: the songs made by formula have their own")
+        raise UsageError(
+            "--validation needs --data: the synthetic songs have validation songs of their own"
+        )
     folder, base = data_of(plan), plan.base
     with torch.device("meta"):
         model = registry.build(base.model.architecture, base.model.options)
@@ -190,7 +192,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
         raise DataError(
             str(folder),
             [
-                "trials are compared by validation songs, and there are none. Type --validation "
+                "trials are compared on validation songs, and there are none. Use --validation "
                 "DIR, or --set data.validation_fraction=0.1 with more than one song"
             ],
         )
