@@ -197,16 +197,16 @@ def segments(
 
 
 OVERLAP = 0.25
-"""Of two chunks, as a share of one: the overlap that models have unless their card says another."""
+"""Overlap of two chunks as a fraction of one: the default of model cards."""
 
 
 def separate_song(
     model: Separator, mixture: Float[Tensor, "channel time"], precision: Precision
 ) -> Float[Tensor, "stem channel time"]:
-    """The stems of a song of any length and number of channels, as ``stem separate`` makes them.
+    """Separate a song of any length and number of channels, as ``stem separate`` would.
 
-    The network runs in evaluation mode, where it lives, and has its mode back afterwards. The stems
-    are on the processor.
+    The network runs in evaluation mode on its own device; afterwards its mode is restored. The
+    stems are in CPU memory.
 
     Raises:
         NumericalError: the network gives NaN or infinity.
