@@ -284,13 +284,13 @@ def open_local(
     *,
     load: Callable[[str], LoadedModel] | None = None,
 ) -> LocalExecutor:
-    """The engine in this process, imported only when a run begins.
+    """Open the engine in this process, which is imported only here.
 
     Args:
         options: what the user chose.
-        listener: told what happens.
+        listener: receives the events.
         jobs: songs whose networks run at the same time.
-        load: gives the model that a name stands for, if not the zoo.
+        load: loads a model by name; the zoo by default.
     """
     from stemcli.engine.models import load_model
     from stemcli.engine.session import Session
@@ -301,7 +301,7 @@ def open_local(
         local = replace(options, output=str(target))
         return LocalExecutor(Session(local, listener, jobs=jobs, load=load), jobs)
     stage = TemporaryDirectory(prefix="stem-")
-    # What is in the temporary folder is of this run, so nothing there is to be kept.
+    # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=stage.name, existing="overwrite")
     return StagedExecutor(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
 
@@ -342,7 +342,7 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
 
     Args:
         stems: under temporary names, and noted down already.
-        steps: told what is behind URLs once more, where renaming changes what is known of a file.
+        steps: called again for stems behind URLs, whose size and time change when renamed.
 
     Raises:
         OutputError: a folder cannot be written.

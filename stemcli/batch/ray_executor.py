@@ -98,7 +98,7 @@ class RayExecutor:
 
     Args:
         options: what the user chose.
-        listener: told everything that happens, on all nodes.
+        listener: receives the events of all nodes.
         jobs: actors that share the cores of a node without GPUs.
     """
 

@@ -53,7 +53,7 @@ class ActorPool:
     Args:
         find_slots: lists the slots of the nodes that are alive.
         arguments: of every :class:`~stemcli.batch.ray_worker.SeparationActor`.
-        listener: told which workers joined, were lost or refused.
+        listener: receives an event when a worker joins, is lost or is refused.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class ActorPool:
         if self._failed_looks == AWAITED:
             raise ClusterError(
                 f"The cluster does not answer any more ({error}). Run the same command again when "
-                "it does, to go on"
+                "it does, to resume"
             ) from error
 
 

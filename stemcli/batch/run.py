@@ -89,13 +89,13 @@ def separate_songs(
     with open_executor(options, run.listen, jobs) as run.executor:
         tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
-        verdicts = run.judge(tasks, options)
+        verdicts = run.decide(tasks, options)
         run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
         began = time.monotonic()
         with no_empty_folders(path for task in tasks for path in task.outputs.values()):
-            tracks = run.all(verdicts)
+            tracks = run.separate(verdicts)
             for _ in range(retries):
-                tracks = run.failed_again(verdicts, tracks)
+                tracks = run.retry_failed(verdicts, tracks)
         busy, took = run.executor.network_seconds, time.monotonic() - began
     report = BatchReport(tuple(tracks), took, busy)
     run.tell(BatchFinished(report.to_dict()))
@@ -118,7 +118,7 @@ class _BatchRun:
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
-    def judge(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
+    def decide(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
         """Decide about each song; with a journal, stems that it records may be replaced."""
         refuses = options.existing == "refuse"
         if self.journal is None:
@@ -130,7 +130,7 @@ class _BatchRun:
         return decide(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
-        """Forward events of the engine, except failures, which :meth:`one` reports.
+        """Forward events of the engine, except failures, which :meth:`_fail` reports.
 
         A worker may write stems to another path and copy them; events name the planned paths.
         """
@@ -149,7 +149,7 @@ class _BatchRun:
         except Exception as error:
             raise _ListenerError(error) from error
 
-    def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
+    def separate(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
         """Separate the songs that need it; returns the reports of all songs, in order.
 
         After an interrupt, the songs in progress end before it is raised here.
@@ -162,12 +162,14 @@ class _BatchRun:
                 reports[result.task.name] = self._finish(result)
         return [reports[verdict.task.name] for verdict in verdicts]
 
-    def failed_again(
+    def retry_failed(
         self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
         """Retry failed songs; the new reports replace the old ones."""
         pairs = [*zip(verdicts, tracks, strict=True)]
-        retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
+        retried = iter(
+            self.separate([found for found, track in pairs if track.outcome == "failed"])
+        )
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
     def _skip(self, task: SongTask, reason: str) -> TrackReport:
