@@ -189,7 +189,6 @@ def command(
     architecture with its purpose and how to train it, and both with the layers of the network:
     their output shapes and numbers of parameters.
     """
-    from model_zoo import registry
     from model_zoo.catalogue.cards import is_known
     from model_zoo.catalogue.resolve import is_path
     from stemcli.cli.models import unknown
@@ -220,7 +219,6 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     Raises:
         UsageError: options were given, but a model's options are fixed.
     """
-    from model_zoo import registry
     from model_zoo.catalogue.resolve import is_path
 
     with console.busy(f"Drawing {name}"):
@@ -287,7 +285,6 @@ def in_zoo(name: str) -> ResolvedModel:
     """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.catalogue.cards import card_path, find, is_installed
-    from model_zoo.introspection import build_on_meta, layer_tree
 
     card = find(name)
     if not is_installed(card):
@@ -310,7 +307,6 @@ def at_path(name: str) -> ResolvedModel:
     from model_zoo import weights
     from model_zoo.catalogue.install import described
     from model_zoo.catalogue.resolve import resolve_weights
-    from model_zoo.introspection import layer_tree
 
     path = resolve_weights(name)
     content = weights.read(path)
