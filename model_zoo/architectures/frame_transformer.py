@@ -122,7 +122,7 @@ class SoundConfig(FrameConfig):
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
         return super().mistakes() + broken(
-            {"stems must name one sound: the network gives back what it hears": len(self.stems) > 1}
+            {"stems must name one sound: the network returns its input": len(self.stems) > 1}
         )
 
 
@@ -294,7 +294,9 @@ class FrameTransformerSeparator(SpectralSeparator):
 
     Config = FrameTransformerConfig
     config: FrameTransformerConfig
-    purpose = "accompaniments from much data: a very large U with transformers over whole frames"
+    purpose = (
+        "accompaniments from much data: a very large U-Net with transformers over whole frames"
+    )
     documented_parameters = 357_493_618
     small_options = SMALL
     needs_peak_level = True

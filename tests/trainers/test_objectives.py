@@ -199,7 +199,7 @@ def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe)
 
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
 def test_cores_that_say_so_keep_shapes(name: str) -> None:
-    """Law of :attr:`~model_zoo.separator.SpectralSeparator.keeps_shape`, for every architecture that says it holds."""
+    """Law of ``SpectralSeparator.keeps_shape``, for every architecture that says it holds."""
     network = registry.build(name, registry.architecture(name).small_options).eval()
     if not getattr(network, "keeps_shape", False):
         return
@@ -337,7 +337,7 @@ def test_nobody_judges_what_is_no_wave(adversarial: Recipe, recipe: Recipe, obje
 def test_several_stems_have_no_place_for_a_noise(recipe: Recipe) -> None:
     """Also where a recipe was never read from a file."""
     two = learning(recipe, "denoising", stems=["vocals", "instrumental"])
-    with pytest.raises(ConfigError, match="frame_transformer with 2 stems is none"):
+    with pytest.raises(ConfigError, match="which frame_transformer with 2 stems is not"):
         fresh(two)
 
 

@@ -64,7 +64,7 @@ RUN = click.Path(exists=True, file_okay=False, path_type=Path)
         ("stem eval compare scores", "compare all methods of one evaluation"),
         ("stem eval compare before after", "compare two evaluations"),
         ("stem eval compare before/melroformer after/mine", "compare two methods"),
-        ("stem eval compare before after --metric SDR", "compare by BSSEval's SDR"),
+        ("stem eval compare before after --metric sdr", "compare by BSSEval's SDR"),
     ),
 )
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN)

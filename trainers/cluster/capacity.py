@@ -165,7 +165,7 @@ class CapacityWatcher:
         self.restart()
 
     def restart(self) -> None:
-        """Count the time anew: the run has just lost its workers, or does not have any yet."""
+        """Restart the clock: the run has just lost its workers, or does not have any yet."""
         self._began = self._clock()
         self._next = self._began + WATCH_INTERVAL_S
         self._last: tuple[WorkerGroupEvent, float] | None = None
