@@ -117,7 +117,7 @@ class CodeFrontend(MagnitudeFrontend):
     """Magnitudes for a core that returns magnitudes again."""
 
     def apply_output(
-        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_seen frame"]
+        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_in frame"]
     ) -> Spectra:
         """Decoded magnitudes with the mixture's phase, and 0 at Nyquist.
 
