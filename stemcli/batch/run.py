@@ -90,7 +90,7 @@ def separate_songs(
         tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
         verdicts = run.decide(tasks, options)
-        run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
+        run.emit(_started(verdicts, passed=len(songs) - len(tasks)))
         began = time.monotonic()
         with no_empty_folders(path for task in tasks for path in task.outputs.values()):
             tracks = run.separate(verdicts)
@@ -98,7 +98,7 @@ def separate_songs(
                 tracks = run.retry_failed(verdicts, tracks)
         busy, took = run.executor.network_seconds, time.monotonic() - began
     report = BatchReport(tuple(tracks), took, busy)
-    run.tell(BatchFinished(report.to_dict()))
+    run.emit(BatchFinished(report.to_dict()))
     return report
 
 
@@ -140,9 +140,9 @@ class _BatchRun:
             planned = self.outputs[event.track]
             event = replace(event, outputs={stem: str(path) for stem, path in planned.items()})
         if not isinstance(event, TrackFailed):
-            self.tell(event)
+            self.emit(event)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Send an event. If the listener fails, abort the whole run, not just this song."""
         try:
             self.on_event(event)
@@ -173,7 +173,7 @@ class _BatchRun:
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
     def _skip(self, task: SongTask, reason: str) -> TrackReport:
-        self.tell(TrackSkipped(task.name, reason))
+        self.emit(TrackSkipped(task.name, reason))
         return _report(task, "skipped", reason, task.outputs)
 
     def _finish(self, result: TaskResult) -> TrackReport:
@@ -192,7 +192,7 @@ class _BatchRun:
         message = describe_error(error)
         if self.journal:  # first, so that a journal error is not reported twice
             self.journal.failed(task.name, message)
-        self.tell(TrackFailed(task.name, message))
+        self.emit(TrackFailed(task.name, message))
         trace = "".join(traceback.format_exception(error))
         return self._report(task, "failed", message, wall_seconds=took, trace=trace)
 
