@@ -22,7 +22,7 @@ from stemcli.engine.device import Precision
 from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
 from stemcli.engine.runner import ModelRunner
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationAudio, is_heard
+from trainers.data.multitrack import ValidationAudio, is_audible
 from trainers.losses import Loss, Maker, make_loss
 from trainers.metrics.sdr import global_sdr
 
@@ -243,5 +243,5 @@ def sdr_of_stems(
     except NumericalError:
         estimates = torch.full_like(true, torch.nan)
     scores = zip(model.stems, global_sdr(estimates, true).tolist(), strict=True)
-    audible = is_heard(true).tolist()
+    audible = is_audible(true).tolist()
     return {stem: sdr for (stem, sdr), keep in zip(scores, audible, strict=True) if keep}

@@ -22,7 +22,7 @@ from model_zoo.separator import Role, Separator, SpectralSeparator
 from stemcli.engine.device import Precision
 from stemcli.printable import counted
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationAudio, is_heard
+from trainers.data.multitrack import ValidationAudio, is_audible
 from trainers.losses import NOISE_LOSSES, PHASE_LOSSES
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.base import (
@@ -35,7 +35,7 @@ from trainers.objectives.base import (
     segments,
 )
 
-Spectra = Complex[Tensor, "item channel_in freq frame"]
+InputSpectra = Complex[Tensor, "item channel_in freq frame"]
 """Spectra of items as a network receives them; it may receive every channel as its own item."""
 
 
@@ -65,7 +65,7 @@ class CoreObjective(Objective):
 
 
 @torch.no_grad()
-def core_inputs(separator: Separator, mixture: Wave) -> tuple[Spectra, Tensor]:
+def core_inputs(separator: Separator, mixture: Wave) -> tuple[InputSpectra, Tensor]:
     """Return the spectra of mixtures, and the features of the core."""
     assert isinstance(separator, SpectralSeparator), "objectives refuse others"
     spectrum = separator.fourier.analyze(folded(mixture, separator.channels))
@@ -138,7 +138,7 @@ class DenoisingObjective(CoreObjective):
         self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
         """Compute the signal-to-noise ratio of the estimated noise, the same noise every time."""
-        if not is_heard(track.mixture[None]).item():
+        if not is_audible(track.mixture[None]).item():
             return {}
         draws, found, true = torch.Generator().manual_seed(VALIDATION_SEED), [], []
         for part in segments(model, track.mixture / level):
