@@ -338,7 +338,9 @@ class PhasePredictorSeparator(SpectralSeparator):
 
     Config = SoundConfig
     config: SoundConfig
-    purpose = "a phase for stems whose magnitudes are known: the frame transformer for angles"
+    purpose = (
+        "a phase for stems whose magnitudes are known: the frame transformer applied to angles"
+    )
     documented_parameters = 357_493_618
     small_options = SMALL
     role = "phase"

@@ -170,7 +170,7 @@ class SpectrogramNetSimpleSeparator(SpectralSeparator):
 
     Config = SpectrogramNetConfig
     config: SpectrogramNetConfig
-    purpose = "soft masks on magnitudes: a plain convolutional U-Net over spectrograms"
+    purpose = "soft masks on magnitudes: a plain convolutional U-Net"
     documented_parameters = 61_523_441
     small_options = SMALL
     weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
@@ -195,7 +195,7 @@ class SpectrogramNetLSTMSeparator(SpectralSeparator):
     Config = SpectrogramNetLSTMConfig
     config: SpectrogramNetLSTMConfig
     purpose = (
-        "soft masks on magnitudes: a U-Net with LSTMs along time or frequency at its bottleneck"
+        "soft masks on magnitudes: a U-Net with LSTMs along time or frequency at the bottleneck"
     )
     documented_parameters = 109_281_777
     small_options = SMALL_LSTM
@@ -225,7 +225,7 @@ class SpectrogramNetVAESeparator(SpectralSeparator):
 
     Config = SpectrogramNetLSTMConfig
     config: SpectrogramNetLSTMConfig
-    purpose = "soft masks on magnitudes: a U-Net with a sampled latent variable and LSTMs"
+    purpose = "soft masks on magnitudes: a U-Net with LSTMs and a sampled latent variable"
     documented_parameters = 111_380_977
     small_options = SMALL_LSTM
     auxiliary_loss_names = ("divergence",)

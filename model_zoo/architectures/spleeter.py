@@ -334,7 +334,7 @@ class Spleeter(SpectralSeparator):
 
     Config = SpleeterConfig
     config: SpleeterConfig
-    purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
+    purpose = "voice and band, or four or five stems, fast: one U-Net per stem over magnitudes"
     documented_parameters = 2 * 9_822_725
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"num_bins": 64, "num_frames": 32, "filters": (6, 8, 10), "num_levels": 3},

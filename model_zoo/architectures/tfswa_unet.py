@@ -210,7 +210,9 @@ class TFSWAUNetSeparator(SpectralSeparator):
 
     Config = TFSWAUNetConfig
     config: TFSWAUNetConfig
-    purpose = "voice and accompaniment: a U-Net with attention along time, frequency and in windows"
+    purpose = (
+        "voice and accompaniment: a U-Net with attention along time, along frequency and in windows"
+    )
     documented_parameters = 15_427_010
     small_options = SMALL
     channels = 1
