@@ -312,7 +312,7 @@ def test_a_folder_that_may_not_be_written(
 
 def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
     with lock_folder(place / "run"):
-        refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
+        refused(train(), 1, "Another run is writing into run. Wait for it, or use another")
     assert not (place / "run").exists()
     assert train().exit_code == 0
     assert not checks._OPEN

@@ -82,10 +82,10 @@ def search(
     """Run the trials of a plan that have not ended; returns all of them.
 
     Args:
-        plan: of the search.
+        plan: plan of the search.
         output: folder of the search.
         machines: where it runs.
-        report: called with every event.
+        report: receives all events.
         resume: continue the search in ``output``.
 
     Raises:
@@ -137,7 +137,7 @@ def _started(
 
 
 def check_output(output: Path, resume: bool) -> None:
-    """Refuse what cannot be the folder of a search.
+    """Refuse a folder that cannot be the folder of a search.
 
     Raises:
         OutputError: it holds a search and ``resume`` is off, or a run; or it cannot be written.
@@ -175,7 +175,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
     """Describe the training data, a line each, before anything is started.
 
     Raises:
-        ConfigError: the network has other stems than the data.
+        ConfigError: the data lack a stem of the network.
         DataError: the data cannot be used, or there are no songs to validate with.
         UsageError: validation songs are given without data.
     """
@@ -203,10 +203,10 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
 def open_resources(
     plan: Plan, output: Path, machines: Machines, trials: int
 ) -> Iterator[TrialResources]:
-    """Join or start a Ray cluster for a while, and share it among trials.
+    """Join or start a Ray cluster, and divide its resources among the trials.
 
     Args:
-        plan: of the search.
+        plan: plan of the search.
         output: folder of the search.
         machines: where it runs.
         trials: number of trials to run.
@@ -240,8 +240,8 @@ def run_trials(
 
     Args:
         study: proposes trials and stops them.
-        plan: of the search.
-        context: where trials write.
+        plan: plan of the search.
+        context: paths and device of the trials.
         resources: how many run in parallel, and what each gets.
         verbose: show what Ray Tune logs.
 

@@ -43,9 +43,9 @@ class TrialResources:
 
     Attributes:
         at_once: trials that run in parallel.
-        cores: of each worker.
-        gpus: of each worker, 0 or 1.
-        workers: of each trial.
+        cores: cores per worker.
+        gpus: GPUs per worker, 0 or 1.
+        workers: workers per trial.
     """
 
     at_once: int
@@ -106,15 +106,15 @@ TrialReport = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Surroundings of a trial on its machine.
+    """Paths, device and resources of a trial on its machine.
 
     Attributes:
         output: absolute path of the folder of the search.
-        directory: working directory, from which relative paths in a recipe begin.
+        directory: working directory, to which relative paths in a recipe refer.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        cores: of each worker.
-        gpus: of each worker, 0 or 1.
-        workers: of each trial.
+        cores: cores per worker.
+        gpus: GPUs per worker, 0 or 1.
+        workers: workers per trial.
     """
 
     output: str
@@ -151,10 +151,10 @@ def run_trial(
     ``reason``. Every error becomes such a report.
 
     Args:
-        plan: of the search.
-        context: of the trial.
-        number: of the trial.
-        values: keys of the recipe and their values.
+        plan: plan of the search.
+        context: context of the trial.
+        number: number of the trial.
+        values: changed values of the recipe by key.
         report: called with each report.
     """
     began, reasons = [time.monotonic()], ["all steps are done"]
@@ -182,7 +182,7 @@ def run_trial(
 def train_trial(
     plan: Plan, context: TrialContext, number: int, values: Mapping[str, Any], report: EventHandler
 ) -> Path:
-    """Train one trial, from its last checkpoint where there is one.
+    """Train one trial, from its last checkpoint if there is one.
 
     Raises:
         ClusterError: this machine does not see the folder of the search.
@@ -244,7 +244,7 @@ def threads(cores: int) -> int:
 
 
 def data_of(plan: Plan) -> Path:
-    """Folder of the training data; each machine makes the synthetic songs itself.
+    """Folder of the training data; each machine renders the synthetic songs itself.
 
     Raises:
         OutputError: they cannot be written.
@@ -270,7 +270,7 @@ def _wait_for(folder: Path) -> None:
 
 
 def process_lost(error: BaseException | None) -> StemError:
-    """The error of a trial whose process has ended, from the one that Ray gives."""
+    """Return the error of a trial whose process has ended, from the one that Ray raised."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     cause = lines[0].rstrip(".") if lines else "no reason given"
     return StemError(
