@@ -1,4 +1,4 @@
-"""Logbooks. Truth: what was written is read back, by TensorBoard's own reader and by soundfile."""
+"""Loggers. Truth: what was written is read back, by TensorBoard's own reader and by soundfile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a search looks. Truth: what it told, and terminals of several widths."""
+"""The display of a search. Truth: its events, and terminals of several widths."""
 
 from __future__ import annotations
 
