@@ -2,7 +2,7 @@
 
 The metadata of a separator's file are ``architecture``, ``config`` (JSON), ``residual`` and any
 other texts; those of discriminators are ``ensemble``, the JSON of
-:meth:`~model_zoo.discriminators.ensemble.EnsembleSpec.to_dict`. A file can be used without a card.
+:class:`~model_zoo.discriminators.ensemble.EnsembleSpec`. A file can be used without a card.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class SoundConfig(FrameConfig):
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
         return super().mistakes() + broken(
-            {"stems must name one sound: the network gives back what it hears": len(self.stems) > 1}
+            {"stems must name one sound: the network returns its input": len(self.stems) > 1}
         )
 
 
@@ -243,13 +243,13 @@ class MagnitudeFrontend(Frontend):
         """Magnitude of a sine with a peak of 1."""
         return self.window.sum() / 2
 
-    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch channel freq_seen frame"]:
+    def features(self, spectrum: Spectrum) -> Float[Tensor, "batch channel freq_in frame"]:
         """Magnitudes between -1 (silence) and 1 (a sine at full scale), without Nyquist."""
         shares = (spectrum[..., :-1, :].abs() / self.full_scale).clamp(0, 1)
         return 2 * shares - 1
 
     def apply_output(
-        self, spectrum: Spectrum, output: Float[Tensor, "batch mask freq_seen frame"]
+        self, spectrum: Spectrum, output: Float[Tensor, "batch mask freq_in frame"]
     ) -> Spectra:
         """Spectrogram of the mixture under the sigmoid of the output, with 0 at Nyquist."""
         masks = rearrange(output.sigmoid(), "b (s c) f t -> b s c f t", c=spectrum.shape[1])
@@ -264,7 +264,7 @@ class PhaseFrontend(MagnitudeFrontend):
     """
 
     def apply_output(
-        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_seen frame"]
+        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_in frame"]
     ) -> Spectra:
         """Magnitudes of the spectrogram with the predicted angles."""
         lowest, seen, highest = spectrum.tensor_split((1, -1), dim=-2)
@@ -294,7 +294,9 @@ class FrameTransformerSeparator(SpectralSeparator):
 
     Config = FrameTransformerConfig
     config: FrameTransformerConfig
-    purpose = "accompaniments from much data: a very large U with transformers over whole frames"
+    purpose = (
+        "accompaniments from much data: a very large U-Net with transformers over whole frames"
+    )
     documented_parameters = 357_493_618
     small_options = SMALL
     needs_peak_level = True
@@ -336,7 +338,9 @@ class PhasePredictorSeparator(SpectralSeparator):
 
     Config = SoundConfig
     config: SoundConfig
-    purpose = "a phase for stems whose magnitudes are known: the frame transformer for angles"
+    purpose = (
+        "a phase for stems whose magnitudes are known: the frame transformer applied to angles"
+    )
     documented_parameters = 357_493_618
     small_options = SMALL
     role = "phase"

@@ -93,7 +93,7 @@ class MelUNet(SpectralSeparator):
 
     Config = MelUNetConfig
     config: MelUNetConfig
-    purpose = "an instrument, with many weights: a U of convolutions over mel bands"
+    purpose = "an instrument, with many weights: a convolutional U-Net over mel bands"
     documented_parameters = 19_804_600
     small_options: ClassVar[Mapping[str, Any]] = {
         "hidden_channels": 6,

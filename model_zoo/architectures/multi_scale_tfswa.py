@@ -187,7 +187,7 @@ class MultiScaleTFSWASeparator(SpectralSeparator):
 
     Config = MultiScaleTFSWAConfig
     config: MultiScaleTFSWAConfig
-    purpose = "pitched and percussive sound alike: TFSWA-UNets over three lengths of window"
+    purpose = "pitched and percussive sound: TFSWA-UNets at three window lengths"
     documented_parameters = 7_850_924
     small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "scales": 2}
     channels = 1

@@ -82,7 +82,7 @@ class SpectrogramNetSimple(nn.Module):
         hidden_channels: features of the outermost level; every level doubles them.
         mask_act_fn: last activation; its output is clamped to [0, 1]. ``"softmax"`` makes the masks
             of several stems add up to 1.
-        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        leak_factor: slope of leaky ReLUs below zero; 0 selects SELU.
         dropout_p: dropout probability in training, at most 0.4 on the upper levels.
         normalize_input: learn a layer normalization of the whole spectrogram.
         normalize_output: learn to shift and scale every bin before the last activation.

@@ -24,8 +24,8 @@ from model_zoo.architectures.spectrogram_nets import (
 from model_zoo.blocks.unet import layer_option_mistakes, size_mistakes
 from model_zoo.separator import Frontend, Spectra, SpectralConfig, SpectralSeparator, Spectrum
 
-Blocks = Float[Tensor, "block channel freq_heard frame_heard"]
-BlockMasks = Float[Tensor, "block mask_channel freq_heard frame_heard"]
+Blocks = Float[Tensor, "block channel freq_in frame_in"]
+BlockMasks = Float[Tensor, "block mask_channel freq_in frame_in"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SpectrogramNetConfig(SpectralConfig):
             together.
         hidden_channels: features of the outermost level.
         mask_act_fn: last activation.
-        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        leak_factor: slope of leaky ReLUs below zero; 0 selects SELU.
         dropout_p: dropout probability in training.
         normalize_input: learn to normalize a block.
         normalize_output: learn to shift and scale every bin.
@@ -170,7 +170,7 @@ class SpectrogramNetSimpleSeparator(SpectralSeparator):
 
     Config = SpectrogramNetConfig
     config: SpectrogramNetConfig
-    purpose = "soft masks on magnitudes: a plain U of convolutions over spectrograms"
+    purpose = "soft masks on magnitudes: a plain convolutional U-Net"
     documented_parameters = 61_523_441
     small_options = SMALL
     weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
@@ -194,7 +194,9 @@ class SpectrogramNetLSTMSeparator(SpectralSeparator):
 
     Config = SpectrogramNetLSTMConfig
     config: SpectrogramNetLSTMConfig
-    purpose = "soft masks on magnitudes: a U with LSTMs along time or frequency at its bottom"
+    purpose = (
+        "soft masks on magnitudes: a U-Net with LSTMs along time or frequency at the bottleneck"
+    )
     documented_parameters = 109_281_777
     small_options = SMALL_LSTM
     weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
@@ -223,7 +225,7 @@ class SpectrogramNetVAESeparator(SpectralSeparator):
 
     Config = SpectrogramNetLSTMConfig
     config: SpectrogramNetLSTMConfig
-    purpose = "soft masks on magnitudes: a U with a sampled latent variable and LSTMs"
+    purpose = "soft masks on magnitudes: a U-Net with LSTMs and a sampled latent variable"
     documented_parameters = 111_380_977
     small_options = SMALL_LSTM
     auxiliary_loss_names = ("divergence",)

@@ -33,8 +33,8 @@ from model_zoo.ops.tensors import full_precision
 from model_zoo.separator import Frontend, SpectralConfig, SpectralSeparator, Spectrum
 
 Activation = Literal["leaky_relu", "relu", "elu"]
-Magnitudes = Float[Tensor, "block channel frame_heard freq_heard"]
-Estimates = Float[Tensor, "block stem channel frame_heard freq_heard"]
+Magnitudes = Float[Tensor, "block channel frame_in freq_in"]
+Estimates = Float[Tensor, "block stem channel frame_in freq_in"]
 Masks = Float[Tensor, "batch stem channel freq frame 1"]
 MaskedSpectra = Complex[Tensor, "batch masked_stem channel freq frame"]
 
@@ -315,7 +315,7 @@ class SpleeterFrontend(Frontend):
         return min(self.config.num_frames, -(-frames // stride) * stride)
 
     def _extended(
-        self, masks: Float[Tensor, "batch stem channel frame freq_heard"], bins: int
+        self, masks: Float[Tensor, "batch stem channel frame freq_in"], bins: int
     ) -> Float[Tensor, "batch stem channel frame freq"]:
         """Masks for all bins."""
         mean = masks.mean(-1, keepdim=True)
@@ -334,7 +334,7 @@ class Spleeter(SpectralSeparator):
 
     Config = SpleeterConfig
     config: SpleeterConfig
-    purpose = "voice and band, or four or five stems, fast: a U-Net over magnitudes per stem"
+    purpose = "voice and band, or four or five stems, fast: one U-Net per stem over magnitudes"
     documented_parameters = 2 * 9_822_725
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"num_bins": 64, "num_frames": 32, "filters": (6, 8, 10), "num_levels": 3},

@@ -250,7 +250,7 @@ class TFSWAResUNetSeparator(SpectralSeparator):
 
     Config = TFSWAResUNetConfig
     config: TFSWAResUNetConfig
-    purpose = "one stem in stereo: convolutions with attention at the bottleneck, magnitudes out"
+    purpose = "one stem in stereo: convolutions with attention at the bottleneck, on magnitudes"
     documented_parameters = 44_435_744
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"dims": (8, 16), "num_layers": 1, "bottleneck": 1, "num_heads": 2},

@@ -1,7 +1,7 @@
 """TFSWA-UNet and its lightweight form: a U-Net of time, frequency and shifted-window attention.
 
-The network of the seed: the real and imaginary part of a spectrogram are its input, a mask for each
-stem its output. Its three kinds of attention are in parallel; those of the paper, in series, are in
+Input are the real and imaginary part of a spectrogram, output is a mask for each stem. The three
+kinds of attention run in parallel; the network of the paper, with attention in series, is
 :mod:`model_zoo.architectures.tfswa_resunet`.
 """
 
@@ -210,7 +210,9 @@ class TFSWAUNetSeparator(SpectralSeparator):
 
     Config = TFSWAUNetConfig
     config: TFSWAUNetConfig
-    purpose = "voice and accompaniment: a U of attention along time, frequency and in windows"
+    purpose = (
+        "voice and accompaniment: a U-Net with attention along time, along frequency and in windows"
+    )
     documented_parameters = 15_427_010
     small_options = SMALL
     channels = 1

@@ -117,7 +117,7 @@ class CodeFrontend(MagnitudeFrontend):
     """Magnitudes for a core that returns magnitudes again."""
 
     def apply_output(
-        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_seen frame"]
+        self, spectrum: Spectrum, output: Float[Tensor, "batch channel freq_in frame"]
     ) -> Spectra:
         """Decoded magnitudes with the mixture's phase, and 0 at Nyquist.
 
@@ -138,7 +138,7 @@ class VQFrameTransformerSeparator(SpectralSeparator):
 
     Config = VQFrameTransformerConfig
     config: VQFrameTransformerConfig
-    purpose = "a song as codes, one of a code book per frame, for models that work on codes"
+    purpose = "a song as one code per frame, for models that work on codes"
     documented_parameters = 275_487_172
     small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "num_embeddings": 16}
     role = "codes"

@@ -64,7 +64,7 @@ class LayerOptions:
     """Options of the layers of all levels.
 
     Attributes:
-        leak_factor: slope of leaky rectifiers below zero; 0 selects SELU.
+        leak_factor: slope of leaky ReLUs below zero; 0 selects SELU.
         dropout_p: dropout probability in training.
     """
 

@@ -160,7 +160,8 @@ def load(name: str | os.PathLike[str]) -> Separator:
     """Load a trained network, in float32 and in evaluation mode.
 
     Args:
-        name: model of the zoo, or path of a ``.safetensors`` file that :func:`save` wrote.
+        name: model of the zoo, or path of a ``.safetensors`` file written by
+            :func:`model_zoo.weights.save`.
 
     Raises:
         UnknownNameError: no card has this name.

@@ -14,7 +14,7 @@ from model_zoo.axes import Wave
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator thinks of a batch of waveforms.
+    """Output of a discriminator for a batch of waveforms.
 
     Attributes:
         scores: one map for each sub-discriminator, ``(batch, 1, ...)``; high where it sounds real.
@@ -26,7 +26,7 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Tells real sound from what a network made.
+    """Distinguishes real audio from estimates of a network.
 
     Subclasses list their sub-discriminators in :attr:`discriminators`, each of which gives a score
     map and its features.
@@ -35,13 +35,13 @@ class Discriminator(nn.Module):
     discriminators: nn.ModuleList
 
     def forward(self, wave: Wave) -> DiscriminatorOutput:
-        """Judge waveforms; several channels are judged together.
+        """Score waveforms; several channels are scored together.
 
         Args:
             wave: longer than the longest window or period.
         """
-        heard = self.prepare(wave)
-        pairs = [discriminator(heard) for discriminator in self.discriminators]
+        prepared = self.prepare(wave)
+        pairs = [discriminator(prepared) for discriminator in self.discriminators]
         return DiscriminatorOutput(
             [score for score, _ in pairs], [features for _, features in pairs]
         )
@@ -52,7 +52,7 @@ class Discriminator(nn.Module):
 
 
 class SubDiscriminator(nn.Module):
-    """One view of the sound: a stack of layers over some picture of the waveform."""
+    """A stack of layers over one representation of the waveform."""
 
     @abstractmethod
     def forward(self, wave: Float[Tensor, "batch channel time"]) -> tuple[Tensor, list[Tensor]]:
@@ -60,7 +60,7 @@ class SubDiscriminator(nn.Module):
 
 
 SLOPE = 0.2
-"""Of the leaky rectifier for negative numbers."""
+"""Slope of the leaky ReLU for negative numbers."""
 
 
 class Layer(nn.Module):
@@ -71,7 +71,7 @@ class Layer(nn.Module):
     Args:
         conv: the convolution.
         norm: whether to normalize.
-        active: whether a leaky rectifier follows.
+        active: whether a leaky ReLU follows.
     """
 
     def __init__(self, conv: nn.Module, *, norm: bool, active: bool = True) -> None:
@@ -80,7 +80,7 @@ class Layer(nn.Module):
         self.activation = nn.LeakyReLU(SLOPE) if active else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve and rectify."""
+        """Convolve and apply the activation."""
         return self.activation(self.conv(x))
 
 
@@ -93,7 +93,7 @@ def conv2d(
     active: bool = True,
     **more: Any,
 ) -> Layer:
-    """A layer over pictures."""
+    """A two-dimensional convolution as a :class:`Layer`."""
     return Layer(nn.Conv2d(before, after, kernel, **more), norm=norm, active=active)
 
 

@@ -1,4 +1,4 @@
-"""Several discriminators that judge together."""
+"""Ensembles of discriminators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from model_zoo.errors import UnknownNameError
 
 
 class DiscriminatorEnsemble(Discriminator):
-    """The verdicts of all members, one after the other.
+    """Concatenates the outputs of several discriminators.
 
     Args:
         members: any discriminators.

@@ -70,7 +70,7 @@ LAYERS = (
 
 
 class MultiScaleDiscriminator(Discriminator):
-    """Hears the waveform at several rates.
+    """Receives the waveform at several sample rates.
 
     Args:
         sample_rate: in Hz; kept for the record, nothing depends on it.

@@ -28,7 +28,7 @@ def expand(stems: Stems, mixture: Wave, threshold_db: float) -> Stems:
     multiplied by ``1 / (1 + (t / r)^2)``: well above the threshold nothing changes, at it 6 dB are
     lost, and what a network takes for a faint voice in a song without one fades out. One gain holds
     for the whole length, so nothing is modulated within a segment, and for all channels that the
-    network hears at once.
+    network receives at once.
 
     Args:
         stems: estimates.

@@ -1,4 +1,4 @@
-"""The interface that separates the songs of a run, and its implementation on this machine."""
+"""Executors: the interface that separates the songs of a run, and the one for this machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TaskResult:
     Attributes:
         task: the song and its outputs.
         seconds: length of the song.
-        wall_seconds: how long it took; without the wait for a free network if it succeeded.
+        wall_seconds: time it took; if it succeeded, without waiting for a free network.
         skipped: whether its stems were there already.
         error: why there are no stems; None if there are.
     """
@@ -75,7 +75,7 @@ class TaskResult:
 
 
 Callbacks = Callable[[SongTask], StepCallbacks | None]
-"""The callbacks of a song; None spares the hashes of its files."""
+"""Returns the callbacks of a song; None if no hashes of its files are needed."""
 
 
 class Executor(Planner, Protocol):
@@ -86,11 +86,11 @@ class Executor(Planner, Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides what the stems sound like, as plain values."""
+        """Everything that determines the sound of the stems, as plain values."""
 
     @property
     def network_seconds(self) -> float:
-        """Time for which networks have run so far, the mean over all jobs."""
+        """Time in forward passes so far, averaged over the jobs."""
 
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
@@ -124,11 +124,11 @@ class Separates(Planner, Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides what the stems sound like, as plain values."""
+        """Everything that determines the sound of the stems, as plain values."""
 
     @property
     def network_seconds(self) -> float:
-        """Time for which networks have run so far, over all jobs."""
+        """Time in forward passes so far, over all jobs."""
 
     def separate_file(
         self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
@@ -234,13 +234,13 @@ class LocalExecutor:
 
 
 class StagedExecutor(LocalExecutor):
-    """Stems are written into a temporary folder and carried behind a URL from there.
+    """Writes stems to a temporary folder and uploads them to a URL.
 
     Args:
         session: the engine, which writes into ``stage``.
         jobs: songs whose networks it runs at the same time.
         stage: the temporary folder.
-        target: where the stems go.
+        target: URL of the output folder.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class StagedExecutor(LocalExecutor):
         except OutputError as error:
             room = Path(self._stage.name).parent
             raise OutputError(
-                f"{error}; to write first to another than {room}, set TMPDIR"
+                f"{error}. To use another temporary folder than {room}, set TMPDIR"
             ) from error
         finally:
             for path in here.values():
@@ -284,13 +284,13 @@ def open_local(
     *,
     load: Callable[[str], LoadedModel] | None = None,
 ) -> LocalExecutor:
-    """The engine in this process, imported only when a run begins.
+    """Open the engine in this process, which is imported only here.
 
     Args:
         options: what the user chose.
-        listener: told what happens.
+        listener: receives the events.
         jobs: songs whose networks run at the same time.
-        load: gives the model that a name stands for, if not the zoo.
+        load: loads a model by name; the zoo by default.
     """
     from stemcli.engine.models import load_model
     from stemcli.engine.session import Session
@@ -301,7 +301,7 @@ def open_local(
         local = replace(options, output=str(target))
         return LocalExecutor(Session(local, listener, jobs=jobs, load=load), jobs)
     stage = TemporaryDirectory(prefix="stem-")
-    # What is in the temporary folder is of this run, so nothing there is to be kept.
+    # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=stage.name, existing="overwrite")
     return StagedExecutor(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
 
@@ -329,10 +329,10 @@ def _fetch(song: UrlPath, here: Path) -> None:
     try:
         song.fetch(here)
     except FileNotFoundError as error:
-        raise DecodeError(f"There is no file {song} any more.") from error
+        raise DecodeError(f"{song} no longer exists") from error
     except OSError as error:
         raise OutputError(
-            f"{song} cannot be fetched to {here.parent} ({error.strerror or error}): set TMPDIR to "
+            f"{song} cannot be fetched to {here.parent} ({error.strerror or error}). Set TMPDIR to "
             "a folder with more room"
         ) from error
 
@@ -342,7 +342,7 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
 
     Args:
         stems: under temporary names, and noted down already.
-        steps: told what is behind URLs once more, where renaming changes what is known of a file.
+        steps: called again for stems behind URLs, whose size and time change when renamed.
 
     Raises:
         OutputError: a folder cannot be written.
@@ -366,7 +366,7 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
 def _carry(
     task: SongTask, steps: StepCallbacks | None, files: Mapping[str, tuple[Path, Path]]
 ) -> None:
-    """Carry complete stems behind their URLs, and rename them there."""
+    """Upload complete stems under temporary names, and rename them there."""
     carried: list[WrittenStem] = []
     try:
         for stem, (made, _) in files.items():

@@ -44,16 +44,16 @@ from stemcli.engine.options import Options
 from stemcli.remote_path import UrlPath, absolute, as_path, is_taken
 
 LOOK = 1.0
-"""Seconds between two looks at the nodes of the cluster."""
+"""Seconds between two checks of the nodes of the cluster."""
 
 PUBLISHED = 0.1
-"""Seconds between two looks at stems that are being renamed."""
+"""Seconds between two checks of stems that are being renamed."""
 
 PATIENCE = 90.0
 """Seconds until an actor's files must be visible here; NFS may hide a new file for a minute."""
 
 LOSSES = 2
-"""Actors that die over a song, while it is their only one, until the song counts as failed."""
+"""A song fails after this many actors died while it was their only song."""
 
 PUBLISHERS = 32
 """Songs whose stems are renamed at the same time; behind a URL, renaming may be a copy."""
@@ -90,7 +90,7 @@ class InvisibleError(Exception):
 
 
 class RemoteError(Exception):
-    """The traceback of an actor, in its own words."""
+    """The traceback that an actor reported."""
 
 
 class RayExecutor:
@@ -98,7 +98,7 @@ class RayExecutor:
 
     Args:
         options: what the user chose.
-        listener: told everything that happens, on all nodes.
+        listener: receives the events of all nodes.
         jobs: actors that share the cores of a node without GPUs.
     """
 
@@ -171,7 +171,7 @@ class RayExecutor:
             raise
 
     def _look(self) -> None:
-        """Fill new slots, and give the songs of nodes that are gone to other actors."""
+        """Start actors on new slots, and requeue the songs of nodes that are gone."""
         if time.monotonic() < self._next_look:
             return
         for actor in self._pool.look():
@@ -179,7 +179,7 @@ class RayExecutor:
         self._next_look = time.monotonic() + LOOK
 
     def _dispatch(self) -> None:
-        """Fill the actors with songs, the one with the fewest first."""
+        """Give songs to the actors, to the one with the fewest first."""
         while self._queue:
             song = self._queue[0]
             actor = self._pool.choose(alone=song.alone)
@@ -238,7 +238,7 @@ class RayExecutor:
                 self._refuse(actor, f"{missing}: mount that folder under the same path")
             case SongNotFound():
                 self._release(stream)
-                self._fail(song, StemError(f"There is no file {song.task.song.path} any more."))
+                self._fail(song, StemError(f"{song.task.song.path} no longer exists"))
             case event:
                 self._listener(event)
 
@@ -298,7 +298,7 @@ class RayExecutor:
         self._results.append(TaskResult(song.task, wall_seconds=took, error=error))
 
     def _lose(self, actor: PooledActor, reason: str) -> None:
-        """Give the songs of an actor that does not answer to others."""
+        """Requeue the songs of an actor that no longer responds."""
         self._pool.lose(actor, reason)
         # If only the actor died, the next try shows which of its songs was the reason.
         died = self._pool.is_there(actor.slot)
@@ -310,19 +310,19 @@ class RayExecutor:
             self._fail(
                 song,
                 StemError(
-                    f"{LOSSES} workers died over {song.task.song.path} ({reason}). If their memory "
-                    "is too small, try a smaller --segment or --batch-size"
+                    f"{LOSSES} workers died while separating {song.task.song.path} ({reason}). "
+                    "If they ran out of memory, use a smaller --segment or --batch-size"
                 ),
             )
 
     def _refuse(self, actor: PooledActor, reason: str) -> None:
-        """Give the songs of an actor that cannot do the work to others."""
+        """Requeue the songs of an actor that cannot do the work."""
         self._pool.refuse(actor, reason)
         for song in self._take_back(actor):
             self._requeue(song)
 
     def _take_back(self, actor: PooledActor) -> list[PendingSong]:
-        """The songs of an actor that is gone, without what it had half written."""
+        """Return the songs of an actor that is gone, and remove its partial files."""
         taken = [stream for stream, (_, holder) in self._streams.items() if holder is actor]
         songs = [self._release(stream) for stream in taken]
         self._unsettled += [song.task for song in songs]
@@ -343,7 +343,7 @@ class RayExecutor:
         return find_slots(nodes(), self._options.device, self._jobs)
 
     def _stop(self) -> None:
-        """End all work, and remove what is half written."""
+        """Stop all work, and remove partial files."""
         self._stopping.set()
         self._publishers.shutdown(cancel_futures=True)
         self._pool.close()
@@ -359,7 +359,7 @@ def open_cluster(options: Options, listener: Listener, jobs: int) -> Executor:
 
 
 def _clean(task: SongTask) -> None:
-    """Remove what actors have half written, as far as that is possible."""
+    """Remove partial files of a song, as far as possible."""
     for path in task.outputs.values():
         with suppress(OSError, StorageError):
             for file in leftovers(path):
@@ -375,6 +375,6 @@ def _size(task: SongTask) -> int:
 
 
 def _absolute(task: SongTask) -> SongTask:
-    """Paths that do not depend on the folder a process is in."""
+    """Return the task with absolute paths, which are the same in all processes."""
     outputs = {stem: absolute(path) for stem, path in task.outputs.items()}
     return SongTask(replace(task.song, path=absolute(task.song.path)), outputs)

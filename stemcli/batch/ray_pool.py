@@ -24,7 +24,7 @@ ROOMS = 2
 GONE = "its machine is gone"
 
 AWAITED = 30
-"""Looks without an actor until that is reported; failed looks until the run ends."""
+"""Checks without an actor until that is reported; failed checks until the run ends."""
 
 
 @dataclass(eq=False)
@@ -45,7 +45,7 @@ class PooledActor:
 
 
 class ActorPool:
-    """Starts an actor on every slot, again where one died.
+    """Keeps one actor running on every slot.
 
     Ray's own ``ray.util.ActorPool`` has a fixed number of actors, and one that died gets the next
     task.
@@ -53,7 +53,7 @@ class ActorPool:
     Args:
         find_slots: lists the slots of the nodes that are alive.
         arguments: of every :class:`~stemcli.batch.ray_worker.SeparationActor`.
-        listener: told which workers joined, were lost or refused.
+        listener: receives an event when a worker joins, is lost or is refused.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ActorPool:
         """Start actors on slots that have none; return those that were lost with their nodes.
 
         Raises:
-            ClusterError: the cluster does not answer any more, or no node can do the work.
+            ClusterError: the cluster no longer answers, or no node can do the work.
         """
         try:
             slots = self._find_slots()
@@ -91,7 +91,7 @@ class ActorPool:
         return gone
 
     def add(self, loaded: Any) -> None:
-        """Take an actor on that has loaded its models, or refuse its slot."""
+        """Add an actor that has loaded its models, or refuse its slot."""
         actor = self.loading.pop(loaded)
         try:
             info: ActorInfo = ray.get(loaded)
@@ -109,17 +109,17 @@ class ActorPool:
         self.actors.append(actor)
 
     def choose(self, *, alone: bool) -> PooledActor | None:
-        """The actor with the fewest songs that has room for one more.
+        """Return the actor with the fewest songs that has room for one more.
 
         Args:
-            alone: one that holds no song.
+            alone: choose only an actor that holds no song.
         """
         rooms = 1 if alone else ROOMS
         free = [actor for actor in self.actors if actor.songs < rooms and not actor.is_reserved]
         return min(free, key=lambda actor: actor.songs, default=None)
 
     def lose(self, actor: PooledActor, reason: str) -> None:
-        """Give up an actor that does not answer any more."""
+        """Remove an actor that no longer responds."""
         if self._remove(actor):
             self._listener(WorkerLost(actor.slot.name, reason))
             _kill(actor)
@@ -181,8 +181,8 @@ class ActorPool:
         self._failed_looks += 1
         if self._failed_looks == AWAITED:
             raise ClusterError(
-                f"The cluster does not answer any more ({error}). Run the same command again when "
-                "it does, to go on"
+                f"The cluster no longer answers ({error}). Run the same command again when "
+                "it does, to resume"
             ) from error
 
 

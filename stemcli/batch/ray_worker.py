@@ -64,7 +64,7 @@ class SongFailed:
 
 @dataclass(frozen=True)
 class SongNotFound:
-    """There is no such file on the node of the actor."""
+    """The node of the actor does not have the file."""
 
 
 Message = Event | SongRead | StemsWritten | SongFailed | SongNotFound
@@ -122,7 +122,7 @@ class SeparationActor:
         self._threads.discard(thread)
 
     def stop(self) -> None:
-        """Interrupt all songs, which leave nothing behind."""
+        """Interrupt all songs and remove their partial files."""
         self._executor.interrupt()
         end = time.monotonic() + GRACE
         for thread in [*self._threads]:

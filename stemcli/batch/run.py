@@ -89,16 +89,16 @@ def separate_songs(
     with open_executor(options, run.listen, jobs) as run.executor:
         tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
-        verdicts = run.judge(tasks, options)
-        run.tell(_started(verdicts, passed=len(songs) - len(tasks)))
+        verdicts = run.decide(tasks, options)
+        run.emit(_started(verdicts, passed=len(songs) - len(tasks)))
         began = time.monotonic()
         with no_empty_folders(path for task in tasks for path in task.outputs.values()):
-            tracks = run.all(verdicts)
+            tracks = run.separate(verdicts)
             for _ in range(retries):
-                tracks = run.failed_again(verdicts, tracks)
+                tracks = run.retry_failed(verdicts, tracks)
         busy, took = run.executor.network_seconds, time.monotonic() - began
     report = BatchReport(tuple(tracks), took, busy)
-    run.tell(BatchFinished(report.to_dict()))
+    run.emit(BatchFinished(report.to_dict()))
     return report
 
 
@@ -118,7 +118,7 @@ class _BatchRun:
         self.outputs: dict[str, dict[str, Path]] = {}
         self.notices: dict[str, list[str]] = {}
 
-    def judge(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
+    def decide(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
         """Decide about each song; with a journal, stems that it records may be replaced."""
         refuses = options.existing == "refuse"
         if self.journal is None:
@@ -130,7 +130,7 @@ class _BatchRun:
         return decide(tasks, self.journal, self.settings, options)
 
     def listen(self, event: Event) -> None:
-        """Forward events of the engine, except failures, which :meth:`one` reports.
+        """Forward events of the engine, except failures, which :meth:`_fail` reports.
 
         A worker may write stems to another path and copy them; events name the planned paths.
         """
@@ -140,16 +140,16 @@ class _BatchRun:
             planned = self.outputs[event.track]
             event = replace(event, outputs={stem: str(path) for stem, path in planned.items()})
         if not isinstance(event, TrackFailed):
-            self.tell(event)
+            self.emit(event)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Send an event. If the listener fails, abort the whole run, not just this song."""
         try:
             self.on_event(event)
         except Exception as error:
             raise _ListenerError(error) from error
 
-    def all(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
+    def separate(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
         """Separate the songs that need it; returns the reports of all songs, in order.
 
         After an interrupt, the songs in progress end before it is raised here.
@@ -162,16 +162,18 @@ class _BatchRun:
                 reports[result.task.name] = self._finish(result)
         return [reports[verdict.task.name] for verdict in verdicts]
 
-    def failed_again(
+    def retry_failed(
         self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
         """Retry failed songs; the new reports replace the old ones."""
         pairs = [*zip(verdicts, tracks, strict=True)]
-        retried = iter(self.all([found for found, track in pairs if track.outcome == "failed"]))
+        retried = iter(
+            self.separate([found for found, track in pairs if track.outcome == "failed"])
+        )
         return [next(retried) if track.outcome == "failed" else track for track in tracks]
 
     def _skip(self, task: SongTask, reason: str) -> TrackReport:
-        self.tell(TrackSkipped(task.name, reason))
+        self.emit(TrackSkipped(task.name, reason))
         return _report(task, "skipped", reason, task.outputs)
 
     def _finish(self, result: TaskResult) -> TrackReport:
@@ -190,7 +192,7 @@ class _BatchRun:
         message = describe_error(error)
         if self.journal:  # first, so that a journal error is not reported twice
             self.journal.failed(task.name, message)
-        self.tell(TrackFailed(task.name, message))
+        self.emit(TrackFailed(task.name, message))
         trace = "".join(traceback.format_exception(error))
         return self._report(task, "failed", message, wall_seconds=took, trace=trace)
 

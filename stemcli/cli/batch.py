@@ -104,7 +104,7 @@ def command(
     console.found(found)
     open_executor = choose_cluster(console) if cluster else open_local
     quiet = quiet_stderr(not console.verbose)
-    with goes_on(options.existing), quiet, console, Journal(output) as journal:
+    with resume_hint(options.existing), quiet, console, Journal(output) as journal:
         report = separate_songs(
             found.songs,
             replace(options, fall_back_to_only_track=True),
@@ -138,7 +138,7 @@ def choose_cluster(console: Console) -> OpenExecutor:
 
 
 @contextmanager
-def goes_on(existing: Existing) -> Iterator[None]:
+def resume_hint(existing: Existing) -> Iterator[None]:
     """Say after Ctrl-C how to resume; ``--overwrite`` would start over."""
     try:
         yield

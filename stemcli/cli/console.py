@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 OUTCOMES: tuple[Outcome, ...] = ("done", "skipped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between two lines about the progress of the same song
 
-UNFOLDED_WIDTH = 10_000  # columns where nothing is a terminal: no cell is ever cut
-GAP = 3  # columns between two of a table
+UNFOLDED_WIDTH = 10_000  # columns if the output is not a terminal: no cell is ever cut
+GAP = 3  # spaces between two columns of a table
 LONGEST_WORD = 30
-"""Letters of a word that stays whole: class names have fewer, checksums and addresses more."""
+"""Characters of the longest word that is not broken: longer than class names, not checksums."""
 NARROWEST = 16  # columns into which a longer text may be folded
 
 
@@ -73,9 +73,9 @@ def can_move() -> bool:
 
 
 class Console(Closing):
-    """Says nothing but errors; subclasses say more.
+    """Prints errors only; subclasses print more.
 
-    A context manager: what moves on the screen is put away at the end.
+    A context manager, so that live displays stop at the end.
     """
 
     def __init__(self, verbose: bool = False) -> None:
@@ -83,27 +83,27 @@ class Console(Closing):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Put away what moves."""
+        """Stop what is live on the screen."""
 
     def show(self, event: events.Event) -> None:
-        """Show what the engine tells; may be called from several threads."""
+        """Show an event of the engine; may be called from several threads."""
         handler = getattr(self, f"on_{event.to_dict()['event']}", None)
         if handler:
             with self._lock:
                 handler(event)
 
     def line(self, text: str = "") -> None:
-        """Tell a human one line of status."""
+        """Print one line of status, for people."""
 
     def result(self, text: str = "") -> None:
-        """Give a human one line of a result."""
+        """Print one line of a result, for people."""
 
     def busy(self, text: str) -> AbstractContextManager[object]:
-        """Inside this context say to a human that something takes a while, and what."""
+        """Show people, inside this context, what takes a while."""
         return nullcontext()
 
     def document(self, value: Any) -> None:
-        """Give ``value`` to a program."""
+        """Print ``value`` as JSON, for programs."""
 
     def table(
         self,
@@ -112,27 +112,27 @@ class Console(Closing):
         *,
         is_status: bool = False,
     ) -> None:
-        """Show a table to a human, as a result or as status.
+        """Print a table for people, as a result or as status.
 
         A column named with a leading ``>`` is set flush right. In a terminal that is too narrow,
         the longest column is folded between words, unless its name begins with ``=``.
         """
 
     def draw(self, content: RenderableType) -> None:
-        """Show a rich renderable to a human, as a result."""
+        """Print a rich renderable for people, as a result."""
 
     def found(self, found: LibraryScan) -> None:
-        """Say what a walk met; folders that could not be read are errors."""
+        """Report folders that could not be read, as errors."""
         for folder in found.unreadable:
             self.error(f"{folder} may not be read, so its songs are left out.")
         for folder, why in found.unclear.items():
             self.error(f"The songs in {folder} are left out: {why}.")
 
     def report(self, report: BatchReport) -> None:
-        """Sum up a run."""
+        """Print a summary of a run."""
 
     def traces(self, report: BatchReport) -> None:
-        """Show where failures happened, to whoever asked for it with ``--verbose``."""
+        """Print the tracebacks of failures, with ``--verbose``."""
         for track in report.failures if self.verbose else ():
             click.echo(printable_lines(f"{printable(track.song)}:\n{track.trace}"), err=True)
 
@@ -141,11 +141,11 @@ class Console(Closing):
         click.echo(f"Error: {printable(text)}", err=True)
 
     def on_worker_refused(self, event: WorkerRefused) -> None:
-        """Say what is to be mended on that machine."""
+        """Print what to fix on that machine."""
         self.error(f"{event.worker} cannot work: {event.reason}")
 
     def on_track_failed(self, event: events.TrackFailed) -> None:
-        """Name the song, unless the sentence does."""
+        """Print the error, with the name of the song unless the message has it."""
         named = Path(event.track).name in event.message
         self.error(event.message if named else f"{event.track}: {event.message}")
 
@@ -165,10 +165,10 @@ class JsonConsole(Console):
 
 
 class HumanConsole(Console):
-    """Sentences for people, whatever the place."""
+    """Prints sentences for people."""
 
     sums_skipped = False
-    """Whether one line said how many songs are skipped, so that each needs none of its own."""
+    """Whether the number of skipped songs was printed, so that none needs a line of its own."""
 
     def line(self, text: str = "") -> None:
         """Print one line on stderr."""
@@ -179,7 +179,7 @@ class HumanConsole(Console):
         click.echo(printable(text))
 
     def busy(self, text: str) -> AbstractContextManager[object]:
-        """Say so on stderr while it lasts, if that is a terminal."""
+        """Show a spinner on stderr, if that is a terminal."""
         if not sys.stderr.isatty():
             return super().busy(text)
         from stemcli.cli.live_console import waiting
@@ -187,7 +187,7 @@ class HumanConsole(Console):
         return waiting(text)
 
     def on_batch_started(self, event: BatchStarted) -> None:
-        """Say what was met and is no song, and what an earlier run has done."""
+        """Print how many files are not songs, and what an earlier run has done."""
         if event.passed:
             self.line(f"{counted(event.passed, 'file')} passed over: stems of earlier runs")
         self.sums_skipped = bool(event.skipped)
@@ -197,37 +197,37 @@ class HumanConsole(Console):
             self.line(f"{counted(count, 'song')} again: {reason}")
 
     def on_model_loaded(self, event: events.ModelLoaded) -> None:
-        """Name the device, and the reason for the precision only when asked."""
+        """Print the device, and with ``--verbose`` the reason for the precision."""
         why = f" ({event.reason})" if self.verbose else ""
         better = f". Better for most songs: {', '.join(event.better)}" if event.better else ""
         self.line(f"Model {event.model} on {event.device}, {event.precision}{why}{better}")
 
     def on_worker_joined(self, event: WorkerJoined) -> None:
-        """Name the machine."""
+        """Print the machine and its device."""
         self.line(f"Worker on {event.worker}: {event.device}, {event.precision}")
 
     def on_worker_lost(self, event: WorkerLost) -> None:
-        """Say that its songs are not lost."""
+        """Print that its songs are not lost."""
         self.line(
-            f"Lost the worker on {event.worker} ({event.reason}); its songs are given out anew"
+            f"Lost the worker on {event.worker} ({event.reason}); its songs go to other workers"
         )
 
     def on_workers_awaited(self, event: WorkersAwaited) -> None:
-        """Say why nothing happens."""
+        """Print what the run is waiting for."""
         held = "whose cores or GPUs other programs seem to hold" if event.slots else "yet"
         self.line(f"Waiting: there are {event.slots} places for a worker {held} (see: ray status)")
 
     def on_notice(self, event: events.Notice) -> None:
-        """Show what the user should know."""
+        """Print a note."""
         self.line(f"Note: {event.track}: {event.message}")
 
     def on_track_skipped(self, event: events.TrackSkipped) -> None:
-        """Say why nothing was done."""
+        """Print why a song was skipped."""
         if not self.sums_skipped or self.verbose:
             self.line(f"{event.track}: skipped, {event.reason}")
 
     def on_track_finished(self, event: events.TrackFinished) -> None:
-        """Say where the stems are."""
+        """Print where the stems are."""
         speed = times_real_time(event.audio_seconds, event.wall_seconds)
         self.line(
             f"{event.track}: done in {clock(event.wall_seconds)}"
@@ -238,7 +238,7 @@ class HumanConsole(Console):
             self.line(f"  {stem:<{width}}  {path}")
 
     def found(self, found: LibraryScan) -> None:
-        """Say how many songs there are and what was passed over."""
+        """Print how many songs were found and which files were passed over."""
         super().found(found)
         passed = [
             f"{count} {what}"
@@ -256,7 +256,7 @@ class HumanConsole(Console):
         )
 
     def report(self, report: BatchReport) -> None:
-        """What failed and why, and a row with all the sums."""
+        """Print which songs failed and why, and a row of totals."""
         if report.failures:
             self.line()
             rows = [(track.song, track.message) for track in report.failures]
@@ -293,20 +293,20 @@ class HumanConsole(Console):
 
 
 class PlainConsole(HumanConsole):
-    """Lines that read well in a log."""
+    """Prints lines that read well in a log."""
 
     def __init__(self, verbose: bool = False) -> None:
         super().__init__(verbose)
         self._last: dict[str, float] = {}
 
     def on_track_started(self, event: events.TrackStarted) -> None:
-        """Say what was opened."""
+        """Print the song that was opened."""
         self._last[event.track] = time.monotonic()
         length = clock(event.seconds) if event.seconds is not None else "unknown length"
         self.line(f"{event.track}: {length}, {event.sample_rate} Hz, {channels(event.channels)}")
 
     def on_progress(self, event: events.Progress) -> None:
-        """Say how far it is, now and then."""
+        """Print the progress of a song, now and then."""
         now = time.monotonic()
         if now - self._last.get(event.track, now) >= PLAIN_INTERVAL:
             self._last[event.track] = now
@@ -327,7 +327,7 @@ def channels(count: int) -> str:
 
 
 def terminal_of(stream: TextIO) -> Terminal:
-    """The terminal that a stream is; otherwise one so wide that nothing is folded."""
+    """Return the terminal of a stream, or one so wide that nothing is folded."""
     from rich.console import Console as Terminal
 
     width = None if stream.isatty() else UNFOLDED_WIDTH

@@ -20,18 +20,18 @@ from stemcli.engine import events
 from stemcli.printable import counted, printable
 
 NAME_SHARE = 0.3  # of the width of the terminal
-STEADY_WIDTH = 70  # columns from which on the bars keep their places
+STEADY_WIDTH = 70  # columns from which the bars keep their places
 REFRESH = 5  # times per second
-TOO_EARLY = 0.5  # seconds after which a pace begins to mean something
+TOO_EARLY = 0.5  # seconds before a pace can be estimated
 FIRST_STAGE = "separating"
-MEASURING = "measuring"  # no part of the work that the bar of a whole run shows
+MEASURING = "measuring"  # a stage that the bar of the whole run does not count
 
 
 class LiveConsole(HumanConsole):
     """One bar per song that is worked on, and one for the whole run when there are several.
 
     Attributes:
-        terminal: where all of it is drawn; what others draw there shares the screen with it.
+        terminal: the terminal to draw in, shared with other live displays.
     """
 
     def __init__(self, verbose: bool = False, terminal: Terminal | None = None) -> None:
@@ -135,7 +135,7 @@ class LiveConsole(HumanConsole):
 
 
 class Bars(Progress):
-    """Bars that leave room for the ``^C`` of a terminal, lest it begin a line that stays."""
+    """Bars that leave room for the ``^C`` of a terminal, so that it does not break them."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """All bars, one below the other."""
@@ -155,19 +155,19 @@ class Narrower:
 
 
 class TimeEstimate:
-    """How fast something goes since this object was made."""
+    """Estimates the time left from the time since it was created."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
     @property
     def elapsed(self) -> float:
-        """Seconds; 0 while it is too early to tell anything."""
+        """Seconds so far; 0 while it is too early for an estimate."""
         elapsed = time.monotonic() - self._began
         return elapsed if elapsed >= TOO_EARLY else 0.0
 
     def left(self, share: float) -> float | None:
-        """Seconds until all is done when ``share`` of it is; None while nobody can tell."""
+        """Seconds left when ``share`` is done; None while it is too early for an estimate."""
         elapsed = self.elapsed
         return elapsed * (1 - share) / share if share > 0 and elapsed > 0 else None
 
@@ -202,7 +202,7 @@ class BatchBar:
 
 
 class LeftColumn(ProgressColumn):
-    """Time left, in words that cannot be mistaken for time spent."""
+    """Time left, worded so that it cannot be mistaken for time spent."""
 
     def render(self, task: Task) -> Text:
         """``0:42 left``."""
@@ -211,17 +211,17 @@ class LeftColumn(ProgressColumn):
 
 
 def waiting(text: str) -> Status:
-    """Something on stderr that moves while it is entered, and is gone afterwards."""
+    """Show a spinner on stderr inside the context, and remove it afterwards."""
     return stderr_terminal().status(Text(printable(text)))
 
 
 def stderr_terminal() -> Terminal:
-    """Draws wherever ``sys.stderr`` goes at the moment: others put streams into its place."""
+    """Terminal that draws to whatever ``sys.stderr`` is at the moment; others may replace it."""
     return Terminal(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Name, stage, bar, speed and time left; they stand still where there is room for that."""
+    """Name, stage, bar, speed and time left; they keep their places if the terminal is wide."""
     share = max(12, int(width * NAME_SHARE))
     still = width >= STEADY_WIDTH
     name = Column(

@@ -76,7 +76,6 @@ def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console:
     RUN is the folder of a stem train run, or a .safetensors file that the run wrote. The best
     weights are copied to your zoo, with a card that records the training and the scores.
     """
-    from model_zoo import registry
     from model_zoo.catalogue.install import add_run
     from stemcli.engine.models import use_of
 
@@ -232,8 +231,6 @@ def list_command(architectures: bool, console: Console) -> None:
 
 def list_architectures(console: Console) -> None:
     """Print every architecture in its usual size, from class attributes; no network is built."""
-    from model_zoo import registry
-
     with console.busy("Reading the architectures"):
         kinds = {name: registry.architecture(name) for name in registry.ARCHITECTURES}
     found = [
@@ -263,8 +260,7 @@ def list_architectures(console: Console) -> None:
 
 def list_models(console: Console) -> None:
     """Print every model, then the errors of damaged cards."""
-    from model_zoo import registry
-    from model_zoo.catalogue.cards import cards, is_installed
+    from model_zoo.catalogue.cards import is_installed
 
     damaged: list[CheckpointError] = []
     found = {card: is_installed(card) for card in cards(damaged.append).values()}
@@ -327,7 +323,7 @@ def remove_command(name: str, console: Console) -> None:
 @console_options
 def verify_command(name: str | None, console: Console) -> None:
     """Check the weights of one model, or of all, against the checksums on their cards."""
-    from model_zoo.catalogue.cards import cards, find, state
+    from model_zoo.catalogue.cards import find, state
 
     damaged: list[CheckpointError] = []
     chosen = [find(name)] if name else list(cards(damaged.append).values())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from model_zoo.separator import Role
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
-"""By which a paragraph of a docstring is known that names the paper."""
+"""Pattern of a docstring paragraph that names the paper."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Blueprint:
     """A network of an architecture, without storage.
 
     Attributes:
-        name: of the architecture.
-        network: on the device "meta".
-        parts: the tree of them.
+        name: name of the architecture.
+        network: the network, on the device "meta".
+        parts: tree of its layers.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Blueprint:
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], where: str = "--set") -> Blueprint:
-        """The architecture in its usual size, but for ``options``.
+        """Build an architecture with default options except ``options``.
 
         Args:
-            name: of the architecture.
-            options: of its constructor.
-            where: they were found.
+            name: name of the architecture.
+            options: constructor options that differ from the defaults.
+            where: source of the options, for messages.
 
         Raises:
             UnknownNameError: there is no such architecture.
@@ -64,14 +64,16 @@ class Blueprint:
             return cls(name, network, layer_tree(network))
         except ConfigError as error:
             known = {**registry.architecture(name).Config().to_dict(), **options}
-            raise ConfigError(where, [told(each, known) for each in error.mistakes]) from error
+            raise ConfigError(
+                where, [with_values(each, known) for each in error.mistakes]
+            ) from error
         except (RuntimeError, MemoryError) as error:
             # PyTorch counts the bytes of a tensor in 63 bits.
-            mistake = "a network of this size cannot be described. Type smaller numbers"
+            mistake = "a network of this size cannot be described. Use smaller numbers"
             raise ConfigError(where, [mistake]) from error
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """In the order a musician asks; what is not known is left out."""
+        """Yield facts in the order a musician asks; unknown ones are left out."""
         network, (title, source) = self.network, described(type(self.network))
         known = {
             "name": self.name,
@@ -90,7 +92,7 @@ class Blueprint:
         return ((key, value) for key, value in known.items() if value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the tree of the parts."""
+        """Return plain values, with the tree of layers."""
         network, (title, source) = self.network, described(type(self.network))
         return {
             "architecture": self.name,
@@ -111,14 +113,14 @@ class Blueprint:
 
 
 def described(kind: type[Separator]) -> tuple[str, str]:
-    """The first line of the module of a class, and the paragraph there that names a paper."""
+    """Return the first line of a class's module docstring, and its paragraph that names a paper."""
     text = inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
     title, *others = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
     return title, next((each for each in others if SOURCE.search(each)), "")
 
 
-def told(mistake: str, options: Mapping[str, Any]) -> str:
-    """A mistake with the values of the options that it names, where it does not have them yet."""
+def with_values(mistake: str, options: Mapping[str, Any]) -> str:
+    """Add the values of the options that a mistake names, unless it has them."""
     names = [name for name in options if re.search(rf"\b{name}\b", mistake)]
     if not names or "found" in mistake or mistake.startswith("unknown"):
         return mistake
@@ -127,7 +129,7 @@ def told(mistake: str, options: Mapping[str, Any]) -> str:
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
-    """Options of an architecture as they were typed, ``key=value``, values in YAML.
+    """Parse options of an architecture, ``key=value`` each, with values in YAML.
 
     Raises:
         ConfigError: one of them cannot be understood.
@@ -145,12 +147,12 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
 @click.command(
     "info",
     epilog=examples(
-        ("stem models info melroformer", "its card and the parts of its network"),
+        ("stem models info melroformer", "its card and the layers of its network"),
         (
             "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
-            "an architecture, which has no weights yet, in a size of your own",
+            "an architecture in another size",
         ),
-        ("stem models info runs/mine", "the best weights of a run, or those in a file"),
+        ("stem models info runs/mine", "the best weights of a run"),
     ),
 )
 @click.argument("name", metavar="NAME|RUN|FILE")
@@ -158,15 +160,15 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
     "--architecture",
     "as_architecture",
     is_flag=True,
-    help="Where a model has that name too, show the architecture.",
+    help="Show the architecture if a model has the same name.",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Draw an architecture with another value of an option, e.g. num_layers=4; may be repeated."
-    " Where a model has that name too, the architecture is meant.",
+    help="Change an option of an architecture, e.g. num_layers=4; may be repeated. Implies"
+    " --architecture.",
 )
 @click.option(
     "--depth",
@@ -174,20 +176,19 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
     metavar="LEVELS",
     default=DEPTH,
     show_default=True,
-    help="How deep the parts of the network are drawn.",
+    help="Number of levels of the network to show.",
 )
 @console_options
 def command(
     name: str, as_architecture: bool, changes: tuple[str, ...], depth: int, console: Console
 ) -> None:
-    """Show all that is known of one model, run or architecture.
+    """Show details of a model, a run or an architecture.
 
-    It is named as in stem models list, with or without --architectures, or by the folder of a run
-    or a .safetensors file. Shown are of a model its card and its scores, of an architecture what it
-    is for and how to train it; and of all the parts of the network, with the shapes that come out
-    of them and their numbers of trainable values.
+    NAME is a name from stem models list, with or without --architectures; RUN is the folder of a
+    stem train run, and FILE a .safetensors file. A model is shown with its card and scores, an
+    architecture with its purpose and how to train it, and both with the layers of the network:
+    their output shapes and numbers of parameters.
     """
-    from model_zoo import registry
     from model_zoo.catalogue.cards import is_known
     from model_zoo.catalogue.resolve import is_path
     from stemcli.cli.models import unknown
@@ -198,13 +199,13 @@ def command(
     elif not is_model and not is_path(name):
         raise unknown(name)
     elif as_architecture:
-        raise UsageError(f"{name!r} is no architecture. See: stem models list --architectures")
+        raise UsageError(f"{name!r} is not an architecture. See: stem models list --architectures")
     else:
         show_model(name, changes, depth, console)
 
 
 def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
-    """Facts and parts of a network without weights."""
+    """Show the facts and layers of a network without weights."""
     with console.busy(f"Drawing {name}"):
         blueprint = Blueprint.of(name, parsed(changes))
     console.document(blueprint.to_dict())
@@ -213,12 +214,11 @@ def show_architecture(name: str, changes: tuple[str, ...], depth: int, console: 
 
 
 def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console) -> None:
-    """The card, and the parts of the model's own network.
+    """Show the card and the layers of a model.
 
     Raises:
-        UsageError: options of a network that has its weights.
+        UsageError: options were given, but a model's options are fixed.
     """
-    from model_zoo import registry
     from model_zoo.catalogue.resolve import is_path
 
     with console.busy(f"Drawing {name}"):
@@ -249,29 +249,29 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
 
 
 def refuse_changes(name: str, architecture: str, changes: tuple[str, ...]) -> None:
-    """Weights fit one network only.
+    """Refuse ``--set`` for a model: its weights fit one network only.
 
     Raises:
-        UsageError: options were typed.
+        UsageError: options were given.
     """
     if changes:
         example = changes[0] if "=" in changes[0] else "num_layers=4"
         raise UsageError(
-            f"{name} is a model, whose options are fixed: type --set with an architecture, e.g. "
+            f"{name} is a model, whose options are fixed: use --set with an architecture, e.g. "
             f"stem models info {architecture} --set {quoted(example)}"
         )
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model that was asked for.
+    """The model that the command line names.
 
     Attributes:
-        card: what is known of it.
-        is_installed: whether the zoo has its weights; never of a run or a file.
-        options: of its network.
-        network: the parts of that; None where there are no weights, or it cannot be drawn.
-        why_not: why it cannot be drawn.
+        card: its card.
+        is_installed: whether the zoo has its weights; False for a run or a file.
+        options: options of its network.
+        network: tree of its layers; None if there are no weights or they are unreadable.
+        why_not: reason why there is no tree.
     """
 
     card: Card
@@ -285,7 +285,6 @@ def in_zoo(name: str) -> ResolvedModel:
     """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.catalogue.cards import card_path, find, is_installed
-    from model_zoo.introspection import build_on_meta, layer_tree
 
     card = find(name)
     if not is_installed(card):
@@ -299,16 +298,15 @@ def in_zoo(name: str) -> ResolvedModel:
 
 
 def at_path(name: str) -> ResolvedModel:
-    """The folder of a run or a file: what its card would say, and the parts of its network.
+    """Describe a run or a file as if it were in the zoo.
 
     Raises:
         NoModelError: there are no such weights.
-        CheckpointError: they, or what the run says of them, are damaged.
+        CheckpointError: the weights or the summary of the run are damaged.
     """
     from model_zoo import weights
     from model_zoo.catalogue.install import described
     from model_zoo.catalogue.resolve import resolve_weights
-    from model_zoo.introspection import layer_tree
 
     path = resolve_weights(name)
     content = weights.read(path)
@@ -317,16 +315,16 @@ def at_path(name: str) -> ResolvedModel:
 
 
 def draw(network: LayerInfo, depth: int, console: Console) -> None:
-    """The layers as a tree, and a hint if there are deeper ones."""
+    """Draw the layers as a tree, and print a hint if there are deeper ones."""
     console.result()
     console.draw(tree(network, depth))
     if network.depth > depth:
         console.line()
-        console.line(f"There is more inside: --depth {depth + 1}")
+        console.line(f"For more levels, use --depth {depth + 1}")
 
 
 def tree(network: LayerInfo, depth: int) -> Tree:
-    """The network with the total of its parameters, and its layers to that depth."""
+    """Return a tree of the network, with the number of its parameters, down to ``depth``."""
     from rich.tree import Tree
 
     root = Tree(f"{network.kind}  ({network.described_shape})  {network.parameters:,} parameters")
@@ -335,7 +333,7 @@ def tree(network: LayerInfo, depth: int) -> Tree:
 
 
 def grow(branch: Tree, layers: Sequence[LayerInfo], depth: int) -> None:
-    """Add layers to a branch; a list of equal layers is one of them, like ``freq_blocks x12``."""
+    """Add layers to a branch; equal layers are drawn once, like ``freq_blocks x12``."""
     for layer in layers if depth else ():
         name = f"{layer.name} x{layer.times}" if layer.times > 1 else layer.name
         gives = f"({layer.described_shape})" if layer.shape else ""
@@ -344,14 +342,14 @@ def grow(branch: Tree, layers: Sequence[LayerInfo], depth: int) -> None:
 
 
 def parameters(layer: LayerInfo) -> str:
-    """Trainable values; of several equal layers those of each."""
+    """Format the number of parameters; equal layers show the number of each."""
     if layer.times > 1 and layer.parameters:
         return f"{layer.times} x {layer.parameters // layer.times:,}"
     return f"{layer.parameters:,}" if layer.parameters else ""
 
 
 def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
-    """The card in the order a musician asks; what is not known is left out."""
+    """Yield the facts of a card in the order a musician asks; unknown ones are left out."""
     from model_zoo.catalogue.cards import BUNDLED
     from model_zoo.catalogue.resolve import is_path
 
@@ -381,13 +379,13 @@ def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tup
 
 
 def score_row(score: CardScore) -> tuple[str, str, str, str]:
-    """One score with its definition, because a number without it says nothing."""
+    """Format one score with its definition, without which the number means nothing."""
     metric = f"{score.metric} ({score.definition})" if score.definition else score.metric
     return score.stem, metric, f"{score.value:.2f}", score.dataset
 
 
 def speed_row(record: SpeedRecord) -> tuple[str, ...]:
-    """One speed with its definition and its machine."""
+    """Format one speed with its definition and its machine."""
     return (
         f"{record.times_real_time:.1f}",
         memory(record.memory),

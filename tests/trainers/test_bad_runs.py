@@ -164,7 +164,7 @@ def test_starting_from_the_folder_of_a_run(tiny: Path, place: Path) -> None:
         2,
         "For the best weights of the run use its folder: first",
     )
-    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Type the")
+    refused(train("--from", "gone.safetensors"), 2, "gone.safetensors does not exist. Use the")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_folder_that_may_not_be_written(
 
 def test_two_runs_into_one_folder(tiny: Path, place: Path) -> None:
     with lock_folder(place / "run"):
-        refused(train(), 1, "Another run is writing into run. Wait for it, or name another")
+        refused(train(), 1, "Another run is writing into run. Wait for it, or use another")
     assert not (place / "run").exists()
     assert train().exit_code == 0
     assert not checks._OPEN

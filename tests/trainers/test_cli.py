@@ -185,7 +185,7 @@ def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> 
 def test_a_run_that_is_not_there_cannot_go_on(typed: list[str], recordings: Path) -> None:
     done = enter(*typed[:1], *typed[3:-1], str(recordings / "other"), "--resume")
     assert done.exit_code == 2
-    assert "other does not exist, so there is no run to go on with" in done.stderr
+    assert "other does not exist, so there is no run to resume" in done.stderr
 
 
 def test_the_best_weights_become_a_model(

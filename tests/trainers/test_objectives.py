@@ -199,7 +199,7 @@ def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe)
 
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
 def test_cores_that_say_so_keep_shapes(name: str) -> None:
-    """Law of :attr:`SpectralSeparator.keeps_shape`, for every architecture that says it holds."""
+    """Law of ``SpectralSeparator.keeps_shape``, for every architecture that says it holds."""
     network = registry.build(name, registry.architecture(name).small_options).eval()
     if not getattr(network, "keeps_shape", False):
         return
@@ -235,10 +235,14 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
         (
             "phase",
             {"name": "denoising"},
-            "gives a number for each that it takes, and phase_predictor with 1 stem is none."
-            " Those that do, with one stem: frame_transformer$",
+            "of the same shape as its input, which phase_predictor with 1 stem is not."
+            " Networks that fit, with one stem: frame_transformer$",
         ),
-        ("codes", {"name": "denoising"}, "that gives stems .* and vq_frame_transformer with 1"),
+        (
+            "codes",
+            {"name": "denoising"},
+            "a network for stems .* which vq_frame_transformer with 1",
+        ),
         ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
         ("denoising", {"sigma": 0.0}, "sigma must be above 0"),
         ("denoising", {"gamma": 1.0}, "gamma must be above 0 and below 1"),
@@ -333,7 +337,7 @@ def test_nobody_judges_what_is_no_wave(adversarial: Recipe, recipe: Recipe, obje
 def test_several_stems_have_no_place_for_a_noise(recipe: Recipe) -> None:
     """Also where a recipe was never read from a file."""
     two = learning(recipe, "denoising", stems=["vocals", "instrumental"])
-    with pytest.raises(ConfigError, match="frame_transformer with 2 stems is none"):
+    with pytest.raises(ConfigError, match="which frame_transformer with 2 stems is not"):
         fresh(two)
 
 

@@ -85,7 +85,9 @@ def test_a_network_in_two_parts_learns_what_whole_ones_learn(
     scores = of_kind(parts[0], "validated", "sdr")
     assert scores == [pytest.approx(x, 1e-4) for x in of_kind(whole[0], "validated", "sdr")]
     assert scores == [pytest.approx(x.sdr, 1e-4) for x in one if isinstance(x, Validated)]
-    assert of_kind(parts[0], "listened", "attention") == of_kind(whole[0], "listened", "attention")
+    assert of_kind(parts[0], "excerpt_rendered", "attention") == of_kind(
+        whole[0], "excerpt_rendered", "attention"
+    )
     assert [event["event"] for event in parts[1]] == ["returned", "held"]
     assert not (recordings / "rank1").exists()
     (held,) = of_kind(whole[0], "held", "bytes")

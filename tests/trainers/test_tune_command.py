@@ -32,7 +32,7 @@ def sets(*more: str) -> list[str]:
         (["--space", "none.yaml"], "--space none.yaml: it cannot be read"),
         (["--space", "bad.yaml"], "unknown key 'lrr', did you mean 'lr'?"),
         (["--set", "schedule.stepps=5"], "did you mean 'steps'?"),
-        (["--device", "cuda:1"], "type CUDA_VISIBLE_DEVICES=1 before the command"),
+        (["--device", "cuda:1"], "put CUDA_VISIBLE_DEVICES=1 before the command"),
         (["--cluster", "--device", "mps"], "With --cluster use --device auto"),
         (["--validation", "songs"], "--validation needs --data"),
         (["--trials", "0"], "--trials"),
@@ -51,7 +51,7 @@ def test_an_architecture_that_is_none(place: Path) -> None:
 
 def test_songs_without_any_to_validate_with(place: Path) -> None:
     done = tune("--data", "songs", *sets("data.validation_fraction=0"))
-    refused(done, 1, "there are none. Type --validation DIR, or --set data.validation_fraction=0.1")
+    refused(done, 1, "there are none. Use --validation DIR, or --set data.validation_fraction=0.1")
     assert not (place / "search").exists()
 
 
@@ -74,7 +74,7 @@ def test_the_same_may_be_typed_again(place: Path) -> None:
     """What is refused after that is the journal."""
     plan(place / "songs", seed=1).write(place / "search")
     (place / "search/study.log").write_text("nonsense\n" * 2)
-    refused(tune("--resume", *sets()), 1, "study.log is damaged. Type --output")
+    refused(tune("--resume", *sets()), 1, "study.log is damaged. Use --output")
 
 
 @pytest.mark.parametrize("words", [["--resume"], ["--data", "songs"]])

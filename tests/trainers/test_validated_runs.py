@@ -136,6 +136,8 @@ def test_a_run_that_was_judged_goes_on_being_judged(
     judged(recipe, recordings, "run", track)
     best = (recordings / "run" / BEST).read_bytes()
     longer = replace(recipe, schedule=replace(recipe.schedule, steps=6))
-    with pytest.raises(UsageError, match=r"so far \(2\.00 dB SDR after step 2\).*Type --data and"):
+    with pytest.raises(
+        UsageError, match=r"so far \(2\.00 dB SDR after step 2\).*Use the same --data and"
+    ):
         judged(longer, recordings, "run", resume=True)
     assert (recordings / "run" / BEST).read_bytes() == best

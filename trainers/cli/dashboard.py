@@ -1,7 +1,7 @@
 """The live view of a training run: the numbers of its events, and their layout in a terminal.
 
-Losses stand beside the validation where both fit, else above it. Where the terminal is low, empty
-lines go first and then the last losses but the total.
+Losses are shown beside the validation scores if both fit, else above them. In a low terminal, empty
+lines are left out first, then the last losses before the total.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from stemcli.printable import printable
 from trainers.config import Recipe
 from trainers.loop.events import RunStarted, StepDone, Validated
 
-RECENT = 20  # steps that a mean is taken over, and again as many that it is compared with
-PACE_STEPS = 100  # steps that the time left is told from
-SLOW_STEPS = 3  # of the beginning: caches are cold, blocks are compiled
+RECENT = 20  # steps in a mean, which is compared with that of the 20 steps before
+PACE_STEPS = 100  # steps from which the time left is estimated
+SLOW_STEPS = 3  # first steps, with cold caches and compilation
 BLOCKS = "▁▂▃▄▅▆▇█"
-MOST_SHOWN = 0.99  # a change that is larger says no more
+MOST_SHOWN = 0.99  # larger changes are shown as ">99 %"
 
 GAP = 3  # columns between two tables side by side
-BETWEEN = 2  # columns between two of a table
-WIDE = 60  # columns from which on there is room for everything beside the bar
-SHORTEST = 6  # columns that a name gets in any case
+BETWEEN = 2  # spaces between two columns of a table
+WIDE = 60  # columns from which everything fits beside the bar
+SHORTEST = 6  # minimum columns of a name
 LEFT = 12  # columns of the time left
-SPARKS = 36  # validations of the curve: the least width of the table above it
+SPARKS = 36  # validations in the curve: the minimum width of the table above it
 
 MEAN = {"mean": 8, "change": 6}
 GRADIENT = {"gradient": 8, "change": 6, "rate": 8}
 SCORE = {"last": 5, "best": 5, "change": 6, "step": 6}
-"""Heads of columns and their least widths, so that nothing moves."""
+"""Titles of columns and their minimum widths, so that nothing moves."""
 
 COLORS = {"↓": "green", "↑": "red", "→": "dim"}
 
@@ -50,7 +50,7 @@ Row = tuple[str | Text, ...]
 
 @dataclass
 class Trend:
-    """The mean of something over the last steps, and how it changed."""
+    """Mean of a value over the last steps, and its change."""
 
     values: deque[float] = field(default_factory=lambda: deque(maxlen=2 * RECENT))
 
@@ -60,12 +60,12 @@ class Trend:
 
     @property
     def mean(self) -> float:
-        """Over the last 20 steps."""
+        """Mean over the last 20 steps."""
         return mean([*self.values][-RECENT:])
 
     @property
     def change(self) -> float | None:
-        """Relative to the mean over the 20 steps before; None until there are so many."""
+        """Change relative to the mean of the 20 steps before; None until there are 40 steps."""
         if len(self.values) < 2 * RECENT:
             return None
         before = mean([*self.values][:RECENT])
@@ -73,7 +73,7 @@ class Trend:
 
 
 class StepTimer:
-    """How long a step takes: the mean over the last 100, but the first three of a run.
+    """Mean time of a step over the last 100 steps, without the first three of a run.
 
     The seconds of a step are those of the training alone, so validations do not count.
     """
@@ -95,7 +95,7 @@ class StepTimer:
 
     @property
     def seconds(self) -> float:
-        """Of one step; NaN before the first."""
+        """Seconds per step; NaN before the first."""
         return mean([step.seconds for step in self._counted])
 
     @property
@@ -105,19 +105,19 @@ class StepTimer:
         return sum(step.waited for step in self._counted) / seconds if seconds > 0 else 0.0
 
     def left(self, steps: int) -> float | None:
-        """Seconds that so many further steps take; None while nobody can tell."""
+        """Seconds that ``steps`` more steps will take; None before the first step."""
         return None if math.isnan(self.seconds) else self.seconds * steps
 
 
 @dataclass
 class StemScore:
-    """How well one stem, or the mean of all, is done.
+    """Validation scores of one stem, or of the mean of all.
 
     Attributes:
         last: score of the last validation.
         best: the highest.
-        best_step: steps after which it was reached; None for a step of an earlier start of the run.
-        change: from the validation before to the last; None at the first.
+        best_step: step of the best score; None if the run was resumed after it.
+        change: change since the validation before; None at the first.
     """
 
     last: float
@@ -133,19 +133,19 @@ class StemScore:
 
 
 class RunStatistics:
-    """All that was told of a run so far.
+    """Everything that the display knows about a run.
 
     Attributes:
-        recipe: of the run.
-        started: the facts; None before they are known.
+        recipe: recipe of the run.
+        started: event with the facts of the run; None before it arrives.
         step: steps done.
-        pace: how long a step takes.
+        pace: time per step.
         losses, gradients: trends by name.
         rates: the last learning rates by name.
-        stems: standings by stem.
-        mean: that of the mean over the stems; None before the first validation.
+        stems: scores by stem.
+        mean: scores of the mean over the stems; None before the first validation.
         history: mean score of every validation.
-        validating: whether a validation is due or going on.
+        validating: whether a validation is due or running.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -159,11 +159,11 @@ class RunStatistics:
         self.stems: dict[str, StemScore] = {}
         self.mean: StemScore | None = None
         self.history: list[float] = []
-        self._judged: list[int] = []
+        self._validated_steps: list[int] = []
         self.validating = False
 
     def note(self, event: Event) -> None:
-        """Take in what the loop tells."""
+        """Update from an event of the loop."""
         match event:
             case RunStarted():
                 self._note_start(event)
@@ -175,8 +175,8 @@ class RunStatistics:
     def _note_start(self, event: RunStarted) -> None:
         self.started, self.step = event, event.first_step
         # Workers that resume from a checkpoint repeat the steps after it.
-        done = sum(step <= event.first_step for step in self._judged)
-        del self._judged[done:], self.history[done:]
+        done = sum(step <= event.first_step for step in self._validated_steps)
+        del self._validated_steps[done:], self.history[done:]
 
     def _note_step(self, event: StepDone) -> None:
         self.step = event.step
@@ -194,7 +194,7 @@ class RunStatistics:
     def _note_validation(self, event: Validated) -> None:
         self.validating = False
         self.history.append(event.mean)
-        self._judged.append(event.step)
+        self._validated_steps.append(event.step)
         for stem, score in event.sdr.items():
             if stem in self.stems:
                 self.stems[stem].move(score, event.step)
@@ -207,12 +207,12 @@ class RunStatistics:
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Steps of the whole run."""
         return self.started.steps if self.started else self.recipe.schedule.steps
 
     @property
     def score(self) -> tuple[str, str]:
-        """The word for what validations measure, and its unit."""
+        """Name of the validation score, and its unit."""
         return (self.started.score, self.started.unit) if self.started else ("SDR", "dB")
 
     @property
@@ -222,7 +222,7 @@ class RunStatistics:
 
     @property
     def epoch(self) -> float | None:
-        """How often the data was drawn; None where that means nothing."""
+        """Number of epochs so far; None if the size of an epoch is unknown."""
         size = self.started.steps_per_epoch if self.started else 0.0
         return self.step / size if size > 0 and math.isfinite(size) else None
 
@@ -233,12 +233,12 @@ class RunStatistics:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; NaN of nothing."""
+    """Mean; NaN of an empty sequence."""
     return sum(values) / len(values) if values else math.nan
 
 
 def shown(names: Iterable[str], verbose: bool) -> list[str]:
-    """Names of losses, the total last; those of single stems only for whoever wants them."""
+    """Names of losses, the total last; losses of single stems only if ``verbose``."""
     kept = [name for name in names if verbose or "/" not in name]
     return sorted(kept, key=lambda name: name == "total")
 
@@ -257,7 +257,7 @@ def percent(share: float) -> str:
 
 
 def change(share: float | None) -> str:
-    """``↓ 3 %``; empty where nothing is known."""
+    """``↓ 3 %``; empty if unknown."""
     if share is None or math.isnan(share):
         return ""
     moved = min(abs(share), MOST_SHOWN)
@@ -266,7 +266,7 @@ def change(share: float | None) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last ``width`` values as blocks from the lowest to the highest of them."""
+    """Draw the last ``width`` values as blocks between their lowest and highest."""
     recent = [value for value in values if math.isfinite(value)][-width:]
     if not recent:
         return ""
@@ -276,7 +276,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def draw(figures: RunStatistics, width: int, height: int, verbose: bool = False) -> RenderableType:
-    """Everything, in at most ``width`` columns and, as far as possible, ``height`` lines."""
+    """Draw everything in at most ``width`` columns and, as far as possible, ``height`` lines."""
     names = shown(figures.losses, verbose)
     ruler = Terminal(width=width, file=io.StringIO())
     excess = 0
@@ -285,7 +285,7 @@ def draw(figures: RunStatistics, width: int, height: int, verbose: bool = False)
         excess = len(ruler.render_lines(content, pad=False)) - height
         if excess <= 0:
             return content
-    folded = min(excess + 1, len(names) - 1)  # a line counts them
+    folded = min(excess + 1, len(names) - 1)  # one line counts the losses left out
     return layout(figures, names, width, 0, max(0, folded))
 
 
@@ -295,11 +295,11 @@ def layout(
     """Bar, losses, validation and gradients.
 
     Args:
-        figures: of the run.
-        names: of the losses, the total last.
+        figures: statistics of the run.
+        names: names of the losses, the total last.
         width: columns of the terminal.
         space: empty lines between two parts.
-        folded: losses before the total that are counted only.
+        folded: number of losses before the total to leave out; one line counts them.
     """
     longest = max((len(printable(name)) for name in names), default=0)
     tables = [losses(figures, names, longest, folded), *validation(figures, width)]
@@ -326,7 +326,7 @@ def bar(figures: RunStatistics, width: int) -> RenderableType:
 
 
 def losses(figures: RunStatistics, names: list[str], longest: int, folded: int) -> RenderableType:
-    """Every loss: its mean and how that changed."""
+    """Table of the losses: mean and change."""
     rows: list[Row] = []
     for name in [*names[: len(names) - 1 - folded], *names[-1:]]:
         trend = figures.losses[name]
@@ -338,7 +338,7 @@ def losses(figures: RunStatistics, names: list[str], longest: int, folded: int) 
 
 
 def validation(figures: RunStatistics, width: int) -> list[RenderableType]:
-    """How well each stem is done; nothing before the first validation."""
+    """Table of the scores of each stem; empty before the first validation."""
     if figures.mean is None:
         return []
     scores = {**figures.stems} | ({"mean": figures.mean} if len(figures.stems) > 1 else {})
@@ -349,7 +349,7 @@ def validation(figures: RunStatistics, width: int) -> list[RenderableType]:
 
 
 def gradients(figures: RunStatistics, longest: int) -> RenderableType:
-    """Norms of gradients, learning rates, and where the time goes."""
+    """Table of gradient norms and learning rates, and the time per step."""
     rows: list[Row] = []
     for name, trend in figures.gradients.items():
         rate = f"{figures.rates[name]:.3g}" if name in figures.rates else ""
@@ -375,7 +375,7 @@ def _score_row(name: str, score: StemScore) -> Row:
 
 
 def _table(title: str, columns: dict[str, int], rows: list[Row]) -> Table:
-    """Columns of numbers behind names, which are cut where the terminal is too narrow."""
+    """Table of numbers beside names, which are cut if the terminal is too narrow."""
     table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
     table.add_column(Text(title, no_wrap=True, overflow="crop"), min_width=SHORTEST)
     for head, least in columns.items():

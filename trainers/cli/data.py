@@ -89,11 +89,11 @@ def check(
     floating-point files are read to the end. The exit code is 1 if stem train cannot use the data
     until you fix the problems.
     """
-    from trainers.data.inspection import listen
+    from trainers.data.inspection import check_audio
     from trainers.data.layouts.survey import inspect
 
     recipe = _recipe(layout, changes)
-    found = listen(inspect(recipe, folder, stems), stems, recipe.groups)
+    found = check_audio(inspect(recipe, folder, stems), stems, recipe.groups)
     console.document(_document(found))
     console.result(f"Layout: {found.layout}")
     for line in found.summary():

@@ -82,8 +82,6 @@ def open_display(recipe: Recipe, console: Console, data: str = "") -> Display:
         console: console to print to.
         data: description of the training data.
     """
-    from stemcli.cli.live_console import LiveConsole
-
     if isinstance(console, LiveConsole):
         return LiveDisplay(recipe, console, data)
     return Display(recipe, console, data)

@@ -55,7 +55,7 @@ def command() -> None:
     """Score separated stems against the true ones, and measure the speed of models."""
 
 
-RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command(
@@ -64,10 +64,10 @@ RUN = click.Path(exists=True, file_okay=False, path_type=Path)
         ("stem eval compare scores", "compare all methods of one evaluation"),
         ("stem eval compare before after", "compare two evaluations"),
         ("stem eval compare before/melroformer after/mine", "compare two methods"),
-        ("stem eval compare before after --metric SDR", "compare by BSSEval's SDR"),
+        ("stem eval compare before after --metric sdr", "compare by BSSEval's SDR"),
     ),
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=FOLDER)
 @click.option(
     "--metric",
     type=click.Choice([metric.key for metric in METRICS], case_sensitive=False),
@@ -192,9 +192,6 @@ models_option = click.option(
 store_option = click.option(
     "--store", is_flag=True, help="Write the results to the card of each model."
 )
-
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command(

@@ -175,7 +175,7 @@ set_option = click.option(
 )
 
 
-GO_ON = "To resume, run the same command with --resume."
+RESUME_HINT = "To resume, run the same command with --resume."
 
 
 @click.command(
@@ -335,7 +335,7 @@ def command(
         return
     quiet = quiet_stderr(not console.verbose)
     source = str(data) if data else "synthetic songs"
-    with goes_on(output / LAST), quiet, console, open_display(plan, console, source) as display:
+    with resume_hint(output / LAST), quiet, console, open_display(plan, console, source) as display:
         if cluster:
             train_clustered(job, options, device, console, display.show)
         else:
@@ -367,7 +367,7 @@ def check_export(name: str, overwrite: bool, objective: str) -> None:
 
 
 @contextmanager
-def goes_on(sign: Path) -> Iterator[None]:
+def resume_hint(sign: Path) -> Iterator[None]:
     """Print how to resume after Ctrl-C or SIGTERM, if there is something to resume.
 
     Args:
@@ -378,8 +378,8 @@ def goes_on(sign: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not sign.exists():
             raise
-        raise KeyboardInterrupt(GO_ON) from None
+        raise KeyboardInterrupt(RESUME_HINT) from None
     except SystemExit:
         if sign.exists():
-            click.echo(f"Stopped. {GO_ON}", err=True)
+            click.echo(f"Stopped. {RESUME_HINT}", err=True)
         raise

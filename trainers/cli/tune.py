@@ -19,8 +19,8 @@ from stemcli.streams import quiet_stderr
 from trainers.cli.train import (
     SHORTCUTS,
     FolderOrUrl,
-    goes_on,
     layout_option,
+    resume_hint,
     set_option,
     songs,
     validation_option,
@@ -31,47 +31,46 @@ from trainers.search.plan import Plan, read_plan, startup
 from trainers.search.space import require_architecture, space_text
 
 if TYPE_CHECKING:
-    from trainers.search.plan import Plan
     from trainers.search.trials import SearchFinished, Trials
 
 
 TRIALS = 16
-"""Trials of a search that says nothing else."""
+"""Default number of trials."""
 
 
 @click.command(
     "tune",
     epilog=examples(
         ("stem tune melroformer --data songs", f"{TRIALS} trials around a small recipe"),
-        ("stem tune melroformer --trials 4", "on songs made by formula, to see it work"),
-        ("stem tune melrnn --data songs --space mine.yaml", "what a file of yours varies"),
-        ("stem tune melroformer --output runs/search --resume", "go on where it stopped"),
-        ("stem tune melunet --data songs --cluster", "on the machines of a Ray cluster"),
+        ("stem tune melroformer --trials 4", "on synthetic songs, to try it out"),
+        ("stem tune melrnn --data songs --space mine.yaml", "with a search space of your own"),
+        ("stem tune melroformer --output runs/search --resume", "resume a stopped search"),
+        ("stem tune melunet --data songs --cluster", "on a Ray cluster"),
     ),
 )
 @click.argument("architecture", metavar="MODEL")
 @click.option(
     "--trials",
     type=click.IntRange(1),
-    help=f"How many.  [default: {TRIALS}; with --resume the search's own]",
+    help=f"Number of trials.  [default: {TRIALS}; with --resume the search's own]",
 )
 @click.option(
     "--recipe",
     default="",
     metavar="NAME|FILE",
-    help="The recipe that is varied; each trial is a run of it.  [default: tune-MODEL]",
+    help="Recipe to vary; each trial is a run of it.  [default: tune-MODEL]",
 )
 @click.option(
     "--space",
     default="",
     metavar="FILE",
-    help="A YAML file that says what is varied.  [default: the program's own]",
+    help="YAML file with the search space.  [default: Stem's own for MODEL]",
 )
 @click.option(
     "--data",
     type=songs,
     metavar="DIR|FILE",
-    help="Folder with the songs, or a CSV file that lists them.  [default: songs made by formula]",
+    help="Folder with the songs, or a CSV file that lists them.  [default: synthetic songs]",
 )
 @layout_option
 @validation_option
@@ -83,25 +82,25 @@ TRIALS = 16
     help="Folder of the search.  [default: runs/tune-MODEL]",
 )
 @set_option
-@click.option("--resume", is_flag=True, help="Go on with the search in --output.")
+@click.option("--resume", is_flag=True, help="Resume the search in --output.")
 @click.option(
     "--cluster",
     is_flag=True,
-    help="Run trials on the Ray cluster that RAY_ADDRESS names; without it on this machine alone.",
+    help="Run trials on the Ray cluster at RAY_ADDRESS; if that is not set, on this machine alone.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Workers that each trial is spread over.",
+    help="Workers per trial.",
 )
 @click.option(
     "-j",
     "--jobs",
     type=click.IntRange(1),
-    help="Workers that share the cores of a machine; with GPUs each has one of them instead."
-    "  [default: 2, and one for every four cores of a larger machine]",
+    help="Workers that share the cores of a machine without GPUs; on GPUs each worker has one to"
+    " itself.  [default: one per four cores, but at least 2]",
 )
 @click.option(
     "-d",
@@ -112,9 +111,7 @@ TRIALS = 16
     metavar="DEVICE",
     help="auto, cpu, cuda or mps.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: the recipe's]"
-)
+@click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: the recipe's]")
 @console_options
 def command(
     *,
@@ -138,8 +135,9 @@ def command(
     """Search for good hyperparameters of the network MODEL.
 
     Every trial is a short run of the recipe with other values: width, depth, heads, STFT, learning
-    rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
-    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume goes on.
+    rate, loss weights, augmentation. Optuna proposes them, ASHA stops bad trials early, and the
+    values of the best trial are written as a recipe for stem train. Ctrl-C stops at once; --resume
+    continues the search.
     """
     from trainers.cli.tune_display import open_search_display
     from trainers.cluster.tune import Machines, search
@@ -157,7 +155,7 @@ def command(
     quiet = quiet_stderr(not console.verbose)
     announce(console, alone=not cluster)
     with (
-        goes_on(folder / PLAN),
+        resume_hint(folder / PLAN),
         quiet,
         console,
         open_search_display(plan, console, earlier) as display,
@@ -181,7 +179,7 @@ def write_so_far(plan: Plan, folder: Path) -> None:
 
 
 def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFinished:
-    """Write tables, recipe and picture; returns the event that says so."""
+    """Write tables, recipe and picture; returns the event that reports them."""
     from trainers.search.report import PICTURE, draw_search, write_best, write_tables
     from trainers.search.trials import SearchFinished
 
@@ -201,7 +199,7 @@ def finish(trials: Trials, plan: Plan, folder: Path, seconds: float) -> SearchFi
 
 
 def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None:
-    """Say what came out, and what to type next.
+    """Print the results and the command to run next.
 
     Raises:
         StemError: all trials failed.
@@ -226,18 +224,18 @@ def conclude(trials: Trials, plan: Plan, folder: Path, console: Console) -> None
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """What was typed; None and empty values were not.
+    """Options of the command line; None or empty if they were not given.
 
     Attributes:
-        architecture: whose hyperparameters are searched.
-        trials: how many.
-        recipe: name or file of the recipe that is varied.
-        space: file that says what is varied.
-        changes: of the recipe, ``key.key=value`` each.
-        data: what is learned from.
-        layout: of the data.
+        architecture: architecture whose hyperparameters are searched.
+        trials: number of trials.
+        recipe: name or file of the recipe to vary.
+        space: file with the search space.
+        changes: changes of the recipe, ``key.key=value`` each.
+        data: folder of the training data.
+        layout: layout of the data.
         validation: folders with validation songs.
-        seed: start of all random choices.
+        seed: random seed.
     """
 
     architecture: str
@@ -254,7 +252,7 @@ class TuneOptions:
         """The plan of a new search.
 
         Args:
-            trials: how many where nothing was typed.
+            trials: number of trials if the option was not given.
 
         Raises:
             UnknownNameError: there is no such recipe.
@@ -284,7 +282,7 @@ class TuneOptions:
 
         Raises:
             CheckpointError: there is none.
-            UsageError: it is about another network, or something was typed that cannot change.
+            UsageError: it searches for another network, or an option differs that cannot change.
         """
         plan = read_plan(folder)
         if plan.architecture != self.architecture:
@@ -292,7 +290,7 @@ class TuneOptions:
         fixed = [*self._fixed()]
         if fixed and not self._is_same(plan):
             raise UsageError(
-                f"A search that goes on keeps its values, and others were typed: leave out "
+                f"A resumed search keeps its values, and these differ: leave out "
                 f"{', '.join(fixed)}, or name another --output without --resume"
             )
         return replace(
@@ -303,12 +301,12 @@ class TuneOptions:
         )
 
     def _is_same(self, plan: Plan) -> bool:
-        """Whether what was typed is what the search was begun with."""
+        """Whether the options are those that the search was started with."""
         made = self.plan(plan.trials)
         return (made.base, made.space, made.seed) == (plan.base, plan.space, plan.seed)
 
     def _fixed(self) -> Iterator[str]:
-        """Options that were typed and belong to a new search."""
+        """Options that were given and that only a new search can have."""
         options = {
             "--recipe": self.recipe,
             "--space": self.space,

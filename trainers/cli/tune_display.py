@@ -34,22 +34,22 @@ from trainers.search.trials import (
 )
 
 GAP = 2
-"""Columns between two of a table."""
+"""Spaces between two columns of a table."""
 
 SPARK = 12  # columns of a small curve
-BAR = 12  # columns of the steps of a trial
-WIDE = 70  # columns from which on values are shown beside a trial
+BAR = 12  # columns of the progress bar of a trial
+WIDE = 70  # columns from which values are shown beside a trial
 
 
 def open_search_display(
     plan: Plan, console: Console, trials: Trials | None = None
 ) -> SearchDisplay:
-    """The display that fits the console.
+    """Create the display that fits the console.
 
     Args:
-        plan: of the search.
-        console: that it writes to.
-        trials: those of a search that is resumed.
+        plan: plan of the search.
+        console: console to print to.
+        trials: earlier trials of a search that is resumed.
     """
     if isinstance(console, LiveConsole):
         return LiveSearchDisplay(plan, console, trials)
@@ -57,7 +57,7 @@ def open_search_display(
 
 
 class SearchDisplay(Closing):
-    """Passes every event to a program, and prints the progress of trials in lines for people."""
+    """Shows a search: every event for programs, lines for people."""
 
     def __init__(self, plan: Plan, console: Console, trials: Trials | None = None) -> None:
         self.plan, self.console = plan, console
@@ -72,10 +72,10 @@ class SearchDisplay(Closing):
         return time.monotonic() - self._began
 
     def close(self) -> None:
-        """Bring to rest what moves."""
+        """Stop what is live on the screen."""
 
     def show(self, event: Event) -> None:
-        """Show what the search tells."""
+        """Show an event of the search."""
         self.console.show(event)
         with self._lock:
             self.trials.note(event)
@@ -88,7 +88,7 @@ class SearchDisplay(Closing):
             case TrialProposed():
                 self.say(f"Trial {event.number}: {values(event.shown)}")
             case TrialStarted() if event.step:
-                self.say(f"Trial {event.number} goes on after step {event.step}")
+                self.say(f"Trial {event.number} resumes after step {event.step}")
             case TrialValidated():
                 self.on_validated(event)
             case TrialEnded():
@@ -97,44 +97,44 @@ class SearchDisplay(Closing):
                 self.close()
 
     def say(self, text: str) -> None:
-        """Say one line that stays."""
+        """Print a line that stays on the screen."""
         self.console.line(text)
 
     def on_started(self) -> None:
-        """Begin to draw, where something moves."""
+        """Start drawing, if there is a live display."""
 
     def on_validated(self, event: TrialValidated) -> None:
-        """Say how good a trial is."""
+        """Print the score of a trial."""
         self.say(
             f"Trial {event.number} after step {event.step}: {event.sdr:.2f} dB {self.trials.score}"
         )
 
 
 class LiveSearchDisplay(Drawn, SearchDisplay):
-    """Proposals and ends as lines that stay; trials that run in a table below them."""
+    """Prints proposals and ends of trials, above a live table of the trials that run."""
 
     def __init__(self, plan: Plan, console: LiveConsole, trials: Trials | None = None) -> None:
         super().__init__(plan, console, trials)
         self._region = Region(console.terminal, self)
 
     def close(self) -> None:
-        """Take the table away: the ranking follows."""
+        """Remove the table; the ranking is printed next."""
         self._region.transient = True
         self._region.stop()
 
     def say(self, text: str) -> None:
-        """Above the table, folded between words."""
+        """Print a line above the table, wrapped between words."""
         self._region.console.print(Text(printable(text)))
 
     def on_started(self) -> None:
-        """Begin to draw; from then on the region looks by itself."""
+        """Start drawing; from then on the region refreshes itself."""
         self._region.start(refresh=True)
 
     def on_validated(self, event: TrialValidated) -> None:
-        """Nothing: the table shows it."""
+        """Do nothing: the table shows the score."""
 
     def content(self, width: int, height: int) -> Group:
-        """How the search stands, and the trials that run."""
+        """Return the summary and the table of the trials that run."""
         trials, total = self.trials, self.plan.trials
         running = [trial for trial in trials if not trial.is_over]
         return Group(
@@ -144,12 +144,12 @@ class LiveSearchDisplay(Drawn, SearchDisplay):
 
     @property
     def steps(self) -> int:
-        """Of a whole trial."""
+        """Steps of a complete trial."""
         return self.started.steps if self.started else 1
 
 
 def facts(event: SearchStarted) -> list[str]:
-    """What is searched, where and on what: a line each."""
+    """Describe the search, its resources and its data, one line each."""
     gpu = ", one GPU each" if event.gpus else ""
     spread = f" of {event.workers} workers" if event.workers > 1 else ""
     before = f", {event.over} of them over" if event.over else ""
@@ -171,19 +171,19 @@ def facts(event: SearchStarted) -> list[str]:
 
 
 def values(shown: dict[str, str]) -> str:
-    """Hyperparameters in a line."""
+    """Describe hyperparameters in one line."""
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def ending(trial: Trial, score: str) -> str:
-    """How a trial ended, in a line."""
+    """Describe the end of a trial in one line."""
     best = "" if trial.sdr is None else f", best {trial.sdr:.2f} dB {score}"
     words = f"failed: {trial.reason}" if trial.state == "failed" else trial.reason
     return f"Trial {trial.number}: {words}{best}"
 
 
 def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:
-    """One line: how many trials are over, a bar, the best and the time."""
+    """One line: number of trials that ended, a bar, the best score and the time."""
     best = trials.best
     line = Table.grid(padding=(0, 2, 0, 0), expand=True)
     line.add_column(no_wrap=True)
@@ -201,7 +201,7 @@ def summary(trials: Trials, total: int, seconds: float, width: int) -> Table:
 
 
 def running_table(running: list[Trial], score: str, steps: int, width: int) -> Table:
-    """The trials that run: steps, score and its curve, and what is tried."""
+    """Table of the trials that run: steps, score and its curve, and values."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     table.add_column("trial", justify="right", min_width=5)
     table.add_column("step", justify="right", min_width=len(f"{steps}/{steps}"))
@@ -227,9 +227,9 @@ def running_table(running: list[Trial], score: str, steps: int, width: int) -> T
 
 
 def show_ranking(trials: Trials, console: Console) -> None:
-    """All trials, the best first; what failed with its reason below.
+    """Print all trials, the best first, then those that failed with their reasons.
 
-    Where a terminal is too narrow for the values, they follow in lines.
+    If the terminal is too narrow for a table with the values, they follow in lines.
     """
     names = [*next(iter(trials)).shown] if len(trials) else []
     heads = (">rank", ">trial", f">{trials.score} dB", ">steps", "end", ">size", ">time")
@@ -261,7 +261,7 @@ def show_ranking(trials: Trials, console: Console) -> None:
 
 
 def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a table is no wider than the terminal, where there is one."""
+    """Whether the terminal is wide enough for a table; always true if the output is no terminal."""
     if not sys.stdout.isatty():
         return True
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]

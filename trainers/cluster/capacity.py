@@ -17,7 +17,7 @@ from trainers.cluster.job import (
 )
 
 POLL_INTERVAL_S = 1.0
-"""Seconds between two looks at the cluster before a run."""
+"""Seconds between two checks of the cluster before a run."""
 
 SHOWN = 8
 """Machines that a message names, at most."""
@@ -138,7 +138,7 @@ def wait_for_capacity(
 
 
 WATCH_INTERVAL_S = 5.0
-"""Seconds between two looks at the cluster while a run has no workers."""
+"""Seconds between two checks of the cluster while a run has no workers."""
 
 REPEAT_S = 60.0
 """Seconds until the same event is repeated, and until workers count as slow to start."""
@@ -165,7 +165,7 @@ class CapacityWatcher:
         self.restart()
 
     def restart(self) -> None:
-        """Count the time anew: the run has just lost its workers, or does not have any yet."""
+        """Restart the clock: the run has just lost its workers, or does not have any yet."""
         self._began = self._clock()
         self._next = self._began + WATCH_INTERVAL_S
         self._last: tuple[WorkerGroupEvent, float] | None = None

@@ -1,4 +1,4 @@
-"""Starts, follows and ends a training run on a Ray cluster.
+"""Starts, monitors and ends a training run on a Ray cluster.
 
 ::
 
@@ -6,15 +6,16 @@
             ▲                                     │                │
             └─── DriverChannel ◀── ChannelActor ◀─┴────────────────┘
 
-Ray Train places the workers, starts them again when some are lost, and adds late machines where the
-number of workers is a range. What it does not offer is done here and in the worker:
+Ray Train places the workers, restarts them when some are lost, and adds machines that join later if
+the number of workers is a range. This module and the worker add what it does not offer:
 
-- Ray would retry any error of a worker, and counts failures over the whole run. Here an error that
-  would come again ends the run with its sentence, and only losses without a new checkpoint in
+- Ray retries any error of a worker, and counts failures over the whole run. Here an error that
+  would come again ends the run with its message, and only losses without a new checkpoint in
   between count (``test_launch.py``).
-- Ray's checkpoints lie in folders of its own. A run leaves one folder as without a cluster, and
-  can go on without one (``test_on_this_machine.py``); see :mod:`trainers.cluster.storage`.
-- Ray ends workers on Ctrl-C. Here they save after their step and leave
+- Ray stores checkpoints in folders of its own. Here the folder of a run is the same as without a
+  cluster, and the run can be resumed without one (``test_on_this_machine.py``); see
+  :mod:`trainers.cluster.storage`.
+- Ray kills workers on Ctrl-C. Here they finish their step, save and exit
   (``test_on_this_machine.py``); see :mod:`trainers.cluster.channel`.
 """
 
@@ -55,14 +56,14 @@ from trainers.cluster.worker import train_worker
 from trainers.loop.events import RunStarted
 
 EVENT_TIMEOUT_S = 0.5
-"""Seconds to wait for events before looking whether Ray Train still runs."""
+"""Seconds to wait for events before checking whether Ray Train is still running."""
 
 RESIZE_CHECK_INTERVAL_S = 10.0
-"""Seconds between Ray's looks at the cluster for room for another worker."""
+"""Seconds between Ray's checks of the cluster for room for another worker."""
 
 START_TIMEOUT_S = "10"
-"""Seconds that Ray waits for all workers of a group to start. It believes for a while that a lost
-machine has room, and would wait for that the default of 60 s."""
+"""Seconds that Ray waits for all workers of a group to start, instead of 60: for a while it takes a
+lost machine for one with room, and waits in vain."""
 
 SHUTDOWN_TIMEOUT_S = 30.0
 """Seconds for Ray to end workers that have finished."""
@@ -147,7 +148,7 @@ def train_on_cluster(job: TrainingJob, plan: WorkerGroupPlan, report: EventHandl
 def _trainer(
     assignment: WorkerAssignment, plan: WorkerGroupPlan, folder: str, callback: Any
 ) -> TorchTrainer:
-    """Make Ray's trainer; it retries after any loss, and :class:`RunMonitor` gives up."""
+    """Create Ray's trainer, which retries forever; :class:`RunMonitor` decides when to give up."""
     return TorchTrainer(
         train_worker,
         train_loop_config={"assignment": assignment},
@@ -163,7 +164,7 @@ def _trainer(
 
 
 def scaling_config(plan: WorkerGroupPlan) -> ScalingConfig:
-    """Translate a plan for Ray Train."""
+    """Convert a plan to the configuration of Ray Train."""
     count, per_worker = plan.count, plan.per_worker
     options: dict[str, Any] = {
         "num_workers": (count.least, count.most) if count.is_elastic else count.least,

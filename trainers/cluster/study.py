@@ -1,9 +1,9 @@
 """The Optuna study of a search, and the Ray Tune searcher and scheduler that follow it.
 
 Optuna proposes trials by TPE and prunes them by asynchronous successive halving (ASHA). A search
-that was killed proposes and prunes as one that was not: the sampler is made anew for each proposal,
-from the seed of the plan and the number of the trial, and no decision depends on two lines of the
-journal of which a kill could leave one.
+that was killed proposes and prunes as one that was not: every proposal has a new sampler, seeded by
+the plan and the number of the trial, and no decision depends on two lines of the journal, of which
+a kill could leave only one.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SearchStudy:
     Trials that were interrupted are proposed again first.
 
     Args:
-        folder: of the search, locked by :func:`~trainers.loop.checks.lock_folder`.
-        plan: of the search.
+        folder: folder of the search, locked by :func:`~trainers.loop.checks.lock_folder`.
+        plan: plan of the search.
         space: hyperparameters that are varied.
         rungs: steps after which trials are compared.
         report: called with every event after it is in the journal.
@@ -85,11 +85,11 @@ class SearchStudy:
         self._interrupted = [trial for trial in self.trials if not trial.is_over]
 
     def __deepcopy__(self, memo: object) -> SearchStudy:
-        """The study itself: Ray Tune copies its searcher, but a search has one journal."""
+        """Return the study itself: Ray Tune copies its searcher, but a search has one journal."""
         return self
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        """Nothing of it: Ray Tune pickles its searcher, and no one reads that."""
+        """Pickle an empty object: Ray Tune pickles its searcher but never loads it."""
         return object, ()
 
     @property
@@ -148,7 +148,7 @@ class SearchStudy:
         return self._stop_if_pruned(number, step)
 
     def ended(self, number: int, how: How, reason: str) -> None:
-        """Record the end of a trial; later reports of it do not count."""
+        """Record the end of a trial; later reports of it are ignored."""
         trial = self._find(number)
         if trial.is_over:
             return
@@ -169,9 +169,10 @@ class SearchStudy:
         return True
 
     def _propose(self, number: int) -> Params:
-        """Parameters of a new trial; the first is the recipe itself, where the space contains it.
+        """Return parameters of a new trial; the first is the recipe itself, if the space has it.
 
-        They are drawn in a copy of the study, because Optuna would write each to a line of its own.
+        They are drawn in a copy of the study: in the study itself, Optuna would write a line of
+        the journal for each.
         """
         base = self._space.base_params
         if number == 1 and base:
@@ -184,7 +185,7 @@ class SearchStudy:
             return copy.ask(self._distributions).params
 
     def _live(self, number: int) -> optuna.Trial:
-        """The trial as Optuna takes reports of it; Optuna counts trials from 0."""
+        """Return Optuna's handle of a running trial; Optuna counts trials from 0."""
         study_id = self._storage.get_study_id_from_name(STUDY)
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number - 1)
         return optuna.Trial(self._study, trial_id)
@@ -211,7 +212,7 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The number and the values of the next trial."""
+        """Return the number and the values of the next trial."""
         trial = self._study.next()
         if trial is None:
             return Searcher.FINISHED

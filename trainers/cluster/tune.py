@@ -64,8 +64,8 @@ class Machines:
     Attributes:
         cluster: join the cluster that RAY_ADDRESS names; otherwise this machine alone.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        jobs: trials that share the cores of a machine; 0 chooses.
-        workers: of each trial.
+        jobs: workers that share the cores of a machine; 0 chooses.
+        workers: workers per trial.
         verbose: show what Ray logs.
     """
 
@@ -82,10 +82,10 @@ def search(
     """Run the trials of a plan that have not ended; returns all of them.
 
     Args:
-        plan: of the search.
+        plan: plan of the search.
         output: folder of the search.
         machines: where it runs.
-        report: called with every event.
+        report: receives all events.
         resume: continue the search in ``output``.
 
     Raises:
@@ -137,7 +137,7 @@ def _started(
 
 
 def check_output(output: Path, resume: bool) -> None:
-    """Refuse what cannot be the folder of a search.
+    """Refuse a folder that cannot be the folder of a search.
 
     Raises:
         OutputError: it holds a search and ``resume`` is off, or a run; or it cannot be written.
@@ -145,7 +145,7 @@ def check_output(output: Path, resume: bool) -> None:
     """
     if isinstance(output, UrlPath):
         raise OutputError(
-            f"{output} is not a folder. Type --output with one on a disk that all machines share"
+            f"{output} is not a local folder. Use --output with one that all machines share"
         )
     if (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run of stem train. Name another --output")
@@ -159,15 +159,15 @@ def _check_device(machines: Machines) -> None:
     """Refuse a device that trials cannot use.
 
     Raises:
-        DeviceError: with what to type.
+        DeviceError: trials cannot use it.
     """
     if machines.cluster:
         check_device(machines.device)
     elif machines.device.startswith("cuda:"):
         number = machines.device.removeprefix("cuda:")
         raise DeviceError(
-            f"Trials share all GPUs. To use one of them, type CUDA_VISIBLE_DEVICES={number} before "
-            "the command, and --device cuda"
+            f"Trials share all GPUs. To use one of them, put CUDA_VISIBLE_DEVICES={number} before "
+            "the command and use --device cuda"
         )
 
 
@@ -175,12 +175,14 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
     """Describe the training data, a line each, before anything is started.
 
     Raises:
-        ConfigError: the network has other stems than the data.
+        ConfigError: the data lack a stem of the network.
         DataError: the data cannot be used, or there are no songs to validate with.
         UsageError: validation songs are given without data.
     """
     if plan.validation and not plan.data:
-        raise UsageError("--validation needs --data: the songs made by formula have their own")
+        raise UsageError(
+            "--validation needs --data: the synthetic songs have validation songs of their own"
+        )
     folder, base = data_of(plan), plan.base
     with torch.device("meta"):
         model = registry.build(base.model.architecture, base.model.options)
@@ -190,7 +192,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
         raise DataError(
             str(folder),
             [
-                "trials are compared by validation songs, and there are none. Type --validation "
+                "trials are compared on validation songs, and there are none. Use --validation "
                 "DIR, or --set data.validation_fraction=0.1 with more than one song"
             ],
         )
@@ -201,10 +203,10 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
 def open_resources(
     plan: Plan, output: Path, machines: Machines, trials: int
 ) -> Iterator[TrialResources]:
-    """Join or start a Ray cluster for a while, and share it among trials.
+    """Join or start a Ray cluster, and divide its resources among the trials.
 
     Args:
-        plan: of the search.
+        plan: plan of the search.
         output: folder of the search.
         machines: where it runs.
         trials: number of trials to run.
@@ -238,8 +240,8 @@ def run_trials(
 
     Args:
         study: proposes trials and stops them.
-        plan: of the search.
-        context: where trials write.
+        plan: plan of the search.
+        context: paths and device of the trials.
         resources: how many run in parallel, and what each gets.
         verbose: show what Ray Tune logs.
 

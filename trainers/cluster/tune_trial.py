@@ -28,7 +28,7 @@ from trainers.search.plan import PLAN, TRIALS, Plan
 from trainers.search.space import changed
 
 CORES = 4
-"""Cores of a trial where there are enough: small networks gain little from more."""
+"""Cores of a trial if there are enough: small networks gain little from more."""
 
 FEWEST = 2
 """Trials that share a machine without GPUs, if it has so many cores."""
@@ -43,9 +43,9 @@ class TrialResources:
 
     Attributes:
         at_once: trials that run in parallel.
-        cores: of each worker.
-        gpus: of each worker, 0 or 1.
-        workers: of each trial.
+        cores: cores per worker.
+        gpus: GPUs per worker, 0 or 1.
+        workers: workers per trial.
     """
 
     at_once: int
@@ -64,24 +64,24 @@ class TrialResources:
 def find_resources(
     nodes: Sequence[Node], device: str, jobs: int, trials: int, workers: int = 1
 ) -> TrialResources:
-    """Share the machines: one worker on each GPU, or an equal share of the cores where none is.
+    """Share the machines: one worker per GPU, or equal shares of the cores without GPUs.
 
     Args:
         nodes: machines, as ``ray.nodes()`` describes them.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         jobs: workers that share the cores of a machine; 0 chooses.
         trials: number of trials to run.
-        workers: of each trial.
+        workers: workers per trial.
 
     Raises:
         DeviceError: a GPU was asked for, and there is none.
         ClusterError: the machines are too small for the workers of one trial.
     """
-    # Head nodes often give no cores.
+    # Head nodes often offer no cores.
     alive = [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     has_gpus = any(int(node["Resources"].get("GPU", 0)) for node in alive)
     if device == "cuda" and not has_gpus:
-        raise DeviceError("Ray finds no GPU. Type --device auto or --device cpu")
+        raise DeviceError("Ray finds no GPU. Use --device auto or --device cpu")
     kind = "cuda" if has_gpus and device != "cpu" else "cpu"
     most = max((int(node["Resources"]["CPU"]) for node in alive), default=1)
     share = jobs or (1 if device == "mps" else max(FEWEST, most // CORES))
@@ -91,7 +91,7 @@ def find_resources(
     at_once = min(len(slots) // workers, trials)
     if workers > 1 and not at_once:
         raise ClusterError(
-            f"There is room for {len(slots)} workers, and a trial has {workers}. Type --workers "
+            f"There is room for {len(slots)} workers, and a trial has {workers}. Use --workers "
             f"{max(1, len(slots))}, or a larger --jobs where machines have more cores"
         )
     return TrialResources(max(1, at_once), max(1, cores), int(kind == "cuda"), workers)
@@ -106,15 +106,15 @@ TrialReport = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Surroundings of a trial on its machine.
+    """Paths, device and resources of a trial on its machine.
 
     Attributes:
         output: absolute path of the folder of the search.
-        directory: working directory, from which relative paths in a recipe begin.
+        directory: working directory, to which relative paths in a recipe refer.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        cores: of each worker.
-        gpus: of each worker, 0 or 1.
-        workers: of each trial.
+        cores: cores per worker.
+        gpus: GPUs per worker, 0 or 1.
+        workers: workers per trial.
     """
 
     output: str
@@ -151,10 +151,10 @@ def run_trial(
     ``reason``. Every error becomes such a report.
 
     Args:
-        plan: of the search.
-        context: of the trial.
-        number: of the trial.
-        values: keys of the recipe and their values.
+        plan: plan of the search.
+        context: context of the trial.
+        number: number of the trial.
+        values: changed values of the recipe by key.
         report: called with each report.
     """
     began, reasons = [time.monotonic()], ["all steps are done"]
@@ -182,7 +182,7 @@ def run_trial(
 def train_trial(
     plan: Plan, context: TrialContext, number: int, values: Mapping[str, Any], report: EventHandler
 ) -> Path:
-    """Train one trial, from its last checkpoint where there is one.
+    """Train one trial, from its last checkpoint if there is one.
 
     Raises:
         ClusterError: this machine does not see the folder of the search.
@@ -193,7 +193,7 @@ def train_trial(
     output = Path(context.output)
     if not (output / PLAN).is_file():
         raise ClusterError(
-            f"A machine of the cluster does not see {output}. Type --output with a folder on a "
+            f"A machine of the cluster does not see {output}. Use --output with a folder on a "
             "disk that all of them share"
         )
     recipe = fitted(changed(plan.base, values, f"{plan.architecture}-{number:03}"), context.cores)
@@ -244,7 +244,7 @@ def threads(cores: int) -> int:
 
 
 def data_of(plan: Plan) -> Path:
-    """Folder of the training data; each machine makes the synthetic songs itself.
+    """Folder of the training data; each machine renders the synthetic songs itself.
 
     Raises:
         OutputError: they cannot be written.
@@ -270,10 +270,10 @@ def _wait_for(folder: Path) -> None:
 
 
 def process_lost(error: BaseException | None) -> StemError:
-    """The error of a trial whose process has ended, from the one that Ray gives."""
+    """Return the error of a trial whose process has ended, from the one that Ray raised."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     cause = lines[0].rstrip(".") if lines else "no reason given"
     return StemError(
-        f"its process ended, perhaps for lack of memory ({cause}). Type a smaller --jobs, or --set "
-        "loop.batch_size with a smaller number"
+        f"its process ended, perhaps for lack of memory ({cause}). Use a smaller --jobs, or --set "
+        "loop.batch_size=N with a smaller number"
     )

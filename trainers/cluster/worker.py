@@ -218,7 +218,7 @@ def train_worker(config: Mapping[str, Any]) -> None:
     _require_same_code(assignment)
     attempt, resume = _agree(assignment, rank, size)
     channel = WorkerChannel(assignment.channel, attempt)
-    # A network in one part is whole.
+    # A single worker has nothing to shard.
     strategy_class = RayFSDPStrategy if assignment.job.fsdp and size > 1 else RayDDPStrategy
     storage = RunStorage(assignment.job.place)
     strategy = strategy_class(ray.train.torch.get_device(), rank, size, channel, storage)

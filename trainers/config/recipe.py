@@ -133,7 +133,7 @@ class Recipe(Config):
         model: network to train.
         data: training data and augmentation.
         objective: training objective.
-        losses: weight of each loss by name: losses of the objective (:mod:`trainers.losses`), the
+        losses: loss weights by name, of losses of the objective (:mod:`trainers.losses`), the
             network's own penalties and, with discriminators, ``generator`` and
             ``feature_matching``.
         loss_options: arguments of losses, by name, e.g. ``{masked: {quantile: 0.9}}``.

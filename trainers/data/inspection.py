@@ -47,7 +47,7 @@ FLOAT = "32f"
 """Bit depth of files that can contain NaN."""
 
 
-def listen(found: Findings, stems: tuple[str, ...] | None, groups: Groups) -> Findings:
+def check_audio(found: Findings, stems: tuple[str, ...] | None, groups: Groups) -> Findings:
     """Add problems that headers do not reveal but that would make a training fail.
 
     Floating-point files are read to the end. Others are read up to the first sound: all single stem

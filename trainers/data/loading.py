@@ -124,14 +124,14 @@ def load_batches(
         StemError: a clip raised it, in any process.
         LoaderProcessLostError: a data loader process was killed.
     """
-    helpers = min(workers, cores())
+    processes = min(workers, cores())
     loader = DataLoader(
         _Answers(clips),
         batch_size=batch_size,
         sampler=numbers(first_step, steps, batch_size, rank, world_size),
-        num_workers=helpers,
+        num_workers=processes,
         collate_fn=_collate,
-        prefetch_factor=AHEAD if helpers else None,
+        prefetch_factor=AHEAD if processes else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=start_process,
         # Its seeds must not come from the generator that dropout uses.

@@ -217,7 +217,7 @@ SILENT_MEAN_SQUARE = 1e-6
 """Mean square below which a true stem has no SDR: -60 dB full scale."""
 
 
-def is_heard(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
+def is_audible(stems: Float[Tensor, "stem channel time"]) -> Bool[Tensor, " stem"]:
     """Return which stems are loud enough for an SDR."""
     return stems.square().mean((-2, -1)) > SILENT_MEAN_SQUARE
 

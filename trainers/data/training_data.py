@@ -15,7 +15,7 @@ from trainers.data.inspection import silent_everywhere, silent_to_validate
 from trainers.data.layouts import noun_of
 from trainers.data.layouts.survey import survey
 from trainers.data.mixing import FreeMixes, PairClips, SongClips, SongMixes, VoxaugMixes
-from trainers.data.multitrack import OpenTrack, ValidationTrack, is_heard, open_tracks
+from trainers.data.multitrack import OpenTrack, ValidationTrack, is_audible, open_tracks
 from trainers.data.recording import is_sounding
 from trainers.data.tracks import Survey, Track, parts_of
 from trainers.data.voices import VoiceMixes
@@ -126,15 +126,15 @@ def _short(clips: Clips, seconds: float, noun: str) -> list[str]:
 
 def _require_score(songs: tuple[ValidationTrack, ...]) -> None:
     """Refuse validation songs without any sound, which would give no score."""
-    if not any(_is_heard(song) for song in songs):
+    if not any(_has_sound(song) for song in songs):
         names = [song.name for song in songs]
         raise DataError("validation", [silent_to_validate(songs[0].stems, names)])
 
 
-def _is_heard(song: ValidationTrack) -> bool:
+def _has_sound(song: ValidationTrack) -> bool:
     """Return whether any stem (or the mixture, without stems) is audible."""
     track = song.read()
-    return bool(is_heard(track.stems if song.stems else track.mixture[None]).any())
+    return bool(is_audible(track.stems if song.stems else track.mixture[None]).any())
 
 
 def spread(songs: tuple[Track, ...], most: int) -> tuple[Track, ...]:

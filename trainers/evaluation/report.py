@@ -35,7 +35,7 @@ from trainers.evaluation.summary import (
 from trainers.plots import spectrograms, styled, to_png, to_svg
 
 COLOURS = ("#2a6f97", "#e07a1f", "#5a9e4b", "#a94fa0", "#b5352f", "#6b6b6b", "#c3a41c", "#33a9a0")
-"""One for each method, in their order; told apart by people who do not see red and green alike."""
+"""One for each method, in their order; safe for red-green colour blindness."""
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Of each method and stem, one number a song."""
@@ -158,7 +158,7 @@ class Report:
         window: of BSSEval, in seconds.
         rows: a stem by a method each.
         scores: of each method, by song.
-        excerpts: pieces to hear and see, of songs that have scores.
+        excerpts: audio and spectrograms of songs that have scores.
         published: figures of others for MUSDB18.
         is_musdb18: whether the songs are those the figures are of.
         failures: a sentence for each score that is missing.
@@ -271,7 +271,7 @@ def _metrics(scores: TrackScores, stem: str) -> dict[str, float]:
 
 
 def _piece(excerpt: Excerpt, scores: Scores) -> dict[str, Any]:
-    """A song to hear and see."""
+    """Audio and spectrograms of one song for the template."""
     names = [stem for stem in _names(scores) if stem in excerpt.truth]
     return {
         "song": excerpt.song,

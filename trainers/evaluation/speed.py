@@ -113,15 +113,15 @@ def run(probe: Probe) -> SpeedReading:
     words = [sys.executable, "-P", "-m", "trainers.evaluation.speed", json.dumps(asdict(probe))]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=_environment())
     try:
-        told = json.loads(_last_line(done.stdout))
+        reading = json.loads(_last_line(done.stdout))
     except ValueError as error:
         raise StemError(
             f"{probe.model} could not be measured: {_last_line(done.stderr)}"
         ) from error
-    if "error" in told:
-        raise revived(told["error"], told["sentence"])
-    ready = told.pop("ready")
-    return SpeedReading(start_seconds=ready - begun, **told)
+    if "error" in reading:
+        raise revived(reading["error"], reading["sentence"])
+    ready = reading.pop("ready")
+    return SpeedReading(start_seconds=ready - begun, **reading)
 
 
 def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
@@ -150,12 +150,12 @@ def machine(device: str) -> str:
 
 def probe_here(probe: Probe) -> dict[str, Any]:
     """Load a network, warm it up and separate noise."""
-    told: list[Event] = []
+    events: list[Event] = []
     chosen = {"model": [probe.model], "precision": probe.precision, "device": probe.device}
-    session = Session(Options.from_dict(chosen), told.append)
+    session = Session(Options.from_dict(chosen), events.append)
     name = session.ensemble.name
     ready = time.time()
-    loaded = next(event for event in told if isinstance(event, ModelLoaded))
+    loaded = next(event for event in events if isinstance(event, ModelLoaded))
     shape = (round(probe.seconds * SAMPLE_RATE), 2)
     noise = 0.1 * np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     session.separate_array(noise[: 10 * SAMPLE_RATE], SAMPLE_RATE)

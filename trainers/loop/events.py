@@ -117,7 +117,7 @@ class ExcerptRendered(Event):
         """Plain values for JSON: names only, without audio."""
         names = {"waves": [*self.waves], "attention": [*self.attention]}
         plain = {"step": self.step, "song": self.song, "sample_rate": self.sample_rate}
-        return {"event": "listened", **plain, **names}
+        return {"event": "excerpt_rendered", **plain, **names}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -35,9 +35,6 @@ from torch.utils.checkpoint import checkpoint
 
 from model_zoo.ops.tensors import split_like, whole
 from model_zoo.separator import Separator
-
-if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
 
 
 def compile_blocks(model: Separator) -> None:

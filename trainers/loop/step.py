@@ -1,6 +1,6 @@
 """One optimizer step: discriminators first, then the separator, then the moving average.
 
-The weights of the losses are ``losses`` of the recipe (:attr:`TrainingTask.weights`).
+The loss weights are ``losses`` of the recipe (:attr:`TrainingTask.weights`).
 """
 
 from __future__ import annotations

@@ -293,18 +293,18 @@ def train(
         _explain_out_of_memory(recipe, strategy),
         watched_processes(),
         _hold_folder(folder) if strategy.rank == 0 else nullcontext(),
-        _with_log(recipe, folder, state.progress.step, strategy, on_event) as tell,
+        _with_log(recipe, folder, state.progress.step, strategy, on_event) as report,
     ):
         if strategy.rank == 0:
             write_json(folder / RECIPE, recipe.to_dict())
-        tell(_started(state, task, training_data, strategy))
+        report(_started(state, task, training_data, strategy))
         reason = _run_loop(
-            state, task, LoopContext(recipe, training_data, folder, strategy, tell, results.keep)
+            state, task, LoopContext(recipe, training_data, folder, strategy, report, results.keep)
         )
         best = state.progress.best
         if best is None or _is_lost(folder / BEST, strategy):
             results.keep(state, {})
-        tell(RunFinished(state.progress.step, best, str(folder / BEST), reason))
+        report(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
 
 
@@ -343,11 +343,11 @@ def _with_log(
         return
     with open_run_log(recipe, folder, first_step) as log:
 
-        def tell(event: Event) -> None:
+        def report(event: Event) -> None:
             log(event)
             on_event(event)
 
-        yield tell
+        yield report
 
 
 @contextmanager

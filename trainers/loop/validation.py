@@ -21,37 +21,38 @@ def validate(
     objective: Objective,
     model: Separator,
     songs: Sequence[ValidationTrack],
-    worker: Strategy,
+    strategy: Strategy,
     precision: Precision,
 ) -> dict[str, float]:
-    """Mean score over the songs that have one, by name, the same on every worker.
+    """Return the mean score over the songs that have one, by name, the same on every worker.
 
-    Each worker hears its share of the songs, or all of them where none can hear one alone.
+    Each worker scores its share of the songs, or all workers score all of them together if the
+    network is sharded.
     """
     names = objective.scored(model)
     sums: dict[str, float] = {}
     for name in names:
         sums |= {f"sum {name}": 0.0, f"count {name}": 0.0}
-    for song in worker.shard(songs):
+    for song in strategy.shard(songs):
         found = objective.score(model, song.read(), precision, peak_level(model, song))
         for name, score in found.items():
             sums[f"sum {name}"] += score
             sums[f"count {name}"] += 1
-    return _means(worker.all_reduce(sums), names)
+    return _means(strategy.all_reduce(sums), names)
 
 
 def peak_level(model: Separator, song: ValidationTrack) -> float:
-    """What a song is divided by before a network hears it: its peak, where that has to be 1."""
+    """Divisor of a song before it is passed to the network: its peak if that must be 1, else 1."""
     return song.peak if model.needs_peak_level else 1.0
 
 
 def _means(sums: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:
-    """Means of what any song has."""
+    """Means of the scores that at least one song has."""
     counts = {name: sums[f"count {name}"] for name in names}
     return {name: sums[f"sum {name}"] / count for name, count in counts.items() if count}
 
 
-EXACT = Precision("fp32", "people hear the network and no rounding")
+EXACT = Precision("fp32", "excerpts must not contain rounding errors")
 
 
 def render_excerpt(
@@ -64,15 +65,15 @@ def render_excerpt(
 ) -> ExcerptRendered:
     """Separate the loudest ``seconds`` of ``track``, as ``stem separate`` would.
 
-    The network runs in evaluation mode, where it lives, and has its mode back afterwards.
+    The network runs in evaluation mode on its own device; afterwards its mode is restored.
 
     Args:
         model: the averaged network.
         track: a mixture and its true stems.
         step: number of steps done.
-        seconds: length of the excerpt; a shorter song is heard in full.
-        residual: name of the mixture without all stems, which is heard too; none is not.
-        level: what the song is divided by before the network hears it; stems are brought back.
+        seconds: length of the excerpt; a shorter song is used in full.
+        residual: name of the mixture without all stems, which is added; empty for none.
+        level: divisor of the song before it is passed to the network; stems are scaled back.
 
     Raises:
         NumericalError: the network gives NaN or infinity.

@@ -51,7 +51,7 @@ def generator_loss(fake: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
 
 
 def discriminator_loss(real: Scores, fake: Scores, kind: Kind = "hinge") -> Float[Tensor, ""]:
-    """Compute the discriminators' loss, small if real audio is told from estimates.
+    """Compute the discriminators' loss, small if they distinguish real audio from estimates.
 
     Args:
         real: scores of real audio.

@@ -22,7 +22,7 @@ from stemcli.engine.device import Precision
 from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
 from stemcli.engine.runner import ModelRunner
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationAudio, is_heard
+from trainers.data.multitrack import ValidationAudio, is_audible
 from trainers.losses import Loss, Maker, make_loss
 from trainers.metrics.sdr import global_sdr
 
@@ -197,16 +197,16 @@ def segments(
 
 
 OVERLAP = 0.25
-"""Of two chunks, as a share of one: the overlap that models have unless their card says another."""
+"""Overlap of two chunks as a fraction of one: the default of model cards."""
 
 
 def separate_song(
     model: Separator, mixture: Float[Tensor, "channel time"], precision: Precision
 ) -> Float[Tensor, "stem channel time"]:
-    """The stems of a song of any length and number of channels, as ``stem separate`` makes them.
+    """Separate a song of any length and number of channels, as ``stem separate`` would.
 
-    The network runs in evaluation mode, where it lives, and has its mode back afterwards. The stems
-    are on the processor.
+    The network runs in evaluation mode on its own device; afterwards its mode is restored. The
+    stems are in CPU memory.
 
     Raises:
         NumericalError: the network gives NaN or infinity.
@@ -243,5 +243,5 @@ def sdr_of_stems(
     except NumericalError:
         estimates = torch.full_like(true, torch.nan)
     scores = zip(model.stems, global_sdr(estimates, true).tolist(), strict=True)
-    audible = is_heard(true).tolist()
+    audible = is_audible(true).tolist()
     return {stem: sdr for (stem, sdr), keep in zip(scores, audible, strict=True) if keep}

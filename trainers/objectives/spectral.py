@@ -22,7 +22,7 @@ from model_zoo.separator import Role, Separator, SpectralSeparator
 from stemcli.engine.device import Precision
 from stemcli.printable import counted
 from trainers.config import Recipe
-from trainers.data.multitrack import ValidationAudio, is_heard
+from trainers.data.multitrack import ValidationAudio, is_audible
 from trainers.losses import NOISE_LOSSES, PHASE_LOSSES
 from trainers.metrics.sdr import global_sdr
 from trainers.objectives.base import (
@@ -35,15 +35,15 @@ from trainers.objectives.base import (
     segments,
 )
 
-Heard = Complex[Tensor, "item channel_heard freq frame"]
-"""Spectra of items as a network hears them: it may hear every channel on its own."""
+InputSpectra = Complex[Tensor, "item channel_in freq frame"]
+"""Spectra of items as a network receives them; it may receive every channel as its own item."""
 
 
 class CoreView(nn.Module):
-    """Features to the numbers of a core; every tensor is that of the network.
+    """The core of a network as a module of its own; all tensors are those of the network.
 
     Args:
-        separator: the network, of which each process may hold a part.
+        separator: the network, which may be sharded.
     """
 
     def __init__(self, separator: Separator) -> None:
@@ -51,22 +51,22 @@ class CoreView(nn.Module):
         self.separator = separator
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the core makes of ``features``."""
+        """Run the core on ``features``."""
         return self.separator.forward_core(features)
 
 
 class CoreObjective(Objective):
-    """Base of objectives that compare what a core gives, without waves."""
+    """Base of objectives that compare the output of a core, not waveforms."""
 
     @staticmethod
     def trained_module(separator: Separator) -> nn.Module:
-        """The core."""
+        """Return the core."""
         return CoreView(separator)
 
 
 @torch.no_grad()
-def seen(separator: Separator, mixture: Wave) -> tuple[Heard, Tensor]:
-    """The spectra of mixtures, and what a core sees of them."""
+def core_inputs(separator: Separator, mixture: Wave) -> tuple[InputSpectra, Tensor]:
+    """Return the spectra of mixtures, and the features of the core."""
     assert isinstance(separator, SpectralSeparator), "objectives refuse others"
     spectrum = separator.fourier.analyze(folded(mixture, separator.channels))
     return spectrum, separator.fourier.features(spectrum)
@@ -75,16 +75,18 @@ def seen(separator: Separator, mixture: Wave) -> tuple[Heard, Tensor]:
 NOISE = "noise"
 """Name of the score."""
 
-JUDGED = 0
-"""Seed of the noise that songs are judged by, always the same."""
+VALIDATION_SEED = 0
+"""Seed of the noise that validation songs are scored with, always the same."""
 
 
 class DenoisingObjective(CoreObjective):
-    """The noise in ``sqrt(gamma) * features + sqrt(1 - gamma) * noise``.
+    """Trains a network to estimate the noise in its features.
 
-    The noise is normal, of standard deviation sigma, and drawn from torch's generator of the
-    device, which checkpoints keep. The score is the signal to noise ratio of the estimated noise;
-    an answer of zeros has 0 dB.
+    The input of the core is ``sqrt(gamma) * features + sqrt(1 - gamma) * noise``.
+
+    The noise is normal with standard deviation sigma, drawn from torch's generator of the device,
+    which checkpoints store. The score is the signal-to-noise ratio of the estimated noise; an
+    estimate of zeros has 0 dB.
     """
 
     known = NOISE_LOSSES
@@ -101,55 +103,55 @@ class DenoisingObjective(CoreObjective):
 
     @classmethod
     def problems(cls, separator: Separator, weights: Mapping[Any, Any]) -> list[str]:
-        """Networks whose core gives another shape than it takes have no place for a noise.
+        """Report networks whose core has an output of another shape than its input.
 
-        Neither have those that answer with codes: one for each frame says nothing of its noise,
-        and the code book would learn from no loss.
+        Networks with codes do not fit either: a code per frame cannot describe its noise, and the
+        code book would not be trained by any loss.
         """
         del weights
         if _can(separator):
             return []
         able = [name for name in registry.ARCHITECTURES if _can(_smallest(name))]
         return [
-            "objective denoising needs a network that gives stems and whose core gives a number for"
-            f" each that it takes, and {registry.name_of(separator)} with"
-            f" {counted(len(separator.stems), 'stem')} is none."
-            f" Those that do, with one stem: {', '.join(able)}"
+            "objective denoising needs a network for stems whose core has an output of the same"
+            f" shape as its input, which {registry.name_of(separator)} with"
+            f" {counted(len(separator.stems), 'stem')} is not."
+            f" Networks that fit, with one stem: {', '.join(able)}"
         ]
 
     def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
-        """Features with noise; wanted is the noise."""
-        _, features = seen(separator, batch.mixture)
+        """Build an example with noisy features as input and the noise as target."""
+        _, features = core_inputs(separator, batch.mixture)
         noise = self.sigma * torch.randn_like(features)
-        return TrainingExample(self.laid(features, noise), noise, Tensor.float)
+        return TrainingExample(self.add_noise(features, noise), noise, Tensor.float)
 
-    def laid(self, features: Tensor, noise: Tensor) -> Tensor:
-        """Noise over features."""
+    def add_noise(self, features: Tensor, noise: Tensor) -> Tensor:
+        """Add noise to features."""
         return math.sqrt(self.gamma) * features + math.sqrt(1 - self.gamma) * noise
 
     def scored(self, separator: Separator) -> tuple[str, ...]:
-        """The noise."""
+        """Return the name of the only score."""
         return (NOISE,)
 
     @torch.inference_mode()
     def score(
         self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
-        """Signal to noise ratio of the estimate of one and the same noise over the whole song."""
-        if not is_heard(track.mixture[None]).item():
+        """Compute the signal-to-noise ratio of the estimated noise, the same noise every time."""
+        if not is_audible(track.mixture[None]).item():
             return {}
-        draws, found, true = torch.Generator().manual_seed(JUDGED), [], []
+        draws, found, true = torch.Generator().manual_seed(VALIDATION_SEED), [], []
         for part in segments(model, track.mixture / level):
-            _, features = seen(model, part)
+            _, features = core_inputs(model, part)
             noise = self.sigma * torch.randn(features.shape, generator=draws)
             with precision.autocast(part.device):
-                made = model.forward_core(self.laid(features, noise.to(part.device)))
+                made = model.forward_core(self.add_noise(features, noise.to(part.device)))
             found.append(rearrange(made.float().cpu(), "b ... t -> b (... t)"))
             true.append(rearrange(noise, "b ... t -> b (... t)"))
         return {NOISE: global_sdr(torch.cat(found, -1), torch.cat(true, -1)).item()}
 
     def reference_audio(self, track: ValidationAudio) -> None:
-        """Nothing: what the network makes of songs is no sound yet."""
+        """Return None: the output of the network is not audio yet."""
 
 
 def _can(separator: Separator) -> bool:
@@ -163,11 +165,11 @@ def _smallest(name: str) -> Separator:
 
 
 class PhaseObjective(CoreObjective):
-    """Angles over pi, as a core gives them for the bins that it sees.
+    """Trains a network to estimate phases: angles over pi, for the bins that its core receives.
 
-    The reference of the losses is the true spectrum of these bins: its angles are wanted, and its
-    magnitudes say how much each of them matters. The score is the signal to noise ratio of the
-    wave that the network makes of the mixture's magnitudes and its own phases.
+    The target of the losses is the true spectrum of these bins: its angles are the target, weighted
+    by its magnitudes. The score is the signal-to-noise ratio of the waveform with the mixture's
+    magnitudes and the estimated phases.
     """
 
     known = PHASE_LOSSES
@@ -180,18 +182,18 @@ class PhaseObjective(CoreObjective):
     )
 
     def make_example(self, separator: Separator, batch: Batch) -> TrainingExample:
-        """What the network sees of the mixtures; wanted are their spectra."""
-        spectrum, features = seen(separator, batch.mixture)
+        """Build an example with features as input and the spectra of the mixtures as target."""
+        spectrum, features = core_inputs(separator, batch.mixture)
         return TrainingExample(features, spectrum[:, :, : features.shape[2]], Tensor.float)
 
     def score(
         self, model: Separator, track: ValidationAudio, precision: Precision, level: float = 1.0
     ) -> dict[str, float]:
-        """Signal to noise ratio of the wave with the predicted phase."""
+        """Compute the signal-to-noise ratio of the waveform with the predicted phase."""
         return sdr_of_stems(
             model, track.mixture, self.reference_audio(track).stems, precision, level
         )
 
     def reference_audio(self, track: ValidationAudio) -> ValidationAudio:
-        """The song with its mixture as the only stem."""
+        """Return the song with its mixture as the only stem."""
         return replace(track, stems=track.mixture[None])

@@ -1,6 +1,6 @@
-"""Optuna's journal ``study.log`` in the folder of a search: all that a search remembers.
+"""Optuna's journal ``study.log`` in the folder of a search, the only record of its trials.
 
-Each change of the study is a line of it, which is on disk before anything follows from it.
+Each change of the study is one line, written to disk before the search acts on it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STUDY = "search"
 """Name of the only study in a journal."""
 
 _RUNG = b'"completed_rung_'
-"""Begins the attribute by which Optuna's pruner records that a trial was compared at a rung."""
+"""Prefix of the attribute with which Optuna's pruner records a comparison at a rung."""
 
 _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "waiting",  # until Ray Tune starts it
@@ -38,7 +38,7 @@ _STATES: dict[TrialState, State] = {
 
 
 def open_storage(folder: Path) -> JournalStorage:
-    """Open the journal of a search, and create it where there is none.
+    """Open the journal of a search; create it if it does not exist.
 
     Raises:
         CheckpointError: it is damaged.
@@ -51,12 +51,12 @@ def open_storage(folder: Path) -> JournalStorage:
         raise _not_writable(path, error) from error
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise CheckpointError(
-            f"{path} is damaged. Type --output with another folder and leave out --resume"
+            f"{path} is damaged. Use --output with another folder and leave out --resume"
         ) from error
 
 
 def open_study(storage: JournalStorage, pruner: BasePruner) -> optuna.Study:
-    """Load the study of a journal, and create it where there is none."""
+    """Load the study of a journal; create it if it does not exist."""
     if STUDY in optuna.get_all_study_names(storage):
         return optuna.load_study(study_name=STUDY, storage=storage, pruner=pruner)
     with quiet_optuna():
@@ -69,7 +69,7 @@ def read_trials(folder: Path, score: str) -> Trials:
     """Read the trials of a search without changing it; there are none before it has begun.
 
     Args:
-        folder: of the search.
+        folder: folder of the search.
         score: name of the score, as :attr:`~trainers.search.plan.Plan.score`.
 
     Raises:
@@ -85,7 +85,7 @@ def read_trials(folder: Path, score: str) -> Trials:
 
 
 def convert_trial(frozen: FrozenTrial) -> Trial:
-    """Convert a trial of Optuna to one of a search."""
+    """Convert one of Optuna's trials."""
     attrs = frozen.user_attrs
     was_stopped = frozen.state == TrialState.PRUNED
     return Trial(
@@ -129,7 +129,7 @@ def trim(folder: Path) -> None:
 
 
 class _JournalFile(JournalFileBackend):
-    """A journal in one file, with an error of ours where it cannot be written."""
+    """A journal in one file; raises OutputError if it cannot be written."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), lock_obj=_NoLock(str(path)))
@@ -143,7 +143,7 @@ class _JournalFile(JournalFileBackend):
 
 
 class _NoLock(JournalFileOpenLock):
-    """No lock: that of the folder keeps other searches away, and a kill would leave this behind."""
+    """No lock: the folder of the search is locked already, and a kill would leave a lock file."""
 
     def acquire(self) -> bool:
         return True

@@ -24,12 +24,12 @@ Changes = dict[str, Any]
 """Keys of a recipe, with dots, and their values."""
 
 DIGITS = 4
-"""Significant digits of numbers: a recipe shall be readable."""
+"""Significant digits of drawn numbers, so that recipes stay readable."""
 
 
 @dataclass(frozen=True)
 class Domain(Config):
-    """How a space file writes down what keys of a recipe may be; exactly one of the first five.
+    """Values that keys of a recipe may have, as in a space file; exactly one of the first five.
 
     Attributes:
         choice: one of these values.
@@ -39,8 +39,8 @@ class Domain(Config):
         times_between: the recipe's value times a number between these two.
         log: draw from a range evenly in the logarithm.
         multiple_of: round to a multiple of the product of these numbers and keys.
-        least: no value is below; of whole numbers 1 unless another is given.
-        most: no value is above.
+        least: smallest value; 1 by default for whole numbers.
+        most: largest value.
     """
 
     choice: tuple[Any, ...] = ()
@@ -78,25 +78,25 @@ class Domain(Config):
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """Of a range; empty for a list."""
+        """Bounds of a range; empty for a list."""
         return self.between or self.times_between
 
     @property
     def is_relative(self) -> bool:
-        """Whether it needs the value that the recipe has."""
+        """Whether the values depend on the recipe's own."""
         return bool(self.times or self.plus or self.times_between)
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """Of a list; empty for a range."""
+        """Entries of a list; empty for a range."""
         return self.choice or self.times or self.plus
 
     def value(self, drawn: Any, base: Any) -> Any:
-        """The recipe's value for an option or a number of the range.
+        """Return the value for the recipe.
 
         Args:
-            drawn: that option or number.
-            base: the value before; of a list each number is varied alike.
+            drawn: an entry of the list or a number of the range.
+            base: the recipe's own value; in a list, all numbers change in the same way.
         """
         if self.choice:
             return drawn
@@ -122,10 +122,10 @@ class Listed:
 
     Attributes:
         name: for people, and for the searcher.
-        category: what it belongs to, e.g. ``width``.
+        category: category of the space file, e.g. ``width``.
         options: the changes that each index stands for.
         ordered: whether neighbours in the list resemble each other.
-        base: index of the recipe's own value; None where the list does not have it.
+        base: index of the recipe's own value; None if the list does not contain it.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Listed:
 
     @property
     def extremes(self) -> tuple[int, ...]:
-        """All indices: each may be the one that does not work."""
+        """All indices: any of them may give an invalid recipe."""
         return tuple(range(len(self.options)))
 
     def changes(self, param: Param) -> Changes:
@@ -154,10 +154,10 @@ class Ranged:
 
     Attributes:
         name: for people, and for the searcher.
-        category: what it belongs to.
+        category: category of the space file.
         domain: bounds, and whether they multiply.
-        bases: keys and what the recipe says of each.
-        base: parameter that gives the recipe's own value; None where it is out of bounds.
+        bases: the recipe's value of each key.
+        base: parameter that gives the recipe's own value; None if it is out of bounds.
     """
 
     name: str
@@ -187,7 +187,7 @@ Dimension = Listed | Ranged
 
 
 TOGETHER = "together"
-"""Key of a list of values that only fit each other."""
+"""Key of a list of combinations: its keys only take values that belong together."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ class Rounding:
     """A key whose value must be a multiple of others.
 
     Attributes:
-        key: that is rounded.
-        factors: numbers, and keys whose values count.
-        values: what the recipe says, for keys that are not varied.
+        key: key to round.
+        factors: numbers, and keys whose values are used.
+        values: the recipe's values, for keys that are not varied.
     """
 
     key: str
@@ -205,7 +205,7 @@ class Rounding:
     values: Mapping[str, Any]
 
     def applied(self, changes: Mapping[str, Any]) -> Changes:
-        """The key with a value, or values, that are multiples, at least one of each."""
+        """Return the key with its value, or values, rounded to a multiple above 0."""
         values = {**self.values, **changes}
         step = math.prod(
             factor if isinstance(factor, int) else values[factor] for factor in self.factors
@@ -222,14 +222,14 @@ def _multiple(value: float, step: int) -> int:
 
 @dataclass
 class Binding:
-    """Lays lines of a space file over a recipe and gathers what is wrong with them.
+    """Binds the lines of a space file to a recipe and collects their errors.
 
     Attributes:
-        values: keys with dots and what the recipe says of them.
-        own: whether the file comes with the program.
-        mistakes: sentences.
-        left_out: hyperparameters that mean nothing for this recipe, and why.
-        roundings: of the lines so far.
+        values: values of the recipe by dotted key.
+        own: whether the file comes with Stem.
+        mistakes: errors, one sentence each.
+        left_out: hyperparameters that do not apply to this recipe, and why.
+        roundings: roundings of the lines so far.
     """
 
     values: Mapping[str, Any]
@@ -239,7 +239,7 @@ class Binding:
     roundings: list[Rounding] = field(default_factory=list)
 
     def dimension(self, category: str, keys: str, spec: Any) -> Dimension | None:
-        """The hyperparameter of one line; None where it has mistakes or is left out."""
+        """Return the hyperparameter of one line; None if it has errors or is left out."""
         if keys == TOGETHER:
             return self._together(category, spec)
         names = [name.strip() for name in keys.split(",")]
@@ -267,7 +267,7 @@ class Binding:
             return None
 
     def _is_there(self, names: list[str], domain: Domain) -> bool:
-        """Whether there is something to multiply or to add to."""
+        """Whether the recipe has the values that a relative domain starts from."""
         if not domain.is_relative:
             return True
         lacking = [name for name in names if not self._is_number(name, domain)]
@@ -276,11 +276,11 @@ class Binding:
             if self.own:
                 self.left_out.append(what)
             else:
-                self.mistakes.append(f"{what} to start from. Type choice or between")
+                self.mistakes.append(f"{what} to start from. Use choice or between")
         return not lacking
 
     def _is_number(self, name: str, domain: Domain) -> bool:
-        """Whether the recipe has a number there, or a list of numbers."""
+        """Whether the recipe's value is a number or a list of numbers."""
         value = self.values.get(name)
         numbers = value if isinstance(value, list) else [value]
         return bool(numbers) and all(
@@ -293,7 +293,7 @@ class Binding:
             return
         for factor in domain.multiple_of:
             if isinstance(factor, str) and not isinstance(self.values.get(factor), int):
-                self.mistakes.append(f"multiple_of: {factor} is no whole number of the recipe")
+                self.mistakes.append(f"multiple_of: {factor} is not a whole number in the recipe")
                 return
         self.roundings += [Rounding(name, domain.multiple_of, self.values) for name in names]
 
@@ -311,7 +311,7 @@ class Binding:
         return self._listed(next(iter(options[0])), category, options, ordered=False)
 
     def _fixed(self, key: str, spec: Any) -> Any:
-        """A value as it is, or relative to the recipe's, e.g. ``{times: 0.5}``."""
+        """Return a value as given, or relative to the recipe's, e.g. ``{times: 0.5}``."""
         if not isinstance(spec, Mapping):
             return spec
         listed = {name: [value] for name, value in spec.items() if name in ("times", "plus")}
@@ -323,7 +323,7 @@ class Binding:
     def _listed(
         self, name: str, category: str, options: tuple[Changes, ...], *, ordered: bool
     ) -> Dimension | None:
-        """A list without repetitions; one of a single place leaves nothing to choose."""
+        """Return a hyperparameter without repeated options; None if only one is left."""
         different = tuple(one for place, one in enumerate(options) if one not in options[:place])
         if len(different) == 1:
             self.left_out.append(f"{name}: there is only one value")
@@ -334,9 +334,9 @@ class Binding:
 
 
 def lookup(recipe: Recipe) -> dict[str, Any]:
-    """Keys with dots and all values of a recipe, those of its network with their defaults.
+    """Return all values of a recipe by dotted key, with the defaults of its network.
 
-    Lists are lists, as in the file that they are compared with.
+    Tuples become lists, as in the space file that they are compared with.
     """
     values = recipe.to_dict()
     kind = registry.architecture(recipe.model.architecture)
@@ -353,7 +353,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _base_of(domain: Domain, bases: Mapping[str, Any]) -> float | None:
-    """The parameter that leaves the recipe as it is."""
+    """Return the parameter that leaves the recipe unchanged."""
     param = 1.0 if domain.times_between else next(iter(bases.values()))
     low, high = domain.bounds
     is_inside = isinstance(param, (int, float)) and low <= param <= high

@@ -25,7 +25,7 @@ STUDY_LOG = "study.log"
 """Optuna's journal of the search."""
 
 EARLIER_LOG = "search.jsonl"
-"""The journal of searches by versions that had one of their own."""
+"""Journal that versions before Optuna's wrote."""
 
 TRIALS = "trials"
 """Folder of the trials, each the folder of a run."""
@@ -33,16 +33,16 @@ TRIALS = "trials"
 
 @dataclass(frozen=True)
 class Plan(Config):
-    """The request that a search carries out.
+    """Everything that a search needs to start or resume.
 
     Attributes:
-        architecture: whose hyperparameters are searched.
+        architecture: architecture whose hyperparameters are searched.
         recipe: all values of the recipe that is varied.
         space: text of the space file.
         space_name: name of that file in messages; empty for Stem's own.
-        trials: how many.
-        seed: of the sampler.
-        data: absolute path of the training data; empty for the synthetic songs.
+        trials: number of trials.
+        seed: seed of the sampler.
+        data: absolute path of the training data; empty for synthetic songs.
         validation: absolute paths of folders with validation songs.
         startup: trials that are drawn at random before TPE takes over.
     """
@@ -75,7 +75,7 @@ class Plan(Config):
         """The space, bound to the recipe.
 
         Raises:
-            ConfigError: it has mistakes.
+            ConfigError: it has errors.
         """
         where = f"--space {self.space_name}" if self.space_name else f"space {self.architecture}"
         return read_space(self.space, where, self.base, own=not self.space_name)
@@ -90,7 +90,7 @@ class Plan(Config):
 
 
 def startup(trials: int) -> int:
-    """Number of random trials at the start: TPE's usual 10, fewer where there are few in all."""
+    """Number of random trials at the start: TPE's usual 10, fewer in a short search."""
     return max(4, min(10, trials // 4))
 
 
@@ -104,7 +104,7 @@ def read_plan(folder: Path) -> Plan:
     file = folder / PLAN
     if not file.is_file():
         raise UsageError(
-            f"{folder} holds no search to resume: there is no {PLAN}. Type --output with the "
+            f"{folder} holds no search to resume: there is no {PLAN}. Use --output with the "
             "folder of one, or leave out --resume"
         )
     refuse_earlier_version(folder)
@@ -112,7 +112,7 @@ def read_plan(folder: Path) -> Plan:
         return Plan.from_dict(parse_json(read_text(file)))
     except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
-            f"{file} is damaged. Type --output with another folder and leave out --resume"
+            f"{file} is damaged. Use --output with another folder and leave out --resume"
         ) from error
 
 
@@ -120,7 +120,7 @@ def refuse_earlier_version(folder: Path) -> None:
     """Refuse the folder of a search that was not recorded by Optuna.
 
     Raises:
-        CheckpointError: with what can be done instead.
+        CheckpointError: the folder holds one; the message says what to do instead.
     """
     if (folder / EARLIER_LOG).exists() and not (folder / STUDY_LOG).exists():
         raise CheckpointError(
@@ -131,7 +131,7 @@ def refuse_earlier_version(folder: Path) -> None:
 
 
 SPREAD = 9
-"""A trial takes at least one part in so many of all steps: two rungs of a factor of 3."""
+"""Every trial takes at least 1 / SPREAD of the steps, which leaves two rungs of a factor of 3."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ class Rungs:
 
     Attributes:
         grace: steps that every trial takes.
-        factor: by which the rungs grow; one trial in so many is promoted.
-        steps: of a whole trial.
+        factor: factor between rungs; one trial in ``factor`` is promoted.
+        steps: steps of a complete trial.
     """
 
     grace: int
@@ -159,8 +159,8 @@ class Rungs:
 def rungs_of(recipe: Recipe) -> Rungs:
     """The rungs of a recipe.
 
-    The first is the first validation after a ninth of the steps, and after twice the warm-up: until
-    then the learning rate says little. The factor is 3 where two rungs fit, otherwise 2.
+    The first rung is the first validation after a ninth of the steps and twice the warm-up: earlier
+    scores say little about the learning rate. The factor is 3 if two rungs fit, otherwise 2.
     """
     steps, every = recipe.schedule.steps, recipe.validation.every
     first = max(steps / SPREAD, 2 * recipe.schedule.warmup)

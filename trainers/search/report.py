@@ -36,7 +36,7 @@ _DEFAULTS = Recipe(losses={"waveform_l1": 1.0}).to_dict() | {
     "seed": None,
     "model": {"options": {}},
 }
-"""Of a recipe; what is learned by what, and where chance begins, are always said."""
+"""Defaults that ``best.yaml`` leaves out; losses, seed and network options are always written."""
 
 
 def write_tables(trials: Trials, plan: Plan, folder: Path) -> None:
@@ -67,7 +67,7 @@ def write_tables(trials: Trials, plan: Plan, folder: Path) -> None:
 
 
 def as_row(rank: int, trial: Trial) -> dict[str, Any]:
-    """A trial for programs: SDR in dB, time in seconds."""
+    """Return a trial as a JSON row: SDR in dB, time in seconds."""
     return {
         "rank": rank,
         "trial": trial.number,
@@ -84,7 +84,7 @@ def as_row(rank: int, trial: Trial) -> dict[str, Any]:
 
 
 def write_best(trials: Trials, plan: Plan, folder: Path) -> Path | None:
-    """Write the recipe of the best trial; None where all failed.
+    """Write the recipe of the best trial; returns its path, or None if all failed.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -102,7 +102,7 @@ def write_best(trials: Trials, plan: Plan, folder: Path) -> Path | None:
 
 
 def different(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not as a recipe has it anyway."""
+    """Return the values that differ from the defaults."""
     kept: dict[str, Any] = {}
     for key, value in values.items():
         default = defaults.get(key)
@@ -116,7 +116,7 @@ def different(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 
 def _origin(best: Trial, plan: Plan, folder: Path) -> str:
-    """A comment that says where the recipe comes from."""
+    """Return the comment at the top of the recipe: which trial it comes from."""
     lines = [
         f"The best of {plan.trials} trials of stem tune {plan.architecture} around the recipe "
         f"{plan.base.name}:",
@@ -128,8 +128,7 @@ def _origin(best: Trial, plan: Plan, folder: Path) -> str:
 
 
 WIDTH, HEAD, TALL, LOW = 12.8, 0.9, 3.3, 2.2
-"""Inches: the width of the figure, and the heights of its head, its two large plots and a row of
-small ones."""
+"""Inches: width of the figure; heights of its title, its large plots and a row of small ones."""
 
 COLUMNS = 4
 """Small plots in a row."""
@@ -141,10 +140,10 @@ KINDS = {
     "unfinished": ("unfinished", "#4f9d69", "s"),
     "failed": ("failed", "#8a6d3b", "x"),
 }
-"""By the state of a trial: what it is called, its color and its marker."""
+"""Label, color and marker by the state of a trial."""
 
 FURTHEST = 3.0
-"""How far below the best the axis goes, in distances between the best and the median."""
+"""How far below the best score the axis reaches, in distances from the median to the best."""
 
 MOST_TICKS = 12
 
@@ -152,13 +151,13 @@ MOST_TICKS = 12
 def draw_search(trials: Trials, space: Space, title: str, path: Path) -> None:
     """Draw all trials: their curves, the best so far, and the score over each hyperparameter.
 
-    A trial that failed, or has no score yet, stands at the lower end.
+    Trials that failed or have no score yet are drawn at the lower end.
 
     Args:
-        trials: of the search.
-        space: what was varied.
-        title: first line.
-        path: of the PNG.
+        trials: trials of the search.
+        space: space of the search.
+        title: title of the figure.
+        path: file to write, a PNG.
 
     Raises:
         OutputError: the file cannot be written.
@@ -200,7 +199,7 @@ def search_figure(trials: Trials, space: Space, title: str) -> Figure:
 
 
 def score_limits(trials: Trials) -> tuple[float, float]:
-    """From the worst to the best score; a few that are far worse lie at the lower end."""
+    """Limits of the score axis; scores far below the median are drawn at the lower end."""
     scores = [trial.sdr for trial in trials if trial.sdr is not None]
     firsts = [sdr for trial in trials for _, sdr in trial.curve]
     if not scores:
@@ -213,7 +212,7 @@ def score_limits(trials: Trials) -> tuple[float, float]:
 
 
 def value_ticks(one: Dimension) -> list[tuple[float, str]]:
-    """Places on the axis of a hyperparameter, and the values of the recipe that stand there."""
+    """Positions on the axis of a hyperparameter, with the values of the recipe as labels."""
     if isinstance(one, Listed):
         words = ["\n".join(map(short, option.values())) for option in one.options]
         return [(float(place), text) for place, text in enumerate(words)]

@@ -1,8 +1,8 @@
 """Search spaces, read from YAML: the hyperparameters that a search varies.
 
 A file maps categories to keys of a recipe, and those to a
-:class:`~trainers.search.parameters.Domain`. Keys that stand before one colon share what is drawn; a
-category may instead list under ``together`` several keys whose values fit each other only so.
+:class:`~trainers.search.parameters.Domain`. Several keys before one colon share the drawn value. A
+category may also list combinations of values under ``together``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ class Space:
 
     Attributes:
         base: that recipe.
-        dimensions: hyperparameters.
-        roundings: what is rounded when all are chosen.
-        left_out: hyperparameters of the file that mean nothing for this recipe, and why.
+        dimensions: the hyperparameters.
+        roundings: keys that are rounded after all values are drawn.
+        left_out: hyperparameters of the file that do not apply to this recipe, and why.
     """
 
     base: Recipe
@@ -46,17 +46,17 @@ class Space:
 
     @property
     def categories(self) -> set[str]:
-        """What the hyperparameters belong to."""
+        """Categories of the hyperparameters."""
         return {dimension.category for dimension in self.dimensions}
 
     @property
     def base_params(self) -> Params | None:
-        """Parameters that give the recipe itself; None where the space does not contain it."""
+        """Parameters that give the recipe itself; None if the space does not contain it."""
         params = {one.name: one.base for one in self.dimensions if one.base is not None}
         return params if len(params) == len(self.dimensions) else None
 
     def changes(self, params: Mapping[str, Param]) -> Changes:
-        """Keys and values of a recipe; hyperparameters without a parameter stay as they are."""
+        """Return changed values by key; hyperparameters without a parameter are left out."""
         changes: Changes = {}
         for dimension in self.dimensions:
             if dimension.name in params:
@@ -66,7 +66,7 @@ class Space:
         return changes
 
     def recipe(self, changes: Mapping[str, Any], name: str = "") -> Recipe:
-        """The recipe with changes.
+        """Return the recipe with changes.
 
         Raises:
             ConfigError: they contradict each other.
@@ -74,7 +74,7 @@ class Space:
         return changed(self.base, changes, name)
 
     def shown(self, changes: Mapping[str, Any]) -> dict[str, str]:
-        """Values by hyperparameter, as people read them."""
+        """Format the values by hyperparameter."""
         return {
             one.name: "/".join(short(changes[key]) for key in one.changes(one.extremes[0]))
             for one in self.dimensions
@@ -82,12 +82,12 @@ class Space:
 
 
 def changed(base: Recipe, changes: Mapping[str, Any], name: str = "") -> Recipe:
-    """A recipe with other values.
+    """Return a recipe with other values.
 
     Args:
         base: the recipe.
-        changes: keys with dots, and values.
-        name: what it is called then; empty leaves the name.
+        changes: values by dotted key.
+        name: new name; empty keeps the old one.
 
     Raises:
         ConfigError: the values contradict each other, or there are no such keys.
@@ -106,16 +106,16 @@ def changed(base: Recipe, changes: Mapping[str, Any], name: str = "") -> Recipe:
 
 
 def bind(file: Mapping[str, Any], where: str, base: Recipe, *, own: bool) -> Space:
-    """Lay a space over a recipe.
+    """Bind a space to a recipe.
 
     Args:
         file: content of a space file.
-        where: what to call it.
+        where: name of the space in messages.
         base: the recipe.
-        own: whether it comes with the program: then what means nothing for this recipe is left out.
+        own: whether it comes with Stem; hyperparameters that do not apply are then left out.
 
     Raises:
-        ConfigError: it has mistakes; all of them are named.
+        ConfigError: it has errors; all of them are reported.
     """
     binding = Binding(lookup(base), own)
     found = [*_dimensions(file, binding)]
@@ -138,9 +138,7 @@ def _dimensions(file: Mapping[str, Any], binding: Binding) -> Iterator[Dimension
 
 
 def _with_short_names(found: list[Dimension]) -> tuple[Dimension, ...]:
-    """Give hyperparameters short names where these are unique, else whole keys."""
-    from dataclasses import replace
-
+    """Give hyperparameters short names if these are unique, else keep whole keys."""
     names = [brief(one.name) for one in found]
     often = Counter(names)
     return tuple(
@@ -150,16 +148,13 @@ def _with_short_names(found: list[Dimension]) -> tuple[Dimension, ...]:
 
 
 def brief(key: str) -> str:
-    """The last word of a key that says something: ``remix`` of ``data.augmentation.remix.chance``.
-
-    Names of one letter say nothing.
-    """
+    """Return the last meaningful word of a key: ``remix`` of ``data.augmentation.remix.chance``."""
     words = [word for word in key.split(".") if word != "chance"]
     return words[-1] if words else key
 
 
 def _without_invalid(space: Space, where: str, own: bool) -> Space:
-    """Leave out, or refuse, hyperparameters that give invalid recipes even on their own."""
+    """Leave out or refuse hyperparameters that give invalid recipes on their own."""
     kept, odd = [], []
     for one in space.dimensions:
         mistake = _mistake(space, one)
@@ -184,7 +179,7 @@ def _mistake(space: Space, one: Dimension) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as people read it in a table."""
+    """Format a value for a table."""
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     return f"{value:.3g}"
@@ -195,7 +190,7 @@ def require_architecture(recipe: Recipe, name: str) -> None:
 
     Raises:
         UnknownNameError: no architecture has this name.
-        ConfigError: with what to type.
+        ConfigError: it trains another network; the message suggests a command.
     """
     registry.architecture(name)
     found = recipe.model.architecture
@@ -207,16 +202,16 @@ def require_architecture(recipe: Recipe, name: str) -> None:
 
 
 COMMON = "common"
-"""Name of the space that lies under those of all architectures."""
+"""Name of the space that the spaces of all architectures extend."""
 
 SPACES = resources.files(__name__.rpartition(".")[0]) / "spaces"
 
 
 def space_text(architecture: str, file: str = "") -> str:
-    """What a space file says.
+    """Read the text of a space.
 
     Args:
-        architecture: whose own space is read where no file is named.
+        architecture: architecture whose space is read if no file is given.
         file: a YAML file.
 
     Raises:
@@ -235,7 +230,7 @@ def space_text(architecture: str, file: str = "") -> str:
 
 
 def _own_text(architecture: str) -> str:
-    """What all spaces have in common, under what is said of this architecture alone."""
+    """Merge the space of an architecture with the common one, which it overrides."""
     merged: dict[str, Any] = {}
     for name in (architecture, COMMON):
         if (place := SPACES / f"{name}.yaml").is_file():
@@ -244,16 +239,16 @@ def _own_text(architecture: str) -> str:
 
 
 def read_space(text: str, where: str, base: Recipe, *, own: bool) -> Space:
-    """Lay the space of a file over a recipe.
+    """Parse a space and bind it to a recipe.
 
     Args:
-        text: what the file says.
-        where: what to call it.
+        text: text of a space file.
+        where: name of the space in messages.
         base: the recipe.
-        own: whether the file comes with the program.
+        own: whether the file comes with Stem.
 
     Raises:
-        ConfigError: it has mistakes; all of them are named.
+        ConfigError: it has errors; all of them are reported.
     """
     values: Any = parse_yaml(where, text)
     if not isinstance(values, Mapping) or not values:

@@ -21,19 +21,19 @@ class SearchStarted(Event):
     """A search begins or resumes.
 
     Attributes:
-        architecture: whose hyperparameters are searched.
+        architecture: architecture whose hyperparameters are searched.
         recipe: name of the recipe that is varied.
         varied: names of the hyperparameters.
-        trials: in all.
-        over: of them that ended before the search was interrupted.
+        trials: number of trials in all.
+        over: trials that ended before the search was interrupted.
         at_once: trials that run in parallel.
-        cores: of each worker; with a GPU they only load data.
-        gpus: of each worker.
-        steps: of a whole trial.
+        cores: cores per worker; with a GPU they only load data.
+        gpus: GPUs per worker.
+        steps: steps of a complete trial.
         rungs: steps after which bad trials are stopped.
-        data: description of the training data, a line each.
-        left_out: hyperparameters that mean nothing for this recipe, and why.
-        workers: of each trial.
+        data: description of the training data, in lines.
+        left_out: hyperparameters that do not apply to this recipe, and why.
+        workers: workers per trial.
     """
 
     architecture: str

@@ -65,7 +65,7 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
         ),
         ("young", f"young has no {BEST} yet, only {LAST} and {RECIPE}: {ON} young --resume"),
         ("new", f"new has no {BEST} yet, only {RECIPE}: {ON} new"),
-        ("runs", "runs holds toy, so it is not the folder of a run. Type e.g. runs/toy"),
+        ("runs", "runs holds toy, so it is not the folder of a run. Try: runs/toy"),
         (
             "songs",
             "songs holds a.wav, b.wav, c.wav and 1 more, so it is not the folder of a run. " + RUN,
@@ -102,8 +102,8 @@ def test_other_words_are_names(typed: str) -> None:
 @pytest.mark.parametrize(
     ("folder", "found"),
     [
-        ("gone", "gone does not exist, so there is no run to go on with"),
-        ("net.pth", "net.pth is a file, so there is no run in it to go on with"),
+        ("gone", "gone does not exist, so there is no run to resume"),
+        ("net.pth", "net.pth is a file, so there is no run in it to resume"),
         ("new", f"new holds no run to resume: there is no {LAST}"),
     ],
 )

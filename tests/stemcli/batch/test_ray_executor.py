@@ -166,7 +166,7 @@ def test_a_failure_keeps_the_traceback_of_the_actor(cluster: Cluster) -> None:
 def test_a_song_that_is_gone_is_the_fault_of_no_worker(cluster: Cluster) -> None:
     (task,) = cluster.tasks("a.mp3")
     Path("a.mp3").unlink()
-    with pytest.raises(StemError, match=r"There is no file a\.mp3 any more"):
+    with pytest.raises(StemError, match=r"a\.mp3 no longer exists"):
         raise cluster.run([task])["a.mp3"].error or AssertionError
     assert cluster.told(WorkerRefused) == []
 
@@ -336,8 +336,8 @@ def test_a_song_that_kills_two_workers_while_alone_is_failed(cluster: Cluster) -
     assert killed[0] == ["killer.mp3", "b.mp3"]
     assert killed[1:] == [["killer.mp3"]] * 2
     message = str(results["killer.mp3"].error)
-    assert message.startswith("2 workers died over killer.mp3 (out of memory). If their memory")
-    assert "try a smaller --segment or --batch-size" in message
+    assert message.startswith("2 workers died while separating killer.mp3 (out of memory). If they")
+    assert "use a smaller --segment or --batch-size" in message
     assert [results[name].error for name in ("b.mp3", "c.mp3")] == [None, None]
 
 
@@ -391,17 +391,17 @@ def test_a_cluster_that_does_not_answer_is_the_end(
     cluster.hold()
     cluster.then(lambda: monkeypatch.setattr(cluster.ray, "nodes", fail))
     cluster.then(*[lambda: None] * AWAITED)
-    with pytest.raises(ClusterError, match=r"does not answer any more \(no answer\)"):
+    with pytest.raises(ClusterError, match=r"no longer answers \(no answer\)"):
         cluster.run(cluster.tasks("a.mp3"))
 
 
 @pytest.mark.parametrize(
     ("info", "reason"),
     [
-        (ActorInfo("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Type there: pip install"),
+        (ActorInfo("cpu", "fp32", "0.0.0"), "it has stem 0.0.0. Run there: pip install"),
         (
             RayError("x\nModuleNotFoundError: No module named 'stemcli'"),
-            "No module named 'stemcli'. Type there: pip install 'stemcli",
+            "No module named 'stemcli'. Run there: pip install 'stemcli",
         ),
     ],
 )

@@ -171,12 +171,15 @@ def test_info_in_another_size(typed: Typed) -> None:
         ("melrnn --set expander_db=5", "must lie between -100 and 0, found 5"),
         ("melrnn --set num_groups=7", "groups, found hidden_channels=128 and num_groups=7"),
         ("melrnn --set num_layers=0", "--set: num_layers must be at least 1, found 0"),
-        ("tiny --set num_layers=2", "tiny is a model, whose options are fixed: type --set with an"),
-        ("tiny --architecture", "'tiny' is no architecture. See: stem models list --architectures"),
+        ("tiny --set num_layers=2", "tiny is a model, whose options are fixed: use --set with an"),
+        (
+            "tiny --architecture",
+            "'tiny' is not an architecture. See: stem models list --architectures",
+        ),
         ("melrn", "Unknown architecture 'melrn': did you mean 'melrnn'? See: stem models list --a"),
         ("tiny --set num_layers", "e.g. stem models info melrnn --set num_layers=4"),
-        ("weights.safetensors --set num_layers=2", "whose options are fixed: type --set with"),
-        ("weights.safetensors --architecture", "is no architecture. See: stem models list --a"),
+        ("weights.safetensors --set num_layers=2", "whose options are fixed: use --set with"),
+        ("weights.safetensors --architecture", "is not an architecture. See: stem models list --a"),
         ("xyzzy", "Unknown model or architecture 'xyzzy': known: "),
         ("predictor", "Unknown architecture 'predictor': did you mean 'phase_predictor'? See: "),
         (
@@ -247,7 +250,7 @@ def test_a_name_of_a_model_and_of_an_architecture(typed: Typed) -> None:
     assert "3,919,872" in model.stdout
     lines = model.stderr.splitlines()
     assert lines[-1].endswith("Try: stem models info melroformer --architecture")
-    assert lines[-3] == "There is more inside: --depth 1"
+    assert lines[-3] == "For more levels, use --depth 1"
     architecture = typed("models", "info", "melroformer", "--architecture").stdout
     assert "8,841,856" in architecture
 

@@ -83,10 +83,10 @@ def test_adding_for_programs(typed: Typed) -> None:
         (
             "runs --name x",
             2,
-            "runs holds mine, so it is not the folder of a run. Type e.g. runs/mine",
+            "runs holds mine, so it is not the folder of a run. Try: runs/mine",
         ),
         ("runs/mine/summary.json --name x", 2, "summary.json is not a .safetensors file"),
-        ("runs/mine --name melroformer", 2, "--name: 'melroformer' is bundled"),
+        ("runs/mine --name melroformer", 2, "--name: 'melroformer' is a bundled model"),
         ("runs/mine --name mine", 2, "--name: 'mine' is in your zoo already. Use another"),
         ("runs/mine", 2, "Missing option '--name'"),
     ],

@@ -46,9 +46,9 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        ({"stem": ""}, ClusterError, r"take part. b \(ip\): stem is not installed there. Type the"),
+        ({"stem": ""}, ClusterError, r"take part. b \(ip\): stem is not installed there. Run the"),
         ({"stem": "0.0.1+abc"}, ClusterError, r"b \(ip\): it has stem 0.0.1\+abc, and this mac.*"),
-        ({"lacking": ["torch", "pyarrow"]}, ClusterError, "torch, pyarrow not installed there. Ty"),
+        ({"lacking": ["torch", "pyarrow"]}, ClusterError, "torch, pyarrow not installed there. Ru"),
         ({"missing": ["/x", "/y"]}, DataError, r"Missing on: b \(ip\): /x, /y"),
         ({"blind": True}, StorageError, r"not the same place on all machines: b \(ip\) did not se"),
         ({"refusal": "Read-only"}, StorageError, r"Refused on b \(ip\): Read-only"),

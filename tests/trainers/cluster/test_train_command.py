@@ -44,10 +44,10 @@ def typed(*words: str) -> Result:
         (("--wait", "9", "--fsdp"), "--wait and --fsdp need a cluster. Add --cluster"),
         (("-o", "memory://runs/x"), "--output memory://runs/x is not a local folder"),
         (("--cluster", "--dry-run"), "--dry-run runs on this machine"),
-        (("--cluster", "--resume"), "runs/latest does not exist, so there is no run to go on with"),
+        (("--cluster", "--resume"), "runs/latest does not exist, so there is no run to resume"),
         (
             ("--cluster", "-o", "memory://no/run", "--resume"),
-            "memory://no/run does not exist, so there is no run to go on with",
+            "memory://no/run does not exist, so there is no run to resume",
         ),
         (("--cluster", "--data", "nowhere"), "'nowhere' does not exist"),
         (("--cluster", "-o", ""), "The argument after -o is empty"),

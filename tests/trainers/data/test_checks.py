@@ -27,7 +27,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     found = problems(tmp_path)
     assert [problem.split(":")[0] for problem in found] == [
         "No sound can be read from a/bass.wav",
-        "a/other.flac is empty (0 bytes)",
+        "a/other.flac is empty (0 bytes). Copy or download it again",
     ]
 
 

@@ -367,5 +367,5 @@ def test_nothing_is_offered_that_was_tried(recordings: Path, recipe: Recipe) -> 
     taught = with_data(recipe, layout="voxaug", validation_fraction=0.1)
     data = open_data(taught, recordings / "x", (), ("instrumental",), RATE)
     waiting = replace(taught, schedule=replace(taught.schedule, early_stopping_patience=2))
-    with pytest.raises(ConfigError, match=r"no validation songs\. Type --validation DIR$"):
+    with pytest.raises(ConfigError, match=r"no validation songs\. Use --validation DIR$"):
         check_schedule(waiting, data)

@@ -69,8 +69,8 @@ LATEST = 2
 class ExcerptLogger:
     """Writes audio and images to files, e.g. ``excerpts/step-000200/SONG/vocals.estimate.flac``.
 
-    Audio is 24-bit FLAC, images are PNG. Only the first and the last two steps are kept: to hear
-    the progress of the run, and whether it still changes. Values and texts are ignored.
+    Audio is 24-bit FLAC, images are PNG. Only the first step and the last two are kept, enough
+    to compare the result with the start and with the step before. Values and texts are ignored.
 
     Args:
         folder: folder of the run.
@@ -106,7 +106,7 @@ class ExcerptLogger:
         """No place for it."""
 
     def close(self) -> None:
-        """Nothing is pending."""
+        """Do nothing: files are complete when written."""
 
     def _path(self, step: int, song: str, name: str, suffix: str) -> Path:
         place = self.folder / f"step-{step:06}"
@@ -199,8 +199,8 @@ FLUSH_SECONDS = 10
 class TensorBoardLogger:
     """Writes a TensorBoard event file into ``folder``, for ``tensorboard --logdir``.
 
-    Audio keeps its channels, in 16 bits; unchanged audio is not written again. A resumed run tells
-    TensorBoard to purge the steps that are run again.
+    Audio keeps its channels, in 16 bits; unchanged audio is not written again. A resumed run makes
+    TensorBoard purge the steps that are run again.
 
     Args:
         folder: folder of the run.

@@ -46,11 +46,11 @@ def log_excerpt(loggers: Sequence[RunLogger], event: ExcerptRendered) -> None:
     """
     waves = normalized(event)
     for name, wave in waves.items():
-        for book in loggers:
-            book.audio(event.step, event.song, name, wave, event.sample_rate)
+        for logger in loggers:
+            logger.audio(event.step, event.song, name, wave, event.sample_rate)
     for name, picture in _pictures(waves, event):
-        for book in loggers:
-            book.picture(event.step, event.song, name, picture)
+        for logger in loggers:
+            logger.picture(event.step, event.song, name, picture)
 
 
 def normalized(event: ExcerptRendered) -> dict[str, Clip]:
@@ -107,25 +107,25 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
     with ExitStack() as loggers:
         with _explain_write_errors(folder):
             opened = [*_opened(recipe, folder, first_step, loggers)]
-        keeper = RunLog(recipe, opened)
+        log = RunLog(recipe, opened)
 
         def report(event: Event) -> None:
             with _explain_write_errors(folder):
-                keeper(event)
+                log(event)
 
         with _silence_thread_errors():
             try:
                 yield report
             except BaseException:
                 with suppress(LogError):  # an earlier error is already being raised
-                    _close(keeper, loggers, folder)
+                    _close(log, loggers, folder)
                 raise
-            _close(keeper, loggers, folder)
+            _close(log, loggers, folder)
 
 
-def _close(keeper: RunLog, loggers: ExitStack, folder: Path) -> None:
+def _close(log: RunLog, loggers: ExitStack, folder: Path) -> None:
     with _explain_write_errors(folder), loggers.pop_all():
-        keeper.flush()
+        log.flush()
 
 
 def _opened(
@@ -150,11 +150,11 @@ def _silence_thread_errors() -> Iterator[None]:
     """Hide the traceback of TensorBoard's thread: the next entry raises its error."""
     before = threading.excepthook
 
-    def speak(found: threading.ExceptHookArgs) -> None:
+    def hook(found: threading.ExceptHookArgs) -> None:
         if not isinstance(found.exc_value, OSError):
             before(found)
 
-    threading.excepthook = speak
+    threading.excepthook = hook
     try:
         yield
     finally:
@@ -220,12 +220,12 @@ class RunLog:
         self._text(event.first_step, "run", _table(event))
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for book in self.loggers:
-            book.scalars(step, values)
+        for logger in self.loggers:
+            logger.scalars(step, values)
 
     def _text(self, step: int, name: str, markdown: str) -> None:
-        for book in self.loggers:
-            book.text(step, name, markdown)
+        for logger in self.loggers:
+            logger.text(step, name, markdown)
 
 
 def _scores(event: Validated, score: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Logbooks. Truth: what was written is read back, by TensorBoard's own reader and by soundfile."""
+"""Loggers. Truth: what was written is read back, by TensorBoard's own reader and by soundfile."""
 
 from __future__ import annotations
 
@@ -278,5 +278,5 @@ def test_wandb_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise package.Error("api_key not configured\n(no-tty).")
 
     package.init = refuse
-    with pytest.raises(StorageError, match=r"\(api_key not configured \(no-tty\)\). Type wandb l"):
+    with pytest.raises(StorageError, match=r"\(api_key not configured \(no-tty\)\). Run wandb l"):
         wandb_book(monkeypatch, package, tmp_path)

@@ -1,4 +1,4 @@
-"""From events to logbooks. Truth: means by hand, and what the files say afterwards."""
+"""From events to loggers. Truth: means by hand, and what the files say afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Excerpts and attention for people. Truth: networks whose answer and attention are known."""
+"""Excerpts and attention maps. Truth: networks whose answer and attention are known."""
 
 from __future__ import annotations
 
