@@ -140,7 +140,7 @@ class Summary(Config):
     @property
     def source(self) -> str:
         """Origin of the weights, in words."""
-        by = f" with the recipe {self.recipe}" if self.recipe else ""
+        by = f", recipe {self.recipe}" if self.recipe else ""
         steps = f"{self.step:,} step{'' if self.step == 1 else 's'}"
         after = f", best weights of {steps}" if self.step else ""
         return f"Trained with stem{by}{after}"

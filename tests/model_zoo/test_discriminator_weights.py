@@ -77,7 +77,7 @@ def test_what_is_no_safetensors_file(file: Path) -> None:
     ("name", "wrong"), [("nothing.safetensors", "does not exist"), (".", "is not a regular file")]
 )
 def test_what_is_no_file(tmp_path: Path, name: str, wrong: str) -> None:
-    with pytest.raises(CheckpointError, match=rf"{wrong}\. Name the discriminator\.safetensors"):
+    with pytest.raises(CheckpointError, match=rf"{wrong}\. Use the discriminator\.safetensors"):
         load_discriminator(tmp_path / name)
 
 
@@ -109,7 +109,7 @@ def test_weights_of_a_network(tmp_path: Path) -> None:
 def test_descriptions_that_cannot_be_used(
     file: Path, metadata: dict[str, str], sentence: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=f"{sentence}.*Name the discriminator"):
+    with pytest.raises(CheckpointError, match=f"{sentence}.*Use the discriminator"):
         load_discriminator(rewrite(file, metadata))
 
 
@@ -120,7 +120,7 @@ def test_tensors_that_are_too_many(file: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="Choose a folder"):
+    with pytest.raises(OutputError, match="Choose a writable folder"):
         save_discriminator(
             tmp_path / "file" / "d.safetensors",
             EnsembleSpec(("multi_frequency",)).build(),

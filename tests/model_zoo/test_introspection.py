@@ -84,7 +84,7 @@ def test_what_cannot_be_heard_without_values_ends_there() -> None:
 def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand: four blocks take two operations each at least."""
     monkeypatch.setattr("model_zoo.introspection.MOST_OPERATIONS", 7)
-    with pytest.raises(ConfigError, match="more than 7 operations is too large to be drawn"):
+    with pytest.raises(ConfigError, match="more than 7 operations is too large to be shown"):
         layer_tree(Tiny().to("meta"))
 
 

@@ -121,7 +121,7 @@ def test_discriminators_get_no_gradient_from_the_network(
 
 def _gradient_of_the_judge(state: TrainState, task: TrainingTask, two: object) -> Tensor:
     with torch.no_grad():
-        made = task.estimate(state.optimizer, two)
+        made = task.forward(state.optimizer, two)
     judge = state.discriminator_optimizer
     task.adversary.discriminator_loss(judge.network, made).backward()
     nn.utils.clip_grad_norm_(judge.network.parameters(), judge.recipe.max_grad_norm)

@@ -296,7 +296,7 @@ def test_outputs_that_cannot_be(tiny: Path, place: Path, words: list[str]) -> No
     refused(train("--output", "file/run", *words), 1, "file is a file. Use --output")
     assert (place / "file").read_text() == "mine"
     assert train().exit_code == 0
-    told, done = "run already holds a run. Add --resume or name another --output", train(*words)
+    told, done = "run already holds a run. Add --resume or use another --output", train(*words)
     if words:  # nothing is kept, so nothing is in the way
         assert (done.exit_code, told in done.stderr) == (0, True), done.stderr
     else:

@@ -219,7 +219,7 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
     assert (done.exit_code, (recordings / "run").exists()) == (0, False)
     assert done.stdout.splitlines()[-1].endswith("7,200 steps")
     found = json.loads(enter(*rehearsal, "--json").stdout)
-    assert (found["event"], found["steps"], found["run"]["steps"]) == ("rehearsed", 7200, 2)
+    assert (found["event"], found["steps"], found["run"]["steps"]) == ("dry_run_finished", 7200, 2)
     assert found["hours"] == pytest.approx(2 * found["seconds_per_step"])
     assert found["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
 

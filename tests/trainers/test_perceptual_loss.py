@@ -109,7 +109,7 @@ def test_another_sample_rate_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nothing\.safetensors does not exist\. Name the"):
+    with pytest.raises(CheckpointError, match=r"nothing\.safetensors does not exist\. Use the"):
         make_loss(
             "perceptual", LISTENER_RATE, {"discriminator": str(tmp_path / "nothing.safetensors")}
         )

@@ -70,17 +70,19 @@ def test_recomputed_blocks_run_twice_and_only_while_learning(
 
 def test_a_run_with_recomputed_blocks(recordings: Path, recipe: Recipe) -> None:
     whole = run_steps(recipe, 2, recordings, recordings / "whole")
-    saving = run_steps(with_loop(recipe, recompute=True), 2, recordings, recordings / "saving")
+    saving = run_steps(
+        with_loop(recipe, activation_checkpointing=True), 2, recordings, recordings / "saving"
+    )
     assert [step.losses for step in saving] == [step.losses for step in whole]
 
 
 def test_compiled_and_recomputed_exclude_each_other(recipe: Recipe) -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
-        with_loop(recipe, recompute=True, compile=True)
+        with_loop(recipe, activation_checkpointing=True, compile=True)
 
 
 def test_averages_share_nothing_with_what_is_averaged(recordings: Path, recipe: Recipe) -> None:
-    state, task = fresh(with_loop(recipe, ema=0.0))
+    state, task = fresh(with_loop(recipe, ema_decay=0.0))
     training_step(state, task, batch(recordings, recipe, range(2)))
     networks = (state.separator, state.ema.model)
     one, other = (parameters_to_vector(network.parameters()) for network in networks)

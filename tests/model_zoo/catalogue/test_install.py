@@ -63,7 +63,7 @@ def test_the_card_says_what_is_known(run: Path) -> None:
     assert (card.architecture, card.outputs) == ("melrnn", ("vocals", "band"))
     assert (card.sample_rate, card.licence) == (16_000, "CC0")
     assert card.parameters == small_network().parameter_count()
-    assert card.source == "Trained with stem by the recipe four-stems, best weights of 12,000 steps"
+    assert card.source == "Trained with stem, recipe four-stems, best weights of 12,000 steps"
     assert card.training_data == "87 songs of the folder musdb18hq"
     (score,) = card.scores
     assert score.dataset == "14 validation songs, by which the step was chosen"
@@ -74,7 +74,7 @@ def test_the_card_says_what_is_known(run: Path) -> None:
 def test_nothing_is_guessed(run: Path) -> None:
     card = add_run(run, name="mine")
     assert card.licence == "not stated"
-    assert card.source == "Trained with stem by the recipe tiny"
+    assert card.source == "Trained with stem, recipe tiny"
     assert (card.training_data, card.scores) == ("", ())
 
 
@@ -189,7 +189,7 @@ def test_what_cannot_be_added(
     ("name", "sentence"),
     [
         ("taken", "'taken' is in your zoo already"),
-        ("melroformer", "'melroformer' is bundled"),
+        ("melroformer", "'melroformer' is a bundled model"),
         ("Mine!", "a name has lower-case letters"),
     ],
 )

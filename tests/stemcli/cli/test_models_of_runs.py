@@ -36,7 +36,7 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
     ]
     assert "mine" in typed("models", "list").stdout
     shown = typed("models", "info", "mine").stdout
-    for fact in ("with the recipe tiny, best weights of 40 steps", "MIT", "vocals, band", "2.50"):
+    for fact in ("recipe tiny, best weights of 40 steps", "MIT", "vocals, band", "2.50"):
         assert fact in shown
     song = np.random.default_rng(0).uniform(-0.5, 0.5, (16_000, 2))
     soundfile.write(tmp_path / "song.wav", song, 16_000, "FLOAT")
@@ -51,7 +51,7 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
 @pytest.mark.usefixtures("run")
 def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Typed) -> None:
     shown = typed("models", "info", "runs/mine").stdout
-    for fact in ("runs/mine", "with the recipe tiny, best weights of 40 steps", "vocals, band"):
+    for fact in ("runs/mine", "recipe tiny, best weights of 40 steps", "vocals, band"):
         assert fact in shown
     assert "installed" not in shown
     model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)

@@ -66,13 +66,22 @@ def test_a_song_among_good_ones(library: Path) -> None:
         ),
         (("separate", "closed/a.wav"), r"cannot be opened (Permission denied). Check its name and"),
         (("batch", "closed"), "closed may not be read, so its songs are left out"),
-        (("separate", "in/a.wav", "-o", "closed"), "closed. Choose another folder with --output"),
+        (
+            ("separate", "in/a.wav", "-o", "closed"),
+            "closed is not writable. Choose another folder with --output",
+        ),
         (
             ("separate", "in/a.wav", "-o", "closed/x"),
             "closed/x (Permission denied). Choose another",
         ),
-        (("batch", "in", "-o", "closed"), "closed. Choose another folder with --output"),
-        (("batch", "in", "-o", "read only"), "read only. Choose another folder with --output"),
+        (
+            ("batch", "in", "-o", "closed"),
+            "closed is not writable. Choose another folder with --output",
+        ),
+        (
+            ("batch", "in", "-o", "read only"),
+            "read only is not writable. Choose another folder with --output",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -103,7 +103,7 @@ def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
     ("error", "sentence"),
     [
         (OutOfMemoryError("A step does not fit"), "A step does not fit"),
-        (MemoryError(), "not enough memory"),
+        (MemoryError(), "Out of memory"),
         (ZeroDivisionError("in a test"), "bug in stem"),
     ],
 )

@@ -306,7 +306,9 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
         sound(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
         sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
     taught = with_data(
-        learning(recipe, "separation", stems=["instrumental"]), seconds=0.5, validation_fraction=0.1
+        learning(recipe, "separation", stems=["instrumental"]),
+        clip_seconds=0.5,
+        validation_fraction=0.1,
     )
     best = train(
         with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None
