@@ -116,7 +116,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     if not isinstance(output, UrlPath):
         check_folder(output, resume)
     elif not resume and (output / LAST).exists():
-        raise OutputError(f"{output} already holds a run. Add --resume or name another --output")
+        raise OutputError(f"{output} already holds a run. Add --resume or use another --output")
     if resume and not (output / LAST).exists():
         raise no_run(output)
     if resume and data is None:
@@ -227,7 +227,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     show_dry_run(started, finished, str(job.data), console)
     check_room(job.place, finished.checkpoint)
     if not resume and (job.place / LAST).exists():
-        console.line(f"{job.place} already holds a run. Add --resume or name another --output")
+        console.line(f"{job.place} already holds a run. Add --resume or use another --output")
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

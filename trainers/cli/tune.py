@@ -291,7 +291,7 @@ class TuneOptions:
         if fixed and not self._is_same(plan):
             raise UsageError(
                 f"A resumed search keeps its values, and these differ: leave out "
-                f"{', '.join(fixed)}, or name another --output without --resume"
+                f"{', '.join(fixed)}, or use another --output without --resume"
             )
         return replace(
             plan,

@@ -152,7 +152,7 @@ def check_output(output: Path, resume: bool) -> None:
     check_folder(output, resume)
     refuse_earlier_version(output)
     if not resume and any((output / name).exists() for name in (PLAN, STUDY_LOG)):
-        raise OutputError(f"{output} already holds a search. Add --resume or name another --output")
+        raise OutputError(f"{output} already holds a search. Add --resume or use another --output")
 
 
 def _check_device(machines: Machines) -> None:

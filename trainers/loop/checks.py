@@ -33,7 +33,7 @@ def check_folder(folder: Path, resume: bool) -> None:
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputError(f"{place} is not writable. Use --output with a folder that is")
     if not resume and (folder / LAST).exists():
-        raise OutputError(f"{folder} already holds a run. Add --resume or name another --output.")
+        raise OutputError(f"{folder} already holds a run. Add --resume or use another --output.")
 
 
 def check_validation(state: TrainState, data: TrainingData, folder: Path, measure: Measure) -> None:
