@@ -23,8 +23,8 @@ from tests.trainers.commands import RATE
 from tests.trainers.data.songs import with_data, write_songs
 from tests.trainers.frames import LOSSES, learning, with_steps
 from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
-from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_live_display import screen
+from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
 from tests.trainers.two_workers import two_workers
 from trainers.cli.dashboard import RunStatistics
