@@ -79,7 +79,7 @@ class UrlPath(Base):
     def iterdir(self) -> Generator[UrlPath]:
         """Iterate over the entries of the folder."""
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             system.invalidate_cache(path)
             names = system.ls(path, detail=False)
         yield from (self / PurePosixPath(name).name for name in names)
@@ -87,20 +87,20 @@ class UrlPath(Base):
     def below(self) -> list[Path]:
         """All files in the folder and its sub-folders, relative to it."""
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             found = system.find(path)
         return sorted(Path(PurePosixPath(name).relative_to(path)) for name in found)
 
     def open(self, mode: str = "r", *_: Any, **__: Any) -> Any:
         """Open the file, in a binary mode."""
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             return system.open(path, mode)
 
     def replace(self, target: Any) -> Any:
         """Rename the file within its file system."""
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             _move(system, path, target._system[1])
         return target
 
@@ -109,7 +109,7 @@ class UrlPath(Base):
         if missing_ok and not self.exists():
             return
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             system.rm_file(path)
 
     def fetch(self, target: Path) -> None:
@@ -125,7 +125,7 @@ class UrlPath(Base):
     def store(self, source: Path) -> None:
         """Upload a local file; parent folders are created."""
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             folder = str(PurePosixPath(path).parent)
             try:
                 system.makedirs(folder, exist_ok=True)
@@ -137,18 +137,18 @@ class UrlPath(Base):
             system.put_file(str(source), path)
 
     def _read(self, source: Any) -> bytes:
-        with _speaking(self):
+        with _explain_errors(self):
             return bytes(source.read(BLOCK))
 
     @property
     def _system(self) -> tuple[Any, str]:
         """The file system (one per thread if it cannot be shared), and the path in it."""
-        with _speaking(self):
+        with _explain_errors(self):
             return _open(str(self))
 
     def _info(self) -> dict[str, Any]:
         system, path = self._system
-        with _speaking(self):
+        with _explain_errors(self):
             system.invalidate_cache(str(PurePosixPath(path).parent))
             return dict(system.info(path))
 
@@ -255,7 +255,7 @@ def _move(system: Any, path: str, target: str) -> None:
 
 
 @contextmanager
-def _speaking(path: UrlPath) -> Iterator[None]:
+def _explain_errors(path: UrlPath) -> Iterator[None]:
     """Turn any exception of a storage library into an error with one sentence."""
     try:
         yield

@@ -54,7 +54,7 @@ class AudioWriter:
         self._channels, self._clips = channels, format.clips
         self._resampler = Resampler(sample_rate, rate, channels)
         self._state = "open"
-        with self._speaking():
+        with self._explain_write_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._sink: Sink = open_sink(self.temporary, rate, channels, format)
 
@@ -90,14 +90,14 @@ class AudioWriter:
         """Finish the file; further calls do nothing."""
         if self._state == "open":
             self._append(self._resampler.finish())
-            with self._speaking():
+            with self._explain_write_errors():
                 self._sink.close()
             self._state = "closed"
 
     def commit(self) -> None:
         """Finish the file if it is open, and rename it to its final name, replacing any file."""
         self.close()
-        with self._speaking():
+        with self._explain_write_errors():
             os.replace(self.temporary, self.path)
         self._state = "committed"
 
@@ -116,11 +116,11 @@ class AudioWriter:
             return
         if np.isnan(block).any():
             raise EncodeError(f"{self.path} would hold NaN. Try --precision fp32")
-        with self._speaking():
+        with self._explain_write_errors():
             self._sink.write(np.clip(block, -1, 1) if self._clips else block)
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
+    def _explain_write_errors(self) -> Iterator[None]:
         """Turn errors of the file system and libsndfile into one sentence."""
         try:
             yield

@@ -19,7 +19,7 @@ from stemcli.batch.records import Content
 from stemcli.engine.events import Listener
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
-from stemcli.engine.spool import speaking
+from stemcli.engine.spool import explain_write_errors
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
     renamed: list[Path] = []
     try:
         for temporary, path, _ in stems:
-            with speaking(path):
+            with explain_write_errors(path):
                 temporary.replace(path)
             renamed.append(path)
     except BaseException:

@@ -106,7 +106,7 @@ class Journal(Closing):
         self._connection: sqlite3.Connection | None = None
         self._budget: Budget | None = None
         self._temporary = ExitStack()
-        with self._speaking():
+        with self._explain_errors():
             if os.path.lexists(self.path) and read_only:
                 self._connect_to_copy()
             elif os.path.lexists(self.path):
@@ -131,7 +131,7 @@ class Journal(Closing):
         """
         rows = self._rows("SELECT * FROM song WHERE state IN ('begun', 'ready')")
         entries = {spelled(row["place"]): self._entry(row) for row in rows}
-        with self._speaking():
+        with self._explain_errors():
             for entry in entries.values():
                 for file in entry.latest:
                     check_links(self.folder, file.path, file.temporary)
@@ -239,13 +239,13 @@ class Journal(Closing):
         return stored(path.relative_to(self.folder))
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock, self._speaking():
+        with self._lock, self._explain_errors():
             self._renew()
             return self._connection.execute(query, values).fetchall() if self._connection else []
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._speaking():
+        with self._lock, self._explain_errors():
             connection = self._connection or self._connect()
             self._renew()
             with connection:
@@ -307,7 +307,7 @@ class Journal(Closing):
             _turn_backslashes(connection)
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:

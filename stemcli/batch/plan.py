@@ -17,7 +17,7 @@ from typing import Protocol
 from model_zoo.errors import OutputError
 from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
-from stemcli.engine.spool import speaking
+from stemcli.engine.spool import explain_write_errors
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 
 LISTED = 10
@@ -95,7 +95,7 @@ def check_writable(folder: Path) -> None:
     if isinstance(folder, UrlPath):
         require_root(folder)
         return
-    with speaking(folder), suppress(FileNotFoundError, NotADirectoryError):
+    with explain_write_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
         folder.stat()
     nearest = folder.absolute()
     while not os.path.lexists(nearest) and nearest != nearest.parent:

@@ -20,7 +20,7 @@ from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.background import BackgroundWriters
 from stemcli.engine.overlap_add import Block
-from stemcli.engine.spool import Spool, speaking, spool_folders
+from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
 from stemcli.printable import name_part
 
 Ready = Callable[[Mapping[str, tuple[Path, Path]]], object]
@@ -164,7 +164,7 @@ def make_folders(folder: Path) -> Iterator[Path]:
         return
     if folder.parent != folder:
         yield from make_folders(folder.parent)
-    with speaking(folder):
+    with explain_write_errors(folder):
         folder.mkdir(exist_ok=True)
     yield folder
 
@@ -175,7 +175,7 @@ def _refuse_place(path: Path) -> None:
     Raises:
         OutputError: ``path`` is a folder, or its name is not valid in the file system.
     """
-    with speaking(path), suppress(FileNotFoundError):
+    with explain_write_errors(path), suppress(FileNotFoundError):
         path.lstat()
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file. Choose another --output")

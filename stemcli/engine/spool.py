@@ -54,7 +54,7 @@ class Spool:
         """All blocks from the first frame on; a frame may span two files."""
         size = BLOCK * np.dtype(np.float32).itemsize * int(np.prod(self._shape))
         read = bytearray()
-        with speaking(self._folders[0]):
+        with explain_write_errors(self._folders[0]):
             for file in self._files:
                 file.seek(0, os.SEEK_SET)
                 while data := file.read(size - len(read)):
@@ -119,7 +119,7 @@ def _room(folder: Path) -> int:
 
 
 @contextmanager
-def speaking(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn errors of the file system into an error with one sentence.
 
     Raises:

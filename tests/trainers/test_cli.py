@@ -214,11 +214,11 @@ def test_the_best_weights_become_a_model(
 
 def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
     """Two steps are taken, whatever the recipe has; the whole run is that of the recipe."""
-    rehearsal = [*typed, "--dry-run", "--set", "schedule.steps=7200"]
-    done = enter(*rehearsal)
+    dry_run = [*typed, "--dry-run", "--set", "schedule.steps=7200"]
+    done = enter(*dry_run)
     assert (done.exit_code, (recordings / "run").exists()) == (0, False)
     assert done.stdout.splitlines()[-1].endswith("7,200 steps")
-    found = json.loads(enter(*rehearsal, "--json").stdout)
+    found = json.loads(enter(*dry_run, "--json").stdout)
     assert (found["event"], found["steps"], found["run"]["steps"]) == ("dry_run_finished", 7200, 2)
     assert found["hours"] == pytest.approx(2 * found["seconds_per_step"])
     assert found["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}

@@ -38,7 +38,7 @@ def test_a_loop_learns_and_stops_when_it_stagnates(tmp_path: Path) -> None:
     for _ in range(4):
         validate(one)  # the same as before: no gain
         stops.append(one.scheduler_step())
-        rates.append(one.learner.lr)
+        rates.append(one.network_optimizer.lr)
         assert not one.is_best_model
     assert stops == [False, False, False, True]
     assert rates == pytest.approx([0.01, 0.001, 0.001, 0.0001])
@@ -68,12 +68,12 @@ def test_a_saved_model_goes_on_as_if_nothing_had_happened(tmp_path: Path, half: 
     whole.save(5)
     rest = SpectrogramMaskModel(sections(tmp_path, **options, global_step=5), device="cpu")
     for one in (whole, rest):
-        assert one.learner.lr == pytest.approx(0.001)
+        assert one.network_optimizer.lr == pytest.approx(0.001)
     assert learn(rest, 2, 3) == learn(whole, 2, 3)
     assert [one.scheduler_step() for one in (rest, whole)] == [False, False]
     assert rest.progress == whole.progress
-    assert rest.learner.scaler.state_dict() == whole.learner.scaler.state_dict()
-    assert bool(rest.learner.scaler.state_dict()) == half
+    assert rest.network_optimizer.scaler.state_dict() == whole.network_optimizer.scaler.state_dict()
+    assert bool(rest.network_optimizer.scaler.state_dict()) == half
     for name, value in whole.separator.state_dict().items():
         assert torch.equal(rest.separator.state_dict()[name], value), name
 
@@ -114,9 +114,9 @@ def test_what_is_loaded_replaces_what_was_there(tmp_path: Path) -> None:
     moved = first.detach().clone()
     one.load_model(1)
     assert not torch.equal(first, moved)
-    steps = one.learner.optimizers[0].state[first]["step"]
+    steps = one.network_optimizer.optimizers[0].state[first]["step"]
     one.load_optim(1)
-    assert (steps, one.learner.optimizers[0].state[first]["step"]) == (2, 1)
+    assert (steps, one.network_optimizer.optimizers[0].state[first]["step"]) == (2, 1)
     assert one.progress.best_sdr == -3.0
     one.load_scheduler(1)
     assert (one.progress.step, one.progress.best_sdr) == (1, -math.inf)

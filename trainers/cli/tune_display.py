@@ -261,7 +261,7 @@ def show_ranking(trials: Trials, console: Console) -> None:
 
 
 def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the terminal is wide enough for a table; always true if the output is no terminal."""
+    """Whether the terminal is wide enough for a table; always true if stdout is not one."""
     if not sys.stdout.isatty():
         return True
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]

@@ -80,9 +80,9 @@ class MusdbTrack:
         """
         self._require_files()
         for place in self._places:
-            with _told(place):
+            with _explain_errors(place):
                 sound_streams(place)  # rejects files that musdb must not open
-        with _told(self.path):
+        with _explain_errors(self.path):
             track = self._opened()
         mixture, rate = _read(track, self.path)
         read = {name: _read(each, Path(each.path)) for name, each in track.sources.items()}
@@ -127,7 +127,7 @@ class MusdbTrack:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _explain_errors(path: Path) -> Iterator[None]:
     """Convert any exception of ffmpeg, stempeg or numpy inside musdb into a DecodeError."""
     try:
         yield
@@ -140,7 +140,7 @@ def _told(path: Path) -> Iterator[None]:
 
 def _read(source: Any, path: Path) -> tuple[Wave, int]:
     """Read a file through musdb; returns audio and sample rate in Hz."""
-    with _told(path):
+    with _explain_errors(path):
         return _wave(source.audio), round(source.rate)
 
 

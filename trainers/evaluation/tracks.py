@@ -174,8 +174,8 @@ def pair_folders(
     shared = [name for name in true if name in made]
     if not shared:
         raise UsageError(
-            f"{references} has {listed(_told(true), 4)} and {estimates} has"
-            f" {listed(_told(made), 4)}: use two folders with stems of the same songs"
+            f"{references} has {listed(_song_names(true), 4)} and {estimates} has"
+            f" {listed(_song_names(made), 4)}: use two folders with stems of the same songs"
         )
     title = estimates.resolve().name or "estimates"
     own = {name: name or title for name in shared}
@@ -241,7 +241,7 @@ def _stems(folder: Path) -> dict[str, Path]:
     return named
 
 
-def _told(songs: Mapping[str, Files]) -> list[str]:
+def _song_names(songs: Mapping[str, Files]) -> list[str]:
     """Return the folders, or the files in the only one."""
     if [*songs] == [""]:
         return [*songs[""]]

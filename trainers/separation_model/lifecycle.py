@@ -112,7 +112,7 @@ class SeparationModel(ABC):
     Attributes:
         config: the validated configuration.
         separator: the network, from waveforms to waveforms.
-        learner: the network with its optimizer.
+        network_optimizer: the network with its optimizer.
         progress: results of the validations so far.
         is_best_model: whether the last validation was the best.
         val_losses: losses in evaluation mode since the last scheduler step.
@@ -134,7 +134,7 @@ class SeparationModel(ABC):
         self.separator.to(self.device).train(training.training_mode)
         half = training.use_mixed_precision
         self.precision = resolve_precision("fp16" if half else "fp32", self.device)
-        self.learner = NetworkOptimizer(
+        self.network_optimizer = NetworkOptimizer(
             "network",
             self.separator,
             training.optimizer,
@@ -188,7 +188,7 @@ class SeparationModel(ABC):
         """
         if self._loss is None:
             raise UsageError("There is no loss to differentiate: call train() and compute_loss()")
-        self.learner.backward(self._loss)
+        self.network_optimizer.backward(self._loss)
         self._use_up()
 
     def optimizer_step(self) -> None:
@@ -198,12 +198,12 @@ class SeparationModel(ABC):
             NumericalError: a gradient is not finite; the weights did not change.
         """
         try:
-            self.learner.step()
+            self.network_optimizer.step()
         except NumericalError as error:
             rate = self.config.training_params.lr
             raise NumericalError(f"{error}: use a training_params.lr below {rate:g}") from error
         finally:
-            self.learner.zero_grad()
+            self.network_optimizer.zero_grad()
             self._use_up()
         self.progress.step += 1
 
@@ -282,7 +282,7 @@ class SeparationModel(ABC):
 
     def save_optim(self, global_step: int) -> None:
         """Save the state of the optimizer."""
-        states = [optimizer.state_dict() for optimizer in self.learner.optimizers]
+        states = [optimizer.state_dict() for optimizer in self.network_optimizer.optimizers]
         write_state(self._file("optimizer_", global_step), {"optimizers": states})
 
     def load_optim(self, global_step: int) -> None:
@@ -292,7 +292,9 @@ class SeparationModel(ABC):
             CheckpointError: there is no such file, it is damaged, or belongs to another network.
         """
         with reading(self._file("optimizer_", global_step), "optim") as state:
-            for optimizer, memory in zip(self.learner.optimizers, state["optimizers"], strict=True):
+            for optimizer, memory in zip(
+                self.network_optimizer.optimizers, state["optimizers"], strict=True
+            ):
                 require_fit(optimizer, memory)
                 optimizer.load_state_dict(memory)
 
@@ -316,7 +318,9 @@ class SeparationModel(ABC):
 
     def save_grad_scaler(self, global_step: int) -> None:
         """Save the gradient scaler, which is empty without mixed precision."""
-        write_state(self._file("autocast_", global_step), self.learner.scaler.state_dict())
+        write_state(
+            self._file("autocast_", global_step), self.network_optimizer.scaler.state_dict()
+        )
 
     def load_grad_scaler(self, global_step: int) -> None:
         """Load the gradient scaler, if mixed precision is used now and was used before.
@@ -326,7 +330,7 @@ class SeparationModel(ABC):
         """
         with reading(self._file("autocast_", global_step), "grad_scaler") as state:
             if state:
-                self.learner.scaler.load_state_dict(state)
+                self.network_optimizer.scaler.load_state_dict(state)
 
     def _file(self, part: str, global_step: int, ending: str = ".pth") -> Path:
         params = self.config.model_params
@@ -347,4 +351,6 @@ class SeparationModel(ABC):
 
     def _set_rate(self) -> None:
         progress = self.progress
-        self.learner.set_lr_factor(lr_factor(progress.step, self.schedule, progress.lr_reductions))
+        self.network_optimizer.set_lr_factor(
+            lr_factor(progress.step, self.schedule, progress.lr_reductions)
+        )

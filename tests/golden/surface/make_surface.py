@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from model_zoo import registry
 from model_zoo.introspection import build_on_meta
@@ -38,18 +39,24 @@ def _small(name: str) -> Separator:
 
 
 def help_texts() -> str:
-    """The help of every command, one below the other."""
-    return "\n\n".join(_helps(click.Context(stem, info_name="stem", terminal_width=WIDTH)))
+    """The help of every command as it is printed, one below the other."""
+    return "\n".join(_helps(stem, ()))
 
 
-def _helps(context: click.Context) -> Iterator[str]:
-    command = context.command
-    yield command.get_help(context)
+def _helps(command: click.Command, words: tuple[str, ...]) -> Iterator[str]:
+    yield (
+        CliRunner()
+        .invoke(
+            stem, [*words, "--help"], prog_name="stem", terminal_width=WIDTH, catch_exceptions=False
+        )
+        .output
+    )
     if isinstance(command, click.Group):
+        context = click.Context(command)
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None
-            yield from _helps(click.Context(found, context, name, terminal_width=WIDTH))
+            yield from _helps(found, (*words, name))
 
 
 def main() -> None:

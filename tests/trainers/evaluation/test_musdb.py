@@ -153,7 +153,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_table(trees: tuple[Path, Path],
         env=environment,
     ) as process:
         for line in process.stdout or ():
-            if json.loads(line)["event"] == "judged":
+            if json.loads(line)["event"] == "track_scored":
                 process.send_signal(signal.SIGKILL)
                 break
         process.wait()
