@@ -67,7 +67,7 @@ class Blueprint:
             raise ConfigError(where, [told(each, known) for each in error.mistakes]) from error
         except (RuntimeError, MemoryError) as error:
             # PyTorch counts the bytes of a tensor in 63 bits.
-            mistake = "a network of this size cannot be described. Type smaller numbers"
+            mistake = "a network of this size cannot be described. Use smaller numbers"
             raise ConfigError(where, [mistake]) from error
 
     def facts(self) -> Iterator[tuple[str, str]]:

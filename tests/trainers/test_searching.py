@@ -48,7 +48,7 @@ def test_a_log_tells_what_happens_in_lines(capsys: pytest.CaptureFixture[str]) -
     assert "Trial 1 after step 20: 1.00 dB SDR" in lines
     assert "Trial 2: stopped by ASHA after 40 steps, best 0.70 dB SDR" in lines
     assert "Trial 3: failed: A gradient is not finite" in lines
-    assert lines[-1] == "Trial 2 goes on after step 40"
+    assert lines[-1] == "Trial 2 resumes after step 40"
 
 
 def test_the_ranking_has_a_row_for_each_trial(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_an_architecture_that_is_none(place: Path) -> None:
 
 def test_songs_without_any_to_validate_with(place: Path) -> None:
     done = tune("--data", "songs", *sets("data.validation_fraction=0"))
-    refused(done, 1, "there are none. Type --validation DIR, or --set data.validation_fraction=0.1")
+    refused(done, 1, "there are none. Use --validation DIR, or --set data.validation_fraction=0.1")
     assert not (place / "search").exists()
 
 
@@ -74,7 +74,7 @@ def test_the_same_may_be_typed_again(place: Path) -> None:
     """What is refused after that is the journal."""
     plan(place / "songs", seed=1).write(place / "search")
     (place / "search/study.log").write_text("nonsense\n" * 2)
-    refused(tune("--resume", *sets()), 1, "study.log is damaged. Type --output")
+    refused(tune("--resume", *sets()), 1, "study.log is damaged. Use --output")
 
 
 @pytest.mark.parametrize("words", [["--resume"], ["--data", "songs"]])
@@ -84,7 +84,9 @@ def test_a_search_of_an_earlier_version_is_refused(place: Path, words: list[str]
     sentence = (
         "search of an earlier version, which cannot be resumed: use the weights of its trials"
     )
-    refused(tune(*words, *(sets() if "--data" in words else [])), 1, sentence)
+    done = tune(*words, *(sets() if "--data" in words else []))
+    refused(done, 1, sentence)
+    assert "Starting Ray" not in done.output
     assert {path.name for path in (place / "search").iterdir()} == {PLAN, "search.jsonl"}
 
 

@@ -139,10 +139,10 @@ def command(
 
     Every trial is a short run of the recipe with other values: width, depth, heads, STFT, learning
     rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
-    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume goes on.
+    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume continues the search.
     """
     from trainers.cli.tune_display import open_search_display
-    from trainers.cluster.tune import Machines, search
+    from trainers.cluster.tune import Machines, check_output, search
     from trainers.search.journal import read_trials
     from trainers.search.plan import PLAN
 
@@ -155,6 +155,7 @@ def command(
     earlier = read_trials(folder, plan.score) if resume else None
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
     quiet = quiet_stderr(not console.verbose)
+    check_output(folder, resume)
     announce(console, alone=not cluster)
     with (
         goes_on(folder / PLAN),
@@ -292,7 +293,7 @@ class TuneOptions:
         fixed = [*self._fixed()]
         if fixed and not self._is_same(plan):
             raise UsageError(
-                f"A search that goes on keeps its values, and others were typed: leave out "
+                "A resumed search keeps its values, but others were given: leave out "
                 f"{', '.join(fixed)}, or name another --output without --resume"
             )
         return replace(

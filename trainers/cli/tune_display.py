@@ -88,7 +88,7 @@ class SearchDisplay(Closing):
             case TrialProposed():
                 self.say(f"Trial {event.number}: {values(event.shown)}")
             case TrialStarted() if event.step:
-                self.say(f"Trial {event.number} goes on after step {event.step}")
+                self.say(f"Trial {event.number} resumes after step {event.step}")
             case TrialValidated():
                 self.on_validated(event)
             case TrialEnded():

@@ -145,7 +145,7 @@ def check_output(output: Path, resume: bool) -> None:
     """
     if isinstance(output, UrlPath):
         raise OutputError(
-            f"{output} is not a folder. Type --output with one on a disk that all machines share"
+            f"{output} is not a folder. Use --output with one on a disk that all machines share"
         )
     if (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run of stem train. Name another --output")
@@ -190,7 +190,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
         raise DataError(
             str(folder),
             [
-                "trials are compared by validation songs, and there are none. Type --validation "
+                "trials are compared by validation songs, and there are none. Use --validation "
                 "DIR, or --set data.validation_fraction=0.1 with more than one song"
             ],
         )

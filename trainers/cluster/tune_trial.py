@@ -81,7 +81,7 @@ def find_resources(
     alive = [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     has_gpus = any(int(node["Resources"].get("GPU", 0)) for node in alive)
     if device == "cuda" and not has_gpus:
-        raise DeviceError("Ray finds no GPU. Type --device auto or --device cpu")
+        raise DeviceError("Ray finds no GPU. Use --device auto or --device cpu")
     kind = "cuda" if has_gpus and device != "cpu" else "cpu"
     most = max((int(node["Resources"]["CPU"]) for node in alive), default=1)
     share = jobs or (1 if device == "mps" else max(FEWEST, most // CORES))
@@ -91,7 +91,7 @@ def find_resources(
     at_once = min(len(slots) // workers, trials)
     if workers > 1 and not at_once:
         raise ClusterError(
-            f"There is room for {len(slots)} workers, and a trial has {workers}. Type --workers "
+            f"There is room for {len(slots)} workers, and a trial has {workers}. Use --workers "
             f"{max(1, len(slots))}, or a larger --jobs where machines have more cores"
         )
     return TrialResources(max(1, at_once), max(1, cores), int(kind == "cuda"), workers)
@@ -193,7 +193,7 @@ def train_trial(
     output = Path(context.output)
     if not (output / PLAN).is_file():
         raise ClusterError(
-            f"A machine of the cluster does not see {output}. Type --output with a folder on a "
+            f"A machine of the cluster does not see {output}. Use --output with a folder on a "
             "disk that all of them share"
         )
     recipe = fitted(changed(plan.base, values, f"{plan.architecture}-{number:03}"), context.cores)
@@ -274,6 +274,6 @@ def process_lost(error: BaseException | None) -> StemError:
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     cause = lines[0].rstrip(".") if lines else "no reason given"
     return StemError(
-        f"its process ended, perhaps for lack of memory ({cause}). Type a smaller --jobs, or --set "
+        f"its process ended, perhaps for lack of memory ({cause}). Use a smaller --jobs, or --set "
         "loop.batch_size with a smaller number"
     )

@@ -51,7 +51,7 @@ def open_storage(folder: Path) -> JournalStorage:
         raise _not_writable(path, error) from error
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise CheckpointError(
-            f"{path} is damaged. Type --output with another folder and leave out --resume"
+            f"{path} is damaged. Use --output with another folder and leave out --resume"
         ) from error
 
 

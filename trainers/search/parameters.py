@@ -276,7 +276,7 @@ class Binding:
             if self.own:
                 self.left_out.append(what)
             else:
-                self.mistakes.append(f"{what} to start from. Type choice or between")
+                self.mistakes.append(f"{what} to start from. Use choice or between")
         return not lacking
 
     def _is_number(self, name: str, domain: Domain) -> bool:

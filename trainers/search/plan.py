@@ -104,7 +104,7 @@ def read_plan(folder: Path) -> Plan:
     file = folder / PLAN
     if not file.is_file():
         raise UsageError(
-            f"{folder} holds no search to resume: there is no {PLAN}. Type --output with the "
+            f"{folder} holds no search to resume: there is no {PLAN}. Use --output with the "
             "folder of one, or leave out --resume"
         )
     refuse_earlier_version(folder)
@@ -112,7 +112,7 @@ def read_plan(folder: Path) -> Plan:
         return Plan.from_dict(parse_json(read_text(file)))
     except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
-            f"{file} is damaged. Type --output with another folder and leave out --resume"
+            f"{file} is damaged. Use --output with another folder and leave out --resume"
         ) from error
 
 

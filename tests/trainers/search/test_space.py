@@ -109,7 +109,7 @@ def test_what_the_recipe_lacks_is_left_out_of_our_space_and_refused_in_yours(bas
     ours = space(base, text, own=True)
     assert [one.name for one in ours.dimensions] == ["lr"]
     assert ours.left_out == ("losses.multi_mel: the recipe has no such value",)
-    with pytest.raises(ConfigError, match=r"losses.multi_mel: .*Type choice or between"):
+    with pytest.raises(ConfigError, match=r"losses.multi_mel: .*Use choice or between"):
         space(base, text)
 
 
