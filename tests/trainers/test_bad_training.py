@@ -21,6 +21,7 @@ from trainers.config import (
     OptimizerRecipe,
     Recipe,
     ScheduleRecipe,
+    StageRecipe,
 )
 
 BAD_DATA: dict[str, tuple[Spoil, str]] = {
@@ -187,8 +188,8 @@ def test_renamed_keys_of_a_recipe(tiny: Path, change: str, sentence: str) -> Non
 
 
 def test_renamed_keys_lead_to_keys_that_exist() -> None:
-    kinds = [AdversaryRecipe, DataRecipe, LoopRecipe, OptimizerRecipe, Recipe, ScheduleRecipe]
-    for kind in kinds:
+    schedules = [ScheduleRecipe, StageRecipe]
+    for kind in [AdversaryRecipe, DataRecipe, LoopRecipe, OptimizerRecipe, Recipe, *schedules]:
         names = {field.name for field in fields(kind)}
         assert set(kind.former_names.values()) <= names
         assert not set(kind.former_names) & names

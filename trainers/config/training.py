@@ -58,6 +58,8 @@ class StageRecipe(Config):
         lowpass_hz: cut-off frequency of a low-pass filter in Hz; 0 for no filter.
     """
 
+    former_names: ClassVar[Mapping[str, str]] = {"highest_hz": "lowpass_hz"}
+
     until: float = 1.0
     seconds: float = 3.0
     lowpass_hz: float = 0.0
