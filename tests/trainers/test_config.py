@@ -142,7 +142,7 @@ def test_unknown_keys_hide_no_other_mistake() -> None:
         load_recipe("melroformer-small", ("loop.batchsize=2", "loop.ema_decay=3"))
     assert caught.value.mistakes == [
         "loop: unknown key 'batchsize', did you mean 'batch_size'?",
-        "loop: ema must be 0 or more and below 1",
+        "loop: ema_decay must be 0 or more and below 1",
     ]
 
 
