@@ -10,7 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
 from model_zoo.parsing import shown
@@ -33,6 +33,9 @@ class Config:
     A subclass lists contradictions in :meth:`mistakes`; the constructor raises all of them in one
     :class:`~model_zoo.errors.ConfigError`.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Keys that were renamed, by their earlier name; an error about one names the new key."""
 
     def __post_init__(self) -> None:
         mistakes = [*self._type_mistakes()] or [*self.mistakes()]
@@ -57,7 +60,7 @@ class Config:
         """
         hints = typing.get_type_hints(cls)
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-        unknown = [_unknown_key(key, known) for key in values if key not in known]
+        unknown = [_unknown_key(key, known, cls.former_names) for key in values if key not in known]
         mistakes = [f"key {name!r} is missing" for name in _required(cls) if name not in values]
         fields: dict[str, Any] = {}
         for key in (name for name in known if name in values):
@@ -105,7 +108,9 @@ def _required(kind: type[Config]) -> Iterator[str]:
             yield field.name
 
 
-def _unknown_key(key: Any, known: Mapping[str, Any]) -> str:
+def _unknown_key(key: Any, known: Mapping[str, Any], former_names: Mapping[str, str]) -> str:
+    if key in former_names:
+        return f"unknown key {shown(key)}, which is now {former_names[key]!r}"
     near = nearest(str(key), known)  # YAML has keys that are not text
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
     return f"unknown key {shown(key)}, {hint}"

@@ -6,6 +6,7 @@ not there; the last good checkpoint byte for byte.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from shutil import copytree
 
@@ -13,6 +14,15 @@ import numpy as np
 import pytest
 
 from tests.trainers.commands import RATE, Spoil, changed, refused, silence, sound, train
+from trainers.config import (
+    AdversaryRecipe,
+    DataRecipe,
+    LoopRecipe,
+    OptimizerRecipe,
+    Recipe,
+    ScheduleRecipe,
+    StageRecipe,
+)
 
 BAD_DATA: dict[str, tuple[Spoil, str]] = {
     "a missing stem": (
@@ -160,6 +170,29 @@ def test_every_mistake_of_a_recipe_at_once(tiny: Path, place: Path) -> None:
         "adversary: Unknown discriminator 'multi_scail': did you mean 'multi_scale'?",
     ]
     refused(train(recipe="bad.yaml"), 2, *mistakes)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("optimiser.lr=1", "unknown key 'optimiser', which is now 'optimizer'"),
+        ("optimizer.clip=1", "optimizer: unknown key 'clip', which is now 'max_grad_norm'"),
+        ("data.seconds=3", "data: unknown key 'seconds', which is now 'clip_seconds'"),
+        ("data.held_out=0.2", "unknown key 'held_out', which is now 'validation_fraction'"),
+        ("loop.accumulate=2", "unknown key 'accumulate', which is now 'accumulation_steps'"),
+        ("loop.recompute=true", "unknown key 'recompute', which is now 'activation_checkpointing'"),
+    ],
+)
+def test_renamed_keys_of_a_recipe(tiny: Path, change: str, sentence: str) -> None:
+    refused(train("--set", change), 2, sentence)
+
+
+def test_renamed_keys_lead_to_keys_that_exist() -> None:
+    schedules = [ScheduleRecipe, StageRecipe]
+    for kind in [AdversaryRecipe, DataRecipe, LoopRecipe, OptimizerRecipe, Recipe, *schedules]:
+        names = {field.name for field in fields(kind)}
+        assert set(kind.former_names.values()) <= names
+        assert not set(kind.former_names) & names
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def test_a_search_of_an_earlier_version_is_refused(place: Path, words: list[str]
     sentence = (
         "search of an earlier version, which cannot be resumed: use the weights of its trials"
     )
-    refused(tune(*words, *(sets() if "--data" in words else [])), 1, sentence)
+    done = tune(*words, *(sets() if "--data" in words else []))
+    refused(done, 1, sentence)
+    assert "Starting Ray" not in done.output
     assert {path.name for path in (place / "search").iterdir()} == {PLAN, "search.jsonl"}
 
 

@@ -135,12 +135,17 @@ def command(
     """Search for good hyperparameters of the network MODEL.
 
     Every trial is a short run of the recipe with other values: width, depth, heads, STFT, learning
+<<<<<<< HEAD
     rate, loss weights, augmentation. Optuna proposes them, ASHA stops bad trials early, and the
     values of the best trial are written as a recipe for stem train. Ctrl-C stops at once; --resume
     continues the search.
+=======
+    rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
+    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume continues the search.
+>>>>>>> user18
     """
     from trainers.cli.tune_display import open_search_display
-    from trainers.cluster.tune import Machines, search
+    from trainers.cluster.tune import Machines, check_output, search
     from trainers.search.journal import read_trials
     from trainers.search.plan import PLAN
 
@@ -153,6 +158,7 @@ def command(
     earlier = read_trials(folder, plan.score) if resume else None
     machines = Machines(cluster, device, jobs or 0, workers, console.verbose)
     quiet = quiet_stderr(not console.verbose)
+    check_output(folder, resume)
     announce(console, alone=not cluster)
     with (
         resume_hint(folder / PLAN),
@@ -290,8 +296,13 @@ class TuneOptions:
         fixed = [*self._fixed()]
         if fixed and not self._is_same(plan):
             raise UsageError(
+<<<<<<< HEAD
                 f"A resumed search keeps its values, and these differ: leave out "
                 f"{', '.join(fixed)}, or use another --output without --resume"
+=======
+                "A resumed search keeps its values, but others were given: leave out "
+                f"{', '.join(fixed)}, or name another --output without --resume"
+>>>>>>> user18
             )
         return replace(
             plan,

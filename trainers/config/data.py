@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from model_zoo.config import Config, broken
 
@@ -317,6 +317,11 @@ class DataRecipe(Config):
         voices: the recordings of the layout ``voices``.
         voxaug: mixing of the layout ``voxaug``.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "seconds": "clip_seconds",
+        "held_out": "validation_fraction",
+    }
 
     layout: Layout = "auto"
     clip_seconds: float = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from model_zoo.config import Config, broken
 from trainers.config.data import DataRecipe
@@ -30,6 +30,12 @@ class AdversaryRecipe(Config):
         start_step: first step with discriminators; the network trains alone before.
         optimizer: optimizer of the discriminators.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "kind": "loss",
+        "start": "start_step",
+        "optimiser": "optimizer",
+    }
 
     discriminators: tuple[str, ...] = ()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -144,6 +150,10 @@ class Recipe(Config):
         validation: validation during the run.
         log: logging.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "optimiser": "optimizer",
+    }
 
     name: str = ""
     seed: int = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from model_zoo.config import Config, broken
 
@@ -21,6 +22,10 @@ class OptimizerRecipe(Config):
         weight_decay: weight decay of both.
         max_grad_norm: gradient norm above which gradients are clipped.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "clip": "max_grad_norm",
+    }
 
     name: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-3
@@ -52,6 +57,8 @@ class StageRecipe(Config):
         seconds: length of a clip, in s.
         lowpass_hz: cut-off frequency of a low-pass filter in Hz; 0 for no filter.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {"highest_hz": "lowpass_hz"}
 
     until: float = 1.0
     seconds: float = 3.0
@@ -88,6 +95,13 @@ class ScheduleRecipe(Config):
         stages: progressive training, with shorter or low-passed clips first; the clips after the
             last stage are as ``data`` says.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "floor": "min_lr_ratio",
+        "gain": "min_delta",
+        "max_falls": "max_reductions",
+        "stop_after": "early_stopping_patience",
+    }
 
     steps: int = 1000
     warmup: int = 50
@@ -194,6 +208,14 @@ class LoopRecipe(Config):
         compile: compile the network's blocks (torch.compile): slower start, then faster.
         num_workers: processes that load data; at most one per core is started.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "accumulate": "accumulation_steps",
+        "ema": "ema_decay",
+        "recompute": "activation_checkpointing",
+        "save_every": "checkpoint_every",
+        "workers": "num_workers",
+    }
 
     batch_size: int = 4
     accumulation_steps: int = 1

@@ -62,7 +62,7 @@ def _helps(command: click.Command, words: tuple[str, ...]) -> Iterator[str]:
 def main() -> None:
     """Write both files."""
     TENSORS.write_text(tensor_names() + "\n", encoding="utf-8")
-    HELP.write_text(help_texts() + "\n", encoding="utf-8")
+    HELP.write_text(help_texts(), encoding="utf-8")
 
 
 if __name__ == "__main__":
