@@ -135,14 +135,9 @@ def command(
     """Search for good hyperparameters of the network MODEL.
 
     Every trial is a short run of the recipe with other values: width, depth, heads, STFT, learning
-<<<<<<< HEAD
     rate, loss weights, augmentation. Optuna proposes them, ASHA stops bad trials early, and the
     values of the best trial are written as a recipe for stem train. Ctrl-C stops at once; --resume
     continues the search.
-=======
-    rate, weights of losses, augmentation. Optuna proposes them, ASHA stops bad trials early, and
-    the best becomes a recipe for stem train. Ctrl-C stops at once; --resume continues the search.
->>>>>>> user18
     """
     from trainers.cli.tune_display import open_search_display
     from trainers.cluster.tune import Machines, check_output, search
@@ -296,13 +291,8 @@ class TuneOptions:
         fixed = [*self._fixed()]
         if fixed and not self._is_same(plan):
             raise UsageError(
-<<<<<<< HEAD
                 f"A resumed search keeps its values, and these differ: leave out "
                 f"{', '.join(fixed)}, or use another --output without --resume"
-=======
-                "A resumed search keeps its values, but others were given: leave out "
-                f"{', '.join(fixed)}, or name another --output without --resume"
->>>>>>> user18
             )
         return replace(
             plan,

@@ -145,11 +145,7 @@ def check_output(output: Path, resume: bool) -> None:
     """
     if isinstance(output, UrlPath):
         raise OutputError(
-<<<<<<< HEAD
             f"{output} is not a local folder. Use --output with one that all machines share"
-=======
-            f"{output} is not a folder. Use --output with one on a disk that all machines share"
->>>>>>> user18
         )
     if (output / LAST).exists() and not (output / PLAN).exists():
         raise OutputError(f"{output} holds a run of stem train. Name another --output")
@@ -196,11 +192,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
         raise DataError(
             str(folder),
             [
-<<<<<<< HEAD
                 "trials are compared on validation songs, and there are none. Use --validation "
-=======
-                "trials are compared by validation songs, and there are none. Use --validation "
->>>>>>> user18
                 "DIR, or --set data.validation_fraction=0.1 with more than one song"
             ],
         )

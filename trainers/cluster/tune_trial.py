@@ -275,9 +275,5 @@ def process_lost(error: BaseException | None) -> StemError:
     cause = lines[0].rstrip(".") if lines else "no reason given"
     return StemError(
         f"its process ended, perhaps for lack of memory ({cause}). Use a smaller --jobs, or --set "
-<<<<<<< HEAD
         "loop.batch_size=N with a smaller number"
-=======
-        "loop.batch_size with a smaller number"
->>>>>>> user18
     )
