@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from uuid import uuid4
 
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.writer import beside
@@ -239,35 +241,32 @@ class StagedExecutor(LocalExecutor):
     Args:
         session: the engine, which writes into ``stage``.
         jobs: songs whose networks it runs at the same time.
-        stage: the temporary folder.
+        stage: path of the temporary folder, which exists from the first song to the end.
         target: URL of the output folder.
     """
 
-    def __init__(
-        self, session: Separates, jobs: int, stage: TemporaryDirectory[str], target: Path
-    ) -> None:
+    def __init__(self, session: Separates, jobs: int, stage: Path, target: Path) -> None:
         super().__init__(session, jobs)
         self._stage, self._target = stage, target
 
     def __exit__(self, *error: object) -> None:
-        self._stage.cleanup()
+        shutil.rmtree(self._stage, ignore_errors=True)
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
         here = self.session.plan(Path(song.name), folder=folder)
-        stage = Path(self._stage.name)
-        return {stem: self._target / path.relative_to(stage) for stem, path in here.items()}
+        return {stem: self._target / path.relative_to(self._stage) for stem, path in here.items()}
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
         song = task.song
         here = self.session.plan(Path(song.path.name), folder=song.folder)
+        self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
             return super().separate(task, replace=replace, steps=steps)
         except OutputError as error:
-            room = Path(self._stage.name).parent
             raise OutputError(
-                f"{error}. To use another temporary folder than {room}, set TMPDIR"
+                f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
             ) from error
         finally:
             for path in here.values():
@@ -300,9 +299,9 @@ def open_local(
     if not isinstance(target, UrlPath):
         local = replace(options, output=str(target))
         return LocalExecutor(Session(local, listener, jobs=jobs, load=load), jobs)
-    stage = TemporaryDirectory(prefix="stem-")
+    stage = Path(gettempdir()) / f"stem-{uuid4().hex}"
     # The temporary folder belongs to this run, so nothing in it has to be kept.
-    staged = replace(options, output=stage.name, existing="overwrite")
+    staged = replace(options, output=str(stage), existing="overwrite")
     return StagedExecutor(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
 
 

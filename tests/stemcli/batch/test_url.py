@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,8 +228,11 @@ def test_a_library_in_a_bucket(library: Library) -> None:
 
 
 @pytest.mark.parametrize("library", ["bucket"], indirect=True)
-def test_a_cluster_and_a_bucket(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Actors carry stems into the bucket, and the driver renames them there."""
+def test_a_cluster_and_a_bucket(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Actors carry stems into the bucket, and the driver renames them there; no folder is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     FakeRay(monkeypatch).nodes_there = {"a": GOOD}
     assert library.run(open_cluster).count("done") == 3
     assert isinstance(library.out, UrlPath)
@@ -236,6 +240,7 @@ def test_a_cluster_and_a_bucket(library: Library, monkeypatch: pytest.MonkeyPatc
     assert get(library.out / "x/a/vocals.wav") == "vocals of a.mp3"
     for open_executor in (open_cluster, open_local):
         assert [track.message for track in library.run(open_executor).tracks] == [DONE] * 3
+    assert [*tmp_path.glob("stem-*")] == []
 
 
 def test_stems_beside_their_songs_in_a_bucket_are_no_songs(bucket: UrlPath) -> None:
