@@ -129,7 +129,7 @@ JUDGED = ("melroformer", "melrnn", "melunet")
 
 ADVERSARY = {
     "discriminators": ["multi_frequency", "multi_resolution"],
-    "kind": "hinge",
+    "loss": "hinge",
     "options": {
         "multi_frequency": {"hidden_channels": 2, "window_sizes": [512]},
         "multi_resolution": {"hidden_channels": 2, "window_lengths": [512]},
