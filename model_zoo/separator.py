@@ -14,9 +14,10 @@ which is the network itself. :meth:`SpectralSeparator.forward` is the same for a
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import torch
 from jaxtyping import Complex, Float
@@ -153,7 +154,7 @@ Spectrum = Complex[Tensor, "batch channel freq frame"]
 Spectra = Complex[Tensor, "batch stem channel freq frame"]
 
 
-class Frontend(Fourier):
+class Frontend(Fourier, ABC):
     """Base of front ends: mixtures to features for a core, and its output to stems.
 
     Subclasses implement :meth:`features` and :meth:`apply_output`. Here a spectrogram is the STFT
@@ -168,16 +169,16 @@ class Frontend(Fourier):
         """Spectrogram of a mixture."""
         return torch.view_as_complex(self.stft(mixture))
 
+    @abstractmethod
     def features(self, spectrum: Spectrum) -> Float[Tensor, "batch ..."]:
         """Input of the core."""
-        raise NotImplementedError(f"{type(self).__name__} must implement features")
 
+    @abstractmethod
     def apply_output(self, spectrum: Spectrum, output: Float[Tensor, "batch ..."]) -> Spectra:
         """Spectrograms of the stems: the core's output as masks of ``spectrum``, or in its place.
 
         (Not ``apply``: ``nn.Module`` has a method of that name.)
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement apply_output")
 
     def synthesize(self, spectra: Spectra, mixture: Wave | MonoWave) -> Stems | MonoWave:
         """Waveforms of the stems, as long as the mixture."""
@@ -196,23 +197,21 @@ class SpectralConfig(SeparatorConfig):
     stems: tuple[str, ...] = ("vocals",)
     segment: int = 409_600
 
-    # Every architecture has a field for each of these three, in the order of its paper's arguments;
-    # fields of this class would come before them.
+    if TYPE_CHECKING:
+        # Every architecture has a field for each of these three, in the order of its paper's
+        # arguments; fields of this class would come before them.
 
-    @property
-    def window_size(self) -> int:
-        """STFT window in samples."""
-        raise NotImplementedError
+        @property
+        def window_size(self) -> int:
+            """STFT window in samples."""
 
-    @property
-    def hop_size(self) -> int:
-        """Samples between two frames."""
-        raise NotImplementedError
+        @property
+        def hop_size(self) -> int:
+            """Samples between two frames."""
 
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate in Hz."""
-        raise NotImplementedError
+        @property
+        def sample_rate(self) -> int:
+            """Sample rate in Hz."""
 
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""

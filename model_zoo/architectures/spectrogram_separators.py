@@ -7,7 +7,7 @@ are items of the network's batch; the last block is padded with silence.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -192,6 +192,7 @@ class SpectrogramNetLSTMSeparator(SpectralSeparator):
     Takes the arguments of :class:`SpectrogramNetLSTMConfig`.
     """
 
+    Network: ClassVar[type[SpectrogramNetLSTM]] = SpectrogramNetLSTM
     Config = SpectrogramNetLSTMConfig
     config: SpectrogramNetLSTMConfig
     purpose = (
@@ -207,7 +208,7 @@ class SpectrogramNetLSTMSeparator(SpectralSeparator):
         config = self.config
         self.channels = config.num_channels
         self.fourier = BlockFrontend(config)
-        self.network = SpectrogramNetLSTM(
+        self.network = self.Network(
             *config.network_arguments,
             recurrent_depth=config.recurrent_depth,
             hidden_size=config.hidden_size,
@@ -217,34 +218,16 @@ class SpectrogramNetLSTMSeparator(SpectralSeparator):
         )
 
 
-class SpectrogramNetVAESeparator(SpectralSeparator):
+class SpectrogramNetVAESeparator(SpectrogramNetLSTMSeparator):
     """Stems by soft masks from a U-Net with a variational autoencoder and LSTMs at its bottleneck.
 
     Takes the arguments of :class:`SpectrogramNetLSTMConfig`.
     """
 
-    Config = SpectrogramNetLSTMConfig
-    config: SpectrogramNetLSTMConfig
+    Network = SpectrogramNetVAE
     purpose = "soft masks on magnitudes: a U-Net with LSTMs and a sampled latent variable"
     documented_parameters = 111_380_977
-    small_options = SMALL_LSTM
     auxiliary_loss_names = ("divergence",)
-    weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout_p")
-    fourier: BlockFrontend
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        config = self.config
-        self.channels = config.num_channels
-        self.fourier = BlockFrontend(config)
-        self.network = SpectrogramNetVAE(
-            *config.network_arguments,
-            recurrent_depth=config.recurrent_depth,
-            hidden_size=config.hidden_size,
-            input_axis=config.input_axis,
-            num_levels=config.num_levels,
-            num_masks=len(config.stems),
-        )
 
 
 SpectrogramNetSeparator = (

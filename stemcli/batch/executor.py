@@ -18,7 +18,7 @@ from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.writer import beside
 from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
-from stemcli.engine.events import Listener
+from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.spool import explain_write_errors
@@ -117,7 +117,7 @@ class Executor(Planner, Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
-OpenExecutor = Callable[[Options, Listener, int], Executor]
+OpenExecutor = Callable[[Options, EventHandler, int], Executor]
 """From options, a listener and the number of jobs."""
 
 
@@ -278,7 +278,7 @@ class StagedExecutor(LocalExecutor):
 
 def open_local(
     options: Options,
-    listener: Listener | None,
+    listener: EventHandler | None,
     jobs: int,
     *,
     load: Callable[[str], LoadedModel] | None = None,

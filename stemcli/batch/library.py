@@ -109,6 +109,18 @@ class LibraryScan:
     unreadable: list[Path] = field(default_factory=list)
     unclear: dict[Path, str] = field(default_factory=dict)
 
+    @property
+    def passed_over(self) -> list[str]:
+        """Counts of the files that are not songs to separate, in words."""
+        counts = {
+            "excluded": self.excluded,
+            "not audio": self.other,
+            "hidden": self.hidden,
+            "stems of earlier runs": self.stems,
+            "with the stems of earlier runs": self.outputs,
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
 
 def find_songs(
     root: Path,
@@ -158,19 +170,8 @@ def require_songs(found: LibraryScan, root: Path) -> None:
     """
     if found.songs or found.unreadable or found.unclear:
         return
-    seen = [
-        f"{count} {kind}"
-        for count, kind in (
-            (found.excluded, "excluded"),
-            (found.other, "not audio"),
-            (found.hidden, "hidden"),
-            (found.stems, "stems of earlier runs"),
-            (found.outputs, "with the stems of earlier runs"),
-        )
-        if count
-    ]
     raise UsageError(
-        f"There is no song in {root} ({', '.join(seen) or 'it is empty'}). "
+        f"There is no song in {root} ({', '.join(found.passed_over) or 'it is empty'}). "
         "Check the path, --recursive, --include and --exclude"
     )
 

@@ -38,7 +38,7 @@ from stemcli.batch.ray_worker import Message, SongFailed, SongNotFound, SongRead
 from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import WorkerSlot, check_device, find_slots
 from stemcli.engine.checks import check_request
-from stemcli.engine.events import Listener, TrackFinished
+from stemcli.engine.events import EventHandler, TrackFinished
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
 from stemcli.remote_path import UrlPath, absolute, as_path, is_taken
@@ -102,7 +102,7 @@ class RayExecutor:
         jobs: actors that share the cores of a node without GPUs.
     """
 
-    def __init__(self, options: Options, listener: Listener, jobs: int) -> None:
+    def __init__(self, options: Options, listener: EventHandler, jobs: int) -> None:
         check_device(options.device)
         check_request(options)
         self._options, self._jobs, self._listener = options, jobs, listener
@@ -353,7 +353,7 @@ class RayExecutor:
             _clean(task)
 
 
-def open_cluster(options: Options, listener: Listener, jobs: int) -> Executor:
+def open_cluster(options: Options, listener: EventHandler, jobs: int) -> Executor:
     """See :class:`~stemcli.batch.executor.OpenExecutor`."""
     return RayExecutor(options, listener, jobs)
 

@@ -15,7 +15,7 @@ from model_zoo.errors import ClusterError
 from stemcli.batch.ray_worker import GRACE, ActorInfo, SeparationActor
 from stemcli.batch.report import WorkerJoined, WorkerLost, WorkerRefused, WorkersAwaited
 from stemcli.cluster.nodes import WorkerSlot
-from stemcli.engine.events import Listener
+from stemcli.engine.events import EventHandler
 from stemcli.version import how_to_install, is_same
 
 ROOMS = 2
@@ -60,7 +60,7 @@ class ActorPool:
         self,
         find_slots: Callable[[], list[WorkerSlot]],
         arguments: tuple[Any, ...],
-        listener: Listener,
+        listener: EventHandler,
     ) -> None:
         self.actors: list[PooledActor] = []
         self.loading: dict[Any, PooledActor] = {}  # by Ray's reference to their information

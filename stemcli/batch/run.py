@@ -33,7 +33,14 @@ from stemcli.batch.report import (
     TrackReport,
 )
 from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover
-from stemcli.engine.events import Event, Listener, Notice, TrackFailed, TrackFinished, TrackSkipped
+from stemcli.engine.events import (
+    Event,
+    EventHandler,
+    Notice,
+    TrackFailed,
+    TrackFinished,
+    TrackSkipped,
+)
 from stemcli.engine.options import Options
 from stemcli.remote_path import real
 
@@ -62,7 +69,7 @@ def separate_songs(
     jobs: int = 1,
     retries: int = 0,
     journal: Journal | None = None,
-    on_event: Listener,
+    on_event: EventHandler,
     open_executor: OpenExecutor = open_local,
 ) -> BatchReport:
     """Separate ``songs`` and report the result of each.
@@ -111,7 +118,7 @@ def _started(verdicts: Sequence[ResumeDecision], passed: int) -> BatchStarted:
 class _BatchRun:
     executor: Executor
 
-    def __init__(self, on_event: Listener, journal: Journal | None) -> None:
+    def __init__(self, on_event: EventHandler, journal: Journal | None) -> None:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""

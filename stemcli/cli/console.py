@@ -240,20 +240,8 @@ class HumanConsole(Console):
     def found(self, found: LibraryScan) -> None:
         """Print how many songs were found and which files were passed over."""
         super().found(found)
-        passed = [
-            f"{count} {what}"
-            for count, what in (
-                (found.excluded, "excluded"),
-                (found.other, "not audio"),
-                (found.hidden, "hidden"),
-                (found.stems, "stems of earlier runs"),
-                (found.outputs, "with the stems of earlier runs"),
-            )
-            if count
-        ]
-        self.line(
-            counted(len(found.songs), "song") + ((passed and f" ({', '.join(passed)})") or "")
-        )
+        passed = f" ({', '.join(found.passed_over)})" if found.passed_over else ""
+        self.line(counted(len(found.songs), "song") + passed)
 
     def report(self, report: BatchReport) -> None:
         """Print which songs failed and why, and a row of totals."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,20 @@ def group() -> None:
     """List, inspect, check and add models."""
 
 
+def card_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a new card: ``--licence`` and ``--overwrite``."""
+    licence = click.option(
+        "--licence",
+        default="not stated",
+        show_default=True,
+        help="Licence of the weights, as their source states it.",
+    )
+    overwrite = click.option(
+        "--overwrite", is_flag=True, help="Replace a model that you added by this name."
+    )
+    return licence(overwrite(command))
+
+
 @click.command(
     "add",
     epilog=examples(
@@ -62,13 +76,7 @@ def group() -> None:
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="Name of the model, for --model.")
-@click.option(
-    "--licence",
-    default="not stated",
-    show_default=True,
-    help="Licence of the weights, as stated by whoever trained them.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace a model that you added by this name.")
+@card_options
 @console_options
 def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console: Console) -> None:
     """Add a model that you trained.
@@ -129,13 +137,7 @@ def unknown(name: str) -> UnknownNameError:
 @click.option(
     "--sample-rate", type=click.IntRange(1), help="Sample rate in Hz.  [default: from the files]"
 )
-@click.option(
-    "--licence",
-    default="not stated",
-    show_default=True,
-    help="Licence of the weights, as stated by whoever trained them.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace a model that you added by this name.")
+@card_options
 @console_options
 def convert_command(
     *, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any

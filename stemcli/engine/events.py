@@ -103,5 +103,3 @@ class TrackFailed(Event):
 
 EventHandler = Callable[[Event], None]
 """Takes the events of a song, a run or an evaluation as they come."""
-
-Listener = EventHandler

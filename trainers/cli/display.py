@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
@@ -222,7 +223,7 @@ REFRESH = 4  # times per second
 ROOM = 2  # columns for the ^C of a terminal, so that ^C does not break the display
 
 
-class Drawn:
+class Drawn(ABC):
     """Content that is redrawn repeatedly and remembers the widths of the lines drawn last."""
 
     widths: Sequence[int] = ()
@@ -230,9 +231,9 @@ class Drawn:
 
     _lock: Lock
 
+    @abstractmethod
     def content(self, width: int, height: int) -> RenderableType:
         """Return the content for a width and, as far as possible, a height."""
-        raise NotImplementedError
 
     def __rich_console__(self, terminal: Terminal, options: ConsoleOptions) -> RenderResult:
         width, height = terminal.width - ROOM, terminal.height - 1

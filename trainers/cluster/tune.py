@@ -16,10 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 
-from model_zoo import registry
 from model_zoo.catalogue.resolve import LAST
 from model_zoo.errors import ClusterError, DataError, DeviceError, OutputError, UsageError
 from stemcli.cluster import ray_session
@@ -36,7 +34,7 @@ from trainers.cluster.tune_trial import (
     find_resources,
     run_trial,
 )
-from trainers.data.training_data import open_data
+from trainers.data.training_data import open_data_of
 from trainers.loop.checks import check_folder, lock_folder
 from trainers.search.plan import PLAN, STUDY_LOG, Plan, refuse_earlier_version, rungs_of
 from trainers.search.space import Space
@@ -184,10 +182,7 @@ def describe_data(plan: Plan) -> tuple[str, ...]:
             "--validation needs --data: the synthetic songs have validation songs of their own"
         )
     folder, base = data_of(plan), plan.base
-    with torch.device("meta"):
-        model = registry.build(base.model.architecture, base.model.options)
-    validation = tuple(map(Path, plan.validation))
-    found = open_data(base, folder, validation, model.stems, model.sample_rate)
+    found = open_data_of(base, folder, tuple(map(Path, plan.validation)))
     if not found.validation:
         raise DataError(
             str(folder),

@@ -17,7 +17,10 @@ class Chance(Config):
 
     Attributes:
         chance: that share, from 0 (never) to 1 (always).
+        positive: name of the range that starts above 0.
     """
+
+    positive: ClassVar[str] = ""
 
     chance: float = 0.0
 
@@ -28,6 +31,8 @@ class Chance(Config):
             rules[f"{name} must be a lower and an upper bound"] = (
                 len(bounds) != 2 or bounds[0] > bounds[-1]
             )
+            if name == self.positive:
+                rules[f"{name} must be above 0"] = min(bounds, default=0.0) <= 0
         return broken(rules)
 
     def _ranges(self) -> Iterator[tuple[str, Bounds]]:
@@ -36,11 +41,6 @@ class Chance(Config):
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 yield entry.name, value
-
-    def _above_zero(self, name: str) -> dict[str, bool]:
-        """Return the rule that a range starts above 0."""
-        bounds: Bounds = getattr(self, name)
-        return {f"{name} must be above 0": min(bounds, default=0.0) <= 0}
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,9 @@ class TimeStretch(Chance):
         factor: range of the speed factor.
     """
 
-    factor: Bounds = (0.9, 1.1)
+    positive: ClassVar[str] = "factor"
 
-    def mistakes(self) -> list[str]:
-        """List invalid values."""
-        return super().mistakes() + broken(self._above_zero("factor"))
+    factor: Bounds = (0.9, 1.1)
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,9 @@ class Gain(Chance):
         factor: range of the amplitude factor.
     """
 
-    factor: Bounds = (0.7, 1.3)
+    positive: ClassVar[str] = "factor"
 
-    def mistakes(self) -> list[str]:
-        """List invalid values."""
-        return super().mistakes() + broken(self._above_zero("factor"))
+    factor: Bounds = (0.7, 1.3)
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,9 @@ class FrequencyMask(Chance):
         octaves: range of the band's width.
     """
 
-    octaves: Bounds = (0.1, 1.0)
+    positive: ClassVar[str] = "octaves"
 
-    def mistakes(self) -> list[str]:
-        """List invalid values."""
-        return super().mistakes() + broken(self._above_zero("octaves"))
+    octaves: Bounds = (0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -107,11 +101,9 @@ class TimeMask(Chance):
         seconds: range of its length.
     """
 
-    seconds: Bounds = (0.05, 0.5)
+    positive: ClassVar[str] = "seconds"
 
-    def mistakes(self) -> list[str]:
-        """List invalid values."""
-        return super().mistakes() + broken(self._above_zero("seconds"))
+    seconds: Bounds = (0.05, 0.5)
 
 
 @dataclass(frozen=True)
@@ -134,12 +126,10 @@ class Reverb(Chance):
         db: range of the reverb's level relative to the dry sound.
     """
 
+    positive: ClassVar[str] = "seconds"
+
     seconds: Bounds = (0.15, 1.5)
     db: Bounds = (-22.0, -6.0)
-
-    def mistakes(self) -> list[str]:
-        """List invalid values."""
-        return super().mistakes() + broken(self._above_zero("seconds"))
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from uuid import uuid4
 
 import numpy as np
 import soundfile
-import torch
 from jaxtyping import Float, Int64
 
-from model_zoo import registry
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from model_zoo.introspection import build_on_meta
 from trainers.config import Recipe
 from trainers.data.recording import cache_folder, db_to_amplitude, rms
 
@@ -328,9 +327,8 @@ def songs_for(recipe: Recipe) -> Path:
         ConfigError: its options contradict each other.
         OutputError: the cache cannot be written.
     """
-    with torch.device("meta"):
-        model = registry.build(recipe.model.architecture, recipe.model.options)
-    return sample_set(model.sample_rate)
+    network = build_on_meta(recipe.model.architecture, recipe.model.options)
+    return sample_set(network.sample_rate)
 
 
 def is_sample_set(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, DataError
+from model_zoo.introspection import build_on_meta
 from stemcli.printable import counted
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan, Clips
@@ -85,6 +86,14 @@ def open_data(
         *_short(clips, recipe.data.clip_seconds, noun_of(found.layout)),
     )
     return TrainingData(clips, tracks, len(found.training), summary)
+
+
+def open_data_of(
+    recipe: Recipe, folder: Path, validation: tuple[Path, ...], world_size: int = 1
+) -> TrainingData:
+    """Open the data of a recipe whose network has not been built; see :func:`open_data`."""
+    network = build_on_meta(recipe.model.architecture, recipe.model.options)
+    return open_data(recipe, folder, validation, network.stems, network.sample_rate, world_size)
 
 
 def _require_targets(

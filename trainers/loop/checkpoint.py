@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model_zoo import registry, weights
+from model_zoo import weights
 from model_zoo.catalogue.install import Summary
 from model_zoo.catalogue.resolve import BEST, LAST, SUMMARY, no_run
 from model_zoo.errors import CheckpointError, NumericalError
@@ -357,8 +357,7 @@ class BestWeights:
 
     def _network(self, tensors: dict[str, Tensor]) -> Separator:
         """The network of the recipe with the given tensors, without copying them."""
-        with torch.device("meta"):
-            network = registry.build(self.recipe.model.architecture, self.recipe.model.options)
+        network = build_on_meta(self.recipe.model.architecture, self.recipe.model.options)
         network.load_state_dict(tensors, assign=True)
         return network
 

@@ -10,12 +10,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from model_zoo import registry
 from model_zoo.catalogue.resolve import LAST
 from stemcli.engine.events import Event
 from stemcli.process import peak_memory
 from trainers.config import Recipe
-from trainers.data.training_data import TrainingData, open_data
+from trainers.data.training_data import open_data_of
 from trainers.loop.events import RunStarted, StepDone, Validated
 from trainers.loop.execution import Strategy
 from trainers.loop.trainer import train
@@ -70,7 +69,7 @@ def dry_run(
     if strategy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(strategy.device)
     short, clock = _shortened(recipe), _StepClock()
-    found = _look(short, data, validation, strategy.world_size)
+    found = open_data_of(short, data, validation, strategy.world_size)
     one = replace(found, validation=found.validation[:1])
     with TemporaryDirectory(prefix="stem-dry-run-") as name:
         folder = Path(name) / "run"
@@ -86,15 +85,6 @@ def dry_run(
         )
         checkpoint = (folder / LAST).stat().st_size
     return clock.started, _estimate(recipe, clock, len(found.validation), checkpoint, strategy)
-
-
-def _look(
-    recipe: Recipe, data: Path, validation: tuple[Path, ...], world_size: int
-) -> TrainingData:
-    """Open the training data with a network on the meta device."""
-    with torch.device("meta"):
-        model = registry.build(recipe.model.architecture, recipe.model.options)
-    return open_data(recipe, data, validation, model.stems, model.sample_rate, world_size)
 
 
 class _StepClock:

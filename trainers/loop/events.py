@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from stemcli.engine.events import Event
-from stemcli.engine.events import EventHandler as EventHandler  # noqa: PLC0414
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from model_zoo import registry
 from model_zoo.axes import Wave
+from model_zoo.introspection import build_on_meta
 from model_zoo.separator import Role, Separator, SpectralSeparator
 from stemcli.engine.device import Precision
 from stemcli.printable import counted
@@ -160,8 +161,7 @@ def _can(separator: Separator) -> bool:
 
 
 def _smallest(name: str) -> Separator:
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return registry.build(name, registry.architecture(name).small_options)
+    return build_on_meta(name, registry.architecture(name).small_options)
 
 
 class PhaseObjective(CoreObjective):

@@ -20,19 +20,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from model_zoo import registry
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
-from model_zoo.introspection import build_on_meta
 from model_zoo.parsing import parse_change, parse_yaml, read_text
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import ensemble_on_meta
 from trainers.config import ObjectiveRecipe, Recipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
 from trainers.losses import Maker
-from trainers.objectives import OBJECTIVES
+from trainers.objectives import OBJECTIVES, problems
 
 TRIAL = "tune-"
 """Prefix of the names of recipes for one trial of a search."""
@@ -214,9 +211,7 @@ def _of_network(model: Mapping[str, Any], objective: str, weights: Mapping[str, 
     if not isinstance(name, str):
         return []
     try:
-        network = build_on_meta(name, options)
-        with torch.device("meta"):
-            return OBJECTIVES[objective].problems(network, weights)
+        return problems(objective, name, options, weights)
     except UnknownNameError as error:
         return [f"model: {error}"]
     except ConfigError as error:

@@ -13,7 +13,7 @@ from stemcli.audio.writer import beside
 from stemcli.batch.executor import LocalExecutor
 from stemcli.engine.events import (
     Event,
-    Listener,
+    EventHandler,
     ModelLoaded,
     Progress,
     TrackFailed,
@@ -34,7 +34,7 @@ class FakeSession:
     """A song whose content is ``bad`` cannot be decoded; ``crash`` is a defect of ours."""
 
     options: Options
-    listener: Listener
+    listener: EventHandler
     jobs: int = 1
     network_seconds: float = 1.0
     stems: tuple[str, ...] = ("vocals", "instrumental")
@@ -116,5 +116,5 @@ def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
     return paths
 
 
-def open_fake(options: Options, listener: Listener, jobs: int) -> LocalExecutor:
+def open_fake(options: Options, listener: EventHandler, jobs: int) -> LocalExecutor:
     return LocalExecutor(FakeSession(options, listener, jobs), jobs)

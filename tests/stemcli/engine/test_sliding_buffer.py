@@ -46,7 +46,7 @@ def test_added_blocks_are_mixed(positions: list[int], size: int) -> None:
 
 
 def test_what_was_taken_is_not_changed_later() -> None:
-    """Law: a block that left the buffer belongs to whoever took it."""
+    """Law: a block that left the buffer is never written to again."""
     buffer = SlidingBuffer()
     buffer.add(0, np.ones(4, np.float32))
     taken = buffer.take(2)

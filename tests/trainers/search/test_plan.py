@@ -27,7 +27,7 @@ from trainers.search.plan import (
         (100, 10, 20, 20, 2, (20, 40, 80)),
         (300, 20, 50, 50, 2, (50, 100, 200)),
         (200_000, 1000, 2000, 24_000, 3, (24_000, 72_000)),  # a ninth is 22,222
-        (8, 4, 2, 8, 2, ()),  # the warm-up is half of it: nobody is stopped
+        (8, 4, 2, 8, 2, ()),  # the warm-up is half of the run: no trial is stopped
         (10, 0, 100, 10, 2, ()),  # one validation, at the end
         (1, 0, 1, 1, 2, ()),
     ],
