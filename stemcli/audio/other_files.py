@@ -40,7 +40,7 @@ _PICTURE = OtherFile("a picture", "use the song itself")
 _TRACKER = OtherFile("a tracker module", _EXPORT)
 _ZEROS = OtherFile("nothing but zeros", _UNFINISHED)
 _ZEROS_FIRST = OtherFile(f"a file that begins with {_LOOKED_AT >> 10} KiB of zeros", _UNFINISHED)
-_TEXT = OtherFile("a text", "use the song itself")
+_TEXT = OtherFile("a text file", "use the song itself")
 
 # First bytes, as their formats define them.
 _MAGICS: tuple[tuple[bytes, OtherFile], ...] = (

@@ -114,6 +114,35 @@ def test_bad_checkpoints(tiny: Path, place: Path, kind: str) -> None:
     assert (place / "run" / LAST).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("change", "version"),
+    [
+        (lambda _, texts: texts.pop("format"), "an earlier"),
+        (lambda _, texts: texts.update(format="3"), "a later"),
+    ],
+)
+def test_runs_of_another_version(
+    tiny: Path, place: Path, change: Callable[[Any, dict[str, str]], object], version: str
+) -> None:
+    """By hand: format 1 had no entry for it, and recipes with a key that no longer exists.
+
+    The weights of such a run are loaded.
+    """
+    assert train().exit_code == 0
+    rewritten(change)(place / "run")
+    recipe = place / "run" / "recipe.json"
+    recipe.write_text(recipe.read_text().replace('"optimizer"', '"optimiser"'))
+    told = (
+        f"run was trained by {version} version of Stem and cannot be resumed: start from its "
+        "weights with --from run and another --output"
+    )
+    refused(train("--resume", recipe=""), 1, told)
+    refused(train("--resume"), 1, told)
+    refused(train(), 1, told)
+    assert told in train("--dry-run").stderr
+    assert train("--from", "run", "--output", "next").exit_code == 0
+
+
 def test_a_checkpoint_of_another_recipe(tiny: Path, gan: Path, place: Path) -> None:
     assert train().exit_code == 0
     before = (place / "run" / LAST).read_bytes()

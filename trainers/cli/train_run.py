@@ -108,7 +108,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
         StorageError: the folder cannot be reached.
     """
     from model_zoo.catalogue.resolve import LAST, no_run
-    from trainers.loop.checks import check_folder
+    from trainers.loop.checks import check_folder, existing_run
     from trainers.search.plan import PLAN
 
     if (output / PLAN).exists():
@@ -116,7 +116,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     if not isinstance(output, UrlPath):
         check_folder(output, resume)
     elif not resume and (output / LAST).exists():
-        raise OutputError(f"{output} already holds a run. Add --resume or use another --output")
+        raise OutputError(existing_run(output))
     if resume and not (output / LAST).exists():
         raise no_run(output)
     if resume and data is None:
@@ -216,7 +216,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     from model_zoo.catalogue.resolve import LAST
     from stemcli.engine.device import resolve_device
     from trainers.loop import dry_run
-    from trainers.loop.checks import check_folder
+    from trainers.loop.checks import check_folder, existing_run
     from trainers.loop.execution import SingleDevice
 
     assert job.data, "checked by ClusterOptions"
@@ -227,7 +227,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     show_dry_run(started, finished, str(job.data), console)
     check_room(job.place, finished.checkpoint)
     if not resume and (job.place / LAST).exists():
-        console.line(f"{job.place} already holds a run. Add --resume or use another --output")
+        console.line(existing_run(job.place))
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

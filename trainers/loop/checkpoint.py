@@ -121,7 +121,7 @@ def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None
     version = "a later" if "format" in texts else "an earlier"
     raise CheckpointError(
         f"{folder} was trained by {version} version of Stem and cannot be resumed: "
-        f"start from its weights with --from {quote(str(folder))}"
+        f"start from its weights with --from {quote(str(folder))} and another --output"
     )
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 
 from model_zoo.catalogue.resolve import LAST
-from model_zoo.errors import ConfigError, OutputError, UsageError
+from model_zoo.errors import CheckpointError, ConfigError, OutputError, UsageError
 from stemcli.engine.runner import is_out_of_memory
+from stemcli.remote_path import UrlPath
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan
 from trainers.data.training_data import TrainingData
+from trainers.loop.checkpoint import require_format
 from trainers.loop.state import TrainState
 from trainers.loop.step import TrainingTask
 from trainers.objectives import Measure
@@ -33,7 +35,17 @@ def check_folder(folder: Path, resume: bool) -> None:
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputError(f"{place} is not writable. Use --output with a folder that is")
     if not resume and (folder / LAST).exists():
-        raise OutputError(f"{folder} already holds a run. Add --resume or use another --output.")
+        raise OutputError(existing_run(folder))
+
+
+def existing_run(folder: Path) -> str:
+    """Return the message that ``folder`` holds a run, with what can be done with that run."""
+    if not isinstance(folder, UrlPath):
+        try:
+            require_format(folder)
+        except CheckpointError as error:
+            return str(error)
+    return f"{folder} already holds a run. Add --resume or use another --output"
 
 
 def check_validation(state: TrainState, data: TrainingData, folder: Path, measure: Measure) -> None:

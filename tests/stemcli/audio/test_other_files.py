@@ -55,7 +55,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     "xspf": (b"<?xml version='1.0'?>" + XSPF.encode(), "it is a playlist"),
     "a cue sheet": (CUE.encode(), "it is a cue sheet, .*; use that file"),
     "a cue sheet with a mark": (CUE.encode("utf-8-sig"), "it is a cue sheet"),
-    "a text": (b"Le vent nous portera. " * 99, "it is a text; use"),
+    "a text": (b"Le vent nous portera. " * 99, "it is a text file; use"),
     "a pdf": (b"%PDF-1.4\n" + NOISE, "it is a PDF document"),
     "a zip": (packed("zip"), "it is a zip archive; unpack it"),
     "a tar": (packed("tar"), "it is an archive; unpack it"),

@@ -118,7 +118,7 @@ LONGEST = 255
 
 LONG = "x" * (LONGEST - len(".wav")) + ".wav"
 
-NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text; use the song itself"
+NOT_SOUND = r"No sound can be read from .*bad\.\w+: it is a text file; use the song itself"
 IN_THE_HEADER = r"No sound can be read from .*bad\.wav, which seems to be cut off"
 
 BAD = {
