@@ -39,7 +39,7 @@ def score() -> dict[str, Any]:
 
 
 def test_stems_add_up_to_the_song_exactly(vocals: NDArray[np.int16]) -> None:
-    """Law: the song is the sum of its stems, in integers, and peaks at -1 dB of full scale."""
+    """Property: the song is the sum of its stems, in integers, and peaks at -1 dB of full scale."""
     song = read("song.flac").astype(np.int32)
     assert song.shape == (len(song), 2)
     assert np.array_equal(vocals + read("stems/instrumental.flac").astype(np.int32), song)
@@ -96,7 +96,7 @@ def test_melody_has_a_note_for_every_syllable(score: dict[str, Any]) -> None:
 
 
 def test_the_excerpt_is_the_sum_of_its_stems() -> None:
-    """Law: as integers; and neither stem is silent for longer than a second."""
+    """Property: as integers; and neither stem is silent for longer than a second."""
     song = read("real/song.flac").astype(np.int32)
     stems = [
         read(f"real/stems/{name}.flac").astype(np.int32) for name in ("vocals", "instrumental")

@@ -156,7 +156,7 @@ def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMes
 
 
 def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separator) -> None:
-    """Law: 8 bits of a number are 48 dB; a network may lose one of them on its way, and a bit."""
+    """Property: 8 bits of a number are 48 dB; a network may lose one of them on its way, and a bit."""
     mixture = wave(1, network.channels, 4096)
     with torch.inference_mode():
         full = network(mixture)
@@ -214,7 +214,7 @@ def other_value(network: Separator, option: str) -> object:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_spectrograms_take_one_way(name: str) -> None:
-    """Law: families differ in their front end and their core, not in the path through both."""
+    """Property: families differ in their front end and their core, not in the path through both."""
     kind = registry.architecture(name)
     overriding = {base.__name__ for base in kind.__mro__ if "forward" in vars(base)}
     if issubclass(kind, SpectralSeparator):
@@ -262,7 +262,7 @@ def test_the_usual_size_is_documented_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_registry_knows_what_it_gives(name: str) -> None:
-    """Law: what can be known without torch is what the class says."""
+    """Property: what can be known without torch is what the class says."""
     assert registry.role(name) == registry.architecture(name).role
 
 

@@ -92,7 +92,7 @@ def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_recurrent_layers(kind: type[nn.GRU], batch_first: bool, bidirectional: bool) -> None:
-    """Law: the shapes of the same layer with values."""
+    """Property: the shapes of the same layer with values."""
     layer = kind(3, 5, num_layers=2, batch_first=batch_first, bidirectional=bidirectional)
     x = torch.zeros(7, 4, 3)
     outputs, states = layer(x)
@@ -105,7 +105,7 @@ def test_recurrent_layers(kind: type[nn.GRU], batch_first: bool, bidirectional: 
 
 
 def test_the_inverse_transform() -> None:
-    """Law: as with values."""
+    """Property: as with values."""
     window = torch.hann_window(16, device="meta")
     with Shapes():
         spectrum = stft(torch.empty(2, 3, 100, device="meta"), window, 4)

@@ -21,7 +21,7 @@ def parts() -> int:
 
 
 def test_a_network_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Law: as many as are allowed may be there, and after a refusal nothing is counted."""
+    """Property: as many as are allowed may be there, and after a refusal nothing is counted."""
     count = parts()
     monkeypatch.setattr(module, "MOST_PARTS", count - 1)
     with pytest.raises(ConfigError, match=f"a network of more than {count - 1} layers and tensors"):

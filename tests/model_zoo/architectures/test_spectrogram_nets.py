@@ -113,7 +113,7 @@ def test_lstm_bottom_step_by_step(input_axis: int) -> None:
 
 
 def test_axes_of_the_lstm_are_each_other_transposed() -> None:
-    """Law: what reads along time reads along frequency when the plane is turned."""
+    """Property: what reads along time reads along frequency when the plane is turned."""
     along_time, along_frequency = (
         fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 1, 5, axis)) for axis in (0, 1)
     )
@@ -123,7 +123,7 @@ def test_axes_of_the_lstm_are_each_other_transposed() -> None:
 
 @pytest.mark.parametrize("input_axis", [0, 1])
 def test_lstms_recur_over_the_sequence_and_not_over_the_batch(input_axis: int) -> None:
-    """Law: shuffled items come out shuffled; a shuffled sequence comes out otherwise."""
+    """Property: shuffled items come out shuffled; a shuffled sequence comes out otherwise."""
     bottom = fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 2, 5, input_axis))
     x, order, axis = pattern(4, 3, 4, 4), torch.tensor([2, 0, 3, 1]), 3 - input_axis
     torch.testing.assert_close(bottom(x[order]), bottom(x)[order], atol=1e-6, rtol=1e-5)

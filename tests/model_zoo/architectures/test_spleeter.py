@@ -64,7 +64,7 @@ def test_with_the_mean_above_the_cut_stems_are_the_whole_song(stems: tuple[str, 
 
 
 def test_the_last_stem_is_what_its_own_mask_gives() -> None:
-    """Law: masks add up to 1, so the rest of the mixture is the last mask's part of it."""
+    """Property: masks add up to 1, so the rest of the mixture is the last mask's part of it."""
     separator, mixture = network(), pattern(1, 2, 5000)
     spectrum, masks = masked(separator, mixture)
     spectra = torch.view_as_real(gain(spectrum.unsqueeze(1), masks))

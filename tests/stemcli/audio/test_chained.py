@@ -1,7 +1,7 @@
 """Several sounds in one file, one after the other.
 
 Truth: what went into a lossless encoder; for a lossy one libsndfile's or ffmpeg's decode of each
-file alone. Law: the chain is as long as its links together, and has their samples.
+file alone. Property: the chain is as long as its links together, and has their samples.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_all_links_are_decoded(
 
 
 def test_links_of_a_lossless_chain_are_exact(tmp_path: Path) -> None:
-    """Law: FLAC gives what was encoded, in links as alone."""
+    """Property: FLAC gives what was encoded, in links as alone."""
     waves = [tones(frames) for frames in FRAMES]
     links = [write_audio(tmp_path / f"{n}.flac", wave) for n, wave in enumerate(waves)]
     assert np.array_equal(hear(chained(links)), np.concatenate(waves))
@@ -103,7 +103,7 @@ def test_a_part_across_links_is_a_slice_of_the_whole(suffix: str, tmp_path: Path
 def test_links_have_the_channels_of_the_first(
     suffix: str, channels: tuple[int, int], tmp_path: Path
 ) -> None:
-    """Law: mono in two channels is twice the same, and the mean of both is that again."""
+    """Property: mono in two channels is twice the same, and the mean of both is that again."""
     links = [made(tmp_path / f"{n}.{suffix}", 44_100, n) for n in channels]
     first, second = (hear(link) for link in links)
     path = chained(links)
@@ -232,7 +232,7 @@ class Silence:
 
 
 def test_samples_are_passed_over_in_small_pieces() -> None:
-    """Also at another rate: an hour must not be decoded at once. Law: what is left is the rest."""
+    """Also at another rate: an hour must not be decoded at once. Property: what is left is the rest."""
     silence = Silence(2_000_000)
     silence.skip(1_900_000)
     assert silence.left == 100_000

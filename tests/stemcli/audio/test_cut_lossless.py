@@ -1,6 +1,6 @@
 """FLAC and CAF files that end too early, or that begin with bytes that belong to nothing.
 
-Truth: the samples that went into the encoder. Law: what is decoded of a cut file is how they begin,
+Truth: the samples that went into the encoder. Property: what is decoded of a cut file is how they begin,
 and it ends with a frame that is whole.
 """
 

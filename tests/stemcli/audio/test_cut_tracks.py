@@ -1,6 +1,6 @@
 """Films and files of several tracks in Ogg that end too early.
 
-Truth: a whole file, cut at a known place. Law: what was decoded is how the whole track begins, and
+Truth: a whole file, cut at a known place. Property: what was decoded is how the whole track begins, and
 a track counts as cut off only when pages of its own are missing (RFC 3533, section 6).
 """
 

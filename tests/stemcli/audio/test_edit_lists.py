@@ -1,7 +1,7 @@
 """Edit lists of MP4: which part of the media is played (ISO/IEC 14496-12, section 8.6.6).
 
 Truth: lengths worked by hand; values by ffmpeg's own decode of the same file, which knows edit
-lists. Law: an edit is no loss.
+lists. Property: an edit is no loss.
 """
 
 from __future__ import annotations

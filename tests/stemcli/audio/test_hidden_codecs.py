@@ -157,7 +157,7 @@ def test_a_codec_behind_silence_that_nearly_fills_the_first_block(tmp_path: Path
 
 
 def test_loud_noise_is_no_codec(tmp_path: Path) -> None:
-    """Law: noise has every word of 16 bits, and none of them at equal distances."""
+    """Property: noise has every word of 16 bits, and none of them at equal distances."""
     dice = np.random.default_rng(0)
     noise = dice.integers(-(2**15), 2**15, (2**20, 2)).astype("<i2")
     assert bitstream(noise.tobytes()) == ""

@@ -31,7 +31,7 @@ DEPTHS = {"PCM_24": "24", "PCM_32": "24", "FLOAT": "32f", "DOUBLE": "32f"}
 @pytest.mark.parametrize("subtype", EXACT)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_wav_is_read_to_the_last_bit(tmp_path: Path, subtype: str, channels: int) -> None:
-    """Law: what a lossless format stores exactly comes back exactly."""
+    """Property: what a lossless format stores exactly comes back exactly."""
     wave = tones(5001, channels=channels)
     path = write_audio(tmp_path / "song.wav", wave, subtype=subtype)
     assert np.abs(hear(path) - wave).max() <= EXACT[subtype]
@@ -54,7 +54,7 @@ def test_lossless_m4a_is_exact_and_says_how_deep_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extension", ["mp3", "ogg", "opus", "m4a", "mp4", "webm"])
 def test_lossy_formats_keep_their_place_and_length(tmp_path: Path, extension: str) -> None:
-    """Law: these containers say what is padding, so what comes out is as long as what went in."""
+    """Property: these containers say what is padding, so what comes out is as long as what went in."""
     rate = 48000 if extension in ("opus", "webm") else 44100
     wave = tones(30000, rate)
     heard = hear(write_audio(tmp_path / f"song.{extension}", wave, rate))
@@ -108,7 +108,7 @@ def test_the_picture_of_a_film_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extension", ["ogg", "opus", "m4a", "flac", "wav"])
 def test_surround_channels_come_in_the_order_of_wav(tmp_path: Path, extension: str) -> None:
-    """Law: channel k holds the tone of channel k, whatever order the codec stores them in."""
+    """Property: channel k holds the tone of channel k, whatever order the codec stores them in."""
     wave = tones(24000, 48000, channels=6)
     wave[:, 3] = 0.3 * np.sin(2 * np.pi * 60 * np.arange(24000) / 48000)  # the low one
     path = tmp_path / f"song.{extension}"
@@ -120,7 +120,7 @@ def test_surround_channels_come_in_the_order_of_wav(tmp_path: Path, extension: s
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
 def test_a_part_is_a_slice_of_the_whole(tmp_path: Path, extension: str) -> None:
-    """Law: reading from start to end gives the same samples as cutting them out of the whole."""
+    """Property: reading from start to end gives the same samples as cutting them out of the whole."""
     rate = 48000 if extension == "opus" else 44100
     path = write_audio(tmp_path / f"song.{extension}", tones(60000, rate), rate)
     whole = hear(path)
@@ -134,7 +134,7 @@ def test_a_part_is_a_slice_of_the_whole(tmp_path: Path, extension: str) -> None:
 )
 @given(block=st.integers(1, 9000), extension=st.sampled_from(["wav", "mp3", "ogg"]))
 def test_blocks_are_a_cut_of_the_whole(tmp_path: Path, block: int, extension: str) -> None:
-    """Law: the size of the blocks does not change a single sample."""
+    """Property: the size of the blocks does not change a single sample."""
     path = tmp_path / f"song.{extension}"
     if not path.exists():
         write_audio(path, tones(9001))

@@ -23,7 +23,7 @@ def resampled(wave: Wave, source: int, target: int, cuts: list[int], total: int 
 @settings(max_examples=40, deadline=None)
 @given(RATES, RATES, st.lists(st.integers(0, 4000), max_size=6))
 def test_the_cut_into_blocks_changes_nothing(source: int, target: int, cuts: list[int]) -> None:
-    """Law: a stream in any blocks, empty ones too, gives the samples of the stream at once."""
+    """Property: a stream in any blocks, empty ones too, gives the samples of the stream at once."""
     wave = tones(4000, source)
     in_blocks = resampled(wave, source, target, cuts, None)
     assert np.array_equal(in_blocks, resampled(wave, source, target, [], None))
@@ -34,7 +34,7 @@ def test_the_cut_into_blocks_changes_nothing(source: int, target: int, cuts: lis
 def test_there_and_back_has_the_length_of_the_beginning(
     source: int, target: int, frames: int
 ) -> None:
-    """Law: the total is what was asked for; without a wish it is the length at the new rate."""
+    """Property: the total is what was asked for; without a wish it is the length at the new rate."""
     wave = tones(frames, source)
     there = resampled(wave, source, target, [frames // 3], None)
     assert abs(len(there) - frames * target / source) <= 1
@@ -44,7 +44,7 @@ def test_there_and_back_has_the_length_of_the_beginning(
 @settings(max_examples=20, deadline=None)
 @given(RATES, RATES, st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_it_is_linear(source: int, target: int, a: float, b: float) -> None:
-    """Law: R(ax + by) = aR(x) + bR(y), to the precision of float32."""
+    """Property: R(ax + by) = aR(x) + bR(y), to the precision of float32."""
     x, y = tones(3000, source), tones(3000, source)[::-1]
     mixed = np.float32(a) * x + np.float32(b) * y
     apart = np.float32(a) * resampled(x, source, target, [], None)
@@ -55,7 +55,7 @@ def test_it_is_linear(source: int, target: int, a: float, b: float) -> None:
 @settings(max_examples=30, deadline=None)
 @given(RATES, RATES, st.floats(0.02, 0.08))
 def test_a_click_stays_where_it_is(source: int, target: int, second: float) -> None:
-    """Law: no delay. The centre of an impulse, by centroid of energy, keeps its time."""
+    """Property: no delay. The centre of an impulse, by centroid of energy, keeps its time."""
     wave = np.zeros((source // 10, 1), np.float32)
     place = round(second * source)
     wave[place] = 1.0

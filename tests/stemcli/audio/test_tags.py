@@ -45,7 +45,7 @@ def tagged(path: Path) -> Path:
 @pytest.mark.parametrize("source", CONTAINERS)
 @pytest.mark.parametrize("target", CONTAINERS)
 def test_tags_and_cover_survive(tmp_path: Path, source: str, target: str) -> None:
-    """Law: what is read from the stem is what was written into the song; the sound is the same."""
+    """Property: what is read from the stem is what was written into the song; the sound is the same."""
     song = tagged(tmp_path / f"song.{source}")
     stem = write_audio(tmp_path / f"stem.{target}", tones(9000, 48000), 48000)
     sound = hear(stem)

@@ -42,7 +42,7 @@ def write(
 def test_representable_samples_survive(
     tmp_path: Path, name: str, depth: str, channels: int
 ) -> None:
-    """Law: samples that are whole numbers of 16-bit steps come back bit for bit, extremes too."""
+    """Property: samples that are whole numbers of 16-bit steps come back bit for bit, extremes too."""
     wave = tones(20001, 48000, channels)
     wave[5], wave[6] = -1.0, 32767 / 32768
     path = write(tmp_path / f"stem.{name}", wave, 48000, depth=depth)
@@ -62,7 +62,7 @@ def test_other_samples_are_off_by_half_a_step_at_most(
 
 @given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=50), st.sampled_from([16, 24]))
 def test_integers_never_wrap_and_round_to_the_nearest(samples: list[float], bits: int) -> None:
-    """Law: clipping is a projection, rounding moves by at most half a step."""
+    """Property: clipping is a projection, rounding moves by at most half a step."""
     wave = np.array(samples, np.float32)
     full = 2.0 ** (bits - 1)
     expected = np.clip(wave.astype(np.float64) * full, -full, full - 1)
@@ -90,7 +90,7 @@ def test_floating_point_keeps_what_is_too_loud(tmp_path: Path) -> None:
 def test_lossy_stems_keep_their_length_and_place(
     tmp_path: Path, name: str, rate: int, frames: int
 ) -> None:
-    """Law: as many samples come back as went in, in their place, whatever the codec's frames."""
+    """Property: as many samples come back as went in, in their place, whatever the codec's frames."""
     wave = tones(frames, rate)
     heard = hear(write(tmp_path / f"stem.{name}", wave, rate))
     assert heard.shape == wave.shape
@@ -111,7 +111,7 @@ def test_the_bundled_ffmpeg_writes_too(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ogg", "opus", "m4a"])
 def test_surround_keeps_its_order(tmp_path: Path, name: str) -> None:
-    """Law: channel k holds the tone of channel k, whatever order the codec stores them in."""
+    """Property: channel k holds the tone of channel k, whatever order the codec stores them in."""
     wave = tones(24000, 48000, channels=6)
     wave[:, 3] = 0.3 * np.sin(2 * np.pi * 60 * np.arange(24000) / 48000)  # the low one
     heard = hear(write(tmp_path / f"stem.{name}", wave, 48000))

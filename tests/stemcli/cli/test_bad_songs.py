@@ -189,7 +189,7 @@ def test_half_a_song_is_separated_and_told(
 
 
 def test_half_a_song_is_told_to_programs(tiny: Typed, tmp_path: Path) -> None:
-    """Law: whoever reads a report or JSON learns what is shown to people; the exit code is 0."""
+    """Property: whoever reads a report or JSON learns what is shown to people; the exit code is 0."""
     song = library(tmp_path) / "song.wav"
     write(song, noise(2 * RATE))
     song.write_bytes(song.read_bytes()[: song.stat().st_size // 2])

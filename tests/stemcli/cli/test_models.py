@@ -91,7 +91,7 @@ def test_info_counts_the_parameters_of_every_part(tiny: Card, typed: Typed) -> N
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("options", [(), ("--architectures",)])
 def test_lists_and_pages_for_programs_agree(options: tuple[str, ...], typed: Typed) -> None:
-    """Law: whatever both tell of the small model, or of an architecture, is the same."""
+    """Property: whatever both tell of the small model, or of an architecture, is the same."""
     name = "melrnn" if options else "tiny"
     listed = json.loads(typed("models", "list", *options, "--json").stdout)
     (row,) = [each for each in listed if each.get("name", each["architecture"]) == name]
@@ -132,7 +132,7 @@ def test_info_of_an_architecture(typed: Typed) -> None:
 
 
 def test_info_of_an_architecture_for_programs(typed: Typed) -> None:
-    """Law: what the parts have, with what their parent owns itself, is what the parent has."""
+    """Property: what the parts have, with what their parent owns itself, is what the parent has."""
     tree = json.loads(typed("models", "info", "melunet", "--json").stdout)
     assert (tree["architecture"], tree["segment"], tree["recipe"]) == (
         "melunet",

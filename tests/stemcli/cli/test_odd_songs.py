@@ -86,7 +86,7 @@ def test_in_a_library(odd: Odd, tiny: Typed, tmp_path: Path) -> None:
 
 
 def test_a_line_break_in_a_name_breaks_no_line(tiny: Typed, tmp_path: Path) -> None:
-    """Law: as many lines as for any other name."""
+    """Property: as many lines as for any other name."""
     outputs = []
     for name in ("two\nlines.wav", "one line.wav"):
         sing(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Separators whose output is known without training, and ways to drive the engine with them."""
+"""Untrained separators with known output, and helpers that drive the engine with them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StubConfig(SeparatorConfig):
 
 
 class Stub(Separator):
-    """Gives the mixture as every stem; subclasses spoil that in a known way."""
+    """Returns the mixture as every stem; subclasses change that in a known way."""
 
     Config = StubConfig
 
@@ -53,14 +53,14 @@ class Stub(Separator):
 
 
 class Scaling(Stub):
-    """Stem k is the mixture times (k + 1) / 10: never a full set."""
+    """Stem k is the mixture times (k + 1) / 10, so the stems never add up to the mixture."""
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * ((stem + 1) / 10)
 
 
 class MidSide(Stub):
-    """Two stems of a stereo pair: what both channels share, and the rest."""
+    """Two stems of a stereo pair: the mean of both channels, and the rest."""
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         mid = mixture.mean(dim=1, keepdim=True).expand_as(mixture)
@@ -68,14 +68,14 @@ class MidSide(Stub):
 
 
 class Positional(Stub):
-    """Scales each sample by its place in the chunk, so that wrong cuts and weights show."""
+    """Scales each sample by its position in the chunk, which exposes wrong cuts and weights."""
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * torch.linspace(stem, 1 + stem, mixture.shape[-1])
 
 
 class Levelled(Stub):
-    """Stem k is the mixture times its loudest sample here, but for a factor: it hears the level."""
+    """Stem k is the mixture times its peak and a factor, so the output depends on the level."""
 
     needs_peak_level = True
 
@@ -84,20 +84,20 @@ class Levelled(Stub):
 
 
 class Phase(Stub):
-    """Gives a sound as it is."""
+    """A phase network that returns its input unchanged."""
 
     role = "phase"
 
 
 class Flipped(Phase):
-    """Gives a sound upside down."""
+    """A phase network that inverts the polarity of its input."""
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return -mixture
 
 
 class LevelledPhase(Phase):
-    """A sound times its own loudest sample here."""
+    """A phase network whose output is its input times the peak of its input."""
 
     needs_peak_level = True
 
@@ -106,7 +106,7 @@ class LevelledPhase(Phase):
 
 
 class Codes(Stub):
-    """Would put a sound into codes."""
+    """A network with the role of a codec."""
 
     role = "codes"
 
@@ -119,7 +119,7 @@ class BrokenInBf16(Stub):
 
 
 class BrokenWhereLoud(Stub):
-    """Infinity in every item that holds a sample above 0.9, in any precision."""
+    """Infinity in every item with a sample above 0.9, in any precision."""
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         loud = mixture.abs().amax(dim=(1, 2), keepdim=True) > 0.9
@@ -144,14 +144,14 @@ def network(separator: Separator, precision: Precision = FULL) -> ModelRunner:
 def ensemble(*models: LoadedModel, phase: LoadedModel | None = None, **options: Any) -> Ensemble:
     names = tuple(model.name for model in models)
     chosen = {"device": "cpu", "precision": "fp32", **options}
-    typed = phase.name if phase else ""
-    return assemble(models, Options(model=names, phase_model=typed, **chosen), CPU, phase)
+    resolved = Options(model=names, phase_model=phase.name if phase else "", **chosen)
+    return assemble(models, resolved, CPU, phase)
 
 
 def noise(frames: int, channels: int = 2, seed: int = 0) -> Block:
     """White noise in [-0.5, 0.5)."""
-    dice = np.random.default_rng(seed)
-    return (dice.random((frames, channels)) - 0.5).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    return (rng.random((frames, channels)) - 0.5).astype(np.float32)
 
 
 def blocks(song: Block, size: int) -> Iterator[Block]:
@@ -160,5 +160,5 @@ def blocks(song: Block, size: int) -> Iterator[Block]:
 
 
 def stream(engine: Any, song: Block, size: int = 50) -> Block:
-    """Everything that comes out of something with ``push`` and ``finish``."""
+    """The complete output of an object with ``push`` and ``finish``."""
     return np.concatenate([*map(engine.push, blocks(song, size)), engine.finish()])

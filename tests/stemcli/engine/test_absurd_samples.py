@@ -1,4 +1,4 @@
-"""Samples that are no sound are the song's fault, and it is told where they are."""
+"""NaN, infinity and absurdly large samples raise an error that names the song and the time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT = 12_000  # frames: 0.75 s
 
 @pytest.fixture(scope="module")
 def session() -> Session:
-    """A real network, untrained: its transforms square what they are given."""
+    """A real network, untrained: its transforms square their input."""
     network = small_network()
     options = Options(model=("tiny",), stems=("vocals",), device="cpu", precision="fp32")
     return Session(options, load=lambda name: LoadedModel(name, network))
@@ -38,7 +38,7 @@ def session() -> Session:
         (np.nan, r"NaN or infinity at 0\.75 s"),
     ],
 )
-def test_the_song_is_named_with_the_time(
+def test_error_names_the_song_and_the_time(
     value: float, sentence: str, session: Session, tmp_path: Path
 ) -> None:
     wave = noise(2 * AT).astype(np.float64)
@@ -50,7 +50,7 @@ def test_the_song_is_named_with_the_time(
     assert [each.name for each in tmp_path.iterdir()] == ["song.wav"]
 
 
-def test_a_waveform_too(session: Session) -> None:
+def test_error_names_the_time_in_a_waveform(session: Session) -> None:
     wave = noise(2 * AT)
     wave[AT] = 1e30
     with pytest.raises(DecodeError, match=r"^The waveform holds a sample of 1\.0e\+30 at 0\.75 s"):
@@ -58,8 +58,8 @@ def test_a_waveform_too(session: Session) -> None:
 
 
 @pytest.mark.parametrize("level", [1e-42, 1e-30, 2.0**15, 2.0**31])
-def test_what_is_only_odd_passes(level: float, session: Session) -> None:
-    """Denormal numbers, near silence, and integers of 16 and 32 bits that nobody scaled."""
+def test_extreme_but_valid_levels_are_separated(level: float, session: Session) -> None:
+    """Denormal numbers, near silence, and unscaled 16-bit and 32-bit integers."""
     wave = (noise(2 * AT) * level).astype(np.float32)
     (stem,) = session.separate_array(wave, RATE).values()
     assert stem.shape == wave.shape

@@ -1,4 +1,4 @@
-"""Work in other threads. Truth: the order and number of what was done, step by step."""
+"""Background threads. Expected: the order and number of finished items, step by step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from stemcli.engine.background import BackgroundWriters, Prefetcher
 
-PATIENCE = 30
-"""Seconds after which a thread that should have come is missing."""
+TIMEOUT = 30
+"""Timeout in seconds for a thread to reach a point."""
 
 
 def test_items_come_in_order_and_end() -> None:
@@ -19,25 +19,25 @@ def test_items_come_in_order_and_end() -> None:
         assert list(items) == []
 
 
-def test_items_are_made_before_they_are_asked_for_but_not_all() -> None:
-    made: list[int] = []
+def test_prefetch_is_limited_by_its_depth() -> None:
+    produced: list[int] = []
     three = threading.Event()
 
     def count() -> Iterator[int]:
         for item in range(100):
-            made.append(item)
+            produced.append(item)
             if item == 2:
                 three.set()
             yield item
 
     with Prefetcher(count(), depth=3) as items:
-        assert three.wait(PATIENCE)
-        assert made == [0, 1, 2]
+        assert three.wait(TIMEOUT)
+        assert produced == [0, 1, 2]
         assert next(items) == 0
-    assert len(made) <= 4
+    assert len(produced) <= 4
 
 
-def test_what_the_source_raises_comes_in_its_place() -> None:
+def test_an_error_of_the_source_is_raised_in_its_place() -> None:
     def breaks() -> Iterator[int]:
         yield 1
         raise ValueError("second")
@@ -48,39 +48,39 @@ def test_what_the_source_raises_comes_in_its_place() -> None:
             next(items)
 
 
-def test_every_hand_does_its_part_in_order() -> None:
+def test_each_writer_works_in_order() -> None:
     done: list[list[int]] = [[], []]
-    with BackgroundWriters(2) as hands:
-        for piece in range(50):
-            hands.submit(lambda hand, piece=piece: done[hand].append(piece))  # type: ignore[misc]
-        hands.wait()
+    with BackgroundWriters(2) as writers:
+        for task in range(50):
+            writers.submit(lambda writer, task=task: done[writer].append(task))  # type: ignore[misc]
+        writers.wait()
     assert done == [list(range(50))] * 2
 
 
-def test_work_waits_when_too_much_is_undone() -> None:
-    """Of three pieces one may be undone, so the third is only taken when the first two are done."""
-    go, taken = threading.Event(), []
+def test_submit_blocks_while_the_queue_is_full() -> None:
+    """One task runs and one waits, so the third is accepted only after the first is done."""
+    go, submitted = threading.Event(), []
 
-    def give(hands: BackgroundWriters) -> None:
-        for piece in range(3):
-            hands.submit(lambda hand: go.wait(PATIENCE) and None)
-            taken.append(piece)
+    def submit_three(writers: BackgroundWriters) -> None:
+        for task in range(3):
+            writers.submit(lambda writer: go.wait(TIMEOUT) and None)
+            submitted.append(task)
 
-    with BackgroundWriters(1, depth=1) as hands:
-        giver = threading.Thread(target=give, args=(hands,))
-        giver.start()
-        giver.join(0.1)
-        assert taken == [0]
+    with BackgroundWriters(1, depth=1) as writers:
+        thread = threading.Thread(target=submit_three, args=(writers,))
+        thread.start()
+        thread.join(0.1)
+        assert submitted == [0]
         go.set()
-        giver.join(PATIENCE)
-        assert taken == [0, 1, 2]
+        thread.join(TIMEOUT)
+        assert submitted == [0, 1, 2]
 
 
-def test_what_work_raises_is_raised_by_the_next() -> None:
-    def breaks(hand: int) -> None:
+def test_an_error_of_a_task_is_raised_by_the_next_call() -> None:
+    def breaks(writer: int) -> None:
         raise ValueError("full")
 
-    with BackgroundWriters(1) as hands:
-        hands.submit(breaks)
+    with BackgroundWriters(1) as writers:
+        writers.submit(breaks)
         with pytest.raises(ValueError, match="full"):
-            hands.wait()
+            writers.wait()

@@ -25,14 +25,14 @@ def test_deal_by_hand(channels: int, width: int, groups: list[list[int]]) -> Non
     assert deal(channels, width).tolist() == groups
 
 
-def test_a_wide_network_needs_its_own_number_of_channels() -> None:
+def test_a_network_of_four_channels_refuses_a_stereo_song() -> None:
     with pytest.raises(ConfigError, match="takes 4 channels and the song has 2"):
         deal(2, 4)
 
 
 @given(st.integers(1, 9), st.integers(1, 2), st.integers(1, 3))
 def test_unfold_undoes_fold(channels: int, width: int, stems: int) -> None:
-    """Law: every channel comes back to its place, in every stem."""
+    """Property: every channel returns to its position, in every stem."""
     song = noise(7, channels)
     groups = deal(channels, width)
     estimates = np.repeat(fold(song, groups)[:, None], stems, axis=1)
@@ -40,7 +40,7 @@ def test_unfold_undoes_fold(channels: int, width: int, stems: int) -> None:
     np.testing.assert_array_equal(unfold(estimates, groups), expected)
 
 
-def test_a_channel_dealt_twice_is_the_mean() -> None:
-    """By hand: the two estimates 1 and 3 of a mono song make 2."""
+def test_a_channel_dealt_twice_is_averaged() -> None:
+    """By hand: the estimates 1 and 3 of a mono song average to 2."""
     estimates = np.array([[[[1.0], [3.0]]]], np.float32)
     assert unfold(estimates, deal(1, 2)).tolist() == [[[2.0]]]

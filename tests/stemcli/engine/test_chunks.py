@@ -22,7 +22,7 @@ def chunk_starts(plan: ChunkPlan, song: int) -> list[int]:
 
 
 def test_starts_by_hand() -> None:
-    """8 long, half overlapping, so 2 of context: cores at 0 and 4 cover 6 samples."""
+    """By hand: length 8, overlap 0.5, so context 2; the cores at 0 and 4 cover 6 samples."""
     plan = plan_chunks(8, 0.5)
     assert (plan.hop, plan.context) == (4, 2)
     assert chunk_starts(plan, 6) == [-2, 2]
@@ -37,7 +37,7 @@ def test_a_second_grid_is_interleaved() -> None:
 
 @given(plans(), songs)
 def test_cores_of_each_grid_tile_the_song(plan: ChunkPlan, song: int) -> None:
-    """Law: every sample lies in exactly one core of each grid."""
+    """Property: every sample lies in exactly one core of each grid."""
     cores = np.zeros(song, int)
     for start in chunk_starts(plan, song):
         core = start + plan.context
@@ -46,18 +46,18 @@ def test_cores_of_each_grid_tile_the_song(plan: ChunkPlan, song: int) -> None:
 
 
 @given(plans(), songs)
-def test_no_chunk_needs_what_was_forgotten(plan: ChunkPlan, song: int) -> None:
-    """Law: all that a chunk reflects lies at or behind its ``oldest`` sample."""
+def test_no_chunk_needs_samples_before_oldest(plan: ChunkPlan, song: int) -> None:
+    """Property: a chunk and its reflections use no sample before ``oldest``."""
     for start in chunk_starts(plan, song):
         positions = reflect(np.arange(start, start + plan.length), song)
         assert positions.min() >= plan.oldest(start)
 
 
 @given(plans(), songs, st.integers(0, 100))
-def test_a_complete_chunk_does_not_depend_on_what_follows(
+def test_a_complete_chunk_does_not_depend_on_later_samples(
     plan: ChunkPlan, received: int, more: int
 ) -> None:
-    """Law: a chunk that counts as complete is cut the same when the song goes on."""
+    """Property: a complete chunk is cut the same way when more of the song arrives."""
     for start in chunk_starts(plan, received):
         if plan.is_complete(start, received):
             positions = np.arange(start, start + plan.length)
@@ -75,7 +75,7 @@ def test_reflection_equals_numpy(length: int, before: int, after: int) -> None:
 
 @given(st.integers(1, 400_000))
 def test_window_is_positive_and_symmetric(length: int) -> None:
-    """Law: no sample of a chunk is without weight, so no sum of weights is 0."""
+    """Property: every sample of a chunk has a positive weight, so no sum of weights is 0."""
     ends = window(length)[[0, -1]] if length > 2000 else window(length)
     assert (ends > 0).all()
     np.testing.assert_allclose(ends, ends[::-1], rtol=1e-4)
@@ -83,13 +83,13 @@ def test_window_is_positive_and_symmetric(length: int) -> None:
 
 @given(st.integers(1, 200).map(lambda hop: 2 * hop))
 def test_half_overlapping_windows_add_up_to_one(length: int) -> None:
-    """Law of the Hann window: sin^2 + cos^2 = 1."""
+    """Property of the Hann window: sin^2 + cos^2 = 1."""
     halves = window(length).reshape(2, -1)
     np.testing.assert_allclose(halves.sum(axis=0), 1, rtol=1e-6)
 
 
 def test_the_seed_decides_the_offsets() -> None:
-    """Law: same seed, same grids; the first grid never moves."""
+    """Property: same seed, same grids; the first grid never moves."""
     one, again = plan_chunks(4000, 0.25, 5, seed=7), plan_chunks(4000, 0.25, 5, seed=7)
     assert one == again
     assert one != plan_chunks(4000, 0.25, 5, seed=8)

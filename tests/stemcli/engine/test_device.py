@@ -17,7 +17,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, apple: bool = Fal
     ("gpus", "apple", "expected"),
     [(1, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")],
 )
-def test_auto_takes_the_best(
+def test_auto_picks_the_fastest_device(
     monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, expected: str
 ) -> None:
     pretend(monkeypatch, gpus=gpus, apple=apple)
@@ -25,7 +25,7 @@ def test_auto_takes_the_best(
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1", "mps"])
-def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_available_device_is_used(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pretend(monkeypatch, gpus=2, apple=True)
     assert resolve_device(name) == torch.device(name)
 
@@ -48,7 +48,7 @@ def test_there_is_no_silent_fallback(
         resolve_device(name)
 
 
-def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_index_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, gpus=2)
     with pytest.raises(DeviceError, match="no 'cuda:2'; the last GPU is 'cuda:1'"):
         resolve_device("cuda:2")
@@ -59,7 +59,7 @@ def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("cpu", 2, ["cpu", "cpu"]),
         ("cuda", 3, ["cuda:0", "cuda:1", "cuda:0"]),
-        ("cuda:1", 2, ["cuda:1", "cuda:1"]),  # the one that was named
+        ("cuda:1", 2, ["cuda:1", "cuda:1"]),  # only the named GPU
     ],
 )
 def test_jobs_take_turns_over_all_gpus(
@@ -92,7 +92,7 @@ def test_auto_precision_of_a_cpu(
 def test_auto_precision_of_a_gpu(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
 ) -> None:
-    """Golden: bf16 arrived with compute capability 8.0 (Ampere)."""
+    """Reference: compute capability 8.0 (Ampere) introduced bf16."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert resolve_precision("auto", torch.device("cuda")).name == name
 
@@ -116,8 +116,10 @@ def test_auto_precision_of_an_apple_gpu() -> None:
         ("fp16", torch.float16, torch.float32),
     ],
 )
-def test_only_products_are_reduced(name: str, product: torch.dtype, transform: torch.dtype) -> None:
-    """Law: matrix products run in the precision asked for, Fourier transforms in float32."""
+def test_only_matrix_products_use_the_reduced_precision(
+    name: str, product: torch.dtype, transform: torch.dtype
+) -> None:
+    """Property: matrix products run in the requested precision, Fourier transforms in float32."""
     device = torch.device("cpu")
     values = torch.ones(8, 8)
     with resolve_precision(name, device).autocast(device):

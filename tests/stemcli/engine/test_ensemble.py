@@ -16,7 +16,7 @@ FOUR = ("vocals", "drums", "bass", "other")
 def test_a_full_set_adds_up_to_the_mixture(
     frames: int, channels: int, count: int, residual: bool
 ) -> None:
-    """Law: to float32, whatever the network gave; a single stem is no set."""
+    """Property: to float32 rounding, for any estimates; a single stem is left as it is."""
     mixture = noise(frames, channels)
     stems = noise(frames * count, channels, seed=1).reshape(frames, count, channels)
     full = complete(stems, mixture, residual=residual)
@@ -33,7 +33,7 @@ def test_the_residual_leaves_the_stems_alone() -> None:
     assert full.ravel().tolist() == [0.25, 0.75]
 
 
-def test_what_is_missing_is_spread_evenly() -> None:
+def test_the_missing_part_is_spread_evenly() -> None:
     """By hand: mixture 1.0, stems 0.25 and 0.25, so each gets half of the missing 0.5."""
     full = complete(np.full((1, 2, 1), 0.25, "f4"), np.ones((1, 1), "f4"), residual=False)
     assert full.ravel().tolist() == [0.5, 0.5]
@@ -53,8 +53,8 @@ def test_models_without_a_common_stem_are_named_with_their_stems() -> None:
         shared_stems([("a", ("vocals", "drums")), ("b", ("bass",))])
 
 
-def test_models_of_one_name_are_heard_both() -> None:
-    """As two runs are, whose weights are called ``best`` in different folders."""
+def test_two_models_of_the_same_name_are_both_used() -> None:
+    """For example two runs with weights called ``best`` in different folders."""
     assert shared_stems([("best", FOUR), ("best", ("bass", "vocals"))]) == ("vocals", "bass")
 
 
@@ -75,13 +75,13 @@ def test_select_by_hand(
 
 
 @pytest.mark.parametrize("choice", [{"stems": ("vocal",)}, {"two_stems": "vocal"}])
-def test_an_unknown_stem_offers_the_nearest(choice: dict[str, object]) -> None:
+def test_an_unknown_stem_gets_a_suggestion(choice: dict[str, object]) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'vocals'"):
         select(FOUR, **choice)
 
 
-def test_the_complement_is_all_the_rest() -> None:
-    """By hand: of 1.0, all but the second stem is 0.7."""
+def test_the_complement_is_the_mixture_minus_the_stem() -> None:
+    """By hand: 1.0 minus the second stem is 0.7."""
     stems = np.array([0.2, 0.3, 0.5], "f4").reshape(1, 3, 1)
     out = select(("a", "b", "c"), two_stems="b").apply(stems, np.ones((1, 1), "f4"))
     np.testing.assert_allclose(out.ravel(), [0.3, 0.7])
@@ -99,7 +99,7 @@ def test_the_complement_is_all_the_rest() -> None:
 def test_accompaniment_and_instrumental_are_one_stem(
     available: tuple[str, ...], stems: tuple[str, ...], two_stems: str, names: tuple[str, ...]
 ) -> None:
-    """By hand; a model that has both, as none does, means what it says."""
+    """By hand; a model with both names (there is none yet) keeps them apart."""
     assert select(available, stems, two_stems).names == names
 
 
@@ -108,6 +108,6 @@ def test_one_stem_under_two_names_is_refused() -> None:
         select(("vocals", "instrumental"), ("instrumental", "accompaniment"))
 
 
-def test_an_unknown_stem_is_refused_by_the_name_that_was_typed() -> None:
+def test_an_unknown_stem_is_refused_under_the_name_the_user_typed() -> None:
     with pytest.raises(UnknownNameError, match="Unknown stem 'accompaniment'"):
         select(FOUR, ("accompaniment",))

@@ -6,7 +6,7 @@ from stemcli.engine.events import ModelLoaded, Progress, TrackFinished
 
 
 def test_events_are_plain_data() -> None:
-    """By hand: the name in snake case, then the fields."""
+    """By hand: the event's name in snake case, then its fields."""
     assert Progress("a.mp3", "separating", 1.5, None).to_dict() == {
         "event": "progress",
         "track": "a.mp3",

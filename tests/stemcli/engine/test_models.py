@@ -1,4 +1,4 @@
-"""The engine with a network of the zoo, small and untrained."""
+"""The engine with a small, untrained network of the zoo."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a network whose values follow a formula, so that they are the same everywhere."""
+    """A weights file with synthetic values, so that they are the same everywhere."""
     separator = registry.build("melroformer", SMALL)
     with torch.no_grad():
         for parameter in separator.parameters():
@@ -55,19 +55,19 @@ def test_a_file_is_a_model(file: Path) -> None:
     assert (model.name, model.outputs) == ("small", ("vocals", "instrumental"))
 
 
-def test_a_run_is_a_model_called_as_its_folder(
+def test_a_run_is_a_model_named_after_its_folder(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "best.safetensors").write_bytes(file.read_bytes())
     monkeypatch.chdir(tmp_path / "toy")
-    for typed in (str(tmp_path / "toy"), ".", "../toy"):
-        model = load_model(typed)
+    for model_path in (str(tmp_path / "toy"), ".", "../toy"):
+        model = load_model(model_path)
         assert (model.name, model.outputs) == ("toy", ("vocals", "instrumental"))
         assert model.sha256 == sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_name_is_looked_up() -> None:
+def test_an_unknown_name_points_to_the_list_of_models() -> None:
     with pytest.raises(UnknownNameError, match="stem models list"):
         load_model("no-such-model")
 
@@ -77,7 +77,7 @@ def test_a_network_without_weights_says_how_to_train_it() -> None:
         load_model("tfswa_unet")
 
 
-def test_a_card_says_how_to_use_its_model(
+def test_a_card_sets_residual_and_overlap(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By hand: residual and overlap come from the card, not from the file."""
@@ -97,31 +97,31 @@ def test_a_card_says_how_to_use_its_model(
     assert (model.name, model.outputs, model.overlap) == ("mine", ("vocals", "band"), 0.5)
 
 
-def test_a_truncated_file_is_a_sentence(file: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_as_damaged(file: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_model(str(cut))
 
 
-def test_what_was_pretrained_is_no_model(file: Path, tmp_path: Path) -> None:
-    """The file says by which objective it was trained; one by separation is a model."""
+def test_pretrained_weights_cannot_separate(file: Path, tmp_path: Path) -> None:
+    """Weights trained by separation are accepted; those trained by denoising are refused."""
     for objective in ("separation", "denoising"):
-        told = {"objective": objective}
-        weights.save(tmp_path / f"{objective}.safetensors", resolve.load(file), told)
+        metadata = {"objective": objective}
+        weights.save(tmp_path / f"{objective}.safetensors", resolve.load(file), metadata)
     assert load_model(str(tmp_path / "separation.safetensors")).outputs == ("vocals",)
     with pytest.raises(NoModelError, match=r"by denoising and cannot separate yet.* --from"):
         load_model(str(tmp_path / "denoising.safetensors"))
 
 
 def test_one_call_separates_a_file(file: Path, tmp_path: Path) -> None:
-    """Law: vocals and the rest of the mixture add up to it; the file name knows the model."""
-    song, told = tmp_path / "song.flac", list[stemcli.Event]()
+    """Property: vocals and instrumental add up to the mixture; the file name has the model."""
+    song, events = tmp_path / "song.flac", list[stemcli.Event]()
     soundfile.write(song, noise(30000), 22050, "PCM_24")
     result = stemcli.separate(
         song,
         model=str(file),
-        on_event=told.append,
+        on_event=events.append,
         output=tmp_path / "out",
         filename="{track}-{model}-{stem}.{ext}",
         device="cpu",
@@ -133,17 +133,17 @@ def test_one_call_separates_a_file(file: Path, tmp_path: Path) -> None:
     ]
     stems = [soundfile.read(path, dtype="float32")[0] for path in result.outputs.values()]
     np.testing.assert_allclose(sum(stems), soundfile.read(song)[0] * result.gain, atol=2**-21)
-    assert isinstance(told[0], stemcli.ModelLoaded)
-    assert isinstance(told[-1], stemcli.TrackFinished)
+    assert isinstance(events[0], stemcli.ModelLoaded)
+    assert isinstance(events[-1], stemcli.TrackFinished)
 
 
-def test_one_call_names_unknown_options() -> None:
+def test_an_unknown_option_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match="did you mean 'overlap'"):
         stemcli.separate("song.wav", overlapp=0.5)
 
 
-def test_a_mono_network_hears_every_channel_alone(file: Path) -> None:
-    """Law: the left channel of a stereo song is separated as if it were a mono song."""
+def test_a_mono_network_separates_each_channel_alone(file: Path) -> None:
+    """Property: the left channel of a stereo song is separated as if it were a mono song."""
     options = Options(model=(str(file),), device="cpu", precision="fp32", segment=0.25)
     song = noise(20000)
     both = Session(options).separate_array(song, 16000)
@@ -153,7 +153,7 @@ def test_a_mono_network_hears_every_channel_alone(file: Path) -> None:
 
 
 def test_bf16_stays_close_to_float32(file: Path) -> None:
-    """Law: -40.6 dB of error were measured with this formula; -35 allows for other processors."""
+    """The measured error was -40.6 dB with these weights; -35 allows for other processors."""
     separator = load_model(str(file)).separator
     items = noise(2 * 8000, 1).reshape(2, 1, 8000)
     full = network(separator).separate(items, [0.0, 0.0])

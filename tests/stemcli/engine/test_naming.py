@@ -51,7 +51,7 @@ def test_templates_that_are_refused(template: str, sentence: str) -> None:
         check_template(template)
 
 
-def test_all_mistakes_come_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         check_template("../{trac}/{stm}")
     assert len(caught.value.mistakes) == 3
@@ -66,8 +66,8 @@ def test_two_stems_on_one_path_are_refused(template: str) -> None:
 @pytest.mark.parametrize(
     "stems", [("vocals", "Vocals"), ("caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\u0301")]
 )
-def test_names_that_a_file_system_takes_for_one_are_refused(stems: tuple[str, str]) -> None:
-    """Golden: HFS+, APFS and NTFS ignore case; HFS+ composes accents."""
+def test_names_that_collide_on_some_file_systems_are_refused(stems: tuple[str, str]) -> None:
+    """Reference: HFS+, APFS and NTFS ignore case; HFS+ normalizes accents."""
     with pytest.raises(ConfigError, match="would both be written"):
         plan(stems=stems)
 
@@ -78,7 +78,7 @@ def test_the_song_is_never_replaced(tmp_path: Path) -> None:
         plan(song, "{stem}.{ext}", folder=tmp_path)
 
 
-def test_the_song_is_found_behind_a_link(tmp_path: Path) -> None:
+def test_a_hard_link_to_the_song_is_not_replaced(tmp_path: Path) -> None:
     song, link = tmp_path / "song.wav", tmp_path / "vocals.wav"
     song.write_bytes(b"sound")
     os.link(song, link)
@@ -87,23 +87,23 @@ def test_the_song_is_found_behind_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stem", ["a/b", "a\\b", "../up", ".."])
-def test_a_stem_name_is_never_several_folders(stem: str) -> None:
+def test_a_stem_name_never_adds_folders(stem: str) -> None:
     (path,) = plan(stems=(stem,), template="{stem}/x.wav").values()
     assert path.parent.parent == Path("out")
     assert path.parent.name != ".."
 
 
 @pytest.mark.parametrize("template", ["{stem}", "{stem}.mp3", "{stem}/", "{ext}.{stem}"])
-def test_a_file_never_has_the_name_of_another_format(template: str) -> None:
+def test_the_extension_must_match_the_format(template: str) -> None:
     with pytest.raises(ConfigError, match=r"does not end in \.wav.*end it in .* --format"):
         plan(template=template)
 
 
-def test_the_ending_may_be_spelled_out() -> None:
+def test_the_template_may_end_in_the_extension() -> None:
     assert plan(stems=("a",), template="{stem}.WAV") == {"a": Path("out/a.WAV")}
 
 
-def test_a_link_to_itself_is_only_a_name(tmp_path: Path) -> None:
+def test_a_song_that_is_a_circular_link_is_planned(tmp_path: Path) -> None:
     (tmp_path / "song.wav").symlink_to("song.wav")
     assert plan(tmp_path / "song.wav", stems=("a",)) == {"a": Path("out/song/a.wav")}
 
@@ -114,7 +114,7 @@ def test_a_link_to_itself_is_only_a_name(tmp_path: Path) -> None:
     )
 )
 def test_outputs_stay_in_their_folder(name: str) -> None:
-    """Law: whatever a song is called, braces and dots included."""
+    """Property: for any song name, with braces and dots too."""
     for path in plan(Path("in") / name).values():
         assert path.parts[0] == "out"
         assert ".." not in path.parts

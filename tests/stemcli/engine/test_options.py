@@ -29,24 +29,24 @@ from stemcli.engine.options import Options
         ({"format": "mp3", "depth": "24"}, "mp3"),
     ],
 )
-def test_nonsense_is_refused(choice: dict[str, object], sentence: str) -> None:
+def test_invalid_values_are_refused(choice: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         Options(**choice)
 
 
-def test_all_mistakes_come_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         Options(overlap=2.0, shifts=0, start=-1.0)
     assert len(caught.value.mistakes) == 3
 
 
-def test_an_unknown_option_offers_the_nearest() -> None:
+def test_an_unknown_option_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match="did you mean 'overlap'"):
         Options.from_dict({"overlapp": 0.5})
 
 
-def test_importing_the_package_is_light() -> None:
-    """Law: by what is loaded, not by a stopwatch."""
+def test_importing_the_package_loads_no_heavy_module() -> None:
+    """Checked by the loaded modules, not by time."""
     code = (
         "import sys, stemcli, stemcli.engine.options, stemcli.engine.events; stemcli.Options();"
         "print(*({'torch', 'numpy', 'soundfile', 'ray', 'click', 'rich'} & set(sys.modules)))"

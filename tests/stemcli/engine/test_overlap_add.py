@@ -18,24 +18,26 @@ sizes = st.integers(1, 120)
 
 
 def whole_signal(song: Block, plan: ChunkPlan, stems: int) -> Block:
-    """Reference: Positional over the whole padded song at once, one chunk after the other."""
+    """Reference: Positional over the padded song, chunk after chunk on one array."""
     pad = plan.length + plan.hop
     padded = np.pad(song, ((pad, pad), (0, 0)), mode="reflect").astype(np.float64)
     total = np.zeros((len(padded) + pad, stems, song.shape[1]))
     weight = np.zeros((len(padded) + pad, 1, 1))
     ramps = np.stack([np.linspace(k, 1 + k, plan.length) for k in range(stems)], axis=1)
     for start in takewhile(lambda start: plan.covers(start, len(song)), plan.starts()):
-        place = slice(pad + start, pad + start + plan.length)
+        chunk = slice(pad + start, pad + start + plan.length)
         shape = window(plan.length)[:, None, None]
-        total[place] += shape * ramps[:, :, None] * padded[place][:, None]
-        weight[place] += shape
-    inside = slice(pad, pad + len(song))
-    return (total[inside] / weight[inside]).astype(np.float32)
+        total[chunk] += shape * ramps[:, :, None] * padded[chunk][:, None]
+        weight[chunk] += shape
+    song_slice = slice(pad, pad + len(song))
+    return (total[song_slice] / weight[song_slice]).astype(np.float32)
 
 
 @given(songs, plans, sizes, st.integers(1, 3))
-def test_identity_gives_the_song_back(song: Block, plan: ChunkPlan, size: int, batch: int) -> None:
-    """Law: partition of unity, for any chunk, overlap, shifts, length, channels, block, batch."""
+def test_an_identity_network_returns_the_song(
+    song: Block, plan: ChunkPlan, size: int, batch: int
+) -> None:
+    """Property: partition of unity, for any chunk plan, song, block size and batch size."""
     engine = OverlapAdd(network(Stub()), plan, song.shape[1], batch)
     out = stream(engine, song, size)
     assert out.shape == (len(song), 1, song.shape[1])
@@ -53,7 +55,7 @@ def test_streaming_equals_the_whole_signal(
 
 @given(songs, plans, sizes, sizes)
 def test_block_size_does_not_matter(song: Block, plan: ChunkPlan, one: int, other: int) -> None:
-    """Law: bit for bit."""
+    """Property: bit for bit."""
 
     def run(size: int) -> Block:
         return stream(OverlapAdd(network(Positional()), plan, song.shape[1], 2), song, size)
@@ -63,7 +65,7 @@ def test_block_size_does_not_matter(song: Block, plan: ChunkPlan, one: int, othe
 
 @given(songs, plans)
 def test_batch_size_does_not_matter(song: Block, plan: ChunkPlan) -> None:
-    """Law: bit for bit, for a network that treats items independently."""
+    """Property: bit for bit, for a network that treats items independently."""
 
     def run(batch: int) -> Block:
         return stream(OverlapAdd(network(Positional()), plan, song.shape[1], batch), song)
@@ -72,8 +74,8 @@ def test_batch_size_does_not_matter(song: Block, plan: ChunkPlan) -> None:
 
 
 @given(songs, plans)
-def test_a_stereo_network_keeps_mono_and_surround(song: Block, plan: ChunkPlan) -> None:
-    """Law: mid and side of every pair add up to its channels; nothing is downmixed."""
+def test_a_stereo_network_keeps_mono_and_surround_channels(song: Block, plan: ChunkPlan) -> None:
+    """Property: mid and side of each pair add up to its channels; nothing is downmixed."""
     engine = OverlapAdd(network(MidSide(stems=("mid", "side"), channels=2)), plan, song.shape[1])
     np.testing.assert_allclose(stream(engine, song).sum(axis=1), song, atol=1e-6)
 
@@ -81,7 +83,7 @@ def test_a_stereo_network_keeps_mono_and_surround(song: Block, plan: ChunkPlan) 
 @given(plans, st.integers(1, 4), st.integers(1, 5))
 @settings(max_examples=15)
 def test_memory_is_bounded_by_the_chunk(plan: ChunkPlan, batch: int, longer: int) -> None:
-    """Law: two chunks of song, as much of sums per grid, and one batch, however long the song."""
+    """Property: at most two chunks of song, as much of sums per grid, and one batch are held."""
     size = 16
     engine = OverlapAdd(network(Scaling()), plan, 1, batch)
     song = noise(200 * longer, 1)
@@ -92,7 +94,7 @@ def test_memory_is_bounded_by_the_chunk(plan: ChunkPlan, batch: int, longer: int
 
 
 def test_samples_leave_as_soon_as_they_are_final() -> None:
-    """By hand: 8 long, hop 4; when 6 are heard the first chunk ends, the next begins at 2."""
+    """By hand: length 8, hop 4; after 6 samples the first chunk ends and the next begins at 2."""
     engine = OverlapAdd(network(Stub()), plan_chunks(8, 0.5), 1)
     song = noise(10, 1)
     assert len(engine.push(song[:5])) == 0
@@ -102,7 +104,7 @@ def test_samples_leave_as_soon_as_they_are_final() -> None:
 
 
 def test_chunks_are_batched() -> None:
-    """By hand: 10 hops of mono song are 10 chunks, in batches of 4, 4 and 2."""
+    """By hand: 10 hops of a mono song are 10 chunks, in batches of 4, 4 and 2."""
     separator = Stub()
     stream(OverlapAdd(network(separator), plan_chunks(8, 0.5), 1, batch=4), noise(40, 1))
     assert separator.batches == [4, 4, 2]

@@ -1,4 +1,4 @@
-"""Whole recordings, file by file: songs made here, and the folder that STEM_TEST_AUDIO names."""
+"""Separation of whole files: synthetic songs, and the recordings in STEM_TEST_AUDIO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from tests.stemcli.engine.stubs import MidSide, Positional, noise
 
-MADE = [
+SONGS = [
     ("stereo.flac", 44100, 2, "PCM_24"),
     ("mono.wav", 10512, 1, "PCM_16"),
     ("odd rate.wav", 32768, 2, "PCM_16"),
@@ -27,10 +27,10 @@ MADE = [
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    made = tmp_path_factory.mktemp("songs")
-    for name, rate, channels, subtype in MADE:
-        soundfile.write(made / name, noise(3 * rate + 1, channels), rate, subtype)
-    return [made / name for name, *_ in MADE]
+    folder = tmp_path_factory.mktemp("songs")
+    for name, rate, channels, subtype in SONGS:
+        soundfile.write(folder / name, noise(3 * rate + 1, channels), rate, subtype)
+    return [folder / name for name, *_ in SONGS]
 
 
 def decoded(path: Path) -> Block:
@@ -39,7 +39,7 @@ def decoded(path: Path) -> Block:
 
 
 def level(error: Block, mixture: Block) -> float:
-    """Energy of the error over energy of the mixture, in dB."""
+    """Energy of the error relative to the mixture, in dB."""
     energies = [np.square(wave, dtype=np.float64).sum() for wave in (error, mixture)]
     return float(10 * np.log10(energies[0] / energies[1]))
 
@@ -72,11 +72,11 @@ def test_float_stems_add_up_to_real_songs(
 
 
 def check_that_stems_add_up(songs: list[Path], model: LoadedModel, tmp_path: Path) -> None:
-    """Law: same rate, channels and length as decoded; the sum is below -80 dB of the mixture."""
+    """Property: same rate, channels and length as decoded; the sum's error is below -80 dB."""
     options = Options(model=("net",), output=str(tmp_path), depth="32f", device="cpu")
-    made = Session(options, load=lambda name: model)
+    session = Session(options, load=lambda name: model)
     for song in songs:
-        result = made.separate_file(song)
+        result = session.separate_file(song)
         mixture = decoded(song)
         stems = [decoded(path) for path in result.outputs.values()]
         assert {stem.shape for stem in stems} == {mixture.shape}, song.name

@@ -27,8 +27,8 @@ def items(count: int, channels: int = 1, time: int = 16) -> NDArray[np.float32]:
     return noise(count * time, channels).reshape(count, time, channels).transpose(0, 2, 1).copy()
 
 
-def test_axes() -> None:
-    """By hand: item, stem, channel, time; the two stems of MidSide add up to the mixture."""
+def test_axes_of_the_estimates() -> None:
+    """By hand: (item, stem, channel, time); the two stems of MidSide add up to the mixture."""
     mixture = items(3, channels=2)
     estimates = network(MidSide(stems=("mid", "side"), channels=2)).separate(mixture, [0.0] * 3)
     assert estimates.shape == (3, 2, 2, 16)
@@ -36,8 +36,8 @@ def test_axes() -> None:
     np.testing.assert_allclose(estimates.sum(axis=1), mixture, atol=1e-7)
 
 
-def test_memory_halves_the_batch_and_goes_on() -> None:
-    """By hand: 7 do not fit, 7 // 2 = 3 do not, 3 // 2 = 1 does; the size stays."""
+def test_out_of_memory_halves_the_batch_and_retries() -> None:
+    """By hand: 7 do not fit, 7 // 2 = 3 do not, 3 // 2 = 1 does; the smaller size is kept."""
     separator = Hungry()
     mixture = items(7)
     hungry = network(separator)
@@ -54,7 +54,7 @@ def test_one_item_that_does_not_fit_is_an_error() -> None:
         network(separator).separate(items(2), [0.0, 1.0])
 
 
-def test_other_errors_are_not_taken_for_memory() -> None:
+def test_other_errors_do_not_count_as_out_of_memory() -> None:
     class Wrong(Stub):
         def estimate(self, mixture: Tensor, stem: int) -> Tensor:
             raise RuntimeError("shapes do not match")
@@ -71,13 +71,13 @@ def test_other_errors_are_not_taken_for_memory() -> None:
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_every_back_end_can_run_out_of_memory(error: RuntimeError) -> None:
-    """Golden: the words of PyTorch's CUDA, MPS and CPU allocators."""
+def test_out_of_memory_is_recognized_on_every_backend(error: RuntimeError) -> None:
+    """Reference: the messages of PyTorch's CUDA, MPS and CPU allocators."""
     assert is_out_of_memory(error)
 
 
-def test_nan_is_computed_again_in_float32() -> None:
-    """Law: what only fails under autocast comes out right."""
+def test_nan_is_recomputed_in_float32() -> None:
+    """Property: a network that fails only under autocast gives the right result."""
     mixture = items(3)
     estimates = network(BrokenInBf16(), REDUCED).separate(mixture, [0.0] * 3)
     np.testing.assert_array_equal(estimates[:, 0], mixture)
@@ -92,7 +92,7 @@ def test_infinity_in_float32_names_the_time(precision: str) -> None:
         network(BrokenWhereLoud(), **reduced).separate(mixture, [-1.0, 2.5, 6.0])
 
 
-def test_only_broken_items_are_computed_again() -> None:
+def test_only_non_finite_items_are_recomputed() -> None:
     separator = BrokenWhereLoud()
     mixture = items(4)
     mixture[2, 0, 0] = 0.95
@@ -101,8 +101,8 @@ def test_only_broken_items_are_computed_again() -> None:
     assert separator.batches == [4, 1]
 
 
-def test_silence_is_exact_and_not_computed() -> None:
-    """Law: no sound in, no sound out, even from a network with an offset."""
+def test_silence_stays_silent_and_skips_the_network() -> None:
+    """Property: silence in, silence out, even from a network with an offset."""
 
     class Offset(Stub):
         def estimate(self, mixture: Tensor, stem: int) -> Tensor:
@@ -117,7 +117,7 @@ def test_silence_is_exact_and_not_computed() -> None:
     assert separator.batches == [2]
 
 
-def test_no_gradient_is_kept() -> None:
+def test_networks_run_in_inference_mode() -> None:
     class Learned(Scaling):
         def __init__(self) -> None:
             super().__init__()
@@ -132,8 +132,8 @@ def test_no_gradient_is_kept() -> None:
     np.testing.assert_array_equal(network(Learned()).separate(mixture, [0.0])[:, 0], mixture)
 
 
-def test_convolutions_that_prefer_it_have_their_features_innermost() -> None:
-    """Law: the same numbers, in another order in memory."""
+def test_networks_that_prefer_channels_last_get_it() -> None:
+    """Property: the same values, in another memory format."""
     separator = registry.build("spleeter", registry.architecture("spleeter").small_options).eval()
     chunks = items(1, channels=2, time=4000)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""A buffer against the whole signal that passed over it."""
+"""The sliding buffer, compared with the complete signal that passed through it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.stemcli.engine.stubs import noise
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 25)), max_size=20))
-def test_a_queue_gives_what_it_was_given(steps: list[tuple[int, int]]) -> None:
-    """Law: first in, first out, whatever the sizes."""
+def test_the_buffer_is_a_queue(steps: list[tuple[int, int]]) -> None:
+    """Property: first in, first out, for any sizes."""
     song = noise(sum(size for size, _ in steps))
     buffer, taken, fed = SlidingBuffer(2), [np.zeros((0, 2), np.float32)], 0
-    for size, wanted in steps:
+    for size, count in steps:
         buffer.append(song[fed : fed + size])
         fed += size
-        taken.append(buffer.take(wanted))
+        taken.append(buffer.take(count))
         assert buffer.end == fed
-        assert len(taken[-1]) <= wanted
+        assert len(taken[-1]) <= count
     np.testing.assert_array_equal(np.concatenate([*taken, buffer.take(len(song))]), song)
 
 
@@ -36,17 +36,17 @@ def test_positions_stay_absolute() -> None:
 @given(st.lists(st.integers(-8, 30), min_size=1), st.integers(0, 12))
 def test_added_blocks_are_mixed(positions: list[int], size: int) -> None:
     """Reference: the same sums on an array that is long enough from the start."""
-    buffer, whole = SlidingBuffer(2), np.zeros((60, 2), np.float32)
+    buffer, total = SlidingBuffer(2), np.zeros((60, 2), np.float32)
     for number, position in enumerate(positions):
         block = noise(size, seed=number)
         buffer.add(position, block)
         visible = block[max(0, -position) :]
-        whole[max(0, position) : max(0, position) + len(visible)] += visible
-    np.testing.assert_array_equal(buffer.take(60), whole[: buffer.end])
+        total[max(0, position) : max(0, position) + len(visible)] += visible
+    np.testing.assert_array_equal(buffer.take(60), total[: buffer.end])
 
 
-def test_what_was_taken_is_not_changed_later() -> None:
-    """Law: a block that left the buffer is never written to again."""
+def test_taken_blocks_are_not_changed_later() -> None:
+    """Property: the buffer never writes to a block it has returned."""
     buffer = SlidingBuffer()
     buffer.add(0, np.ones(4, np.float32))
     taken = buffer.take(2)

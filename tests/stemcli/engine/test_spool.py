@@ -18,8 +18,8 @@ from tests.stemcli.engine.stubs import noise
 
 @given(st.lists(st.integers(0, 200)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_goes_in_comes_out(tmp_path: Path, sizes: list[int]) -> None:
-    """Law: bit for bit and in order, however often it is read."""
+def test_blocks_are_read_back_bit_for_bit(tmp_path: Path, sizes: list[int]) -> None:
+    """Property: bit for bit and in order, on every read."""
     parts = [noise(size, 6, seed=size).reshape(size, 3, 2) for size in sizes]
     spool = Spool([tmp_path], 3, 2)
     for part in parts:
@@ -39,8 +39,8 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_blocks_of_another_layout_are_kept(tmp_path: Path) -> None:
-    """A transposed view, as overlap-add makes it, is written in the order of its axes."""
+def test_blocks_of_another_memory_layout_are_kept(tmp_path: Path) -> None:
+    """A transposed view, as overlap-add returns, is written in the order of its axes."""
     spool = Spool([tmp_path], 2)
     block = np.arange(8, dtype=np.float32).reshape(2, 4).T
     spool.write(block)
@@ -48,7 +48,7 @@ def test_blocks_of_another_layout_are_kept(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gone \(No such file.*set TMPDIR to a folder"):
         Spool([tmp_path / "gone"], 1)
 
@@ -58,7 +58,7 @@ def write_in_small_blocks(spool: Spool) -> None:
         spool.write(np.zeros((100, 1), np.float32))
 
 
-def test_a_full_disk_is_a_sentence_and_closing_says_nothing_more(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
     spool = Spool([tmp_path], 1)
     with room_for(20_000):
         with pytest.raises(
@@ -69,8 +69,8 @@ def test_a_full_disk_is_a_sentence_and_closing_says_nothing_more(tmp_path: Path)
     assert [*tmp_path.iterdir()] == []
 
 
-def test_what_finds_no_room_goes_on_in_the_next_folder(tmp_path: Path) -> None:
-    """Law: nothing is lost where one file ends, in the middle of a frame."""
+def test_a_full_disk_continues_in_the_next_folder(tmp_path: Path) -> None:
+    """Property: nothing is lost where one file ends in the middle of a frame."""
     folders = [tmp_path / "gone", tmp_path, tmp_path]
     wave = noise(3000, 2, seed=1)
     spool = Spool(folders, 2)
@@ -85,23 +85,23 @@ Disk = namedtuple("Disk", "free")
 
 
 @pytest.mark.parametrize(
-    ("rooms", "chosen", "expected"),
+    ("free_space", "chosen", "expected"),
     [
         ({"tmp": 9, "out": 5}, False, ["tmp", "out"]),
         ({"tmp": 5, "out": 9}, False, ["out", "tmp"]),
         ({"tmp": 5, "out": 9}, True, ["tmp", "out"]),
     ],
 )
-def test_where_it_lies(
-    rooms: dict[str, int],
+def test_order_of_spool_folders(
+    free_space: dict[str, int],
     chosen: bool,
     expected: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By hand: where there is more room, but first where TMPDIR says."""
+    """By hand: the folder with more free space comes first, unless TMPDIR is set."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Disk(rooms[folder.name]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Disk(free_space[folder.name]))
     monkeypatch.delenv("TMPDIR", raising=False)
     if chosen:
         monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))

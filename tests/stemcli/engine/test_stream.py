@@ -17,9 +17,11 @@ TWO = ("vocals", "band")
 FOUR = ("vocals", "drums", "bass", "other")
 
 
-def separated(made: Ensemble, song: Block, rate: int = RATE, size: int = 50) -> dict[str, Block]:
-    out = stream(SeparationStream(made, rate, song.shape[1]), song, size)
-    return {name: out[:, index] for index, name in enumerate(made.selection.names)}
+def separated(
+    ensemble_: Ensemble, song: Block, rate: int = RATE, size: int = 50
+) -> dict[str, Block]:
+    out = stream(SeparationStream(ensemble_, rate, song.shape[1]), song, size)
+    return {name: out[:, index] for index, name in enumerate(ensemble_.selection.names)}
 
 
 def tone(frames: int, rate: int) -> Block:
@@ -41,7 +43,7 @@ models = st.sampled_from(
 
 @given(models, st.builds(noise, st.integers(1, 200), st.integers(1, 6)), st.integers(1, 99))
 def test_stems_add_up_to_the_mixture(model: LoadedModel, song: Block, size: int) -> None:
-    """Law: to float32, for full sets and residuals, for any channels and length."""
+    """Property: up to float32 rounding, for full sets and residuals, any channels and length."""
     stems = separated(ensemble(model), song, size=size)
     assert {stem.shape for stem in stems.values()} == {song.shape}
     np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
@@ -49,8 +51,8 @@ def test_stems_add_up_to_the_mixture(model: LoadedModel, song: Block, size: int)
 
 @given(st.sampled_from([4000, 5512, 8000, 11025, 44100]), st.integers(1, 9000), st.integers(1, 2))
 @settings(max_examples=25)
-def test_every_rate_gives_the_same_number_of_samples(rate: int, frames: int, channels: int) -> None:
-    """Law: as many samples out as in, and their sum is the mixture whatever resampling lost."""
+def test_stems_keep_the_length_at_every_rate(rate: int, frames: int, channels: int) -> None:
+    """Property: the stems keep the song's length and add up to it, even where resampling loses."""
     song = noise(frames, channels)
     model = LoadedModel("net", Scaling(stems=("vocals",), segment=800), residual="band")
     stems = separated(ensemble(model), song, rate, size=4096)
@@ -60,7 +62,7 @@ def test_every_rate_gives_the_same_number_of_samples(rate: int, frames: int, cha
 
 @pytest.mark.parametrize("rate", [6000, 8000, 11025, 44100, 48000])
 def test_stems_are_in_time_with_the_mixture(rate: int) -> None:
-    """Law: a network that changes nothing gives a tone back within -80 dB."""
+    """Property: an identity network returns a tone within -80 dB."""
     song = tone(2 * rate, rate)
     (stem,) = separated(ensemble(LoadedModel("net", Stub(segment=800))), song, rate, 4096).values()
     assert np.abs(stem - song).max() < 0.5e-4
@@ -73,7 +75,7 @@ def test_silence_is_exact_through_resampling() -> None:
         assert not stem.any()
 
 
-def test_an_ensemble_is_the_mean_of_what_is_shared() -> None:
+def test_an_ensemble_averages_the_shared_stems() -> None:
     """By hand: vocals are 0.1 and 0.3 of the mixture; the other stems are not shared."""
     one = LoadedModel("one", Scaling(stems=("vocals",)))
     two = LoadedModel("two", Scaling(stems=("bass", "drums", "vocals")), residual="rest")
@@ -83,8 +85,8 @@ def test_an_ensemble_is_the_mean_of_what_is_shared() -> None:
     np.testing.assert_allclose(stems["vocals"], 0.2 * song, atol=1e-6)
 
 
-def test_an_ensemble_of_full_sets_is_a_full_set() -> None:
-    """Law: also when the members work at rates of their own."""
+def test_an_ensemble_of_full_sets_adds_up_to_the_mixture() -> None:
+    """Property: also when the members run at different sample rates."""
     one = LoadedModel("one", Positional(stems=TWO, segment=500))
     two = LoadedModel(
         "two", Scaling(stems=("vocals",), sample_rate=6000, segment=700), residual="band"
@@ -113,16 +115,16 @@ def test_two_stems() -> None:
     np.testing.assert_allclose(stems["no_bass"], 0.7 * song, atol=1e-6)
 
 
-def test_chosen_stems_are_the_same_as_without_choosing() -> None:
+def test_choosing_stems_does_not_change_them() -> None:
     song, model = noise(300), LoadedModel("net", Positional(stems=FOUR))
-    everything = separated(ensemble(model), song)
+    all_stems = separated(ensemble(model), song)
     chosen = separated(ensemble(model, stems=("other", "drums")), song)
     assert list(chosen) == ["other", "drums"]
     for name, stem in chosen.items():
-        np.testing.assert_array_equal(stem, everything[name])
+        np.testing.assert_array_equal(stem, all_stems[name])
 
 
-def test_segment_and_overlap_of_the_user_come_first() -> None:
+def test_segment_and_overlap_of_the_user_take_precedence() -> None:
     """By hand: half a second at 8 kHz is 4000 samples; three quarters overlap leaves 1000."""
     model = LoadedModel("net", Stub(), overlap=0.5)
     assert ensemble(model).members[0].plan.hop == 32
@@ -132,7 +134,7 @@ def test_segment_and_overlap_of_the_user_come_first() -> None:
 
 @pytest.mark.parametrize(("width", "batch", "largest"), [(1, 1, 2), (2, 1, 1), (1, 3, 6)])
 def test_memory_does_not_grow_with_the_channels(width: int, batch: int, largest: int) -> None:
-    """By hand: as many items in one pass as the chunks of a stereo song take."""
+    """By hand: a batch is no larger than for a stereo song."""
     separator = Stub(channels=width)
     full = SeparationStream(ensemble(LoadedModel("net", separator), batch_size=batch), 8000, 12)
     song = noise(400, channels=12)
@@ -141,7 +143,7 @@ def test_memory_does_not_grow_with_the_channels(width: int, batch: int, largest:
 
 
 def test_memory_does_not_grow_with_the_song() -> None:
-    """Law: of 100 000 frames at most eight chunks of each member are held, with two rates."""
+    """Property: of 100,000 frames at most eight chunks per member are held, at two rates."""
     members = [
         LoadedModel("a", Stub(segment=500)),
         LoadedModel("b", Stub(sample_rate=6000, segment=900)),
@@ -159,7 +161,7 @@ def test_memory_does_not_grow_with_the_song() -> None:
         ({"two_stems": "vocal"}, UnknownNameError),
     ],
 )
-def test_wrong_choices_show_before_anything_runs(
+def test_unknown_stems_are_refused_before_running(
     options: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):

@@ -1,7 +1,7 @@
 """Every format and container with every oddity: number and values of samples, and what is said.
 
 Truth: a lossless format gives what was encoded; of a lossy one ffmpeg, run without any of our
-options, decodes the file without the oddity, also where libsndfile is what reads it. Law: sound is
+options, decodes the file without the oddity, also where libsndfile is what reads it. Property: sound is
 missing, and that is said, or none is missing, and nothing is said.
 """
 

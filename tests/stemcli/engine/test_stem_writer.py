@@ -1,4 +1,4 @@
-"""Writers side by side. Truth: a barrier that only opens when all stems are written at once."""
+"""Stems are encoded in parallel, checked by a barrier that opens only if all are in progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stemcli.engine.outputs import StemWriter
 STEMS = ("vocals", "band")
 
 
-def delivery(folder: Path) -> StemWriter:
+def stem_writer(folder: Path) -> StemWriter:
     paths = {stem: folder / f"{stem}.wav" for stem in STEMS}
     return StemWriter(paths, 8000, 1, OutputFormat("wav", depth="16"), rescale=False)
 
@@ -25,29 +25,27 @@ def delivery(folder: Path) -> StemWriter:
 def test_stems_are_encoded_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting, write = threading.Barrier(len(STEMS), timeout=30), WavSink.write
+    barrier, write = threading.Barrier(len(STEMS), timeout=30), WavSink.write
 
-    def meet(sink: WavSink, block: np.ndarray) -> None:
-        meeting.wait()
+    def write_at_barrier(sink: WavSink, block: np.ndarray) -> None:
+        barrier.wait()
         write(sink, block)
 
-    monkeypatch.setattr(WavSink, "write", meet)
+    monkeypatch.setattr(WavSink, "write", write_at_barrier)
     ready: list[object] = []
-    with delivery(tmp_path) as both:
-        both.write(np.zeros((10, 2, 1), np.float32))
-        both.commit(tmp_path / "song.wav", lambda frames: None, ready.append)
+    with stem_writer(tmp_path) as writer:
+        writer.write(np.zeros((10, 2, 1), np.float32))
+        writer.commit(tmp_path / "song.wav", lambda frames: None, ready.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["band.wav", "vocals.wav"]
 
 
-def deliver(block: np.ndarray, folder: Path) -> None:
-    with delivery(folder) as both:
-        both.write(block)
-        both.commit(folder / "song.wav", lambda frames: None, lambda files: None)
+def write_stems(block: np.ndarray, folder: Path) -> None:
+    with stem_writer(folder) as writer:
+        writer.write(block)
+        writer.commit(folder / "song.wav", lambda frames: None, lambda files: None)
 
 
-def test_a_full_disk_waits_for_the_other_stem_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_full_disk_no_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first stem fails while the second is still being written."""
     began, finished = threading.Event(), []
 
@@ -62,6 +60,6 @@ def test_a_full_disk_waits_for_the_other_stem_and_leaves_nothing(
     monkeypatch.setattr(WavSink, "write", write)
     block = np.stack([np.zeros((10, 1)), np.ones((10, 1))], axis=1).astype(np.float32)
     with pytest.raises(OutputError, match="No space left"):
-        deliver(block, tmp_path / "out")
+        write_stems(block, tmp_path / "out")
     assert finished == [True]
     assert [*tmp_path.iterdir()] == []
