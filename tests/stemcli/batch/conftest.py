@@ -1,4 +1,4 @@
-"""The fake cluster as a fixture."""
+"""Fixture for the fake cluster."""
 
 from __future__ import annotations
 

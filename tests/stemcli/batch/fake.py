@@ -1,4 +1,4 @@
-"""An engine that writes text files instead of separating, so that runs take no time."""
+"""A fake engine that writes text files instead of separating, so that runs are instant."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.song import Result
 
-SECONDS = 10.0  # of every fake song
+SECONDS = 10.0  # length of every fake song
 RATE = 44100
 
 
 @dataclass
 class FakeSession:
-    """A song whose content is ``bad`` cannot be decoded; ``crash`` is a defect of ours."""
+    """A song with the content ``bad`` cannot be decoded; ``crash`` raises like a bug in Stem."""
 
     options: Options
     listener: EventHandler
@@ -75,15 +75,15 @@ class FakeSession:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.listener(event)
-        made = {stem: (beside(path), path) for stem, path in outputs.items()}
-        for temporary, path in made.values():
+        renames = {stem: (beside(path), path) for stem, path in outputs.items()}
+        for temporary, path in renames.values():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{path.stem} of {song.name}")
-        is_renamed_elsewhere = ready(made) is True
-        for temporary, path in made.values() if not is_renamed_elsewhere else ():
+        is_renamed_elsewhere = ready(renames) is True
+        for temporary, path in renames.values() if not is_renamed_elsewhere else ():
             temporary.replace(path)
-        shown = {stem: str(path) for stem, path in outputs.items()}
-        self.listener(TrackFinished(track, shown, SECONDS, 2.0))
+        printed = {stem: str(path) for stem, path in outputs.items()}
+        self.listener(TrackFinished(track, printed, SECONDS, 2.0))
         return Result(outputs, round(SECONDS * RATE), RATE, wall_seconds=2.0)
 
     def interrupt(self) -> None:
@@ -108,7 +108,7 @@ class FakeSession:
 
 
 def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
-    """Write small files that stand for songs."""
+    """Write small text files in the place of songs."""
     paths = [root / name for name in names]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)

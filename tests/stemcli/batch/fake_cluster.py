@@ -1,4 +1,4 @@
-"""A run of songs on the nodes of a fake Ray, step by step."""
+"""Runs of songs on the nodes of a fake Ray."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
 
 
-class Notes:
-    """The steps of one song, and which of its stems had their names then."""
+class StepLog:
+    """Callbacks that record the steps of one song; stems must not have their names yet."""
 
     def __init__(self, task: SongTask) -> None:
         self.task = task
@@ -50,41 +50,41 @@ class Cluster:
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.chdir(folder)
         self.ray = FakeRay(patch)
-        self.ray.nodes_there = {"a": GOOD}
+        self.ray.live_nodes = {"a": GOOD}
         self.events: list[Event] = []
-        self.notes: dict[str, Notes] = {}
+        self.logs: dict[str, StepLog] = {}
         self.listener: Callable[[Event], object] = self.events.append
-        self.executor = RayExecutor(Options(output="out"), self._tell, 1)
+        self.executor = RayExecutor(Options(output="out"), self._forward, 1)
 
     def tasks(self, *names: str, content: str = "good") -> list[SongTask]:
         songs = make_songs(Path(), *names, content=content)
         return [SongTask(LibrarySong(song), self.executor.plan(song)) for song in songs]
 
     def run(self, tasks: list[SongTask]) -> dict[str, TaskResult]:
-        """The results by the names of the songs."""
+        """Results by song name."""
         with self.executor:
             return {result.task.name: result for result in self.results(tasks)}
 
     def results(self, tasks: list[SongTask]) -> Iterator[TaskResult]:
-        run = self.executor.run(tasks, replace=False, callbacks=self._note)
+        run = self.executor.run(tasks, replace=False, callbacks=self._log_steps)
         with closing(run) as results:
             yield from results
 
-    def told(self, *kinds: type[Event]) -> list[Event]:
+    def events_of(self, *kinds: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kinds)]
 
-    def _tell(self, event: Event) -> None:
+    def _forward(self, event: Event) -> None:
         self.listener(event)
 
-    def _note(self, task: SongTask) -> Notes:
-        self.notes[task.name] = Notes(task)
-        return self.notes[task.name]
+    def _log_steps(self, task: SongTask) -> StepLog:
+        self.logs[task.name] = StepLog(task)
+        return self.logs[task.name]
 
-    def then(self, *happenings: Callable[[], object]) -> None:
-        self.ray.plan += happenings
+    def schedule(self, *steps: Callable[[], object]) -> None:
+        self.ray.plan += steps
 
     def hold(self) -> None:
-        """Actors that are started from now on say nothing of their songs."""
+        """Actors started from now on send no messages until ``release``."""
         self.ray.hold_new = True
 
     def release(self) -> None:
@@ -93,9 +93,9 @@ class Cluster:
             actor.is_held = False
 
     def kill(self, number: int) -> None:
-        """An actor dies; the next one on its node does not say anything either."""
+        """Let an actor die."""
         self.ray.actors[number].error = RayError("it died")
 
 
-def parts() -> list[Path]:
+def partial_files() -> list[Path]:
     return [path for path in Path("out").rglob("*.part*") if path.is_file()]

@@ -1,7 +1,6 @@
-"""A Ray cluster of a few lines, whose actors run in this process with the engine of text files.
+"""A fake of Ray's API whose actors run in this process with the fake engine.
 
-What happens in a test happens when the driver has nothing to do: then it would wait for Ray, and
-the next of the things that the test has planned takes place instead.
+Whenever the driver would wait for Ray, the next step that the test has scheduled runs instead.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ GOOD = ActorInfo("cpu", "fp32", version())
 
 
 class Method:
-    """Of an actor: counts its calls."""
+    """A method of an actor handle that counts its calls."""
 
     def __init__(self, answer: Callable[..., Any]) -> None:
         self.answer, self.calls = answer, 0
@@ -37,13 +36,13 @@ class Method:
         assert num_returns == "streaming"
         return self
 
-    def remote(self, *arguments: Any, **named: Any) -> Any:
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
-        return self.answer(*arguments, **named)
+        return self.answer(*args, **kwargs)
 
 
 class Reference:
-    """To what a method will return."""
+    """A reference to the return value of a method."""
 
     def __init__(self, actor: Actor, value: Any) -> None:
         self.actor, self.value = actor, value
@@ -54,7 +53,7 @@ class Reference:
 
 
 class Stream:
-    """The messages of an actor about one song."""
+    """The stream of messages from an actor about one song."""
 
     def __init__(self, actor: Actor, task: SongTask, messages: Iterator[Message]) -> None:
         self.actor, self.task, self._messages = actor, task, messages
@@ -68,39 +67,39 @@ class Stream:
 
 
 class Actor:
-    """A real actor of ours behind a handle like Ray's.
+    """A real SeparationActor behind a handle like Ray's.
 
     Attributes:
-        node: where it runs.
-        songs: names of the songs that it was given.
-        is_held: whether it says nothing for now.
-        error: what Ray has in the place of its messages.
+        node: name of its node.
+        songs: names of the songs it was sent.
+        is_held: whether its messages are held back.
+        error: the error that Ray raises instead of its messages.
     """
 
-    def __init__(self, node: str, info: Any, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, node: str, info: Any, args: tuple[Any, ...]) -> None:
         self.node, self.songs = node, list[str]()
         self.is_held, self.error = False, None if info else RayError("never there")
         self.load = Method(lambda: Reference(self, info))
         self.stop = Method(lambda: Reference(self, self._actor.stop()))
         self.separate = Method(self._separate)
-        self._actor = SeparationActor(*arguments)
+        self._actor = SeparationActor(*args)
 
     def _separate(self, task: SongTask, *, replace: bool) -> Stream:
         self.songs.append(task.song.path.name)
-        return Stream(self, task, self.say(task, replace))
+        return Stream(self, task, self.messages(task, replace))
 
-    def say(self, task: SongTask, replace: bool) -> Iterator[Message]:
-        """All that the actor says of a song; a test may put other words in its place."""
+    def messages(self, task: SongTask, replace: bool) -> Iterator[Message]:
+        """All messages about a song; tests may replace this method."""
         return self._actor.separate(task, replace=replace)
 
 
-class AtOnce:
-    """A pool of threads that has done everything when it is asked."""
+class SynchronousPool:
+    """An executor that runs each call at once, in the calling thread."""
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(work(*arguments))
+            future.set_result(work(*args))
         except BaseException as error:
             future.set_exception(error)
         return future
@@ -109,19 +108,19 @@ class AtOnce:
 
 
 class FakeRay:
-    """Nodes by their names, and what actors say of themselves there.
+    """A fake of the ``ray`` module.
 
     Attributes:
-        nodes_there: the nodes that are alive, and what their actors answer when they are loaded.
-        actors: all that were started.
-        killed: those that were killed.
-        plan: what happens, one after the other, whenever the driver waits.
-        cores: of every node; one actor has all of them.
-        before: told the song that the engine begins.
+        live_nodes: the nodes that are alive, and what ``load`` of their actors returns.
+        actors: all actors that were started.
+        killed: the actors that were killed.
+        plan: steps to run, one each time the driver waits.
+        hold_new: whether messages of new actors are held back.
+        before: called with each song before the engine separates it.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.nodes_there: dict[str, Any] = {}
+        self.live_nodes: dict[str, Any] = {}
         self.actors: list[Actor] = []
         self.killed: list[Actor] = []
         self.plan: list[Callable[[], object]] = []
@@ -132,8 +131,8 @@ class FakeRay:
         patch.setattr(ray_pool, "_on", lambda slot: slot.node)
         patch.setattr(ray_executor, "LOOK", 0.0)
         patch.setattr(ray_executor, "PATIENCE", 0.0)
-        patch.setattr(ray_executor, "ThreadPoolExecutor", lambda *_, **__: AtOnce())
-        clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: self.go_on())
+        patch.setattr(ray_executor, "ThreadPoolExecutor", lambda *_, **__: SynchronousPool())
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: self.next_step())
         patch.setattr(ray_executor, "time", clock)
         patch.setattr(ray_executor, "ray_session", nullcontext)
         patch.setattr(ray_executor, "check_request", lambda options: None)
@@ -149,7 +148,7 @@ class FakeRay:
                 "Alive": True,
                 "Resources": {"CPU": 1.0},
             }
-            for name in self.nodes_there
+            for name in self.live_nodes
         ]
 
     def remote(self, kind: type) -> Any:
@@ -157,7 +156,7 @@ class FakeRay:
 
         def make(**choices: Any) -> Any:
             node = choices["scheduling_strategy"]
-            return SimpleNamespace(remote=lambda *arguments: self._start(node, arguments))
+            return SimpleNamespace(remote=lambda *args: self._start(node, args))
 
         return SimpleNamespace(options=make)
 
@@ -169,7 +168,7 @@ class FakeRay:
     ) -> tuple[list[Any], list[Any]]:
         ready = [each for each in waiting if each.is_ready]
         if not ready:
-            self.go_on()
+            self.next_step()
         return ready, [each for each in waiting if each not in ready]
 
     def get(self, answer: Any) -> Any:
@@ -181,18 +180,18 @@ class FakeRay:
     def kill(self, actor: Actor) -> None:
         self.killed.append(actor)
 
-    def go_on(self) -> None:
-        """The next thing that was planned; nothing may wait for ever."""
-        assert self.plan, "the driver waits, and nothing will happen"
+    def next_step(self) -> None:
+        """Run the next scheduled step; fail rather than wait forever."""
+        assert self.plan, "the driver waits, and no step is scheduled"
         self.plan.pop(0)()
 
-    def _start(self, node: str, arguments: tuple[Any, ...]) -> Actor:
-        self.actors.append(Actor(node, self.nodes_there[node], arguments))
+    def _start(self, node: str, args: tuple[Any, ...]) -> Actor:
+        self.actors.append(Actor(node, self.live_nodes[node], args))
         self.actors[-1].is_held = self.hold_new
         return self.actors[-1]
 
     def _open_session(self, options: Options, listener: Any, *, jobs: int, load: Any) -> Any:
-        return FakeSession(options, listener, jobs, before=self._meet)
+        return FakeSession(options, listener, jobs, before=self._before)
 
-    def _meet(self, song: Path) -> None:
+    def _before(self, song: Path) -> None:
         self.before(song)

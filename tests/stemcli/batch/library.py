@@ -21,7 +21,7 @@ SONGS, RATE = 60, 8000
 
 
 def make_library(folder: Path, patch: pytest.MonkeyPatch, seconds: int) -> Path:
-    """Songs of one, two or three times ``seconds``."""
+    """Write songs of one, two or three times ``seconds``."""
     patch.setenv("STEM_HOME", str(folder / "zoo"))
     patch.setenv("OMP_NUM_THREADS", "1")
     install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
@@ -34,19 +34,19 @@ def make_library(folder: Path, patch: pytest.MonkeyPatch, seconds: int) -> Path:
     return folder / "in"
 
 
-def words(library: Path, out: Path, *more: str) -> list[str]:
-    """What Python is called with to separate the library."""
+def batch_arguments(library: Path, out: Path, *more: str) -> list[str]:
+    """Arguments of Python that separate the library."""
     options = ["-m", "tiny", "-o", str(out), "--json", "--format", "flac", *more]
     return ["-m", "stemcli", "batch", str(library), *options]
 
 
 def start(library: Path, out: Path, jobs: int = 1) -> subprocess.Popen[str]:
-    command = [sys.executable, *words(library, out, "--jobs", str(jobs))]
+    command = [sys.executable, *batch_arguments(library, out, "--jobs", str(jobs))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All but the journal: names below ``folder`` and contents."""
+    """Names and contents of all files below ``folder`` except the journal."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -55,7 +55,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def entries(library: Path, out: Path) -> list[JournalEntry]:
-    """What the journal knows of the songs."""
+    """The journal's entries for the songs."""
     places = [str(song.folder / song.path.name) for song in find_songs(library).songs]
     with Journal(out) as journal:
         return [entry for place in places if (entry := journal.find(place))]

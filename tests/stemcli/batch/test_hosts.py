@@ -1,6 +1,6 @@
-"""A cluster that loses a host in the middle and gets another.
+"""A cluster loses a host during a run and gets another.
 
-Truth: an undisturbed run over the same songs on this machine, and the counters of the journal.
+Reference: an undisturbed run over the same songs on this machine, and the journal's counters.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from typing import Any
 import pytest
 
 from tests.stemcli.batch.hosts import Hosts, hosts
-from tests.stemcli.batch.library import SONGS, entries, files, make_library, start, words
+from tests.stemcli.batch.library import SONGS, batch_arguments, entries, files, make_library, start
 
 SECONDS = 4
-"""Of the shortest song: a run lasts longer than it takes to miss a host."""
+"""Length of the shortest song, so that a run outlasts the detection of a dead host."""
 
 FINISHED = 10
-"""Songs after which the host is cut off."""
+"""Number of finished songs after which the host is disconnected."""
 
 
 @pytest.fixture
 def cluster() -> Iterator[Hosts]:
-    """A head and one more host, of one core each; sockets want a short path."""
-    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as made:
-        made.add()
-        made.add()
-        yield made
+    """A head and one more host, with one core each; socket paths must be short."""
+    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as hosts_:
+        hosts_.add()
+        hosts_.add()
+        yield hosts_
 
 
 @pytest.mark.root
-def test_a_host_is_cut_off_and_another_comes(
+def test_a_disconnected_host_is_replaced_by_a_new_one(
     cluster: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = make_library(tmp_path, monkeypatch, seconds=SECONDS)
     start(library, tmp_path / "calm").communicate()
-    calm, out = files(tmp_path / "calm"), tmp_path / "out"
-    assert len(calm) == 2 * SONGS
-    began, told = time.monotonic(), Counter[str]()
-    for event in run(cluster, words(library, out, "--cluster")):
+    expected, out = files(tmp_path / "calm"), tmp_path / "out"
+    assert len(expected) == 2 * SONGS
+    started, counts = time.monotonic(), Counter[str]()
+    for event in run(cluster, batch_arguments(library, out, "--cluster")):
         kind = event["event"]
-        told[kind] += 1
+        counts[kind] += 1
         if kind.startswith("worker"):
-            print(f"{time.monotonic() - began:.1f} s: {event}")
-        if kind == "track_finished" and told[kind] == FINISHED:
-            print(f"{time.monotonic() - began:.1f} s: host 2 is cut off, host 3 is started")
+            print(f"{time.monotonic() - started:.1f} s: {event}")
+        if kind == "track_finished" and counts[kind] == FINISHED:
+            print(f"{time.monotonic() - started:.1f} s: host 2 is cut off, host 3 is started")
             cluster.cut(2)
             cluster.add()
-    print(f"{SONGS} songs in {time.monotonic() - began:.1f} s")
-    assert (told["worker_joined"], told["worker_lost"]) == (3, 1)
-    assert files(out) == calm
+    print(f"{SONGS} songs in {time.monotonic() - started:.1f} s")
+    assert (counts["worker_joined"], counts["worker_lost"]) == (3, 1)
+    assert files(out) == expected
     assert [entry.finished for entry in entries(library, out)] == [1] * SONGS
 
 
 def run(cluster: Hosts, command: list[str]) -> Iterator[dict[str, Any]]:
-    """The events of a run on the head."""
+    """The events of a run on the head host."""
     on_head, env = cluster.command(1, command), cluster.environment
     with subprocess.Popen(on_head, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The journal of a folder. Truth: what was written is what is read; SQLite's own exclusion."""
+"""The journal of an output folder: entries are read back as written, and it is locked."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stemcli.batch.records import Content
 SONG = Content(3, 4, "5" * 64)
 
 
-def begun(folder: Path, place: str = "x/a.mp3") -> Journal:
+def open_with_entry(folder: Path, place: str = "x/a.mp3") -> Journal:
     journal = Journal(folder)
     journal.begin(place, Path("/music/x/a.mp3"), SONG, "{}", [folder / "x/a/vocals.wav"])
     return journal
 
 
-def test_an_empty_journal_makes_no_file(tmp_path: Path) -> None:
+def test_an_empty_journal_writes_no_file(tmp_path: Path) -> None:
     with Journal(tmp_path / "out") as journal:
         assert journal.find("a.mp3") is None
         assert journal.unfinished() == {}
@@ -29,16 +29,16 @@ def test_an_empty_journal_makes_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["x/a.mp3", "bad \udce9 byte.mp3", "new\nline \N{GUITAR}.mp3"])
-def test_what_was_written_is_read_by_the_next_run(place: str, tmp_path: Path) -> None:
-    made, stem = tmp_path / "x/a/.vocals.0123abcd.part.wav", tmp_path / "x/a/vocals.wav"
-    with begun(tmp_path, place) as journal:
+def test_entries_are_read_by_the_next_run(place: str, tmp_path: Path) -> None:
+    temporary, stem = tmp_path / "x/a/.vocals.0123abcd.part.wav", tmp_path / "x/a/vocals.wav"
+    with open_with_entry(tmp_path, place) as journal:
         assert [*journal.unfinished()] == [place]
-        journal.ready(place, [(made, stem, SONG)])
+        journal.ready(place, [(temporary, stem, SONG)])
     with Journal(tmp_path) as journal:
         entry = journal.unfinished()[place]
         assert (entry.state, entry.attempts, entry.finished) == ("ready", 1, 0)
         (output,) = entry.latest
-        assert (output.path, output.temporary, output.content) == (stem, made, SONG)
+        assert (output.path, output.temporary, output.content) == (stem, temporary, SONG)
         journal.done(place, 10.0, 2.0)
         assert journal.unfinished() == {}
     with Journal(tmp_path) as journal:
@@ -50,7 +50,7 @@ def test_what_was_written_is_read_by_the_next_run(place: str, tmp_path: Path) ->
 
 def test_a_new_attempt_remembers_the_files_of_the_old_one(tmp_path: Path) -> None:
     wav, flac = tmp_path / "x/a/vocals.wav", tmp_path / "x/a/vocals.flac"
-    with begun(tmp_path) as journal:
+    with open_with_entry(tmp_path) as journal:
         journal.ready("x/a.mp3", [(wav, wav, SONG)])
         journal.done("x/a.mp3")
         journal.begin("x/a.mp3", Path("/a"), SONG, "{}", [flac])
@@ -61,8 +61,8 @@ def test_a_new_attempt_remembers_the_files_of_the_old_one(tmp_path: Path) -> Non
     assert entry.outputs[flac].content is None
 
 
-def test_failures_keep_their_sentence(tmp_path: Path) -> None:
-    with begun(tmp_path) as journal:
+def test_failures_keep_their_message(tmp_path: Path) -> None:
+    with open_with_entry(tmp_path) as journal:
         journal.failed("x/a.mp3", "caf\udce9.mp3 is damaged")
         entry = journal.find("x/a.mp3")
     assert entry is not None
@@ -70,19 +70,22 @@ def test_failures_keep_their_sentence(tmp_path: Path) -> None:
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with begun(tmp_path), pytest.raises(OutputError, match="Another stem batch is writing to"):
+    with (
+        open_with_entry(tmp_path),
+        pytest.raises(OutputError, match="Another stem batch is writing to"),
+    ):
         Journal(tmp_path)
     Journal(tmp_path).close()
 
 
-def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+def test_a_damaged_journal_is_reported(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database " * 100)
     with pytest.raises(OutputError, match=r"is damaged .* Move it away and add --skip-existing"):
         Journal(tmp_path)
 
 
-def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    begun(tmp_path).close()
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    open_with_entry(tmp_path).close()
     with sqlite3.connect(tmp_path / NAME) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
@@ -90,13 +93,13 @@ def test_the_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file cannot be written \(File exists\)\. Choose"):
-        begun(tmp_path / "file")
+        open_with_entry(tmp_path / "file")
 
 
-def test_content_is_known_again_by_its_time_or_by_its_hash(tmp_path: Path) -> None:
+def test_content_is_recognized_by_time_or_hash(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("one")
     content = Content.of(file, synced=True)

@@ -1,6 +1,6 @@
-"""A library of 60 songs whose runs are killed twenty times.
+"""A library of 60 songs is separated in runs that are killed twenty times.
 
-Truth: an undisturbed run over the same songs, and the counters of the journal.
+Reference: an undisturbed run over the same songs, and the journal's counters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KILLS = 20
 
 
 def kill_after(run: subprocess.Popen[str], songs: int, seconds: float) -> None:
-    """Kill when so many songs are finished and so much time has passed."""
+    """Kill the run when ``songs`` are finished and ``seconds`` more have passed."""
     assert run.stdout is not None
     for line in run.stdout:
         event = json.loads(line)["event"]
@@ -36,24 +36,24 @@ def kill_after(run: subprocess.Popen[str], songs: int, seconds: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_runs_that_are_killed_end_like_one_that_is_not(
+def test_killed_runs_end_like_an_undisturbed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
     library = make_library(tmp_path, monkeypatch, seconds=1)
     start(library, tmp_path / "calm", jobs).communicate()
-    calm = files(tmp_path / "calm")
-    assert len(calm) == 2 * SONGS
+    expected = files(tmp_path / "calm")
+    assert len(expected) == 2 * SONGS
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    chance, out = random.Random(seed), tmp_path / "killed"
+    rng, out = random.Random(seed), tmp_path / "killed"
     for _ in range(KILLS):
-        kill_after(start(library, out, jobs), chance.randrange(4), chance.uniform(0, 0.15))
+        kill_after(start(library, out, jobs), rng.randrange(4), rng.uniform(0, 0.15))
     last = start(library, out, jobs)
     last.communicate()
     assert last.returncode == 0
-    assert files(out) == calm
-    known = entries(library, out)
-    assert [entry.finished for entry in known] == [1] * SONGS
-    attempts = sum(entry.attempts for entry in known)
+    assert files(out) == expected
+    journal_entries = entries(library, out)
+    assert [entry.finished for entry in journal_entries] == [1] * SONGS
+    attempts = sum(entry.attempts for entry in journal_entries)
     print(f"{attempts - SONGS} of {attempts} attempts were lost to {KILLS} kills")
     assert SONGS <= attempts <= SONGS + KILLS * (jobs + AT_THE_ENDS)

@@ -1,4 +1,4 @@
-"""Which files of a folder are songs; every expectation is the tree that the test itself made."""
+"""Finding the songs of a folder. Expected: the files that each test writes itself."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from stemcli.remote_path import folded
 from tests.stemcli.batch.fake import make_songs
 
 
-def places(found: LibraryScan) -> list[str]:
-    return [(song.folder / song.path.name).as_posix() for song in found.songs]
+def places(scan: LibraryScan) -> list[str]:
+    return [(song.folder / song.path.name).as_posix() for song in scan.songs]
 
 
-def test_mirrors_sub_folders_in_the_order_of_paths(tmp_path: Path) -> None:
+def test_subfolders_are_scanned_in_path_order(tmp_path: Path) -> None:
     make_songs(tmp_path, "b/2.mp3", "b/10.mp3", "a.wav", "b/c/x.FLAC")
-    found = find_songs(tmp_path)
-    assert places(found) == ["a.wav", "b/10.mp3", "b/2.mp3", "b/c/x.FLAC"]
-    assert found.songs[-1].folder == Path("b/c")
-    assert found.songs[-1].path == tmp_path / "b/c/x.FLAC"
+    scan = find_songs(tmp_path)
+    assert places(scan) == ["a.wav", "b/10.mp3", "b/2.mp3", "b/c/x.FLAC"]
+    assert scan.songs[-1].folder == Path("b/c")
+    assert scan.songs[-1].path == tmp_path / "b/c/x.FLAC"
 
 
-def test_stays_in_the_folder_when_asked(tmp_path: Path) -> None:
+def test_a_scan_without_subfolders(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "b/c.wav")
     assert places(find_songs(tmp_path, recursive=False)) == ["a.wav"]
 
 
-def test_counts_what_it_passes_over(tmp_path: Path) -> None:
+def test_files_that_are_no_songs_are_counted(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", ".b.wav", ".git/c.wav", "cover.jpg", "notes", "Live/d.wav")
-    found = find_songs(tmp_path, exclude=["Live"])
-    assert places(found) == ["a.wav"]
-    assert (found.hidden, found.other, found.excluded) == (2, 2, 1)
+    scan = find_songs(tmp_path, exclude=["Live"])
+    assert places(scan) == ["a.wav"]
+    assert (scan.hidden, scan.other, scan.excluded) == (2, 2, 1)
 
 
-def test_a_loop_of_links_ends_and_each_song_is_found_once(tmp_path: Path) -> None:
+def test_each_song_is_found_once_despite_circular_links(tmp_path: Path) -> None:
     make_songs(tmp_path, "a/one.wav", "b/two.wav")
     (tmp_path / "a/up").symlink_to(tmp_path)
     (tmp_path / "a/b").symlink_to(tmp_path / "b")
@@ -58,28 +58,28 @@ def test_a_loop_of_links_ends_and_each_song_is_found_once(tmp_path: Path) -> Non
     assert places(find_songs(tmp_path)) == ["a/one.wav", "b/two.wav"]
 
 
-def test_follows_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+def test_links_to_other_folders_are_followed(tmp_path: Path) -> None:
     make_songs(tmp_path, "elsewhere/one.wav", "music/two.wav")
     (tmp_path / "music/more").symlink_to(tmp_path / "elsewhere")
     assert places(find_songs(tmp_path / "music")) == ["two.wav", "more/one.wav"]
 
 
-def test_passes_over_an_output_folder_inside(tmp_path: Path) -> None:
+def test_the_output_folder_is_skipped(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "separated/a/vocals.wav")
     assert places(find_songs(tmp_path, output=tmp_path / "separated")) == ["a.wav"]
 
 
-def test_passes_over_the_stems_of_runs_into_other_folders(tmp_path: Path) -> None:
+def test_stems_in_other_output_folders_are_skipped(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "old/a/vocals.wav")
-    journal_of(tmp_path / "old", tmp_path / "a.wav", "a/vocals.wav")
-    found = find_songs(tmp_path)
-    assert places(found) == ["a.wav"]
-    assert (found.outputs, found.stems) == (1, 0)
-    assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # named on purpose
+    write_journal(tmp_path / "old", tmp_path / "a.wav", "a/vocals.wav")
+    scan = find_songs(tmp_path)
+    assert places(scan) == ["a.wav"]
+    assert (scan.outputs, scan.stems) == (1, 0)
+    assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # given by the user
 
 
-def journal_of(folder: Path, song: Path, *stems: str) -> None:
-    """Note that these stems were made of a song, and that it was to have another one."""
+def write_journal(folder: Path, song: Path, *stems: str) -> None:
+    """Write a journal in which a song has these stems, and another that was only planned."""
     content = Content(1, 1, "0" * 64)
     paths = [folder / stem for stem in stems]
     with Journal(folder) as journal:
@@ -88,27 +88,27 @@ def journal_of(folder: Path, song: Path, *stems: str) -> None:
         journal.done("a.wav")
 
 
-def test_stems_beside_their_song_are_no_songs(tmp_path: Path) -> None:
-    """A file that no run wrote is one, though a run that failed would have written there."""
+def test_stems_beside_their_song_are_not_songs(tmp_path: Path) -> None:
+    """A file that no run wrote is a song, even if a failed run had planned to write it."""
     make_songs(tmp_path, "a.wav", "a/vocals.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav")
-    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
-    found = find_songs(tmp_path, output=tmp_path / "elsewhere")
-    assert places(found) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
-    assert (found.stems, found.outputs) == (1, 0)
+    write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    scan = find_songs(tmp_path, output=tmp_path / "elsewhere")
+    assert places(scan) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
+    assert (scan.stems, scan.outputs) == (1, 0)
     assert "a/vocals.wav" in places(find_songs(tmp_path, stems_too=True))
 
 
-def test_a_folder_below_with_songs_and_their_stems(tmp_path: Path) -> None:
-    """Also where it was moved since, so that only the places of the songs tell."""
+def test_a_subfolder_with_songs_and_their_stems(tmp_path: Path) -> None:
+    """Also when it was moved, so that songs are recognized only by their place in the folder."""
     make_songs(tmp_path, "x/a.wav", "x/a/vocals.wav", "b.wav")
-    journal_of(tmp_path / "x", Path("/before/x/a.wav"), "a/vocals.wav")
-    found = find_songs(tmp_path)
-    assert (places(found), found.stems, found.outputs) == (["b.wav", "x/a.wav"], 1, 0)
+    write_journal(tmp_path / "x", Path("/before/x/a.wav"), "a/vocals.wav")
+    scan = find_songs(tmp_path)
+    assert (places(scan), scan.stems, scan.outputs) == (["b.wav", "x/a.wav"], 1, 0)
 
 
-def test_a_journal_is_read_while_a_run_writes_it_and_is_not_changed(tmp_path: Path) -> None:
+def test_reading_the_journal_of_a_running_batch_does_not_change_it(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "a/vocals.wav")
-    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
     before = (tmp_path / NAME).read_bytes()
     with Journal(tmp_path):
         assert places(find_songs(tmp_path)) == ["a.wav"]
@@ -117,10 +117,10 @@ def test_a_journal_is_read_while_a_run_writes_it_and_is_not_changed(tmp_path: Pa
 
 
 @contextmanager
-def spilled(folder: Path) -> Iterator[None]:
-    """A transaction that is half on the disk, because it needs more memory than SQLite may take."""
+def spilled_transaction(folder: Path) -> Iterator[None]:
+    """An open transaction that SQLite has partly written to disk because its cache is small."""
     database = sqlite3.connect(folder / NAME)
-    rows = ((b"%d.wav" % (number * 7919 % 3001),) for number in range(300))  # in a mixed order
+    rows = ((b"%d.wav" % (number * 7919 % 3001),) for number in range(300))  # not in order
     database.executemany("INSERT INTO output VALUES (x'78', ?, 1, x'', 0, 0, '')", rows)
     database.commit()
     database.execute("PRAGMA cache_size = 2")  # pages
@@ -132,8 +132,8 @@ def spilled(folder: Path) -> Iterator[None]:
         database.close()
 
 
-def immutable_verdict(folder: Path) -> str:
-    """What SQLite says of a database without its rollback journal."""
+def immutable_check(folder: Path) -> str:
+    """SQLite's quick check of a database without its rollback journal."""
     database = sqlite3.connect(f"{(folder / NAME).as_uri()}?immutable=1", uri=True)
     try:
         return str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -143,19 +143,19 @@ def immutable_verdict(folder: Path) -> str:
         database.close()
 
 
-def test_a_journal_in_the_middle_of_a_transaction_is_read_as_before_it(
+def test_an_open_transaction_is_ignored_when_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite's law: what was not committed never was. Its own check finds half of it damaged."""
+    """Only committed rows count; read without the rollback journal, the database is damaged."""
     make_songs(tmp_path, "a.wav", "a/vocals.wav", "1.wav")
-    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    with spilled(tmp_path):
-        assert immutable_verdict(tmp_path) != "ok"
+    with spilled_transaction(tmp_path):
+        assert immutable_check(tmp_path) != "ok"
         before = contents(tmp_path)
-        found = find_songs(tmp_path, output=tmp_path)
-        assert (places(found), found.stems) == (["1.wav", "a.wav"], 1)
+        scan = find_songs(tmp_path, output=tmp_path)
+        assert (places(scan), scan.stems) == (["1.wav", "a.wav"], 1)
         assert contents(tmp_path) == before
     assert [*(tmp_path / "temporary").iterdir()] == []
 
@@ -164,12 +164,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_a_power_cut_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
-    """A copy of the files is what such a cut leaves; reading it hinders nobody from resuming."""
+def test_a_power_cut_during_a_transaction(tmp_path: Path) -> None:
+    """A copy of the files stands for a power cut; reading it does not prevent resuming."""
     music = tmp_path / "music"
     make_songs(music, "a.wav", "a/vocals.wav")
-    journal_of(music, music / "a.wav", "a/vocals.wav")
-    with spilled(music):
+    write_journal(music, music / "a.wav", "a/vocals.wav")
+    with spilled_transaction(music):
         shutil.copytree(music, tmp_path / "cut")
     cut = tmp_path / "cut"
     before = contents(cut)
@@ -180,41 +180,41 @@ def test_a_power_cut_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
         assert journal.stems() == {cut / "a/vocals.wav"}
 
 
-def test_a_power_cut_while_the_journal_was_made(tmp_path: Path) -> None:
+def test_a_power_cut_while_the_journal_was_created(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav")
     (tmp_path / NAME).touch()
     (tmp_path / f"{NAME}-journal").write_bytes(bytes(512))
     assert places(find_songs(tmp_path)) == ["a.wav"]
 
 
-def test_a_run_commits_while_its_journal_is_copied(
+def test_a_commit_while_the_journal_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stems of that commit are known: the copy is made again."""
+    """The stems of that commit are found, because the copy is repeated."""
     make_songs(tmp_path, "a.wav", "a/vocals.wav", "b.wav", "b/vocals.wav")
-    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
-    real, copied = shutil.copyfile, list[Path]()
+    write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    original, copied = shutil.copyfile, list[Path]()
 
     def copyfile(source: Path, target: Path) -> None:
-        real(source, target)
+        original(source, target)
         if not copied:
             copied.append(source)
-            journal_of(tmp_path, tmp_path / "b.wav", "b/vocals.wav")
+            write_journal(tmp_path, tmp_path / "b.wav", "b/vocals.wav")
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
-    found = find_songs(tmp_path)
-    assert (places(found), found.stems) == (["a.wav", "b.wav"], 2)
+    scan = find_songs(tmp_path)
+    assert (places(scan), scan.stems) == (["a.wav", "b.wav"], 2)
 
 
-def test_a_journal_that_changes_all_the_time_is_not_called_damaged(
+def test_a_journal_that_keeps_changing_is_not_reported_as_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_songs(tmp_path, "a.wav")
-    journal_of(tmp_path, tmp_path / "a.wav")
-    real, times = shutil.copyfile, count()
+    write_journal(tmp_path, tmp_path / "a.wav")
+    original, times = shutil.copyfile, count()
 
     def copyfile(source: Path, target: Path) -> None:
-        real(source, target)
+        original(source, target)
         os.utime(tmp_path / NAME, ns=(0, next(times)))
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
@@ -229,22 +229,22 @@ def test_a_journal_that_vanishes_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_songs(tmp_path, "a.wav", "a/vocals.wav")
-    journal_of(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
-    real = os.path.lexists
+    write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
+    original = os.path.lexists
 
     def lexists(path: Path) -> bool:
-        is_there = real(path)
+        exists = original(path)
         if Path(path).name == NAME:
             Path(path).unlink(missing_ok=True)
-        return is_there
+        return exists
 
     monkeypatch.setattr(os.path, "lexists", lexists)
     assert places(find_songs(tmp_path)) == ["a.wav", "a/vocals.wav"]
 
 
-def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_songs(tmp_path, "a.wav")
-    journal_of(tmp_path, tmp_path / "a.wav")
+    write_journal(tmp_path, tmp_path / "a.wav")
 
     def refuse(path: Path, **_: object) -> NoReturn:
         raise PermissionError(13, "Permission denied")
@@ -256,21 +256,23 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
         find_songs(tmp_path)
 
 
-def test_a_damaged_journal_of_the_folder_that_was_named_is_an_error(tmp_path: Path) -> None:
-    """The advice helps: another --output would meet the same journal."""
+def test_a_damaged_journal_in_the_input_folder_is_an_error(tmp_path: Path) -> None:
+    """The advice must not be --output: another output folder would not avoid this journal."""
     make_songs(tmp_path, "b.wav")
     (tmp_path / NAME).write_text("no database " * 99)
     for output in (tmp_path, tmp_path / "other"):
-        with pytest.raises(OutputError, match=r"cannot be used .* Move it away, and skip") as told:
+        with pytest.raises(
+            OutputError, match=r"cannot be used .* Move it away, and skip"
+        ) as caught:
             find_songs(tmp_path, output=output)
-        assert "--output" not in str(told.value)
+        assert "--output" not in str(caught.value)
     (tmp_path / NAME).rename(tmp_path / "away")
     assert places(find_songs(tmp_path)) == ["b.wav"]
 
 
-def test_the_journal_of_another_version_in_the_folder_that_was_named(tmp_path: Path) -> None:
+def test_a_journal_of_another_version_in_the_input_folder_is_an_error(tmp_path: Path) -> None:
     make_songs(tmp_path, "b.wav")
-    journal_of(tmp_path, tmp_path / "b.wav")
+    write_journal(tmp_path, tmp_path / "b.wav")
     with sqlite3.connect(tmp_path / NAME) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
@@ -278,36 +280,34 @@ def test_the_journal_of_another_version_in_the_folder_that_was_named(tmp_path: P
         find_songs(tmp_path)
 
 
-def test_a_damaged_journal_below_is_named(tmp_path: Path) -> None:
-    """Its folder is not counted as one of stems, because nobody knows."""
+def test_a_damaged_journal_in_a_subfolder_is_reported(tmp_path: Path) -> None:
+    """Its folder is reported as unclear, not counted as an output folder."""
     make_songs(tmp_path, "a.wav", "x/y/b.wav")
     (tmp_path / "x/y" / NAME).write_text("no database " * 99)
-    found = find_songs(tmp_path)
-    assert (places(found), found.outputs, [*found.unclear]) == (["a.wav"], 0, [Path("x/y")])
-    assert "Move it away, and skip" in found.unclear[Path("x/y")]
+    scan = find_songs(tmp_path)
+    assert (places(scan), scan.outputs, [*scan.unclear]) == (["a.wav"], 0, [Path("x/y")])
+    assert "Move it away, and skip" in scan.unclear[Path("x/y")]
     assert find_songs(tmp_path, exclude=["y"]).unclear == {}
     require_songs(find_songs(tmp_path, exclude=["a.wav"]), tmp_path)
 
 
-def test_an_output_folder_that_is_the_input_is_still_read(tmp_path: Path) -> None:
+def test_an_output_folder_that_is_the_input_is_scanned(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav")
     assert places(find_songs(tmp_path, output=tmp_path)) == ["a.wav"]
 
 
-def test_reports_a_folder_that_may_not_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_songs(tmp_path, "a.wav", "locked/b.wav")
-    real = os.scandir
+    original = os.scandir
 
     def scandir(path: Path) -> object:
         if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return original(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found = find_songs(tmp_path)
-    assert (places(found), found.unreadable) == (["a.wav"], [tmp_path / "locked"])
+    scan = find_songs(tmp_path)
+    assert (places(scan), scan.unreadable) == (["a.wav"], [tmp_path / "locked"])
 
 
 @pytest.mark.parametrize(
@@ -344,41 +344,41 @@ def test_a_name_without_wildcards_matches_itself(name: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_folding_twice_is_folding_once(name: str) -> None:
+def test_folding_is_idempotent(name: str) -> None:
     assert folded(folded(name)) == folded(name)
 
 
 def test_include_and_exclude_together(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.flac", "b.mp3", "Live/c.flac")
-    found = find_songs(tmp_path, include=["*.flac"], exclude=["live"])
-    assert (places(found), found.excluded) == (["a.flac"], 2)
+    scan = find_songs(tmp_path, include=["*.flac"], exclude=["live"])
+    assert (places(scan), scan.excluded) == (["a.flac"], 2)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.mp3"])
-def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     make_songs(tmp_path, "file.mp3")
     with pytest.raises(UsageError, match="stem batch FOLDER"):
         find_songs(tmp_path / name)
 
 
-def test_a_folder_without_songs_says_what_is_in_it(tmp_path: Path) -> None:
+def test_a_folder_without_songs_is_reported_with_its_content(tmp_path: Path) -> None:
     make_songs(tmp_path, "cover.jpg", ".DS_Store")
     with pytest.raises(UsageError, match=r"no song in .*1 not audio, 1 hidden"):
         require_songs(find_songs(tmp_path), tmp_path)
 
 
-def test_sources_of_programs_are_not_songs(tmp_path: Path) -> None:
-    """A transport stream has a sync byte every 188; TypeScript shares its ending."""
+def test_typescript_files_are_not_songs(tmp_path: Path) -> None:
+    """TypeScript shares its extension with transport streams, which have 0x47 every 188 bytes."""
     make_songs(tmp_path, "song.m4r", "game.DSF", "speech.spx", "film.flv", "old.mpeg")
     (tmp_path / "index.ts").write_text("export const song: string = 'la';\n" * 99)
     (tmp_path / "record.ts").write_bytes(50 * (b"\x47" + bytes(187)))
-    found = find_songs(tmp_path)
-    assert places(found) == [
+    scan = find_songs(tmp_path)
+    assert places(scan) == [
         *("film.flv", "game.DSF", "old.mpeg", "record.ts", "song.m4r", "speech.spx"),
     ]
-    assert found.other == 1
+    assert scan.other == 1
 
 
-def test_a_pipe_with_such_an_ending_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_does_not_block_the_scan(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "song.ts")
     assert places(find_songs(tmp_path)) == ["song.ts"]

@@ -1,4 +1,4 @@
-"""A cluster of this machine alone. Truth: the same songs without a cluster."""
+"""A Ray cluster on this machine only. Reference: the same songs without a cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RATE = 16_000
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three songs and a text that is none."""
+    """Three songs and a text file with the extension of a song."""
     monkeypatch.delenv(ADDRESS, raising=False)
     monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -43,23 +43,23 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def batch(out: str, *words: str) -> subprocess.Popen[str]:
-    options = ["-m", "tiny", "-o", out, "--json", *words]
+def batch(out: str, *args: str) -> subprocess.Popen[str]:
+    options = ["-m", "tiny", "-o", out, "--json", *args]
     command = [sys.executable, "-m", "stemcli", "batch", "in", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-def test_the_same_stems_as_without(library: Path) -> None:
+def test_a_local_cluster_gives_the_same_stems(library: Path) -> None:
     batch("here").communicate()
     run = batch("there", "--cluster", "--jobs", "2")
-    heard, complaints = run.communicate()
+    stdout, stderr = run.communicate()
     assert run.returncode == 1
-    assert len(complaints.splitlines()) == 1, complaints
-    (line,) = complaints.splitlines()
+    assert len(stderr.splitlines()) == 1, stderr
+    (line,) = stderr.splitlines()
     assert line.startswith("Error: No sound can be read from")
     assert files(library / "there") == files(library / "here")
-    events = [json.loads(line) for line in heard.splitlines()]
+    events = [json.loads(line) for line in stdout.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds.count("worker_joined") == min(2, os.cpu_count() or 1)
     finished = [event for event in events if event["event"] == "track_finished"]
@@ -70,24 +70,24 @@ def test_the_same_stems_as_without(library: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_half_done(library: Path) -> None:
+def test_ctrl_c_leaves_no_partial_files(library: Path) -> None:
     run = batch("there", "--cluster")
     assert run.stdout
     for line in run.stdout:
         if json.loads(line)["event"] == "track_started":
             run.send_signal(signal.SIGINT)
             break
-    _, complaints = run.communicate()
+    _, stderr = run.communicate()
     assert run.returncode == 130
-    assert complaints.splitlines()[-1].endswith("To resume, run the same command again.")
-    made = files(library / "there")
-    assert not [name for name in made if ".part" in name]
-    assert len(made) % 2 == 0
+    assert stderr.splitlines()[-1].endswith("To resume, run the same command again.")
+    outputs = files(library / "there")
+    assert not [name for name in outputs if ".part" in name]
+    assert len(outputs) % 2 == 0
 
 
 @pytest.fixture
 def head(library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cluster of one core that outlives its drivers; sockets want a short path."""
+    """A cluster of one core that outlives its drivers; socket paths must be short."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="stem", ignore_cleanup_errors=True) as folder:
@@ -108,23 +108,23 @@ def head(library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def actors(library: Path) -> list[int]:
-    """Processes of actors that were started in the environment of this test."""
-    mark = f"STEM_HOME={library / 'zoo'}".encode()
-    found = []
+    """Process ids of the actors that this test's environment started."""
+    environment = f"STEM_HOME={library / 'zoo'}".encode()
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             is_actor = (process / "cmdline").read_bytes().startswith(b"ray::SeparationActor")
-            if is_actor and mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append(int(process.name))
+            if is_actor and environment in (process / "environ").read_bytes().split(b"\0"):
+                pids.append(int(process.name))
         except OSError:
-            continue  # it has just ended
-    return found
+            continue  # the process has just ended
+    return pids
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_actors_end_with_their_driver(library: Path, head: None) -> None:
-    """A driver that is killed can tell nobody; the next goes on where it was."""
+    """The driver is killed, so it cannot stop them; the next run resumes."""
     run = batch("there", "--cluster")
     assert run.stdout
     for line in run.stdout:
@@ -135,10 +135,10 @@ def test_actors_end_with_their_driver(library: Path, head: None) -> None:
     run.communicate()
     end = time.monotonic() + 30
     while actors(library):
-        assert time.monotonic() < end, "an actor goes on without its driver"
+        assert time.monotonic() < end, "an actor outlives its driver"
         time.sleep(0.2)
-    heard, complaints = batch("there", "--cluster").communicate()
-    assert json.loads(heard.splitlines()[-1])["report"]["failed"] == 1, complaints
+    stdout, stderr = batch("there", "--cluster").communicate()
+    assert json.loads(stdout.splitlines()[-1])["report"]["failed"] == 1, stderr
     batch("here").communicate()
     assert files(library / "there") == files(library / "here")
 
@@ -146,7 +146,7 @@ def test_actors_end_with_their_driver(library: Path, head: None) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_worker_that_dies_is_replaced(library: Path, head: None) -> None:
-    """As when the system has no memory left; the songs that it held are done all the same."""
+    """For example by the out-of-memory killer; the songs it held are separated all the same."""
     batch("here").communicate()
     run = batch("there", "--cluster")
     assert run.stdout
@@ -156,6 +156,6 @@ def test_a_worker_that_dies_is_replaced(library: Path, head: None) -> None:
         if kinds.count("track_started") == 1 and kinds[-1] == "track_started":
             (actor,) = actors(library)
             os.kill(actor, signal.SIGKILL)
-    _, complaints = run.communicate()
-    assert (kinds.count("worker_joined"), kinds.count("worker_lost")) == (2, 1), complaints
+    _, stderr = run.communicate()
+    assert (kinds.count("worker_joined"), kinds.count("worker_lost")) == (2, 1), stderr
     assert files(library / "there") == files(library / "here")

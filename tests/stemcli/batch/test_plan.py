@@ -1,4 +1,4 @@
-"""Outputs are planned before any work; what is refused is a law of file systems, tried by hand."""
+"""Planned outputs, and conflicts between them that are refused before any work."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import FakeSession, make_songs
 
 
-def planned(root: Path, *songs: Path, **choices: Any) -> list[SongTask]:
+def make_plan(root: Path, *songs: Path, **choices: Any) -> list[SongTask]:
     options = Options(**{"output": str(root / "out"), **choices})
-    found = [LibrarySong(song, song.parent.relative_to(root)) for song in songs]
-    return plan(found, FakeSession(options, print), options)
+    library_songs = [LibrarySong(song, song.parent.relative_to(root)) for song in songs]
+    return plan(library_songs, FakeSession(options, print), options)
 
 
-def test_mirrors_the_tree(tmp_path: Path) -> None:
+def test_outputs_mirror_the_folders_of_the_songs(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "x/a.mp3", "y/a.mp3")
-    first, second = planned(tmp_path, *songs)
+    first, second = make_plan(tmp_path, *songs)
     assert first.outputs["vocals"] == tmp_path / "out/x/a/vocals.wav"
     assert second.outputs["vocals"] == tmp_path / "out/y/a/vocals.wav"
     assert (first.name, second.name) == (str(Path("x/a.mp3")), str(Path("y/a.mp3")))
@@ -34,7 +34,7 @@ DECOMPOSED = unicodedata.normalize("NFD", "niño")
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first_name", "second_name"),
     [
         ("a.mp3", "a.wav"),
         ("Song.mp3", "song.mp3"),
@@ -43,42 +43,42 @@ DECOMPOSED = unicodedata.normalize("NFD", "niño")
     ],
 )
 def test_two_songs_for_one_file_are_refused_with_both_names(
-    tmp_path: Path, one: str, other: str
+    tmp_path: Path, first_name: str, second_name: str
 ) -> None:
-    songs = make_songs(tmp_path, one, other)
+    songs = make_songs(tmp_path, first_name, second_name)
     with pytest.raises(OutputError) as refusal:
-        planned(tmp_path, *songs)
+        make_plan(tmp_path, *songs)
     assert all(str(song) in str(refusal.value) for song in songs)
 
 
-def test_a_template_without_track_is_a_collision_too(tmp_path: Path) -> None:
+def test_a_template_without_track_is_a_collision(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", "b.mp3")
     with pytest.raises(OutputError, match="would both be written"):
-        planned(tmp_path, *songs, filename="{stem}.{ext}")
+        make_plan(tmp_path, *songs, filename="{stem}.{ext}")
 
 
-def test_all_collisions_are_told_at_once(tmp_path: Path) -> None:
-    """By hand: the first of twelve songs with each of the others, and a stem with a song."""
+def test_all_collisions_are_reported_together(tmp_path: Path) -> None:
+    """By hand: the first of twelve songs collides with each of the others; a stem with a song."""
     songs = make_songs(tmp_path, *(f"a.{number}.mp3" for number in range(12)))
     with pytest.raises(OutputError) as refusal:
-        planned(tmp_path, *songs, filename="{stem}.{ext}")
+        make_plan(tmp_path, *songs, filename="{stem}.{ext}")
     assert str(refusal.value).count(f"{songs[0]} and ") == 10
     assert f"{songs[0]} and {songs[10]} would both" in str(refusal.value)
     assert "; and 1 more. Rename one of them" in str(refusal.value)
     songs = make_songs(tmp_path, "x.mp3", "x.flac", "y.mp3", "y/vocals.wav")
     with pytest.raises(OutputError) as refusal:
-        planned(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
+        make_plan(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
     assert [str(refusal.value).count(each) for each in ("would both", "would replace")] == [1, 1]
 
 
 def test_a_stem_never_replaces_another_song(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", "a/vocals.wav")
     with pytest.raises(OutputError, match="would replace the song"):
-        planned(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
+        make_plan(tmp_path, *songs, output=str(tmp_path), existing="overwrite")
 
 
 @pytest.mark.parametrize("earlier", ["wav", "mp3"])
-def test_own_outputs_are_no_songs(tmp_path: Path, earlier: str) -> None:
+def test_own_outputs_are_not_songs(tmp_path: Path, earlier: str) -> None:
     make_songs(tmp_path, "a.mp3", f"a/vocals.{earlier}", f"a/instrumental.{earlier}")
     options = Options(output=str(tmp_path), existing="overwrite")
     songs = find_songs(tmp_path, output=tmp_path).songs
@@ -87,13 +87,13 @@ def test_own_outputs_are_no_songs(tmp_path: Path, earlier: str) -> None:
 
 def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "b.mp3")
-    there = make_songs(tmp_path, "out/b/vocals.wav", "out/b/instrumental.wav")
+    existing = make_songs(tmp_path, "out/b/vocals.wav", "out/b/instrumental.wav")
     with pytest.raises(OutputError, match=r"already exists \(and 1 more\).*--skip-existing"):
-        refuse_existing(there)
+        refuse_existing(existing)
     refuse_existing([song.with_name("not there")])
 
 
-def test_a_song_typed_twice_is_one_song(tmp_path: Path) -> None:
+def test_a_song_given_twice_is_separated_once(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "a.mp3")
     assert once([LibrarySong(song), LibrarySong(song)]) == [LibrarySong(song)]
     other = song.parent / "folder" / ".." / song.name
@@ -106,14 +106,12 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
         check_writable(tmp_path / "file" / "deeper" / "still")
 
 
-def test_an_output_without_rights_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(OutputError, match=r"is not writable.*--output"):
         check_writable(tmp_path / "out")
 
 
-def test_the_check_makes_no_folder(tmp_path: Path) -> None:
+def test_the_check_creates_no_folder(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b")
     assert [*tmp_path.iterdir()] == []

@@ -1,6 +1,6 @@
-"""Songs on a cluster. Truth: a cluster of a few lines in the place of Ray, and small cases by hand.
+"""Separation on a cluster, over a fake of Ray. Expected values are worked by hand.
 
-The actors are real ones, with the engine that writes text files.
+The actors are real and run the fake engine.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event, Progress, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
 from tests.stemcli.batch.fake import SECONDS, make_songs
-from tests.stemcli.batch.fake_cluster import Cluster, Notes, parts
+from tests.stemcli.batch.fake_cluster import Cluster, StepLog, partial_files
 from tests.stemcli.batch.fake_ray import GOOD
 
 
-def test_steps_are_noted_by_the_names_of_this_machine(cluster: Cluster) -> None:
+def test_steps_are_reported_with_local_paths(cluster: Cluster) -> None:
     (task,) = cluster.tasks("a.mp3")
     result = cluster.run([task])["a.mp3"]
     assert (result.seconds, result.wall_seconds, result.skipped) == (SECONDS, 2.0, False)
     assert cluster.executor.network_seconds == 1.0
-    notes = cluster.notes["a.mp3"]
-    assert notes.steps == ["start", "read", "written"]
-    assert notes.contents == [Content.of(Path("a.mp3"))]
-    (stems,) = notes.stems
-    assert [made.path for made in stems] == [
+    log = cluster.logs["a.mp3"]
+    assert log.steps == ["start", "read", "written"]
+    assert log.contents == [Content.of(Path("a.mp3"))]
+    (stems,) = log.stems
+    assert [stem.path for stem in stems] == [
         Path("out/a/vocals.wav"),
         Path("out/a/instrumental.wav"),
     ]
-    assert all(made.temporary.parent == Path("out/a") for made in stems)
-    assert [made.path.read_text() for made in stems] == [
+    assert all(stem.temporary.parent == Path("out/a") for stem in stems)
+    assert [stem.path.read_text() for stem in stems] == [
         "vocals of a.mp3",
         "instrumental of a.mp3",
     ]
-    assert all(made.content.is_in(made.path) for made in stems)
-    assert parts() == []
+    assert all(stem.content.is_in(stem.path) for stem in stems)
+    assert partial_files() == []
     kinds = [type(event) for event in cluster.events]
     assert kinds == [WorkerJoined, TrackStarted, Progress, TrackFinished]
     assert cluster.events[-1] == TrackFinished(
@@ -71,36 +71,36 @@ def test_a_failure_keeps_the_traceback_of_the_actor(cluster: Cluster) -> None:
     assert results["b.mp3"].error is None
 
 
-def test_a_song_that_is_gone_is_the_fault_of_no_worker(cluster: Cluster) -> None:
+def test_a_missing_song_does_not_blame_the_worker(cluster: Cluster) -> None:
     (task,) = cluster.tasks("a.mp3")
     Path("a.mp3").unlink()
     with pytest.raises(StemError, match=r"a\.mp3 no longer exists"):
         raise cluster.run([task])["a.mp3"].error or AssertionError
-    assert cluster.told(WorkerRefused) == []
+    assert cluster.events_of(WorkerRefused) == []
 
 
-def test_stems_that_are_there_are_skipped(cluster: Cluster) -> None:
+def test_existing_stems_are_skipped(cluster: Cluster) -> None:
     tasks = cluster.tasks("a.mp3")
     make_songs(Path("out"), "a/vocals.wav", "a/instrumental.wav", content="mine")
     cluster.executor._options = Options(output="out", existing="skip")
     assert cluster.run(tasks)["a.mp3"].skipped
-    assert cluster.told(TrackFinished) == []
+    assert cluster.events_of(TrackFinished) == []
     assert Path("out/a/vocals.wav").read_text() == "mine"
 
 
-def test_what_cannot_be_noted_leaves_no_stem(
+def test_a_failing_journal_leaves_no_stem(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(notes: Notes, stems: Any) -> bool:
+    def refuse(log: StepLog, stems: Any) -> bool:
         raise OutputError("the journal cannot be written")
 
-    monkeypatch.setattr(Notes, "on_written", refuse)
+    monkeypatch.setattr(StepLog, "on_written", refuse)
     error = cluster.run(cluster.tasks("a.mp3"))["a.mp3"].error
     assert str(error) == "the journal cannot be written"
     assert [path for path in Path("out").rglob("*") if path.is_file()] == []
 
 
-def test_all_stems_get_their_names_or_none(tmp_path: Path) -> None:
+def test_either_all_stems_are_published_or_none(tmp_path: Path) -> None:
     stems = []
     for name in ("vocals", "drums"):
         temporary = tmp_path / f".{name}.part.wav"
@@ -112,7 +112,7 @@ def test_all_stems_get_their_names_or_none(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["drums.wav"]
 
 
-def test_large_songs_begin_first_and_of_equals_the_one_that_came_first(cluster: Cluster) -> None:
+def test_larger_songs_start_first_and_ties_keep_their_order(cluster: Cluster) -> None:
     names = ["1.mp3", "5.mp3", "3.mp3", "5 too.mp3"]
     tasks = [cluster.tasks(name, content="x" * int(name[0]))[0] for name in names]
     cluster.run(tasks)
@@ -120,7 +120,7 @@ def test_large_songs_begin_first_and_of_equals_the_one_that_came_first(cluster: 
 
 
 @pytest.mark.parametrize("kind", [TrackStarted, TrackFinished])
-def test_an_interrupt_stops_the_workers_and_removes_what_is_half_written(
+def test_an_interrupt_stops_the_workers_and_removes_partial_files(
     cluster: Cluster, kind: type[Event]
 ) -> None:
     def interrupt(event: Event) -> None:
@@ -134,10 +134,10 @@ def test_an_interrupt_stops_the_workers_and_removes_what_is_half_written(
     (actor,) = cluster.ray.actors
     assert actor.stop.calls == 1
     assert cluster.ray.killed == [actor]
-    assert parts() == []
+    assert partial_files() == []
 
 
-def test_who_stops_listening_stops_the_workers(cluster: Cluster) -> None:
+def test_closing_the_run_stops_the_workers(cluster: Cluster) -> None:
     with cluster.executor:
         run = cluster.executor.run(
             cluster.tasks("a.mp3", "b.mp3", "c.mp3"), replace=False, callbacks=lambda task: None
@@ -147,8 +147,8 @@ def test_who_stops_listening_stops_the_workers(cluster: Cluster) -> None:
         assert len(cluster.ray.killed) == 1
 
 
-def test_at_the_end_all_actors_are_ended(cluster: Cluster) -> None:
-    cluster.ray.nodes_there = {"a": GOOD, "b": GOOD}
+def test_all_actors_are_killed_at_the_end(cluster: Cluster) -> None:
+    cluster.ray.live_nodes = {"a": GOOD, "b": GOOD}
     cluster.run(cluster.tasks("a.mp3"))
     assert {actor.node for actor in cluster.ray.killed} == {"a", "b"}
 
@@ -165,7 +165,7 @@ def batch(cluster: Cluster, *names: str) -> BatchReport:
         )
 
 
-def test_a_run_with_a_journal_and_the_next(cluster: Cluster) -> None:
+def test_a_second_run_skips_what_the_journal_has(cluster: Cluster) -> None:
     make_songs(Path(), "a.mp3", "b.mp3")
     make_songs(Path(), "bad.mp3", content="bad")
     report = batch(cluster, "a.mp3", "bad.mp3", "b.mp3")
@@ -182,26 +182,26 @@ def test_a_run_with_a_journal_and_the_next(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("moment", ["begin", "read", "ready"])
-def test_no_stem_has_its_name_without_an_entry(
+def test_no_stem_is_published_without_a_journal_entry(
     cluster: Cluster, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver dies right after an entry; after the last, stems only have to be renamed."""
+    """The driver dies right after a journal entry; after the last, stems only need renaming."""
     make_songs(Path(), "a.mp3")
     write = getattr(Journal, moment)
 
-    def die(journal: Journal, *values: Any) -> None:
+    def write_and_die(journal: Journal, *values: Any) -> None:
         write(journal, *values)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, moment, die)
+        patch.setattr(Journal, moment, write_and_die)
         patch.setattr("stemcli.batch.ray_executor._clean", lambda task: None)
         with pytest.raises(KeyboardInterrupt):
             batch(cluster, "a.mp3")
     assert [path for path in Path("out").rglob("[!.]*.wav") if path.is_file()] == []
     events = len(cluster.events)
     batch(cluster, "a.mp3")
-    again = any(isinstance(event, TrackStarted) for event in cluster.events[events:])
-    assert again == (moment != "ready")
+    redone = any(isinstance(event, TrackStarted) for event in cluster.events[events:])
+    assert redone == (moment != "ready")
     assert Path("out/a/vocals.wav").read_text() == "vocals of a.mp3"
-    assert parts() == leftovers(Path("out/a/vocals.wav")) == []
+    assert partial_files() == leftovers(Path("out/a/vocals.wav")) == []

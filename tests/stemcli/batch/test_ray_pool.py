@@ -1,6 +1,6 @@
-"""Actors and the songs they hold: nodes that come, go or refuse. Truth: small cases by hand.
+"""The actor pool when nodes join, leave or fail. Expected values are worked by hand.
 
-The actors are real ones, with the engine that writes text files, behind a fake Ray.
+The actors are real and run the fake engine, behind a fake Ray.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from stemcli.batch.report import (
     WorkersAwaited,
 )
 from tests.stemcli.batch.fake import make_songs
-from tests.stemcli.batch.fake_cluster import Cluster, parts
+from tests.stemcli.batch.fake_cluster import Cluster, partial_files
 from tests.stemcli.batch.fake_ray import GOOD, Stream
 
 
-def test_songs_are_spread_before_anybody_holds_two(cluster: Cluster) -> None:
-    cluster.ray.nodes_there = {"a": GOOD, "b": GOOD}
+def test_songs_are_spread_evenly(cluster: Cluster) -> None:
+    cluster.ray.live_nodes = {"a": GOOD, "b": GOOD}
     cluster.hold()
     tasks = cluster.tasks(*(f"{number}.mp3" for number in range(7)))
     held: list[list[str]] = []
-    cluster.then(lambda: held.extend(list(actor.songs) for actor in cluster.ray.actors))
-    cluster.then(cluster.release)
+    cluster.schedule(lambda: held.extend(list(actor.songs) for actor in cluster.ray.actors))
+    cluster.schedule(cluster.release)
     assert all(result.error is None for result in cluster.run(tasks).values())
     assert held == [["0.mp3", "2.mp3"], ["1.mp3", "3.mp3"]]
 
 
-def test_an_actor_never_holds_more_songs_than_it_has_room_for(cluster: Cluster) -> None:
-    cluster.ray.nodes_there = {"a": GOOD, "b": GOOD}
-    most = 0
+def test_an_actor_never_holds_too_many_songs(cluster: Cluster) -> None:
+    cluster.ray.live_nodes = {"a": GOOD, "b": GOOD}
+    largest = 0
 
     def count(song: Path) -> None:
-        nonlocal most
+        nonlocal largest
         for actor in cluster.executor._pool.actors:
             streams = cluster.executor._streams.values()
-            most = max(most, sum(holder is actor for _, holder in streams))
+            largest = max(largest, sum(holder is actor for _, holder in streams))
 
     cluster.ray.before = count
     results = cluster.run(cluster.tasks(*(f"{number}.mp3" for number in range(40))))
-    assert (len(results), most) == (40, ROOMS)
+    assert (len(results), largest) == (40, ROOMS)
 
 
-def test_a_node_that_comes_late_gets_the_songs_that_wait(cluster: Cluster) -> None:
+def test_a_late_node_gets_the_waiting_songs(cluster: Cluster) -> None:
     cluster.hold()
 
-    def come() -> None:
+    def join() -> None:
         cluster.ray.hold_new = False
-        cluster.ray.nodes_there["b"] = GOOD
+        cluster.ray.live_nodes["b"] = GOOD
 
-    cluster.then(come, cluster.release)
+    cluster.schedule(join, cluster.release)
     results = cluster.run(cluster.tasks(*(f"{number}.mp3" for number in range(6))))
     assert len(results) == 6
     first, late = cluster.ray.actors
@@ -77,41 +77,41 @@ def test_a_second_run_uses_the_same_actors(cluster: Cluster) -> None:
     assert [actor.songs for actor in cluster.ray.actors] == [["a.mp3", "b.mp3"]]
 
 
-def test_the_songs_of_a_node_that_is_gone_are_given_to_another(cluster: Cluster) -> None:
+def test_songs_of_a_lost_node_move_to_another(cluster: Cluster) -> None:
     cluster.hold()
 
-    def move() -> None:
+    def replace_node() -> None:
         cluster.ray.hold_new = False
         make_songs(Path("out/a"), ".vocals.0123abcd.part.wav")
-        cluster.ray.nodes_there = {"b": GOOD}
+        cluster.ray.live_nodes = {"b": GOOD}
 
-    left: list[Path] = []
-    cluster.ray.before = lambda song: left.extend(Path("out").rglob(".vocals.0123abcd.*"))
-    cluster.then(move)
+    leftovers: list[Path] = []
+    cluster.ray.before = lambda song: leftovers.extend(Path("out").rglob(".vocals.0123abcd.*"))
+    cluster.schedule(replace_node)
     results = cluster.run(cluster.tasks("a.mp3", "b.mp3"))
-    assert left == []
+    assert leftovers == []
     assert [result.error for result in results.values()] == [None, None]
-    workers = cluster.told(WorkerJoined, WorkerLost)
+    workers = cluster.events_of(WorkerJoined, WorkerLost)
     assert workers == [
         WorkerJoined("a (ip)", "cpu", "fp32"),
         WorkerLost("a (ip)", "its machine is gone"),
         WorkerJoined("b (ip)", "cpu", "fp32"),
     ]
-    assert cluster.notes["a.mp3"].steps == ["start", "start", "read", "written"]
-    assert parts() == []
+    assert cluster.logs["a.mp3"].steps == ["start", "start", "read", "written"]
+    assert partial_files() == []
 
 
-def test_a_worker_that_died_is_replaced_on_its_node(cluster: Cluster) -> None:
+def test_a_dead_worker_is_replaced_on_its_node(cluster: Cluster) -> None:
     cluster.hold()
 
     def die() -> None:
         cluster.ray.hold_new = False
         cluster.kill(0)
 
-    cluster.then(die)
+    cluster.schedule(die)
     results = cluster.run(cluster.tasks("a.mp3", "b.mp3"))
     assert [result.error for result in results.values()] == [None, None]
-    assert cluster.told(WorkerJoined, WorkerLost) == [
+    assert cluster.events_of(WorkerJoined, WorkerLost) == [
         WorkerJoined("a (ip)", "cpu", "fp32"),
         WorkerLost("a (ip)", "it died"),
         WorkerJoined("a (ip)", "cpu", "fp32"),
@@ -120,26 +120,26 @@ def test_a_worker_that_died_is_replaced_on_its_node(cluster: Cluster) -> None:
     assert cluster.ray.actors[0] in cluster.ray.killed
 
 
-def test_a_stream_without_a_result_is_that_of_a_lost_worker(
+def test_a_stream_without_a_result_counts_as_a_lost_worker(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    say: list[Iterator[Message]] = [iter([SongRead(Content(1, 2, "3"))])]
-    first = Stream.__init__
+    truncated_streams: list[Iterator[Message]] = [iter([SongRead(Content(1, 2, "3"))])]
+    original = Stream.__init__
 
     def begin(stream: Stream, actor: Any, task: SongTask, messages: Iterator[Message]) -> None:
-        first(stream, actor, task, say.pop() if say else messages)
+        original(stream, actor, task, truncated_streams.pop() if truncated_streams else messages)
 
     monkeypatch.setattr(Stream, "__init__", begin)
     assert cluster.run(cluster.tasks("a.mp3"))["a.mp3"].error is None
-    assert cluster.told(WorkerLost) == [WorkerLost("a (ip)", "it has ended")]
+    assert cluster.events_of(WorkerLost) == [WorkerLost("a (ip)", "it has ended")]
 
 
-def test_a_song_that_kills_two_workers_while_alone_is_failed(cluster: Cluster) -> None:
-    """Nobody knows which of two songs was the reason, until each is tried alone."""
+def test_a_song_that_kills_two_workers_alone_fails(cluster: Cluster) -> None:
+    """Which of two songs killed a worker is unknown until each is tried alone."""
     killed: list[list[str]] = []
 
-    def kill_by(actor: Any) -> None:
-        """Every actor that holds the song dies of it; the others work."""
+    def kill_if_it_has_the_song(actor: Any) -> None:
+        """Every actor with the song dies; the others work."""
         if "killer.mp3" in actor.songs:
             killed.append(list(actor.songs))
             actor.error = RayError("out of memory")
@@ -148,7 +148,9 @@ def test_a_song_that_kills_two_workers_while_alone_is_failed(cluster: Cluster) -
 
     cluster.hold()
     for _ in range(4):
-        cluster.then(lambda: [kill_by(actor) for actor in cluster.ray.actors[-1:]])
+        cluster.schedule(
+            lambda: [kill_if_it_has_the_song(actor) for actor in cluster.ray.actors[-1:]]
+        )
     tasks = cluster.tasks("killer.mp3", content="good ") + cluster.tasks("b.mp3", "c.mp3")
     results = cluster.run(tasks)
     assert killed[0] == ["killer.mp3", "b.mp3"]
@@ -159,56 +161,56 @@ def test_a_song_that_kills_two_workers_while_alone_is_failed(cluster: Cluster) -
     assert [results[name].error for name in ("b.mp3", "c.mp3")] == [None, None]
 
 
-def test_a_song_that_is_tried_alone_has_its_worker_for_itself(cluster: Cluster) -> None:
+def test_a_song_tried_alone_has_a_worker_to_itself(cluster: Cluster) -> None:
     cluster.hold()
 
     def die() -> None:
         cluster.kill(0)
 
-    def look() -> None:
+    def check_and_release() -> None:
         assert cluster.ray.actors[1].songs == ["a.mp3"]
         cluster.release()
 
-    cluster.then(die, look)
+    cluster.schedule(die, check_and_release)
     results = cluster.run(cluster.tasks("a.mp3", "b.mp3", "c.mp3"))
     assert len(results) == 3
     assert cluster.ray.actors[1].songs == ["a.mp3", "b.mp3", "c.mp3"]
 
 
-def test_nodes_that_go_are_the_fault_of_no_song(cluster: Cluster) -> None:
+def test_lost_nodes_do_not_count_against_the_song(cluster: Cluster) -> None:
     cluster.hold()
     for node in "bcd":
-        cluster.then(lambda node=node: setattr(cluster.ray, "nodes_there", {node: GOOD}))
-    cluster.then(cluster.release)
+        cluster.schedule(lambda node=node: setattr(cluster.ray, "live_nodes", {node: GOOD}))
+    cluster.schedule(cluster.release)
     assert cluster.run(cluster.tasks("a.mp3"))["a.mp3"].error is None
-    assert len(cluster.told(WorkerLost)) == 3
+    assert len(cluster.events_of(WorkerLost)) == 3
 
 
-def test_that_nobody_works_is_told_each_time_it_happens(cluster: Cluster) -> None:
-    cluster.ray.nodes_there = {}
+def test_having_no_workers_is_reported_each_time(cluster: Cluster) -> None:
+    cluster.ray.live_nodes = {}
     cluster.hold()
     wait: list[Callable[[], object]] = [lambda: None] * (2 * AWAITED)
-    cluster.then(*wait, lambda: cluster.ray.nodes_there.update(a=GOOD))
-    cluster.then(cluster.ray.nodes_there.clear, *wait)
+    cluster.schedule(*wait, lambda: cluster.ray.live_nodes.update(a=GOOD))
+    cluster.schedule(cluster.ray.live_nodes.clear, *wait)
 
-    def come() -> None:
+    def join() -> None:
         cluster.ray.hold_new = False
-        cluster.ray.nodes_there["b"] = GOOD
+        cluster.ray.live_nodes["b"] = GOOD
 
-    cluster.then(come)
+    cluster.schedule(join)
     assert cluster.run(cluster.tasks("a.mp3"))["a.mp3"].error is None
-    assert cluster.told(WorkersAwaited) == [WorkersAwaited(0)] * 2
+    assert cluster.events_of(WorkersAwaited) == [WorkersAwaited(0)] * 2
 
 
-def test_a_cluster_that_does_not_answer_is_the_end(
+def test_a_cluster_that_does_not_answer_ends_the_run(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> Any:
         raise RayError("no answer")
 
     cluster.hold()
-    cluster.then(lambda: monkeypatch.setattr(cluster.ray, "nodes", fail))
-    cluster.then(*[lambda: None] * AWAITED)
+    cluster.schedule(lambda: monkeypatch.setattr(cluster.ray, "nodes", fail))
+    cluster.schedule(*[lambda: None] * AWAITED)
     with pytest.raises(ClusterError, match=r"no longer answers \(no answer\)"):
         cluster.run(cluster.tasks("a.mp3"))
 
@@ -223,70 +225,70 @@ def test_a_cluster_that_does_not_answer_is_the_end(
         ),
     ],
 )
-def test_a_node_that_cannot_work_is_refused_once(info: Any, reason: str, cluster: Cluster) -> None:
-    cluster.ray.nodes_there = {"a": GOOD, "b": info}
+def test_an_unusable_node_is_refused_once(info: Any, reason: str, cluster: Cluster) -> None:
+    cluster.ray.live_nodes = {"a": GOOD, "b": info}
     cluster.hold()
-    cluster.then(*[lambda: None] * 5, lambda: cluster.ray.nodes_there.pop("a"))
+    cluster.schedule(*[lambda: None] * 5, lambda: cluster.ray.live_nodes.pop("a"))
     with pytest.raises(ClusterError, match="No machine of the cluster can do the work: "):
         cluster.run(cluster.tasks("a.mp3"))
-    refused = cluster.told(WorkerRefused)
+    refused = cluster.events_of(WorkerRefused)
     assert [event.worker for event in refused if isinstance(event, WorkerRefused)] == ["b (ip)"]
     assert isinstance(refused[0], WorkerRefused)
     assert reason in refused[0].reason
 
 
-def blind(*files: str) -> Callable[[Path], bool]:
-    """Whether a path is there, for an actor that does not see some."""
+def exists_except(*files: str) -> Callable[[Path], bool]:
+    """A check for existence on a machine that lacks some files."""
     return lambda path: path.name not in files and path.exists()
 
 
-def test_a_worker_that_does_not_see_a_song_that_is_there_is_refused(
+def test_a_worker_that_does_not_see_a_song_is_refused(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", blind("a.mp3", "b.mp3"))
+    monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", exists_except("a.mp3", "b.mp3"))
     with pytest.raises(ClusterError, match=r"can do the work: it does not see a\.mp3: mount that"):
         cluster.run(cluster.tasks("a.mp3", "b.mp3"))
-    assert len(cluster.told(WorkerRefused)) == 1
+    assert len(cluster.events_of(WorkerRefused)) == 1
     assert cluster.ray.actors[0].stop.calls == 1
     assert cluster.ray.actors[0] in cluster.ray.killed
 
 
-def test_the_songs_of_a_refused_worker_are_given_to_another(
+def test_songs_of_a_refused_worker_move_to_another(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first actor does not see the first song; both are done by the other."""
+    """The first actor does not see the first song; the other separates both."""
     cluster.hold()
 
-    def come() -> None:
-        monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", blind("a.mp3"))
+    def hide_song() -> None:
+        monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", exists_except("a.mp3"))
         cluster.ray.actors[0].is_held = False
 
-    refused = cluster.executor._refuse
+    original = cluster.executor._refuse
 
     def refuse(*arguments: Any) -> None:
-        monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", blind())
+        monkeypatch.setattr("stemcli.batch.ray_worker.is_taken", exists_except())
         cluster.ray.hold_new = False
-        cluster.ray.nodes_there["b"] = GOOD
-        refused(*arguments)
+        cluster.ray.live_nodes["b"] = GOOD
+        original(*arguments)
 
     monkeypatch.setattr(cluster.executor, "_refuse", refuse)
-    cluster.then(come)
+    cluster.schedule(hide_song)
     results = cluster.run(cluster.tasks("a.mp3", "b.mp3"))
     assert [result.error for result in results.values()] == [None, None]
     assert cluster.ray.actors[1].songs == ["a.mp3", "b.mp3"]
 
 
-def test_a_worker_whose_stems_are_not_seen_here_is_refused(
+def test_a_worker_that_writes_to_another_disk_is_refused(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its disk is its own: what it writes is not there."""
+    """The stems it writes are not visible on the driver's machine."""
     task = cluster.tasks("a.mp3")[0]
     path = Path("out/a/vocals.wav").absolute()
-    made = WrittenStem(path.with_name(".vocals.0123abcd.part.wav"), path, Content(1, 2, "3"))
-    messages = [SongRead(Content(1, 2, "3")), StemsWritten((made,), 9.0, 2.0, False, 1.0)]
+    stem = WrittenStem(path.with_name(".vocals.0123abcd.part.wav"), path, Content(1, 2, "3"))
+    messages = [SongRead(Content(1, 2, "3")), StemsWritten((stem,), 9.0, 2.0, False, 1.0)]
     monkeypatch.setattr(
-        "tests.stemcli.batch.fake_ray.Actor.say", lambda *_: iter(messages), raising=True
+        "tests.stemcli.batch.fake_ray.Actor.messages", lambda *_: iter(messages), raising=True
     )
     with pytest.raises(ClusterError, match="what it writes to out/a is not there on this machine"):
         cluster.run([task])
-    assert "written" not in cluster.notes["a.mp3"].steps
+    assert "written" not in cluster.logs["a.mp3"].steps

@@ -1,7 +1,7 @@
-r"""Paths in a journal, as Linux and Windows read them.
+r"""Paths in a journal, read on Linux and on Windows.
 
-Truth: how pathlib splits a path of either system; the rules of Windows for names
-(https://learn.microsoft.com/windows/win32/fileio/naming-a-file); PEP 383 for other bytes.
+Reference: how pathlib splits paths of either system; the naming rules of Windows
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file); PEP 383 for undecodable bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stemcli.batch.journal import NAME, Journal
 from stemcli.batch.records import Content, OutsideError, below, spelled, stored, to_bytes, to_text
 
 SONG = Content(3, 4, "5" * 64)
-PLACE, STEM, MADE = "x\\a.mp3", "x\\a\\vocals.wav", "x\\a\\.vocals.0123abcd.part.wav"
+PLACE, STEM, TEMPORARY = "x\\a.mp3", "x\\a\\vocals.wav", "x\\a\\.vocals.0123abcd.part.wav"
 
 PARTS = st.text(st.characters(exclude_characters='/\\:\0<>"|?*', exclude_categories=["Cs", "Cc"]))
 NAMES = PARTS.filter(lambda part: part.strip(". ") != "")
@@ -28,13 +28,13 @@ NAMES = PARTS.filter(lambda part: part.strip(". ") != "")
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths are split as on Windows."""
+    """Split paths as on Windows."""
     monkeypatch.setattr(records, "LOCAL", PureWindowsPath)
 
 
 @pytest.mark.parametrize("system", [PurePosixPath, PureWindowsPath])
 @given(parts=st.lists(NAMES, min_size=1, max_size=4))
-def test_every_system_stores_the_same_bytes(system: type[PurePath], parts: list[str]) -> None:
+def test_all_systems_store_the_same_bytes(system: type[PurePath], parts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "LOCAL", system)
         value = stored(system(*parts))
@@ -44,7 +44,7 @@ def test_every_system_stores_the_same_bytes(system: type[PurePath], parts: list[
         assert stored(str(system(*parts))) == value
 
 
-def test_a_backslash_is_a_letter_where_it_separates_nothing() -> None:
+def test_a_backslash_is_a_normal_character_outside_windows() -> None:
     assert below(stored(PurePosixPath("AC\\DC/a.wav"))).parts == ("AC\\DC", "a.wav")
 
 
@@ -58,7 +58,7 @@ def test_a_backslash_is_a_letter_where_it_separates_nothing() -> None:
     ],
 )
 @pytest.mark.usefixtures("windows")
-def test_windows_leaves_no_folder(value: bytes) -> None:
+def test_paths_outside_the_folder_are_refused_on_windows(value: bytes) -> None:
     with pytest.raises(OutsideError, match="not a path below its folder"):
         below(value)
 
@@ -66,13 +66,13 @@ def test_windows_leaves_no_folder(value: bytes) -> None:
 @pytest.mark.parametrize(
     "value", [b"/etc/a.wav", b"../a.wav", b"a/../b.wav", b"", b".", b"a\0.wav"]
 )
-def test_other_systems_leave_no_folder(value: bytes) -> None:
+def test_paths_outside_the_folder_are_refused(value: bytes) -> None:
     with pytest.raises(OutsideError, match="not a path below its folder"):
         below(value)
 
 
-def test_text_that_the_encoding_of_names_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: Latin-1 has no note, UTF-8 writes it in four bytes; \\xe9 alone is no UTF-8."""
+def test_names_outside_the_filesystem_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: Latin-1 lacks the clef, UTF-8 needs four bytes; \\xe9 alone is invalid UTF-8."""
     monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
     assert to_bytes("\N{MUSICAL SYMBOL G CLEF}.wav") == b"\xf0\x9d\x84\x9e.wav"
     monkeypatch.setattr(os, "fsdecode", lambda value: value.decode("utf-8", "surrogatepass"))
@@ -83,10 +83,10 @@ def test_text_that_the_encoding_of_names_lacks(monkeypatch: pytest.MonkeyPatch) 
 def test_a_second_run_on_windows_reads_what_the_first_wrote(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.begin(PLACE, Path("/x/a.mp3"), SONG, "{}", [tmp_path / "x/a/vocals.wav"])
-        made = tmp_path / "x/a/.vocals.0123abcd.part.wav"
-        journal.ready(PLACE, [(made, tmp_path / "x/a/vocals.wav", SONG)])
+        temporary = tmp_path / "x/a/.vocals.0123abcd.part.wav"
+        journal.ready(PLACE, [(temporary, tmp_path / "x/a/vocals.wav", SONG)])
     assert stored_rows(tmp_path) == [
-        (b"x/a.mp3", b"x/a/vocals.wav", MADE.replace("\\", "/").encode())
+        (b"x/a.mp3", b"x/a/vocals.wav", TEMPORARY.replace("\\", "/").encode())
     ]
     with Journal(tmp_path) as journal:
         assert [*journal.unfinished()] == [PLACE]
@@ -96,8 +96,8 @@ def test_a_second_run_on_windows_reads_what_the_first_wrote(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("windows")
 def test_a_journal_with_backslashes_is_read_on_windows(tmp_path: Path) -> None:
-    """What Stem wrote there before it turned them."""
-    write_rows(tmp_path, PLACE.encode(), STEM.encode(), MADE.encode())
+    """Older versions of Stem wrote backslashes on Windows."""
+    write_rows(tmp_path, PLACE.encode(), STEM.encode(), TEMPORARY.encode())
     with Journal(tmp_path) as journal:
         entry = journal.find(PLACE)
         assert entry is not None
@@ -105,7 +105,7 @@ def test_a_journal_with_backslashes_is_read_on_windows(tmp_path: Path) -> None:
         assert output.path == tmp_path / "x/a/vocals.wav"
         assert output.temporary == tmp_path / "x/a/.vocals.0123abcd.part.wav"
     assert stored_rows(tmp_path) == [
-        (b"x/a.mp3", b"x/a/vocals.wav", MADE.replace("\\", "/").encode())
+        (b"x/a.mp3", b"x/a/vocals.wav", TEMPORARY.replace("\\", "/").encode())
     ]
 
 
@@ -119,10 +119,10 @@ def test_a_backslash_in_a_name_survives_a_second_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_name_from_elsewhere_that_is_no_text_ends_no_run(
+def test_an_undecodable_name_does_not_end_a_run_on_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows decodes names strictly; a disk may have been in a Linux machine before."""
+    """Windows decodes names strictly; the journal may have been written on Linux."""
     write_rows(tmp_path, b"caf\xe9.mp3", b"caf\xe9/vocals.wav", b"")
     monkeypatch.setattr(os, "fsdecode", lambda value: value.decode("utf-8", "surrogatepass"))
     with Journal(tmp_path) as journal:
@@ -131,7 +131,7 @@ def test_a_name_from_elsewhere_that_is_no_text_ends_no_run(
 
 
 @pytest.mark.parametrize("column", ["message", "sha256", "settings"])
-def test_a_text_that_is_no_text_is_damage(tmp_path: Path, column: str) -> None:
+def test_a_column_with_invalid_utf8_counts_as_damage(tmp_path: Path, column: str) -> None:
     write_rows(tmp_path, b"a.mp3", b"a/vocals.wav", b"")
     with sqlite3.connect(tmp_path / NAME) as database:
         database.execute(f"UPDATE song SET {column} = CAST(x'ff' AS TEXT)")
@@ -141,7 +141,7 @@ def test_a_text_that_is_no_text_is_damage(tmp_path: Path, column: str) -> None:
 
 
 def write_rows(folder: Path, place: bytes, path: bytes, temporary: bytes) -> None:
-    """A song whose stems have only to be renamed, as given."""
+    """Write the rows of a song whose stems only need renaming."""
     with Journal(folder) as journal:
         journal.begin("a.mp3", Path("/a.mp3"), SONG, "{}", [folder / "a/vocals.wav"])
     with sqlite3.connect(folder / NAME) as database:
@@ -153,6 +153,6 @@ def write_rows(folder: Path, place: bytes, path: bytes, temporary: bytes) -> Non
 
 def stored_rows(folder: Path) -> list[tuple[bytes, bytes, bytes]]:
     with sqlite3.connect(folder / NAME) as database:
-        found = database.execute("SELECT place, path, temporary FROM output").fetchall()
+        rows = database.execute("SELECT place, path, temporary FROM output").fetchall()
     database.close()
-    return found
+    return rows

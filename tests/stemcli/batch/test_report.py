@@ -1,4 +1,4 @@
-"""Reports: sums worked by hand, files read back by the standard library."""
+"""Batch reports: sums worked by hand, files read back with the standard library."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_sums() -> None:
     assert [track.song for track in REPORT.failures] == ["b.mp3"]
 
 
-def test_json_reads_back(tmp_path: Path) -> None:
+def test_json_report_is_read_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text())
     assert written == json.loads(json.dumps(REPORT.to_dict()))
     assert written["tracks"][2]["notices"] == ["it ends early", "it has no tags"]
 
 
-def test_csv_reads_back(tmp_path: Path) -> None:
+def test_csv_report_is_read_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.CSV")
     with (tmp_path / "report.CSV").open(newline="") as file:
         rows = list(csv.reader(file))
@@ -53,7 +53,7 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     assert rows[2][2] == 'it said "no"'
 
 
-def test_a_name_that_is_no_text_does_not_lose_the_report(tmp_path: Path) -> None:
+def test_an_undecodable_name_does_not_lose_the_report(tmp_path: Path) -> None:
     report = BatchReport((TrackReport("\udcff.mp3", "failed", "bad", {}),), 1.0)
     report.write(tmp_path / "report.csv")
     assert "\\udcff.mp3,failed" in (tmp_path / "report.csv").read_text()
@@ -62,14 +62,14 @@ def test_a_name_that_is_no_text_does_not_lose_the_report(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "sentence"), [("", "is a folder"), ("no/r.csv", "does not exist")]
 )
-def test_a_place_for_no_report_is_refused_before_work(
+def test_an_invalid_report_path_is_refused_before_work(
     tmp_path: Path, name: str, sentence: str
 ) -> None:
     with pytest.raises(OutputError, match=sentence):
         check_report(tmp_path / name)
 
 
-def test_a_closed_folder_is_refused_before_work(
+def test_an_unwritable_folder_is_refused_before_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)

@@ -1,4 +1,4 @@
-"""A second run does what is left. Truth: counting what the engine was asked for, run by run."""
+"""Resumed runs do only what is left. Expected: the songs that each run separates."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.stemcli.batch.fake import FakeSession, make_songs, open_fake
 
 
 class Killed(BaseException):
-    """Ends a run where a SIGKILL would."""
+    """Ends a run like SIGKILL."""
 
 
 class Library:
-    """Songs, and runs over them that note which songs were separated."""
+    """Songs, and runs over them that record which songs were separated."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.out = root, root / "out"
@@ -46,11 +46,11 @@ class Library:
                 Options(output=str(self.out), **options),
                 retries=retries,
                 journal=journal,
-                on_event=self._heard,
+                on_event=self._on_event,
                 open_executor=self._open,
             )
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, BatchStarted):
             self.started = event
 
@@ -64,8 +64,8 @@ class Library:
 
 
 @pytest.fixture(autouse=True)
-def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that it is sure which songs a run has reached when it is stopped."""
+def one_song_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes it certain which songs a run has reached when it is stopped."""
     monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
 
 
@@ -119,9 +119,9 @@ CHANGES: dict[str, tuple[Callable[[Library], object], list[str], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_changed_is_noticed(name: str, library: Library) -> None:
-    happens, separated, reason = CHANGES[name]
-    happens(library)
+def test_changes_are_noticed(name: str, library: Library) -> None:
+    apply_change, separated, reason = CHANGES[name]
+    apply_change(library)
     report = library.run()
     assert library.separated == separated
     assert report.exit_code == 0
@@ -130,7 +130,7 @@ def test_what_changed_is_noticed(name: str, library: Library) -> None:
     assert library.separated == []
 
 
-def test_changed_options_are_named_and_other_files_stay(library: Library) -> None:
+def test_changed_options_are_named_and_old_files_kept(library: Library) -> None:
     library.run(overlap=0.5)
     assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
     assert library.started.again == {"changed: --overlap": 3}
@@ -141,7 +141,7 @@ def test_changed_options_are_named_and_other_files_stay(library: Library) -> Non
     assert library.separated == []
 
 
-def test_a_stem_that_somebody_edited_is_not_replaced(library: Library) -> None:
+def test_an_edited_stem_is_not_replaced(library: Library) -> None:
     change(library, "out/c/vocals.wav", "a better mix")
     library.run()
     assert library.started.skipped == {EDITED: 1, DONE: 2}
@@ -157,7 +157,7 @@ def test_a_stem_that_somebody_edited_is_not_replaced(library: Library) -> None:
     assert (library.out / "c/vocals.wav").read_text() == "vocals of c.mp3"
 
 
-def test_stems_of_nobody_knows_what_are_refused_kept_or_replaced(tmp_path: Path) -> None:
+def test_stems_without_an_entry_are_refused_kept_or_replaced(tmp_path: Path) -> None:
     library = Library(tmp_path)
     make_songs(library.out, "c/vocals.wav", "c/instrumental.wav", content="mine")
     with pytest.raises(OutputError, match=r"already exists \(and 1 more\)"):
@@ -180,7 +180,7 @@ def test_another_library_with_the_same_names_is_refused(library: Library) -> Non
         library.run(folder="other")
 
 
-def test_failures_are_tried_again_by_the_next_run(tmp_path: Path) -> None:
+def test_failed_songs_are_retried_by_the_next_run(tmp_path: Path) -> None:
     library = Library(tmp_path)
     change(library, "in/c.mp3", "bad")
     assert library.run().exit_code == 1
@@ -191,13 +191,13 @@ def test_failures_are_tried_again_by_the_next_run(tmp_path: Path) -> None:
 
 
 def test_retries(tmp_path: Path) -> None:
-    """The second song works at its third try; the report has one row for each song."""
-    library, tries = Library(tmp_path), []
+    """The second song succeeds at its third attempt; the report has one row per song."""
+    library, attempts = Library(tmp_path), []
 
     def fail_twice(song: Path) -> None:
         if song.name == "a.mp3":
-            tries.append(song)
-            if len(tries) < 3:
+            attempts.append(song)
+            if len(attempts) < 3:
                 raise OSError(5, "Input/output error")
 
     library.before = fail_twice
@@ -208,18 +208,18 @@ def test_retries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["begin", "ready", "first rename", "all renames"])
-def test_a_run_that_is_killed_at_any_moment(
+def test_a_killed_run_is_resumed(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once all stems are complete the song is never separated again."""
+    """A song whose stems are all written is not separated again."""
     library = Library(tmp_path)
     with monkeypatch.context() as patch:
         _kill(patch, moment)
         with pytest.raises(Killed):
             library.run()
     library.run()
-    is_left = moment == "begin"
-    assert library.separated == (["c.mp3"] if is_left else []) + ["a.mp3", "b.mp3"]
+    redone = moment == "begin"
+    assert library.separated == (["c.mp3"] if redone else []) + ["a.mp3", "b.mp3"]
     stems = sorted(path for path in library.out.rglob("*") if path.is_file())
     assert [path.name for path in stems if not path.name.startswith(".")] == [
         "instrumental.wav",
@@ -228,19 +228,19 @@ def test_a_run_that_is_killed_at_any_moment(
     with Journal(library.out) as journal:
         entry = journal.find("c.mp3")
     assert entry is not None
-    assert (entry.finished, entry.attempts) == (1, 2 if is_left else 1)
+    assert (entry.finished, entry.attempts) == (1, 2 if redone else 1)
 
 
 def _kill(patch: pytest.MonkeyPatch, moment: str) -> None:
-    """End the run right after the entry, or after so many renames."""
+    """End the run right after a journal entry, or after the first or all renames."""
     if moment in ("begin", "ready"):
         write = getattr(Journal, moment)
 
-        def killed(journal: Journal, *values: Any) -> None:
+        def write_and_die(journal: Journal, *values: Any) -> None:
             write(journal, *values)
             raise Killed
 
-        patch.setattr(Journal, moment, killed)
+        patch.setattr(Journal, moment, write_and_die)
         return
     left, rename = [0 if moment == "first rename" else 1], Path.replace
 
@@ -254,8 +254,8 @@ def _kill(patch: pytest.MonkeyPatch, moment: str) -> None:
     patch.setattr(Path, "replace", replace)
 
 
-def test_what_was_half_written_is_removed(tmp_path: Path) -> None:
-    """Only the leftovers of that very stem: another program's hidden files stay."""
+def test_partial_files_are_removed(tmp_path: Path) -> None:
+    """Only Stem's own partial files: hidden files of other programs stay."""
     library = Library(tmp_path)
     stem = library.out / "c/vocals.wav"
 
@@ -275,8 +275,10 @@ def test_what_was_half_written_is_removed(tmp_path: Path) -> None:
     assert {".vocals.part.wav", ".x.part.wav"} <= {path.name for path in stem.parent.iterdir()}
 
 
-def test_what_cannot_be_removed_is_named(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leftovers of a run that was killed, in a folder whose rights were taken away since."""
+def test_a_partial_file_that_cannot_be_removed_is_named(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder lost its write permission after a run was killed there."""
     make_songs(library.out, "x/a/.vocals.0123abcd.part.wav")
     with Journal(library.out) as journal:
         entry = journal.find("x/a.mp3")
@@ -291,7 +293,7 @@ def test_what_cannot_be_removed_is_named(library: Library, monkeypatch: pytest.M
         library.run()
 
 
-def test_songs_without_a_journal_are_refused_as_before(tmp_path: Path) -> None:
+def test_existing_stems_are_refused_without_a_journal(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "a.mp3")
     options = Options(output=str(tmp_path / "out"))
 

@@ -1,4 +1,4 @@
-"""A run over many songs, with an engine that writes text files."""
+"""A batch of many songs with the fake engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs, open_fake
 
 
 class Recorder:
-    """Runs songs with a fake engine and keeps what was told."""
+    """Runs songs with the fake engine and keeps the events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -60,7 +60,7 @@ def test_a_bad_song_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
     assert failures == [TrackFailed("b.mp3", "b.mp3 holds no sound that can be read")]
 
 
-def test_what_was_said_of_a_song_that_failed_is_in_the_report(tmp_path: Path) -> None:
+def test_notices_of_failed_songs_are_in_the_report(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", content="bad") + make_songs(tmp_path, "b.mp3")
     recorder = Recorder()
 
@@ -76,7 +76,7 @@ def test_what_was_said_of_a_song_that_failed_is_in_the_report(tmp_path: Path) ->
     ]
 
 
-def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+def test_a_bug_in_one_song_does_not_stop_the_others(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", content="crash") + make_songs(tmp_path, "b.mp3")
     report = Recorder().run(songs, tmp_path / "out")
     assert [track.outcome for track in report.tracks] == ["failed", "done"]
@@ -87,16 +87,16 @@ def test_a_defect_of_ours_in_one_song_is_named_and_the_others_are_done(tmp_path:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("kind", [ModelLoaded, TrackStarted, TrackFailed, BatchStarted])
-def test_what_the_listener_raises_is_the_fault_of_no_song(
+def test_an_error_of_the_listener_ends_the_run(
     tmp_path: Path, jobs: int, kind: type[Event]
 ) -> None:
-    """As when the reader of a pipe goes away: the run ends with that very error."""
+    """For example when the reader of a pipe ends; the error is passed on unchanged."""
     songs = make_songs(tmp_path, "a.mp3", "b.mp3") + make_songs(tmp_path, "c.mp3", content="bad")
-    gone = BrokenPipeError(32, "Broken pipe")
+    error = BrokenPipeError(32, "Broken pipe")
 
     def on_event(event: Event) -> None:
         if isinstance(event, kind):
-            raise gone
+            raise error
 
     with pytest.raises(BrokenPipeError) as caught:
         separate_songs(
@@ -106,10 +106,10 @@ def test_what_the_listener_raises_is_the_fault_of_no_song(
             on_event=on_event,
             open_executor=open_fake,
         )
-    assert caught.value is gone
+    assert caught.value is error
 
 
-def test_begins_and_ends_with_events_of_the_whole_run(tmp_path: Path) -> None:
+def test_a_run_begins_and_ends_with_batch_events(tmp_path: Path) -> None:
     recorder = Recorder()
     report = recorder.run(make_songs(tmp_path, "a.mp3"), tmp_path / "out")
     assert recorder.events[0] == BatchStarted(1)
@@ -117,7 +117,7 @@ def test_begins_and_ends_with_events_of_the_whole_run(tmp_path: Path) -> None:
     assert recorder.events[-1].to_dict()["event"] == "batch_finished"
 
 
-def test_skipped_songs_are_no_failures(tmp_path: Path) -> None:
+def test_skipped_songs_are_not_failures(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "a.mp3", "b.mp3")
     Recorder().run(songs[:1], tmp_path / "out")
     report = Recorder().run(songs, tmp_path / "out", existing="skip")
@@ -125,11 +125,11 @@ def test_skipped_songs_are_no_failures(tmp_path: Path) -> None:
     assert (report.exit_code, report.audio_seconds) == (0, SECONDS)
 
 
-def test_a_song_for_each_job_one_opened_and_one_finished_go_on_at_the_same_time(
+def test_jobs_plus_two_songs_are_processed_in_parallel(
     tmp_path: Path,
 ) -> None:
-    recorder, together = Recorder(), threading.Barrier(4)
-    recorder.before = lambda song: together.wait(timeout=30)
+    recorder, barrier = Recorder(), threading.Barrier(4)
+    recorder.before = lambda song: barrier.wait(timeout=30)
     songs = make_songs(tmp_path, "a.mp3", "b.mp3", "c.mp3", "d.mp3")
     report = recorder.run(songs, tmp_path / "out", jobs=2)
     assert report.count("done") == 4
@@ -137,16 +137,14 @@ def test_a_song_for_each_job_one_opened_and_one_finished_go_on_at_the_same_time(
     assert (len(recorder.session.threads), recorder.session.jobs) == (4, 2)
 
 
-def test_the_report_tells_how_long_the_network_ran_for_each_job(tmp_path: Path) -> None:
-    """The fake engine ran for one second over all jobs."""
+def test_the_report_has_network_seconds_per_job(tmp_path: Path) -> None:
+    """The fake engine reports one second over all jobs."""
     songs = make_songs(tmp_path, "a.mp3")
     assert Recorder().run(songs, tmp_path / "out", jobs=4).network_seconds == 0.25
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_stops_all_workers_and_leaves_nothing_half_done(
-    tmp_path: Path, jobs: int
-) -> None:
+def test_an_interrupt_stops_all_jobs_and_leaves_no_files(tmp_path: Path, jobs: int) -> None:
     songs = make_songs(tmp_path, *(f"{n}.mp3" for n in range(8)))
 
     def on_event(event: Event) -> None:

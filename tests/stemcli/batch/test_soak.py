@@ -1,4 +1,4 @@
-"""Memory over many files. Truth: the system's own count of what the process holds."""
+"""Memory does not grow over many files, by the system's own count."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stemcli.engine.options import Options
 from tests.model_zoo.small import small_network
 
 SONGS, RATE = 300, 16_000
-HUNDRED = 100
+WINDOW = 100
 GROWTH = 1.03
 
 
-def resident() -> int:
-    """Bytes of this process that are in memory, as Linux counts them."""
+def resident_bytes() -> int:
+    """Resident memory of this process in bytes, from /proc."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -41,18 +41,18 @@ def test_memory_does_not_grow_over_files(
     for number in range(SONGS):
         wave = rng.uniform(-0.5, 0.5, (RATE // 2 + 100 * (number % 7), 2))
         soundfile.write(tmp_path / f"in/{number:03}.flac", wave, RATE)
-    held = []
+    resident = []
 
-    def hear(event: Event) -> None:
+    def measure(event: Event) -> None:
         if isinstance(event, TrackFinished):
-            held.append(resident())
+            resident.append(resident_bytes())
 
     options = Options(model=("tiny",), output=str(tmp_path / "out"), format=container)
     with Journal(tmp_path / "out") as journal:
         report = separate_songs(
-            find_songs(tmp_path / "in").songs, options, journal=journal, on_event=hear
+            find_songs(tmp_path / "in").songs, options, journal=journal, on_event=measure
         )
-    assert report.count("done") == SONGS == len(held)
-    first, last = (float(np.mean(part)) for part in (held[:HUNDRED], held[-HUNDRED:]))
+    assert report.count("done") == SONGS == len(resident)
+    first, last = (float(np.mean(part)) for part in (resident[:WINDOW], resident[-WINDOW:]))
     print(f"first hundred {first / 2**20:.1f} MiB, last {last / 2**20:.1f}: {last / first:.3f}")
     assert last / first < GROWTH

@@ -1,4 +1,4 @@
-"""Folders that a run made and did not need; the expectation is the tree that was there before."""
+"""Folders that a run created but did not use are removed again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from stemcli.batch.plan import no_empty_folders
 
 
-def test_what_is_new_and_empty_goes_and_the_rest_stays(tmp_path: Path) -> None:
+def test_only_new_empty_folders_are_removed(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     outputs = [tmp_path / "old/new/a.wav", tmp_path / "out/full/b.wav", tmp_path / "out/c/d.wav"]
     with no_empty_folders(outputs):
@@ -24,13 +24,13 @@ def test_what_is_new_and_empty_goes_and_the_rest_stays(tmp_path: Path) -> None:
     ]
 
 
-def interrupted(path: Path) -> None:
+def create_and_interrupt(path: Path) -> None:
     with no_empty_folders([path]):
         path.parent.mkdir(parents=True)
         raise KeyboardInterrupt
 
 
-def test_an_interrupt_is_tidied_up_too(tmp_path: Path) -> None:
+def test_new_folders_are_removed_after_an_interrupt(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        interrupted(tmp_path / "out" / "song" / "a.wav")
+        create_and_interrupt(tmp_path / "out" / "song" / "a.wav")
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,6 @@
-"""Songs and stems behind URLs. Truth: the same songs on this machine, and what lies in the bucket.
+"""Songs and stems at URLs. Expected: the same results as with local files.
 
-The bucket is one of moto, which speaks S3; fsspec reaches it through s3fs and through pyarrow.
+The bucket is served by moto, which emulates S3; fsspec reaches it through s3fs and pyarrow.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ BUCKET = "s3://library"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """Where S3 is served."""
-    running = ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
+    """Address of the S3 server."""
+    moto = ThreadedMotoServer(port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
     yield f"http://{host}:{port}"
-    running.stop()
+    moto.stop()
 
 
 @pytest.fixture
 def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlPath:
-    """An empty bucket, and a zoo for the journal."""
+    """An empty bucket, and a zoo on this machine for the journal."""
     monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
     for name, value in {
         "AWS_ACCESS_KEY_ID": "x",
@@ -58,8 +58,8 @@ def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlP
 
     client: Any = boto3.client("s3")
     for entry in client.list_buckets()["Buckets"]:
-        for found in client.list_objects_v2(Bucket=entry["Name"]).get("Contents", []):
-            client.delete_object(Bucket=entry["Name"], Key=found["Key"])
+        for item in client.list_scanv2(Bucket=entry["Name"]).get("Contents", []):
+            client.delete_object(Bucket=entry["Name"], Key=item["Key"])
     client.create_bucket(Bucket="library")
     return UrlPath(BUCKET)
 
@@ -75,7 +75,7 @@ def get(path: UrlPath) -> str:
         return bytes(file.read()).decode()
 
 
-def test_a_url_is_written_as_it_was_typed() -> None:
+def test_a_url_is_printed_as_given() -> None:
     path = as_path("s3://library/a b/ä.mp3")
     assert isinstance(path, UrlPath)
     assert str(path) == "s3://library/a b/ä.mp3"
@@ -85,7 +85,7 @@ def test_a_url_is_written_as_it_was_typed() -> None:
     assert real(path) == absolute(path) == path
 
 
-def test_it_is_not_taken_for_a_path_of_this_machine() -> None:
+def test_a_url_is_not_a_local_path() -> None:
     with pytest.raises(TypeError, match="is not on this machine"):
         os.stat(as_path("s3://library/x"))
     assert as_path("file:///tmp/a%20b") == Path("/tmp/a b")
@@ -106,20 +106,20 @@ def test_a_password_in_an_address_is_refused() -> None:
         ({"size": 1, "modify": "x"}, {"size": 2, "modify": "x"}),
     ],
 )
-def test_a_version_tells_contents_apart(
+def test_a_version_changes_with_the_content(
     before: dict[str, Any], after: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = {"info": before}
-    monkeypatch.setattr(UrlPath, "_info", lambda path: told["info"])
+    info = {"info": before}
+    monkeypatch.setattr(UrlPath, "_info", lambda path: info["info"])
     path = UrlPath("sftp://host/x")
     first = path.version
-    told["info"] = {**before, "time": 99}  # of the last access
+    info["info"] = {**before, "time": 99}  # time of the last access
     assert path.version == first
-    told["info"] = after
+    info["info"] = after
     assert path.version != first
 
 
-def test_what_is_asked_of_a_path(bucket: UrlPath, tmp_path: Path) -> None:
+def test_operations_of_a_url_path(bucket: UrlPath, tmp_path: Path) -> None:
     song = put(bucket / "a/b.mp3", "good")
     assert song.exists()
     assert not (bucket / "a/c.mp3").exists()
@@ -144,7 +144,7 @@ def test_what_is_asked_of_a_path(bucket: UrlPath, tmp_path: Path) -> None:
         (bucket / "d.mp3").fetch(tmp_path / "here")
 
 
-def test_content_is_known_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:
+def test_content_is_recognized_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:
     (tmp_path / "stem").write_text("sound")
     path = bucket / "stem"
     path.store(tmp_path / "stem")
@@ -163,7 +163,7 @@ def test_content_is_known_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path
         ("ftp://0.0.0.0:1", StorageError),
     ],
 )
-def test_what_cannot_be_reached_is_one_sentence(
+def test_an_unreachable_url_is_reported_in_one_sentence(
     address: str, error: type[StemError], bucket: UrlPath
 ) -> None:
     with pytest.raises(error, match=address):
@@ -171,7 +171,7 @@ def test_what_cannot_be_reached_is_one_sentence(
 
 
 class Library:
-    """Songs in a bucket and stems in another folder of it, or here."""
+    """Songs in a bucket, and stems in another folder of it or on this machine."""
 
     def __init__(self, bucket: UrlPath, out: Path) -> None:
         self.songs, self.out = bucket / "songs", out
@@ -197,18 +197,18 @@ def library(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Library:
-    """With the engine that writes text files."""
+    """A library with the fake engine."""
     out = bucket / "stems" if request.param == "bucket" else tmp_path / "stems"
-    made = Library(bucket, out)
+    library_ = Library(bucket, out)
     for name in ("x/a.mp3", "x/b.mp3", "c.mp3", ".hidden.mp3", "cover.jpg"):
-        put(made.songs / name, "good")
+        put(library_.songs / name, "good")
 
     def open_fake(options: Options, listener: Any, *, jobs: int, load: Any) -> FakeSession:
-        before = made.separated.append
+        before = library_.separated.append
         return FakeSession(options, listener, jobs, before=lambda song: before(song.name))
 
     monkeypatch.setattr("stemcli.engine.session.Session", open_fake)
-    return made
+    return library_
 
 
 def test_a_library_in_a_bucket(library: Library) -> None:
@@ -231,9 +231,9 @@ def test_a_library_in_a_bucket(library: Library) -> None:
 def test_a_cluster_and_a_bucket(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Actors carry stems into the bucket, and the driver renames them there; no folder is left."""
+    """Actors upload stems and the driver renames them in the bucket; no local folder is left."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    FakeRay(monkeypatch).nodes_there = {"a": GOOD}
+    FakeRay(monkeypatch).live_nodes = {"a": GOOD}
     assert library.run(open_cluster).count("done") == 3
     assert isinstance(library.out, UrlPath)
     assert len(library.out.below()) == 6
@@ -243,14 +243,14 @@ def test_a_cluster_and_a_bucket(
     assert [*tmp_path.glob("stem-*")] == []
 
 
-def test_stems_beside_their_songs_in_a_bucket_are_no_songs(bucket: UrlPath) -> None:
+def test_stems_beside_their_songs_in_a_bucket_are_not_songs(bucket: UrlPath) -> None:
     song, stem = put(bucket / "a.wav", "good"), put(bucket / "a/vocals.wav", "stem")
     with Journal(bucket) as journal:
         journal.begin("a.wav", song, Content(1, 0, "1"), "{}", [stem])
         journal.ready("a.wav", [(stem, stem, Content(1, 0, "1"))])
         journal.done("a.wav")
-    found = find_songs(bucket)
-    assert ([song.path for song in found.songs], found.stems) == ([bucket / "a.wav"], 1)
+    scan = find_songs(bucket)
+    assert ([song.path for song in scan.songs], scan.stems) == ([bucket / "a.wav"], 1)
 
 
 def test_a_second_run_does_what_is_left(library: Library) -> None:
@@ -265,7 +265,7 @@ def test_a_second_run_does_what_is_left(library: Library) -> None:
     assert len(library.separated) == 3
 
 
-def test_stems_of_nobody_knows_what_are_refused(library: Library) -> None:
+def test_stems_without_a_journal_are_refused(library: Library) -> None:
     library.run()
     with Journal(library.out) as journal:
         journal.path.unlink()
@@ -274,14 +274,14 @@ def test_stems_of_nobody_knows_what_are_refused(library: Library) -> None:
     assert [track.outcome for track in library.run(existing="skip").tracks] == ["skipped"] * 3
 
 
-def test_brackets_in_a_name_are_no_pattern(library: Library) -> None:
+def test_brackets_in_a_name_are_not_a_pattern(library: Library) -> None:
     put(library.songs / "x/[live] {a} 100%?#.mp3", "good")
     report = library.run()
     assert [track.message for track in report.failures] == []
     assert (library.out / "x/[live] {a} 100%?#/vocals.wav").exists()
 
 
-def test_a_bucket_that_is_not_there_is_not_made(bucket: UrlPath) -> None:
+def test_a_missing_bucket_is_not_created(bucket: UrlPath) -> None:
     put(bucket / "songs/a.mp3", "good")
     songs = find_songs(bucket / "songs").songs
     with pytest.raises(OutputError, match=r"There is no s3://librari\. Create it first"):
@@ -289,7 +289,7 @@ def test_a_bucket_that_is_not_there_is_not_made(bucket: UrlPath) -> None:
     assert not UrlPath("s3://librari").exists()
 
 
-def test_a_song_that_is_damaged_is_named_by_its_address(library: Library) -> None:
+def test_a_damaged_song_is_reported_with_its_url(library: Library) -> None:
     put(library.songs / "x/a.mp3", "bad")
     report = library.run()
     (failure,) = report.failures
@@ -298,16 +298,16 @@ def test_a_song_that_is_damaged_is_named_by_its_address(library: Library) -> Non
 
 
 @pytest.mark.parametrize("library", ["bucket"], indirect=True)
-def test_a_run_that_dies_when_all_have_their_names(
+def test_a_run_killed_after_all_renames_is_resumed(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next run has nothing to rename, and must not lose what is there."""
+    """The next run has nothing to rename and must not lose any stem."""
 
-    def die(journal: Journal, *values: Any) -> None:
+    def replace_or_die(journal: Journal, *values: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "done", die)
+        patch.setattr(Journal, "done", replace_or_die)
         with pytest.raises(KeyboardInterrupt):
             library.run()
     library.run()
@@ -317,21 +317,21 @@ def test_a_run_that_dies_when_all_have_their_names(
 
 @pytest.mark.parametrize("library", ["bucket"], indirect=True)
 @pytest.mark.parametrize("renamed", [0, 1, 2])
-def test_a_run_that_dies_while_it_renames(
+def test_a_run_killed_between_renames_is_resumed(
     renamed: int, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many stems have their names; the next run finishes that song and does the others."""
+    """``renamed`` stems have their names; the next run finishes that song and does the others."""
     assert isinstance(library.out, UrlPath)
     left, replace = [renamed], UrlPath.replace
 
-    def die(path: UrlPath, target: UrlPath) -> UrlPath:
+    def replace_or_die(path: UrlPath, target: UrlPath) -> UrlPath:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
         return replace(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(UrlPath, "replace", die)
+        patch.setattr(UrlPath, "replace", replace_or_die)
         patch.setattr(UrlPath, "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             library.run()
@@ -341,39 +341,37 @@ def test_a_run_that_dies_while_it_renames(
 
 
 @pytest.mark.parametrize("library", ["bucket"], indirect=True)
-def test_the_folder_in_between_holds_the_songs_that_are_worked_on_and_no_other(
+def test_the_temporary_folder_holds_only_songs_in_progress(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    between = tmp_path / "between"
-    between.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(between))
+    temporary = tmp_path / "between"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
-    held = []
+    counts = []
 
     def count(event: Event) -> None:
         if isinstance(event, TrackStarted):
-            held.append(len([path for path in between.rglob("*.wav") if path.is_file()]))
+            counts.append(len([path for path in temporary.rglob("*.wav") if path.is_file()]))
 
     with Journal(library.out) as journal:
         songs = find_songs(library.songs).songs
         options = Options(output=str(library.out))
         separate_songs(songs, options, journal=journal, on_event=count)
-    assert held == [0, 0, 0]
+    assert counts == [0, 0, 0]
 
 
-def test_the_folder_in_between_is_gone_at_the_end(
+def test_the_temporary_folder_is_empty_at_the_end(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    between = tmp_path / "between"
-    between.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(between))
+    temporary = tmp_path / "between"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     library.run()
-    assert list(between.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_without_a_journal_stems_are_carried_all_the_same(
-    bucket: UrlPath, library: Library
-) -> None:
+def test_stems_are_uploaded_without_a_journal(bucket: UrlPath, library: Library) -> None:
     songs = find_songs(library.songs).songs
     options = Options(output=str(library.out))
     separate_songs(songs, options, on_event=library.events.append, open_executor=open_local)
