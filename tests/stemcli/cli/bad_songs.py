@@ -1,4 +1,4 @@
-"""Songs that cannot be separated, and how to make them."""
+"""Songs that cannot be separated, and functions that write them."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Make = Callable[[Path], object]
 
 
 def noise(frames: int = FRAMES, channels: int = 2) -> Sound:
-    dice = np.random.default_rng(0)
-    return dice.uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    return rng.uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)
 
 
 def write(path: Path, wave: Sound, rate: int = RATE) -> None:
-    """A WAV of floats, whatever its name."""
+    """Write a float WAV file under any name."""
     soundfile.write(os.fsencode(path), wave, rate, subtype="FLOAT", format="WAV")
 
 
-def sing(path: Path) -> None:
-    """A quarter of a second of two channels."""
+def write_song(path: Path) -> None:
+    """Write a quarter of a second of stereo noise."""
     write(path, noise())
 
 
-def sing_in_16_bits(path: Path) -> None:
-    """With a plain header: its 44 bytes are those of RIFF WAVE."""
+def write_song_in_16_bits(path: Path) -> None:
+    """Write the same noise in 16 bits, with the plain 44-byte header of RIFF WAVE."""
     soundfile.write(path, noise(), RATE, subtype="PCM_16")
 
 
-def number(value: float) -> Make:
-    """A song with this value in the middle of a channel."""
+def with_value(value: float) -> Make:
+    """A writer of songs with this value in the middle of a channel."""
 
     def make(path: Path) -> None:
         wave = noise()
@@ -57,28 +57,28 @@ def wave(frames: int = FRAMES, channels: int = 2, rate: int = RATE) -> Make:
     return lambda path: write(path, noise(frames, channels), rate)
 
 
-def patched(at: int, form: str, value: int) -> Make:
-    """A song of 16 bits with another value in its header."""
+def patched_header(at: int, layout: str, value: int) -> Make:
+    """A writer of 16-bit songs with this value in the header."""
 
     def make(path: Path) -> None:
-        sing_in_16_bits(path)
+        write_song_in_16_bits(path)
         data = bytearray(path.read_bytes())
-        struct.pack_into(form, data, at, value)
+        struct.pack_into(layout, data, at, value)
         path.write_bytes(data)
 
     return make
 
 
-def cut_in_the_header(path: Path) -> None:
-    sing(path)
+def truncated_in_the_header(path: Path) -> None:
+    write_song(path)
     os.truncate(path, 30)
 
 
-def text(path: Path) -> None:
+def write_text_file(path: Path) -> None:
     path.write_text("This is no music. " * 99)
 
 
-def silent_film(path: Path) -> None:
+def film_without_sound(path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "color=size=32x32:duration=0.2:rate=10", "-c:v", "mpeg4", path)
 
 
@@ -86,35 +86,35 @@ def link_to(target: str) -> Make:
     return lambda path: path.symlink_to(target)
 
 
-def with_a_folder_for_a_stem(path: Path) -> None:
-    sing(path)
+def folder_in_place_of_a_stem(path: Path) -> None:
+    write_song(path)
     Path("separated", path.stem, "vocals.wav").mkdir(parents=True)
 
 
-def with_a_file_for_its_folder(path: Path) -> None:
-    sing(path)
+def file_in_place_of_the_folder(path: Path) -> None:
+    write_song(path)
     Path("separated").mkdir()
     Path("separated", path.stem).touch()
 
 
 class Bad(NamedTuple):
-    """A song with which something is wrong.
+    """A song that cannot be separated.
 
     Attributes:
-        name: of the file.
-        make: makes the file.
-        sentence: what must be said of it.
-        words: what is typed beside it.
+        name: the name of the file.
+        make: writes the file.
+        sentence: the expected error message, as a regular expression.
+        args: further arguments of the command.
     """
 
     name: str
     make: Make
     sentence: str
-    words: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
 
 
 LONGEST = 255
-"""Bytes in the name of a file, for the file systems of Linux."""
+"""Longest file name of the Linux file systems, in bytes."""
 
 LONG = "x" * (LONGEST - len(".wav")) + ".wav"
 
@@ -123,19 +123,25 @@ IN_THE_HEADER = r"No sound can be read from .*bad\.wav, which seems to be cut of
 
 BAD = {
     "empty": Bad("bad.mp3", Path.touch, r"bad\.mp3 is empty \(0 bytes\)\. Copy or download it"),
-    "cut in the header": Bad("bad.wav", cut_in_the_header, IN_THE_HEADER),
-    "text named mp3": Bad("bad.mp3", text, NOT_SOUND),
+    "cut in the header": Bad("bad.wav", truncated_in_the_header, IN_THE_HEADER),
+    "text named mp3": Bad("bad.mp3", write_text_file, NOT_SOUND),
     "film without sound": Bad(
-        "bad.mkv", silent_film, r"bad\.mkv contains pictures but no sound\. Use"
+        "bad.mkv", film_without_sound, r"bad\.mkv contains pictures but no sound\. Use"
     ),
-    "NaN": Bad("bad.wav", number(np.nan), r"holds NaN or infinity at 0\.12 s\. Export it again"),
-    "infinity": Bad("bad.wav", number(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
-    "minus infinity": Bad("bad.wav", number(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
+    "NaN": Bad(
+        "bad.wav", with_value(np.nan), r"holds NaN or infinity at 0\.12 s\. Export it again"
+    ),
+    "infinity": Bad("bad.wav", with_value(np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"),
+    "minus infinity": Bad(
+        "bad.wav", with_value(-np.inf), r"bad\.wav holds NaN or infinity at 0\.12 s"
+    ),
     "no channels": Bad(
-        "bad.wav", patched(22, "<H", 0), r"bad\.wav is damaged: its header has 0 channels"
+        "bad.wav", patched_header(22, "<H", 0), r"bad\.wav is damaged: its header has 0 channels"
     ),
     "4 Hz": Bad("bad.wav", wave(rate=4), r"has a sample rate of 4 Hz\. Export or download it"),
-    "0 Hz": Bad("bad.wav", patched(24, "<I", 0), r"bad\.wav is damaged: its header has .* 0 Hz"),
+    "0 Hz": Bad(
+        "bad.wav", patched_header(24, "<I", 0), r"bad\.wav is damaged: its header has .* 0 Hz"
+    ),
     "pipe": Bad("bad.wav", os.mkfifo, r"bad\.wav is a pipe or a device\. Save the sound to a file"),
     "/dev/null": Bad("bad.wav", link_to("/dev/null"), r"bad\.wav is a pipe or a device\. Save"),
     "/dev/zero": Bad("bad.wav", link_to("/dev/zero"), r"bad\.wav is a pipe or a device\. Save"),
@@ -150,19 +156,19 @@ BAD = {
     "name that is no text": Bad(os.fsdecode(b"b\xe4d.mp3"), Path.touch, "b\ufffdd.mp3 is empty"),
     "name too long for the template": Bad(
         LONG,
-        sing,
+        write_song,
         r"File name too long\)\. Shorten it with --filename",
         ("--filename", "{track} {stem}.{ext}"),
     ),
     "folder in the place of a stem": Bad(
         "bad.wav",
-        with_a_folder_for_a_stem,
+        folder_in_place_of_a_stem,
         r"vocals\.wav is a folder, not a file",
         ("--overwrite",),
     ),
     "file in the place of its folder": Bad(
         "bad.wav",
-        with_a_file_for_its_folder,
+        file_in_place_of_the_folder,
         r"Cannot write to separated/bad .*\. Choose another folder with --output",
         ("--overwrite",),
     ),

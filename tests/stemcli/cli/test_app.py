@@ -1,4 +1,4 @@
-"""How a command ends: sentences and exit codes."""
+"""Error messages and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from model_zoo.errors import StemError, UsageError
 from stemcli.cli.app import COMMANDS, CommandEntry
 from stemcli.cli.options import console_options
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 
-Fails = Callable[[BaseException], None]
+FailWith = Callable[[BaseException], None]
 
 
 @pytest.fixture
-def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
-    """Let ``stem doctor`` end with an error of one's choice."""
+def doctor_fails(monkeypatch: pytest.MonkeyPatch) -> FailWith:
+    """Let ``stem doctor`` raise the given error."""
 
     def fail_with(error: BaseException) -> None:
         @click.command("doctor")
@@ -51,26 +51,28 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Fails:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_errors_are_one_sentence(
-    error: BaseException, code: int, sentence: str, fails: Fails, typed: Typed
+    error: BaseException, code: int, sentence: str, doctor_fails: FailWith, run_stem: RunStem
 ) -> None:
-    fails(error)
-    result = typed("doctor")
+    doctor_fails(error)
+    result = run_stem("doctor")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr.startswith(sentence)
     assert "Traceback" not in result.stderr
 
 
-def test_verbose_adds_the_traceback(fails: Fails, typed: Typed) -> None:
-    fails(StemError("It rains."))
-    shown = typed("doctor", "--verbose").stderr
-    assert "Traceback (most recent call last)" in shown
-    assert shown.endswith("Error: It rains.\n")
+def test_verbose_adds_the_traceback(doctor_fails: FailWith, run_stem: RunStem) -> None:
+    doctor_fails(StemError("It rains."))
+    stderr = run_stem("doctor", "--verbose").stderr
+    assert "Traceback (most recent call last)" in stderr
+    assert stderr.endswith("Error: It rains.\n")
 
 
-def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed) -> None:
-    """An encoder that died is not the reader of stdout, whose leaving raises nothing."""
-    fails(BrokenPipeError(errno.EPIPE, "Broken pipe"))
-    result = typed("doctor")
+def test_a_broken_pipe_inside_the_program_is_an_error(
+    doctor_fails: FailWith, run_stem: RunStem
+) -> None:
+    """A dead encoder also raises it, and must not be mistaken for the reader of stdout."""
+    doctor_fails(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    result = run_stem("doctor")
     assert (result.exit_code, result.stderr) == (
         1,
         "Error: The operating system reports: Broken pipe.\n",
@@ -86,35 +88,39 @@ def test_a_broken_pipe_inside_the_program_is_an_error(fails: Fails, typed: Typed
         ("xyzzy", "Unknown command 'xyzzy': known: batch, "),
     ],
 )
-def test_what_is_no_command(word: str, sentence: str, tmp_path: Path, typed: Typed) -> None:
+def test_unknown_commands_get_a_suggestion(
+    word: str, sentence: str, tmp_path: Path, run_stem: RunStem
+) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "my song.mp3").touch()
-    result = typed(word)
+    result = run_stem(word)
     assert result.exit_code == 2
     assert sentence in result.stderr
 
 
 @pytest.mark.parametrize("group", ["models", "eval"])
-def test_a_group_alone_shows_its_help(group: str, typed: Typed) -> None:
-    assert typed(group).stderr == typed(group, "--help").stdout
+def test_a_group_alone_shows_its_help(group: str, run_stem: RunStem) -> None:
+    assert run_stem(group).stderr == run_stem(group, "--help").stdout
 
 
 @pytest.mark.parametrize("name", ["-song.wav", "-dash.wav", "--my song.wav"])
-def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, typed: Typed) -> None:
+def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, run_stem: RunStem) -> None:
     (tmp_path / name).touch()
-    result = typed("separate", name)
+    result = run_stem("separate", name)
     assert result.exit_code == 2
     assert result.stderr.rstrip().endswith(f"use {shlex.quote('./' + name)})")
-    assert "type ./" not in typed("separate", "--bogus").stderr
+    assert "type ./" not in run_stem("separate", "--bogus").stderr
 
 
-def test_version(typed: Typed) -> None:
-    assert re.fullmatch(r"stem (\d+\.\d+\.\d+\S*|\(from .*\))\n", typed("--version").output)
+def test_version(run_stem: RunStem) -> None:
+    assert re.fullmatch(r"stem (\d+\.\d+\.\d+\S*|\(from .*\))\n", run_stem("--version").output)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
-def test_help_lists_all_commands_in_the_order_of_a_first_day(
-    words: list[str], typed: Typed
+@pytest.mark.parametrize("args", [["--help"], ["-h"], []])
+def test_help_lists_all_commands_in_the_order_of_the_table(
+    args: list[str], run_stem: RunStem
 ) -> None:
-    shown = re.findall(r"^  (\w+)  +\S", typed(*words).output.split("Commands:")[1], re.MULTILINE)
-    assert shown == [*COMMANDS]
+    commands = re.findall(
+        r"^  (\w+)  +\S", run_stem(*args).output.split("Commands:")[1], re.MULTILINE
+    )
+    assert commands == [*COMMANDS]

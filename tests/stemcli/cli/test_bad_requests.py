@@ -1,6 +1,6 @@
-"""Requests that cannot be met, whatever the song: one clear sentence, and nothing is begun.
+"""Invalid requests: one clear error message, and no work is started.
 
-The engine is the real one, with a small untrained network. Every request is typed to both commands.
+The engine is real, with a small untrained network. Every request goes to both commands.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.stemcli.cli.bad_songs import sing
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.bad_songs import write_song
+from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.watching import sentence, tree
 
 TRUNCATED = 1000  # bytes
@@ -26,16 +26,16 @@ CARD = ".zoo/tiny.toml"
 
 
 class Request(NamedTuple):
-    """What is typed beside a good song.
+    """An invalid request for a good song.
 
     Attributes:
-        words: the options.
-        code: how the command ends.
-        sentence: what must be said.
-        make: what is made of the folder before.
+        args: the options of the command.
+        code: the expected exit code.
+        sentence: the expected error message, as a regular expression.
+        make: prepares the folder.
     """
 
-    words: str
+    args: str
     code: int
     sentence: str
     make: Callable[[Path], object] = lambda folder: None
@@ -51,7 +51,7 @@ def flip_a_bit(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(data)
 
 
-def in_the_card(pattern: str, replacement: str) -> Callable[[Path], object]:
+def edit_card(pattern: str, replacement: str) -> Callable[[Path], object]:
     def make(folder: Path) -> None:
         card = (folder / CARD).read_text()
         (folder / CARD).write_text(re.sub(pattern, replacement, card))
@@ -63,12 +63,12 @@ def link(target: str) -> Callable[[Path], object]:
     return lambda folder: (folder / "out").symlink_to(target)
 
 
-def a_stem_of_somebody(folder: Path) -> None:
+def existing_stem(folder: Path) -> None:
     (folder / "separated/song").mkdir(parents=True)
     (folder / "separated/song/vocals.wav").touch()
 
 
-def a_stem_that_is_gone(folder: Path) -> None:
+def dangling_stem(folder: Path) -> None:
     (folder / "separated/song").mkdir(parents=True)
     (folder / "separated/song/vocals.wav").symlink_to("/nowhere/vocals.wav")
 
@@ -148,10 +148,10 @@ PLACES = {
         f"-o {'x' * 300}", 1, r"File name too long\)\. Shorten it with --filename or --output"
     ),
     "stem exists": Request(
-        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_of_somebody
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", existing_stem
     ),
     "stem is a link to nowhere": Request(
-        "", 1, "vocals.wav already exists. Add --skip-existing or --over", a_stem_that_is_gone
+        "", 1, "vocals.wav already exists. Add --skip-existing or --over", dangling_stem
     ),
 }
 
@@ -165,25 +165,25 @@ ZOO = {
         "", 1, "Try: stem models convert .*--name tiny", lambda at: (at / WEIGHTS).unlink()
     ),
     "card with a wrong hash": Request(
-        "", 1, f"another SHA-256, {CHANGED}", in_the_card('sha256 = .*"', f'sha256 = "{"0" * 64}"')
+        "", 1, f"another SHA-256, {CHANGED}", edit_card('sha256 = .*"', f'sha256 = "{"0" * 64}"')
     ),
     "card with no hash": Request(
-        "", 1, r"must be 64 .*\. Repair or remove it", in_the_card('sha256 = .*"', 'sha256 = "x"')
+        "", 1, r"must be 64 .*\. Repair or remove it", edit_card('sha256 = .*"', 'sha256 = "x"')
     ),
     "card that is no TOML": Request(
-        "", 1, "at line 1.*Repair or remove it", in_the_card(r"(?s).*", "this is no [ card")
+        "", 1, "at line 1.*Repair or remove it", edit_card(r"(?s).*", "this is no [ card")
     ),
     "card that is no text": Request(
         "", 1, "Repair or remove it", lambda at: (at / CARD).write_bytes(b"\xff\xfe\0")
     ),
     "card with an unknown key": Request(
-        "", 1, "did you mean 'licence'.*Repair or remove it", in_the_card("licence", "license")
+        "", 1, "did you mean 'licence'.*Repair or remove it", edit_card("licence", "license")
     ),
     "card of another name": Request(
         "",
         1,
         r"Try: mv \S+/\.zoo/tiny\.toml \S+/\.zoo/other\.toml",
-        in_the_card('name = "tiny"', 'name = "other"'),
+        edit_card('name = "tiny"', 'name = "other"'),
     ),
 }
 
@@ -192,49 +192,49 @@ REQUESTS = {**NAMES, **OPTIONS, **PLACES, **ZOO}
 
 @pytest.mark.parametrize("command", [("separate", "in/song.wav"), ("batch", "in")], ids=" ".join)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
-def test_one_sentence_and_nothing_begun(
+def test_an_invalid_request_is_refused_before_any_work(
     request_: Request,
     command: tuple[str, str],
-    tiny: Typed,
+    run_tiny: RunStem,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (tmp_path / "in").mkdir()
-    sing(tmp_path / "in/song.wav")
+    write_song(tmp_path / "in/song.wav")
     request_.make(tmp_path)
     before = tree(tmp_path)
-    line = sentence(tiny(*command, *request_.words.split()), request_.code)
+    line = sentence(run_tiny(*command, *request_.args.split()), request_.code)
     assert re.search(request_.sentence, line), line
     assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("command", [("separate", "in/song.wav"), ("batch", "in")], ids=" ".join)
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         *("--stems vocal", "--two-stems drums", "--phase-model tinny", "-m tiny -m tinny"),
         *("-m tiny -m no.safetensors", "-m melunet", "--filename {trak}/{stem}.{ext}"),
         *("--track x", "--track 0"),
     ],
 )
-def test_typing_mistakes_are_found_before_a_model_is_loaded(
-    words: str,
+def test_typos_are_found_before_a_model_is_loaded(
+    args: str,
     command: tuple[str, str],
-    tiny: Typed,
+    run_tiny: RunStem,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loaded: list[object] = []
     monkeypatch.setattr("model_zoo.catalogue.resolve.load", loaded.append)
     (tmp_path / "in").mkdir()
-    sing(tmp_path / "in/song.wav")
-    sentence(tiny(*command, *words.split()), 2)
+    write_song(tmp_path / "in/song.wav")
+    sentence(run_tiny(*command, *args.split()), 2)
     assert loaded == []
 
 
 @pytest.mark.parametrize(
-    ("words", "after"),
+    ("args", "after"),
     [
         (("separate", "song.wav", "-o", ""), "-o"),
         (("separate", "song.wav", "--phase-model", ""), "--phase-model"),
@@ -246,21 +246,21 @@ def test_typing_mistakes_are_found_before_a_model_is_loaded(
         (("",), "stem"),
     ],
 )
-def test_an_empty_word_is_never_taken_for_a_value(
-    words: tuple[str, ...], after: str, typed: Typed, tmp_path: Path
+def test_empty_arguments_are_refused(
+    args: tuple[str, ...], after: str, run_stem: RunStem, tmp_path: Path
 ) -> None:
-    """What a shell makes of a variable that is not set."""
-    sing(tmp_path / "song.wav")
-    line = sentence(typed(*words), 2)
+    """Shells pass an empty argument for an unset variable."""
+    write_song(tmp_path / "song.wav")
+    line = sentence(run_stem(*args), 2)
     assert line.startswith(f"Error: The argument after {after} is empty")
     assert not (tmp_path / "separated").exists()
 
 
-def test_of_an_option_typed_twice_the_last_counts(tiny: Typed, tmp_path: Path) -> None:
-    """The usual rule, by which a word added to an alias changes it."""
-    sing(tmp_path / "song.wav")
-    words = ("--phase-model", "first", "--phase-model", "second")
-    assert "Unknown model 'second'" in sentence(tiny("separate", "song.wav", *words), 2)
+def test_the_last_of_a_repeated_option_wins(run_tiny: RunStem, tmp_path: Path) -> None:
+    """This lets options after a shell alias override those in it."""
+    write_song(tmp_path / "song.wav")
+    args = ("--phase-model", "first", "--phase-model", "second")
+    assert "Unknown model 'second'" in sentence(run_tiny("separate", "song.wav", *args), 2)
 
 
 def empty(songs: Path) -> None:
@@ -290,7 +290,7 @@ def folder_for_a_journal(songs: Path) -> None:
     (songs.parent / "separated/.stem-journal.sqlite").mkdir(parents=True)
 
 
-def journal_of_tomorrow(songs: Path) -> None:
+def journal_of_a_later_version(songs: Path) -> None:
     (songs.parent / "separated").mkdir()
     with sqlite3.connect(songs.parent / "separated/.stem-journal.sqlite") as journal:
         journal.execute("PRAGMA user_version = 99")
@@ -301,7 +301,7 @@ def folder_for_a_report(songs: Path) -> None:
     (songs.parent / "r.csv").mkdir()
 
 
-def two_of_one_name(songs: Path) -> None:
+def two_songs_of_one_name(songs: Path) -> None:
     shutil.copy(songs / "song.wav", songs / "song.mp3")
 
 
@@ -312,10 +312,14 @@ LIBRARIES = {
     "empty": Request("", 2, r"no song in in \(it is empty\). Check the path, --recursive", empty),
     "without songs": Request("", 2, r"no song in in \(1 not audio\). Check the path", text_only),
     "all excluded": Request("--exclude *", 2, r"no song in in \(1 excluded\). Check .*--exclude"),
-    "one output for two songs": Request("", 1, "would both be .*Rename one of", two_of_one_name),
+    "one output for two songs": Request(
+        "", 1, "would both be .*Rename one of", two_songs_of_one_name
+    ),
     "damaged journal": Request("", 1, "is damaged .*Move it away and add --skip", damaged_journal),
     "folder for a journal": Request("", 1, "journal .*choose another", folder_for_a_journal),
-    "journal of another version": Request("", 1, "another version.*Upd", journal_of_tomorrow),
+    "journal of another version": Request(
+        "", 1, "another version.*Upd", journal_of_a_later_version
+    ),
     "report in a missing folder": Request("--report no/r.csv", 1, "folder no .*Create it first"),
     "report over a folder": Request(
         "--report r.csv",
@@ -329,11 +333,13 @@ LIBRARIES = {
 
 
 @pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES.keys())
-def test_a_library_that_cannot_be_done(library: Request, tiny: Typed, tmp_path: Path) -> None:
+def test_an_invalid_library_is_refused_before_any_work(
+    library: Request, run_tiny: RunStem, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
-    sing(tmp_path / "in/song.wav")
+    write_song(tmp_path / "in/song.wav")
     library.make(tmp_path / "in")
     before = tree(tmp_path)
-    line = sentence(tiny("batch", "in", *library.words.split()), library.code)
+    line = sentence(run_tiny("batch", "in", *library.args.split()), library.code)
     assert re.search(library.sentence, line), line
     assert tree(tmp_path) == before

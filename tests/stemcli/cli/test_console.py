@@ -1,4 +1,4 @@
-"""What each kind of console shows of the same events."""
+"""Output of each kind of console for the same events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stemcli.engine.events import (
 )
 
 SONG = "Los Rombos - Fantasma (niño) 🎸 [live].mp3"
-STORY: list[Event] = [
+EVENTS: list[Event] = [
     BatchStarted(3),
     ModelLoaded("melroformer", "cpu", "bf16", "this CPU has AMX"),
     TrackStarted(SONG, 166.0, 44100, 2),
@@ -39,54 +39,54 @@ STORY: list[Event] = [
 ]
 
 
-def tell(console: Console) -> None:
+def show_events(console: Console) -> None:
     with console:
-        for event in STORY:
+        for event in EVENTS:
             console.show(event)
 
 
 def test_json_is_one_event_per_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(JsonConsole())
-    shown = capsys.readouterr()
-    assert [json.loads(line) for line in shown.out.splitlines()] == [
-        json.loads(json.dumps(event.to_dict())) for event in STORY
+    show_events(JsonConsole())
+    output = capsys.readouterr()
+    assert [json.loads(line) for line in output.out.splitlines()] == [
+        json.loads(json.dumps(event.to_dict())) for event in EVENTS
     ]
-    assert shown.out.isascii()
-    assert shown.err == "Error: b.mp3: it is damaged at 0:02\n"
+    assert output.out.isascii()
+    assert output.err == "Error: b.mp3: it is damaged at 0:02\n"
 
 
-class Screen(io.StringIO):
-    """Takes itself for a terminal."""
+class TerminalStream(io.StringIO):
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 @pytest.mark.parametrize(
-    ("console", "shown"), [(PlainConsole(), True), (Console(), False), (JsonConsole(), False)]
+    ("console", "printed"), [(PlainConsole(), True), (Console(), False), (JsonConsole(), False)]
 )
-def test_what_takes_a_while_says_so_on_the_screen(
-    console: Console, shown: bool, monkeypatch: pytest.MonkeyPatch
+def test_slow_work_is_announced_on_a_terminal(
+    console: Console, printed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those for people show it on stderr, and where that is a file nothing is written there."""
-    screen, file = Screen(), io.StringIO()
+    """Consoles for people announce it on stderr, but never into a file."""
+    screen, file = TerminalStream(), io.StringIO()
     monkeypatch.setenv("TERM", "xterm")
-    for place in (screen, file):
-        monkeypatch.setattr("sys.stderr", place)
+    for stream in (screen, file):
+        monkeypatch.setattr("sys.stderr", stream)
         with console.busy("Drawing melunet"):
             pass
-    assert ("Drawing melunet" in screen.getvalue()) is shown
+    assert ("Drawing melunet" in screen.getvalue()) is printed
     assert file.getvalue() == ""
 
 
-def test_quiet_says_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Console())
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "Error: b.mp3: it is damaged at 0:02\n")
+def test_quiet_prints_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    show_events(Console())
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "Error: b.mp3: it is damaged at 0:02\n")
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(PlainConsole())
+    show_events(PlainConsole())
     assert capsys.readouterr().err.splitlines() == [
         "Model melroformer on cpu, bf16",
         f"{SONG}: 2:46, 44100 Hz, stereo",
@@ -101,21 +101,21 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose_gives_reasons(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(PlainConsole(verbose=True))
+    show_events(PlainConsole(verbose=True))
     assert "Model melroformer on cpu, bf16 (this CPU has AMX)\n" in capsys.readouterr().err
 
 
-def test_the_first_line_names_models_that_are_better(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_line_names_better_models(capsys: pytest.CaptureFixture[str]) -> None:
     PlainConsole().show(ModelLoaded("small", "cpu", "fp32", "asked for", ("large", "huge")))
     assert (
         capsys.readouterr().err == "Model small on cpu, fp32. Better for most songs: large, huge\n"
     )
 
 
-def test_plain_progress_is_told_now_and_then(
+def test_plain_progress_is_throttled(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(0, 1000, 4))  # a clock that goes 4 s from one event to the next
+    now = iter(range(0, 1000, 4))  # a clock that advances 4 s per event
     monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     console = PlainConsole()
     console.show(TrackStarted("a.mp3", 100.0, 44100, 1))
@@ -125,7 +125,7 @@ def test_plain_progress_is_told_now_and_then(
     assert lines == [f"a.mp3: separating, {percent} %" for percent in (20, 50, 80)]
 
 
-def live(width: int) -> tuple[LiveConsole, io.StringIO]:
+def live_console(width: int) -> tuple[LiveConsole, io.StringIO]:
     screen = io.StringIO()
     terminal = Terminal(file=screen, width=width, force_terminal=True, color_system=None)
     return LiveConsole(terminal=terminal), screen
@@ -133,10 +133,10 @@ def live(width: int) -> tuple[LiveConsole, io.StringIO]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_bars_fit_into_the_terminal(width: int) -> None:
-    """With room for the two columns of a ``^C`` behind them."""
-    console, _ = live(width)
+    """Two columns are left free for ``^C``."""
+    console, _ = live_console(width)
     with console:
-        for event in STORY[:4]:
+        for event in EVENTS[:4]:
             console.show(event)
         table = io.StringIO()
         Terminal(file=table, width=width).print(console._bars)
@@ -147,10 +147,10 @@ def test_bars_fit_into_the_terminal(width: int) -> None:
     assert "separating" in lines[1]
 
 
-def test_bars_show_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_show_progress_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    console, _ = live(120)
+    console, _ = live_console(120)
     with console:
         console.show(BatchStarted(2))
         console.show(TrackStarted("a.mp3", 100.0, 44100, 2))
@@ -159,39 +159,39 @@ def test_bars_show_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None
         console.show(Progress("a.mp3", "separating", 50.0, 100.0))
         table = io.StringIO()
         Terminal(file=table, width=120).print(console._bars)
-    whole, song = table.getvalue().splitlines()
-    assert whole.split() == ["2", "songs", "0/2", *whole.split()[3:-2], "0:30", "left"]
+    batch, song = table.getvalue().splitlines()
+    assert batch.split() == ["2", "songs", "0/2", *batch.split()[3:-2], "0:30", "left"]
     assert "5.0x" in song
     assert song.endswith("0:10 left")
 
 
-def test_a_song_that_is_measured_has_a_bar_and_counts_for_nothing(
+def test_measuring_has_a_bar_but_does_not_count_as_progress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By hand: one song is measured, which is none of the work; then its bar begins anew."""
+    """By hand: after measuring, the batch is at 0 and the song's bar starts again."""
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
-    console, _ = live(120)
-    shown = []
+    console, _ = live_console(120)
+    printed = []
     with console:
         console.show(BatchStarted(2))
         console.show(Progress("a.mp3", "measuring", 100.0, 100.0))
         for event in (TrackStarted("a.mp3", 100.0, 44100, 2), None):
             table = io.StringIO()
             Terminal(file=table, width=120).print(console._bars)
-            shown.append(table.getvalue().splitlines())
+            printed.append(table.getvalue().splitlines())
             if event:
                 console.show(event)
         assert console._run
         assert console._bars.tasks[0].completed == 0
-    assert [len(lines) for lines in shown] == [2, 2]
-    assert ["measuring" in shown[0][1], "separating" in shown[1][1]] == [True, True]
+    assert [len(lines) for lines in printed] == [2, 2]
+    assert ["measuring" in printed[0][1], "separating" in printed[1][1]] == [True, True]
 
 
-def test_a_run_lasts_as_long_as_its_longest_song(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: after 10 s one of two songs is over and a tenth of the other is done."""
+def test_time_left_follows_the_longest_song(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: after 10 s one of two songs is finished and a tenth of the other is done."""
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    console, _ = live(120)
+    console, _ = live_console(120)
     with console:
         console.show(BatchStarted(2))
         for name in ("short.mp3", "long.mp3"):
@@ -204,9 +204,9 @@ def test_a_run_lasts_as_long_as_its_longest_song(monkeypatch: pytest.MonkeyPatch
     assert [line[-9:] for line in table.getvalue().splitlines()] == ["1:30 left"] * 2
 
 
-def test_live_leaves_the_results_on_the_screen() -> None:
-    console, screen = live(80)
-    tell(console)
+def test_the_live_console_leaves_the_results_on_screen() -> None:
+    console, screen = live_console(80)
+    show_events(console)
     assert f"{SONG}: done in 0:40, 4.2x real time" in screen.getvalue()
 
 
@@ -219,18 +219,18 @@ def test_time_left_by_hand(
     assert TimeEstimate().left(share) == left
 
 
-def test_nothing_is_said_about_a_pace_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_time_left_without_elapsed_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 5.0)
     assert (TimeEstimate().elapsed, TimeEstimate().left(0.5)) == (0.0, None)
 
 
-def test_an_error_stays_above_the_bars() -> None:
-    console, screen = live(40)
-    tell(console)
+def test_errors_stay_above_the_bars() -> None:
+    console, screen = live_console(40)
+    show_events(console)
     assert "Error: b.mp3: it is damaged at 0:02\n" in screen.getvalue()
 
 
-def test_every_stage_has_a_pace_of_its_own() -> None:
+def test_every_stage_has_its_own_pace() -> None:
     song = SongBar(task=0)  # type: ignore[arg-type]
     song.reach("separating", 5.0, 10.0)
     first = song.pace
@@ -241,7 +241,7 @@ def test_every_stage_has_a_pace_of_its_own() -> None:
     assert song.share == 0.0
 
 
-def test_a_run_counts_songs_that_are_half_done() -> None:
+def test_batch_progress_includes_songs_in_progress() -> None:
     run = BatchBar(task=0, songs=4)  # type: ignore[arg-type]
     run.done = 1
     assert run.share([0.5, 0.5]) == 0.5
@@ -252,7 +252,7 @@ def test_a_run_counts_songs_that_are_half_done() -> None:
     ("options", "kind"),
     [({"as_json": True}, JsonConsole), ({"quiet": True}, Console), ({}, PlainConsole)],
 )
-def test_the_console_fits_the_options(options: dict[str, bool], kind: type[Console]) -> None:
+def test_the_console_is_chosen_by_options(options: dict[str, bool], kind: type[Console]) -> None:
     assert type(open_console(**options)) is kind
 
 
@@ -264,7 +264,7 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(open_console()) is PlainConsole
 
 
-def test_tables_elsewhere_are_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_piped_tables_have_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
     PlainConsole().table(("name", ">size"), [("[bold]x[/bold]" * 20, "7"), ("b", "12")])
     assert capsys.readouterr().out.splitlines() == [
         f"{'name':<280}   size",

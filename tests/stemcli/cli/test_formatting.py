@@ -1,4 +1,4 @@
-"""Numbers as people read them; expectations by hand."""
+"""Numbers formatted for people. Expected values are worked by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_clock(number: float, text: str) -> None:
 
 
 @given(st.integers(0, 10**6))
-def test_a_clock_can_be_typed_back(number: int) -> None:
+def test_a_formatted_time_is_parsed_back(number: int) -> None:
     assert seconds(clock(number)) == number
 
 
@@ -49,9 +49,9 @@ def test_counts() -> None:
     assert (millions(4_812_345), millions(873_000)) == ("4.8 M", "873 k")
 
 
-def test_a_name_cannot_upset_a_terminal() -> None:
+def test_control_characters_in_names_are_replaced() -> None:
     assert printable("a\x1b[2Jb\nc\udcff 🎵 niño") == "a�[2Jb�c� 🎵 niño"
 
 
-def test_a_path_is_shown_as_it_must_be_typed() -> None:
+def test_paths_are_quoted_for_the_shell() -> None:
     assert quoted("Los Rombos - Fantasma (niño).mp3") == "'Los Rombos - Fantasma (niño).mp3'"

@@ -1,4 +1,4 @@
-"""Every command explains itself: walked over the whole tree of commands."""
+"""Help texts of all commands and subcommands."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ import click
 import pytest
 
 from stemcli.cli.app import LazyGroup, stem
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 
 OURS = ("separate", "batch", "models", "doctor")
 
 
-def paths(group: LazyGroup, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def paths(group: LazyGroup, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name in group.table:
-        if before or name in OURS:
+        if prefix or name in OURS:
             command = group.get_command(click.Context(group), name)
-            yield (*before, name)
+            yield (*prefix, name)
             if isinstance(command, LazyGroup):
-                yield from paths(command, (*before, name))
+                yield from paths(command, (*prefix, name))
 
 
 ALL = [*paths(stem)]
 
 
-def leaf(path: tuple[str, ...]) -> click.Command:
+def command_of(path: tuple[str, ...]) -> click.Command:
     command: click.Command = stem
     for name in path:
         assert isinstance(command, LazyGroup)
-        found = command.get_command(click.Context(command), name)
-        assert found
-        command = found
+        subcommand = command.get_command(click.Context(command), name)
+        assert subcommand
+        command = subcommand
     return command
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_help_has_a_sentence_and_examples_that_begin_with_the_command(
-    path: tuple[str, ...], typed: Typed
-) -> None:
-    result = typed(*path, "--help")
+def test_help_has_examples(path: tuple[str, ...], run_stem: RunStem) -> None:
+    result = run_stem(*path, "--help")
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: stem {' '.join(path)} ")
     examples = result.output.split("Examples:\n")[1]
@@ -47,17 +45,17 @@ def test_help_has_a_sentence_and_examples_that_begin_with_the_command(
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_every_option_is_explained(path: tuple[str, ...]) -> None:
-    options = [each for each in leaf(path).params if isinstance(each, click.Option)]
+def test_every_option_has_a_help_text(path: tuple[str, ...]) -> None:
+    options = [each for each in command_of(path).params if isinstance(each, click.Option)]
     assert [option.name for option in options if not option.help] == []
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_no_line_is_wider_than_the_terminal(path: tuple[str, ...], typed: Typed) -> None:
-    assert max(map(len, typed(*path, "-h").output.splitlines())) <= 100
+def test_no_line_is_wider_than_the_terminal(path: tuple[str, ...], run_stem: RunStem) -> None:
+    assert max(map(len, run_stem(*path, "-h").output.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("path", [path for path in ALL if path != ("models",)], ids=" ".join)
-def test_all_commands_share_one_grammar(path: tuple[str, ...]) -> None:
-    names = {name for option in leaf(path).params for name in option.opts}
+def test_all_commands_share_the_console_options(path: tuple[str, ...]) -> None:
+    names = {name for option in command_of(path).params for name in option.opts}
     assert {"--json", "--quiet", "--verbose"} <= names

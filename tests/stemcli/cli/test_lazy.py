@@ -1,4 +1,4 @@
-"""What is imported when, looked up in the table of modules of a real process."""
+"""Imports of each command, read from ``sys.modules`` of a real process."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ print("LOADED", *{name.split(".")[0] for name in sys.modules})
 """
 
 
-def loaded_by(*words: str) -> set[str]:
+def loaded_by(*args: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", SPY, *words], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", SPY, *args], capture_output=True, text=True, check=True, cwd=ROOT
     )
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--help"],
         ["--version"],
@@ -56,8 +56,8 @@ def loaded_by(*words: str) -> set[str]:
     ],
     ids=" ".join,
 )
-def test_help_and_lists_load_nothing_heavy(words: list[str]) -> None:
-    assert loaded_by(*words) & HEAVY == set()
+def test_help_and_lists_load_nothing_heavy(args: list[str]) -> None:
+    assert loaded_by(*args) & HEAVY == set()
 
 
 def test_help_of_the_root_loads_no_command() -> None:
@@ -77,8 +77,8 @@ def group(target: str, extra: str) -> LazyGroup:
 
 
 @pytest.fixture
-def needy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two modules: one needs a foreign package when imported, one when run."""
+def broken_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules that lack a third-party package on import or when run, and one that lacks ours."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "needy_import.py").write_text("import no_such_package\n")
     (tmp_path / "needy_run.py").write_text(
@@ -87,7 +87,7 @@ def needy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "our_defect.py").write_text("import stemcli.no_such_module\n")
 
 
-@pytest.mark.usefixtures("needy")
+@pytest.mark.usefixtures("broken_modules")
 @pytest.mark.parametrize("module", ["needy_import", "needy_run"])
 def test_a_missing_package_names_the_extra(module: str) -> None:
     result = CliRunner().invoke(group(f"{module}:command", "train"), ["learn"])
@@ -97,9 +97,9 @@ def test_a_missing_package_names_the_extra(module: str) -> None:
     )
 
 
-@pytest.mark.usefixtures("needy")
+@pytest.mark.usefixtures("broken_modules")
 @pytest.mark.parametrize(("module", "extra"), [("our_defect", "train"), ("needy_import", "")])
-def test_other_missing_modules_are_defects(module: str, extra: str) -> None:
+def test_other_missing_modules_are_bugs(module: str, extra: str) -> None:
     result = CliRunner().invoke(group(f"{module}:command", extra), ["learn"])
     assert isinstance(result.exception, ModuleNotFoundError)
 

@@ -1,4 +1,4 @@
-"""``stem models`` over the folder of a training run that ended."""
+"""``stem models`` with the folder of a finished training run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import soundfile
 
 from model_zoo import weights
 from tests.model_zoo.small import small_network
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.watching import sentence
 
 
 @pytest.fixture
-def run(tmp_path: Path, typed: Typed) -> Path:
-    """The folder of a run that ended, in the folder where commands are typed."""
+def run(tmp_path: Path, run_stem: RunStem) -> Path:
+    """The folder of a finished run, below the current folder."""
     folder = tmp_path / "runs/mine"
     weights.save(folder / "best.safetensors", small_network(), {"residual": "band"}, half=True)
     summary = {"recipe": "tiny", "step": 40, "best_mean": 2.5, "sdr": {"vocals": 2.5}}
@@ -26,21 +26,21 @@ def run(tmp_path: Path, typed: Typed) -> Path:
 
 
 @pytest.mark.usefixtures("run")
-def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) -> None:
-    """From end to end; the stems add up to the song, as those of any model."""
-    added = typed("models", "add", "runs/mine", "--name", "mine", "--licence", "MIT")
+def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, run_stem: RunStem) -> None:
+    """End to end; the stems add up to the song, as with any model."""
+    added = run_stem("models", "add", "runs/mine", "--name", "mine", "--licence", "MIT")
     assert added.exit_code == 0, added.output
     assert added.stderr.splitlines()[1:] == [
         "vocals: 2.50 dB SDR on 3 validation songs, by which the step was chosen",
         "Try: stem separate SONG --model mine",
     ]
-    assert "mine" in typed("models", "list").stdout
-    shown = typed("models", "info", "mine").stdout
+    assert "mine" in run_stem("models", "list").stdout
+    output = run_stem("models", "info", "mine").stdout
     for fact in ("recipe tiny, best weights of 40 steps", "MIT", "vocals, band", "2.50"):
-        assert fact in shown
+        assert fact in output
     song = np.random.default_rng(0).uniform(-0.5, 0.5, (16_000, 2))
     soundfile.write(tmp_path / "song.wav", song, 16_000, "FLOAT")
-    done = typed("separate", "song.wav", "--model", "mine", "--bit-depth", "32f")
+    done = run_stem("separate", "song.wav", "--model", "mine", "--bit-depth", "32f")
     assert done.exit_code == 0, done.output
     stems = [
         soundfile.read(tmp_path / f"separated/song/{name}.wav")[0] for name in ("vocals", "band")
@@ -49,27 +49,29 @@ def test_a_trained_model_is_added_listed_and_used(tmp_path: Path, typed: Typed) 
 
 
 @pytest.mark.usefixtures("run")
-def test_a_run_is_shown_and_used_without_being_added(tmp_path: Path, typed: Typed) -> None:
-    shown = typed("models", "info", "runs/mine").stdout
+def test_a_run_is_used_without_being_added(tmp_path: Path, run_stem: RunStem) -> None:
+    output = run_stem("models", "info", "runs/mine").stdout
     for fact in ("runs/mine", "recipe tiny, best weights of 40 steps", "vocals, band"):
-        assert fact in shown
-    assert "installed" not in shown
-    model = json.loads(typed("models", "info", "runs/mine", "--json").stdout)
+        assert fact in output
+    assert "installed" not in output
+    model = json.loads(run_stem("models", "info", "runs/mine", "--json").stdout)
     assert model["name"] == "runs/mine"
     assert sum(model["parts"].values()) == model["parameters"] == small_network().parameter_count()
     assert [score["value"] for score in model["scores"]] == [2.5]
     soundfile.write(tmp_path / "song.wav", np.zeros((16_000, 2)), 16_000, "FLOAT")
-    done = typed("separate", "song.wav", "--model", "runs/mine", "--filename", "{model}-{stem}.wav")
+    done = run_stem(
+        "separate", "song.wav", "--model", "runs/mine", "--filename", "{model}-{stem}.wav"
+    )
     assert done.exit_code == 0, done.output
     assert (tmp_path / "separated/mine-vocals.wav").exists()
 
 
 @pytest.mark.usefixtures("run")
-def test_adding_for_programs(typed: Typed) -> None:
-    card = json.loads(typed("models", "add", "runs/mine", "--name", "mine", "--json").stdout)
+def test_adding_with_json(run_stem: RunStem) -> None:
+    card = json.loads(run_stem("models", "add", "runs/mine", "--name", "mine", "--json").stdout)
     (listed,) = [
         model
-        for model in json.loads(typed("models", "list", "--json").stdout)
+        for model in json.loads(run_stem("models", "list", "--json").stdout)
         if model["name"] == "mine"
     ]
     assert card.items() <= listed.items()
@@ -77,7 +79,7 @@ def test_adding_for_programs(typed: Typed) -> None:
 
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("args", "code", "expected"),
     [
         ("nowhere --name x", 2, "nowhere does not exist. Use the folder of a run"),
         (
@@ -91,14 +93,14 @@ def test_adding_for_programs(typed: Typed) -> None:
         ("runs/mine", 2, "Missing option '--name'"),
     ],
 )
-def test_what_cannot_be_added_is_one_sentence(
-    typed: Typed, words: str, code: int, said: str
+def test_add_errors_are_one_sentence(
+    run_stem: RunStem, args: str, code: int, expected: str
 ) -> None:
-    typed("models", "add", "runs/mine", "--name", "mine")
-    assert said in sentence(typed("models", "add", *words.split()), code)
+    run_stem("models", "add", "runs/mine", "--name", "mine")
+    assert expected in sentence(run_stem("models", "add", *args.split()), code)
 
 
 @pytest.mark.usefixtures("run")
-def test_adding_again(typed: Typed) -> None:
+def test_adding_again(run_stem: RunStem) -> None:
     for extra in ((), ("--overwrite",)):
-        assert typed("models", "add", "runs/mine", "--name", "mine", *extra).exit_code == 0
+        assert run_stem("models", "add", "runs/mine", "--name", "mine", *extra).exit_code == 0

@@ -1,9 +1,9 @@
-"""Damaged files of every format: a sentence or stems, never a traceback, a hang or a silent loss.
+"""Damaged files of every format: an error or stems, never a traceback, hang or silent loss.
 
-Truth: laws, and ffmpeg. A failure is one sentence; a success gives stems of one length; where
-ffmpeg, which goes on after errors, hears more than they hold, somebody says so.
+Properties: a failure is one error message, and a success gives stems of equal length. Reference:
+ffmpeg, which continues after errors; if it decodes more than the stems hold, there is a notice.
 
-Every seed is shown; ``STEM_TEST_SEED=NUMBER`` repeats one.
+Each seed is printed; ``STEM_TEST_SEED=NUMBER`` repeats it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from model_zoo.catalogue.install import install
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.model_zoo.small import small_network
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.watching import errors
 
 FORMATS = {
@@ -39,78 +39,78 @@ FORMATS = {
     "mov": "pcm_s16le",
     "flv": "pcm_s16le",
 }
-"""Endings, and the codecs of those that do not name one."""
+"""File extensions, with a codec where the extension does not imply one."""
 
 FILES = 15
-"""Per format: 360 in all."""
+"""Damaged files per format, 360 in all."""
 
 PADDING = 0.15
-"""Seconds that decoders of lossy formats find more or less at both ends, at 16 kHz."""
+"""Tolerance for the padding of lossy formats at both ends, in seconds at 16 kHz."""
 
 EXACT = ("wav", "flac", "aiff", "w64", "caf", "wv", "tta", "au", "oga", "mov")
-"""Lossless formats, whose samples are counted one by one."""
+"""Lossless formats, compared to the sample."""
 
 RATE = 16_000
 SECONDS = 3
 
-QUICKLY = ("--precision", "fp32", "--segment", "1")
-"""A fifth of a second for a song, where the defaults of a network as small take nine."""
+QUICK = ("--precision", "fp32", "--segment", "1")
+"""Options with which a song takes 0.2 s; with the network's defaults it takes 9 s."""
 
 HEADER = 200
-"""Bytes at the start, where half of all damage is done."""
+"""Length of the header in bytes, which gets half of all damage."""
 
-HANGS = 60
-"""Seconds after which a song hangs, and the process ends; one takes a fifth of a second."""
-
-
-def flip(data: bytearray, at: int, dice: random.Random) -> None:
-    for _ in range(dice.choice([1, 4, 16])):
-        data[min(at + dice.randrange(16), len(data) - 1)] = dice.randrange(256)
+TIMEOUT = 60
+"""Timeout per song in seconds, which ends the process; a song takes 0.2 s."""
 
 
-def cut(data: bytearray, at: int, dice: random.Random) -> None:
+def flip(data: bytearray, at: int, rng: random.Random) -> None:
+    for _ in range(rng.choice([1, 4, 16])):
+        data[min(at + rng.randrange(16), len(data) - 1)] = rng.randrange(256)
+
+
+def cut(data: bytearray, at: int, rng: random.Random) -> None:
     del data[at:]
 
 
-def lose(data: bytearray, at: int, dice: random.Random) -> None:
-    del data[at : at + dice.choice([1, 100, 4000])]
+def lose(data: bytearray, at: int, rng: random.Random) -> None:
+    del data[at : at + rng.choice([1, 100, 4000])]
 
 
-def blank(data: bytearray, at: int, dice: random.Random) -> None:
-    size = min(dice.choice([4, 100, 4000]), len(data) - at)
+def blank(data: bytearray, at: int, rng: random.Random) -> None:
+    size = min(rng.choice([4, 100, 4000]), len(data) - at)
     data[at : at + size] = bytes(size)
 
 
-def insert(data: bytearray, at: int, dice: random.Random) -> None:
-    data[at:at] = dice.randbytes(dice.choice([1, 100, 4000]))
+def insert(data: bytearray, at: int, rng: random.Random) -> None:
+    data[at:at] = rng.randbytes(rng.choice([1, 100, 4000]))
 
 
 Damage = Callable[[bytearray, int, random.Random], None]
 DAMAGES: tuple[Damage, ...] = (flip, cut, lose, blank, insert)
 
 
-def damage(data: bytes, dice: random.Random) -> bytes:
-    """One to three wounds, half of them in the header."""
-    hurt = bytearray(data)
-    for _ in range(dice.randint(1, 3)):
-        if hurt:
-            end = min(HEADER, len(hurt)) if dice.random() < 0.5 else len(hurt)
-            dice.choice(DAMAGES)(hurt, dice.randrange(end), dice)
-    return bytes(hurt)
+def damage(data: bytes, rng: random.Random) -> bytes:
+    """Apply one to three kinds of damage, half of them in the header."""
+    damaged = bytearray(data)
+    for _ in range(rng.randint(1, 3)):
+        if damaged:
+            end = min(HEADER, len(damaged)) if rng.random() < 0.5 else len(damaged)
+            rng.choice(DAMAGES)(damaged, rng.randrange(end), rng)
+    return bytes(damaged)
 
 
-def heard_by_ffmpeg(song: Path) -> float:
-    """Seconds; 0 when it hears nothing."""
+def decoded_by_ffmpeg(song: Path) -> float:
+    """Seconds that ffmpeg decodes; 0 if none."""
     command = [find_ffmpeg(), "-v", "quiet", "-i", song, "-map", "0:a:0", "-f", "au", "-"]
     decoded = subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout
     if len(decoded) < 24:
         return 0.0
     _, offset, _, _, rate, channels = struct.unpack_from(">6I", decoded)
-    return (len(decoded) - offset) / (2 * channels * rate)  # 16 bits unless told otherwise
+    return (len(decoded) - offset) / (2 * channels * rate)  # au is written in 16 bits by default
 
 
-def written(path: Path, sound: NDArray[np.float32], codec: str) -> bytes:
-    """The bytes of a whole file."""
+def encoded(path: Path, sound: NDArray[np.float32], codec: str) -> bytes:
+    """The bytes of an undamaged file."""
     if not codec:
         return write_audio(path, sound, RATE).read_bytes()
     ffmpeg("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-", "-c:a", codec, path, sound=sound)
@@ -119,28 +119,28 @@ def written(path: Path, sound: NDArray[np.float32], codec: str) -> bytes:
 
 @pytest.fixture
 def terminal(capfd: pytest.CaptureFixture[str]) -> Iterator[TextIO]:
-    """Where pytest was started; what is written there is seen even when the process ends."""
+    """The terminal of pytest; output there appears even if the process is killed."""
     with capfd.disabled():
-        shown = os.dup(2)
-    with os.fdopen(shown, "w") as file:
+        descriptor = os.dup(2)
+    with os.fdopen(descriptor, "w") as file:
         yield file
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", FORMATS)
-def test_damaged_files(extension: str, typed: Typed, tmp_path: Path, terminal: TextIO) -> None:
+def test_damaged_files(extension: str, run_stem: RunStem, tmp_path: Path, terminal: TextIO) -> None:
     install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
     sound = noisy_tones(SECONDS * RATE, RATE)
-    whole = written(tmp_path / f"whole.{extension}", sound, FORMATS[extension])
+    intact = encoded(tmp_path / f"whole.{extension}", sound, FORMATS[extension])
     seed = int(os.environ.get("STEM_TEST_SEED", random.randrange(2**32)))
     print(f"{extension}: seed {seed}", file=terminal, flush=True)
-    dice, outcomes = random.Random(seed), {0: 0, 1: 0}
+    rng, outcomes = random.Random(seed), {0: 0, 1: 0}
     for number in range(FILES):
         song = tmp_path / f"song.{extension}"
-        song.write_bytes(damage(whole, dice))
+        song.write_bytes(damage(intact, rng))
         output = tmp_path / f"out{number}"
-        faulthandler.dump_traceback_later(HANGS, exit=True, file=terminal)
-        result = typed("separate", song, "-m", "tiny", "-o", output, *QUICKLY)
+        faulthandler.dump_traceback_later(TIMEOUT, exit=True, file=terminal)
+        result = run_stem("separate", song, "-m", "tiny", "-o", output, *QUICK)
         faulthandler.cancel_dump_traceback_later()
         context = f"seed {seed}, file {number}: {result.output}"
         assert result.exit_code in outcomes, context
@@ -153,7 +153,7 @@ def test_damaged_files(extension: str, typed: Typed, tmp_path: Path, terminal: T
         else:
             lengths = {soundfile.info(path).duration for path in output.rglob("*.wav")}
             assert len(lengths) == 1, context
-            told = "Note: " in result.output
-            missing = heard_by_ffmpeg(song) - lengths.pop()
-            assert told or missing <= (0.5 / RATE if extension in EXACT else PADDING), context
+            has_notice = "Note: " in result.output
+            missing = decoded_by_ffmpeg(song) - lengths.pop()
+            assert has_notice or missing <= (0.5 / RATE if extension in EXACT else PADDING), context
     print(f"{extension}: {outcomes[0]} separated, {outcomes[1]} refused", file=terminal)

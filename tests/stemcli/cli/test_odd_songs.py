@@ -1,7 +1,7 @@
-"""Songs and folders that look like a mistake and are none: they get the right output.
+"""Unusual but valid songs and folders get the right output.
 
-Truth: laws. Stems have the length, rate and channels of the song, lie under its name and add up to
-it; silence gives silence.
+Properties: stems have the length, rate and channels of the song, are written under its name and
+add up to it; silence gives silence.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tests.stemcli.cli.bad_songs import (
     Make,
     Sound,
     noise,
-    patched,
-    sing,
-    sing_in_16_bits,
+    patched_header,
     write,
+    write_song,
+    write_song_in_16_bits,
 )
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.watching import errors
 
 
 class Odd(NamedTuple):
-    """A song with something unusual."""
+    """An unusual but valid song."""
 
     wave: Sound
     rate: int = RATE
@@ -69,41 +69,41 @@ def check_stems(folder: Path, wave: Sound, rate: int) -> None:
 
 
 @odd_songs
-def test_alone(odd: Odd, tiny: Typed, tmp_path: Path) -> None:
+def test_an_odd_song_alone(odd: Odd, run_tiny: RunStem, tmp_path: Path) -> None:
     write(tmp_path / odd.name, odd.wave, odd.rate)
-    result = tiny("separate", odd.name)
+    result = run_tiny("separate", odd.name)
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     check_stems(tmp_path / "separated" / Path(odd.name).stem, odd.wave, odd.rate)
 
 
 @odd_songs
-def test_in_a_library(odd: Odd, tiny: Typed, tmp_path: Path) -> None:
+def test_an_odd_song_in_a_library(odd: Odd, run_tiny: RunStem, tmp_path: Path) -> None:
     (tmp_path / "in/x").mkdir(parents=True)
     write(tmp_path / "in/x" / odd.name, odd.wave, odd.rate)
-    result = tiny("batch", "in")
+    result = run_tiny("batch", "in")
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     check_stems(tmp_path / "separated/x" / Path(odd.name).stem, odd.wave, odd.rate)
 
 
-def test_a_line_break_in_a_name_breaks_no_line(tiny: Typed, tmp_path: Path) -> None:
-    """Property: as many lines as for any other name."""
+def test_a_line_break_in_a_name_adds_no_line(run_tiny: RunStem, tmp_path: Path) -> None:
+    """Property: the output has as many lines as for any other name."""
     outputs = []
     for name in ("two\nlines.wav", "one line.wav"):
-        sing(tmp_path / name)
-        outputs.append(tiny("separate", name).stderr.splitlines())
+        write_song(tmp_path / name)
+        outputs.append(run_tiny("separate", name).stderr.splitlines())
     assert len(outputs[0]) == len(outputs[1])
     assert outputs[0][1].startswith("two\ufffdlines.wav: ")
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFF0, 0xFFFFFFFF, 3_000_000_000])
-def test_a_header_that_promises_gigabytes(size: int, tiny: Typed, tmp_path: Path) -> None:
-    """Programs that write into a pipe leave such a size, and their songs are whole."""
+def test_a_header_with_a_placeholder_size(size: int, run_tiny: RunStem, tmp_path: Path) -> None:
+    """Programs that write into a pipe leave such sizes in complete files."""
     (tmp_path / "in").mkdir()
-    sing_in_16_bits(tmp_path / "honest.wav")
+    write_song_in_16_bits(tmp_path / "honest.wav")
     wave, _ = soundfile.read(tmp_path / "honest.wav", dtype="float32")
-    patched(40, "<I", size)(tmp_path / "in/song.wav")
+    patched_header(40, "<I", size)(tmp_path / "in/song.wav")
     for number, command in enumerate([("separate", "in/song.wav"), ("batch", "in")]):
-        result = tiny(*command, "--bit-depth", "32f", "-o", number)
+        result = run_tiny(*command, "--bit-depth", "32f", "-o", number)
         assert (result.exit_code, errors(result.stderr)) == (0, [])
         check_stems(tmp_path / f"{number}/song", wave, RATE)
 
@@ -116,35 +116,35 @@ def test_a_header_that_promises_gigabytes(size: int, tiny: Typed, tmp_path: Path
         (768_000, "m4a", "96000 Hz (--format wav"),
     ],
 )
-def test_another_rate_is_told(
-    rate: int, format: str, written: str, tiny: Typed, tmp_path: Path
+def test_another_sample_rate_is_reported(
+    rate: int, format: str, written: str, run_tiny: RunStem, tmp_path: Path
 ) -> None:
     write(tmp_path / "song.wav", noise(min(rate, RATE)), rate)
-    result = tiny("separate", "song.wav", "-f", format)
+    result = run_tiny("separate", "song.wav", "-f", format)
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert f"{format} does not support {rate} Hz: written at {written} keeps it)" in result.stderr
 
 
-def folder_like_a_song(songs: Path) -> None:
+def folder_named_like_a_song(songs: Path) -> None:
     (songs / "x.wav").mkdir()
 
 
-def loop_of_folders(songs: Path) -> None:
+def circular_links(songs: Path) -> None:
     (songs / "x").mkdir()
     (songs / "x/up").symlink_to("..")
     (songs / "x/self").symlink_to("self")
 
 
-def hidden_by_a_mac(songs: Path) -> None:
+def hidden_mac_file(songs: Path) -> None:
     (songs / "._song.wav").touch()
 
 
-@pytest.mark.parametrize("make", [folder_like_a_song, loop_of_folders, hidden_by_a_mac])
-def test_a_folder_that_is_no_mistake(make: Make, tiny: Typed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [folder_named_like_a_song, circular_links, hidden_mac_file])
+def test_odd_folders_are_valid(make: Make, run_tiny: RunStem, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    sing(tmp_path / "in/song.wav")
+    write_song(tmp_path / "in/song.wav")
     make(tmp_path / "in")
-    result = tiny("batch", "in")
+    result = run_tiny("batch", "in")
     assert (result.exit_code, errors(result.stderr)) == (0, [])
     assert sorted(path.name for path in (tmp_path / "separated").rglob("*.wav")) == [
         "band.wav",

@@ -1,4 +1,4 @@
-"""Values at the edge; expectations by hand, and laws where there are some."""
+"""Parsing of option values. Expected values are worked by hand."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_times(text: str, expected: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "-1", "1:60", "1:60:00", "1:2:3:4", "soon", "1e3", "nan", ":"]
 )
-def test_what_is_no_time(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match="is not a time"):
         seconds(text)
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))
-def test_a_clock_is_its_sum(hours: int, minutes: int, rest: int) -> None:
+def test_a_time_is_the_sum_of_its_parts(hours: int, minutes: int, rest: int) -> None:
     assert seconds(f"{hours}:{minutes:02}:{rest:02}") == 3600 * hours + 60 * minutes + rest
 
 
@@ -48,12 +48,12 @@ def test_fractions(number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1", "-0.1", "25", "nan", "a quarter"])
-def test_what_is_no_fraction(text: str) -> None:
+def test_invalid_fractions_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match=r"Try.* 0\.25"):
         fraction(text)
 
 
-def test_names_lose_spaces_and_repetitions_but_not_their_order() -> None:
+def test_names_are_stripped_and_deduplicated_in_order() -> None:
     assert names("vocals, drums,vocals,") == ("vocals", "drums")
 
 
@@ -68,12 +68,12 @@ def test_devices(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", ""])
-def test_what_is_no_device(text: str) -> None:
+def test_invalid_devices_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match="Try auto, cpu"):
         device(text)
 
 
-def test_reports_end_in_a_format() -> None:
+def test_reports_must_end_in_a_known_format() -> None:
     assert report("a.CSV") == Path("a.CSV")
     with pytest.raises(BadParameter, match=r"does not end in \.json or \.csv"):
         report("a.txt")
@@ -84,6 +84,6 @@ def test_audio_tracks_are_numbers_from_1() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "", "²", "1" * 5000])
-def test_what_is_no_audio_track(text: str) -> None:
+def test_invalid_audio_tracks_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match=r"is not a track number\. Use e\.g\. --track 2"):
         track(text)

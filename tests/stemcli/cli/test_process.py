@@ -1,4 +1,4 @@
-"""Real processes: what only the operating system can show."""
+"""The command line in real processes: signals, pipes, full disks, undecodable names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STEM = [sys.executable, "-m", "stemcli"]
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, beside a zoo with one small model."""
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, beside a zoo with one small model."""
     monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
@@ -33,39 +33,39 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
-def sing(path: Path, seconds: float) -> None:
+def write_song(path: Path, seconds: float) -> None:
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, (int(seconds * RATE), 2))
     soundfile.write(path, wave, RATE)
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*STEM, *words], capture_output=True, text=True, check=False)
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*STEM, *args], capture_output=True, text=True, check=False)
 
 
-def test_a_song_with_a_name_that_breaks_programs(place: Path) -> None:
+def test_a_song_name_with_special_characters(work: Path) -> None:
     name = "Los Rombos - Fantasma (niño) 🎸 [live]"
-    sing(place / f"{name}.wav", 0.5)
+    write_song(work / f"{name}.wav", 0.5)
     done = run("separate", f"{name}.wav", "-m", "tiny", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     finished = json.loads(done.stdout.splitlines()[-2])
     assert finished["event"] == "track_finished"
     assert finished["audio_seconds"] == 0.5
     assert sorted(finished["outputs"]) == ["band", "vocals"]
-    assert all((place / path).is_file() for path in finished["outputs"].values())
+    assert all((work / path).is_file() for path in finished["outputs"].values())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
-def test_a_name_that_is_no_text(place: Path) -> None:
+def test_an_undecodable_name(work: Path) -> None:
     name = os.fsdecode(b"caf\xe9.wav")
-    sing(place / "a.wav", 0.1)
-    (place / "a.wav").rename(place / name)
+    write_song(work / "a.wav", 0.1)
+    (work / "a.wav").rename(work / name)
     done = run("separate", name, "-m", "tiny")
     assert done.returncode == 0, done.stderr
-    assert (place / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()
+    assert (work / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()
 
 
-def test_libraries_do_not_mutter_between_our_sentences(place: Path) -> None:
-    (place / "text.mp3").write_text("This is no music. " * 99)
+def test_libraries_print_nothing_between_our_messages(work: Path) -> None:
+    (work / "text.mp3").write_text("This is no music. " * 99)
     done = run("separate", "text.mp3", "-m", "tiny", "--quiet")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -73,87 +73,85 @@ def test_libraries_do_not_mutter_between_our_sentences(place: Path) -> None:
     assert "Traceback" in run("separate", "text.mp3", "-m", "tiny", "-v").stderr
 
 
-def test_an_interrupt_ends_with_130_and_leaves_nothing(place: Path) -> None:
+def test_an_interrupt_exits_with_130_and_leaves_no_files(work: Path) -> None:
     for name in ("a.wav", "b.wav"):
-        sing(place / name, 120)
-    words = [*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "--json", "--jobs", "2"]
+        write_song(work / name, 120)
+    command = [*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "--json", "--jobs", "2"]
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         assert process.stderr
         next(line for line in process.stdout if json.loads(line)["event"] == "progress")
         process.send_signal(signal.SIGINT)
         assert (process.stderr.read(), process.wait(timeout=60)) == ("Interrupted.\n", 130)
-    assert sorted(path.name for path in place.iterdir()) == ["a.wav", "b.wav"]
+    assert sorted(path.name for path in work.iterdir()) == ["a.wav", "b.wav"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_closed_terminal_and_a_shutdown_leave_nothing(
-    place: Path, number: signal.Signals
-) -> None:
-    """Golden: 128 + the number of the signal, as shells count."""
-    sing(place / "a.wav", 120)
-    words = [*STEM, "separate", "a.wav", "-m", "tiny", "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+def test_sigterm_and_sighup_leave_no_files(work: Path, number: signal.Signals) -> None:
+    """Reference: shells exit with 128 + the number of the signal."""
+    write_song(work / "a.wav", 120)
+    command = [*STEM, "separate", "a.wav", "-m", "tiny", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         next(line for line in process.stdout if json.loads(line)["event"] == "progress")
         process.send_signal(number)
         process.stdout.read()
         assert process.wait(timeout=60) == 128 + number
-    assert [path.name for path in place.iterdir()] == ["a.wav"]
+    assert [path.name for path in work.iterdir()] == ["a.wav"]
 
 
-def test_a_reader_that_goes_away_in_the_middle_ends_no_run(place: Path) -> None:
+def test_a_closed_pipe_does_not_end_a_run(work: Path) -> None:
     for name in ("a.wav", "b.wav"):
-        sing(place / name, 1)
-    words = " ".join(
+        write_song(work / name, 1)
+    command = " ".join(
         [*STEM, "separate", "a.wav", "b.wav", "-m", "tiny", "--json", "|", "head", "-1"]
     )
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (json.loads(done.stdout)["event"], done.stderr) == ("model_loaded", "")
-    made = {str(path.relative_to(place)) for path in place.glob("separated/*/*.wav")}
-    assert made == {f"separated/{song}/{stem}.wav" for song in "ab" for stem in ("vocals", "band")}
+    stems = {str(path.relative_to(work)) for path in work.glob("separated/*/*.wav")}
+    assert stems == {f"separated/{song}/{stem}.wav" for song in "ab" for stem in ("vocals", "band")}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize("command", ["separate a.wav b.wav", "batch ."])
-def test_a_full_disk_for_the_events_ends_no_run(place: Path, command: str) -> None:
+def test_a_full_disk_for_stdout_does_not_end_a_run(work: Path, command: str) -> None:
     for name in ("a.wav", "b.wav"):
-        sing(place / name, 1)
-    words = " ".join([*STEM, command, "-m", "tiny", "--json", ">", "/dev/full"])
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+        write_song(work / name, 1)
+    shell_command = " ".join([*STEM, command, "-m", "tiny", "--json", ">", "/dev/full"])
+    done = subprocess.run(shell_command, shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: Cannot write to standard output (No space left on device)")
-    assert len([*place.glob("separated/*/*.wav")]) == 4
-    words = " ".join([*STEM, "models", "list", "--json", ">", "/dev/full"])
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert len([*work.glob("separated/*/*.wav")]) == 4
+    shell_command = " ".join([*STEM, "models", "list", "--json", ">", "/dev/full"])
+    done = subprocess.run(shell_command, shell=True, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
-def test_a_reader_that_goes_away(place: Path) -> None:
-    words = " ".join([*STEM, "models", "list", "--json", "|", "true"])
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+def test_a_closed_pipe_prints_no_error(work: Path) -> None:
+    command = " ".join([*STEM, "models", "list", "--json", "|", "true"])
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_names_that_are_no_text_in_journals_and_reports(
-    place: Path, locale: str, monkeypatch: pytest.MonkeyPatch
+def test_undecodable_names_in_journals_and_reports(
+    work: Path, locale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The byte \\xe9 alone is no UTF-8. Stems lie beside their songs, then in another folder."""
+    """The byte \\xe9 alone is invalid UTF-8. Output is beside the songs, then in another folder."""
     monkeypatch.setenv("LC_ALL", locale)
     folder = os.fsdecode(b"\xe9t\xe9")
-    (place / folder).mkdir()
-    sing(place / "a.wav", 0.1)
-    (place / "a.wav").rename(place / folder / os.fsdecode(b"caf\xe9.wav"))
-    for report, sums in (("r.csv", ["1", "0", "0"]), ("r.json", ["0", "1", "0"])):
+    (work / folder).mkdir()
+    write_song(work / "a.wav", 0.1)
+    (work / "a.wav").rename(work / folder / os.fsdecode(b"caf\xe9.wav"))
+    for report, counts in (("r.csv", ["1", "0", "0"]), ("r.json", ["0", "1", "0"])):
         done = run("batch", folder, "-m", "tiny", "-o", folder, "--report", report)
-        assert (done.returncode, done.stderr.splitlines()[-1].split()[:3]) == (0, sums)
-        assert "caf\\" in (place / report).read_text("utf-8")
-    told = run("batch", folder, "-m", "tiny", "--json").stdout.splitlines()
-    (track,) = json.loads(told[-1])["report"]["tracks"]
+        assert (done.returncode, done.stderr.splitlines()[-1].split()[:3]) == (0, counts)
+        assert "caf\\" in (work / report).read_text("utf-8")
+    events = run("batch", folder, "-m", "tiny", "--json").stdout.splitlines()
+    (track,) = json.loads(events[-1])["report"]["tracks"]
     assert os.fsencode(track["song"]) == b"\xe9t\xe9/caf\xe9.wav"
-    assert (place / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()
+    assert (work / "separated" / os.fsdecode(b"caf\xe9") / "vocals.wav").is_file()

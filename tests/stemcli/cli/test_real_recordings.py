@@ -1,7 +1,7 @@
-"""The bundled model over real recordings, through the command line, in every output format.
+"""The bundled model on real recordings, through the command line, in every output format.
 
-Truth: laws. What comes out has the rate, channels and number of samples of what was decoded, and
-float stems add up to it.
+Properties: stems have the rate, channels and length of the decoded song, and float stems add up
+to it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RATES = {
     "opus": (8000, 12000, 16000, 24000, 48000),
     "m4a": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
-"""What MPEG-1, 2 and 2.5 layer III, Opus (RFC 6716) and AAC can hold; of 48 kHz at most here."""
+"""Sample rates of MPEG-1, 2 and 2.5 layer III, Opus (RFC 6716) and AAC, up to 48 kHz."""
 
 
-def heard(path: Path) -> tuple[Block, int]:
+def decoded(path: Path) -> tuple[Block, int]:
     with open_audio(path) as reader:
         return np.concatenate(list(reader)), reader.info.sample_rate
 
@@ -44,9 +44,9 @@ def test_float_stems_add_up_to_the_decoded_song(real_audio: Path, tmp_path: Path
     songs = real_audio / "mixtures"
     batch(songs, tmp_path, "--bit-depth", "32f")
     for song in songs.iterdir():
-        mixture, rate = heard(song)
-        stems = [heard(path) for path in stems_of(song, tmp_path)]
-        assert [(wave.shape, found) for wave, found in stems] == [(mixture.shape, rate)] * 2
+        mixture, rate = decoded(song)
+        stems = [decoded(path) for path in stems_of(song, tmp_path)]
+        assert [(wave.shape, stem_rate) for wave, stem_rate in stems] == [(mixture.shape, rate)] * 2
         error = sum(wave.astype(np.float64) for wave, _ in stems) - mixture
         level = 10 * np.log10(np.square(error).sum() / np.square(mixture).sum())
         print(f"{song.name}: {len(mixture)} samples, sum differs by {level:.1f} dB")
@@ -58,9 +58,11 @@ def test_every_format_keeps_the_length(kind: str, real_audio: Path, tmp_path: Pa
     songs = real_audio / "mixtures"
     batch(songs, tmp_path, "--format", kind)
     for song in songs.iterdir():
-        mixture, rate = heard(song)
+        mixture, rate = decoded(song)
         for path in stems_of(song, tmp_path):
-            wave, found = heard(path)
+            wave, stem_rate = decoded(path)
             assert wave.shape[1] == mixture.shape[1], path
-            assert found == min((r for r in RATES.get(kind, ()) if r >= rate), default=rate), path
-            assert abs(len(wave) - len(mixture) * found / rate) < 1, path
+            assert stem_rate == min((r for r in RATES.get(kind, ()) if r >= rate), default=rate), (
+                path
+            )
+            assert abs(len(wave) - len(mixture) * stem_rate / rate) < 1, path

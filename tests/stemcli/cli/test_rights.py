@@ -1,4 +1,4 @@
-"""Files and folders that may not be read or written, in real processes without root's powers."""
+"""Files and folders without permissions, in real processes without root's capabilities."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from pathlib import Path
 
 import pytest
 
-from tests.stemcli.cli.bad_songs import sing
+from tests.stemcli.cli.bad_songs import write_song
 from tests.stemcli.cli.conftest import QUICK
 from tests.stemcli.cli.watching import errors, tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 
-DROP = """
+WITHOUT_ROOT = """
 import ctypes, os, sys
 if os.geteuid() == 0 and sys.platform == "linux":
     for power in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH in linux/capability.h
         ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP in linux/prctl.h
 os.execv(sys.executable, [sys.executable, "-m", "stemcli", *sys.argv[1:]])
 """
-"""Become ``stem``, and be root no more where rights are asked for."""
+"""Program that drops root's file permissions and runs ``stem``."""
 
 
 @pytest.fixture
 def library(processes: None, tmp_path: Path) -> Path:
-    """Two songs, of which one may not be read, and folders with few rights or none."""
+    """A readable and an unreadable song, and folders without some permissions."""
     for name in ("in", "closed", "read only"):
         (tmp_path / name).mkdir()
     for name in ("in/a.wav", "in/shut.wav"):
-        sing(tmp_path / name)
+        write_song(tmp_path / name)
     (tmp_path / "in/shut.wav").chmod(0)
     (tmp_path / "closed").chmod(0)
     (tmp_path / "read only").chmod(0o555)
     return tmp_path
 
 
-def sentence(code: int, *words: str) -> str:
-    """The only error."""
-    command = [sys.executable, "-c", DROP, *words, "-m", "tiny", *QUICK]
+def only_error(code: int, *args: str) -> str:
+    """The only error of a command."""
+    command = [sys.executable, "-c", WITHOUT_ROOT, *args, "-m", "tiny", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
     (line,) = errors(done.stderr)
     return line
 
 
-def test_a_song_among_good_ones(library: Path) -> None:
+def test_an_unreadable_song_among_good_ones(library: Path) -> None:
     before = tree(library)
-    line = sentence(1, "batch", "in")
+    line = only_error(1, "batch", "in")
     assert line.endswith(
         "in/shut.wav cannot be opened (Permission denied). Check its name and permissions"
     )
-    new = {"separated/.stem-journal.sqlite", "separated/a/vocals.wav", "separated/a/band.wav"}
-    assert tree(library) - before == new
+    added = {"separated/.stem-journal.sqlite", "separated/a/vocals.wav", "separated/a/band.wav"}
+    assert tree(library) - before == added
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("args", "expected"),
     [
         (
             ("separate", "in/shut.wav"),
@@ -85,14 +85,14 @@ def test_a_song_among_good_ones(library: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_one_sentence_and_nothing_begun(
-    words: tuple[str, ...], expected: str, library: Path
+def test_missing_permissions_are_reported_before_work(
+    args: tuple[str, ...], expected: str, library: Path
 ) -> None:
     before = tree(library)
-    assert expected in sentence(1, *words)
+    assert expected in only_error(1, *args)
     assert tree(library) == before
 
 
-def test_weights(library: Path) -> None:
+def test_unreadable_weights_are_reported(library: Path) -> None:
     (library / ".zoo/tiny.safetensors").chmod(0)
-    assert "Permission denied" in sentence(1, "separate", "in/a.wav")
+    assert "Permission denied" in only_error(1, "separate", "in/a.wav")

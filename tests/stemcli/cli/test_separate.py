@@ -1,4 +1,4 @@
-"""``stem separate`` with an engine that writes text files: words in, files and sentences out."""
+"""``stem separate`` with the fake engine: arguments in, files and messages out."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.stemcli.batch.fake import make_songs
-from tests.stemcli.cli.conftest import Typed
+from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.watching import errors
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
 
-def test_one_song(tmp_path: Path, typed: Typed) -> None:
+def test_one_song(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    result = typed("separate", "a.mp3")
+    result = run_stem("separate", "a.mp3")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "separated/a/vocals.wav").read_text() == "vocals of a.mp3"
     assert "a.mp3: done in 0:02, 5.0x real time" in result.stderr
     assert str(Path("separated/a/instrumental.wav")) in result.stderr
 
 
-def test_a_bad_song_does_not_stop_the_rest(tmp_path: Path, typed: Typed) -> None:
+def test_a_bad_song_does_not_stop_the_rest(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3", "c.mp3")
-    result = typed("separate", "a.mp3", "missing.mp3", "c.mp3")
+    result = run_stem("separate", "a.mp3", "missing.mp3", "c.mp3")
     assert result.exit_code == 1
     assert errors(result.stderr) == ["Error: missing.mp3 holds no sound that can be read"]
     assert (tmp_path / "separated/c/vocals.wav").exists()
     assert result.stderr.splitlines()[-1].split()[:4] == ["2", "0", "1", "0:20"]
 
 
-def test_options_reach_the_engine(tmp_path: Path, typed: Typed) -> None:
+def test_options_reach_the_engine(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    result = typed(
+    result = run_stem(
         *("separate", "a.mp3", "-o", "out", "--filename", "{stem}-{track}.{ext}", "-f", "flac")
     )
     assert result.exit_code == 0, result.output
@@ -44,51 +44,51 @@ def test_options_reach_the_engine(tmp_path: Path, typed: Typed) -> None:
     ]
 
 
-def test_existing_stems(tmp_path: Path, typed: Typed) -> None:
+def test_existing_stems(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    typed("separate", "a.mp3")
-    refused = typed("separate", "a.mp3")
+    run_stem("separate", "a.mp3")
+    refused = run_stem("separate", "a.mp3")
     assert refused.exit_code == 1
     assert "Add --skip-existing or --overwrite" in refused.stderr
-    assert "skipped, all stems exist" in typed("separate", "a.mp3", "--skip-existing").stderr
-    assert typed("separate", "a.mp3", "--overwrite").exit_code == 0
+    assert "skipped, all stems exist" in run_stem("separate", "a.mp3", "--skip-existing").stderr
+    assert run_stem("separate", "a.mp3", "--overwrite").exit_code == 0
 
 
-def test_json_is_events_and_nothing_else(tmp_path: Path, typed: Typed) -> None:
+def test_json_is_events_and_nothing_else(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    result = typed("separate", "a.mp3", "bad.mp3", "--json")
-    told = [json.loads(line)["event"] for line in result.stdout.splitlines()]
-    assert told == [
+    result = run_stem("separate", "a.mp3", "bad.mp3", "--json")
+    events = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert events == [
         *("batch_started", "model_loaded", "track_started", "progress", "progress"),
         *("track_finished", "track_failed", "batch_finished"),
     ]
     assert result.exit_code == 1
 
 
-def test_quiet_says_nothing(tmp_path: Path, typed: Typed) -> None:
+def test_quiet_prints_nothing(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    result = typed("separate", "a.mp3", "--quiet")
+    result = run_stem("separate", "a.mp3", "--quiet")
     assert (result.exit_code, result.output) == (0, "")
 
 
-def test_verbose_shows_why_and_where(tmp_path: Path, typed: Typed) -> None:
+def test_verbose_shows_the_traceback(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3", content="crash")
-    calm = typed("separate", "a.mp3")
-    assert calm.exit_code == 1
-    assert "This is a bug in stem" in calm.stderr
-    assert "Traceback" not in calm.output
-    assert "Traceback" in typed("separate", "a.mp3", "--verbose").stderr
+    result = run_stem("separate", "a.mp3")
+    assert result.exit_code == 1
+    assert "This is a bug in stem" in result.stderr
+    assert "Traceback" not in result.output
+    assert "Traceback" in run_stem("separate", "a.mp3", "--verbose").stderr
 
 
-def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
+def test_a_folder_points_to_batch(tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "my songs/a.mp3")
-    result = typed("separate", "my songs")
+    result = run_stem("separate", "my songs")
     assert result.exit_code == 2
     assert "Try: stem batch 'my songs'" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("args", "sentence"),
     [
         (["--start", "soon"], "is not a time. Try e.g. 90, 1:30 or 1:02:03.5"),
         (["--overlap", "2"], "is not at least 0 and below 1"),
@@ -103,14 +103,14 @@ def test_a_folder_belongs_to_batch(tmp_path: Path, typed: Typed) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage(words: list[str], sentence: str, tmp_path: Path, typed: Typed) -> None:
+def test_wrong_usage(args: list[str], sentence: str, tmp_path: Path, run_stem: RunStem) -> None:
     make_songs(tmp_path, "a.mp3")
-    result = typed("separate", "a.mp3", *words)
+    result = run_stem("separate", "a.mp3", *args)
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert not (tmp_path / "separated").exists()
 
 
-def test_no_song_is_wrong_usage(typed: Typed) -> None:
-    result = typed("separate")
+def test_no_song_is_wrong_usage(run_stem: RunStem) -> None:
+    result = run_stem("separate")
     assert (result.exit_code, "Missing argument 'SONG...'" in result.stderr) == (2, True)

@@ -1,6 +1,6 @@
 """Tables and trees in terminals of any width.
 
-Truth: no line is wider than the terminal, and every word of the content is found whole.
+Properties: no line is wider than the terminal, and no word of the content is broken.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ WIDTHS = [40, 50, 60, 70, 78, 79, 80, 90, 96, 97, 98, 100, 120]
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
-    return Shown(monkeypatch, capsys)
+def drawing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drawing:
+    return Drawing(monkeypatch, capsys)
 
 
-class Shown:
-    """Draws in a terminal of a width and returns the lines."""
+class Drawing:
+    """Draws in a terminal of the given width and returns the lines."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
@@ -63,17 +63,17 @@ class Shown:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_names_stay_whole(shown: Shown, width: int) -> None:
-    lines = shown.table(width)
+def test_names_are_not_broken(drawing: Drawing, width: int) -> None:
+    lines = drawing.table(width)
     assert max(map(len, lines)) <= width
     words = {word.strip(";:") for line in lines for word in line.split()}
     for cell in (cell for row in ROWS for cell in row):
         assert {*cell.split()} <= words
 
 
-def test_a_table_as_wide_as_its_terminal(shown: Shown) -> None:
-    """By hand: 28, 6, 34 and 21 columns with three gaps of 3 are 98."""
-    assert shown.table(98) == [
+def test_a_table_as_wide_as_its_terminal(drawing: Drawing) -> None:
+    """By hand: columns of 28, 6, 34 and 21 with three gaps of 3 take 98."""
+    assert drawing.table(98) == [
         "name                             size   purpose of it                        class",
         "a name with 28 letters in it   12,345   as long a sentence as one cell has   "
         "RoFormerBlock",
@@ -82,9 +82,9 @@ def test_a_table_as_wide_as_its_terminal(shown: Shown) -> None:
     ]
 
 
-def test_the_longest_column_is_folded(shown: Shown) -> None:
-    """By hand: into 16 columns where there are just 80."""
-    assert shown.table(80) == [
+def test_the_longest_column_is_wrapped(drawing: Drawing) -> None:
+    """By hand: it gets 16 columns if there are just 80."""
+    assert drawing.table(80) == [
         "name                             size   purpose of it      class",
         "a name with 28 letters in it   12,345   as long a          RoFormerBlock",
         "                                        sentence as one",
@@ -93,9 +93,9 @@ def test_the_longest_column_is_folded(shown: Shown) -> None:
     ]
 
 
-def test_a_narrow_terminal_has_the_cells_of_a_row_below_it(shown: Shown) -> None:
-    """By hand: one column less than the table needs."""
-    assert shown.table(79) == [
+def test_in_a_narrow_terminal_cells_are_below_the_name(drawing: Drawing) -> None:
+    """By hand: one column less than the table needs is available."""
+    assert drawing.table(79) == [
         "a name with 28 letters in it",
         "   size: 12,345; purpose of it: as long a sentence as one cell has; class:",
         "   RoFormerBlock",
@@ -104,27 +104,27 @@ def test_a_narrow_terminal_has_the_cells_of_a_row_below_it(shown: Shown) -> None
     ]
 
 
-def test_checksums_are_folded(shown: Shown) -> None:
-    """They have no spaces, so they are folded anywhere; cards stay tables in any usual terminal."""
-    lines = shown.table(60, ("=card", ""), [("sha256", CHECKSUM), ("file", "a.safetensors")])
+def test_checksums_are_wrapped(drawing: Drawing) -> None:
+    """They have no spaces, so they break anywhere; cards stay tables at common widths."""
+    lines = drawing.table(60, ("=card", ""), [("sha256", CHECKSUM), ("file", "a.safetensors")])
     assert lines[0] == "card"
     assert [line[9:] for line in lines[1:3]] == [CHECKSUM[:51], CHECKSUM[51:]]
-    (whole,) = [
+    (narrowest,) = [
         width
         for width in (38, 39)
-        if shown.table(width, ("=card", ""), [("sha256", CHECKSUM)])[0] == "card"
+        if drawing.table(width, ("=card", ""), [("sha256", CHECKSUM)])[0] == "card"
     ]
-    assert whole == len("sha256") + 3 + LONGEST_WORD
+    assert narrowest == len("sha256") + 3 + LONGEST_WORD
 
 
-def test_a_cell_without_text_has_no_line_of_its_own(shown: Shown) -> None:
-    assert shown.table(10, ("=card", ""), [("architecture", "")]) == ["architectu", "re"]
+def test_an_empty_cell_has_no_line(drawing: Drawing) -> None:
+    assert drawing.table(10, ("=card", ""), [("architecture", "")]) == ["architectu", "re"]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_trees_fit_and_show_the_total(shown: Shown, width: int, depth: int) -> None:
-    lines = shown.tree(width, depth)
+def test_trees_fit_and_show_the_total(drawing: Drawing, width: int, depth: int) -> None:
+    lines = drawing.tree(width, depth)
     assert max(map(len, lines)) <= width
     words = {word for line in lines for word in line.split()}
     expected = "MelRoFormer (stem 409600) 9 parameters"
@@ -135,8 +135,8 @@ def test_trees_fit_and_show_the_total(shown: Shown, width: int, depth: int) -> N
     assert {*expected.split()} <= words
 
 
-def test_a_tree_by_hand(shown: Shown) -> None:
-    assert shown.tree(60, 3) == [
+def test_a_tree_by_hand(drawing: Drawing) -> None:
+    assert drawing.tree(60, 3) == [
         "MelRoFormer  (stem 1, time 409600)  9 parameters",
         "├── 0-11 x12  RoFormerBlock  (batch 257, feature 64)  12 x",
         "│   62,352",
@@ -148,7 +148,7 @@ def test_a_tree_by_hand(shown: Shown) -> None:
     ]
 
 
-def test_a_very_deep_tree_in_a_very_narrow_terminal(shown: Shown) -> None:
-    lines = shown.tree(8, 3)
+def test_a_very_deep_tree_in_a_very_narrow_terminal(drawing: Drawing) -> None:
+    lines = drawing.tree(8, 3)
     assert max(map(len, lines)) <= 8
     assert "9" in "".join(lines)

@@ -1,4 +1,4 @@
-"""What a failed command may say and leave."""
+"""Helpers to check the errors and files of a command."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from click.testing import Result
 
 
 def sentence(result: Result, code: int) -> str:
-    """The only error of a command that ended with this exit code."""
+    """The only error line of a command that ended with this exit code."""
     assert result.exit_code == code, result.output
     (line,) = errors(result.stderr)
     return line
 
 
 def errors(stderr: str) -> list[str]:
-    """Lines that are errors; status stands beside them."""
+    """The error lines in stderr, which also has status lines."""
     assert "Traceback" not in stderr
     return [line for line in stderr.splitlines() if line.startswith("Error: ")]
 
 
 def tree(folder: Path) -> set[str]:
-    """All files, and all folders that hold nothing."""
+    """All files, links and empty folders below a folder."""
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""A cluster of this machine alone. Truth: the sockets that the system knows, and Ray's refusal."""
+"""A cluster on this machine only, checked by its open sockets and by Ray's refusal of others."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return {key: value for key, value in kept.items() if key != ADDRESS} | more
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    return {key: value for key, value in inherited.items() if key != ADDRESS} | more
 
 
 def stranger(address: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A program of the same user on the same machine, which knows the address."""
-    # Without the first Ray would call the address that the machine has for others.
+    """Another program of the same user on this machine that knows the address."""
+    # Without the first, Ray would use the machine's public address.
     limits = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_NUM_REDIS_GET_RETRIES": "2",
@@ -82,7 +82,7 @@ def stranger(address: str, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
+def test_other_programs_cannot_join_a_private_cluster() -> None:
     command = [sys.executable, "-c", PROGRAM]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -90,14 +90,14 @@ def test_nobody_else_can_join_a_cluster_of_this_machine() -> None:
     ) as process:
         assert process.stdin
         assert process.stdout
-        told: dict[str, Any] = json.loads(process.stdout.readline())
-        assert {"gcs_server", "raylet"} <= {name for name, _ in told["sockets"]}
-        assert {ip for _, ip in told["sockets"]} <= LOOPBACK
-        assert len(told["token"]) == 64
-        assert not told["shown"], "arguments of a process are seen by all users of a machine"
-        without = stranger(told["address"])
-        wrong = stranger(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
-        for refused in (without, wrong):
+        info: dict[str, Any] = json.loads(process.stdout.readline())
+        assert {"gcs_server", "raylet"} <= {name for name, _ in info["sockets"]}
+        assert {ip for _, ip in info["sockets"]} <= LOOPBACK
+        assert len(info["token"]) == 64
+        assert not info["shown"], "arguments of a process are seen by all users of a machine"
+        no_token = stranger(info["address"])
+        wrong_token = stranger(info["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
+        for refused in (no_token, wrong_token):
             assert refused.returncode != 0
             assert "joined" not in refused.stdout
             assert "oken" in refused.stderr
@@ -120,7 +120,7 @@ print(os.path.exists(folder), "RAY_TMPDIR" in os.environ)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray heeds TMPDIR on Linux alone")
 def test_a_temporary_folder_with_a_long_path(tmp_path: Path) -> None:
-    """Truth: unix(7), by which the path of a socket has 107 bytes at most."""
+    """Reference: unix(7) limits the path of a socket to 107 bytes."""
     folder = tmp_path / ("jobs" * 20)
     folder.mkdir()
     done = subprocess.run(

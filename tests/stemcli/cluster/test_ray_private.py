@@ -1,4 +1,4 @@
-"""The adapter of private names. Truth: the installed Ray, and a Ray that lacks a name."""
+"""The adapter to Ray's private names, with the installed Ray and one that lacks a name."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 def ranges() -> list[Requirement]:
-    """All requirements of Ray in pyproject.toml."""
+    """All version requirements of Ray in pyproject.toml."""
     extras = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
-    found = [Requirement(text) for needed in extras.values() for text in needed]
-    return [needed for needed in found if needed.name == "ray"]
+    requirements = [Requirement(text) for requirement in extras.values() for text in requirement]
+    return [requirement for requirement in requirements if requirement.name == "ray"]
 
 
-def test_the_package_asks_for_the_versions_that_were_tested() -> None:
+def test_the_package_requires_the_tested_versions() -> None:
     first, last = map(Version, TESTED)
-    inside = [TESTED[0], TESTED[1], ray.__version__]
-    outside = [f"{first.major}.{first.minor - 1}.0", f"{last.major}.{last.minor + 1}.0"]
+    supported = [TESTED[0], TESTED[1], ray.__version__]
+    unsupported = [f"{first.major}.{first.minor - 1}.0", f"{last.major}.{last.minor + 1}.0"]
     assert ranges()
-    for needed in ranges():
-        assert [*needed.specifier.filter([*inside, *outside])] == inside
+    for requirement in ranges():
+        assert [*requirement.specifier.filter([*supported, *unsupported])] == supported
 
 
-def test_the_variable_is_that_of_ray() -> None:
+def test_the_timeout_variable_is_that_of_ray() -> None:
     assert START_TIMEOUT_VARIABLE == constants.WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 
 
-def test_ray_uses_the_loopback_interface_for_a_while() -> None:
+def test_loopback_only_is_undone_at_the_end() -> None:
     before = ray_constants.ENABLE_RAY_CLUSTER
     with loopback_only():
         assert ray_constants.ENABLE_RAY_CLUSTER is False
     assert before == ray_constants.ENABLE_RAY_CLUSTER
 
 
-def test_an_address_with_a_port_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_with_a_port_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert resolve_address("10.0.0.9:6379") == "10.0.0.9:6379"
     with pytest.raises(ValueError, match="nonsense"):
@@ -69,16 +69,16 @@ def test_an_address_with_a_port_is_itself(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_cause_of_a_failure() -> None:
     death, raised = RuntimeError("died"), ValueError("raised")
-    found, chained = RuntimeError("found"), RuntimeError("chained")
-    found.health_check_failure = death  # type: ignore[attr-defined]
+    failed_check, chained = RuntimeError("found"), RuntimeError("chained")
+    failed_check.health_check_failure = death  # type: ignore[attr-defined]
     chained.__cause__ = raised
-    assert failure_cause(found) is death
+    assert failure_cause(failed_check) is death
     assert failure_cause(chained) is raised
     assert failure_cause(death) is death
 
 
-def nothing(*_: Any) -> None:
-    """A hook."""
+def no_op(*_: Any) -> None:
+    """A callback that does nothing."""
 
 
 STATES = "ray.train.v2._internal.execution.controller.state"
@@ -91,13 +91,13 @@ STATES = "ray.train.v2._internal.execution.controller.state"
         ("ray._private.state", free_resources_by_node),
         ("ray._private.ray_constants", lambda: loopback_only().__enter__()),
         ("ray._raylet", reload_token),
-        (STATES, lambda: controller_callback(nothing, nothing, nothing)),
+        (STATES, lambda: controller_callback(no_op, no_op, no_op)),
     ],
 )
-def test_a_ray_without_a_name_is_one_sentence(
+def test_a_ray_without_a_private_name_is_reported(
     module: str, use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Truth: the sentence has what was found, what was tested, and what to run."""
+    """Expected: the installed version, the tested versions, and the command to run."""
     parent, _, name = module.rpartition(".")
     import_module(parent)
     empty = ModuleType(module)
@@ -114,8 +114,8 @@ def test_a_ray_without_a_name_is_one_sentence(
     )
 
 
-def test_another_version_that_has_all_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_with_all_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "9.9.9")
-    assert controller_callback(nothing, nothing, nothing)
+    assert controller_callback(no_op, no_op, no_op)
     with loopback_only():
         reload_token()
