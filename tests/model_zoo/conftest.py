@@ -1,4 +1,4 @@
-"""A user's zoo in a temporary folder."""
+"""Fixture for a user's zoo in a temporary folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small ensemble of discriminators in a file, as a run leaves it."""
+"""A file with a small ensemble of discriminators, as a training run writes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LISTENER_RATE = 8000
 
 
 def spec(channels: int = 1) -> EnsembleSpec:
-    """Two discriminators of a few thousand parameters that see the spectrum."""
+    """Two spectral discriminators of a few thousand parameters."""
     return EnsembleSpec(
         ("multi_frequency", "multi_resolution"),
         {

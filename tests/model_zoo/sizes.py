@@ -1,4 +1,4 @@
-"""Sizes of networks whose numbers of parameters are documented, and options for several stems."""
+"""Networks with documented parameter counts, and options for several stems."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
     "spleeter": {"stems": THREE, "output": "softmax"},
 }
-"""Changes of the small options: three stems where the role is to give stems, and another number of
-audio channels where there is a choice. Architectures without an entry get three stems."""
+"""Changes to the small options: three stems if the network gives stems, and another number of
+audio channels if there is a choice. Architectures without an entry get three stems."""
 
 
 @dataclass(frozen=True)
 class Documented:
-    """Number of parameters of a network, and the arguments of its constructor."""
+    """A network's documented parameter count and its constructor arguments."""
 
     parameters: int
     arguments: tuple[Any, ...] = ()
@@ -34,7 +34,7 @@ class Documented:
 
 
 MSRKIT = (2048, 512, 48_000)
-"""Window, hop and sample rate of the public weights."""
+"""Window, hop and sample rate of the published weights."""
 
 AURALFLOW = (1024, 173, 1, 16)
 """Bins, frames, channels and features of the examples in auralflow's documentation."""
@@ -68,7 +68,7 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
         Documented(61_523_441, AURALFLOW),
         Documented(61_877_745, AURALFLOW, NORMALIZED),
     ),
-    # By hand: a U without its bottom has 37,926,385; an LSTM of hidden size h that sees i features
+    # By hand: a U-Net without its bottom has 37,926,385; an LSTM of hidden size h on i features
     # 8 h (i + h + 2), the linear layers of f features h (2 h + 1) + 2 f (h + 1). The original's are
     # larger by the convolutions at the bottom that it kept without using them (23,597,056), and
     # where its hidden size was above 1024.
@@ -91,14 +91,14 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
     ),
 }
-"""Truth: the public code of the original networks, or closed forms worked by hand."""
+"""Reference: the public code of the original networks, or formulas worked by hand."""
 
 
 def documented(name: str, usual: int) -> tuple[Documented, ...]:
-    """Sizes of an architecture, the first with its usual options.
+    """Sizes of an architecture, the first with its default options.
 
     Args:
-        name: of the architecture.
-        usual: number of parameters that its class documents.
+        name: name of the architecture.
+        usual: parameter count that its class documents.
     """
     return DOCUMENTED.get(name, (Documented(usual),))

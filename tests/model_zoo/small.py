@@ -1,4 +1,4 @@
-"""A network of a few thousand weights, for tests that only need some network."""
+"""A network of a few thousand weights, for tests that need any network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict configuration. Truth: the round trip, and the words of its messages."""
+"""Strict configuration: round trips and error messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Example(Config):
 
 
 @dataclass(frozen=True)
-class Needy(Config):
+class WithRequiredKey(Config):
     first: int
     inner: Inner = field(default_factory=Inner)
     third: int = 3
@@ -70,21 +70,21 @@ def test_whole_numbers_become_floats() -> None:
         ({"weights": 1}, "Example: weights must be keys with values, each a number, found 1"),
     ],
 )
-def test_mistakes_are_named(values: dict, message: str) -> None:
+def test_mistakes_are_reported(values: dict, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Example.from_dict(values)
     assert str(caught.value).startswith(message)
 
 
-def test_all_mistakes_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         Example.from_dict({"count": "1", "rate": "2"})
     assert len(caught.value.mistakes) == 2
 
 
-def test_mistakes_inside_and_outside_at_once() -> None:
+def test_nested_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
-        Needy.from_dict({"inner": {"value": "x"}, "thrid": 3})
+        WithRequiredKey.from_dict({"inner": {"value": "x"}, "thrid": 3})
     assert sorted(caught.value.mistakes) == [
         "inner: value must be a number, found 'x'",
         "key 'first' is missing",

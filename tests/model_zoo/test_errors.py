@@ -1,4 +1,4 @@
-"""The tree of errors. Truth: the drawing in the module, and the words of the messages."""
+"""The tree of error classes, against the drawing in its module, and the error messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from model_zoo.errors import (
 )
 
 
-def drawn() -> dict[str, str]:
-    """Every class of the drawing with the class it hangs from."""
+def drawn_tree() -> dict[str, str]:
+    """Every class of the drawing with its parent."""
     parents: dict[str, str] = {}
     branch: dict[int, str] = {}
     for line in (errors.__doc__ or "").splitlines():
@@ -29,13 +29,13 @@ def drawn() -> dict[str, str]:
     return parents
 
 
-def test_the_drawing_is_the_tree() -> None:
+def test_the_drawing_matches_the_classes() -> None:
     classes = {
         name: value.__bases__[0].__name__
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, StemError)
     }
-    assert classes == drawn()
+    assert classes == drawn_tree()
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_the_drawing_is_the_tree() -> None:
     ],
 )
 def test_nearest_ignores_case_and_gives_up(name: str, expected: str | None) -> None:
-    """By hand: a part of one name means it, a part of two means none."""
+    """By hand: a part of one name finds it, a part of two names finds none."""
     long = ["phase_predictor_of_sound", "spectral_net_with_recurrence", "variational_spectral_net"]
     assert nearest(name, ["melroformer", "melunet", *long]) == expected
 
 
-def test_messages_say_what_to_type() -> None:
+def test_messages_say_what_to_do() -> None:
     assert str(UnknownNameError("model", "zzz", ["b", "a"], "stem models list")) == (
         "Unknown model 'zzz': known: a, b. See: stem models list"
     )
@@ -65,12 +65,12 @@ def test_messages_say_what_to_type() -> None:
     assert UnknownNameError("model", "x", []).exit_code == 2
 
 
-@pytest.mark.parametrize("kind", sorted(drawn()))
-def test_every_error_comes_back_from_another_process(kind: str) -> None:
-    """As the same class with the same sentence, whatever its constructor takes."""
+@pytest.mark.parametrize("kind", sorted(drawn_tree()))
+def test_every_error_is_revived_from_another_process(kind: str) -> None:
+    """With the same class and message, whatever arguments its constructor has."""
     error = revived(kind, "The sentence")
     assert (type(error).__name__, str(error)) == (kind, "The sentence")
 
 
-def test_what_is_no_error_of_ours_comes_back_as_one() -> None:
+def test_other_errors_are_revived_as_stem_errors() -> None:
     assert {type(revived(kind, "x")) for kind in ("Nothing", "nearest", "Exception")} == {StemError}

@@ -1,4 +1,4 @@
-"""Users without a home. Truth: permissions of the folder that takes its place."""
+"""Users without a home folder get a private temporary one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ pwd = pytest.importorskip("pwd", reason="Windows has no passwd")
 
 
 @pytest.fixture(autouse=True)
-def nameless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable and no line in /etc/passwd says where the home of this user is."""
+def without_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No environment variable and no entry in /etc/passwd gives this user's home."""
 
-    def unknown(number: int) -> None:
-        raise KeyError(f"getpwuid(): uid not found: {number}")
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
 
     for name in ("HOME", "STEM_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -28,7 +28,7 @@ def nameless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
-def test_it_is_private_and_the_same_every_time(tmp_path: Path) -> None:
+def test_the_temporary_home_is_private_and_stable(tmp_path: Path) -> None:
     assert not has_home()
     home = temporary_home()
     assert home.parent == tmp_path
@@ -36,7 +36,7 @@ def test_it_is_private_and_the_same_every_time(tmp_path: Path) -> None:
     assert temporary_home() == home
 
 
-def test_models_lie_there(tmp_path: Path) -> None:
+def test_the_zoo_is_in_the_temporary_home(tmp_path: Path) -> None:
     assert zoo_home().is_relative_to(temporary_home())
 
 
@@ -51,19 +51,19 @@ def link(home: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [open_to_all, link, Path.touch])
-def test_what_others_may_have_made_is_not_used(make: object, tmp_path: Path) -> None:
-    """In a temporary folder anybody may make it first, and put weights or caches into it."""
+def test_a_folder_that_others_may_have_created_is_refused(make: object, tmp_path: Path) -> None:
+    """In the temporary folder, others could create it first and put weights or caches into it."""
     assert callable(make)
     make(tmp_path / f"stem-home-{os.getuid()}")
     with pytest.raises(OutputError, match="Set HOME"):
         temporary_home()
 
 
-def test_a_folder_of_another_user_is_not_used(
+def test_a_folder_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = os.getuid()
-    (tmp_path / f"stem-home-{number + 1}").mkdir(mode=0o700)
-    monkeypatch.setattr(os, "getuid", lambda: number + 1)
+    uid = os.getuid()
+    (tmp_path / f"stem-home-{uid + 1}").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with pytest.raises(OutputError, match=r"belongs to another user\. Set HOME to a folder"):
         temporary_home()

@@ -1,7 +1,6 @@
-"""Networks without storage and the tree of their parts.
+"""Networks on the meta device and the tree of their layers.
 
-Truth: the same layers with values, run beside those without; and a network whose tree is short
-enough to be written down.
+Reference: the same layers with real values; and a network whose tree is short enough to write out.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Tiny(Separator):
 
 
 def test_the_tree_by_hand() -> None:
-    """Two blocks that are alike are one; others stand in their list, each with its linear layer."""
+    """Equal blocks are merged; others are listed, each with its linear layer."""
     axes = ("batch", "time", "feature")
     four = LayerInfo("linear", "Linear", (1, 10, 4), (), 20)
     one = LayerInfo("linear", "Linear", (1, 10, 1), (), 5)
@@ -69,8 +68,8 @@ def test_the_tree_by_hand() -> None:
     )
 
 
-def test_what_cannot_be_heard_without_values_ends_there() -> None:
-    """The parts before have their shapes, the others none; nothing fails."""
+def test_shapes_end_where_values_are_needed() -> None:
+    """Earlier layers have shapes, later ones have none; nothing fails."""
 
     class Deciding(Tiny):
         def forward(self, mixture: Tensor) -> Tensor:
@@ -81,8 +80,8 @@ def test_what_cannot_be_heard_without_values_ends_there() -> None:
     assert (tree.shape, tree.parts[1].shape) == ((), (1, 10, 4))
 
 
-def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: four blocks take two operations each at least."""
+def test_a_network_with_too_many_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: each of the four blocks takes at least two operations."""
     monkeypatch.setattr("model_zoo.introspection.MOST_OPERATIONS", 7)
     with pytest.raises(ConfigError, match="more than 7 operations is too large to be shown"):
         layer_tree(Tiny().to("meta"))
@@ -92,20 +91,20 @@ def test_a_network_of_too_many_operations_is_not_heard(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_recurrent_layers(kind: type[nn.GRU], batch_first: bool, bidirectional: bool) -> None:
-    """Property: the shapes of the same layer with values."""
+    """Reference: the shapes of the same layer with real values."""
     layer = kind(3, 5, num_layers=2, batch_first=batch_first, bidirectional=bidirectional)
     x = torch.zeros(7, 4, 3)
     outputs, states = layer(x)
     with Shapes():
-        found, found_states = layer.to("meta")(x.to("meta"))
-    assert found.shape == outputs.shape
-    pairs = zip(found_states, states, strict=True) if kind is nn.LSTM else [(found_states, states)]
+        meta_outputs, meta_states = layer.to("meta")(x.to("meta"))
+    assert meta_outputs.shape == outputs.shape
+    pairs = zip(meta_states, states, strict=True) if kind is nn.LSTM else [(meta_states, states)]
     for one, other in pairs:
         assert one.shape == other.shape
 
 
 def test_the_inverse_transform() -> None:
-    """Property: as with values."""
+    """Reference: the shapes with real values."""
     window = torch.hann_window(16, device="meta")
     with Shapes():
         spectrum = stft(torch.empty(2, 3, 100, device="meta"), window, 4)

@@ -1,6 +1,6 @@
-"""Networks that would take too long to be looked at.
+"""Networks that are too large to inspect.
 
-Truth: the limits, lowered, beside what a small network has.
+Expected: lowered limits are enforced exactly for a small network.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tests.model_zoo.small import SMALL_CONFIG
 
 
 def parts() -> int:
-    """Layers and tensors of the small network, its own root aside."""
+    """Number of layers and tensors of the small network, without its root."""
     network = build_on_meta("melrnn", SMALL_CONFIG)
     return len([*network.modules()]) - 1 + len([*network.parameters()])
 
 
-def test_a_network_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Property: as many as are allowed may be there, and after a refusal nothing is counted."""
+def test_a_network_with_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Property: the limit itself is allowed, and counting stops after a refusal."""
     count = parts()
     monkeypatch.setattr(module, "MOST_PARTS", count - 1)
     with pytest.raises(ConfigError, match=f"a network of more than {count - 1} layers and tensors"):
@@ -31,8 +31,8 @@ def test_a_network_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch)
     torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(count)))
 
 
-def test_pieces_are_counted_before_they_are_cut() -> None:
-    """By hand: a tensor of 2**40 rows on no device, in pieces of one row."""
+def test_split_pieces_are_counted_before_splitting() -> None:
+    """By hand: a tensor of 2**40 rows on the meta device, in pieces of one row."""
     rows = torch.empty(2**40, 1, device="meta")
     with Shapes(), pytest.raises(ConfigError, match="operations"):
         torch.split(rows, 1)

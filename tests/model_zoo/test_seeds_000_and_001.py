@@ -1,6 +1,6 @@
-"""Classes of the documents that the mel-band networks and the discriminators were built from.
+"""Classes of the documents that specify the mel-band networks and the discriminators.
 
-Truth: the names, arguments and defaults that ``000_a7faf681e2b395a6.txt`` and
+Reference: the names, arguments and defaults that ``000_a7faf681e2b395a6.txt`` and
 ``001_0884cdfec75cb75d.txt`` list, in their order.
 """
 
@@ -98,26 +98,28 @@ ARGUMENTS: dict[type[nn.Module], dict[str, Any]] = {
 }
 
 
-def plain(value: Any) -> Any:
-    """Sequences compare by what is in them."""
-    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+def as_lists(value: Any) -> Any:
+    """Turn tuples into lists, so that they compare by content."""
+    return [as_lists(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 @pytest.mark.parametrize("kind", ARGUMENTS, ids=lambda kind: kind.__name__)
 def test_arguments_and_defaults(kind: type[nn.Module]) -> None:
-    found = {
-        name: plain(argument.default)
+    parameters = {
+        name: as_lists(argument.default)
         for name, argument in inspect.signature(kind).parameters.items()
         if argument.kind is not inspect.Parameter.KEYWORD_ONLY
     }
-    assert list(found.items()) == [(name, plain(ARGUMENTS[kind][name])) for name in ARGUMENTS[kind]]
+    assert list(parameters.items()) == [
+        (name, as_lists(ARGUMENTS[kind][name])) for name in ARGUMENTS[kind]
+    ]
 
 
 @pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
-def test_a_mono_waveform_comes_back_as_one(kind: type[Separator]) -> None:
+def test_a_mono_waveform_gives_a_mono_waveform(kind: type[Separator]) -> None:
     """ "A mono audio tensor being processed of shape [batch, samples]"."""
-    own, value = MODELS[kind]
-    sizes = {"hidden_channels": 8, "num_layers": 1, own: value}
+    option, value = MODELS[kind]
+    sizes = {"hidden_channels": 8, "num_layers": 1, option: value}
     network = fill(kind(**sizes, window_size=256, hop_size=64, sample_rate=16_000, num_bands=12))
     assert network(pattern(2, 1000)).shape == (2, 1000)
 
@@ -134,8 +136,8 @@ def test_a_mono_waveform_comes_back_as_one(kind: type[Separator]) -> None:
 def test_discriminators_give_scores_and_feature_maps(
     kind: type[nn.Module], arguments: dict[str, Any]
 ) -> None:
-    judge = kind(**arguments)
-    scores, features = judge(pattern(2, 1, 4000))
+    discriminator = kind(**arguments)
+    scores, features = discriminator(pattern(2, 1, 4000))
     assert all(score.shape[:2] == (2, 1) for score in scores)
     assert len(features) == len(scores)
     assert all(one.shape[0] == 2 for maps in features for one in maps)
@@ -145,7 +147,7 @@ def sequences(block: nn.Module) -> Tensor:
     return fill(block)(pattern(2, 9, 8))
 
 
-def test_blocks_keep_or_change_shapes_as_they_say() -> None:
+def test_blocks_keep_or_change_shapes_as_documented() -> None:
     assert sequences(RoFormerBlock(8, 2, 16)).shape == (2, 9, 8)
     registers = AttentionRegisterRoFormerBlock(8, 2, 16, num_register_tokens=3, window_size=4)
     assert sequences(registers).shape == (2, 9, 8)
@@ -156,7 +158,7 @@ def test_blocks_keep_or_change_shapes_as_they_say() -> None:
     assert fill(up)(pattern(2, 8, 5, 3), (9, 6)).shape == (2, 4, 9, 6)
 
 
-def test_fourier_and_band_take_apart_and_reassemble() -> None:
+def test_fourier_and_band_split_and_merge() -> None:
     fourier, wave = Fourier(256, 64), pattern(2, 1000)
     spectrum = fourier.stft(wave)
     torch.testing.assert_close(fourier.istft(spectrum, 1000), wave, atol=1e-5, rtol=1e-4)

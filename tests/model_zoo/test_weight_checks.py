@@ -1,4 +1,4 @@
-"""Which networks may be loaded from a file. Truth: those of the project, in full size, may."""
+"""Limits for networks loaded from a file; all architectures at default size are within them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ def shapes(name: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
-def test_every_network_of_usual_size_may_be_loaded(name: str) -> None:
+def test_every_architecture_can_be_loaded_at_default_size(name: str) -> None:
     config = registry.architecture(name).Config().to_dict()
     require_room("file", require_fit("file", name, config, shapes(name, config)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
-def test_and_has_room(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Far from the bound, so that a longer segment of the user's own has room as well."""
+def test_default_sizes_are_far_below_the_memory_limit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that longer segments, chosen by a user, fit as well."""
     monkeypatch.setattr("model_zoo.weight_checks._is_usual", lambda config: False)
     monkeypatch.setattr("model_zoo.weight_checks.MOST_ROOM", 4 * 2**30)
     require_room("file", build_on_meta(name, {}))
 
 
-def test_a_rate_that_no_sound_has() -> None:
+def test_an_absurd_sample_rate_is_refused() -> None:
     config = registry.architecture("frame_transformer").Config(sample_rate=800_000).to_dict()
     with pytest.raises(CheckpointError, match="sample rate is 800000 Hz"):
         require_fit("file", "frame_transformer", config, shapes("frame_transformer", config))
 
 
-def test_a_segment_that_fits_the_bounds_and_not_the_memory() -> None:
-    """Two minutes of one hop a sample: 1.9 million frames of 65 bins and more for each layer."""
+def test_a_segment_that_does_not_fit_in_memory_is_refused() -> None:
+    """Two minutes with a hop of one sample: 1.9 million frames of 65 bins, times the layers."""
     config = registry.architecture("melrnn").small_options | {"hop_size": 1, "segment": 1_900_000}
     full = registry.architecture("melrnn").Config.from_dict(config).to_dict()
     network = require_fit("file", "melrnn", full, shapes("melrnn", full))
@@ -59,10 +61,10 @@ def test_a_segment_that_fits_the_bounds_and_not_the_memory() -> None:
         ({"hidden_channels": 30_000}, "instead of"),
     ],
 )
-def test_what_no_network_has_is_damaged(changes: dict[str, Any], sentence: str) -> None:
+def test_absurd_values_count_as_damage(changes: dict[str, Any], sentence: str) -> None:
     config = registry.architecture("melroformer").Config().to_dict()
-    wanted = shapes("melroformer", config)
+    tensor_shapes = shapes("melroformer", config)
     with pytest.raises(CheckpointError, match=sentence) as caught:
-        require_fit("file", "melroformer", config | changes, wanted)
+        require_fit("file", "melroformer", config | changes, tensor_shapes)
     assert len(str(caught.value)) < 500
     assert "damaged" in str(caught.value)

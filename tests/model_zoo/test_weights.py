@@ -1,4 +1,4 @@
-"""Weights files. Truth: what went in, and the sentences that damage must give."""
+"""Weights files: saved and loaded unchanged, and error messages for damaged files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_says_what_it_is(file: Path) -> None:
+def test_a_file_describes_its_network(file: Path) -> None:
     content = weights.read(file)
     assert content.architecture == "melrnn"
     assert content.metadata["residual"] == "instrumental"
@@ -44,14 +44,14 @@ def test_save_returns_the_hash_of_the_file(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_others_may_read_the_file_as_any_other(tmp_path: Path, file: Path) -> None:
-    """The process's own mask decides: the same permissions as a file that Python opens."""
+def test_permissions_follow_the_umask(tmp_path: Path, file: Path) -> None:
+    """The same permissions as a file that Python opens."""
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     assert file.stat().st_mode == plain.stat().st_mode
 
 
-def test_half_the_space_and_float32_again(tmp_path: Path, file: Path) -> None:
+def test_half_precision_files_load_as_float32(tmp_path: Path, file: Path) -> None:
     path, network = tmp_path / "half.safetensors", small_network()
     weights.save(path, network, half=True)
     assert path.stat().st_size < file.stat().st_size
@@ -64,7 +64,7 @@ def test_half_the_space_and_float32_again(tmp_path: Path, file: Path) -> None:
         assert torch.equal(loaded.get_buffer(name), buffer)
 
 
-def test_loading_leaves_the_random_generator_alone(file: Path) -> None:
+def test_loading_does_not_change_the_random_generator(file: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -106,7 +106,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
         {"architecture": "melrnn", "config": "[1]"},
     ],
 )
-def test_foreign_safetensors_are_sent_to_convert(
+def test_foreign_safetensors_point_to_convert(
     tmp_path: Path, metadata: dict[str, str] | None
 ) -> None:
     path = tmp_path / "foreign.safetensors"
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", [OSError, SafetensorError])
-def test_a_failed_write_leaves_the_old_file_and_no_other(
+def test_a_failed_write_leaves_only_the_old_file(
     file: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     before = file.read_bytes()

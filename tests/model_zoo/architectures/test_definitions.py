@@ -1,5 +1,5 @@
-"""The mel-band networks, walked through by hand. Truth: their specification, step by step in plain
-torch, and masks whose effect is known."""
+"""The mel-band networks. Reference: their specification, step by step in plain torch, and masks
+with a known effect."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def spectrum(wave: Tensor) -> Tensor:
 
 def waveform(parts: Tensor, length: int) -> Tensor:
     window = torch.hann_window(128)
-    whole = torch.view_as_complex(parts.contiguous())
-    return torch.istft(whole, 128, 32, window=window, length=length)
+    stft = torch.view_as_complex(parts.contiguous())
+    return torch.istft(stft, 128, 32, window=window, length=length)
 
 
 def along_both_axes(net: Any, x: Tensor) -> Tensor:
-    """Frequency first, then time, one sequence at a time."""
+    """Apply the blocks along frequency, then along time, one sequence at a time."""
     x = x.clone()
     batch, _, frames, bands = x.shape
     for freq_block, time_block in zip(net.freq_blocks, net.time_blocks, strict=True):
@@ -56,7 +56,7 @@ def test_dual_path_networks(name: str) -> None:
     with torch.no_grad():
         parts = spectrum(MIXTURE[:, 0])
         numbers = net.band.unsplit(along_both_axes(net, net.band.split(parts)))
-        # The transformer scales real and imaginary part each; the others give the spectrum itself.
+        # The transformer scales real and imaginary parts; the others output the spectrum itself.
         expected = waveform(parts * numbers if name == "melroformer" else numbers, 555)
         torch.testing.assert_close(net(MIXTURE)[:, 0, 0], expected, atol=1e-4, rtol=1e-3)
 
@@ -77,11 +77,11 @@ def test_u_network(factor: int) -> None:
         torch.testing.assert_close(net(MIXTURE)[:, 0, 0], expected, atol=1e-4, rtol=1e-3)
 
 
-def test_a_sequence_longer_than_the_trained_one() -> None:
+def test_sequences_longer_than_the_segment_give_the_same() -> None:
     short = network("melroformer", segment=512)
-    usual = network("melroformer")
+    default = network("melroformer")
     long = pattern(1, 1, 4000)
-    assert torch.equal(short(long), usual(long))
+    assert torch.equal(short(long), default(long))
 
 
 KINDS = [
@@ -93,7 +93,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-def test_a_mask_of_ones_gives_the_mixture_without_dc(kind: dict[str, Any]) -> None:
+def test_a_mask_of_ones_returns_the_mixture_without_dc(kind: dict[str, Any]) -> None:
     net = network("melroformer", overlap_norm="count", stems=["a", "b"], **kind)
     ones = {"elementwise": [1.0, 1.0], "complex": [1.0, 0.0], "gain": [1.0]}[kind["mask_mult"]]
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_a_mask_of_ones_gives_the_mixture_without_dc(kind: dict[str, Any]) -> No
             torch.testing.assert_close(stem, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_sigmoid_of_nothing_halves_the_mixture() -> None:
+def test_a_sigmoid_of_zero_halves_the_mixture() -> None:
     net = network("melroformer", mask_mult="gain", mask_activation="sigmoid")
     with torch.no_grad():
         net.band.post_bandnet.weight.zero_()
@@ -145,6 +145,6 @@ def test_mono_form_is_for_one_stem() -> None:
         ("melrnn", {"stereo": "ms"}, "needs audio_channels=2"),
     ],
 )
-def test_contradictions_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         network(name, **options)

@@ -1,6 +1,5 @@
-"""The frame transformers, walked through by hand. Truth: their description
-(``003_ee726a122062c7ff.txt``), step by step over the parts, the number of parameters it names, and
-laws of magnitude and phase."""
+"""The frame transformers. Reference: their description (``003_ee726a122062c7ff.txt``), step by
+step over the parts, and the parameter counts it states; properties of magnitude and phase."""
 
 from __future__ import annotations
 
@@ -41,8 +40,8 @@ def separator(name: str, **options: object) -> Any:
 
 def spectrum(wave: Tensor) -> Tensor:
     flat = wave.flatten(0, 1)
-    found = torch.stft(flat, 64, 16, window=torch.hann_window(64), return_complex=True)
-    return found.unflatten(0, wave.shape[:2])
+    stft = torch.stft(flat, 64, 16, window=torch.hann_window(64), return_complex=True)
+    return stft.unflatten(0, wave.shape[:2])
 
 
 def waveform(spectra: Tensor) -> Tensor:
@@ -51,8 +50,8 @@ def waveform(spectra: Tensor) -> Tensor:
     return waves.unflatten(0, spectra.shape[:2])
 
 
-def seen(spectra: Tensor) -> Tensor:
-    """Magnitudes between -1 and 1; a periodic Hann window of 64 adds up to 32."""
+def normalized_magnitudes(spectra: Tensor) -> Tensor:
+    """Magnitudes scaled to [-1, 1]; a periodic Hann window of 64 adds up to 32."""
     return 2 * (spectra[..., :32, :].abs() * 2 / 32).clamp(0, 1) - 1
 
 
@@ -84,7 +83,7 @@ def test_number_of_parameters(network: Any, arguments: dict[str, Any], parameter
 
 
 def test_each_class_of_the_description() -> None:
-    """The modules that ``003_ee726a122062c7ff.txt`` describes, by these names, each at work."""
+    """Runs each module that ``003_ee726a122062c7ff.txt`` describes, under its name there."""
     from model_zoo.architectures.frame_transformer import FrameTransformer
     from model_zoo.blocks.frame_attention import (
         FrameDecoder,
@@ -117,12 +116,12 @@ def test_each_class_of_the_description() -> None:
         FrameTransformerDecoder(2, 32, 4),
     )
     assert frame_transformer_decoder(frame_decoder(deep, x), x).shape == x.shape
-    # "The core of the neural network": the same shape comes out
+    # "The core of the neural network": the output has the same shape
     network = FrameTransformer(channels=2, n_fft=64, multipliers=(1, 2), num_heads=(4, 2))
     assert network(x).shape == x.shape
 
 
-def test_frame_encoder_is_its_definition() -> None:
+def test_frame_encoder_matches_its_definition() -> None:
     block, x = fill(FrameEncoder(2, 3, 16)), pattern(1, 2, 16, 5)
     norm, first, _, second, _ = block.body
     expected = block.identity(x) + second(F.gelu(first(norm(x))))
@@ -136,7 +135,7 @@ def test_the_first_level_keeps_its_bins() -> None:
     assert block(pattern(1, 2, 16, 5)).shape == (1, 3, 16, 5)
 
 
-def test_frame_decoder_is_its_definition() -> None:
+def test_frame_decoder_matches_its_definition() -> None:
     block, x, skip = fill(FrameDecoder(3, 2, 16)), pattern(1, 3, 8, 5), pattern(1, 2, 16, 5)
     up = block.upsampler
     norm, first, _, second, _ = up.body
@@ -151,14 +150,14 @@ def squared_mlp(block: FrameTransformerEncoder | FrameTransformerDecoder, x: Ten
     return second(F.relu(first(norm(x))) ** 2)
 
 
-def test_transformer_encoder_is_its_definition() -> None:
+def test_transformer_encoder_matches_its_definition() -> None:
     block, x = fill(FrameTransformerEncoder(2, 16, 2, expansion=3)), pattern(1, 2, 16, 5)
     assert block.mlp[1].weight_pw.shape == (2, 48, 16)
     mixed = x + block.attn(block.norm1(x))
     torch.testing.assert_close(block(x), mixed + squared_mlp(block, mixed))
 
 
-def test_transformer_decoder_asks_the_memory_as_it_is() -> None:
+def test_transformer_decoder_does_not_normalize_the_memory() -> None:
     block, x, memory = (
         fill(FrameTransformerDecoder(2, 16, 2)),
         pattern(1, 2, 16, 5),
@@ -169,26 +168,26 @@ def test_transformer_decoder_asks_the_memory_as_it_is() -> None:
     torch.testing.assert_close(block(x, memory), mixed + squared_mlp(block, mixed))
 
 
-def test_the_whole_u() -> None:
+def test_the_network_matches_its_definition() -> None:
     network = fill(FrameTransformer(**SIZES, n_fft=64), size=0.2)
     x = pattern(1, 2, 32, 6)
     one = network.transformers[0](network.encoders[0](x))
     two = network.transformers[1](network.encoders[1](one))
     three = network.transformers[2](network.encoders[2](two))
-    assert [made.shape[1:3] for made in (one, two, three)] == [(2, 32), (4, 16), (6, 8)]
+    assert [level.shape[1:3] for level in (one, two, three)] == [(2, 32), (4, 16), (6, 8)]
     up = network.decoder_transformers[0](network.decoders[0](three, two), two)
     up = network.decoder_transformers[1](network.decoders[1](up, one), one)
     expected = torch.einsum("oc,bcft->boft", network.out.weight_dw, up)
     torch.testing.assert_close(network(x), expected)
 
 
-def test_numbers_of_heads_go_on_with_the_last() -> None:
+def test_the_last_number_of_heads_is_repeated() -> None:
     network = FrameTransformer(channels=1, n_fft=256, multipliers=(1, 1, 1, 1), num_heads=(8, 4))
     assert [level.num_heads for level in network.levels] == [8, 4, 4, 4]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hears_the_level_of_a_sine_at_full_scale(name: str) -> None:
+def test_a_full_scale_sine_has_feature_1(name: str) -> None:
     net, time = separator(name), torch.arange(1600)
     sine = torch.sin(2 * math.pi * 8 * time / 64).expand(1, 2, -1)
     features = net.fourier.features(net.fourier.analyze(sine))
@@ -196,54 +195,54 @@ def test_hears_the_level_of_a_sine_at_full_scale(name: str) -> None:
     silent = net.fourier.features(net.fourier.analyze(0 * sine))
     assert torch.equal(silent, -torch.ones_like(silent))
     features = net.fourier.features(spectrum(MIXTURE))
-    torch.testing.assert_close(features, seen(spectrum(MIXTURE)))
+    torch.testing.assert_close(features, normalized_magnitudes(spectrum(MIXTURE)))
 
 
 def test_masks_are_sigmoids_and_nyquist_is_silent() -> None:
     net, stems = separator("frame_transformer", stems=("vocals", "drums")), 2
-    found = spectrum(MIXTURE)
+    mixture_spectrum = spectrum(MIXTURE)
     with torch.no_grad():
-        masks = torch.sigmoid(net.network(seen(found)))
+        masks = torch.sigmoid(net.network(normalized_magnitudes(mixture_spectrum)))
         assert masks.shape[1] == 2 * stems
         for stem in range(stems):
-            part = found.clone()
+            part = mixture_spectrum.clone()
             part[..., :32, :] *= masks[:, 2 * stem : 2 * stem + 2]
             part[..., 32, :] = 0
             torch.testing.assert_close(net(MIXTURE)[:, stem], waveform(part), atol=1e-5, rtol=1e-4)
 
 
 def test_a_phase_keeps_the_magnitudes() -> None:
-    net, found = separator("phase_predictor"), spectrum(MIXTURE)
+    net, mixture_spectrum = separator("phase_predictor"), spectrum(MIXTURE)
     with torch.no_grad():
-        angles = net.network(seen(found))
-        answer = net.fourier.apply_output(found, angles)[:, 0]
+        angles = net.network(normalized_magnitudes(mixture_spectrum))
+        output = net.fourier.apply_output(mixture_spectrum, angles)[:, 0]
     assert angles.abs().max() < 1
-    torch.testing.assert_close(answer.abs(), found.abs(), atol=1e-6, rtol=1e-6)
-    assert torch.equal(answer[..., [0, 32], :], found[..., [0, 32], :])
-    turned = answer[..., 1:32, :] / found[..., 1:32, :].abs()
+    torch.testing.assert_close(output.abs(), mixture_spectrum.abs(), atol=1e-6, rtol=1e-6)
+    assert torch.equal(output[..., [0, 32], :], mixture_spectrum[..., [0, 32], :])
+    turned = output[..., 1:32, :] / mixture_spectrum[..., 1:32, :].abs()
     expected = torch.exp(1j * math.pi * angles[..., 1:, :])
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("level", [-0.5, 0.5])
-def test_a_wave_keeps_its_mean_whatever_angle_it_has(level: float) -> None:
-    """With the true angles everywhere else the wave itself comes back; its lowest bin has none."""
+def test_the_mean_of_a_wave_ignores_the_angle_of_dc(level: float) -> None:
+    """With the true angles in all other bins, the output is the wave; DC has no angle."""
     net, wave = separator("phase_predictor"), level + 0.1 * MIXTURE
-    found = spectrum(wave)
-    angles = found[..., :32, :].angle() / math.pi
+    mixture_spectrum = spectrum(wave)
+    angles = mixture_spectrum[..., :32, :].angle() / math.pi
     angles[..., 0, :] = 0.5
-    answer = net.fourier.apply_output(found, angles)[:, 0]
-    torch.testing.assert_close(waveform(answer), wave, atol=1e-5, rtol=1e-5)
+    output = net.fourier.apply_output(mixture_spectrum, angles)[:, 0]
+    torch.testing.assert_close(waveform(output), wave, atol=1e-5, rtol=1e-5)
 
 
-def test_a_phase_network_is_the_tangent_of_the_transformer() -> None:
+def test_a_phase_network_is_the_tanh_of_the_transformer() -> None:
     plain, phase = FrameTransformer(**SIZES, n_fft=64), PhasePredictor(**SIZES, n_fft=64)
     phase.load_state_dict(fill(plain).state_dict())
     x = pattern(1, 2, 32, 6)
     torch.testing.assert_close(phase.eval()(x), torch.tanh(plain(x)))
 
 
-def test_codes_are_all_that_the_way_up_sees() -> None:
+def test_the_decoder_sees_only_the_codes() -> None:
     network = fill(VQFrameTransformer(**SIZES, n_fft=64, num_embeddings=5), size=0.2)
     assert all(isinstance(part, FrameUpsampler) for part in network.upsamplers)
     x = pattern(1, 2, 32, 6)
@@ -257,43 +256,43 @@ def test_codes_are_all_that_the_way_up_sees() -> None:
     torch.testing.assert_close(network(near), network(x))
 
 
-def test_codes_give_magnitudes_and_the_mixture_its_phase() -> None:
-    net, found = separator("vq_frame_transformer", num_embeddings=5), spectrum(MIXTURE)
+def test_codes_give_the_magnitude_and_the_mixture_the_phase() -> None:
+    net, mixture_spectrum = separator("vq_frame_transformer", num_embeddings=5), spectrum(MIXTURE)
     with torch.no_grad():
-        numbers = net.network(seen(found))
-        answer = net.fourier.apply_output(found, numbers)[:, 0]
-    loud = numbers.square() * 16  # magnitude of a sine at full scale
-    torch.testing.assert_close(answer[..., :32, :].abs(), loud, atol=1e-5, rtol=1e-5)
-    assert (answer[..., 32, :] == 0).all()
-    aligned = answer[..., :32, :] * found[..., :32, :].conj()
+        numbers = net.network(normalized_magnitudes(mixture_spectrum))
+        output = net.fourier.apply_output(mixture_spectrum, numbers)[:, 0]
+    expected = numbers.square() * 16  # 16 is the magnitude of a full-scale sine
+    torch.testing.assert_close(output[..., :32, :].abs(), expected, atol=1e-5, rtol=1e-5)
+    assert (output[..., 32, :] == 0).all()
+    aligned = output[..., :32, :] * mixture_spectrum[..., :32, :].conj()
     torch.testing.assert_close(aligned.real, aligned.abs(), atol=1e-4, rtol=1e-4)
 
 
-def test_penalties_are_those_of_the_code_book() -> None:
+def test_auxiliary_losses_are_those_of_the_codebook() -> None:
     net = separator("vq_frame_transformer", num_embeddings=5, dropout=0.0).train()
     net(MIXTURE)
     assert isinstance(net, VQFrameTransformerSeparator)
-    deep = net.network.descend(seen(spectrum(MIXTURE)))[-1]
+    deep = net.network.descend(normalized_magnitudes(spectrum(MIXTURE)))[-1]
     expected = net.network.quantiser.eval()(deep).losses
     torch.testing.assert_close(net.auxiliary_losses(), expected)
 
 
-def test_a_code_book_counts_once_though_blocks_are_computed_again() -> None:
-    plain, saving = (
+def test_checkpointed_blocks_update_the_codebook_once() -> None:
+    plain, checkpointed = (
         separator("vq_frame_transformer", num_embeddings=5, dropout=0.0, patience=1).train()
         for _ in range(2)
     )
-    checkpoint_blocks(saving)
-    for net in (plain, saving):
+    checkpoint_blocks(checkpointed)
+    for net in (plain, checkpointed):
         for _ in range(3):
             torch.manual_seed(0)
             stems = net(MIXTURE)
             torch.stack([stems.square().sum(), *net.auxiliary_losses().values()]).sum().backward()
             net.after_optimizer_step()
     state = plain.state_dict()
-    for name, value in saving.state_dict().items():
+    for name, value in checkpointed.state_dict().items():
         assert torch.equal(value, state[name]), name
-    for one, other in zip(plain.parameters(), saving.parameters(), strict=True):
+    for one, other in zip(plain.parameters(), checkpointed.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
 
 
@@ -312,19 +311,17 @@ def test_a_code_book_counts_once_though_blocks_are_computed_again() -> None:
         ({"channels": 0}, "channels must be at least 1, found 0"),
     ],
 )
-def test_options_that_contradict_each_other(
-    name: str, options: dict[str, Any], sentence: str
-) -> None:
+def test_invalid_options_are_refused(name: str, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         separator(name, **options)
 
 
 @pytest.mark.parametrize("name", ["phase_predictor", "vq_frame_transformer"])
-def test_one_sound_goes_in_and_one_comes_out(name: str) -> None:
+def test_networks_for_one_sound_refuse_several_stems(name: str) -> None:
     with pytest.raises(ConfigError, match="stems must name one sound"):
         separator(name, stems=("vocals", "drums"))
 
 
-def test_commitment_needs_a_weight() -> None:
+def test_the_commitment_weight_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="beta must be above 0"):
         separator("vq_frame_transformer", beta=0.0)

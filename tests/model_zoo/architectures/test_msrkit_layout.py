@@ -1,7 +1,7 @@
-"""Our networks carry the tensors of the original ones, name for name and in the same order.
+"""Our networks have the original networks' tensors, by name and in order.
 
-Truth: golden files made from the original classes (tests/golden/README.md), and for the order of
-the constructor's arguments the original's documentation.
+Reference: golden files written from the original classes (tests/golden/README.md); for the order
+of the constructor's arguments, the original's documentation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The networks of ``002_e99d73cb434ccfd9.txt``. Truth: its own examples, as they stand there.
+"""The networks of ``002_e99d73cb434ccfd9.txt``. Reference: its own examples, unchanged.
 
-In seconds they run without numbers (device "meta"), which proves shapes alone; with ``-m slow`` for
-real, in half a minute and 8 GB.
+On the meta device they run in seconds and check only shapes; with ``-m slow`` they run on real
+values, in half a minute and 8 GB.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def test_numbers(example: Callable[[], tuple[Tensor, Tensor, Tensor]]) -> None:
     assert (estimate <= mixture).all()
 
 
-def test_arguments_may_go_without_their_names() -> None:
-    """The order of the documentation, with the device last."""
+def test_arguments_are_accepted_by_position() -> None:
+    """In the order of the documentation, with the device last."""
     order = (48, 40, 2, 4, "tanh", 0.1, 0.2, True, True, "cpu")
     for kind in (SpectrogramNetSimple, SpectrogramNetLSTM, SpectrogramNetVAE):
         network = kind(*order, num_levels=3)

@@ -1,5 +1,8 @@
-"""The U-Nets over magnitudes. Truth: their specification, step by step in plain torch; laws (items
-of a batch are strangers, time and frequency may be swapped); numbers by hand."""
+"""The U-Nets over magnitudes. Reference: their specification, step by step in plain torch.
+
+Properties: items of a batch are independent, and time and frequency can be swapped. Other values
+are worked by hand.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from tests.model_zoo.blocks.weights import fill, pattern
 
 HABITS = LayerOptions(leak_factor=0.0, dropout_p=0.5)
 SIZE = (20, 13, 2, 3)
-"""Halved twice: 20 x 13, 10 x 6, 5 x 3."""
+"""Sizes after halving twice: 20 x 13, 10 x 6, 5 x 3."""
 
 every_net = pytest.mark.parametrize(
     "kind", [SpectrogramNetSimple, SpectrogramNetLSTM, SpectrogramNetVAE]
@@ -43,8 +46,8 @@ def magnitudes(*shape: int) -> Tensor:
     return pattern(*shape).abs()
 
 
-def triple(parts: nn.Module, x: Tensor) -> Tensor:
-    """Convolution, then SELU, three times; batch normalization at the very end."""
+def three_convolutions(parts: nn.Module, x: Tensor) -> Tensor:
+    """Convolution and SELU, three times, then batch normalization."""
     for block in parts:
         x = F.selu(F.conv2d(x, block[0].weight, block[0].bias, padding=1))
     assert [len(block) for block in parts] == [2, 2, 3]
@@ -56,19 +59,21 @@ def normed(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def test_simple_step_by_step() -> None:
-    """Two levels; 6 doubles to 12 plus 1 on the way up, which a margin of 1 gives and not 2."""
+    """Two levels; in the decoder 6 doubles to 13, which needs an output padding of 1 and not 2."""
     net = fill(SpectrogramNetSimple(*SIZE, num_levels=2, normalize_input=True), size=0.2)
     data = magnitudes(2, 2, 20, 13)
     x = F.layer_norm(data, (2, 20, 13), net.input_norm.weight, net.input_norm.bias)
-    outer = triple(net.down[0].convolutions, x)
-    inner = triple(net.down[1].convolutions, F.max_pool2d(outer, 2))
-    x = triple(net.bottom.convolutions, F.max_pool2d(inner, 2))
+    outer = three_convolutions(net.down[0].convolutions, x)
+    inner = three_convolutions(net.down[1].convolutions, F.max_pool2d(outer, 2))
+    x = three_convolutions(net.bottom.convolutions, F.max_pool2d(inner, 2))
     for up, skip, padding, more in (
         (net.up[0], inner, (2, 2), (1, 1)),
         (net.up[1], outer, (2, 1), (1, 0)),
     ):
-        grown = F.conv_transpose2d(x, up.grow.weight, up.grow.bias, 2, padding, more)
-        x = triple(up.convolutions, torch.cat([normed(up.norm, grown), skip], dim=1))
+        upsampled = F.conv_transpose2d(x, up.grow.weight, up.grow.bias, 2, padding, more)
+        x = three_convolutions(
+            up.convolutions, torch.cat([normed(up.norm, upsampled), skip], dim=1)
+        )
     x = F.conv2d(x, net.soft_conv.weight, net.soft_conv.bias)
     x = (x - net.output_norm.center[:, None]) * net.output_norm.scale[:, None]
     torch.testing.assert_close(net(data), x.sigmoid(), atol=1e-6, rtol=1e-5)
@@ -77,43 +82,43 @@ def test_simple_step_by_step() -> None:
 def test_dropout_of_the_upper_levels_is_at_most_two_fifths() -> None:
     net = SpectrogramNetSimple(64, 128, 1, 1)
     assert [up.dropout.p for up in net.up] == [0.5, 0.5, 0.5, 0.4, 0.4, 0.4]
-    gentle = SpectrogramNetSimple(64, 128, 1, 1, dropout_p=0.1)
-    assert [up.dropout.p for up in gentle.up] == 6 * [0.1]
+    with_small_dropout = SpectrogramNetSimple(64, 128, 1, 1, dropout_p=0.1)
+    assert [up.dropout.p for up in with_small_dropout.up] == 6 * [0.1]
 
 
 @pytest.mark.parametrize("leak_factor", [0.0, 0.2])
-def test_weights_begin_by_the_activation(leak_factor: float) -> None:
-    """He: variance 2 / (1 + slope²) over the inputs; SELU: 1 over the inputs."""
+def test_weights_are_initialized_for_the_activation(leak_factor: float) -> None:
+    """He: variance 2 / ((1 + slope²) * inputs); SELU: 1 / inputs."""
     torch.manual_seed(0)
     inputs = 32 * 9
     gain = 2 / (1 + leak_factor**2) if leak_factor else 1.0
-    found = ConvBlock(32, 64, leak_factor)[0].weight.std().item()
-    assert found == pytest.approx(math.sqrt(gain / inputs), rel=0.03)
+    std = ConvBlock(32, 64, leak_factor)[0].weight.std().item()
+    assert std == pytest.approx(math.sqrt(gain / inputs), rel=0.03)
 
 
 @pytest.mark.parametrize("input_axis", [0, 1])
 def test_lstm_bottom_step_by_step(input_axis: int) -> None:
-    """One item and one place of the sequence after the other."""
+    """One item and one position of the sequence at a time."""
     bins, frames = 4, 3
     bottom = fill(RecurrentBottom(UNetLevel(6, bins, frames), HABITS, 2, 5, input_axis))
     x = pattern(2, 3, bins, frames)
-    made = torch.zeros(2, 6, bins, frames)
+    expected = torch.zeros(2, 6, bins, frames)
     for item in range(2):
         columns = [x[item, :, :, t] for t in range(frames)]
         rows = [x[item, :, f] for f in range(bins)]
-        tokens = torch.stack([place.flatten() for place in (columns, rows)[input_axis]])
-        read = bottom.lstm(tokens)[0]
-        out = F.selu(bottom.linear[2](F.selu(bottom.linear[0](read))))
-        for place, features in enumerate(out):
+        tokens = torch.stack([position.flatten() for position in (columns, rows)[input_axis]])
+        hidden = bottom.lstm(tokens)[0]
+        out = F.selu(bottom.linear[2](F.selu(bottom.linear[0](hidden))))
+        for position, features in enumerate(out):
             if input_axis == 0:
-                made[item, :, :, place] = features.view(6, bins)
+                expected[item, :, :, position] = features.view(6, bins)
             else:
-                made[item, :, place] = features.view(6, frames)
-    torch.testing.assert_close(bottom(x), made, atol=1e-6, rtol=1e-5)
+                expected[item, :, position] = features.view(6, frames)
+    torch.testing.assert_close(bottom(x), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_axes_of_the_lstm_are_each_other_transposed() -> None:
-    """Property: what reads along time reads along frequency when the plane is turned."""
+def test_swapping_the_lstm_axis_transposes_the_output() -> None:
+    """Property: an LSTM along time equals one along frequency on the transposed plane."""
     along_time, along_frequency = (
         fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 1, 5, axis)) for axis in (0, 1)
     )
@@ -122,8 +127,8 @@ def test_axes_of_the_lstm_are_each_other_transposed() -> None:
 
 
 @pytest.mark.parametrize("input_axis", [0, 1])
-def test_lstms_recur_over_the_sequence_and_not_over_the_batch(input_axis: int) -> None:
-    """Property: shuffled items come out shuffled; a shuffled sequence comes out otherwise."""
+def test_lstms_run_over_the_sequence_not_the_batch(input_axis: int) -> None:
+    """Property: shuffled items give shuffled outputs; a shuffled sequence gives other outputs."""
     bottom = fill(RecurrentBottom(UNetLevel(6, 4, 4), HABITS, 2, 5, input_axis))
     x, order, axis = pattern(4, 3, 4, 4), torch.tensor([2, 0, 3, 1]), 3 - input_axis
     torch.testing.assert_close(bottom(x[order]), bottom(x)[order], atol=1e-6, rtol=1e-5)
@@ -132,7 +137,7 @@ def test_lstms_recur_over_the_sequence_and_not_over_the_batch(input_axis: int) -
 
 
 @every_net
-def test_items_do_not_see_each_other(kind: type[SpectrogramNetSimple]) -> None:
+def test_items_of_a_batch_are_independent(kind: type[SpectrogramNetSimple]) -> None:
     net = fill(kind(*SIZE, num_levels=2), size=0.8)
     pair = magnitudes(2, 2, 20, 13)
     louder = torch.stack([pair[0], 5 * pair[1]])
@@ -142,15 +147,15 @@ def test_items_do_not_see_each_other(kind: type[SpectrogramNetSimple]) -> None:
 
 @pytest.mark.parametrize(("hidden_size", "width"), [(1024, 12), (12, 12), (7, 7)])
 def test_hidden_size_is_an_upper_bound(hidden_size: int, width: int) -> None:
-    """The bottom of two levels has four times three features."""
+    """The bottom of two levels has 4 * 3 features."""
     net = SpectrogramNetLSTM(*SIZE, num_levels=2, hidden_size=hidden_size)
     assert net.bottom.lstm.hidden_size == width
 
 
 def test_divergence_by_hand() -> None:
-    """N(1, 1) is half of 1 from N(0, 1); N(0, 2) is half of 4 - ln 4 - 1."""
-    found = kl_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, math.log(2)]))
-    assert found.item() == pytest.approx((1 / 2 + (3 - math.log(4)) / 2) / 2)
+    """KL of N(1, 1) from N(0, 1) is 1 / 2; of N(0, 2) it is (4 - ln 4 - 1) / 2."""
+    divergence = kl_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, math.log(2)]))
+    assert divergence.item() == pytest.approx((1 / 2 + (3 - math.log(4)) / 2) / 2)
     assert kl_divergence(torch.zeros(3), torch.zeros(3)).item() == 0
 
 
@@ -168,7 +173,7 @@ def test_latent_is_its_mean_in_evaluation_and_sampled_in_training() -> None:
     torch.testing.assert_close(latent.losses["divergence"], kl_divergence(mu, log_sigma))
 
 
-def test_latent_of_a_hopeless_deviation_is_finite() -> None:
+def test_latent_of_a_huge_deviation_is_finite() -> None:
     latent = fill(Latent(3)).train()
     with torch.no_grad():
         latent.log_sigma.bias.fill_(1e4)
@@ -176,18 +181,18 @@ def test_latent_of_a_hopeless_deviation_is_finite() -> None:
     assert latent.losses["divergence"].item() == pytest.approx(math.exp(20) / 2, rel=1e-3)
 
 
-def test_what_learned_a_latent_can_be_copied() -> None:
+def test_a_trained_vae_can_be_copied() -> None:
     net = SpectrogramNetVAE(*SIZE, num_levels=2).train()
     net(magnitudes(2, 2, 20, 13))
     assert net.get_kl_div().item() > 0
-    again = copy.deepcopy(net)
-    assert again.get_kl_div().item() == 0
-    assert torch.equal(again.soft_conv.weight, net.soft_conv.weight)
+    copied = copy.deepcopy(net)
+    assert copied.get_kl_div().item() == 0
+    assert torch.equal(copied.soft_conv.weight, net.soft_conv.weight)
 
 
 @pytest.mark.parametrize("name", ["hardtanh", "prelu", "relu", "selu", "tanh"])
 @pytest.mark.parametrize(("level", "expected"), [(-4.0, 0.0), (0.5, None), (40.0, 1.0)])
-def test_masks_end_at_0_and_1(name: str, level: float, expected: float | None) -> None:
+def test_masks_are_clipped_to_0_and_1(name: str, level: float, expected: float | None) -> None:
     net = fill(SpectrogramNetSimple(*SIZE, mask_act_fn=name, num_levels=2))
     with torch.no_grad():
         net.soft_conv.weight.zero_()
@@ -196,11 +201,11 @@ def test_masks_end_at_0_and_1(name: str, level: float, expected: float | None) -
         net.output_norm.scale.fill_(1)
     masks = net(magnitudes(1, 2, 20, 13))
     known = {"tanh": math.tanh(0.5), "selu": 0.5 * 1.0507009873554805}
-    wanted = known.get(name, 0.5) if expected is None else expected
-    torch.testing.assert_close(masks, torch.full_like(masks, wanted), atol=1e-6, rtol=1e-5)
+    target = known.get(name, 0.5) if expected is None else expected
+    torch.testing.assert_close(masks, torch.full_like(masks, target), atol=1e-6, rtol=1e-5)
 
 
-def test_softmax_shares_the_mixture_among_the_stems() -> None:
+def test_softmax_masks_add_up_to_1() -> None:
     net = fill(SpectrogramNetSimple(*SIZE, mask_act_fn="softmax", num_levels=2, num_masks=3))
     stems = net(magnitudes(2, 2, 20, 13)).unflatten(1, (3, 2))
     torch.testing.assert_close(stems.sum(1), torch.ones(2, 2, 20, 13))
@@ -209,9 +214,7 @@ def test_softmax_shares_the_mixture_among_the_stems() -> None:
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 19), (23, 8), (31, 12)])
 @every_net
-def test_planes_of_any_size_come_back(
-    kind: type[SpectrogramNetSimple], shape: tuple[int, int]
-) -> None:
+def test_planes_keep_their_size(kind: type[SpectrogramNetSimple], shape: tuple[int, int]) -> None:
     net = fill(kind(*shape, 1, 2, num_levels=3), size=0.2)
     assert net(magnitudes(1, 1, *shape)).shape == (1, 1, *shape)
 
@@ -233,29 +236,29 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "sentence"), REFUSED)
-def test_sizes_that_make_no_sense(options: dict[str, Any], sentence: str) -> None:
+def test_invalid_sizes_are_refused(options: dict[str, Any], sentence: str) -> None:
     size = {"num_fft_bins": 20, "num_frames": 13, "num_levels": 2}
     with pytest.raises(ConfigError, match=sentence):
         SpectrogramNetLSTM(**{**size, **options})
 
 
-def test_the_advised_number_of_levels_will_do() -> None:
+def test_the_suggested_number_of_levels_works() -> None:
     with pytest.raises(ConfigError) as caught:
         SpectrogramNetSimple(20, 13)
-    found = re.search(r"num_levels=(\d)", str(caught.value))
-    assert found is not None
-    assert found[1] == "3"
+    suggestion = re.search(r"num_levels=(\d)", str(caught.value))
+    assert suggestion is not None
+    assert suggestion[1] == "3"
     net = SpectrogramNetSimple(20, 13, num_levels=3).train()
     assert net(magnitudes(1, 1, 20, 13)).shape == (1, 1, 20, 13)
 
 
-def test_other_planes_are_refused() -> None:
+def test_planes_of_another_size_are_refused() -> None:
     net = SpectrogramNetSimple(20, 13, num_levels=2)
     with pytest.raises(ConfigError, match=r"found \(1, 1, 20, 12\), give \(batch, 1, 20, 13\)"):
         net(magnitudes(1, 1, 20, 12))
 
 
-def test_devices_that_are_not_there_are_refused() -> None:
+def test_missing_devices_are_refused() -> None:
     with pytest.raises(DeviceError, match="no device 'cuda:99'"):
         SpectrogramNetSimple(20, 13, num_levels=2, device="cuda:99")
 
@@ -274,24 +277,24 @@ def test_window_by_the_number_of_bins(bins: int, window: int) -> None:
     assert network.fourier.window.numel() == window
 
 
-def test_long_mixtures_are_heard_in_blocks() -> None:
-    """2.5 blocks of 8 frames: each as if it were alone, the last filled up with silence."""
+def test_long_mixtures_are_processed_in_blocks() -> None:
+    """2.5 blocks of 8 frames: each is processed alone, and the last is padded with silence."""
     network = fill(registry.build("spectrogram_net_lstm", U_NET), size=0.2)
     spectrum = network.fourier.analyze(pattern(2, 1, 19 * 16 + 5))
     assert spectrum.shape[-1] == 20
-    heard = F.pad(spectrum.abs()[:, :, :32], (0, 4))
-    masks = [network.network(heard[..., at : at + 8]) for at in (0, 8, 16)]
-    expected = torch.cat(masks, dim=-1)[..., :20]
+    padded = F.pad(spectrum.abs()[:, :, :32], (0, 4))
+    expected_masks = [network.network(padded[..., at : at + 8]) for at in (0, 8, 16)]
+    expected = torch.cat(expected_masks, dim=-1)[..., :20]
     features = network.fourier.features(spectrum)
     assert features.shape == (6, 1, 32, 8)
-    found = network.fourier.masks(spectrum, network.core(features))
-    torch.testing.assert_close(found[:, 0, :, :32], expected, atol=1e-6, rtol=1e-5)
-    assert not found[:, 0, :, 32:].any()
+    masks = network.fourier.masks(spectrum, network.core(features))
+    torch.testing.assert_close(masks[:, 0, :, :32], expected, atol=1e-6, rtol=1e-5)
+    assert not masks[:, 0, :, 32:].any()
 
 
 @pytest.mark.parametrize("bins", [32, 33])
-def test_full_masks_give_the_mixture_back(bins: int) -> None:
-    """All of it for an odd number of bins; without the highest frequency for an even number."""
+def test_masks_of_one_return_the_mixture(bins: int) -> None:
+    """Completely for an odd number of bins, without the highest frequency for an even number."""
     options = {**U_NET, "num_fft_bins": bins, "mask_act_fn": "hardtanh"}
     network = registry.build("spectrogram_net_simple", options).eval()
     with torch.no_grad():
@@ -305,7 +308,7 @@ def test_full_masks_give_the_mixture_back(bins: int) -> None:
     assert (bins == 33) == torch.allclose(expected, mixture[:, 0], atol=1e-5)
 
 
-def test_two_channels_are_heard_together() -> None:
+def test_two_channels_are_processed_together() -> None:
     wide = fill(registry.build("spectrogram_net_simple", {**U_NET, "num_channels": 2}), size=0.8)
     pair = pattern(1, 2, 400)
     other = torch.cat([pair[:, :1], 3 * pair[:, 1:]], dim=1)
@@ -324,6 +327,6 @@ def test_two_channels_are_heard_together() -> None:
         ({"num_frames": "many"}, "num_frames must be a whole number"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any], sentence: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         registry.build("spectrogram_net_vae", {**U_NET, **options})

@@ -1,8 +1,7 @@
-"""The TFSWA networks. Truth: their definitions step by step in plain torch, laws, and numbers of
-parameters worked by hand.
+"""The TFSWA networks. Reference: their definitions, step by step in plain torch.
 
-Names and examples are those of ``004_a35b6f546fb4c9a1.txt``; the tests whose names end in
-``as_the_seed_has_it`` hold its examples as they stand there.
+Parameter counts are worked by hand. Names and examples are from ``004_a35b6f546fb4c9a1.txt``;
+tests whose names end in ``as_in_the_seed`` contain its examples unchanged.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def unet(**options: Any) -> TFSWAUNet:
     return fill(TFSWAUNet(**{**usual, "num_heads": 2, **options}))
 
 
-def test_config_as_the_seed_has_it() -> None:
+def test_config_as_in_the_seed() -> None:
     config = yaml.safe_load(SEED)
     assert config.pop("_target_").endswith(".TFSWAUNet")
     with torch.device("meta"):
@@ -76,7 +75,7 @@ def test_config_as_the_seed_has_it() -> None:
     assert {key: [*v] if isinstance(v, tuple) else v for key, v in defaults.items()} == config
 
 
-def test_block_as_the_seed_has_it() -> None:
+def test_block_as_in_the_seed() -> None:
     block = TFSWABlock(in_channels=16, window_size=4, shift_size=2, num_heads=4)
     assert block.eval()(pattern(1, 16, 8, 12)).shape == (1, 16, 8, 12)
     assert [*inspect.signature(TFSWABlock).parameters][:4] == [
@@ -85,7 +84,7 @@ def test_block_as_the_seed_has_it() -> None:
 
 
 def forward(self: Any, x: Tensor) -> Tensor:
-    """The seed's forward pass, word for word."""
+    """The seed's forward pass, unchanged."""
     # Encoder with skip connections
     skip_connections = []
     for block in self.encoder:
@@ -100,7 +99,7 @@ def forward(self: Any, x: Tensor) -> Tensor:
     return self.output_head(x)
 
 
-def test_forward_pass_as_the_seed_has_it() -> None:
+def test_forward_pass_as_in_the_seed() -> None:
     x = pattern(2, 2, 16, 24)
     lightweight = fill(LightweightTFSWA(2, 2, [1, 1], [4, 8], 4, 2, 2, patch=3))
     for network in (unet(), unet(skip_projection=False), lightweight):
@@ -108,7 +107,7 @@ def test_forward_pass_as_the_seed_has_it() -> None:
 
 
 def compute_attention(self, q, k, v, mask=None):
-    """The seed's attention, word for word."""
+    """The seed's attention, unchanged."""
     # Scaled dot-product attention
     scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.dim)
     if mask is not None:
@@ -118,7 +117,7 @@ def compute_attention(self, q, k, v, mask=None):
     return output, weights
 
 
-def test_attention_as_the_seed_has_it() -> None:
+def test_attention_as_in_the_seed() -> None:
     block, x = fill(TFSWABlock(8, 4, 2, 2)), pattern(1, 8, 6, 7)
     for layer in (block.time, block.freq, block.window):
         tokens, regions = layer.att_norm(layer.sequences(x)), layer.regions(x)
@@ -135,7 +134,7 @@ def test_attention_as_the_seed_has_it() -> None:
 
 @pytest.mark.parametrize(("dim", "parameters"), [(32, 42_112), (256, 2_630_656)])
 def test_parameters_of_a_block(dim: int, parameters: int) -> None:
-    """1x1 and norm; three of two norms, attention and feed-forward; fusion of three and norm."""
+    """Entry and norm; three times two norms, attention and MLP; fusion of three, and norm."""
     entry, fusion = dim**2 + dim + 2 * dim, 3 * dim**2 + dim + 2 * dim
     attention = 4 * dim + (4 * dim**2 + dim) + (8 * dim**2 + 5 * dim)
     block = TFSWABlock(dim, 8, 4, 8)
@@ -143,27 +142,29 @@ def test_parameters_of_a_block(dim: int, parameters: int) -> None:
     assert entry + 3 * attention + fusion == parameters
 
 
-def test_projections_of_skips_add_what_they_have() -> None:
+def test_skip_projections_add_their_parameters() -> None:
     with torch.device("meta"):
         both = [TFSWAUNetSeparator(skip_projection=has).parameter_count() for has in (True, False)]
     assert both[0] - both[1] == sum(d * d + d + 2 * d for d in (32, 64, 128))
 
 
-def test_the_lightweight_network_is_light() -> None:
+def test_the_lightweight_network_has_few_parameters() -> None:
     with torch.device("meta"):
         assert registry.architecture("lightweight_tfswa")().parameter_count() < 5_000_000
 
 
-def test_a_block_is_its_definition() -> None:
+def test_a_block_matches_its_definition() -> None:
     block, x = fill(TFSWABlock(8, 4, 2, 2)), pattern(2, 8, 9, 6)
     convolution, norm = block.entry
-    entered = norm(
+    entry_output = norm(
         torch.einsum("od,bdtf->botf", convolution.weight[..., 0, 0], x)
         + convolution.bias[:, None, None]
     )
-    found = torch.cat([block.time(entered), block.freq(entered), block.window(entered)], 1)
+    branches = torch.cat(
+        [block.time(entry_output), block.freq(entry_output), block.window(entry_output)], 1
+    )
     convolution, norm, _ = block.fusion
-    mixed = torch.einsum("od,bdtf->botf", convolution.weight[..., 0, 0], found)
+    mixed = torch.einsum("od,bdtf->botf", convolution.weight[..., 0, 0], branches)
     expected = x + F.gelu(norm(mixed + convolution.bias[:, None, None]))
     torch.testing.assert_close(block(x), expected)
 
@@ -177,24 +178,24 @@ def test_every_second_block_is_shifted() -> None:
 def test_skips_are_projected_and_added() -> None:
     for has in (True, False):
         network = unet(skip_projection=has)
-        stage, below, skip = network.decoder[-1], pattern(1, 8, 4, 4), pattern(1, 4, 8, 8)
-        crossing = stage.bridge[1](stage.bridge[0](skip)) if has else skip
-        x = stage.entry(below) + crossing
+        stage, deeper, skip = network.decoder[-1], pattern(1, 8, 4, 4), pattern(1, 4, 8, 8)
+        projected = stage.bridge[1](stage.bridge[0](skip)) if has else skip
+        x = stage.entry(deeper) + projected
         for block in stage.blocks:
             x = block(x)
-        torch.testing.assert_close(stage(below, skip), x)
+        torch.testing.assert_close(stage(deeper, skip), x)
 
 
-def test_planes_of_any_size_are_filled_up_with_zeros() -> None:
+def test_planes_are_padded_with_zeros() -> None:
     network, x = unet(), pattern(1, 2, 13, 21)
-    whole = torch.zeros(1, 2, 16, 24)
-    whole[:, :, :13, :21] = x
+    padded = torch.zeros(1, 2, 16, 24)
+    padded[:, :, :13, :21] = x
     assert network.multiple == (8, 8)
-    assert torch.equal(network(x), network(whole)[:, :, :13, :21])
+    assert torch.equal(network(x), network(padded)[:, :, :13, :21])
 
 
-def test_instance_normalisation_by_hand() -> None:
-    """Bins at 1, 3 have mean 2 and deviation 1; those at -6, 0, 6, 0 have 0 and sqrt(18)."""
+def test_instance_normalization_by_hand() -> None:
+    """Bins of 1, 3 have mean 2 and deviation 1; bins of -6, 0, 6, 0 have 0 and sqrt(18)."""
     x = torch.tensor([[[[1.0, -6.0], [3.0, 0.0], [1.0, 6.0], [3.0, 0.0]]]])
     root = 6 / math.sqrt(18)
     expected = torch.tensor([[[[-1.0, -root], [1.0, 0.0], [-1.0, root], [1.0, 0.0]]]])
@@ -202,7 +203,7 @@ def test_instance_normalisation_by_hand() -> None:
     assert torch.equal(instance_normalized(torch.zeros(1, 2, 3, 4)), torch.zeros(1, 2, 3, 4))
 
 
-def test_what_the_network_sees_has_no_level() -> None:
+def test_features_do_not_depend_on_the_level() -> None:
     network, mixture = small("tfswa_unet"), pattern(1, 1, 3000)
     features = features_of(network, mixture)
     assert features.shape == (1, 2, 47, 128)
@@ -221,7 +222,7 @@ def test_masks_lie_between_0_and_1(name: str) -> None:
 
 
 def with_masks(network: nn.Module, logit: float) -> nn.Module:
-    """The network with one and the same mask everywhere, before its sigmoid."""
+    """Set a constant mask in the network, given before the sigmoid."""
     heads = [
         m
         for m in network.modules()
@@ -236,8 +237,8 @@ def with_masks(network: nn.Module, logit: float) -> nn.Module:
 
 @pytest.mark.parametrize("name", MASKING)
 @pytest.mark.parametrize("logit", [40.0, 0.0, math.log(3)])
-def test_even_masks_scale_the_mixture(name: str, logit: float) -> None:
-    """Of several resolutions each gives its share, and the shares add up. Nyquist is left out."""
+def test_constant_masks_scale_the_mixture(name: str, logit: float) -> None:
+    """With several resolutions, their shares add up to 1. Nyquist is not part of it."""
     network = with_masks(small(name), logit)
     time = torch.arange(3000.0)
     mixture = (0.4 * torch.sin(0.3 * time) + 0.2 * torch.sin(1.1 * time))[None, None]
@@ -248,31 +249,31 @@ def test_even_masks_scale_the_mixture(name: str, logit: float) -> None:
 
 
 def test_shares_of_resolutions() -> None:
-    """Logits of 0 and ln 3: a quarter and three quarters."""
+    """Logits of 0 and ln 3 give 1/4 and 3/4."""
     balance = Balance(2, 1)
     with torch.no_grad():
         balance.logits.copy_(torch.tensor([[0.0], [math.log(3)]]))
-    found = balance([torch.ones(1, 1, 2, 3), torch.full((1, 1, 2, 2), 0.5)])
+    balanced = balance([torch.ones(1, 1, 2, 3), torch.full((1, 1, 2, 2), 0.5)])
     expected = torch.tensor([0.25, 0.25, 0.25, 0.375, 0.375]).expand(1, 1, 2, 5)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(balanced, expected)
 
 
-def test_one_resolution_with_the_whole_share_is_alone() -> None:
-    """What the others answer is not heard then; their spectra still are, by attention."""
+def test_a_resolution_with_all_of_the_share() -> None:
+    """The masks of the others have no effect; their spectra still do, through attention."""
     network: MultiScaleTFSWASeparator = small("multi_scale_tfswa")
     mixture = pattern(1, 1, 2000)
     with torch.no_grad():
         network.network.balance.logits[0] += 200
         spectrum = network.fourier.analyze(mixture)
         masks = network.core(network.fourier.features(spectrum))
-        alone = spectrum[:, 0, :128, :] * masks[:, 0, :, :128].mT
-        whole = torch.cat([alone, torch.zeros(1, 1, alone.shape[-1])], 1)
+        masked = spectrum[:, 0, :128, :] * masks[:, 0, :, :128].mT
+        masked_and_nyquist = torch.cat([masked, torch.zeros(1, 1, masked.shape[-1])], 1)
         window = torch.hann_window(256)
-        expected = torch.istft(whole, 256, 64, window=window, length=2000)
+        expected = torch.istft(masked_and_nyquist, 256, 64, window=window, length=2000)
     torch.testing.assert_close(network(mixture)[:, 0, 0], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_resolutions_hear_each_other_only_by_attention() -> None:
+def test_resolutions_interact_only_through_attention() -> None:
     network = small("multi_scale_tfswa").network
     x = pattern(1, 2, 16, 192)
     other = torch.cat([x[..., :128], -x[..., 128:]], -1)
@@ -289,8 +290,8 @@ def resunet(bottleneck: int = 2) -> TFSWAResUNet:
     return fill(TFSWAResUNet(4, 4, (8, 12), 2, bottleneck, (2, 2), 2))
 
 
-def residual_u(network: TFSWAResUNet, x: Tensor) -> Tensor:
-    """Two levels of modules, pools and doublings, and nothing between them."""
+def residual_u_net(network: TFSWAResUNet, x: Tensor) -> Tensor:
+    """The network without its bottleneck: two levels of modules, pooling and upsampling."""
     outer = network.encoder[0](x)
     inner = network.encoder[1](F.avg_pool2d(outer, 2))
     up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
@@ -298,19 +299,19 @@ def residual_u(network: TFSWAResUNet, x: Tensor) -> Tensor:
     return network.decoder[1](torch.cat([up(x), outer], 1))
 
 
-def test_without_its_bottleneck_it_is_a_residual_u() -> None:
+def test_without_its_bottleneck_it_is_a_residual_u_net() -> None:
     network, x = resunet(), pattern(2, 4, 8, 12)
-    assert (network(x) - residual_u(network, x)).abs().max() > 1e-3
+    assert (network(x) - residual_u_net(network, x)).abs().max() > 1e-3
     with torch.no_grad():
         for layer in (m for m in network.modules() if isinstance(m, PlaneAttention)):
             for last in (layer.att.c_proj, layer.mlp[-1]):
                 last.weight.zero_()
                 last.bias.zero_()
-    torch.testing.assert_close(network(x), residual_u(network, x))
+    torch.testing.assert_close(network(x), residual_u_net(network, x))
     torch.testing.assert_close(resunet(bottleneck=0)(x).shape, x.shape)
 
 
-def test_a_residual_module_is_its_definition() -> None:
+def test_a_residual_module_matches_its_definition() -> None:
     module, x = fill(RCM(3, 5)), pattern(2, 3, 6, 4)
     first, _, one, second, _, two = module.convolutions
     h = F.conv2d(F.gelu(first(x)), one.weight, one.bias, padding=1)
@@ -326,7 +327,7 @@ def test_the_serial_block_shifts_its_last_windows_by_half() -> None:
 
 
 def test_parameters_of_the_paper() -> None:
-    """Four modules a level, levels of the paper's widths, feed-forward parts twice as wide."""
+    """Four modules per level with the paper's widths, and MLPs twice as wide."""
 
     def module(i: int, o: int) -> int:
         return 2 * i + (9 * i * o + o) + 2 * o + (9 * o * o + o) + (i * o + o)
@@ -336,12 +337,12 @@ def test_parameters_of_the_paper() -> None:
     convolutions = sum(module(i, o) + 3 * module(o, o) for i, o in down + up)
     attention = 4 * 384 + (4 * 384**2 + 384) + (4 * 384**2 + 3 * 384)
     with torch.device("meta"):
-        found = TFSWAResUNetSeparator().parameter_count()
-    assert found == convolutions + 16 * attention == 44_435_744
+        count = TFSWAResUNetSeparator().parameter_count()
+    assert count == convolutions + 16 * attention == 44_435_744
 
 
 def test_subbands_of_the_paper() -> None:
-    """3 s: 301 frames that the network fills up to 320; 8 x 256 bins; subband 1 starts at 256."""
+    """3 s are 301 frames, padded to 320 in the network; 8 x 256 bins; subband 1 starts at 256."""
     with torch.device("meta"):
         network = TFSWAResUNetSeparator()
     spectrum = torch.zeros(1, 2, 1025, 301, dtype=torch.complex64)
@@ -352,18 +353,18 @@ def test_subbands_of_the_paper() -> None:
     assert features.max().item() == pytest.approx(5 / math.sqrt(3 / 8 * 2048))
 
 
-def test_the_answer_of_the_residual_u_is_magnitudes_with_the_phase_of_the_mixture() -> None:
+def test_the_residual_u_net_gives_magnitudes_with_the_phase_of_the_mixture() -> None:
     frontend = small("tfswa_resunet", stems=("a", "b")).fourier
     spectrum = frontend.analyze(pattern(1, 2, 1500))
     features = frontend.features(spectrum)
     both = torch.cat([features, -0.5 * features], 1)
-    heard = spectrum.clone()
-    heard[:, :, -1] = 0  # Nyquist
-    found = frontend.apply_output(spectrum, both)
-    torch.testing.assert_close(found[:, 0], heard, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found[:, 1], 0.5 * heard, atol=1e-5, rtol=1e-4)
+    without_nyquist = spectrum.clone()
+    without_nyquist[:, :, -1] = 0  # Nyquist
+    stems_ = frontend.apply_output(spectrum, both)
+    torch.testing.assert_close(stems_[:, 0], without_nyquist, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(stems_[:, 1], 0.5 * without_nyquist, atol=1e-5, rtol=1e-4)
     silence = torch.zeros_like(spectrum)
-    assert torch.equal(frontend.apply_output(silence, both), torch.zeros_like(found))
+    assert torch.equal(frontend.apply_output(silence, both), torch.zeros_like(stems_))
 
 
 @pytest.mark.parametrize(
@@ -383,6 +384,6 @@ def test_the_answer_of_the_residual_u_is_magnitudes_with_the_phase_of_the_mixtur
         ("tfswa_resunet", {"audio_channels": 3}, "audio_channels must be 1 or 2"),
     ],
 )
-def test_contradictions_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         small(name, **options)

@@ -1,4 +1,4 @@
-"""Splitting into bands and merging. Truth: sums over single bins, and the law of identity."""
+"""Splitting into bands and merging. Reference: sums over single bins; identity weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.model_zoo.blocks.weights import fill, pattern
 
 
 def members(band: Band, row: int) -> list[int]:
-    """Bins of one band, in order."""
+    """The bins of one band, in order."""
     return (band.filterbanks[row] > 0).nonzero().flatten().tolist()
 
 
@@ -28,8 +28,8 @@ def test_split_gathers_the_bins_of_each_band(band: Band) -> None:
     assert tokens.shape == (2, 6, 3, 10)
     for row in range(10):
         expected = band.pre_bandnet.bias[row].expand(2, 3, 6)
-        for place, freq in enumerate(members(band, row)):
-            weight = band.pre_bandnet.weight[row, 2 * place : 2 * place + 2]
+        for position, freq in enumerate(members(band, row)):
+            weight = band.pre_bandnet.weight[row, 2 * position : 2 * position + 2]
             expected = expected + x[:, freq] @ weight
         torch.testing.assert_close(tokens[..., row].permute(0, 2, 1), expected)
 
@@ -40,8 +40,8 @@ def test_merge_adds_where_bands_overlap_and_divides_by_their_heights(band: Band)
     for row in range(10):
         numbers = tokens[..., row].permute(0, 2, 1) @ band.post_bandnet.weight[row]
         numbers = numbers + band.post_bandnet.bias[row]
-        for place, freq in enumerate(members(band, row)):
-            expected[:, freq] += numbers[..., 2 * place : 2 * place + 2]
+        for position, freq in enumerate(members(band, row)):
+            expected[:, freq] += numbers[..., 2 * position : 2 * position + 2]
     heights = band.filterbanks.sum(0)
     expected /= torch.where(heights < 1e-8, 1.0, heights)[:, None, None]
     torch.testing.assert_close(band.unsplit(tokens), expected, atol=1e-5, rtol=1e-4)
@@ -54,7 +54,7 @@ def test_merge_adds_where_bands_overlap_and_divides_by_their_heights(band: Band)
     scale=st.sampled_from(["mel", "linear"]),
     norm=st.sampled_from(["ola", "count"]),
 )
-def test_identity_weights_give_back_what_a_bin_has(
+def test_identity_weights_return_the_spectrum(
     bands: int, n_fft: int, scale: str, norm: str
 ) -> None:
     band, x = identity_band(bands, n_fft, scale, norm), pattern(1, n_fft // 2 + 1, 2, 2)
@@ -64,7 +64,7 @@ def test_identity_weights_give_back_what_a_bin_has(
 
 
 def identity_band(bands: int, n_fft: int, scale: str, norm: str) -> Band:
-    """A band layer whose tokens are the bins themselves."""
+    """A band layer whose tokens are the bins of the band."""
     width = 2 * (Band(16_000, n_fft, bands, 2, 1, scale).f_idxes.numel() // bands)
     band = Band(16_000, n_fft, bands, 2, width, scale, overlap_norm=norm)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def identity_band(bands: int, n_fft: int, scale: str, norm: str) -> Band:
     return band
 
 
-def test_dc_never_gets_a_value(band: Band) -> None:
+def test_dc_is_always_zero(band: Band) -> None:
     assert not band.unsplit(pattern(1, 6, 4, 10))[:, 0].any()
 
 
@@ -81,14 +81,14 @@ def test_divisors_at_the_edges_at_48_khz() -> None:
     band = Band(48_000, 2048, 64, 2, 4)
     assert band.ola_window[1] == pytest.approx(0.373, abs=5e-4)
     assert band.ola_window[1023] == pytest.approx(0.0156, abs=5e-5)
-    # 32 at the top, one at the bottom, and DC and Nyquist, which are then left undivided.
+    # 32 at the top, one at the bottom, and DC and Nyquist, which are not divided.
     assert (band.filterbanks.sum(0) < 0.5).sum() == 35
     assert band.ola_window[0] == band.ola_window[1024] == 1
-    # Between the centres of two bands their heights add up to one.
+    # Between the centers of two bands their heights add up to one.
     torch.testing.assert_close(band.ola_window[10:900], torch.ones(890))
 
 
-def test_more_numbers_out_than_in() -> None:
+def test_merging_to_more_channels() -> None:
     band = Band(16_000, 128, 10, 2, 6, merge_channels=8)
     assert band.unsplit(pattern(2, 6, 3, 10)).shape == (2, 65, 3, 8)
 

@@ -1,4 +1,4 @@
-"""ConvNeXt blocks. Truth: their definition in torch's functional form, the original's sizes."""
+"""ConvNeXt blocks. Reference: their definition in functional torch, and the original's sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KERNELS = st.sampled_from([3, 4, 5, 7])
 
 @settings(deadline=None, max_examples=40)
 @given(length=st.integers(1, 60), kernel=KERNELS, stride=st.integers(1, 3))
-def test_a_sequence_comes_back_to_its_length(length: int, kernel: int, stride: int) -> None:
+def test_a_sequence_is_restored_to_its_length(length: int, kernel: int, stride: int) -> None:
     down = ConvNeXt1DBlock(kernel, stride, 2, 4)
     up = ConvNeXt1DBlock(kernel, stride, 4, 2, "transposed")
     x = pattern(1, 2, length)
@@ -30,7 +30,7 @@ def test_a_sequence_comes_back_to_its_length(length: int, kernel: int, stride: i
     kernel=st.tuples(KERNELS, KERNELS),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
 )
-def test_a_plane_comes_back_to_its_size(size, kernel, stride) -> None:
+def test_a_plane_is_restored_to_its_size(size, kernel, stride) -> None:
     down = ConvNeXt2DBlock(kernel, stride, 2, 4)
     up = ConvNeXt2DBlock(kernel, stride, 4, 2, "transposed")
     x = pattern(1, 2, *size)
@@ -61,7 +61,7 @@ def test_definition_in_two_dimensions_transposed(depthwise: bool) -> None:
 
 
 def bottleneck(block, near: torch.Tensor) -> torch.Tensor:
-    """Root mean square norm, then a gate and a value from one projection, per position."""
+    """RMS norm, then a gate and a value from one projection, per position."""
     x = near.movedim(1, -1)
     x = x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-6) * block.norm.scale
     both = x @ block.pwconv1.weight.T + block.pwconv1.bias
@@ -81,7 +81,7 @@ def test_sizes_of_the_original() -> None:
     assert ConvNeXt2DBlock(7, 2, 8, 4).residual_conv.weight.shape == (4, 8, 7, 7)
 
 
-def test_without_a_size_the_smallest_one_comes_back() -> None:
+def test_without_a_size_the_smallest_is_restored() -> None:
     assert ConvNeXt1DBlock(7, 2, 4, 2, "transposed")(pattern(1, 4, 5)).shape == (1, 2, 9)
 
 

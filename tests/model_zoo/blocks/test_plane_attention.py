@@ -1,5 +1,4 @@
-"""Attention over planes. Truth: attention of all bins at once under a mask that is made from the
-places of the bins alone, and laws of who can hear whom."""
+"""Attention over planes. Reference: attention over all bins under a mask of their positions."""
 
 from __future__ import annotations
 
@@ -25,27 +24,27 @@ SIZES = [(8, 12), (9, 7), (4, 10), (3, 2), (13, 12)]
 GRIDS = [((4, 4), (0, 0)), ((4, 4), (2, 2)), ((5, 4), (2, 2)), ((4, 3), (1, 0)), ((2, 5), (1, 4))]
 
 
-def piece(side: int, window: int, shift: int) -> Tensor:
-    """Number of the window that each place lies in; an axis of one window is not shifted."""
+def window_number(side: int, window: int, shift: int) -> Tensor:
+    """The window number of each position; an axis of a single window is not shifted."""
     shift = shift if side > window else 0
     return (torch.arange(side) - shift).div(window, rounding_mode="floor")
 
 
-def neighbours(size: tuple[int, int], grid: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-    """Whether two bins lie in the same window of a shifted grid that nothing wraps around."""
-    rows, columns = (piece(*axis) for axis in zip(size, *grid, strict=True))
-    places = torch.cartesian_prod(rows, columns).reshape(-1, 2)
-    return (places[:, None] == places[None]).all(-1)
+def same_window(size: tuple[int, int], grid: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    """Whether two bins lie in the same window of a shifted grid without wrap-around."""
+    rows, columns = (window_number(*axis) for axis in zip(size, *grid, strict=True))
+    positions = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    return (positions[:, None] == positions[None]).all(-1)
 
 
-def over_all_bins(layer: PlaneAttention, x: Tensor, seen: Tensor) -> Tensor:
-    """The layer's definition over one sequence of all bins, each head from its own matrix."""
+def over_all_bins(layer: PlaneAttention, x: Tensor, visible: Tensor) -> Tensor:
+    """The layer's definition over one sequence of all bins, masked by ``visible``."""
     tokens = x.flatten(2).mT
     query, key, value = (
         part.unflatten(-1, (HEADS, -1)).transpose(1, 2)
         for part in layer.att.c_attn(layer.att_norm(tokens)).chunk(3, dim=-1)
     )
-    scores = (query @ key.mT / (WIDTH / HEADS) ** 0.5).masked_fill(~seen, -torch.inf)
+    scores = (query @ key.mT / (WIDTH / HEADS) ** 0.5).masked_fill(~visible, -torch.inf)
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
     tokens = tokens + mixed @ layer.att.c_proj.weight.T + layer.att.c_proj.bias
     tokens = tokens + layer.mlp(layer.ffn_norm(tokens))
@@ -58,22 +57,22 @@ def test_shifted_windows_are_full_attention_under_a_mask(
     size: tuple[int, int], grid: tuple[tuple[int, int], tuple[int, int]]
 ) -> None:
     layer, x = fill(ShiftedWindowAttention(WIDTH, HEADS, *grid)), pattern(2, WIDTH, *size)
-    torch.testing.assert_close(layer(x), over_all_bins(layer, x, neighbours(size, grid)))
+    torch.testing.assert_close(layer(x), over_all_bins(layer, x, same_window(size, grid)))
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_what_fills_a_plane_up_is_not_heard(
+def test_padding_has_no_effect(
     grid: tuple[tuple[int, int], tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, x = fill(ShiftedWindowAttention(WIDTH, HEADS, *grid)), pattern(1, WIDTH, 9, 7)
     expected = layer(x)
 
-    def noisy(plane: Tensor, window: tuple[int, int]) -> Tensor:
-        whole = 5 * pattern(*padded(plane, window).shape)
-        whole[:, :, : plane.shape[2], : plane.shape[3]] = plane
-        return whole
+    def padded_with_noise(plane: Tensor, window: tuple[int, int]) -> Tensor:
+        padded_plane = 5 * pattern(*padded(plane, window).shape)
+        padded_plane[:, :, : plane.shape[2], : plane.shape[3]] = plane
+        return padded_plane
 
-    monkeypatch.setattr(plane_attention, "padded", noisy)
+    monkeypatch.setattr(plane_attention, "padded", padded_with_noise)
     assert layer.sequences(x).abs().max() > 4
     torch.testing.assert_close(layer(x), expected)
 
@@ -84,7 +83,7 @@ def test_what_fills_a_plane_up_is_not_heard(
     window=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     data=st.data(),
 )
-def test_parting_and_joining_are_inverse(
+def test_splitting_and_joining_are_inverse(
     frames: int, bins: int, window: tuple[int, int], data: st.DataObject
 ) -> None:
     shift = tuple(data.draw(st.integers(0, side - 1)) for side in window)
@@ -98,7 +97,7 @@ def test_parting_and_joining_are_inverse(
 
 
 def changed_by(layer: PlaneAttention, frame: int, freq: int) -> Tensor:
-    """Bins whose answer is another one when one bin is."""
+    """The bins whose output changes when one bin of the input changes."""
     x = pattern(1, WIDTH, 6, 5)
     other = x.clone()
     other[:, :, frame, freq] += pattern(WIDTH, phase=3)
@@ -125,8 +124,10 @@ def test_frequency_attention_mixes_along_frequency_only(frame: int, freq: int) -
 def test_an_axis_is_full_attention_under_a_mask(kind: type[PlaneAttention]) -> None:
     layer, x = fill(kind(WIDTH, HEADS)), pattern(2, WIDTH, 6, 5)
     frames, bins = torch.cartesian_prod(torch.arange(6), torch.arange(5)).unbind(-1)
-    line = bins if kind is TemporalSequenceAttention else frames
-    torch.testing.assert_close(layer(x), over_all_bins(layer, x, line[:, None] == line[None]))
+    axis_index = bins if kind is TemporalSequenceAttention else frames
+    torch.testing.assert_close(
+        layer(x), over_all_bins(layer, x, axis_index[:, None] == axis_index[None])
+    )
 
 
 def layers() -> list[PlaneAttention]:
@@ -135,7 +136,7 @@ def layers() -> list[PlaneAttention]:
     return [fill(layer) for layer in [window, *axes]]
 
 
-def test_weights_are_what_forward_mixes_with() -> None:
+def test_forward_uses_the_reported_weights() -> None:
     x = pattern(2, WIDTH, 7, 5)
     for layer in layers():
         assert isinstance(layer.att, Attention)
@@ -147,15 +148,15 @@ def test_weights_are_what_forward_mixes_with() -> None:
         torch.testing.assert_close(layer.att.c_proj(mixed), expected)
 
 
-@pytest.mark.parametrize("most", [1, 300, 2**28])
-def test_parts_are_computed_like_the_whole(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No part has more weights than allowed, unless a single sequence has."""
+@pytest.mark.parametrize("limit", [1, 300, 2**28])
+def test_computing_in_parts_gives_the_same(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part has more weights than the limit, except a single sequence."""
     x = pattern(3, WIDTH, 7, 5)
-    whole = [layer(x) for layer in layers()]
-    monkeypatch.setattr(plane_attention, "MOST_WEIGHTS", most)
-    for layer, expected in zip(layers(), whole, strict=True):
-        seen: list[torch.Size] = []
-        layer.att.register_forward_hook(lambda _, inputs, __, to=seen: to.append(inputs[0].shape))
+    reference = [layer(x) for layer in layers()]
+    monkeypatch.setattr(plane_attention, "MOST_WEIGHTS", limit)
+    for layer, expected in zip(layers(), reference, strict=True):
+        shapes: list[torch.Size] = []
+        layer.att.register_forward_hook(lambda _, inputs, __, to=shapes: to.append(inputs[0].shape))
         torch.testing.assert_close(layer(x), expected)
-        assert all(HEADS * len_ * tokens**2 <= most or len_ == 1 for len_, tokens, _ in seen)
-        assert sum(shape[0] for shape in seen) == len(layer.sequences(x))
+        assert all(HEADS * len_ * tokens**2 <= limit or len_ == 1 for len_, tokens, _ in shapes)
+        assert sum(shape[0] for shape in shapes) == len(layer.sequences(x))

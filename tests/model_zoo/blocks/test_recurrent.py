@@ -1,4 +1,4 @@
-"""Recurrent blocks. Truth: torch's own networks, one group at a time."""
+"""Recurrent blocks. Reference: torch's own networks, one group at a time."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def test_groups_are_separate_networks(rnn_type: str, bidirectional: bool) -> Non
     hidden = 2 if bidirectional else 4
     outputs = []
     for group in range(3):
-        alone = {"gru": nn.GRU, "lstm": nn.LSTM}[rnn_type](
+        single = {"gru": nn.GRU, "lstm": nn.LSTM}[rnn_type](
             4, hidden, num_layers=2, bias=False, batch_first=True, bidirectional=bidirectional
         )
-        alone.load_state_dict(grouped.rnns[group].state_dict())
-        outputs.append(alone(x[..., 4 * group : 4 * group + 4])[0])
+        single.load_state_dict(grouped.rnns[group].state_dict())
+        outputs.append(single(x[..., 4 * group : 4 * group + 4])[0])
     torch.testing.assert_close(grouped(x), torch.cat(outputs, dim=-1))
 
 
-def test_a_group_does_not_see_its_neighbour() -> None:
+def test_groups_are_independent() -> None:
     grouped = fill(GroupedRNN(8, 1, 2))
     x = pattern(1, 5, 8)
     changed = x.clone()
@@ -37,7 +37,7 @@ def test_a_group_does_not_see_its_neighbour() -> None:
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_future_counts_only_in_both_directions(bidirectional: bool) -> None:
+def test_only_bidirectional_networks_see_the_future(bidirectional: bool) -> None:
     grouped = fill(GroupedRNN(8, 1, 2, bidirectional=bidirectional))
     x = pattern(1, 5, 8)
     later = x.clone()
@@ -45,7 +45,7 @@ def test_the_future_counts_only_in_both_directions(bidirectional: bool) -> None:
     assert torch.equal(grouped(x)[:, :-1], grouped(later)[:, :-1]) is not bidirectional
 
 
-def test_block_is_two_residuals() -> None:
+def test_block_has_two_residual_branches() -> None:
     block, x = fill(RNNBlock(8, 2, 2, bidirectional=True)), pattern(2, 5, 8)
     half = x + block.rnn(block.rnn_norm(x))
     assert torch.equal(block(x), half + block.mlp(block.ffn_norm(half)))
@@ -60,6 +60,6 @@ def test_block_is_two_residuals() -> None:
         ((8, 1, 2, "rnn"), "rnn_type must be one of gru, lstm, found 'rnn'"),
     ],
 )
-def test_nonsense_is_refused(arguments: tuple, message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         GroupedRNN(*arguments)

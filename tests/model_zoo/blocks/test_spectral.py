@@ -1,4 +1,4 @@
-"""Bands. Truth: Slaney's formula written again in numpy, and tables of the original code."""
+"""Filter banks. Reference: Slaney's formula in numpy, and tables of the original code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WIDTHS_48K = [
     *[14, 14, 15, 17, 18, 19, 21, 22, 23, 24, 26, 28, 30, 32, 34, 37, 39, 41, 44, 47, 50, 54, 57],
     *[61, 65, 69, 74, 79, 85, 90, 96, 103, 109, 116, 125],
 ]  # fmt: skip
-# First and last bin of some of the 60 bands at 44.1 kHz, window 2048, of the public checkpoints.
+# First and last bin of some of the public checkpoints' 60 bands at 44.1 kHz, window 2048.
 SIXTY_BANDS = {0: (0, 6), 1: (4, 9), 20: (65, 73), 30: (126, 144), 45: (348, 397), 58: (836, 957)}
 
 
 def reference_bank(sample_rate: int, n_fft: int, bands: int) -> np.ndarray:
-    """Triangles over frequencies whose mel is equally spaced, straight from the definition."""
+    """Triangles between equally spaced mel frequencies, by definition."""
     break_mel, top = 15.0, sample_rate / 2
     top_mel = break_mel + 27 * np.log(top / 1000) / np.log(6.4)
     mel = np.linspace(0, top_mel, bands + 2)
@@ -31,7 +31,7 @@ def reference_bank(sample_rate: int, n_fft: int, bands: int) -> np.ndarray:
 
 @pytest.mark.parametrize("sample_rate", [22_050, 32_000, 44_100, 48_000])
 @pytest.mark.parametrize(("n_fft", "bands"), [(2048, 60), (2048, 64), (4096, 64)])
-def test_mel_bank_is_slaneys(sample_rate: int, n_fft: int, bands: int) -> None:
+def test_the_mel_bank_follows_slaney(sample_rate: int, n_fft: int, bands: int) -> None:
     bank = mel_bank(sample_rate, n_fft, bands).double().numpy()
     reference = reference_bank(sample_rate, n_fft, bands)
     np.testing.assert_allclose(bank, reference, atol=1e-6)
@@ -48,11 +48,11 @@ def test_first_and_last_bins_at_44_khz() -> None:
     bank = mel_bank(44_100, 2048, 60)
     for band, (first, last) in SIXTY_BANDS.items():
         bins = bank[band].nonzero().flatten()
-        # The public layout counts DC in; the first band here starts above it.
+        # The public layout includes DC; the first band here starts above it.
         assert (int(bins[0]), int(bins[-1])) == (max(first, 1), last)
 
 
-def test_how_often_a_bin_is_covered_at_48_khz() -> None:
+def test_bands_per_bin_at_48_khz() -> None:
     covered = (mel_bank(48_000, 2048, 64) > 0).sum(0)
     assert covered[0] == 0
     assert (covered == 2).sum() == 957
@@ -65,7 +65,7 @@ def test_nyquist_is_in_the_last_band_only(sample_rate: int) -> None:
     assert (mel_bank(sample_rate, 1024, 32)[:, -1] > 0).nonzero().flatten().tolist() == [31]
 
 
-def test_mel_and_back() -> None:
+def test_hz_to_mel_and_back() -> None:
     # 1 kHz is 15 mel, 6.4 kHz is 27 steps further, 500 Hz is half of the linear part.
     assert hz_to_mel(1000.0) == pytest.approx(15)
     assert hz_to_mel(6400.0) == pytest.approx(42)

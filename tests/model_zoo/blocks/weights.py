@@ -1,4 +1,4 @@
-"""Weights by formula, so that no expected value hangs on a random generator."""
+"""Synthetic weights, so that no expected value depends on a random generator."""
 
 from __future__ import annotations
 

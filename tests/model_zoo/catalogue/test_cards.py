@@ -1,4 +1,4 @@
-"""Cards. Truth: the standard library's TOML reader, and what the messages must say."""
+"""Model cards, read back with the standard library's TOML reader, and their error messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def minimal(name: str, **fields: object) -> str:
 
 @pytest.fixture
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Path) -> Path:
-    """A package with one bundled model called ``given``."""
+    """A package with one bundled model named ``given``."""
     folder = tmp_path / "bundled"
     write(folder, "given", minimal("given", description="from the package"))
     monkeypatch.setattr(cards_module, "BUNDLED", folder)
@@ -47,7 +47,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Path) -> Path:
     stems=st.lists(STEM, min_size=1, max_size=3, unique=True),
     scores=st.lists(st.tuples(TEXT, NUMBER), max_size=2),
 )
-def test_toml_gives_back_the_card(
+def test_a_card_is_read_back_from_toml(
     text: str, stems: list[str], scores: list[tuple[str, float]]
 ) -> None:
     card = Card(
@@ -62,10 +62,12 @@ def test_toml_gives_back_the_card(
 
 
 def test_outputs_are_stems_and_residual() -> None:
-    alone = Card(name="x", architecture="melrnn", stems=("vocals", "bass"))
-    assert alone.outputs == ("vocals", "bass")
-    with_rest = Card(name="x", architecture="melrnn", stems=("vocals",), residual="instrumental")
-    assert with_rest.outputs == ("vocals", "instrumental")
+    without_residual = Card(name="x", architecture="melrnn", stems=("vocals", "bass"))
+    assert without_residual.outputs == ("vocals", "bass")
+    with_residual = Card(
+        name="x", architecture="melrnn", stems=("vocals",), residual="instrumental"
+    )
+    assert with_residual.outputs == ("vocals", "instrumental")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_outputs_are_stems_and_residual() -> None:
         ({"sample_rate": 0}, "sample_rate must be positive"),
     ],
 )
-def test_contradictions_are_refused(fields: dict, message: str) -> None:
+def test_invalid_cards_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Card(**{"name": "x", "architecture": "melrnn", "stems": ("vocals",), **fields})
 
@@ -93,7 +95,7 @@ def test_an_undefined_score_is_refused() -> None:
         CardScore("d", "vocals", "SDR", "whole track", float("nan"))
 
 
-def test_home_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_variable_sets_the_zoo_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("STEM_HOME", str(tmp_path))
     assert zoo_home() == tmp_path
     monkeypatch.delenv("STEM_HOME")
@@ -102,11 +104,11 @@ def test_home_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_bundled_and_own_cards_are_listed(bundled: Path, zoo: Path) -> None:
     write(zoo, "mine", minimal("mine"))
-    damages: list[CheckpointError] = []
-    assert list(cards(damages.append)) == ["given", "mine"]
+    errors: list[CheckpointError] = []
+    assert list(cards(errors.append)) == ["given", "mine"]
     write(zoo, "torn", "]")
-    assert list(cards(damages.append)) == ["given", "mine"]
-    assert [str(zoo / "torn.toml") in str(error) for error in damages] == [True]
+    assert list(cards(errors.append)) == ["given", "mine"]
+    assert [str(zoo / "torn.toml") in str(error) for error in errors] == [True]
     assert find("mine").name == "mine"
 
 
@@ -119,12 +121,12 @@ def test_an_own_card_cannot_take_a_bundled_name(bundled: Path, zoo: Path) -> Non
         check_new_name("given")
 
 
-def test_an_unfit_name_is_refused(zoo: Path) -> None:
+def test_an_invalid_name_is_refused(zoo: Path) -> None:
     with pytest.raises(ConfigError, match=r"--name: a name has lower-case letters.*'My Model'"):
         check_new_name("My Model")
 
 
-def test_an_unknown_name_offers_the_nearest(bundled: Path) -> None:
+def test_an_unknown_name_gets_a_suggestion(bundled: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"'givn': did you mean 'given'.*stem models list"):
         find("givn")
 
@@ -139,14 +141,14 @@ def test_an_unknown_name_offers_the_nearest(bundled: Path) -> None:
         ("\xff", "cannot be used"),
     ],
 )
-def test_a_damaged_card_is_named(bundled: Path, zoo: Path, text: str, message: str) -> None:
+def test_a_damaged_card_is_reported(bundled: Path, zoo: Path, text: str, message: str) -> None:
     write(zoo, "mine", text)
     with pytest.raises(CheckpointError, match=message):
         find("mine")
     assert find("given").name == "given"
 
 
-def test_bundled_cards_are_sound() -> None:
+def test_bundled_cards_match_their_files() -> None:
     paths = sorted(cards_module.BUNDLED.glob("*.toml"))
     names = {path.stem for path in paths}
     assert cards_module.DEFAULT_MODEL in names
@@ -156,7 +158,7 @@ def test_bundled_cards_are_sound() -> None:
         assert {*card.better} <= names - {card.name}
 
 
-def test_the_licence_text_of_spleeter_travels_with_its_weights() -> None:
+def test_the_licence_of_spleeter_is_bundled_with_its_weights() -> None:
     card = find("spleeter_2stems")
     text = (cards_module.BUNDLED / card.licence_file).read_text("utf-8")
     assert card.licence == "MIT"
@@ -164,7 +166,7 @@ def test_the_licence_text_of_spleeter_travels_with_its_weights() -> None:
     assert "The above copyright notice and this permission notice shall be included" in text
 
 
-def test_cards_do_without_torch() -> None:
+def test_cards_do_not_import_torch() -> None:
     heavy = "sorted({'torch', 'numpy'} & set(sys.modules))"
     script = f"import sys, model_zoo.catalogue.cards; print({heavy})"
     done = subprocess.run(

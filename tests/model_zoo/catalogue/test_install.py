@@ -1,4 +1,4 @@
-"""From a run folder to a model of the zoo. Truth: the weights of the run, and words by hand."""
+"""Adding a run to the zoo. Reference: the weights of the run; texts written by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY
 from model_zoo.errors import ConfigError, StemError
 from tests.model_zoo.small import small_network
 
-TOLD = {
+FULL_SUMMARY = {
     "recipe": "four-stems",
     "step": 12_000,
     "best_mean": 5.256,
@@ -31,7 +31,7 @@ TOLD = {
 
 @pytest.fixture
 def run(tmp_path: Path, zoo: Path) -> Path:
-    """The folder of a run that ended, with weights in half precision."""
+    """The folder of a finished run, with weights in half precision."""
     folder = tmp_path / "run"
     weights.save(folder / BEST, small_network(), {"residual": "band"}, half=True)
     (folder / RECIPE).write_text(json.dumps({"name": "tiny"}))
@@ -39,15 +39,15 @@ def run(tmp_path: Path, zoo: Path) -> Path:
 
 
 def summarize(run: Path, **changes: Any) -> None:
-    (run / SUMMARY).write_text(json.dumps(TOLD | changes))
+    (run / SUMMARY).write_text(json.dumps(FULL_SUMMARY | changes))
 
 
-def test_the_model_sounds_as_the_run(run: Path) -> None:
-    """Bit for bit, in a file of the same size but for the text that says where it is from."""
+def test_the_model_computes_the_same_as_the_run(run: Path) -> None:
+    """Bit for bit, with tensors of the same dtypes."""
     add_run(run, name="mine")
-    ours, theirs = resolve.load("mine"), resolve.load(run / BEST)
+    added, original = resolve.load("mine"), resolve.load(run / BEST)
     mixture = torch.sin(torch.arange(16_000) ** 1.5 / 40).reshape(1, 1, -1)
-    assert torch.equal(ours(mixture), theirs(mixture))
+    assert torch.equal(added(mixture), original(mixture))
     kinds = {tensor.dtype for tensor in weights.read(find_file("mine")).tensors.values()}
     assert kinds == {tensor.dtype for tensor in weights.read(run / BEST).tensors.values()}
 
@@ -56,7 +56,7 @@ def find_file(name: str) -> Path:
     return cards.verify(find(name))
 
 
-def test_the_card_says_what_is_known(run: Path) -> None:
+def test_the_card_has_the_facts_of_the_run(run: Path) -> None:
     summarize(run)
     card = add_run(run, name="mine", licence="CC0")
     assert find("mine") == card
@@ -71,7 +71,7 @@ def test_the_card_says_what_is_known(run: Path) -> None:
     assert (score.metric, score.definition, score.value) == ("SDR", DEFINITION, 5.26)
 
 
-def test_nothing_is_guessed(run: Path) -> None:
+def test_unknown_facts_are_left_out(run: Path) -> None:
     card = add_run(run, name="mine")
     assert card.licence == "not stated"
     assert card.source == "Trained with stem, recipe tiny"
@@ -83,12 +83,12 @@ def test_nothing_is_guessed(run: Path) -> None:
     [{"best_mean": None, "validation_songs": 0}, {"sdr": {"vocals": float("-inf")}}],
     ids=["not validated", "not finite"],
 )
-def test_a_score_that_is_none_is_left_out(run: Path, changes: dict[str, Any]) -> None:
+def test_an_undefined_score_is_left_out(run: Path, changes: dict[str, Any]) -> None:
     summarize(run, **changes)
     assert add_run(run, name="mine").scores == ()
 
 
-def test_one_song_is_no_songs(run: Path) -> None:
+def test_one_song_is_in_the_singular(run: Path) -> None:
     summarize(run, songs=1, validation_songs=1, data="", step=1)
     card = add_run(run, name="mine")
     assert card.training_data == "1 song"
@@ -96,12 +96,12 @@ def test_one_song_is_no_songs(run: Path) -> None:
     assert card.scores[0].dataset == "1 validation song, by which the step was chosen"
 
 
-def test_a_later_summary_may_say_more(run: Path) -> None:
+def test_unknown_keys_of_a_summary_are_ignored(run: Path) -> None:
     summarize(run, hours=3)
     assert add_run(run, name="mine").training_data == "87 songs of the folder musdb18hq"
 
 
-def test_a_file_of_a_run_knows_its_folder(run: Path) -> None:
+def test_a_weights_file_finds_the_summary_of_its_run(run: Path) -> None:
     summarize(run)
     assert add_run(run / BEST, name="mine").training_data == "87 songs of the folder musdb18hq"
 
@@ -112,7 +112,7 @@ def test_a_file_from_elsewhere(run: Path, tmp_path: Path) -> None:
     assert (card.source, card.outputs) == ("Weights file friend.safetensors", ("vocals", "band"))
 
 
-def test_a_residual_that_is_a_stem_is_no_residual(run: Path) -> None:
+def test_a_residual_that_is_a_stem_is_ignored(run: Path) -> None:
     weights.save(run / BEST, small_network(), {"residual": "vocals"})
     assert add_run(run, name="mine").outputs == ("vocals",)
 
@@ -127,7 +127,7 @@ def a_song(run: Path) -> Path:
     return run / "song.wav"
 
 
-def cut(run: Path) -> Path:
+def truncated(run: Path) -> Path:
     (run / BEST).write_bytes((run / BEST).read_bytes()[:500])
     return run
 
@@ -142,7 +142,7 @@ def a_bad_summary(run: Path) -> Path:
     return run
 
 
-def a_torn_summary(run: Path) -> Path:
+def a_truncated_summary(run: Path) -> Path:
     (run / SUMMARY).write_text('{"step":')
     return run
 
@@ -165,23 +165,23 @@ def a_list(run: Path) -> Path:
             2,
             r"run was pretrained by denoising and cannot separate yet.*train --from \S+run$",
         ),
-        (cut, 1, r"best\.safetensors is damaged or is not a safetensors file"),
+        (truncated, 1, r"best\.safetensors is damaged or is not a safetensors file"),
         (of_another_program, 1, r"does not say which network.*stem models convert"),
         (
             a_bad_summary,
             1,
             r"summary\.json cannot be used .*step must be a whole number, found 'many'",
         ),
-        (a_torn_summary, 1, r"summary\.json cannot be used .*Remove it"),
+        (a_truncated_summary, 1, r"summary\.json cannot be used .*Remove it"),
         (a_list, 1, r"summary\.json cannot be used \(it is not a mapping\)"),
     ],
 )
-def test_what_cannot_be_added(
+def test_invalid_runs_are_refused(
     run: Path, zoo: Path, make: Callable[[Path], Path], code: int, sentence: str
 ) -> None:
-    with pytest.raises(StemError, match=sentence) as refused:
+    with pytest.raises(StemError, match=sentence) as caught:
         add_run(make(run), name="mine")
-    assert refused.value.exit_code == code
+    assert caught.value.exit_code == code
     assert not (zoo / "mine.toml").exists()
 
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_added(
         ("Mine!", "a name has lower-case letters"),
     ],
 )
-def test_names_that_are_not_free(run: Path, name: str, sentence: str) -> None:
+def test_taken_and_invalid_names_are_refused(run: Path, name: str, sentence: str) -> None:
     add_run(run, name="taken")
     before = find("taken")
     with pytest.raises(ConfigError, match=sentence):
@@ -201,7 +201,7 @@ def test_names_that_are_not_free(run: Path, name: str, sentence: str) -> None:
     assert find("taken") == before
 
 
-def test_a_model_of_ours_may_be_replaced(run: Path) -> None:
+def test_own_models_can_be_replaced(run: Path) -> None:
     network = small_network()
     with torch.no_grad():
         for weight in network.parameters():
@@ -209,5 +209,5 @@ def test_a_model_of_ours_may_be_replaced(run: Path) -> None:
     install(network, add_run(run, name="mine"), overwrite=True)
     add_run(run, name="mine", overwrite=True)
     expected = resolve.load(run / BEST).state_dict()
-    found = resolve.load("mine").state_dict()
-    assert all(value.equal(expected[name]) for name, value in found.items())
+    state = resolve.load("mine").state_dict()
+    assert all(value.equal(expected[name]) for name, value in state.items())

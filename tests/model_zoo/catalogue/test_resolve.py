@@ -1,4 +1,4 @@
-"""What may stand after ``--model`` and ``--from``. Truth: the sentence that a user reads."""
+"""Arguments of ``--model`` and ``--from``. Expected: the error messages for users."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.model_zoo.small import small_network
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a user types: a run, one that has only begun, songs, and an empty folder."""
+def work_folder(tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a finished run, two that just started, songs, and an empty folder."""
     weights.save(tmp_path / "runs" / "toy" / BEST, small_network())
     for name in (LAST, RECIPE):
         (tmp_path / "runs" / "toy" / name).touch()
@@ -34,13 +34,15 @@ def here(tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("typed", ["runs/toy", "runs/toy/", f"runs/toy/{BEST}", "./runs/toy"])
-def test_a_run_is_its_best_weights(typed: str) -> None:
-    assert resolve_weights(typed) == Path("runs/toy") / BEST
+@pytest.mark.parametrize("argument", ["runs/toy", "runs/toy/", f"runs/toy/{BEST}", "./runs/toy"])
+def test_a_run_resolves_to_its_best_weights(argument: str) -> None:
+    assert resolve_weights(argument) == Path("runs/toy") / BEST
 
 
-def test_a_model_goes_before_a_folder_of_its_name(here: Path, zoo: Path) -> None:
-    (here / "runs" / "toy").rename(here / "toy")
+def test_a_model_takes_precedence_over_a_folder_of_the_same_name(
+    work_folder: Path, zoo: Path
+) -> None:
+    (work_folder / "runs" / "toy").rename(work_folder / "toy")
     assert resolve_weights("toy") == Path("toy") / BEST
     install(small_network(), Card("toy", "melrnn", stems=("vocals",)))
     assert resolve_weights("toy") == zoo / "toy.safetensors"
@@ -52,7 +54,7 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
 
 
 @pytest.mark.parametrize(
-    ("typed", "sentence"),
+    ("argument", "sentence"),
     [
         (
             f"runs/toy/{LAST}",
@@ -85,29 +87,29 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
         ("spleeter", "spleeter is an architecture, not a model. Did you mean spleeter_2stems?"),
     ],
 )
-def test_what_is_no_model_is_one_sentence(typed: str, sentence: str) -> None:
-    with pytest.raises(NoModelError) as refused:
-        resolve_weights(typed)
-    assert sentence in str(refused.value)
-    assert refused.value.exit_code == 2
+def test_invalid_models_are_reported_in_one_sentence(argument: str, sentence: str) -> None:
+    with pytest.raises(NoModelError) as caught:
+        resolve_weights(argument)
+    assert sentence in str(caught.value)
+    assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("typed", ["", "melrofomer", "v1.2"])
-def test_other_words_are_names(typed: str) -> None:
-    assert not is_path(typed)
+@pytest.mark.parametrize("argument", ["", "melrofomer", "v1.2"])
+def test_other_arguments_are_names(argument: str) -> None:
+    assert not is_path(argument)
     with pytest.raises(UnknownNameError, match="stem models list"):
-        resolve_weights(typed)
+        resolve_weights(argument)
 
 
 @pytest.mark.parametrize(
-    ("folder", "found"),
+    ("folder", "problem"),
     [
         ("gone", "gone does not exist, so there is no run to resume"),
         ("net.pth", "net.pth is a file, so there is no run in it to resume"),
         ("new", f"new holds no run to resume: there is no {LAST}"),
     ],
 )
-def test_nothing_to_resume_is_one_sentence(folder: str, found: str) -> None:
+def test_nothing_to_resume_is_one_sentence(folder: str, problem: str) -> None:
     advice = "Use --output with the folder of a run, or leave out --resume"
-    refused = no_run(Path(folder))
-    assert (type(refused), str(refused)) == (UsageError, f"{found}. {advice}")
+    error = no_run(Path(folder))
+    assert (type(error), str(error)) == (UsageError, f"{problem}. {advice}")

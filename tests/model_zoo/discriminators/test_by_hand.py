@@ -1,7 +1,7 @@
-"""What discriminators look at. Truth: numbers worked by hand.
+"""Which inputs discriminators see, worked by hand.
 
-Every kernel passes the first channel of its input on, by its middle alone. So a score is a sample,
-or a bin of a spectrum, that strides and bands lead to, and can be told without any network.
+Every kernel passes on the first channel of its input through its middle tap. So each score is one
+sample or spectrum bin, given by strides and bands, and is known without running a network.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ BIN = 8
 
 
 @torch.no_grad()
-def passing_on(discriminator: Discriminator) -> Discriminator:
-    """Let every kernel pass the first channel on."""
+def pass_through(discriminator: Discriminator) -> Discriminator:
+    """Set every kernel to pass on the first channel."""
     for part in discriminator.modules():
         if isinstance(part, (nn.Conv1d, nn.Conv2d)):
             part.weight.zero_()
@@ -35,53 +35,53 @@ def passing_on(discriminator: Discriminator) -> Discriminator:
     return discriminator
 
 
-def rising(length: int) -> Tensor:
-    """Sample ``n`` is ``n + 1``: above zero, so that no rectifier changes it."""
+def ramp(length: int) -> Tensor:
+    """Sample ``n`` is ``n + 1``: positive, so that no rectifier changes it."""
     return torch.arange(1.0, length + 1)[None, None]
 
 
 @pytest.mark.parametrize("period", [2, 3, 7])
 def test_periods_take_every_243rd_row(period: int) -> None:
     """Five strides of 3: row i, column j of the score is sample 243 i period + j."""
-    discriminator = passing_on(MultiPeriodDiscriminator(periods=[period], norm=False))
-    (score,), _ = discriminator(rising(1000 * period))
+    discriminator = pass_through(MultiPeriodDiscriminator(periods=[period], norm=False))
+    (score,), _ = discriminator(ramp(1000 * period))
     rows = torch.arange(score.shape[2])[:, None] * 243 * period
     assert score[0, 0].equal((rows + torch.arange(period) + 1).float())
 
 
-def test_what_is_below_zero_is_rectified_in_five_layers_and_not_in_the_last() -> None:
-    discriminator = passing_on(MultiPeriodDiscriminator(periods=[2], norm=False))
-    (score,), _ = discriminator(-rising(2000))
+def test_negative_values_are_rectified_in_all_layers_but_the_last() -> None:
+    discriminator = pass_through(MultiPeriodDiscriminator(periods=[2], norm=False))
+    (score,), _ = discriminator(-ramp(2000))
     assert score[0, 0, 1, 0].item() == pytest.approx(-(243 * 2 + 1) * SLOPE**5, rel=1e-5)
 
 
 @pytest.mark.parametrize("rate", [2, 4])
-def test_scales_take_every_256th_of_the_samples_between(rate: int) -> None:
-    """Linear interpolation at the middle of ``rate`` samples; strides of 4, four times."""
-    discriminator = passing_on(MultiScaleDiscriminator(8000, downsample_rates=[rate], norm=False))
-    (score,), _ = discriminator(rising(256 * rate * 5))
+def test_scales_take_every_256th_interpolated_sample(rate: int) -> None:
+    """Linear interpolation at the middle of ``rate`` samples; four strides of 4."""
+    discriminator = pass_through(MultiScaleDiscriminator(8000, downsample_rates=[rate], norm=False))
+    (score,), _ = discriminator(ramp(256 * rate * 5))
     middles = torch.arange(score.shape[2]) * 256 * rate + (rate + 1) / 2
     torch.testing.assert_close(score[0, 0], middles)
 
 
 def tone() -> Tensor:
-    """A cosine whose spectrum has a quarter of the window at :data:`BIN`, in every frame."""
+    """A cosine whose spectrum is ``WINDOW / 4`` at :data:`BIN`, in every frame."""
     time = torch.arange(16 * WINDOW, dtype=torch.float64)
     return torch.cos(2 * math.pi * BIN * time / WINDOW).float()[None, None]
 
 
 def inner(score: Tensor) -> Tensor:
-    """Frames that the ends of the wave do not touch, ``frame freq``."""
+    """Frames unaffected by the ends of the wave, ``frame freq``."""
     return score[0, 0, 4:-4]
 
 
 def test_resolutions_take_every_eighth_bin_of_each_band() -> None:
-    """Bands of 129 bins: 0 to 31, 32 to 128; of the first the bins 0, 8, 16 and 24 are seen.
+    """Bands of 129 bins: 0 to 31, 32 to 128; the first contributes the bins 0, 8, 16 and 24.
 
-    A Hann window brings a cosine of amplitude 1 to half of half of its length.
+    With a Hann window, a cosine of amplitude 1 has the magnitude of a quarter of the window.
     """
     bands = ((0.0, 0.25), (0.25, 1.0))
-    discriminator = passing_on(
+    discriminator = pass_through(
         MultiResolutionDiscriminator(window_lengths=[WINDOW], bands=bands, norm=False)
     )
     (score,), features = discriminator(tone())
@@ -93,9 +93,9 @@ def test_resolutions_take_every_eighth_bin_of_each_band() -> None:
 
 
 @pytest.mark.parametrize("gain", [0.1, 1.0])
-def test_frequencies_are_of_unit_energy_and_every_eighth_bin(gain: float) -> None:
-    """The energy of the cosine is half its length; at 24 of 48 kHz 64 of 129 bins are left."""
-    discriminator = passing_on(
+def test_frequencies_have_unit_energy_and_every_eighth_bin(gain: float) -> None:
+    """The energy of the cosine is half its length; at 24 of 48 kHz, 64 of 129 bins remain."""
+    discriminator = pass_through(
         MultiFrequencyDiscriminator(1, [WINDOW], sample_rate=24_000, norm=False)
     )
     wave = tone()

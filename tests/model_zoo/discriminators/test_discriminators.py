@@ -1,4 +1,4 @@
-"""The discriminators. Truth: the documented counts, layouts and shapes of MSRKit's, and laws."""
+"""The discriminators. Reference: the documented counts, layouts and shapes of MSRKit."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def count(module: nn.Module) -> int:
 
 
 @every_kind
-def test_it_has_as_many_parameters_as_documented(kind: str) -> None:
+def test_parameter_counts_are_as_documented(kind: str) -> None:
     with torch.device("meta"):
         assert count(KINDS[kind]()) == PARAMETERS[kind]
 
@@ -68,30 +68,30 @@ def test_scores_and_features_have_the_documented_shapes(kind: str, wave: Tensor)
     assert scores[0].shape == FIRST_SCORE[kind]
     assert [len(each) for each in features] == FEATURES[kind]
     assert len(scores) == len(FEATURES[kind])
-    # The score map is no feature, and nothing that is one was changed afterwards.
+    # The score map is not among the features.
     assert all(score is not output for score in scores for each in features for output in each)
 
 
 @every_kind
 def test_features_are_rectified_and_scores_are_not(kind: str, wave: Tensor) -> None:
-    """Of a leaky rectifier nothing comes that is far below zero, unless it was very far below."""
+    """Every feature is the output of a leaky ReLU: ``max(x, SLOPE * x)``."""
     discriminator = make(kind)
-    heard = {}
+    activations = {}
     for name, module in discriminator.named_modules():
         if isinstance(module, nn.LeakyReLU):
             module.register_forward_hook(
-                lambda _, inputs, output, name=name: heard.update({name: (inputs[0], output)})
+                lambda _, inputs, output, name=name: activations.update({name: (inputs[0], output)})
             )
     with torch.no_grad():
         discriminator(wave)
-    assert len(heard) == sum(FEATURES[kind])
-    for before, after in heard.values():
+    assert len(activations) == sum(FEATURES[kind])
+    for before, after in activations.values():
         torch.testing.assert_close(after, torch.maximum(before, SLOPE * before))
 
 
 @every_kind
 @pytest.mark.parametrize("channels", [1, 2])
-def test_every_parameter_is_reached(kind: str, channels: int) -> None:
+def test_every_parameter_gets_a_gradient(kind: str, channels: int) -> None:
     small = {
         "period": lambda: MultiPeriodDiscriminator(channels, periods=[2, 3]),
         "scale": lambda: MultiScaleDiscriminator(48_000, nch=channels),
@@ -100,8 +100,8 @@ def test_every_parameter_is_reached(kind: str, channels: int) -> None:
     }[kind]()
     scores, _ = small(torch.randn(2, channels, 4001))
     torch.stack([score.square().mean() for score in scores]).sum().backward()
-    missed = [name for name, value in small.named_parameters() if value.grad is None]
-    assert missed == []
+    without_gradient = [name for name, value in small.named_parameters() if value.grad is None]
+    assert without_gradient == []
 
 
 def test_the_layers_of_a_band_have_the_documented_names() -> None:
@@ -114,7 +114,7 @@ def test_the_layers_of_a_band_have_the_documented_names() -> None:
 
 
 def test_spectral_norm_brings_the_largest_singular_value_to_one() -> None:
-    """Law of the norm, which one step of the power iteration approaches in each call."""
+    """Property of spectral norm; each call does one step of the power iteration."""
     discriminator = MultiResolutionDiscriminator(window_lengths=[256])
     with torch.no_grad():
         for _ in range(100):
@@ -124,8 +124,8 @@ def test_spectral_norm_brings_the_largest_singular_value_to_one() -> None:
 
 
 @pytest.mark.parametrize("period", [2, 3, 7])
-def test_a_period_looks_along_its_columns_only(period: int) -> None:
-    """A change of one sample changes the scores of its column, and of no other."""
+def test_a_period_sees_only_its_columns(period: int) -> None:
+    """Changing one sample changes the scores of its column only."""
     discriminator = MultiPeriodDiscriminator(periods=[period], norm=False).eval()
     wave = torch.randn(1, 1, period * 400)
     other = wave.clone()
@@ -136,15 +136,15 @@ def test_a_period_looks_along_its_columns_only(period: int) -> None:
     assert columns.tolist() == [column == 1 for column in range(period)]
 
 
-def test_a_length_that_is_no_multiple_of_the_period_is_reflected() -> None:
+def test_lengths_are_padded_by_reflection_to_the_period() -> None:
     discriminator = MultiPeriodDiscriminator(periods=[7], norm=False).eval()
     wave = torch.randn(1, 1, 701)
-    whole = torch.cat([wave, wave[..., -7:-1].flip(-1)], dim=-1)
+    padded = torch.cat([wave, wave[..., -7:-1].flip(-1)], dim=-1)
     with torch.no_grad():
-        torch.testing.assert_close(discriminator(wave).scores, discriminator(whole).scores)
+        torch.testing.assert_close(discriminator(wave).scores, discriminator(padded).scores)
 
 
-def test_frequencies_are_judged_whatever_the_level() -> None:
+def test_frequency_scores_do_not_depend_on_the_level() -> None:
     discriminator = make("frequency").eval()
     wave = torch.randn(1, 1, 8000)
     with torch.no_grad():
@@ -158,30 +158,30 @@ def test_a_lower_sample_rate_has_fewer_bins() -> None:
     assert half.discriminators[0].bins == 128  # half of 257
 
 
-def test_an_ensemble_gives_the_verdicts_of_its_members_in_order(wave: Tensor) -> None:
+def test_an_ensemble_gives_the_outputs_of_its_members_in_order(wave: Tensor) -> None:
     ensemble = EnsembleSpec(("ensemble",)).build().eval()
     with torch.no_grad():
         scores, features = ensemble(wave)
         expected = [member(wave) for member in ensemble.members]
     assert count(ensemble) == sum(PARAMETERS.values())
     assert len(scores) == len(features) == 5 + 2 + 3 + 3
-    joined = [score for verdict in expected for score in verdict.scores]
-    for one, other in zip(scores, joined, strict=True):
+    expected_scores = [score for output in expected for score in output.scores]
+    for one, other in zip(scores, expected_scores, strict=True):
         torch.testing.assert_close(one, other)
 
 
-def test_the_preset_of_msrkit_hears_frequencies_alone() -> None:
+def test_the_preset_of_msrkit_is_the_frequency_discriminator() -> None:
     (member,) = EnsembleSpec(("msrkit",), nch=2).build().members
     assert isinstance(member, MultiFrequencyDiscriminator)
     assert sorted(PRESETS) == ["ensemble", "msrkit"]
 
 
-def test_names_and_presets_are_joined_each_once() -> None:
+def test_names_and_presets_are_merged_without_repeats() -> None:
     spec = EnsembleSpec(("multi_scale", "ensemble", "msrkit"))
     assert spec.members == ("multi_scale", "multi_period", "multi_resolution", "multi_frequency")
 
 
-def test_arguments_of_a_member_are_heard() -> None:
+def test_options_reach_the_member() -> None:
     options = {"multi_frequency": {"window_sizes": [256], "hidden_channels": 2}}
     (member,) = EnsembleSpec(("msrkit",), options).build().members
     (only,) = member.discriminators
@@ -197,7 +197,7 @@ def test_arguments_of_a_member_are_heard() -> None:
         (("multi_period",), {"multi_period": {"widths": 3}}, "has no 'widths': periods, norm"),
     ],
 )
-def test_ensembles_that_do_not_exist(
+def test_invalid_ensembles_are_refused(
     names: tuple[str, ...], options: dict[str, dict[str, int]], sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):

@@ -1,5 +1,5 @@
-"""Conversion of MSRKit generators. Truth: tensors with the names and shapes of the original classes
-(tests/golden/README.md), and outputs of the network they were taken from."""
+"""Conversion of MSRKit generators. Reference: the original classes' tensor names and shapes
+(tests/golden/README.md), and outputs of the source network."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def network(name: str, **options: object) -> Separator:
 
 
 def golden_tensors(size: str, sample_rate: int = 48_000) -> dict[str, Tensor]:
-    """Tensors without storage, but for the mel bands, by which the rate is recognised."""
+    """Tensors on the meta device, except the mel bands, which determine the sample rate."""
     shapes = json.loads((GOLDEN / f"msrkit_{size}.json").read_text())
     tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     return tensors | {"band.filterbanks": Band(sample_rate, 2048, 64, 2, 1).filterbanks}
@@ -138,7 +138,7 @@ def as_average(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("wrap", [in_state_dict, as_lightning, as_ddp, as_average])
-def test_wrappings_are_taken_off(
+def test_wrappers_are_removed(
     wrap: Callable[[dict[str, Tensor]], Any], tmp_path: Path, zoo: Path
 ) -> None:
     tensors, path = network("melrnn").state_dict(), tmp_path / "bass.ckpt"
@@ -149,7 +149,7 @@ def test_wrappings_are_taken_off(
     assert loaded.keys() == tensors.keys()
 
 
-def test_names_without_prefix_stay() -> None:
+def test_names_without_prefix_are_kept() -> None:
     tensors = {"model.a": torch.zeros(1), "b": torch.zeros(1)}
     assert plain_names(tensors).keys() == tensors.keys()
 
@@ -168,7 +168,7 @@ def test_a_model_of_stem_needs_no_conversion(tmp_path: Path, zoo: Path) -> None:
 
 
 class Unsafe:
-    """Removes a folder when it is unpickled; reading it must be refused."""
+    """Removes a folder when unpickled; reading it must be refused."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return os.rmdir, (str(self.folder),)
@@ -209,14 +209,14 @@ def test_a_truncated_checkpoint_is_one_sentence(checkpoint: Path, zoo: Path) -> 
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_whatever_is_damaged_is_one_sentence(zipped: bool, tmp_path: Path) -> None:
-    """Every byte of a small checkpoint in turn is replaced by its complement."""
+def test_any_damaged_byte_is_handled(zipped: bool, tmp_path: Path) -> None:
+    """Every third byte of a small checkpoint in turn is inverted."""
     path = tmp_path / "net.pth"
     torch.save({"a.b": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
     content = path.read_bytes()
-    for place in range(0, len(content), 3):
+    for position in range(0, len(content), 3):
         damaged = bytearray(content)
-        damaged[place] ^= 0xFF
+        damaged[position] ^= 0xFF
         path.write_bytes(damaged)
         with suppress(CheckpointError):
             assert isinstance(state_dict(path), dict)
@@ -242,7 +242,7 @@ def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path, zoo: Path) -> None
         (lambda t: [1, 2], "holds no tensors by name"),
     ],
 )
-def test_other_layouts_are_named(
+def test_other_layouts_are_reported(
     change: Callable[[dict[str, Tensor]], Any], message: str, tmp_path: Path, zoo: Path
 ) -> None:
     path = tmp_path / "other.pth"
@@ -252,9 +252,9 @@ def test_other_layouts_are_named(
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 32_000, 16_000, 22_050])
-def test_the_rate_is_recognised_by_the_bands(rate: int) -> None:
+def test_the_rate_is_recognized_by_the_bands(rate: int) -> None:
     tensors = golden_tensors("melrnn_128_4_4", rate)
-    # Another library's rounding: the heights differ in the last digits.
+    # Other libraries round differently, so the heights differ in the last digits.
     tensors["band.filterbanks"] = tensors["band.filterbanks"] * (1 + 1e-7)
     assert infer(tensors, GeneratorOptions())[1]["sample_rate"] == rate
 

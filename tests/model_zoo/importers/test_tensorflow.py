@@ -1,5 +1,5 @@
-"""Reading TensorFlow checkpoints. Truth: files that TensorFlow 2.12 wrote (tests/golden/spleeter),
-a check value of the checksum, and the law that no damage goes unseen."""
+"""Reading TensorFlow checkpoints. Reference: files written by TensorFlow 2.12
+(tests/golden/spleeter), and known values of the checksum; all damage must be detected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"123456789", 0xE3069283),  # the check value of CRC-32C in catalogues of CRCs
+        (b"123456789", 0xE3069283),  # the check value of CRC-32C in CRC catalogs
         (bytes(32), 0x8A9136AA),  # RFC 3720, appendix B.4
         (b"\xff" * 32, 0x62A8AB43),
         (b"", 0),
@@ -39,16 +39,16 @@ def test_checksum_of_known_data(data: bytes, expected: int) -> None:
     assert crc32c(data) == expected
 
 
-def test_as_many_tensors_as_other_files_may_have(tmp_path: Path) -> None:
+def test_the_maximum_number_of_tensors_is_read(tmp_path: Path) -> None:
     names = [b"t%05d" % number for number in range(MOST_TENSORS)]
     bundle(tmp_path, index([(name, entry((0,), 0, 0)) for name in names]))
-    found = tensorflow.described(tmp_path / "tf" / INDEX)
-    assert [*found] == [name.decode() for name in names]
+    tensors = tensorflow.described(tmp_path / "tf" / INDEX)
+    assert [*tensors] == [name.decode() for name in names]
 
 
 @pytest.mark.parametrize("length", [1023, 1024, 1025, 4096, 5000])
 def test_checksum_bit_by_bit(length: int) -> None:
-    """Truth: the definition, one bit after another."""
+    """Reference: the definition, bit by bit."""
     data = random.Random(length).randbytes(length)
     register = 0xFFFFFFFF
     for byte in data:
@@ -72,17 +72,17 @@ def test_names_shapes_and_values() -> None:
 
 
 @pytest.mark.parametrize("name", ["", INDEX, VALUES, "model"])
-def test_is_found_by_any_of_its_names(name: str) -> None:
+def test_a_checkpoint_is_found_by_any_of_its_names(name: str) -> None:
     assert index_file(GOLDEN / name) == GOLDEN / INDEX
 
 
-def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
+def test_other_files_are_not_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "net.pth").touch()
     assert index_file(tmp_path / "net.pth") is None
     assert index_file(tmp_path) is None
 
 
-def test_values_that_are_missing_are_named(checkpoint: Path) -> None:
+def test_a_missing_values_file_is_named(checkpoint: Path) -> None:
     (checkpoint / VALUES).unlink()
     with pytest.raises(CheckpointError, match=rf"{VALUES} is missing: copy it beside {INDEX}"):
         read(checkpoint / INDEX)
@@ -90,26 +90,26 @@ def test_values_that_are_missing_are_named(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("name", [INDEX, VALUES])
 @pytest.mark.parametrize("seed", range(40))
-def test_no_changed_byte_goes_unseen(checkpoint: Path, name: str, seed: int) -> None:
-    """Blocks and values have checksums; what has none is the footer, whose padding says nothing."""
-    dice = random.Random(seed)
+def test_every_changed_byte_is_detected(checkpoint: Path, name: str, seed: int) -> None:
+    """Blocks and values have checksums; only the footer has none, and its padding is unused."""
+    rng = random.Random(seed)
     data = bytearray((checkpoint / name).read_bytes())
     checked = len(data) - (48 + 5 + 8 if name == INDEX else 0)
-    place = dice.randrange(checked)
-    data[place] ^= 1 << dice.randrange(8)
+    position = rng.randrange(checked)
+    data[position] ^= 1 << rng.randrange(8)
     (checkpoint / name).write_bytes(data)
     with pytest.raises(CheckpointError, match=r"copy or download it again|is missing: copy it"):
         read(checkpoint / INDEX)
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_any_rubbish_is_one_sentence(checkpoint: Path, seed: int) -> None:
-    """Also where the checksums are no help, because whoever made the file computed them."""
-    dice = random.Random(seed)
+def test_garbage_raises_only_checkpoint_errors(checkpoint: Path, seed: int) -> None:
+    """Also if the checksums are valid, as in files made to attack."""
+    rng = random.Random(seed)
     data = bytearray((checkpoint / INDEX).read_bytes())
-    for _ in range(dice.choice([1, 20])):
-        data[dice.randrange(len(data))] = dice.randrange(256)
-    (checkpoint / INDEX).write_bytes(data[: dice.choice([len(data), dice.randrange(len(data))])])
+    for _ in range(rng.choice([1, 20])):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    (checkpoint / INDEX).write_bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensorflow, "_masked", lambda checksum: AnyNumber())
         with suppress(CheckpointError):
@@ -117,7 +117,7 @@ def test_any_rubbish_is_one_sentence(checkpoint: Path, seed: int) -> None:
 
 
 class AnyNumber(int):
-    """Equal to every checksum."""
+    """A number that equals every checksum."""
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -129,8 +129,8 @@ class AnyNumber(int):
 
 
 @pytest.mark.parametrize("length", [0, 47, 500])
-def test_a_file_that_broke_off_is_one_sentence(checkpoint: Path, length: int) -> None:
-    whole = (checkpoint / INDEX).read_bytes()
-    (checkpoint / INDEX).write_bytes(whole[:length])
+def test_a_truncated_file_is_reported(checkpoint: Path, length: int) -> None:
+    content = (checkpoint / INDEX).read_bytes()
+    (checkpoint / INDEX).write_bytes(content[:length])
     with pytest.raises(CheckpointError, match="it does not end like an index"):
         read(checkpoint / INDEX)

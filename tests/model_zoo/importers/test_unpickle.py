@@ -1,6 +1,6 @@
-"""Pickles that are gone through before they are read.
+"""Pickles that are checked before they are loaded.
 
-Truth: what torch and NumPy themselves write comes back bit for bit; bombs are worked by hand.
+Reference: files of torch and NumPy are read bit for bit; bombs are worked by hand.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from model_zoo.importers.unpickle import BombError, check_archive, check_steps, 
 
 @pytest.mark.parametrize("is_archive", [True, False])
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16, torch.int64])
-def test_what_torch_writes_comes_back(tmp_path: Path, is_archive: bool, kind: torch.dtype) -> None:
+def test_files_of_torch_are_read(tmp_path: Path, is_archive: bool, kind: torch.dtype) -> None:
     tied = torch.arange(6).to(kind).reshape(2, 3)
     content = OrderedDict(a=tied, b=tied.T, c=torch.nn.Parameter(torch.ones(2)))
     training = {"state_dict": content, "epoch": 3, "lr": 1e-3, "names": ["x", None, True]}
     torch.save(training, tmp_path / "net.pt", _use_new_zipfile_serialization=is_archive)
-    found = state_dict(tmp_path / "net.pt")
-    assert found.keys() == content.keys()
-    assert all(torch.equal(found[name], content[name]) for name in content)
+    tensors = state_dict(tmp_path / "net.pt")
+    assert tensors.keys() == content.keys()
+    assert all(torch.equal(tensors[name], content[name]) for name in content)
 
 
 @pytest.mark.parametrize("kind", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_what_numpy_writes_comes_back(tmp_path: Path, kind: str, order: Any) -> None:
+def test_arrays_of_numpy_are_read(tmp_path: Path, kind: str, order: Any) -> None:
     array = np.arange(24, dtype=kind).reshape(2, 3, 4).copy(order)
     torch.save({"a": array, "b": np.arange(3)}, tmp_path / "net.pt")
-    found = state_dict(tmp_path / "net.pt")
-    assert found.keys() == {"a"}
-    np.testing.assert_array_equal(found["a"].numpy(), array)
+    tensors = state_dict(tmp_path / "net.pt")
+    assert tensors.keys() == {"a"}
+    np.testing.assert_array_equal(tensors["a"].numpy(), array)
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("is_archive", [True, False])
 def test_pickles_of_every_protocol(tmp_path: Path, is_archive: bool, protocol: int) -> None:
-    """Truth: Python's own writer. torch reads protocols 2 and up to 5 in part, so these are walked.
+    """Reference: Python's own pickler. torch reads protocols 2 to 5, the later ones in part.
 
-    The object that two names share is remembered in all of them, and fetched again.
+    The shared object is memoized and fetched again in every protocol.
     """
     shared = ("a" * 9, [1.5, None])
     check_steps(io.BytesIO(pickle.dumps({"x": shared, "y": [shared, shared]}, protocol)))
@@ -60,8 +60,8 @@ def test_pickles_of_every_protocol(tmp_path: Path, is_archive: bool, protocol: i
     check_archive(tmp_path / "net.pt")
 
 
-def test_tuples_of_tuples_count_in_protocol_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: as in protocol 2, but for the memo."""
+def test_nested_tuples_are_counted_in_protocol_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: as in protocol 2, except for the memo."""
     pair: tuple[Any, ...] = (7, 7)
     for _ in range(4):
         pair = (pair, pair)
@@ -74,13 +74,13 @@ def test_bytes_keep_their_encoding() -> None:
     check_steps(io.BytesIO(pickle.dumps({"a": b"xyz" * 1000, "b": ("x", "y")}, 2)))
 
 
-def test_values_count_as_often_as_they_are_referred_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: a pair of one number is 3 values, and each pair of pairs 1 more than twice that."""
+def test_values_count_once_per_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: a pair of numbers is 3 values, and a pair of pairs is 1 more than twice that."""
     pair: tuple[Any, ...] = (7, 7)
     for _ in range(4):
         pair = (pair, pair)
     code = pickle.dumps(pair, 2)
-    # 3, 7, 15, 31, 63, and the end of the pickle.
+    # 3, 7, 15, 31, 63, plus the end of the pickle.
     monkeypatch.setattr(unpickle, "MOST_VALUES", 64)
     check_steps(io.BytesIO(code))
     monkeypatch.setattr(unpickle, "MOST_VALUES", 63)
@@ -89,7 +89,7 @@ def test_values_count_as_often_as_they_are_referred_to(monkeypatch: pytest.Monke
 
 
 def test_steps_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: the protocol, an empty list, its place in the memo, and the end."""
+    """By hand: the protocol, an empty list, its memo entry, and the end."""
     code = pickle.dumps([], 2)
     monkeypatch.setattr(unpickle, "MOST_STEPS", 3)
     check_steps(io.BytesIO(code))

@@ -1,4 +1,4 @@
-"""Downward expansion. Truth: numbers worked by hand, and laws."""
+"""Downward expansion, against values worked by hand and properties of the gain."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ MIXTURE = torch.ones(1, 2, 100)
     ("stem_db", "gain"),
     [
         (-20.0, 1 / 2),  # at the threshold
-        (-10.0, 100 / 101),  # ten times its energy: r^2 / t^2 = 100
+        (-10.0, 100 / 101),  # ten times the threshold's energy: r^2 / t^2 = 100
         (-30.0, 1 / 101),
     ],
 )
-def test_the_gain_is_the_share_of_the_energy_against_the_threshold(
-    stem_db: float, gain: float
-) -> None:
+def test_the_gain_compares_the_energy_with_the_threshold(stem_db: float, gain: float) -> None:
     stem = 10 ** (stem_db / 20) * MIXTURE[:, None]
     torch.testing.assert_close(expand(stem, MIXTURE, -20.0), gain * stem)
 
 
-def test_each_stem_and_each_item_has_one_gain_for_all_its_channels() -> None:
+def test_the_gain_is_per_stem_and_item_for_all_channels() -> None:
     stems = torch.randn(3, 2, 2, 50, generator=torch.Generator().manual_seed(0))
     stems[0, 1] *= 0.01
     gains = expand(stems, stems.sum(1), -10.0) / stems
@@ -40,7 +38,7 @@ def test_each_stem_and_each_item_has_one_gain_for_all_its_channels() -> None:
 
 
 @pytest.mark.parametrize("level", [1e-6, 1e3])
-def test_only_the_ratio_of_levels_counts(level: float) -> None:
+def test_only_the_ratio_of_levels_matters(level: float) -> None:
     stem = 0.1 * MIXTURE[:, None]
     expected = level * expand(stem, MIXTURE, -20.0)
     torch.testing.assert_close(expand(level * stem, level * MIXTURE, -20.0), expected)
@@ -48,17 +46,17 @@ def test_only_the_ratio_of_levels_counts(level: float) -> None:
 
 @pytest.mark.parametrize("stem", [0.0, 1e-15, 1.0, 1e15])
 @pytest.mark.parametrize("mixture", [0.0, 1e-15, 1.0])
-def test_no_level_gives_anything_but_numbers(stem: float, mixture: float) -> None:
+def test_the_output_is_finite_at_any_level(stem: float, mixture: float) -> None:
     out = expand(stem * MIXTURE[:, None], mixture * MIXTURE, -99.0)
     assert out.isfinite().all()
 
 
-def test_nothing_taken_from_silence_is_nothing() -> None:
+def test_silence_stays_silent() -> None:
     silence = torch.zeros(1, 2, 100)
     assert not expand(silence[:, None], silence, -20.0).any()
 
 
-def test_a_network_that_is_trained_hears_its_own_answer() -> None:
+def test_networks_expand_only_in_evaluation() -> None:
     options = {
         "hidden_channels": 16,
         "num_layers": 1,
@@ -73,13 +71,13 @@ def test_a_network_that_is_trained_hears_its_own_answer() -> None:
     expanding.load_state_dict(plain.state_dict())
     mixture = torch.randn(1, 1, 8192)
     with torch.no_grad():
-        answer = plain(mixture)
-        torch.testing.assert_close(expanding.train()(mixture), answer)
-        torch.testing.assert_close(expanding.eval()(mixture), expand(answer, mixture, -1.0))
+        unexpanded = plain(mixture)
+        torch.testing.assert_close(expanding.train()(mixture), unexpanded)
+        torch.testing.assert_close(expanding.eval()(mixture), expand(unexpanded, mixture, -1.0))
 
 
 @pytest.mark.parametrize("threshold", [3.0, 0.0, -100.0, math.nan, -math.inf])
 @pytest.mark.parametrize("architecture", ["melroformer", "melrnn", "melunet"])
-def test_a_threshold_that_is_none_is_refused(architecture: str, threshold: float) -> None:
+def test_invalid_thresholds_are_refused(architecture: str, threshold: float) -> None:
     with pytest.raises(ConfigError, match="expander_db must lie between -100 and 0"):
         build(architecture, {"expander_db": threshold})

@@ -1,4 +1,4 @@
-"""torchaudio without its compiled part. Truth: a fresh interpreter, numbers by hand, a formula."""
+"""torchaudio without its compiled part, in a fresh interpreter and against a formula."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ assert torchaudio.functional is functional
 
 
 def test_a_fresh_interpreter_gets_the_functions_and_no_compiled_part() -> None:
-    """The bank is worked by hand for whatever torch is installed, one for CPUs among them.
+    """By hand, so that it holds for any installed torch, CPU builds included.
 
     On the mel scale, 2595 log10(1 + f / 700), 700 Hz lie halfway between 0 and 2100 Hz. So a single
     triangle over these rises over 0, 350, 700 Hz and falls over 1050, 1400, 1750, 2100 Hz.
@@ -52,7 +52,7 @@ def test_a_fresh_interpreter_gets_the_functions_and_no_compiled_part() -> None:
     assert done.stderr == ""
 
 
-def test_mel_filter_banks_are_triangles_between_equal_steps_of_mel() -> None:
+def test_mel_filter_banks_are_triangles_at_equal_mel_steps() -> None:
     low, high, bands, bins, rate = 40.0, 15_000.0, 24, 513, 44_100
     bank = torchaudio_functions.functional.melscale_fbanks(bins, low, high, bands, rate).numpy()
     ends = 2595 * np.log10(1 + np.array([low, high]) / 700)
@@ -63,23 +63,23 @@ def test_mel_filter_banks_are_triangles_between_equal_steps_of_mel() -> None:
     np.testing.assert_allclose(bank, np.minimum(rising, falling).clip(0), atol=1e-4)
 
 
-def test_a_program_keeps_the_torchaudio_that_it_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    proper, functions = ModuleType("torchaudio"), ModuleType("torchaudio.functional")
-    vars(proper)["functional"] = functions
-    monkeypatch.setitem(sys.modules, "torchaudio", proper)
+def test_an_imported_torchaudio_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported, functions = ModuleType("torchaudio"), ModuleType("torchaudio.functional")
+    vars(imported)["functional"] = functions
+    monkeypatch.setitem(sys.modules, "torchaudio", imported)
     monkeypatch.delitem(sys.modules, "torchaudio._extension", raising=False)
     assert torchaudio_functions.functional is functions
     assert "torchaudio._extension" not in sys.modules
 
 
-def test_without_torchaudio_one_sentence_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_torchaudio_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchaudio", None)  # type: ignore[arg-type]
     with pytest.raises(MissingExtraError, match=r"torchaudio is not .* 'stemcli\[train\]'"):
         torchaudio_functions.functional  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["load", "save", "info", "datasets", "functionals"])
-def test_sound_files_do_not_go_through_torchaudio(name: str) -> None:
+def test_file_functions_of_torchaudio_are_not_available(name: str) -> None:
     with pytest.raises(AttributeError, match=name):
         getattr(torchaudio_functions, name)
 
