@@ -1,4 +1,4 @@
-"""What checks annotated shapes while tests run: beartype, an int being a float too."""
+"""Type checker for annotated shapes in tests: beartype, with ints accepted as floats."""
 
 from beartype import BeartypeConf, beartype
 

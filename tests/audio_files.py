@@ -1,4 +1,4 @@
-"""Sound for tests: made by formula, written in any format."""
+"""Synthetic audio for tests, written in any format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 
-# What libsndfile writes; everything else is ffmpeg's.
+# Written by libsndfile; ffmpeg writes all other formats.
 SOUNDFILE = {"wav", "flac", "aiff", "ogg", "mp3", "w64", "caf"}
 
 
@@ -27,7 +27,7 @@ def tones(frames: int = 22050, sample_rate: int = 44100, channels: int = 2) -> N
 
 
 def noisy_tones(frames: int, sample_rate: int = 44100) -> NDArray[np.float32]:
-    """Stereo tones under noise by formula: every codec needs about as many bytes per second."""
+    """Stereo tones under synthetic noise, with a nearly constant bit rate in every codec."""
     steps = (np.arange(2 * frames, dtype=np.uint64) * 2654435761 % 2**32) / 2**32 - 0.5
     return (0.3 * steps.reshape(frames, 2) + 0.5 * tones(frames, sample_rate)).astype(np.float32)
 
@@ -38,8 +38,8 @@ def write_audio(
     """Write ``wave``, ``(frames, channels)``, in the format that the extension names.
 
     Args:
-        path: the file; its extension may also be one of ffmpeg's (m4a, opus, wma, mkv, mp4, webm).
-        wave: the sound.
+        path: the file; ffmpeg's formats (m4a, opus, wma, mkv, mp4, webm) work too.
+        wave: the samples.
         sample_rate: in Hz.
         subtype: soundfile's name of the encoding, such as ``"PCM_24"`` or ``"FLOAT"``.
     """
@@ -51,17 +51,17 @@ def write_audio(
 
 
 def stems_in_one_file(path: Path, waves: list[NDArray[np.float32]], codec: str) -> Path:
-    """An MP4 with an audio stream for each wave, made of one stream of twice as many channels."""
-    sides = [f"[0:a]pan=stereo|c0=c{2 * i}|c1=c{2 * i + 1}[s{i}]" for i in range(len(waves))]
+    """Write an MP4 with one audio stream per wave, split from one stream of all channels."""
+    pans = [f"[0:a]pan=stereo|c0=c{2 * i}|c1=c{2 * i + 1}[s{i}]" for i in range(len(waves))]
     maps = [word for i in range(len(waves)) for word in ("-map", f"[s{i}]")]
     sound = ("-f", "f32le", "-ar", 44100, "-ac", 2 * len(waves), "-i", "-")
-    graph = ("-filter_complex", ";".join(sides), *maps, "-c:a", codec)
+    graph = ("-filter_complex", ";".join(pans), *maps, "-c:a", codec)
     ffmpeg(*sound, *graph, path, sound=np.concatenate(waves, axis=1))
     return path
 
 
-def ffmpeg(*words: object, sound: NDArray[np.float32] | None = None) -> bytes:
-    """Run ffmpeg, feed it ``sound`` as 32-bit floats, return what it writes to its output."""
-    command = [find_ffmpeg(), "-v", "error", "-y", *map(str, words)]
-    fed = b"" if sound is None else sound.astype("<f4").tobytes()
-    return subprocess.run(command, input=fed, stdout=subprocess.PIPE, check=True).stdout
+def ffmpeg(*args: object, sound: NDArray[np.float32] | None = None) -> bytes:
+    """Run ffmpeg with ``sound`` as 32-bit floats on its stdin; returns its stdout."""
+    command = [find_ffmpeg(), "-v", "error", "-y", *map(str, args)]
+    stdin = b"" if sound is None else sound.astype("<f4").tobytes()
+    return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=True).stdout

@@ -1,7 +1,7 @@
-"""A real browser, driven over the Chrome DevTools Protocol through two pipes.
+"""A real browser, controlled over the Chrome DevTools Protocol through two pipes.
 
-https://chromedevtools.github.io/devtools-protocol/: messages are JSON, each ended by a zero byte,
-on the file descriptors 3 and 4 of a Chromium that was started with ``--remote-debugging-pipe``.
+https://chromedevtools.github.io/devtools-protocol/: messages are JSON, terminated by a zero byte,
+on file descriptors 3 and 4 of a Chromium started with ``--remote-debugging-pipe``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-WORDS = (
+FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -25,17 +25,17 @@ WORDS = (
     "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-pipe",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # offline, whatever the machine is
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # offline, even if the machine is online
 )
 
-PATIENCE = 60
-"""Seconds without a word after which a browser is taken for stuck."""
+TIMEOUT = 60
+"""Seconds without a message after which the browser counts as stuck."""
 
 LOADED = "new Promise(done => document.readyState == 'complete' ? done() : (onload = () => done()))"
 
 
 class Page:
-    """One page of a browser, and all that it asked the network for."""
+    """One page of a browser, and the URLs it has requested."""
 
     def __init__(self, orders: int, answers: int) -> None:
         self._orders, self._answers = orders, answers
@@ -45,25 +45,25 @@ class Page:
         self.requested: list[str] = []
 
     def open(self, address: str) -> None:
-        """Go there and wait until everything is loaded."""
+        """Open an address and wait until it is loaded."""
         target = self.order("Target.createTarget", url="about:blank")["targetId"]
-        found = self.order("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = found["sessionId"]
+        result = self.order("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = result["sessionId"]
         for domain in ("Page", "Network", "Runtime"):
             self.order(f"{domain}.enable")
         self.order("Page.navigate", url=address)
         self.evaluate(LOADED)
 
     def evaluate(self, script: str) -> Any:
-        """The value of an expression, or of the promise that it is."""
-        found = self.order(
+        """The value of a JavaScript expression; promises are awaited."""
+        result = self.order(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
 
     def order(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its answer."""
+        """Send a command and wait for its result."""
         self._number += 1
         session = {"sessionId": self._session} if self._session else {}
         command = {"id": self._number, "method": method, "params": parameters, **session}
@@ -78,26 +78,26 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
-            ready, _, _ = select.select([self._answers], [], [], PATIENCE)
-            assert ready, f"the browser has said nothing for {PATIENCE} s"
-            heard = os.read(self._answers, 1 << 20)
-            assert heard, "the browser is gone"
-            self._held += heard
+            ready, _, _ = select.select([self._answers], [], [], TIMEOUT)
+            assert ready, f"the browser has said nothing for {TIMEOUT} s"
+            data = os.read(self._answers, 1 << 20)
+            assert data, "the browser is gone"
+            self._held += data
         text, self._held = self._held.split(b"\0", 1)
         return json.loads(text)
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """A browser with an empty profile, without any network."""
+    """A browser with an empty profile and without network access."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program, f"none of {', '.join(PROGRAMS)} is on PATH: install Chromium"
     read, orders = os.pipe()
     answers, write = os.pipe()
-    words = [program, *WORDS, f"--user-data-dir={profile}"]
+    command = [program, *FLAGS, f"--user-data-dir={profile}"]
     shell = f'exec "$@" 3<&{read} 4>&{write}'
     process = subprocess.Popen(
-        ["bash", "-c", shell, "bash", *words], pass_fds=(read, write), stderr=subprocess.DEVNULL
+        ["bash", "-c", shell, "bash", *command], pass_fds=(read, write), stderr=subprocess.DEVNULL
     )
     os.close(read)
     os.close(write)

@@ -1,4 +1,4 @@
-"""What holds for every test: no stopwatch, one thread, signals that arrive, real recordings."""
+"""Settings for all tests: no deadlines, one thread, default signal handlers, real recordings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hypothesis import settings
 settings.register_profile("stem", deadline=None, max_examples=50)
 settings.load_profile("stem")
 
-# A shell starts background jobs with these ignored, and their children would inherit that.
+# Shells start background jobs with these ignored, and child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-torch.set_num_threads(1)  # networks in tests are so small that threads only cost
+torch.set_num_threads(1)  # threads only slow down networks as small as those in tests
 
 
 @pytest.fixture(scope="session")
 def real_audio() -> Path:
-    """The folder of real recordings that STEM_TEST_AUDIO names (``-m audio`` asks for it)."""
+    """The folder of real recordings in STEM_TEST_AUDIO, for tests marked ``audio``."""
     return Path(os.environ["STEM_TEST_AUDIO"])

@@ -1,4 +1,4 @@
-"""Programs named ffmpeg that misbehave in a known way, for the beginning of PATH."""
+"""Fake ffmpeg programs that misbehave in a known way, to put in front on PATH."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import shlex
 from pathlib import Path
 
-# What any of them answers when it is asked whether it starts; the rest is the shell's.
+# Answers ``-version`` like a working ffmpeg; the script follows.
 _HEAD = '#!/bin/sh\ncase "$*" in *-version*) echo "ffmpeg version 0 of a test"; exit;; esac\n'
 
 
 def put(folder: Path, script: str, *, starts: bool = True) -> Path:
-    """A program named ffmpeg that runs ``script``.
+    """Write a program named ffmpeg that runs ``script``.
 
     Args:
-        folder: which is to be put on PATH.
-        script: of a shell.
-        starts: whether it says its version first, as one does that works.
+        folder: the folder to put on PATH.
+        script: a shell script.
+        starts: whether it answers ``-version`` like a working ffmpeg.
     """
     folder.mkdir(exist_ok=True)
     program = folder / "ffmpeg"
@@ -26,19 +26,19 @@ def put(folder: Path, script: str, *, starts: bool = True) -> Path:
 
 
 def hanging(folder: Path) -> Path:
-    """One that gives nothing, as on a disk behind a dead network; returns where its number is."""
-    number = folder / "number"
-    put(folder, f"echo $$ > {shlex.quote(str(number))}\nexec sleep 600\n")
-    return number
+    """Write an ffmpeg that hangs; returns the file with its process id."""
+    pid_file = folder / "number"
+    put(folder, f"echo $$ > {shlex.quote(str(pid_file))}\nexec sleep 600\n")
+    return pid_file
 
 
 def in_front(folder: Path) -> str:
-    """PATH with the folder at its beginning."""
+    """PATH with the folder in front."""
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def is_running(process: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""How a process of a Gloo group ends in tests."""
+"""Ends a process of a Gloo group in tests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch.distributed as dist
 
 
 def leave() -> NoReturn:
-    """End this process without taking its interpreter down.
+    """End this process without shutting down its interpreter.
 
-    Caches of DTensor hold the mesh, and so the group with its threads. A thread that lets
-    go of a tensor while the interpreter is taken down aborts the process.
+    Caches of DTensor keep the mesh, and so the group and its threads, alive. A thread that
+    releases a tensor during interpreter shutdown aborts the process.
     """
     dist.destroy_process_group()
     sys.stdout.flush()

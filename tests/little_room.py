@@ -1,4 +1,4 @@
-"""A full disk for everybody: the kernel refuses what goes beyond a size."""
+"""Simulates a full disk with a limit on file sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """No file of this process and its children may grow beyond ``size`` bytes."""
+    """Limit files of this process and its children to ``size`` bytes."""
     resource = pytest.importorskip("resource", reason="Windows limits no process")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

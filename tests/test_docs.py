@@ -1,6 +1,6 @@
-"""The README and the pages below docs, against the code.
+"""The README and the pages below docs, checked against the code.
 
-The truth is the dataclasses of recipes and events, the options of the commands, and the files of
+Reference: the dataclasses of recipes and events, the options of the commands, and the files of
 this repository.
 """
 
@@ -30,7 +30,7 @@ ITEMS = {
     "data.voices.vocals": PoolRecipe,
     "data.voices.backings": PoolRecipe,
 }
-"""Keys that hold lists of dataclasses."""
+"""Recipe keys with lists of dataclasses."""
 
 EVENTS = (
     "stemcli.batch.report",
@@ -40,23 +40,25 @@ EVENTS = (
     "trainers.loop.events",
     "trainers.search.trials",
 )
-"""Modules with events, besides that of the engine."""
+"""Modules with events, besides the engine's."""
 
 INTERNAL = {"worker_group_restarting", "worker_group_failed"}
-"""What workers send to the process that started them, and no program sees."""
+"""Events between workers and the process that started them, not visible to programs."""
 
 
 def defaults(kind: type[Any]) -> dict[str, Any]:
-    """The default of every field of a dataclass."""
-    made = {f.name: f.default_factory for f in fields(kind) if f.default_factory is not MISSING}
-    plain = {f.name: f.default for f in fields(kind) if f.name not in made}
-    return plain | {name: make() for name, make in made.items()}
+    """The defaults of a dataclass by field."""
+    factories = {
+        f.name: f.default_factory for f in fields(kind) if f.default_factory is not MISSING
+    }
+    values = {f.name: f.default for f in fields(kind) if f.name not in factories}
+    return values | {name: make() for name, make in factories.items()}
 
 
-def keys(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of a recipe with its default, as YAML has them."""
+def keys(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a recipe with its default, as in YAML."""
     for name, value in values.items():
-        key = f"{above}{name}"
+        key = f"{prefix}{name}"
         if is_dataclass(value):
             yield from keys({f.name: getattr(value, f.name) for f in fields(value)}, f"{key}.")
             continue
@@ -73,7 +75,7 @@ def test_every_recipe_key_and_its_default_are_documented() -> None:
 
 
 def kinds(base: type[Event] = Event) -> Iterator[type[Event]]:
-    """Every event of the programs, without bases of others."""
+    """All event classes, without base classes."""
     for kind in base.__subclasses__():
         yield from kinds(kind)
         if not kind.__subclasses__():
@@ -98,33 +100,33 @@ def test_every_event_and_its_fields_are_documented() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """Of the headings of a page, as GitHub makes them."""
+    """The anchors that GitHub generates from the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", text, re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_links_lead_to_pages_and_headings(page: Path) -> None:
+def test_links_point_to_pages_and_headings(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", text):
-        place = page.parent / target if target else page
-        assert place.exists(), target
+        linked_page = page.parent / target if target else page
+        assert linked_page.exists(), target
         if anchor:
-            assert anchor in anchors(place.read_text("utf-8")), f"{target}#{anchor}"
+            assert anchor in anchors(linked_page.read_text("utf-8")), f"{target}#{anchor}"
 
 
-def test_files_named_on_the_page_about_the_code_exist() -> None:
+def test_files_named_in_house_md_exist() -> None:
     named = re.findall(r"`(\w+/[\w/.]*)`", TEXTS["docs/house.md"])
-    assert [path for path in named if gone(path)] == []
+    assert [path for path in named if is_missing(path)] == []
 
 
-def gone(path: str) -> bool:
+def is_missing(path: str) -> bool:
     places = (ROOT, *(ROOT / package for package in ("model_zoo", "stemcli", "trainers")))
-    return not any((place / path).exists() for place in places)
+    return not any((linked_page / path).exists() for linked_page in places)
 
 
 def calls() -> Iterator[tuple[str, str]]:
-    """What the pages type after ``stem``, each with its page."""
+    """Arguments of every ``stem`` command on the pages, with the page."""
     for page, text in TEXTS.items():
         joined = re.sub(r"\\\n\s*", "", text)
         for call in re.findall(r"(?<![\w/.\-\[])stem ([a-z][^\n`#>;&|]*)", joined):
@@ -132,21 +134,21 @@ def calls() -> Iterator[tuple[str, str]]:
 
 
 def command_of(words: list[str]) -> click.Command | None:
-    """The command that the words name."""
+    """The command that these arguments call."""
     if not words or words[0] not in COMMANDS:
         return None
     command = COMMANDS[words[0]].load()
     for word in words[1:]:
         if not isinstance(command, click.Group):
             break
-        below = command.get_command(click.Context(command), word)
-        if below is None:
+        subcommand = command.get_command(click.Context(command), word)
+        if subcommand is None:
             break
-        command = below
+        command = subcommand
     return command
 
 
-def test_commands_on_the_pages_have_their_options() -> None:
+def test_options_on_the_pages_exist() -> None:
     wrong = []
     for page, call in calls():
         command = command_of(call.split())
@@ -154,6 +156,6 @@ def test_commands_on_the_pages_have_their_options() -> None:
             continue
         options = [p for p in command.params if isinstance(p, click.Option)]
         known = {"--help", "-h"}.union(*(({*p.opts, *p.secondary_opts}) for p in options))
-        typed = {word.split("=")[0] for word in re.findall(r"(?<=\s)--?[a-z][\w-]*", call)}
-        wrong += [(page, call, option) for option in typed - known]
+        used = {word.split("=")[0] for word in re.findall(r"(?<=\s)--?[a-z][\w-]*", call)}
+        wrong += [(page, call, option) for option in used - known]
     assert wrong == []

@@ -1,7 +1,7 @@
-"""Every command in every surroundings: it works, or says in one sentence why it cannot.
+"""Every command in unusual environments: it works, or reports in one message why it cannot.
 
-Truth: the law that talk is not work. What a command makes is the same whoever listens, and a user
-whom the system knows little about is a user. The commands come from the tree of commands itself.
+Property: closed streams, missing user data or odd locales do not change the results of a command.
+The commands are taken from the command tree itself.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ TINY = ("-m", "tiny.safetensors", "--segment", "0.5")
 
 @dataclass(frozen=True)
 class Row:
-    """What is typed after a command, and the files that are there afterwards."""
+    """Arguments of a command, and the files it must write."""
 
-    words: tuple[str, ...] = ()
-    made: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     marks: tuple[pytest.MarkDecorator, ...] = ()
     needs_zoo: bool = False
 
@@ -79,7 +79,7 @@ ROWS = {
     "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
     "doctor": Row(),
 }
-"""A command without a row of its own is run without words."""
+"""Arguments and outputs by command."""
 
 
 def leaves(group: LazyGroup, before: tuple[str, ...] = ()) -> Iterator[str]:
@@ -96,14 +96,14 @@ COMMANDS = ["--help", "--version", *leaves(stem)]
 
 @dataclass(frozen=True)
 class Place:
-    """How a command is started, in words for bash, where ``"$@"`` is the command."""
+    """An environment: a bash script that starts the command ``"$@"``."""
 
     script: str
     works: bool = True
-    """Whether all commands work there; else they may say in one sentence why not."""
+    """Whether all commands work there; otherwise they may fail with one message."""
     has_zoo: bool = True
     speaks: bool = True
-    """Whether standard error can be read afterwards."""
+    """Whether stderr can be read afterwards."""
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
@@ -146,7 +146,7 @@ def unknown(number):
 
 pwd.getpwuid = unknown
 """
-"""What Python is told where /etc/passwd has no line for the user; also in child processes."""
+"""Simulates a user without an entry in /etc/passwd, in child processes too."""
 
 
 HAS_NO_ROOM = """
@@ -154,17 +154,17 @@ import tempfile
 
 tempfile._candidate_tempdir_list = lambda: ["/nonexistent"]
 """
-"""What Python finds where neither TMPDIR nor /tmp nor the current folder may be written."""
+"""Simulates a machine without any writable temporary folder."""
 
 
 @pytest.fixture(scope="session")
-def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the commands are given."""
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the inputs of all commands."""
     place = tmp_path_factory.mktemp("things")
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name in ("song.wav", "in/a.wav", "in/b.wav"):
         (place / name).parent.mkdir(exist_ok=True)
-        soundfile.write(place / name, dice.uniform(-0.5, 0.5, (RATE // 4, 2)), RATE)
+        soundfile.write(place / name, rng.uniform(-0.5, 0.5, (RATE // 4, 2)), RATE)
     save(place / "tiny.safetensors", small_network(), {"residual": "band"})
     torch.save(small_network().state_dict(), place / "guitar.pth")
     render_songs(place / "songs", songs=3, seconds=1.0, sample_rate=8000, seed=0)
@@ -173,8 +173,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("STEM_HOME", str(place / "zoo"))
         install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
         patch.chdir(place)
-        words = ["eval", "folder", "songs", "songs", "-o", "scores", "--listen", "0"]
-        assert CliRunner().invoke(stem, words).exit_code == 0
+        args = ["eval", "folder", "songs", "songs", "-o", "scores", "--listen", "0"]
+        assert CliRunner().invoke(stem, args).exit_code == 0
     for name, code in {"nameless": HIDES_NAMES, "crowded": HAS_NO_ROOM}.items():
         (place / name).mkdir()
         (place / name / "sitecustomize.py").write_text(code)
@@ -182,10 +182,10 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, where the commands are typed."""
+def work_folder(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the inputs as the current folder of the commands."""
     place = tmp_path / "here"
-    shutil.copytree(things, place)
+    shutil.copytree(inputs, place)
     (tmp_path / "tmp").mkdir()
     for name, value in {
         "STEM_HOME": str(place / "zoo"),
@@ -199,19 +199,19 @@ def here(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def typed(script: str, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = ["bash", "-c", script, "bash", sys.executable, "-m", "stemcli", *words]
+def run_in(script: str, place: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "stemcli", *args]
     return subprocess.run(
         command, cwd=place, capture_output=True, text=True, errors="replace", check=False
     )
 
 
 def test_every_command_has_a_row() -> None:
-    """So that a new one gets one, with words by which it does something."""
+    """So that new commands get one, with arguments that make them do something."""
     assert {*ROWS} == {*COMMANDS}
 
 
-QUICK = {
+FAST = {
     ("--version", "no home, no name"),
     ("separate", "stdout closed"),
     ("separate", "a reader of one line of both"),
@@ -220,12 +220,12 @@ QUICK = {
     ("models list", "a reader of one line"),
     ("models verify", "a folder that is gone"),
 }
-"""All together take a quarter of an hour."""
+"""Fast cases; all together take a quarter of an hour."""
 
 
 def marks(command: str, name: str) -> list[pytest.MarkDecorator]:
     found = [*ROWS.get(command, Row()).marks, *PLACES[name].marks]
-    return found if (command, name) in QUICK else [*found, pytest.mark.slow]
+    return found if (command, name) in FAST else [*found, pytest.mark.slow]
 
 
 CASES = [
@@ -237,33 +237,33 @@ CASES = [
 
 @pytest.mark.skipif(os.name == "nt", reason="bash and its redirections")
 @pytest.mark.parametrize(("command", "name"), CASES)
-def test_it_works_or_says_why_not(command: str, name: str, here: Path) -> None:
+def test_a_command_works_or_reports_why_not(command: str, name: str, work_folder: Path) -> None:
     row, place = ROWS.get(command, Row()), PLACES[name]
-    done = typed(place.script, here, *command.split(), *row.words)
-    complaints = errors(done.stderr)
+    done = run_in(place.script, work_folder, *command.split(), *row.args)
+    error_lines = errors(done.stderr)
     assert "bug in stem" not in done.stderr, done
     assert "Exception ignored" not in done.stderr, done
     if place.works and (place.has_zoo or not row.needs_zoo):
-        assert (done.returncode, complaints) == (0, []), done
+        assert (done.returncode, error_lines) == (0, []), done
     if done.returncode == 0:
-        assert [file for file in row.made if not (here / file).is_file()] == [], done
+        assert [file for file in row.outputs if not (work_folder / file).is_file()] == [], done
     else:
         assert done.returncode in (1, 2), done
-        assert len(complaints) == place.speaks, done
+        assert len(error_lines) == place.speaks, done
 
 
-def test_results_and_status_have_a_stream_each(here: Path) -> None:
-    """By hand: of a table nothing but its rows is on stdout, of a separation nothing at all."""
-    table = typed('"$@" 2>/dev/null', here, "models", "list").stdout.splitlines()
+def test_results_go_to_stdout_and_status_to_stderr(work_folder: Path) -> None:
+    """By hand: stdout has only the rows of a table, and nothing of a separation."""
+    table = run_in('"$@" 2>/dev/null', work_folder, "models", "list").stdout.splitlines()
     assert table[0].startswith("model ")
     assert len(table) == len([line for line in table if line.strip()])
-    done = typed('"$@"', here, "separate", "song.wav", *TINY)
+    done = run_in('"$@"', work_folder, "separate", "song.wav", *TINY)
     assert (done.stdout, "vocals.wav" in done.stderr) == ("", True)
 
 
-def test_a_result_that_cannot_be_stored_is_an_error(here: Path) -> None:
-    """A disk without room under stdout loses the result, under stderr only talk."""
-    done = typed('"$@" > /dev/full', here, "models", "list")
+def test_a_result_that_cannot_be_written_is_an_error(work_folder: Path) -> None:
+    """A full disk behind stdout loses the result, behind stderr only messages."""
+    done = run_in('"$@" > /dev/full', work_folder, "models", "list")
     assert (done.returncode, len(errors(done.stderr))) == (1, 1), done
     assert "No space left" in done.stderr
-    assert typed('"$@" 2> /dev/full', here, "models", "list").returncode == 0
+    assert run_in('"$@" 2> /dev/full', work_folder, "models", "list").returncode == 0

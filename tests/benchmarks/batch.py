@@ -1,10 +1,10 @@
-"""A batch of songs against as many runs of ``stem separate``, and how busy the network was.
+"""Time of ``stem batch`` against single runs of ``stem separate``, and use of the network.
 
     python -m tests.benchmarks.batch [--songs N] [--seconds S] [--format NAME]
 
-The claims: the batch takes at most 0.8 of the time of the single runs, because it loads the model
-once and opens and encodes songs while the network works; the network runs for at least 90 % of the
-batch's time. Single runs are made before and after the batch, half of them each.
+Expected: the batch takes at most 0.8 of the single runs' time, because it loads the model once and
+decodes and encodes songs while the network runs; the network runs for at least 90 % of the batch's
+time. Half of the single runs are before the batch, half after it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.benchmarks.common import run, song_of
 
 
 def main() -> None:
-    """Print both times, their ratio and the share of the network."""
+    """Print both times, their ratio and the network's share of the time."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--songs", type=int, default=20, help="how many (20)")
     parser.add_argument("--seconds", type=float, default=60, help="length of each (60)")
@@ -42,18 +42,18 @@ def main() -> None:
 
 
 def singles(songs: list[Path], output: Path, container: str) -> float:
-    """Seconds that the songs take one by one."""
-    words = ["--output", str(output), "--format", container]
-    return sum(run("separate", str(song), *words).seconds for song in songs)
+    """Total seconds of separating the songs one by one."""
+    options = ["--output", str(output), "--format", container]
+    return sum(run("separate", str(song), *options).seconds for song in songs)
 
 
 def batch(library: Path, output: Path, container: str) -> tuple[float, float]:
-    """Seconds that they take together, and the share in which the network ran."""
+    """Seconds of the batch, and the share of the time in which the network ran."""
     report = output.parent / "report.json"
-    words = ["--output", str(output), "--format", container, "--report", str(report)]
-    seconds = run("batch", str(library), *words).seconds
-    told = json.loads(report.read_text("utf-8"))
-    return seconds, told["network_seconds"] / told["wall_seconds"]
+    options = ["--output", str(output), "--format", container, "--report", str(report)]
+    seconds = run("batch", str(library), *options).seconds
+    summary = json.loads(report.read_text("utf-8"))
+    return seconds, summary["network_seconds"] / summary["wall_seconds"]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What two workers of a cluster do that one does not, and what ``stem train --cluster`` costs.
+"""Throughput of two cluster workers against one, and start-up time of ``stem train --cluster``.
 
     python -m tests.benchmarks.cluster [--recipe NAME] [--steps N] [--rounds N]
 
-First two workers of one core each beside one worker of one core, in turns, on a cluster of this
-machine: clips per second, from the median over the steps of all rounds without the first ones of
-each. Then, in turns, the seconds from a command to its first optimizer step: ours beside a script
-that does nothing but start Ray's own TorchTrainer, with the same network and batches in memory.
+First, two workers of one core each against one worker of one core, alternately, on a cluster on
+this machine: clips per second, from the median step time of all rounds without warm-up steps.
+Then, alternately, the seconds from a command to its first optimizer step: ours against a script
+that only starts Ray's TorchTrainer, with the same network and batches in memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trainers.loop.events import StepDone
 from trainers.recipes.loading import load_recipe
 
 WARM_UP = 3
-"""First steps of a round that are not counted."""
+"""Number of warm-up steps of a round, which are not counted."""
 
 FIRST_STEP = b'"step_done"'
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe for a round: nothing is judged, and each worker cuts its clips on its own core."""
+    """The recipe of a round, without validation, and with data loading on the worker's core."""
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
@@ -73,39 +73,39 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
 
 
 def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]:
-    """Clips per second of one worker and of two, in turns."""
+    """Clips per second of one worker and of two, measured alternately."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with tempfile.TemporaryDirectory() as folder, ray_session(alone=True):
+    with tempfile.TemporaryDirectory() as folder, ray_session(env=True):
         for number in range(rounds):
-            for workers, taken in seconds.items():
-                place = Path(folder, f"{number}-{workers}")
-                taken.extend(steps_of(TrainingJob(recipe, songs, (), place), workers))
+            for workers, durations in seconds.items():
+                output = Path(folder, f"{number}-{workers}")
+                durations.extend(steps_of(TrainingJob(recipe, songs, (), output), workers))
     one, two = (
-        workers * recipe.loop.batch_size / statistics.median(taken)
-        for workers, taken in seconds.items()
+        workers * recipe.loop.batch_size / statistics.median(durations)
+        for workers, durations in seconds.items()
     )
     return one, two
 
 
 def steps_of(job: TrainingJob, workers: int) -> list[float]:
-    """Seconds of every step after the first ones."""
+    """Seconds of every step after the warm-up."""
     from trainers.cluster.launch import train_on_cluster
 
-    taken: list[float] = []
+    durations: list[float] = []
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, StepDone):
-            taken.append(event.seconds)
+            durations.append(event.seconds)
 
     plan = WorkerGroupPlan(
         WorkerCount(workers, workers), WorkerResources(cores=1, gpus=0), workers, ()
     )
-    train_on_cluster(job, plan, hear)
-    return taken[WARM_UP:]
+    train_on_cluster(job, plan, on_event)
+    return durations[WARM_UP:]
 
 
 def first_steps(recipe: str, songs: Path, rounds: int) -> tuple[float, float]:
-    """Median seconds of ours and of the bare script, in turns."""
+    """Median seconds of ours and of the bare script, measured alternately."""
     ours, theirs = [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -114,33 +114,43 @@ def first_steps(recipe: str, songs: Path, rounds: int) -> tuple[float, float]:
     return statistics.median(ours), statistics.median(theirs)
 
 
-def until_first_step(recipe: str, songs: Path, place: Path) -> float:
+def until_first_step(recipe: str, songs: Path, output: Path) -> float:
     """Seconds from ``stem train --cluster`` to its first step."""
-    words = ["--recipe", recipe, "--data", str(songs), "-o", str(place), "--workers", "2", "--json"]
-    command = [sys.executable, "-m", "stemcli", "train", "--cluster", *words]
+    options = [
+        "--recipe",
+        recipe,
+        "--data",
+        str(songs),
+        "-o",
+        str(output),
+        "--workers",
+        "2",
+        "--json",
+    ]
+    command = [sys.executable, "-m", "stemcli", "train", "--cluster", *options]
     return timed(command, lambda process: any(FIRST_STEP in line for line in process.stdout or ()))
 
 
-def until_bare_step(recipe: str, sign: Path) -> float:
+def until_bare_step(recipe: str, marker: Path) -> float:
     """Seconds from the start of the bare script to its first step."""
-    command = [sys.executable, "-m", __spec__.name, "--recipe", recipe, "--bare", str(sign)]
+    command = [sys.executable, "-m", __spec__.name, "--recipe", recipe, "--bare", str(marker)]
 
-    def wait(process: subprocess.Popen[bytes]) -> bool:
-        while not sign.exists() and process.poll() is None:
+    def wait_for_marker(process: subprocess.Popen[bytes]) -> bool:
+        while not marker.exists() and process.poll() is None:
             time.sleep(0.02)
-        return sign.exists()
+        return marker.exists()
 
-    return timed(command, wait)
+    return timed(command, wait_for_marker)
 
 
 def timed(command: list[str], wait: Callable[[subprocess.Popen[bytes]], bool]) -> float:
-    """Seconds until ``wait`` has seen the first step of a process, which is then ended."""
-    alone = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    began = time.perf_counter()
-    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=pipe, stderr=nowhere, env=alone) as process:
+    """Seconds until ``wait`` sees the first step of a process, which is then terminated."""
+    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    started = time.perf_counter()
+    pipe, devnull = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=pipe, stderr=devnull, env=env) as process:
         seen = wait(process)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         process.terminate()
         process.communicate()
     if not seen:
@@ -148,24 +158,24 @@ def timed(command: list[str], wait: Callable[[subprocess.Popen[bytes]], bool]) -
     return seconds
 
 
-def bare(recipe: Recipe, sign: Path) -> None:
-    """What one writes by hand: Ray's TorchTrainer around a loop over one batch."""
+def bare(recipe: Recipe, marker: Path) -> None:
+    """A hand-written baseline: Ray's TorchTrainer around a loop over one batch."""
     from ray.train import ScalingConfig
     from ray.train.torch import TorchTrainer
 
     scaling = ScalingConfig(num_workers=2)
-    given = {"recipe": recipe, "sign": sign}
-    TorchTrainer(bare_loop, train_loop_config=given, scaling_config=scaling).fit()
+    config = {"recipe": recipe, "sign": marker}
+    TorchTrainer(bare_loop, train_loop_config=config, scaling_config=scaling).fit()
 
 
-def bare_loop(given: Mapping[str, Any]) -> None:
-    """Steps of the network of a recipe; the first worker makes a file after its first one."""
+def bare_loop(config: Mapping[str, Any]) -> None:
+    """Training steps of the recipe's network; the first worker touches a file after its first."""
     import ray.train
     import ray.train.torch
 
     from model_zoo import registry
 
-    recipe: Recipe = given["recipe"]
+    recipe: Recipe = config["recipe"]
     model = registry.build(recipe.model.architecture, recipe.model.options)
     network = ray.train.torch.prepare_model(model)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
@@ -176,7 +186,7 @@ def bare_loop(given: Mapping[str, Any]) -> None:
         network(mixture).square().mean().backward()
         optimizer.step()
         if ray.train.get_context().get_world_rank() == 0:
-            given["sign"].touch()
+            config["sign"].touch()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: songs of any length, and ``stem`` in processes of its own."""
+"""Helpers for benchmarks: songs of any length, and ``stem`` in separate processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process.
+    """Measurements of a finished process.
 
     Attributes:
         seconds: wall time.
@@ -29,24 +29,24 @@ class Run:
 
 
 def song_of(seconds: float, path: Path) -> Path:
-    """The demo song over and over, ``seconds`` long, written block by block.
+    """Write the demo song, repeated to a length of ``seconds``, block by block.
 
     Args:
-        seconds: its length.
-        path: where it goes; the suffix names the format, one that libsndfile writes.
+        seconds: length of the song.
+        path: the file to write; the suffix is a format of libsndfile.
     """
     with soundfile.SoundFile(DEMO) as demo:
         wave, rate = demo.read(dtype="int16"), demo.samplerate
-    left = round(seconds * rate)
+    remaining = round(seconds * rate)
     with soundfile.SoundFile(path, "w", rate, wave.shape[1]) as song:
-        while left > 0:
-            song.write(wave[:left])
-            left -= len(wave)
+        while remaining > 0:
+            song.write(wave[:remaining])
+            remaining -= len(wave)
     return path
 
 
 def run(*arguments: str) -> Run:
-    """Run ``python -m stemcli`` with ``arguments``; its output is shown only when it fails."""
+    """Run ``python -m stemcli`` with ``arguments``; output is shown only on failure."""
     command = [sys.executable, "-m", "stemcli", *arguments]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

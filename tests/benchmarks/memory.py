@@ -1,8 +1,8 @@
-"""Peak memory of ``stem separate`` on a long file against the same on a short one.
+"""Peak memory of ``stem separate`` on a long file against a short one.
 
     python -m tests.benchmarks.memory [--long MINUTES] [--short MINUTES] [--format wav|flac|mp3|ogg]
 
-The claim: a two-hour file takes at most 15 % more than a five-minute one, and less than 1.5 GB.
+Expected: a two-hour file takes at most 15 % more than a five-minute one, and less than 1.5 GB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.common import MEBIBYTE, run, song_of
 
 
 def main() -> None:
-    """Separate both, print both peaks and their ratio."""
+    """Separate both files and print their peaks and the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--long", type=float, default=120, help="minutes (120)")
     parser.add_argument("--short", type=float, default=5, help="minutes (5)")

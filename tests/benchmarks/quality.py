@@ -1,10 +1,10 @@
-"""How well a bundled model separates real recordings.
+"""Separation quality of a bundled model on real recordings.
 
     STEM_TEST_AUDIO=FOLDER python -m tests.benchmarks.quality [--model NAME]
 
 FOLDER holds ``multitrack/`` (mixture, vocals, accompaniment) and ``mixtures/`` with
-``outfoxing_instrumental.mp3``, a piece without any voice. Prints the global SDR of both stems, of
-the mixture itself for scale, and how far the vocals stem of the instrumental piece lies below it.
+``outfoxing_instrumental.mp3``, a piece without voice. Prints the global SDR of both stems, of the
+mixture itself as a reference, and the level of the vocals stem below the instrumental piece.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainers.data.recording import read_wave
 from trainers.metrics.sdr import global_sdr
 
 NAMES = {"vocals": "vocals", "instrumental": "accompaniment"}
-"""What the model calls a stem, and what the folder calls it."""
+"""The model's name of each stem, and the name in the folder."""
 
 
 def main() -> None:
@@ -34,18 +34,18 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     session = Session(Options(model=(parser.parse_args().model,)))
     audio = Path(os.environ["STEM_TEST_AUDIO"])
-    mixture, rate = heard(audio / "multitrack" / "mixture.flac")
+    mixture, rate = read_samples(audio / "multitrack" / "mixture.flac")
     stems = session.separate_array(mixture, rate)
     for stem, name in NAMES.items():
-        reference, _ = heard(audio / "multitrack" / f"{name}.flac")
+        reference, _ = read_samples(audio / "multitrack" / f"{name}.flac")
         print(f"{stem}: {sdr(stems[stem], reference):.2f} dB SDR", end=", ")
         print(f"the mixture itself {sdr(mixture, reference):.2f} dB")
-    piece, rate = heard(audio / "mixtures" / "outfoxing_instrumental.mp3")
+    piece, rate = read_samples(audio / "mixtures" / "outfoxing_instrumental.mp3")
     voice = session.separate_array(piece, rate)["vocals"]
     print(f"outfoxing_instrumental: vocals {level(piece) - level(voice):.1f} dB below the mixture")
 
 
-def heard(path: Path) -> tuple[Block, int]:
+def read_samples(path: Path) -> tuple[Block, int]:
     """Samples ``(frames, channels)`` and sample rate of a file."""
     wave, rate = read_wave(path)
     return wave.T.copy(), rate

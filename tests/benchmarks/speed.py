@@ -1,10 +1,9 @@
-"""How fast: separation in times real time, precision against float32, and the answer of ``--help``.
+"""Separation speed relative to real time, precision against float32, and time of ``--help``.
 
     python -m tests.benchmarks.speed [--minutes M] [--rounds N]
 
-Separation is timed as a user meets it: one process, start-up, decoding and encoding included. The
-help is timed alternating with a Python that does nothing, so that their ratio means something on
-any machine.
+Separation is timed as a user sees it: one process, with start-up, decoding and encoding. The help
+is timed alternately with an empty Python program, so that the ratio is comparable across machines.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ def times_real_time(minutes: float, container: str) -> float:
 
 
 def signal_to_noise(precision: str) -> float:
-    """Energy of the float32 stems of the demo song over that of the difference, in dB."""
+    """Energy of the demo song's float32 stems relative to the difference, in dB."""
     wave, rate = soundfile.read(DEMO, dtype="float32")
-    exact, other = (
+    reference, other = (
         np.stack(
             list(
                 Session(Options.from_dict({"precision": name})).separate_array(wave, rate).values()
@@ -59,13 +58,13 @@ def signal_to_noise(precision: str) -> float:
         )
         for name in ("fp32", precision)
     )
-    noise = float(np.square(other - exact, dtype=np.float64).sum())
-    signal = float(np.square(exact, dtype=np.float64).sum())
+    noise = float(np.square(other - reference, dtype=np.float64).sum())
+    signal = float(np.square(reference, dtype=np.float64).sum())
     return 10 * math.log10(signal / noise) if noise else math.inf
 
 
 def start_up(rounds: int) -> tuple[float, float]:
-    """Median seconds of ``stem --help`` and of a Python that does nothing, alternating."""
+    """Median seconds of ``stem --help`` and of an empty Python program, alternately."""
     commands = (["-m", "stemcli", "--help"], ["-c", "pass"])
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):

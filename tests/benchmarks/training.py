@@ -1,12 +1,12 @@
-"""What our training loop costs beside a bare one, and whether the data keep up.
+"""Overhead of our training loop over a bare loop, and speed of the data loader.
 
     python -m tests.benchmarks.training [--recipe NAME] [--steps N] [--rounds N]
 
-The bare loop is what one writes by hand: the same network, losses and optimizers over batches that
-lie in memory already. Ours loads and mixes its data, averages weights, and writes its log. Both run
-in turns in one process; a step's time is the median over all rounds, without the first steps of
-each. Then the data loader runs alone, as fast as it can, beside the time that the network of the
-recipe ``melroformer`` takes for as many clips (about 10 GB of memory).
+The bare loop is hand-written: the same network, losses and optimizers on batches in memory. Ours
+loads and mixes its data, averages weights, and writes its log. Both run alternately in one process;
+step times are medians over all rounds, without warm-up steps. Then the data loader runs alone, and
+is compared with the time that the network of the recipe ``melroformer`` takes for as many clips
+(about 10 GB of memory).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from trainers.recipes.loading import load_recipe
 
 CPU = SingleDevice(torch.device("cpu"))
 WARM_UP = 2
-"""First steps of a round that are not counted."""
+"""Number of warm-up steps of a round, which are not counted."""
 
 SECONDS = 2.0
-"""Length of a clip."""
+"""Length of a clip in seconds."""
 
 
 def main() -> None:
@@ -57,16 +57,16 @@ def main() -> None:
         ours, bare = both_loops(recipe, songs, arguments.rounds, Path(name))
         print(f"steps/s: ours {1 / ours:.3f}, bare {1 / bare:.3f}, ratio {bare / ours:.3f}")
         large = shortened(load_recipe("melroformer"), 4)
-        taken = statistics.median(bare_steps(large, prepared(large, songs)))
-        given = seconds_per_batch(large, songs, 40)
+        network_seconds = statistics.median(bare_steps(large, batches_in_memory(large, songs)))
+        loader_seconds = seconds_per_batch(large, songs, 40)
         print(
-            f"batches/s: loader {1 / given:.2f}, melroformer {1 / taken:.3f}, "
-            f"ratio {taken / given:.1f}"
+            f"batches/s: loader {1 / loader_seconds:.2f}, melroformer {1 / network_seconds:.3f}, "
+            f"ratio {network_seconds / loader_seconds:.1f}"
         )
 
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe for a round on a processor."""
+    """The recipe of a round on a CPU."""
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps, stages=()),
@@ -78,8 +78,8 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
 
 
 def both_loops(recipe: Recipe, songs: Path, rounds: int, folder: Path) -> tuple[float, float]:
-    """Median seconds of a step of ours and of the bare loop, in turns."""
-    batches = prepared(recipe, songs)
+    """Median seconds per step of ours and of the bare loop, measured alternately."""
+    batches = batches_in_memory(recipe, songs)
     ours: list[float] = []
     bare: list[float] = []
     for number in range(rounds):
@@ -88,32 +88,32 @@ def both_loops(recipe: Recipe, songs: Path, rounds: int, folder: Path) -> tuple[
     return statistics.median(ours), statistics.median(bare)
 
 
-def found(recipe: Recipe, songs: Path) -> TrainingData:
-    """Clips of the songs for the recipe's network."""
+def open_clips(recipe: Recipe, songs: Path) -> TrainingData:
+    """The training data of the songs for the recipe's network."""
     with torch.device("meta"):
         model = registry.build(recipe.model.architecture, recipe.model.options)
     return open_data(recipe, songs, (), model.stems, model.sample_rate)
 
 
-def prepared(recipe: Recipe, songs: Path) -> list[Pair]:
+def batches_in_memory(recipe: Recipe, songs: Path) -> list[Pair]:
     """A few batches in memory."""
-    return [*load_batches(found(recipe, songs).clips, 0, 4, recipe.loop.batch_size)]
+    return [*load_batches(open_clips(recipe, songs).clips, 0, 4, recipe.loop.batch_size)]
 
 
 def our_steps(recipe: Recipe, songs: Path, folder: Path) -> list[float]:
-    """Seconds of every step after the first ones."""
+    """Seconds of every step after the warm-up."""
     steps: list[float] = []
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, StepDone):
             steps.append(event.seconds)
 
-    train(recipe, songs, (), folder, CPU, hear)
+    train(recipe, songs, (), folder, CPU, on_event)
     return steps[WARM_UP:]
 
 
 def bare_steps(recipe: Recipe, batches: list[Pair]) -> list[float]:
-    """Seconds of every step after the first ones, in the loop that one writes by hand."""
+    """Seconds of every step after the warm-up, in the hand-written loop."""
     torch.manual_seed(recipe.seed)
     model = registry.build(recipe.model.architecture, recipe.model.options)
     losses = {
@@ -123,27 +123,27 @@ def bare_steps(recipe: Recipe, batches: list[Pair]) -> list[float]:
     optimizers = build_optimizers(model, recipe.optimizer)
     seconds = []
     for mixture, stems in islice(cycle(batches), recipe.schedule.steps):
-        began = time.perf_counter()
-        made = unfolded(model(folded(mixture, model.channels)), mixture.shape[1])
+        started = time.perf_counter()
+        estimate = unfolded(model(folded(mixture, model.channels)), mixture.shape[1])
         loss = torch.stack(
-            [recipe.losses[name] * measure(made, stems) for name, measure in losses.items()]
+            [recipe.losses[name] * measure(estimate, stems) for name, measure in losses.items()]
         ).sum()
         model.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.max_grad_norm)
         for optimizer in optimizers:
             optimizer.step()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - started)
     return seconds[WARM_UP:]
 
 
 def seconds_per_batch(recipe: Recipe, songs: Path, count: int) -> float:
-    """Of the loader alone, with two helper processes."""
-    batches = load_batches(found(recipe, songs).clips, 0, count, recipe.loop.batch_size, 2)
+    """Seconds per batch of the loader alone, with two worker processes."""
+    batches = load_batches(open_clips(recipe, songs).clips, 0, count, recipe.loop.batch_size, 2)
     next(batches)
-    began = time.perf_counter()
-    taken = sum(1 for _ in batches)
-    return (time.perf_counter() - began) / taken
+    started = time.perf_counter()
+    number = sum(1 for _ in batches)
+    return (time.perf_counter() - started) / number
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Every architecture at the size of its recipe: how large, how fast, how much memory.
+"""Size, speed and memory of every architecture at the size of its recipe.
 
     python -m tests.benchmarks.zoo [--only NAME]... [--rounds N] [--set KEY=VALUE]...
 
-One architecture after the other, each in a process of its own. Speed is that of the network alone
-over one segment of a stereo song, on all cores and in the arithmetic that ``stem separate`` would
-choose; the median of the rounds, after one that is not counted. Where there is a GPU, the same is
-measured there, and the memory of training steps with the recipe's clips, as many at once as it says
-(forward, L1 loss, backward, AdamW). What is printed is a table in Markdown. The claims are those of
-the TFSWA-UNet: 15 million parameters, 60 MB, 8 GB while training, separation in a tenth of the
-song's time on a GPU.
+Each architecture is measured in a separate process. Speed is that of the network alone on one
+segment of a stereo song, on all cores and in the precision that ``stem separate`` would choose: the
+median of the rounds after a warm-up. With a GPU, the same is measured there, and also the memory of
+training steps with the recipe's clips (forward, L1 loss, backward, AdamW). Prints a Markdown table.
+To compare: the TFSWA-UNet claims 15 million parameters, 60 MB, 8 GB in training, and separation in
+a tenth of the song's time on a GPU.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from trainers.recipes.loading import load_recipe
 
 STEREO = 2
 STEPS = 2
-"""Training steps; from the second on the optimizer has its state."""
+"""Number of training steps; from the second on, the optimizer has its state."""
 
 MEGA, GIGA = 1e6, 1e9
 
@@ -60,13 +59,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Speed:
-    """One segment through a network.
+    """Speed of a network on one segment.
 
     Attributes:
-        seconds: median time.
-        factor: seconds of a stereo song in one second.
-        peak: bytes, on a CPU of the whole process.
-        precision: of the arithmetic.
+        seconds: median time in seconds.
+        factor: seconds of a stereo song processed per second.
+        peak: peak memory in bytes; on a CPU, that of the process.
+        precision: name of the precision.
     """
 
     seconds: float
@@ -77,7 +76,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that is measured of one architecture; the last two where there is a GPU."""
+    """All measurements of one architecture; the last two only with a GPU."""
 
     name: str
     purpose: str
@@ -102,22 +101,22 @@ def main() -> None:
     parser.add_argument("--measure", metavar="NAME", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        found = measure(arguments.measure, arguments.rounds, tuple(arguments.set))
-        print(json.dumps(asdict(found)))
+        results = measure(arguments.measure, arguments.rounds, tuple(arguments.set))
+        print(json.dumps(asdict(results)))
         return
-    print(f"{where()}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+    print(f"{machine()}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     failed = [name for name in arguments.only or registry.ARCHITECTURES if not show(name)]
     raise SystemExit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
-def where() -> str:
-    """The machine."""
+def machine() -> str:
+    """Description of the machine."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{cores()} cores of {processor()}{gpu}, torch {torch.__version__}"
 
 
 def processor() -> str:
-    """Its name, as far as the system tells."""
+    """Name of the processor, as far as the system reports it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:
             names = [line.partition(":")[2] for line in info if line.startswith("model name")]
@@ -127,42 +126,42 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def show(name: str) -> bool:
-    """Measure in a process of its own and print the row; whether that went well."""
+    """Measure in a separate process and print the row; returns whether it succeeded."""
     command = [sys.executable, "-m", "tests.benchmarks.zoo", *sys.argv[1:], "--measure", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{name}: {done.stderr}", file=sys.stderr, flush=True)
         return False
-    found = json.loads(done.stdout.splitlines()[-1])
-    speeds = {key: found[key] and Speed(**found[key]) for key in ("cpu", "gpu")}
-    print(row(Measured(**{**found, **speeds})), flush=True)
+    results = json.loads(done.stdout.splitlines()[-1])
+    speeds = {key: results[key] and Speed(**results[key]) for key in ("cpu", "gpu")}
+    print(row(Measured(**{**results, **speeds})), flush=True)
     return True
 
 
-def row(found: Measured) -> str:
+def row(measured: Measured) -> str:
     """One line of the table."""
     cells = (
-        f"`{found.name}`",
-        found.purpose,
-        f"{found.parameters / MEGA:.1f} M",
-        f"{found.full / MEGA:.1f} / {found.half / MEGA:.1f}",
-        f"{found.segment:.1f} s",
-        f"{found.cpu.seconds:.2f} ({found.cpu.precision})",
-        f"{found.cpu.factor:.2f}",
-        f"{found.cpu.peak / MEGA:.0f}",
-        f"{found.gpu.factor:.0f} ({found.gpu.precision})" if found.gpu else "",
-        f"{found.training / GIGA:.1f} ({found.batch})" if found.gpu else "",
+        f"`{measured.name}`",
+        measured.purpose,
+        f"{measured.parameters / MEGA:.1f} M",
+        f"{measured.full / MEGA:.1f} / {measured.half / MEGA:.1f}",
+        f"{measured.segment:.1f} s",
+        f"{measured.cpu.seconds:.2f} ({measured.cpu.precision})",
+        f"{measured.cpu.factor:.2f}",
+        f"{measured.cpu.peak / MEGA:.0f}",
+        f"{measured.gpu.factor:.0f} ({measured.gpu.precision})" if measured.gpu else "",
+        f"{measured.training / GIGA:.1f} ({measured.batch})" if measured.gpu else "",
     )
     return f"| {' | '.join(cells)} |"
 
 
 def measure(name: str, rounds: int, changes: Sequence[str]) -> Measured:
-    """Everything of one architecture; the CPU first, so that its peak is of nothing else."""
+    """All measurements of one architecture; the CPU first, for an unaffected peak."""
     torch.manual_seed(0)
     torch.set_num_threads(cores())
     recipe = load_recipe(name, tuple(changes))
@@ -175,7 +174,7 @@ def measure(name: str, rounds: int, changes: Sequence[str]) -> Measured:
         network.parameter_count(),
         *sizes(network),
         network.segment / network.sample_rate,
-        part_of(recipe),
+        clips_at_once(recipe),
         on_cpu,
         speed(network, "cuda", rounds) if has_gpu else None,
         training_memory(network, recipe) if has_gpu else 0,
@@ -183,74 +182,74 @@ def measure(name: str, rounds: int, changes: Sequence[str]) -> Measured:
 
 
 def sizes(network: Separator) -> tuple[int, int]:
-    """Bytes of the tensors in a file, and of those with trainable values in float16."""
+    """Bytes of the tensors in a file, in float32 and with the weights in float16."""
     tensors = network.state_dict().values()
     full = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     return full, full - 2 * network.parameter_count()
 
 
 def speed(network: Separator, device: str, rounds: int) -> Speed:
-    """One segment of a stereo song, again and again."""
-    place = resolve_device(device)
-    precision = resolve_precision("auto", place, network.needs_float32)
-    network.to(place).eval()
-    song = noise(1, network.segment).to(place)
+    """Speed on one segment of a stereo song, repeated."""
+    device_ = resolve_device(device)
+    precision = resolve_precision("auto", device_, network.needs_float32)
+    network.to(device_).eval()
+    song = noise(1, network.segment).to(device_)
 
     def separate() -> None:
-        with torch.inference_mode(), precision.autocast(place):
+        with torch.inference_mode(), precision.autocast(device_):
             network(folded(song, network.channels))
 
     separate()
-    seconds = statistics.median(timed(separate, place) for _ in range(rounds))
+    seconds = statistics.median(timed(separate, device_) for _ in range(rounds))
     factor = network.segment / network.sample_rate / seconds
-    return Speed(seconds, factor, peak(place), precision.name)
+    return Speed(seconds, factor, peak(device_), precision.name)
 
 
-def timed(work: Callable[[], None], place: torch.device) -> float:
-    """Seconds until all of it is done."""
-    began = time.perf_counter()
+def timed(work: Callable[[], None], device: torch.device) -> float:
+    """Seconds until the work is done on the device."""
+    started = time.perf_counter()
     work()
-    if place.type == "cuda":
+    if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-def peak(place: torch.device) -> int:
-    """Bytes so far: of the process, or of the tensors on a GPU."""
-    if place.type == "cuda":
+def peak(device: torch.device) -> int:
+    """Peak bytes so far: of the process, or of the tensors on a GPU."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * resident_unit()
 
 
 def training_memory(network: Separator, recipe: Recipe) -> int:
-    """Peak bytes on the GPU in steps with the clips, precision and thrift of the recipe."""
-    place = torch.device("cuda")
-    precision = resolve_precision(recipe.loop.precision, place, network.needs_float32)
-    network.to(place).train()
+    """Peak bytes on the GPU in training steps with the recipe's settings."""
+    device = torch.device("cuda")
+    precision = resolve_precision(recipe.loop.precision, device, network.needs_float32)
+    network.to(device).train()
     if recipe.loop.activation_checkpointing:
         checkpoint_blocks(network)
     optimizers = build_optimizers(network, recipe.optimizer)
-    clips = noise(part_of(recipe), round(recipe.data.clip_seconds * network.sample_rate))
+    clips = noise(clips_at_once(recipe), round(recipe.data.clip_seconds * network.sample_rate))
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(STEPS):
-        with precision.autocast(place):
-            made = network(folded(clips.to(place), network.channels))
-        error = made.float().abs().mean()
+        with precision.autocast(device):
+            estimate = network(folded(clips.to(device), network.channels))
+        error = estimate.float().abs().mean()
         torch.autograd.backward([error, *network.auxiliary_losses().values()])
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-    return peak(place)
+    return peak(device)
 
 
-def part_of(recipe: Recipe) -> int:
-    """Clips that are computed at once."""
+def clips_at_once(recipe: Recipe) -> int:
+    """Number of clips in one forward pass."""
     return recipe.loop.batch_size // recipe.loop.accumulation_steps
 
 
 def noise(items: int, samples: int) -> Tensor:
-    """Stereo songs at a usual level."""
+    """Stereo noise at a typical level."""
     return 0.1 * torch.randn(items, STEREO, samples)
 
 

@@ -1,6 +1,6 @@
-"""The tree stays readable: no circles, one noun for one thing, files read at a sitting.
+"""The source tree stays readable: no import cycles, unique class names, short files.
 
-Truth: the syntax trees of the sources.
+Checked on the syntax trees of the sources.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ def _imported(node: ast.stmt) -> Iterator[str]:
 
 
 def imports(tree: ast.Module, modules: set[str]) -> set[str]:
-    """The modules of ours that are imported when this one is: those at its top level."""
+    """Our modules that this module imports at its top level."""
     names = {name for node in tree.body for name in _imported(node)}
     parents = {name.rpartition(".")[0] for name in names}
     return {name for name in names | parents if name in modules}
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_there_are_no_import_cycles() -> None:
     trees = sources()
     graph = {name: imports(tree, set(trees)) - {name} for name, tree in trees.items()}
     packages = {name for name in graph if any(other.startswith(f"{name}.") for other in graph)}
     for name, needs in graph.items():
-        # A package imports what it re-exports, and its modules may import it: only the second
-        # makes a circle, and only where the package has code of its own.
+        # A package imports what it re-exports, and its modules may import it. Only the latter
+        # makes a cycle, and only if the package has code of its own.
         graph[name] = {each for each in needs if not (each in packages and name.startswith(each))}
     try:
         TopologicalSorter(graph).prepare()
@@ -77,7 +77,7 @@ def test_no_file_is_long() -> None:
     assert long == set()
 
 
-def test_no_two_classes_have_one_name() -> None:
+def test_class_names_are_unique() -> None:
     places = defaultdict(set)
     for module, tree in sources().items():
         for node in tree.body:
@@ -99,12 +99,12 @@ def test_private_names_of_ray_are_imported_in_one_module() -> None:
 
 
 def is_private(name: str) -> bool:
-    """Whether a dotted name of Ray has a part that its API reference does not list."""
+    """Whether a dotted name of Ray has a part outside its public API."""
     return any(part.startswith("_") or part in {"v2", "internal"} for part in name.split("."))
 
 
-def test_retired_words_stand_in_no_name() -> None:
-    """Words that an engineer would not search for have given way to those of the field."""
+def test_retired_words_are_in_no_name() -> None:
+    """Words that nobody would search for were replaced by the field's words."""
     found = {
         word
         for module, tree in sources().items()
@@ -127,8 +127,8 @@ def _names(tree: ast.Module) -> Iterator[str]:
             yield node.attr
 
 
-def test_first_lines_of_modules_say_what_they_are() -> None:
-    """A question word makes a riddle of a title."""
+def test_first_lines_of_modules_are_not_questions() -> None:
+    """The first line of a module's docstring must not start with a question word."""
     riddles = {
         name
         for name, tree in sources().items()

@@ -1,6 +1,6 @@
-"""Every architecture can be trained and searched: the recipes that its name stands for.
+"""Every architecture has recipes of its name for training and for searching.
 
-Truth: a recipe whose network is another, or cannot be built, trains nothing of that name.
+Each recipe must build this very architecture and optimize all of its parameters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trainers.recipes.loading import load_recipe
 
 NAMES = sorted(registry.ARCHITECTURES)
 LARGEST_TRIAL = 10_000_000
-"""Parameters; one trial of a search takes a minute or two on one core."""
+"""Limit of parameters, so that one trial takes a minute or two on one core."""
 
 
 @pytest.mark.parametrize("prefix", ["", "tune-"])
@@ -28,8 +28,10 @@ def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: s
         network = registry.build(name, recipe.model.options)
     assert type(network) is registry.architecture(name)
     optimizers = build_optimizers(network, recipe.optimizer)
-    moved = [value for one in optimizers for group in one.param_groups for value in group["params"]]
-    assert sorted(map(id, moved)) == sorted(map(id, network.parameters()))
+    optimized = [
+        value for one in optimizers for group in one.param_groups for value in group["params"]
+    ]
+    assert sorted(map(id, optimized)) == sorted(map(id, network.parameters()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +44,7 @@ def test_one_trial_of_a_search_is_not_larger_than_the_recipe(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
+def test_architectures_without_stems_give_one_sound(name: str) -> None:
     kind = registry.architecture(name)
     network = kind(**kind.small_options)
     assert kind.role in ("stems", "phase", "codes")
@@ -51,7 +53,7 @@ def test_what_gives_no_stems_gives_one_sound(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layout", OF_SONGS)
-def test_what_learns_from_mixtures_takes_any_layout(name: str, layout: str) -> None:
-    """As these recipes say: no layout refuses a variation of theirs."""
+def test_pretraining_recipes_accept_any_layout(name: str, layout: str) -> None:
+    """No layout refuses an augmentation of the recipes that learn from mixtures."""
     refused = {*load_recipe(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}
     assert registry.architecture(name).role == "stems" or not refused

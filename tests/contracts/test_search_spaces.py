@@ -1,7 +1,7 @@
 """The contract of search spaces, for every architecture of the registry.
 
-Truth: what a search has to vary at the least, and the recipe's own rules: whatever is drawn must be
-a recipe whose network can be built and is of a comparable size.
+A space must cover the required categories, and every sample must be a valid recipe whose network
+can be built and has a comparable size.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from trainers.search.space import Space, read_space, require_architecture, space
 
 NAMES = sorted(registry.ARCHITECTURES)
 LARGE = {"frame_transformer", "melrnn", "multi_scale_tfswa", "phase_predictor", "tfswa_unet"}
-"""Architectures that take seconds to build in full size."""
+"""Architectures that take seconds to build at full size."""
 NEEDED = {"width", "depth", "stft", "learning_rate", "loss_weights", "augmentation"}
 PARTS = {"num_heads": "heads", "num_groups": "groups"}
-"""What an architecture may have several of, and the category that then is needed as well."""
+"""Optional parts of an architecture, and the category each requires."""
 
 DRAWS = 24
 SMALLEST, LARGEST = 1 / 12, 12
-"""Parameters of what is drawn, times those of the recipe."""
+"""Limits of the parameter count, relative to the recipe."""
 
 
 def size(recipe: Recipe) -> int:
@@ -35,35 +35,35 @@ def size(recipe: Recipe) -> int:
 
 @pytest.fixture(scope="module", params=NAMES)
 def space(request: pytest.FixtureRequest) -> Space:
-    """The architecture's space around its small recipe."""
+    """The search space of an architecture, around its small recipe."""
     base = load_recipe(f"tune-{request.param}")
     require_architecture(base, request.param)
     return read_space(space_text(request.param), request.param, base, own=True)
 
 
-def test_varies_what_every_search_varies(space: Space) -> None:
+def test_the_required_categories_are_covered(space: Space) -> None:
     kind = registry.architecture(space.base.model.architecture).Config
     parts = {category for field, category in PARTS.items() if hasattr(kind, field)}
     assert NEEDED | parts <= space.categories
 
 
-def test_contains_the_recipe_itself(space: Space) -> None:
+def test_the_recipe_itself_is_in_the_space(space: Space) -> None:
     assert space.base_params is not None
     changes = space.changes(space.base_params)
     assert size(space.recipe(changes)) == size(space.base)
 
 
-def test_whatever_is_drawn_can_be_trained(space: Space) -> None:
+def test_every_sample_is_a_valid_recipe(space: Space) -> None:
     rng, base = random.Random(0), size(space.base)
     corners = [{one.name: one.extremes[end] for one in space.dimensions} for end in (0, -1)]
     edges = [{one.name: param} for one in space.dimensions for param in one.extremes]
-    dparams = [{one.name: one.at(rng.random()) for one in space.dimensions} for _ in range(DRAWS)]
-    for params in (*corners, *edges, *dparams):
+    samples = [{one.name: one.at(rng.random()) for one in space.dimensions} for _ in range(DRAWS)]
+    for params in (*corners, *edges, *samples):
         recipe = space.recipe(space.changes(params))
         assert SMALLEST <= size(recipe) / base <= LARGEST, params
 
 
-def test_what_is_drawn_hears_a_clip(space: Space) -> None:
+def test_extreme_samples_run_on_a_clip(space: Space) -> None:
     for end in (0, -1):
         params = {one.name: one.extremes[end] for one in space.dimensions}
         model = space.recipe(space.changes(params)).model
@@ -76,7 +76,7 @@ def test_what_is_drawn_hears_a_clip(space: Space) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES]
 )
-def test_serves_the_full_size_as_well(name: str) -> None:
+def test_the_space_works_at_full_size(name: str) -> None:
     space = read_space(space_text(name), name, load_recipe(name), own=True)
     assert space.categories >= NEEDED
     rng = random.Random(1)

@@ -1,7 +1,7 @@
-"""The contract of a separator, for every architecture of the registry.
+"""The contract of a separator, for every architecture in the registry.
 
-Truth: the contract as :mod:`model_zoo.separator` states it, and for parameter counts the documented
-sizes of the original networks (their public code, or closed forms worked by hand).
+Reference: the contract in :mod:`model_zoo.separator`, and for parameter counts the documented
+sizes of the original networks (their public code, or formulas worked by hand).
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def small(name: str, **options: object) -> Separator:
 
 
 def window(network: Separator) -> int:
-    """Samples of the shortest mixture that a network has to take."""
+    """Length in samples of the shortest mixture that a network must accept."""
     return getattr(network.config, "window_size", 1)
 
 
 def wave(batch: int, channels: int, samples: int) -> Tensor:
-    """A chirp per item and channel, each with its own phase: no two rows alike, none silent."""
+    """A chirp per item and channel, each with another phase, so that all rows differ."""
     time = torch.arange(samples) / samples
     phase = torch.arange(batch * channels).reshape(batch, channels, 1)
     return 0.5 * torch.sin(2 * math.pi * (20 * time + 300 * time**2) + phase)
 
 
-def learn(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
-    """Gradients of what a network gives and of what it finds in itself."""
+def gradients_of(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
+    """Gradients of a network's output and auxiliary losses."""
     torch.manual_seed(0)
     stems = network.train()(mixture)
     torch.stack([stems.square().sum(), *network.auxiliary_losses().values()]).sum().backward()
@@ -64,10 +64,10 @@ def learn(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceMesh]:
-    """A group of one process."""
-    place = f"file://{tmp_path_factory.mktemp('group') / 'meeting'}"
-    dist.init_process_group("gloo", init_method=place, rank=0, world_size=1)
+def single_process_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceMesh]:
+    """A device mesh of a single process."""
+    store = f"file://{tmp_path_factory.mktemp('group') / 'meeting'}"
+    dist.init_process_group("gloo", init_method=store, rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     dist.destroy_process_group()
 
@@ -78,7 +78,7 @@ def network(request: pytest.FixtureRequest) -> Separator:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_says_what_it_is_for(name: str) -> None:
+def test_the_purpose_is_stated(name: str) -> None:
     kind = registry.architecture(name)
     assert 20 < len(kind.purpose) < 100
     assert small(name).parameter_count() < 200_000
@@ -87,7 +87,7 @@ def test_says_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=12)
 @given(samples=st.integers(0, 1744), batch=st.integers(1, 2))
-def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -> None:
+def test_stems_have_the_length_of_the_mixture(name: str, samples: int, batch: int) -> None:
     network = small(name)
     samples += window(network)
     stems = network(wave(batch, network.channels, samples))
@@ -97,7 +97,7 @@ def test_gives_stems_of_the_length_it_got(name: str, samples: int, batch: int) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_several_stems_and_what_channels_it_hears(name: str) -> None:
+def test_several_stems_and_channels(name: str) -> None:
     network = small(name, **SEVERAL.get(name, {"stems": THREE}))
     stems = network(wave(2, network.channels, 1001))
     count = 3 if network.role == "stems" else 1
@@ -105,7 +105,7 @@ def test_several_stems_and_what_channels_it_hears(name: str) -> None:
     assert len({*network.stems}) == count
 
 
-def test_items_of_a_batch_do_not_see_each_other(network: Separator) -> None:
+def test_items_of_a_batch_are_independent(network: Separator) -> None:
     pair = wave(2, network.channels, 800)
     alone = torch.cat([network(pair[:1]), network(pair[1:])])
     torch.testing.assert_close(network(pair), alone, atol=1e-5, rtol=1e-4)
@@ -117,46 +117,48 @@ def test_evaluation_is_deterministic(network: Separator) -> None:
 
 
 def test_gradient_reaches_every_parameter(network: Separator) -> None:
-    gradients = learn(network, wave(2, network.channels, 1600))
+    gradients = gradients_of(network, wave(2, network.channels, 1600))
     assert network.auxiliary_losses().keys() == {*network.auxiliary_loss_names}
     reached = {name for name, gradient in gradients.items() if gradient.any()}
     assert {name for name, _ in network.named_parameters()} == reached
 
 
-def test_silence_is_learned_from(network: Separator) -> None:
-    """A song may pause for longer than a clip: roots and logarithms must bear it."""
-    gradients = learn(network, torch.zeros(2, network.channels, 1600))
+def test_silence_has_finite_gradients(network: Separator) -> None:
+    """Clips may be silent, so square roots and logarithms must handle it."""
+    gradients = gradients_of(network, torch.zeros(2, network.channels, 1600))
     assert [name for name, gradient in gradients.items() if not gradient.isfinite().all()] == []
 
 
-def test_is_copied_after_it_learned(network: Separator) -> None:
-    """As averages of weights and runs in processes of their own need it."""
+def test_a_trained_network_can_be_copied(network: Separator) -> None:
+    """Weight averages and worker processes copy networks."""
     mixture = wave(1, network.channels, 1600)
-    learn(network, mixture)
+    gradients_of(network, mixture)
     expected = network.eval()(mixture)
     for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert torch.equal(other(mixture), expected)
 
 
-def test_learns_the_same_when_it_is_sharded(network: Separator, alone: DeviceMesh) -> None:
-    """Truth: the whole network. A group of one does the same without sending.
+def test_sharding_does_not_change_the_gradients(
+    network: Separator, single_process_mesh: DeviceMesh
+) -> None:
+    """Reference: the unsharded network. A group of one process needs no communication.
 
-    Sums may be taken in another order, so errors are measured by the largest gradient of a tensor.
+    The order of sums may differ, so errors are relative to the largest gradient of a tensor.
     """
     mixture = wave(2, network.channels, 1600)
     sharded = copy.deepcopy(network)
-    shard(sharded, alone)
-    found, expected = learn(sharded, mixture), learn(network, mixture)
-    assert found.keys() == expected.keys()
+    shard(sharded, single_process_mesh)
+    gradients, expected = gradients_of(sharded, mixture), gradients_of(network, mixture)
+    assert gradients.keys() == expected.keys()
     for name, gradient in expected.items():
         close = {"rtol": 1e-5, "atol": 1e-5 * max(1.0, float(gradient.abs().max()))}
         torch.testing.assert_close(
-            found[name], gradient, **close, msg=lambda text, name=name: name + text
+            gradients[name], gradient, **close, msg=lambda text, name=name: name + text
         )
 
 
-def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separator) -> None:
-    """Property: 8 bits of a number are 48 dB; a network may lose one of them on its way, and a bit."""
+def test_bfloat16_is_close_to_float32_unless_float32_is_needed(network: Separator) -> None:
+    """8 bits of precision are 48 dB; a network may lose one of them, and a little more."""
     mixture = wave(1, network.channels, 4096)
     with torch.inference_mode():
         full = network(mixture)
@@ -166,7 +168,7 @@ def test_bfloat16_is_near_float32_unless_a_network_asks_for_more(network: Separa
     assert (10 * ratio >= 40) is not network.needs_float32
 
 
-def test_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
+def test_weights_are_saved_and_loaded_bit_for_bit(network: Separator, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     weights.save(path, network)
     loaded = resolve.load(path)
@@ -190,8 +192,8 @@ def test_attributes_agree_with_the_config(network: Separator) -> None:
     assert rebuilt.config == network.config
 
 
-def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
-    """Stems apart: their number is that of rows."""
+def test_tensor_shapes_do_not_depend_on_weight_independent_options(network: Separator) -> None:
+    """Except stems, whose number sets the number of rows."""
     changed = {
         name: other_value(network, name)
         for name in network.weight_independent_options
@@ -204,7 +206,7 @@ def test_no_tensor_depends_on_options_that_are_free(network: Separator) -> None:
 
 
 def other_value(network: Separator, option: str) -> object:
-    """Half of a number, another of several words, and a number where there was none."""
+    """Half of a number, another of the allowed words, or a number instead of none."""
     value = network.config.to_dict()[option]
     if isinstance(value, str):
         words = get_args(get_type_hints(network.Config)[option])
@@ -213,8 +215,8 @@ def other_value(network: Separator, option: str) -> object:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_spectrograms_take_one_way(name: str) -> None:
-    """Property: families differ in their front end and their core, not in the path through both."""
+def test_spectral_networks_share_one_forward(name: str) -> None:
+    """Property: architectures differ in front end and core, not in ``forward``."""
     kind = registry.architecture(name)
     overriding = {base.__name__ for base in kind.__mro__ if "forward" in vars(base)}
     if issubclass(kind, SpectralSeparator):
@@ -224,8 +226,8 @@ def test_spectrograms_take_one_way(name: str) -> None:
 
 def test_core_is_built_once(network: Separator) -> None:
     assert network.core is network.core
-    held = {id(parameter) for parameter in network.parameters()}
-    assert {id(parameter) for parameter in network.core.parameters()} == held
+    own_ids = {id(parameter) for parameter in network.parameters()}
+    assert {id(parameter) for parameter in network.core.parameters()} == own_ids
 
 
 def test_core_adds_no_tensor_names(network: Separator) -> None:
@@ -235,7 +237,7 @@ def test_core_adds_no_tensor_names(network: Separator) -> None:
     assert not any(name.startswith("core") for name in before)
 
 
-# torch's recurrent layers keep a second list of their weights and warn when export looks at it.
+# torch's recurrent layers keep a second list of their weights and warn when it is exported.
 @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
 def test_core_exports_and_computes_the_same(network: Separator) -> None:
     features = core_input(network)
@@ -245,15 +247,15 @@ def test_core_exports_and_computes_the_same(network: Separator) -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), DOCUMENTED)
-def test_documented_number_of_parameters(name: str, size: Documented) -> None:
+def test_parameter_counts_are_as_documented(name: str, size: Documented) -> None:
     with torch.device("meta"):
         network = registry.architecture(name)(*size.arguments, **size.options)
     assert network.parameter_count() == size.parameters
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_usual_size_is_documented_first(name: str) -> None:
-    """A list of all architectures tells its number of parameters and builds none of them."""
+def test_the_default_size_is_documented_first(name: str) -> None:
+    """The list of architectures shows it without building any network."""
     kind = registry.architecture(name)
     size = documented(name, kind.documented_parameters)[0]
     assert size.parameters == kind.documented_parameters
@@ -261,44 +263,44 @@ def test_the_usual_size_is_documented_first(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_registry_knows_what_it_gives(name: str) -> None:
-    """Property: what can be known without torch is what the class says."""
+def test_the_registry_knows_the_role(name: str) -> None:
+    """Property: the role known without torch equals that of the class."""
     assert registry.role(name) == registry.architecture(name).role
 
 
 def core_input(network: Separator) -> Tensor:
-    """What the network itself hands to its core."""
-    seen: list[Tensor] = []
+    """The input that a network passes to its core."""
+    core_inputs: list[Tensor] = []
     kind = type(network.core)
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(module, kind):
-            seen.append(inputs[0].detach())
+            core_inputs.append(inputs[0].detach())
 
-    handle = register_module_forward_pre_hook(note)
+    handle = register_module_forward_pre_hook(record)
     network(wave(1, network.channels, 900))
     handle.remove()
-    return seen[0]
+    return core_inputs[0]
 
 
-def test_is_drawn_without_weights_as_it_is_with_them(network: Separator) -> None:
-    """``stem models info`` shows what comes out of every part, of any size, in no memory."""
-    heard: dict[nn.Module, torch.Size] = {}
+def test_the_layer_tree_without_weights_matches_the_network(network: Separator) -> None:
+    """``stem models info`` shows the output shapes of all layers without allocating memory."""
+    shapes: dict[nn.Module, torch.Size] = {}
 
-    def note(module: nn.Module, inputs: object, output: object) -> None:
+    def record(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor):
-            heard.setdefault(module, output.shape)
+            shapes.setdefault(module, output.shape)
 
     for module in network.modules():
-        module.register_forward_hook(note)
+        module.register_forward_hook(record)
     network(wave(1, network.channels, network.segment))
-    drawn = layer_tree(build_on_meta(registry.name_of(network), network.config.to_dict()))
-    assert drawn.shape == heard[network]
-    assert drawn.parameters == network.parameter_count()
-    assert {part.shape for part in parts_below(drawn)} >= {
-        tuple(heard[child]) for child in network.children() if child in heard
+    tree = layer_tree(build_on_meta(registry.name_of(network), network.config.to_dict()))
+    assert tree.shape == shapes[network]
+    assert tree.parameters == network.parameter_count()
+    assert {part.shape for part in parts_below(tree)} >= {
+        tuple(shapes[child]) for child in network.children() if child in shapes
     }
-    assert len([*parts_below(drawn)]) > 3
+    assert len([*parts_below(tree)]) > 3
 
 
 def parts_below(part: LayerInfo) -> Iterator[LayerInfo]:

@@ -1,6 +1,6 @@
-"""What others rely on stays as it was: tensors in checkpoints, and the help of every command.
+"""Tensor names in checkpoints and the help of every command do not change unnoticed.
 
-Truth: golden files that :mod:`tests.golden.surface.make_surface` wrote.
+Reference: golden files written by :mod:`tests.golden.surface.make_surface`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from tests.golden.surface.make_surface import HELP, TENSORS, help_texts, tensor_
 
 
 def test_tensors_keep_their_names_and_shapes() -> None:
-    """Checkpoints that users trained load by these."""
+    """Users' checkpoints depend on them."""
     assert tensor_names().splitlines() == TENSORS.read_text("utf-8").splitlines()
 
 
-def test_every_help_reads_as_it_did() -> None:
+def test_help_texts_are_unchanged() -> None:
     assert help_texts().splitlines() == HELP.read_text("utf-8").splitlines()

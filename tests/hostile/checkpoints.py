@@ -1,7 +1,7 @@
-"""Checkpoints of TensorFlow and torch, written byte by byte, that say what no network has.
+"""Malicious checkpoints of TensorFlow and torch, written byte by byte.
 
-TensorFlow's are laid out as in its core/util/tensor_bundle and LevelDB's table_format.md, pickles
-as the module pickletools documents them.
+TensorFlow's layout is from its core/util/tensor_bundle and LevelDB's table_format.md, that of
+pickles from the module pickletools.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ VALUES = "model.data-00000-of-00001"
 
 
 def varint(number: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes([*found, number])
+    return bytes([*encoded, number])
 
 
 def field(number: int, value: int | bytes) -> bytes:
-    """A number, or bytes, of a protocol buffer."""
+    """A field of a protocol buffer with a number or bytes."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value % 2**64)
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
 def entry(shape: Sequence[int], offset: int, size: int, shard: int = 0, checksum: int = 0) -> bytes:
-    """What an index says of a tensor of floats."""
+    """The index entry of a float tensor."""
     axes = b"".join(field(2, field(1, length)) for length in shape)
-    places = ((3, shard), (4, offset), (5, size))
+    fields = ((3, shard), (4, offset), (5, size))
     return (
         field(1, FLOAT)
         + field(2, axes)
-        + b"".join(field(number, value) for number, value in places)
+        + b"".join(field(number, value) for number, value in fields)
         + varint(6 << 3 | 5)
         + struct.pack("<I", checksum)
     )
 
 
 def sealed(block: bytes, compression: int = 0) -> bytes:
-    """A block with what stands behind it."""
+    """A block with its trailer: compression type and checksum."""
     return (
         block
         + bytes([compression])
@@ -62,7 +62,7 @@ def sealed(block: bytes, compression: int = 0) -> bytes:
 
 
 def block(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Keys and values, each key written out in full, and one place to start from."""
+    """A block of keys and values without shared prefixes and with one restart point."""
     entries = (
         varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in pairs
     )
@@ -70,7 +70,7 @@ def block(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def table(data: bytes, handles: Sequence[tuple[int, int]]) -> bytes:
-    """Blocks of entries, the index of their places, and the footer."""
+    """A table: blocks of entries, the index of their positions, and the footer."""
     rows = [
         (b"%08d" % number, varint(at) + varint(size)) for number, (at, size) in enumerate(handles)
     ]
@@ -80,19 +80,19 @@ def table(data: bytes, handles: Sequence[tuple[int, int]]) -> bytes:
 
 
 def index(pairs: Sequence[tuple[bytes, bytes]], header: bytes = b"", compression: int = 0) -> bytes:
-    found = block([(b"", header), *pairs])
-    return table(sealed(found, compression), [(0, len(found))])
+    content = block([(b"", header), *pairs])
+    return table(sealed(content, compression), [(0, len(content))])
 
 
 def blocks_in_blocks() -> bytes:
-    """Each block holds all blocks before it, so that their checksums take the square of them."""
+    """Each block contains all earlier blocks, so that checksums take quadratic time."""
     data, handles, register, at = bytearray(struct.pack("<I", 2**30)), [], 0xFFFFFFFF, 0
     for _ in range(60_000):
         for byte in data[at:]:
             register = int(_TABLE[(register ^ byte) & 0xFF]) ^ register >> 8
         at = len(data)
         handles.append((0, at))
-        with_kind = int(_TABLE[register & 0xFF]) ^ register >> 8  # the block is not compressed: 0
+        with_kind = int(_TABLE[register & 0xFF]) ^ register >> 8  # 0: the block is not compressed
         data += b"\0" + struct.pack("<II", _masked(with_kind ^ 0xFFFFFFFF), 2**30)
     return table(bytes(data), handles)
 
@@ -104,7 +104,7 @@ def bundle(
     name: str = "model",
     put: Callable[[Path], object] | None = None,
 ) -> None:
-    """A checkpoint in a folder, and its values, none of which are on the disk."""
+    """Write a checkpoint whose values are a sparse file."""
     (folder / "tf").mkdir()
     (folder / "tf" / f"{name}.index").write_bytes(content)
     values = folder / "tf" / VALUES.replace("model", name)
@@ -217,7 +217,7 @@ def whole(value: int) -> bytes:
 PAIR, CALL, ONE = b"\x86", b"R", b"\x85"
 ENCODE = b"c_codecs\nencode\n"
 TUPLES = b"K\1" + b"".join(b"q%c" % n + b"h%c" % n + PAIR for n in range(60))
-"""A tuple of two tuples of two tuples: 2^60 numbers, whose hash takes longer than anybody lives."""
+"""Nested pairs of pairs, 2^60 numbers in all, whose hash would take centuries."""
 
 DOUBLED = (
     ENCODE * 41
@@ -241,13 +241,13 @@ VIEW = (
 
 
 def code(value: bytes, *, as_key: bool = False) -> bytes:
-    """A mapping with this value, or this key, in protocol 2."""
+    """A pickled mapping with this value, or this key, in protocol 2."""
     pair = value + b"K\1" if as_key else text("x") + value
     return b"\x80\2}" + pair + b"s."
 
 
 def in_archive(content: bytes, folder: Path) -> None:
-    """As torch writes it, made by torch itself and then another description put into it."""
+    """Write an archive in torch's format with this pickle."""
     import zipfile
 
     with zipfile.ZipFile(folder / "Guitar.pth", "w") as archive:
@@ -257,7 +257,7 @@ def in_archive(content: bytes, folder: Path) -> None:
 
 
 def in_two_archives(content: bytes, folder: Path) -> None:
-    """An archive and an innocent one of the same layout behind it.
+    """Write an archive followed by a harmless one of the same layout.
 
     torch takes the place of the records from the beginning of the file, and ``zipfile`` from where
     the second archive begins.
@@ -270,14 +270,14 @@ def in_two_archives(content: bytes, folder: Path) -> None:
 
 
 def before_archives(content: bytes, folder: Path) -> None:
-    """As torch wrote it before version 1.6: magic number, version, system, content, storages."""
+    """The format before torch 1.6: magic number, version, system, content, storages."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     parts = [*(pickle.dumps(part, 2) for part in head), content, pickle.dumps([], 2)]
     (folder / "Guitar.pth").write_bytes(b"".join(parts))
 
 
 class Converted:
-    """A view of one value as a tensor of another type, which has all of them in earnest."""
+    """Pickles as a view of one value converted to another type, which allocates all of it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         view = torch.zeros(1).expand(2**30)
@@ -290,7 +290,7 @@ def saved(make: Callable[[], Any], folder: Path) -> None:
 
 
 def before_an_archive(content: bytes, folder: Path) -> None:
-    """An old checkpoint with an innocent new one behind it, which ``zipfile`` finds there."""
+    """An old checkpoint followed by a harmless new one, which ``zipfile`` finds."""
     before_archives(content, folder)
     path = folder / "Guitar.pth"
     old = path.read_bytes()

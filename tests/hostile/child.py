@@ -1,7 +1,7 @@
-"""A command of stem in a process of its own, with limits and a record of what it took.
+"""Runs a command of stem in a separate process, with limits, and measures its memory.
 
-The processes are forks of one that has imported torch, which would take most of the time; so a row
-of a table takes a fraction of a second.
+The processes are forked from one that has already imported torch, so that each row of a table
+takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if sys.platform != "linux":
 
 import resource
 
-RAM = 8 * 2**30
-"""Bytes of address space: more ends in a MemoryError instead of taking this machine down."""
+ADDRESS_SPACE = 8 * 2**30
+"""Limit of address space in bytes; beyond it, a MemoryError is raised."""
 
-PATIENCE = 60.0
-"""Seconds after which a command hangs and is killed."""
+TIMEOUT = 60.0
+"""Seconds after which a command is killed."""
 
 TEMPORARY = "temporary"
-"""The temporary folder of a command, in which it leaves nothing."""
+"""The temporary folder of a command, which it must leave empty."""
 
 HUNG = -9
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -43,13 +43,13 @@ CONTEXT.set_forkserver_preload(
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended.
+    """Result of a command.
 
     Attributes:
         code: its exit code; :data:`HUNG` if it had to be killed.
-        out: what it wrote to standard output.
-        err: what it wrote to standard error.
-        memory: bytes that it held in memory at most, beyond what it began with.
+        out: its standard output.
+        err: its standard error.
+        memory: its peak memory in bytes, relative to the start.
     """
 
     code: int
@@ -58,14 +58,14 @@ class Ended:
     memory: int
 
 
-def stem(folder: Path, *words: str, **environment: str) -> Ended:
-    """Run a command of stem in ``folder``, where its models and its home lie too."""
+def stem(folder: Path, *args: str, **environment: str) -> Ended:
+    """Run a command of stem in ``folder``, which also has its zoo and home folder."""
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
     (folder / TEMPORARY).mkdir(exist_ok=True)
-    process = CONTEXT.Process(target=_run, args=(folder, logs, words, environment))
+    process = CONTEXT.Process(target=_run, args=(folder, logs, args, environment))
     process.start()
-    process.join(PATIENCE)
+    process.join(TIMEOUT)
     if process.exitcode is None:
         process.kill()
         process.join()
@@ -73,13 +73,13 @@ def stem(folder: Path, *words: str, **environment: str) -> Ended:
     return Ended(code, _read(logs / "out"), _read(logs / "err"), int(_read(logs / "memory") or 0))
 
 
-def _run(folder: Path, logs: Path, words: Sequence[str], environment: dict[str, str]) -> None:
+def _run(folder: Path, logs: Path, args: Sequence[str], environment: dict[str, str]) -> None:
     os.chdir(folder)
-    places = {"STEM_HOME": "zoo", "HOME": "home", "TMPDIR": TEMPORARY}
-    os.environ.update({name: str(folder / place) for name, place in places.items()})
+    folders = {"STEM_HOME": "zoo", "HOME": "home", "TMPDIR": TEMPORARY}
+    os.environ.update({name: str(folder / name_) for name, name_ in folders.items()})
     os.environ.update(environment)
     tempfile.tempdir = None
-    resource.setrlimit(resource.RLIMIT_AS, (RAM, RAM))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(logs / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), number)
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", 0), "utf-8", "surrogateescape", None, True)
@@ -88,15 +88,15 @@ def _run(folder: Path, logs: Path, words: Sequence[str], environment: dict[str, 
     )
     from stemcli.cli.app import stem as command
 
-    began = _peak()
+    start_peak = _peak()
     try:
-        command.main(list(words), prog_name="stem")
+        command.main(list(args), prog_name="stem")
     finally:
-        (logs / "memory").write_text(str(_peak() - began))
+        (logs / "memory").write_text(str(_peak() - start_peak))
 
 
 def _peak() -> int:
-    """Bytes that this process held in memory at most (proc(5), VmHWM)."""
+    """Peak memory of this process in bytes (proc(5), VmHWM)."""
     text = Path("/proc/self/status").read_text()
     return 1024 * int(text.partition("VmHWM:")[2].split()[0])
 

@@ -1,4 +1,4 @@
-"""Discriminators in files and recipes that somebody made to harm."""
+"""Malicious discriminators in files and recipes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ data: {{clip_seconds: 0.5}}
 
 
 def perceptual(folder: Path, **changes: Any) -> None:
-    """A recipe with a perceptual loss, whose discriminators come from a file of one number."""
+    """A recipe with a perceptual loss whose discriminator file has a single number."""
     recipe(folder, PERCEPTUAL)
     spec = {"names": ["multi_frequency"], "sample_rate": 16_000} | changes
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}

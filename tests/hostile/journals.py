@@ -1,4 +1,4 @@
-"""Journals that somebody made to harm: each function puts one into the folder ``out``."""
+"""Malicious journals; each function writes one into the folder ``out``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.hostile.table import USER, Row
 
 BATCH = "batch songs --output out --model melroformer"
 HIDDEN = ".thesis.0123abcd.part.wav"
-"""What a file thesis.wav would be called while it is written."""
+"""Temporary name of a file thesis.wav while it is written."""
 
 PAGE = 4096
-"""Bytes of a page of a new database."""
+"""Page size of a new database in bytes."""
 
 FILE_SIZE = 2**40
-"""Bytes of a file that has none of them on the disk."""
+"""Size in bytes of a sparse file."""
 
 
 UNKNOWN = Content(1, 1, "0" * 64)
@@ -47,7 +47,7 @@ def add(
     content: Content = UNKNOWN,
     **other: Any,
 ) -> None:
-    """A song all of whose stems have only to be renamed."""
+    """Add a song whose stems only need renaming."""
     song = {"settings": "{}", "state": "ready", "message": "", "attempts": 1, "source": b"/a.wav"}
     song |= {"size": 1, "mtime_ns": 1, "sha256": "0" * 64, "finished": 0, "changed": 0.0}
     song |= {"place": b"a.wav", "audio_seconds": 0.0, "wall_seconds": 0.0}
@@ -60,20 +60,20 @@ def add(
 
 
 def renames(path: str, temporary: str, folder: Path) -> None:
-    """A row by which the file of the attacker becomes one of the user's."""
+    """A row that would rename the attacker's file over one of the user's."""
     path, temporary = (text.format(user=folder / USER) for text in (path, temporary))
     out = folder / "out"
     out.mkdir()
     (out / "link").symlink_to(folder / USER)
-    made = out / temporary
-    if not made.exists():
-        made.write_text("nothing but harm")
+    attackers_file = out / temporary
+    if not attackers_file.exists():
+        attackers_file.write_text("nothing but harm")
     with database(folder) as connection:
-        add(connection, path.encode(), temporary.encode(), Content.of(made))
+        add(connection, path.encode(), temporary.encode(), Content.of(attackers_file))
 
 
 def row_of(folder: Path, **values: Any) -> None:
-    """A harmless row but for these values."""
+    """A row that is harmless except for these values."""
     with database(folder) as connection:
         path = values.pop("path", b"a/vocals.wav")
         add(connection, path, values.pop("temporary", b""), **values)
@@ -92,13 +92,13 @@ def endless_view(folder: Path) -> None:
 
 
 def altered(statement: str, folder: Path) -> None:
-    """A journal whose schema was changed by a statement."""
+    """A journal whose schema was changed by an SQL statement."""
     with database(folder) as connection:
         connection.executescript(statement)
 
 
 def replaced(table: str, statement: str, folder: Path) -> None:
-    """A journal where something else has the name of a table."""
+    """A journal in which another object has the name of a table."""
     with database(folder) as connection:
         connection.executescript(f"DROP TABLE {table}; {statement}")
 
@@ -110,7 +110,7 @@ def many_tables(folder: Path) -> None:
 
 
 def circle(folder: Path) -> None:
-    """Pages of a table that have each other as children, twenty deep: rows without end."""
+    """A table whose interior page lists itself as children: endless rows."""
     with database(folder) as connection:
         for number in range(3000):
             place = b"%d.wav" % number
@@ -135,7 +135,7 @@ def circle(folder: Path) -> None:
 
 
 def deletes(folder: Path) -> None:
-    """A rollback journal that names a file as its super-journal: SQLite deletes it in the end."""
+    """A rollback journal with a user's file as its super-journal, which SQLite would delete."""
     with database(folder):
         pass
     path = folder / "out" / NAME
@@ -154,7 +154,7 @@ def in_wal_mode(folder: Path) -> None:
 
 
 def instead(make: Callable[[Path], object], end: str, folder: Path) -> None:
-    """Something else under the name of the journal, or of a file beside it."""
+    """Another kind of file under the name of the journal or of a file beside it."""
     if end:
         with database(folder):
             pass
@@ -174,7 +174,7 @@ def link(path: Path) -> None:
 
 DAMAGED = r"The journal .* is damaged .* Move it away and add --skip-existing"
 USERS = "{user}/thesis.wav"
-HERS = "{user}/" + HIDDEN
+USERS_HIDDEN = "{user}/" + HIDDEN
 GENERATED = (
     SCHEMA[SCHEMA.index("CREATE TABLE song") : SCHEMA.index("CREATE TABLE output")]
     .replace("place BLOB PRIMARY KEY", "place BLOB PRIMARY KEY, x BLOB AS (zeroblob(9))")
@@ -186,7 +186,7 @@ JOURNALS = [
     Row(f"a journal {kind}", make, BATCH, DAMAGED, slow="20,000" in kind or "50 MB" in kind)
     for kind, make in {
         "that renames to an absolute path": partial(renames, USERS, "x.part.wav"),
-        "that renames to a hidden absolute path": partial(renames, USERS, HERS),
+        "that renames to a hidden absolute path": partial(renames, USERS, USERS_HIDDEN),
         "that renames above its folder": partial(renames, "../user/thesis.wav", HIDDEN),
         "that renames through a link": partial(renames, "link/thesis.wav", f"link/{HIDDEN}"),
         "that takes a file away": partial(renames, "thesis.wav", USERS),
@@ -232,4 +232,4 @@ READ = {
     "a journal that is a link",
     "a journal of a terabyte",
 }
-"""Kinds that also harm who only reads."""
+"""Kinds that are also dangerous to read."""

@@ -1,4 +1,4 @@
-"""Models and checkpoints that somebody made to harm."""
+"""Malicious models, cards, checkpoints and recipes."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ ADD = f"models add {MODEL} --name mine"
 INFO = f"models info {MODEL}"
 CONVERT = "models convert Guitar.pth --name mine"
 TOO_LONG = "9" * 5000
-"""Python writes and reads no whole number of more than 4300 digits."""
+"""Python does not parse integers of more than 4300 digits."""
 
 DEEP = "[" * 100_000
 BACKSLASH = "\\"
 
 
 def safetensors(path: Path, header: bytes, size: int = 0) -> None:
-    """A file of a header and that many bytes of tensors, none of which are on the disk."""
+    """Write a file with a header and ``size`` sparse bytes of tensors."""
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + size)
 
 
 def asking(architecture: str, options: dict[str, Any] | str, folder: Path) -> None:
-    """A file of one number, whose config asks for a network."""
-    usual = registry.architecture(architecture).Config().to_dict()
-    config = options if isinstance(options, str) else json.dumps(usual | options)
+    """A file with a single number whose config describes a large network."""
+    default = registry.architecture(architecture).Config().to_dict()
+    config = options if isinstance(options, str) else json.dumps(default | options)
     texts = {"architecture": architecture, "config": config}
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     header = json.dumps({"__metadata__": texts, "x": tensor}).encode()
@@ -50,7 +50,7 @@ def asking(architecture: str, options: dict[str, Any] | str, folder: Path) -> No
 
 
 def altered(folder: Path, **options: Any) -> None:
-    """A whole network, but for some values of its config."""
+    """A valid network except for these values of its config."""
     weights.save(folder / MODEL, small_network())
     tensors, texts = weights.read_safetensors(folder / MODEL)
     config = json.loads(texts["config"]) | options
@@ -64,7 +64,7 @@ def many_entries(folder: Path) -> None:
 
 
 def hundred_gigabytes(folder: Path) -> None:
-    """A network of zeros that are not on the disk."""
+    """A network of sparse zeros."""
     size = 10**11
     texts = {"architecture": "melrnn", "config": json.dumps(small_network().config.to_dict())}
     tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
@@ -72,7 +72,7 @@ def hundred_gigabytes(folder: Path) -> None:
 
 
 def named(name: str, folder: Path) -> None:
-    """A tensor of a name that says more than a name should."""
+    """A file with a tensor of a malicious name."""
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     config = json.dumps(small_network().config.to_dict())
     texts = {"architecture": "melrnn", "config": config}
@@ -80,7 +80,7 @@ def named(name: str, folder: Path) -> None:
 
 
 def installed(folder: Path, change: Callable[[str], str]) -> None:
-    """A model in the zoo whose card was changed."""
+    """A model in the zoo with a changed card."""
     (folder / "zoo").mkdir()
     put(small_network(), Card("mine", "melrnn", stems=("vocals",)), folder / "zoo")
     card = folder / "zoo" / "mine.toml"
@@ -93,7 +93,7 @@ def a_pipe_as_card(folder: Path) -> None:
 
 
 def run_folder(folder: Path, summary: str) -> None:
-    """A folder of a run with a hostile summary."""
+    """The folder of a run with a malicious summary."""
     (folder / "run").mkdir()
     weights.save(folder / "run" / "best.safetensors", small_network())
     (folder / "run" / "summary.json").write_text(summary)
@@ -108,7 +108,7 @@ def pickled(content: Callable[[], Any], folder: Path) -> None:
 
 
 def compressed(folder: Path) -> None:
-    """A quarter of a gigabyte of zeros in a quarter of a megabyte."""
+    """256 MiB of zeros, compressed to a quarter of a megabyte."""
     torch.save({"x": torch.zeros(2**26)}, folder / "large.pth")
     with (
         zipfile.ZipFile(folder / "large.pth") as large,
@@ -121,7 +121,7 @@ def compressed(folder: Path) -> None:
 
 
 def views() -> dict[str, torch.Tensor]:
-    """A terabyte by strides of zero, with the names of a network that is known."""
+    """Terabytes by strides of zero, with the tensor names of a known network."""
     return {
         "band.pre_bandnet.weight": torch.zeros(1).expand(10_000, 5_000, 5_000),
         "freq_blocks.0.att.c_attn.weight": torch.zeros(1).expand(30_000, 10_000_000),
@@ -131,7 +131,7 @@ def views() -> dict[str, torch.Tensor]:
 
 
 def banks() -> dict[str, torch.Tensor]:
-    """A few megabytes that ask for mel bands of terabytes."""
+    """A few megabytes that imply mel bands of terabytes."""
     return {
         "band.pre_bandnet.weight": torch.zeros(100_000, 1, 1),
         "freq_blocks.0.att.c_attn.weight": torch.zeros(1, 1),
@@ -141,7 +141,7 @@ def banks() -> dict[str, torch.Tensor]:
 
 
 def nested() -> list[Any]:
-    """Lists in lists, which torch.save itself could not write."""
+    """Nested lists, 200 levels deep."""
     content: list[Any] = []
     for _ in range(200):
         content = [content]
@@ -149,7 +149,7 @@ def nested() -> list[Any]:
 
 
 def deep_pickle(folder: Path) -> None:
-    """The same without end, in the opcodes of pickle: EMPTY_LIST, and APPEND for each level."""
+    """A million nested lists as pickle opcodes: EMPTY_LIST, and APPEND for each level."""
     levels = 1_000_000
     code = b"\x80\x02" + b"]" * levels + b"a" * (levels - 1) + b"."
     with zipfile.ZipFile(folder / "Guitar.pth", "w") as archive:
@@ -174,7 +174,7 @@ GIANTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a million bands": (partial(MEL, {"num_bands": 10**6}), DAMAGED),
     "no hop": (partial(MEL, {"hop_size": 0}), DAMAGED),
     "a hop of -1": (partial(MEL, {"hop_size": -1}), DAMAGED),
-    "a truth for a width": (partial(MEL, {"hidden_channels": True}), DAMAGED),
+    "a boolean for a width": (partial(MEL, {"hidden_channels": True}), DAMAGED),
     "a list for a width": (partial(MEL, {"hidden_channels": [64]}), DAMAGED),
     "100,000 stems": (partial(MEL, {"stems": [f"s{n}" for n in range(100_000)]}), DAMAGED),
     "a stem of a megabyte": (partial(MEL, {"stems": ["s" * 10**6]}), DAMAGED),
@@ -310,7 +310,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
     for before, name in pairwise("abcdefghijk")
 )
-"""Ten lists of ten of the list before: ten thousand million texts in a few lines."""
+"""Ten levels of lists, each with ten references to the last: ten billion texts."""
 
 TRAIN = "train --recipe hostile.yaml --data songs --output run"
 RECIPES = [

@@ -1,4 +1,4 @@
-"""Names that turn a line around, clear a terminal or become a formula."""
+"""Names that reverse text, clear a terminal or become a formula."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ CALL = '=HYPERLINK("http://host/","vocals")'
 BATCH = "batch songs --output out --model m.safetensors --precision fp32 --segment 1"
 
 
-def called(folder: Path, stem: str) -> None:
-    """A whole network whose stem has that name."""
+def named_stem(folder: Path, stem: str) -> None:
+    """A valid network with a stem of this name."""
     network = fill(MelRNN(**{**SMALL_CONFIG, "stems": (stem,)}))
     weights.save(folder / "m.safetensors", network, {"residual": "rest"})
 
 
-def titled(folder: Path, title: str, within: str = "songs/") -> None:
-    """The same with a song of that name."""
-    called(folder, "vocals")
-    song(folder, f"{within}{title}.wav")
+def named_song(folder: Path, title: str, subfolder: str = "songs/") -> None:
+    """A valid network and a song of this name."""
+    named_stem(folder, "vocals")
+    song(folder, f"{subfolder}{title}.wav")
 
 
 def unknown_option(folder: Path, option: str) -> None:
-    called(folder, "vocals")
+    named_stem(folder, "vocals")
     tensors, texts = weights.read_safetensors(folder / "m.safetensors")
     config: dict[str, Any] = json.loads(texts["config"]) | {option: 1}
     texts |= {"config": json.dumps(config)}
@@ -42,19 +42,27 @@ def unknown_option(folder: Path, option: str) -> None:
 
 
 def damaged_song(folder: Path, title: str) -> None:
-    called(folder, "vocals")
+    named_stem(folder, "vocals")
     (folder / "songs" / f"{title}.wav").write_text("no sound")
 
 
 Make = Callable[[Path], object]
 NAMES: dict[str, tuple[Make, int, str]] = {
-    "a stem that turns the name around": (partial(called, stem=f"voc{OVERRIDE}gpj"), 0, "1 song"),
-    "a stem that clears the screen": (partial(called, stem=f"voc{ESCAPE}"), 0, "1 song"),
-    "a stem of several lines": (partial(called, stem="voc\nError: all is lost"), 0, "1 song"),
-    "a stem that is a formula": (partial(called, stem=CALL), 0, "1 song"),
-    "a stem that leaves the folder": (partial(called, stem="../../user/thesis"), 0, "1 song"),
-    "a song that turns the line around": (partial(titled, title=f"a{OVERRIDE}3pm"), 0, "2 songs"),
-    "a song that clears the screen": (partial(titled, title=f"b{ESCAPE}"), 0, "2 songs"),
+    "a stem that turns the name around": (
+        partial(named_stem, stem=f"voc{OVERRIDE}gpj"),
+        0,
+        "1 song",
+    ),
+    "a stem that clears the screen": (partial(named_stem, stem=f"voc{ESCAPE}"), 0, "1 song"),
+    "a stem of several lines": (partial(named_stem, stem="voc\nError: all is lost"), 0, "1 song"),
+    "a stem that is a formula": (partial(named_stem, stem=CALL), 0, "1 song"),
+    "a stem that leaves the folder": (partial(named_stem, stem="../../user/thesis"), 0, "1 song"),
+    "a song that turns the line around": (
+        partial(named_song, title=f"a{OVERRIDE}3pm"),
+        0,
+        "2 songs",
+    ),
+    "a song that clears the screen": (partial(named_song, title=f"b{ESCAPE}"), 0, "2 songs"),
     "a damaged song with an isolate": (partial(damaged_song, title=f"c{ISOLATE}"), 1, "c.*wav"),
     "an option that clears the screen": (partial(unknown_option, option=ESCAPE), 1, "unknown key"),
 }
@@ -64,7 +72,7 @@ NAMED = [
 ] + [
     Row(
         f"a song that is called {title}",
-        partial(titled, title=title, within=""),
+        partial(named_song, title=title, subfolder=""),
         f"{BATCH.replace('songs', '. --no-recursive')} --report report.csv",
         "1 song",
         0,

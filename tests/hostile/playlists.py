@@ -1,7 +1,7 @@
-"""Files that name other files, each with the name of a song.
+"""Files that refer to other files, each with the name of a song.
 
-Where a text has ``{private}`` it is the path of a recording that nobody may open, where it has
-``{port}`` that of a server that nobody may call.
+``{private}`` stands for the path of a recording that must not be opened, ``{port}`` for the port
+of a server that must not be contacted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tests.audio_files import ffmpeg, tones, write_audio
 
 
 class Row(NamedTuple):
-    """A hostile file.
+    """A malicious file.
 
     Attributes:
-        name: of the file.
-        content: a text or bytes, or what writes it, told the path and the private recording.
-        frames: of its own sound; 0 where it has none and is to be refused.
+        name: the name of the file.
+        content: text or bytes, or a function of path and private recording that writes the file.
+        frames: length of its own audio; 0 if it must be refused.
     """
 
     name: str
@@ -48,13 +48,13 @@ SVG = (
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
-    """A box of an MP4: size, name and what is in it (ISO/IEC 14496-12, 4.2)."""
+    """A box of an MP4: size, name and content (ISO/IEC 14496-12, 4.2)."""
     body = b"".join(parts)
     return struct.pack(">I4s", 8 + len(body), name) + body
 
 
 def reference_movie(path: Path, private: Path) -> None:
-    """QuickTime File Format, "Reference movies": a movie that is an address."""
+    """A movie that consists of an address (QuickTime File Format, "Reference movies")."""
     url = b"file:" + str(private).encode() + b"\0"
     target = box(b"rdrf", struct.pack(">I4sI", 0, b"url ", len(url)), url)
     path.write_bytes(
@@ -63,12 +63,12 @@ def reference_movie(path: Path, private: Path) -> None:
 
 
 def by_url(private: Path) -> bytes:
-    """Of a data reference (ISO/IEC 14496-12, 8.7.2), flagged as not in this file."""
+    """A data reference to another file (ISO/IEC 14496-12, 8.7.2)."""
     return box(b"url ", bytes(4), b"file:" + bytes(private) + b"\0")
 
 
 def by_alias(private: Path) -> bytes:
-    """An alias record: names of volume and file, folders up from here and down, absolute path."""
+    """An alias record: names of volume and file, levels up and down, absolute path."""
     volume, name = bytes(28), bytes([len(private.name)]) + private.name.encode().ljust(63, b"\0")
     path = bytes(private)
     record = bytes(10) + volume + bytes(12) + name + bytes(16) + struct.pack(">HH", 1, 1)
@@ -77,7 +77,7 @@ def by_alias(private: Path) -> bytes:
 
 
 def external_data(reference: Callable[[Path], bytes]) -> Callable[[Path, Path], None]:
-    """A QuickTime film that says its sound lies in another file."""
+    """A QuickTime film whose audio is declared to be in another file."""
 
     def write(path: Path, private: Path) -> None:
         plain = path.with_name("plain.mov")
@@ -94,7 +94,7 @@ def external_data(reference: Callable[[Path], bytes]) -> Callable[[Path, Path], 
 
 
 def _grown(head: bytes, more: int) -> bytes:
-    """The boxes that are still open at the end of ``head``, larger by ``more`` bytes."""
+    """Enlarge the boxes still open at the end of ``head`` by ``more`` bytes."""
     data = bytearray(head)
     for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
         at = data.rindex(name) - 4
@@ -103,13 +103,13 @@ def _grown(head: bytes, more: int) -> bytes:
 
 
 def element(number: int, body: bytes) -> bytes:
-    """An element of Matroska: number, size in eight bytes and what is in it (RFC 8794)."""
+    """An element of Matroska: id, size in eight bytes, and content (RFC 8794)."""
     head = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return head + (len(body) | 1 << 56).to_bytes(8, "big") + body
 
 
 def linked_segment(path: Path, private: Path) -> None:
-    """A Matroska of 4410 samples that says which file comes next (RFC 9559, 17.2)."""
+    """A Matroska file of 4410 samples that names the next file (RFC 9559, 17.2)."""
     sound = (tones(4410, channels=1) * 32767).astype("<i2").tobytes()
     header = element(0x1A45DFA3, element(0x4282, b"matroska") + element(0x4287, b"\4"))
     link = element(0x3E83BB, str(private).encode()) + element(0x3EB923, bytes(range(16)))
@@ -123,7 +123,7 @@ def linked_segment(path: Path, private: Path) -> None:
 
 
 def plain_song(path: Path, private: Path) -> None:
-    """A WAV whatever the name says."""
+    """Write a WAV file under any name."""
     write_audio(path.with_name("plain.wav"), tones(4410)).rename(path)
 
 

@@ -1,4 +1,4 @@
-"""Songs whose tags are made to fill the memory."""
+"""Songs with tags that would fill the memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.audio_files import write_audio
 from tests.hostile.table import Row
 
 HUGE = 256 * 2**20
-"""Bytes of zeros, most of them in no block of the disk."""
+"""Size in bytes of a run of zeros, mostly sparse."""
 
 TITLE = b"TIT2"
 
@@ -55,7 +55,7 @@ def mp3(folder: Path, frames: bytes, zeros: int = 0) -> None:
 
 
 def flac_blocks(folder: Path, *blocks: tuple[int, bytes]) -> None:
-    """Metadata between the first block of a FLAC file and its own others (RFC 9639, section 8)."""
+    """Insert metadata blocks after the first block of a FLAC file (RFC 9639, section 8)."""
     path = wave(folder, ".flac")
     data = path.read_bytes()
     new = b"".join(bytes([kind]) + len(block).to_bytes(3, "big") + block for kind, block in blocks)
@@ -63,18 +63,18 @@ def flac_blocks(folder: Path, *blocks: tuple[int, bytes]) -> None:
 
 
 def last_is_set(folder: Path) -> None:
-    """Many blocks of pictures, each of 16 MiB and all of zeros."""
+    """Eight picture blocks of 16 MiB of zeros each."""
     block = struct.pack(">IIIIIIII", 3, 0, 0, 0, 0, 0, 0, 2**24 - 33).ljust(2**24 - 1, b"\0")
     flac_blocks(folder, *[(6, block)] * 8)
 
 
 def comments(count: int) -> bytes:
-    """A Vorbis comment of nothing but empty texts (xiph.org, "Ogg Vorbis I format", section 5)."""
+    """A Vorbis comment of only empty texts (xiph.org, "Ogg Vorbis I format", section 5)."""
     return struct.pack("<I", 0) + struct.pack("<I", count) + b"\0\0\0\0" * count
 
 
 def chunk(folder: Path, suffix: str, name: bytes, content: bytes, zeros: int) -> None:
-    """A chunk behind the sound of a WAV or AIFF file, with its length in the head of the file."""
+    """Append a chunk to a WAV or AIFF file, and correct the size in its header."""
     path = wave(folder, suffix)
     order = "<I" if suffix == ".wav" else ">I"
     size = len(content) + zeros
@@ -84,7 +84,7 @@ def chunk(folder: Path, suffix: str, name: bytes, content: bytes, zeros: int) ->
 
 
 def ogg_picture(folder: Path) -> None:
-    """A cover of 9 MB and a title of 1 MB in an Ogg file, written by mutagen itself."""
+    """A cover of 9 MB and a title of 1 MB in an Ogg file, written by mutagen."""
     from mutagen.oggvorbis import OggVorbis
 
     path = wave(folder, ".ogg")
@@ -95,7 +95,7 @@ def ogg_picture(folder: Path) -> None:
 
 
 def ape(folder: Path, count: int) -> None:
-    """An APEv2 tag of small items behind the sound (wiki.hydrogenaud.io, "APEv2 specification")."""
+    """An APEv2 tag of small items at the end (wiki.hydrogenaud.io, "APEv2 specification")."""
     items = (struct.pack("<II", 1, 0) + f"key{number}".encode() + b"\0x" for number in range(count))
     put_ape(folder, b"".join(items), count)
 
@@ -113,7 +113,7 @@ def put_ape(folder: Path, items: bytes, count: int) -> None:
 
 
 def atoms(folder: Path) -> None:
-    """A million empty atoms in front of nothing (ISO 14496-12, section 4.2)."""
+    """A million empty atoms and no audio (ISO 14496-12, section 4.2)."""
     inner = struct.pack(">I4s", 8, b"free") * 1_000_000
     head = struct.pack(">I4s4sI4s", 20, b"ftyp", b"M4A ", 0, b"M4A ")
     moov = struct.pack(">I4s", 8 + len(inner), b"moov") + inner
@@ -131,7 +131,7 @@ def film(folder: Path, moov: bytes) -> None:
 
 
 def nested_atoms(levels: int) -> bytes:
-    """Boxes in boxes; each header says the size of all that is inside."""
+    """Nested boxes, each with the size of its content."""
     names = (b"moov", b"udta", *[b"trak"] * levels)
     sizes = range(8 * len(names), 0, -8)
     return b"".join(
@@ -140,7 +140,7 @@ def nested_atoms(levels: int) -> bytes:
 
 
 def empty_chunks(folder: Path, suffix: str, name: bytes, behind: bool) -> None:
-    """A million chunks without content in front of the sound or behind it."""
+    """A million empty chunks before or after the audio."""
     path = wave(folder, suffix)
     data = path.read_bytes()
     at = len(data) if behind else 12
@@ -150,12 +150,12 @@ def empty_chunks(folder: Path, suffix: str, name: bytes, behind: bool) -> None:
 
 
 def comment_of_any_length(folder: Path) -> None:
-    """A Vorbis comment whose first text has 4 GB by its own word."""
+    """A Vorbis comment whose first text claims to have 4 GB."""
     flac_blocks(folder, (4, struct.pack("<III", 0, 1, 2**32 - 1)))
 
 
 def nested_id3(folder: Path) -> None:
-    """Chapters in chapters (id3.org, "id3v2-chapters-1.0"), 100 levels deep."""
+    """Nested chapters (id3.org, "id3v2-chapters-1.0"), 2000 levels deep."""
     inner = b""
     for _ in range(2_000):
         inner = frame(b"CHAP", b"c\0" + bytes(16) + inner)

@@ -1,4 +1,4 @@
-"""Folders of stems from a stranger. Truth: the files of the user before and after; one sentence."""
+"""Output folders from strangers: no file of the user changes, and there is one error message."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tests.hostile.table import Row, attack, params, song
 
 
 @pytest.mark.parametrize("row", params(JOURNALS))
-def test_a_journal_from_a_stranger_touches_nothing(row: Row, tmp_path: Path) -> None:
+def test_a_malicious_journal_changes_nothing(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)
 
 
 @pytest.mark.parametrize("row", params([row for row in JOURNALS if row.kind in READ]))
-def test_a_journal_from_a_stranger_among_songs_touches_nothing(row: Row, tmp_path: Path) -> None:
-    """It is only read, to find out which of the files are stems."""
+def test_a_malicious_journal_in_the_input_folder_changes_nothing(row: Row, tmp_path: Path) -> None:
+    """There it is only read, to find out which files are stems."""
     row = replace(row, command="batch out --output made", says="cannot be used .* Move it away")
     attack(row, tmp_path)
 
 
-def test_an_output_folder_that_is_a_link_goes_on_working(tmp_path: Path) -> None:
-    """Also where a run was killed when its stems had only to be renamed."""
+def test_an_output_folder_can_be_a_link(tmp_path: Path) -> None:
+    """Also after a run was killed when its stems only needed renaming."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to("disk")
     song(tmp_path)
-    made = tmp_path / "disk" / HIDDEN
-    made.write_text("stem")
-    content = Content.of(made)
+    temporary = tmp_path / "disk" / HIDDEN
+    temporary.write_text("stem")
+    content = Content.of(temporary)
     with database(tmp_path) as connection:
         add(connection, b"thesis.wav", HIDDEN.encode(), content)
     ended = stem(tmp_path, *BATCH.split())

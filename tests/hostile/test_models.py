@@ -1,4 +1,4 @@
-"""Models, cards and checkpoints from a stranger. Truth: one sentence, in a sane time and memory."""
+"""Models, cards and checkpoints from strangers: one error message, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.hostile.table import Row, attack, params
 
 
 @pytest.mark.parametrize("row", params(TENSORFLOW + BOMBS))
-def test_a_checkpoint_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> None:
+def test_a_malicious_checkpoint_is_refused(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)
 
 
 @pytest.mark.parametrize("row", params(DISCRIMINATORS))
-def test_discriminators_from_a_stranger_are_refused(row: Row, tmp_path: Path) -> None:
+def test_malicious_discriminators_are_refused(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)
 
 
 @pytest.mark.parametrize("row", params(WEIGHTS + CARDS + SUMMARIES + PICKLES + RECIPES))
-def test_a_model_from_a_stranger_is_refused(row: Row, tmp_path: Path) -> None:
+def test_a_malicious_model_is_refused(row: Row, tmp_path: Path) -> None:
     attack(row, tmp_path)

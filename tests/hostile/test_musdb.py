@@ -1,6 +1,6 @@
-"""Songs of MUSDB18 by a stranger: musdb and ffprobe open nothing else either.
+"""Untrusted songs in the layout of MUSDB18: musdb and ffprobe open no other file.
 
-Truth: what the kernel reports as opened (inotify).
+Checked by the opened files that the kernel reports (inotify).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import pytest
 
 from model_zoo.errors import DataError, DecodeError
 from tests.audio_files import stems_in_one_file, tones, write_audio
+from tests.hostile.opened_files import Opened
 from tests.hostile.playlists import END, HLS, PART
-from tests.hostile.watch import Opened
 from tests.trainers.data.songs_on_disk import FOUR, recipe, write
 from trainers.data.layouts.survey import survey
 from trainers.evaluation.musdb import musdb_tracks
@@ -26,13 +26,13 @@ PLAYLISTS = {
 
 @pytest.fixture
 def private(tmp_path: Path) -> Path:
-    """Five tracks, which would do for a song of MUSDB18."""
+    """Five tracks, a valid song of MUSDB18."""
     (tmp_path / "private").mkdir()
     return stems_in_one_file(tmp_path / "private/private.mp4", 5 * [tones(44100)], "aac")
 
 
 def put(song: Path, playlist: str, private: Path) -> Path:
-    """The playlist beside what it names."""
+    """Write the playlist beside the file it names."""
     song.parent.mkdir(parents=True)
     song.write_text(PLAYLISTS[playlist])
     (song.parent / private.name).write_bytes(private.read_bytes())
@@ -41,7 +41,7 @@ def put(song: Path, playlist: str, private: Path) -> Path:
 
 @pytest.mark.musdb
 @pytest.mark.parametrize("playlist", PLAYLISTS)
-def test_a_playlist_is_no_song_to_train_on(playlist: str, private: Path, tmp_path: Path) -> None:
+def test_a_playlist_is_refused_in_training(playlist: str, private: Path, tmp_path: Path) -> None:
     song = put(tmp_path / "root/train/A - Song.stem.mp4", playlist, private)
     with Opened(song.parent) as opened:
         with pytest.raises(DataError, match=r"No sound can be read from .*A - Song\.stem\.mp4"):
@@ -51,7 +51,7 @@ def test_a_playlist_is_no_song_to_train_on(playlist: str, private: Path, tmp_pat
 
 @pytest.mark.musdb
 @pytest.mark.parametrize("playlist", PLAYLISTS)
-def test_nor_one_to_be_measured(playlist: str, private: Path, tmp_path: Path) -> None:
+def test_a_playlist_is_refused_in_evaluation(playlist: str, private: Path, tmp_path: Path) -> None:
     song = put(tmp_path / "root/test/A - Song.stem.mp4", playlist, private)
     (track,) = musdb_tracks(tmp_path / "root")
     with Opened(song.parent) as opened:
@@ -62,7 +62,7 @@ def test_nor_one_to_be_measured(playlist: str, private: Path, tmp_path: Path) ->
 
 @pytest.mark.musdb
 @pytest.mark.parametrize("name", ["mixture.wav", "bass.wav"])
-def test_nor_is_one_in_a_folder_of_wav_files(name: str, tmp_path: Path) -> None:
+def test_a_playlist_among_wav_files_is_refused(name: str, tmp_path: Path) -> None:
     write(tmp_path / "root", "test/A - Song/{mixture,bass,drums,other,vocals}.wav")
     folder = tmp_path / "root/test/A - Song"
     write_audio(folder / "private.wav", tones(44100))
@@ -75,13 +75,13 @@ def test_nor_is_one_in_a_folder_of_wav_files(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.musdb
-def test_a_folder_may_be_called_like_an_address(
+def test_a_folder_can_be_named_like_a_protocol(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative, as it is typed: ffmpeg takes what stands before a colon for a protocol."""
+    """With a relative path, ffmpeg would take the part before a colon for a protocol."""
     monkeypatch.chdir(tmp_path)
     song = tmp_path / "concat:root/test/A - Song.stem.mp4"
     song.parent.mkdir(parents=True)
     song.write_bytes(private.read_bytes())
     (track,) = musdb_tracks(Path("concat:root"))
-    assert track.load().mixture.shape[1] >= 44100  # with the padding of AAC
+    assert track.load().mixture.shape[1] >= 44100  # longer by the padding of AAC

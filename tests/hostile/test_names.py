@@ -1,7 +1,7 @@
-"""Names of others, where they are shown, written and made names of files.
+"""Untrusted names in output, reports and file names.
 
-Truth: Unicode's categories for what a terminal and a file manager get, and OWASP's list of
-characters that begin a formula for what a spreadsheet gets.
+Reference: Unicode's categories for terminals and file managers, and OWASP's list of characters
+that start a formula for spreadsheets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORMULAS = tuple("=+-@\t\r")
 
 
 @pytest.mark.parametrize("row", params(NAMED))
-def test_names_of_others_do_no_harm(row: Row, tmp_path: Path) -> None:
+def test_malicious_names_do_no_harm(row: Row, tmp_path: Path) -> None:
     ended = attack(row, tmp_path)
     if not row.code:
         assert row.says in ended.out + ended.err
@@ -33,12 +33,12 @@ def test_names_of_others_do_no_harm(row: Row, tmp_path: Path) -> None:
 
 
 def check_stems(folder: Path, songs: int, frames: int) -> None:
-    """Each song has two stems of its own length, and no other file was made beside them."""
-    made = [path for path in (folder / "out").rglob("*") if path.is_file()]
-    stems = [path for path in made if path.suffix == ".wav"]
+    """Each song has two stems of its length, and there are no other files."""
+    outputs = [path for path in (folder / "out").rglob("*") if path.is_file()]
+    stems = [path for path in outputs if path.suffix == ".wav"]
     assert len(stems) == 2 * songs
     assert {soundfile.info(path).frames for path in stems} == {frames}
-    assert [path.name for path in made if path.suffix != ".wav"] == [JOURNAL]
+    assert [path.name for path in outputs if path.suffix != ".wav"] == [JOURNAL]
 
 
 def cells(report: Path) -> list[str]:

@@ -1,6 +1,6 @@
-"""Playlists, scripts and films that name other files open nothing but themselves.
+"""Playlists, scripts and films that refer to other files: only the file itself is opened.
 
-Truth: what the kernel reports as opened (inotify), and a server on the loopback that is not called.
+Checked by the opened files that the kernel reports (inotify), and by a local server.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from model_zoo.errors import DecodeError
 from tests.audio_files import tones, write_audio
+from tests.hostile.opened_files import Opened
 from tests.hostile.playlists import ROWS, Row
-from tests.hostile.watch import Opened
 from tests.model_zoo.small import small_network
 from tests.stemcli.audio.hearing import hear
 
 ROOT = Path(__file__).parents[2]
 PRIVATE = ("private.wav", "private.mp3", "private.m4a", "private.ts")
-BOUND = 30
-"""Seconds for a refusal, on a busy machine; an endless playlist took minutes."""
+TIMEOUT = 30
+"""Seconds for a refusal on a busy machine; an endless playlist once took minutes."""
 
 
 class Trap(NamedTuple):
-    """A folder of a stranger's with private recordings in it, and a server."""
+    """An untrusted folder with private recordings in it, and a server."""
 
     folder: Path
     server: socket.socket
@@ -77,7 +77,7 @@ def trap(tmp_path: Path, private: Path) -> Iterator[Trap]:
 def which_ffmpeg(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The oldest and the newest version at hand."""
+    """Run with the system's and the bundled ffmpeg."""
     if request.param == "the bundled":
         monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -88,8 +88,8 @@ def test_no_other_file_is_opened(row: Row, trap: Trap) -> None:
     path = trap.put(row)
     with Opened(trap.folder) as opened:
         if row.frames:
-            heard = hear(path)
-            assert len(heard) == row.frames
+            wave = hear(path)
+            assert len(wave) == row.frames
         else:
             with pytest.raises(DecodeError) as caught:
                 hear(path)
@@ -98,8 +98,8 @@ def test_no_other_file_is_opened(row: Row, trap: Trap) -> None:
     assert not trap.was_called()
 
 
-def test_the_private_recording_would_be_seen(trap: Trap) -> None:
-    """The instruments of the test above do not read zero always."""
+def test_the_trap_detects_opened_files_and_connections(trap: Trap) -> None:
+    """The checks of the test above can fail."""
     with Opened(trap.folder) as opened:
         assert len(hear(trap.folder / "private.wav")) == 2 * 44100
         assert opened.names() == {"private.wav"}
@@ -108,13 +108,13 @@ def test_the_private_recording_would_be_seen(trap: Trap) -> None:
 
 
 @pytest.fixture
-def stranger(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All rows in one folder as songs of endings that a batch takes, and no other song."""
+def hostile_folder(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All rows in one folder, with the extensions of songs, and no other song."""
     folder = trap.folder / "in"
     folder.mkdir()
     for number, row in enumerate(ROWS.values()):
-        made = trap.put(row)
-        made.rename(folder / f"{number:02}.{('mp3', 'wav', 'm4a', 'mkv')[number % 4]}")
+        path = trap.put(row)
+        path.rename(folder / f"{number:02}.{('mp3', 'wav', 'm4a', 'mkv')[number % 4]}")
     monkeypatch.setenv("STEM_HOME", str(trap.folder / "zoo"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -122,29 +122,29 @@ def stranger(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_batch_of_them_ends_with_a_sentence_each(stranger: Path, trap: Trap) -> None:
-    words = ["batch", stranger.name, "-m", "tiny", "--segment", "0.5", "-o", "out"]
+def test_a_batch_reports_one_error_per_file(hostile_folder: Path, trap: Trap) -> None:
+    args = ["batch", hostile_folder.name, "-m", "tiny", "--segment", "0.5", "-o", "out"]
     with Opened(trap.folder) as opened:
         done = subprocess.run(
-            [sys.executable, "-m", "stemcli", *words],
+            [sys.executable, "-m", "stemcli", *args],
             cwd=trap.folder,
             capture_output=True,
             text=True,
             check=False,
-            timeout=BOUND * 4,
+            timeout=TIMEOUT * 4,
         )
         assert opened.names() & {*PRIVATE} == set()
-    own = [row for row in ROWS.values() if row.frames]
+    valid = [row for row in ROWS.values() if row.frames]
     refused = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert (done.returncode, len(refused)) == (1, len(ROWS) - len(own))
+    assert (done.returncode, len(refused)) == (1, len(ROWS) - len(valid))
     assert "Traceback" not in done.stderr
     stems = list((trap.folder / "out").rglob("vocals.wav"))
-    assert len(stems) == len(own)
+    assert len(stems) == len(valid)
     assert {len(hear(stem)) for stem in stems} == {4410}
     assert not trap.was_called()
 
 
-def test_what_is_between_the_channels_of_a_linked_film_is_its_own(trap: Trap) -> None:
-    """Worked by hand: the samples that were put into the file, in steps of 16 bits."""
-    heard = hear(trap.put(ROWS["linked segments"]))
-    assert np.abs(heard - tones(4410, channels=1)).max() < 2**-14
+def test_linked_segments_play_only_their_own_audio(trap: Trap) -> None:
+    """Expected: the samples written into the file, in 16-bit steps."""
+    wave = hear(trap.put(ROWS["linked segments"]))
+    assert np.abs(wave - tones(4410, channels=1)).max() < 2**-14

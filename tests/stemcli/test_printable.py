@@ -1,4 +1,4 @@
-"""Text of others where it is shown. Truth: Unicode's categories, and OWASP's list of characters."""
+"""Untrusted text in output. Reference: Unicode's categories, and OWASP's list of characters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from stemcli.printable import KEPT, cell, name_part, printable, printable_lines
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""All characters of the property Bidi_Control (UAX 9, Explicit Directional Formatting)."""
+"""All characters with the property Bidi_Control (UAX 9, Explicit Directional Formatting)."""
 
 
 @given(st.text())
-def test_nothing_that_controls_is_left(text: str) -> None:
-    shown = printable(text)
-    assert len(shown) == len(text)
-    left = {each for each in shown if unicodedata.category(each)[0] == "C" and each not in KEPT}
+def test_control_characters_are_replaced(text: str) -> None:
+    printed = printable(text)
+    assert len(printed) == len(text)
+    left = {each for each in printed if unicodedata.category(each)[0] == "C" and each not in KEPT}
     assert {unicodedata.category(each) for each in left} <= {"Cn", "Co"}
-    assert printable(shown) == shown
+    assert printable(printed) == printed
 
 
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
-def test_what_is_written_stays(text: str) -> None:
+def test_written_text_is_unchanged(text: str) -> None:
     assert printable(text) == text
     assert printable_lines(text) == text
 
@@ -34,8 +34,8 @@ def test_what_is_written_stays(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "👩‍👩‍👧‍👦 family",  # joined of four by ZERO WIDTH JOINER
-        "🏴󠁧󠁢󠁥󠁮󠁧󠁿 England",  # a flag and the letters in it
+        "👩‍👩‍👧‍👦 family",  # four emoji joined by ZERO WIDTH JOINER
+        "🏴󠁧󠁢󠁥󠁮󠁧󠁿 England",  # a flag made of tag letters
         "שיר חדש.mp3",
         "أغنية.mp3",
         "می‌خواهم",  # Persian, with ZERO WIDTH NON-JOINER
@@ -49,7 +49,7 @@ def test_names_of_all_languages_stay_readable(text: str) -> None:
 
 
 @pytest.mark.parametrize("mark", BIDI + "\x1b\x07\x08\x00\x7f\x9b\r\n\t\u2028\u2029\u200b\ufeff")
-def test_marks_are_replaced(mark: str) -> None:
+def test_bidi_and_control_marks_are_replaced(mark: str) -> None:
     assert printable(f"song{mark}gnp.exe") == "song�gnp.exe"
     assert name_part(f"song{mark}gnp.exe") == "song_gnp.exe"
 
@@ -57,19 +57,19 @@ def test_marks_are_replaced(mark: str) -> None:
 @pytest.mark.parametrize(
     "formula", ["=1+1", "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "＝1", "- sad"]
 )
-def test_a_formula_is_a_text(formula: str) -> None:
+def test_formulas_become_text(formula: str) -> None:
     assert cell(formula).startswith("'")
     assert cell(formula)[1] not in "\t\r"
 
 
 @pytest.mark.parametrize("number", ["-3.2", "+1", "-1e-05", "-inf", ".5", "0", "nan", ""])
-def test_numbers_stay(number: str) -> None:
+def test_numbers_are_unchanged(number: str) -> None:
     assert cell(number) == number
 
 
 @given(st.text())
-def test_a_cell_is_read_as_one(text: str) -> None:
-    """Whatever was in it; and it never begins with what OWASP lists, but for numbers."""
+def test_a_cell_stays_one_csv_cell(text: str) -> None:
+    """Property: for any text, a cell is read back as one cell."""
     line = io.StringIO(newline="")
     csv.writer(line).writerow([cell(text), "next"])
     ((first, second),) = csv.reader([*io.StringIO(line.getvalue(), newline="")])

@@ -1,4 +1,4 @@
-"""Environment variables for a while. Truth: how they were before."""
+"""Temporary environment variables are restored afterwards."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NEW, SET = "STEM_TEST_NEW", "STEM_TEST_SET"
 
 
 @pytest.mark.parametrize(("replace", "inside"), [(False, "before"), (True, "other")])
-def test_variables_are_as_before_afterwards(
+def test_variables_are_restored(
     replace: bool, inside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a user has set stays, unless it is to be replaced."""
+    """A user's own setting is kept unless ``replace`` is set."""
     monkeypatch.setenv(SET, "before")
     monkeypatch.delenv(NEW, raising=False)
     with environment({NEW: "new", SET: "other"}, replace=replace):

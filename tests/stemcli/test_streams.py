@@ -1,4 +1,4 @@
-"""Standard streams of real processes. Truth: the bytes that arrive, and the exit code."""
+"""Standard streams of real processes. Expected: the bytes that arrive, and the exit code."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def run(code: str, redirections: str) -> subprocess.CompletedProcess[str]:
         ("print('é – ├─ \\udce9')", ""),
     ],
 )
-def test_talk_ends_and_nothing_else(code: str, redirections: str) -> None:
+def test_broken_streams_do_not_end_the_program(code: str, redirections: str) -> None:
     done = run(code, redirections)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash and its redirections")
-def test_a_file_gets_no_descriptor_that_libraries_print_to() -> None:
-    """By hand: with stdout closed the next file would be number 1."""
+def test_closed_standard_descriptors_are_not_reused() -> None:
+    """By hand: with stdout closed, the next opened file would get descriptor 1."""
     code = "sys.exit(min(open(os.devnull).fileno(), 3))"
     assert run(code, ">&- <&- 2>&-").returncode == 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash and its redirections")
-def test_results_on_a_full_disk_are_an_error_once() -> None:
-    """Python's own stream would raise, and complain again at the end, with exit code 120."""
+def test_a_full_disk_is_reported_once() -> None:
+    """Python's own stream would raise, report again at exit, and exit with code 120."""
     code = """
 from stemcli.streams import is_incomplete
 for number in range(99):
@@ -60,16 +60,16 @@ sys.exit(7 if is_incomplete(sys.stdout) else 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes that do not block")
-def test_a_pipe_that_does_not_block_gets_everything() -> None:
-    """Node and others make such pipes; Python's own stream raises when they are full."""
+def test_a_non_blocking_pipe_gets_all_output() -> None:
+    """Node and others create such pipes; Python's own stream raises when they are full."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     def read() -> None:
         time.sleep(0.2)
         with os.fdopen(reading, "rb") as file:
-            heard.append(file.read())
+            received.append(file.read())
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -78,4 +78,4 @@ def test_a_pipe_that_does_not_block_gets_everything() -> None:
         os.close(writing)
         assert process.wait(60) == 0
     reader.join()
-    assert heard == [b"x" * 1_000_000 + b"\n"]
+    assert received == [b"x" * 1_000_000 + b"\n"]

@@ -1,4 +1,4 @@
-"""Waves by formula: the same on every machine and in every version of any package."""
+"""Synthetic waves, the same on every machine and with every package version."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SAMPLES = 12_001
 
 
 def noise(samples: int, start: int) -> NDArray[np.float64]:
-    """Numbers between -1 and 1 that sound like noise, from whole numbers alone."""
+    """Noise in [-1, 1] by integer arithmetic only."""
     index = np.arange(start, start + samples, dtype=np.uint64)
     mixed = (index * index * np.uint64(31) + index * np.uint64(17)) * np.uint64(2_654_435_761)
     return (mixed >> np.uint64(16)).astype(np.uint16).astype(np.float64) / 2**15 - 1
 
 
 def waves(rate: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """An estimate and a reference, ``channel time``: two tones in noise, and both disturbed."""
+    """An estimate and a reference, ``channel time``: two tones in noise, and a noisy copy."""
     time = np.arange(SAMPLES) / rate
     reference = np.stack(
         [

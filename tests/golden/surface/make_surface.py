@@ -1,9 +1,9 @@
-"""What others rely on, as it was: names and shapes of tensors, and the help of every command.
+"""Writes the golden files for tensor names and shapes and for the help of every command.
 
     python -m tests.golden.surface.make_surface
 
-writes ``tensors.txt`` and ``help.txt`` beside this file anew; the difference then shows what a
-change does to checkpoints on users' disks, and to those who read the help.
+rewrites ``tensors.txt`` and ``help.txt`` beside this file; the diff then shows how a change
+affects users' checkpoints and the help.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from stemcli.cli.app import stem
 HERE = Path(__file__).parent
 TENSORS, HELP = HERE / "tensors.txt", HERE / "help.txt"
 WIDTH = 100
-"""Columns of the help."""
+"""Width of the help in columns."""
 
 
 def tensor_names() -> str:
-    """Architecture, name and shape of every tensor of the small networks, one to a line."""
+    """Architecture, name and shape of every tensor of the small networks, one per line."""
     return "\n".join(
         f"{name} {key} {'x'.join(map(str, value.shape))}"
         for name in sorted(registry.ARCHITECTURES)
@@ -39,24 +39,24 @@ def _small(name: str) -> Separator:
 
 
 def help_texts() -> str:
-    """The help of every command as it is printed, one below the other."""
+    """The printed help of every command, one below the other."""
     return "\n".join(_helps(stem, ()))
 
 
-def _helps(command: click.Command, words: tuple[str, ...]) -> Iterator[str]:
+def _helps(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     yield (
         CliRunner()
         .invoke(
-            stem, [*words, "--help"], prog_name="stem", terminal_width=WIDTH, catch_exceptions=False
+            stem, [*path, "--help"], prog_name="stem", terminal_width=WIDTH, catch_exceptions=False
         )
         .output
     )
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from _helps(found, (*words, name))
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None
+            yield from _helps(subcommand, (*path, name))
 
 
 def main() -> None:

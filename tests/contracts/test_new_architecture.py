@@ -1,7 +1,7 @@
 """Adding an architecture takes one file and one row of the registry.
 
-Truth: a toy that this test writes into an empty folder, and all contracts, run over it in a process
-of its own; it has neither a recipe nor a search space of its own, and no test names it.
+This test writes a toy architecture into an empty folder and runs all contracts on it in a separate
+process. The toy has neither a recipe nor a search space of its own, and no test names it.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ PLUGIN = ("-p", "plaything_row", "-p", "no:cacheprovider")
 SHAPES = "--jaxtyping-packages=model_zoo,plaything_file,tests.checked"
 
 
-def test_every_contract_holds(tmp_path: Path) -> None:
+def test_every_contract_holds_for_a_new_architecture(tmp_path: Path) -> None:
     (tmp_path / "plaything_file.py").write_text(FILE)
     (tmp_path / "plaything_row.py").write_text(ROW)
-    words = [*PLUGIN, SHAPES, "-vv", "-k", "plaything"]
+    options = [*PLUGIN, SHAPES, "-vv", "-k", "plaything"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words, *(str(CONTRACTS / file) for file in FILES)],
+        [sys.executable, "-m", "pytest", *options, *(str(CONTRACTS / file) for file in FILES)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Who opens which file of a folder, as the kernel reports it."""
+"""Records which files of a folder are opened, as reported by the kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
 
 class Opened:
-    """The names of the files below some folders that any process opens in the block."""
+    """Records the files in some folders that any process opens during the block."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
@@ -45,14 +45,14 @@ class Opened:
         os.close(self._file)
 
     def names(self) -> set[str]:
-        """Of the files that were opened since the last call."""
-        found = set()
+        """Names of the files opened since the last call."""
+        opened = set()
         with suppress(BlockingIOError):
             while events := os.read(self._file, 65536):
                 at = 0
                 while at < len(events):
                     *_, length = _HEADER.unpack_from(events, at)
                     at += _HEADER.size
-                    found.add(os.fsdecode(events[at : at + length].rstrip(b"\0")))
+                    opened.add(os.fsdecode(events[at : at + length].rstrip(b"\0")))
                     at += length
-        return found - {""}
+        return opened - {""}
