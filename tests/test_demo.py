@@ -15,7 +15,7 @@ import stemcli
 
 DEMO = Path(__file__).parents[1] / "docs/demo"
 SAMPLE_RATE = 44_100  # Hz
-WINDOW = 4096  # samples, about 17 periods of the lowest note
+WINDOW = 4096  # samples, about 25 periods of the lowest note
 SUNG_RANGE = (180.0, 700.0)  # Hz
 
 # Word: (phrase, note in it) for the long notes, which have a stable pitch.

@@ -23,7 +23,7 @@ from tests.audio_files import tones, write_audio
 from tests.hostile.opened_files import Opened
 from tests.hostile.playlists import ROWS, Row
 from tests.model_zoo.small import small_network
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
 ROOT = Path(__file__).parents[2]
 PRIVATE = ("private.wav", "private.mp3", "private.m4a", "private.ts")
@@ -88,11 +88,11 @@ def test_no_other_file_is_opened(row: Row, trap: Trap) -> None:
     path = trap.put(row)
     with Opened(trap.folder) as opened:
         if row.frames:
-            wave = hear(path)
+            wave = decode(path)
             assert len(wave) == row.frames
         else:
             with pytest.raises(DecodeError) as caught:
-                hear(path)
+                decode(path)
             assert len(str(caught.value).removeprefix(str(path)).splitlines()) == 1
         assert opened.names() - {row.name} == set()
     assert not trap.was_called()
@@ -101,7 +101,7 @@ def test_no_other_file_is_opened(row: Row, trap: Trap) -> None:
 def test_the_trap_detects_opened_files_and_connections(trap: Trap) -> None:
     """The checks of the test above can fail."""
     with Opened(trap.folder) as opened:
-        assert len(hear(trap.folder / "private.wav")) == 2 * 44100
+        assert len(decode(trap.folder / "private.wav")) == 2 * 44100
         assert opened.names() == {"private.wav"}
     with socket.create_connection(trap.server.getsockname()):
         assert trap.was_called()
@@ -140,11 +140,11 @@ def test_a_batch_reports_one_error_per_file(hostile_folder: Path, trap: Trap) ->
     assert "Traceback" not in done.stderr
     stems = list((trap.folder / "out").rglob("vocals.wav"))
     assert len(stems) == len(valid)
-    assert {len(hear(stem)) for stem in stems} == {4410}
+    assert {len(decode(stem)) for stem in stems} == {4410}
     assert not trap.was_called()
 
 
 def test_linked_segments_play_only_their_own_audio(trap: Trap) -> None:
     """Expected: the samples written into the file, in 16-bit steps."""
-    wave = hear(trap.put(ROWS["linked segments"]))
+    wave = decode(trap.put(ROWS["linked segments"]))
     assert np.abs(wave - tones(4410, channels=1)).max() < 2**-14

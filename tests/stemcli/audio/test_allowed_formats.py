@@ -1,4 +1,4 @@
-"""Every ending that a batch takes, and every demuxer that is allowed. Truth: the sound put in."""
+"""Every file extension that a batch accepts, and every demuxer that is allowed."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from stemcli.audio.containers.part import FilePart
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_decoder import FfmpegDecoder
 from tests.audio_files import ffmpeg, tones
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
 SECONDS = 1.0
 RATE = 44100
 SLACK = 0.2
-"""Seconds that codecs and containers without a count may add or lose at the ends."""
+"""Seconds that codecs and containers without a length may add or lose at the ends."""
 
 
-def each(words: str) -> list[str]:
-    return words.split()
+def split(options: str) -> list[str]:
+    return options.split()
 
 
-# How ffmpeg makes a file of each ending; by the ending alone where nothing stands.
+# ffmpeg's options for each extension; empty if the extension is enough.
 MP4 = ("-f", "mp4")
-MADE: dict[str, tuple[object, ...]] = {
-    **dict.fromkeys(each("bwf wave"), ("-f", "wav")),
-    **dict.fromkeys(each("wav w64 aif aiff flac caf au mka mkv webm avi wv tta voc"), ()),
-    **dict.fromkeys(each("mp3 ogg oga opus m4a mov wma wmv flv aac ac3 eac3 mp2 mpg mpeg"), ()),
+FFMPEG_OPTIONS: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(split("bwf wave"), ("-f", "wav")),
+    **dict.fromkeys(split("wav w64 aif aiff flac caf au mka mkv webm avi wv tta voc"), ()),
+    **dict.fromkeys(split("mp3 ogg oga opus m4a mov wma wmv flv aac ac3 eac3 mp2 mpg mpeg"), ()),
     "adts": ("-f", "adts"),
-    **dict.fromkeys(each("m2a mp1 mpga"), ("-c:a", "mp2", "-f", "mp2")),
-    **dict.fromkeys(each("ogx ogm ogv"), ("-c:a", "flac", "-f", "ogg")),
-    **dict.fromkeys(each("alac f4a f4b f4v m4b m4r m4v mp4"), MP4),
+    **dict.fromkeys(split("m2a mp1 mpga"), ("-c:a", "mp2", "-f", "mp2")),
+    **dict.fromkeys(split("ogx ogm ogv"), ("-c:a", "flac", "-f", "ogg")),
+    **dict.fromkeys(split("alac f4a f4b f4v m4b m4r m4v mp4"), MP4),
     "qt": ("-f", "mov"),
     "mj2": ("-c:a", "aac", *MP4),
-    **dict.fromkeys(each("3g2 3ga 3gp"), ("-c:a", "aac", "-f", "3gp")),
+    **dict.fromkeys(split("3g2 3ga 3gp"), ("-c:a", "aac", "-f", "3gp")),
     "asf": ("-c:a", "wmav2", "-f", "asf"),
-    **dict.fromkeys(each("ts m2t m2ts mts"), ("-c:a", "aac", "-f", "mpegts")),
+    **dict.fromkeys(split("ts m2t m2ts mts"), ("-c:a", "aac", "-f", "mpegts")),
     "divx": ("-f", "avi"),
     "ec3": ("-f", "eac3"),
     "weba": ("-f", "webm"),
@@ -81,15 +81,15 @@ SOUNDFILE = {
 }
 
 
-def by_ffmpeg(path: Path, words: tuple[object, ...]) -> None:
+def by_ffmpeg(path: Path, options: tuple[object, ...]) -> None:
     sound = ("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-")
-    ffmpeg(*sound, *words, path, sound=tones(round(SECONDS * RATE)))
+    ffmpeg(*sound, *options, path, sound=tones(round(SECONDS * RATE)))
 
 
-def film(path: Path, size: str, words: tuple[object, ...]) -> None:
-    picture = [str(word).format(size=size) for word in PICTURE]
+def film(path: Path, size: str, options: tuple[object, ...]) -> None:
+    picture = [str(option).format(size=size) for option in PICTURE]
     sound = ("-f", "f32le", "-ar", RATE, "-ac", 2, "-i", "-")
-    ffmpeg(*picture, *sound, *words, path, sound=tones(round(SECONDS * RATE)))
+    ffmpeg(*picture, *sound, *options, path, sound=tones(round(SECONDS * RATE)))
 
 
 def by_soundfile(path: Path, format: str, encoding: str) -> None:
@@ -98,7 +98,7 @@ def by_soundfile(path: Path, format: str, encoding: str) -> None:
 
 
 def dsf(path: Path) -> None:
-    """DSD of alternating bits, which are silence, in blocks of 4096 bytes per channel.
+    """Write DSD silence, which is alternating bits, in blocks of 4096 bytes per channel.
 
     Source: "DSF File Format Specification" 1.01, Sony.
     """
@@ -112,7 +112,7 @@ def dsf(path: Path) -> None:
 
 
 def dff(path: Path) -> None:
-    """The same as DSDIFF: bytes of the channels in turns.
+    """Write the same as DSDIFF, with the channels' bytes interleaved.
 
     Source: "Direct Stream Digital Interchange File Format" 1.5, Philips.
     """
@@ -132,17 +132,17 @@ def dff(path: Path) -> None:
 
 
 def amr(path: Path) -> None:
-    """Frames of 20 ms in the lowest mode, 12 bytes behind a header (RFC 4867, section 5.3)."""
+    """Write frames of 20 ms in the lowest mode: a header and 12 bytes (RFC 4867, section 5.3)."""
     path.write_bytes(b"#!AMR\n" + round(SECONDS * 50) * (b"\x04" + bytes(12)))
 
 
 def awb(path: Path) -> None:
-    """The same of AMR-WB, 17 bytes."""
+    """Write the same for AMR-WB, with 17 bytes."""
     path.write_bytes(b"#!AMR-WB\n" + round(SECONDS * 50) * (b"\x04" + bytes(17)))
 
 
 def gsm(path: Path) -> None:
-    """Frames of 33 bytes and 20 ms, each of which begins with the bits 1101 (GSM 06.10)."""
+    """Write frames of 33 bytes and 20 ms, which begin with the bits 1101 (GSM 06.10)."""
     path.write_bytes(round(SECONDS * 50) * (b"\xd0" + bytes(32)))
 
 
@@ -154,55 +154,59 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "gsm": gsm,
 }
 
-# Of these there is no free encoder: Monkey's Audio, Musepack, TAK and so on.
-NOT_MADE = {
-    *each("aa3 ac4 aea ape bonk dss hcom iamf mmf mpc nsv oma osq qcp qoa rka shn spx tak vqf"),
-    *each("wsd xwma"),
+# There is no free encoder for these: Monkey's Audio, Musepack, TAK and so on.
+WITHOUT_ENCODER = {
+    *split("aa3 ac4 aea ape bonk dss hcom iamf mmf mpc nsv oma osq qcp qoa rka shn spx tak vqf"),
+    *split("wsd xwma"),
 }
 
 
 def make(path: Path) -> None:
-    ending = path.suffix[1:]
-    if ending in MADE:
-        by_ffmpeg(path, MADE[ending])
-    elif ending in FILMS:
-        film(path, *FILMS[ending])
-    elif ending in SOUNDFILE:
-        by_soundfile(path, *SOUNDFILE[ending])
+    extension = path.suffix[1:]
+    if extension in FFMPEG_OPTIONS:
+        by_ffmpeg(path, FFMPEG_OPTIONS[extension])
+    elif extension in FILMS:
+        film(path, *FILMS[extension])
+    elif extension in SOUNDFILE:
+        by_soundfile(path, *SOUNDFILE[extension])
     else:
-        BY_HAND[ending](path)
+        BY_HAND[extension](path)
 
 
-ENDINGS = sorted(ending[1:] for ending in EXTENSIONS)
+ALL_EXTENSIONS = sorted(extension[1:] for extension in EXTENSIONS)
 
 
-def test_every_ending_is_made_or_cannot_be() -> None:
-    makers = [*MADE, *FILMS, *SOUNDFILE, *BY_HAND]
-    assert sorted([*makers, *NOT_MADE]) == ENDINGS
+def test_every_extension_is_tested_or_has_no_encoder() -> None:
+    makers = [*FFMPEG_OPTIONS, *FILMS, *SOUNDFILE, *BY_HAND]
+    assert sorted([*makers, *WITHOUT_ENCODER]) == ALL_EXTENSIONS
 
 
-@pytest.mark.parametrize("ending", [one for one in ENDINGS if one not in NOT_MADE])
-def test_what_a_batch_takes_is_read(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"song.{ending.upper()}"
-    made = tmp_path / f"song.{ending}"
-    make(made)
-    made.rename(path)
+@pytest.mark.parametrize(
+    "extension", [item for item in ALL_EXTENSIONS if item not in WITHOUT_ENCODER]
+)
+def test_files_of_every_extension_are_read(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"song.{extension.upper()}"
+    lower_case = tmp_path / f"song.{extension}"
+    make(lower_case)
+    lower_case.rename(path)
     assert is_song(path)
-    heard = hear(path)
-    rate = {"amr": 8000, "gsm": 8000, "awb": 16000, "dsf": 352_800, "dff": 352_800}.get(ending)
-    rate = rate or (48000 if ending in {*FILMS, "opus", "webm", "weba"} else RATE)
-    slack = 0.5 if ending == "gxf" else SLACK  # which holds units of 65536 samples
-    assert abs(len(heard) / rate - SECONDS) < slack
+    wave = decode(path)
+    rate = {"amr": 8000, "gsm": 8000, "awb": 16000, "dsf": 352_800, "dff": 352_800}.get(extension)
+    rate = rate or (48000 if extension in {*FILMS, "opus", "webm", "weba"} else RATE)
+    slack = 0.5 if extension == "gxf" else SLACK  # GXF has units of 65536 samples
+    assert abs(len(wave) / rate - SECONDS) < slack
 
 
-# ffmpeg's names of what it makes here, for those that libsndfile reads without it.
-ALSO = {"wav": "wav", "w64": "w64", "aiff": "aiff", "flac": "flac", "mp3": "mp3", "ogg": "ogg"}
+# ffmpeg's muxers for formats that libsndfile reads.
+BOTH_READ = {"wav": "wav", "w64": "w64", "aiff": "aiff", "flac": "flac", "mp3": "mp3", "ogg": "ogg"}
 
 
-@pytest.mark.parametrize("ending", [*ALSO, "opus", "au", "caf", "rf64", "voc", "paf", "sph"])
-def test_what_libsndfile_reads_ffmpeg_may_read_too(tmp_path: Path, ending: str) -> None:
-    """It stands in where libsndfile cannot."""
-    path = tmp_path / f"song.{ending}"
+@pytest.mark.parametrize(
+    "extension", [*BOTH_READ, "opus", "au", "caf", "rf64", "voc", "paf", "sph"]
+)
+def test_ffmpeg_can_read_formats_of_libsndfile(tmp_path: Path, extension: str) -> None:
+    """ffmpeg is the fallback if libsndfile cannot read a file."""
+    path = tmp_path / f"song.{extension}"
     make(path)
     with closing(FfmpegDecoder(FilePart(path))) as decoder:
         assert abs(decoder.info.sample_rate - RATE) <= 48000 - RATE
@@ -210,39 +214,39 @@ def test_what_libsndfile_reads_ffmpeg_may_read_too(tmp_path: Path, ending: str) 
 
 
 @pytest.mark.usefixtures("bundled_ffmpeg")
-@pytest.mark.parametrize("ending", ["m4a", "wma", "ts", "mkv", "flv", "mpg", "avi", "dsf", "rm"])
-def test_the_bundled_ffmpeg_reads_them_too(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"song.{ending}"
+@pytest.mark.parametrize("extension", ["m4a", "wma", "ts", "mkv", "flv", "mpg", "avi", "dsf", "rm"])
+def test_the_bundled_ffmpeg_reads_these_formats(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"song.{extension}"
     make(path)
-    assert abs(len(hear(path)) / (352_800 if ending == "dsf" else RATE) - SECONDS) < SLACK
+    assert abs(len(decode(path)) / (352_800 if extension == "dsf" else RATE) - SECONDS) < SLACK
 
 
-NEVER = each(
+NEVER = split(
     "concat dash hls imf sdp rtp rtsp sap image2 image2pipe lavfi webm_dash_manifest svg_pipe sbg"
     " vobsub avisynth vapoursynth mlv data rawvideo s16le u8 ffmetadata bluray dvdvideo alsa pulse"
     " openal jack fbdev x11grab v4l2 kmsgrab libcdio decklink"
 )
 
 
-def test_what_opens_more_than_its_file_is_not_allowed() -> None:
+def test_demuxers_that_open_other_files_are_not_allowed() -> None:
     assert {*DEMUXERS.split(",")} & {*NEVER} == set()
     names = [name for kind in KINDS for name in kind.demuxers.split()]
     assert len(names) == len(set(names))
 
 
-def test_the_names_are_ffmpeg_s() -> None:
-    """A slip would refuse songs; some are too new, or left out when this ffmpeg was built."""
+def test_demuxer_names_exist_in_ffmpeg() -> None:
+    """A typo would refuse songs; some demuxers are too new or missing in this build of ffmpeg."""
     listed = subprocess.run(
         [find_ffmpeg(), "-hide_banner", "-demuxers"], capture_output=True, text=True, check=True
     )
     known = {name for line in listed.stdout.splitlines() for name in line.split()[1:2]}
     known = {name for names in known for name in names.split(",")}
-    late = {"ac4", "bonk", "iamf", "osq", "qoa", "rka"}
-    assert {*DEMUXERS.split(",")} - known <= late
+    may_be_missing = {"ac4", "bonk", "iamf", "osq", "qoa", "rka"}
+    assert {*DEMUXERS.split(",")} - known <= may_be_missing
 
 
 TYPESCRIPT = "export const greeting: string = 'GGGG';\nimport { song } from './song';\n" * 200
-PASSED_OVER = {
+NOT_SONGS = {
     "index.ts": TYPESCRIPT.encode(),
     "module.mts": b"export {};\n",
     "short.ts": b"G",
@@ -259,22 +263,22 @@ PASSED_OVER = {
 }
 
 
-@pytest.mark.parametrize("name", PASSED_OVER)
-def test_other_files_of_such_an_ending_are_no_songs(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", NOT_SONGS)
+def test_other_files_with_audio_extensions_are_not_songs(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(PASSED_OVER[name])
+    path.write_bytes(NOT_SONGS[name])
     assert not is_song(path)
 
 
 def packets(size: int, before: int, first: int = 0) -> bytes:
-    """Fifty packets of MPEG-TS, from byte ``first`` on."""
+    """Fifty packets of MPEG-TS, starting at byte ``first``."""
     one = bytes(before) + b"\x47" + bytes(size - before - 1)
     return (50 * one)[first:]
 
 
 @pytest.mark.parametrize(("size", "before"), [(188, 0), (192, 4), (204, 0)])
 @pytest.mark.parametrize("first", [0, 1, 100, 187])
-def test_a_recording_may_begin_in_a_packet(
+def test_a_recording_may_begin_inside_a_packet(
     tmp_path: Path, size: int, before: int, first: int
 ) -> None:
     path = tmp_path / "record.ts"
@@ -282,25 +286,25 @@ def test_a_recording_may_begin_in_a_packet(
     assert is_song(path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "song.ts")
     assert is_song(tmp_path / "song.ts", is_regular=False)
 
 
-def test_what_cannot_be_read_is_for_others_to_report(tmp_path: Path) -> None:
+def test_an_unreadable_file_counts_as_a_song(tmp_path: Path) -> None:
     assert is_song(tmp_path / "gone.ts")
 
 
-def test_dsd_by_hand_is_silence(tmp_path: Path) -> None:
-    """Worked by hand: 0x69 has as many ones as zeros, spread evenly."""
+def test_the_dsd_file_is_silent(tmp_path: Path) -> None:
+    """By hand: 0x69 has as many ones as zeros, evenly distributed."""
     dsf(tmp_path / "song.dsf")
-    assert np.abs(hear(tmp_path / "song.dsf")[4000:-4000]).max() < 0.01
+    assert np.abs(decode(tmp_path / "song.dsf")[4000:-4000]).max() < 0.01
 
 
 @pytest.mark.parametrize(("size", "sync"), [(188, 0), (192, 4), (204, 0)])
 @pytest.mark.parametrize("start", [0, 1, 100])
 def test_packets_of_a_transport_stream(size: int, sync: int, start: int) -> None:
-    """By hand, from ISO/IEC 13818-1, 2.4.3.2: a sync byte in every packet, at the same place."""
+    """By hand, from ISO/IEC 13818-1, 2.4.3.2: a sync byte at the same position in every packet."""
     packet = bytes(sync) + b"\x47" + bytes(size - sync - 1)
     data = bytes(start) + 40 * packet
     assert transport_packets(data, 0, len(data)) == (start, size, sync)

@@ -1,6 +1,6 @@
-"""An ffmpeg that does not work or lacks a part is named, and the bundled one stands in.
+"""A broken or incomplete ffmpeg is reported, and the bundled one is used instead.
 
-Truth: programs of a few lines that fail as known ones do.
+Tested with short scripts that fail like real programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stemcli.audio.reader import open_audio, probe
 from stemcli.audio.writer import open_writer
 from tests.audio_files import tones, write_audio
 from tests.fake_ffmpeg import in_front, put
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
 LIBRARY = "ffmpeg: error while loading shared libraries: libopenh264.so.5: cannot open shared file"
 BROKEN = {
@@ -43,42 +43,42 @@ def bundled() -> str:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder at the beginning of PATH."""
+    """A folder in front on PATH."""
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
     monkeypatch.setattr(ffmpeg_binary, "START_TIMEOUT_S", 0.5)
     return tmp_path / "bin"
 
 
 @pytest.mark.parametrize("script", BROKEN)
-def test_the_bundled_one_stands_in_for_a_broken_one(
+def test_the_bundled_ffmpeg_replaces_a_broken_one(
     script: str, programs: Path, bundled: str, tmp_path: Path
 ) -> None:
     song = write_audio(tmp_path / "song.m4a", tones(5000))
     program = put(programs, script, starts=False)
     assert find_ffmpeg() == bundled
     assert broken_ffmpeg() == f"the ffmpeg on PATH, {program}, does not start ({BROKEN[script]})"
-    assert len(hear(song)) > 4000
+    assert len(decode(song)) > 4000
     assert probe(song).notices == (fallback_notice(),)
     with open_writer(tmp_path / "stem.m4a", 44100, 2, OutputFormat("m4a")) as writer:
         writer.write(tones(5000))
     assert writer.notices == [fallback_notice()]
 
 
-def test_one_for_another_processor_is_broken(programs: Path, bundled: str) -> None:
-    """A header of ELF for a machine that there is not."""
+def test_an_ffmpeg_for_another_processor_is_broken(programs: Path, bundled: str) -> None:
+    """An ELF header for a nonexistent machine."""
     program = put(programs, "")
     program.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 2, 0xFFFF) + bytes(99))
     assert find_ffmpeg() == bundled
     assert "does not start (Exec format error)" in broken_ffmpeg()
 
 
-def test_one_that_works_is_taken_and_nothing_is_told(programs: Path) -> None:
+def test_a_working_ffmpeg_is_used_without_notice(programs: Path) -> None:
     program = put(programs, "")
     assert find_ffmpeg() == str(program)
     assert broken_ffmpeg() == fallback_notice() == ""
 
 
-def test_it_is_tried_once_and_again_when_it_was_replaced(programs: Path) -> None:
+def test_ffmpeg_is_tried_once_and_again_if_replaced(programs: Path) -> None:
     tries = programs / "tries"
     script = f'echo >> {shlex.quote(str(tries))}; echo "ffmpeg version 0"'
     program = put(programs, script, starts=False)
@@ -89,7 +89,7 @@ def test_it_is_tried_once_and_again_when_it_was_replaced(programs: Path) -> None
     assert fault(str(program)) == "it ends with 9"
 
 
-def test_where_none_works_all_are_named(
+def test_if_none_works_all_are_named(
     programs: Path, bundled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = write_audio(tmp_path / "song.m4a", tones(5000))
@@ -114,10 +114,10 @@ def test_where_none_works_all_are_named(
 @pytest.mark.parametrize(
     ("format", "codec"), [("m4a", "aac"), ("opus", "libopus"), ("ogg", "libvorbis")]
 )
-def test_an_encoder_that_is_missing_is_named(
+def test_a_missing_encoder_is_reported(
     format: str, codec: str, programs: Path, tmp_path: Path
 ) -> None:
-    """Not the folder, not the bit rate."""
+    """And neither the folder nor the bit rate is blamed."""
     program = put(programs, 'echo " A....D pcm_s16le            PCM signed 16-bit"\n')
     sentence = (
         f"{program} cannot write {format}, because it was built without the encoder {codec}\\. "
@@ -130,17 +130,17 @@ def test_an_encoder_that_is_missing_is_named(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "log_line",
     [
         "[error] Decoder (codec aac) not found for input stream #0:0",
         "[aist#0:0/aac @ 0x1] [fatal] Decoding requested, but no decoder found for: aac",
     ],
     ids=["before 6", "since 6"],
 )
-def test_a_decoder_that_is_missing_is_named(words: str, programs: Path, tmp_path: Path) -> None:
+def test_a_missing_decoder_is_reported(log_line: str, programs: Path, tmp_path: Path) -> None:
     song = write_audio(tmp_path / "song.m4a", tones(5000))
     stream = "[info]   Stream #0:0(und): Audio: aac (mp4a), 44100 Hz, stereo (default)"
-    program = put(programs, f"echo '{stream}' >&2\necho '{words}' >&2\nexit 1\n")
+    program = put(programs, f"echo '{stream}' >&2\necho '{log_line}' >&2\nexit 1\n")
     with pytest.raises(
         FfmpegMissingError, match=r"built without a decoder for aac\. Install a"
     ) as e:
@@ -149,10 +149,10 @@ def test_a_decoder_that_is_missing_is_named(words: str, programs: Path, tmp_path
 
 
 @pytest.mark.parametrize("which", ["the system's", "the bundled"])
-def test_a_codec_that_nobody_knows_is_the_song_s(
+def test_an_unknown_codec_is_reported_for_the_song(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A WAV of format 0x1234, which was never given to any codec."""
+    """A WAV with format 0x1234, which is not assigned to any codec."""
     path = write_audio(tmp_path / "song.wav", tones(5000))
     data = bytearray(path.read_bytes())
     struct.pack_into("<H", data, 20, 0x1234)
@@ -163,7 +163,7 @@ def test_a_codec_that_nobody_knows_is_the_song_s(
         open_audio(path)
 
 
-def test_an_encoder_that_somebody_ended_is_not_a_full_disk(programs: Path, tmp_path: Path) -> None:
+def test_a_killed_encoder_is_not_reported_as_a_full_disk(programs: Path, tmp_path: Path) -> None:
     put(programs, 'case "$*" in *-encoders*) echo " A aac";; *) kill -9 $$;; esac\n')
     with (
         pytest.raises(
@@ -174,7 +174,7 @@ def test_an_encoder_that_somebody_ended_is_not_a_full_disk(programs: Path, tmp_p
         writer.write(tones(500_000))
 
 
-def test_an_encoder_that_fails_without_settings_does_not_blame_them(
+def test_a_failing_encoder_without_settings_does_not_blame_them(
     programs: Path, tmp_path: Path
 ) -> None:
     script = 'case "$*" in *-encoders*) echo " A aac";; *) echo "[error] No." >&2; exit 1;; esac\n'

@@ -1,6 +1,6 @@
-"""ffmpeg as a child: it ends with us and on request, may not stall, and its log stays short.
+"""ffmpeg as a child process: it ends with us and on request, cannot stall, and its log is short.
 
-Truth: what the system says of the process.
+Checked by the state of the process in the system.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tests.audio_files import tones, write_audio
 from tests.fake_ffmpeg import hanging, in_front, is_running, put
 
 ROOT = Path(__file__).parents[3]
-LONG = 20.0
-"""Seconds that nothing here takes, even on a busy machine."""
+TIMEOUT = 20.0
+"""Timeout in seconds that is ample even on a busy machine."""
 
 
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < end, "it never came to that"
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
@@ -47,11 +47,11 @@ def song(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def number(tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An ffmpeg that hangs is first on PATH; this file tells its process."""
-    place = hanging(tmp_path / "bin")
+def pid_file(tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put an ffmpeg that hangs in front on PATH; the file has its process id."""
+    path = hanging(tmp_path / "bin")
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
-    return place
+    return path
 
 
 STARTS_ONE = """
@@ -67,8 +67,8 @@ print(process._process.pid, flush=True)
 @pytest.mark.parametrize(
     "end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "os.abort()"]
 )
-def test_it_does_not_outlive_its_parent(end: str, feeds: bool) -> None:
-    """A child that neither reads nor writes has no pipe that could tell it."""
+def test_ffmpeg_does_not_outlive_its_parent(end: str, feeds: bool) -> None:
+    """Even a child that neither reads nor writes, and so would not notice a closed pipe."""
     done = subprocess.run(
         [sys.executable, "-c", STARTS_ONE.format(end=end, feeds=feeds)],
         cwd=ROOT,
@@ -77,32 +77,34 @@ def test_it_does_not_outlive_its_parent(end: str, feeds: bool) -> None:
         check=False,
     )
     child = int(done.stdout)
-    until(lambda: not is_running(child))
+    wait_until(lambda: not is_running(child))
 
 
-def test_one_that_nobody_holds_any_more_ends() -> None:
+def test_an_unreferenced_process_ends() -> None:
     process = FfmpegProcess(["sleep", "600"])
     child = process._process.pid
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # of the pipes
+        warnings.simplefilter("ignore", ResourceWarning)  # the pipes are not closed explicitly
         del process
-        until(lambda: not is_running(child))
+        wait_until(lambda: not is_running(child))
         subprocess._cleanup()  # type: ignore[attr-defined]
 
 
-def test_a_decoder_that_gives_nothing_fails_its_song(
-    song: Path, number: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stalled_decoder_fails_its_song(
+    song: Path, pid_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     with pytest.raises(
         DecodeError, match=r"song\.m4a cannot be read: no data arrived for 0\.5 sec"
     ):
         open_audio(song)
-    assert not is_running(int(number.read_text()))
+    assert not is_running(int(pid_file.read_text()))
 
 
-def test_a_decoder_that_is_slow_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a second without a byte is the limit; these come every 0.2 s, for a second."""
+def test_a_slow_decoder_does_not_count_as_stalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is half a second without data; a byte comes every 0.2 s, for a second."""
     monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     program = put(tmp_path / "bin", "for i in 1 2 3 4 5; do printf x; sleep 0.2; done")
     with FfmpegProcess([str(program)]) as process:
@@ -110,22 +112,22 @@ def test_a_decoder_that_is_slow_does_not(tmp_path: Path, monkeypatch: pytest.Mon
         assert not process.stalled
 
 
-def test_time_in_which_nobody_waits_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_without_a_reader_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.3)
     with FfmpegProcess(["cat", "/dev/zero"]) as process:
         time.sleep(1)
         assert process.read(9) == bytes(9)
 
 
-def test_time_in_which_we_are_stopped_does_not_count(tmp_path: Path) -> None:
-    """Ctrl-Z, a suspended machine: the limit passes, and then the bytes are there."""
+def test_time_while_we_are_stopped_does_not_count(tmp_path: Path) -> None:
+    """After Ctrl-Z or suspend, the limit has passed and then the bytes are there."""
     program = put(tmp_path / "bin", "sleep 1; printf x; sleep 600")
     reads = (
         "from stemcli.audio import ffmpeg_process as f; f.STALL_TIMEOUT_S = 2\n"
         f"p = f.FfmpegProcess([{str(program)!r}]); print(1, flush=True); print(p.read(9))"
     )
-    words = [sys.executable, "-c", reads]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", reads]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "1\n"
         process.send_signal(signal.SIGSTOP)
@@ -134,9 +136,7 @@ def test_time_in_which_we_are_stopped_does_not_count(tmp_path: Path) -> None:
         assert process.stdout.read() == "b'x'\n"
 
 
-def test_an_encoder_that_takes_nothing_fails_its_song(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_encoder_fails_its_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.5)
     put(tmp_path / "bin", 'case "$*" in *-encoders*) echo " A aac";; *) exec sleep 600;; esac')
     monkeypatch.setenv("PATH", in_front(tmp_path / "bin"))
@@ -149,67 +149,69 @@ def test_an_encoder_that_takes_nothing_fails_its_song(
         writer.write(tones(200_000))
 
 
-def test_a_request_ends_the_wait_at_once(song: Path, number: Path) -> None:
+def test_an_interrupt_ends_the_wait_at_once(song: Path, pid_file: Path) -> None:
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(open_audio, song, ended=ended)
-        until(number.exists)
+        wait_until(pid_file.exists)
         ended.set()
         with pytest.raises(KeyboardInterrupt):
-            opening.result(LONG)
-    assert not is_running(int(number.read_text()))
+            opening.result(TIMEOUT)
+    assert not is_running(int(pid_file.read_text()))
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_so_does_what_ends_the_program(song: Path, number: Path, kind: type[BaseException]) -> None:
-    """A pool waits for its threads, and these for ffmpeg."""
+def test_an_exception_in_the_main_thread_ends_the_wait(
+    song: Path, pid_file: Path, kind: type[BaseException]
+) -> None:
+    """Otherwise the pool would wait for its threads, and these for ffmpeg."""
 
     def interrupted() -> None:
         with decoding_pool(1) as pool:
             pool.submit(open_audio, song)
-            until(lambda: number.exists() and number.read_text())
+            wait_until(lambda: pid_file.exists() and pid_file.read_text())
             raise kind
 
     with pytest.raises(kind):
         interrupted()
-    assert not is_running(int(number.read_text()))
+    assert not is_running(int(pid_file.read_text()))
     with FfmpegProcess(["echo", "again"]) as process:
         assert process.read(9) == b"again\n"
 
 
-def test_and_what_a_thread_is_about_to_start(song: Path, number: Path) -> None:
-    """The signal comes between the request and the start of ffmpeg."""
-    came = threading.Event()
+def test_an_interrupt_also_ends_an_ffmpeg_that_starts_late(song: Path, pid_file: Path) -> None:
+    """The interrupt comes between the request and the start of ffmpeg."""
+    may_start = threading.Event()
 
-    def late() -> None:
-        came.wait()
+    def open_late() -> None:
+        may_start.wait()
         open_audio(song)
 
     def interrupted() -> None:
         with decoding_pool(1) as pool:
-            pool.submit(late)
-            threading.Timer(0.5, came.set).start()
+            pool.submit(open_late)
+            threading.Timer(0.5, may_start.set).start()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert not is_running(int(number.read_text()))
+    assert not is_running(int(pid_file.read_text()))
 
 
-def test_writing_to_one_that_a_request_has_ended_is_that_request_too() -> None:
+def test_writing_after_an_interrupt_raises_keyboard_interrupt() -> None:
     ended = threading.Event()
     with FfmpegProcess(["sleep", "600"], feeds=True, ended=ended) as process:
         ended.set()
-        until(lambda: process._process.poll() is not None)
+        wait_until(lambda: process._process.poll() is not None)
         with pytest.raises(KeyboardInterrupt):
             process.write(bytes(1 << 20))
 
 
-def test_one_that_cannot_be_watched_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_be_watched_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        started.append(popen(*arguments, **options))
+    def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **options))
         return started[-1]
 
     def fail(*_: object) -> None:
@@ -223,15 +225,15 @@ def test_one_that_cannot_be_watched_does_not_stay(monkeypatch: pytest.MonkeyPatc
     assert started[0].returncode == -signal.SIGKILL
 
 
-def test_the_log_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """About 100 kB every 10 ms; twice the limit and what comes between two looks may be there."""
+def test_the_log_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows by about 100 kB every 10 ms, so it may exceed the limit between two checks."""
     monkeypatch.setattr(ffmpeg_process, "MOST_LOG", 100_000)
     line = "echo first >&2; while :; do head -c 100000 /dev/zero >&2; sleep 0.01; done"
     program = put(tmp_path / "bin", line)
     sizes = []
     with FfmpegProcess([str(program)]) as process:
-        until(lambda: os.fstat(process.log.fileno()).st_size > 1_000_000)
-        until(lambda: os.fstat(process.log.fileno()).st_size <= 100_000 + 1_000_000)
+        wait_until(lambda: os.fstat(process.log.fileno()).st_size > 1_000_000)
+        wait_until(lambda: os.fstat(process.log.fileno()).st_size <= 100_000 + 1_000_000)
         for _ in range(20):
             sizes.append(os.fstat(process.log.fileno()).st_size)
             time.sleep(0.05)
@@ -239,14 +241,14 @@ def test_the_log_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert max(sizes) < 10_000_000
 
 
-def test_a_program_that_is_gone_is_named() -> None:
-    """Not the folder of the stems, though this too is an error of the file system."""
+def test_a_missing_program_is_reported() -> None:
+    """And not the output folder, although it is also an OSError."""
     with pytest.raises(FfmpegMissingError, match=r"^/nowhere/ffmpeg cannot be started: No"):
         FfmpegProcess(["/nowhere/ffmpeg"])
 
 
-def test_a_ctrl_c_in_the_terminal_is_for_us_to_obey() -> None:
-    """A shell's Ctrl-C goes to the whole group; the song would seem to be damaged."""
+def test_ffmpeg_does_not_receive_ctrl_c_of_the_terminal() -> None:
+    """Ctrl-C goes to the process group, and the song would then seem damaged."""
     with FfmpegProcess(["sleep", "600"]) as process:
         assert os.getpgid(process._process.pid) != os.getpgid(0)
     assert process._process.returncode == -signal.SIGKILL

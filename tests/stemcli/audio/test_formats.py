@@ -27,13 +27,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("choices", "sentence"), MISTAKES)
-def test_what_a_format_does_not_have(choices: dict[str, str | int], sentence: str) -> None:
+def test_invalid_format_options_are_refused(choices: dict[str, str | int], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         OutputFormat.from_dict(choices)
 
 
 @pytest.mark.parametrize(
-    ("name", "depth", "of_the_song", "resolved", "clips"),
+    ("name", "depth", "song_depth", "resolved", "clips"),
     [
         ("wav", "auto", "32f", "32f", False),
         ("wav", "auto", "24", "24", True),
@@ -43,23 +43,23 @@ def test_what_a_format_does_not_have(choices: dict[str, str | int], sentence: st
         ("mp3", "auto", "24", "auto", True),
     ],
 )
-def test_auto_depth_is_the_song_s(
-    name: str, depth: str, of_the_song: str, resolved: str, clips: bool
+def test_auto_depth_follows_the_song(
+    name: str, depth: str, song_depth: str, resolved: str, clips: bool
 ) -> None:
-    info = AudioInfo(Path("song"), 44100, 2, None, of_the_song)
+    info = AudioInfo(Path("song"), 44100, 2, None, song_depth)
     format = OutputFormat(name, depth).resolve(info)
     assert (format.depth, format.clips) == (resolved, clips)
 
 
 @pytest.mark.parametrize(("name", "channels"), [("mp3", 6), ("opus", 5), ("m4a", 7), ("flac", 9)])
-def test_channels_that_a_format_cannot_hold(name: str, channels: int) -> None:
+def test_too_many_channels_are_refused(name: str, channels: int) -> None:
     info = AudioInfo(Path("song"), 44100, channels, None, "16")
     with pytest.raises(EncodeError, match=f"{name} cannot hold the song's {channels} channels"):
         OutputFormat(name).resolve(info)
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "written"),
+    ("name", "requested", "written"),
     [
         ("wav", 10512, 10512),
         ("flac", 10512, 10512),
@@ -72,6 +72,6 @@ def test_channels_that_a_format_cannot_hold(name: str, channels: int) -> None:
         ("m4a", 96000, 96000),
     ],
 )
-def test_the_nearest_rate_that_a_format_knows(name: str, asked: int, written: int) -> None:
-    """Worked by hand from each codec's list of rates: the next higher, else the highest."""
-    assert OutputFormat(name).rules.nearest_rate(asked) == written
+def test_the_nearest_supported_sample_rate(name: str, requested: int, written: int) -> None:
+    """By hand from each codec's list of rates: the next higher one, or else the highest."""
+    assert OutputFormat(name).rules.nearest_rate(requested) == written

@@ -1,4 +1,4 @@
-"""Numbers in a header that make no sense end in a sentence or in sound, never in a traceback."""
+"""Invalid numbers in headers give an error message or audio, never a traceback."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from stemcli.audio.containers.mp4 import movie_tick, real_frames
 from stemcli.audio.reader import probe, sound_parts
 from stemcli.audio.soundfile_decoder import open_soundfile
 from tests.audio_files import tones, write_audio
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
 
 @pytest.mark.parametrize("suffix", ["wav", "w64", "aiff", "caf", "flac", "m4a", "wma"])
 @pytest.mark.parametrize("wrong", [b"\xff" * 8, bytes(4), b"\x7f\xff"], ids=bytes.hex)
-def test_a_header_without_sense_is_no_traceback(suffix: str, wrong: bytes, tmp_path: Path) -> None:
-    """The whole way, with ffmpeg, in a few places: starting it takes long."""
+def test_an_invalid_header_gives_no_traceback(suffix: str, wrong: bytes, tmp_path: Path) -> None:
+    """ffmpeg is run only for a few positions, because starting it is slow."""
     path = write_audio(tmp_path / f"song.{suffix}", tones(5000))
     data = path.read_bytes()
     for at in range(0, 200, 2):
@@ -37,25 +37,25 @@ def test_a_header_without_sense_is_no_traceback(suffix: str, wrong: bytes, tmp_p
 
 
 @pytest.mark.parametrize("name", [b"\xa9day", b"ab  ", b"\0\1\2\3"])
-def test_a_box_of_any_name_in_front_of_the_index(name: bytes, tmp_path: Path) -> None:
-    """The boxes behind it are found (ISO/IEC 14496-12, 4.2: unknown boxes are passed over)."""
+def test_unknown_boxes_before_the_index_are_skipped(name: bytes, tmp_path: Path) -> None:
+    """The boxes after it are found (ISO/IEC 14496-12, 4.2: unknown boxes are ignored)."""
     path = write_audio(tmp_path / "song.m4a", tones(50_000))
     data = path.read_bytes()
-    index, right = data.find(b"moov") - 4, hear(path)
+    index, expected = data.find(b"moov") - 4, decode(path)
     path.write_bytes(data[:index] + struct.pack(">I4s", 16, name) + bytes(8) + data[index:])
     (part,) = sound_parts(path)
     assert (part.flaw, part.breaks_off, part.pieces) == ("", False, ())
-    assert np.array_equal(hear(path), right)
+    assert np.array_equal(decode(path), expected)
 
 
-@pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(125)])
-def test_a_flac_without_samples(behind: bytes, tmp_path: Path) -> None:
-    """By hand: its only block of metadata is the last, and no frame follows (RFC 9639, 8.1)."""
+@pytest.mark.parametrize("trailing", [b"", b"TAG" + bytes(125)])
+def test_a_flac_without_samples(trailing: bytes, tmp_path: Path) -> None:
+    """By hand: its only metadata block is the last one, and no frame follows (RFC 9639, 8.1)."""
     path = write_audio(tmp_path / "song.flac", tones(900))
     data = bytearray(path.read_bytes()[:42])
-    data[4] |= 0x80  # the last block
-    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # of no samples
-    path.write_bytes(data + behind)
+    data[4] |= 0x80  # marks the last metadata block
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # 0 samples
+    path.write_bytes(data + trailing)
     with pytest.raises(DecodeError, match=r"contains no sound \(0 samples\)\. Export or record it"):
         probe(path)
     data[4] &= 0x7F
@@ -64,7 +64,7 @@ def test_a_flac_without_samples(behind: bytes, tmp_path: Path) -> None:
         probe(path)
 
 
-def test_a_wma_that_ends_at_its_sound(tmp_path: Path) -> None:
+def test_a_wma_that_ends_at_its_audio(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.wma", tones(5000))
     data = path.read_bytes()
     (body,) = struct.unpack_from("<Q", data, 16)
@@ -76,7 +76,7 @@ def test_a_wma_that_ends_at_its_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "behind",
+    "trailing",
     [
         b"\0\0\0\1free",
         b"\0\0\0\1free" + b"\xff" * 8,
@@ -86,12 +86,12 @@ def test_a_wma_that_ends_at_its_sound(tmp_path: Path) -> None:
     ],
     ids=bytes.hex,
 )
-def test_boxes_without_sense_behind_an_mp4(behind: bytes, tmp_path: Path) -> None:
+def test_invalid_boxes_after_an_mp4_are_ignored(trailing: bytes, tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.m4a", tones(5000))
     counted = real_frames(path, 44_100), movie_tick(path, 44_100)
-    path.write_bytes(path.read_bytes() + behind)
+    path.write_bytes(path.read_bytes() + trailing)
     assert (real_frames(path, 44_100), movie_tick(path, 44_100)) == counted
-    path.write_bytes(b"\0\0\0\x0cftypM4A " + behind)
+    path.write_bytes(b"\0\0\0\x0cftypM4A " + trailing)
     assert real_frames(path, 44_100) is None
     assert movie_tick(path, 44_100) == 0
 
@@ -106,7 +106,7 @@ def test_boxes_without_sense_behind_an_mp4(behind: bytes, tmp_path: Path) -> Non
         ("caf", b"desc", 12, b"\x44\x00" + bytes(6)),
     ],
 )
-def test_a_rate_beyond_all_numbers(
+def test_non_finite_and_huge_sample_rates(
     suffix: str, name: bytes, offset: int, wrong: bytes, tmp_path: Path
 ) -> None:
     path = write_audio(tmp_path / f"song.{suffix}", tones(5000))
@@ -116,7 +116,7 @@ def test_a_rate_beyond_all_numbers(
     path.write_bytes(data)
     with suppress(StemError):
         probe(path)
-    if suffix == "aiff":  # as by a program that writes into a pipe
+    if suffix == "aiff":  # as written into a pipe
         size = data.find(b"SSND") + 4
         data[size : size + 4] = bytes(4)
         path.write_bytes(data)
@@ -124,24 +124,24 @@ def test_a_rate_beyond_all_numbers(
             probe(path)
 
 
-def test_many_chunks_that_lead_nowhere_take_no_time(tmp_path: Path) -> None:
-    """Each of 131072 empty chunks begins a walk, and all walks go the same way."""
+def test_many_empty_chunks_are_fast(tmp_path: Path) -> None:
+    """Each of 131072 empty chunks starts a walk over all later ones."""
     path = write_audio(tmp_path / "song.wav", tones(5000))
     head = bytearray(path.read_bytes()[:44])
     head[40:44] = struct.pack("<I", 1 << 24)
     path.write_bytes(head + b"JUNK\0\0\0\0" * (1 << 17) + b"?" * 9)
-    began = time.perf_counter()
+    started = time.perf_counter()
     assert sound_parts(path)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - started < 2
 
 
 BODIES = {"wav": (b"fmt ", 8), "aiff": (b"COMM", 8), "w64": (b"fmt ", 24), "caf": (b"desc", 12)}
 BODIES |= {"au": (b".snd", 0), "flac": (b"fLaC", 8)}
-"""The chunk with the numbers, and the bytes from its name to its body."""
+"""The chunk with the format, and the offset from its name to its body."""
 
 
 @pytest.mark.parametrize(
-    ("suffix", "offset", "wrong", "found"),
+    ("suffix", "offset", "wrong", "problem"),
     [
         ("wav", 2, b"\0\0", "0 channels"),
         ("wav", 2, b"\xff\xff", "65535 channels"),
@@ -162,10 +162,10 @@ BODIES |= {"au": (b".snd", 0), "flac": (b"fLaC", 8)}
         ("flac", 10, b"\0\0\2", "a sample rate of 0 Hz"),
     ],
 )
-def test_numbers_of_no_sound_are_named(
-    suffix: str, offset: int, wrong: bytes, found: str, tmp_path: Path
+def test_invalid_numbers_are_reported(
+    suffix: str, offset: int, wrong: bytes, problem: str, tmp_path: Path
 ) -> None:
-    """The sentence has the number of the header, and not the words of a decoder."""
+    """The message states the number in the header, not a decoder's message."""
     path = tmp_path / f"song.{suffix}"
     soundfile.write(path, tones(5000), 44_100, subtype="PCM_16")
     data = bytearray(path.read_bytes())
@@ -173,6 +173,6 @@ def test_numbers_of_no_sound_are_named(
     at = data.find(name) + body + offset
     data[at : at + len(wrong)] = wrong
     path.write_bytes(data)
-    sentence = rf"is damaged: its header has {found}\. Export or download it again$"
+    sentence = rf"is damaged: its header has {problem}\. Export or download it again$"
     with pytest.raises(DecodeError, match=sentence):
         probe(path)

@@ -1,7 +1,4 @@
-"""Files of other kinds that were given as songs.
-
-Truth: the first bytes that their formats define.
-"""
+"""Files of other kinds given as songs, recognized by their first bytes."""
 
 from __future__ import annotations
 
@@ -89,10 +86,10 @@ OTHERS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("suffix", ["mp3", "wav", "flac", "m4a", "m3u"])
-def test_a_file_of_another_kind_is_named(
+def test_a_file_of_another_kind_is_recognized(
     name: str, suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And no decoder writes words of its own to the terminal."""
+    """And no decoder prints to the terminal."""
     content, sentence = OTHERS[name]
     path = tmp_path / f"song.{suffix}"
     path.write_bytes(content)
@@ -107,7 +104,7 @@ def test_a_file_of_another_kind_is_named(
 @pytest.mark.parametrize(
     "suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a", "wma", "mkv", "aiff"]
 )
-def test_a_song_is_of_no_other_kind(suffix: str, tmp_path: Path) -> None:
+def test_songs_are_not_of_another_kind(suffix: str, tmp_path: Path) -> None:
     rate = 48_000 if suffix == "opus" else 44_100
     assert other_file_kind(write_audio(tmp_path / f"song.{suffix}", tones(5000), rate)) is None
 
@@ -117,20 +114,20 @@ def test_a_song_is_of_no_other_kind(suffix: str, tmp_path: Path) -> None:
     [b"<!---->" * 5_000 + b"la", b"<!--" * 15_000, b"x" + b"\n" * 60_000, b"<?xml " * 10_000],
     ids=["comments", "half a comment", "empty lines", "half a declaration"],
 )
-def test_no_text_takes_long(text: bytes, tmp_path: Path) -> None:
-    """Every step over it goes forward; trying all ways through comments would never end."""
+def test_no_text_takes_long_to_recognize(text: bytes, tmp_path: Path) -> None:
+    """The parser only moves forward; backtracking through comments would never end."""
     path = tmp_path / "song.mp3"
     path.write_bytes(text)
-    began = time.process_time()
+    started = time.process_time()
     kind = other_file_kind(path)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - started < 0.5
     assert kind is not None
     assert kind.is_what == "a text"
 
 
 @pytest.mark.parametrize("frames", [3, 100])
-def test_mpeg_audio_is_no_text(frames: int, tmp_path: Path) -> None:
-    """Layer I with a checksum begins with FF FE, as text in 16 bits does.
+def test_mpeg_audio_is_not_text(frames: int, tmp_path: Path) -> None:
+    """Layer I with a checksum starts with FF FE, like text in UTF-16.
 
     By hand, from ISO/IEC 11172-3, 2.4.1.3: 384 kbit/s at 48 kHz are 12 * 384 / 48 * 4 = 384 bytes.
     """
@@ -139,21 +136,21 @@ def test_mpeg_audio_is_no_text(frames: int, tmp_path: Path) -> None:
     assert other_file_kind(path) is None
 
 
-def test_random_words_of_16_bits_are_no_text(tmp_path: Path) -> None:
+def test_random_16_bit_words_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(b"\xff\xfe" + NOISE)
     assert other_file_kind(path) is None
 
 
-def test_noise_is_of_no_kind(tmp_path: Path) -> None:
+def test_noise_is_not_recognized(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(b"\x07" + NOISE)
     assert other_file_kind(path) is None
 
 
-@pytest.mark.parametrize("what", ["cut off in its sound", "not finished", "cut off in its index"])
-def test_an_mp4_without_its_index(what: str, tmp_path: Path) -> None:
-    """The index lies behind the sound, in the box "moov" (ISO/IEC 14496-12, 8.2.1)."""
+@pytest.mark.parametrize("damage", ["cut off in its sound", "not finished", "cut off in its index"])
+def test_an_mp4_without_its_index(damage: str, tmp_path: Path) -> None:
+    """The index is after the audio, in the box "moov" (ISO/IEC 14496-12, 8.2.1)."""
     path = write_audio(tmp_path / "song.m4a", tones(50_000))
     data = path.read_bytes()
     index, sound = data.find(b"moov") - 4, data.find(b"mdat") - 4
@@ -162,9 +159,9 @@ def test_an_mp4_without_its_index(what: str, tmp_path: Path) -> None:
             "cut off in its sound": data[: index // 2],
             "not finished": data[:sound] + bytes(4) + data[sound + 4 : index],
             "cut off in its index": data[: index + 200],
-        }[what]
+        }[damage]
     )
-    state = "incomplete" if "index" in what else "missing"
+    state = "incomplete" if "index" in damage else "missing"
     sentence = (
         rf"cut off \(its index is {state}, as after a recording or download that did not fini"
     )

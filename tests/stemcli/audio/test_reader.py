@@ -14,11 +14,11 @@ from mutagen.mp4 import MP4, MP4FreeForm
 from model_zoo.errors import ConfigError, DecodeError
 from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, stems_in_one_file, tones, write_audio
-from tests.stemcli.audio.hearing import hear, snr
+from tests.stemcli.audio.decoding import decode, snr
 
-# Steps of one sample value, in units of full scale.
+# Tolerance per subtype, as a fraction of full scale.
 EXACT = {
-    "PCM_U8": 2**-7,  # 8 bits keep only every 256th of the 16-bit steps
+    "PCM_U8": 2**-7,  # 8 bits keep only every 256th 16-bit step
     "PCM_16": 0.0,
     "PCM_24": 0.0,
     "PCM_32": 0.0,
@@ -30,64 +30,66 @@ DEPTHS = {"PCM_24": "24", "PCM_32": "24", "FLOAT": "32f", "DOUBLE": "32f"}
 
 @pytest.mark.parametrize("subtype", EXACT)
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_wav_is_read_to_the_last_bit(tmp_path: Path, subtype: str, channels: int) -> None:
-    """Property: what a lossless format stores exactly comes back exactly."""
+def test_wav_is_read_exactly(tmp_path: Path, subtype: str, channels: int) -> None:
+    """Property: lossless formats return exactly representable samples."""
     wave = tones(5001, channels=channels)
     path = write_audio(tmp_path / "song.wav", wave, subtype=subtype)
-    assert np.abs(hear(path) - wave).max() <= EXACT[subtype]
+    assert np.abs(decode(path) - wave).max() <= EXACT[subtype]
     assert probe(path).depth == DEPTHS.get(subtype, "16")
 
 
 @pytest.mark.parametrize("extension", ["flac", "aiff", "caf", "w64", "wv"])
 def test_other_lossless_formats_are_exact(tmp_path: Path, extension: str) -> None:
     wave = tones(30000)
-    assert np.array_equal(hear(write_audio(tmp_path / f"song.{extension}", wave)), wave)
+    assert np.array_equal(decode(write_audio(tmp_path / f"song.{extension}", wave)), wave)
 
 
-def test_lossless_m4a_is_exact_and_says_how_deep_it_is(tmp_path: Path) -> None:
+def test_lossless_m4a_is_exact_and_has_a_bit_depth(tmp_path: Path) -> None:
     wave, path = tones(30000), tmp_path / "song.m4a"
-    arguments = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-", "-c:a", "alac")
-    ffmpeg(*arguments, "-sample_fmt", "s32p", path, sound=wave)
-    assert np.array_equal(hear(path), wave)
+    input_options = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-", "-c:a", "alac")
+    ffmpeg(*input_options, "-sample_fmt", "s32p", path, sound=wave)
+    assert np.array_equal(decode(path), wave)
     assert probe(path).depth == "24"
 
 
 @pytest.mark.parametrize("extension", ["mp3", "ogg", "opus", "m4a", "mp4", "webm"])
-def test_lossy_formats_keep_their_place_and_length(tmp_path: Path, extension: str) -> None:
-    """Property: these containers say what is padding, so what comes out is as long as what went in."""
+def test_lossy_formats_keep_alignment_and_length(tmp_path: Path, extension: str) -> None:
+    """Property: these containers record their padding, so the length is exact."""
     rate = 48000 if extension in ("opus", "webm") else 44100
     wave = tones(30000, rate)
-    heard = hear(write_audio(tmp_path / f"song.{extension}", wave, rate))
-    assert heard.shape == wave.shape
-    assert snr(wave[1000:-1000], heard[1000:-1000]) > 15  # a shift by a few samples is below
+    decoded = decode(write_audio(tmp_path / f"song.{extension}", wave, rate))
+    assert decoded.shape == wave.shape
+    assert (
+        snr(wave[1000:-1000], decoded[1000:-1000]) > 15
+    )  # a shift by a few samples would be below
 
 
 @pytest.mark.parametrize("extension", ["wma", "mkv", "aac", "ac3"])
-def test_what_knows_no_length_is_read_as_ffmpeg_does(tmp_path: Path, extension: str) -> None:
-    """Reference: ffmpeg's decode into raw floats. Whole codec frames come back, padding and all."""
+def test_formats_without_a_length_are_read_like_ffmpeg(tmp_path: Path, extension: str) -> None:
+    """Reference: ffmpeg's decode into raw floats: complete codec frames, with padding."""
     path = write_audio(tmp_path / f"song.{extension}", tones(30000))
     raw = np.frombuffer(ffmpeg("-i", path, "-f", "f32le", "-"), "<f4").reshape(-1, 2)
-    assert np.array_equal(hear(path), raw)
+    assert np.array_equal(decode(path), raw)
     assert abs(len(raw) - 30000) <= 2048
 
 
-def test_apple_s_count_of_samples_is_the_length(tmp_path: Path) -> None:
-    """Worked by hand: iTunSMPB counts 1024 samples of priming, 600 of padding, 29400 of music."""
+def test_itunsmpb_sets_the_length(tmp_path: Path) -> None:
+    """By hand: iTunSMPB has 1024 samples of priming, 600 of padding, 29400 of audio."""
     path = write_audio(tmp_path / "song.m4a", tones(30000))
     file = MP4(path)
-    words = " 00000000 00000400 00000258 00000000000072D8 00000000"
-    file["----:com.apple.iTunes:iTunSMPB"] = MP4FreeForm(words.encode())
+    comment = " 00000000 00000400 00000258 00000000000072D8 00000000"
+    file["----:com.apple.iTunes:iTunSMPB"] = MP4FreeForm(comment.encode())
     file.save()
-    assert len(hear(path)) == probe(path).frames == 29400
+    assert len(decode(path)) == probe(path).frames == 29400
 
 
-def test_a_length_far_below_the_sound_is_not_believed(
+def test_a_length_far_below_the_audio_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is cut is never more than an encoder's padding."""
+    """Never more than an encoder's padding is cut."""
     path = write_audio(tmp_path / "song.m4a", tones(30000))
     monkeypatch.setattr("stemcli.audio.ffmpeg_decoder.real_frames", lambda *_: 25000)
-    assert len(hear(path)) >= 30000
+    assert len(decode(path)) >= 30000
 
 
 @pytest.mark.parametrize("extension", ["wav", "mp3", "m4a"])
@@ -95,57 +97,57 @@ def test_a_length_far_below_the_sound_is_not_believed(
 def test_any_file_name_is_read(tmp_path: Path, name: str, extension: str) -> None:
     plain = write_audio(tmp_path / f"plain.{extension}", tones(3000))
     odd = plain.rename(tmp_path / f"{name}.{extension}")
-    assert len(hear(odd)) == 3000
+    assert len(decode(odd)) == 3000
 
 
-def test_the_picture_of_a_film_is_left_alone(tmp_path: Path) -> None:
+def test_the_video_of_a_film_is_ignored(tmp_path: Path) -> None:
     wave, path = tones(30000), tmp_path / "film.mp4"
     picture = ("-f", "lavfi", "-i", "color=c=red:s=32x32:r=5:d=2")
     sound = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-")
     ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "aac", path, sound=wave)
-    assert hear(path).shape == wave.shape
+    assert decode(path).shape == wave.shape
 
 
 @pytest.mark.parametrize("extension", ["ogg", "opus", "m4a", "flac", "wav"])
-def test_surround_channels_come_in_the_order_of_wav(tmp_path: Path, extension: str) -> None:
-    """Property: channel k holds the tone of channel k, whatever order the codec stores them in."""
+def test_surround_channels_have_the_order_of_wav(tmp_path: Path, extension: str) -> None:
+    """Property: channel k has the tone of channel k, in any order of the codec."""
     wave = tones(24000, 48000, channels=6)
-    wave[:, 3] = 0.3 * np.sin(2 * np.pi * 60 * np.arange(24000) / 48000)  # the low one
+    wave[:, 3] = 0.3 * np.sin(2 * np.pi * 60 * np.arange(24000) / 48000)  # the LFE channel
     path = tmp_path / f"song.{extension}"
     ffmpeg("-f", "f32le", "-ar", 48000, "-ac", 6, "-i", "-", "-b:a", "480k", path, sound=wave)
-    heard = hear(path)[:24000]
-    likeness = np.abs(wave[: len(heard)].T @ heard)
-    assert likeness.argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
+    decoded = decode(path)[:24000]
+    correlation = np.abs(wave[: len(decoded)].T @ decoded)
+    assert correlation.argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
-def test_a_part_is_a_slice_of_the_whole(tmp_path: Path, extension: str) -> None:
-    """Property: reading from start to end gives the same samples as cutting them out of the whole."""
+def test_an_excerpt_is_a_slice_of_the_song(tmp_path: Path, extension: str) -> None:
+    """Property: reading from start to end gives a slice of the complete song."""
     rate = 48000 if extension == "opus" else 44100
     path = write_audio(tmp_path / f"song.{extension}", tones(60000, rate), rate)
-    whole = hear(path)
-    part = hear(path, start=0.50001, end=1.0001)
-    assert np.array_equal(part, whole[round(0.50001 * rate) : round(1.0001 * rate)])
-    assert np.array_equal(hear(path, start=1.1, end=99), whole[round(1.1 * rate) :])
+    full = decode(path)
+    excerpt = decode(path, start=0.50001, end=1.0001)
+    assert np.array_equal(excerpt, full[round(0.50001 * rate) : round(1.0001 * rate)])
+    assert np.array_equal(decode(path, start=1.1, end=99), full[round(1.1 * rate) :])
 
 
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None
 )
 @given(block=st.integers(1, 9000), extension=st.sampled_from(["wav", "mp3", "ogg"]))
-def test_blocks_are_a_cut_of_the_whole(tmp_path: Path, block: int, extension: str) -> None:
-    """Property: the size of the blocks does not change a single sample."""
+def test_the_block_size_changes_nothing(tmp_path: Path, block: int, extension: str) -> None:
+    """Property: the block size does not change any sample."""
     path = tmp_path / f"song.{extension}"
     if not path.exists():
         write_audio(path, tones(9001))
     with open_audio(path, block=block) as reader:
         blocks = list(reader)
     assert {len(each) for each in blocks[:-1]} <= {block}
-    assert np.array_equal(np.concatenate(blocks), hear(path))
+    assert np.array_equal(np.concatenate(blocks), decode(path))
 
 
 def rewrite_size(path: Path, size: int) -> Path:
-    """Make the data chunk of a WAV claim ``size`` bytes."""
+    """Set the size in the data chunk of a WAV."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, data.index(b"data") + 4, size)
     path.write_bytes(data)
@@ -154,56 +156,56 @@ def rewrite_size(path: Path, size: int) -> Path:
 
 @pytest.mark.parametrize("size", [0, 1000, 2**31, 2**32 - 1])
 def test_a_wav_with_a_wrong_size_is_read_to_its_real_end(tmp_path: Path, size: int) -> None:
-    """A recorder that was switched off, a file beyond 4 GB, a stream of unknown length."""
+    """As after a recorder was switched off, beyond 4 GB, or in a stream of unknown length."""
     wave = tones(50000)
     path = rewrite_size(write_audio(tmp_path / "song.wav", wave), size)
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
 @pytest.mark.parametrize("tail", [b"LIST\x04\0\0\0INFO", b"ID3" + bytes(99999), bytes(99999)])
-def test_what_follows_the_sound_of_a_wav_is_not_sound(tmp_path: Path, tail: bytes) -> None:
+def test_bytes_after_the_audio_of_a_wav_are_ignored(tmp_path: Path, tail: bytes) -> None:
     wave = tones(5000)
     path = write_audio(tmp_path / "song.wav", wave)
     path.write_bytes(path.read_bytes() + tail)
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
-def test_a_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
-    """FLAC written into a pipe has zero for its number of samples."""
+def test_a_flac_of_unknown_length_is_read_completely(tmp_path: Path) -> None:
+    """A FLAC written into a pipe has zero as its number of samples."""
     wave, path = tones(100001), tmp_path / "song.flac"
     streamed = ("-f", "f32le", "-ar", 44100, "-ac", 2, "-i", "-", "-f", "flac", "-")
     path.write_bytes(ffmpeg(*streamed, sound=wave))
     assert probe(path).frames == len(wave)
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
-def test_a_flac_whose_header_counts_too_few_samples_is_read_whole(tmp_path: Path) -> None:
-    """The count of 36 bits ends at byte 26 (RFC 9639, section 8.2)."""
+def test_a_flac_with_too_small_a_count_is_read_completely(tmp_path: Path) -> None:
+    """The 36-bit count ends at byte 26 (RFC 9639, section 8.2)."""
     wave = tones(100001)
     path = write_audio(tmp_path / "song.flac", wave)
     data = bytearray(path.read_bytes())
     data[22:26] = (90_000).to_bytes(4, "big")
     path.write_bytes(data)
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
-def test_an_mp3_whose_header_is_damaged_is_read_whole(tmp_path: Path) -> None:
-    """Counts of frames and bytes that contradict each other, and a header off its place."""
+def test_an_mp3_with_a_damaged_header_is_read_completely(tmp_path: Path) -> None:
+    """Contradictory counts of frames and bytes, and a misplaced header."""
     path = write_audio(tmp_path / "song.mp3", tones(100000))
     data = path.read_bytes()
     at = data.find(b"Xing") + 8
     damaged = tmp_path / "damaged.mp3"
     for header in (struct.pack(">II", 30, 2**31), data[at + 1 : at + 8]):
         damaged.write_bytes(data[:at] + header + data[at + 8 :])
-        assert len(hear(damaged)) >= 100000
+        assert len(decode(damaged)) >= 100000
 
 
 @pytest.mark.parametrize("quiet_first", [True, False])
-def test_an_mp3_without_a_count_is_read_whole(tmp_path: Path, quiet_first: bool) -> None:
+def test_an_mp3_without_a_count_is_read_completely(tmp_path: Path, quiet_first: bool) -> None:
     """Reference: ffmpeg's full decode.
 
-    The length of such a file is guessed from the bit rate of its first frame, which is wrong in
-    one direction for a quiet beginning and in the other for a loud one.
+    The length of such a file is estimated from the bit rate of its first frame: too long for a
+    quiet beginning and too short for a loud one.
     """
     silence, loud = np.zeros((30000, 2), np.float32), tones(60000)
     parts = (silence, loud) if quiet_first else (loud, silence)
@@ -213,27 +215,27 @@ def test_an_mp3_without_a_count_is_read_whole(tmp_path: Path, quiet_first: bool)
     raw = np.frombuffer(ffmpeg("-i", bare, "-f", "f32le", "-"), "<f4").reshape(-1, 2)
     assert probe(counted).frames == 90000
     assert len(raw) >= 90000
-    np.testing.assert_allclose(hear(bare), raw, atol=1e-4)
+    np.testing.assert_allclose(decode(bare), raw, atol=1e-4)
 
 
-def test_two_mp3_in_one_file_are_never_cut_to_the_first(tmp_path: Path) -> None:
-    """The header of the first counts only its own frames."""
+def test_two_mp3s_in_one_file_are_both_read(tmp_path: Path) -> None:
+    """The first header counts only its own frames."""
     first = write_audio(tmp_path / "first.mp3", tones(100000))
     both = tmp_path / "both.mp3"
     both.write_bytes(2 * first.read_bytes())
-    assert len(hear(both)) >= 200000
+    assert len(decode(both)) >= 200000
 
 
-def test_tags_behind_an_mp3_are_not_taken_for_sound(tmp_path: Path) -> None:
+def test_tags_after_an_mp3_are_not_audio(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.mp3", tones(30000))
     tag = APEv2()
     tag["Cover Art (Front)"] = APEValue(b"cover.jpg\0" + bytes(50000), BINARY)
     tag.save(path)
-    assert len(hear(path)) == 30000
+    assert len(decode(path)) == 30000
 
 
-def test_an_mp3_in_blocks_equals_the_mp3_at_once(tmp_path: Path) -> None:
-    """Reference: libsndfile reading everything with one call, without any seek in between."""
+def test_an_mp3_read_in_blocks_equals_one_read_at_once(tmp_path: Path) -> None:
+    """Reference: libsndfile reading everything with one call, without seeking."""
     path = write_audio(tmp_path / "song.mp3", tones(200001))
     at_once, _ = soundfile.read(path, dtype="float32")
     with open_audio(path, block=1000) as reader:
@@ -241,10 +243,10 @@ def test_an_mp3_in_blocks_equals_the_mp3_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bundled_ffmpeg")
-def test_the_bundled_ffmpeg_stands_in_for_the_system_s(tmp_path: Path) -> None:
+def test_the_bundled_ffmpeg_replaces_a_missing_one(tmp_path: Path) -> None:
     wave = tones(30000)
     path = write_audio(tmp_path / "song.m4a", wave)
-    assert hear(path).shape == wave.shape
+    assert decode(path).shape == wave.shape
 
 
 @pytest.mark.parametrize(
@@ -255,18 +257,18 @@ def test_the_bundled_ffmpeg_stands_in_for_the_system_s(tmp_path: Path) -> None:
         ({"end": 0.0}, "--end must be above 0, found 0.0"),
     ],
 )
-def test_an_empty_part_is_refused(tmp_path: Path, part: dict[str, float], sentence: str) -> None:
+def test_an_empty_excerpt_is_refused(tmp_path: Path, part: dict[str, float], sentence: str) -> None:
     path = write_audio(tmp_path / "song.wav", tones(100))
     with pytest.raises(ConfigError, match=sentence):
         open_audio(path, start=part.get("start"), end=part.get("end"))
 
 
 @pytest.mark.audio
-def test_real_songs_are_as_long_as_ffmpeg_finds_them(mixtures: list[Path]) -> None:
+def test_real_songs_have_the_length_of_ffmpegs_decode(mixtures: list[Path]) -> None:
     """Reference: ffmpeg's full decode.
 
-    Before version 7 ffmpeg also decodes the padding of AAC, which the file's iTunSMPB comment
-    counts: less than one codec frame of 1024 samples.
+    Before version 7, ffmpeg also decodes the padding of AAC that is recorded in iTunSMPB: less
+    than one codec frame of 1024 samples.
     """
     for path in mixtures:
         info = probe(path)
@@ -278,8 +280,8 @@ def test_real_songs_are_as_long_as_ffmpeg_finds_them(mixtures: list[Path]) -> No
         assert info.frames in (frames, None), path.name
 
 
-def test_each_audio_stream_of_a_file_is_read_by_its_number(tmp_path: Path) -> None:
-    """ALAC is lossless, so stream k of the file is the sound that went into it."""
+def test_each_audio_stream_can_be_read_by_number(tmp_path: Path) -> None:
+    """ALAC is lossless, so stream k equals the encoded wave."""
     waves = [np.roll(tones(20000), 100 * shift, axis=0) for shift in range(3)]
     path = stems_in_one_file(tmp_path / "song.stem.mp4", waves, "alac")
     for stream, wave in enumerate(waves):
@@ -289,8 +291,8 @@ def test_each_audio_stream_of_a_file_is_read_by_its_number(tmp_path: Path) -> No
         open_audio(path, stream=3)
 
 
-def test_every_stream_loses_its_padding(tmp_path: Path) -> None:
-    """AAC fills its last frame of 1024 up; the length of each track says where its sound ends."""
+def test_padding_is_removed_from_every_stream(tmp_path: Path) -> None:
+    """AAC pads its last frame of 1024; the length of each track says where its audio ends."""
     path = stems_in_one_file(tmp_path / "song.mp4", [tones(20000), tones(20000)], "aac")
     for stream in (0, 1):
         with open_audio(path, stream=stream) as reader:

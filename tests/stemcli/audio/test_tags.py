@@ -15,9 +15,9 @@ from mutagen.ogg import OggPage
 from stemcli.audio.tag_formats import read_tags, write_tags
 from stemcli.audio.tags import Picture, Tags, copy_tags, ffmpeg_tags, parsed
 from tests.audio_files import ffmpeg, tones, write_audio
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
-# The smallest PNG: one grey pixel.
+# The smallest PNG: one gray pixel.
 COVER = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
     "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
@@ -36,7 +36,7 @@ CONTAINERS = ["mp3", "flac", "ogg", "opus", "m4a", "wav"]
 
 
 def tagged(path: Path) -> Path:
-    """A song with all of ``SONG``."""
+    """Write a song with the tags ``SONG``."""
     write_audio(path, tones(9000, 48000), 48000)
     assert write_tags(path, SONG) == []
     return path
@@ -44,25 +44,25 @@ def tagged(path: Path) -> Path:
 
 @pytest.mark.parametrize("source", CONTAINERS)
 @pytest.mark.parametrize("target", CONTAINERS)
-def test_tags_and_cover_survive(tmp_path: Path, source: str, target: str) -> None:
-    """Property: what is read from the stem is what was written into the song; the sound is the same."""
+def test_tags_and_cover_are_copied(tmp_path: Path, source: str, target: str) -> None:
+    """Property: the stem gets the song's tags, and its audio does not change."""
     song = tagged(tmp_path / f"song.{source}")
     stem = write_audio(tmp_path / f"stem.{target}", tones(9000, 48000), 48000)
-    sound = hear(stem)
+    audio = decode(stem)
     assert copy_tags(song, stem, stem="vocals") == []
     copied = read_tags(stem)
     assert copied == SONG.for_stem("vocals")
     assert copied.texts["title"] == ["Fantasma (niño) (vocals)"]
-    assert np.array_equal(hear(stem), sound)
+    assert np.array_equal(decode(stem), audio)
 
 
-def test_the_tags_of_wma(tmp_path: Path) -> None:
-    """Worked by hand: the bytes of a WM/Picture."""
+def test_tags_of_wma(tmp_path: Path) -> None:
+    """The bytes of WM/Picture are worked by hand."""
     song = write_audio(tmp_path / "song.wma", tones(9000))
     file = mutagen.File(song)
     file.tags["Title"], file.tags["WM/AlbumTitle"] = "Song", "Album"
-    words = "image/png\0cover\0".encode("utf-16-le")
-    picture = b"\x03" + len(COVER).to_bytes(4, "little") + words + COVER
+    header = "image/png\0cover\0".encode("utf-16-le")
+    picture = b"\x03" + len(COVER).to_bytes(4, "little") + header + COVER
     file.tags["WM/Picture"] = [ASFByteArrayAttribute(picture)]
     file.save()
     assert read_tags(song) == Tags(
@@ -70,7 +70,7 @@ def test_the_tags_of_wma(tmp_path: Path) -> None:
     )
 
 
-def test_the_tags_of_wavpack(tmp_path: Path) -> None:
+def test_tags_of_wavpack(tmp_path: Path) -> None:
     song = write_audio(tmp_path / "song.wv", tones(9000))
     file = mutagen.File(song)
     file.tags["Title"], file.tags["Track"] = "Song", "3"
@@ -89,7 +89,7 @@ def test_a_song_without_tags_gives_a_stem_without_tags(tmp_path: Path) -> None:
     assert stem.read_bytes() == before
 
 
-def test_a_cover_that_m4a_does_not_take_is_named(tmp_path: Path) -> None:
+def test_a_cover_that_m4a_cannot_store_is_reported(tmp_path: Path) -> None:
     song = write_audio(tmp_path / "song.mp3", tones(9000))
     write_tags(song, Tags({"title": ["Song"]}, [Picture(b"GIF89a", "image/gif")]))
     stem = write_audio(tmp_path / "stem.m4a", tones(9000))
@@ -98,8 +98,8 @@ def test_a_cover_that_m4a_does_not_take_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mka", "webm", "avi", "flv", "nut", "caf", "au", "w64"])
-def test_the_tags_of_other_containers(suffix: str, tmp_path: Path) -> None:
-    """Reference: what ffmpeg was told to write. Some formats keep the title, some nothing."""
+def test_tags_of_other_containers(suffix: str, tmp_path: Path) -> None:
+    """Reference: the tags written by ffmpeg. Some formats keep the title, some nothing."""
     song = tmp_path / f"song.{suffix}"
     title = "Left = right; #1 \\ (niño)"
     texts = ("-metadata", f"title={title}", "-metadata", "track=3")
@@ -111,15 +111,15 @@ def test_the_tags_of_other_containers(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["ts", "mpg", "dts", "voc"])
-def test_a_song_that_has_no_tags_needs_no_notice(suffix: str, tmp_path: Path) -> None:
+def test_a_song_without_tags_gives_no_notice(suffix: str, tmp_path: Path) -> None:
     song = tmp_path / f"song.{suffix}"
     ffmpeg("-f", "lavfi", "-i", "sine=d=1:sample_rate=48000", "-strict", -2, song)
     stem = write_audio(tmp_path / "stem.flac", tones(900))
     assert copy_tags(song, stem, stem="vocals") == []
 
 
-def test_tags_in_the_words_of_ffmpeg() -> None:
-    """By hand, from "Metadata" in ffmpeg-formats: chapters have titles of their own."""
+def test_ffmetadata_is_parsed() -> None:
+    """By hand, from "Metadata" in ffmpeg-formats; the titles of chapters are ignored."""
     text = (
         ";FFMETADATA1\ntitle=A\\=B\\\\\\\nC\nALBUM_ARTIST=Us\ntrack=3/12\nencoder=x\n"
         "[CHAPTER]\nTIMEBASE=1/1000\ntitle=Verse\nartist=Nobody\n"
@@ -129,18 +129,18 @@ def test_tags_in_the_words_of_ffmpeg() -> None:
 
 
 @pytest.mark.parametrize("rest", ["artist=" + "x" * 50, "artist=x\\\n", "x" * 2**20])
-def test_a_tag_that_is_cut_off_is_left_out(rest: str) -> None:
-    """Its end is missing, where so many bytes were read as are read at most."""
+def test_a_truncated_tag_is_dropped(rest: str) -> None:
+    """Its end is missing because reading stops at a limit."""
     assert parsed(f"title=Song\n{rest}") == Tags({"title": ["Song"]})
 
 
-def test_lines_without_a_name_are_passed_over() -> None:
-    """Of any length: looking for a name at each place of a megabyte would take minutes."""
+def test_lines_without_a_name_are_skipped() -> None:
+    """At any length: a search for a name at each position of a megabyte would take minutes."""
     text = "x" * 2**20 + "\n=Us\n\ntitle=\\\\\nartist=Us\n"
     assert parsed(text) == Tags({"title": ["\\"], "artist": ["Us"]})
 
 
-def test_tags_without_ffmpeg_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ffmpeg_there_are_no_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     song = write_audio(tmp_path / "song.caf", tones(900))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
@@ -148,8 +148,8 @@ def test_tags_without_ffmpeg_are_none(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("number", ["A1", "the third", "3/ ", "3/12 ", "70000"])
-def test_one_odd_number_costs_no_other_tag(tmp_path: Path, number: str) -> None:
-    """By hand: M4A keeps two numbers of 16 bits; records count their sides A and B."""
+def test_an_odd_track_number_does_not_lose_other_tags(tmp_path: Path, number: str) -> None:
+    """By hand: M4A stores two 16-bit numbers; vinyl rips number their sides A and B."""
     song = write_audio(tmp_path / "song.mp3", tones(9000))
     frames = id3.ID3()
     frames.add(id3.TRCK(encoding=3, text=number))
@@ -166,8 +166,8 @@ def test_one_odd_number_costs_no_other_tag(tmp_path: Path, number: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["wav", "aiff"])
-def test_the_texts_that_a_recorder_leaves_in_chunks(tmp_path: Path, container: str) -> None:
-    """Reference: RIFF INFO and AIFF text chunks as ffmpeg writes them."""
+def test_tags_in_info_and_text_chunks(tmp_path: Path, container: str) -> None:
+    """Reference: RIFF INFO and AIFF text chunks written by ffmpeg."""
     song = tmp_path / f"song.{container}"
     texts = ("-metadata", "title=Song", "-metadata", "artist=Band")
     ffmpeg("-f", "lavfi", "-i", "sine=d=0.1", *texts, "-write_id3v2", "0", song)
@@ -176,16 +176,16 @@ def test_the_texts_that_a_recorder_leaves_in_chunks(tmp_path: Path, container: s
     assert read_tags(stem).texts["title"] == ["Song (vocals)"]
 
 
-def test_odd_tags_are_named_and_never_raise(tmp_path: Path) -> None:
-    """A damaged file has no tags at all."""
+def test_damaged_tags_are_reported_and_never_raise(tmp_path: Path) -> None:
+    """From a damaged file no tags are read."""
     stem = write_audio(tmp_path / "stem.m4a", tones(9000))
     (tmp_path / "broken.flac").write_bytes(b"fLaC" + bytes(9))
     (notice,) = copy_tags(tmp_path / "broken.flac", stem)
     assert notice.startswith("the tags of broken.flac cannot be read (")
 
 
-def test_the_tags_of_speex(tmp_path: Path) -> None:
-    """By hand: comments begin the second page; numbers of the first are no count of theirs."""
+def test_tags_of_speex(tmp_path: Path) -> None:
+    """By hand: comments start on the second page; the numbers on the first are not their count."""
     head = struct.pack(
         "<8s20s13i", b"Speex   ", b"1.2", 1, 80, 16_000, 1, 4, 1, -1, 320, 0, 1, *[0] * 3
     )

@@ -1,1 +1,1 @@
-"""Every format and container that is read, combined with every oddity of its files."""
+"""Every supported format and container, combined with every oddity of files."""

@@ -1,7 +1,7 @@
-"""Oddities of files: each makes an odd file of a row's format, and says what has to come out.
+"""Oddities of files: each writes an odd file in a row's format, with the expected result.
 
-An oddity that cannot apply to a format gives None: a blank of the table. Where no packet is missed
-(MPEG streams, FLV and coded frames count nothing), a cut between two of them is a blank.
+An oddity that does not apply to a format gives None, a blank in the table. In formats without
+counts (MPEG streams, FLV and raw frames), a cut between two packets is a blank too.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from tests.stemcli.audio.containers.tails import NOISE, TAILS, id3v2
 
 
 class Part(NamedTuple):
-    """A file with nothing odd, and the sound that was encoded into it."""
+    """A regular file, and the samples encoded in it."""
 
     data: bytes
     wave: Wave
 
 
 class Odd(NamedTuple):
-    """An odd file.
+    """An odd file and what is expected of it.
 
     Attributes:
         data: its bytes.
-        parts: the whole files whose sounds have to follow each other.
-        is_cut: whether sound may be missing, which then has to be said.
-        may_be_refused: whether one sentence is right as well.
-        padding: most samples at the end that one decoder plays and another knows as padding.
-        has_to_be_told: whether the file counts more than was ever in it.
+        parts: the complete files whose audio must be decoded, one after the other.
+        is_cut: whether audio may be missing, which then must be reported.
+        may_be_refused: whether an error is acceptable too.
+        padding: largest number of samples at the end that only some decoders treat as padding.
+        must_be_reported: whether the file claims more audio than it ever had.
     """
 
     data: bytes
@@ -54,34 +54,34 @@ Oddity = Callable[[Row], Odd | None]
 
 
 @cache
-def decode(row: Row, data: bytes) -> Wave:
-    """What ffmpeg makes of a file; nothing where it makes nothing of it."""
+def decode_with_ffmpeg(row: Row, data: bytes) -> Wave:
+    """ffmpeg's decode of a file; empty if it cannot decode it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"file.{row.suffix}")
         path.write_bytes(data)
-        words = (find_ffmpeg(), "-v", "quiet", "-i", path, "-map", "0:a:0", "-f", "f32le", "-")
-        raw = subprocess.run(words, stdout=subprocess.PIPE, check=False).stdout
+        command = (find_ffmpeg(), "-v", "quiet", "-i", path, "-map", "0:a:0", "-f", "f32le", "-")
+        raw = subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout
     return np.frombuffer(raw, "<f4").reshape(-1, row.channels)
 
 
 @cache
 def plain_part(row: Row, seed: int = 0, frames: int = FRAMES) -> Part:
-    """A file of the format with nothing odd."""
+    """A regular file of the format."""
     wave = sound(row.rate, row.channels, frames, seed)
     return Part(row.encode(wave), wave)
 
 
 def plain(row: Row) -> bytes:
-    """The bytes of a file of the format with nothing odd."""
+    """The bytes of a regular file of the format."""
     return plain_part(row).data
 
 
 def tail(extra: bytes) -> Oddity:
-    def behind(row: Row) -> Odd | None:
+    def with_tail(row: Row) -> Odd | None:
         data = plain(row)
         return Odd(data + extra, (plain_part(row),))
 
-    return behind
+    return with_tail
 
 
 def id3v2_in_front(row: Row) -> Odd | None:
@@ -136,8 +136,8 @@ def _packets(row: Row) -> list[int]:
         file.write(plain(row))
         file.flush()
         show = ["ffprobe", "-v", "error", "-select_streams", "a", "-show_packets", "-of", "json"]
-        told = subprocess.run([*show, file.name], stdout=subprocess.PIPE, check=True).stdout
-    return [int(packet["pos"]) for packet in json.loads(told)["packets"] if "pos" in packet]
+        output = subprocess.run([*show, file.name], stdout=subprocess.PIPE, check=True).stdout
+    return [int(packet["pos"]) for packet in json.loads(output)["packets"] if "pos" in packet]
 
 
 def cut_by_one_packet(row: Row) -> Odd | None:
@@ -156,32 +156,34 @@ def cut_in_the_last_packet(row: Row) -> Odd | None:
     return Odd(data[: max(positions) + 9], (plain_part(row),), is_cut=True, may_be_refused=True)
 
 
-def remuxed(*words: str) -> Oddity:
-    """The same packets, copied by ffmpeg into a new file with other time stamps."""
+def remuxed(*options: str) -> Oddity:
+    """The same packets, copied by ffmpeg into a new file with other timestamps."""
 
     def copied(row: Row) -> Odd | None:
         if row.by_libsndfile or row.family in ("riff", "adpcm", "rf64", "w64", "aiff", "au", "caf"):
             return None
-        if row.suffix == "ogg" and "-0.5" in words:
-            return None  # libvorbis leaves out what lies before zero, and ffmpeg plays it
-        if row.family == "avi" and "3600" in words:
-            return None  # AVI has no time stamps
-        data = _copy(row, words)
-        return Odd(data, (Part(data, decode(row, data)),), padding=PADDING.get(row.family, 0))
+        if row.suffix == "ogg" and "-0.5" in options:
+            return None  # libvorbis drops samples before zero, and ffmpeg plays them
+        if row.family == "avi" and "3600" in options:
+            return None  # AVI has no timestamps
+        data = _copy(row, options)
+        return Odd(
+            data, (Part(data, decode_with_ffmpeg(row, data)),), padding=PADDING.get(row.family, 0)
+        )
 
     return copied
 
 
 PADDING = {"mp4": 1024}
-"""Samples of one frame: ffmpeg before version 7 plays the padding of the last."""
+"""Samples of one frame: ffmpeg before version 7 plays the padding of the last frame."""
 
 
-def _copy(row: Row, words: tuple[str, ...]) -> bytes:
+def _copy(row: Row, options: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder, f"1.{row.suffix}"), Path(folder, f"2.{row.suffix}")
         one.write_bytes(plain(row))
-        before = [word for word in words if words[0] == "-itsoffset"]
-        after = [] if before else list(words)
+        before = [option for option in options if options[0] == "-itsoffset"]
+        after = [] if before else list(options)
         ffmpeg(*before, "-i", one, "-c", "copy", *after, "-f", row.muxer, *row.extra, two)
         return two.read_bytes()
 
@@ -211,10 +213,10 @@ def with_a_longer_picture(row: Row) -> Odd | None:
         return Odd(two.read_bytes(), (plain_part(row),), padding=PADDING.get(row.family, 0))
 
 
-def chunk_behind(pad: bool) -> Oddity:
-    """A chunk with a picture behind the sound, whose padding byte is there or is missing."""
+def chunk_at_the_end(pad: bool) -> Oddity:
+    """A chunk with a picture after the audio, with or without the padding byte in between."""
 
-    def behind(row: Row) -> Odd | None:
+    def with_chunk(row: Row) -> Odd | None:
         chunk = _chunk(row.family)
         data, odd = _unpadded(row) if chunk else (b"", False)
         if not chunk or not (pad or odd):
@@ -225,7 +227,7 @@ def chunk_behind(pad: bool) -> Oddity:
             struct.pack_into(form, new, 4, len(new) - 8)
         return Odd(bytes(new), (plain_part(row),))
 
-    return behind
+    return with_chunk
 
 
 SOUND_CHUNKS = {
@@ -237,8 +239,8 @@ SOUND_CHUNKS = {
 }
 
 
-def sound_in_two_chunks(row: Row) -> Odd | None:
-    """The chunk of samples once more: libsndfile and ffmpeg read one of the two."""
+def audio_in_two_chunks(row: Row) -> Odd | None:
+    """The chunk of samples twice, of which libsndfile and ffmpeg read only one."""
     if row.family not in SOUND_CHUNKS:
         return None
     data, is_odd = _unpadded(row)
@@ -259,7 +261,7 @@ def junk_in_front(row: Row) -> Odd | None:
 
 
 def _chunk(family: str) -> bytes:
-    """A tag with a picture as a chunk of its family of files."""
+    """A tag with a picture as a chunk of this container family."""
     body = id3v2()
     if family in ("riff", "rf64", "adpcm"):
         return b"id3 " + struct.pack("<I", len(body)) + body
@@ -274,7 +276,7 @@ def _chunk(family: str) -> bytes:
 
 
 def _unpadded(row: Row) -> tuple[bytes, bool]:
-    """The file up to the end of its sound, and whether it should be padded there."""
+    """The file up to the end of its audio, and whether padding is needed there."""
     data = plain(row)
     if row.family == "caf":
         return data, False
@@ -290,25 +292,25 @@ def _unpadded(row: Row) -> tuple[bytes, bool]:
 
 
 def header_counts(change: Callable[[int], int]) -> Oddity:
-    """A length in the header that is wrong, where there is sound that shows it."""
+    """A wrong length in the header, which the actual audio contradicts."""
 
     def wrong(row: Row) -> Odd | None:
         data = bytearray(plain(row))
-        place = _count(row.family, data)
-        if place is None or (row.family == "adpcm" and change(1000) == 1024):
-            return None  # less than a block
+        position = _count(row.family, data)
+        if position is None or (row.family == "adpcm" and change(1000) == 1024):
+            return None  # the difference is less than a block
         if row.name == "wav 8" and change(1000) < 1000:
-            return None  # the byte of padding is one more sample
-        at, form = place
+            return None  # the padding byte would be one more sample
+        at, form = position
         struct.pack_into(form, data, at, change(*struct.unpack_from(form, data, at)))
-        more = change(1000) > 1000 and row.family != "aiff"  # where another chunk counts as well
+        more = change(1000) > 1000 and row.family != "aiff"  # in AIFF another chunk has a count too
         return Odd(bytes(data), (plain_part(row),), may_be_refused=more, has_to_be_told=more)
 
     return wrong
 
 
 def _count(family: str, data: bytearray) -> tuple[int, str] | None:
-    """Where a header counts, and how the number is coded."""
+    """Position and format of the count in a header."""
     if family in ("riff", "adpcm"):
         return data.find(b"data") + 4, "<I"
     if family == "w64":
@@ -324,7 +326,7 @@ ODDITIES: dict[str, Oddity] = {
     **{name: tail(extra) for name, extra in TAILS.items()},
     "id3v2 in front": id3v2_in_front,
     "junk in front": junk_in_front,
-    "samples in two chunks": sound_in_two_chunks,
+    "samples in two chunks": audio_in_two_chunks,
     "even length": of_length(FRAMES + 1),
     "one sample": of_length(1),
     "cut in the middle": cut(0.56),
@@ -338,8 +340,8 @@ ODDITIES: dict[str, Oddity] = {
     "starts before zero": remuxed("-output_ts_offset", "-0.5"),
     "starts at an hour": remuxed("-output_ts_offset", "3600"),
     "longer picture": with_a_longer_picture,
-    "chunk behind": chunk_behind(pad=True),
-    "chunk behind, no pad byte": chunk_behind(pad=False),
+    "chunk behind": chunk_at_the_end(pad=True),
+    "chunk behind, no pad byte": chunk_at_the_end(pad=False),
     "header counts none": header_counts(lambda old: 0),
     "header counts half": header_counts(lambda old: old // 2),
     "header counts more": header_counts(lambda old: old * 2),

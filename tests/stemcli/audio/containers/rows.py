@@ -1,6 +1,6 @@
-"""The formats and containers of the table, each with how a file of it is made.
+"""The formats and containers of the table, with encoders for each.
 
-What goes into the encoders is known to the sample, so a lossless format has to give it back.
+The encoders' input is known, so lossless formats must return it exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.audio_files import ffmpeg
 Wave = NDArray[np.float32]
 
 FRAMES = 30_001
-"""Samples per channel of the sound in every file: odd, so that bytes come out odd as well."""
+"""Samples per channel in every file; an odd number, so that byte counts are odd too."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class Row:
     """One format in one container.
 
     Attributes:
-        name: what the table calls it.
-        suffix: of a file's name.
-        codec: ffmpeg's options of encoding, or a subtype of libsndfile.
+        name: its name in the table.
+        suffix: the file extension.
+        codec: ffmpeg's encoding options, or a subtype of libsndfile.
         muxer: ffmpeg's or libsndfile's name of the container.
-        rate: in Hz.
-        channels: how many.
-        step: size of one step of the encoding, as a fraction of full scale; 0 where the 16-bit
-            steps of the sound are kept, None for a lossy encoding.
-        family: of containers that share oddities.
-        padding: most samples that the format adds to what was encoded and has no count of.
-        by_libsndfile: whether libsndfile writes the file; else ffmpeg does.
-        counts: whether the file says how many samples were encoded, and the truth is that number
-            even where the second decoder gives another.
+        rate: sample rate in Hz.
+        channels: number of channels.
+        step: quantization step as a fraction of full scale; 0 if 16-bit samples are kept
+            exactly, None for a lossy encoding.
+        family: a group of containers that share oddities.
+        padding: largest number of samples that the format adds without recording their number.
+        by_libsndfile: whether libsndfile writes the file; otherwise ffmpeg does.
+        counts: whether the file states the number of encoded samples, which then is expected
+            even if the reference decoder gives another.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Row:
     extra: tuple[str, ...] = field(default=())
 
     def encode(self, wave: Wave, *, piped: bool = False) -> bytes:
-        """The bytes of a file with this sound; ``piped`` as a program without a file writes it."""
+        """The bytes of a file with these samples; ``piped`` as if written to a pipe."""
         if self.by_libsndfile:
             file = io.BytesIO()
             soundfile.write(file, wave, self.rate, subtype=self.codec[0], format=self.muxer)
@@ -68,25 +68,25 @@ def _by_ffmpeg(row: Row, wave: Wave, *, piped: bool) -> bytes:
     from pathlib import Path
 
     sound = ("-f", "f32le", "-ar", row.rate, "-ac", row.channels, "-i", "-")
-    words = (*sound, *row.codec, "-f", row.muxer, *row.extra)
+    options = (*sound, *row.codec, "-f", row.muxer, *row.extra)
     if piped:
-        return ffmpeg(*words, "-", sound=wave)
+        return ffmpeg(*options, "-", sound=wave)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a.{row.suffix}"
-        ffmpeg(*words, path, sound=wave)
+        ffmpeg(*options, path, sound=wave)
         return path.read_bytes()
 
 
 @cache
 def sound(rate: int, channels: int, frames: int = FRAMES, seed: int = 0) -> Wave:
-    """A sweep per channel over a little noise, in steps of 16 bits."""
-    dice = np.random.default_rng(seed)
+    """A sweep per channel with a little noise, in 16-bit steps."""
+    rng = np.random.default_rng(seed)
     time = np.arange(frames)[:, None] / rate
     span = frames / rate
     top = 0.3 * min(rate, 16_000) / 2
     low = 150.0 * (1 + np.arange(channels)) * (1 + seed)
     phase = 2 * np.pi * (low * time + (top - low) * time**2 / (2 * span))
-    wave = 0.5 * np.sin(phase) + 0.001 * dice.standard_normal((frames, channels))
+    wave = 0.5 * np.sin(phase) + 0.001 * rng.standard_normal((frames, channels))
     return (np.rint(wave * 32768) / 32768).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What other programs leave in front of a file's sound and behind it."""
+"""Bytes that other programs leave before or after the audio of a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 NOISE = np.random.default_rng(3).integers(0, 256, 70_000, dtype=np.uint8).tobytes()
-"""As random as the bytes of a compressed picture."""
+"""Random bytes like those of a compressed picture."""
 
 ID3V1 = b"TAG" + b"Title".ljust(30, b"\0") * 3 + b"2001" + b"".ljust(30) + b"\x0c"
 
@@ -35,9 +35,9 @@ def ape(picture: bytes = NOISE) -> bytes:
 
 
 def lyrics3() -> bytes:
-    """A Lyrics3v2 tag and the ID3v1 tag that has to follow it (id3.org, Lyrics3v2)."""
-    words = (b"la la la love\r\n" * 140)[:2000]
-    block = b"LYRICSBEGININD0000211LYR02000" + words
+    """A Lyrics3v2 tag and the ID3v1 tag that must follow it (id3.org, Lyrics3v2)."""
+    lyrics = (b"la la la love\r\n" * 140)[:2000]
+    block = b"LYRICSBEGININD0000211LYR02000" + lyrics
     return block + b"%06dLYRICS200" % len(block) + ID3V1
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a file read through windows equal the bytes themselves (a law)."""
+"""Property: a file read through windows has the same bytes as the file itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEW_LETTERS = st.lists(st.sampled_from(b"ab\0"), max_size=100).map(bytes)
 
 @contextmanager
 def opened(content: bytes) -> Iterator[FileBytes]:
-    """A file that is read through windows of 16 bytes, and searched eight bytes at a time."""
+    """A file read through windows of 16 bytes, and searched eight bytes at a time."""
     with (
         tempfile.TemporaryFile(buffering=0) as file,
         patch.multiple(part, _WINDOW=16, _PAGE=4, _SEARCHED=8),
@@ -36,7 +36,7 @@ def opened(content: bytes) -> Iterator[FileBytes]:
 
 
 @given(_FEW_LETTERS, st.lists(st.slices(110), max_size=20))
-def test_slices_are_those_of_the_bytes(content: bytes, slices: list[slice]) -> None:
+def test_slices_equal_those_of_bytes(content: bytes, slices: list[slice]) -> None:
     with opened(content) as data:
         assert len(data) == len(content)
         for each in slices:
@@ -45,7 +45,7 @@ def test_slices_are_those_of_the_bytes(content: bytes, slices: list[slice]) -> N
 
 
 @given(_FEW_LETTERS.filter(bool), st.data())
-def test_single_bytes_are_those_of_the_bytes(content: bytes, draw: st.DataObject) -> None:
+def test_indexing_equals_that_of_bytes(content: bytes, draw: st.DataObject) -> None:
     at = draw.draw(st.integers(0, len(content) - 1))
     with opened(content) as data:
         assert data[at] == content[at]
@@ -54,60 +54,60 @@ def test_single_bytes_are_those_of_the_bytes(content: bytes, draw: st.DataObject
 
 
 @given(_FEW_LETTERS, st.sampled_from([b"a", b"ab", b"\0\0b", b"aba"]), st.data())
-def test_places_are_those_that_re_finds(content: bytes, wanted: bytes, draw: st.DataObject) -> None:
+def test_matches_equal_those_of_re(content: bytes, needle: bytes, draw: st.DataObject) -> None:
     start, end = draw.draw(st.integers(0, 100)), draw.draw(st.integers(0, len(content)))
-    pattern = re.compile(wanted)
-    truth = [match.start() for match in pattern.finditer(content, start, end)]
+    pattern = re.compile(needle)
+    expected = [match.start() for match in pattern.finditer(content, start, end)]
     with opened(content) as data:
-        assert list(data.places(pattern, start, end, len(wanted))) == truth
-        assert data.find(wanted, start, end) == content.find(wanted, start, end)
+        assert list(data.places(pattern, start, end, len(needle))) == expected
+        assert data.find(needle, start, end) == content.find(needle, start, end)
 
 
-def test_a_song_in_pages_is_read_little_more_than_once(tmp_path: Path) -> None:
-    """By count: its pages are found one after another, each in the window that was read before."""
+def test_an_ogg_is_read_little_more_than_once(tmp_path: Path) -> None:
+    """Its pages are found one after another, mostly within the window already loaded."""
     path = write_audio(tmp_path / "song.ogg", noisy_tones(1_000_000))
-    _, loaded = reads(path)
+    _, loaded = read_counts(path)
     assert loaded < 2 * path.stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["ts", "flv"])
-def test_junk_behind_packets_is_searched_once(kind: str, tmp_path: Path) -> None:
+def test_trailing_junk_is_searched_once(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"song.{kind}"
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", path)
     junk = np.random.default_rng(0).integers(1, 256, 500_000, np.uint8).tobytes()
     path.write_bytes(path.read_bytes() + junk)
-    count, loaded = reads(path)
+    count, loaded = read_counts(path)
     assert count < len(junk) / 5
     assert loaded < 20 * path.stat().st_size
 
 
-def test_many_chunks_behind_the_sound_are_walked_in_their_order(tmp_path: Path) -> None:
-    """Three walks and one search for another file, each of which reads most of this one."""
+def test_many_trailing_chunks_are_walked_in_order(tmp_path: Path) -> None:
+    """Three walks and one search for another file each read most of the file."""
     path = write_audio(tmp_path / "song.wav", tones(900))
     data = path.read_bytes() + (b"LIST" + struct.pack("<I", 70_000) + bytes(70_000)) * 100
     path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
-    _, loaded = reads(path)
+    _, loaded = read_counts(path)
     assert loaded < 6 * len(data)
 
 
-def reads(path: Path) -> tuple[int, int]:
-    """How often a file is read in search of its sound, and how many bytes are loaded for it."""
-    read, load, asked, counts = FileBytes._read, FileBytes._load, [], []
+def read_counts(path: Path) -> tuple[int, int]:
+    """Number of reads, and of loaded bytes, to find the audio of a file."""
+    read, load, starts, counts = FileBytes._read, FileBytes._load, [], []
 
-    def asking(self: FileBytes, start: int, end: int) -> bytes:
-        asked.append(start)
+    def counting_read(self: FileBytes, start: int, end: int) -> bytes:
+        starts.append(start)
         return read(self, start, end)
 
-    def loading(self: FileBytes, start: int, count: int) -> bytes:
+    def counting_load(self: FileBytes, start: int, count: int) -> bytes:
         counts.append(count)
         return load(self, start, count)
 
-    with patch.multiple(FileBytes, _read=asking, _load=loading):
+    with patch.multiple(FileBytes, _read=counting_read, _load=counting_load):
         assert sound_parts(path)
-    return len(asked), sum(counts)
+    return len(starts), sum(counts)
 
 
-def test_a_file_that_shrinks_is_refused_where_it_has_no_bytes_left() -> None:
+def test_reading_beyond_a_shrunken_file_is_an_error() -> None:
     with opened(bytes(range(100))) as data:
         os.truncate(data._file.fileno(), 50)
         assert data[20:30] == bytes(range(20, 30))
@@ -116,15 +116,15 @@ def test_a_file_that_shrinks_is_refused_where_it_has_no_bytes_left() -> None:
                 data[start:end]
 
 
-def test_numbers_behind_the_end_are_an_error_of_struct() -> None:
+def test_unpacking_beyond_the_end_is_a_struct_error() -> None:
     with opened(bytes(range(10))) as data:
         assert data.unpack("<I", 6) == (0x09080706,)
         with pytest.raises(struct.error):
             data.unpack("<I", 7)
 
 
-def test_a_song_that_shrinks_while_it_is_walked_ends_no_process(tmp_path: Path) -> None:
-    """On a memory map, a byte behind the new end is a SIGBUS."""
+def test_a_song_that_shrinks_during_reading_does_not_crash(tmp_path: Path) -> None:
+    """With a memory map, reading beyond the new end would be a SIGBUS."""
     path = write_audio(tmp_path / "song.mp3", tones(200_000))
     load, reads = FileBytes._load, []
 

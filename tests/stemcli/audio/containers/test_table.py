@@ -1,8 +1,8 @@
-"""Every format and container with every oddity: number and values of samples, and what is said.
+"""Every format and container with every oddity: number and values of samples, and reports.
 
-Truth: a lossless format gives what was encoded; of a lossy one ffmpeg, run without any of our
-options, decodes the file without the oddity, also where libsndfile is what reads it. Property: sound is
-missing, and that is said, or none is missing, and nothing is said.
+Reference: the encoded samples for lossless formats; for lossy ones ffmpeg's decode of the file
+without the oddity, with none of our options. Property: missing audio is reported, and nothing is
+reported if none is missing.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.stemcli.audio.containers.comparison import decode_song, find_problem
 from tests.stemcli.audio.containers.oddities import ODDITIES
 from tests.stemcli.audio.containers.rows import ROWS, Row
-from tests.stemcli.audio.containers.verdicts import decoded, fault
 
 LEAST = 12
-"""Oddities that apply to every format; the reasons of blanks stand where they are made."""
+"""Number of oddities that apply to every format; the oddities explain their blanks."""
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_format_with_every_oddity(row: Row, tmp_path: Path) -> None:
-    faults, cells = {}, 0
+    problems, cells = {}, 0
     for name, make in ODDITIES.items():
         odd = make(row)
         if odd is None:
@@ -31,7 +31,7 @@ def test_a_format_with_every_oddity(row: Row, tmp_path: Path) -> None:
         cells += 1
         path = tmp_path / f"odd.{row.suffix}"
         path.write_bytes(odd.data)
-        if found := fault(row, odd, decoded(path)):
-            faults[name] = found
-    assert faults == {}
+        if problem := find_problem(row, odd, decode_song(path)):
+            problems[name] = problem
+    assert problems == {}
     assert cells >= LEAST

@@ -1,4 +1,4 @@
-"""Small helpers that read whole files and compare."""
+"""Helpers that decode complete files and compare waves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from stemcli.audio.reader import open_audio
 
 
-def hear(path: Path, **part: float) -> NDArray[np.float32]:
-    """The whole sound of a file, or of the part from ``start`` to ``end``."""
+def decode(path: Path, **part: float) -> NDArray[np.float32]:
+    """All samples of a file, or those from ``start`` to ``end``."""
     with open_audio(path, **part, block=10000) as reader:
         return np.concatenate(list(reader))
 
 
 def snr(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
-    """Signal to noise ratio in dB."""
+    """Signal-to-noise ratio in dB."""
     noise = float(np.sum((reference - estimate) ** 2, dtype=np.float64))
     return 10 * float(np.log10(np.sum(reference**2, dtype=np.float64) / max(noise, 1e-20)))

@@ -1,7 +1,7 @@
-"""Bytes behind the last frame are no damage and no sound.
+"""Bytes after the last frame are neither damage nor audio.
 
-Truth: what was encoded, or the decode of the file without them. The whole table of formats is in
-``containers``; here are the formats that people meet every day.
+Reference: the encoded samples, or the decode of the file without these bytes. The complete table of
+formats is in ``containers``; these are the common formats.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from stemcli.audio.containers.surrounding_tags import end_of_tags, start_of_tags
 from stemcli.audio.reader import open_audio
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.containers.tails import TAILS, id3v2
-from tests.stemcli.audio.hearing import hear
+from tests.stemcli.audio.decoding import decode
 
 tails = pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS.keys())
 
 
-def doubt(path: Path) -> str:
+def doubt_of(path: Path) -> str:
     with open_audio(path) as reader:
         for _ in reader:
             pass
@@ -30,31 +30,31 @@ def doubt(path: Path) -> str:
 
 @tails
 @pytest.mark.parametrize("suffix", ["flac", "wav", "w64", "aiff", "ogg", "opus", "mp3"])
-def test_the_sound_is_the_same(suffix: str, tail: bytes, tmp_path: Path) -> None:
+def test_trailing_bytes_do_not_change_the_audio(suffix: str, tail: bytes, tmp_path: Path) -> None:
     rate = 48_000 if suffix == "opus" else 44_100
     path = write_audio(tmp_path / f"song.{suffix}", noisy_tones(20_001, rate), rate)
-    plain = hear(path)
+    expected = decode(path)
     path.write_bytes(path.read_bytes() + tail)
-    assert np.array_equal(hear(path), plain)
-    assert doubt(path) == ""
+    assert np.array_equal(decode(path), expected)
+    assert doubt_of(path) == ""
 
 
 @tails
-def test_an_mp3_that_counts_nothing(tail: bytes, tmp_path: Path) -> None:
-    """116 frames of 1152 samples, counted by hand: three seconds and what the encoder adds."""
+def test_trailing_bytes_of_an_mp3_without_a_count(tail: bytes, tmp_path: Path) -> None:
+    """By hand: 116 frames of 1152 samples, for three seconds and the encoder's padding."""
     path = tmp_path / "song.mp3"
     sound = ("-f", "f32le", "-ar", 44_100, "-ac", 2, "-i", "-", "-b:a", "128k")
-    bare = ("-write_xing", 0, "-id3v2_version", 0)
-    ffmpeg(*sound, *bare, path, sound=noisy_tones(132_300))
+    without_header = ("-write_xing", 0, "-id3v2_version", 0)
+    ffmpeg(*sound, *without_header, path, sound=noisy_tones(132_300))
     path.write_bytes(path.read_bytes() + tail)
-    assert len(hear(path)) == 116 * 1152
-    assert doubt(path) == ""
+    assert len(decode(path)) == 116 * 1152
+    assert doubt_of(path) == ""
 
 
 @pytest.mark.parametrize("pad", [b"", b"\0"])
-@pytest.mark.parametrize("place", ["behind", "in front"])
-def test_a_chunk_beside_odd_samples(pad: bytes, place: str, tmp_path: Path) -> None:
-    """A WAV of 24 bits, mono, with an odd number of samples, and a chunk with a picture."""
+@pytest.mark.parametrize("position", ["behind", "in front"])
+def test_a_chunk_beside_an_odd_number_of_samples(pad: bytes, position: str, tmp_path: Path) -> None:
+    """A mono 24-bit WAV with an odd number of samples, and a chunk with a picture."""
     wave = tones(10_001, channels=1)
     path = write_audio(tmp_path / "song.wav", wave, subtype="PCM_24")
     data = path.read_bytes()
@@ -62,25 +62,25 @@ def test_a_chunk_beside_odd_samples(pad: bytes, place: str, tmp_path: Path) -> N
     samples = data[at : at + 8 + 3 * len(wave)]
     tag = id3v2()[: 2 * 30_000 + 1]
     extra = b"id3 " + struct.pack("<I", len(tag)) + tag
-    both = samples + pad + extra if place == "behind" else extra + pad + samples
+    both = samples + pad + extra if position == "behind" else extra + pad + samples
     body = data[8:at] + both
     path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
-    assert np.array_equal(hear(path), wave)
-    assert doubt(path) == ""
+    assert np.array_equal(decode(path), wave)
+    assert doubt_of(path) == ""
 
 
 @pytest.mark.parametrize("suffix", ["wav", "aiff", "w64", "caf", "m4a", "wv", "wma"])
-def test_another_file_behind_is_told(suffix: str, tmp_path: Path) -> None:
-    """These formats are not made for it, and no program plays the second."""
+def test_an_appended_file_is_reported(suffix: str, tmp_path: Path) -> None:
+    """These formats do not allow it, and no program plays the second."""
     path = write_audio(tmp_path / f"song.{suffix}", noisy_tones(20_000))
-    plain = hear(path)
+    expected = decode(path)
     path.write_bytes(2 * path.read_bytes())
-    assert np.array_equal(hear(path), plain)
-    assert "another file follows in it, which is not read" in doubt(path)
+    assert np.array_equal(decode(path), expected)
+    assert "another file follows in it, which is not read" in doubt_of(path)
 
 
-def test_a_header_that_a_recorder_did_not_finish_hides_no_sound(tmp_path: Path) -> None:
-    """Both sizes are those of the first half, as after the last time that they were written."""
+def test_an_unfinished_header_hides_no_audio(tmp_path: Path) -> None:
+    """Both sizes cover only the first half, as if a recorder had not updated them since."""
     wave = tones(50_000)
     path = write_audio(tmp_path / "song.wav", wave)
     data = bytearray(path.read_bytes())
@@ -88,19 +88,19 @@ def test_a_header_that_a_recorder_did_not_finish_hides_no_sound(tmp_path: Path) 
     struct.pack_into("<I", data, 4, half + 36)
     struct.pack_into("<I", data, data.find(b"data") + 4, half)
     path.write_bytes(data)
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
-def test_random_bytes_behind_music_are_not_music(tmp_path: Path) -> None:
-    """Without a tag that says what they are."""
+def test_trailing_random_bytes_are_not_audio(tmp_path: Path) -> None:
+    """Even without a tag around them."""
     wave = tones(50_000)
     path = write_audio(tmp_path / "song.wav", wave)
     path.write_bytes(path.read_bytes() + np.random.default_rng(0).bytes(150_000))
-    assert np.array_equal(hear(path), wave)
+    assert np.array_equal(decode(path), wave)
 
 
-def test_tags_are_measured_from_both_ends() -> None:
-    """Worked by hand, with a byte of sound on each side."""
+def test_the_length_of_tags_is_found_from_both_ends() -> None:
+    """By hand, with a byte of audio on either side."""
     for tag in TAILS.values():
         if tag[:3] in (b"TAG", b"APE", b"LYR", b"ID3"):
             assert end_of_tags(tag + b"x", 0, len(tag) + 1) == len(tag)
