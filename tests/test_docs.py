@@ -133,15 +133,15 @@ def calls() -> Iterator[tuple[str, str]]:
             yield page, call.strip()
 
 
-def command_of(words: list[str]) -> click.Command | None:
+def command_of(args: list[str]) -> click.Command | None:
     """The command that these arguments call."""
-    if not words or words[0] not in COMMANDS:
+    if not args or args[0] not in COMMANDS:
         return None
-    command = COMMANDS[words[0]].load()
-    for word in words[1:]:
+    command = COMMANDS[args[0]].load()
+    for arg in args[1:]:
         if not isinstance(command, click.Group):
             break
-        subcommand = command.get_command(click.Context(command), word)
+        subcommand = command.get_command(click.Context(command), arg)
         if subcommand is None:
             break
         command = subcommand

@@ -224,8 +224,8 @@ FAST = {
 
 
 def marks(command: str, name: str) -> list[pytest.MarkDecorator]:
-    found = [*ROWS.get(command, Row()).marks, *PLACES[name].marks]
-    return found if (command, name) in FAST else [*found, pytest.mark.slow]
+    all_marks = [*ROWS.get(command, Row()).marks, *PLACES[name].marks]
+    return all_marks if (command, name) in FAST else [*all_marks, pytest.mark.slow]
 
 
 CASES = [

@@ -61,9 +61,9 @@ def compare(minutes: float, rounds: int) -> None:
                 readings[program].append(run(program, folder))
                 print(f"{program}: {formatted(readings[program][-1])}", flush=True)
     ours, theirs = readings.values()
-    seconds = [statistics.median(each["seconds"] for each in found) for found in (ours, theirs)]
-    memory = [statistics.median(each["memory"] for each in found) for found in (ours, theirs)]
-    ratios = [np.array(found[0]["ratios"]) for found in (ours, theirs)]
+    seconds = [statistics.median(each["seconds"] for each in scores) for scores in (ours, theirs)]
+    memory = [statistics.median(each["memory"] for each in scores) for scores in (ours, theirs)]
+    ratios = [np.array(scores[0]["ratios"]) for scores in (ours, theirs)]
     print(f"{minutes:g} minutes, four stems, stereo: {seconds[1] / seconds[0]:.1f} times as fast")
     print(f"with {memory[0] / memory[1]:.2f} of the memory")
     missing = [np.isnan(each) for each in ratios]
@@ -125,8 +125,8 @@ def by_us(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Our ratios, ``ratio stem window``."""
     from trainers.metrics.bsseval import bss_eval
 
-    found = bss_eval(torch.from_numpy(estimate), torch.from_numpy(reference))
-    return torch.stack([found.sdr, found.isr, found.sir, found.sar]).numpy()
+    scores = bss_eval(torch.from_numpy(estimate), torch.from_numpy(reference))
+    return torch.stack([scores.sdr, scores.isr, scores.sir, scores.sar]).numpy()
 
 
 def by_museval(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
 def throughputs(recipe: Recipe, songs: Path, rounds: int) -> tuple[float, float]:
     """Clips per second of one worker and of two, measured alternately."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with tempfile.TemporaryDirectory() as folder, ray_session(env=True):
+    with tempfile.TemporaryDirectory() as folder, ray_session(alone=True):
         for number in range(rounds):
             for workers, durations in seconds.items():
                 output = Path(folder, f"{number}-{workers}")

@@ -105,14 +105,14 @@ def is_private(name: str) -> bool:
 
 def test_retired_words_are_in_no_name() -> None:
     """Words that nobody would search for were replaced by the field's words."""
-    found = {
+    retired = {
         word
         for module, tree in sources().items()
         for name in [*module.split("."), *_names(tree)]
         for word in [name, *map(str.lower, _WORDS.findall(name))]
         if _RETIRED.fullmatch(word)
     }
-    assert found == set()
+    assert retired == set()
 
 
 def _names(tree: ast.Module) -> Iterator[str]:

@@ -107,8 +107,8 @@ def test_several_stems_and_channels(name: str) -> None:
 
 def test_items_of_a_batch_are_independent(network: Separator) -> None:
     pair = wave(2, network.channels, 800)
-    alone = torch.cat([network(pair[:1]), network(pair[1:])])
-    torch.testing.assert_close(network(pair), alone, atol=1e-5, rtol=1e-4)
+    one_by_one = torch.cat([network(pair[:1]), network(pair[1:])])
+    torch.testing.assert_close(network(pair), one_by_one, atol=1e-5, rtol=1e-4)
 
 
 def test_evaluation_is_deterministic(network: Separator) -> None:
@@ -209,8 +209,8 @@ def other_value(network: Separator, option: str) -> object:
     """Half of a number, another of the allowed words, or a number instead of none."""
     value = network.config.to_dict()[option]
     if isinstance(value, str):
-        words = get_args(get_type_hints(network.Config)[option])
-        return next(word for word in words if word != value)
+        allowed = get_args(get_type_hints(network.Config)[option])
+        return next(word for word in allowed if word != value)
     return -20.0 if value is None else type(value)(value / 2)
 
 

@@ -209,7 +209,7 @@ def text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(value)) + value.encode()
 
 
-def whole(value: int) -> bytes:
+def long_integer(value: int) -> bytes:
     data = value.to_bytes(9, "little", signed=True)
     return b"\x8a" + bytes([len(data)]) + data
 
@@ -224,18 +224,18 @@ DOUBLED = (
     + (text("x" * 1000) + text("latin1") + PAIR + CALL)
     + (text("hex") + PAIR + CALL) * 40
 )
-ZEROS = b"c__builtin__\nbytearray\n" + whole(7 * 10**9) + ONE + CALL
-ARRAY = b"cnumpy\nndarray\n" + whole(10**12) + ONE + ONE + CALL
+ZEROS = b"c__builtin__\nbytearray\n" + long_integer(7 * 10**9) + ONE + CALL
+ARRAY = b"cnumpy\nndarray\n" + long_integer(10**12) + ONE + ONE + CALL
 EMPTY = (
     b"cnumpy.core.multiarray\n_reconstruct\n"
-    b"cnumpy\nndarray\n" + whole(10**12) + ONE + b"U\1b\x87" + CALL
+    b"cnumpy\nndarray\n" + long_integer(10**12) + ONE + b"U\1b\x87" + CALL
 )
 VIEW = (
     b"ctorch._utils\n_rebuild_device_tensor_from_numpy\n"
     b"(cnumpy\nndarray\n"
-    b"(" + whole(10**9) + ONE + b"cnumpy\ndtype\n" + text("f4") + ONE + CALL
-    + b"c__builtin__\nbytearray\n" + whole(4) + ONE + CALL
-    + b"K\0" + whole(0) + ONE + b"t" + CALL
+    b"(" + long_integer(10**9) + ONE + b"cnumpy\ndtype\n" + text("f4") + ONE + CALL
+    + b"c__builtin__\nbytearray\n" + long_integer(4) + ONE + CALL
+    + b"K\0" + long_integer(0) + ONE + b"t" + CALL
     + b"ctorch\nfloat64\n" + text("cpu") + b"\x89t" + CALL
 )  # fmt: skip
 
@@ -259,8 +259,8 @@ def in_archive(content: bytes, folder: Path) -> None:
 def in_two_archives(content: bytes, folder: Path) -> None:
     """Write an archive followed by a harmless one of the same layout.
 
-    torch takes the place of the records from the beginning of the file, and ``zipfile`` from where
-    the second archive begins.
+    torch counts positions from the beginning of the file, ``zipfile`` from the beginning of the
+    second archive.
     """
     path = folder / "Guitar.pth"
     in_archive(content, folder)

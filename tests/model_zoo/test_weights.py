@@ -85,13 +85,13 @@ def text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, text])
-def test_damage_is_one_sentence(file: Path, damage: Callable[[Path], None]) -> None:
+def test_damage_is_reported_in_one_sentence(file: Path, damage: Callable[[Path], None]) -> None:
     damage(file)
     with pytest.raises(CheckpointError, match="is damaged or is not a safetensors file"):
         resolve.load(file)
 
 
-def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no.safetensors does not exist"):
         resolve.load(tmp_path / "no.safetensors")
 
@@ -138,7 +138,7 @@ def test_a_file_that_does_not_fit_its_config(file: Path, changes: dict, message:
         resolve.load(file)
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
     with pytest.raises(OutputError, match=r"Cannot write .*net.safetensors"):
         weights.save(tmp_path / "taken" / "net.safetensors", small_network())

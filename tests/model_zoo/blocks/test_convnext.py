@@ -64,9 +64,9 @@ def bottleneck(block, near: torch.Tensor) -> torch.Tensor:
     """RMS norm, then a gate and a value from one projection, per position."""
     x = near.movedim(1, -1)
     x = x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-6) * block.norm.scale
-    both = x @ block.pwconv1.weight.T + block.pwconv1.bias
-    half = both.shape[-1] // 2
-    gate, value = both[..., :half], both[..., half:]
+    gate_and_value = x @ block.pwconv1.weight.T + block.pwconv1.bias
+    half = gate_and_value.shape[-1] // 2
+    gate, value = gate_and_value[..., :half], gate_and_value[..., half:]
     return (
         gate * torch.sigmoid(gate) * value @ block.pwconv2.weight.T + block.pwconv2.bias
     ).movedim(-1, 1)

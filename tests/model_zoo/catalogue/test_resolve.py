@@ -109,7 +109,7 @@ def test_other_arguments_are_names(argument: str) -> None:
         ("new", f"new holds no run to resume: there is no {LAST}"),
     ],
 )
-def test_nothing_to_resume_is_one_sentence(folder: str, problem: str) -> None:
+def test_nothing_to_resume_is_reported_in_one_sentence(folder: str, problem: str) -> None:
     advice = "Use --output with the folder of a run, or leave out --resume"
     error = no_run(Path(folder))
     assert (type(error), str(error)) == (UsageError, f"{problem}. {advice}")

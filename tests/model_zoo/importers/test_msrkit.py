@@ -195,14 +195,16 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path, zoo: Pat
         (b"PK\x03\x04 cut off", "is damaged or is not a PyTorch checkpoint"),
     ],
 )
-def test_damage_is_one_sentence(content: bytes, message: str, tmp_path: Path, zoo: Path) -> None:
+def test_damage_is_reported_in_one_sentence(
+    content: bytes, message: str, tmp_path: Path, zoo: Path
+) -> None:
     path = tmp_path / "bad.pth"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         convert(path, name="mine")
 
 
-def test_a_truncated_checkpoint_is_one_sentence(checkpoint: Path, zoo: Path) -> None:
+def test_a_truncated_checkpoint_is_reported_in_one_sentence(checkpoint: Path, zoo: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match="is damaged or is not a PyTorch checkpoint"):
         convert(checkpoint, name="mine")
@@ -222,7 +224,7 @@ def test_any_damaged_byte_is_handled(zipped: bool, tmp_path: Path) -> None:
             assert isinstance(state_dict(path), dict)
 
 
-def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path, zoo: Path) -> None:
+def test_a_missing_checkpoint_is_reported_in_one_sentence(tmp_path: Path, zoo: Path) -> None:
     with pytest.raises(NoModelError, match="does not exist"):
         convert(tmp_path / "absent.pth", name="mine")
 

@@ -95,8 +95,8 @@ def head(library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         token.write_text("a" * 64)
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-        words = f"start --head --port {port} --num-cpus 1 --include-dashboard false --block"
-        command = [sys.executable, "-m", "ray.scripts.scripts", *words.split()]
+        arguments = f"start --head --port {port} --num-cpus 1 --include-dashboard false --block"
+        command = [sys.executable, "-m", "ray.scripts.scripts", *arguments.split()]
         with subprocess.Popen(
             [*command, "--temp-dir", f"{folder}/ray"], stdout=subprocess.PIPE, text=True
         ) as process:

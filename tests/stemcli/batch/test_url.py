@@ -58,7 +58,7 @@ def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlP
 
     client: Any = boto3.client("s3")
     for entry in client.list_buckets()["Buckets"]:
-        for item in client.list_scanv2(Bucket=entry["Name"]).get("Contents", []):
+        for item in client.list_objects_v2(Bucket=entry["Name"]).get("Contents", []):
             client.delete_object(Bucket=entry["Name"], Key=item["Key"])
     client.create_bucket(Bucket="library")
     return UrlPath(BUCKET)

@@ -65,7 +65,7 @@ def web_server() -> Iterator[str]:
         ("no.such.host.invalid:6379", "Nothing answers at no.such.host.invalid:6379"),
     ],
 )
-def test_a_cluster_that_cannot_be_joined_is_one_sentence(
+def test_a_cluster_that_cannot_be_joined_is_reported_in_one_sentence(
     address: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ADDRESS, address)

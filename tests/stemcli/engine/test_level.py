@@ -89,12 +89,12 @@ def test_other_members_receive_the_song_unscaled() -> None:
     song = noise(500)
     plain, levelled = Scaling(stems=TWO[:1]), Levelled(stems=TWO[:1])
     both = make_session(Path(), plain, levelled).separate_array(song, RATE)["vocals"]
-    alone = [
+    single = [
         make_session(Path(), each).separate_array(song, RATE)["vocals"]
         for each in (plain, levelled)
     ]
-    np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-7)
-    np.testing.assert_allclose(alone[0], 0.1 * song, atol=1e-7)
+    np.testing.assert_allclose(both, (single[0] + single[1]) / 2, atol=1e-7)
+    np.testing.assert_allclose(single[0], 0.1 * song, atol=1e-7)
 
 
 def test_a_file_is_measured_like_a_waveform(tmp_path: Path, decoded_paths: list[Path]) -> None:

@@ -49,7 +49,7 @@ def test_taken_blocks_are_not_changed_later() -> None:
     """Property: the buffer never writes to a block it has returned."""
     buffer = SlidingBuffer()
     buffer.add(0, np.ones(4, np.float32))
-    taken = buffer.take(2)
+    first_block = buffer.take(2)
     buffer.add(2, np.ones(4, np.float32))
-    np.testing.assert_array_equal(taken, [1, 1])
+    np.testing.assert_array_equal(first_block, [1, 1])
     np.testing.assert_array_equal(buffer.take(9), [2, 2, 1, 1])

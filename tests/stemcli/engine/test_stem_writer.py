@@ -47,13 +47,13 @@ def write_stems(block: np.ndarray, folder: Path) -> None:
 
 def test_after_a_full_disk_no_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first stem fails while the second is still being written."""
-    began, finished = threading.Event(), []
+    started, finished = threading.Event(), []
 
     def write(sink: WavSink, block: np.ndarray) -> None:
         if block[0, 0] == 0:
-            began.wait(30)
+            started.wait(30)
             raise OSError(28, "No space left on device")
-        began.set()
+        started.set()
         time.sleep(0.05)
         finished.append(True)
 
