@@ -41,7 +41,7 @@ class Channel:
 
 
 class Storage:
-    place = Path("/shared/run")
+    output = Path("/shared/run")
 
     def __init__(self) -> None:
         self.stored: list[Path] = []
@@ -86,7 +86,7 @@ def test_excerpts_are_not_sent() -> None:
 def test_weights_are_reported_by_the_path_that_users_see() -> None:
     channel = Channel()
     EventForwarder(worker(channel, Storage()))(RunFinished(9, 1.0, "/tmp/rank0/best", "done"))
-    assert channel.events == [RunFinished(9, 1.0, str(Storage.place / BEST), "done")]
+    assert channel.events == [RunFinished(9, 1.0, str(Storage.output / BEST), "done")]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_places_are_those_that_re_finds(content: bytes, wanted: bytes, draw: st.
     pattern = re.compile(wanted)
     truth = [match.start() for match in pattern.finditer(content, start, end)]
     with opened(content) as data:
-        assert list(data.places(pattern, start, end, len(wanted))) == truth
+        assert list(data.find_all(pattern, start, end, len(wanted))) == truth
         assert data.find(wanted, start, end) == content.find(wanted, start, end)
 
 
