@@ -21,10 +21,10 @@ from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
 from tests.trainers.commands import RATE
 from tests.trainers.data.songs import with_data, write_songs
-from tests.trainers.frames import LOSSES, learning, with_steps
+from tests.trainers.frames import LOSSES, with_objective, with_steps
 from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
+from tests.trainers.test_auxiliary_losses import with_vae
 from tests.trainers.test_live_display import screen
-from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
 from tests.trainers.two_workers import two_workers
 from trainers.cli.dashboard import RunStatistics
@@ -46,7 +46,7 @@ def test_a_resumed_run_equals_one_that_nothing_disturbed(
     recordings: Path, recipe: Recipe, objective: str
 ) -> None:
     """Noise, dropout and revived codes are drawn from generators that checkpoints keep."""
-    taught = learning(recipe, objective)
+    taught = with_objective(recipe, objective)
     whole = run_steps(taught, 4, recordings, recordings / "whole")
     first = run_steps(taught, 2, recordings, recordings / "parts")
     second = run_steps(taught, 4, recordings, recordings / "parts", resume=True)
@@ -70,7 +70,7 @@ def test_a_resumed_run_equals_one_that_nothing_disturbed(
 def test_songs_are_judged_and_heard_as_the_objective_says(
     recordings: Path, recipe: Recipe, objective: str, score: str, waves: list[str]
 ) -> None:
-    taught, events = learning(recipe, objective), list[Event]()
+    taught, events = with_objective(recipe, objective), list[Event]()
     track = make_track(voices(taught, recordings), recordings / "track")
     train(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
     (judged,) = [event for event in events if isinstance(event, Validated)]
@@ -95,7 +95,7 @@ def test_every_objective_has_its_own_word_for_its_score(
     recordings: Path, recipe: Recipe, objective: str, judged: str, word: str, definition: str
 ) -> None:
     """In lines for people, in the table that moves, in logs and on the card."""
-    taught, events, folder = learning(recipe, objective), list[Event](), recordings / "run"
+    taught, events, folder = with_objective(recipe, objective), list[Event](), recordings / "run"
     track = make_track(voices(taught, recordings), recordings / "track")
     train(with_steps(taught, 1), recordings, (track,), folder, CPU, events.append)
     lines, figures = [], RunStatistics(taught)
@@ -118,7 +118,7 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     (recordings / "songs").mkdir()
     _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
-    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
+    taught = with_data(with_objective(recipe, "denoising"), validation_fraction=0)
     data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
     mixture, stems = data.clips[0]
     assert stems.shape == (0, *mixture.shape)
@@ -135,7 +135,7 @@ def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
         (recordings / "songs" / name).mkdir(parents=True)
         wave = np.full((RATE, 2), level)
         soundfile.write(recordings / "songs" / name / "flute.wav", wave, RATE, "FLOAT")
-    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
+    taught = with_data(with_objective(recipe, "denoising"), validation_fraction=0)
     assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
     (recordings / "songs" / "two" / "flute.wav").unlink()
     with pytest.raises(DataError, match=r"every song is silent\. Choose other songs with --data"):
@@ -161,7 +161,7 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
     """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
     two parts, whole networks by the same recipe. No two workers draw the same noise.
     """
-    taught = with_steps(learning(recipe, objective, dropout=0.0), 2)
+    taught = with_steps(with_objective(recipe, objective, dropout=0.0), 2)
     whole, other = two_workers(half_a_batch(taught), recordings)
     assert of_kind(whole, "returned", "drawn") != of_kind(other, "returned", "drawn")
     (recordings / "rank0").rename(recordings / "whole")
@@ -177,7 +177,7 @@ def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, object
 @pytest.mark.slow
 def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None:
     """Truth: one worker with both batches; they count codes together, as buffers say."""
-    taught = with_steps(learning(recipe, "codes", dropout=0.0), 3)
+    taught = with_steps(with_objective(recipe, "codes", dropout=0.0), 3)
     whole, _ = two_workers(half_a_batch(taught), recordings)
     alone = run_steps(taught, 3, recordings, recordings / "alone")
     norms = of_kind(whole, "step_done", "gradient_norms")
@@ -190,7 +190,7 @@ def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recip
     """Truth: whole networks by the same recipe, for networks in two parts, which would be put
     together from two different books if workers did not agree.
     """
-    taught = with_steps(learning(recipe, "codes", dropout=0.0, patience=1), 3)
+    taught = with_steps(with_objective(recipe, "codes", dropout=0.0, patience=1), 3)
     two_workers(half_a_batch(taught), recordings)
     (recordings / "rank0").rename(recordings / "whole")
     two_workers(half_a_batch(taught), recordings, kind="sharded")

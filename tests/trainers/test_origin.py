@@ -15,7 +15,7 @@ from model_zoo.catalogue.resolve import BEST
 from model_zoo.errors import NoModelError
 from stemcli.engine.models import load_model
 from tests.trainers.commands import RATE
-from tests.trainers.frames import learning
+from tests.trainers.frames import with_objective
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.state import TrainState, load_pretrained
@@ -75,18 +75,18 @@ def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architect
 
 def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:
     """Law: weights are those of the origin, but for the layer that has a row for each mask."""
-    run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
+    run_steps(with_objective(recipe, "denoising"), 1, recordings, recordings / "pre")
     trained = resolve.load(str(recordings / "pre" / BEST)).state_dict()
     with pytest.raises(NoModelError, match="was pretrained by denoising and cannot separate yet"):
         load_model(str(recordings / "pre" / BEST))
     kept = {}
     for stems in (["instrumental"], ["vocals", "instrumental"]):
-        tuned = learning(recipe, "separation", stems=stems, dropout=0.3)
+        tuned = with_objective(recipe, "separation", stems=stems, dropout=0.3)
         state = TrainState.fresh(tuned, CPU, str(recordings / "pre" / BEST))
         found = state.separator.state_dict()
         kept[len(stems)] = {name for name, value in trained.items() if value.equal(found[name])}
     assert kept[1] == {*trained}
     assert kept[1] - kept[2] == {"network.out.weight_dw"}
-    again = learning(recipe, "separation")
+    again = with_objective(recipe, "separation")
     assert run_steps(again, 1, recordings, recordings / "tuned", origin=str(recordings / "pre"))
     assert load_model(str(recordings / "tuned" / BEST)).outputs == ("vocals",)

@@ -15,7 +15,7 @@ import soundfile
 import yaml
 
 from model_zoo.errors import MissingExtraError, OutputError
-from tests.trainers.pages import age, curve, history, page
+from tests.trainers.logs import age, curve, history, page
 from trainers.config import LogRecipe, Recipe
 from trainers.loop.events import (
     ExcerptRendered,

@@ -95,15 +95,17 @@ class Training:
 
 
 def test_two_hosts_learn_what_one_process_learns_from_both_batches(
-    cluster: Hosts, place: Path, adamw: Recipe
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
     cluster.add()
     half = replace(adamw, loop=replace(adamw.loop, batch_size=1))
-    events = [*Training(cluster, half, place, place / "both", "--workers", "2")]
+    events = [*Training(cluster, half, workdir, workdir / "both", "--workers", "2")]
     (started,) = [event for event in events if event["event"] == "worker_group_started"]
     assert len(started["hosts"]) == 2
-    train(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
-    (shared, _), (whole, _) = (read_safetensors(place / name / LAST) for name in ("both", "alone"))
+    train(adamw, workdir / "songs", (), workdir / "alone", CPU, lambda event: None)
+    (shared, _), (whole, _) = (
+        read_safetensors(workdir / name / LAST) for name in ("both", "alone")
+    )
     networks = [name for name in whole if name.split(".")[0] in ("model", "discriminator", "ema")]
     assert {name.split(".")[0] for name in networks} == {"model", "discriminator", "ema"}
     for name in networks:
@@ -111,12 +113,12 @@ def test_two_hosts_learn_what_one_process_learns_from_both_batches(
 
 
 def test_training_goes_on_when_a_host_is_cut_off(
-    cluster: Hosts, place: Path, adamw: Recipe
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
     """With one host that is left, from the last checkpoint, to the same number of steps."""
     cluster.add()
-    out, groups, steps, firsts = place / "out", [], [], []
-    training = Training(cluster, longer(adamw), place, out, "--workers", "1:2")
+    out, groups, steps, firsts = workdir / "out", [], [], []
+    training = Training(cluster, longer(adamw), workdir, out, "--workers", "1:2")
     for event in training:
         match event["event"]:
             case "worker_group_started":
@@ -138,11 +140,11 @@ def test_training_goes_on_when_a_host_is_cut_off(
 
 @pytest.mark.slow
 def test_a_run_of_two_waits_for_the_host_that_comes_back(
-    cluster: Hosts, place: Path, adamw: Recipe
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
     cluster.add()
-    out, groups, steps, waits = place / "out", [], [], 0
-    training = Training(cluster, longer(adamw), place, out, "--workers", "2")
+    out, groups, steps, waits = workdir / "out", [], [], 0
+    training = Training(cluster, longer(adamw), workdir, out, "--workers", "2")
     for event in training:
         match event["event"]:
             case "worker_group_started":
@@ -164,10 +166,10 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
 
 
 @pytest.mark.slow
-def test_a_late_host_is_taken_in(cluster: Hosts, place: Path, adamw: Recipe) -> None:
+def test_a_late_host_is_taken_in(cluster: Hosts, workdir: Path, adamw: Recipe) -> None:
     """What was learned until then is saved first: no step is done twice."""
-    out, groups, steps = place / "out", [], []
-    training = Training(cluster, longer(adamw, 3 * STEPS), place, out, "--workers", "1:2")
+    out, groups, steps = workdir / "out", [], []
+    training = Training(cluster, longer(adamw, 3 * STEPS), workdir, out, "--workers", "1:2")
     for event in training:
         if event["event"] == "worker_group_started":
             groups.append(len(event["hosts"]))

@@ -21,7 +21,7 @@ import torch
 from model_zoo.catalogue.resolve import BEST, LAST, load
 from model_zoo.weights import read_safetensors
 from stemcli.remote_path import UrlPath
-from tests.trainers.commands import changed, train
+from tests.trainers.commands import set_options, train
 
 pytestmark = pytest.mark.ray
 
@@ -54,7 +54,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     """The same weights and every other file of a run; then it goes on without the cluster."""
-    more = changed("loop.num_workers=1", "optimizer.name=adamw")
+    more = set_options("loop.num_workers=1", "optimizer.name=adamw")
     words = ("--recipe", "tiny.yaml", "--data", "songs", *more)
     run = Clustered(*words, "-o", "cluster", "--workers", "1", "--export", "mine")
     assert run.steps() == [1, 2, 3, 4]
@@ -72,7 +72,8 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     assert len(history[0].splitlines()) == len(history[1].splitlines())
     assert load("mine").stems == load(str(Path("cluster") / BEST)).stems
     assert (
-        train("--resume", "--output", "cluster", *more, *changed("schedule.steps=6")).exit_code == 0
+        train("--resume", "--output", "cluster", *more, *set_options("schedule.steps=6")).exit_code
+        == 0
     )
 
 
@@ -81,7 +82,7 @@ def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Pat
     place = bucket / "voice"
     words = ("--data", "songs", "-o", str(place), "--workers", "1")
     assert Clustered(*words, "--recipe", "tiny.yaml").steps() == [1, 2, 3, 4]
-    again = Clustered(*words, "--resume", "--export", "mine", *changed("schedule.steps=6"))
+    again = Clustered(*words, "--resume", "--export", "mine", *set_options("schedule.steps=6"))
     assert again.steps() == [5, 6]
     assert again.process.returncode == 0, again.error
     names = {path.name for path in place.below()}
@@ -105,8 +106,10 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
     number: int, code: int, sharded: tuple[str, ...], gan: Path
 ) -> None:
     words = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
-    more = changed("optimizer.name=adamw", "loop.checkpoint_every=9999", "validation.every=9999")
-    long = changed("schedule.steps=5000")  # a busy machine may read of step 5 very late
+    more = set_options(
+        "optimizer.name=adamw", "loop.checkpoint_every=9999", "validation.every=9999"
+    )
+    long = set_options("schedule.steps=5000")  # a busy machine may read of step 5 very late
     run, steps = Clustered(*words, "--workers", "2", *more, *long), []
     for event in run:
         if event["event"] == "step_done":
@@ -118,7 +121,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000
     end = len(steps) + 4
-    more += changed(f"schedule.steps={end}")
+    more += set_options(f"schedule.steps={end}")
     again = Clustered(*words, "--workers", "1", "--resume", *more)
     assert again.steps() == [*range(len(steps) + 1, end + 1)]
     assert again.process.returncode == 0, again.error
@@ -127,7 +130,7 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
 def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
     """By one that goes on from the last checkpoint, which is at most five steps old."""
     words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    more = changed("schedule.steps=300", "loop.checkpoint_every=5", "validation.every=9999")
+    more = set_options("schedule.steps=300", "loop.checkpoint_every=5", "validation.every=9999")
     run, told, killed = Clustered(*words, *more), list[dict[str, Any]](), False
     for event in run:
         told.append(event)
@@ -152,7 +155,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
 @pytest.mark.slow
 def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
     words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    run = Clustered(*words, *changed("optimizer.name=adamw", "optimizer.lr=1e30"))
+    run = Clustered(*words, *set_options("optimizer.name=adamw", "optimizer.lr=1e30"))
     began = time.monotonic()
     run.steps()
     assert run.process.returncode == 1

@@ -16,7 +16,7 @@ from model_zoo.catalogue.resolve import LAST, SUMMARY
 from stemcli.cli.app import stem
 from stemcli.remote_path import as_path
 from tests.stemcli.cli.watching import errors
-from tests.trainers.commands import refused, train
+from tests.trainers.commands import assert_error, train
 from trainers.cli.display import worker_group_line
 from trainers.cli.train_run import advice, nearby
 from trainers.cluster.job import (
@@ -55,13 +55,13 @@ def typed(*words: str) -> Result:
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    words: tuple[str, ...], sentence: str, place: Path
+    words: tuple[str, ...], sentence: str, workdir: Path
 ) -> None:
     done = typed(*words)
     assert sentence in done.stderr
     assert done.exit_code in (1, 2)
     assert len(errors(done.stderr)) == 1
-    assert not (place / "runs").exists()
+    assert not (workdir / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_no_cluster_understands_is_refused(
     words: tuple[str, ...], sentence: str, tiny: Path
 ) -> None:
     done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", "run", *words)
-    refused(done, 2, sentence)
+    assert_error(done, 2, sentence)
     assert not Path("run").exists()
 
 
@@ -84,24 +84,26 @@ def test_a_run_is_not_begun_twice(tiny: Path) -> None:
     folder = as_path(f"memory://runs/{uuid4().hex}")
     (folder / LAST).store(tiny)
     done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", str(folder))
-    refused(done, 1, "already holds a run. Add --resume")
+    assert_error(done, 1, "already holds a run. Add --resume")
 
 
 def test_a_search_and_a_run_do_not_share_a_folder(tiny: Path) -> None:
     Path("search").mkdir()
     write_json(Path("search") / PLAN, {})
-    refused(typed("--cluster", "-o", "search"), 1, "search holds a search of stem tune")
+    assert_error(typed("--cluster", "-o", "search"), 1, "search holds a search of stem tune")
     assert train().exit_code == 0
     for more in ((), ("--resume",)):
         done = CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run", *more])
         assert done.exit_code != 0
-    refused(CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run"]), 1, "run of stem train")
+    assert_error(
+        CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run"]), 1, "run of stem train"
+    )
 
 
 def test_a_run_of_real_songs_does_not_go_on_with_made_ones(tiny: Path) -> None:
     assert train().exit_code == 0
     write_json(Path("run") / SUMMARY, Summary(data="my songs").to_dict())
-    refused(
+    assert_error(
         typed("--cluster", "-o", "run", "--resume"), 2, "run was trained on my songs. Add --data"
     )
 

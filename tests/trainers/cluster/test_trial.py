@@ -21,15 +21,15 @@ from trainers.search.plan import Plan
 
 
 @pytest.fixture
-def search(place: Path) -> Plan:
+def search(workdir: Path) -> Plan:
     """A search in the folder ``search``."""
-    made = plan(place / "songs")
-    made.write(place / "search")
+    made = plan(workdir / "songs")
+    made.write(workdir / "search")
     return made
 
 
 def answers(
-    search: Plan, place: Path, values: dict[str, Any], stop: int = STEPS
+    search: Plan, workdir: Path, values: dict[str, Any], stop: int = STEPS
 ) -> list[dict[str, Any]]:
     """What a trial answers, until it is killed after a validation."""
     told: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ def answers(
         if said.get("step") == stop < STEPS:
             raise SystemExit
 
-    where = TrialContext(str(place / "search"), str(place), "cpu", 1)
+    where = TrialContext(str(workdir / "search"), str(workdir), "cpu", 1)
     try:
         run_trial(search, where, 7, values, answer)
     except SystemExit:
@@ -47,9 +47,9 @@ def answers(
     return told
 
 
-def test_a_trial_is_a_run(search: Plan, place: Path) -> None:
+def test_a_trial_is_a_run(search: Plan, workdir: Path) -> None:
     values = {"optimizer.lr": 0.002, "model.options.num_layers": 2}
-    started, *validated, ended = answers(search, place, values)
+    started, *validated, ended = answers(search, workdir, values)
     assert ended == {"ended": "done", "reason": "all steps are done"}
     assert [said["step"] for said in validated] == [*range(EVERY, STEPS + 1, EVERY)]
     recipe = replace(
@@ -57,44 +57,44 @@ def test_a_trial_is_a_run(search: Plan, place: Path) -> None:
         optimizer=replace(search.base.optimizer, lr=0.002),
         model=replace(search.base.model, options={**search.base.model.options, "num_layers": 2}),
     )
-    train(recipe, place / "songs", (), place / "alone", CPU, lambda event: None)
-    summary = json.loads((place / "alone/summary.json").read_text())
+    train(recipe, workdir / "songs", (), workdir / "alone", CPU, lambda event: None)
+    summary = json.loads((workdir / "alone/summary.json").read_text())
     assert validated[-1]["best"] == pytest.approx(summary["best_mean"], abs=1e-9)
     assert started["step"] == 0
-    same = [*(place / "search/trials/007").glob("*.safetensors")]
+    same = [*(workdir / "search/trials/007").glob("*.safetensors")]
     assert {file.name for file in same} == {"best.safetensors", "last.safetensors"}
 
 
-def test_a_trial_that_was_killed_goes_on_from_its_checkpoint(search: Plan, place: Path) -> None:
-    whole = answers(search, place, {})
-    (place / "search/trials/007").rename(place / "search/trials/whole")
-    first = answers(search, place, {}, stop=2 * EVERY)
-    again = answers(search, place, {})
+def test_a_trial_that_was_killed_goes_on_from_its_checkpoint(search: Plan, workdir: Path) -> None:
+    whole = answers(search, workdir, {})
+    (workdir / "search/trials/007").rename(workdir / "search/trials/whole")
+    first = answers(search, workdir, {}, stop=2 * EVERY)
+    again = answers(search, workdir, {})
     assert again[0]["step"] >= EVERY
     scores = {said["step"]: said["sdr"] for said in (*first, *again) if "sdr" in said}
     assert scores == {said["step"]: said["sdr"] for said in whole if "sdr" in said}
 
 
 def test_the_schedule_is_that_of_the_whole_run_wherever_a_trial_is_stopped(
-    search: Plan, place: Path
+    search: Plan, workdir: Path
 ) -> None:
     def rates(folder: Path) -> list[float]:
         lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         return [line["learning_rate/model"] for line in lines if "learning_rate/model" in line]
 
-    search = plan(place / "songs", "log.every=1")
-    search.write(place / "search")
-    folder = place / "search/trials/007"
-    answers(search, place, {}, stop=2 * EVERY)
+    search = plan(workdir / "songs", "log.every=1")
+    search.write(workdir / "search")
+    folder = workdir / "search/trials/007"
+    answers(search, workdir, {}, stop=2 * EVERY)
     stopped = rates(folder)
     folder.rename(folder.with_name("stopped"))
-    answers(search, place, {})
+    answers(search, workdir, {})
     assert stopped
     assert stopped == rates(folder)[: len(stopped)]
 
 
-def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
-    *_, ended = answers(search, place, {"optimizer.lr": 1e30, "optimizer.muon_lr": 1e30})
+def test_divergence_is_an_answer(search: Plan, workdir: Path) -> None:
+    *_, ended = answers(search, workdir, {"optimizer.lr": 1e30, "optimizer.muon_lr": 1e30})
     assert ended["ended"] == "failed"
     assert "Run it again with smaller learning rates" in ended["reason"]
 
@@ -109,7 +109,7 @@ def test_divergence_is_an_answer(search: Plan, place: Path) -> None:
 )
 def test_whatever_happens_is_an_answer(
     search: Plan,
-    place: Path,
+    workdir: Path,
     error: Exception,
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,19 +118,19 @@ def test_whatever_happens_is_an_answer(
         raise error
 
     monkeypatch.setattr(tune_trial, "train", fail)
-    (ended,) = answers(search, place, {})
+    (ended,) = answers(search, workdir, {})
     assert ended["ended"] == "failed"
     assert sentence in ended["reason"]
 
 
-def test_values_that_contradict_each_other_are_an_answer(search: Plan, place: Path) -> None:
-    (ended,) = answers(search, place, {"model.options.num_heads": 3})
+def test_values_that_contradict_each_other_are_an_answer(search: Plan, workdir: Path) -> None:
+    (ended,) = answers(search, workdir, {"model.options.num_heads": 3})
     assert "even multiple of num_heads" in ended["reason"]
 
 
-def test_a_machine_that_does_not_see_the_folder_says_so(search: Plan, place: Path) -> None:
-    (place / "search/tune.json").unlink()
-    (ended,) = answers(search, place, {})
+def test_a_machine_that_does_not_see_the_folder_says_so(search: Plan, workdir: Path) -> None:
+    (workdir / "search/tune.json").unlink()
+    (ended,) = answers(search, workdir, {})
     assert "on a disk that all of them share" in ended["reason"]
 
 
@@ -140,11 +140,11 @@ def test_helpers_do_not_take_the_cores_of_other_trials() -> None:
     assert fitted(recipe, 1).loop.checkpoint_every == recipe.validation.every
 
 
-def test_a_trial_uses_its_share_of_the_cores(search: Plan, place: Path) -> None:
+def test_a_trial_uses_its_share_of_the_cores(search: Plan, workdir: Path) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        answers(search, place, {})
+        answers(search, workdir, {})
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -45,7 +45,7 @@ QUICK = ("melrnn",)
         for name in sorted(registry.ARCHITECTURES)
     ],
 )
-def test_two_trials_of_every_architecture(architecture: str, place: Path) -> None:
+def test_two_trials_of_every_architecture(architecture: str, workdir: Path) -> None:
     told, complaints = finished(tune("--trials", "2", "--json", architecture=architecture))
     assert complaints == ""
     assert told[0]["event"] == "search_started"
@@ -54,26 +54,26 @@ def test_two_trials_of_every_architecture(architecture: str, place: Path) -> Non
     assert {event["number"] for event in over} == {1, 2}
     assert {event["how"] for event in over} <= {"done", "stopped"}
     assert told[-1]["event"] == "search_finished"
-    best = trials_in(place / "search").best
+    best = trials_in(workdir / "search").best
     assert best
     assert told[-1]["best"] == best.number
-    recipe = load_recipe(str(place / "search/best.yaml"))
-    made = json.loads((place / f"search/trials/{best.name}/recipe.json").read_text())
+    recipe = load_recipe(str(workdir / "search/best.yaml"))
+    made = json.loads((workdir / f"search/trials/{best.name}/recipe.json").read_text())
     assert (
         recipe.model.options
-        == load_recipe(str(place / f"search/trials/{best.name}/recipe.json")).model.options
+        == load_recipe(str(workdir / f"search/trials/{best.name}/recipe.json")).model.options
     )
     assert made["optimizer"]["lr"] == recipe.optimizer.lr
-    assert (place / "search/search.png").stat().st_size > 10_000
+    assert (workdir / "search/search.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_a_trial_may_have_several_workers(place: Path) -> None:
+def test_a_trial_may_have_several_workers(workdir: Path) -> None:
     told, _ = finished(tune("--trials", "1", "--json", "--workers", "2"))
     assert told[0]["workers"] == 2
     (over,) = [event for event in told if event["event"] == "trial_ended"]
     assert over["how"] == "done", over["reason"]
-    assert (place / "search/trials/001/best.safetensors").exists()
+    assert (workdir / "search/trials/001/best.safetensors").exists()
 
 
 def validated(run: subprocess.Popen[str], times: int) -> None:
@@ -88,7 +88,7 @@ def validated(run: subprocess.Popen[str], times: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
-def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) -> None:
+def test_no_trial_is_lost_however_a_search_is_ended(number: int, workdir: Path) -> None:
     long = ("schedule.steps=25", "validation.every=5")
     finished(tune("--trials", "3", "--json", "--jobs", "1", "-o", "whole", more=long))
     run = tune("--trials", "3", "--json", "--jobs", "1", more=long)
@@ -98,11 +98,11 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
     if number == signal.SIGINT:
         assert run.returncode == 130
         assert complaints.endswith("To resume, run the same command with --resume.\n")
-    before = trials_in(place / "search")
+    before = trials_in(workdir / "search")
     assert 0 < before.over + 1 <= len(before) <= 3
     told, _ = finished(tune("--resume", "--json", "--jobs", "1", more=long))
     assert told[0]["over"] == before.over
-    after, whole = trials_in(place / "search"), trials_in(place / "whole")
+    after, whole = trials_in(workdir / "search"), trials_in(workdir / "whole")
     assert [trial.params for trial in after] == [trial.params for trial in whole]
     assert [(trial.state, trial.step) for trial in after] == [
         (trial.state, trial.step) for trial in whole
@@ -112,9 +112,9 @@ def test_no_trial_is_lost_however_a_search_is_ended(number: int, place: Path) ->
 
 
 @pytest.mark.slow
-def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
+def test_a_trial_that_diverges_is_a_row(workdir: Path) -> None:
     space = "rate: {'optimizer.lr, optimizer.muon_lr': {choice: [0.003, 1.0e+30]}}"
-    (place / "space.yaml").write_text(space)
+    (workdir / "space.yaml").write_text(space)
     told, complaints = finished(
         tune("--trials", "6", "--json", "--space", "space.yaml", "--seed", "2"), 0
     )
@@ -123,24 +123,24 @@ def test_a_trial_that_diverges_is_a_row(place: Path) -> None:
     assert len(hows) == 6
     assert "failed" in hows
     assert "done" in hows
-    rows = json.loads((place / "search/trials.json").read_text())["trials"]
+    rows = json.loads((workdir / "search/trials.json").read_text())["trials"]
     failed = [row for row in rows if row["state"] == "failed"]
     assert all("smaller learning rates" in row["reason"] for row in failed)
 
 
 @pytest.mark.slow
-def test_where_all_trials_fail_one_sentence_says_so(place: Path) -> None:
+def test_where_all_trials_fail_one_sentence_says_so(workdir: Path) -> None:
     rates = ("optimizer.lr=1e30", "optimizer.muon_lr=1e30")
     _, status = tune("--trials", "2", more=rates).communicate(timeout=300)
     lines = status.splitlines()
     assert [line for line in lines if line.startswith("Error")] == lines[-1:]
     assert lines[-1].startswith("Error: All 2 trials failed: ")
     assert "Picture: search/search.png" in lines
-    assert not (place / "search/best.yaml").exists()
+    assert not (workdir / "search/best.yaml").exists()
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_is_tried_again_and_then_a_row(place: Path) -> None:
+def test_a_process_that_is_killed_is_tried_again_and_then_a_row(workdir: Path) -> None:
     long = ("schedule.steps=4000", "validation.every=5")
     run = tune("--trials", "1", "--json", "--jobs", "1", more=long)
     assert run.stdout
@@ -156,7 +156,7 @@ def test_a_process_that_is_killed_is_tried_again_and_then_a_row(place: Path) -> 
     assert run.returncode == 1
     assert complaints.startswith("Error: The trial failed: its process ended")
     assert "no reason given" not in complaints
-    assert trials_in(place / "search").by_number[1].step > 5
+    assert trials_in(workdir / "search").by_number[1].step > 5
 
 
 def trial_processes(parent: int) -> set[int]:
@@ -175,11 +175,11 @@ def trial_processes(parent: int) -> set[int]:
 
 
 @pytest.mark.slow
-def test_nothing_of_ray_is_seen(place: Path) -> None:
+def test_nothing_of_ray_is_seen(workdir: Path) -> None:
     result, status = tune("--trials", "1").communicate(timeout=300)
     first, *lines = status.splitlines()
     assert first == "Starting Ray"
     assert lines[0] == "Search: melroformer around the recipe tune-melroformer, 1 trial"
     assert lines[-1].startswith("Try: stem train --recipe search/best.yaml --data ")
     for word in ("ray", "warning", "optuna"):
-        assert word not in "\n".join([*lines, result]).replace(str(place), "").lower()
+        assert word not in "\n".join([*lines, result]).replace(str(workdir), "").lower()

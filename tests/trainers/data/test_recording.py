@@ -16,7 +16,7 @@ from stemcli.audio.encoders import WavSink
 from stemcli.audio.reader import open_audio
 from tests.audio_files import stems_in_one_file, tones, write_audio
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from trainers.data import recording
 from trainers.data.recording import open_recording, open_recordings, require_sound
 from trainers.data.tracks import Source

@@ -14,7 +14,7 @@ import torch
 
 from model_zoo.errors import ConfigError, DecodeError
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from tests.trainers.data.songs import (
     SECONDS,
     clips_of,

@@ -12,7 +12,7 @@ import torch
 
 from model_zoo.errors import ConfigError, DecodeError
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from tests.trainers.data.songs import STEMS, place, with_data, write_songs
 from trainers.config import Recipe
 from trainers.data import training_data

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from tests.trainers.runs import voices, with_voices
 from trainers.config import Recipe
 from trainers.data.clips import ClipPlan

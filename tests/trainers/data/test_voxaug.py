@@ -21,7 +21,7 @@ from tests.trainers.commands import RATE
 from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from tests.trainers.data.songs_on_disk import write
-from tests.trainers.frames import learning, with_steps
+from tests.trainers.frames import with_objective, with_steps
 from tests.trainers.runs import CPU
 from trainers.config import Recipe, VoxaugRecipe
 from trainers.data import recording
@@ -306,7 +306,7 @@ def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> No
         sound(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
         sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
     taught = with_data(
-        learning(recipe, "separation", stems=["instrumental"]),
+        with_objective(recipe, "separation", stems=["instrumental"]),
         clip_seconds=0.5,
         validation_fraction=0.1,
     )

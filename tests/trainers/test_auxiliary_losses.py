@@ -13,7 +13,7 @@ import torch
 
 from model_zoo import registry
 from tests.trainers.commands import RATE
-from tests.trainers.frames import learning
+from tests.trainers.frames import with_objective
 from tests.trainers.runs import batch, fresh
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.execution import checkpoint_blocks
@@ -46,7 +46,7 @@ def test_parts_of_a_batch_are_one_step_of_a_code_book(
 ) -> None:
     """Truth: the batch at once. Estimates that only discriminators learn from count nothing."""
     four, counts = batch(recordings, recipe, range(4)), []
-    coded = learning(recipe, "codes", dropout=0.0, patience=1)
+    coded = with_objective(recipe, "codes", dropout=0.0, patience=1)
     losses = {**coded.losses, "generator": 1.0}
     judged = replace(coded, losses=losses, adversary=adversarial.adversary)
     for accumulate in (1, 4):
