@@ -101,9 +101,9 @@ def test_a_tone_is_drawn_at_its_pitch() -> None:
     to_pixels(figure)
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["100 Hz", "1,000 Hz", "10,000 Hz"]
-    _, peaks = axes.transData.transform([(0, np.log10(hz)) for hz in TICKS_HZ]).T
-    assert peaks[1] - peaks[0] == pytest.approx(peaks[2] - peaks[1])
-    assert peaks[1] > peaks[0]
+    _, y = axes.transData.transform([(0, np.log10(hz)) for hz in TICKS_HZ]).T
+    assert y[1] - y[0] == pytest.approx(y[2] - y[1])
+    assert y[1] > y[0]
 
 
 def test_silence_alone_is_dark() -> None:

@@ -32,7 +32,7 @@ def plan_of(architecture: str = "melroformer", trials: int = 6) -> Plan:
     return Plan(architecture, base.to_dict(), text, "", trials, seed=3, startup=4)
 
 
-def told(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
+def events_of(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
     """The events of a search: the best SDR after each of some steps, or why a trial failed."""
     rng = random.Random(7)
     for number, fate in scores.items():

@@ -11,12 +11,12 @@ import pytest
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
 from model_zoo.errors import CheckpointError, OutputError
-from tests.trainers.search.searches import FATES, own_space, told, trials_of, write_study
+from tests.trainers.search.searches import FATES, events_of, own_space, trials_of, write_study
 from trainers.search.journal import STUDY, open_storage, open_study, read_trials, trim
 from trainers.search.plan import STUDY_LOG
 
 SPACE = own_space("melrnn")
-TRIALS = trials_of(told(SPACE, FATES))
+TRIALS = trials_of(events_of(SPACE, FATES))
 
 
 @pytest.fixture

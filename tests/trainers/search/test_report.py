@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from tests.trainers.search.searches import FATES, own_space, plan_of, told, trials_of
+from tests.trainers.search.searches import FATES, events_of, own_space, plan_of, trials_of
 from trainers.plots import to_png
 from trainers.recipes.loading import load_recipe
 from trainers.search.report import (
@@ -29,7 +29,7 @@ from trainers.search.report import (
 from trainers.search.trials import TrialEnded, Trials
 
 SPACE = own_space("melroformer")
-TRIALS = trials_of(told(SPACE, FATES))
+TRIALS = trials_of(events_of(SPACE, FATES))
 PLAN = plan_of(trials=4)
 
 
@@ -44,7 +44,7 @@ def test_the_recipe_of_the_best_trial_is_one_for_stem_train(tmp_path: Path) -> N
 
 
 def test_without_a_best_trial_there_is_no_recipe(tmp_path: Path) -> None:
-    assert write_best(trials_of(told(SPACE, {1: "why"})), PLAN, tmp_path) is None
+    assert write_best(trials_of(events_of(SPACE, {1: "why"})), PLAN, tmp_path) is None
     assert not [*tmp_path.iterdir()]
 
 
@@ -98,7 +98,7 @@ def unfinished_beside(fates: dict[int, list[float] | str]) -> Trials:
     """With a fifth trial, that runs."""
     return trials_of(
         event
-        for event in told(SPACE, {**fates, 5: [2.0, 3.0]})
+        for event in events_of(SPACE, {**fates, 5: [2.0, 3.0]})
         if (type(event), getattr(event, "number", 0)) != (TrialEnded, 5)
     )
 
@@ -129,7 +129,7 @@ def test_every_trial_stands_at_its_score() -> None:
 
 def test_a_trial_without_a_score_is_not_shown_as_failed() -> None:
     """It has been proposed and is at its first steps."""
-    events = [event for event in told(SPACE, {1: [1.0], 2: [2.0]})]
+    events = [event for event in events_of(SPACE, {1: [1.0], 2: [2.0]})]
     trials = trials_of(iter(events[:-2]))
     assert [(trial.number, trial.sdr) for trial in trials] == [(1, 1.0), (2, None)]
     assert marks(trials, 1)[color_of("unfinished")] == [(2, score_limits(trials)[0])]
@@ -147,7 +147,7 @@ def test_every_hyperparameter_has_a_plot_with_all_trials() -> None:
 
 def test_values_of_a_list_stand_beside_each_other() -> None:
     """No mark hides another of the same value."""
-    trials = trials_of(told(SPACE, {number: [1.0] * 5 for number in range(1, 9)}))
+    trials = trials_of(events_of(SPACE, {number: [1.0] * 5 for number in range(1, 9)}))
     for plot in range(2, 2 + len(SPACE.dimensions)):
         places = [place for places in marks(trials, plot).values() for place in places]
         assert len({*places}) == len(trials)
@@ -181,20 +181,20 @@ def test_the_legend_counts(tmp_path: Path) -> None:
 def test_without_failures_nothing_is_crossed(tmp_path: Path) -> None:
     path = tmp_path / "search.png"
     fates = {number: fate for number, fate in FATES.items() if not isinstance(fate, str)}
-    draw_search(trials_of(told(SPACE, fates)), SPACE, "a title", path)
+    draw_search(trials_of(events_of(SPACE, fates)), SPACE, "a title", path)
     assert drawn(path, color_of("failed")) < 40  # the sign in the legend
 
 
 def test_a_search_without_any_score_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "search.png"
-    draw_search(trials_of(told(SPACE, {1: "why", 2: "why"})), SPACE, "a title", path)
+    draw_search(trials_of(events_of(SPACE, {1: "why", 2: "why"})), SPACE, "a title", path)
     assert drawn(path, BEST) == 0
     draw_search(trials_of(iter(())), SPACE, "no trial at all", path)
 
 
 def test_one_trial_that_is_far_worse_does_not_flatten_the_others() -> None:
     fates: dict[int, list[float] | str] = {n: [4.0 + n / 10] * 5 for n in range(1, 9)}
-    trials = trials_of(told(SPACE, {**fates, 9: [-60.0] * 5}))
+    trials = trials_of(events_of(SPACE, {**fates, 9: [-60.0] * 5}))
     low, high = score_limits(trials)
     assert low > 2
     assert high > 4.8
