@@ -162,7 +162,7 @@ def test_a_diverging_discriminator_is_named(recordings: Path, adversarial: Recip
 
 
 @pytest.mark.parametrize(
-    ("losses", "names", "sentence"),
+    ("losses", "names", "message"),
     [
         ({"waveform_l1": 1.0, "generator": 1.0}, (), "need adversary.discriminators"),
         ({"waveform_l1": 1.0}, ("msrkit",), "need a weight above 0 for losses.generator or"),

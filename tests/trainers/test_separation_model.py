@@ -126,7 +126,7 @@ def test_criteria(tmp_path: Path, criterion: str) -> None:
 
 
 def test_component_loss_by_hand() -> None:
-    """Target error (0.5 - 1)² twice, residual (0.5 · 2)² twice, equal shapes; weights 0.2 and 0.8."""
+    """Target error (0.5 - 1)² and residual (0.5 · 2)², twice each; weights 0.2 and 0.8."""
     planes = torch.ones(1, 1, 1, 1, 2)
     found = component_loss(0.5 * planes, planes, 2 * planes, alpha=0.2, beta=0.0)
     assert found.item() == pytest.approx((0.8 * 0.5 + 0.2 * 2) / 2)
