@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from stemcli.cli.app import stem
 from tests.trainers.cluster.small import changes, plan
 from tests.trainers.commands import assert_error
-from tests.trainers.search.searches import FATES, events_of, trials_of, write_study
+from tests.trainers.search.searches import OUTCOMES, events_of, trials_of, write_study
 from trainers.loop.checks import lock_folder
 from trainers.search.plan import PLAN
 
@@ -107,7 +107,7 @@ def test_a_finished_search_is_shown_again_without_ray(workdir: Path) -> None:
     search = plan(workdir / "songs", trials=4)
     search.write(workdir / "search")
     space = search.bound_space()
-    write_study(workdir / "search", space, trials_of(events_of(space, FATES)))
+    write_study(workdir / "search", space, trials_of(events_of(space, OUTCOMES)))
     result = tune("--resume")
     assert result.exit_code == 0, result.output
     assert "4 trials, 4 of them over" in result.output

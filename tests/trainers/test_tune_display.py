@@ -10,12 +10,12 @@ from rich.console import Console as Terminal
 
 from stemcli.cli.console import PlainConsole
 from stemcli.cli.live_console import LiveConsole
-from tests.trainers.search.searches import FATES, events_of, own_space, plan_of, trials_of
+from tests.trainers.search.searches import OUTCOMES, built_in_space, events_of, plan_of, trials_of
 from trainers.cli.tune_display import SearchDisplay, open_search_display, show_ranking
 from trainers.search.trials import SearchStarted, TrialStarted
 
 PLAN = plan_of(trials=4)
-EVENTS = [*events_of(own_space("melroformer"), FATES)]
+EVENTS = [*events_of(built_in_space("melroformer"), OUTCOMES)]
 STARTED = SearchStarted(
     architecture="melroformer",
     recipe="tune-melroformer",
@@ -112,7 +112,7 @@ def test_trials_show_the_metric_of_their_objective(
 ) -> None:
     """Codes are scored by signal-to-noise ratio (docs/losses.md), not by SDR."""
     plan = plan_of("vq_frame_transformer", trials=4)
-    events = [*events_of(own_space("vq_frame_transformer"), FATES)]
+    events = [*events_of(built_in_space("vq_frame_transformer"), OUTCOMES)]
     with open_search_display(plan, PlainConsole()) as display:
         for event in events:
             display.show(event)

@@ -1,4 +1,4 @@
-"""What is to be heard in a wave."""
+"""Measures the amplitude of a tone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from tests.trainers.commands import RATE
 
 
 def amplitude(wave: np.ndarray, hz: float) -> float:
-    """Of one frequency in a mono wave, by correlation over whole periods."""
-    turns = np.exp(-2j * np.pi * hz * np.arange(wave.shape[-1]) / RATE)
-    return float(2 * np.abs((wave * turns).mean()))
+    """Amplitude of one frequency in a mono wave, by correlation over full periods."""
+    phasors = np.exp(-2j * np.pi * hz * np.arange(wave.shape[-1]) / RATE)
+    return float(2 * np.abs((wave * phasors).mean()))
