@@ -29,12 +29,12 @@ from trainers.loop.checkpoint import write_json
 from trainers.search.plan import PLAN
 
 
-def run_train(*words: str) -> Result:
-    return CliRunner().invoke(stem, ["train", *words])
+def run_train(*arguments: str) -> Result:
+    return CliRunner().invoke(stem, ["train", *arguments])
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ((), "There are no songs to train on. Add --data DIR"),
         (("--workers", "2"), "--workers needs a cluster. Add --cluster"),
@@ -62,7 +62,7 @@ def test_contradictory_options_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("--workers", "many"), "--workers many is not a number of workers"),
         (("--workers", "8:2"), "Try: --workers 2:8"),
@@ -124,7 +124,7 @@ def test_advice_after_pretraining() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "words"),
+    ("result", "text"),
     [
         ("mine", "stem separate SONG --model mine"),
         (Path("my runs/first"), "stem separate SONG --model 'my runs/first'"),
