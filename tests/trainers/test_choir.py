@@ -80,12 +80,12 @@ def test_muffling_falls_by_12_to_30_decibels_an_octave(seed: int) -> None:
 def test_vocoded_noise_has_only_the_tones_of_its_chord(seed: int) -> None:
     """Reference: the chord from the same draws; energy at its partials is ten times as dense."""
     noise = np.random.default_rng(99).standard_normal((1, 4 * RATE)).astype(np.float32)
-    sung = vocode(noise, RATE, np.random.default_rng(seed))[0]
+    vocoded = vocode(noise, RATE, np.random.default_rng(seed))[0]
     draws = np.random.default_rng(seed)
     draws.random()  # the envelope's length is drawn before the chord
     tones = chord(4 * RATE, RATE, draws)
     power, tones_magnitude = (
-        np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) for wave in (sung, tones)
+        np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) for wave in (vocoded, tones)
     )
     partials = tones_magnitude > 0.02 * tones_magnitude.max()
     assert np.square(power[partials]).mean() > 10 * np.square(power[~partials]).mean()
@@ -94,8 +94,8 @@ def test_vocoded_noise_has_only_the_tones_of_its_chord(seed: int) -> None:
 def test_a_vocoded_voice_follows_the_level_of_the_voice() -> None:
     burst = np.zeros((1, 4 * RATE), np.float32)
     burst[:, : RATE // 2] = TONE[:, : RATE // 2]
-    sung = vocode(burst, RATE, np.random.default_rng(1))[0]
-    assert np.abs(sung[: RATE // 2]).max() > 100 * np.abs(sung[-RATE // 2 :]).max()
+    vocoded = vocode(burst, RATE, np.random.default_rng(1))[0]
+    assert np.abs(vocoded[: RATE // 2]).max() > 100 * np.abs(vocoded[-RATE // 2 :]).max()
 
 
 @pytest.mark.parametrize("seed", range(5))

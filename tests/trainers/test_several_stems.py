@@ -103,9 +103,9 @@ class ThreadWorker(DDPStrategy):
     barrier: Barrier
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        self.board[self.rank] = values
+        self.shared[self.rank] = values
         self.barrier.wait()
-        return {name: sum(part[name] for part in self.board.values()) for name in values}
+        return {name: sum(part[name] for part in self.shared.values()) for name in values}
 
 
 SONGS = [ConstantSong(1.0), ConstantSong(1.0, drums=0.0), ConstantSong(0.5 / 0.9)]

@@ -25,12 +25,12 @@ from trainers.loop.state import TrainState
 from trainers.loop.trainer import train
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"whole": DDPStrategy, "sharded": FSDPStrategy}
+KINDS = {"unsharded": DDPStrategy, "sharded": FSDPStrategy}
 CPU = torch.device("cpu")
 
 
 def two_workers(
-    recipe: Recipe, data: Path, *tracks: Path, kind: str = "whole", resume: bool = False
+    recipe: Recipe, data: Path, *tracks: Path, kind: str = "unsharded", resume: bool = False
 ) -> list[list[dict[str, Any]]]:
     """Run both workers in the folders ``rank0`` and ``rank1``; return the events of each."""
     plan = data / f"plan{len([*data.glob('plan*')])}.json"
