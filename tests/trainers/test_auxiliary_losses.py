@@ -64,7 +64,7 @@ def test_an_accumulated_batch_is_one_step_of_a_code_book(
 def test_batch_normalization_tracks_every_part_once(
     recordings: Path, adversarial: Recipe, accumulate: int
 ) -> None:
-    """Also when discriminators are trained on the same parts first."""
+    """Discriminator steps on the same parts do not change the count."""
     sizes = {**registry.architecture("tfswa_resunet").small_options, "stems": ["vocals"]}
     loop = replace(adversarial.loop, accumulation_steps=accumulate)
     state, task = fresh(replace(adversarial, model=ModelRecipe("tfswa_resunet", sizes), loop=loop))

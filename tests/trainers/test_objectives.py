@@ -310,7 +310,7 @@ def test_losses_of_other_objectives_are_refused(
 def test_code_books_need_their_own_losses(
     recipe: Recipe, losses: dict[str, float], message: str
 ) -> None:
-    """For recipe values, and for a recipe that was never read from a file."""
+    """The error comes for recipe values, and for a recipe that was never read from a file."""
     values = with_objective(recipe, "codes").to_dict()
     values["losses"] |= losses
     with pytest.raises(ConfigError, match=message):
@@ -338,7 +338,7 @@ def test_discriminators_need_waveforms(adversarial: Recipe, recipe: Recipe, obje
 
 
 def test_denoising_needs_one_stem(recipe: Recipe) -> None:
-    """Also for a recipe that was never read from a file."""
+    """The error also comes for a recipe that was never read from a file."""
     two = with_objective(recipe, "denoising", stems=["vocals", "instrumental"])
     with pytest.raises(ConfigError, match="which frame_transformer with 2 stems is not"):
         fresh(two)

@@ -94,7 +94,7 @@ def test_scores_and_excerpts_of_every_objective(
 def test_every_objective_names_its_metric(
     recordings: Path, recipe: Recipe, objective: str, output: str, metric: str, definition: str
 ) -> None:
-    """In plain lines, in the live table, in logs and in the summary."""
+    """Plain lines, the live table, logs and the summary all use the objective's metric."""
     variant, events, folder = with_objective(recipe, objective), list[Event](), recordings / "run"
     track = make_track(voices(variant, recordings), recordings / "track")
     train(with_steps(variant, 1), recordings, (track,), folder, CPU, events.append)
@@ -130,7 +130,7 @@ def test_objectives_without_stems_use_any_songs(recordings: Path, recipe: Recipe
 
 
 def test_silent_data_is_refused(recordings: Path, recipe: Recipe) -> None:
-    """Also when no stem is needed, and for stems that no network knows."""
+    """Silence is refused even if no stem is needed, and for stems that no network knows."""
     for name, level in (("one", 0.0), ("two", 0.1)):
         (recordings / "songs" / name).mkdir(parents=True)
         wave = np.full((RATE, 2), level)

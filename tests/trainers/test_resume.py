@@ -172,7 +172,7 @@ def test_interrupts_are_not_held_in_other_threads() -> None:
 
 
 def test_ignored_interrupts_stay_ignored() -> None:
-    """As in a background job of a shell."""
+    """Background jobs of a shell ignore interrupts."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with held_interrupts():

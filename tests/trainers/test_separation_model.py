@@ -69,7 +69,7 @@ def test_masks_of_one_return_audio_of_any_shape(tmp_path: Path, shape: tuple[int
 
 
 def test_an_estimate_is_the_masked_magnitude_with_the_mixture_phase(tmp_path: Path) -> None:
-    """For a song that the engine processes as a single chunk."""
+    """The song is short enough for the engine to process it as a single chunk."""
     model = make_model(tmp_path)
     mixture = song(length=model.separator.segment // 4)
     model.set_data(mixture)

@@ -56,7 +56,7 @@ def validations(events: list[Event]) -> list[Validated]:
 def test_an_interrupted_validation_is_done_on_resume(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    """Within the run and at its end; all files are equal to those of the uninterrupted run."""
+    """Interrupted in the middle or at the end, the run has the same files in the end."""
     full = run_events(recipe, recordings, "full", track)
     original, calls = SeparationObjective.score, []
 

@@ -25,7 +25,7 @@ def separated_by_the_engine(model: Separator, mixture: Tensor) -> Tensor:
 
 
 def test_validation_scores_the_stems_of_the_engine(recordings: Path, recipe: Recipe) -> None:
-    """For a network whose output depends on context, on more than two segments."""
+    """The network's output depends on context, and the song is longer than two segments."""
     model = fresh(recipe)[0].ema.model
     length = 2 * model.segment + 100
     mixture = torch.sin(torch.arange(2 * length) ** 1.5 / 40).reshape(2, length)

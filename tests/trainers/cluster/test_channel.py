@@ -92,7 +92,7 @@ def test_a_pause_ends_when_the_workers_have_saved() -> None:
 
 
 def test_a_pause_without_workers_returns_at_once() -> None:
-    """Before the first group, after one was lost or finished, and once it has to stop."""
+    """No group runs before the first, after one was lost or finished, and once it has to stop."""
 
     async def scenario() -> list[bool]:
         channel = ChannelActor()
@@ -136,7 +136,7 @@ def test_a_pause_ends_when_the_group_restarts() -> None:
 
 
 def test_a_preempted_group_may_save_without_a_timeout() -> None:
-    """Also when Ray then wants to change the number of workers."""
+    """This also holds when Ray then wants to change the number of workers."""
 
     async def scenario() -> tuple[list[str], bool, bool]:
         channel = ChannelActor()

@@ -58,7 +58,7 @@ def test_stored_files_can_be_fetched(output: Path, tmp_path: Path) -> None:
 
 
 def test_removed_files_are_removed_from_the_storage(output: Path, tmp_path: Path) -> None:
-    """Also files that an earlier worker stored, and partial files of a killed one."""
+    """Files that an earlier worker stored and partial files of a killed one are removed too."""
     local, other_machine = tmp_path / "here", tmp_path / "there"
     write(local, **{LAST: "weights", ".last.safetensors.1.part": "half"})
     write(local / "excerpts", **{"1.flac": "sound", "2.flac": "sound"})
@@ -76,7 +76,7 @@ def test_removed_files_are_removed_from_the_storage(output: Path, tmp_path: Path
 
 
 def test_a_superseded_group_stores_no_checkpoint(output: Path, tmp_path: Path) -> None:
-    """The checkpoint of another group stays, also if it takes over during the upload."""
+    """The checkpoint of another group stays, even if it takes over during the upload."""
     write(tmp_path / "here", **{LAST: "ours", "best.safetensors": "ours"})
     checks: list[int] = []
 

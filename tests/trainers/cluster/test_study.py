@@ -297,7 +297,7 @@ def test_a_trial_without_any_validation_has_failed(tmp_path: Path) -> None:
 
 
 def test_proposals_of_another_optuna_version_are_kept(tmp_path: Path) -> None:
-    """As after a change of the Optuna version: the trial counts, and the search resumes."""
+    """This happens after a change of the Optuna version: the trial counts, and the search resumes."""
     params = {**TRIALS[0].params, "lr": 0.5}
     changes = SPACE.changes(params)
     open_study(open_storage(tmp_path), NopPruner()).add_trial(
@@ -325,7 +325,7 @@ def test_more_trials_can_be_added_later(tmp_path: Path) -> None:
 
 
 def test_optuna_can_open_the_journal_directly(tmp_path: Path) -> None:
-    """For its dashboard, or the user's own programs."""
+    """Optuna's dashboard and the user's own programs do so."""
     (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES))
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / STUDY_LOG))
     study = optuna.load_study(study_name="search", storage=optuna.storages.JournalStorage(backend))

@@ -140,7 +140,7 @@ def test_nan_samples_are_found(tmp_path: Path, kind: str) -> None:
 
 
 def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
-    """They may be silent in some songs, or if the network does not need them."""
+    """A stem may be silent in some songs, or in all if the network does not need it."""
     write(tmp_path, "{a,b}/{vocals,drums}.wav")
     write_constant(tmp_path / "a" / "drums.wav", 0.0)
     assert run_data("check", tmp_path).exit_code == 0

@@ -68,7 +68,7 @@ ERRORS = [
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("error", ERRORS)
 def test_errors_of_clips_keep_their_type_and_message(workers: int, error: StemError) -> None:
-    """Also errors with several arguments; earlier batches arrive first."""
+    """This includes errors with several arguments; earlier batches arrive first."""
 
     def fail(index: int) -> int:
         if index == 5:

@@ -152,7 +152,7 @@ def test_the_rest_of_one_song_is_mixed_with_a_stem_of_another(
 
 
 def test_missing_stems_are_silent(recordings: Path, plain: Recipe) -> None:
-    """Also if the rest of the clip, and thus the mixture, is digital silence."""
+    """The rest of the clip, and thus the mixture, may be digital silence too."""
     soundfile.write(recordings / "drums.wav", np.zeros((RATE, 2)), RATE)
     song = Track("quiet", {"drums": Source(recordings / "drums.wav")})
     mixture, stems = clips_of([song], plain)[0]

@@ -230,7 +230,7 @@ def test_the_summary_counts_stems_and_reports_irregularities(tmp_path: Path) -> 
 
 
 def test_library_files_are_counted_as_files(tmp_path: Path) -> None:
-    """Also files that were paired, which may have different sample rates."""
+    """This includes paired files, which may have different sample rates."""
     write(tmp_path, "instrumentals/{a,b,c}.wav")
     write(tmp_path, "vocals/{d,e,f}.wav", rate=2 * RATE)
     found = survey(recipe(validation_fraction=0.1), tmp_path, ("vocals",))

@@ -139,7 +139,7 @@ def test_each_layout_has_its_kind_of_clips(
 def test_mistakes_in_validation_songs_are_found_at_the_start(
     recordings: Path, recipe: Recipe
 ) -> None:
-    """Also mistakes that headers do not show: NaN in the first sample."""
+    """This includes mistakes that headers do not show: NaN in the first sample."""
     (song,) = write_songs(recordings / "held", [1.0], ("mixture", "vocals"))
     wave = np.full((RATE, 2), np.nan)
     soundfile.write(song.stems["vocals"].path, wave, RATE, "FLOAT")

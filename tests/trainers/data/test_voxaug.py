@@ -228,7 +228,7 @@ def test_an_epoch_has_every_part_of_every_instrumental(recordings: Path, recipe:
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])
 def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str) -> None:
-    """Also the library that is not the network's target."""
+    """This also holds for the library that is not the network's target."""
     for library in ("vocals", "instrumentals"):
         level = 0.0 if library == name else 0.1
         write_constant(recordings / "x" / library / "a.wav", level, level)

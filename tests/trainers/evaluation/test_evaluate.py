@@ -191,7 +191,7 @@ def test_method_names_must_be_valid_and_unique(
 
 
 def test_song_names_must_be_unique(tmp_path: Path) -> None:
-    """Also if their names only differ in slashes: museval reads one flat folder."""
+    """Names that only differ in slashes are equal, as museval reads one flat folder."""
     tracks = [NoiseTrack("a/b"), NoiseTrack("a__b")]
     with pytest.raises(UsageError, match="Two songs are called a__b"):
         Evaluation(tracks, [LeakingMethod()], SETTINGS, tmp_path)
