@@ -208,7 +208,7 @@ def test_correlations_are_sums_of_products(length: int) -> None:
     [(10, 4, 4, 2), (12, 4, 4, 3), (10, 4, 2, 4), (4, 4, 4, 1), (3, 4, 4, 1), (11, 4, 3, 3)],
 )
 def test_number_of_windows(length: int, window: int, hop: int, count: int) -> None:
-    """Counted by hand."""
+    """Expected numbers are counted by hand."""
     assert count_frames(length, window, hop) == count
 
 

@@ -297,7 +297,7 @@ def test_a_trial_without_any_validation_has_failed(tmp_path: Path) -> None:
 
 
 def test_proposals_of_another_optuna_version_are_kept(tmp_path: Path) -> None:
-    """This happens after a change of the Optuna version: the trial counts, and the search resumes."""
+    """As after a change of Optuna's version: the trial counts, and the search resumes."""
     params = {**TRIALS[0].params, "lr": 0.5}
     changes = SPACE.changes(params)
     open_study(open_storage(tmp_path), NopPruner()).add_trial(
