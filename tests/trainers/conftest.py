@@ -64,6 +64,7 @@ def recipe() -> Recipe:
             "schedule": {"steps": 4, "warmup": 0, "decay": 0.0},
             "loop": {"batch_size": 2, "checkpoint_every": 2, "num_workers": 0},
             "validation": {"every": 2},
+            "log": {"songs": 0},  # drawing spectrograms would take longer than training
         }
     )
 

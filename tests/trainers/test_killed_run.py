@@ -35,6 +35,7 @@ def command(tmp_path: Path, adversarial: Recipe) -> list[str]:
     values["schedule"] |= {"steps": STEPS}
     values["loop"] |= {"checkpoint_every": CHECKPOINT_EVERY, "num_workers": 1}
     values["validation"] |= {"every": 6}
+    values["log"] |= {"songs": 1}
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(values))))
     start = [sys.executable, "-m", "stemcli", "train", "--recipe", str(recipe), "--device", "cpu"]

@@ -29,7 +29,7 @@ from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_ki
 from tests.trainers.two_workers import two_workers
 from trainers.cli.dashboard import RunStatistics
 from trainers.cli.display import scores
-from trainers.config import Recipe
+from trainers.config import LogRecipe, Recipe
 from trainers.data.multitrack import ValidationTrack
 from trainers.data.tracks import Source, Track
 from trainers.data.training_data import open_data
@@ -71,11 +71,12 @@ def test_scores_and_excerpts_of_every_objective(
     recordings: Path, recipe: Recipe, objective: str, score: str, waves: list[str]
 ) -> None:
     variant, events = with_objective(recipe, objective), list[Event]()
+    variant = replace(variant, log=LogRecipe(songs=1))
     track = make_track(voices(variant, recordings), recordings / "track")
     train(with_steps(variant, 2), recordings, (track,), recordings / "run", CPU, events.append)
     (validated,) = [event for event in events if isinstance(event, Validated)]
     assert validated.sdr.keys() == {score}
-    assert [*validated.findings] == (["codes", "perplexity"] if objective == "codes" else [])
+    assert [*validated.diagnostics] == (["codes", "perplexity"] if objective == "codes" else [])
     excerpts = [event for event in events if isinstance(event, ExcerptRendered)]
     assert [sorted(event.waves) for event in excerpts] == ([waves] if waves else [])
     for event in excerpts:

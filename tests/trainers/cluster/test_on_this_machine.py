@@ -54,7 +54,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_one_worker_gives_the_same_run_as_no_cluster(tiny: Path) -> None:
     """Weights and files are the same as without a cluster, where the run can also be resumed."""
-    more = set_options("loop.num_workers=1", "optimizer.name=adamw")
+    more = set_options("loop.num_workers=1", "optimizer.name=adamw", "log.songs=1")
     arguments = ("--recipe", "tiny.yaml", "--data", "songs", *more)
     run = Clustered(*arguments, "-o", "cluster", "--workers", "1", "--export", "mine")
     assert run.steps() == [1, 2, 3, 4]
