@@ -72,11 +72,11 @@ def name_of(separator: Separator) -> str:
         UnknownNameError: the class is not registered.
     """
     kind = type(separator)
-    place = f"{kind.__module__}:{kind.__qualname__}"
+    location = f"{kind.__module__}:{kind.__qualname__}"
     for name, entry in ARCHITECTURES.items():
-        if entry == place:
+        if entry == location:
             return name
-    raise UnknownNameError("architecture class", place, ARCHITECTURES.values())
+    raise UnknownNameError("architecture class", location, ARCHITECTURES.values())
 
 
 def build(name: str, config: Mapping[str, Any]) -> Separator:

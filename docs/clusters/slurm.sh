@@ -1,5 +1,5 @@
 #!/bin/bash
-# One training on several nodes: sbatch docs/clusters/slurm.sh
+# One training run on several nodes. Submit it with: sbatch docs/clusters/slurm.sh
 # Change: partition, nodes, GPUs, cores, time, paths.
 #SBATCH --job-name=stem
 #SBATCH --partition=gpu
@@ -19,16 +19,17 @@ data=/shared/songs
 run=/shared/runs/voice
 source /shared/stem/.venv/bin/activate
 
-# Whoever reaches a Ray cluster without a token can run programs as you. The home is shared.
+# Without a token, anyone who can reach the Ray cluster can run programs as you. The token is stored
+# in the home directory, which all nodes share.
 export RAY_AUTH_MODE=token
 (umask 077 && ray get-auth-token --generate > /dev/null)
-# Sockets want a short path, and /tmp/ray may belong to another user.
+# Socket paths must be short, and /tmp/ray may belong to another user.
 export RAY_TMPDIR=/tmp/stem-$SLURM_JOB_ID
 mkdir -p "$RAY_TMPDIR"
 trap 'rm -rf "$RAY_TMPDIR"' EXIT
 
-# This script runs on the first node of the job: the head. Its address is the one that Ray takes.
-# What runs here and there ends with the job; "ray stop" would end Ray of other jobs of yours too.
+# This script runs on the first node of the job, which becomes the head node. Slurm stops all
+# processes when the job ends; "ray stop" would also stop Ray in your other jobs.
 export RAY_ADDRESS=$(python -c 'import ray; print(ray.util.get_node_ip_address())'):6379
 ray start --head --port=6379 --num-cpus="$SLURM_CPUS_PER_TASK"
 others=$((SLURM_JOB_NUM_NODES - 1))
@@ -40,18 +41,18 @@ if ((others)); then
       ray start --address="$RAY_ADDRESS" --num-cpus="$SLURM_CPUS_PER_TASK" --block' &
 fi
 
-go_on=()
-if [[ -e $run/last.safetensors ]]; then go_on=(--resume); fi
+resume=()
+if [[ -e $run/last.safetensors ]]; then resume=(--resume); fi
 stem train --cluster --workers "$((SLURM_JOB_NUM_NODES * SLURM_GPUS_ON_NODE))" --wait 300 \
-  --recipe melroformer --data "$data" --output "$run" "${go_on[@]}" &
+  --recipe melroformer --data "$data" --output "$run" "${resume[@]}" &
 training=$!
 
-# Five minutes before the time is over: save, and stand in line again.
-over=
-trap 'over=yes; kill -TERM "$training"' TERM
+# Five minutes before the time limit Slurm sends SIGTERM: save a checkpoint and requeue the job.
+out_of_time=
+trap 'out_of_time=yes; kill -TERM "$training"' TERM
 code=0
 wait "$training" || code=$?
-if [[ $over ]]; then
+if [[ $out_of_time ]]; then
   wait "$training" || true
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -131,13 +131,13 @@ class SpectrogramNetSimple(nn.Module):
         )
         self.input_norm = nn.LayerNorm(self.shape) if normalize_input else nn.Identity()
         self.down = nn.ModuleList(
-            DownBlock(level.channels // 2 if place else num_channels, level, options)
-            for place, level in enumerate(levels[:-1])
+            DownBlock(level.channels // 2 if index else num_channels, level, options)
+            for index, level in enumerate(levels[:-1])
         )
         self.bottom = bottom(levels[-1], options)
         self.up = nn.ModuleList(
-            UpBlock(level, dropout_p if place < FIRST_UPS else min(dropout_p, LATER_DROPOUT))
-            for place, level in enumerate(reversed(levels[:-1]))
+            UpBlock(level, dropout_p if index < FIRST_UPS else min(dropout_p, LATER_DROPOUT))
+            for index, level in enumerate(reversed(levels[:-1]))
         )
         self.soft_conv = nn.Conv2d(hidden_channels, num_masks * num_channels, 1)
         self.output_norm = FrequencyNorm(num_fft_bins, learned=normalize_output)

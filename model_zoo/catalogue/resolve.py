@@ -47,7 +47,7 @@ def resolve_weights(name: str) -> Path:
         return find_weights(Path(name))
     if name in registry.ARCHITECTURES and not is_known(name):
         raise _no_weights(name)
-    return place(name)
+    return weights_path(name)
 
 
 def is_path(name: str) -> bool:
@@ -168,11 +168,11 @@ def load(name: str | os.PathLike[str]) -> Separator:
         ChecksumError: the file is not the one that the card describes.
         CheckpointError: the file is missing, damaged or does not fit its own config.
     """
-    path = place(name)
+    path = weights_path(name)
     return build(path, read(path))
 
 
-def place(name: str | os.PathLike[str]) -> Path:
+def weights_path(name: str | os.PathLike[str]) -> Path:
     """Path of the weights that :func:`load` loads.
 
     Raises:

@@ -34,9 +34,9 @@ class DiscriminatorEnsemble(Discriminator):
 
     def forward(self, wave: Wave) -> DiscriminatorOutput:
         """See :class:`~model_zoo.discriminators.base.Discriminator`."""
-        verdicts: list[DiscriminatorOutput] = [member(wave) for member in self.members]
-        scores = chain.from_iterable(verdict.scores for verdict in verdicts)
-        features = chain.from_iterable(verdict.features for verdict in verdicts)
+        outputs: list[DiscriminatorOutput] = [member(wave) for member in self.members]
+        scores = chain.from_iterable(output.scores for output in outputs)
+        features = chain.from_iterable(output.features for output in outputs)
         return DiscriminatorOutput([*scores], [*features])
 
 

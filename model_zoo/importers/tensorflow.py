@@ -244,11 +244,11 @@ def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """Decode a varint: groups of seven bits, lowest first; returns the value and its end."""
     value = 0
-    for place in range(10):
-        byte = data[at + place]
-        value |= (byte & 0x7F) << (7 * place)
+    for index in range(10):
+        byte = data[at + index]
+        value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
-            return value, at + place + 1
+            return value, at + index + 1
     raise ValueError("a number of the index does not end")
 
 
@@ -286,7 +286,7 @@ def _updated(registers: NDArray[np.uint32], lanes: NDArray[np.uint8]) -> NDArray
 
 def _advanced(register: int) -> int:
     """Register after a lane of zeros, which is linear in the register's bits."""
-    parts = (_AFTER_LANE[place, register >> (8 * place) & 0xFF] for place in range(4))
+    parts = (_AFTER_LANE[lane, register >> (8 * lane) & 0xFF] for lane in range(4))
     return int(np.bitwise_xor.reduce([*parts]))
 
 

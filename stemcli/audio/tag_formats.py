@@ -89,9 +89,9 @@ class BoundedFile:
             require_few(sum(1 for _ in _FRAMES.finditer(data)))
         return data
 
-    def seek(self, *place: int) -> int:
+    def seek(self, *position: int) -> int:
         """Set the position, like :meth:`io.IOBase.seek`."""
-        return self._file.seek(*place)
+        return self._file.seek(*position)
 
     def tell(self) -> int:
         """Return the position."""

@@ -97,14 +97,14 @@ class Executor(Planner, Protocol):
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
     ) -> Generator[TaskResult]:
-        """Separate songs and yield each result as soon as it is there.
+        """Separate songs and yield each result as soon as it is available.
 
-        All stems of a song appear, or none. Songs that are being worked on when the generator is
+        All stems of a song appear, or none. Songs in progress when the generator is
         closed, or raises, leave nothing behind.
 
         Args:
-            tasks: the songs and the files their stems become.
-            replace: the stems that exist, whatever the options say of them.
+            tasks: the songs and the paths of their stems.
+            replace: whether existing stems are replaced, regardless of the options.
             callbacks: called for every song; what they return may be called in any thread.
 
         Raises:
@@ -121,7 +121,7 @@ OpenExecutor = Callable[[Options, EventHandler, int], Executor]
 """From options, a listener and the number of jobs."""
 
 
-class Separates(Planner, Protocol):
+class SessionLike(Planner, Protocol):
     """The part of a :class:`~stemcli.engine.session.Session` that an executor needs."""
 
     @property
@@ -138,7 +138,7 @@ class Separates(Planner, Protocol):
         """Separate one song; all of its stems appear, or none."""
 
     def interrupt(self) -> None:
-        """Songs that are being worked on raise KeyboardInterrupt with their next event."""
+        """Songs in progress raise KeyboardInterrupt at their next event."""
 
 
 class LocalExecutor:
@@ -149,10 +149,10 @@ class LocalExecutor:
         jobs: songs whose networks it runs at the same time.
     """
 
-    def __init__(self, session: Separates, jobs: int) -> None:
+    def __init__(self, session: SessionLike, jobs: int) -> None:
         self.session, self.jobs = session, jobs
         self._threads = jobs + AT_THE_ENDS
-        self._end: BaseException | None = None  # what ended the run before its time
+        self._end: BaseException | None = None  # what ended the run early
 
     def __enter__(self) -> Self:
         return self
@@ -194,7 +194,7 @@ class LocalExecutor:
 
         Args:
             task: the song and the files its stems become.
-            replace: the stems that exist, whatever the options say of them.
+            replace: whether existing stems are replaced, regardless of the options.
             steps: called at each step.
 
         Raises:
@@ -245,7 +245,7 @@ class StagedExecutor(LocalExecutor):
         target: URL of the output folder.
     """
 
-    def __init__(self, session: Separates, jobs: int, stage: Path, target: Path) -> None:
+    def __init__(self, session: SessionLike, jobs: int, stage: Path, target: Path) -> None:
         super().__init__(session, jobs)
         self._stage, self._target = stage, target
 

@@ -119,13 +119,13 @@ class Journal(Closing):
             self._connection = None
         self._temporary.close()
 
-    def find(self, place: str) -> JournalEntry | None:
-        """The entry of the song at ``place``; None if there is none."""
-        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(place))
+    def find(self, song: str) -> JournalEntry | None:
+        """The entry of ``song``; None if there is none."""
+        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(song))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, JournalEntry]:
-        """Songs that were in progress when a run was killed, by their places.
+        """Songs that were in progress when a run was killed, by name.
 
         It is safe to rename or remove their files, because none of them is outside the folder.
         """
@@ -148,7 +148,7 @@ class Journal(Closing):
             yield as_path(to_text(row["source"])), self.folder / spelled(row["place"])
 
     def begin(
-        self, place: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
+        self, song: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
     ) -> None:
         """Record the files that an attempt will write; files of earlier attempts stay recorded."""
         with self._writing() as database:
@@ -158,27 +158,27 @@ class Journal(Closing):
                 " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
                 " settings = excluded.settings, state = 'begun', message = '',"
                 " attempts = attempts + 1, changed = excluded.changed",
-                (stored(place), to_bytes(str(source)), *content, settings, time.time()),
+                (stored(song), to_bytes(str(source)), *content, settings, time.time()),
             )
             database.executemany(
                 "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
                 " WHERE place = ?"
                 " ON CONFLICT (place, path) DO UPDATE SET attempt = excluded.attempt",
-                [(self._below(path), stored(place)) for path in paths],
+                [(self._below(path), stored(song)) for path in paths],
             )
 
-    def read(self, place: str, content: Content) -> None:
+    def read(self, song: str, content: Content) -> None:
         """Record the content of a song that was begun before it had been read."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET size = ?, mtime_ns = ?, sha256 = ? WHERE place = ?",
-                (*content, stored(place)),
+                (*content, stored(song)),
             )
 
-    def ready(self, place: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
+    def ready(self, song: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
-            (self._below(temporary), *content, stored(place), self._below(path))
+            (self._below(temporary), *content, stored(song), self._below(path))
             for temporary, path, content in stems
         ]
         with self._writing() as database:
@@ -187,30 +187,30 @@ class Journal(Closing):
                 " WHERE place = ? AND path = ?",
                 rows,
             )
-            self._set(database, place, "ready")
+            self._set(database, song, "ready")
 
-    def done(self, place: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
+    def done(self, song: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
         """Record that all stems have their final names, and the times if known."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
                 " WHERE place = ?",
-                (audio_seconds, wall_seconds, stored(place)),
+                (audio_seconds, wall_seconds, stored(song)),
             )
-            self._set(database, place, "done")
+            self._set(database, song, "done")
 
-    def failed(self, place: str, message: str) -> None:
+    def failed(self, song: str, message: str) -> None:
         """Record why a song failed."""
         with self._writing() as database:
-            self._set(database, place, "failed", message)
+            self._set(database, song, "failed", message)
 
     def _set(
-        self, database: sqlite3.Connection, place: str, state: State, message: str = ""
+        self, database: sqlite3.Connection, song: str, state: State, message: str = ""
     ) -> None:
         printable = message[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
         database.execute(
             "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
-            (state, printable, time.time(), stored(place)),
+            (state, printable, time.time(), stored(song)),
         )
 
     def _entry(self, row: sqlite3.Row) -> JournalEntry:

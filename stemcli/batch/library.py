@@ -53,9 +53,9 @@ def _has_songs(folder: Path, songs: Iterable[tuple[Path, Path]], stems: set[str]
     root = real(folder)
     may_have_moved = not isinstance(folder, UrlPath)  # the journal of a URL belongs to that URL
     return any(
-        _key(place) not in stems
-        and (real(source).is_relative_to(root) or (may_have_moved and is_there(place)))
-        for source, place in songs
+        _key(path) not in stems
+        and (real(source).is_relative_to(root) or (may_have_moved and is_there(path)))
+        for source, path in songs
     )
 
 
@@ -194,9 +194,9 @@ def _to_regex(pattern: str) -> re.Pattern[str]:
 
 def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequence[str]) -> None:
     def is_kept(song: LibrarySong) -> bool:
-        place = song.folder / song.path.name
-        is_included = not include or any(matches(pattern, place) for pattern in include)
-        return is_included and not any(matches(pattern, place) for pattern in exclude)
+        path = song.folder / song.path.name
+        is_included = not include or any(matches(pattern, path) for pattern in include)
+        return is_included and not any(matches(pattern, path) for pattern in exclude)
 
     kept = [song for song in found.songs if is_kept(song)]
     found.unclear = {
@@ -213,18 +213,18 @@ def _found_behind(
 ) -> LibraryScan:
     """Scan a URL, where there are no links."""
     found = LibraryScan()
-    for place in root.below():
-        folder = Path(place.parent)
-        if output and output != root and output in (root / place).parents:
+    for path in root.below():
+        folder = Path(path.parent)
+        if output and output != root and output in (root / path).parents:
             continue
-        if any(part.startswith(".") for part in place.parts):
+        if any(part.startswith(".") for part in path.parts):
             found.hidden += 1
-        elif beside.holds(root / place):
+        elif beside.holds(root / path):
             found.stems += 1
-        elif not is_song(root / place):
+        elif not is_song(root / path):
             found.other += 1
         elif recursive or folder == Path():
-            found.songs.append(LibrarySong(root / place, folder, met=True))
+            found.songs.append(LibrarySong(root / path, folder, met=True))
     return found
 
 
@@ -244,45 +244,45 @@ class _Walk:
 
     def run(self) -> None:
         while self.pending or self.linked:
-            place, folder = (self.pending or self.linked).pop(0)
-            real = _real(place)
+            path, folder = (self.pending or self.linked).pop(0)
+            real = _real(path)
             if real not in self.visited:
                 self.visited.add(real)
-                self._visit(place, folder)
+                self._visit(path, folder)
 
-    def _visit(self, place: Path, folder: Path) -> None:
-        if folder != Path() and os.path.isfile(place / NAME) and not self._has_songs(place, folder):
+    def _visit(self, path: Path, folder: Path) -> None:
+        if folder != Path() and os.path.isfile(path / NAME) and not self._has_songs(path, folder):
             return
-        for entry in self._entries(place):
+        for entry in self._entries(path):
             if entry.name.startswith("."):
                 self.found.hidden += 1
             elif _is_folder(entry):
                 queue = self.linked if entry.is_symlink() else self.pending
                 if self.recursive:
-                    queue.append((place / entry.name, folder / entry.name))
-            elif self.beside.holds(place / entry.name):
+                    queue.append((path / entry.name, folder / entry.name))
+            elif self.beside.holds(path / entry.name):
                 self.found.stems += 1
-            elif is_song(place / entry.name, is_regular=_is_regular(entry)):
-                self.found.songs.append(LibrarySong(place / entry.name, folder, met=True))
+            elif is_song(path / entry.name, is_regular=_is_regular(entry)):
+                self.found.songs.append(LibrarySong(path / entry.name, folder, met=True))
             else:
                 self.found.other += 1
 
-    def _has_songs(self, place: Path, folder: Path) -> bool:
+    def _has_songs(self, path: Path, folder: Path) -> bool:
         """Whether a folder with a journal contains songs beside the stems; False if unclear."""
         try:
-            is_mixed = self.beside.read(place)
+            is_mixed = self.beside.read(path)
         except OutputError as error:
             self.found.unclear[folder] = str(error)
             return False
         self.found.outputs += not is_mixed
         return is_mixed
 
-    def _entries(self, place: Path) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, path: Path) -> Iterator[os.DirEntry[str]]:
         try:
-            with os.scandir(place) as entries:
+            with os.scandir(path) as entries:
                 yield from sorted(entries, key=lambda entry: entry.name)
         except OSError:
-            self.found.unreadable.append(place)
+            self.found.unreadable.append(path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -303,6 +303,6 @@ def _same(one: Path, other: Path) -> bool:
     return _real(one) == _real(other)
 
 
-def _real(place: Path) -> Path:
+def _real(path: Path) -> Path:
     """Resolve links; unlike ``Path.resolve``, keeps links that form a loop."""
-    return Path(os.path.realpath(place))
+    return Path(os.path.realpath(path))

@@ -43,10 +43,10 @@ def recover(journal: Journal) -> None:
     Raises:
         OutputError: the journal or the folder cannot be written.
     """
-    for place, entry in journal.unfinished().items():
+    for name, entry in journal.unfinished().items():
         try:
             if entry.state == "ready" and all(_put_in_place(entry)):
-                journal.done(place)
+                journal.done(name)
             else:
                 _clean(entry)
         except OSError as error:

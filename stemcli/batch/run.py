@@ -96,23 +96,23 @@ def separate_songs(
     with open_executor(options, run.listen, jobs) as run.executor:
         tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
-        verdicts = run.decide(tasks, options)
-        run.emit(_started(verdicts, passed=len(songs) - len(tasks)))
+        decisions = run.decide(tasks, options)
+        run.emit(_started(decisions, passed=len(songs) - len(tasks)))
         began = time.monotonic()
         with no_empty_folders(path for task in tasks for path in task.outputs.values()):
-            tracks = run.separate(verdicts)
+            tracks = run.separate(decisions)
             for _ in range(retries):
-                tracks = run.retry_failed(verdicts, tracks)
+                tracks = run.retry_failed(decisions, tracks)
         busy, took = run.executor.network_seconds, time.monotonic() - began
     report = BatchReport(tuple(tracks), took, busy)
     run.emit(BatchFinished(report.to_dict()))
     return report
 
 
-def _started(verdicts: Sequence[ResumeDecision], passed: int) -> BatchStarted:
-    skipped = Counter(verdict.skip for verdict in verdicts if verdict.skip)
-    again = Counter(verdict.again for verdict in verdicts if verdict.again)
-    return BatchStarted(len(verdicts), passed, dict(skipped), dict(again))
+def _started(decisions: Sequence[ResumeDecision], passed: int) -> BatchStarted:
+    skipped = Counter(decision.skip for decision in decisions if decision.skip)
+    again = Counter(decision.again for decision in decisions if decision.again)
+    return BatchStarted(len(decisions), passed, dict(skipped), dict(again))
 
 
 class _BatchRun:
@@ -156,24 +156,25 @@ class _BatchRun:
         except Exception as error:
             raise _ListenerError(error) from error
 
-    def separate(self, verdicts: Sequence[ResumeDecision]) -> list[TrackReport]:
+    def separate(self, decisions: Sequence[ResumeDecision]) -> list[TrackReport]:
         """Separate the songs that need it; returns the reports of all songs, in order.
 
         After an interrupt, the songs in progress end before it is raised here.
         """
-        reports = {v.task.name: self._skip(v.task, v.skip) for v in verdicts if v.skip}
-        tasks = [verdict.task for verdict in verdicts if not verdict.skip]
+        skipped = [decision for decision in decisions if decision.skip]
+        reports = {each.task.name: self._skip(each.task, each.skip) for each in skipped}
+        tasks = [decision.task for decision in decisions if not decision.skip]
         run = self.executor.run(tasks, replace=self.replace, callbacks=self._callbacks)
         with closing(run) as results:
             for result in results:
                 reports[result.task.name] = self._finish(result)
-        return [reports[verdict.task.name] for verdict in verdicts]
+        return [reports[decision.task.name] for decision in decisions]
 
     def retry_failed(
-        self, verdicts: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
+        self, decisions: Sequence[ResumeDecision], tracks: Sequence[TrackReport]
     ) -> list[TrackReport]:
         """Retry failed songs; the new reports replace the old ones."""
-        pairs = [*zip(verdicts, tracks, strict=True)]
+        pairs = [*zip(decisions, tracks, strict=True)]
         retried = iter(
             self.separate([found for found, track in pairs if track.outcome == "failed"])
         )

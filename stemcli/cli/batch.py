@@ -14,7 +14,7 @@ import click
 from model_zoo.errors import MissingExtraError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
-from stemcli.cli.options import Existing, console_options, place, separation_options
+from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
 from stemcli.streams import quiet_stderr
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but live recordings"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=place)
+@click.argument("folder", metavar="DIR", type=folder_or_url)
 @click.option(
     "--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders too."
 )

@@ -87,7 +87,7 @@ def device(text: str) -> str:
     return word
 
 
-def place(text: str) -> Path:
+def folder_or_url(text: str) -> Path:
     """A local folder, or a URL."""
     if "://" not in text:
         return Path(text)

@@ -132,7 +132,7 @@ class Session:
         self._loading = threading.Lock()
         self._telling = threading.Lock()
         self._interrupted = threading.Event()
-        self._said: set[str] = set()
+        self._sent_notices: set[str] = set()
 
     @property
     def ensemble(self) -> Ensemble:
@@ -229,14 +229,14 @@ class Session:
                 self._on_device,
                 self.options,
                 track,
-                self._tell,
+                self._emit,
                 ready,
                 self._interrupted,
-                self._said,
+                self._sent_notices,
                 self.ensemble.needs_peak_level,
             ).run()
         except StemError as error:
-            self._tell(TrackFailed(track, str(error)))
+            self._emit(TrackFailed(track, str(error)))
             raise
 
     def separate_array(
@@ -294,7 +294,7 @@ class Session:
             )
         skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
-            self._tell(TrackSkipped(track, "all stems exist"))
+            self._emit(TrackSkipped(track, "all stems exist"))
         return skip
 
     def _on_device(self, work: Callable[[Ensemble], T]) -> T:
@@ -318,10 +318,10 @@ class Session:
             for model, member in zip(networks, ensembles[device].all, strict=True):
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
-                self._tell(ModelLoaded(model.name, *chosen, model.better))
+                self._emit(ModelLoaded(model.name, *chosen, model.better))
         return [ensembles[device] for device in devices]
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
         if self._listener is not None:

@@ -69,10 +69,10 @@ class SongJob:
         on_device: runs a function on the next free device; the function receives its ensemble.
         options: part of the song, format and clipping.
         track: name of the song in events.
-        tell: called with every event.
+        on_event: called with every event.
         ready: called when the stems are complete under temporary names.
-        ended: stops waiting for a decoder when it is set.
-        shown: notices that are sent once for all songs, and were sent.
+        interrupted: when set, waiting for a decoder stops.
+        sent_notices: notices that are sent once per session and have been sent.
         needs_peak_level: whether the models need the peak of the whole song in advance.
     """
 
@@ -81,10 +81,10 @@ class SongJob:
     on_device: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
     options: Options
     track: str
-    tell: EventHandler
+    on_event: EventHandler
     ready: Ready
-    ended: threading.Event = field(default_factory=threading.Event)
-    shown: set[str] = field(default_factory=set)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    sent_notices: set[str] = field(default_factory=set)
     needs_peak_level: bool = False
 
     def run(self) -> Result:
@@ -96,23 +96,23 @@ class SongJob:
         with self._open() as reader:
             info = reader.info
             checked = finite(reader, self.song, info.sample_rate)
-            with self._open_delivery(info) as delivery, Prefetcher(checked) as blocks:
+            with self._open_writer(info) as writer, Prefetcher(checked) as blocks:
                 peak = self._measure() if self.needs_peak_level else 1.0
                 began, frames = self.on_device(
-                    lambda ensemble: self._separate(blocks, info, peak, ensemble, delivery)
+                    lambda ensemble: self._separate(blocks, info, peak, ensemble, writer)
                 )
                 if self.options.end is None:
                     self._notice(reader.doubt)
-                self._notice(self._loudness(delivery))
+                self._notice(self._loudness(writer))
                 counter = Counter(self, "encoding", info.sample_rate, frames)
-                for message in delivery.commit(self.song, counter.add, self.ready):
+                for message in writer.commit(self.song, counter.add, self.ready):
                     self._notice(message)
         seconds = time.monotonic() - began
         result = Result(
-            dict(self.paths), frames, info.sample_rate, delivery.gain, wall_seconds=seconds
+            dict(self.paths), frames, info.sample_rate, writer.gain, wall_seconds=seconds
         )
         outputs = {stem: str(path) for stem, path in self.paths.items()}
-        self.tell(TrackFinished(self.track, outputs, result.seconds, seconds))
+        self.on_event(TrackFinished(self.track, outputs, result.seconds, seconds))
         return result
 
     def _open(self) -> AudioReader:
@@ -130,9 +130,9 @@ class SongJob:
     def _open_track(self, number: int | None) -> AudioReader:
         stream = None if number is None else number - 1
         start, end = self.options.start, self.options.end
-        return open_audio(self.song, start=start, end=end, stream=stream, ended=self.ended)
+        return open_audio(self.song, start=start, end=end, stream=stream, ended=self.interrupted)
 
-    def _open_delivery(self, info: AudioInfo) -> StemWriter:
+    def _open_writer(self, info: AudioInfo) -> StemWriter:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
@@ -158,40 +158,40 @@ class SongJob:
         info: AudioInfo,
         peak: float,
         ensemble: Ensemble,
-        delivery: StemWriter,
+        writer: StemWriter,
     ) -> tuple[float, int]:
         """Separate all blocks; return when the network was free, and the number of frames."""
         began = time.monotonic()
         expected = expected_frames(info, self.options)
         total = expected / info.sample_rate if expected is not None else None
-        self.tell(TrackStarted(self.track, total, info.sample_rate, info.channels))
+        self.on_event(TrackStarted(self.track, total, info.sample_rate, info.channels))
         for message in info.notices:
             self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
         separation = SeparationStream(ensemble, info.sample_rate, info.channels, peak)
         for block in separation.pass_through(blocks):
-            self._deliver(block, delivery, counter)
+            self._write(block, writer, counter)
         return began, counter.frames
 
-    def _deliver(self, block: Block, delivery: StemWriter, counter: Counter) -> None:
+    def _write(self, block: Block, writer: StemWriter, counter: Counter) -> None:
         if len(block):
-            delivery.write(block)
+            writer.write(block)
             counter.add(len(block))
 
-    def _loudness(self, delivery: StemWriter) -> str:
-        above = 20 * log10(max(1.0, delivery.peak))
-        if above < 0.05 or not delivery.clips:
+    def _loudness(self, writer: StemWriter) -> str:
+        above = 20 * log10(max(1.0, writer.peak))
+        if above < 0.05 or not writer.clips:
             return ""
-        done = f"all were lowered by {above:.1f} dB" if delivery.gain < 1 else "the peaks were cut"
+        done = f"all were lowered by {above:.1f} dB" if writer.gain < 1 else "the peaks were cut"
         excess = f"the stems reach {above:.1f} dB above full scale"
         return f"{excess}: {done} (--format wav --bit-depth 32f keeps them unchanged)"
 
     def _notice(self, message: str) -> None:
-        if not message or message in self.shown:
+        if not message or message in self.sent_notices:
             return
         if message == fallback_notice():
-            self.shown.add(message)
-        self.tell(Notice(self.track, message))
+            self.sent_notices.add(message)
+        self.on_event(Notice(self.track, message))
 
 
 class Counter:
@@ -206,7 +206,7 @@ class Counter:
         """Count ``frames`` more and send the progress."""
         self.frames += frames
         done = self.frames / self._rate
-        self._job.tell(Progress(self._job.track, self._stage, done, self._total))
+        self._job.on_event(Progress(self._job.track, self._stage, done, self._total))
 
 
 def expected_frames(info: AudioInfo, options: Options) -> int | None:

@@ -1,7 +1,7 @@
-"""museval's own metrics, without what the rest of museval asks of the machine.
+"""The metrics of museval, without the dependencies of its other modules.
 
-``import museval`` imports musdb, which wants ffprobe. Its metrics are a file that needs numpy and
-scipy alone: museval 0.4, https://github.com/sigsep/sigsep-mus-eval.
+``import museval`` imports musdb, which needs ffprobe. Its metrics are one file that needs only
+numpy and scipy: museval 0.4, https://github.com/sigsep/sigsep-mus-eval.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def museval_scores(
     window: int,
     hop: int,
 ) -> Float[Tensor, "ratio stem frame"]:
-    """SDR, ISR, SIR, SAR as museval finds them."""
+    """SDR, ISR, SIR and SAR as museval computes them."""
     sides = (np.asarray(side.double().movedim(1, 2)) for side in (reference, estimate))
     *ratios, _ = metrics.bss_eval(*sides, window=window, hop=hop)
     return torch.from_numpy(np.stack(ratios))

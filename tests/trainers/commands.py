@@ -1,4 +1,4 @@
-"""``stem train`` as it is typed, for the tests of what goes wrong."""
+"""Runs ``stem train`` in this process, and checks its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.stemcli.cli.watching import errors
 from trainers.config import Recipe
 
 RATE = 8000
-Spoil = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 def write_recipe(path: Path, recipe: Recipe) -> Path:
@@ -33,21 +33,21 @@ def train(*words: str, recipe: str = "tiny.yaml", data: str = "songs") -> Result
     )
 
 
-def changed(*changes: str) -> list[str]:
+def set_options(*changes: str) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
-def refused(done: Result, exit_code: int, *sentences: str) -> None:
-    """One sentence, without a traceback, and none that blames the program."""
-    assert (done.exit_code, len(errors(done.stderr))) == (exit_code, 1), done.stderr
-    assert all(sentence in done.stderr for sentence in sentences), done.stderr
-    assert "defect" not in done.stderr
+def assert_error(result: Result, exit_code: int, *messages: str) -> None:
+    """One error message, without a traceback, that does not report a bug in Stem."""
+    assert (result.exit_code, len(errors(result.stderr))) == (exit_code, 1), result.stderr
+    assert all(message in result.stderr for message in messages), result.stderr
+    assert "defect" not in result.stderr
 
 
-def sound(path: Path, wave: np.ndarray) -> None:
+def write_wave(path: Path, wave: np.ndarray) -> None:
     soundfile.write(path, wave, RATE, "FLOAT")
 
 
-def silence(folder: Path, name: str) -> None:
+def write_silence(folder: Path, name: str) -> None:
     for path in (folder / "songs").rglob(name):
-        sound(path, np.zeros((RATE, 2)))
+        write_wave(path, np.zeros((RATE, 2)))

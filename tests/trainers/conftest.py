@@ -1,4 +1,4 @@
-"""A tiny data set and recipe: voices are chirps, backings are noise, so that seconds suffice."""
+"""A tiny data set and recipe: voices are chirps and backings noise, so that tests take seconds."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def recipe() -> Recipe:
             "schedule": {"steps": 4, "warmup": 0, "decay": 0.0},
             "loop": {"batch_size": 2, "checkpoint_every": 2, "num_workers": 0},
             "validation": {"every": 2},
+            "log": {"songs": 0},  # drawing spectrograms would take longer than training
         }
     )
 
@@ -80,8 +81,8 @@ def adversarial(recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where commands are typed: the folder of ``songs`` and of ``tiny.yaml``."""
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of commands, with the folder ``songs``."""
     render_songs(tmp_path / "songs", songs=3, seconds=1.0, sample_rate=RATE, seed=0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
@@ -90,12 +91,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tiny(place: Path, recipe: Recipe) -> Path:
-    """The tiny recipe for songs."""
-    return write_recipe(place / "tiny.yaml", recipe)
+def tiny(workdir: Path, recipe: Recipe) -> Path:
+    """The tiny recipe for songs, as ``tiny.yaml``."""
+    return write_recipe(workdir / "tiny.yaml", recipe)
 
 
 @pytest.fixture
-def gan(place: Path, adversarial: Recipe) -> Path:
-    """The same against an adversary."""
-    return write_recipe(place / "gan.yaml", adversarial)
+def gan(workdir: Path, adversarial: Recipe) -> Path:
+    """The tiny adversarial recipe for songs, as ``gan.yaml``."""
+    return write_recipe(workdir / "gan.yaml", adversarial)

@@ -1,4 +1,4 @@
-"""Small frame transformers to try objectives with."""
+"""Small frame transformers for tests of objectives."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NETWORKS = {
 }
 
 
-def learning(recipe: Recipe, objective: str, **options: Any) -> Recipe:
-    """The recipe with a small network that can learn an objective, by AdamW."""
+def with_objective(recipe: Recipe, objective: str, **options: Any) -> Recipe:
+    """The recipe with a small network for this objective, trained with AdamW."""
     values = recipe.to_dict()
     sized = SIZE | ({"num_embeddings": 16} if objective == "codes" else {})
     stems = {"stems": ["vocals"]} if NETWORKS[objective] == "frame_transformer" else {}

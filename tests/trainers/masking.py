@@ -1,4 +1,4 @@
-"""A tiny separation model, and a loop around it."""
+"""A tiny separation model and a loop that trains it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sections = dict[str, dict[str, Any]]
 
 
 def sections(folder: Path, **training: Any) -> Sections:
-    """A U of two levels for 33 frequencies and 13 frames."""
+    """Config of a U-Net with two levels for 33 frequencies and 13 frames."""
     return {
         "model_params": {
             **{"model_type": "SpectrogramNetSimple", "model_name": "tiny"},
@@ -29,7 +29,7 @@ def sections(folder: Path, **training: Any) -> Sections:
     }
 
 
-def model(folder: Path, **training: Any) -> SpectrogramMaskModel:
+def make_model(folder: Path, **training: Any) -> SpectrogramMaskModel:
     torch.manual_seed(0)
     return SpectrogramMaskModel(sections(folder, **training), device="cpu")
 
@@ -42,28 +42,28 @@ def song(number: int = 0, length: int = 200) -> Tensor:
     return voice(length) + pattern(1, 1, length, phase=number)
 
 
-def learn(one: SpectrogramMaskModel, *numbers: int) -> list[float]:
-    """Losses of one step each."""
+def train_steps(model: SpectrogramMaskModel, *numbers: int) -> list[float]:
+    """Take one training step per song; return the losses."""
     losses = []
     for number in numbers:
-        one.train()
-        one.set_data(song(number), voice())
-        one.forward()
-        losses.append(one.compute_loss())
-        one.backward()
-        one.optimizer_step()
+        model.train()
+        model.set_data(song(number), voice())
+        model.forward()
+        losses.append(model.compute_loss())
+        model.backward()
+        model.optimizer_step()
     return losses
 
 
-def validate(one: SpectrogramMaskModel) -> float:
-    one.set_data(song(99), voice())
-    one.test()
-    return one.compute_loss()
+def validate(model: SpectrogramMaskModel) -> float:
+    model.set_data(song(99), voice())
+    model.test()
+    return model.compute_loss()
 
 
-def open_masks(one: SpectrogramMaskModel) -> SpectrogramMaskModel:
-    """Let everything through."""
+def open_masks(model: SpectrogramMaskModel) -> SpectrogramMaskModel:
+    """Set all masks to 1, within rounding."""
     with torch.no_grad():
-        one.separator.network.soft_conv.weight.zero_()
-        one.separator.network.soft_conv.bias.fill_(20.0)
-    return one
+        model.separator.network.soft_conv.weight.zero_()
+        model.separator.network.soft_conv.bias.fill_(20.0)
+    return model

@@ -1,4 +1,4 @@
-"""Runs, batches and tracks for the tests of the loop."""
+"""Runs, batches and tracks for tests of the training loop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def batch(recordings: Path, recipe: Recipe, numbers: range) -> Batch:
 
 
 def fresh(recipe: Recipe) -> tuple[TrainState, TrainingTask]:
-    """A new run that no data was drawn for, and its task."""
+    """The state of a new run, before it draws any data, and its task."""
     state = TrainState.fresh(recipe, CPU)
     precision = resolve_precision(recipe.loop.precision, CPU.device)
     return state, TrainingTask.of(recipe, state.separator, precision)
@@ -72,12 +72,12 @@ def make_track(mixes: VoiceMixes, folder: Path) -> Path:
 
 
 def validation_song(folder: Path, stems: tuple[str, ...]) -> ValidationTrack:
-    """What :func:`make_track` writes."""
+    """The validation track in a folder that :func:`make_track` wrote."""
     sources = {stem: Source(folder / f"{stem}.wav") for stem in stems}
     song = Track(folder.name, sources, Source(folder / "mixture.wav"))
     return ValidationTrack(folder.name, song, stems, RATE)
 
 
 def with_voices(recipe: Recipe, values: dict[str, object]) -> Recipe:
-    """The recipe with other values below ``data.voices``."""
+    """The recipe with these values for ``data.voices``."""
     return replace(recipe, data=replace(recipe.data, voices=VoicesRecipe.from_dict(values)))

@@ -1,4 +1,4 @@
-"""BSSEval beside museval, frame by frame, and where museval has no answer beside algebra."""
+"""BSSEval, compared with museval frame by frame, and with algebra where museval has no result."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from trainers.metrics.bsseval import (
 )
 
 TOLERANCE = 1e-3
-"""dB, between two programs that compute in double precision."""
+"""Tolerance in dB between two programs that compute in double precision."""
 
 DEMO = Path(__file__).parents[2] / "docs" / "demo" / "stems"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A song made of coloured noise, and estimates that are wrong in all three ways."""
+    """A song of colored noise, and estimates with spatial, interference and artifact errors."""
 
     name: str
     stems: int = 2
@@ -53,8 +53,8 @@ class Case:
         torch.manual_seed(sum(map(ord, self.name)))
         length = round(self.seconds * self.rate)
         white = torch.randn(self.stems, self.channels, length + 63, dtype=torch.float64)
-        colour = torch.randn(self.stems * self.channels, 1, 64) * torch.logspace(0, -2, 64)
-        reference = F.conv1d(white.flatten(0, 1), colour.double(), groups=len(colour))
+        color = torch.randn(self.stems * self.channels, 1, 64) * torch.logspace(0, -2, 64)
+        reference = F.conv1d(white.flatten(0, 1), color.double(), groups=len(color))
         reference = reference.unflatten(0, (self.stems, self.channels))
         reference[-1] *= self.faint
         begin, end = (round(place * self.rate) for place in self.quiet)
@@ -62,7 +62,7 @@ class Case:
         return self._separated(reference), reference
 
     def _separated(self, reference: Tensor) -> Tensor:
-        """Filtered, with something of the next stem and some noise."""
+        """Estimates: the filtered stems, with leakage of the next stem and noise."""
         filtered = reference + 0.3 * reference.roll(3, -1) - 0.1 * reference.flip(1).roll(40, -1)
         leaked = self.leak * reference.roll(1, 0).roll(7, -1)
         return filtered + leaked + self.noise * torch.randn_like(reference)
@@ -94,8 +94,8 @@ CASES = [
 ]
 
 
-def parameter(case: Case) -> ParameterSet:
-    """With its name; museval needs long for the large ones."""
+def as_param(case: Case) -> ParameterSet:
+    """The case under its name; large ones are marked slow because museval is."""
     is_large = case.stems * case.channels > 4
     return pytest.param(case, id=case.name, marks=[pytest.mark.slow] if is_large else [])
 
@@ -110,8 +110,8 @@ def assert_equal(
     torch.testing.assert_close(stacked(scores), expected, atol=atol, rtol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("case", [*map(parameter, CASES)])
-def test_frames_are_musevals(case: Case) -> None:
+@pytest.mark.parametrize("case", [*map(as_param, CASES)])
+def test_frames_equal_museval(case: Case) -> None:
     estimate, reference = case.songs()
     window, hop = int(case.window * case.rate), int(case.hop * case.rate)
     expected = museval_scores(estimate, reference, window, hop)
@@ -121,15 +121,15 @@ def test_frames_are_musevals(case: Case) -> None:
 
 
 def read_demo(seconds: float) -> Float[Tensor, "stem channel time"]:
-    """The two stems of the demo song, from ten seconds on."""
+    """The two stems of the demo song, starting at ten seconds."""
     waves = [
         torch.from_numpy(read_wave(DEMO / f"{stem}.flac")[0]) for stem in ("vocals", "instrumental")
     ]
     return torch.stack(waves)[..., 441_000 : 441_000 + round(44100 * seconds)]
 
 
-def test_the_demo_song_has_musevals_scores() -> None:
-    """Two stems in stereo, at 44.1 kHz, one second a window; the estimates are a bad remix."""
+def test_the_demo_song_scores_equal_museval() -> None:
+    """Two stereo stems at 44.1 kHz, windows of one second; each estimate leaks the other stem."""
     reference = read_demo(3.2)
     estimate = 0.8 * reference + 0.2 * reference.flip(0).roll(5, -1)
     expected = museval_scores(estimate, reference, 44100, 44100)
@@ -137,7 +137,7 @@ def test_the_demo_song_has_musevals_scores() -> None:
 
 
 def test_twenty_decibels_by_hand() -> None:
-    """White noise ten times as faint as the stem, which no filter removes: 20 dB SDR and SAR."""
+    """Noise at a tenth of the stem's amplitude, which no filter explains: 20 dB SDR and SAR."""
     torch.manual_seed(0)
     reference, noise = torch.randn(2, 1, 2, 40_000, dtype=torch.float64)
     scores = bss_eval(reference + 0.1 * noise, reference, 40_000, 40_000)
@@ -145,8 +145,8 @@ def test_twenty_decibels_by_hand() -> None:
     assert scores.sar.item() == pytest.approx(20, abs=0.3)
 
 
-def test_a_delay_is_no_artefact() -> None:
-    """What a filter does to the stem is spatial distortion: e_spat alone, no other error."""
+def test_a_delay_is_not_an_artifact() -> None:
+    """A filter of the stem is spatial distortion only: no interference, no artifacts."""
     torch.manual_seed(1)
     reference = torch.randn(2, 1, 8000)
     scores = bss_eval(F.pad(reference, (5, -5)), reference, 8000, 8000)
@@ -156,10 +156,10 @@ def test_a_delay_is_no_artefact() -> None:
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.5, -2.0])
-def test_stems_whose_channels_are_the_same(gain: float) -> None:
-    """Filters of a channel, and of the same with a gain beside it, reach the same.
+def test_stems_with_proportional_channels(gain: float) -> None:
+    """A channel and its copy with a gain span the same filters as the channel alone.
 
-    museval stops in such a case ("Singular matrix"), or returns what rounding makes of it.
+    museval fails in this case ("Singular matrix"), or returns rounding errors.
     """
     torch.manual_seed(2)
     mono = torch.randn(2, 1, 4000, dtype=torch.float64)
@@ -168,14 +168,14 @@ def test_stems_whose_channels_are_the_same(gain: float) -> None:
     assert_equal(bss_eval(*both, 2000, 2000), stacked(bss_eval(estimate, mono, 2000, 2000)), 1e-6)
 
 
-def test_a_silent_stem_leaves_no_score() -> None:
-    """The rule of the reference implementation for windows; for whole songs it stops."""
+def test_a_silent_stem_makes_all_scores_nan() -> None:
+    """The reference implementation does the same for windows, but fails for whole songs."""
     reference = torch.stack([torch.zeros(2, 4000), torch.randn(2, 4000)])
     assert stacked(bss_eval(torch.randn(2, 2, 4000), reference, 1000, 1000)).isnan().all()
 
 
 def test_a_perfect_estimate_has_no_error() -> None:
-    """But what rounding leaves, if anything, as in museval: double precision has 16 digits."""
+    """Only rounding remains, as in museval: double precision has 16 digits."""
     torch.manual_seed(7)
     reference = torch.randn(2, 1, 4000)
     assert bss_eval(reference, reference, 1000, 1000).sdr.min() > 280
@@ -183,22 +183,22 @@ def test_a_perfect_estimate_has_no_error() -> None:
 
 @pytest.mark.parametrize("lengths", [(3000, 4000), (5000, 4000)])
 def test_estimates_have_the_length_of_the_reference(lengths: tuple[int, int]) -> None:
-    """Shorter ones end in silence, longer ones are cut, as museval does it."""
+    """Shorter estimates are padded with silence and longer ones cut, as in museval."""
     torch.manual_seed(3)
-    made, true = lengths
-    estimate, reference = torch.randn(2, 1, made), torch.randn(2, 1, true)
-    expected = museval_scores(F.pad(estimate, (0, true - made)), reference, 2000, 2000)
+    length, target = lengths
+    estimate, reference = torch.randn(2, 1, length), torch.randn(2, 1, target)
+    expected = museval_scores(F.pad(estimate, (0, target - length)), reference, 2000, 2000)
     assert_equal(bss_eval(estimate, reference, 2000, 2000), expected)
 
 
 @pytest.mark.parametrize("length", [1, 700, BLOCK, 70 * BLOCK + 5])
 def test_correlations_are_sums_of_products(length: int) -> None:
-    """Beside the definition, for signals shorter and longer than the blocks."""
+    """Reference: the definition, for signals shorter and longer than the blocks."""
     torch.manual_seed(4)
     left, right = torch.randn(2, 2, length, dtype=torch.float64)
-    among, across = correlate(left, right, 9)
+    auto, cross = correlate(left, right, 9)
     for lag in range(9):
-        for found, others in ((among, left), (across, right)):
+        for found, others in ((auto, left), (cross, right)):
             products = left[:, None] * F.pad(others, (0, lag))[None, :, lag:]
             torch.testing.assert_close(found[..., lag], products.sum(-1))
 
@@ -207,37 +207,37 @@ def test_correlations_are_sums_of_products(length: int) -> None:
     ("length", "window", "hop", "count"),
     [(10, 4, 4, 2), (12, 4, 4, 3), (10, 4, 2, 4), (4, 4, 4, 1), (3, 4, 4, 1), (11, 4, 3, 3)],
 )
-def test_windows_that_fit(length: int, window: int, hop: int, count: int) -> None:
-    """Counted by hand."""
+def test_number_of_windows(length: int, window: int, hop: int, count: int) -> None:
+    """Expected numbers are counted by hand."""
     assert count_frames(length, window, hop) == count
 
 
 @pytest.mark.parametrize(("length", "window", "hop"), [(0, 4, 4), (9, 0, 4), (9, 4, 0)])
-def test_nothing_to_measure(length: int, window: int, hop: int) -> None:
+def test_empty_signals_and_windows_are_refused(length: int, window: int, hop: int) -> None:
     with pytest.raises(UsageError, match=f"found {length}, {window} and {hop}"):
         bss_eval(torch.ones(1, 1, length), torch.ones(1, 1, length), window, hop)
 
 
-def test_parts_of_an_estimate_are_orthogonal() -> None:
-    """A law of least squares: what no filter reaches is orthogonal to all delayed sources."""
+def test_the_residual_is_orthogonal_to_the_sources() -> None:
+    """Property of least squares: the residual is orthogonal to all delayed sources."""
     torch.manual_seed(5)
     reference, estimate = torch.randn(2, 2, 1, 3000, dtype=torch.float64)
     filters = find_filters(estimate, reference)
     sources = F.pad(reference[:, 0], (511, 511))
-    reached = F.conv1d(sources[None], filters.joint.transpose(0, 1).flip(-1))[0]
-    left = F.pad(estimate[:, 0], (0, 511)) - reached
+    projected = F.conv1d(sources[None], filters.joint.transpose(0, 1).flip(-1))[0]
+    residual = F.pad(estimate[:, 0], (0, 511)) - projected
     delayed = F.pad(reference[:, 0], (0, 511)).roll(300, -1)
-    assert (left @ delayed.mT).abs().max() < 1e-8
+    assert (residual @ delayed.mT).abs().max() < 1e-8
 
 
 @pytest.mark.parametrize(("least", "length"), [(1, 2), (44611, 45000), (97, 100), (512, 512)])
-def test_lengths_of_transforms(least: int, length: int) -> None:
-    """By hand: 45000 is 2^3 3^2 5^4."""
+def test_fast_fft_lengths(least: int, length: int) -> None:
+    """45000 is 2^3 3^2 5^4."""
     assert fast_length(least) == length
 
 
-def test_stems_that_are_sums_of_others_get_the_same_scores() -> None:
-    """Law: what filters of A, B and A + B reach, filters of A and B reach; artefacts are equal."""
+def test_a_stem_that_is_a_sum_of_others_changes_no_artifacts() -> None:
+    """Property: A, B and A + B span the same filters as A and B, so artifacts are equal."""
     torch.manual_seed(6)
     reference = torch.randn(2, 1, 4000, dtype=torch.float64)
     estimate = reference + 0.2 * torch.randn_like(reference)
@@ -250,25 +250,25 @@ def test_stems_that_are_sums_of_others_get_the_same_scores() -> None:
 
 
 def low_passed(bits: int) -> tuple[Tensor, Tensor]:
-    """Estimates and stems with nothing above a tenth of the rate but what rounding adds."""
+    """Estimates and stems with only rounding noise above a tenth of the sample rate."""
     torch.manual_seed(8)
     spectra = torch.fft.rfft(torch.randn(2, 1, 12_000, dtype=torch.float64))
     spectra[..., 1200:] = 0
     waves = torch.fft.irfft(spectra)
     waves *= 0.1 / waves.std()
     mixed = waves + 0.2 * waves.roll(5, -1) + 0.3 * waves.flip(0)
-    made, true = ((wave * 2**bits).round() / 2**bits for wave in (mixed, waves))
-    return made, true
+    estimate, reference = ((wave * 2**bits).round() / 2**bits for wave in (mixed, waves))
+    return estimate, reference
 
 
 @pytest.mark.parametrize(("bits", "tolerance"), [(15, TOLERANCE), (23, 0.1)])
 def test_stems_without_high_frequencies(bits: int, tolerance: float) -> None:
-    """In 16 bits rounding fills the empty band; in 24 hardly, and any filter will do there.
+    """Rounding to 16 bits fills the empty band; to 24 bits hardly, so filters are ambiguous there.
 
-    SDR and ISR do not mind.
+    SDR and ISR are not affected.
     """
-    made, true = low_passed(bits)
-    expected = museval_scores(made, true, 4000, 4000)
-    found = bss_eval(made, true, 4000, 4000)
+    estimate, reference = low_passed(bits)
+    expected = museval_scores(estimate, reference, 4000, 4000)
+    found = bss_eval(estimate, reference, 4000, 4000)
     assert_equal(found, expected, tolerance)
     torch.testing.assert_close(stacked(found)[:2], expected[:2], atol=TOLERANCE, rtol=0)

@@ -1,4 +1,4 @@
-"""Bundling a run. Truth: the network before, whose sound must not change by a bit."""
+"""Bundling the weights of a run. Reference: the network before bundling, bit for bit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.trainers.runs import fresh
 from trainers.config import Recipe
 
 SCRIPT = Path(__file__).parents[2] / "docs/models/bundle.py"
-WORDS = {"name": "tiny", "description": "A test.", "residual": "instrumental", "licence": "MIT"}
+CARD = {"name": "tiny", "description": "A test.", "residual": "instrumental", "licence": "MIT"}
 
 
 @pytest.fixture
 def bundle(recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The script's functions, with a run to read and an empty package to write to."""
+    """The functions of the script, with a run to read and an empty folder of bundled models."""
     network = fresh(recipe)[0].separator
     weights.save(recordings / "run" / "best.safetensors", network, half=True)
     monkeypatch.setattr(cards_module, "BUNDLED", recordings / "cards")
@@ -31,8 +31,8 @@ def bundle(recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) ->
     return runpy.run_path(str(SCRIPT))
 
 
-def test_a_bundled_run_sounds_as_before(bundle: dict[str, Any], recordings: Path) -> None:
-    card = bundle["write"](recordings / "run", WORDS)
+def test_a_bundled_model_gives_the_same_estimates(bundle: dict[str, Any], recordings: Path) -> None:
+    card = bundle["write"](recordings / "run", CARD)
     assert find("tiny") == card
     assert (card.architecture, card.outputs) == ("melroformer", ("vocals", "instrumental"))
     mixture = torch.sin(torch.arange(2 * RATE) ** 1.5 / 40).reshape(1, 2, RATE)
@@ -41,8 +41,6 @@ def test_a_bundled_run_sounds_as_before(bundle: dict[str, Any], recordings: Path
     assert not torch.equal(after.band.pre_bandnet.weight, before.band.pre_bandnet.weight)
 
 
-def test_the_threshold_of_the_expander_may_be_moved(
-    bundle: dict[str, Any], recordings: Path
-) -> None:
-    bundle["write"](recordings / "run", WORDS, expander_db=-16.0)
+def test_bundling_can_set_the_expander_threshold(bundle: dict[str, Any], recordings: Path) -> None:
+    bundle["write"](recordings / "run", CARD, expander_db=-16.0)
     assert resolve.load("tiny").config.to_dict()["expander_db"] == -16.0

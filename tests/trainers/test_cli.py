@@ -1,4 +1,4 @@
-"""``stem train`` as it is typed. Truth: numbers by hand, files, exit codes."""
+"""``stem train`` on the command line: its output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from trainers.recipes.loading import recipe_names
 
 
 @pytest.fixture
-def typed(recordings: Path, recipe: Recipe) -> list[str]:
-    """A command that trains the tiny recipe into the folder ``run``."""
+def arguments(recordings: Path, recipe: Recipe) -> list[str]:
+    """Arguments that train the tiny recipe into the folder ``run``."""
     file = recordings / "tiny.yaml"
     file.write_text(yaml.safe_dump(json.loads(json.dumps(recipe.to_dict()))))
-    arguments = ["train", "--recipe", str(file), "--data", str(recordings), "--device", "cpu"]
-    return [*arguments, "--output", str(recordings / "run")]
+    start = ["train", "--recipe", str(file), "--data", str(recordings), "--device", "cpu"]
+    return [*start, "--output", str(recordings / "run")]
 
 
-def enter(*arguments: str) -> Result:
+def run_stem(*arguments: str) -> Result:
     return CliRunner().invoke(stem, arguments)
 
 
-def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
-    done = enter(*typed, "--set", "schedule.steps=12")
-    assert done.exit_code == 0
+def test_lines_of_a_run(arguments: list[str], recordings: Path) -> None:
+    result = run_stem(*arguments, "--set", "schedule.steps=12")
+    assert result.exit_code == 0
     best = recordings / "run" / "best.safetensors"
-    lines = done.stderr.splitlines()
+    lines = result.stderr.splitlines()
     assert lines[0] == "Recipe tiny: melroformer, 49 k parameters, on cpu, fp32"
     assert (
         lines[1]
@@ -62,68 +62,70 @@ def test_a_run_for_people(typed: list[str], recordings: Path) -> None:
     assert resolve.load(best).stems == ("vocals",)
 
 
-def test_a_run_for_programs(typed: list[str], recordings: Path) -> None:
-    events = [json.loads(line) for line in enter(*typed, "--json").stdout.splitlines()]
+def test_json_events_of_a_run(arguments: list[str], recordings: Path) -> None:
+    events = [json.loads(line) for line in run_stem(*arguments, "--json").stdout.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds == ["run_started", *4 * ["step_done"], "run_finished"]
     assert [event.get("step") for event in events] == [None, 1, 2, 3, 4, 4]
     assert events[1]["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
 
 
-def test_quiet_says_nothing(typed: list[str]) -> None:
-    assert enter(*typed, "--quiet").output == ""
+def test_quiet_prints_nothing(arguments: list[str]) -> None:
+    assert run_stem(*arguments, "--quiet").output == ""
 
 
-def test_validation_is_shown(typed: list[str], recordings: Path) -> None:
+def test_validation_is_shown(arguments: list[str], recordings: Path) -> None:
     track = recordings / "track"
     track.mkdir()
     for name in ("mixture", "vocals"):
         soundfile.write(track / f"{name}.wav", np.full((RATE, 2), 0.1), RATE)
-    lines = enter(*typed, "--validation", str(track)).stderr.splitlines()
+    lines = run_stem(*arguments, "--validation", str(track)).stderr.splitlines()
     shown = [line.split(" vocals")[0] for line in lines if " vocals " in line]
     assert shown == ["step 2: SDR", "step 4: SDR"]
 
 
-def test_ctrl_c_says_how_to_go_on(
-    typed: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_says_how_to_resume(
+    arguments: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = EMA.update
 
-    def press(average: EMA, model: torch.nn.Module) -> None:
+    def update_and_interrupt(average: EMA, model: torch.nn.Module) -> None:
         update(average, model)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(EMA, "update", press)
-    stopped = enter(*typed)
-    assert stopped.exit_code == 130
-    assert stopped.stderr.endswith("Interrupted. To resume, run the same command with --resume.\n")
+    monkeypatch.setattr(EMA, "update", update_and_interrupt)
+    interrupted = run_stem(*arguments)
+    assert interrupted.exit_code == 130
+    assert interrupted.stderr.endswith(
+        "Interrupted. To resume, run the same command with --resume.\n"
+    )
     monkeypatch.setattr(EMA, "update", update)
-    first, second, *_ = enter(*typed, "--resume", "--json").stdout.splitlines()
+    first, second, *_ = run_stem(*arguments, "--resume", "--json").stdout.splitlines()
     assert json.loads(first)["first_step"] == 1
     assert json.loads(second)["step"] == 2
 
 
 def test_ctrl_c_before_the_first_checkpoint(
-    typed: list[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(VoiceMixes, "__init__", lambda *_, **__: signal.raise_signal(signal.SIGINT))
-    stopped = enter(*typed)
-    assert stopped.exit_code == 130
-    assert stopped.stderr == "Interrupted.\n"
+    interrupted = run_stem(*arguments)
+    assert interrupted.exit_code == 130
+    assert interrupted.stderr == "Interrupted.\n"
 
 
-def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
-    assert enter(*typed).exit_code == 0
+def test_starting_from_another_run(arguments: list[str], recordings: Path) -> None:
+    assert run_stem(*arguments).exit_code == 0
     first = str(recordings / "run" / "best.safetensors")
-    again = [*typed[:-1], str(recordings / "second"), "--from", first]
-    assert enter(*again).exit_code == 0
-    other = enter(*again[:-3], str(recordings / "third"), "--from", "no-such-model")
-    assert other.exit_code == 2
-    assert "Unknown model 'no-such-model'" in other.stderr
+    again = [*arguments[:-1], str(recordings / "second"), "--from", first]
+    assert run_stem(*again).exit_code == 0
+    unknown = run_stem(*again[:-3], str(recordings / "third"), "--from", "no-such-model")
+    assert unknown.exit_code == 2
+    assert "Unknown model 'no-such-model'" in unknown.stderr
 
 
 @pytest.mark.parametrize(
-    ("change", "exit_code", "sentence"),
+    ("change", "exit_code", "message"),
     [
         ("loop.accumulation_steps=3", 2, "accumulation_steps must divide batch_size=2"),
         ("losses.waveform_l2=1", 2, "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?"),
@@ -136,96 +138,103 @@ def test_starting_from_another_run(typed: list[str], recordings: Path) -> None:
         ),
     ],
 )
-def test_mistakes_are_one_sentence(
-    typed: list[str], change: str, exit_code: int, sentence: str
+def test_errors_are_one_message(
+    arguments: list[str], change: str, exit_code: int, message: str
 ) -> None:
-    done = enter(*typed, "--set", change)
-    assert done.exit_code == exit_code
-    assert sentence in done.stderr
-    assert len(errors(done.stderr)) == 1
+    result = run_stem(*arguments, "--set", change)
+    assert result.exit_code == exit_code
+    assert message in result.stderr
+    assert len(errors(result.stderr)) == 1
 
 
-def test_every_option_of_training_is_explained() -> None:
-    shown = CliRunner().invoke(stem, ["train", "--help"], terminal_width=100).output
-    assert max(map(len, shown.splitlines())) <= 100
+def test_every_train_option_has_help() -> None:
+    help_text = CliRunner().invoke(stem, ["train", "--help"], terminal_width=100).output
+    assert max(map(len, help_text.splitlines())) <= 100
     command = train.command
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert [option.name for option in options if not option.help] == []
-    unfolded = "".join(shown.split())  # a line may end at the hyphen of a name
+    unfolded = "".join(help_text.split())  # a line may end at the hyphen of a name
     assert all(name in unfolded for name in recipe_names())
-    assert "trainers/recipes" in shown
+    assert "trainers/recipes" in help_text
 
 
-def written(folder: Path) -> dict[str, Any]:
-    """The recipe that a run has written down."""
+def saved_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe that a run has saved."""
     values: dict[str, Any] = json.loads((folder / "recipe.json").read_text())
     return values
 
 
-def test_options_change_the_recipe(typed: list[str], recordings: Path) -> None:
-    words = ["--precision", "fp32", "--seed", "8", "--layout", "auto"]
-    changed = [*typed, "--set", "seed=2", "--set", "loop.precision=bf16", *words]
-    assert enter(*changed).exit_code == 0
-    values = written(recordings / "run")
+def test_options_change_the_recipe(arguments: list[str], recordings: Path) -> None:
+    options = ["--precision", "fp32", "--seed", "8", "--layout", "auto"]
+    changed = [*arguments, "--set", "seed=2", "--set", "loop.precision=bf16", *options]
+    assert run_stem(*changed).exit_code == 0
+    values = saved_recipe(recordings / "run")
     assert (values["seed"], values["loop"]["precision"]) == (8, "fp32")
     assert values["data"]["layout"] == "auto"
 
 
-def test_a_run_goes_on_by_its_own_recipe(typed: list[str], recordings: Path) -> None:
-    assert enter(*typed, "--seed", "7").exit_code == 0
-    own = [*typed[:1], *typed[3:], "--resume"]  # without --recipe
-    assert enter(*own, "--set", "schedule.steps=6").exit_code == 0
-    values = written(recordings / "run")
+def test_a_run_resumes_with_its_own_recipe(arguments: list[str], recordings: Path) -> None:
+    assert run_stem(*arguments, "--seed", "7").exit_code == 0
+    own = [*arguments[:1], *arguments[3:], "--resume"]  # without --recipe
+    assert run_stem(*own, "--set", "schedule.steps=6").exit_code == 0
+    values = saved_recipe(recordings / "run")
     assert (values["seed"], values["schedule"]["steps"]) == (7, 6)
     (recordings / "run" / "recipe.json").unlink()
-    assert "has no recipe.json. Use --recipe" in enter(*own).stderr
-    assert enter(*typed, "--resume").exit_code == 0
+    assert "has no recipe.json. Use --recipe" in run_stem(*own).stderr
+    assert run_stem(*arguments, "--resume").exit_code == 0
 
 
-def test_a_run_that_is_not_there_cannot_go_on(typed: list[str], recordings: Path) -> None:
-    done = enter(*typed[:1], *typed[3:-1], str(recordings / "other"), "--resume")
-    assert done.exit_code == 2
-    assert "other does not exist, so there is no run to resume" in done.stderr
+def test_a_missing_run_cannot_be_resumed(arguments: list[str], recordings: Path) -> None:
+    result = run_stem(*arguments[:1], *arguments[3:-1], str(recordings / "other"), "--resume")
+    assert result.exit_code == 2
+    assert "other does not exist, so there is no run to resume" in result.stderr
 
 
-def test_the_best_weights_become_a_model(
-    typed: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
+def test_export_adds_the_best_weights_as_a_model(
+    arguments: list[str], recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEM_HOME", str(recordings / "zoo"))
-    done = enter(*typed, "--export", "mine")
-    assert done.exit_code == 0, done.output
-    assert done.stderr.splitlines()[-3:] == [
+    result = run_stem(*arguments, "--export", "mine")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[-3:] == [
         f"Weights: {recordings / 'run' / 'best.safetensors'}",
         "Model: mine",
         "Try: stem separate SONG --model mine",
     ]
     ours, best = resolve.load("mine"), resolve.load(recordings / "run" / "best.safetensors")
-    for one, other in zip(ours.parameters(), best.parameters(), strict=True):
-        assert one.equal(other)
+    for weight, expected in zip(ours.parameters(), best.parameters(), strict=True):
+        assert weight.equal(expected)
     assert find("mine").outputs == ("vocals", "instrumental")
-    taken = enter(*typed[:-1], str(recordings / "second"), "--export", "mine")
-    assert (taken.exit_code, (recordings / "second").exists()) == (2, False)
-    assert "--export: 'mine' is in your zoo already" in taken.stderr
-    again = [*typed[:-1], str(recordings / "second"), "--export", "mine", "--overwrite", "--json"]
-    events = [json.loads(line) for line in enter(*again).stdout.splitlines()]
+    name_taken = run_stem(*arguments[:-1], str(recordings / "second"), "--export", "mine")
+    assert (name_taken.exit_code, (recordings / "second").exists()) == (2, False)
+    assert "--export: 'mine' is in your zoo already" in name_taken.stderr
+    again = [
+        *arguments[:-1],
+        str(recordings / "second"),
+        "--export",
+        "mine",
+        "--overwrite",
+        "--json",
+    ]
+    events = [json.loads(line) for line in run_stem(*again).stdout.splitlines()]
     (added,) = [event for event in events if event["event"] == "model_added"]
     assert added["card"]["sha256"] == find("mine").sha256
 
 
-def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
-    """Two steps are taken, whatever the recipe has; the whole run is that of the recipe."""
-    dry_run = [*typed, "--dry-run", "--set", "schedule.steps=7200"]
-    done = enter(*dry_run)
-    assert (done.exit_code, (recordings / "run").exists()) == (0, False)
-    assert done.stdout.splitlines()[-1].endswith("7,200 steps")
-    found = json.loads(enter(*dry_run, "--json").stdout)
+def test_a_dry_run_trains_nothing(arguments: list[str], recordings: Path) -> None:
+    """A dry run takes two steps whatever the recipe says, and estimates the full run."""
+    dry_run = [*arguments, "--dry-run", "--set", "schedule.steps=7200"]
+    result = run_stem(*dry_run)
+    assert (result.exit_code, (recordings / "run").exists()) == (0, False)
+    assert result.stdout.splitlines()[-1].endswith("7,200 steps")
+    found = json.loads(run_stem(*dry_run, "--json").stdout)
     assert (found["event"], found["steps"], found["run"]["steps"]) == ("dry_run_finished", 7200, 2)
     assert found["hours"] == pytest.approx(2 * found["seconds_per_step"])
     assert found["losses"].keys() == {"waveform_l1", "multi_resolution_stft", "total"}
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
         (["--overwrite"], "--overwrite needs --export NAME, whose model it replaces"),
         (["--export", "Mine!"], "--export: a name has lower-case letters"),
@@ -242,32 +251,32 @@ def test_a_dry_run_trains_nothing(typed: list[str], recordings: Path) -> None:
         (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
     ],
 )
-def test_wrong_usage_is_one_sentence(
-    typed: list[str], recordings: Path, words: list[str], said: str
+def test_usage_errors_are_one_message(
+    arguments: list[str], recordings: Path, options: list[str], message: str
 ) -> None:
-    done = enter(*typed, *words)
-    assert done.exit_code == 2
-    assert said in done.stderr
-    assert len(errors(done.stderr)) == 1
+    result = run_stem(*arguments, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(errors(result.stderr)) == 1
     assert not (recordings / "run").exists()
 
 
-def test_data_are_a_folder_or_a_table(typed: list[str], recordings: Path) -> None:
-    done = enter(*typed, "--data", str(recordings / "voice.wav"))
-    assert (done.exit_code, "is neither a folder nor a .csv file" in done.stderr) == (2, True)
+def test_data_is_a_folder_or_a_csv_file(arguments: list[str], recordings: Path) -> None:
+    result = run_stem(*arguments, "--data", str(recordings / "voice.wav"))
+    assert (result.exit_code, "is neither a folder nor a .csv file" in result.stderr) == (2, True)
     table = recordings / "songs.csv"
     table.touch()
     assert songs(str(table)) == table
 
 
-def test_a_run_from_a_model_trains_its_network(typed: list[str], recordings: Path) -> None:
-    """The tiny network is not that of the default recipe; nothing has to be typed for it."""
-    assert enter(*typed).exit_code == 0
+def test_from_trains_the_network_of_the_model(arguments: list[str], recordings: Path) -> None:
+    """Reference: the model's network, which the default recipe does not have and need not name."""
+    assert run_stem(*arguments).exit_code == 0
     first, second = (str(recordings / name) for name in ("run/best.safetensors", "finer"))
     render_songs(recordings / "songs", songs=3, seconds=3.0, sample_rate=RATE, seed=0)
-    finer = ["train", "--data", str(recordings / "songs"), "--from", first, "--output", second]
+    finetune = ["train", "--data", str(recordings / "songs"), "--from", first, "--output", second]
     shorter = ("--set", "schedule.steps=1", "--set", "loop.num_workers=0")
-    assert enter(*finer, *shorter, "--device", "cpu").exit_code == 0
+    assert run_stem(*finetune, *shorter, "--device", "cpu").exit_code == 0
     ours, theirs = (weights.read(Path(path)) for path in (first, f"{second}/best.safetensors"))
     assert (ours.architecture, ours.config) == (theirs.architecture, theirs.config)
     assert ours.metadata["residual"] == theirs.metadata["residual"]

@@ -1,4 +1,4 @@
-"""Recipes: merging, changing and refusing. Truth: worked by hand from the rules in the module."""
+"""Recipes: how they are merged, changed and refused, by the rules in the module docstring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.loop.step import TrainingTask
 from trainers.recipes.loading import load_recipe, recipe_names
 
 INSTRUMENTAL = ("frame_transformer", "frame_transformer-pretrain", "voxaug")
-"""Recipes that train something else than vocals."""
+"""Recipes whose target is not the vocals."""
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -24,21 +24,21 @@ def test_bundled_recipes_build(name: str) -> None:
     recipe = load_recipe(name)
     with torch.device("meta"):
         network = registry.build(recipe.model.architecture, recipe.model.options)
-    usual = "instrumental" if name in INSTRUMENTAL else "vocals"
-    assert network.stems[0] == (usual if network.role == "stems" else "sound")
+    target = "instrumental" if name in INSTRUMENTAL else "vocals"
+    assert network.stems[0] == (target if network.role == "stems" else "sound")
     assert recipe.model.residual not in network.stems
-    named = recipe.supervised_losses.keys() - {*network.auxiliary_loss_names}
-    assert TrainingTask.of(recipe, network, FULL).objective.losses.keys() == named
+    names = recipe.supervised_losses.keys() - {*network.auxiliary_loss_names}
+    assert TrainingTask.of(recipe, network, FULL).objective.losses.keys() == names
     members = ensemble_spec(recipe, network.sample_rate).members
     assert len(members) == {"melroformer-gan": 4, "msrkit": 1}.get(name, 0)
 
 
-def test_a_loss_of_other_networks_is_not_called_unknown() -> None:
+def test_a_loss_of_another_network_says_which_network() -> None:
     with pytest.raises(ConfigError, match=r"divergence is only provided by spectrogram_net_vae"):
         load_recipe("quick", ("losses.divergence=1",))
 
 
-def test_losses_are_not_judged_by_an_objective_that_does_not_fit() -> None:
+def test_a_wrong_objective_reports_no_unknown_losses() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe("quick", ("objective.name=phase",))
     (mistake,) = caught.value.mistakes
@@ -47,7 +47,7 @@ def test_losses_are_not_judged_by_an_objective_that_does_not_fit() -> None:
 
 @pytest.mark.parametrize("name", ["tfswa_unet", "multi_scale_tfswa", "lightweight_tfswa"])
 def test_clips_and_segments_fill_whole_windows(name: str) -> None:
-    """These networks see what a plane is filled up with: frames must come out even."""
+    """Padding would reach the output of these networks, so frames must fill whole windows."""
     recipe = load_recipe(name)
     with torch.device("meta"):
         network = registry.build(recipe.model.architecture, recipe.model.options)
@@ -57,7 +57,7 @@ def test_clips_and_segments_fill_whole_windows(name: str) -> None:
         assert (1 + samples // config["hop_size"]) % unit == 0
 
 
-def test_base_is_merged_below_the_changes(tmp_path: Path) -> None:
+def test_changes_override_the_base(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("base: melroformer-small\nloop: {batch_size: 7}\n")
     changed, base = load_recipe(str(file)), load_recipe("melroformer-small")
@@ -74,7 +74,7 @@ def test_set_reaches_nested_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "message"),
     [
         ("loop.batchsize=2", "did you mean 'batch_size'"),
         ("loop.batch_size=many", "batch_size must be a whole number, found 'many'"),
@@ -108,12 +108,12 @@ def test_set_reaches_nested_values() -> None:
         ("name.deep=1", "holds a value"),
     ],
 )
-def test_bad_changes_are_named(change: str, sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
+def test_bad_changes_are_named(change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_recipe("melroformer-small", (change,))
 
 
-def test_every_mistake_at_once() -> None:
+def test_all_mistakes_of_one_part_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe("melroformer-small", ("data.voices.silent=2", "data.voices.level=[1]"))
     assert len(caught.value.mistakes) == 2
@@ -129,7 +129,7 @@ def test_mistakes_of_several_parts_at_once() -> None:
     ]
 
 
-def test_unknown_keys_hide_no_other_mistake() -> None:
+def test_unknown_keys_do_not_hide_other_mistakes() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(
             "melroformer-small", ("loop.batchsize=2", "loop.ema_decay=3", "loop.num_workers=x")
@@ -155,21 +155,19 @@ def test_all_bad_changes_at_once() -> None:
     assert third.startswith("seed=[1: not valid YAML: ")
 
 
-def test_the_recipe_of_a_run_is_a_recipe(tmp_path: Path) -> None:
-    """Truth: what a run writes down is what it was started with."""
+def test_the_saved_recipe_of_a_run_can_be_loaded(tmp_path: Path) -> None:
+    """Reference: the recipe that the run was started with."""
     recipe = load_recipe("melroformer-small", ("optimizer.lr=1e-7", "seed=4"))
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2))
     assert load_recipe(str(tmp_path / "recipe.json")) == recipe
 
 
-def test_powers_of_ten_are_numbers() -> None:
+def test_scientific_notation_is_a_number() -> None:
     assert load_recipe("melroformer-small", ("optimizer.lr=1e-3",)).optimizer.lr == 0.001
     assert load_recipe("melroformer-small", ("name=1e-x",)).name == "1e-x"
 
 
-def test_a_base_lies_beside_the_recipe_that_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_is_relative_to_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "deep"
     folder.mkdir()
     (folder / "base.yaml").write_text("base: melroformer-small\nseed: 5\n")
@@ -179,14 +177,14 @@ def test_a_base_lies_beside_the_recipe_that_names_it(
     assert (recipe.seed, recipe.name) == (5, "mine")
 
 
-def test_bases_that_lead_in_a_circle(tmp_path: Path) -> None:
+def test_circular_bases_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: ../" + tmp_path.name + "/a.yaml\n")
     with pytest.raises(ConfigError, match="its bases form a loop"):
         load_recipe(str(tmp_path / "a.yaml"))
 
 
-def test_unknown_recipe_offers_the_nearest() -> None:
+def test_unknown_recipe_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError) as caught:
         load_recipe("melroformer-smal")
     assert str(caught.value) == (
@@ -196,7 +194,7 @@ def test_unknown_recipe_offers_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "key: [1,\n", "nothing.yaml"])
-def test_files_that_are_no_recipe(tmp_path: Path, text: str) -> None:
+def test_files_that_are_not_recipes(tmp_path: Path, text: str) -> None:
     file = tmp_path / "broken.yaml"
     if text != "nothing.yaml":
         file.write_text(text)

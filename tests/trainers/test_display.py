@@ -1,4 +1,4 @@
-"""What people and programs see of a run. Truth: lines by hand, and control codes of a terminal."""
+"""Output of a run on consoles: expected lines written by hand, and terminal control codes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from rich.console import Console as Terminal
 from stemcli.cli.console import Console, JsonConsole, PlainConsole
 from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
-from tests.trainers.story import ADVERSARIAL, FINISHED, RECIPE, step, story, validated
+from tests.trainers.example_run import (
+    ADVERSARIAL,
+    FINISHED,
+    RECIPE,
+    example_events,
+    step,
+    validated,
+)
 from trainers.cli.display import Display, LiveDisplay, open_display
 from trainers.loop.events import ExcerptRendered
 
 UP, HIDE, SHOW = "\x1b[1A\x1b[2K", "\x1b[?25l", "\x1b[?25h"
-SOUND = ExcerptRendered(40, "song", 8000, {}, {})
+EXCERPT = ExcerptRendered(40, "song", 8000, {}, {})
 
 LINES = [
     "Recipe tiny: melroformer, 3.9 M parameters, on cpu, bf16",
@@ -34,34 +41,34 @@ LINES = [
 ]
 
 
-def tell(console: Console, *events: Event) -> None:
+def show_events(console: Console, *events: Event) -> None:
     with console, open_display(RECIPE, console, "songs") as display:
         for event in events:
             display.show(event)
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(PlainConsole(), *story(), SOUND, FINISHED)
+    show_events(PlainConsole(), *example_events(), EXCERPT, FINISHED)
     assert capsys.readouterr().err.splitlines() == LINES
 
 
-def test_programs_get_every_event(capsys: pytest.CaptureFixture[str]) -> None:
-    events = [*story(), SOUND, FINISHED]
-    tell(JsonConsole(), *events)
-    shown = capsys.readouterr().out.splitlines()
-    assert [json.loads(line) for line in shown] == [
+def test_json_console_prints_every_event(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [*example_events(), EXCERPT, FINISHED]
+    show_events(JsonConsole(), *events)
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in lines] == [
         json.loads(json.dumps(event.to_dict())) for event in events
     ]
 
 
-def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Console(), *story(), FINISHED)
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "")
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    show_events(Console(), *example_events(), FINISHED)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
 
 
-def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(PlainConsole(), ADVERSARIAL)
+def test_lines_of_a_resumed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    show_events(PlainConsole(), ADVERSARIAL)
     assert capsys.readouterr().err.splitlines() == [
         "Recipe big: melroformer, 3.9 M parameters, 1.2 M in discriminators, on cuda:0, bf16",
         "Data: songs, 1 validation song",
@@ -70,18 +77,18 @@ def test_facts_of_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_several_stems_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(PlainConsole(), validated(20, 1.0, 4.0, best=False, best_mean=3.0))
+    show_events(PlainConsole(), validated(20, 1.0, 4.0, best=False, best_mean=3.0))
     assert capsys.readouterr().err == "step 20: SDR vocals 1.00, bass 4.00, mean 2.50 dB\n"
 
 
-def test_a_loss_that_begins_late_has_a_mean_of_its_own(
+def test_a_loss_that_starts_late_has_its_own_mean(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tell(PlainConsole(), step(19), step(20, adversary=True))
+    show_events(PlainConsole(), step(19), step(20, adversary=True))
     assert "  generator 3.0000  " in capsys.readouterr().err
 
 
-def live(width: int = 80, height: int = 24) -> tuple[LiveConsole, io.StringIO]:
+def live_console(width: int = 80, height: int = 24) -> tuple[LiveConsole, io.StringIO]:
     screen = io.StringIO()
     terminal = Terminal(
         file=screen, width=width, height=height, force_terminal=True, color_system=None
@@ -89,18 +96,18 @@ def live(width: int = 80, height: int = 24) -> tuple[LiveConsole, io.StringIO]:
     return LiveConsole(terminal=terminal), screen
 
 
-def test_a_terminal_gets_a_table_and_the_lines_that_stay() -> None:
-    console, screen = live()
-    tell(console, *story(), SOUND, FINISHED)
-    shown = screen.getvalue()
+def test_a_terminal_shows_a_table_and_permanent_lines() -> None:
+    console, screen = live_console()
+    show_events(console, *example_events(), EXCERPT, FINISHED)
+    output = screen.getvalue()
     for line in (LINES[0], LINES[1], LINES[3], LINES[5], LINES[6]):
-        assert f"{line}\n" in shown
-    assert "  gradient 0.8000  " not in shown
+        assert f"{line}\n" in output
+    assert "  gradient 0.8000  " not in output
 
 
-def test_long_lines_are_folded_between_words() -> None:
-    console, screen = live(40)
-    tell(console, ADVERSARIAL)
+def test_long_lines_wrap_between_words() -> None:
+    console, screen = live_console(40)
+    show_events(console, ADVERSARIAL)
     assert screen.getvalue().splitlines()[:3] == [
         "Recipe big: melroformer, 3.9 M ",
         "parameters, 1.2 M in discriminators, on ",
@@ -108,37 +115,37 @@ def test_long_lines_are_folded_between_words() -> None:
     ]
 
 
-def test_the_last_table_stays_and_the_cursor_comes_back() -> None:
-    console, screen = live()
-    tell(console, *story())
+def test_the_last_table_stays_and_the_cursor_is_restored() -> None:
+    console, screen = live_console()
+    show_events(console, *example_events())
     last = screen.getvalue().rsplit(UP, 1)[1]
     assert last.startswith("step 40/1,000 ")
     assert last.endswith("20 % waiting for data\n" + SHOW)
     assert screen.getvalue().count(HIDE) == screen.getvalue().count(SHOW) == 1
 
 
-def test_ctrl_c_gives_the_cursor_back() -> None:
-    console, screen = live()
+def test_ctrl_c_restores_the_cursor() -> None:
+    console, screen = live_console()
     with suppress(KeyboardInterrupt), console, open_display(RECIPE, console) as display:
         display.show(step(1))
         raise KeyboardInterrupt
     assert screen.getvalue().endswith(SHOW)
 
 
-def test_an_error_before_the_first_step_moves_nothing() -> None:
-    console, screen = live()
-    tell(console)
+def test_nothing_is_drawn_before_the_first_event() -> None:
+    console, screen = live_console()
+    show_events(console)
     assert screen.getvalue() == ""
 
 
-def test_a_narrower_terminal_has_folded_lines() -> None:
-    """Drawn at 80, six lines are longer than 40 columns and none is longer than 80.
+def test_a_narrower_terminal_wraps_lines() -> None:
+    """At width 80, six lines are longer than 40 columns and none is longer than 80.
 
-    They take a line more each, and going up to the first takes one step less than there are lines.
+    At width 40 each of the six takes two rows; moving to the first row takes one step less.
     """
-    console, screen = live()
+    console, screen = live_console()
     with console, open_display(RECIPE, console) as display:
-        for event in story():
+        for event in example_events():
             display.show(event)
         assert isinstance(display, LiveDisplay)
         display._region.refresh()
@@ -151,35 +158,35 @@ def test_a_narrower_terminal_has_folded_lines() -> None:
         assert screen.getvalue()[before:].split("a line")[0].count(UP) == lines - 1 + 6
 
 
-def test_lines_have_no_spaces_at_their_ends() -> None:
-    """A narrower terminal would fold them into lines of their own."""
-    console, screen = live(120, 40)
-    tell(console, *story())
+def test_lines_have_no_trailing_spaces() -> None:
+    """A narrower terminal would wrap trailing spaces to a new line."""
+    console, screen = live_console(120, 40)
+    show_events(console, *example_events())
     table = screen.getvalue().rsplit(UP, 1)[1].splitlines()[:-1]
     assert [line for line in table if line != line.rstrip()] == []
 
 
-def test_warnings_stand_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In processes that are forked off meanwhile they go where they went before."""
+def test_warnings_are_printed_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes forked meanwhile write to the original stderr."""
     stderr, in_child = io.StringIO(), []
     monkeypatch.setattr(stderr, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(os, "register_at_fork", lambda **after: in_child.extend(after.values()))
-    console, screen = live()
+    console, screen = live_console()
     with console, open_display(RECIPE, console) as display:
         display.show(step(1))
         print("UserWarning: slow", file=sys.stderr)
         assert "UserWarning: slow\n" in screen.getvalue()
         assert stderr.getvalue() == ""
-        (leave_alone,) = in_child
-        leave_alone()
+        (restore_stderr,) = in_child
+        restore_stderr()
         assert sys.stderr is stderr
 
 
-def test_processes_forked_off_later_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_forked_later_keep_their_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     in_child = []
     monkeypatch.setattr(os, "register_at_fork", lambda **after: in_child.extend(after.values()))
-    console, _ = live()
+    console, _ = live_console()
     with console, open_display(RECIPE, console) as display:
         display.show(step(1))
     other = io.StringIO()
@@ -188,6 +195,6 @@ def test_processes_forked_off_later_are_left_alone(monkeypatch: pytest.MonkeyPat
     assert sys.stderr is other
 
 
-def test_lines_are_for_all_but_terminals() -> None:
+def test_only_terminals_get_a_live_display() -> None:
     assert type(open_display(RECIPE, PlainConsole())) is Display
-    assert type(open_display(RECIPE, live()[0])) is LiveDisplay
+    assert type(open_display(RECIPE, live_console()[0])) is LiveDisplay

@@ -1,6 +1,6 @@
-"""The same mistake ends every command alike.
+"""The same error has the same exit code in every command.
 
-Truth: the README, by which 2 is for what was typed and 1 for what failed.
+Expected: by the README, 2 for wrong arguments and 1 for failures.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MODELS = (
     "models info {}",
     "models add {} --name mine",
 )
-NO_MODELS = ("gone.safetensors", "runs/gone", "empty", "net.pth")
-TYPED = [
-    *(command.format(model) for command in MODELS for model in NO_MODELS),
+NOT_MODELS = ("gone.safetensors", "runs/gone", "empty", "net.pth")
+WRONG_ARGUMENTS = [
+    *(command.format(model) for command in MODELS for model in NOT_MODELS),
     *(command.format("no-such-model") for command in MODELS[:-1]),
     "models verify no-such-model",
     "models remove no-such-model",
@@ -46,7 +46,7 @@ TYPED = [
     "data check net.pth",
     "models info melunet --set num_layerz=1",
 ]
-FAILED = [
+FAILURES = [
     *(command.format("bad.safetensors") for command in MODELS),
     "models convert net.pth --name mine",
     "train --data empty",
@@ -55,19 +55,22 @@ FAILED = [
 
 
 @pytest.fixture(autouse=True)
-def here(place: Path) -> None:
-    """Songs, an empty folder, and files that are no models; one only says that it is."""
-    (place / "empty").mkdir()
+def files(workdir: Path) -> None:
+    """Songs, an empty folder, and files that are not models; one has the suffix of a model."""
+    (workdir / "empty").mkdir()
     for name in ("net.pth", "bad.safetensors"):
-        (place / name).write_text("la la la")
-    (place / "song.wav").write_bytes(next(place.glob("songs/*/mixture.wav")).read_bytes())
+        (workdir / name).write_text("la la la")
+    (workdir / "song.wav").write_bytes(next(workdir.glob("songs/*/mixture.wav")).read_bytes())
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [*((words, 2) for words in TYPED), *((words, 1) for words in FAILED)]
+    ("command", "code"),
+    [*((command, 2) for command in WRONG_ARGUMENTS), *((command, 1) for command in FAILURES)],
 )
-def test_what_was_typed_is_2_and_what_failed_is_1(words: str, code: int, place: Path) -> None:
-    before = sorted(place.rglob("*"))
-    done = CliRunner().invoke(stem, words.split())
-    assert (done.exit_code, len(errors(done.stderr))) == (code, 1), done.output
-    assert sorted(place.rglob("*")) == before
+def test_exit_code_is_2_for_wrong_arguments_and_1_for_failures(
+    command: str, code: int, workdir: Path
+) -> None:
+    before = sorted(workdir.rglob("*"))
+    result = CliRunner().invoke(stem, command.split())
+    assert (result.exit_code, len(errors(result.stderr))) == (code, 1), result.output
+    assert sorted(workdir.rglob("*")) == before

@@ -1,6 +1,6 @@
-"""Every architecture learns. Truth: songs made by formula, whose stems are known.
+"""Every architecture learns to separate synthetic songs, whose stems are known.
 
-Some start from the same seed twice: alone, and against discriminators.
+Some are trained twice from the same seed: without and with discriminators.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from trainers.loop.trainer import train
 from trainers.metrics.sdr import global_sdr
 
 RATE = 8000
-COST = 1.0
-"""Decibels that the network may lose to its adversary."""
+MAX_DROP_DB = 1.0
+"""SDR in dB that an adversarial run may lose."""
 
 
 @dataclass(frozen=True)
-class Pupil:
-    """A small network and what is expected of it.
+class SmallNetwork:
+    """A small network, how it is trained, and the gain it must reach.
 
     Attributes:
         options: of the network.
-        lr: AdamW's learning rate; a network of convolutions has hardly a matrix that Muon moves.
-        gain: decibels by which the SDR shall rise above that of the mixture itself.
-        batch_size: clips of a step.
+        lr: learning rate of AdamW, which trains nearly all weights of convolutional networks.
+        gain: dB by which the SDR must exceed that of the mixture itself.
+        batch_size: clips per step.
         seconds: length of a clip.
-        heard: seconds of each song that it is validated by; 0 for all.
-        losses: weights.
+        validated: seconds of each song to validate on; 0 for all.
+        losses: weights of the losses.
         groups: stems of the network that are sums of stems of the songs.
     """
 
@@ -49,7 +49,7 @@ class Pupil:
     gain: float = 5.0
     batch_size: int = 4
     seconds: float = 1.5
-    heard: float = 0.0
+    validated: float = 0.0
     groups: Mapping[str, list[str]] = field(default_factory=dict)
     losses: Mapping[str, float] = field(
         default_factory=lambda: {"waveform_l1": 1.0, "multi_resolution_stft": 1.0}
@@ -79,37 +79,37 @@ TFSWA = {
     **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
     **{"num_heads": 1, "stems": ["vocals"]},
 }
-BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.5, "heard": 4.0}
-"""Attention over single bins is slow on a processor: little is heard at once."""
+BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.5, "validated": 4.0}
+"""Attention over single bins is slow on a CPU: short clips, small batches."""
 
-PUPILS = {
-    "melroformer": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_heads": 2}),
-    "melrnn": Pupil({**MEL, "hidden_channels": 32, "num_layers": 2, "num_groups": 2}),
-    "melunet": Pupil({**MEL, "hidden_channels": 12, "num_layers": 2}, lr=0.002),
-    "frame_transformer": Pupil(
+NETWORKS = {
+    "melroformer": SmallNetwork({**MEL, "hidden_channels": 32, "num_layers": 2, "num_heads": 2}),
+    "melrnn": SmallNetwork({**MEL, "hidden_channels": 32, "num_layers": 2, "num_groups": 2}),
+    "melunet": SmallNetwork({**MEL, "hidden_channels": 12, "num_layers": 2}, lr=0.002),
+    "frame_transformer": SmallNetwork(
         {
             **{**FRAMES, "stems": ("vocals",), "channels": 2, "expansion": 2, "dropout": 0.0},
             **{"multipliers": (1, 2), "num_heads": (8,)},
         },
         lr=0.001,
     ),
-    "spectrogram_net_simple": Pupil(U_NET),
-    "spleeter": Pupil(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
-    "spectrogram_net_lstm": Pupil({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
-    "spectrogram_net_vae": Pupil(
+    "spectrogram_net_simple": SmallNetwork(U_NET),
+    "spleeter": SmallNetwork(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
+    "spectrogram_net_lstm": SmallNetwork({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
+    "spectrogram_net_vae": SmallNetwork(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
         losses={"waveform_l1": 1.0, "multi_resolution_stft": 1.0, "divergence": 0.01},
     ),
-    "tfswa_unet": Pupil(
+    "tfswa_unet": SmallNetwork(
         {**TFSWA, "dims": [8, 16], "hop_size": 128}, lr=0.01, **{**BINS, "seconds": 1.0}
     ),
-    "tfswa_resunet": Pupil(
+    "tfswa_resunet": SmallNetwork(
         {**FRAMES, "dims": [8, 16], "num_layers": 1, "bottleneck": 1, "num_heads": 2}, gain=4.0
     ),
-    "multi_scale_tfswa": Pupil(
+    "multi_scale_tfswa": SmallNetwork(
         {**TFSWA, "dims": [4, 8], "hop_size": 64, "scales": 2}, lr=0.01, **BINS
     ),
-    "lightweight_tfswa": Pupil(
+    "lightweight_tfswa": SmallNetwork(
         {**TFSWA, "dims": [16, 32], "hop_size": 128, "patch": 4}, gain=4.0, batch_size=2
     ),
 }
@@ -121,11 +121,11 @@ QUICK = {
     "tfswa_unet",
     "tfswa_resunet",
 }
-"""Of every family one at least; the others are marked slow."""
+"""At least one architecture of every family; the others are marked slow."""
 
 STEPS = 60
-JUDGED = ("melroformer", "melrnn", "melunet")
-"""Architectures that learn against discriminators as well."""
+ADVERSARIAL = ("melroformer", "melrnn", "melunet")
+"""Architectures that are also trained with discriminators."""
 
 ADVERSARY = {
     "discriminators": ["multi_frequency", "multi_resolution"],
@@ -137,26 +137,26 @@ ADVERSARY = {
 }
 
 
-def learning(architecture: str, *, adversary: bool) -> Recipe:
-    pupil = PUPILS[architecture]
-    judged = {"generator": 0.02, "feature_matching": 0.04} if adversary else {}
+def small_recipe(architecture: str, *, adversary: bool) -> Recipe:
+    network = NETWORKS[architecture]
+    adversarial_losses = {"generator": 0.02, "feature_matching": 0.04} if adversary else {}
     return Recipe.from_dict(
         {
             "seed": 1,
-            "model": {"architecture": architecture, "options": pupil.options},
+            "model": {"architecture": architecture, "options": network.options},
             "data": {
-                **{"clip_seconds": pupil.seconds, "groups": pupil.groups},
+                **{"clip_seconds": network.seconds, "groups": network.groups},
                 "augmentation": {"remix": {"chance": 0.3}},
             },
-            "losses": {**pupil.losses, **judged},
+            "losses": {**network.losses, **adversarial_losses},
             "adversary": ADVERSARY if adversary else {},
-            "optimizer": {"name": "muon", "lr": pupil.lr, "muon_lr": 0.01},
+            "optimizer": {"name": "muon", "lr": network.lr, "muon_lr": 0.01},
             "schedule": {"steps": STEPS, "warmup": 5, "shape": "linear", "decay": 0.5},
             "loop": {
-                **{"batch_size": pupil.batch_size, "ema_decay": 0.95},
+                **{"batch_size": network.batch_size, "ema_decay": 0.95},
                 **{"num_workers": 0, "checkpoint_every": STEPS},
             },
-            "validation": {"every": 10, "seconds": pupil.heard},
+            "validation": {"every": 10, "seconds": network.validated},
             "log": {"songs": 0},
         }
     )
@@ -169,8 +169,10 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def learn(recipe: Recipe, songs: Path, folder: Path) -> tuple[list[StepDone], list[float]]:
-    """Every step, and the mean SDR in dB of every validation."""
+def train_and_validate(
+    recipe: Recipe, songs: Path, folder: Path
+) -> tuple[list[StepDone], list[float]]:
+    """Train; return every step, and the mean SDR in dB of every validation."""
     events: list[Event] = []
     train(recipe, songs, (), folder, CPU, events.append)
     steps = [event for event in events if isinstance(event, StepDone)]
@@ -178,36 +180,36 @@ def learn(recipe: Recipe, songs: Path, folder: Path) -> tuple[list[StepDone], li
 
 
 def sdr_of_mixtures(recipe: Recipe, songs: Path) -> float:
-    """Mean SDR in dB that the mixture itself has as an estimate of the vocals."""
+    """Mean SDR in dB of the mixture as an estimate of the vocals."""
     found = [song.read() for song in open_data(recipe, songs, (), ("vocals",), RATE).validation]
     scores = [global_sdr(track.mixture, track.stems[0]).item() for track in found]
     return sum(scores) / len(scores)
 
 
-def test_all_architectures_are_here() -> None:
+def test_all_separating_architectures_are_tested() -> None:
     separating = {name for name in ARCHITECTURES if architecture(name).role == "stems"}
-    assert PUPILS.keys() == separating
+    assert NETWORKS.keys() == separating
 
 
 @pytest.mark.learns
 @pytest.mark.parametrize(
     "architecture",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PUPILS],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
 )
-def test_it_learns(
+def test_an_architecture_learns(
     architecture: str, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
-    made = partial(learning, architecture)
-    alone, judged = made(adversary=False), made(adversary=True)
-    before = sdr_of_mixtures(alone, songs)
-    _, supervised = learn(alone, songs, tmp_path / "alone")
+    make_recipe = partial(small_recipe, architecture)
+    recipe, adversarial_recipe = make_recipe(adversary=False), make_recipe(adversary=True)
+    before = sdr_of_mixtures(recipe, songs)
+    _, supervised = train_and_validate(recipe, songs, tmp_path / "alone")
     print(f"\n{architecture}: mixture {before:.2f} dB, every 10 steps {rounded(supervised)}")
-    assert supervised[-1] > before + PUPILS[architecture].gain
-    if architecture in JUDGED:
-        steps, adversarial = learn(judged, songs, tmp_path / "judged")
+    assert supervised[-1] > before + NETWORKS[architecture].gain
+    if architecture in ADVERSARIAL:
+        steps, adversarial = train_and_validate(adversarial_recipe, songs, tmp_path / "adversarial")
         print(f"  against an adversary {rounded(adversarial)}")
-        assert adversarial[-1] > supervised[-1] - COST
+        assert adversarial[-1] > supervised[-1] - MAX_DROP_DB
         losses = [loss for step in steps for loss in step.losses.values()]
         assert all(math.isfinite(loss) for loss in losses)
         assert {"discriminator", "generator", "feature_matching"} <= steps[0].losses.keys()
@@ -219,12 +221,14 @@ def rounded(scores: list[float]) -> str:
 
 @pytest.mark.learns
 @pytest.mark.slow
-def test_judges_learn_to_tell(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that stays as it is: its estimates are told from true stems ever better."""
+def test_discriminators_learn_to_recognize_estimates(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a network that does not change, discriminators learn to recognize its estimates."""
     monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
-    recipe = learning("melunet", adversary=True)
-    still = replace(recipe, optimizer=replace(recipe.optimizer, name="adamw", lr=1e-12))
-    sharp = replace(still.adversary, optimizer=replace(still.adversary.optimizer, lr=2e-3))
-    steps, _ = learn(replace(still, adversary=sharp), songs, tmp_path / "run")
+    recipe = small_recipe("melunet", adversary=True)
+    frozen = replace(recipe, optimizer=replace(recipe.optimizer, name="adamw", lr=1e-12))
+    adversary = replace(frozen.adversary, optimizer=replace(frozen.adversary.optimizer, lr=2e-3))
+    steps, _ = train_and_validate(replace(frozen, adversary=adversary), songs, tmp_path / "run")
     losses = [step.losses["discriminator"] for step in steps]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])

@@ -1,4 +1,4 @@
-"""Loggers. Truth: what was written is read back, by TensorBoard's own reader and by soundfile."""
+"""Loggers, whose files are read back by TensorBoard's own reader and by soundfile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import soundfile
 from PIL import Image
 
 from model_zoo.errors import ConfigError, MissingExtraError, OutputError, StorageError
-from tests.trainers.pages import age, curve, history, page
+from tests.trainers.logs import backdate, curve, history, tensorboard
 from trainers.loop.loggers.backends import (
     ExcerptLogger,
     HistoryLogger,
@@ -29,10 +29,10 @@ SOUND = np.sin(np.arange(2 * RATE) ** 1.3).reshape(2, RATE).astype(np.float32)
 PICTURE = (np.arange(5 * 7 * 3) * 37 % 256).astype(np.uint8).reshape(5, 7, 3)
 
 
-def write_steps(book: RunLogger, steps: range) -> None:
+def write_steps(logger: RunLogger, steps: range) -> None:
     for step in steps:
-        book.scalars(step, {"loss/total": step / 4, "sdr/mean": -step})
-    book.close()
+        logger.scalars(step, {"loss/total": step / 4, "sdr/mean": -step})
+    logger.close()
 
 
 def test_tensorboard_shows_the_numbers(tmp_path: Path) -> None:
@@ -41,67 +41,67 @@ def test_tensorboard_shows_the_numbers(tmp_path: Path) -> None:
     assert curve(tmp_path, "sdr/mean") == [(1, -1), (2, -2), (3, -3)]
 
 
-def test_tensorboard_shows_numbers_that_are_none(tmp_path: Path) -> None:
-    book = TensorBoardLogger(tmp_path, 0)
+def test_tensorboard_shows_nan_and_infinity(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, 0)
     for step, value in enumerate((math.nan, math.inf, -math.inf, 1.0), 1):
-        book.scalars(step, {"loss/total": value})
-    book.close()
+        logger.scalars(step, {"loss/total": value})
+    logger.close()
     values = [value for _, value in curve(tmp_path, "loss/total")]
     assert math.isnan(values[0])
     assert values[1:] == [math.inf, -math.inf, 1.0]
 
 
 def test_tensorboard_plays_stereo(tmp_path: Path) -> None:
-    book = TensorBoardLogger(tmp_path, 0)
-    book.audio(3, "a/b", "vocals/estimate", SOUND, RATE)
-    book.close()
-    (clip,) = page(tmp_path).Audio("song a_b/vocals/estimate")
+    logger = TensorBoardLogger(tmp_path, 0)
+    logger.audio(3, "a/b", "vocals/estimate", SOUND, RATE)
+    logger.close()
+    (clip,) = tensorboard(tmp_path).Audio("song a_b/vocals/estimate")
     wave, rate = soundfile.read(io.BytesIO(clip.encoded_audio_string))
     assert (clip.step, clip.content_type, clip.length_frames, rate) == (3, "audio/wav", RATE, RATE)
     # 16 bits: one part in 2^15.
     np.testing.assert_allclose(wave.T, SOUND, atol=2**-15)
 
 
-def test_tensorboard_keeps_sound_that_stays_the_same_once(tmp_path: Path) -> None:
-    book = TensorBoardLogger(tmp_path, 0)
+def test_tensorboard_keeps_unchanged_audio_once(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, 0)
     for step in (1, 2, 3):
-        book.audio(step, "a", "mixture", SOUND if step < 3 else -SOUND, RATE)
-        book.audio(step, "b", "mixture", SOUND / step, RATE)
-    book.close()
-    found = page(tmp_path)
-    assert [clip.step for clip in found.Audio("song a/mixture")] == [1, 3]
-    assert [clip.step for clip in found.Audio("song b/mixture")] == [1, 2, 3]
+        logger.audio(step, "a", "mixture", SOUND if step < 3 else -SOUND, RATE)
+        logger.audio(step, "b", "mixture", SOUND / step, RATE)
+    logger.close()
+    tensorboard_data = tensorboard(tmp_path)
+    assert [clip.step for clip in tensorboard_data.Audio("song a/mixture")] == [1, 3]
+    assert [clip.step for clip in tensorboard_data.Audio("song b/mixture")] == [1, 2, 3]
 
 
 def test_tensorboard_shows_pictures_and_texts(tmp_path: Path) -> None:
-    book = TensorBoardLogger(tmp_path, 0)
-    book.picture(3, "a", "spectrogram/vocals", PICTURE)
-    book.text(3, "recipe", "ä *text*")
-    book.close()
-    found = page(tmp_path)
-    (image,) = found.Images("song a/spectrogram/vocals")
+    logger = TensorBoardLogger(tmp_path, 0)
+    logger.picture(3, "a", "spectrogram/vocals", PICTURE)
+    logger.text(3, "recipe", "ä *text*")
+    logger.close()
+    tensorboard_data = tensorboard(tmp_path)
+    (image,) = tensorboard_data.Images("song a/spectrogram/vocals")
     shown = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
     assert np.array_equal(shown, PICTURE)
-    (text,) = found.Tensors("recipe/text_summary")
+    (text,) = tensorboard_data.Tensors("recipe/text_summary")
     assert text.tensor_proto.string_val[0].decode() == "ä *text*"
 
 
-def test_tensorboard_shows_steps_that_were_done_twice_once(tmp_path: Path) -> None:
+def test_tensorboard_shows_repeated_steps_once(tmp_path: Path) -> None:
     first = TensorBoardLogger(tmp_path, 0)
     first.picture(3, "a", "b", PICTURE)
     write_steps(first, range(1, 8))
-    age(tmp_path)
+    backdate(tmp_path)
     again = TensorBoardLogger(tmp_path, 4)
     again.picture(6, "a", "b", PICTURE)
     write_steps(again, range(5, 7))
     assert [step for step, _ in curve(tmp_path, "loss/total")] == [1, 2, 3, 4, 5, 6]
-    assert [image.step for image in page(tmp_path).Images("song a/b")] == [3, 6]
+    assert [image.step for image in tensorboard(tmp_path).Images("song a/b")] == [3, 6]
 
 
-def test_tensorboard_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    book = TensorBoardLogger(tmp_path, 0)
-    book.audio(1, "a", "b", SOUND, RATE)
-    write_steps(book, range(1, 3))
+def test_tensorboard_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logger = TensorBoardLogger(tmp_path, 0)
+    logger.audio(1, "a", "b", SOUND, RATE)
+    write_steps(logger, range(1, 3))
     assert capfd.readouterr() == ("", "")
 
 
@@ -111,16 +111,16 @@ def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         TensorBoardLogger(tmp_path, 0)
 
 
-def test_history_is_a_line_per_entry(tmp_path: Path) -> None:
-    book = HistoryLogger(tmp_path / "run", 0)
-    book.scalars(1, {"loss/total": 0.1, "loss/other": math.inf})
+def test_history_has_a_line_per_entry(tmp_path: Path) -> None:
+    logger = HistoryLogger(tmp_path / "run", 0)
+    logger.scalars(1, {"loss/total": 0.1, "loss/other": math.inf})
     assert history(tmp_path / "run") == [{"step": 1, "loss/total": 0.1, "loss/other": math.inf}]
-    book.scalars(1, {"sdr/mean": math.nan})
-    book.close()
+    logger.scalars(1, {"sdr/mean": math.nan})
+    logger.close()
     assert math.isnan(history(tmp_path / "run")[1]["sdr/mean"])
 
 
-def test_history_goes_on_after_the_last_checkpoint(tmp_path: Path) -> None:
+def test_history_resumes_after_the_last_checkpoint(tmp_path: Path) -> None:
     write_steps(HistoryLogger(tmp_path, 0), range(1, 8))
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write('{"step": 2, "loss/to')
@@ -130,7 +130,7 @@ def test_history_goes_on_after_the_last_checkpoint(tmp_path: Path) -> None:
     assert history(tmp_path) == []
 
 
-def test_history_of_a_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_history_in_an_unusable_folder(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(OutputError, match="Cannot write"):
         HistoryLogger(tmp_path / "run", 0)
@@ -141,9 +141,9 @@ def steps_of(folder: Path) -> list[str]:
 
 
 def test_excerpts_are_flac_of_24_bits_and_png(tmp_path: Path) -> None:
-    book = ExcerptLogger(tmp_path, 0)
-    book.audio(200, "song", "vocals/estimate", SOUND, RATE)
-    book.picture(200, "song", "spectrogram/vocals", PICTURE)
+    logger = ExcerptLogger(tmp_path, 0)
+    logger.audio(200, "song", "vocals/estimate", SOUND, RATE)
+    logger.picture(200, "song", "spectrogram/vocals", PICTURE)
     folder = tmp_path / "excerpts" / "step-000200" / "song"
     assert soundfile.info(folder / "vocals.estimate.flac").subtype == "PCM_24"
     wave, rate = soundfile.read(folder / "vocals.estimate.flac")
@@ -158,15 +158,15 @@ def test_excerpts_are_flac_of_24_bits_and_png(tmp_path: Path) -> None:
 )
 def test_excerpts_stay_in_their_folder(tmp_path: Path, song: str, folder: str) -> None:
     ExcerptLogger(tmp_path, 0).audio(1, song, "mixture", SOUND, RATE)
-    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.flac")]
-    assert found == [Path("excerpts", "step-000001", folder, "mixture.flac")]
+    tensorboard_data = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.flac")]
+    assert tensorboard_data == [Path("excerpts", "step-000001", folder, "mixture.flac")]
 
 
 def test_the_first_and_the_last_two_excerpts_are_kept(tmp_path: Path) -> None:
-    book, kept = ExcerptLogger(tmp_path, 0), []
+    logger, kept = ExcerptLogger(tmp_path, 0), []
     for step in (5, 10, 15, 20, 1_000_000):
         for name in ("mixture", "vocals/estimate"):
-            book.audio(step, "song", name, SOUND, RATE)
+            logger.audio(step, "song", name, SOUND, RATE)
         kept.append(steps_of(tmp_path))
     first = ["step-000005"]
     assert kept[1:4] == [
@@ -178,32 +178,32 @@ def test_the_first_and_the_last_two_excerpts_are_kept(tmp_path: Path) -> None:
     assert len([*(tmp_path / "excerpts").rglob("*.flac")]) == 6
 
 
-def test_excerpts_of_steps_that_are_done_again_go(tmp_path: Path) -> None:
-    book = ExcerptLogger(tmp_path, 0)
+def test_excerpts_of_repeated_steps_are_removed(tmp_path: Path) -> None:
+    logger = ExcerptLogger(tmp_path, 0)
     for step in (5, 10, 15):
-        book.audio(step, "song", "mixture", SOUND, RATE)
+        logger.audio(step, "song", "mixture", SOUND, RATE)
     ExcerptLogger(tmp_path, 10)
     assert steps_of(tmp_path) == ["step-000005", "step-000010"]
 
 
 class Wandb(SimpleNamespace):
-    """Stands for the package: what it was asked for, and what it was given.
+    """Stands in for the package wandb, and records how it is called.
 
     Args:
-        next_step: of a page that exists already.
+        next_step: of a run that exists already.
     """
 
     class Error(Exception):
         """Base of the package's errors."""
 
     def __init__(self, next_step: int = 0) -> None:
-        super().__init__(step=next_step, asked={}, logged=[], finished=0)
+        super().__init__(step=next_step, init_options={}, logged=[], finished=0)
 
     def Settings(self, **options: Any) -> dict[str, Any]:  # noqa: N802
         return options
 
     def init(self, **options: Any) -> Wandb:
-        self.asked = options
+        self.init_options = options
         return self
 
     def log(self, values: dict[str, Any], step: int) -> None:
@@ -222,23 +222,23 @@ class Wandb(SimpleNamespace):
         return text
 
 
-def wandb_book(
+def wandb_logger(
     monkeypatch: pytest.MonkeyPatch, package: Wandb | None, folder: Path, first_step: int = 0
 ) -> WandbLogger:
     monkeypatch.setitem(sys.modules, "wandb", package)
     return WandbLogger("songs", folder, "mine", {"seed": 3}, first_step)
 
 
-def test_wandb_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_receives_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Wandb()
-    book = wandb_book(monkeypatch, package, tmp_path)
-    book.text(0, "recipe", "a < b")
-    book.scalars(1, {"loss/total": 0.5})
-    book.audio(2, "a", "mixture", SOUND, RATE)
-    book.audio(3, "a", "mixture", SOUND, RATE)
-    book.picture(3, "a", "spectrogram/vocals", PICTURE)
-    book.close()
-    assert package.asked == {
+    logger = wandb_logger(monkeypatch, package, tmp_path)
+    logger.text(0, "recipe", "a < b")
+    logger.scalars(1, {"loss/total": 0.5})
+    logger.audio(2, "a", "mixture", SOUND, RATE)
+    logger.audio(3, "a", "mixture", SOUND, RATE)
+    logger.picture(3, "a", "spectrogram/vocals", PICTURE)
+    logger.close()
+    assert package.init_options == {
         "project": "songs",
         "name": "mine",
         "config": {"seed": 3},
@@ -256,22 +256,22 @@ def test_wandb_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert package.finished == 1
 
 
-def test_wandb_goes_on_on_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_resumes_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package, resumed, fresh = Wandb(), Wandb(next_step=8), Wandb()
-    wandb_book(monkeypatch, package, tmp_path)
-    write_steps(wandb_book(monkeypatch, resumed, tmp_path, 4), range(5, 10))
-    assert resumed.asked["id"] == package.asked["id"]
+    wandb_logger(monkeypatch, package, tmp_path)
+    write_steps(wandb_logger(monkeypatch, resumed, tmp_path, 4), range(5, 10))
+    assert resumed.init_options["id"] == package.init_options["id"]
     assert [step for step, _ in resumed.logged] == [8, 9]
-    wandb_book(monkeypatch, fresh, tmp_path, 0)
-    assert fresh.asked["id"] != package.asked["id"]
+    wandb_logger(monkeypatch, fresh, tmp_path, 0)
+    assert fresh.init_options["id"] != package.init_options["id"]
 
 
 def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"^log.wandb: .* is not installed. Try: pip install w"):
-        wandb_book(monkeypatch, None, tmp_path)
+        wandb_logger(monkeypatch, None, tmp_path)
 
 
-def test_wandb_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_errors_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Wandb()
 
     def refuse(**_: Any) -> Wandb:
@@ -279,4 +279,4 @@ def test_wandb_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     package.init = refuse
     with pytest.raises(StorageError, match=r"\(api_key not configured \(no-tty\)\). Run wandb l"):
-        wandb_book(monkeypatch, package, tmp_path)
+        wandb_logger(monkeypatch, package, tmp_path)

@@ -1,4 +1,4 @@
-"""The loop: numbers by hand, laws of its steps, and proof that it learns."""
+"""The training loop: averages by hand, properties of its steps, and a run that learns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from trainers.objectives.base import folded, unfolded
 
 
 def test_average_by_hand(recipe: Recipe) -> None:
-    """Decay starts at 1/10: after one update 0.9 of the way to the new weight."""
+    """Decay starts at 1/10: one update goes 0.9 of the way to the new weight."""
     state, _ = fresh(recipe)
     with torch.no_grad():
         for weight in state.ema.model.parameters():
@@ -46,8 +46,8 @@ def test_average_by_hand(recipe: Recipe) -> None:
     assert torch.allclose(averaged, torch.full_like(averaged, 0.9))
 
 
-def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
-    """From 0 towards 1: what is missing shrinks to 1/10 of it, 2/11, and then 0.2 each time."""
+def test_average_decay_rises_to_its_limit(recipe: Recipe) -> None:
+    """From 0 towards 1: the difference shrinks to 1/10 of itself, then 2/11, then 0.2 each time."""
     state, _ = fresh(replace(recipe, loop=replace(recipe.loop, ema_decay=0.2)))
     with torch.no_grad():
         for average, weight in zip(
@@ -57,13 +57,13 @@ def test_average_forgets_ever_less_until_its_decay(recipe: Recipe) -> None:
             weight.fill_(1.0)
     for _ in range(4):
         state.ema.update(state.separator)
-    missing = 1 - next(state.ema.model.parameters())
+    difference = 1 - next(state.ema.model.parameters())
     expected = 1 / 10 * 2 / 11 * 0.2 * 0.2
-    assert torch.allclose(missing, torch.full_like(missing, expected), atol=1e-6)
+    assert torch.allclose(difference, torch.full_like(difference, expected), atol=1e-6)
 
 
-def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recipe) -> None:
-    """Law: losses are means over items, so four parts of one item are a batch of four."""
+def test_accumulated_gradients_equal_those_of_the_batch(recordings: Path, recipe: Recipe) -> None:
+    """Losses are means over items, so four parts of one item equal a batch of four."""
     four = batch(recordings, recipe, range(4))
     gradients, losses = [], []
     for parts in (1, 2, 4):
@@ -71,20 +71,20 @@ def test_parts_of_a_batch_add_up_to_its_gradient(recordings: Path, recipe: Recip
         state, task = fresh(replace(recipe, loop=loop))
         losses.append(training_step(state, task, four).losses)
         gradients.append([weight.grad for weight in state.separator.parameters()])
-    for other in (1, 2):
-        assert losses[other] == pytest.approx(losses[0], rel=1e-5)
-        torch.testing.assert_close(gradients[other], gradients[0], atol=1e-7, rtol=1e-4)
+    for i in (1, 2):
+        assert losses[i] == pytest.approx(losses[0], rel=1e-5)
+        torch.testing.assert_close(gradients[i], gradients[0], atol=1e-7, rtol=1e-4)
 
 
-def test_a_run_in_parts_learns_the_same(recordings: Path, recipe: Recipe) -> None:
+def test_a_run_with_accumulation_has_the_same_losses(recordings: Path, recipe: Recipe) -> None:
     parts = replace(recipe, loop=replace(recipe.loop, accumulation_steps=2))
-    whole = run_steps(recipe, 2, recordings, recordings / "whole")
-    apart = run_steps(parts, 2, recordings, recordings / "apart")
-    for one, other in zip(whole, apart, strict=True):
-        assert other.losses == pytest.approx(one.losses, rel=1e-3)
+    full = run_steps(recipe, 2, recordings, recordings / "whole")
+    accumulated = run_steps(parts, 2, recordings, recordings / "apart")
+    for expected, found in zip(full, accumulated, strict=True):
+        assert found.losses == pytest.approx(expected.losses, rel=1e-3)
 
 
-def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: Recipe) -> None:
+def test_a_non_finite_gradient_changes_no_weights(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(recipe)
     broken = batch(recordings, recipe, range(2))
     broken.stems[0, 0, 0, 0] = float("inf")
@@ -96,9 +96,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing(recordings: Path, recipe: R
     assert state.progress.step == state.ema.updates == 0
 
 
-def test_a_network_of_one_channel_hears_each_channel_alone(
-    recordings: Path, recipe: Recipe
-) -> None:
+def test_a_mono_network_processes_each_channel_separately(recordings: Path, recipe: Recipe) -> None:
     options = recipe.model.options | {"audio_channels": 1}
     recipe = replace(recipe, model=replace(recipe.model, options=options))
     state, task = fresh(recipe)
@@ -115,19 +113,19 @@ def test_a_network_of_one_channel_hears_each_channel_alone(
 def test_blocks_are_compiled_one_by_one(
     recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two layers of bands, and of the one layer of the network a block along each axis."""
+    """Two band layers, and the network's one layer has a block along each axis."""
     compiled: list[str] = []
 
-    def note(block: torch.nn.Module, **options: object) -> None:
+    def record(block: torch.nn.Module, **options: object) -> None:
         compiled.append(type(block).__name__)
 
-    monkeypatch.setattr(torch.nn.Module, "compile", note)
+    monkeypatch.setattr(torch.nn.Module, "compile", record)
     recipe = replace(recipe, loop=replace(recipe.loop, compile=True))
     run_steps(recipe, 1, recordings, recordings / "run")
     assert sorted(compiled) == ["BandLinear", "BandLinear", "RoFormerBlock", "RoFormerBlock"]
 
 
-def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> None:
+def test_stems_missing_from_the_mixes_are_refused(recordings: Path, recipe: Recipe) -> None:
     options = recipe.model.options | {"stems": ["vocals", "drums"]}
     recipe = replace(recipe, model=replace(recipe.model, options=options))
     with pytest.raises(ConfigError, match=r"has the stem vocals, found vocals, drums"):
@@ -135,7 +133,7 @@ def test_stems_that_the_mixes_do_not_have(recordings: Path, recipe: Recipe) -> N
 
 
 def test_training_improves_separation(recordings: Path, recipe: Recipe) -> None:
-    """A gliding tone in noise as loud as itself: 40 steps gain 4.5 dB over the mixture."""
+    """A gliding tone in equally loud noise: 40 steps gain 4.5 dB over the mixture."""
     values = recipe.to_dict()
     values["data"]["voices"] |= {"silent": 0.0, "bare": 0.0, "effects": 0.0, "level": [0.0, 0.0]}
     values["optimizer"] |= {"lr": 0.01, "muon_lr": 0.02}

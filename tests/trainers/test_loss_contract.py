@@ -1,4 +1,4 @@
-"""What holds for every loss of the table. Truth: laws of a distance, and the words of errors."""
+"""Properties of every loss: those of a distance, and messages for wrong options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "convergence": ("multi_resolution_magnitude", {"convergence": True}),
 }
 ASYMMETRIC = ("convergence", "noise_to_signal", "perceptual")
-OVER_THE_BATCH = ("convergence", "masked", "perceptual")
+NOT_MEANS_OVER_ITEMS = ("convergence", "masked", "perceptual")
 SPECTRAL = ("magnitude_l1", "multi_mel", "multi_resolution_magnitude", "multi_resolution_stft")
 
 every_loss = pytest.mark.parametrize("name", VARIANTS)
@@ -35,8 +35,8 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def loss(name: str, listener: Path) -> Loss:
     kind, options = VARIANTS[name]
-    needed = {"discriminator": str(listener)} if kind == "perceptual" else {}
-    return make_loss(kind, LISTENER_RATE, {**options, **needed})
+    required = {"discriminator": str(listener)} if kind == "perceptual" else {}
+    return make_loss(kind, LISTENER_RATE, {**options, **required})
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -70,7 +70,7 @@ def test_loss_and_gradient_are_finite(loss: Loss, estimate: Tensor, reference: T
 
 
 @every_loss
-def test_nothing_is_lost_where_nothing_differs(name: str, loss: Loss) -> None:
+def test_equal_waves_have_no_loss(name: str, loss: Loss) -> None:
     value = loss(noise(0), noise(0)).item()
     if name == "noise_to_signal":
         assert value == pytest.approx(-50, abs=0.1)  # noise of level 1 over its floor of -50 dB
@@ -79,35 +79,35 @@ def test_nothing_is_lost_where_nothing_differs(name: str, loss: Loss) -> None:
 
 
 @every_loss
-def test_smaller_mistakes_cost_less(loss: Loss) -> None:
+def test_smaller_errors_have_smaller_losses(loss: Loss) -> None:
     reference, error = noise(0), noise(1)
     costs = [loss(reference + size * error, reference).item() for size in (0.01, 0.1, 1.0)]
     assert costs == sorted(costs)
-    assert costs[0] < 0.8 * costs[1] or costs[0] < costs[1] - 5  # decibels lie below zero
+    assert costs[0] < 0.8 * costs[1] or costs[0] < costs[1] - 5  # decibels can be below zero
 
 
 @every_loss
-def test_only_some_losses_tell_the_two_apart(name: str, loss: Loss) -> None:
+def test_only_some_losses_are_asymmetric(name: str, loss: Loss) -> None:
     estimate, reference = noise(0), 0.3 * noise(1)
-    there, back = loss(estimate, reference).item(), loss(reference, estimate).item()
+    forward, backward = loss(estimate, reference).item(), loss(reference, estimate).item()
     if name in ASYMMETRIC:
-        assert abs(there - back) > 0.1 * abs(back)
+        assert abs(forward - backward) > 0.1 * abs(backward)
     else:
-        assert there == pytest.approx(back, rel=1e-5)
+        assert forward == pytest.approx(backward, rel=1e-5)
 
 
 @every_loss
-def test_the_gradient_is_the_slope(loss: Loss) -> None:
-    """A little louder, the loss rises as the gradient says: nothing was wrongly held constant."""
+def test_the_gradient_is_the_derivative(loss: Loss) -> None:
+    """Scaling the estimate changes the loss by its gradient: nothing is wrongly detached."""
     estimate, reference = 2 * noise(0), noise(1)
     slope = (gradient(loss, estimate, reference) * estimate).sum().item()
-    rise = loss(1.001 * estimate, reference) - loss(0.999 * estimate, reference)
-    assert rise.item() == pytest.approx(0.002 * slope, rel=0.01)
+    difference = loss(1.001 * estimate, reference) - loss(0.999 * estimate, reference)
+    assert difference.item() == pytest.approx(0.002 * slope, rel=0.01)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in OVER_THE_BATCH])
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in NOT_MEANS_OVER_ITEMS])
 def test_the_loss_of_a_batch_is_the_mean_of_its_parts(loss: Loss) -> None:
-    """What ``loop.accumulation_steps`` relies on; docs/losses.md names the exceptions."""
+    """``loop.accumulation_steps`` relies on this; docs/losses.md names the exceptions."""
     estimate, reference = noise(0), noise(1)
     parts = [loss(*pair) for pair in zip(estimate.split(1), reference.split(1), strict=True)]
     assert loss(estimate, reference).item() == pytest.approx(sum(parts).item() / 2, rel=1e-5)
@@ -116,7 +116,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts(loss: Loss) -> None:
 @every_loss
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
 def test_losses_are_computed_in_float32(loss: Loss, kind: torch.dtype) -> None:
-    """Exactly the loss of the same numbers, widened or rounded to float32 beforehand."""
+    """Exactly the loss of the same numbers after conversion to float32."""
     estimate, reference = noise(0).to(kind), noise(1).to(kind)
     value = loss(estimate, reference)
     assert value.dtype == torch.float32
@@ -132,7 +132,7 @@ def test_autocast_changes_nothing(loss: Loss) -> None:
 
 @pytest.mark.parametrize("name", [*SPECTRAL, "perceptual"])
 def test_waves_shorter_than_half_a_window_are_refused(name: str, loss: Loss) -> None:
-    """The sentence says how long clips must be, and clips of that length will do."""
+    """The message says how long clips must be, and clips of that length work."""
     with pytest.raises(ConfigError, match=rf"data\.clip_seconds: clips.* losses\.{name}") as caught:
         loss(SILENCE[..., :32], SILENCE[..., :32])
     seconds = re.search(r"data\.clip_seconds=([\d.]+)", str(caught.value))
@@ -142,7 +142,7 @@ def test_waves_shorter_than_half_a_window_are_refused(name: str, loss: Loss) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "sentences"),
+    ("name", "options", "messages"),
     [
         ("magnitude_l1", {"n_fft": 0}, ["n_fft must be 4 or more"]),
         ("magnitude_l1", {"hop": -1}, ["hop must be 1 or more"]),
@@ -167,14 +167,14 @@ def test_waves_shorter_than_half_a_window_are_refused(name: str, loss: Loss) -> 
         ("waveform_l1", {"weight": 2}, ["unknown key 'weight', known: none"]),
     ],
 )
-def test_options_that_make_no_sense(
-    name: str, options: dict[str, Any], sentences: list[str]
+def test_invalid_options_are_refused(
+    name: str, options: dict[str, Any], messages: list[str]
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^loss_options\.{name}: ") as caught:
         make_loss(name, LISTENER_RATE, options)
-    assert len(caught.value.mistakes) == len(sentences)
-    for mistake, sentence in zip(caught.value.mistakes, sentences, strict=True):
-        assert re.search(sentence, mistake)
+    assert len(caught.value.mistakes) == len(messages)
+    for mistake, message in zip(caught.value.mistakes, messages, strict=True):
+        assert re.search(message, mistake)
 
 
 def test_the_documentation_names_every_loss_and_option() -> None:

@@ -1,4 +1,4 @@
-"""Losses and metrics against numbers worked by hand and laws."""
+"""Losses and metrics, against numbers worked by hand and properties."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_sdr_by_hand() -> None:
 
 @pytest.mark.parametrize("gain", [1.0, -3.0, 0.01])
 def test_si_sdr_by_hand(gain: float) -> None:
-    """Half the stem, energy 2, and an orthogonal error of energy 1: 3.01 dB, whatever the gains."""
+    """Half of the stem with energy 2, and an orthogonal error of energy 1: 3.01 dB at any gain."""
     reference = torch.tensor([[2.0, 2.0, 0.0, 0.0]])
     estimate = 0.5 * reference + torch.tensor([[0.0, 0.0, 1.0, 0.0]])
     expected = 10 * math.log10(2)
@@ -37,13 +37,13 @@ def test_si_sdr_by_hand(gain: float) -> None:
 
 
 def test_si_sdr_of_silence() -> None:
-    some, nothing = torch.ones(1, 9), torch.zeros(1, 9)
-    assert si_sdr(nothing, some).item() == 0
-    assert si_sdr(some, nothing).item() < -100
+    wave, silence = torch.ones(1, 9), torch.zeros(1, 9)
+    assert si_sdr(silence, wave).item() == 0
+    assert si_sdr(wave, silence).item() < -100
 
 
 def test_mixture_sdr_is_the_level_difference() -> None:
-    """With the mixture as estimate the error is the backing: SDR is voice over backing, in dB."""
+    """With the mixture as estimate, the error is the backing: SDR is voice over backing in dB."""
     torch.manual_seed(0)
     voice, backing = torch.randn(2, 2, 4000)
     expected = 10 * math.log10(voice.square().sum() / backing.square().sum())
@@ -72,26 +72,26 @@ def test_mean_square_by_hand() -> None:
     assert mean_square(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(3.5)
 
 
-def test_mean_square_shares_doubtful_sound_by_its_odds() -> None:
-    """One mixture in three holds the voice: the best guess is a third of it (a mean is least)."""
+def test_mean_square_is_least_for_the_mean() -> None:
+    """With the voice in one mixture of three, the best constant estimate is a third of it."""
     voice = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)
-    guesses = torch.linspace(0, 1, 31)
-    risks = [mean_square(guess.expand(3, 1, 1, 1), voice).item() for guess in guesses]
-    assert guesses[risks.index(min(risks))].item() == pytest.approx(1 / 3)
+    estimates = torch.linspace(0, 1, 31)
+    risks = [mean_square(estimate.expand(3, 1, 1, 1), voice).item() for estimate in estimates]
+    assert estimates[risks.index(min(risks))].item() == pytest.approx(1 / 3)
 
 
 @settings(max_examples=10)
 @given(gain=st.floats(0.01, 10))
-def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
-    """Law: the objective does not change when a clip and its stems get louder together."""
+def test_losses_do_not_depend_on_the_level(gain: float) -> None:
+    """Property: scaling a clip and its stems together does not change the losses."""
     torch.manual_seed(4)
     mixture, stems = torch.randn(2, 2, 5000), torch.randn(2, 1, 2, 5000)
     recipe, model = Recipe(losses={"mean_square": 1.0, "waveform_l1": 2.0}), Scaling(channels=2)
     objective = SeparationObjective(recipe, model)
 
     def losses_of(batch: Batch) -> dict[str, torch.Tensor]:
-        exercise = objective.make_example(model, batch)
-        return objective(exercise.pair(model(exercise.inputs)))
+        example = objective.make_example(model, batch)
+        return objective(example.pair(model(example.inputs)))
 
     losses = losses_of(Batch(mixture, stems))
     gains = torch.tensor([gain, 1.0]).view(2, 1, 1)
@@ -101,19 +101,19 @@ def test_a_quiet_clip_counts_as_much_as_a_loud_one(gain: float) -> None:
 
 
 def test_loudness_by_hand() -> None:
-    """Samples of 3 and 4 have the mean square 12.5; silence is not divided by zero."""
-    two = torch.stack([torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)])
-    assert loudness(two).flatten().tolist() == pytest.approx([12.5**0.5, QUIETEST_RMS])
+    """Samples of 3 and 4 have the mean square 12.5; silence has the least level instead of 0."""
+    waves = torch.stack([torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)])
+    assert loudness(waves).flatten().tolist() == pytest.approx([12.5**0.5, QUIETEST_RMS])
 
 
 def test_noise_to_signal_by_hand() -> None:
-    """A tenth of the amplitude is -20 dB; a leak of -20 dB full scale into silence is 30 dB."""
+    """An error of a tenth is -20 dB; a leak of -20 dB full scale into silence is 30 dB."""
     ones, silence = torch.ones(1, 1, 2, 50), torch.zeros(1, 1, 2, 50)
     assert noise_to_signal(0.9 * ones, ones).item() == pytest.approx(-20, abs=0.01)
-    leak = 10 * math.log10((0.01 + NOISE_FLOOR) / NOISE_FLOOR)
-    assert noise_to_signal(0.1 * ones, silence).item() == pytest.approx(leak, abs=1e-4)
+    leak_db = 10 * math.log10((0.01 + NOISE_FLOOR) / NOISE_FLOOR)
+    assert noise_to_signal(0.1 * ones, silence).item() == pytest.approx(leak_db, abs=1e-4)
     both = torch.cat([0.9 * ones, 0.1 * ones]), torch.cat([ones, silence])
-    assert noise_to_signal(*both).item() == pytest.approx((leak - 20) / 2, abs=0.01)
+    assert noise_to_signal(*both).item() == pytest.approx((leak_db - 20) / 2, abs=0.01)
 
 
 def test_spectral_loss_of_white_noise_is_its_level() -> None:
@@ -129,11 +129,11 @@ def test_spectral_loss_of_white_noise_is_its_level() -> None:
 def test_spectral_loss_is_homogeneous(scale: float) -> None:
     torch.manual_seed(3)
     estimate, reference = torch.randn(2, 1, 1, 1, 6000)
-    once = multi_resolution_stft(estimate, reference)
+    loss = multi_resolution_stft(estimate, reference)
     scaled = multi_resolution_stft(scale * estimate, scale * reference)
-    assert scaled.item() == pytest.approx(scale * once.item(), rel=1e-4)
+    assert scaled.item() == pytest.approx(scale * loss.item(), rel=1e-4)
 
 
-def test_unknown_loss_offers_the_nearest() -> None:
+def test_unknown_loss_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="waveform_l1"):
         make_loss("waveform_l2", 44_100)

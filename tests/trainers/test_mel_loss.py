@@ -1,4 +1,4 @@
-"""The mel loss. Truth: laws, torchaudio run beside ours, and a golden file of DAC's own loss."""
+"""The mel loss, compared with torchaudio and with a golden file of DAC's own loss."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def pair(rate: int) -> tuple[Tensor, Tensor]:
 
 
 def test_a_common_gain_costs_its_logarithm() -> None:
-    """Every mel magnitude is half of what it should be: ln 2 in every resolution."""
+    """Every mel magnitude is half of the reference: ln 2 in every resolution."""
     _, reference = pair(48_000)
     loss = make_loss("multi_mel", 48_000)
     assert loss(0.5 * reference, reference).item() == pytest.approx(math.log(2), rel=1e-4)
 
 
-def test_what_lies_below_the_clip_is_silent() -> None:
+def test_magnitudes_below_the_clip_are_equal() -> None:
     _, reference = pair(48_000)
     loss = make_loss("multi_mel", 48_000, {"clip": 1e-2})
     assert loss(1e-6 * reference, torch.zeros_like(reference)).item() == 0
@@ -41,7 +41,7 @@ def test_what_lies_below_the_clip_is_silent() -> None:
 
 
 def test_filters_without_a_bin_count_as_equal() -> None:
-    """400 filters over 257 bins: of the gain's logarithm counts the share of those with a bin."""
+    """400 filters over 257 bins: filters without a bin add 0 to the mean of the log gain."""
     filters = mel_filters(512, 400, 8000)
     share = (filters.sum(1) > 0).float().mean().item()
     assert 0.3 < share < 0.9
@@ -54,22 +54,22 @@ def test_filters_without_a_bin_count_as_equal() -> None:
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100, 16_000])
-def test_multi_mel_beside_torchaudio(rate: int) -> None:
-    """MSRKit's settings, which are the defaults, with the transform that it uses."""
+def test_multi_mel_equals_torchaudio(rate: int) -> None:
+    """Reference: the transform that MSRKit uses, with its settings, which are our defaults."""
     transforms = torchaudio_transforms()
     estimate, reference = pair(rate)
     expected = []
     for n_fft, hop, n_mels in MSRKIT:
         mel = transforms.MelSpectrogram(rate, n_fft, hop_length=hop, n_mels=n_mels, power=1)
-        found, wanted = (mel(wave).clamp(min=1e-7).log() for wave in (estimate, reference))
-        expected.append(torch.nn.functional.l1_loss(found, wanted).item())
+        found, target = (mel(wave).clamp(min=1e-7).log() for wave in (estimate, reference))
+        expected.append(torch.nn.functional.l1_loss(found, target).item())
     value = make_loss("multi_mel", rate)(estimate, reference).item()
     assert value == pytest.approx(sum(expected) / len(MSRKIT), rel=1e-5)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=str)
-def test_multi_mel_beside_dac(case: dict[str, float]) -> None:
-    """DAC sums decimal logarithms over its resolutions where ours are natural and averaged."""
+def test_multi_mel_equals_dac(case: dict[str, float]) -> None:
+    """DAC sums decimal logarithms over resolutions; ours are natural logarithms, averaged."""
     settings = GOLDEN["settings"]
     windows = settings["window_lengths"]
     loss = make_loss(
@@ -85,12 +85,12 @@ def test_multi_mel_beside_dac(case: dict[str, float]) -> None:
         },
     )
     estimate, reference = pair(int(case["rate"]))
-    heard = torch.zeros_like(estimate) if case["silent"] else estimate
-    value = loss(heard, reference).item() * len(windows) / math.log(10)
+    estimate_or_silence = torch.zeros_like(estimate) if case["silent"] else estimate
+    value = loss(estimate_or_silence, reference).item() * len(windows) / math.log(10)
     assert value == pytest.approx(case["loss"], rel=1e-5)
 
 
-def test_without_torchaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_torchaudio_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "model_zoo.ops.torchaudio_functions", raising=False)
     monkeypatch.setitem(sys.modules, "torchaudio", None)
     with pytest.raises(MissingExtraError, match=r"stemcli\[train\]"):
@@ -98,7 +98,7 @@ def test_without_torchaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 def torchaudio_transforms():  # type: ignore[no-untyped-def]
-    """torchaudio's own transforms, after the one module that can import it has done so."""
+    """torchaudio's own transforms, imported after our module that prepares its import."""
     import model_zoo.ops.torchaudio_functions  # noqa: F401  isort: skip
     from torchaudio import transforms
 

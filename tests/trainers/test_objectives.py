@@ -1,4 +1,4 @@
-"""What objectives put to networks and how they judge them. Truth: by hand, and laws of spectra."""
+"""Training examples, losses and scores of objectives, against numbers by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError, UnknownNameError
-from tests.trainers.frames import learning
+from tests.trainers.frames import with_objective
 from tests.trainers.runs import CPU, FULL, batch, fresh
 from trainers.config import ObjectiveRecipe, Recipe
 from trainers.data.multitrack import ValidationAudio
@@ -34,22 +34,22 @@ def tone(samples: int, level: float = 0.5) -> Tensor:
 
 
 def song(mixture: Tensor) -> ValidationAudio:
-    """A song of which nothing but the mixture is known."""
+    """A song with a mixture and no stems."""
     return ValidationAudio("song", mixture, mixture.new_zeros(0, *mixture.shape))
 
 
 def features_of(separator: Any, mixture: Tensor) -> Tensor:
-    """What the core receives."""
+    """The features that the core receives."""
     return separator.fourier.features(separator.fourier.analyze(mixture))
 
 
 def angles(*shares: float) -> Tensor:
-    """Angles over pi of one clip, one bin each."""
+    """Angles of one clip in units of pi, one bin each."""
     return torch.tensor(shares).reshape(1, 1, -1, 1)
 
 
 def spectrum(*bins: tuple[float, float]) -> Tensor:
-    """Magnitudes and angles over pi."""
+    """A spectrum of these magnitudes and angles in units of pi."""
     magnitudes, shares = zip(*bins, strict=True)
     turned = math.pi * torch.tensor(shares)
     return torch.polar(torch.tensor(magnitudes), turned).reshape(1, 1, -1, 1)
@@ -64,14 +64,14 @@ def spectrum(*bins: tuple[float, float]) -> Tensor:
         (0.99, -0.99, 0.00197, 1.98),
     ],
 )
-def test_angles_by_hand(found: float, true: float, cosine: float, absolute: float) -> None:
-    """1 - cos of 0, a quarter and half a turn; just below and above half a turn are neighbours."""
+def test_phase_losses_by_hand(found: float, true: float, cosine: float, absolute: float) -> None:
+    """1 - cos of 0, a quarter and half a turn; just below and just above half a turn are close."""
     reference = spectrum((2.0, true))
     assert phase_cosine(angles(found), reference).item() == pytest.approx(cosine, abs=1e-5)
     assert phase_l1(angles(found), reference).item() == pytest.approx(absolute, abs=1e-5)
 
 
-def test_loud_bins_count_more_unless_all_count_alike() -> None:
+def test_phase_losses_weight_bins_by_magnitude() -> None:
     """Magnitudes 3 and 1, right and opposite: (3 * 0 + 1 * 2) / 4, or (0 + 2) / 2."""
     found, reference = angles(0.25, 1.0), spectrum((3.0, 0.25), (1.0, 0.0))
     assert phase_cosine(found, reference).item() == pytest.approx(0.5, abs=1e-6)
@@ -79,8 +79,8 @@ def test_loud_bins_count_more_unless_all_count_alike() -> None:
 
 
 @pytest.mark.parametrize("name", PHASE_LOSSES)
-def test_a_quiet_clip_has_as_much_phase_as_a_loud_one(name: str) -> None:
-    """Law: weights are shares of a clip's own magnitudes; silence has none, and a gradient of 0."""
+def test_phase_losses_do_not_depend_on_the_level(name: str) -> None:
+    """Weights are shares of a clip's own magnitudes; silence has a loss and gradient of 0."""
     loss = make_loss(name, RATE, None, PHASE_LOSSES)
     found = torch.linspace(-1, 1, 24).reshape(2, 1, 4, 3).requires_grad_()
     reference = torch.polar(torch.rand(2, 1, 4, 3), torch.rand(2, 1, 4, 3))
@@ -92,31 +92,32 @@ def test_a_quiet_clip_has_as_much_phase_as_a_loud_one(name: str) -> None:
     assert not gradient.any()
 
 
-def test_noise_is_laid_over_what_the_network_sees(recordings: Path, recipe: Recipe) -> None:
-    """By the formula of the paper, with the normal numbers that torch draws next."""
-    state, task = fresh(learning(recipe, "denoising"))
+def test_denoising_adds_noise_to_the_features(recordings: Path, recipe: Recipe) -> None:
+    """Reference: the formula of the paper, with the normal numbers that torch draws next."""
+    state, task = fresh(with_objective(recipe, "denoising"))
     two = batch(recordings, recipe, range(2))
     torch.manual_seed(7)
-    exercise = task.objective.make_example(state.separator, two)
+    example = task.objective.make_example(state.separator, two)
     torch.manual_seed(7)
-    seen = features_of(state.separator, two.mixture)
-    noise = 0.4 * torch.randn_like(seen)
-    torch.testing.assert_close(exercise.target, noise)
-    torch.testing.assert_close(exercise.inputs, math.sqrt(0.95) * seen + math.sqrt(0.05) * noise)
+    features = features_of(state.separator, two.mixture)
+    noise = 0.4 * torch.randn_like(features)
+    torch.testing.assert_close(example.target, noise)
+    torch.testing.assert_close(example.inputs, math.sqrt(0.95) * features + math.sqrt(0.05) * noise)
 
 
-@pytest.mark.parametrize(("share", "decibels"), [(0.0, 0.0), (0.9, 20.0), (0.99, 40.0)])
-def test_the_score_of_noise_is_its_signal_to_noise_ratio(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, share: float, decibels: float
+@pytest.mark.parametrize(("gain", "decibels"), [(0.0, 0.0), (0.9, 20.0), (0.99, 40.0)])
+def test_denoising_score_is_the_signal_to_noise_ratio(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, gain: float, decibels: float
 ) -> None:
-    """With next to no features, what is given is the noise; a core that keeps 0.9 of it is 20 dB
-    away from it, whatever song, and the same noise is judged by every time.
+    """Without features the input is the noise; a core that returns 0.9 of it scores 20 dB.
+
+    The noise is the same in every validation.
     """
-    denoising = learning(recipe, "denoising").to_dict()
+    denoising = with_objective(recipe, "denoising").to_dict()
     denoising["objective"]["gamma"] = 1e-12
     state, task = fresh(Recipe.from_dict(denoising))
     model = state.ema.model
-    monkeypatch.setattr(model, "forward_core", lambda given: share * given)
+    monkeypatch.setattr(model, "forward_core", lambda features: gain * features)
     track = song(tone(3 * model.segment + 99))
     before = torch.get_rng_state()
     scores = [task.objective.score(model, track, FULL) for _ in range(2)]
@@ -128,59 +129,59 @@ def test_the_score_of_noise_is_its_signal_to_noise_ratio(
 def test_silent_songs_have_no_score(recipe: Recipe) -> None:
     track = song(torch.zeros(2, 2 * RATE))
     for name in ("denoising", "phase", "codes"):
-        state, task = fresh(learning(recipe, name))
+        state, task = fresh(with_objective(recipe, name))
         assert task.objective.score(state.ema.model, track, FULL) == {}
 
 
-def test_the_true_angles_have_no_loss(recordings: Path, recipe: Recipe) -> None:
-    """Law: the angles of the spectrum itself are what is wanted."""
-    state, task = fresh(learning(recipe, "phase"))
+def test_the_true_phase_has_no_loss(recordings: Path, recipe: Recipe) -> None:
+    """The target is the phase of the spectrum itself."""
+    state, task = fresh(with_objective(recipe, "phase"))
     two = batch(recordings, recipe, range(2))
-    exercise = task.objective.make_example(state.separator, two)
-    bins = exercise.inputs.shape[2]
+    example = task.objective.make_example(state.separator, two)
+    bins = example.inputs.shape[2]
     assert bins == 64  # of a window of 128 samples, without the highest
     true = state.separator.fourier.analyze(two.mixture)[:, :, :bins].angle() / math.pi
-    losses = task.objective(exercise.pair(true))
+    losses = task.objective(example.pair(true))
     assert losses == {"phase_cosine": pytest.approx(0, abs=1e-6), "phase_l1": pytest.approx(0)}
 
 
 @pytest.mark.parametrize("name", ["phase", "codes"])
-def test_the_same_sound_is_wanted_again(
+def test_phase_and_codes_reconstruct_the_mixture(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A network that gives nine tenths of what it hears is 20 dB away from it; people hear both."""
-    state, task = fresh(learning(recipe, name))
+    """A network that returns nine tenths of its input scores 20 dB; the reference is the input."""
+    state, task = fresh(with_objective(recipe, name))
     model = state.ema.model
     monkeypatch.setattr(model, "forward", lambda mixture: 0.9 * mixture.unsqueeze(1))
     track = song(tone(RATE + 99))
     assert task.objective.scored(model) == ("sound",)
     assert task.objective.score(model, track, FULL) == {"sound": pytest.approx(20, abs=1e-3)}
-    heard = task.objective.reference_audio(track)
-    assert heard
-    assert heard.stems.equal(track.mixture[None])
+    reference = task.objective.reference_audio(track)
+    assert reference
+    assert reference.stems.equal(track.mixture[None])
 
 
-def test_codes_compare_waves_and_listen_to_the_code_book(recordings: Path, recipe: Recipe) -> None:
-    state, task = fresh(learning(recipe, "codes"))
+def test_codes_have_wave_and_code_book_losses(recordings: Path, recipe: Recipe) -> None:
+    state, task = fresh(with_objective(recipe, "codes"))
     two = batch(recordings, recipe, range(2))
-    made, true = task.forward(state.optimizer, two)
+    estimate, reference = task.forward(state.optimizer, two)
     scale = two.mixture.square().mean((1, 2), keepdim=True).sqrt()
-    torch.testing.assert_close(true[:, 0], two.mixture / scale)
-    named = task.objective((made, true)) | task.auxiliary_losses(state.optimizer)
-    assert named.keys() == {"waveform_l1", "codebook", "commitment"}
+    torch.testing.assert_close(reference[:, 0], two.mixture / scale)
+    losses = task.objective((estimate, reference)) | task.auxiliary_losses(state.optimizer)
+    assert losses.keys() == {"waveform_l1", "codebook", "commitment"}
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("name", ["denoising", "phase"])
-def test_every_weight_learns_through_the_core(
+def test_every_weight_gets_a_gradient_through_the_core(
     recordings: Path, recipe: Recipe, name: str, channels: int
 ) -> None:
-    """What is wrapped is a view: the same tensors, every one with a gradient, under no new name."""
-    state, task = fresh(learning(recipe, name, in_channels=channels))
+    """The wrapped module is a view: the same tensors and names, and every one gets a gradient."""
+    state, task = fresh(with_objective(recipe, name, in_channels=channels))
     names = {*state.separator.state_dict()}
-    wrapped = state.optimizer.module
-    assert isinstance(wrapped, CoreView)
-    shared = {id(weight) for weight in wrapped.parameters()}
+    view = state.optimizer.module
+    assert isinstance(view, CoreView)
+    shared = {id(weight) for weight in view.parameters()}
     assert shared == {id(weight) for weight in state.separator.parameters()}
     assert {*state.separator.state_dict()} == names
     pair = task.forward(state.optimizer, batch(recordings, recipe, range(2)))
@@ -189,26 +190,26 @@ def test_every_weight_learns_through_the_core(
     assert all(gradient.any() for gradient in gradients)
 
 
-def test_lengths_are_tried_without_the_random_numbers_of_the_run(recipe: Recipe) -> None:
-    noisy = learning(recipe, "denoising")
-    state = TrainState.fresh(noisy, CPU)
+def test_trying_clip_lengths_draws_no_random_numbers_of_the_run(recipe: Recipe) -> None:
+    recipe_with_noise = with_objective(recipe, "denoising")
+    state = TrainState.fresh(recipe_with_noise, CPU)
     before = torch.get_rng_state()
-    require_long_clips(state, TrainingTask.of(noisy, state.separator, FULL))
+    require_long_clips(state, TrainingTask.of(recipe_with_noise, state.separator, FULL))
     assert torch.get_rng_state().equal(before)
 
 
 @pytest.mark.parametrize("name", registry.ARCHITECTURES)
-def test_cores_that_say_so_keep_shapes(name: str) -> None:
-    """Law of ``SpectralSeparator.keeps_shape``, for every architecture that says it holds."""
+def test_cores_that_declare_it_keep_shapes(name: str) -> None:
+    """``SpectralSeparator.keeps_shape`` is true only for cores that keep the shape."""
     network = registry.build(name, registry.architecture(name).small_options).eval()
     if not getattr(network, "keeps_shape", False):
         return
-    seen = features_of(network, torch.rand(2, network.channels, 3000))
-    assert network.forward_core(seen).shape == seen.shape
+    features = features_of(network, torch.rand(2, network.channels, 3000))
+    assert network.forward_core(features).shape == features.shape
 
 
 @pytest.mark.parametrize(
-    ("objective", "changes", "sentence"),
+    ("objective", "changes", "message"),
     [
         (
             "separation",
@@ -256,16 +257,16 @@ def test_cores_that_say_so_keep_shapes(name: str) -> None:
     ],
 )
 def test_objectives_that_a_network_cannot_learn(
-    recipe: Recipe, objective: str, changes: dict[str, object], sentence: str
+    recipe: Recipe, objective: str, changes: dict[str, object], message: str
 ) -> None:
-    values = learning(recipe, objective).to_dict()
+    values = with_objective(recipe, objective).to_dict()
     values["objective"] |= changes
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         check_recipe(values, "recipe")
 
 
 @pytest.mark.parametrize(
-    ("objective", "loss", "sentence"),
+    ("objective", "loss", "message"),
     [
         (
             "denoising",
@@ -287,15 +288,17 @@ def test_objectives_that_a_network_cannot_learn(
         ),
     ],
 )
-def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sentence: str) -> None:
-    values = learning(recipe, objective).to_dict()
+def test_losses_of_other_objectives_are_refused(
+    recipe: Recipe, objective: str, loss: str, message: str
+) -> None:
+    values = with_objective(recipe, objective).to_dict()
     values["losses"] |= {loss: 1.0}
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         check_recipe(values, "recipe")
 
 
 @pytest.mark.parametrize(
-    ("losses", "sentence"),
+    ("losses", "message"),
     [
         ({"codebook": 0.0}, "above 0 for losses.codebook, .* Try: --set losses.codebook=1$"),
         (
@@ -304,20 +307,20 @@ def test_losses_that_mean_nothing(recipe: Recipe, objective: str, loss: str, sen
         ),
     ],
 )
-def test_code_books_learn_from_losses_of_their_own(
-    recipe: Recipe, losses: dict[str, float], sentence: str
+def test_code_books_need_their_own_losses(
+    recipe: Recipe, losses: dict[str, float], message: str
 ) -> None:
-    """As values, and where a recipe was never read from a file."""
-    values = learning(recipe, "codes").to_dict()
+    """The error comes for recipe values, and for a recipe that was never read from a file."""
+    values = with_objective(recipe, "codes").to_dict()
     values["losses"] |= losses
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         check_recipe(values, "recipe")
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         fresh(Recipe.from_dict(values))
 
 
 def test_options_of_phase_losses_are_strict(recipe: Recipe) -> None:
-    values = learning(recipe, "phase").to_dict()
+    values = with_objective(recipe, "phase").to_dict()
     values["loss_options"] = {"phase_cosine": {"weighting": "none"}}
     assert check_recipe(values, "recipe").loss_options == values["loss_options"]
     values["loss_options"] = {"phase_cosine": {"weighting": "loud"}}
@@ -326,28 +329,35 @@ def test_options_of_phase_losses_are_strict(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("objective", ["denoising", "phase"])
-def test_nobody_judges_what_is_no_wave(adversarial: Recipe, recipe: Recipe, objective: str) -> None:
-    values = learning(recipe, objective).to_dict()
+def test_discriminators_need_waveforms(adversarial: Recipe, recipe: Recipe, objective: str) -> None:
+    values = with_objective(recipe, objective).to_dict()
     values["losses"] |= {"generator": 1.0}
     values["adversary"] = adversarial.to_dict()["adversary"]
     with pytest.raises(ConfigError, match=f"{objective} has no waveforms for discriminators"):
         Recipe.from_dict(values)
 
 
-def test_several_stems_have_no_place_for_a_noise(recipe: Recipe) -> None:
-    """Also where a recipe was never read from a file."""
-    two = learning(recipe, "denoising", stems=["vocals", "instrumental"])
+def test_denoising_needs_one_stem(recipe: Recipe) -> None:
+    """The error also comes for a recipe that was never read from a file."""
+    two = with_objective(recipe, "denoising", stems=["vocals", "instrumental"])
     with pytest.raises(ConfigError, match="which frame_transformer with 2 stems is not"):
         fresh(two)
 
 
-def test_unknown_losses_of_an_objective(recipe: Recipe) -> None:
-    values = learning(recipe, "denoising").to_dict() | {"losses": {"noise_l2": 1.0}}
+def test_unknown_losses_suggest_those_of_the_objective(recipe: Recipe) -> None:
+    values = with_objective(recipe, "denoising").to_dict() | {"losses": {"noise_l2": 1.0}}
     with pytest.raises(UnknownNameError, match="noise_l1"):
         fresh(Recipe.from_dict(values))
 
 
-def test_what_learns_from_mixtures_alone() -> None:
-    named = {name: ObjectiveRecipe(name) for name in ("separation", "denoising", "phase", "codes")}
-    assert [name for name, one in named.items() if one.needs_stems] == ["separation"]
-    assert [name for name, one in named.items() if one.gives_waves] == ["separation", "codes"]
+def test_properties_of_objectives() -> None:
+    objectives = {
+        name: ObjectiveRecipe(name) for name in ("separation", "denoising", "phase", "codes")
+    }
+    assert [name for name, objective in objectives.items() if objective.needs_stems] == [
+        "separation"
+    ]
+    assert [name for name, objective in objectives.items() if objective.gives_waves] == [
+        "separation",
+        "codes",
+    ]

@@ -1,4 +1,4 @@
-"""Runs by every objective. Truth: undisturbed runs, one worker, levels by hand."""
+"""Runs with every objective, compared with uninterrupted runs and with a single worker."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from stemcli.engine.events import Event
 from tests.stemcli.engine.stubs import Stub
 from tests.trainers.commands import RATE
 from tests.trainers.data.songs import with_data, write_songs
-from tests.trainers.frames import LOSSES, learning, with_steps
+from tests.trainers.frames import LOSSES, with_objective, with_steps
 from tests.trainers.runs import CPU, FULL, make_track, run_steps, validation_song, voices
+from tests.trainers.test_auxiliary_losses import with_vae
 from tests.trainers.test_live_display import screen
-from tests.trainers.test_penalties import with_vae
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
 from tests.trainers.two_workers import two_workers
 from trainers.cli.dashboard import RunStatistics
 from trainers.cli.display import scores
-from trainers.config import Recipe
+from trainers.config import LogRecipe, Recipe
 from trainers.data.multitrack import ValidationTrack
 from trainers.data.tracks import Source, Track
 from trainers.data.training_data import open_data
@@ -42,19 +42,19 @@ from trainers.objectives.separation import SeparationObjective
 
 
 @pytest.mark.parametrize("objective", LOSSES)
-def test_a_resumed_run_equals_one_that_nothing_disturbed(
+def test_a_resumed_run_continues_bit_for_bit(
     recordings: Path, recipe: Recipe, objective: str
 ) -> None:
     """Noise, dropout and revived codes are drawn from generators that checkpoints keep."""
-    taught = learning(recipe, objective)
-    whole = run_steps(taught, 4, recordings, recordings / "whole")
-    first = run_steps(taught, 2, recordings, recordings / "parts")
-    second = run_steps(taught, 4, recordings, recordings / "parts", resume=True)
-    assert [event.losses for event in first + second] == [event.losses for event in whole]
-    found, expected = (read_safetensors(recordings / name / LAST)[0] for name in ("parts", "whole"))
+    variant = with_objective(recipe, objective)
+    full = run_steps(variant, 4, recordings, recordings / "full")
+    first = run_steps(variant, 2, recordings, recordings / "parts")
+    second = run_steps(variant, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in first + second] == [event.losses for event in full]
+    found, expected = (read_safetensors(recordings / name / LAST)[0] for name in ("parts", "full"))
     assert all(found[name].equal(value) for name, value in expected.items())
     assert (
-        resolve.load(str(recordings / "whole" / BEST)).stems
+        resolve.load(str(recordings / "full" / BEST)).stems
         == resolve.load(str(recordings / "parts" / BEST)).stems
     )
 
@@ -67,23 +67,24 @@ def test_a_resumed_run_equals_one_that_nothing_disturbed(
         ("codes", "sound", ["mixture", "sound/estimate", "sound/true"]),
     ],
 )
-def test_songs_are_judged_and_heard_as_the_objective_says(
+def test_scores_and_excerpts_of_every_objective(
     recordings: Path, recipe: Recipe, objective: str, score: str, waves: list[str]
 ) -> None:
-    taught, events = learning(recipe, objective), list[Event]()
-    track = make_track(voices(taught, recordings), recordings / "track")
-    train(with_steps(taught, 2), recordings, (track,), recordings / "run", CPU, events.append)
-    (judged,) = [event for event in events if isinstance(event, Validated)]
-    assert judged.sdr.keys() == {score}
-    assert [*judged.findings] == (["codes", "perplexity"] if objective == "codes" else [])
-    heard = [event for event in events if isinstance(event, ExcerptRendered)]
-    assert [sorted(event.waves) for event in heard] == ([waves] if waves else [])
-    for event in heard:
+    variant, events = with_objective(recipe, objective), list[Event]()
+    variant = replace(variant, log=LogRecipe(songs=1))
+    track = make_track(voices(variant, recordings), recordings / "track")
+    train(with_steps(variant, 2), recordings, (track,), recordings / "run", CPU, events.append)
+    (validated,) = [event for event in events if isinstance(event, Validated)]
+    assert validated.sdr.keys() == {score}
+    assert [*validated.diagnostics] == (["codes", "perplexity"] if objective == "codes" else [])
+    excerpts = [event for event in events if isinstance(event, ExcerptRendered)]
+    assert [sorted(event.waves) for event in excerpts] == ([waves] if waves else [])
+    for event in excerpts:
         assert np.array_equal(event.waves["sound/true"], event.waves["mixture"])
 
 
 @pytest.mark.parametrize(
-    ("objective", "judged", "word", "definition"),
+    ("objective", "output", "metric", "definition"),
     [
         ("separation", "vocals", "SDR", "energy of reference over energy of error"),
         ("denoising", "noise", "SNR", "energy of the noise over energy of the error of its"),
@@ -91,35 +92,35 @@ def test_songs_are_judged_and_heard_as_the_objective_says(
         ("codes", "sound", "SNR", "the song that is decoded from its codes"),
     ],
 )
-def test_every_objective_has_its_own_word_for_its_score(
-    recordings: Path, recipe: Recipe, objective: str, judged: str, word: str, definition: str
+def test_every_objective_names_its_metric(
+    recordings: Path, recipe: Recipe, objective: str, output: str, metric: str, definition: str
 ) -> None:
-    """In lines for people, in the table that moves, in logs and on the card."""
-    taught, events, folder = learning(recipe, objective), list[Event](), recordings / "run"
-    track = make_track(voices(taught, recordings), recordings / "track")
-    train(with_steps(taught, 1), recordings, (track,), folder, CPU, events.append)
-    lines, figures = [], RunStatistics(taught)
+    """Plain lines, the live table, logs and the summary all use the objective's metric."""
+    variant, events, folder = with_objective(recipe, objective), list[Event](), recordings / "run"
+    track = make_track(voices(variant, recordings), recordings / "track")
+    train(with_steps(variant, 1), recordings, (track,), folder, CPU, events.append)
+    lines, statistics = [], RunStatistics(variant)
     for event in events:
-        figures.note(event)
-        lines += [scores(event, figures)] if isinstance(event, Validated) else []
+        statistics.note(event)
+        lines += [scores(event, statistics)] if isinstance(event, Validated) else []
     (score,) = read_summary(folder).scores
-    found = f"{figures.history[-1]:.2f} dB"
-    assert lines[0].startswith(f"step 1: {word} {judged} {found}")
-    assert f" {word} dB " in screen(figures, 80, 40)
+    found = f"{statistics.history[-1]:.2f} dB"
+    assert lines[0].startswith(f"step 1: {metric} {output} {found}")
+    assert f" {metric} dB " in screen(statistics, 80, 40)
     keys = {key for line in (folder / HISTORY).read_text().splitlines() for key in json.loads(line)}
-    known = {f"{word.lower()}/{name}" for name in (judged, "mean", "best")}
+    known = {f"{metric.lower()}/{name}" for name in (output, "mean", "best")}
     assert {key for key in keys if key.startswith(("sdr/", "snr/"))} == known
-    assert (score.metric, score.stem) == (word, judged)
+    assert (score.metric, score.stem) == (metric, output)
     assert definition in score.definition
 
 
-def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe: Recipe) -> None:
-    """Songs with other stems each, one of them a single file, and the sum of all is heard."""
+def test_objectives_without_stems_use_any_songs(recordings: Path, recipe: Recipe) -> None:
+    """Songs may have different stems, or one file; their mixture is the sum of all."""
     (recordings / "songs").mkdir()
     _, two = write_songs(recordings / "songs", [2.0, 1.0], ("flute", "horn"))
     (recordings / "songs" / "song0" / "flute.wav").unlink()
-    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
-    data = open_data(taught, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
+    variant = with_data(with_objective(recipe, "denoising"), validation_fraction=0)
+    data = open_data(variant, recordings / "songs", (recordings / "songs" / "song1",), ("x",), RATE)
     mixture, stems = data.clips[0]
     assert stems.shape == (0, *mixture.shape)
     assert mixture.any()
@@ -129,22 +130,23 @@ def test_songs_need_no_stems_where_mixtures_are_enough(recordings: Path, recipe:
     np.testing.assert_allclose(song.read().mixture, sum(parts), atol=1e-6)
 
 
-def test_silence_alone_is_refused(recordings: Path, recipe: Recipe) -> None:
-    """Also where no stem is needed, and with a name that no network knows."""
+def test_silent_data_is_refused(recordings: Path, recipe: Recipe) -> None:
+    """Silence is refused even if no stem is needed, and for stems that no network knows."""
     for name, level in (("one", 0.0), ("two", 0.1)):
         (recordings / "songs" / name).mkdir(parents=True)
         wave = np.full((RATE, 2), level)
         soundfile.write(recordings / "songs" / name / "flute.wav", wave, RATE, "FLOAT")
-    taught = with_data(learning(recipe, "denoising"), validation_fraction=0)
-    assert open_data(taught, recordings / "songs", (), (), RATE).songs == 2
+    variant = with_data(with_objective(recipe, "denoising"), validation_fraction=0)
+    assert open_data(variant, recordings / "songs", (), (), RATE).songs == 2
     (recordings / "songs" / "two" / "flute.wav").unlink()
     with pytest.raises(DataError, match=r"every song is silent\. Choose other songs with --data"):
-        open_data(taught, recordings / "songs", (), (), RATE)
+        open_data(variant, recordings / "songs", (), (), RATE)
 
 
-def moved(folder: Path) -> dict[str, Tensor]:
-    """A checkpoint without biases of keys: they change no attention, so rounding alone moves them,
-    and AdamW makes whole steps of that.
+def model_weights(folder: Path) -> dict[str, Tensor]:
+    """Model weights of a checkpoint, without the biases of keys.
+
+    They do not change attention, so their gradients are rounding errors, which AdamW amplifies.
     """
     found = read_safetensors(folder / LAST)[0]
     idle = {name.split(".", 1)[1] for name in found if name.endswith("k_norm.bias")}
@@ -157,59 +159,65 @@ def moved(folder: Path) -> dict[str, Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["codes", "denoising", "phase"])
-def test_two_workers_share_an_objective(recordings: Path, recipe: Recipe, objective: str) -> None:
-    """Truth: one worker with both batches, where nothing is drawn; for noise, and for networks in
-    two parts, whole networks by the same recipe. No two workers draw the same noise.
+def test_two_workers_learn_an_objective_together(
+    recordings: Path, recipe: Recipe, objective: str
+) -> None:
+    """Sharded workers train as unsharded ones do, and each worker draws its own noise.
+
+    Where nothing is drawn, both also train as one worker with both batches.
     """
-    taught = with_steps(learning(recipe, objective, dropout=0.0), 2)
-    whole, other = two_workers(half_a_batch(taught), recordings)
-    assert of_kind(whole, "returned", "drawn") != of_kind(other, "returned", "drawn")
-    (recordings / "rank0").rename(recordings / "whole")
-    parts, _ = two_workers(half_a_batch(taught), recordings, kind="sharded")
-    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-5)
-    norms = of_kind(whole, "step_done", "gradient_norms")
-    assert of_kind(parts, "step_done", "gradient_norms") == [pytest.approx(x, 1e-4) for x in norms]
+    variant = with_steps(with_objective(recipe, objective, dropout=0.0), 2)
+    unsharded, other = two_workers(half_a_batch(variant), recordings)
+    assert of_kind(unsharded, "returned", "drawn") != of_kind(other, "returned", "drawn")
+    (recordings / "rank0").rename(recordings / "full")
+    sharded, _ = two_workers(half_a_batch(variant), recordings, kind="sharded")
+    assert_near(model_weights(recordings / "rank0"), model_weights(recordings / "full"), 1e-5)
+    norms = of_kind(unsharded, "step_done", "gradient_norms")
+    assert of_kind(sharded, "step_done", "gradient_norms") == [
+        pytest.approx(x, 1e-4) for x in norms
+    ]
     if objective != "denoising":
-        alone = run_steps(taught, 2, recordings, recordings / "alone")
+        alone = run_steps(variant, 2, recordings, recordings / "alone")
         assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
 
 
 @pytest.mark.slow
-def test_two_workers_share_a_code_book(recordings: Path, recipe: Recipe) -> None:
-    """Truth: one worker with both batches; they count codes together, as buffers say."""
-    taught = with_steps(learning(recipe, "codes", dropout=0.0), 3)
-    whole, _ = two_workers(half_a_batch(taught), recordings)
-    alone = run_steps(taught, 3, recordings, recordings / "alone")
-    norms = of_kind(whole, "step_done", "gradient_norms")
+def test_two_workers_learn_a_code_book_together(recordings: Path, recipe: Recipe) -> None:
+    """Reference: one worker with both batches. Workers count codes together, in buffers."""
+    variant = with_steps(with_objective(recipe, "codes", dropout=0.0), 3)
+    first, _ = two_workers(half_a_batch(variant), recordings)
+    alone = run_steps(variant, 3, recordings, recordings / "alone")
+    norms = of_kind(first, "step_done", "gradient_norms")
     assert norms == [pytest.approx(step.gradient_norms, 1e-3) for step in alone]
-    assert_near(moved(recordings / "rank0"), moved(recordings / "alone"), 1e-4)
+    assert_near(model_weights(recordings / "rank0"), model_weights(recordings / "alone"), 1e-4)
 
 
 @pytest.mark.slow
-def test_two_workers_put_codes_to_the_same_place(recordings: Path, recipe: Recipe) -> None:
-    """Truth: whole networks by the same recipe, for networks in two parts, which would be put
-    together from two different books if workers did not agree.
+def test_two_workers_revive_codes_alike(recordings: Path, recipe: Recipe) -> None:
+    """Reference: unsharded workers with the same recipe.
+
+    If workers did not agree, a sharded network would consist of parts of two different books.
     """
-    taught = with_steps(learning(recipe, "codes", dropout=0.0, patience=1), 3)
-    two_workers(half_a_batch(taught), recordings)
-    (recordings / "rank0").rename(recordings / "whole")
-    two_workers(half_a_batch(taught), recordings, kind="sharded")
-    assert_near(moved(recordings / "rank0"), moved(recordings / "whole"), 1e-4)
+    variant = with_steps(with_objective(recipe, "codes", dropout=0.0, patience=1), 3)
+    two_workers(half_a_batch(variant), recordings)
+    (recordings / "rank0").rename(recordings / "full")
+    two_workers(half_a_batch(variant), recordings, kind="sharded")
+    assert_near(model_weights(recordings / "rank0"), model_weights(recordings / "full"), 1e-4)
 
 
 @pytest.mark.slow
-def test_two_workers_draw_latent_variables_of_their_own(recordings: Path, recipe: Recipe) -> None:
-    """Truth: a run alone, which hears and draws in its first step what the first of two does."""
-    taught = half_a_batch(with_steps(with_vae(recipe, 0.5), 1))
-    first, second = two_workers(taught, recordings)
+def test_two_workers_draw_different_latent_variables(recordings: Path, recipe: Recipe) -> None:
+    """Reference: a single worker, whose first step has the clips and draws of the first of two."""
+    variant = half_a_batch(with_steps(with_vae(recipe, 0.5), 1))
+    first, second = two_workers(variant, recordings)
     assert of_kind(first, "returned", "drawn") != of_kind(second, "returned", "drawn")
-    (step,) = run_steps(taught, 1, recordings, recordings / "alone")
+    (step,) = run_steps(variant, 1, recordings, recordings / "alone")
     (losses,) = of_kind(first, "step_done", "losses")
     assert losses == pytest.approx(step.losses, rel=1e-4)
 
 
-class Levelled(Stub):
-    """Gives back what it hears, and notes the loudest sample of all."""
+class PeakLevelled(Stub):
+    """Returns its input, and records its loudest sample."""
 
     needs_peak_level = True
     loudest = 0.0
@@ -220,7 +228,7 @@ class Levelled(Stub):
 
 
 def quiet_song(folder: Path) -> ValidationTrack:
-    """Two seconds at 0.1, of which only the middle is used, and one sample of 0.4 at the end."""
+    """Two seconds at 0.1 with a last sample of 0.4; only the second in the middle is used."""
     wave = np.full((2 * RATE, 2), 0.1)
     wave[-1] = 0.4
     for name in ("mixture", "vocals"):
@@ -228,36 +236,37 @@ def quiet_song(folder: Path) -> ValidationTrack:
     return replace(validation_song(folder, ("vocals",)), seconds=1.0)
 
 
-def levelled() -> Levelled:
-    model = Levelled(channels=2, sample_rate=RATE, segment=RATE)
+def peak_levelled_network() -> PeakLevelled:
+    model = PeakLevelled(channels=2, sample_rate=RATE, segment=RATE)
     model.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(1)))
     return model
 
 
-def test_a_levelled_network_hears_songs_with_a_peak_of_1(recordings: Path) -> None:
-    """0.1 of a whole song's 0.4 is a quarter; the stems come back at the level of the song."""
-    song, model = quiet_song(recordings), levelled()
+def test_a_peak_levelled_network_receives_songs_with_a_peak_of_1(recordings: Path) -> None:
+    """0.1 divided by the song's peak of 0.4 is a quarter; stems get the level of the song back."""
+    song, model = quiet_song(recordings), peak_levelled_network()
     assert song.peak == pytest.approx(0.4)
     objective = SeparationObjective(Recipe(losses={"waveform_l1": 1.0}), model)
     scores = validate(objective, model, [song], CPU, FULL)
     assert model.loudest == pytest.approx(0.25)
     assert scores["vocals"] > 100
     model.loudest = 0.0
-    heard = render_excerpt(model, song.read(), 1, 0.5, level=song.peak)
+    excerpt = render_excerpt(model, song.read(), 1, 0.5, level=song.peak)
     assert model.loudest == pytest.approx(0.25)
-    np.testing.assert_allclose(heard.waves["vocals/estimate"], 0.1, rtol=1e-5)
+    np.testing.assert_allclose(excerpt.waves["vocals/estimate"], 0.1, rtol=1e-5)
 
 
-def test_other_networks_hear_songs_as_they_are(recordings: Path) -> None:
-    song, model = quiet_song(recordings), levelled()
+def test_other_networks_receive_songs_unchanged(recordings: Path) -> None:
+    song, model = quiet_song(recordings), peak_levelled_network()
     track = song.read()
     sdr_of_stems(model, track.mixture, track.stems, FULL)
     assert model.loudest == pytest.approx(0.1)
 
 
-def test_the_peak_of_a_song_without_a_mixture_is_that_of_the_sum(recordings: Path) -> None:
-    """Stems of 0.3 and -0.5 make a mixture of 0.2, and one of 0.4 when the second file
-    changes; silence is left as it is.
+def test_the_peak_of_a_song_without_a_mixture_is_that_of_its_sum(recordings: Path) -> None:
+    """Stems of 0.3 and -0.5 have a mixture of 0.2, or 0.4 once the second file changes.
+
+    Silence has no level to normalize, so its peak counts as 1.
     """
     for name, level in (("a", 0.3), ("b", -0.5), ("silence", 0.0)):
         soundfile.write(recordings / f"{name}.wav", np.full((RATE, 2), level), RATE, "FLOAT")

@@ -1,4 +1,4 @@
-"""Starting from trained weights. Truth: those weights, and the words of the messages."""
+"""Starting a run from trained weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model_zoo.catalogue.resolve import BEST
 from model_zoo.errors import NoModelError
 from stemcli.engine.models import load_model
 from tests.trainers.commands import RATE
-from tests.trainers.frames import learning
+from tests.trainers.frames import with_objective
 from tests.trainers.runs import CPU, run_steps
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.state import TrainState, load_pretrained
@@ -35,7 +35,7 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options", "sentence"),
+    ("architecture", "options", "message"),
     [
         ("melroformer", {"num_heads": 4}, "Try: --set model.options.num_heads=2$"),
         (
@@ -47,46 +47,48 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
         ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
     ],
 )
-def test_an_origin_of_another_kind_says_what_to_type(
-    recordings: Path, recipe: Recipe, architecture: str, options: dict[str, Any], sentence: str
+def test_an_origin_of_another_network_says_what_to_type(
+    recordings: Path, recipe: Recipe, architecture: str, options: dict[str, Any], message: str
 ) -> None:
     trained = recordings / "net.safetensors"
     weights.save(trained, TrainState.fresh(recipe, CPU).separator)
     common = {key: value for key, value in recipe.model.options.items() if key != "num_heads"}
     heads = {"num_heads": 2} if architecture == "melroformer" else {}
-    mapped = {"mask_mult": "elementwise", "mask_activation": "none"} if not heads else {}
-    model = ModelRecipe(architecture, {**common, **heads, **mapped, **options})
-    with pytest.raises(NoModelError, match=sentence):
+    mask_options = {"mask_mult": "elementwise", "mask_activation": "none"} if not heads else {}
+    model = ModelRecipe(architecture, {**common, **heads, **mask_options, **options})
+    with pytest.raises(NoModelError, match=message):
         TrainState.fresh(replace(recipe, model=model), CPU, str(trained))
 
 
 @pytest.mark.parametrize("architecture", sorted(registry.ARCHITECTURES))
-def test_all_that_is_free_may_change(recordings: Path, recipe: Recipe, architecture: str) -> None:
+def test_weight_independent_options_may_change(
+    recordings: Path, recipe: Recipe, architecture: str
+) -> None:
     kind = registry.architecture(architecture)
     trained = recordings / "net.safetensors"
     weights.save(trained, registry.build(architecture, kind.small_options))
-    usual = {field.name: field.default for field in fields(kind.Config)}
-    changed = {name: usual[name] for name in kind.weight_independent_options if name != "stems"}
+    defaults = {field.name: field.default for field in fields(kind.Config)}
+    changed = {name: defaults[name] for name in kind.weight_independent_options if name != "stems"}
     assert "segment" in changed
     network = registry.build(architecture, {**kind.small_options, **changed})
     load_pretrained(network, str(trained))
     assert all(map(torch.equal, network.parameters(), resolve.load(trained).parameters()))
 
 
-def test_a_pretrained_network_is_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:
-    """Law: weights are those of the origin, but for the layer that has a row for each mask."""
-    run_steps(learning(recipe, "denoising"), 1, recordings, recordings / "pre")
+def test_a_pretrained_network_is_fine_tuned_to_any_stems(recordings: Path, recipe: Recipe) -> None:
+    """All weights are those of the origin, except the layer with a row for each mask."""
+    run_steps(with_objective(recipe, "denoising"), 1, recordings, recordings / "pre")
     trained = resolve.load(str(recordings / "pre" / BEST)).state_dict()
     with pytest.raises(NoModelError, match="was pretrained by denoising and cannot separate yet"):
         load_model(str(recordings / "pre" / BEST))
     kept = {}
     for stems in (["instrumental"], ["vocals", "instrumental"]):
-        tuned = learning(recipe, "separation", stems=stems, dropout=0.3)
-        state = TrainState.fresh(tuned, CPU, str(recordings / "pre" / BEST))
+        separation = with_objective(recipe, "separation", stems=stems, dropout=0.3)
+        state = TrainState.fresh(separation, CPU, str(recordings / "pre" / BEST))
         found = state.separator.state_dict()
         kept[len(stems)] = {name for name, value in trained.items() if value.equal(found[name])}
     assert kept[1] == {*trained}
     assert kept[1] - kept[2] == {"network.out.weight_dw"}
-    again = learning(recipe, "separation")
+    again = with_objective(recipe, "separation")
     assert run_steps(again, 1, recordings, recordings / "tuned", origin=str(recordings / "pre"))
     assert load_model(str(recordings / "tuned" / BEST)).outputs == ("vocals",)

@@ -1,4 +1,4 @@
-"""Distance in what discriminators hear. Truth: layers worked by hand, and laws."""
+"""The perceptual loss, a distance of discriminator features, against layers worked by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.losses.perceptual import FAINTEST, FeatureDistance
 
 
 class TwoLayers(Discriminator):
-    """Its layers give the wave itself, and a hundred times its square."""
+    """Its features are the wave itself, and a hundred times its square."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,34 +32,34 @@ def noise(seed: int, stems: int = 1, channels: int = 2) -> Tensor:
     return torch.randn(2, stems, channels, 1001, generator=generator)
 
 
-def test_layers_count_alike_however_large_their_numbers() -> None:
-    """At half the level the first layer is off by 1/2 of itself, its square by 3/4."""
+def test_layers_have_equal_weight_whatever_their_scale() -> None:
+    """At half the level the first layer differs by 1/2 of the reference, its square by 3/4."""
     reference = noise(0)
     value = FeatureDistance(TwoLayers(), 1)(0.5 * reference, reference).item()
     assert value == pytest.approx((1 / 2 + 3 / 4) / 2)
 
 
-def test_layers_that_hear_nothing_are_not_made_larger() -> None:
-    """Heard from silence the first layer is off by 1e-4, the second by 100 x 1e-8."""
+def test_silent_layers_are_not_amplified() -> None:
+    """Compared with silence, the first layer differs by 1e-4 and the second by 100 x 1e-8."""
     estimate = torch.full((1, 1, 1, 100), 1e-4 / LEVEL)
     value = FeatureDistance(TwoLayers(), 1)(estimate, torch.zeros_like(estimate)).item()
     assert value == pytest.approx((1e-4 / FAINTEST + 1e-6 / FAINTEST) / 2)
 
 
-def test_what_two_discriminators_hear_on_the_way_is_the_mean_over_their_layers(
+def test_the_loss_is_the_mean_over_all_layers_of_an_ensemble(
     tmp_path: Path,
 ) -> None:
-    """The formula, written out over the verdicts of the ensemble that the file holds."""
+    """Reference: the formula, written out over the features of the ensemble in the file."""
     from model_zoo.weights import load_discriminator
 
     path = write_listener(tmp_path)
     estimate, reference = noise(0, channels=1), noise(1, channels=1)
     ensemble, _ = load_discriminator(path)
     with torch.no_grad():
-        found, wanted = (ensemble(LEVEL * wave[:, 0]).features for wave in (estimate, reference))
+        found, target = (ensemble(LEVEL * wave[:, 0]).features for wave in (estimate, reference))
     expected = [
         ((f - w).abs().sum() / w.abs().sum()).item()
-        for layers in zip(found, wanted, strict=True)
+        for layers in zip(found, target, strict=True)
         for f, w in zip(*layers, strict=True)
     ]
     assert len(expected) == 6 + 6 + 25
@@ -68,27 +68,27 @@ def test_what_two_discriminators_hear_on_the_way_is_the_mean_over_their_layers(
     assert value == pytest.approx(sum(expected) / len(expected), rel=1e-5)
 
 
-def test_every_stem_and_channel_is_heard_on_its_own(tmp_path: Path) -> None:
+def test_mono_discriminators_receive_stems_and_channels_separately(tmp_path: Path) -> None:
     loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(write_listener(tmp_path))})
     estimate, reference = noise(0, stems=3), noise(1, stems=3)
     folded = [wave.reshape(-1, 1, 1, wave.shape[-1]) for wave in (estimate, reference)]
     assert loss(estimate, reference).item() == pytest.approx(loss(*folded).item(), rel=1e-5)
 
 
-def test_two_channels_are_heard_together(tmp_path: Path) -> None:
-    """Left and right exchanged are the same to a listener of one channel, not to one of two."""
+def test_stereo_discriminators_receive_both_channels(tmp_path: Path) -> None:
+    """Swapping left and right matters to stereo discriminators, not to mono ones."""
     estimate, reference = noise(0), noise(1)
-    for channels, same in ((1, True), (2, False)):
+    for channels, is_equal in ((1, True), (2, False)):
         path = write_listener(tmp_path, channels)
         loss = make_loss("perceptual", LISTENER_RATE, {"discriminator": str(path)})
-        value, exchanged = loss(estimate, reference), loss(estimate.flip(2), reference.flip(2))
-        assert torch.isclose(value, exchanged, rtol=1e-5).item() is same
+        value, swapped = loss(estimate, reference), loss(estimate.flip(2), reference.flip(2))
+        assert torch.isclose(value, swapped, rtol=1e-5).item() is is_equal
     with pytest.raises(ConfigError, match="have 2 channels, but the clips have 1"):
         loss(estimate[:, :, :1], reference[:, :, :1])
 
 
 def test_the_discriminators_are_frozen(tmp_path: Path) -> None:
-    """No gradient for them or for the reference, and no step of their spectral norms."""
+    """Neither they nor the reference get a gradient, and their spectral norms do not step."""
     from model_zoo.weights import load_discriminator
 
     ensemble, _ = load_discriminator(write_listener(tmp_path))
@@ -108,14 +108,14 @@ def test_another_sample_rate_is_refused(tmp_path: Path) -> None:
         make_loss("perceptual", 44_100, {"discriminator": str(path)})
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_discriminator_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nothing\.safetensors does not exist\. Use the"):
         make_loss(
             "perceptual", LISTENER_RATE, {"discriminator": str(tmp_path / "nothing.safetensors")}
         )
 
 
-def test_the_home_folder_may_be_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_may_start_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_listener(tmp_path)
     loss = make_loss(

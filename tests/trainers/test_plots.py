@@ -1,4 +1,4 @@
-"""Spectrograms and heat maps. Truth: tones whose pitch and level are known, decibels, pixels."""
+"""Spectrograms and heat maps, checked by pixels for tones of known pitch and level."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SILENCE = np.zeros((2, RATE), np.float32)
 
 
 def tone(hz: float, amplitude: float = 1.0) -> np.ndarray:
-    """A second of a sine, in both channels."""
+    """A sine of one second in both channels."""
     wave = amplitude * np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)
     return np.stack([wave, wave]).astype(np.float32)
 
@@ -40,35 +40,35 @@ def row_of(hz: float) -> int:
 
 
 @pytest.mark.parametrize("hz", [60, 440, 1000, 9000])
-def test_a_tone_lights_the_row_of_its_pitch(hz: int) -> None:
+def test_a_tone_is_brightest_at_the_row_of_its_pitch(hz: int) -> None:
     found = levels(tone(hz), RATE)
     assert found.shape == (ROWS, COLUMNS)
-    # Rows are a 26th of the frequency apart; below 300 Hz the bins of 10.8 Hz are the coarser.
+    # Rows are a 26th of the frequency apart; below 300 Hz the bins of 10.8 Hz are coarser.
     pitch = frequencies(RATE)[::-1][found[:, COLUMNS // 2].argmax()]
     assert pitch == pytest.approx(hz, abs=max(hz / 26, 10.8))
     assert found[:, COLUMNS // 2].max() - found[row_of(3.7 * hz), COLUMNS // 2] > 60
 
 
 def test_a_tone_is_as_bright_in_every_octave() -> None:
-    heights = [levels(tone(hz), RATE)[:, COLUMNS // 2].max() for hz in (100, 400, 1600, 6400)]
-    assert max(heights) - min(heights) < 3
+    peaks = [levels(tone(hz), RATE)[:, COLUMNS // 2].max() for hz in (100, 400, 1600, 6400)]
+    assert max(peaks) - min(peaks) < 3
 
 
-def test_low_is_below_and_early_is_left() -> None:
+def test_low_frequencies_are_below_and_early_times_left() -> None:
     wave = tone(100) * (np.arange(RATE) < RATE / 2)
     loudest = np.unravel_index(levels(wave, RATE).argmax(), (ROWS, COLUMNS))
     assert loudest[0] > ROWS / 2
     assert loudest[1] <= COLUMNS / 2
 
 
-def test_channels_in_opposite_phase_do_not_vanish() -> None:
+def test_channels_in_opposite_phase_do_not_cancel() -> None:
     wave = tone(1000)
     opposite = np.stack([wave[0], -wave[1]])
     assert np.allclose(levels(opposite, RATE), levels(wave, RATE), atol=0.01)
 
 
-def shown(figure: Figure, panel: int, seconds: float, hz: float) -> np.ndarray:
-    """The lightest color around a place of a panel, on the picture itself."""
+def color_at(figure: Figure, panel: int, seconds: float, hz: float) -> np.ndarray:
+    """The lightest color around a point of a panel, in the rendered image."""
     pixels = to_pixels(figure)
     place = figure.axes[panel].transData.transform((seconds, np.log10(hz)))
     x, y = round(place[0]), len(pixels) - round(place[1])
@@ -88,32 +88,32 @@ def test_panels_share_one_scale() -> None:
     assert (high, high - low) == (levels(waves["loud"], RATE).max(), 80)
     # 40 dB below the top of a range of 80 is its middle; a tone is a few rows high.
     for panel, share in enumerate((1.0, 0.5, 0.0)):
-        assert shown(figure, panel, 0.5, 1000) == pytest.approx(color(share), abs=12)
-        assert shown(figure, panel, 0.5, 12_000) == pytest.approx(color(0.0), abs=1)
+        assert color_at(figure, panel, 0.5, 1000) == pytest.approx(color(share), abs=12)
+        assert color_at(figure, panel, 0.5, 12_000) == pytest.approx(color(0.0), abs=1)
 
 
-def test_a_tone_stands_at_its_pitch_in_the_picture() -> None:
-    """The axis is logarithmic: octaves are equally far apart, and low is below."""
+def test_a_tone_is_drawn_at_its_pitch() -> None:
+    """The axis is logarithmic: octaves are equally far apart, and low frequencies are below."""
     figure = spectrograms({"": tone(250) + tone(4000)}, RATE)
     for hz in (250, 4000):
-        assert shown(figure, 0, 0.5, hz).sum() > 2 * shown(figure, 0, 0.5, 2 * hz).sum()
+        assert color_at(figure, 0, 0.5, hz).sum() > 2 * color_at(figure, 0, 0.5, 2 * hz).sum()
     (axes,) = figure.axes
     to_pixels(figure)
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["100 Hz", "1,000 Hz", "10,000 Hz"]
-    _, heights = axes.transData.transform([(0, np.log10(hz)) for hz in TICKS_HZ]).T
-    assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1])
-    assert heights[1] > heights[0]
+    _, y = axes.transData.transform([(0, np.log10(hz)) for hz in TICKS_HZ]).T
+    assert y[1] - y[0] == pytest.approx(y[2] - y[1])
+    assert y[1] > y[0]
 
 
 def test_silence_alone_is_dark() -> None:
     figure = spectrograms({"": SILENCE}, RATE)
     for hz in (40, 1000, 20_000):
-        assert shown(figure, 0, 0.5, hz) == pytest.approx(color(0.0), abs=1)
+        assert color_at(figure, 0, 0.5, hz) == pytest.approx(color(0.0), abs=1)
 
 
 @pytest.mark.parametrize("length", [1, 10, 3000])
-def test_short_sound_fills_the_panel(length: int) -> None:
+def test_short_waves_fill_the_panel(length: int) -> None:
     (axes,) = spectrograms({"x": SILENCE[:, :length]}, 8000).axes
     assert axes.images[0].get_array().shape == (ROWS, COLUMNS)
     assert axes.get_xlim() == pytest.approx((0, length / 8000))
@@ -122,7 +122,7 @@ def test_short_sound_fills_the_panel(length: int) -> None:
 @pytest.mark.parametrize(
     ("panels", "columns", "shape"), [(1, 2, (1, 1)), (3, 2, (2, 2)), (3, 3, (1, 3))]
 )
-def test_panels_stand_in_rows(panels: int, columns: int, shape: tuple[int, int]) -> None:
+def test_panels_are_arranged_in_rows(panels: int, columns: int, shape: tuple[int, int]) -> None:
     figure = spectrograms({str(number): SILENCE for number in range(panels)}, 8000, columns)
     assert len(figure.axes) == panels
     assert tuple(figure.get_size_inches()) == pytest.approx(
@@ -137,7 +137,7 @@ def test_a_png_has_the_same_pixels() -> None:
 
 
 def test_a_heat_map_has_a_square_for_every_number() -> None:
-    """Row 0 is above; 0 is dark and 1 light, also beyond them."""
+    """Row 0 is at the top; 0 and less are dark, 1 and more are light."""
     figure = heat_map(np.array([[0.0, 1.0, -3.0], [1.0, 0.5, 7.0]]), "key", "query", {0.5: "even"})
     pixels = to_pixels(figure)
     axes, bar = figure.axes
@@ -151,12 +151,12 @@ def test_a_heat_map_has_a_square_for_every_number() -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("key", "query")
 
 
-def test_threads_draw_at_the_same_time() -> None:
-    """Settings of matplotlib are one for all threads, and are back where they were at the end."""
+def test_threads_can_draw_concurrently() -> None:
+    """matplotlib's settings are global to all threads, and are restored at the end."""
     waves = {"a": tone(440), "b": tone(880)}
     before = {**rcParams}
-    alone = to_png(spectrograms(waves, RATE))
+    expected = to_png(spectrograms(waves, RATE))
     with ThreadPoolExecutor(4) as pool:
         drawn = [pool.submit(lambda: to_png(spectrograms(waves, RATE))) for _ in range(8)]
-        assert all(one.result() == alone for one in drawn)
+        assert all(future.result() == expected for future in drawn)
     assert {**rcParams} == before

@@ -1,4 +1,4 @@
-"""How networks are run. Truth: the same step in float32 without any of it."""
+"""Reduced precision, activation checkpointing and compilation. Reference: plain float32 steps."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def with_loop(recipe: Recipe, **changes: object) -> Recipe:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_reduced_precision_learns_nearly_the_same(
+def test_reduced_precision_has_nearly_the_same_losses(
     recordings: Path, adversarial: Recipe, precision: str
 ) -> None:
-    """Bfloat16 keeps 8 bits of a number: losses agree to a few per cent, weights stay float32."""
+    """bfloat16 has 8 significant bits: losses agree to a few percent, and weights stay float32."""
     two = batch(recordings, adversarial, range(2))
     found = []
     for name in ("fp32", precision):
@@ -51,14 +51,12 @@ def test_recomputed_blocks_give_the_same_gradient(recordings: Path, recipe: Reci
     torch.testing.assert_close(gradients[1], gradients[0], atol=0, rtol=0)
 
 
-def test_recomputed_blocks_run_twice_and_only_while_learning(
-    recordings: Path, recipe: Recipe
-) -> None:
+def test_blocks_are_recomputed_only_in_training(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(recipe)
     calls: list[int] = []
     block = next(part for part in state.separator.modules() if isinstance(part, RoFormerBlock))
-    whole = block.forward
-    block.forward = lambda *inputs: (calls.append(1), whole(*inputs))[1]
+    forward = block.forward
+    block.forward = lambda *inputs: (calls.append(1), forward(*inputs))[1]
     checkpoint_blocks(state.separator)
     two = batch(recordings, recipe, range(2))
     training_step(state, task, two)
@@ -69,11 +67,11 @@ def test_recomputed_blocks_run_twice_and_only_while_learning(
 
 
 def test_a_run_with_recomputed_blocks(recordings: Path, recipe: Recipe) -> None:
-    whole = run_steps(recipe, 2, recordings, recordings / "whole")
-    saving = run_steps(
-        with_loop(recipe, activation_checkpointing=True), 2, recordings, recordings / "saving"
+    expected = run_steps(recipe, 2, recordings, recordings / "plain")
+    recomputed = run_steps(
+        with_loop(recipe, activation_checkpointing=True), 2, recordings, recordings / "recomputed"
     )
-    assert [step.losses for step in saving] == [step.losses for step in whole]
+    assert [step.losses for step in recomputed] == [step.losses for step in expected]
 
 
 def test_compiled_and_recomputed_exclude_each_other(recipe: Recipe) -> None:
@@ -81,13 +79,13 @@ def test_compiled_and_recomputed_exclude_each_other(recipe: Recipe) -> None:
         with_loop(recipe, activation_checkpointing=True, compile=True)
 
 
-def test_averages_share_nothing_with_what_is_averaged(recordings: Path, recipe: Recipe) -> None:
+def test_averages_share_no_memory_with_the_weights(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(with_loop(recipe, ema_decay=0.0))
     training_step(state, task, batch(recordings, recipe, range(2)))
     networks = (state.separator, state.ema.model)
-    one, other = (parameters_to_vector(network.parameters()) for network in networks)
-    torch.testing.assert_close(one, other)
-    assert one.data_ptr() != other.data_ptr()
+    weights, average = (parameters_to_vector(network.parameters()) for network in networks)
+    torch.testing.assert_close(weights, average)
+    assert weights.data_ptr() != average.data_ptr()
 
 
 def with_network(recipe: Recipe, architecture: str) -> Recipe:
@@ -96,20 +94,22 @@ def with_network(recipe: Recipe, architecture: str) -> Recipe:
 
 
 @pytest.mark.parametrize("architecture", ["tfswa_unet", "tfswa_resunet", "multi_scale_tfswa"])
-def test_recomputed_blocks_count_what_they_hear_once(
+def test_recomputed_blocks_update_batch_statistics_once(
     recordings: Path, recipe: Recipe, architecture: str
 ) -> None:
-    """Batch normalization gathers the same statistics, and gradients are the same."""
-    chosen, two = with_network(recipe, architecture), batch(recordings, recipe, range(2))
+    """Batch normalization has the same statistics, and gradients are the same."""
+    variant, two = with_network(recipe, architecture), batch(recordings, recipe, range(2))
     buffers, gradients = [], []
     for recompute in (False, True):
-        state, task = fresh(chosen)
+        state, task = fresh(variant)
         if recompute:
             checkpoint_blocks(state.separator)
         training_step(state, task, two)
         buffers.append(dict(state.separator.named_buffers()))
         gradients.append([weight.grad for weight in state.separator.parameters()])
-    counted = [value for name, value in buffers[1].items() if name.endswith("batches_tracked")]
-    assert {value.item() for value in counted} == {1}
+    batches_tracked = [
+        value for name, value in buffers[1].items() if name.endswith("batches_tracked")
+    ]
+    assert {value.item() for value in batches_tracked} == {1}
     torch.testing.assert_close(buffers[1], buffers[0], atol=0, rtol=0)
     torch.testing.assert_close(gradients[1], gradients[0], atol=0, rtol=0)

@@ -1,4 +1,4 @@
-"""Checkpoints and Ctrl-C. Truth: the run that nothing interrupted, bit for bit."""
+"""Checkpoints and Ctrl-C. Reference: the uninterrupted run, bit for bit."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from trainers.loop.trainer import train
 def test_resumed_run_continues_bit_for_bit(
     recordings: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    """Everything in the checkpoints is equal too: weights, averages, optimizers, generators."""
+    """The checkpoints are equal too: weights, averages, optimizer states and random generators."""
     recipe: Recipe = request.getfixturevalue(kind)
-    whole = run_steps(recipe, 4, recordings, recordings / "whole")
+    full = run_steps(recipe, 4, recordings, recordings / "full")
     first = run_steps(recipe, 2, recordings, recordings / "parts")
     second = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
-    assert [event.losses for event in first + second] == [event.losses for event in whole]
+    assert [event.losses for event in first + second] == [event.losses for event in full]
     (tensors, texts), (expected, expected_texts) = (
-        weights.read_safetensors(recordings / name / LAST) for name in ("parts", "whole")
+        weights.read_safetensors(recordings / name / LAST) for name in ("parts", "full")
     )
     assert texts == expected_texts
     assert tensors.keys() == expected.keys()
     assert all(tensors[name].equal(expected[name]) for name in tensors)
 
 
-def test_random_numbers_go_on_where_they_were(recordings: Path, recipe: Recipe) -> None:
+def test_random_numbers_continue_after_a_checkpoint(recordings: Path, recipe: Recipe) -> None:
     run_steps(recipe, 2, recordings, recordings / "run")
     expected = torch.rand(3)
     torch.manual_seed(99)
@@ -54,7 +54,7 @@ def test_random_numbers_go_on_where_they_were(recordings: Path, recipe: Recipe) 
     assert torch.rand(3).equal(expected)
 
 
-def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) -> None:
+def test_plateau_counters_are_saved(recordings: Path, recipe: Recipe) -> None:
     state, _ = fresh(recipe)
     state.progress = TrainingProgress(
         step=9, best_sdr=1.5, best_step=4, stale=3, lr_reductions=2, waited=1
@@ -65,12 +65,12 @@ def test_a_plateau_and_its_patience_survive(recordings: Path, recipe: Recipe) ->
     assert other.progress == state.progress
 
 
-def test_the_scale_of_half_precision_survives(recordings: Path, recipe: Recipe) -> None:
-    half = replace(recipe, loop=replace(recipe.loop, precision="fp16"))
-    state, _ = fresh(half)
+def test_the_gradient_scale_is_saved(recordings: Path, recipe: Recipe) -> None:
+    fp16_recipe = replace(recipe, loop=replace(recipe.loop, precision="fp16"))
+    state, _ = fresh(fp16_recipe)
     state.optimizer.scaler.load_state_dict(state.optimizer.scaler.state_dict() | {"scale": 32.0})
     save_checkpoint(state, recordings, CPU)
-    other, _ = fresh(half)
+    other, _ = fresh(fp16_recipe)
     load_checkpoint(other, recordings)
     assert other.optimizer.scaler.get_scale() == 32.0
     full, _ = fresh(recipe)
@@ -78,7 +78,7 @@ def test_the_scale_of_half_precision_survives(recordings: Path, recipe: Recipe) 
     assert full.optimizer.scaler.get_scale() == 1.0
 
 
-def test_an_adversary_cannot_join_or_leave(
+def test_an_adversary_cannot_be_added_on_resume(
     recordings: Path, recipe: Recipe, adversarial: Recipe
 ) -> None:
     run_steps(recipe, 1, recordings, recordings / "run")
@@ -92,57 +92,59 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     run_steps(recipe, 2, recordings, recordings / "run")
     before = (recordings / "run" / LAST).read_bytes()
 
-    def fill(*_: object) -> None:
+    def raise_disk_full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(weights, "save_file", fill)
+    monkeypatch.setattr(weights, "save_file", raise_disk_full)
     with pytest.raises(OutputError, match=r"last\.safetensors .*No space left on device"):
         run_steps(recipe, 4, recordings, recordings / "run", resume=True)
     assert (recordings / "run" / LAST).read_bytes() == before
     assert not [*(recordings / "run").glob("*.part")]
 
 
-def test_helper_processes_change_nothing(recordings: Path, recipe: Recipe) -> None:
-    helped = replace(recipe, loop=replace(recipe.loop, num_workers=1))
-    whole = run_steps(recipe, 4, recordings, recordings / "whole")
-    first = run_steps(helped, 2, recordings, recordings / "parts")
-    second = run_steps(helped, 4, recordings, recordings / "parts", resume=True)
-    assert [event.losses for event in first + second] == [event.losses for event in whole]
-    ours, theirs = (tensors_of(recordings / name, "optimizer") for name in ("parts", "whole"))
-    assert ours.equal(theirs)
+def test_loader_workers_do_not_change_a_run(recordings: Path, recipe: Recipe) -> None:
+    with_worker = replace(recipe, loop=replace(recipe.loop, num_workers=1))
+    full = run_steps(recipe, 4, recordings, recordings / "full")
+    first = run_steps(with_worker, 2, recordings, recordings / "parts")
+    second = run_steps(with_worker, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in first + second] == [event.losses for event in full]
+    resumed_state, expected_state = (
+        tensors_of(recordings / name, "optimizer") for name in ("parts", "full")
+    )
+    assert resumed_state.equal(expected_state)
 
 
 @pytest.mark.parametrize("stop", [1, 3])
 def test_an_interrupted_run_continues_bit_for_bit(
     recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    """Ctrl-C in the middle of a step: the step is finished, saved, and nothing is done twice."""
-    whole = run_steps(recipe, 4, recordings, recordings / "whole")
+    """Ctrl-C within a step: the step is finished and saved, and nothing is repeated."""
+    full = run_steps(recipe, 4, recordings, recordings / "full")
     update = EMA.update
 
-    def press(average: EMA, model: torch.nn.Module) -> None:
+    def interrupt_and_update(average: EMA, model: torch.nn.Module) -> None:
         if average.updates == stop - 1:
             signal.raise_signal(signal.SIGINT)
         update(average, model)
 
-    monkeypatch.setattr(EMA, "update", press)
+    monkeypatch.setattr(EMA, "update", interrupt_and_update)
     with pytest.raises(KeyboardInterrupt):
         run_steps(recipe, 4, recordings, recordings / "parts")
     monkeypatch.undo()
     monkeypatch.setenv("STEM_CACHE", str(recordings / "cache"))
-    rest = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
-    assert [event.losses for event in rest] == [event.losses for event in whole[stop:]]
+    resumed = run_steps(recipe, 4, recordings, recordings / "parts", resume=True)
+    assert [event.losses for event in resumed] == [event.losses for event in full[stop:]]
     for name in ("model", "ema"):
-        assert tensors_of(recordings / "parts", name).equal(tensors_of(recordings / "whole", name))
+        assert tensors_of(recordings / "parts", name).equal(tensors_of(recordings / "full", name))
 
 
 def tensors_of(folder: Path, part: str) -> torch.Tensor:
-    """All weights of one part of a checkpoint, in one row."""
+    """All tensors of one part of a checkpoint, concatenated."""
     tensors, _ = weights.read_safetensors(folder / LAST)
     return torch.cat([tensors[name].flatten() for name in sorted(tensors) if name.startswith(part)])
 
 
-def test_interrupts_are_held_and_then_obeyed() -> None:
+def test_held_interrupts_are_raised_at_the_end() -> None:
     done = []
     before = signal.getsignal(signal.SIGINT)
 
@@ -157,8 +159,8 @@ def test_interrupts_are_held_and_then_obeyed() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_other_threads_have_nothing_to_hold() -> None:
-    """Python lets only the main thread change what a signal does."""
+def test_interrupts_are_not_held_in_other_threads() -> None:
+    """Python lets only the main thread change signal handlers."""
     before = signal.getsignal(signal.SIGINT)
 
     @held_interrupts()
@@ -170,7 +172,7 @@ def test_other_threads_have_nothing_to_hold() -> None:
 
 
 def test_ignored_interrupts_stay_ignored() -> None:
-    """As in a background job of a shell."""
+    """Background jobs of a shell ignore interrupts."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with held_interrupts():
@@ -201,16 +203,17 @@ def test_checkpoints_that_cannot_be_resumed(recordings: Path, recipe: Recipe) ->
         run_steps(recipe, 4, recordings, folder, resume=True)
 
 
-def test_optimisers_do_not_take_each_others_memory(recordings: Path, recipe: Recipe) -> None:
+def test_the_state_of_another_optimizer_is_refused(recordings: Path, recipe: Recipe) -> None:
     run_steps(recipe, 1, recordings, recordings / "run")
     other = replace(recipe, optimizer=replace(recipe.optimizer, name="adamw"))
     with pytest.raises(CheckpointError, match="it was written with another optimizer"):
         run_steps(other, 2, recordings, recordings / "run", resume=True)
 
 
-def test_workers_draw_numbers_of_their_own(recordings: Path, recipe: Recipe) -> None:
-    """Law: what a run draws next is told by its seed, its rank and the step it began at, and no two
-    agree; the first worker of several draws as one alone does.
+def test_workers_draw_different_random_numbers(recordings: Path, recipe: Recipe) -> None:
+    """Random numbers depend on seed, rank and first step, and differ for any two of them.
+
+    The first of several workers draws the same numbers as a single one.
     """
 
     def drawn(rank: int, steps: int) -> tuple[float, ...]:
@@ -219,12 +222,12 @@ def test_workers_draw_numbers_of_their_own(recordings: Path, recipe: Recipe) -> 
         train(plan, recordings, (), recordings / "run", worker, lambda _: None, resume=resume)
         return tuple(torch.rand(3).tolist())
 
-    others = [drawn(rank, 1) for rank in (2, 1, 1)]  # they write nothing
+    started = [drawn(rank, 1) for rank in (2, 1, 1)]  # they write nothing
     fresh(recipe)
     alone = tuple(torch.rand(3).tolist())
     first = drawn(0, 1)
     resumed = [drawn(rank, 2) for rank in (2, 1, 1, 0)]
-    assert others[1] == others[2]
+    assert started[1] == started[2]
     assert resumed[1] == resumed[2]
     assert first == resumed[3] == alone
-    assert len({*others, *resumed}) == 5
+    assert len({*started, *resumed}) == 5

@@ -1,4 +1,4 @@
-"""From events to loggers. Truth: means by hand, and what the files say afterwards."""
+"""The log of a run, from events to files, compared with means by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import soundfile
 import yaml
 
 from model_zoo.errors import MissingExtraError, OutputError
-from tests.trainers.pages import age, curve, history, page
+from tests.trainers.logs import backdate, curve, history, tensorboard
 from trainers.config import LogRecipe, Recipe
 from trainers.loop.events import (
     ExcerptRendered,
@@ -41,14 +41,14 @@ def step(number: int, loss: float = 1.0) -> StepDone:
     return StepDone(number, {"total": loss}, {"model": 2 * loss}, {"model": 0.01}, 2.0, 0.5)
 
 
-def listened(number: int, gain: float = 1.0) -> ExcerptRendered:
+def rendered_excerpt(number: int, gain: float = 1.0) -> ExcerptRendered:
     waves = {"mixture": 0.5 * WAVE, "vocals/estimate": 0.2 * gain * WAVE, "vocals/true": 0.1 * WAVE}
     return ExcerptRendered(number, "my song", RATE, waves, {"freq_blocks.0": np.eye(4)})
 
 
 @pytest.fixture
-def often(recipe: Recipe) -> Recipe:
-    """A recipe that writes an entry every three steps."""
+def every_three_steps(recipe: Recipe) -> Recipe:
+    """A recipe that logs every three steps."""
     return replace(recipe, log=LogRecipe(every=3))
 
 
@@ -70,16 +70,16 @@ def test_means_by_hand() -> None:
     assert means(steps, 5.0)["time/epoch"] == 1.6
 
 
-def test_what_is_not_finite_stays_so() -> None:
-    found = means([step(1, 1.0), step(2, math.inf), step(3, math.nan)], 0.0)
-    assert math.isnan(found["loss/total"])
+def test_means_of_non_finite_values_are_not_finite() -> None:
+    result = means([step(1, 1.0), step(2, math.inf), step(3, math.nan)], 0.0)
+    assert math.isnan(result["loss/total"])
     assert means([step(1), step(2, -math.inf)], 0.0)["gradient_norm/model"] == -math.inf
-    instant = StepDone(1, {}, {}, {}, 0.0, 0.0)
-    assert means([instant], 0.0)["time/share_waiting_for_data"] == 0.0
+    step_without_time = StepDone(1, {}, {}, {}, 0.0, 0.0)
+    assert means([step_without_time], 0.0)["time/share_waiting_for_data"] == 0.0
 
 
-def test_entries_are_means_since_the_last_one(often: Recipe, tmp_path: Path) -> None:
-    with open_run_log(often, tmp_path, 0) as report:
+def test_entries_are_means_since_the_last_one(every_three_steps: Recipe, tmp_path: Path) -> None:
+    with open_run_log(every_three_steps, tmp_path, 0) as report:
         report(started())
         for number in range(1, 9):
             report(step(number, float(number)))
@@ -90,9 +90,9 @@ def test_entries_are_means_since_the_last_one(often: Recipe, tmp_path: Path) -> 
     assert curve(tmp_path, "time/epoch") == [(3, 0.75), (6, 1.5), (8, 2.0)]
 
 
-def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Path) -> None:
+def test_an_interrupted_run_logs_its_last_steps(every_three_steps: Recipe, tmp_path: Path) -> None:
     def interrupted() -> None:
-        with open_run_log(often, tmp_path, 0) as report:
+        with open_run_log(every_three_steps, tmp_path, 0) as report:
             for number in range(1, 6):
                 report(step(number))
             raise KeyboardInterrupt
@@ -100,15 +100,15 @@ def test_what_an_interrupted_run_has_done_is_written(often: Recipe, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert [line["step"] for line in history(tmp_path)] == [3, 5]
-    age(tmp_path)
-    with open_run_log(often, tmp_path, 4) as report:
+    backdate(tmp_path)
+    with open_run_log(every_three_steps, tmp_path, 4) as report:
         for number in range(5, 8):
             report(step(number))
     assert [line["step"] for line in history(tmp_path)] == [3, 6, 7]
     assert [number for number, _ in curve(tmp_path, "loss/total")] == [3, 6, 7]
 
 
-def test_scores(recipe: Recipe, tmp_path: Path) -> None:
+def test_scores_are_logged(recipe: Recipe, tmp_path: Path) -> None:
     with open_run_log(recipe, tmp_path, 0) as report:
         report(Validated(2, {"vocals": 1.5, "bass": 3.5}, 2.5, False, 4.25))
     expected = {"sdr/vocals": 1.5, "sdr/bass": 3.5, "sdr/mean": 2.5, "sdr/best": 4.25}
@@ -118,22 +118,25 @@ def test_scores(recipe: Recipe, tmp_path: Path) -> None:
     }
 
 
-def test_the_recipe_can_be_read_back_from_the_page(recipe: Recipe, tmp_path: Path) -> None:
+def test_the_logged_recipe_can_be_loaded(recipe: Recipe, tmp_path: Path) -> None:
     with open_run_log(recipe, tmp_path, 0) as report:
         report(started())
-    (text,) = page(tmp_path).Tensors("recipe/text_summary")
+    (text,) = tensorboard(tmp_path).Tensors("recipe/text_summary")
     block = text.tensor_proto.string_val[0].decode()
     values = yaml.safe_load(block.removeprefix("```yaml\n").removesuffix("```"))
     assert Recipe.from_dict(values) == recipe
 
 
-def test_facts_are_a_table(recipe: Recipe, tmp_path: Path) -> None:
+def test_run_and_result_are_logged_as_tables(recipe: Recipe, tmp_path: Path) -> None:
     with open_run_log(recipe, tmp_path, 0) as report:
         report(started())
         report(RunFinished(8, 3.14159, "a|b", "no new best"))
-    found = page(tmp_path)
+    tensorboard_data = tensorboard(tmp_path)
     facts, result = (
-        found.Tensors(f"{name}/text_summary")[0].tensor_proto.string_val[0].decode().splitlines()
+        tensorboard_data.Tensors(f"{name}/text_summary")[0]
+        .tensor_proto.string_val[0]
+        .decode()
+        .splitlines()
         for name in ("run", "result")
     )
     assert facts[:2] == ["| what | value |", "|---|---|"]
@@ -146,10 +149,10 @@ def test_facts_are_a_table(recipe: Recipe, tmp_path: Path) -> None:
     ]
 
 
-def test_a_song_is_laid_out(recipe: Recipe, tmp_path: Path) -> None:
+def test_names_of_logged_audio_and_images(recipe: Recipe, tmp_path: Path) -> None:
     with open_run_log(recipe, tmp_path, 0) as report:
-        report(listened(2))
-    tags = page(tmp_path).Tags()
+        report(rendered_excerpt(2))
+    tags = tensorboard(tmp_path).Tags()
     assert sorted(tags["audio"]) == [
         "song my song/mixture",
         "song my song/vocals/estimate",
@@ -170,18 +173,20 @@ def test_a_song_is_laid_out(recipe: Recipe, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gain", [1.0, 50.0])
-def test_one_factor_for_all_sound_of_a_song(recipe: Recipe, tmp_path: Path, gain: float) -> None:
-    event = listened(2, gain)
+def test_waves_of_a_song_are_normalized_together(
+    recipe: Recipe, tmp_path: Path, gain: float
+) -> None:
+    event = rendered_excerpt(2, gain)
     with open_run_log(recipe, tmp_path, 0) as report:
         report(event)
     peak = max(np.abs(wave).max() for wave in event.waves.values())
     for name, wave in event.waves.items():
-        (clip,) = page(tmp_path).Audio(f"song my song/{name}")
-        heard, _ = soundfile.read(io.BytesIO(clip.encoded_audio_string))
-        np.testing.assert_allclose(heard.T, wave / peak, atol=2**-15)
+        (clip,) = tensorboard(tmp_path).Audio(f"song my song/{name}")
+        logged, _ = soundfile.read(io.BytesIO(clip.encoded_audio_string))
+        np.testing.assert_allclose(logged.T, wave / peak, atol=2**-15)
 
 
-def test_broken_sound_breaks_nothing(recipe: Recipe, tmp_path: Path) -> None:
+def test_non_finite_waves_are_logged(recipe: Recipe, tmp_path: Path) -> None:
     broken = np.array([[math.nan, 0.25, math.inf, -0.5]], np.float32)
     waves = {"mixture": 0 * WAVE[:1, :4], "vocals/estimate": broken, "vocals/true": broken}
     event = ExcerptRendered(1, "my song", RATE, waves, {})
@@ -200,48 +205,48 @@ def test_a_folder_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None
         pass
 
 
-def test_errors_of_the_run_are_its_own(recipe: Recipe, tmp_path: Path) -> None:
+def test_errors_of_the_run_are_not_changed(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="of the data"), open_run_log(recipe, tmp_path, 0):
         raise OSError("of the data")
 
 
-def test_pages_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path: Path) -> None:
+def test_loggers_are_closed_when_another_cannot_be_opened(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").mkdir()
     with pytest.raises(OutputError, match="Cannot write"), open_run_log(recipe, tmp_path, 0):
         pass
-    assert json.dumps(page(tmp_path).Tags()["scalars"]) == "[]"
+    assert json.dumps(tensorboard(tmp_path).Tags()["scalars"]) == "[]"
 
 
-def test_without_matplotlib_a_run_does_not_begin(
+def test_a_run_without_matplotlib_does_not_start(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is needed at the first validation, which may be hours away."""
+    """It is needed at the first validation, which may come hours later."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    refused = pytest.raises(MissingExtraError, match=r"^matplotlib is not .*stemcli\[train\]")
-    with refused, open_run_log(recipe, tmp_path, 0):
+    missing = pytest.raises(MissingExtraError, match=r"^matplotlib is not .*stemcli\[train\]")
+    with missing, open_run_log(recipe, tmp_path, 0):
         pass
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_page_is_opened_for_the_project_that_is_named(
-    often: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_wandb_logs_to_the_named_project(
+    every_three_steps: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is called like the folder, tells what the others tell, and is closed at the end."""
-    told: list[object] = []
+    """The run is named after the folder, receives what other loggers do, and is closed."""
+    calls: list[object] = []
 
-    class Page(HistoryLogger):
+    class FakeWandbLogger(HistoryLogger):
         def __init__(self, project: str, folder: Path, name: str, config: object, step: int):
-            told.append((project, folder, name, config, step))
+            calls.append((project, folder, name, config, step))
 
         def scalars(self, step: int, values: dict[str, float]) -> None:
-            told.append((step, values["loss/total"]))
+            calls.append((step, values["loss/total"]))
 
         def close(self) -> None:
-            told.append("closed")
+            calls.append("closed")
 
-    monkeypatch.setattr(run_log, "WandbLogger", Page)
-    named = replace(often, log=replace(often.log, wandb="mine"))
+    monkeypatch.setattr(run_log, "WandbLogger", FakeWandbLogger)
+    named = replace(every_three_steps, log=replace(every_three_steps.log, wandb="mine"))
     with open_run_log(named, tmp_path / "run", 2) as report:
         report(step(3, 0.5))
     opened = ("mine", tmp_path / "run", "run", named.to_dict(), 2)
-    assert told == [opened, (3, 0.5), "closed"]
+    assert calls == [opened, (3, 0.5), "closed"]

@@ -1,4 +1,4 @@
-"""Configs of separation models. Truth: what the documentation of their sections says."""
+"""Configs of separation models, and their error messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.separation_model import SpectrogramMaskModel, load_config
 
 
 @pytest.mark.parametrize(
-    ("section", "values", "sentence"),
+    ("section", "values", "message"),
     [
         ("model_params", {"model_tpye": 1}, "did you mean 'model_type'"),
         ("model_params", {"model_type": "Simple"}, "one of 'SpectrogramNetSimple'"),
@@ -31,20 +31,20 @@ from trainers.separation_model import SpectrogramMaskModel, load_config
     ],
 )
 def test_configs_with_mistakes(
-    tmp_path: Path, section: str, values: dict[str, Any], sentence: str
+    tmp_path: Path, section: str, values: dict[str, Any], message: str
 ) -> None:
     config = sections(tmp_path)
     config[section] = {**config.get(section, {}), **values}
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         SpectrogramMaskModel(config)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match=rf"config\.json: .*{sentence}"):
+    with pytest.raises(ConfigError, match=rf"config\.json: .*{message}"):
         load_config(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
         (b"{", "it is not JSON"),
         (b"\xff\xfe\xff", "it is not JSON"),
@@ -52,13 +52,13 @@ def test_configs_with_mistakes(
         (b"{}", "key 'model_params' is missing"),
     ],
 )
-def test_files_that_are_no_config(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_files_that_are_not_configs(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"config\.json: {sentence}"):
+    with pytest.raises(ConfigError, match=rf"config\.json: {message}"):
         load_config(path)
 
 
-def test_a_config_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "config.json")

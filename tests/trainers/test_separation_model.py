@@ -1,7 +1,7 @@
-"""Separation by masks in the hands of a program's own loop.
+"""Separation models by masks, for training loops of other programs.
 
-Truth: the example of ``002_e99d73cb434ccfd9.txt``; laws (full masks give the mixture back); numbers
-by hand.
+Reference: the example of ``002_e99d73cb434ccfd9.txt``, and numbers by hand. Property: masks of 1
+give the mixture back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from tests.model_zoo.blocks.weights import pattern
 from tests.trainers.masking import (
-    model,
+    make_model,
     open_masks,
     sections,
     song,
@@ -49,11 +49,11 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
 
 
 def test_frames_and_bins_of_three_seconds(tmp_path: Path) -> None:
-    """132,300 samples are filled up to 259 hops of 512; a window of 1024 has 513 bins."""
+    """132,300 samples are padded to 259 hops of 512; a window of 1024 has 513 bins."""
     values = sections(tmp_path)
     del values["dataset_params"]
-    one = SpectrogramMaskModel(values, device="cpu")
-    assert one.separator.network.shape == (1, 513, 260)
+    model = SpectrogramMaskModel(values, device="cpu")
+    assert model.separator.network.shape == (1, 513, 260)
 
 
 def test_the_base_class_is_abstract(tmp_path: Path) -> None:
@@ -62,71 +62,71 @@ def test_the_base_class_is_abstract(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 700), (2, 333), (3, 2, 250), (2, 1, 1), (1, 5), (1, 4000)])
-def test_full_masks_give_audio_of_any_shape_back(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    one, audio = open_masks(model(tmp_path)), pattern(*shape)
-    torch.testing.assert_close(one.separate(audio), audio, atol=1e-5, rtol=1e-4)
-    assert one.separator.training
+def test_masks_of_one_return_audio_of_any_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    model, audio = open_masks(make_model(tmp_path)), pattern(*shape)
+    torch.testing.assert_close(model.separate(audio), audio, atol=1e-5, rtol=1e-4)
+    assert model.separator.training
 
 
-def test_separating_is_the_masked_magnitude_with_the_phase_of_the_mixture(tmp_path: Path) -> None:
-    """Where the engine lays one chunk over the whole of a song."""
-    one = model(tmp_path)
-    mixture = song(length=one.separator.segment // 4)
-    one.set_data(mixture)
-    magnitudes = one.test()
-    spectrum = torch.polar(magnitudes, one.phase)[:, 0]
+def test_an_estimate_is_the_masked_magnitude_with_the_mixture_phase(tmp_path: Path) -> None:
+    """The song is short enough for the engine to process it as a single chunk."""
+    model = make_model(tmp_path)
+    mixture = song(length=model.separator.segment // 4)
+    model.set_data(mixture)
+    magnitudes = model.test()
+    spectrum = torch.polar(magnitudes, model.phase)[:, 0]
     window = torch.hann_window(64)
     by_hand = torch.istft(spectrum, 64, 16, window=window, length=mixture.shape[-1])
-    analyzed = one.separator.fourier.analyze(mixture)
-    torch.testing.assert_close(torch.polar(one.mixture, one.phase), analyzed)
-    assert one.separate(mixture)[0].shape == by_hand.shape
-    torch.testing.assert_close(one.separator(mixture)[:, 0, 0], by_hand, atol=1e-5, rtol=1e-4)
+    analyzed = model.separator.fourier.analyze(mixture)
+    torch.testing.assert_close(torch.polar(model.mixture, model.phase), analyzed)
+    assert model.separate(mixture)[0].shape == by_hand.shape
+    torch.testing.assert_close(model.separator(mixture)[:, 0, 0], by_hand, atol=1e-5, rtol=1e-4)
 
 
-def test_several_targets_have_an_axis_of_their_own(tmp_path: Path) -> None:
+def test_several_targets_have_their_own_axis(tmp_path: Path) -> None:
     values = sections(tmp_path)
     values["dataset_params"] |= {"targets": ["vocals", "drums", "bass"], "num_channels": 2}
-    one = SpectrogramMaskModel(values, device="cpu")
-    assert one.separate(pattern(2, 300)).shape == (3, 2, 300)
-    assert one.separate(pattern(2, 2, 300)).shape == (2, 3, 2, 300)
-    one.set_data(pattern(2, 2, 200), pattern(2, 3, 2, 200))
-    assert one.forward().shape == (2, 3, 2, 33, 13)
-    assert one.compute_loss() == pytest.approx(
-        (one.mask * one.mixture[:, None] - one.target).square().mean().item()
+    model = SpectrogramMaskModel(values, device="cpu")
+    assert model.separate(pattern(2, 300)).shape == (3, 2, 300)
+    assert model.separate(pattern(2, 2, 300)).shape == (2, 3, 2, 300)
+    model.set_data(pattern(2, 2, 200), pattern(2, 3, 2, 200))
+    assert model.forward().shape == (2, 3, 2, 33, 13)
+    assert model.compute_loss() == pytest.approx(
+        (model.mask * model.mixture[:, None] - model.target).square().mean().item()
     )
 
 
-def test_a_network_of_one_channel_hears_every_channel_alone(tmp_path: Path) -> None:
-    one = model(tmp_path)
+def test_a_mono_network_processes_each_channel_separately(tmp_path: Path) -> None:
+    model = make_model(tmp_path)
     pair, stems = pattern(3, 2, 200), pattern(3, 2, 200, phase=1)
-    one.eval()
-    one.set_data(pair, stems)
-    together = one.forward()
+    model.eval()
+    model.set_data(pair, stems)
+    together = model.forward()
     assert together.shape == (3, 2, 33, 13)
-    one.set_data(pair[:, 1:], stems[:, 1:])
-    torch.testing.assert_close(one.forward(), together[:, 1:], atol=1e-5, rtol=1e-4)
+    model.set_data(pair[:, 1:], stems[:, 1:])
+    torch.testing.assert_close(model.forward(), together[:, 1:], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "component"])
 def test_criteria(tmp_path: Path, criterion: str) -> None:
-    one = model(tmp_path, criterion=criterion, alpha_constant=0.25, beta_constant=0.25)
-    one.set_data(song(), voice())
-    one.forward()
-    mask, mixture, target = one.mask, one.mixture[:, None], one.target
+    model = make_model(tmp_path, criterion=criterion, alpha_constant=0.25, beta_constant=0.25)
+    model.set_data(song(), voice())
+    model.forward()
+    mask, mixture, target = model.mask, model.mixture[:, None], model.target
     rest = mixture - target
-    lost, passed = mask * target - target, mask * rest
-    shape = passed / passed.norm() - rest / rest.norm()
-    sums = [part.square().sum() for part in (lost, passed, shape)]
+    target_error, residual = mask * target - target, mask * rest
+    shape_error = residual / residual.norm() - rest / rest.norm()
+    sums = [part.square().sum() for part in (target_error, residual, shape_error)]
     by_hand = {
         "l1": (mask * mixture - target).abs().mean(),
         "l2": (mask * mixture - target).square().mean(),
         "component": (0.5 * sums[0] + 0.25 * sums[1] + 0.25 * sums[2]) / mask.numel(),
     }
-    assert one.compute_loss() == pytest.approx(by_hand[criterion].item(), rel=1e-5)
+    assert model.compute_loss() == pytest.approx(by_hand[criterion].item(), rel=1e-5)
 
 
 def test_component_loss_by_hand() -> None:
-    """Lost (0.5 - 1)² twice, passed (0.5 · 2)² twice, in the same shape; weights 0.2 and 0.8."""
+    """Target error (0.5 - 1)² and residual (0.5 · 2)², twice each; weights 0.2 and 0.8."""
     planes = torch.ones(1, 1, 1, 1, 2)
     found = component_loss(0.5 * planes, planes, 2 * planes, alpha=0.2, beta=0.0)
     assert found.item() == pytest.approx((0.8 * 0.5 + 0.2 * 2) / 2)
@@ -135,20 +135,20 @@ def test_component_loss_by_hand() -> None:
     assert silent.item() == 0
 
 
-def test_a_vae_minimises_its_divergence_too(tmp_path: Path) -> None:
+def test_the_vae_criterion_adds_the_divergence(tmp_path: Path) -> None:
     values = sections(tmp_path, criterion="kl_div")
     values["model_params"] |= {
         **{"model_type": "SpectrogramNetVAE", "recurrent_depth": 1, "hidden_size": 8},
         **{"input_axis": 0},
     }
-    one = SpectrogramMaskModel(values, device="cpu")
-    one.set_data(song(), voice())
-    one.forward()
-    distance = (one.estimate - one.target).square().mean()
-    divergence = one.separator.network.get_kl_div()
+    model = SpectrogramMaskModel(values, device="cpu")
+    model.set_data(song(), voice())
+    model.forward()
+    distance = (model.estimate - model.target).square().mean()
+    divergence = model.separator.network.get_kl_div()
     assert divergence.item() > 0
-    assert one.compute_loss() == pytest.approx((distance + divergence).item(), rel=1e-5)
-    one.backward()
-    one.optimizer_step()
-    validated = validate(one)
-    assert validated == pytest.approx((one.estimate - one.target).square().mean().item())
+    assert model.compute_loss() == pytest.approx((distance + divergence).item(), rel=1e-5)
+    model.backward()
+    model.optimizer_step()
+    validated = validate(model)
+    assert validated == pytest.approx((model.estimate - model.target).square().mean().item())

@@ -1,4 +1,4 @@
-"""Networks with several stems, and several workers. Truth: sums by hand, and one worker alone."""
+"""Losses and validation of several stems, and validation by several workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEMS = ("vocals", "drums")
 
 
 class Half(Separator):
-    """Takes every stem for half of the mixture."""
+    """Estimates every stem as half of the mixture."""
 
     stems, channels, segment, sample_rate = STEMS, 2, 100, 44_100
 
@@ -42,9 +42,9 @@ def objective(weights: dict[str, float] | None = None) -> SeparationObjective:
 
 
 def pair() -> tuple[Tensor, Tensor]:
-    """An estimate that misses the first stem by 1 and the second by 3."""
-    made = torch.stack([torch.ones(1, 2, 50), 3 * torch.ones(1, 2, 50)], dim=1)
-    return made, torch.zeros_like(made)
+    """An estimate with an error of 1 in the first stem and 3 in the second."""
+    estimate = torch.stack([torch.ones(1, 2, 50), 3 * torch.ones(1, 2, 50)], dim=1)
+    return estimate, torch.zeros_like(estimate)
 
 
 @pytest.mark.parametrize(
@@ -59,32 +59,32 @@ def test_a_loss_is_the_weighted_mean_of_its_stems(
 
 
 @pytest.mark.parametrize(
-    ("weights", "sentence"),
+    ("weights", "message"),
     [
         ({"piano": 1.0}, "no stem 'piano'; the network has vocals, drums"),
         ({"vocals": 0.0, "drums": 0.0}, "at least one stem must have a weight above 0"),
     ],
 )
-def test_weights_of_stems_that_do_not_do(weights: dict[str, float], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
+def test_invalid_stem_weights_are_refused(weights: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         objective(weights)
 
 
-def test_pairs_are_of_one_level() -> None:
-    """A mixture of 4 and 4 has the level 4: estimate 2 and truth 1 are heard as 1/2 and 1/4."""
+def test_pairs_are_divided_by_the_level_of_the_mixture() -> None:
+    """A mixture of constant 4 has the level 4: estimate 2 and reference 1 become 1/2 and 1/4."""
     batch = Batch(torch.full((1, 2, 50), 4.0), torch.ones(1, 2, 2, 50))
-    exercise, network = objective().make_example(Half(), batch), Half()
-    made, true = exercise.pair(network(exercise.inputs))
-    assert made.unique().tolist() == [0.5]
-    assert true.unique().tolist() == [0.25]
+    example, network = objective().make_example(Half(), batch), Half()
+    estimate, reference = example.pair(network(example.inputs))
+    assert estimate.unique().tolist() == [0.5]
+    assert reference.unique().tolist() == [0.25]
 
 
 def validated(songs: Sequence[ValidationTrack], strategy: Strategy = CPU) -> dict[str, float]:
     return validate(objective(), Half(), songs, strategy, FULL)
 
 
-class Song(ValidationTrack):
-    """A song whose vocals are ``level`` times its mixture of ones; its drums are silent or not."""
+class ConstantSong(ValidationTrack):
+    """A song with a mixture of ones, vocals of ``level`` and drums of ``drums``."""
 
     def __init__(self, level: float, drums: float = 1.0) -> None:
         object.__setattr__(self, "level", level)
@@ -96,40 +96,40 @@ class Song(ValidationTrack):
 
 
 @dataclass(frozen=True)
-class Colleague(DDPStrategy):
-    """One of two workers that add up what they have, as processes do."""
+class ThreadWorker(DDPStrategy):
+    """One of two workers in threads, which sum values as processes would."""
 
-    board: dict[int, Mapping[str, float]]
+    shared: dict[int, Mapping[str, float]]
     barrier: Barrier
 
     def all_reduce(self, values: Mapping[str, float]) -> dict[str, float]:
-        self.board[self.rank] = values
+        self.shared[self.rank] = values
         self.barrier.wait()
-        return {name: sum(part[name] for part in self.board.values()) for name in values}
+        return {name: sum(part[name] for part in self.shared.values()) for name in values}
 
 
-SONGS = [Song(1.0), Song(1.0, drums=0.0), Song(0.5 / 0.9)]
+SONGS = [ConstantSong(1.0), ConstantSong(1.0, drums=0.0), ConstantSong(0.5 / 0.9)]
 
 
 def test_scores_by_hand() -> None:
-    """Half of the truth is 6.02 dB; nine tenths are 20 dB; silent drums are in no mean."""
+    """Half of the reference is 6.02 dB, nine tenths 20 dB; silent drums are left out."""
     found = validated(SONGS)
     assert found["vocals"] == pytest.approx((6.0206 + 6.0206 + 20) / 3, abs=1e-3)
     assert found["drums"] == pytest.approx(6.0206, abs=1e-3)
 
 
-def test_a_stem_that_no_song_has_is_not_scored() -> None:
-    assert validated([Song(1.0, drums=0.0)]).keys() == {"vocals"}
+def test_a_stem_that_is_silent_in_all_songs_has_no_score() -> None:
+    assert validated([ConstantSong(1.0, drums=0.0)]).keys() == {"vocals"}
 
 
 def test_workers_share_the_songs_and_agree() -> None:
-    """Law: every worker gets the means of one worker alone, whoever heard which song."""
-    board: dict[int, Mapping[str, float]] = {}
+    """Every worker gets the means that a single worker gets."""
+    shared: dict[int, Mapping[str, float]] = {}
     barrier = Barrier(2)
     found: dict[int, dict[str, float]] = {}
 
     def work(rank: int) -> None:
-        found[rank] = validated(SONGS, Colleague(CPU.device, rank, 2, board, barrier))
+        found[rank] = validated(SONGS, ThreadWorker(CPU.device, rank, 2, shared, barrier))
 
     threads = [Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:

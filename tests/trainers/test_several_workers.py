@@ -1,4 +1,4 @@
-"""Two workers in processes of their own. Truth: one worker with both of their batches."""
+"""Two workers in separate processes. Reference: one worker with both batches."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ from trainers.loop.events import StepDone, Validated
 from trainers.loop.trainer import train
 
 
-def test_two_workers_learn_what_one_learns_from_both_batches(
+def test_two_workers_train_like_one_with_both_batches(
     recordings: Path, adversarial: Recipe
 ) -> None:
-    """Losses are means over items, so the mean of two gradients is that of the whole batch.
+    """Losses are means over items, so the mean of two gradients is that of the full batch.
 
-    Early stopping ends all on one step, and the second worker neither writes nor tells anything.
+    Early stopping ends both at the same step; the second worker writes no files and no events.
     """
     tracks = [make_track(voices(adversarial, recordings), recordings / name) for name in "abc"]
     values = adversarial.to_dict()
     values["optimizer"] |= {"name": "adamw", "lr": 1e-30}
     values["adversary"]["optimizer"] |= {"lr": 1e-3}
     values["schedule"] |= {"steps": 40, "early_stopping_patience": 1}
-    still = Recipe.from_dict(values)
+    frozen = Recipe.from_dict(values)
     first, second = two_workers(
-        replace(still, loop=replace(still.loop, batch_size=1)), recordings, *tracks
+        replace(frozen, loop=replace(frozen.loop, batch_size=1)), recordings, *tracks
     )
-    alone: list[Event] = []
-    train(still, recordings, tuple(tracks), recordings / "alone", CPU, alone.append)
+    reference_events: list[Event] = []
+    train(frozen, recordings, tuple(tracks), recordings / "alone", CPU, reference_events.append)
     steps = [event for event in first if event["event"] == "step_done"]
-    expected = [event for event in alone if isinstance(event, StepDone)]
+    expected = [event for event in reference_events if isinstance(event, StepDone)]
     assert [event["step"] for event in steps] == [event.step for event in expected] == [1, 2, 3, 4]
-    for found, whole in zip(steps, expected, strict=True):
-        assert found["gradient_norms"] == pytest.approx(whole.gradient_norms, rel=1e-3)
+    for found, target in zip(steps, expected, strict=True):
+        assert found["gradient_norms"] == pytest.approx(target.gradient_norms, rel=1e-3)
     scores = [event["sdr"] for event in first if event["event"] == "validated"]
-    assert scores == [pytest.approx(event.sdr) for event in alone if isinstance(event, Validated)]
+    assert scores == [
+        pytest.approx(event.sdr) for event in reference_events if isinstance(event, Validated)
+    ]
     assert [event["event"] for event in second] == ["returned", "held"]
     assert not (recordings / "rank1").exists()
-    (shared, _), (whole, _) = (
+    (shared, _), (target, _) = (
         read_safetensors(recordings / name / LAST) for name in ("rank0", "alone")
     )
-    judges = [name for name in whole if name.startswith("discriminator.")]
-    assert judges
-    for name in judges:
-        torch.testing.assert_close(shared[name], whole[name], rtol=1e-3, atol=1e-4)
+    discriminator_names = [name for name in target if name.startswith("discriminator.")]
+    assert discriminator_names
+    for name in discriminator_names:
+        torch.testing.assert_close(shared[name], target[name], rtol=1e-3, atol=1e-4)

@@ -1,7 +1,7 @@
-"""``stem train`` in a process of its own, and signals to it and to its whole group.
+"""Signals to a ``stem train`` process and to its process group.
 
-Truth: the README, by which Ctrl-C and ``kill`` save a run after the current step; exit codes of a
-shell.
+Expected: by the README, Ctrl-C and ``kill`` save the run after the current step; exit codes as in
+a shell.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ import pytest
 
 from model_zoo.catalogue.resolve import LAST
 from model_zoo.weights import read_safetensors
-from tests.trainers.commands import changed
+from tests.trainers.commands import set_options
 
 Send = Callable[[int, int], None]
 
 
 @contextmanager
-def running(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """A run that would be long, in a group of its own, after its first checkpoint."""
+def running(*settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A long run in its own process group, after its first checkpoint."""
     command = [sys.executable, "-m", "stemcli", "train", "--recipe", "tiny.yaml", "--data", "songs"]
-    many = changed(
-        "schedule.steps=100000", "validation.every=99999", "loop.checkpoint_every=5", *words
+    options = set_options(
+        "schedule.steps=100000", "validation.every=99999", "loop.checkpoint_every=5", *settings
     )
     with subprocess.Popen(
-        [*command, "--output", "run", "--device", "cpu", *many],
+        [*command, "--output", "run", "--device", "cpu", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         start_new_session=True,
     ) as process:
-        until = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while not Path("run", LAST).exists() and process.poll() is None:
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         yield process
 
 
 def group_ends(group: int, seconds: float) -> bool:
-    """Whether every process of a group goes away."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    """Whether every process of a group ends in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
@@ -69,24 +69,24 @@ def group_ends(group: int, seconds: float) -> bool:
     ],
 )
 def test_signals_save_the_run(
-    tiny: Path, place: Path, number: signal.Signals, code: int, word: str, send: Send
+    tiny: Path, workdir: Path, number: signal.Signals, code: int, word: str, send: Send
 ) -> None:
-    """``timeout``, Slurm and a terminal send them to the helpers of the data loader too."""
+    """``timeout``, Slurm and terminals send signals to the workers of the data loader too."""
     with running("loop.num_workers=2") as process:
         send(process.pid, number)
-        _, said = process.communicate(timeout=60)
-    assert (process.returncode, said.splitlines()[-1]) == (
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr.splitlines()[-1]) == (
         code,
         f"{word} To resume, run the same command with --resume.",
     )
-    _, texts = read_safetensors(place / "run" / LAST)
+    _, texts = read_safetensors(workdir / "run" / LAST)
     assert json.loads(texts["progress"])["step"] >= 5
     assert group_ends(process.pid, 1)
 
 
 @pytest.mark.slow
-def test_helpers_do_not_outlive_a_killed_run(tiny: Path, place: Path) -> None:
-    """They look every five seconds whether their parent is there."""
+def test_loader_workers_do_not_outlive_a_killed_run(tiny: Path, workdir: Path) -> None:
+    """They check every five seconds whether their parent is alive."""
     with running("loop.num_workers=2") as process:
         process.kill()
         process.wait()

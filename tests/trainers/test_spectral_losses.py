@@ -1,8 +1,8 @@
-"""Losses of magnitudes. Truth: numbers worked by hand, and auraloss 0.4 run beside ours.
+"""Spectral losses, against numbers worked by hand and auraloss 0.4.
 
-A cosine on bin k has, under a Hann window of n samples, the magnitude n/4 in that bin, n/8 in its
-neighbours and none elsewhere; a constant has n/2 in bin 0 and n/4 in bin 1. Cosines whose first and
-last sample are crests are their own reflections, so that this holds for every frame.
+With a Hann window of n samples, a cosine on bin k has the magnitude n/4 in that bin, n/8 in its
+neighbors and 0 elsewhere; a constant has n/2 in bin 0 and n/4 in bin 1. Cosines whose first and
+last samples are maxima equal their reflections, so that this holds for every frame.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from trainers.losses.spectral import magnitudes, multi_resolution_stft, spectral
 RATE = 44_100
 N_FFT, HOP, BINS = 64, 16, 33
 ENERGY = 3 / 8 * N_FFT
-"""Of a Hann window: the mean of its square is 3/8."""
+"""Energy of a Hann window, whose mean square is 3/8."""
 
 
 def cosine(level: float) -> Tensor:
-    """Five periods in a window, eight windows and a sample."""
+    """A cosine with five periods per window, eight windows and one sample long."""
     time = torch.arange(8 * N_FFT + 1, dtype=torch.float64)
     return (level * torch.cos(2 * math.pi * 5 * time / N_FFT)).float().view(1, 1, 1, -1)
 
@@ -36,7 +36,7 @@ def pair() -> tuple[Tensor, Tensor]:
     return estimate, reference
 
 
-def test_scaled_magnitudes_of_noise_are_its_level() -> None:
+def test_scaled_magnitudes_of_noise_equal_its_level() -> None:
     """Magnitudes of a complex Gaussian with power s^2 have mean s sqrt(pi)/2 (Rayleigh)."""
     noise = 0.3 * torch.randn(60_000, generator=torch.Generator().manual_seed(0))
     for n_fft in (256, 1024):
@@ -55,7 +55,7 @@ def test_magnitude_l1_by_hand() -> None:
     assert loss(constant, silence).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_magnitudes_do_not_hear_the_phase_and_complex_spectra_do() -> None:
+def test_only_the_complex_loss_depends_on_phase() -> None:
     wave = torch.randn(1, 1, 1, 6000, generator=torch.Generator().manual_seed(1))
     for name in ("magnitude_l1", "multi_resolution_magnitude"):
         assert make_loss(name, RATE)(-wave, wave).item() == 0
@@ -63,29 +63,29 @@ def test_magnitudes_do_not_hear_the_phase_and_complex_spectra_do() -> None:
 
 
 def test_multi_resolution_magnitude_by_hand() -> None:
-    """Three bins are 12 dB too quiet, the others lie below the floor in both; one resolution."""
+    """One resolution: three bins are 12 dB too quiet, the others are below the floor in both."""
     options = {"n_fft": [N_FFT], "hop": [HOP]}
-    plain = 0.6 * (N_FFT / 4 + 2 * N_FFT / 8) / BINS / math.sqrt(ENERGY)
-    logarithms = 3 * math.log(4) / BINS
-    for sounds in ((cosine(0.2), cosine(0.8)), (cosine(0.8), cosine(0.2))):
-        value = make_loss("multi_resolution_magnitude", RATE, options)(*sounds).item()
-        assert value == pytest.approx(plain + logarithms, rel=1e-4)
-    converging = make_loss("multi_resolution_magnitude", RATE, {**options, "convergence": True})
-    # Norm of the error over that of what is wanted: 0.6 / 0.8, then 0.6 / 0.2.
-    relative = converging(cosine(0.2), cosine(0.8)).item()
-    assert relative == pytest.approx(0.75 + logarithms, rel=1e-3)
-    relative = converging(cosine(0.8), cosine(0.2)).item()
-    assert relative == pytest.approx(3 + logarithms, rel=1e-3)
+    l1_term = 0.6 * (N_FFT / 4 + 2 * N_FFT / 8) / BINS / math.sqrt(ENERGY)
+    log_term = 3 * math.log(4) / BINS
+    for signals in ((cosine(0.2), cosine(0.8)), (cosine(0.8), cosine(0.2))):
+        value = make_loss("multi_resolution_magnitude", RATE, options)(*signals).item()
+        assert value == pytest.approx(l1_term + log_term, rel=1e-4)
+    loss = make_loss("multi_resolution_magnitude", RATE, {**options, "convergence": True})
+    # Norm of the error over that of the reference: 0.6 / 0.8, then 0.6 / 0.2.
+    relative = loss(cosine(0.2), cosine(0.8)).item()
+    assert relative == pytest.approx(0.75 + log_term, rel=1e-3)
+    relative = loss(cosine(0.8), cosine(0.2)).item()
+    assert relative == pytest.approx(3 + log_term, rel=1e-3)
 
 
-def test_convergence_to_silence_is_measured_from_its_floor() -> None:
-    """Norms over n numbers of 0.1 and of the floor, whose square is 1e-5."""
+def test_spectral_convergence_to_silence_uses_the_floor() -> None:
+    """The norms of a constant 0.1 and of the floor, whose square is 1e-5."""
     found = torch.full((1, 7, 9), 0.1)
     value = spectral_convergence(found, torch.zeros_like(found)).item()
     assert value == pytest.approx(0.1 / math.sqrt(1e-5))
 
 
-def test_the_mean_of_all_resolutions() -> None:
+def test_the_loss_is_the_mean_of_all_resolutions() -> None:
     estimate, reference = pair()
     options = {"n_fft": [512, 128], "hop": [100, 32]}
     both = make_loss("multi_resolution_magnitude", RATE, options)(estimate, reference).item()
@@ -97,36 +97,38 @@ def test_the_mean_of_all_resolutions() -> None:
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(4096, 1024), (512, 200)])
-def test_magnitude_l1_beside_auraloss(n_fft: int, hop: int) -> None:
-    """auraloss does not scale by the window, so it hears waves that are scaled beforehand."""
+def test_magnitude_l1_equals_auraloss(n_fft: int, hop: int) -> None:
+    """auraloss does not divide by the window's energy, so its input is scaled beforehand."""
     estimate, reference = pair()
-    theirs = auraloss.freq.STFTLoss(n_fft, hop, n_fft, w_sc=0, w_log_mag=0, w_lin_mag=1, eps=1e-12)
+    auraloss_loss = auraloss.freq.STFTLoss(
+        n_fft, hop, n_fft, w_sc=0, w_log_mag=0, w_lin_mag=1, eps=1e-12
+    )
     scale = math.sqrt(3 / 8 * n_fft)
-    expected = theirs(estimate[0] / scale, reference[0] / scale).item()
+    expected = auraloss_loss(estimate[0] / scale, reference[0] / scale).item()
     loss = make_loss("magnitude_l1", RATE, {"n_fft": n_fft, "hop": hop})
     assert loss(estimate, reference).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_multi_resolution_magnitude_beside_auraloss() -> None:
-    """The mean of auraloss's single resolutions, each of waves that are scaled beforehand."""
+def test_multi_resolution_magnitude_equals_auraloss() -> None:
+    """Reference: the mean of auraloss's single resolutions, on waves scaled beforehand."""
     estimate, reference = pair()
     expected = []
     for n_fft in (2048, 1024, 512):
-        theirs = auraloss.freq.STFTLoss(
+        auraloss_loss = auraloss.freq.STFTLoss(
             n_fft, n_fft // 4, n_fft, w_sc=0, w_log_mag=1, w_lin_mag=1, eps=1e-10
         )
         scale = math.sqrt(3 / 8 * n_fft)
-        expected.append(theirs(estimate[0] / scale, reference[0] / scale).item())
+        expected.append(auraloss_loss(estimate[0] / scale, reference[0] / scale).item())
     value = make_loss("multi_resolution_magnitude", RATE)(estimate, reference).item()
     assert value == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
-def test_convergence_beside_auraloss() -> None:
-    """Both terms do not depend on a common gain, which makes the floors nothing."""
+def test_spectral_convergence_equals_auraloss() -> None:
+    """Neither term depends on a common gain, and a large gain makes the floors negligible."""
     estimate, reference = (100 * wave for wave in pair())
-    theirs = auraloss.freq.MultiResolutionSTFTLoss(
+    auraloss_loss = auraloss.freq.MultiResolutionSTFTLoss(
         fft_sizes=[2048, 1024, 512], hop_sizes=[512, 256, 128], win_lengths=[2048, 1024, 512]
     )
     loss = make_loss("multi_resolution_magnitude", RATE, {"convergence": True})
-    expected = theirs(estimate[0], reference[0]).item()
+    expected = auraloss_loss(estimate[0], reference[0]).item()
     assert loss(estimate, reference).item() == pytest.approx(expected, rel=1e-5)

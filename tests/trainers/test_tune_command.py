@@ -1,4 +1,4 @@
-"""What ``stem tune`` refuses, before Ray is started. Truth: one sentence that says what to type."""
+"""Errors of ``stem tune`` before Ray is started: one message that says what to type."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from click.testing import CliRunner, Result
 
 from stemcli.cli.app import stem
 from tests.trainers.cluster.small import changes, plan
-from tests.trainers.commands import refused
-from tests.trainers.search.searches import FATES, told, trials_of, write_study
+from tests.trainers.commands import assert_error
+from tests.trainers.search.searches import OUTCOMES, events_of, trials_of, write_study
 from trainers.loop.checks import lock_folder
 from trainers.search.plan import PLAN
 
 
-def tune(*words: str, architecture: str = "melroformer") -> Result:
+def tune(*options: str, architecture: str = "melroformer") -> Result:
     start = ["tune", architecture, "--output", "search", "--device", "cpu"]
-    return CliRunner().invoke(stem, [*start, *words])
+    return CliRunner().invoke(stem, [*start, *options])
 
 
-def sets(*more: str) -> list[str]:
+def set_options(*more: str) -> list[str]:
     return [word for change in changes("melroformer", *more) for word in ("--set", change)]
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("options", "message"),
     [
         (["--recipe", "tune-melrnn"], "it trains melrnn, not melroformer. Try: stem tune melrnn"),
         (["--recipe", "non"], "Unknown recipe 'non'"),
@@ -39,77 +39,77 @@ def sets(*more: str) -> list[str]:
         (["--data", "nowhere"], "'nowhere' does not exist"),
     ],
 )
-def test_what_was_typed_wrongly(place: Path, words: list[str], sentence: str) -> None:
-    (place / "bad.yaml").write_text("a: {optimizer.lrr: {choice: [1, 2]}}")
-    refused(tune(*words), 2, sentence)
-    assert not (place / "search").exists()
+def test_wrong_options_are_refused(workdir: Path, options: list[str], message: str) -> None:
+    (workdir / "bad.yaml").write_text("a: {optimizer.lrr: {choice: [1, 2]}}")
+    assert_error(tune(*options), 2, message)
+    assert not (workdir / "search").exists()
 
 
-def test_an_architecture_that_is_none(place: Path) -> None:
-    refused(tune(architecture="melroforme"), 2, "did you mean 'melroformer'?")
+def test_an_unknown_architecture(workdir: Path) -> None:
+    assert_error(tune(architecture="melroforme"), 2, "did you mean 'melroformer'?")
 
 
-def test_songs_without_any_to_validate_with(place: Path) -> None:
-    done = tune("--data", "songs", *sets("data.validation_fraction=0"))
-    refused(done, 1, "there are none. Use --validation DIR, or --set data.validation_fraction=0.1")
-    assert not (place / "search").exists()
-
-
-def test_a_folder_that_holds_a_search(place: Path) -> None:
-    plan(place / "songs").write(place / "search")
-    refused(tune("--data", "songs", *sets()), 1, "already holds a search. Add --resume")
-
-
-def test_nothing_to_go_on_with(place: Path) -> None:
-    refused(tune("--resume"), 2, "search holds no search to resume: there is no tune.json")
-
-
-def test_a_search_goes_on_with_its_own_values(place: Path) -> None:
-    plan(place / "songs").write(place / "search")
-    refused(tune("--resume", "--seed", "9"), 2, "leave out --seed")
-    refused(tune("--resume", architecture="melrnn"), 2, "search is a search for melroformer")
-
-
-def test_the_same_may_be_typed_again(place: Path) -> None:
-    """What is refused after that is the journal."""
-    plan(place / "songs", seed=1).write(place / "search")
-    (place / "search/study.log").write_text("nonsense\n" * 2)
-    refused(tune("--resume", *sets()), 1, "study.log is damaged. Use --output")
-
-
-@pytest.mark.parametrize("words", [["--resume"], ["--data", "songs"]])
-def test_a_search_of_an_earlier_version_is_refused(place: Path, words: list[str]) -> None:
-    plan(place / "songs").write(place / "search")
-    (place / "search/search.jsonl").write_text('{"event":"trial_proposed"}\n')
-    sentence = (
-        "search of an earlier version, which cannot be resumed: use the weights of its trials"
+def test_songs_without_validation_songs(workdir: Path) -> None:
+    result = tune("--data", "songs", *set_options("data.validation_fraction=0"))
+    assert_error(
+        result, 1, "there are none. Use --validation DIR, or --set data.validation_fraction=0.1"
     )
-    done = tune(*words, *(sets() if "--data" in words else []))
-    refused(done, 1, sentence)
-    assert "Starting Ray" not in done.output
-    assert {path.name for path in (place / "search").iterdir()} == {PLAN, "search.jsonl"}
+    assert not (workdir / "search").exists()
 
 
-def test_a_journal_without_its_plan_is_not_taken_over(place: Path) -> None:
-    plan(place / "songs").write(place / "search")
-    (place / f"search/{PLAN}").rename(place / "search/study.log")
-    refused(tune("--data", "songs", *sets()), 1, "already holds a search")
+def test_a_folder_with_a_search_is_refused(workdir: Path) -> None:
+    plan(workdir / "songs").write(workdir / "search")
+    assert_error(tune("--data", "songs", *set_options()), 1, "already holds a search. Add --resume")
 
 
-def test_two_searches_do_not_write_one_folder(place: Path) -> None:
-    plan(place / "songs", seed=1).write(place / "search")
-    with lock_folder(place / "search"):
-        refused(tune("--resume", *sets()), 1, "Another run is writing into search")
-    assert not (place / "search/study.log").exists()
+def test_resume_needs_a_search(workdir: Path) -> None:
+    assert_error(tune("--resume"), 2, "search holds no search to resume: there is no tune.json")
 
 
-def test_a_search_that_is_over_is_told_again_without_ray(place: Path) -> None:
-    made = plan(place / "songs", trials=4)
-    made.write(place / "search")
-    space = made.bound_space()
-    write_study(place / "search", space, trials_of(told(space, FATES)))
-    done = tune("--resume")
-    assert done.exit_code == 0, done.output
-    assert "4 trials, 4 of them over" in done.output
-    assert f"Try: stem train --recipe search/best.yaml --data {place / 'songs'}" in done.output
-    assert (place / f"search/{PLAN}").exists()
+def test_resume_refuses_other_values(workdir: Path) -> None:
+    plan(workdir / "songs").write(workdir / "search")
+    assert_error(tune("--resume", "--seed", "9"), 2, "leave out --seed")
+    assert_error(tune("--resume", architecture="melrnn"), 2, "search is a search for melroformer")
+
+
+def test_resume_accepts_the_same_values(workdir: Path) -> None:
+    """The damaged journal is refused only after these options were accepted."""
+    plan(workdir / "songs", seed=1).write(workdir / "search")
+    (workdir / "search/study.log").write_text("nonsense\n" * 2)
+    assert_error(tune("--resume", *set_options()), 1, "study.log is damaged. Use --output")
+
+
+@pytest.mark.parametrize("options", [["--resume"], ["--data", "songs"]])
+def test_searches_of_an_earlier_version_are_refused(workdir: Path, options: list[str]) -> None:
+    plan(workdir / "songs").write(workdir / "search")
+    (workdir / "search/search.jsonl").write_text('{"event":"trial_proposed"}\n')
+    message = "search of an earlier version, which cannot be resumed: use the weights of its trials"
+    result = tune(*options, *(set_options() if "--data" in options else []))
+    assert_error(result, 1, message)
+    assert "Starting Ray" not in result.output
+    assert {path.name for path in (workdir / "search").iterdir()} == {PLAN, "search.jsonl"}
+
+
+def test_a_journal_without_a_plan_is_not_overwritten(workdir: Path) -> None:
+    plan(workdir / "songs").write(workdir / "search")
+    (workdir / f"search/{PLAN}").rename(workdir / "search/study.log")
+    assert_error(tune("--data", "songs", *set_options()), 1, "already holds a search")
+
+
+def test_two_searches_cannot_share_a_folder(workdir: Path) -> None:
+    plan(workdir / "songs", seed=1).write(workdir / "search")
+    with lock_folder(workdir / "search"):
+        assert_error(tune("--resume", *set_options()), 1, "Another run is writing into search")
+    assert not (workdir / "search/study.log").exists()
+
+
+def test_a_finished_search_is_shown_again_without_ray(workdir: Path) -> None:
+    search = plan(workdir / "songs", trials=4)
+    search.write(workdir / "search")
+    space = search.bound_space()
+    write_study(workdir / "search", space, trials_of(events_of(space, OUTCOMES)))
+    result = tune("--resume")
+    assert result.exit_code == 0, result.output
+    assert "4 trials, 4 of them over" in result.output
+    assert f"Try: stem train --recipe search/best.yaml --data {workdir / 'songs'}" in result.output
+    assert (workdir / f"search/{PLAN}").exists()

@@ -1,4 +1,4 @@
-"""The display of a search. Truth: its events, and terminals of several widths."""
+"""The display of a search, on terminals of several widths."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.console import Console as Terminal
 
 from stemcli.cli.console import PlainConsole
 from stemcli.cli.live_console import LiveConsole
-from tests.trainers.search.searches import FATES, own_space, plan_of, told, trials_of
+from tests.trainers.search.searches import OUTCOMES, built_in_space, events_of, plan_of, trials_of
 from trainers.cli.tune_display import SearchDisplay, open_search_display, show_ranking
 from trainers.search.trials import SearchStarted, TrialStarted
 
 PLAN = plan_of(trials=4)
-EVENTS = [*told(own_space("melroformer"), FATES)]
+EVENTS = [*events_of(built_in_space("melroformer"), OUTCOMES)]
 STARTED = SearchStarted(
     architecture="melroformer",
     recipe="tune-melroformer",
@@ -31,7 +31,7 @@ STARTED = SearchStarted(
 )
 
 
-def test_a_log_tells_what_happens_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
     with open_search_display(PLAN, PlainConsole()) as display:
         for event in (STARTED, *EVENTS):
             display.show(event)
@@ -72,14 +72,14 @@ def test_the_ranking_has_a_row_for_each_trial(capsys: pytest.CaptureFixture[str]
 
 
 def screens(width: int) -> Iterator[list[str]]:
-    """What is drawn after every event."""
+    """The lines on the screen after every event."""
     terminal = Terminal(file=io.StringIO(), width=width, height=30, force_terminal=True)
     with open_search_display(PLAN, LiveConsole(terminal=terminal)) as display:
         for event in (STARTED, *EVENTS[:-1]):
             display.show(event)
-            page = Terminal(file=io.StringIO(), width=width, height=30, color_system=None)
-            page.print(display)
-            yield page.file.getvalue().splitlines()  # type: ignore[attr-defined]
+            terminal_copy = Terminal(file=io.StringIO(), width=width, height=30, color_system=None)
+            terminal_copy.print(display)
+            yield terminal_copy.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 150])
@@ -88,7 +88,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         assert max(map(len, screen)) <= width - 2
 
 
-def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
+def test_the_table_shows_running_trials_and_the_best_so_far() -> None:
     screen = [*screens(150)][-1]
     assert screen[0].startswith("3/4 trials")
     assert "1 stopped  1 failed  best 5.25 dB (trial 4)" in screen[0]
@@ -100,19 +100,19 @@ def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
     assert "▁▃▅▇█" in screen[2]  # 1.5, 2.5, 3.5, 4.5 and 5.25 dB in sevenths: 0, 1.9, 3.7, 5.6, 7
 
 
-def test_a_search_that_goes_on_knows_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resumed_search_knows_earlier_trials(capsys: pytest.CaptureFixture[str]) -> None:
     display = open_search_display(PLAN, PlainConsole(), trials_of(iter(EVENTS[:-1])))
     assert display.trials.over == 3
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "")
 
 
-def test_trials_are_judged_by_the_score_of_their_objective(
+def test_trials_show_the_metric_of_their_objective(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Codes have a signal to noise ratio (docs/losses.md), no SDR of stems."""
+    """Codes are scored by signal-to-noise ratio (docs/losses.md), not by SDR."""
     plan = plan_of("vq_frame_transformer", trials=4)
-    events = [*told(own_space("vq_frame_transformer"), FATES)]
+    events = [*events_of(built_in_space("vq_frame_transformer"), OUTCOMES)]
     with open_search_display(plan, PlainConsole()) as display:
         for event in events:
             display.show(event)

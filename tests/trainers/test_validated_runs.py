@@ -1,4 +1,4 @@
-"""Runs that are judged. Truth: the run that nothing interrupted, scores given by hand."""
+"""Runs with validation. Reference: the uninterrupted run, and scores set by hand."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def track(recordings: Path, recipe: Recipe) -> Path:
     return make_track(voices(recipe, recordings), recordings / "track")
 
 
-def judged(
+def run_events(
     recipe: Recipe, recordings: Path, name: str, *tracks: Path, resume: bool = False
 ) -> list[Event]:
-    """What a run into the folder of that name tells, but for sound."""
+    """Train in the folder of that name; return the events, except excerpts."""
     events: list[Event] = []
     train(recipe, recordings, tracks, recordings / name, CPU, events.append, resume=resume)
     return [event for event in events if not isinstance(event, ExcerptRendered)]
 
 
-def give(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
-    """Let validations find these, one after the other."""
+def set_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """Make validations return these scores, one after the other."""
     found: Iterator[float] = iter(scores)
     monkeypatch.setattr(trainer, "validate", lambda *_: {"vocals": next(found)})
 
@@ -53,60 +53,61 @@ def validations(events: list[Event]) -> list[Validated]:
 
 
 @pytest.mark.parametrize("stop", [2, 4])
-def test_a_validation_that_was_interrupted_is_done_when_the_run_goes_on(
+def test_an_interrupted_validation_is_done_on_resume(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    """In the middle of the run and at its end; all that is written down is the same after all."""
-    whole = judged(recipe, recordings, "whole", track)
-    score, heard = SeparationObjective.score, []
+    """Interrupted in the middle or at the end, the run has the same files in the end."""
+    full = run_events(recipe, recordings, "full", track)
+    original, calls = SeparationObjective.score, []
 
-    def press(*given: Any) -> dict[str, float]:
-        heard.append(given)
-        if len(heard) == stop // 2:
+    def interrupt_and_score(*args: Any) -> dict[str, float]:
+        calls.append(args)
+        if len(calls) == stop // 2:
             signal.raise_signal(signal.SIGINT)
-        return score(*given)
+        return original(*args)
 
-    monkeypatch.setattr(SeparationObjective, "score", press)
+    monkeypatch.setattr(SeparationObjective, "score", interrupt_and_score)
     with pytest.raises(KeyboardInterrupt):
-        judged(recipe, recordings, "parts", track)
-    monkeypatch.setattr(SeparationObjective, "score", score)
-    rest = judged(recipe, recordings, "parts", track, resume=True)
-    assert validations(rest) == validations(whole)[stop // 2 - 1 :]
-    assert steps(rest) == [3, 4][: 4 - stop]
+        run_events(recipe, recordings, "parts", track)
+    monkeypatch.setattr(SeparationObjective, "score", original)
+    resumed = run_events(recipe, recordings, "parts", track, resume=True)
+    assert validations(resumed) == validations(full)[stop // 2 - 1 :]
+    assert steps(resumed) == [3, 4][: 4 - stop]
     for name in (LAST, BEST):
-        (found, said), (expected, told) = (
-            weights.read_safetensors(recordings / folder / name) for folder in ("parts", "whole")
+        (found, texts), (expected, expected_texts) = (
+            weights.read_safetensors(recordings / folder / name) for folder in ("parts", "full")
         )
-        assert said == told
+        assert texts == expected_texts
         assert all(found[key].equal(value) for key, value in expected.items())
-    summaries = [(recordings / name / SUMMARY).read_text() for name in ("parts", "whole")]
+    summaries = [(recordings / name / SUMMARY).read_text() for name in ("parts", "full")]
     assert summaries[0] == summaries[1]
 
 
-def test_a_run_that_is_stuck_takes_no_further_step(
+def test_a_run_stopped_early_takes_no_further_step(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopping = replace(
+    with_early_stopping = replace(
         recipe, schedule=replace(recipe.schedule, steps=9, early_stopping_patience=1)
     )
-    give(monkeypatch, 2.0, 1.0)
-    first = judged(stopping, recordings, "run", track)
-    again = judged(stopping, recordings, "run", track, resume=True)
+    set_scores(monkeypatch, 2.0, 1.0)
+    first = run_events(with_early_stopping, recordings, "run", track)
+    again = run_events(with_early_stopping, recordings, "run", track, resume=True)
     assert (steps(first), steps(again)) == ([1, 2, 3, 4], [])
     assert first[-1] == again[-1]
     assert first[-1].reason == "1 validation without a gain of 0.01 dB"
-    patient = replace(
-        stopping, schedule=replace(stopping.schedule, early_stopping_patience=0, steps=6)
+    longer = replace(
+        with_early_stopping,
+        schedule=replace(with_early_stopping.schedule, early_stopping_patience=0, steps=6),
     )
-    give(monkeypatch, 3.0)
-    assert steps(judged(patient, recordings, "run", track, resume=True)) == [5, 6]
+    set_scores(monkeypatch, 3.0)
+    assert steps(run_events(longer, recordings, "run", track, resume=True)) == [5, 6]
 
 
-def test_what_a_run_reached_is_its_best(
+def test_the_result_of_a_run_is_its_best_score(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give(monkeypatch, 2.0, 1.0)
-    events = judged(recipe, recordings, "run", track)
+    set_scores(monkeypatch, 2.0, 1.0)
+    events = run_events(recipe, recordings, "run", track)
     assert [(event.best, event.best_mean) for event in validations(events)] == [
         (True, 2.0),
         (False, 2.0),
@@ -117,27 +118,27 @@ def test_what_a_run_reached_is_its_best(
     assert (summary.step, summary.best_mean, summary.sdr) == (2, 2.0, {"vocals": 2.0})
 
 
-def test_best_weights_that_are_gone_are_replaced_by_the_last(
+def test_missing_best_weights_are_replaced_by_the_last(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give(monkeypatch, 2.0, 1.0)
-    judged(recipe, recordings, "run", track)
+    set_scores(monkeypatch, 2.0, 1.0)
+    run_events(recipe, recordings, "run", track)
     (recordings / "run" / BEST).unlink()
-    judged(recipe, recordings, "run", track, resume=True)
+    run_events(recipe, recordings, "run", track, resume=True)
     assert resolve.load(recordings / "run" / BEST).stems == ("vocals",)
     assert read_summary(recordings / "run").step == 4
 
 
-def test_a_run_that_was_judged_goes_on_being_judged(
+def test_a_validated_run_cannot_resume_without_validation(
     recordings: Path, recipe: Recipe, track: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else its last weights would take the place of its best."""
-    give(monkeypatch, 2.0, 1.0)
-    judged(recipe, recordings, "run", track)
+    """Otherwise its last weights would replace its best."""
+    set_scores(monkeypatch, 2.0, 1.0)
+    run_events(recipe, recordings, "run", track)
     best = (recordings / "run" / BEST).read_bytes()
     longer = replace(recipe, schedule=replace(recipe.schedule, steps=6))
     with pytest.raises(
         UsageError, match=r"so far \(2\.00 dB SDR after step 2\).*Use the same --data and"
     ):
-        judged(longer, recordings, "run", resume=True)
+        run_events(longer, recordings, "run", resume=True)
     assert (recordings / "run" / BEST).read_bytes() == best

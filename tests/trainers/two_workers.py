@@ -1,6 +1,6 @@
-"""Two workers that are processes of their own, as a cluster has them.
+"""Runs two workers in separate processes, as on a cluster.
 
-The loop runs in a thread that is not the main one, as in Ray Train.
+The training loop runs outside the main thread, as in Ray Train.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from trainers.loop.state import TrainState
 from trainers.loop.trainer import train
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"whole": DDPStrategy, "sharded": FSDPStrategy}
+KINDS = {"unsharded": DDPStrategy, "sharded": FSDPStrategy}
 CPU = torch.device("cpu")
 
 
 def two_workers(
-    recipe: Recipe, data: Path, *tracks: Path, kind: str = "whole", resume: bool = False
+    recipe: Recipe, data: Path, *tracks: Path, kind: str = "unsharded", resume: bool = False
 ) -> list[list[dict[str, Any]]]:
-    """Events of each; their folders are ``rank0`` and ``rank1``."""
+    """Run both workers in the folders ``rank0`` and ``rank1``; return the events of each."""
     plan = data / f"plan{len([*data.glob('plan*')])}.json"
     validation = [str(track) for track in tracks]
-    given = {"recipe": recipe.to_dict(), "data": str(data), "validation": validation}
-    plan.write_text(json.dumps(given | {"kind": kind, "resume": resume}))
+    options = {"recipe": recipe.to_dict(), "data": str(data), "validation": validation}
+    plan.write_text(json.dumps(options | {"kind": kind, "resume": resume}))
     processes = [
         subprocess.Popen(
             [
@@ -55,61 +55,61 @@ def two_workers(
         )
         for rank in range(2)
     ]
-    told = [worker.communicate(timeout=300)[0] for worker in processes]
+    outputs = [worker.communicate(timeout=300)[0] for worker in processes]
     assert [worker.returncode for worker in processes] == [0, 0]
-    return [[json.loads(line) for line in lines.splitlines()] for lines in told]
+    return [[json.loads(line) for line in lines.splitlines()] for lines in outputs]
 
 
 def main(plan: Path, rank: int, world_size: int) -> NoReturn:
-    """Run a plan in a folder for each rank; tell every event as a line of JSON."""
-    given = json.loads(plan.read_text())
-    place = f"file://{plan.with_suffix('.meeting')}"
-    dist.init_process_group("gloo", init_method=place, rank=rank, world_size=world_size)
+    """Run the plan as one rank, in its own folder; print every event as a line of JSON."""
+    options = json.loads(plan.read_text())
+    init_file = f"file://{plan.with_suffix('.meeting')}"
+    dist.init_process_group("gloo", init_method=init_file, rank=rank, world_size=world_size)
     torch.set_num_threads(1)
-    worker = KINDS[given["kind"]](CPU, rank, world_size)
+    worker = KINDS[options["kind"]](CPU, rank, world_size)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(_work, given, plan.parent / f"rank{rank}", worker).result()
+        pool.submit(_train, options, plan.parent / f"rank{rank}", worker).result()
     leave()
 
 
-def _work(given: Mapping[str, Any], folder: Path, worker: DDPStrategy) -> None:
-    recipe = Recipe.from_dict(given["recipe"])
-    tracks = tuple(map(Path, given["validation"]))
+def _train(options: Mapping[str, Any], folder: Path, worker: DDPStrategy) -> None:
+    recipe = Recipe.from_dict(options["recipe"])
+    tracks = tuple(map(Path, options["validation"]))
     try:
         best = train(
             recipe,
-            Path(given["data"]),
+            Path(options["data"]),
             tracks,
             folder,
             worker,
-            lambda event: worker.rank == 0 and _tell(event.to_dict()),
-            resume=given["resume"],
+            lambda event: worker.rank == 0 and _print_event(event.to_dict()),
+            resume=options["resume"],
         )
     except StemError as error:
-        _tell({"event": "refused", "error": type(error).__name__, "message": str(error)})
+        _print_event({"event": "refused", "error": type(error).__name__, "message": str(error)})
         return
-    _tell({"event": "returned", "best": best.name, "drawn": torch.rand(3).tolist()})
-    dist.barrier()  # only now the first has surely written its last checkpoint
+    _print_event({"event": "returned", "best": best.name, "drawn": torch.rand(3).tolist()})
+    dist.barrier()  # after it, the first worker has written its last checkpoint
     state = TrainState.fresh(recipe, worker)
     load_checkpoint(state, folder.with_name("rank0"))
-    _tell({"event": "held", "bytes": _held(state)})
+    _print_event({"event": "held", "bytes": _bytes_held(state)})
 
 
-def _held(state: TrainState) -> int:
-    """Bytes of the weights, their averages and what the optimizers remember of them."""
-    memories = [
+def _bytes_held(state: TrainState) -> int:
+    """Bytes of weights, averages and optimizer states that this worker holds."""
+    states = [
         value
         for optimizer in state.optimizer.optimizers
-        for memory in optimizer.state.values()
-        for value in memory.values()
+        for state_of_weight in optimizer.state.values()
+        for value in state_of_weight.values()
         if value.ndim
     ]
-    tensors = [*state.separator.parameters(), *state.ema.model.parameters(), *memories]
+    tensors = [*state.separator.parameters(), *state.ema.model.parameters(), *states]
     local = [value.to_local() if hasattr(value, "to_local") else value for value in tensors]
     return sum(value.untyped_storage().nbytes() for value in local)
 
 
-def _tell(event: Mapping[str, Any]) -> None:
+def _print_event(event: Mapping[str, Any]) -> None:
     print(json.dumps(event), flush=True)
 
 

@@ -181,6 +181,6 @@ def render_command(
 
     with console:
         places = render_songs(folder, songs, seconds, sample_rate, seed)
-    console.document({"event": "data_rendered", "songs": [str(place) for place in places]})
+    console.document({"event": "data_rendered", "songs": [str(path) for path in places]})
     console.line(f"{len(places)} songs of {seconds:g} s written to {folder}")
     console.line(f"Try: stem data check {quoted(folder)}")

@@ -210,7 +210,7 @@ def scores(event: Validated, figures: RunStatistics) -> str:
     values = ", ".join(f"{name} {value:.2f}" for name, value in named.items())
     moved = figures.mean.change if figures.mean else None
     change = "" if moved is None else f" ({moved:+.2f})"
-    found = "".join(f", {name} {value:.4g}" for name, value in event.findings.items())
+    found = "".join(f", {name} {value:.4g}" for name, value in event.diagnostics.items())
     best = ", best so far" if event.best else ""
     return f"step {event.step}: {word} {values} {unit}{change}{best}{found}"
 

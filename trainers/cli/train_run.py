@@ -83,8 +83,8 @@ def train_clustered(
 
     announce(console)
     job = _with_absolute_paths(job)
-    place = job.place
-    with nullcontext() if isinstance(place, UrlPath) else lock_folder(place):
+    remote = isinstance(job.output, UrlPath)
+    with nullcontext() if remote else lock_folder(job.output):
         # No machine can join a Ray that was started here for this run.
         default = WAIT if os.environ.get("RAY_ADDRESS") else 0.0
         wait = default if options.wait is None else options.wait
@@ -146,7 +146,7 @@ def _with_absolute_paths(job: TrainingJob) -> TrainingJob:
         job,
         data=absolute(job.data) if job.data else None,
         validation=tuple(map(absolute, job.validation)),
-        place=absolute(job.place),
+        output=absolute(job.output),
         origin=os.path.abspath(origin) if is_path(origin) else origin,
     )
 
@@ -202,7 +202,7 @@ def train_here(job: TrainingJob, device: str, resume: bool, report: EventHandler
 
     assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
-    given = (job.recipe, job.data, job.validation, job.place, worker, report)
+    given = (job.recipe, job.data, job.validation, job.output, worker, report)
     train(*given, resume=resume, origin=job.origin)
 
 
@@ -221,13 +221,13 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
 
     assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
-    check_folder(job.place, resume=True)  # an existing run is fine: nothing is written
+    check_folder(job.output, resume=True)  # an existing run is fine: nothing is written
     given = (job.recipe, job.data, job.validation, worker)
     started, finished = dry_run.dry_run(*given, origin=job.origin)
     show_dry_run(started, finished, str(job.data), console)
-    check_room(job.place, finished.checkpoint)
-    if not resume and (job.place / LAST).exists():
-        console.line(existing_run(job.place))
+    check_room(job.output, finished.checkpoint)
+    if not resume and (job.output / LAST).exists():
+        console.line(existing_run(job.output))
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

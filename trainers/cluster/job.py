@@ -153,7 +153,7 @@ class TrainingJob:
         recipe: of the run.
         data: folder with the training data; None for the synthetic songs.
         validation: folders with songs to validate with.
-        place: folder of the run.
+        output: folder of the run.
         origin: model or weights file to start from.
         fsdp: whether each worker holds a part of the network.
     """
@@ -161,7 +161,7 @@ class TrainingJob:
     recipe: Recipe
     data: Path | None
     validation: tuple[Path, ...]
-    place: Path
+    output: Path
     origin: str = ""
     fsdp: bool = False
 

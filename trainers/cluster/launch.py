@@ -110,7 +110,7 @@ def run_on_cluster(
 
     with ray_session(verbose):
         plan = wait_for_capacity(device, count, wait, report_waiting)
-        preflight(job.place, job.paths, plan.candidates)
+        preflight(job.output, job.paths, plan.candidates)
         train_on_cluster(job, plan, report)
 
 

@@ -57,7 +57,7 @@ Answers = Mapping[NodeResources, Answer | str]
 
 
 def preflight(
-    place: Path,
+    folder: Path,
     paths: Sequence[Path],
     nodes: Sequence[NodeResources],
     deadline: float = DEADLINE_S,
@@ -67,7 +67,7 @@ def preflight(
     The folder of the run is made where it is missing; nothing stays in it.
 
     Args:
-        place: folder of the run, which all machines share, or a
+        folder: folder of the run, which all machines share, or a
             :class:`~stemcli.remote_path.UrlPath`.
         paths: folders and files that the run reads.
         nodes: on which workers may be placed.
@@ -80,22 +80,22 @@ def preflight(
         StorageError: the folder cannot be written from here or from a node, or is not the same
             on all of them.
     """
-    place, marker = absolute(place), f".stem-{uuid.uuid4().hex}"
+    folder, marker = absolute(folder), f".stem-{uuid.uuid4().hex}"
     own = {node: f"{marker}-{number}" for number, node in enumerate(nodes)}
-    with _marker_file(place, marker, [*own.values()]):
+    with _marker_file(folder, marker, [*own.values()]):
         texts = [str(absolute(path)) for path in paths]
         questions = {
-            node: (version(), texts, str(place), marker, name) for node, name in own.items()
+            node: (version(), texts, str(folder), marker, name) for node, name in own.items()
         }
-        check_answers(_ask(questions, deadline), place)
+        check_answers(_ask(questions, deadline), folder)
 
 
-def check_answers(answers: Answers, place: Path) -> None:
+def check_answers(answers: Answers, folder: Path) -> None:
     """Refuse a cluster on which a node cannot take part.
 
     Args:
         answers: of all nodes.
-        place: folder of the run.
+        folder: folder of the run.
 
     Raises:
         ClusterError: see :func:`preflight`.
@@ -116,14 +116,14 @@ def check_answers(answers: Answers, place: Path) -> None:
     blind = [node.host for node in found if found[node]["blind"]]
     if blind:
         raise StorageError(
-            f"The output {place} is not the same place on all machines: {', '.join(blind)} did not "
-            "see what this machine wrote there. Use --output with a folder that all machines "
+            f"The output {folder} is not the same place on all machines: {', '.join(blind)} did "
+            "not see what this machine wrote there. Use --output with a folder that all machines "
             "share, or with an address such as s3://bucket/runs"
         )
     refusals = _grouped({node: found[node]["refusal"] for node in found})
     if refusals:
         raise StorageError(
-            f"The output {place} cannot be written by all machines. Check its permissions, or use "
+            f"The output {folder} cannot be written by all machines. Check its permissions, or use "
             f"another --output. Refused on {'; '.join(refusals)}"
         )
 
@@ -153,14 +153,16 @@ def _grouped(reasons: Mapping[NodeResources, str]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in hosts.items()]
 
 
-def describe_node(expected: str, paths: Sequence[str], place: str, marker: str, own: str) -> Answer:
+def describe_node(
+    expected: str, paths: Sequence[str], output: str, marker: str, own: str
+) -> Answer:
     """Describe the node that runs this.
 
     Args:
         expected: version of the package on the machine that asks; with another one neither data
             nor output are looked at.
         paths: data that should be there.
-        place: folder of the run.
+        output: path or URL of the folder of the run.
         marker: name of a file that lies in it.
         own: name of a file that this node may write in it and removes again.
     """
@@ -173,7 +175,7 @@ def describe_node(expected: str, paths: Sequence[str], place: str, marker: str, 
     }
     if answer["stem"].rpartition("+")[2] == expected.rpartition("+")[2]:
         answer["missing"] = [path for path in paths if not os.path.exists(path)]
-        answer["blind"], answer["refusal"] = _try_output(place, marker, own)
+        answer["blind"], answer["refusal"] = _try_output(output, marker, own)
     return answer
 
 
@@ -193,13 +195,13 @@ def _installed_version() -> str:
         return "of a source folder"
 
 
-def _try_output(place: str, marker: str, own: str) -> tuple[bool, str]:
+def _try_output(output: str, marker: str, own: str) -> tuple[bool, str]:
     """Return whether the marker is missing, and why no file can be written beside it."""
     from model_zoo.errors import StemError
     from stemcli.remote_path import as_path
 
     try:
-        folder = as_path(place)
+        folder = as_path(output)
         end = time.monotonic() + VISIBLE_S
         while not (folder / marker).exists():
             if time.monotonic() > end:
@@ -274,19 +276,19 @@ def _answer(ref: Any, deadline: float) -> Answer | str:
 
 
 @contextmanager
-def _marker_file(place: Path, marker: str, others: Sequence[str]) -> Iterator[None]:
+def _marker_file(folder: Path, marker: str, others: Sequence[str]) -> Iterator[None]:
     """Keep an empty file in the output for a while; remove it and ``others`` at the end.
 
     After an error, folders that were made for it are removed too.
     """
     new_folders: list[Path] = []
     try:
-        _in_time(lambda: _write_marker(place / marker, new_folders), place)
+        _in_time(lambda: _write_marker(folder / marker, new_folders), folder)
         yield
         new_folders.clear()
     finally:
         with suppress(StorageError):
-            _in_time(lambda: _remove(place, [marker, *others], new_folders), place)
+            _in_time(lambda: _remove(folder, [marker, *others], new_folders), folder)
 
 
 def _write_marker(path: Path, new_folders: list[Path]) -> None:
@@ -306,17 +308,17 @@ def _write_marker(path: Path, new_folders: list[Path]) -> None:
         ) from error
 
 
-def _remove(place: Path, names: Sequence[str], folders: Sequence[Path]) -> None:
+def _remove(folder: Path, names: Sequence[str], folders: Sequence[Path]) -> None:
     """Remove files, and folders that are empty."""
     for name in names:
         with suppress(OSError, StorageError):
-            (place / name).unlink(missing_ok=True)
-    for folder in folders:
+            (folder / name).unlink(missing_ok=True)
+    for empty in folders:
         with suppress(OSError):
-            folder.rmdir()
+            empty.rmdir()
 
 
-def _in_time(work: Callable[[], None], place: Path) -> None:
+def _in_time(work: Callable[[], None], folder: Path) -> None:
     """Do the work in a thread that may be left behind: a dead disk would block it forever."""
     errors: list[Exception] = []
 
@@ -333,6 +335,6 @@ def _in_time(work: Callable[[], None], place: Path) -> None:
         raise errors[0]
     if thread.is_alive():
         raise StorageError(
-            f"The output {place} did not answer within {OUTPUT_TIMEOUT_S:g} s. Check the address, "
+            f"The output {folder} did not answer within {OUTPUT_TIMEOUT_S:g} s. Check the address, "
             "the network and the disk behind it"
         )

@@ -39,16 +39,16 @@ class RunStorage:
     """Copies files between the folder of a run and a folder of this machine.
 
     Args:
-        place: folder of the run, under a name that is the same on all machines.
+        output: folder of the run, under a name that is the same on all machines.
     """
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, output: Path) -> None:
+        self.output = output
         self._stored: dict[Path, tuple[int, int]] = {}  # size and mtime (ns) when stored
 
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from."""
-        return (self.place / LAST).exists()
+        return (self.output / LAST).exists()
 
     def fetch(self, folder: Path, *names: str) -> None:
         """Copy what a run needs to resume, or only the files ``names``, into ``folder``.
@@ -60,7 +60,7 @@ class RunStorage:
         folder.mkdir(parents=True, exist_ok=True)
         for name in map(Path, names) if names else self._needed():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _fetch(self.place / name, folder / name)
+            _fetch(self.output / name, folder / name)
             self._stored[name] = _mark(folder / name)
 
     def store(self, folder: Path, require_current: Callable[[], None] = _no_check) -> None:
@@ -82,16 +82,16 @@ class RunStorage:
         for name in sorted(self._changed(folder), key=lambda name: name == Path(LAST)):
             mark = _mark(folder / name)
             check = require_current if name == Path(LAST) else _no_check
-            _retry(partial(_store, folder / name, self.place / name, check))
+            _retry(partial(_store, folder / name, self.output / name, check))
             self._stored[name] = mark
         self._remove_gone(folder)
 
     def _needed(self) -> Iterator[Path]:
         """Yield all files but curves, and remove the partial files of killed processes."""
-        for name in _files(self.place):
+        for name in _files(self.output):
             if name.name.startswith(".") and name.name.endswith(PARTIAL):
                 with suppress(OSError, StorageError):
-                    (self.place / name).unlink()
+                    (self.output / name).unlink()
             elif not name.name.startswith((".", CURVES)):
                 yield name
 
@@ -106,7 +106,7 @@ class RunStorage:
     def _remove_gone(self, folder: Path) -> None:
         """Remove files from the run that the loop has deleted, such as old excerpts."""
         for name in [name for name in self._stored if not (folder / name).exists()]:
-            _retry(partial((self.place / name).unlink, missing_ok=True))
+            _retry(partial((self.output / name).unlink, missing_ok=True))
             del self._stored[name]
 
 

@@ -220,7 +220,7 @@ def _train_on_workers(job: TrainingJob, context: TrialContext, report: EventHand
     resources = WorkerResources(context.cores, context.gpus)
     group = WorkerGroupPlan(count, resources, context.workers, list_nodes())
     train_on_cluster(job, group, report)
-    return job.place / BEST
+    return job.output / BEST
 
 
 def fitted(recipe: Recipe, cores: int) -> Recipe:

@@ -174,7 +174,7 @@ class EventForwarder:
                 self.step = event.first_step
                 self._require_equal(event)
             case RunFinished():
-                event = replace(event, weights=str(self._strategy.storage.place / BEST))
+                event = replace(event, weights=str(self._strategy.storage.output / BEST))
         is_first = self._strategy.rank == 0
         command: Command = self._strategy.channel.send(event) if is_first else ""
         if isinstance(event, StepDone):
@@ -220,7 +220,7 @@ def train_worker(config: Mapping[str, Any]) -> None:
     channel = WorkerChannel(assignment.channel, attempt)
     # A single worker has nothing to shard.
     strategy_class = RayFSDPStrategy if assignment.job.fsdp and size > 1 else RayDDPStrategy
-    storage = RunStorage(assignment.job.place)
+    storage = RunStorage(assignment.job.output)
     strategy = strategy_class(ray.train.torch.get_device(), rank, size, channel, storage)
     forwarder = EventForwarder(strategy)
     try:
@@ -276,7 +276,7 @@ def _agree(assignment: WorkerAssignment, rank: int, size: int) -> tuple[int, boo
     start: list[Any] = [None]
     if rank == 0:
         attempt = ray.get(assignment.channel.begin.remote(tuple(hosts)))
-        start = [(attempt, RunStorage(assignment.job.place).has_checkpoint())]
+        start = [(attempt, RunStorage(assignment.job.output).has_checkpoint())]
     dist.broadcast_object_list(start, src=0)
     return start[0]
 
@@ -289,7 +289,7 @@ def _train(
     Raises:
         StemError: as :func:`trainers.loop.trainer.train`, naming the folder of the run.
     """
-    with scratch(job.place.name) as folder:
+    with scratch(job.output.name) as folder:
         try:
             if resume:
                 strategy.storage.fetch(folder, *(() if strategy.rank == 0 else (LAST,)))
@@ -299,7 +299,7 @@ def _train(
         except JointInterrupt:
             pass
         except StemError as error:
-            error.args = (describe_error(error).replace(str(folder), str(job.place)),)
+            error.args = (describe_error(error).replace(str(folder), str(job.output)),)
             raise
         if strategy.rank == 0:
             strategy.persist(folder)

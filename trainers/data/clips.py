@@ -154,18 +154,20 @@ class ClipPositions:
 
     def at(self, index: int) -> ClipPosition:
         """Return the segment of clip ``index``."""
-        place = int(self._order(index // len(self))[index % len(self)])
-        song = int(np.searchsorted(self._ends, place, side="right"))
+        position = int(self._order(index // len(self))[index % len(self)])
+        song = int(np.searchsorted(self._ends, position, side="right"))
         count = self.counts[song]
-        return ClipPosition(song, place - int(self._ends[song]) + count, count)
+        return ClipPosition(song, position - int(self._ends[song]) + count, count)
 
     def anywhere(self, songs: tuple[int, ...], rng: np.random.Generator) -> ClipPosition:
         """Draw a segment of one of ``songs``, all equally likely."""
         ends = np.cumsum([self.counts[song] for song in songs])
-        place = int(rng.integers(ends[-1]))
-        found = int(np.searchsorted(ends, place, side="right"))
+        position = int(rng.integers(ends[-1]))
+        found = int(np.searchsorted(ends, position, side="right"))
         song = songs[found]
-        return ClipPosition(song, place - int(ends[found]) + self.counts[song], self.counts[song])
+        return ClipPosition(
+            song, position - int(ends[found]) + self.counts[song], self.counts[song]
+        )
 
     @cached_property
     def _ends(self) -> Int64[np.ndarray, " song"]:

@@ -113,8 +113,8 @@ def _is_whole(target: Path) -> bool:
     if len(head) < 28:
         return False
     # RIFF has the size of the rest in its second word, RF64 in the following chunk ds64.
-    form, place = ("<Q", 20) if head[:4] == b"RF64" else ("<I", 4)
-    (rest,) = struct.unpack_from(form, head, place)
+    form, position = ("<Q", 20) if head[:4] == b"RF64" else ("<I", 4)
+    (rest,) = struct.unpack_from(form, head, position)
     return bool(rest + 8 == size)
 
 

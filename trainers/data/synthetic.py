@@ -111,14 +111,14 @@ def render_songs(
     Raises:
         OutputError: a song already exists, or cannot be written.
     """
-    places = [folder / f"song_{number:03d}" for number in range(1, songs + 1)]
-    for place in places:
-        if place.exists():
-            raise OutputError(f"{place} already exists: remove it, or choose another folder")
-    for number, place in enumerate(places):
+    song_folders = [folder / f"song_{number:03d}" for number in range(1, songs + 1)]
+    for song_folder in song_folders:
+        if song_folder.exists():
+            raise OutputError(f"{song_folder} already exists: remove it, or choose another folder")
+    for number, song_folder in enumerate(song_folders):
         stems = play(seconds, sample_rate, np.random.default_rng((seed, number)))
-        _write(place, stems, sample_rate)
-    return places
+        _write(song_folder, stems, sample_rate)
+    return song_folders
 
 
 def play(seconds: float, sample_rate: int, rng: np.random.Generator) -> dict[str, Stereo]:
@@ -278,12 +278,12 @@ def _to_level(stem: Stereo, db: float) -> Stereo:
     return stem * (db_to_amplitude(db) / level) if level else stem
 
 
-def _write(place: Path, stems: dict[str, Stereo], rate: int) -> None:
+def _write(folder: Path, stems: dict[str, Stereo], rate: int) -> None:
     """Round to 16-bit steps, so that sums of files equal sums of sounds."""
     steps = {name: np.rint(stem.T * 2**15).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(steps.values()), axis=0, dtype=np.int16)
     for name, wave in {**steps, "mixture": mixture}.items():
-        with staged(place / f"{name}.wav") as temporary:
+        with staged(folder / f"{name}.wav") as temporary:
             soundfile.write(temporary, wave, rate, "PCM_16", format="WAV")
 
 

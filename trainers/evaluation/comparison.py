@@ -126,8 +126,8 @@ def _chance(gains: Sequence[float]) -> float:
 def _methods(folder: Path) -> list[Path]:
     """Return the methods' folders of an evaluation, or the folder itself."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
-    places = sorted(place for place in folder.iterdir() if place.name != EXCERPTS)
-    found = [place for place in (folder, *places) if any((place / SUBSET).rglob("*.json"))]
+    paths = sorted(path for path in folder.iterdir() if path.name != EXCERPTS)
+    found = [path for path in (folder, *paths) if any((path / SUBSET).rglob("*.json"))]
     if not found:
         raise UsageError(
             f"{folder} has no scores. Use the --output folder of stem eval musdb or stem eval"

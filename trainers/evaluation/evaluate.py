@@ -121,25 +121,25 @@ class Evaluation:
         self._folder = ResultsFolder(output, [method.name for method in methods], songs)
         self.excerpts = Excerpts(self._folder, spread(songs, pieces))
         self.results = EvaluationResults({method.name: {} for method in methods})
-        self._tell: EventHandler = lambda event: None
+        self._on_event: EventHandler = lambda event: None
         self._measured: dict[Future[TrackScores], tuple[EvaluationTrack, Method]] = {}
 
-    def run(self, tell: EventHandler = lambda event: None) -> EvaluationResults:
+    def run(self, on_event: EventHandler = lambda event: None) -> EvaluationResults:
         """Separate songs without scores, and score each one while the next is separated.
 
         An error in a song is reported and does not stop the others.
 
         Args:
-            tell: receives the events.
+            on_event: receives the events.
 
         Raises:
             OutputError: scores cannot be written.
         """
-        self._tell = tell
+        self._on_event = on_event
         missing = {track.name: self._missing(track) for track in self.tracks}
         kept = sum(map(len, self.results.scores.values()))
         names = tuple(method.name for method in self.methods)
-        self._tell(EvaluationStarted(len(self.tracks), names, kept))
+        self._on_event(EvaluationStarted(len(self.tracks), names, kept))
         # An interrupt waits for songs that are being scored, so that they are not lost.
         with ThreadPoolExecutor(self.rules.jobs) as pool:
             for track in self.tracks:
@@ -186,7 +186,7 @@ class Evaluation:
             self._fail(track, methods, error)
             return
         for method in methods:
-            self._tell(Separating(track.name, method.name))
+            self._on_event(Separating(track.name, method.name))
             begun = time.perf_counter()
             try:
                 provenance = self._provenance(method, track)
@@ -195,7 +195,7 @@ class Evaluation:
                 self._fail(track, [method], error)
                 continue
             self._settle(self.rules.jobs - 1)
-            self._tell(ScoringStarted(track.name, method.name, time.perf_counter() - begun))
+            self._on_event(ScoringStarted(track.name, method.name, time.perf_counter() - begun))
             future = pool.submit(self._score, track, method, sound, estimates, provenance)
             self._measured[future] = track, method
 
@@ -232,14 +232,14 @@ class Evaluation:
             self._fail(track, [method], error)
             return
         self.results.scores[method.name][track.name] = scores
-        self._tell(scored(scores, method.name))
+        self._on_event(scored(scores, method.name))
 
     def _fail(self, track: EvaluationTrack, methods: Sequence[Method], error: Exception) -> None:
         trace = "".join(traceback.format_exception(error))
         for method in methods:
             failure = ScoringFailed(track.name, method.name, describe_error(error), trace)
             self.results.failures.append(failure)
-            self._tell(failure)
+            self._on_event(failure)
 
     def _sort(self) -> None:
         """Sort scores in the order of the songs."""

@@ -165,7 +165,7 @@ class Excerpts:
         self, method: Method, track: EvaluationTrack, provenance: Mapping[str, Any]
     ) -> bool:
         """Return whether an excerpt of such estimates is needed but does not exist."""
-        facts = _facts(self._place(track.name, method.name))
+        facts = _facts(self._path(track.name, method.name))
         return self._wants(method, track) and facts.get("provenance") != provenance
 
     def keep(
@@ -200,8 +200,8 @@ class Excerpts:
         with self._lock:
             if _facts(truth) != facts:
                 _write(truth, {MIXTURE: sound.mixture, **sound.references}, piece, sound, facts)
-        place = self._place(track.name, method.name)
-        _write(place, made, piece, sound, {"provenance": dict(provenance)})
+        path = self._path(track.name, method.name)
+        _write(path, made, piece, sound, {"provenance": dict(provenance)})
 
     def load(self, song: str, provenance: Mapping[str, Mapping[str, Any]]) -> Excerpt | None:
         """Load the excerpt of a song; None if there is none.
@@ -216,7 +216,7 @@ class Excerpts:
         """
         truth = self._folder.piece(song) / TRUTH
         facts = _facts(truth)
-        places = {method: self._place(song, method) for method in provenance}
+        places = {method: self._path(song, method) for method in provenance}
         kept = [
             name for name in places if _facts(places[name]).get("provenance") == provenance[name]
         ]
@@ -230,7 +230,7 @@ class Excerpts:
         """Return whether an excerpt is needed; the mixture itself is stored with the true stems."""
         return track.name in self.songs and not isinstance(method, MixtureMethod)
 
-    def _place(self, song: str, method: str) -> Path:
+    def _path(self, song: str, method: str) -> Path:
         return self._folder.piece(song) / BY / method
 
 

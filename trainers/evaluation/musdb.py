@@ -79,9 +79,9 @@ class MusdbTrack:
             DecodeError: a file is missing, musdb cannot read it, or files do not match.
         """
         self._require_files()
-        for place in self._places:
-            with _explain_errors(place):
-                sound_streams(place)  # rejects files that musdb must not open
+        for path in self._files:
+            with _explain_errors(path):
+                sound_streams(path)  # rejects files that musdb must not open
         with _explain_errors(self.path):
             track = self._opened()
         mixture, rate = _read(track, self.path)
@@ -93,12 +93,12 @@ class MusdbTrack:
 
     def _require_files(self) -> None:
         """Check for missing stems: musdb ignores them, and the accompaniment would lack them."""
-        missing = [place.name for place in self._places if not place.exists()]
+        missing = [path.name for path in self._files if not path.exists()]
         if missing:
             raise DecodeError(f"{self.path.parent} lacks {listed(missing)}: download it again")
 
     @property
-    def _places(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         """Return all files of the song, the mixture first."""
         sources = map(self._source, self.settings["sources"].values())
         return list(dict.fromkeys([self.path, *sources]))
@@ -206,9 +206,9 @@ def require_data(root: Path | None, subset: Subset, *, is_wav: bool = False) -> 
         UsageError: no folder is given, or it has no such songs.
     """
     root = find_root(root)
-    place = root / _folder_of(subset)
+    folder = root / _folder_of(subset)
     looked = ["*/*.wav", *([] if is_wav else [f"*{ENDING}"])]
-    if not any(path for pattern in looked for path in place.glob(pattern)):
+    if not any(path for pattern in looked for path in folder.glob(pattern)):
         raise UsageError(_no_songs(root, subset, is_wav))
     return root
 
@@ -274,21 +274,21 @@ def fetch_sample() -> Path:
         FfmpegMissingError: musdb needs ffmpeg and ffprobe.
         MissingExtraError: musdb is not installed.
     """
-    place = SAMPLE.expanduser()
-    musdb_settings(place, "eval")
+    folder = SAMPLE.expanduser()
+    musdb_settings(folder, "eval")
     import musdb
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # keeps musdb's output away from --json
-            musdb.DB(root=str(place), download=True, subsets=[])
+            musdb.DB(root=str(folder), download=True, subsets=[])
     except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
         with contextlib.suppress(OSError):
-            place.rmdir()  # created by musdb; fails if it has files, which stay
+            folder.rmdir()  # created by musdb; fails if it has files, which stay
         raise StorageError(
-            f"The excerpts cannot be downloaded to {place} ({first_line(error)}):"
+            f"The excerpts cannot be downloaded to {folder} ({first_line(error)}):"
             f" check the network, or {WHERE}"
         ) from error
-    return place
+    return folder
 
 
 def _listed(folder: Path, settings: Mapping[str, Any], is_wav: bool) -> list[MusdbTrack]:

@@ -188,8 +188,8 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    with staged(folder / REPORT) as place:
-        place.write_text(render(report), encoding="utf-8")
+    with staged(folder / REPORT) as temporary:
+        temporary.write_text(render(report), encoding="utf-8")
     return folder / REPORT
 
 

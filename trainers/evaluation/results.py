@@ -141,8 +141,8 @@ def _with_speed(record: SpeedRecord, card: Card) -> Card:
 
 def _change(name: str, change: Callable[[Card], Card]) -> None:
     """Update a card file."""
-    with staged(card_path(name)) as place:
-        place.write_text(change(find(name)).to_toml(), encoding="utf-8")
+    with staged(card_path(name)) as temporary:
+        temporary.write_text(change(find(name)).to_toml(), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
         SONGS: songs_csv(results.scores),
     }
     for name, text in texts.items():
-        with staged(output / name) as place:
-            place.write_text(text, encoding="utf-8")
+        with staged(output / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     pieces = [_piece(evaluation, song) for song in evaluation.excerpts.songs]
     report = Report(
         title=heading.title,

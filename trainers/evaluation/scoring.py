@@ -73,8 +73,8 @@ class TrackScores:
 
     def save(self, file: Path) -> None:
         """Write the file that museval's ``EvalStore`` reads, atomically."""
-        with staged(file) as place:
-            place.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        with staged(file) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
         """Return museval's layout, plus a few keys that museval ignores."""

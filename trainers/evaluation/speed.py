@@ -82,14 +82,14 @@ class Speed:
 
 
 def measure(
-    probes: Sequence[Probe], rounds: int, tell: Callable[[Probe, SpeedReading], None]
+    probes: Sequence[Probe], rounds: int, on_reading: Callable[[Probe, SpeedReading], None]
 ) -> list[Speed]:
     """Run all probes in turn, several rounds, so that disturbances affect all of them.
 
     Args:
         probes: one for each model and precision.
         rounds: number of rounds.
-        tell: receives every reading.
+        on_reading: receives every reading.
 
     Raises:
         StemError: a probe failed; the message is its own.
@@ -98,7 +98,7 @@ def measure(
     for _ in range(rounds):
         for probe in probes:
             reading = run(probe)
-            tell(probe, reading)
+            on_reading(probe, reading)
             readings[probe].append(reading)
     return [summed(found, probe.seconds) for probe, found in readings.items()]
 

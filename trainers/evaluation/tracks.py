@@ -193,15 +193,15 @@ def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list
 
 def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:
     """Note folders without audio files at any depth."""
-    places = {parent for name in known for parent in (Path(name), *Path(name).parents)}
-    below = [place.relative_to(root) for place in sorted(root.rglob("*")) if place.is_dir()]
+    known_folders = {parent for name in known for parent in (Path(name), *Path(name).parents)}
+    below = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_dir()]
     empty = [
-        place
-        for place in below
-        if place not in places and not any(part.startswith(".") for part in place.parts)
+        path
+        for path in below
+        if path not in known_folders and not any(part.startswith(".") for part in path.parts)
     ]
-    outermost = [place for place in empty if place.parent not in empty]
-    return [LeftOut(place.as_posix(), f"has no audio files in {root}") for place in outermost]
+    outermost = [path for path in empty if path.parent not in empty]
+    return [LeftOut(path.as_posix(), f"has no audio files in {root}") for path in outermost]
 
 
 def _stems_alone(songs: Sequence[tuple[Files, Files]]) -> list[LeftOut]:

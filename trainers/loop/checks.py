@@ -29,11 +29,11 @@ def check_folder(folder: Path, resume: bool) -> None:
     Raises:
         OutputError: it holds a run and ``resume`` is off, or it is not writable.
     """
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not place.is_dir():
-        raise OutputError(f"{place} is a file. Use --output with the name of a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError(f"{place} is not writable. Use --output with a folder that is")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file. Use --output with the name of a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{existing} is not writable. Use --output with a folder that is")
     if not resume and (folder / LAST).exists():
         raise OutputError(existing_run(folder))
 
@@ -189,18 +189,18 @@ def lock_folder(folder: Path) -> Iterator[bool]:
     was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise OutputError(
             f"Cannot write {folder} ({error.strerror}). Choose a writable folder"
         ) from error
-    _OPEN.add(place)
+    _OPEN.add(descriptor)
     is_held = False
     try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_held = True
     except BlockingIOError as error:
-        _close(place)
+        _close(descriptor)
         raise OutputError(
             f"Another run is writing into {folder}. Wait for it, or use another --output"
         ) from error
@@ -209,21 +209,21 @@ def lock_folder(folder: Path) -> Iterator[bool]:
     try:
         yield is_held
     finally:
-        _close(place)
+        _close(descriptor)
         if not was_there:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
-def _close(place: int) -> None:
-    _OPEN.discard(place)
-    os.close(place)
+def _close(descriptor: int) -> None:
+    _OPEN.discard(descriptor)
+    os.close(descriptor)
 
 
 def _release() -> None:
     """Release the locks in a forked child, which may outlive a killed run by seconds."""
-    for place in [*_OPEN]:
-        _close(place)
+    for descriptor in [*_OPEN]:
+        _close(descriptor)
 
 
 if hasattr(os, "register_at_fork"):

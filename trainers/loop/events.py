@@ -83,7 +83,7 @@ class Validated(Event):
         mean: mean over the stems.
         best: whether this is the best mean of the run.
         best_mean: best mean so far.
-        findings: diagnostics of the network, by name, e.g. the usage of a code book.
+        diagnostics: values of the network by name, e.g. the usage of its codebook.
     """
 
     step: int
@@ -91,7 +91,7 @@ class Validated(Event):
     mean: float
     best: bool
     best_mean: float
-    findings: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,9 @@ def with_a_broken_start(path: Path, data: FileBytes, start: int, end: int) -> li
     if codec is None:
         return []
     searched = min(end, start + _SEARCHED)
-    for place in data.places(codec.sync, start, searched, LONGEST_SYNC):
-        if _begins(data, place, end, codec.parse):
-            return codec.find(path, data, place, end)
+    for offset in data.find_all(codec.sync, start, searched, LONGEST_SYNC):
+        if _begins(data, offset, end, codec.parse):
+            return codec.find(path, data, offset, end)
     return []
 
 

@@ -82,9 +82,9 @@ def flac_parts(path: Path, data: FileBytes, start: int, end: int) -> list[FilePa
         raise no_sound(path)
     if behind >= end:
         raise cut_off(path, "it ends before its first frame")
-    places = [*_beginnings(data, start, end), end]
-    is_whole = len(places) == 2 and start == 0
-    return [_part(path, data, *piece, is_whole=is_whole) for piece in pairwise(places)]
+    offsets = [*_beginnings(data, start, end), end]
+    is_whole = len(offsets) == 2 and start == 0
+    return [_part(path, data, *piece, is_whole=is_whole) for piece in pairwise(offsets)]
 
 
 def flac_behind_junk(path: Path, data: FileBytes, start: int, end: int) -> list[FilePart]:
@@ -102,7 +102,7 @@ def _beginnings(data: FileBytes, start: int, end: int) -> Iterator[int]:
 
 
 def _next_beginning(data: FileBytes, start: int, end: int) -> int:
-    return next(data.places(_BEGINNING, start, end, len(b"fLaC") + 4), -1)
+    return next(data.find_all(_BEGINNING, start, end, len(b"fLaC") + 4), -1)
 
 
 def _end_of_metadata(data: FileBytes, start: int) -> int:
@@ -207,7 +207,7 @@ def _last_frame(data: FileBytes, stream: _Stream) -> _Frame | None:
 def _frames(data: bytes, at: int, info: bytes) -> list[_Frame]:
     """All possible frame headers in bytes from position ``at`` of the file."""
     found = ((match.start(), *_frame(match[1], info)) for match in _FRAME.finditer(data))
-    return [_Frame(at + place, first, last) for place, first, last in found if first >= 0]
+    return [_Frame(at + offset, first, last) for offset, first, last in found if first >= 0]
 
 
 def _frame(header: bytes, info: bytes) -> tuple[int, int]:

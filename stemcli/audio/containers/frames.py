@@ -108,10 +108,10 @@ def _belongs(frame: Frame, first: Frame, is_later: bool) -> bool:
 
 def _next_frame(data: FileBytes, at: int, end: int, parse: Parse, sync: re.Pattern[bytes]) -> int:
     """The next frame that is followed by another frame or the end; -1 if there is none."""
-    for place in data.places(sync, at, end, LONGEST_SYNC):
-        frame = parse(data[place : min(place + HEADER, end)])
-        if frame and _is_followed(data, place + frame.size, end, parse, frame):
-            return place
+    for offset in data.find_all(sync, at, end, LONGEST_SYNC):
+        frame = parse(data[offset : min(offset + HEADER, end)])
+        if frame and _is_followed(data, offset + frame.size, end, parse, frame):
+            return offset
     return -1
 
 
@@ -285,10 +285,10 @@ def bitstream(samples: bytes) -> str:
 
 def _by_distance(samples: bytes) -> str:
     """Detect DTS and IEC 61937, whose sync words are long and have equal distances."""
-    places: dict[bytes, list[int]] = {}
+    offsets: dict[bytes, list[int]] = {}
     for match in _ANY.finditer(samples):
-        places.setdefault(match[0], []).append(match.start())
-    for sync, found in places.items():
+        offsets.setdefault(match[0], []).append(match.start())
+    for sync, found in offsets.items():
         gaps = [after - before for before, after in pairwise(found)]
         is_steady = any(gaps.count(gap) >= _SURE - 1 for gap in gaps)
         if is_steady and min(gaps) >= _SHORTEST:

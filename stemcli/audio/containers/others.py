@@ -198,8 +198,8 @@ def flv_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         at = min(at + size, end)
     if size or (at < end < at + 11 and data[at] in _FLV_TAGS):
         return Extent(end, flaw=_INCOMPLETE)
-    places = data.places(_FLV_TAG, at, min(at + _SEARCHED_PACKETS, end), 1)
-    is_damaged = any(_begins_flv_again(data, place, end) for place in places)
+    offsets = data.find_all(_FLV_TAG, at, min(at + _SEARCHED_PACKETS, end), 1)
+    is_damaged = any(_begins_flv_again(data, offset, end) for offset in offsets)
     return Extent(end, flaw=_DAMAGED_PACKET, breaks_off=False) if is_damaged else Extent(at)
 
 
@@ -249,8 +249,8 @@ def transport_packets(data: bytes | FileBytes, start: int, end: int) -> Transpor
 
 def _follow(data: bytes | FileBytes, packets: TransportPackets, at: int, end: int) -> bool:
     """Whether there are consecutive packets from ``at`` on."""
-    places = range(at + packets.sync, end, packets.size)[:_TS_SURE]
-    return len(places) >= _TS_LEAST and all(data[place] == _TS_SYNC for place in places)
+    offsets = range(at + packets.sync, end, packets.size)[:_TS_SURE]
+    return len(offsets) >= _TS_LEAST and all(data[offset] == _TS_SYNC for offset in offsets)
 
 
 def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
@@ -263,7 +263,7 @@ def ts_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         at += size
     if at < end < at + size and data[at + sync : min(at + sync + 1, end)] in (b"", _TS_MARK):
         return Extent(at, flaw=_INCOMPLETE)
-    marks = data.places(_TS_MARKS, at, end, len(_TS_MARK))
+    marks = data.find_all(_TS_MARKS, at, end, len(_TS_MARK))
     is_damaged = any(_follow(data, packets, mark - sync, end) for mark in marks)
     return Extent(end, flaw=_DAMAGED_PACKET, breaks_off=False) if is_damaged else Extent(at)
 

@@ -169,20 +169,20 @@ class FileBytes:
         return self._size
 
     @overload
-    def __getitem__(self, place: int) -> int: ...
+    def __getitem__(self, index: int) -> int: ...
     @overload
-    def __getitem__(self, place: slice) -> bytes: ...
-    def __getitem__(self, place: int | slice) -> int | bytes:
-        if isinstance(place, slice):
-            start, end, step = place.indices(self._size)
+    def __getitem__(self, index: slice) -> bytes: ...
+    def __getitem__(self, index: int | slice) -> int | bytes:
+        if isinstance(index, slice):
+            start, end, step = index.indices(self._size)
             return self._read(start, end)[::step]
-        return self._read(place, place + 1)[0]
+        return self._read(index, index + 1)[0]
 
     def find(self, text: bytes, start: int, end: int) -> int:
         """The first position of ``text`` between two positions; -1 if there is none."""
-        return next(self.places(re.compile(re.escape(text)), start, end, len(text)), -1)
+        return next(self.find_all(re.compile(re.escape(text)), start, end, len(text)), -1)
 
-    def places(
+    def find_all(
         self, pattern: re.Pattern[bytes], start: int, end: int, longest: int
     ) -> Iterator[int]:
         """Every position between two others at which a pattern matches.

@@ -235,13 +235,13 @@ def _all_chunks(path: Path, data: FileBytes, layout: Layout) -> FilePart:
 def _another_follows(data: FileBytes, layout: Layout) -> bool:
     form, base, start, end, claimed, *_ = layout
     behind = start + (claimed or 0)
-    places = {behind, behind + -(behind - base) % form.align}
+    offsets = {behind, behind + -(behind - base) % form.align}
     if form is not _AU:
         width = struct.calcsize(form.header)
         for chunk in chunks(data, form, base, end):
-            places |= {chunk.start - width, chunk.start + max(0, chunk.size)}
-    places |= {place + 1 for place in places}  # CAF pads too, without documenting it
-    inside = sorted(at for at in places if start < at < end)  # in the order of the file
+            offsets |= {chunk.start - width, chunk.start + max(0, chunk.size)}
+    offsets |= {offset + 1 for offset in offsets}  # CAF pads too, without documenting it
+    inside = sorted(at for at in offsets if start < at < end)  # in the order of the file
     head = data[base : base + MAGIC]
     return any(is_alike(head, data[at : at + MAGIC]) for at in inside)
 

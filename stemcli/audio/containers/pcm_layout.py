@@ -68,9 +68,9 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127)])
 def trailing_chunks(data: FileBytes, form: Form, start: int, end: int) -> int:
     """The start of trailing chunks that end exactly at the end of the file; else ``end``."""
     visited = set[int]()  # positions that do not lead to the end
-    for place in data.places(_CHUNKS, max(start, end - _SEARCHED), end, 4):
-        if _leads_to_the_end(data, form, place, end, visited):
-            return place
+    for offset in data.find_all(_CHUNKS, max(start, end - _SEARCHED), end, 4):
+        if _leads_to_the_end(data, form, offset, end, visited):
+            return offset
     return end
 
 
@@ -119,8 +119,8 @@ def _numbers(data: bytes, format: PcmFormat) -> np.ndarray:
 
 def _is_zero(data: FileBytes, at: int, end: int) -> bool:
     return not any(
-        data[place : min(place + _LOOKED_AT, end)].strip(b"\0")
-        for place in range(at, end, _LOOKED_AT)
+        data[offset : min(offset + _LOOKED_AT, end)].strip(b"\0")
+        for offset in range(at, end, _LOOKED_AT)
     )
 
 

@@ -1,4 +1,4 @@
-"""A place that is no folder of this machine."""
+"""A bucket as output of runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stemcli.remote_path import UrlPath
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[UrlPath]:
-    """One of moto, which speaks S3."""
-    running = ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
+    """A bucket of a local S3 server (moto)."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
@@ -27,4 +27,4 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[UrlPath]:
 
     boto3.client("s3").create_bucket(Bucket="runs")
     yield UrlPath("s3://runs")
-    running.stop()
+    server.stop()

@@ -20,13 +20,13 @@ STEPS, EVERY = 6, 2
 
 
 def changes(architecture: str, *more: str) -> tuple[str, ...]:
-    """What makes of the small recipe of an architecture a tiny one."""
+    """Changes to the recipe of an architecture that make its network and run tiny."""
     kind = registry.architecture(architecture)
     known = {field.name for field in fields(kind.Config)}
     options = {"audio_channels": 1, "stereo": "lr", "segment": RATE, "sample_rate": RATE}
     values = {**kind.small_options, **{key: options[key] for key in options if key in known}}
     losses = load_recipe(f"tune-{architecture}").supervised_losses
-    loss = [f"losses.{name}=0.1" for name in losses if name == "multi_resolution_stft"]
+    loss_weights = [f"losses.{name}=0.1" for name in losses if name == "multi_resolution_stft"]
     return (
         *(f"model.options.{key}={json.dumps(value)}" for key, value in values.items()),
         "data.clip_seconds=0.5",
@@ -36,7 +36,7 @@ def changes(architecture: str, *more: str) -> tuple[str, ...]:
         "loop.batch_size=2",
         "loop.num_workers=0",
         f"validation.every={EVERY}",
-        *loss,
+        *loss_weights,
         *more,
     )
 
@@ -52,12 +52,12 @@ def plan(
 
 
 def tune(
-    *words: str, architecture: str = "melroformer", more: tuple[str, ...] = ()
+    *arguments: str, architecture: str = "melroformer", more: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
-    """``stem tune`` as it is typed, in a process of its own."""
-    sets = [word for change in changes(architecture, *more) for word in ("--set", change)]
+    """Start ``stem tune`` in a separate process."""
+    options = [word for change in changes(architecture, *more) for word in ("--set", change)]
     command = [sys.executable, "-m", "stemcli", "tune", architecture, "--data", "songs"]
-    command += ["--output", "search", "--device", "cpu", *sets, *words]
+    command += ["--output", "search", "--device", "cpu", *options, *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -67,5 +67,5 @@ def tune(
     )
 
 
-def events(heard: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in heard.splitlines()]
+def events(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]

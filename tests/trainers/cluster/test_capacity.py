@@ -1,4 +1,4 @@
-"""Size of the worker group. Truth: nodes as Ray describes them, counted by hand."""
+"""Size of the worker group, for nodes as Ray describes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.cluster.capacity import (
 )
 from trainers.cluster.job import WorkerCount
 
-NONSENSE = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
+INVALID_COUNTS = ("", "-1", "two", "2.5", "2:", ":8", "1:2:3", "2-8", "²")
 ONE, TWO = WorkerCount(1, 1), WorkerCount(2, 2)
 
 
@@ -35,17 +35,17 @@ def test_counts(text: str, least: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("0", "asks for no worker. Use --workers 1 or more"),
         ("0:4", "asks for no worker"),
         ("8:2", "begins with the larger number. Try: --workers 2:8"),
         ("2:0", "allows no worker. Try: --workers 2"),
-        *((text, "is not a number of workers. Use a number") for text in NONSENSE),
+        *((text, "is not a number of workers. Use a number") for text in INVALID_COUNTS),
     ],
 )
-def test_nonsense_is_one_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
+def test_invalid_counts_are_one_message(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         WorkerCount.parse(text)
 
 
@@ -71,14 +71,14 @@ def test_resources_of_nodes_as_ray_lists_them() -> None:
 @pytest.mark.parametrize(
     ("nodes", "device", "count", "expected", "per_worker", "room"),
     [
-        # One for each GPU, else one for each node.
+        # One worker for each GPU, or else one for each node.
         ([node("a", 8, 4), node("b", 8, 2)], "auto", None, 6, WorkerResources(1, 1), 6),
         ([node("a", 8, 4), node("b", 8)], "auto", None, 4, WorkerResources(1, 1), 4),
         ([node("a", 8), node("b", 8)], "auto", None, 2, WorkerResources(8, 0), 2),
         ([node("a", 8, 4), node("b", 8)], "cpu", None, 2, WorkerResources(8, 0), 2),
         ([node("head", 0), node("b", 8)], "auto", None, 1, WorkerResources(8, 0), 1),
         ([], "auto", None, 1, WorkerResources(1, 0), 0),
-        # The most cores that leave room for the least count.
+        # As many cores per worker as possible for the least count.
         ([node("a", 8)], "auto", TWO, 2, WorkerResources(4, 0), 2),
         ([node("a", 8)], "auto", WorkerCount(3, 3), 3, WorkerResources(2, 0), 4),
         ([node("a", 8), node("b", 3)], "auto", TWO, 2, WorkerResources(4, 0), 2),
@@ -92,7 +92,7 @@ def test_resources_of_nodes_as_ray_lists_them() -> None:
         ),
         ([node("a", 1)], "auto", TWO, 2, WorkerResources(1, 0), 1),
         ([node("a", 8)], "auto", WorkerCount(2, 8), 2, WorkerResources(4, 0), 2),
-        # What others use is not there; GPUs in use do not make it a cluster without.
+        # Resources in use are not available; a cluster whose GPUs are in use still has GPUs.
         ([node("a", 8, used=4)], "auto", TWO, 2, WorkerResources(2, 0), 2),
         ([node("a", 8, 4, used_gpus=3)], "auto", None, 1, WorkerResources(1, 1), 1),
         ([node("a", 8, 4, used_gpus=4)], "auto", None, 1, WorkerResources(1, 1), 0),
@@ -100,7 +100,7 @@ def test_resources_of_nodes_as_ray_lists_them() -> None:
         ([node("a", 2)], "cuda", None, 1, WorkerResources(1, 1), 0),
     ],
 )
-def test_plans(
+def test_worker_group_plans(
     nodes: list[NodeResources],
     device: str,
     count: WorkerCount | None,
@@ -125,7 +125,7 @@ def test_resources_of_a_worker_for_ray() -> None:
 
 
 class Clock:
-    """Moves on only while somebody sleeps; nodes join at their times."""
+    """A clock that only advances in ``sleep``; nodes join at given times."""
 
     def __init__(self, *nodes: tuple[float, NodeResources]) -> None:
         self.now, self._nodes = 0.0, nodes
@@ -151,14 +151,14 @@ class Clock:
         )
 
 
-def test_nodes_that_join_are_awaited() -> None:
+def test_waiting_for_nodes_to_join() -> None:
     clock = Clock((0, node("a", 1)), (5, node("b", 1)))
     plan = clock.wait(TWO)
     assert (clock.now, plan.room) == (5, 2)
     assert [found.room for found in clock.reported] == [1] * 5
 
 
-def test_nothing_is_awaited_when_there_is_room() -> None:
+def test_no_waiting_if_there_is_capacity() -> None:
     clock = Clock((0, node("a", 1)))
     clock.wait(ONE, wait=0)
     assert (clock.now, clock.reported) == (0, [])
@@ -168,7 +168,7 @@ ADVICE = "start more machines, or use --wait SECONDS for an autoscaler to do so"
 
 
 @pytest.mark.parametrize(
-    ("nodes", "count", "sentence"),
+    ("nodes", "count", "message"),
     [
         (
             [node("a", 1)],
@@ -197,13 +197,13 @@ ADVICE = "start more machines, or use --wait SECONDS for an autoscaler to do so"
         ),
     ],
 )
-def test_too_little_room_is_one_sentence(
-    nodes: list[NodeResources], count: WorkerCount | None, sentence: str
+def test_missing_capacity_is_one_message(
+    nodes: list[NodeResources], count: WorkerCount | None, message: str
 ) -> None:
     clock = Clock(*((0, found) for found in nodes))
     with pytest.raises(ClusterError) as caught:
         clock.wait(count, wait=2.5)
-    assert (str(caught.value), clock.now) == (sentence, 2.5)
+    assert (str(caught.value), clock.now) == (message, 2.5)
 
 
 def test_many_hosts_are_not_all_named() -> None:

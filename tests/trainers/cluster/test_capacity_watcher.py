@@ -1,4 +1,4 @@
-"""Events while a run has no workers; worked by hand, with nodes and a clock of the test."""
+"""Events while a run has no workers, with fake nodes and a fake clock."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def node(cores: int, gpus: int = 0, free: int = 0) -> NodeResources:
     return NodeResources("node", "host", cores, gpus, free, 0)
 
 
-class Story:
-    """Time passes and nodes come and go as the test says."""
+class Scenario:
+    """A watcher with nodes and a clock that the test controls."""
 
     def __init__(self, *nodes: NodeResources, least: int = 2) -> None:
         self.nodes, self.now = list(nodes), 0.0
@@ -37,36 +37,36 @@ class Story:
     ("per_worker", "expected"), [(CORE, 2 + 0 + 3), (GPU, 0 + 0 + 4)], ids=["cores", "GPUs"]
 )
 def test_capacity_includes_what_is_in_use(per_worker: WorkerResources, expected: int) -> None:
-    """The workers of the run itself may still hold it."""
+    """The run's own workers may still hold these resources."""
     assert total_capacity(per_worker, [node(4), node(1), node(7, gpus=4, free=7)]) == expected
 
 
-def test_missing_nodes_are_reported_and_again_a_minute_later() -> None:
-    story = Story(node(2))
-    assert story.after(1) == []
-    assert story.after(5) == [WorkerGroupAwaited(1, 2)]
-    assert story.after(5) == []
-    assert story.after(60) == [WorkerGroupAwaited(1, 2)]
+def test_missing_nodes_are_reported_every_minute() -> None:
+    scenario = Scenario(node(2))
+    assert scenario.after(1) == []
+    assert scenario.after(5) == [WorkerGroupAwaited(1, 2)]
+    assert scenario.after(5) == []
+    assert scenario.after(60) == [WorkerGroupAwaited(1, 2)]
 
 
 def test_another_number_of_nodes_is_reported_at_once() -> None:
-    story = Story(node(2), least=3)
-    assert story.after(5) == [WorkerGroupAwaited(1, 3)]
-    story.nodes.append(node(2))
-    assert story.after(5) == [WorkerGroupAwaited(2, 3)]
+    scenario = Scenario(node(2), least=3)
+    assert scenario.after(5) == [WorkerGroupAwaited(1, 3)]
+    scenario.nodes.append(node(2))
+    assert scenario.after(5) == [WorkerGroupAwaited(2, 3)]
 
 
 def test_workers_that_start_slowly_are_reported() -> None:
-    story = Story(node(4))
-    assert story.after(59) == []
-    assert story.after(6) == [WorkerGroupStarting(65)]
-    assert story.after(50) == []
-    assert story.after(60) == [WorkerGroupStarting(175)]
+    scenario = Scenario(node(4))
+    assert scenario.after(59) == []
+    assert scenario.after(6) == [WorkerGroupStarting(65)]
+    assert scenario.after(50) == []
+    assert scenario.after(60) == [WorkerGroupStarting(175)]
 
 
-def test_time_counts_anew_after_a_restart() -> None:
-    story = Story(node(4))
-    story.after(55)
-    story.watcher.restart()
-    assert story.after(10) == []
-    assert story.after(55) == [WorkerGroupStarting(65)]
+def test_a_restart_resets_the_time() -> None:
+    scenario = Scenario(node(4))
+    scenario.after(55)
+    scenario.watcher.restart()
+    assert scenario.after(10) == []
+    assert scenario.after(55) == [WorkerGroupStarting(65)]

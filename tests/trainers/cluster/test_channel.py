@@ -1,4 +1,4 @@
-"""Events and commands of a run on a cluster; worked by hand, without Ray."""
+"""Events and commands of a run on a cluster, without Ray."""
 
 from __future__ import annotations
 
@@ -20,65 +20,65 @@ HOSTS = ("a", "b")
 LOST = WorkerGroupLost((1,), "gone")
 
 
-def run(story: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(story)
+def run(scenario: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(scenario)
 
 
-def test_events_come_in_order_and_again_until_they_are_acknowledged() -> None:
-    async def story() -> None:
+def test_events_come_in_order_until_they_are_acknowledged() -> None:
+    async def scenario() -> None:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         await channel.send(1, WorkerGroupPaused(1))
         first = await channel.events(0, 1)
         assert first == [WorkerGroupStarted(1, HOSTS), WorkerGroupPaused(1)]
-        # An answer that got lost on its way is given again.
+        # A lost answer can be requested again.
         assert await channel.events(0, 1) == first
         await channel.send(1, WorkerGroupPaused(2))
         assert await channel.events(2, 1) == [WorkerGroupPaused(2)]
         assert await channel.events(3, 0.01) == []
 
-    run(story())
+    run(scenario())
 
 
-def test_an_event_ends_the_wait_for_it() -> None:
-    async def story() -> list[Any]:
+def test_an_event_ends_waiting() -> None:
+    async def scenario() -> list[Any]:
         channel = ChannelActor()
         waiting = asyncio.create_task(channel.events(0, 60))
         await asyncio.sleep(0)
         await channel.add(LOST)
         return await waiting
 
-    assert run(story()) == [LOST]
+    assert run(scenario()) == [LOST]
 
 
-def test_only_the_group_that_began_last_is_served() -> None:
-    async def story() -> tuple[str, str, list[Any]]:
+def test_only_the_latest_group_is_served() -> None:
+    async def scenario() -> tuple[str, str, list[Any]]:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         await channel.begin(("b",))
         old, new = await channel.send(1, WorkerGroupPaused(5)), await channel.send(2, None)
         return old, new, await channel.events(0, 1)
 
-    assert run(story()) == (
+    assert run(scenario()) == (
         "end",
         "",
         [WorkerGroupStarted(1, HOSTS), WorkerGroupStarted(2, ("b",))],
     )
 
 
-def test_a_command_comes_in_answer_to_the_next_event() -> None:
-    async def story() -> list[str]:
+def test_a_command_is_the_answer_to_the_next_event() -> None:
+    async def scenario() -> list[str]:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         before = await channel.send(1, WorkerGroupPaused(1))
         await channel.command("stop")
         return [before, await channel.send(1, WorkerGroupPaused(2))]
 
-    assert run(story()) == ["", "stop"]
+    assert run(scenario()) == ["", "stop"]
 
 
 def test_a_pause_ends_when_the_workers_have_saved() -> None:
-    async def story() -> tuple[bool, list[str]]:
+    async def scenario() -> tuple[bool, list[str]]:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         pausing = asyncio.create_task(channel.pause(60))
@@ -88,13 +88,13 @@ def test_a_pause_ends_when_the_workers_have_saved() -> None:
         await channel.begin(("a", "b", "c"))
         return saved, [*commands, await channel.send(2, None)]
 
-    assert run(story()) == (True, ["pause", "pause", ""])
+    assert run(scenario()) == (True, ["pause", "pause", ""])
 
 
 def test_a_pause_without_workers_returns_at_once() -> None:
-    """Before the first group, after one was lost or finished, or when it is to stop anyway."""
+    """No group runs before the first, after one was lost or finished, and once it has to stop."""
 
-    async def story() -> list[bool]:
+    async def scenario() -> list[bool]:
         channel = ChannelActor()
         before = await channel.pause(60)
         await channel.begin(HOSTS)
@@ -107,24 +107,24 @@ def test_a_pause_without_workers_returns_at_once() -> None:
         await channel.command("stop")
         return [before, lost, left, await channel.pause(60)]
 
-    assert run(story()) == [False] * 4
+    assert run(scenario()) == [False] * 4
 
 
 def test_a_group_that_does_not_save_in_time_is_lost() -> None:
     """Ray ends it anyway."""
 
-    async def story() -> tuple[bool, list[Any], bool]:
+    async def scenario() -> tuple[bool, list[Any], bool]:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         saved = await channel.pause(0.01)
         return saved, await channel.events(1, 1), await channel.pause(60)
 
     late = WorkerGroupLost((), "it did not save within 0.01 s")
-    assert run(story()) == (False, [late], False)
+    assert run(scenario()) == (False, [late], False)
 
 
 def test_a_pause_ends_when_the_group_restarts() -> None:
-    async def story() -> tuple[bool, list[Any]]:
+    async def scenario() -> tuple[bool, list[Any]]:
         channel = ChannelActor()
         await channel.begin(HOSTS)
         pausing = asyncio.create_task(channel.pause(60))
@@ -132,13 +132,13 @@ def test_a_pause_ends_when_the_group_restarts() -> None:
         await channel.send(1, WorkerGroupRestarting())
         return await pausing, await channel.events(1, 0.01)
 
-    assert run(story()) == (True, [])
+    assert run(scenario()) == (True, [])
 
 
-def test_a_group_whose_node_is_taken_away_saves_however_long_it_takes() -> None:
-    """Also when Ray then asks to change the number of workers."""
+def test_a_preempted_group_may_save_without_a_timeout() -> None:
+    """This also holds when Ray then wants to change the number of workers."""
 
-    async def story() -> tuple[list[str], bool, bool]:
+    async def scenario() -> tuple[list[str], bool, bool]:
         channel = ChannelActor()
         assert not await channel.pause(None)
         await channel.begin(HOSTS)
@@ -153,4 +153,4 @@ def test_a_group_whose_node_is_taken_away_saves_however_long_it_takes() -> None:
         await channel.send(1, WorkerGroupPaused(3))
         return commands, await preempted, await resized
 
-    assert run(story()) == (["", "pause"], True, True)
+    assert run(scenario()) == (["", "pause"], True, True)

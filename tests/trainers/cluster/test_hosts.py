@@ -1,7 +1,7 @@
-"""Training over two hosts that are joined by a cable, which is cut.
+"""Training on two hosts whose network connection is cut.
 
-Truth: one process with the batches of both (losses are means over clips, so that the mean of two
-gradients is the gradient of the whole), and the number of steps that the recipe asks for.
+Reference: one process with the batches of both (losses are means over clips, so the mean of two
+gradients is the gradient of the full batch), and the recipe's number of steps.
 """
 
 from __future__ import annotations
@@ -29,41 +29,41 @@ from trainers.loop.trainer import train
 pytestmark = pytest.mark.root
 
 STEPS = 60
-SAVED = 10
+CHECKPOINT_EVERY = 10
 """Steps between two checkpoints."""
 
 CUT = 25
-"""Step after which the second host is cut off, or a late one comes."""
+"""Step after which the second host is cut off, or a late one joins."""
 
 
 @pytest.fixture
 def cluster() -> Iterator[Hosts]:
-    """A head, of one core; sockets want a short path."""
-    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as made:
-        made.add()
-        yield made
+    """A cluster with a head of one core; its sockets need a short path."""
+    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as cluster_hosts:
+        cluster_hosts.add()
+        yield cluster_hosts
 
 
 @pytest.fixture
 def adamw(adversarial: Recipe) -> Recipe:
-    """The tiny adversarial recipe; Muon's bfloat16 would make more of the last digits."""
+    """The tiny adversarial recipe with AdamW; Muon's bfloat16 would amplify rounding."""
     values = adversarial.to_dict() | {"data": {"clip_seconds": 0.5}}
     values["optimizer"] |= {"name": "adamw", "lr": 1e-3}
     return Recipe.from_dict(values)
 
 
-def longer(recipe: Recipe, steps: int = STEPS) -> Recipe:
-    """Enough steps to be cut off in, of half a second each."""
+def with_long_steps(recipe: Recipe, steps: int = STEPS) -> Recipe:
+    """The recipe with enough steps for a cut, of half a second each."""
     return replace(
         recipe,
         schedule=replace(recipe.schedule, steps=steps),
         data=replace(recipe.data, clip_seconds=4.0),
-        loop=replace(recipe.loop, checkpoint_every=SAVED),
+        loop=replace(recipe.loop, checkpoint_every=CHECKPOINT_EVERY),
     )
 
 
 class Training:
-    """``stem train --cluster`` on the head, with its events."""
+    """A ``stem train --cluster`` process on the head, as an iterator over its events."""
 
     def __init__(self, cluster: Hosts, recipe: Recipe, data: Path, out: Path, *more: str) -> None:
         self.cluster = cluster
@@ -90,63 +90,67 @@ class Training:
         self.note("the end")
 
     def note(self, what: object) -> None:
-        """For the reader of the test's output."""
+        """Print an event with its time, for readers of the output."""
         print(f"{time.monotonic() - self.began:6.1f} s: {what}")
 
 
-def test_two_hosts_learn_what_one_process_learns_from_both_batches(
-    cluster: Hosts, place: Path, adamw: Recipe
+def test_two_hosts_train_like_one_process_with_both_batches(
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
     cluster.add()
-    half = replace(adamw, loop=replace(adamw.loop, batch_size=1))
-    events = [*Training(cluster, half, place, place / "both", "--workers", "2")]
+    half_batch = replace(adamw, loop=replace(adamw.loop, batch_size=1))
+    events = [*Training(cluster, half_batch, workdir, workdir / "both", "--workers", "2")]
     (started,) = [event for event in events if event["event"] == "worker_group_started"]
     assert len(started["hosts"]) == 2
-    train(adamw, place / "songs", (), place / "alone", CPU, lambda event: None)
-    (shared, _), (whole, _) = (read_safetensors(place / name / LAST) for name in ("both", "alone"))
-    networks = [name for name in whole if name.split(".")[0] in ("model", "discriminator", "ema")]
+    train(adamw, workdir / "songs", (), workdir / "alone", CPU, lambda event: None)
+    (shared, _), (expected, _) = (
+        read_safetensors(workdir / name / LAST) for name in ("both", "alone")
+    )
+    networks = [
+        name for name in expected if name.split(".")[0] in ("model", "discriminator", "ema")
+    ]
     assert {name.split(".")[0] for name in networks} == {"model", "discriminator", "ema"}
     for name in networks:
-        torch.testing.assert_close(shared[name], whole[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(shared[name], expected[name], rtol=0, atol=1e-5)
 
 
-def test_training_goes_on_when_a_host_is_cut_off(
-    cluster: Hosts, place: Path, adamw: Recipe
+def test_training_resumes_when_a_host_is_cut_off(
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
-    """With one host that is left, from the last checkpoint, to the same number of steps."""
+    """The remaining host resumes from the last checkpoint and finishes all steps."""
     cluster.add()
-    out, groups, steps, firsts = place / "out", [], [], []
-    training = Training(cluster, longer(adamw), place, out, "--workers", "1:2")
+    out, group_sizes, steps, first_steps = workdir / "out", [], [], []
+    training = Training(cluster, with_long_steps(adamw), workdir, out, "--workers", "1:2")
     for event in training:
         match event["event"]:
             case "worker_group_started":
-                groups.append(len(event["hosts"]))
+                group_sizes.append(len(event["hosts"]))
             case "run_started":
-                firsts.append(event["first_step"])
+                first_steps.append(event["first_step"])
             case "step_done":
                 steps.append(event["step"])
-                if event["step"] == CUT and len(firsts) == 1:
+                if event["step"] == CUT and len(first_steps) == 1:
                     cluster.cut(2)
                     training.note("host 2 is cut off")
                     time.sleep(2)
                     cluster.kill(2)
                     training.note("its processes are killed")
-    assert groups == [2, 1]
-    assert firsts == [0, CUT // SAVED * SAVED]
-    assert_whole(out, steps)
+    assert group_sizes == [2, 1]
+    assert first_steps == [0, CUT // CHECKPOINT_EVERY * CHECKPOINT_EVERY]
+    assert_complete(out, steps)
 
 
 @pytest.mark.slow
-def test_a_run_of_two_waits_for_the_host_that_comes_back(
-    cluster: Hosts, place: Path, adamw: Recipe
+def test_a_run_of_two_workers_waits_for_a_new_host(
+    cluster: Hosts, workdir: Path, adamw: Recipe
 ) -> None:
     cluster.add()
-    out, groups, steps, waits = place / "out", [], [], 0
-    training = Training(cluster, longer(adamw), place, out, "--workers", "2")
+    out, group_sizes, steps, waits = workdir / "out", [], [], 0
+    training = Training(cluster, with_long_steps(adamw), workdir, out, "--workers", "2")
     for event in training:
         match event["event"]:
             case "worker_group_started":
-                groups.append(len(event["hosts"]))
+                group_sizes.append(len(event["hosts"]))
             case "worker_group_awaited":
                 waits += 1
                 if waits == 1:
@@ -154,35 +158,37 @@ def test_a_run_of_two_waits_for_the_host_that_comes_back(
                     cluster.add()
             case "step_done":
                 steps.append(event["step"])
-                if event["step"] == CUT and len(groups) == 1:
+                if event["step"] == CUT and len(group_sizes) == 1:
                     cluster.cut(2)
                     cluster.kill(2)
                     training.note("host 2 is cut off, its processes are killed")
-    assert groups == [2, 2]
+    assert group_sizes == [2, 2]
     assert waits
-    assert_whole(out, steps)
+    assert_complete(out, steps)
 
 
 @pytest.mark.slow
-def test_a_late_host_is_taken_in(cluster: Hosts, place: Path, adamw: Recipe) -> None:
-    """What was learned until then is saved first: no step is done twice."""
-    out, groups, steps = place / "out", [], []
-    training = Training(cluster, longer(adamw, 3 * STEPS), place, out, "--workers", "1:2")
+def test_a_late_host_joins_the_run(cluster: Hosts, workdir: Path, adamw: Recipe) -> None:
+    """Progress is saved first, so that no step is repeated."""
+    out, group_sizes, steps = workdir / "out", [], []
+    training = Training(
+        cluster, with_long_steps(adamw, 3 * STEPS), workdir, out, "--workers", "1:2"
+    )
     for event in training:
         if event["event"] == "worker_group_started":
-            groups.append(len(event["hosts"]))
+            group_sizes.append(len(event["hosts"]))
         if event["event"] == "step_done":
             steps.append(event["step"])
             if event["step"] == CUT:
                 training.note("host 2 comes")
                 cluster.add()
-    assert groups == [1, 2]
+    assert group_sizes == [1, 2]
     assert steps == [*range(1, 3 * STEPS + 1)]
-    assert_whole(out, steps)
+    assert_complete(out, steps)
 
 
-def assert_whole(out: Path, steps: list[int]) -> None:
-    """All steps were done, the last checkpoint says so, and the model can be used."""
+def assert_complete(out: Path, steps: list[int]) -> None:
+    """All steps were done, the last checkpoint has the last step, and the model loads."""
     last = max(steps)
     assert {*steps} == {*range(1, last + 1)}
     progress = json.loads(read_safetensors(out / LAST)[1]["progress"])

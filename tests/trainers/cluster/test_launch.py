@@ -1,4 +1,4 @@
-"""The monitor of a run and its events; worked by hand, without Ray."""
+"""The monitor of a run and its events, without Ray."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AWAITED = WorkerGroupAwaited(1, 2)
 
 
 class Script:
-    """The channel, Ray's thread and the watcher in one: the events of each poll, one by one."""
+    """Fakes channel, Ray's thread and watcher at once, with the events of each poll."""
 
     error: BaseException | None = None
 
@@ -60,8 +60,8 @@ class Script:
 
 def reported(script: Script) -> list[Event]:
     events: list[Event] = []
-    part: Any = script
-    RunMonitor(part, part, events.append, part).follow()
+    fake: Any = script
+    RunMonitor(fake, fake, events.append, fake).follow()
     return events
 
 
@@ -74,10 +74,10 @@ def test_all_events_are_reported_until_the_workers_have_finished() -> None:
 
 
 @pytest.mark.parametrize("last", [WorkerGroupFinished(False, 4), LOST], ids=["left", "lost"])
-def test_workers_that_are_to_stop_are_awaited_while_they_work(last: Event) -> None:
+def test_stopping_waits_for_working_workers(last: Event) -> None:
     events: list[Event] = []
-    part: Any = Script([STARTED], [started(0)], [last], [STARTED])
-    monitor = RunMonitor(part, part, events.append, part)
+    fake: Any = Script([STARTED], [started(0)], [last], [STARTED])
+    monitor = RunMonitor(fake, fake, events.append, fake)
     monitor.wait_until_idle()
     assert events == []
     monitor.is_working = True
@@ -85,7 +85,7 @@ def test_workers_that_are_to_stop_are_awaited_while_they_work(last: Event) -> No
     assert events == [STARTED, started(0), last]
 
 
-def test_the_cluster_is_watched_while_no_worker_trains() -> None:
+def test_capacity_is_watched_while_no_worker_trains() -> None:
     events = reported(
         Script([], [STARTED], [], [LOST], [STARTED], [WorkerGroupPaused(3)], [STARTED], [END])
     )
@@ -102,24 +102,24 @@ def test_the_cluster_is_watched_while_no_worker_trains() -> None:
     ]
 
 
-def test_the_error_of_a_worker_is_raised_as_it_was() -> None:
+def test_worker_errors_keep_type_and_message() -> None:
     failed = WorkerGroupFailed("NumericalError", "The gradient is not finite")
     with pytest.raises(NumericalError, match=r"^The gradient is not finite$"):
         reported(Script([STARTED], [failed]))
 
 
-def test_losses_without_a_new_checkpoint_are_the_end() -> None:
+def test_repeated_losses_without_progress_end_the_run() -> None:
     group = [STARTED, started(5), LOST]
     with pytest.raises(ClusterError, match=r"3 times in a row .*it died.*--resume"):
         reported(Script(group, group, group, [END]))
 
 
-def test_losses_with_new_checkpoints_are_none() -> None:
+def test_losses_with_progress_do_not_end_the_run() -> None:
     polls = [[STARTED, started(step), LOST] for step in range(6)]
     assert reported(Script(*polls, [END]))[-1] == END
 
 
-def test_the_end_of_ray_train_is_a_loss_and_it_is_started_again() -> None:
+def test_ray_train_is_restarted_after_an_error() -> None:
     script = Script([STARTED])
     script.error = RuntimeError("much\nno room on disk")
     with pytest.raises(ClusterError, match=r"3 times in a row.*no room on disk.*--resume"):
@@ -127,8 +127,8 @@ def test_the_end_of_ray_train_is_a_loss_and_it_is_started_again() -> None:
     assert script.starts >= 2
 
 
-def test_ctrl_c_waits_for_the_event_that_is_handled() -> None:
-    """It is reported once, and the next one is not lost."""
+def test_ctrl_c_waits_for_the_current_event() -> None:
+    """The event is reported once, and the next one is not lost."""
     script = Script([STARTED, LOST])
     events: list[Event] = []
 
@@ -136,9 +136,9 @@ def test_ctrl_c_waits_for_the_event_that_is_handled() -> None:
         signal.raise_signal(signal.SIGINT)
         events.append(event)
 
-    part: Any = script
+    fake: Any = script
     with pytest.raises(KeyboardInterrupt):
-        RunMonitor(part, part, report, part).follow()
+        RunMonitor(fake, fake, report, fake).follow()
     assert (events, script.acknowledged) == ([STARTED], 1)
 
 
@@ -149,7 +149,7 @@ def test_ctrl_c_waits_for_the_event_that_is_handled() -> None:
         (WorkerCount(2, 8), WorkerResources(1, 1), ((2, 8), True, {"CPU": 1, "GPU": 1})),
     ],
 )
-def test_a_plan_for_ray_train(
+def test_scaling_config_of_a_plan(
     count: WorkerCount, per_worker: WorkerResources, expected: object
 ) -> None:
     config = scaling_config(WorkerGroupPlan(count, per_worker, 2, ()))

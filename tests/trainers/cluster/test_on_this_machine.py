@@ -1,6 +1,6 @@
-"""The command ``stem train --cluster`` on a cluster of this machine alone.
+"""``stem train --cluster`` on a cluster that is only this machine.
 
-Truth: what the same recipe leaves without a cluster, and its number of steps.
+Reference: the same recipe without a cluster, and its number of steps.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import torch
 from model_zoo.catalogue.resolve import BEST, LAST, load
 from model_zoo.weights import read_safetensors
 from stemcli.remote_path import UrlPath
-from tests.trainers.commands import changed, train
+from tests.trainers.commands import set_options, train
 
 pytestmark = pytest.mark.ray
 
-ALONE = {"RAY_ADDRESS": "", "RAY_USAGE_STATS_ENABLED": "0"}
+LOCAL_RAY = {"RAY_ADDRESS": "", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Clustered:
-    """The command, with its events; a process of its own, since Ray stays in one."""
+    """The command as an iterator over its events, in a separate process since Ray stays loaded."""
 
-    def __init__(self, *words: str) -> None:
-        command = [sys.executable, "-m", "stemcli", "train", "--cluster", "--json", *words]
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "stemcli", "train", "--cluster", "--json", *arguments]
         pipe = subprocess.PIPE
-        env = os.environ | ALONE
+        env = os.environ | LOCAL_RAY
         self.process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
         self.error = ""
 
@@ -52,11 +52,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in tensors.items() if name.startswith("model.")}
 
 
-def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
-    """The same weights and every other file of a run; then it goes on without the cluster."""
-    more = changed("loop.num_workers=1", "optimizer.name=adamw")
-    words = ("--recipe", "tiny.yaml", "--data", "songs", *more)
-    run = Clustered(*words, "-o", "cluster", "--workers", "1", "--export", "mine")
+def test_one_worker_gives_the_same_run_as_no_cluster(tiny: Path) -> None:
+    """Weights and files are the same as without a cluster, where the run can also be resumed."""
+    more = set_options("loop.num_workers=1", "optimizer.name=adamw", "log.songs=1")
+    arguments = ("--recipe", "tiny.yaml", "--data", "songs", *more)
+    run = Clustered(*arguments, "-o", "cluster", "--workers", "1", "--export", "mine")
     assert run.steps() == [1, 2, 3, 4]
     assert run.process.returncode == 0, run.error
     assert train(*more).exit_code == 0
@@ -64,7 +64,7 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     found = weights(Path("cluster"))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        # The number of threads is another, and with it the order of sums.
+        # The number of threads differs, and with it the order of sums.
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
     names = {path.name.partition(".17")[0] for path in Path("run").iterdir()}
     assert {path.name.partition(".17")[0] for path in Path("cluster").iterdir()} == names
@@ -72,24 +72,25 @@ def test_one_worker_leaves_what_no_cluster_leaves(tiny: Path) -> None:
     assert len(history[0].splitlines()) == len(history[1].splitlines())
     assert load("mine").stems == load(str(Path("cluster") / BEST)).stems
     assert (
-        train("--resume", "--output", "cluster", *more, *changed("schedule.steps=6")).exit_code == 0
+        train("--resume", "--output", "cluster", *more, *set_options("schedule.steps=6")).exit_code
+        == 0
     )
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Path) -> None:
-    place = bucket / "voice"
-    words = ("--data", "songs", "-o", str(place), "--workers", "1")
-    assert Clustered(*words, "--recipe", "tiny.yaml").steps() == [1, 2, 3, 4]
-    again = Clustered(*words, "--resume", "--export", "mine", *changed("schedule.steps=6"))
+def test_a_run_in_a_bucket_resumes_on_another_cluster(bucket: UrlPath, tiny: Path) -> None:
+    folder = bucket / "voice"
+    arguments = ("--data", "songs", "-o", str(folder), "--workers", "1")
+    assert Clustered(*arguments, "--recipe", "tiny.yaml").steps() == [1, 2, 3, 4]
+    again = Clustered(*arguments, "--resume", "--export", "mine", *set_options("schedule.steps=6"))
     assert again.steps() == [5, 6]
     assert again.process.returncode == 0, again.error
-    names = {path.name for path in place.below()}
+    names = {path.name for path in folder.below()}
     assert {LAST, BEST, "recipe.json", "summary.json", "history.jsonl"} <= names
     assert not [name for name in names if name.endswith(".part")]
-    with (place / "history.jsonl").open("rb") as file:
-        judged = [entry["step"] for entry in map(json.loads, file) if "sdr/mean" in entry]
-    assert judged == [2, 4, 6]
+    with (folder / "history.jsonl").open("rb") as file:
+        validated_steps = [entry["step"] for entry in map(json.loads, file) if "sdr/mean" in entry]
+    assert validated_steps == [2, 4, 6]
     assert load("mine").stems == ("vocals",)
 
 
@@ -101,13 +102,15 @@ def test_a_run_in_a_bucket_goes_on_on_another_cluster(bucket: UrlPath, tiny: Pat
     ],
     ids=["ctrl_c_whole", "kill_sharded"],
 )
-def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
+def test_signals_save_and_another_number_of_workers_resumes(
     number: int, code: int, sharded: tuple[str, ...], gan: Path
 ) -> None:
-    words = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
-    more = changed("optimizer.name=adamw", "loop.checkpoint_every=9999", "validation.every=9999")
-    long = changed("schedule.steps=5000")  # a busy machine may read of step 5 very late
-    run, steps = Clustered(*words, "--workers", "2", *more, *long), []
+    arguments = ("--recipe", "gan.yaml", "--data", "songs", "-o", "run", *sharded)
+    more = set_options(
+        "optimizer.name=adamw", "loop.checkpoint_every=9999", "validation.every=9999"
+    )
+    long = set_options("schedule.steps=5000")  # events may be read late on a busy machine
+    run, steps = Clustered(*arguments, "--workers", "2", *more, *long), []
     for event in run:
         if event["event"] == "step_done":
             steps.append(event["step"])
@@ -118,31 +121,31 @@ def test_who_is_ended_saves_and_another_number_of_workers_goes_on(
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) < 5000
     end = len(steps) + 4
-    more += changed(f"schedule.steps={end}")
-    again = Clustered(*words, "--workers", "1", "--resume", *more)
+    more += set_options(f"schedule.steps={end}")
+    again = Clustered(*arguments, "--workers", "1", "--resume", *more)
     assert again.steps() == [*range(len(steps) + 1, end + 1)]
     assert again.process.returncode == 0, again.error
 
 
-def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
-    """By one that goes on from the last checkpoint, which is at most five steps old."""
-    words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    more = changed("schedule.steps=300", "loop.checkpoint_every=5", "validation.every=9999")
-    run, told, killed = Clustered(*words, *more), list[dict[str, Any]](), False
+def test_a_killed_worker_is_replaced(tiny: Path) -> None:
+    """The new worker resumes from the last checkpoint, which is at most five steps old."""
+    arguments = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
+    more = set_options("schedule.steps=300", "loop.checkpoint_every=5", "validation.every=9999")
+    run, events, killed = Clustered(*arguments, *more), list[dict[str, Any]](), False
     for event in run:
-        told.append(event)
+        events.append(event)
         if event["event"] == "step_done" and event["step"] >= 12 and not killed:
             killed = True
             os.kill(workers_of(run.process.pid)[0], signal.SIGKILL)
     assert run.process.returncode == 0, run.error
-    kinds = [event["event"] for event in told]
+    kinds = [event["event"] for event in events]
     assert kinds.count("worker_group_lost") == 1
     first, second = (number for number, kind in enumerate(kinds) if kind == "run_started")
     before, after = (
         [event["step"] for event in part if event["event"] == "step_done"]
-        for part in (told[first:second], told[second:])
+        for part in (events[first:second], events[second:])
     )
-    begin = told[second]["first_step"]
+    begin = events[second]["first_step"]
     assert begin % 5 == 0
     assert before == [*range(1, len(before) + 1)]
     assert before[-1] - 5 <= begin <= before[-1] + 1
@@ -150,9 +153,9 @@ def test_a_worker_that_is_killed_is_replaced(tiny: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
-    words = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
-    run = Clustered(*words, *changed("optimizer.name=adamw", "optimizer.lr=1e30"))
+def test_divergence_is_one_message(tiny: Path) -> None:
+    arguments = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
+    run = Clustered(*arguments, *set_options("optimizer.name=adamw", "optimizer.lr=1e30"))
     began = time.monotonic()
     run.steps()
     assert run.process.returncode == 1
@@ -162,12 +165,12 @@ def test_a_run_that_diverges_is_one_sentence(tiny: Path) -> None:
 
 
 def workers_of(driver: int) -> list[int]:
-    """Processes that train, of the Ray that ``driver`` started."""
-    import ray  # whose psutil it is
+    """Training processes of the Ray that ``driver`` started."""
+    import ray  # it provides psutil
     from psutil import Process
 
     assert ray.__version__
-    family = Process(driver).children(recursive=True)
-    found = [child for child in family if "RayTrainWorker" in " ".join(child.cmdline())]
-    # Processes that prepare clips have the name of the worker that they were forked off.
+    descendants = Process(driver).children(recursive=True)
+    found = [child for child in descendants if "RayTrainWorker" in " ".join(child.cmdline())]
+    # Loader workers have the name of the worker that forked them.
     return [child.pid for child in found if child.parent() not in found]

@@ -1,7 +1,7 @@
 """Checks of all nodes before a run.
 
-Truth: the words of the refusals for answers written by hand; Ray on this machine; and hosts that
-see or have something else, of which one holds no copy of our package at all.
+They are tested with answers written by hand, with Ray on this machine, and with hosts that see
+other folders, have other code or lack our package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MINUTE = 60.0
 
 A, B, C = (NodeResources(name, f"{name} (ip)", 1, 0, 1, 0) for name in "abc")
 
-GOOD: dict[str, Any] = {
+GOOD_ANSWER: dict[str, Any] = {
     "stem": version(),
     "lacking": [],
     "missing": [],
@@ -44,7 +44,7 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "sentence"),
+    ("change", "error", "message"),
     [
         ({"stem": ""}, ClusterError, r"take part. b \(ip\): stem is not installed there. Run the"),
         ({"stem": "0.0.1+abc"}, ClusterError, r"b \(ip\): it has stem 0.0.1\+abc, and this mac.*"),
@@ -54,119 +54,125 @@ GOOD: dict[str, Any] = {
         ({"refusal": "Read-only"}, StorageError, r"Refused on b \(ip\): Read-only"),
     ],
 )
-def test_every_obstacle_is_one_sentence(
-    change: dict[str, Any], error: type[StemError], sentence: str
+def test_every_problem_is_one_message(
+    change: dict[str, Any], error: type[StemError], message: str
 ) -> None:
-    with pytest.raises(error, match=sentence):
-        check_answers({A: GOOD, B: GOOD | change, C: GOOD}, Path("/runs"))
+    with pytest.raises(error, match=message):
+        check_answers({A: GOOD_ANSWER, B: GOOD_ANSWER | change, C: GOOD_ANSWER}, Path("/runs"))
 
 
-def test_machines_with_the_same_trouble_are_named_together() -> None:
+def test_nodes_with_the_same_problem_are_named_together() -> None:
     with pytest.raises(
         ClusterError, match=r"part. a \(ip\), c \(ip\): no answer; b \(ip\): stem is"
     ):
-        check_answers({A: "no answer", B: GOOD | {"stem": ""}, C: "no answer"}, Path("/runs"))
+        check_answers(
+            {A: "no answer", B: GOOD_ANSWER | {"stem": ""}, C: "no answer"}, Path("/runs")
+        )
 
 
-def test_nodes_without_an_obstacle_pass() -> None:
-    check_answers({A: GOOD, B: GOOD}, Path("/runs"))
+def test_nodes_without_problems_pass() -> None:
+    check_answers({A: GOOD_ANSWER, B: GOOD_ANSWER}, Path("/runs"))
 
 
 @pytest.fixture
-def stemless(tmp_path: Path) -> str:
-    """A Python with Ray and the packages beside it, but without ours."""
+def python_without_stem(tmp_path: Path) -> str:
+    """A Python interpreter with Ray and other packages, but without ours."""
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
     (packages,) = tmp_path.glob("bare/lib/python*/site-packages")
     (packages / "others.pth").write_text(str(Path(ray.__file__).parents[1]))
     return str(tmp_path / "bare/bin/python")
 
 
-def test_the_code_travels_without_our_package(stemless: str) -> None:
+def test_the_check_runs_without_our_package(python_without_stem: str) -> None:
     with _by_value():
         sent = cloudpickle.dumps(describe_node)
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)('1+a', [], '/', 'm', 'o'))"
-    done = subprocess.run([stemless, "-I", "-c", code], input=sent, capture_output=True, check=True)
-    expected = GOOD | {"stem": ""}
-    assert done.stdout.decode().strip() == str(expected)
+    result = subprocess.run(
+        [python_without_stem, "-I", "-c", code], input=sent, capture_output=True, check=True
+    )
+    expected = GOOD_ANSWER | {"stem": ""}
+    assert result.stdout.decode().strip() == str(expected)
     by_name = cloudpickle.dumps(describe_node)
     assert len(by_name) < 99 < len(sent)
 
 
-def test_a_place_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
+def test_the_check_leaves_the_output_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     paths = [str(tmp_path), str(tmp_path / "no")]
     answer = describe_node(version(), paths, str(tmp_path), "mark", "own")
-    assert answer == GOOD | {"missing": [str(tmp_path / "no")]}
+    assert answer == GOOD_ANSWER | {"missing": [str(tmp_path / "no")]}
     assert os.listdir(tmp_path) == ["mark"]
 
 
-def test_another_version_looks_at_nothing() -> None:
-    assert describe_node("1+a", ["/no"], "/no", "mark", "own") == GOOD
+def test_another_version_checks_nothing() -> None:
+    assert describe_node("1+a", ["/no"], "/no", "mark", "own") == GOOD_ANSWER
 
 
-def test_another_place_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_output_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight_module, "VISIBLE_S", 0.3)
-    assert describe_node(version(), [], str(tmp_path), "mark", "own") == GOOD | {"blind": True}
+    assert describe_node(version(), [], str(tmp_path), "mark", "own") == GOOD_ANSWER | {
+        "blind": True
+    }
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_read_only_output(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     answer = describe_node(version(), [], str(tmp_path), "mark", "no folder/own")
-    assert answer == GOOD | {"refusal": "No such file or directory"}
+    assert answer == GOOD_ANSWER | {"refusal": "No such file or directory"}
 
 
-def test_a_url_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight_module, "VISIBLE_S", 0.3)
     place = UrlPath("memory://looked/at")
-    assert describe_node(version(), [], str(place), "mark", "own") == GOOD | {"blind": True}
+    assert describe_node(version(), [], str(place), "mark", "own") == GOOD_ANSWER | {"blind": True}
     with (place / "mark").open("wb") as file:
         file.write(b"")
-    assert describe_node(version(), [], str(place), "mark", "own") == GOOD
+    assert describe_node(version(), [], str(place), "mark", "own") == GOOD_ANSWER
     assert [path.name for path in place.iterdir()] == ["mark"]
     refusal = describe_node(version(), [], "nonsense://x", "mark", "own")["refusal"]
     assert refusal.startswith("nonsense://x cannot be opened")
 
 
-class Questions:
-    """In the place of Ray: what was there while the machines were asked."""
+class FakeAsk:
+    """Fakes Ray: records the files in the output while nodes are asked."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path, answer: Any) -> None:
         self.folder, self.answer = folder, answer
-        self.seen: list[str] = []
+        self.files: list[str] = []
         patch.setattr(preflight_module, "_ask", self.ask)
 
     def ask(
         self, questions: dict[NodeResources, tuple[Any, ...]], deadline: float
     ) -> dict[NodeResources, Any]:
-        self.seen = [*os.listdir(self.folder)]
+        self.files = [*os.listdir(self.folder)]
         for _, _, place, mark, own in questions.values():
-            assert mark in self.seen
-            (Path(place) / own).touch()  # as a machine that was ended in the middle
+            assert mark in self.files
+            (Path(place) / own).touch()  # as if a node were killed halfway
         return dict.fromkeys(questions, self.answer)
 
 
-def test_nothing_stays_in_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preflight_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "runs/new"
-    asked = Questions(monkeypatch, place, GOOD)
+    fake = FakeAsk(monkeypatch, place, GOOD_ANSWER)
     preflight(place, [], [A, B])
-    assert len(asked.seen) == 1
+    assert len(fake.files) == 1
     assert os.listdir(place) == []
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_refusal_leaves_everything_as_it_was(
+def test_a_failed_preflight_leaves_no_files(
     is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "runs/new"
     if is_there:
         place.mkdir(parents=True)
-    Questions(monkeypatch, place, "no answer")
+    FakeAsk(monkeypatch, place, "no answer")
     with pytest.raises(ClusterError, match="no answer"):
         preflight(place, [], [A, B])
     assert [*tmp_path.rglob("*")] == ([place.parent, place] if is_there else [])
 
 
-def test_a_place_that_this_machine_cannot_write(tmp_path: Path) -> None:
+def test_outputs_that_this_machine_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/runs cannot be written \(Not a"):
         preflight(tmp_path / "file/runs", [], [A])
@@ -174,7 +180,7 @@ def test_a_place_that_this_machine_cannot_write(tmp_path: Path) -> None:
         preflight(UrlPath("nonsense://x/y"), [], [A])
 
 
-def test_a_place_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight_module, "OUTPUT_TIMEOUT_S", 0.2)
     monkeypatch.setattr(preflight_module, "_write_marker", lambda *_: time.sleep(1))
     with pytest.raises(StorageError, match=r"did not answer within 0\.2 s"):
@@ -182,7 +188,7 @@ def test_a_place_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.ray
-def test_this_machine_can_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)
     with ray_session():
         (node,) = list_nodes()
@@ -203,7 +209,7 @@ def test_this_machine_can_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.ray
-def test_machines_write_to_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_of_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)
     with ray_session():
         preflight(bucket / "new", [], list_nodes())
@@ -212,7 +218,7 @@ def test_machines_write_to_a_bucket(bucket: UrlPath, monkeypatch: pytest.MonkeyP
     assert bucket.below() == []
 
 
-ASK = """
+PREFLIGHT = """
 import sys, time
 from pathlib import Path
 from model_zoo.errors import StemError
@@ -234,65 +240,69 @@ print(time.monotonic() - began)
 
 @pytest.fixture
 def cluster() -> Iterator[Hosts]:
-    """The head; sockets want a short path."""
-    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as made:
-        made.add()
-        yield made
+    """A cluster with only the head; its sockets need a short path."""
+    with tempfile.TemporaryDirectory(prefix="stem") as folder, hosts(Path(folder)) as cluster_hosts:
+        cluster_hosts.add()
+        yield cluster_hosts
 
 
-def ask(cluster: Hosts, folder: Path, data: str = "songs") -> str:
-    """What the head says in a minute of a cluster, of its output and data in ``folder``."""
-    command = cluster.command(1, ["-c", ASK, str(folder / "runs"), str(folder / data)])
+def run_preflight(cluster: Hosts, folder: Path, data: str = "songs") -> str:
+    """The result of a preflight from the head in a minute, for output and data in ``folder``."""
+    command = cluster.command(1, ["-c", PREFLIGHT, str(folder / "runs"), str(folder / data)])
     env = cluster.environment
-    done = subprocess.run(
+    process = subprocess.run(
         command, env=env, cwd=folder, capture_output=True, text=True, check=True, timeout=120
     )
-    nodes, *said, seconds = done.stdout.splitlines()
-    print(done.stdout)
+    nodes, *result, seconds = process.stdout.splitlines()
+    print(process.stdout)
     assert nodes == "2 nodes"
     assert float(seconds) < MINUTE
     assert [path for path in folder.rglob(".stem-*")] == []
-    return " ".join(said)
+    return " ".join(result)
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
-    """Where runs are written, and songs."""
+    """Folders for runs and songs."""
     for name in ("runs", "songs"):
         (tmp_path / name).mkdir()
     return tmp_path
 
 
 @pytest.mark.root
-def test_two_hosts_that_are_alike(cluster: Hosts, folders: Path) -> None:
+def test_two_equal_hosts(cluster: Hosts, folders: Path) -> None:
     cluster.add()
-    assert ask(cluster, folders) == ""
+    assert run_preflight(cluster, folders) == ""
 
 
 @pytest.mark.root
-def test_a_host_without_our_package(cluster: Hosts, folders: Path, stemless: str) -> None:
-    cluster.add(stemless, path="/nothing")
-    said = ask(cluster, folders)
-    assert re.fullmatch(rf"ClusterError {PART}: stem is not installed there\. Type .*", said)
+def test_a_host_without_our_package(
+    cluster: Hosts, folders: Path, python_without_stem: str
+) -> None:
+    cluster.add(python_without_stem, path="/nothing")
+    result = run_preflight(cluster, folders)
+    assert re.fullmatch(rf"ClusterError {PART}: stem is not installed there\. Type .*", result)
 
 
 @pytest.mark.root
-def test_a_host_with_another_checkout(cluster: Hosts, folders: Path, stemless: str) -> None:
+def test_a_host_with_another_checkout(
+    cluster: Hosts, folders: Path, python_without_stem: str
+) -> None:
     for package in package_folders():
         shutil.copytree(package, folders / "other" / package.name, ignore=UNUSED)
     with (folders / "other/trainers/__init__.py").open("a") as file:
         file.write("CHANGED = True\n")
-    cluster.add(stemless, path=str(folders / "other"))
-    said = ask(cluster, folders)
-    assert re.match(rf"ClusterError {PART}: it has stem \S+, and this machine \S+\. ", said)
+    cluster.add(python_without_stem, path=str(folders / "other"))
+    result = run_preflight(cluster, folders)
+    assert re.match(rf"ClusterError {PART}: it has stem \S+, and this machine \S+\. ", result)
 
 
 @pytest.mark.root
 def test_a_host_that_sees_another_output(cluster: Hosts, folders: Path) -> None:
     cluster.add(private=[folders / "runs"])
-    said = ask(cluster, folders)
+    result = run_preflight(cluster, folders)
     assert re.match(
-        r"StorageError The output .* not the same place .* \S+ \(10\.77\.2\.2\) did", said
+        r"StorageError The output .* not the same place .* \S+ \(10\.77\.2\.2\) did", result
     )
 
 
@@ -300,16 +310,16 @@ def test_a_host_that_sees_another_output(cluster: Hosts, folders: Path) -> None:
 def test_a_host_that_does_not_see_the_data(cluster: Hosts, folders: Path) -> None:
     cluster.add(private=[folders / "songs"])
     (folders / "songs/b").mkdir()
-    said = ask(cluster, folders, "songs/b")
-    assert re.match(r"DataError Not every .* \(10\.77\.2\.2\): .*/songs/b$", said)
+    result = run_preflight(cluster, folders, "songs/b")
+    assert re.match(r"DataError Not every .* \(10\.77\.2\.2\): .*/songs/b$", result)
 
 
 @pytest.mark.root
-def test_a_host_that_was_cut_off(cluster: Hosts, folders: Path) -> None:
+def test_a_disconnected_host(cluster: Hosts, folders: Path) -> None:
     cluster.add()
     cluster.cut(2)
-    said = ask(cluster, folders)
-    assert re.match(rf"ClusterError {PART}: (no answer within|it has just left)", said)
+    result = run_preflight(cluster, folders)
+    assert re.match(rf"ClusterError {PART}: (no answer within|it has just left)", result)
 
 
 PART = r"Not every machine of the cluster can take part\. \S+ \(10\.77\.2\.2\)"

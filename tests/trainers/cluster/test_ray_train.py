@@ -1,4 +1,4 @@
-"""Lost workers in words, and the hooks of Ray Train's controller; worked by hand."""
+"""Descriptions of lost workers, and hooks of Ray Train's controller."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ DIED = WorkerHealthCheckFailedError("Worker 1 died", ActorDiedError())
 RESET = RuntimeError("[gloo] first line\nConnection closed by peer [10.0.0.2]:1")
 
 
-class Calls:
-    """A channel that records calls, made as Ray calls actors."""
+class FakeChannel:
+    """A fake channel actor that records calls."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
         class Method:
             @staticmethod
-            def remote(*given: Any) -> Any:
-                self.made.append((name, *given))
+            def remote(*args: Any) -> Any:
+                self.calls.append((name, *args))
                 return name
 
         return Method
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         (DIED, "its process or its machine died"),
         (ActorDiedError(), "its process or its machine died"),
@@ -58,38 +58,38 @@ class Calls:
         (ValueError(), "ValueError: "),
     ],
 )
-def test_every_loss_is_described(error: Exception, words: str) -> None:
-    assert describe_loss(error) == words
+def test_every_loss_is_described(error: Exception, text: str) -> None:
+    assert describe_loss(error) == text
 
 
-def test_dead_workers_are_named_and_not_those_that_failed_with_them() -> None:
+def test_only_dead_workers_are_named() -> None:
     error = WorkerGroupError("", {0: RESET, 1: DIED, 2: RESET})
     assert group_lost(error) == WorkerGroupLost((1,), "its process or its machine died")
 
 
-def test_where_no_process_died_all_are_named() -> None:
+def test_without_dead_workers_all_failed_ones_are_named() -> None:
     error = WorkerGroupError("", {1: RESET, 0: RESET})
     assert group_lost(error) == WorkerGroupLost((0, 1), describe_loss(RESET))
 
 
-def test_an_error_of_ray_itself_is_shown() -> None:
+def test_errors_of_ray_itself_are_shown() -> None:
     assert group_lost(ValueError("no room")) == WorkerGroupLost((), "ValueError: no room")
 
 
-def test_losses_are_reported_and_changes_wait_for_the_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Truth: the states that Ray's controller goes through."""
+def test_losses_are_reported_and_changes_wait_until_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states are those that Ray's controller goes through."""
     awaited: list[Any] = []
     monkeypatch.setattr("ray.get", awaited.append)
-    channel = Calls()
+    channel = FakeChannel()
     callback, running = ControllerHooks(channel).callback(), RunningState()
     error: Any = WorkerGroupError("", {0: DIED})
     nothing: Any = None
     callback.after_controller_state_update(running, running)
-    assert channel.made == []
+    assert channel.calls == []
     callback.after_controller_state_update(running, RestartingState(error))
     callback.after_controller_state_update(running, PreemptingState(nothing, 0.0))
     callback.after_controller_state_update(running, ResizingState(nothing))
-    assert channel.made == [
+    assert channel.calls == [
         ("add", group_lost(error)),
         ("pause", None),
         ("pause", SAVE_TIMEOUT_S),

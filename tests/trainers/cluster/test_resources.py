@@ -1,4 +1,4 @@
-"""How many trials run at once. Truth: shares worked by hand."""
+"""Resources of trials, and how many run at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "device", "jobs", "trials", "share"),
+    ("nodes", "device", "jobs", "trials", "expected"),
     [
         ([node(2)], "auto", 0, 4, TrialResources(2, 1, 0)),
         ([node(1)], "auto", 0, 4, TrialResources(1, 1, 0)),
@@ -39,14 +39,14 @@ def node(cores: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
         ([node(8)], "mps", 0, 4, TrialResources(1, 8, 0)),
     ],
 )
-def test_a_share_by_hand(
-    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, share: TrialResources
+def test_resources_of_trials(
+    nodes: list[dict[str, Any]], device: str, jobs: int, trials: int, expected: TrialResources
 ) -> None:
-    assert find_resources(nodes, device, jobs, trials) == share
+    assert find_resources(nodes, device, jobs, trials) == expected
 
 
 @pytest.mark.parametrize(
-    ("nodes", "jobs", "trials", "share"),
+    ("nodes", "jobs", "trials", "expected"),
     [
         ([node(2)], 0, 4, TrialResources(1, 1, 0, 2)),
         ([node(16)], 0, 40, TrialResources(2, 4, 0, 2)),
@@ -54,10 +54,10 @@ def test_a_share_by_hand(
         ([node(4), node(4)], 0, 1, TrialResources(1, 4, 0, 2)),
     ],
 )
-def test_the_share_of_trials_of_two_workers(
-    nodes: list[dict[str, Any]], jobs: int, trials: int, share: TrialResources
+def test_resources_of_trials_with_two_workers(
+    nodes: list[dict[str, Any]], jobs: int, trials: int, expected: TrialResources
 ) -> None:
-    assert find_resources(nodes, "auto", jobs, trials, workers=2) == share
+    assert find_resources(nodes, "auto", jobs, trials, workers=2) == expected
 
 
 def test_a_trial_with_too_many_workers() -> None:
@@ -65,6 +65,6 @@ def test_a_trial_with_too_many_workers() -> None:
         find_resources([node(2)], "auto", 0, 4, workers=3)
 
 
-def test_gpus_that_are_not_there() -> None:
+def test_missing_gpus() -> None:
     with pytest.raises(DeviceError, match="Ray finds no GPU"):
         find_resources([node(4)], "cuda", 0, 4)

@@ -1,4 +1,4 @@
-"""Scratch folders of workers. Truth: nothing of them is left, and no other is touched."""
+"""Scratch folders of workers, which are removed without touching others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trainers.cluster.worker import scratch
 
 
 @pytest.fixture(autouse=True)
-def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
-def test_a_folder_has_the_name_of_the_run_and_is_gone_at_the_end(tmp_path: Path) -> None:
+def test_a_scratch_folder_is_named_after_the_run_and_removed(tmp_path: Path) -> None:
     with scratch("voice") as folder:
         folder.mkdir()
         (folder / "file").write_text("text")
@@ -27,7 +27,7 @@ def test_a_folder_has_the_name_of_the_run_and_is_gone_at_the_end(tmp_path: Path)
     assert [*tmp_path.glob("*/*")] == []
 
 
-KILLED = """
+KILLED_WORKER = """
 import os, tempfile
 from trainers.cluster.worker import scratch
 tempfile.tempdir = {folder!r}
@@ -37,13 +37,13 @@ with scratch("voice") as folder:
 """
 
 
-def test_the_next_worker_removes_folders_of_killed_processes_only(
+def test_only_folders_of_killed_processes_are_removed(
     tmp_path: Path,
 ) -> None:
-    with scratch("voice") as living:
-        living.mkdir()
-        code = KILLED.format(folder=str(tmp_path))
+    with scratch("voice") as own_folder:
+        own_folder.mkdir()
+        code = KILLED_WORKER.format(folder=str(tmp_path))
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
         assert len([*tmp_path.rglob("voice")]) == 2
         with scratch("voice"):
-            assert [*tmp_path.rglob("voice")] == [living]
+            assert [*tmp_path.rglob("voice")] == [own_folder]

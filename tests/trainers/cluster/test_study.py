@@ -1,6 +1,6 @@
-"""The decisions of a search, without anything being trained.
+"""Decisions of a search, without training.
 
-Truth: a search that was killed must go on as one that was not; the rule of ASHA worked by hand.
+Reference: the uninterrupted search, and the rule of ASHA worked by hand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPACE = PLAN.bound_space()
 
 
 def ignore(event: Event) -> None:
-    """Of tests that look at the trials themselves."""
+    """Ignore events, in tests that look at the trials."""
 
 
 def open_search(
@@ -39,13 +39,13 @@ def open_search(
 
 
 def quality(trial: Trial) -> float:
-    """A score that depends on the parameters, with its best inside of the space."""
+    """A score that depends on the parameters, with its maximum inside the space."""
     rate = math.log(float(trial.params["lr"]))
     return 5 - rate**2 + 0.3 * trial.params["num_layers"]
 
 
-def steps_of(search: SearchStudy, trial: Trial) -> Iterator[int]:
-    """Let a trial train until it ends, from its last validation."""
+def run_trial(search: SearchStudy, trial: Trial) -> Iterator[int]:
+    """Run a trial from its last validation until it ends."""
     search.started(trial.number, 1000, trial.step)
     for done in range(trial.step + 20, 120, 20):
         best = quality(trial) * (1 - 0.5 ** (done / 20))
@@ -55,18 +55,18 @@ def steps_of(search: SearchStudy, trial: Trial) -> Iterator[int]:
     search.ended(trial.number, "done", "all steps are done")
 
 
-def run(search: SearchStudy) -> None:
+def run_search(search: SearchStudy) -> None:
     """Run the trials of a search one after the other."""
     while trial := search.next():
-        assert all(steps_of(search, trial))
+        assert all(run_trial(search, trial))
 
 
-def run_pairs(search: SearchStudy) -> None:
-    """Run two trials at a time, a validation of each in turn."""
+def run_search_in_pairs(search: SearchStudy) -> None:
+    """Run two trials at a time, one validation each in turn."""
     running: list[Iterator[int]] = []
     while True:
         while len(running) < 2 and (trial := search.next()):
-            running.append(steps_of(search, trial))
+            running.append(run_trial(search, trial))
         if not running:
             return
         current = running.pop(0)
@@ -74,56 +74,56 @@ def run_pairs(search: SearchStudy) -> None:
             running.append(current)
 
 
-def run_whole(plan: Plan = PLAN) -> tuple[list[Event], list[Trial], list[bytes]]:
-    """Events, trials and journal of a search that nothing interrupts."""
-    told: list[Event] = []
+def run_uninterrupted(plan: Plan = PLAN) -> tuple[list[Event], list[Trial], list[bytes]]:
+    """Events, trials and journal of an uninterrupted search."""
+    events: list[Event] = []
     with TemporaryDirectory() as name:
-        run(open_search(Path(name), told.append, plan))
+        run_search(open_search(Path(name), events.append, plan))
         lines = (Path(name) / STUDY_LOG).read_bytes().splitlines(keepends=True)
-        return told, [*read_trials(Path(name), "SDR")], lines
+        return events, [*read_trials(Path(name), "SDR")], lines
 
 
-EVENTS, WHOLE, LINES = run_whole()
+EVENTS, TRIALS, LINES = run_uninterrupted()
 
 
-def untimed(trials: list[Trial]) -> list[Trial]:
-    """Trials without the time they took, which a repetition adds to."""
+def without_times(trials: list[Trial]) -> list[Trial]:
+    """Trials without their time, which grows when steps are repeated."""
     return [replace(trial, seconds=0.0) for trial in trials]
 
 
-def test_the_recipe_itself_comes_first() -> None:
+def test_the_base_recipe_comes_first() -> None:
     first = EVENTS[0]
     assert isinstance(first, TrialProposed)
     assert first.params == SPACE.base_params
 
 
-def test_the_same_seed_proposes_the_same() -> None:
-    assert run_whole()[:2] == (EVENTS, WHOLE)
+def test_the_same_seed_proposes_the_same_trials() -> None:
+    assert run_uninterrupted()[:2] == (EVENTS, TRIALS)
 
 
-def test_another_seed_proposes_others() -> None:
-    told, _, _ = run_whole(replace(PLAN, seed=4))
-    assert told[0] == EVENTS[0]
-    assert told[1:] != EVENTS[1:]
+def test_another_seed_proposes_other_trials() -> None:
+    events, _, _ = run_uninterrupted(replace(PLAN, seed=4))
+    assert events[0] == EVENTS[0]
+    assert events[1:] != EVENTS[1:]
 
 
 def test_some_trials_are_stopped_and_some_are_not() -> None:
     """Otherwise the tests below would show little."""
-    assert {trial.state for trial in WHOLE} == {"done", "stopped"}
-    assert len({tuple(trial.params.items()) for trial in WHOLE}) == len(WHOLE)
+    assert {trial.state for trial in TRIALS} == {"done", "stopped"}
+    assert len({tuple(trial.params.items()) for trial in TRIALS}) == len(TRIALS)
 
 
-def test_the_journal_says_what_was_told() -> None:
+def test_the_journal_matches_the_events() -> None:
     ended = [(e.number, e.how, e.reason) for e in EVENTS if isinstance(e, TrialEnded)]
-    assert ended == [(trial.number, trial.state, trial.reason) for trial in WHOLE]
+    assert ended == [(trial.number, trial.state, trial.reason) for trial in TRIALS]
     proposed = [(e.number, e.params, e.values, e.shown) for e in EVENTS if type(e) is TrialProposed]
-    assert proposed == [(t.number, t.params, t.values, t.shown) for t in WHOLE]
+    assert proposed == [(t.number, t.params, t.values, t.shown) for t in TRIALS]
 
 
-def test_it_learns_what_is_good(tmp_path: Path) -> None:
-    """Rates drawn evenly within a factor of five are off by 0.8 on the mean of their logarithm."""
+def test_later_proposals_are_better(tmp_path: Path) -> None:
+    """Rates drawn uniformly in log within a factor of 5 would have a mean error of 0.8."""
     search = open_search(tmp_path, plan=replace(PLAN, trials=40))
-    run(search)
+    run_search(search)
     rates = [float(trial.params["lr"]) for trial in search.trials]
     assert sum(abs(math.log(rate)) for rate in rates[-15:]) / 15 < 0.55
 
@@ -133,55 +133,55 @@ DECISIVE = {
     for number, line in enumerate(LINES)
     if b"completed_rung" in line or b'"state":2' in line or b"intermediate_value" in line
 }
-"""Lengths of the journal right after a score, a rung or a trial that was stopped."""
+"""Line counts of the journal right after a score, a rung or a stopped trial."""
 
 
-@pytest.mark.parametrize("kept", sorted({*range(0, len(LINES), 5), *sorted(DECISIVE)[::4]}))
-def test_a_search_that_was_killed_goes_on_as_if_it_was_not(kept: int, tmp_path: Path) -> None:
-    (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:kept]))
-    run(open_search(tmp_path))
-    assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE)
+@pytest.mark.parametrize("line_count", sorted({*range(0, len(LINES), 5), *sorted(DECISIVE)[::4]}))
+def test_a_killed_search_resumes_as_if_uninterrupted(line_count: int, tmp_path: Path) -> None:
+    (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:line_count]))
+    run_search(open_search(tmp_path))
+    assert without_times([*read_trials(tmp_path, "SDR")]) == without_times(TRIALS)
 
 
 @pytest.mark.slow
-def test_a_search_that_was_killed_after_any_line_goes_on_as_if_it_was_not(tmp_path: Path) -> None:
-    for kept, line in enumerate(LINES):
-        (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:kept]) + line[: len(line) // 2])
-        run(open_search(tmp_path))
-        assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE), kept
+def test_a_search_killed_after_any_line_resumes_as_if_uninterrupted(tmp_path: Path) -> None:
+    for line_count, line in enumerate(LINES):
+        (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES[:line_count]) + line[: len(line) // 2])
+        run_search(open_search(tmp_path))
+        assert without_times([*read_trials(tmp_path, "SDR")]) == without_times(TRIALS), line_count
 
 
-def test_a_search_that_is_killed_at_every_fifth_event(tmp_path: Path) -> None:
-    told: list[Event] = []
+def test_a_search_killed_at_every_fifth_event(tmp_path: Path) -> None:
+    events: list[Event] = []
 
     def report(event: Event) -> None:
-        told.append(event)
-        if len(told) % 5 == 0:
+        events.append(event)
+        if len(events) % 5 == 0:
             raise KeyboardInterrupt
 
     for _ in range(len(EVENTS)):
         try:
-            run(open_search(tmp_path, report))
+            run_search(open_search(tmp_path, report))
         except KeyboardInterrupt:
             continue
         break
     for kind in (TrialProposed, TrialEnded):
-        assert [e for e in told if type(e) is kind] == [e for e in EVENTS if type(e) is kind]
-    assert untimed([*read_trials(tmp_path, "SDR")]) == untimed(WHOLE)
+        assert [e for e in events if type(e) is kind] == [e for e in EVENTS if type(e) is kind]
+    assert without_times([*read_trials(tmp_path, "SDR")]) == without_times(TRIALS)
 
 
 def test_trials_that_ran_in_parallel_are_all_resumed(tmp_path: Path) -> None:
     path = tmp_path / STUDY_LOG
-    run_pairs(open_search(tmp_path))
+    run_search_in_pairs(open_search(tmp_path))
     lines = path.read_bytes().splitlines(keepends=True)
-    whole = [*read_trials(tmp_path, "SDR")]
-    for kept in range(1, len(lines), 11):
-        path.write_bytes(b"".join(lines[:kept]))
+    trials = [*read_trials(tmp_path, "SDR")]
+    for line_count in range(1, len(lines), 11):
+        path.write_bytes(b"".join(lines[:line_count]))
         before = [*read_trials(tmp_path, "SDR")]
         search = open_search(tmp_path)
-        run_pairs(search)
+        run_search_in_pairs(search)
         after = [*search.trials]
-        assert [trial.number for trial in after] == [trial.number for trial in whole]
+        assert [trial.number for trial in after] == [trial.number for trial in trials]
         assert all(trial.is_over for trial in after)
         for old, new in zip(before, after, strict=False):
             assert old.params == new.params
@@ -190,14 +190,14 @@ def test_trials_that_ran_in_parallel_are_all_resumed(tmp_path: Path) -> None:
 
 
 def test_bad_trials_are_stopped_at_a_rung_as_asha_says(tmp_path: Path) -> None:
-    """Half goes on: with one result of 5 known, 4 is in the worse half and 6 in the better."""
+    """Half of the trials continue: after a result of 5, 4 is in the worse half and 6 is not."""
     search = open_search(tmp_path)
     numbers = [trial.number for trial in (search.next(), search.next(), search.next()) if trial]
-    verdicts = [
+    is_stopped = [
         search.validated(number, 20, sdr, sdr, 1.0)
         for number, sdr in zip(numbers, (5.0, 4.0, 6.0), strict=True)
     ]
-    assert verdicts == [False, True, False]
+    assert is_stopped == [False, True, False]
     assert search.trials.by_number[2].reason == "stopped by ASHA after 20 steps"
 
 
@@ -213,7 +213,7 @@ def test_nothing_is_stopped_between_two_rungs(tmp_path: Path) -> None:
     assert search.validated(1, 80, 6.0, 6.0, 1.0)
 
 
-def test_the_last_step_stops_nobody(tmp_path: Path) -> None:
+def test_the_last_step_stops_no_trial(tmp_path: Path) -> None:
     search = open_search(tmp_path)
     for sdr in (5.0, 4.0):
         trial = search.next()
@@ -221,14 +221,14 @@ def test_the_last_step_stops_nobody(tmp_path: Path) -> None:
         assert not search.validated(trial.number, 100, sdr, sdr, 1.0)
 
 
-def test_what_is_reported_twice_counts_once(tmp_path: Path) -> None:
-    told: list[Event] = []
-    search = open_search(tmp_path, told.append)
+def test_repeated_reports_count_once(tmp_path: Path) -> None:
+    events: list[Event] = []
+    search = open_search(tmp_path, events.append)
     search.next()
     for _ in range(2):
         search.started(1, 10, 0)
         search.validated(1, 20, 3.0, 3.0, 5.0)
-    assert [type(event).__name__ for event in told] == [
+    assert [type(event).__name__ for event in events] == [
         "TrialProposed",
         "TrialStarted",
         "TrialValidated",
@@ -239,7 +239,7 @@ def test_what_is_reported_twice_counts_once(tmp_path: Path) -> None:
     assert search.trials.by_number[1].parameters == 10
 
 
-def test_a_trial_that_failed_is_over_and_teaches_nothing(tmp_path: Path) -> None:
+def test_a_failed_trial_is_over_and_has_no_score(tmp_path: Path) -> None:
     search = open_search(tmp_path)
     search.next()
     search.ended(1, "failed", "A gradient is not finite")
@@ -264,7 +264,7 @@ def test_a_trial_may_fail_after_validations(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class LostTrial:
-    """What the scheduler asks a trial of Ray Tune for."""
+    """Fakes the methods of a Ray Tune trial that the scheduler calls."""
 
     config: dict[str, int]
     is_retried: bool
@@ -296,9 +296,9 @@ def test_a_trial_without_any_validation_has_failed(tmp_path: Path) -> None:
     assert (failed.state, failed.reason) == ("failed", "it ended without a validation")
 
 
-def test_proposals_that_optuna_would_not_make_again_are_kept(tmp_path: Path) -> None:
-    """As after another version of Optuna: what was run counts, and the search goes on."""
-    params = {**WHOLE[0].params, "lr": 0.5}
+def test_proposals_of_another_optuna_version_are_kept(tmp_path: Path) -> None:
+    """As after a change of Optuna's version: the trial counts, and the search resumes."""
+    params = {**TRIALS[0].params, "lr": 0.5}
     changes = SPACE.changes(params)
     open_study(open_storage(tmp_path), NopPruner()).add_trial(
         create_trial(
@@ -309,12 +309,12 @@ def test_proposals_that_optuna_would_not_make_again_are_kept(tmp_path: Path) -> 
         )
     )
     search = open_search(tmp_path)
-    run(search)
+    run_search(search)
     assert search.trials.by_number[1].params == params
     assert search.trials.over == PLAN.trials
 
 
-def test_more_trials_can_be_asked_for_later(tmp_path: Path) -> None:
+def test_more_trials_can_be_added_later(tmp_path: Path) -> None:
     (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES))
     assert open_search(tmp_path).next() is None
     search = open_search(tmp_path, plan=replace(PLAN, trials=PLAN.trials + 1))
@@ -324,11 +324,11 @@ def test_more_trials_can_be_asked_for_later(tmp_path: Path) -> None:
     assert search.next() is None
 
 
-def test_optuna_can_open_the_journal_by_itself(tmp_path: Path) -> None:
-    """With its dashboard, or a program of the user's."""
+def test_optuna_can_open_the_journal_directly(tmp_path: Path) -> None:
+    """Optuna's dashboard and the user's own programs do so."""
     (tmp_path / STUDY_LOG).write_bytes(b"".join(LINES))
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / STUDY_LOG))
     study = optuna.load_study(study_name="search", storage=optuna.storages.JournalStorage(backend))
-    best = max((trial for trial in WHOLE if trial.state == "done"), key=lambda t: t.sdr or 0)
+    best = max((trial for trial in TRIALS if trial.state == "done"), key=lambda t: t.sdr or 0)
     assert study.best_value == best.sdr
     assert study.best_params == best.params

@@ -1,7 +1,4 @@
-"""The command ``stem train --cluster``: refusals before a cluster is joined, and its lines.
-
-Truth: the rules of the command line, by hand.
-"""
+"""``stem train --cluster``: errors before a cluster is joined, and lines of its events."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from model_zoo.catalogue.resolve import LAST, SUMMARY
 from stemcli.cli.app import stem
 from stemcli.remote_path import as_path
 from tests.stemcli.cli.watching import errors
-from tests.trainers.commands import refused, train
+from tests.trainers.commands import assert_error, train
 from trainers.cli.display import worker_group_line
 from trainers.cli.train_run import advice, nearby
 from trainers.cluster.job import (
@@ -32,12 +29,12 @@ from trainers.loop.checkpoint import write_json
 from trainers.search.plan import PLAN
 
 
-def typed(*words: str) -> Result:
-    return CliRunner().invoke(stem, ["train", *words])
+def run_train(*arguments: str) -> Result:
+    return CliRunner().invoke(stem, ["train", *arguments])
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("arguments", "message"),
     [
         ((), "There are no songs to train on. Add --data DIR"),
         (("--workers", "2"), "--workers needs a cluster. Add --cluster"),
@@ -54,59 +51,65 @@ def typed(*words: str) -> Result:
         (("--cluster", "--workers", "0"), "--workers 0 asks for no worker"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
-    words: tuple[str, ...], sentence: str, place: Path
+def test_contradictory_options_are_refused(
+    arguments: tuple[str, ...], message: str, workdir: Path
 ) -> None:
-    done = typed(*words)
-    assert sentence in done.stderr
-    assert done.exit_code in (1, 2)
-    assert len(errors(done.stderr)) == 1
-    assert not (place / "runs").exists()
+    result = run_train(*arguments)
+    assert message in result.stderr
+    assert result.exit_code in (1, 2)
+    assert len(errors(result.stderr)) == 1
+    assert not (workdir / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("arguments", "message"),
     [
         (("--workers", "many"), "--workers many is not a number of workers"),
         (("--workers", "8:2"), "Try: --workers 2:8"),
         (("--device", "cuda:1"), "With --cluster use --device auto"),
     ],
 )
-def test_what_no_cluster_understands_is_refused(
-    words: tuple[str, ...], sentence: str, tiny: Path
+def test_invalid_cluster_options_are_refused(
+    arguments: tuple[str, ...], message: str, tiny: Path
 ) -> None:
-    done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", "run", *words)
-    refused(done, 2, sentence)
+    result = run_train(
+        "--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", "run", *arguments
+    )
+    assert_error(result, 2, message)
     assert not Path("run").exists()
 
 
-def test_a_run_is_not_begun_twice(tiny: Path) -> None:
+def test_a_run_is_not_overwritten(tiny: Path) -> None:
     folder = as_path(f"memory://runs/{uuid4().hex}")
     (folder / LAST).store(tiny)
-    done = typed("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", str(folder))
-    refused(done, 1, "already holds a run. Add --resume")
+    result = run_train("--cluster", "--recipe", "tiny.yaml", "--data", "songs", "-o", str(folder))
+    assert_error(result, 1, "already holds a run. Add --resume")
 
 
-def test_a_search_and_a_run_do_not_share_a_folder(tiny: Path) -> None:
+def test_a_search_and_a_run_cannot_share_a_folder(tiny: Path) -> None:
     Path("search").mkdir()
     write_json(Path("search") / PLAN, {})
-    refused(typed("--cluster", "-o", "search"), 1, "search holds a search of stem tune")
+    assert_error(run_train("--cluster", "-o", "search"), 1, "search holds a search of stem tune")
     assert train().exit_code == 0
     for more in ((), ("--resume",)):
-        done = CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run", *more])
-        assert done.exit_code != 0
-    refused(CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run"]), 1, "run of stem train")
-
-
-def test_a_run_of_real_songs_does_not_go_on_with_made_ones(tiny: Path) -> None:
-    assert train().exit_code == 0
-    write_json(Path("run") / SUMMARY, Summary(data="my songs").to_dict())
-    refused(
-        typed("--cluster", "-o", "run", "--resume"), 2, "run was trained on my songs. Add --data"
+        result = CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run", *more])
+        assert result.exit_code != 0
+    assert_error(
+        CliRunner().invoke(stem, ["tune", "melroformer", "-o", "run"]), 1, "run of stem train"
     )
 
 
-def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> None:
+def test_a_run_on_real_songs_cannot_resume_on_synthetic_ones(tiny: Path) -> None:
+    assert train().exit_code == 0
+    write_json(Path("run") / SUMMARY, Summary(data="my songs").to_dict())
+    assert_error(
+        run_train("--cluster", "-o", "run", "--resume"),
+        2,
+        "run was trained on my songs. Add --data",
+    )
+
+
+def test_files_behind_a_url_are_copied(tmp_path: Path) -> None:
     folder = as_path(f"memory://runs/{uuid4().hex}")
     (tmp_path / "a").write_text("text")
     (folder / "a").store(tmp_path / "a")
@@ -116,12 +119,12 @@ def test_files_behind_a_url_are_copied_where_they_are_needed(tmp_path: Path) -> 
         assert near == tmp_path
 
 
-def test_what_was_pretrained_is_trained_on() -> None:
+def test_advice_after_pretraining() -> None:
     assert advice(Path("pre"), "denoising") == "Try: stem train --data DIR --from pre"
 
 
 @pytest.mark.parametrize(
-    ("learned", "words"),
+    ("result", "text"),
     [
         ("mine", "stem separate SONG --model mine"),
         (Path("my runs/first"), "stem separate SONG --model 'my runs/first'"),
@@ -129,8 +132,8 @@ def test_what_was_pretrained_is_trained_on() -> None:
         (as_path("s3://b/run"), "with a copy of s3://b/run/best.safetensors"),
     ],
 )
-def test_what_to_type_next(learned: Path | str, words: str) -> None:
-    assert words in advice(learned, "separation")
+def test_advice_after_training(result: Path | str, text: str) -> None:
+    assert text in advice(result, "separation")
 
 
 @pytest.mark.parametrize(

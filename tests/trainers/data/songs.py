@@ -1,4 +1,4 @@
-"""Songs made by formula, so that a clip tells where it was cut."""
+"""Synthetic songs whose samples encode their position, song and stem."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from trainers.data.tracks import Source, Track
 
 STEMS = ("bass", "drums", "vocals")
 SECONDS = (2.0, 3.1, 0.7, 1.0)
-"""Lengths of the four songs: 4, 6, 1 and 2 clips of half a second."""
+"""Lengths of the four songs, which hold 4, 6, 1 and 2 clips of half a second."""
 
 STEP = 2**-15
-"""One step of 16 bits."""
+"""One quantization step of 16 bits."""
 
 
-def counted(song: int, stem: int, frames: int) -> np.ndarray:
-    """Stereo: on the left which sample this is, on the right which stem of which song.
+def coded_wave(song: int, stem: int, frames: int) -> np.ndarray:
+    """A stereo wave with the sample number on the left, and song and stem on the right.
 
-    Both in whole steps of 16 bits, the sample modulo 30000.
+    Both are in quantization steps of 16 bits, the sample number modulo 30000.
     """
     wave = np.empty((frames, 2))
     wave[:, 0] = np.arange(frames) % 30_000
@@ -39,16 +39,18 @@ def counted(song: int, stem: int, frames: int) -> np.ndarray:
 def write_songs(
     folder: Path, seconds: Sequence[float] = SECONDS, stems: Sequence[str] = STEMS
 ) -> tuple[Track, ...]:
-    """A folder for each song with a file for each stem."""
+    """Write a folder for each song, with a file for each stem."""
     songs = []
     for number, length in enumerate(seconds):
-        place = folder / f"song{number}"
-        place.mkdir(parents=True)
+        song_folder = folder / f"song{number}"
+        song_folder.mkdir(parents=True)
         for stem, name in enumerate(stems):
             soundfile.write(
-                place / f"{name}.wav", counted(number, stem, round(length * RATE)), RATE
+                song_folder / f"{name}.wav", coded_wave(number, stem, round(length * RATE)), RATE
             )
-        songs.append(Track(place.name, {name: Source(place / f"{name}.wav") for name in stems}))
+        songs.append(
+            Track(song_folder.name, {name: Source(song_folder / f"{name}.wav") for name in stems})
+        )
     return tuple(songs)
 
 
@@ -67,7 +69,7 @@ def clips_of(
 
 
 def with_data(recipe: Recipe, **values: object) -> Recipe:
-    """The recipe with other values below ``data``, and without voices."""
+    """The recipe with these values for ``data``, and without voices."""
     plain = recipe.to_dict()["data"] | {"voices": {}, "layout": "auto"} | values
     return replace(recipe, data=type(recipe.data).from_dict(plain))
 
@@ -77,7 +79,7 @@ def with_augmentation(recipe: Recipe, **values: Mapping[str, object]) -> Recipe:
     return replace(recipe, data=data)
 
 
-def place(clip: Tensor) -> tuple[int, int, int]:
-    """Start, song and stem of a clip of one stem as it was written, of its first sample."""
+def decode_position(clip: Tensor) -> tuple[int, int, int]:
+    """Start, song and stem of a clip of one unchanged stem, read from its first sample."""
     left, right = (round(float(side[0]) / STEP) for side in clip)
     return left, right // 1000 - 1, right % 1000 // 100 - 1

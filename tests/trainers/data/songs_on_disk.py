@@ -1,4 +1,4 @@
-"""Data folders for tests, written from a list of paths."""
+"""Writes data folders from lists of paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainers.config import DataRecipe
 from trainers.data.tracks import Source, Track
 
 RATE = 8000
-LENGTH = RATE  # samples of every file, where nothing else is said
+LENGTH = RATE  # samples of every file by default
 STEMS = ("vocals", "drums")
 FOUR = ("bass", "drums", "other", "vocals")
 
@@ -19,21 +19,21 @@ FOUR = ("bass", "drums", "other", "vocals")
 def write(
     root: Path, *names: str, frames: int = LENGTH, rate: int = RATE, channels: int = 2
 ) -> Path:
-    """Sound files of one kind; braces in a name give one file each, as in a shell."""
+    """Write audio files of one format; braces in a name are expanded as in a shell."""
     for name in names:
-        for each in _spread(name):
+        for each in _expand_braces(name):
             (root / each).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(root / each, np.full((frames, channels), 0.1), rate)
     return root
 
 
 def recipe(**values: object) -> DataRecipe:
-    """A recipe that holds nothing out unless told to."""
+    """A data recipe that by default holds out no songs for validation."""
     return DataRecipe.from_dict({"validation_fraction": 0, **values})
 
 
 def paths(songs: tuple[Track, ...], root: Path) -> dict[str, dict[str, str]]:
-    """For each song the files of its stems, and of its mixture if it has one."""
+    """For each song, the files of its stems, and of its mixture if it has one."""
     return {
         song.name: {
             stem: source.path.relative_to(root).as_posix()
@@ -47,9 +47,13 @@ def _mixture(song: Track) -> list[tuple[str, Source]]:
     return [("mixture", song.mixture)] if song.mixture else []
 
 
-def _spread(name: str) -> list[str]:
+def _expand_braces(name: str) -> list[str]:
     if "{" not in name:
         return [name]
     before, rest = name.split("{", 1)
     inside, after = rest.split("}", 1)
-    return [whole for part in inside.split(",") for whole in _spread(f"{before}{part}{after}")]
+    return [
+        expanded
+        for part in inside.split(",")
+        for expanded in _expand_braces(f"{before}{part}{after}")
+    ]

@@ -1,4 +1,4 @@
-"""What must hold inside songs. Truth: files made wrong by known numbers, and the sentences."""
+"""Checks of the files of songs, and their error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("difference", [1, -1])
-def test_lengths_may_differ_by_the_slack_and_no_more(tmp_path: Path, difference: int) -> None:
+def test_lengths_may_differ_by_the_slack(tmp_path: Path, difference: int) -> None:
     slack = round(SLACK * RATE)
     write(tmp_path, "a/{vocals,mixture}.wav")
     write(tmp_path, "a/drums.wav", frames=LENGTH + difference * slack)
@@ -45,13 +45,13 @@ def test_lengths_may_differ_by_the_slack_and_no_more(tmp_path: Path, difference:
     ]
 
 
-def test_the_file_that_is_unlike_the_others_is_named(tmp_path: Path) -> None:
+def test_the_file_of_another_length_is_named(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav")
     write(tmp_path, "a/mixture.wav", frames=2 * LENGTH)
     assert [problem.split()[0] for problem in problems(tmp_path)] == ["a/mixture.wav"]
 
 
-def test_lossy_files_may_have_an_encoder_s_padding(tmp_path: Path) -> None:
+def test_lossy_files_may_have_encoder_padding(tmp_path: Path) -> None:
     wave = tones(44_100)
     (tmp_path / "a").mkdir()
     write_audio(tmp_path / "a" / "vocals.wav", wave)
@@ -62,8 +62,8 @@ def test_lossy_files_may_have_an_encoder_s_padding(tmp_path: Path) -> None:
     assert len(problems(tmp_path)) == 1
 
 
-def test_sample_rates_of_a_song_are_one(tmp_path: Path) -> None:
-    """Lengths of different rates are compared in seconds: one second each, then two."""
+def test_sample_rates_within_a_song_must_be_equal(tmp_path: Path) -> None:
+    """Lengths at different sample rates are compared in seconds."""
     write(tmp_path, "a/{vocals,mixture}.wav")
     write(tmp_path, "a/drums.wav", rate=2 * RATE, frames=2 * LENGTH)
     rates = "a/drums.wav is at 16000 Hz and mixture.wav at 8000 Hz: convert it to 8000 Hz"
@@ -79,7 +79,7 @@ def test_more_than_two_channels(tmp_path: Path) -> None:
     assert problems(tmp_path) == ["a/drums.wav has 6 channels: mix it down to 2"]
 
 
-def test_single_stems_are_checked_alone(tmp_path: Path) -> None:
+def test_single_stems_are_checked_separately(tmp_path: Path) -> None:
     write(tmp_path, "vocals/a.wav")
     write(tmp_path, "drums/b.wav", channels=3, frames=5 * LENGTH)
     assert problems(tmp_path) == ["drums/b.wav has 3 channels: mix it down to 2"]
@@ -97,11 +97,11 @@ def test_missing_stems_are_named_and_may_be_silence(tmp_path: Path) -> None:
 def test_missing_parts_of_a_group(tmp_path: Path) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav", "b/{vocals,bass,other}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
-    sentence = "b has no drums (part of instrumental): add it, or use --set data.missing=silence"
-    assert problems(tmp_path, data, "vocals", "instrumental") == [sentence]
+    message = "b has no drums (part of instrumental): add it, or use --set data.missing=silence"
+    assert problems(tmp_path, data, "vocals", "instrumental") == [message]
 
 
-def test_a_target_without_its_mixture_and_the_other_way_round(tmp_path: Path) -> None:
+def test_targets_without_a_mixture_and_mixtures_without_a_target(tmp_path: Path) -> None:
     write(tmp_path, "mixture/{a,b}.wav", "vocals/{a,c}.wav")
     assert problems(tmp_path, None, "vocals") == [
         "vocals/c.wav has no mixture of the same name in mixture/",
@@ -109,19 +109,19 @@ def test_a_target_without_its_mixture_and_the_other_way_round(tmp_path: Path) ->
     ]
 
 
-def test_a_stem_alone_has_nothing_to_be_separated_from(tmp_path: Path) -> None:
+def test_a_song_needs_more_than_one_stem(tmp_path: Path) -> None:
     write(tmp_path, "a/vocals.wav", "b/{vocals,drums}.wav")
-    sentence = "a has only vocals: add the mixture or the other stems"
-    assert problems(tmp_path, None, "vocals") == [sentence]
+    message = "a has only vocals: add the mixture or the other stems"
+    assert problems(tmp_path, None, "vocals") == [message]
 
 
 def test_a_stem_in_two_files(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "a/vocals.flac")
-    sentence = "a/vocals.flac and vocals.wav have the same name: keep one of them"
-    assert problems(tmp_path) == [sentence]
+    message = "a/vocals.flac and vocals.wav have the same name: keep one of them"
+    assert problems(tmp_path) == [message]
 
 
-def test_all_mistakes_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "c/vocals.wav", "c/mixture.wav")
     write(tmp_path, "a/bass.wav", frames=2 * LENGTH)
     write(tmp_path, "a/mixture.wav", channels=6)
@@ -152,7 +152,7 @@ def test_twenty_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stems", "sentences"),
+    ("stems", "messages"),
     [
         (
             ("vocals", "instrumental"),
@@ -171,16 +171,14 @@ def test_twenty_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_stems_that_the_data_does_not_have(
-    tmp_path: Path, stems: tuple[str, ...], sentences: str
-) -> None:
+def test_stems_missing_from_the_data(tmp_path: Path, stems: tuple[str, ...], messages: str) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav")
     with pytest.raises(ConfigError) as caught:
         survey(recipe(), tmp_path, stems)
-    assert str(caught.value) == f"stems of the network: {sentences}"
+    assert str(caught.value) == f"stems of the network: {messages}"
 
 
-def test_what_is_typed_after_that_message_works(tmp_path: Path) -> None:
+def test_the_option_in_that_message_works(tmp_path: Path) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"], "choir": ["vocals"]})
     found = survey(data, tmp_path, ("vocals", "instrumental"))
@@ -189,7 +187,7 @@ def test_what_is_typed_after_that_message_works(tmp_path: Path) -> None:
     assert found.summary[-1] == unused
 
 
-def test_a_group_of_stems_that_are_not_there(tmp_path: Path) -> None:
+def test_a_group_of_missing_stems(tmp_path: Path) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav")
     data = recipe(groups={"instrumental": ["bass", "guitar"]})
     with pytest.raises(ConfigError, match="the data has no guitar for instrumental; found bass"):

@@ -1,4 +1,4 @@
-"""Numbers and shapes of clips. Truth: numbers by hand, and the law that parts make the whole."""
+"""Numbers and shapes of clips, against numbers by hand and the clips of a single worker."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from trainers.loop.state import EMA
     batch=st.integers(1, 4),
     world=st.integers(1, 4),
 )
-def test_workers_share_the_clips_of_one(first: int, steps: int, batch: int, world: int) -> None:
-    """Law: step by step, the parts of all workers are the batch of one worker alone."""
+def test_workers_share_the_clips_of_a_single_worker(
+    first: int, steps: int, batch: int, world: int
+) -> None:
+    """Property: in every step, the clips of all workers are the batch of a single worker."""
     end = first + steps
-    alone = [*numbers(first, end, batch * world)]
+    expected = [*numbers(first, end, batch * world)]
     parts = [[*numbers(first, end, batch, rank, world)] for rank in range(world)]
     joined = [
         number
@@ -37,25 +39,25 @@ def test_workers_share_the_clips_of_one(first: int, steps: int, batch: int, worl
         for part in parts
         for number in part[step * batch : (step + 1) * batch]
     ]
-    assert joined == alone
+    assert joined == expected
 
 
 def progressive(recipe: Recipe) -> Recipe:
-    """Half of ten steps with short dull clips, a fifth with longer ones."""
+    """Ten steps: the first half with short low-passed clips, a fifth with longer ones."""
     stages = (StageRecipe(0.5, 0.2, 500.0), StageRecipe(0.7, 0.3))
     schedule = ScheduleRecipe(steps=10, warmup=0, stages=stages)
     return replace(recipe, schedule=schedule, losses={"waveform_l1": 1.0})
 
 
 def test_stages_by_hand(recipe: Recipe) -> None:
-    """Two workers with two clips each: step 5 begins with clip 20, step 7 with clip 28."""
+    """Two workers with two clips each: step 5 starts with clip 20, step 7 with clip 28."""
     plan = ClipPlan.of(progressive(recipe), RATE, world_size=2)
     short, longer, last = ClipShape(1600, 500.0), ClipShape(2400), ClipShape(4000)
     found = [plan.at(index) for index in (0, 19, 20, 27, 28, 10_000)]
     assert found == [short, short, longer, longer, last, last]
 
 
-def test_early_clips_are_short_and_dull(recordings: Path, recipe: Recipe) -> None:
+def test_early_clips_are_short_and_low_passed(recordings: Path, recipe: Recipe) -> None:
     mixes = voices(progressive(recipe), recordings)
     lengths = [mixes[index][0].shape[-1] for index in (0, 10, 14)]
     assert lengths == [1600, 2400, 4000]
@@ -64,47 +66,47 @@ def test_early_clips_are_short_and_dull(recordings: Path, recipe: Recipe) -> Non
 
 
 def lowpass_hz(wave: np.ndarray) -> float:
-    """Frequency below which all but a millionth of the energy lies."""
+    """Frequency below which all energy but a millionth lies."""
     power = np.square(np.abs(np.fft.rfft(wave * np.hanning(wave.shape[-1])))).sum(0)
     share = power.cumsum() / power.sum()
     return float(np.searchsorted(share, 1 - 1e-6) * RATE / wave.shape[-1])
 
 
-def test_a_run_that_grows_its_clips_resumes_between_them(
+def test_a_run_with_stages_resumes_within_a_stage(
     recordings: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Law: what follows a Ctrl-C in the second stage is what followed without it."""
-    grown = progressive(recipe)
-    whole = run_steps(grown, 10, recordings, recordings / "whole")
+    """Reference: the uninterrupted run. Ctrl-C comes in the second stage."""
+    staged = progressive(recipe)
+    full = run_steps(staged, 10, recordings, recordings / "full")
     update = EMA.update
 
-    def press(average: EMA, model: nn.Module) -> None:
+    def update_and_interrupt(average: EMA, model: nn.Module) -> None:
         update(average, model)
         if average.updates == 6:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(EMA, "update", press)
+    monkeypatch.setattr(EMA, "update", update_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_steps(grown, 10, recordings, recordings / "parts")
+        run_steps(staged, 10, recordings, recordings / "parts")
     monkeypatch.setattr(EMA, "update", update)
-    rest = run_steps(grown, 10, recordings, recordings / "parts", resume=True)
-    assert [step.losses for step in rest] == [step.losses for step in whole[6:]]
+    resumed = run_steps(staged, 10, recordings, recordings / "parts", resume=True)
+    assert [step.losses for step in resumed] == [step.losses for step in full[6:]]
 
 
 @pytest.mark.parametrize(
-    ("stages", "sentence"),
+    ("stages", "message"),
     [
         ([StageRecipe(0.5), StageRecipe(0.4)], "in ascending order of until"),
         ([StageRecipe(0.5), StageRecipe(0.5)], "in ascending order of until"),
     ],
 )
-def test_stages_that_go_back(stages: list[StageRecipe], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
+def test_stages_must_be_in_ascending_order(stages: list[StageRecipe], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         ScheduleRecipe(stages=tuple(stages))
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("values", "message"),
     [
         ({"until": 0.0}, "until must be a share"),
         ({"until": 1.5}, "until must be a share"),
@@ -112,6 +114,6 @@ def test_stages_that_go_back(stages: list[StageRecipe], sentence: str) -> None:
         ({"lowpass_hz": -1.0}, "lowpass_hz must be 0 or more"),
     ],
 )
-def test_stages_that_are_none(values: dict[str, float], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
+def test_invalid_stages_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         StageRecipe(**values)

@@ -1,4 +1,4 @@
-"""Lossy codecs in memory. Truth: cross-correlation with the input, and laws of level."""
+"""Lossy codecs in memory: delay by cross-correlation with the input, and levels."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from tests.trainers.data.variations import noise, rms
 from trainers.data import augmentation
 from trainers.data.augmentation import CODECS, round_trip
 
-both = pytest.mark.parametrize("container", list(CODECS))
+every_container = pytest.mark.parametrize("container", list(CODECS))
 
 
-def murmur(length: int) -> np.ndarray:
-    """Noise that falls by 6 dB an octave, as codecs expect of music; a peak of a half."""
+def red_noise(length: int) -> np.ndarray:
+    """Noise that falls by 6 dB per octave, like music; its peak is a half."""
     clip = np.cumsum(noise(length), axis=1)
     clip -= np.linspace(clip[:, 0], clip[:, -1], length, axis=1)
     return (0.5 * clip / np.abs(clip).max()).astype(np.float32)
 
 
 def lag(clip: np.ndarray, late: np.ndarray) -> int:
-    """Samples by which ``late`` comes after ``clip``."""
+    """Delay of ``late`` after ``clip`` in samples."""
     size = 2 * clip.shape[1]
     spectra = np.fft.rfft(clip, size).conj() * np.fft.rfft(late, size)
     found = int(np.fft.irfft(spectra.sum(0)).argmax())
     return found if found < size // 2 else found - size
 
 
-@both
+@every_container
 @pytest.mark.parametrize("rate", [8000, 44_100, 48_000, 37_800, 96_000])
 @pytest.mark.parametrize("compression", [0.2, 0.9])
-def test_what_comes_back_lies_where_it_lay(container: str, rate: int, compression: float) -> None:
-    """The last two rates are none that MP3 has."""
-    clip = murmur(rate // 2 + 17)
+def test_codecs_do_not_delay_the_clip(container: str, rate: int, compression: float) -> None:
+    """MP3 does not have the last two sample rates."""
+    clip = red_noise(rate // 2 + 17)
     late = np.pad(clip, ((0, 0), (3, 0)))[:, :-3]
     assert lag(clip, late) == 3
     coded = round_trip(clip, rate, container, compression)
@@ -43,25 +43,25 @@ def test_what_comes_back_lies_where_it_lay(container: str, rate: int, compressio
     assert 0 < rms(coded - clip) < 0.2 * rms(clip)
 
 
-@both
-def test_more_compression_leaves_less(container: str) -> None:
+@every_container
+def test_more_compression_has_more_error(container: str) -> None:
     clip = noise(22_050)
     errors = [rms(round_trip(clip, 44_100, container, level) - clip) for level in (0, 0.5, 1)]
     assert errors == sorted(errors)
     assert errors[2] > 2 * errors[0] > 0
 
 
-@both
-def test_peaks_above_1_are_neither_cut_nor_brought_down(container: str) -> None:
-    """Two clips above 1 are one clip to the codec; a power of two scales without rounding."""
-    clip = murmur(10_000) * 4
+@every_container
+def test_peaks_above_1_are_kept(container: str) -> None:
+    """The codec receives clips scaled by a power of two, which does not round."""
+    clip = red_noise(10_000) * 4
     coded = round_trip(clip, 44_100, container, 0.3)
     assert np.abs(coded).max() > 1.5
     assert rms(coded - clip) < 0.2 * rms(clip)
     assert np.array_equal(round_trip(4 * clip, 44_100, container, 0.3), 4 * coded)
 
 
-@both
+@every_container
 def test_silence_and_single_samples(container: str) -> None:
     assert not round_trip(np.zeros((2, 5000), np.float32), 44_100, container, 0.5).any()
     for channels, length in ((1, 1), (2, 100)):
@@ -69,8 +69,8 @@ def test_silence_and_single_samples(container: str) -> None:
         assert round_trip(clip, 8000, container, 0.5).shape == (channels, length)
 
 
-def test_minutes_of_vorbis_come_back_whole() -> None:
-    """In one piece libsndfile 1.2 dies of it."""
+def test_long_vorbis_clips_are_complete() -> None:
+    """libsndfile 1.2 would crash if it encoded the clip in one piece."""
     clip = np.zeros((2, 2_700_000), np.float32)
     clip[:, -1000:] = tone = 0.5 * np.sin(np.arange(1000) / 5)
     coded = round_trip(clip, 8000, "OGG", 0.5)

@@ -1,4 +1,4 @@
-"""``stem data check`` as it is typed. Truth: folders written here, the words, the exit codes."""
+"""``stem data check`` on the command line: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stemcli.cli.app import stem
 from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, write
 
 
-def enter(*arguments: object) -> Result:
+def run_data(*arguments: object) -> Result:
     return CliRunner().invoke(stem, ["data", *map(str, arguments)])
 
 
-def test_for_people(tmp_path: Path) -> None:
+def test_lines_of_data_check(tmp_path: Path) -> None:
     write(tmp_path, "{a,b}/{vocals,drums}.wav")
-    done = enter("check", tmp_path)
-    assert done.exit_code == 0
-    assert [line.rstrip() for line in done.output.splitlines()] == [
+    result = run_data("check", tmp_path)
+    assert result.exit_code == 0
+    assert [line.rstrip() for line in result.output.splitlines()] == [
         "Layout: tracks",
         "2 songs for training, none for validation, 2 s, 8000 Hz",
         "Stems: drums, vocals",
@@ -32,11 +32,11 @@ def test_for_people(tmp_path: Path) -> None:
     ]
 
 
-def test_for_programs(tmp_path: Path) -> None:
+def test_json_of_data_check(tmp_path: Path) -> None:
     write(tmp_path, "train/{a,b}/{vocals,drums}.wav", "valid/c/vocals.wav", "valid/c/mixture.wav")
-    done = enter("check", tmp_path, "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout) == {
+    result = run_data("check", tmp_path, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {
         "event": "data_checked",
         "layout": "tracks",
         "training": 2,
@@ -49,13 +49,13 @@ def test_for_programs(tmp_path: Path) -> None:
     }
 
 
-def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
+def test_quiet_still_shows_all_problems(tmp_path: Path) -> None:
     write(tmp_path, f"{{{','.join(map(str, range(10, 33)))}}}/{{vocals,drums}}.wav")
     for number in range(10, 33):
         write(tmp_path, f"{number}/mixture.wav", frames=2 * LENGTH)
-    done = enter("check", tmp_path, "--quiet")
-    assert (done.exit_code, done.stdout) == (1, "")
-    lines = done.stderr.splitlines()
+    result = run_data("check", tmp_path, "--quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    lines = result.stderr.splitlines()
     assert len(lines) == 23
     assert lines[0] == (
         f"Error: {tmp_path}/10/mixture.wav is 16000 samples long and drums.wav 8000 samples:"
@@ -64,7 +64,7 @@ def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "exit_code"),
+    ("options", "exit_code"),
     [
         ((), 1),
         (("--stems", "vocals"), 0),
@@ -76,83 +76,85 @@ def test_all_problems_are_shown_even_to_who_wants_quiet(tmp_path: Path) -> None:
         (("--set", "data.mising=silence"), 2),
     ],
 )
-def test_what_is_needed_is_chosen(tmp_path: Path, words: tuple[str, ...], exit_code: int) -> None:
+def test_options_choose_what_is_needed(
+    tmp_path: Path, options: tuple[str, ...], exit_code: int
+) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "b/{vocals,bass}.wav")
-    assert enter("check", tmp_path, *words).exit_code == exit_code
+    assert run_data("check", tmp_path, *options).exit_code == exit_code
 
 
-def test_what_the_message_offers_can_be_typed(tmp_path: Path) -> None:
+def test_options_in_the_message_work(tmp_path: Path) -> None:
     write(tmp_path, f"a/{{{','.join(FOUR)}}}.wav")
-    wanted = ("check", tmp_path, "--stems", "vocals,instrumental")
-    refused = enter(*wanted)
+    arguments = ("check", tmp_path, "--stems", "vocals,instrumental")
+    refused = run_data(*arguments)
     assert refused.exit_code == 2
     offered = refused.stderr.split("Use ")[1].split()
-    assert enter(*wanted, *offered).exit_code == 0
+    assert run_data(*arguments, *offered).exit_code == 0
 
 
-@pytest.mark.parametrize("words", [("--help",), ("check", "--help")])
-def test_help_has_examples(words: tuple[str, ...]) -> None:
-    shown = enter(*words)
+@pytest.mark.parametrize("options", [("--help",), ("check", "--help")])
+def test_help_has_examples(options: tuple[str, ...]) -> None:
+    shown = run_data(*options)
     assert shown.exit_code == 0
     assert shown.output.split("Examples:\n")[1].count("stem data check") >= 2
     assert max(map(len, shown.output.splitlines())) <= 100
 
 
-def test_a_place_that_is_not_there(tmp_path: Path) -> None:
-    done = enter("check", tmp_path / "none")
-    assert done.exit_code == 2
-    assert "none' does not exist" in done.stderr
+def test_a_missing_folder(tmp_path: Path) -> None:
+    result = run_data("check", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "none' does not exist" in result.stderr
 
 
-def spoil(path: Path, value: float) -> None:
+def write_constant(path: Path, value: float) -> None:
     soundfile.write(path, np.full((LENGTH, 2), value), RATE, "FLOAT")
 
 
-def test_silent_files_of_libraries_are_named(tmp_path: Path) -> None:
-    """One of several teaches nothing; where all are silent, the training refuses the same."""
+def test_silent_library_files_are_named(tmp_path: Path) -> None:
+    """One silent file is a note; if all are silent it is an error, as in training."""
     write(tmp_path, "{instrumentals,acapellas}/{a,b}.wav")
-    given = ("check", tmp_path, "--layout", "voxaug", "--json")
-    spoil(tmp_path / "acapellas" / "a.wav", 0.0)
-    done = enter(*given)
-    assert done.exit_code == 0
-    first = f"1 silent file to remove: {tmp_path}/acapellas/a.wav"
-    assert json.loads(done.stdout)["notes"][-1] == first
-    spoil(tmp_path / "acapellas" / "b.wav", 0.0)
-    done = enter(*given)
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["problems"] == [
+    arguments = ("check", tmp_path, "--layout", "voxaug", "--json")
+    write_constant(tmp_path / "acapellas" / "a.wav", 0.0)
+    result = run_data(*arguments)
+    assert result.exit_code == 0
+    note = f"1 silent file to remove: {tmp_path}/acapellas/a.wav"
+    assert json.loads(result.stdout)["notes"][-1] == note
+    write_constant(tmp_path / "acapellas" / "b.wav", 0.0)
+    result = run_data(*arguments)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["problems"] == [
         "every file in acapellas/ is silent: add files with sound in them"
     ]
 
 
 @pytest.mark.parametrize("kind", ["{instrumentals,vocals}/a.wav", "a/{instrumental,vocals}.wav"])
-def test_numbers_that_are_none_are_found(tmp_path: Path, kind: str) -> None:
+def test_nan_samples_are_found(tmp_path: Path, kind: str) -> None:
     write(tmp_path, kind)
     path = sorted(tmp_path.rglob("*.wav"))[-1]
-    spoil(path, np.nan)
-    done = enter("check", tmp_path)
-    assert done.exit_code == 1
-    assert done.stderr.splitlines() == [
+    write_constant(path, np.nan)
+    result = run_data("check", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
         f"Error: {path} holds NaN or infinity at 0.00 s. Export it again"
     ]
 
 
 def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
-    """In one song of two there is enough to learn from; the network may have no use for them."""
+    """A stem may be silent in some songs, or in all if the network does not need it."""
     write(tmp_path, "{a,b}/{vocals,drums}.wav")
-    spoil(tmp_path / "a" / "drums.wav", 0.0)
-    assert enter("check", tmp_path).exit_code == 0
-    spoil(tmp_path / "b" / "drums.wav", 0.0)
-    done = enter("check", tmp_path)
-    assert done.exit_code == 1
-    assert "drums is silent in every song. Choose other songs with --data" in done.stderr
-    assert enter("check", tmp_path, "--stems", "vocals").exit_code == 0
+    write_constant(tmp_path / "a" / "drums.wav", 0.0)
+    assert run_data("check", tmp_path).exit_code == 0
+    write_constant(tmp_path / "b" / "drums.wav", 0.0)
+    result = run_data("check", tmp_path)
+    assert result.exit_code == 1
+    assert "drums is silent in every song. Choose other songs with --data" in result.stderr
+    assert run_data("check", tmp_path, "--stems", "vocals").exit_code == 0
 
 
-def test_silent_songs_to_validate(tmp_path: Path) -> None:
+def test_silent_validation_songs(tmp_path: Path) -> None:
     write(tmp_path, "train/a/{vocals,drums}.wav", "valid/b/{vocals,drums}.wav")
-    spoil(tmp_path / "valid" / "b" / "vocals.wav", 0.0)
-    done = enter("check", tmp_path, "--stems", "vocals")
-    assert done.exit_code == 1
-    assert "vocals is silent in b. Choose other songs with --validation DIR" in done.stderr
-    assert enter("check", tmp_path, "--stems", "vocals,drums").exit_code == 0
+    write_constant(tmp_path / "valid" / "b" / "vocals.wav", 0.0)
+    result = run_data("check", tmp_path, "--stems", "vocals")
+    assert result.exit_code == 1
+    assert "vocals is silent in b. Choose other songs with --validation DIR" in result.stderr
+    assert run_data("check", tmp_path, "--stems", "vocals,drums").exit_code == 0

@@ -1,4 +1,4 @@
-"""How folders are read. Truth: the folders, written here path by path."""
+"""How folders are read as songs, for each layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_tracks_are_folders_with_a_file_per_stem(tmp_path: Path) -> None:
         ((".", "valid"), "valid", 0),
     ],
 )
-def test_tracks_below_train_and_valid(
+def test_tracks_in_train_and_valid_folders(
     tmp_path: Path, folders: tuple[str, ...], validation: str, unused: int
 ) -> None:
     for folder in folders:
@@ -52,7 +52,7 @@ def test_a_song_may_be_called_train(tmp_path: Path) -> None:
     assert [song.name for song in found.training] == ["train", "tunnel", "valid"]
 
 
-def test_what_lies_beside_songs_is_passed_over_aloud(tmp_path: Path) -> None:
+def test_files_beside_songs_are_skipped_and_reported(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav", "intro.wav")
     (tmp_path / "notes").mkdir()
     found = survey(recipe(), tmp_path, STEMS)
@@ -72,11 +72,11 @@ def test_stems_are_folders_of_files(tmp_path: Path) -> None:
     }
     assert found.validation == ()
     assert "Single stems have no mixture to validate on: use --validation DIR" in found.summary
-    passed = f"{tmp_path / 'mixture'} was skipped: the layout stems makes its own mixtures"
-    assert passed in found.summary
+    skipped = f"{tmp_path / 'mixture'} was skipped: the layout stems makes its own mixtures"
+    assert skipped in found.summary
 
 
-def test_pairs_have_the_names_of_their_mixtures(tmp_path: Path) -> None:
+def test_pairs_are_named_after_their_mixtures(tmp_path: Path) -> None:
     write(tmp_path, "mixture/{a,deep/b}.wav", "vocals/{a,deep/b}.flac")
     found = survey(recipe(), tmp_path, ("vocals",))
     assert found.layout == "pairs"
@@ -92,10 +92,10 @@ def table(root: Path, text: str) -> Path:
     return root / "songs.csv"
 
 
-@pytest.mark.parametrize("named", ["songs.csv", "."])
-def test_csv_names_songs_and_paths_from_its_own_folder(tmp_path: Path, named: str) -> None:
+@pytest.mark.parametrize("path", ["songs.csv", "."])
+def test_csv_paths_are_relative_to_its_folder(tmp_path: Path, path: str) -> None:
     write(tmp_path, "x/{1,2,3,4,5}.wav")
-    file = table(
+    csv_file = table(
         tmp_path,
         "\ufeffsong, Vocals,drums,mixture,split\n"
         '"One, two",x/1.wav,x/2.wav,x/3.wav,train\n'
@@ -103,7 +103,7 @@ def test_csv_names_songs_and_paths_from_its_own_folder(tmp_path: Path, named: st
         f"Three,{tmp_path / 'x' / '4.wav'},x/5.wav,,valid\n"
         "Four,x/3.wav,,x/1.wav,\n",
     )
-    found = survey(recipe(missing="silence"), file.parent / named, STEMS)
+    found = survey(recipe(missing="silence"), csv_file.parent / path, STEMS)
     assert found.layout == "csv"
     assert paths(found.training, tmp_path) == {
         "One, two": {"vocals": "x/1.wav", "drums": "x/2.wav", "mixture": "x/3.wav"},
@@ -112,9 +112,9 @@ def test_csv_names_songs_and_paths_from_its_own_folder(tmp_path: Path, named: st
     assert paths(found.validation, tmp_path) == {"Three": {"vocals": "x/4.wav", "drums": "x/5.wav"}}
 
 
-def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
+def test_csv_mistakes_have_line_numbers(tmp_path: Path) -> None:
     write(tmp_path, "1.wav", "2.wav")
-    file = table(
+    csv_file = table(
         tmp_path,
         "song,vocals,drums,split\n"
         "a,1.wav,2.wav,train\n"
@@ -126,19 +126,19 @@ def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
         "e,1.wav,none.wav,train\n",
     )
     with pytest.raises(DataError) as caught:
-        survey(recipe(), file, STEMS)
+        survey(recipe(), csv_file, STEMS)
     assert caught.value.problems == [
-        f"{file}, line 3: song a is already in line 2",
-        f"{file}, line 4: the song has no name",
-        f"{file}, line 5: there are 3 cells but 4 columns",
-        f"{file}, line 6: split must be train or valid, found test",
-        f"{file}, line 7: song d has no files",
-        f"{file}, line 8: file {tmp_path / 'none.wav'} (drums) does not exist",
+        f"{csv_file}, line 3: song a is already in line 2",
+        f"{csv_file}, line 4: the song has no name",
+        f"{csv_file}, line 5: there are 3 cells but 4 columns",
+        f"{csv_file}, line 6: split must be train or valid, found test",
+        f"{csv_file}, line 7: song d has no files",
+        f"{csv_file}, line 8: file {tmp_path / 'none.wav'} (drums) does not exist",
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("", "there must be a column song, found nothing"),
         ("name,vocals\n", "there must be a column song, found name, vocals"),
@@ -149,22 +149,22 @@ def test_all_mistakes_of_a_table_have_their_lines(tmp_path: Path) -> None:
         ("song,vocals\n", "there is no song for training in the layout csv"),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(DataError, match=sentence):
+def test_csv_files_without_songs_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         survey(recipe(layout="csv"), table(tmp_path, text), STEMS)
 
 
-def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
-    file = table(tmp_path, "")
-    file.write_bytes(b"song,vocals\nM\xfcller,1.wav\n")
+def test_csv_files_that_cannot_be_read(tmp_path: Path) -> None:
+    csv_file = table(tmp_path, "")
+    csv_file.write_bytes(b"song,vocals\nM\xfcller,1.wav\n")
     with pytest.raises(DataError, match=r"songs\.csv: it is not UTF-8 text"):
-        survey(recipe(), file, STEMS)
-    file.write_text('song,vocals\na,"' + 200_000 * "x")
+        survey(recipe(), csv_file, STEMS)
+    csv_file.write_text('song,vocals\na,"' + 200_000 * "x")
     with pytest.raises(DataError, match=r"songs\.csv: line 2 is not CSV \(field larger"):
-        survey(recipe(), file, STEMS)
+        survey(recipe(), csv_file, STEMS)
 
 
-def test_a_folder_for_csv_has_exactly_one(tmp_path: Path) -> None:
+def test_a_csv_folder_has_exactly_one_csv_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"it has no \.csv files\. Use the path of a file"):
         survey(recipe(layout="csv"), tmp_path, STEMS)
     for name in ("a.csv", "b.csv"):
@@ -191,7 +191,7 @@ def test_a_folder_for_csv_has_exactly_one(tmp_path: Path) -> None:
         (["train/a/{drums,mixture,other,vocals}.wav", "test/b/vocals.wav"], "tracks"),
     ],
 )
-def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
+def test_auto_detects_the_layout(tmp_path: Path, names: list[str], layout: str) -> None:
     if layout == "musdb18":
         (tmp_path / names[0]).parent.mkdir()
         (tmp_path / names[0]).touch()
@@ -209,7 +209,7 @@ def test_auto_knows_the_stems_of_the_network_and_of_its_groups(tmp_path: Path) -
 
 
 def test_any_names_are_stems_where_mixtures_are_enough(tmp_path: Path) -> None:
-    """Songs that share no name look like nothing else; a folder of empty folders is no data."""
+    """Folders with different stem names are tracks; a folder of empty folders is not data."""
     write(tmp_path, "song/{flute,horn}.wav", "other song/tuba.wav")
     assert survey(recipe(), tmp_path, ()).layout == "tracks"
     with pytest.raises(DataError, match="matches no layout"):
@@ -219,11 +219,11 @@ def test_any_names_are_stems_where_mixtures_are_enough(tmp_path: Path) -> None:
         survey(recipe(), tmp_path / "nothing", ())
 
 
-def test_auto_takes_a_table_of_songs_and_no_other_table(tmp_path: Path) -> None:
+def test_auto_ignores_other_csv_files(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav")
-    file = table(tmp_path, "genre,year\nrock,1999\n")
+    csv_file = table(tmp_path, "genre,year\nrock,1999\n")
     assert look(tmp_path) == "tracks"
-    file.write_text("song,vocals\n")
+    csv_file.write_text("song,vocals\n")
     assert look(tmp_path) == "csv"
 
 
@@ -236,7 +236,9 @@ def test_auto_takes_a_table_of_songs_and_no_other_table(tmp_path: Path) -> None:
         (["x/1.wav", ".y/2.wav", "3.wav"], "found 1 file and 1 folder, which"),
     ],
 )
-def test_auto_gives_up_with_all_layouts(tmp_path: Path, names: list[str], contents: str) -> None:
+def test_auto_lists_all_layouts_if_none_matches(
+    tmp_path: Path, names: list[str], contents: str
+) -> None:
     write(tmp_path, *names)
     with pytest.raises(DataError) as caught:
         survey(recipe(), tmp_path, STEMS)
@@ -259,7 +261,7 @@ def test_a_layout_without_songs_says_where_they_should_be(
         survey(recipe(layout=layout), tmp_path, STEMS)
 
 
-def test_folders_that_are_none(tmp_path: Path) -> None:
+def test_missing_folders_and_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no folder .*none\. Check"):
         inspect(recipe(), tmp_path / "none")
     write(tmp_path, "a.wav")
@@ -269,7 +271,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         inspect(recipe(), tmp_path / "a.wav")
 
 
-def test_voices_are_the_recipe_s_own(tmp_path: Path) -> None:
+def test_voices_are_those_of_the_recipe(tmp_path: Path) -> None:
     write(tmp_path, "song/{mixture,vocals}.wav")
     voices = {"vocals": [{"file": "v.wav"}], "backings": [{"file": "b.wav"}]}
     for layout in ("auto", "voices"):

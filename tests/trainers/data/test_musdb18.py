@@ -1,6 +1,6 @@
-"""MUSDB18 in both forms. Truth: musdb's own reading of the same files (with -m musdb).
+"""MUSDB18 in both forms. Reference: musdb's own reading of the same files (with -m musdb).
 
-The files are made here: each stream is a tone of its own, so that none can be taken for another.
+In the synthetic files each stream has its own tone, so that streams cannot be confused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STREAMS = 5
 
 
 def write_stem_mp4(path: Path, streams: int = STREAMS) -> None:
-    """Half a second of a tone per stream: 300, 600, 900, 1200 and 1500 Hz."""
+    """Write half a second of one tone per stream: 300, 600, 900, 1200 and 1500 Hz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     inputs = [
         word
@@ -54,7 +54,7 @@ def musdb18_hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def frequency(wave: np.ndarray) -> int:
-    """Of the loudest tone, in Hz, to 10: from the middle 0.1 s, away from the encoder's edges."""
+    """Frequency of the loudest tone to 10 Hz, of the middle 0.1 s, where encoders have settled."""
     middle = wave.mean(1)[RATE // 5 : RATE // 5 + RATE // 10]
     return int(np.abs(np.fft.rfft(middle)).argmax()) * 10
 
@@ -64,7 +64,7 @@ def decode(source: Source) -> np.ndarray:
     return np.frombuffer(ffmpeg(*words), "<f4").reshape(-1, 2)
 
 
-def by_musdb(root: Path, split: str, *, is_wav: bool) -> dict[str, dict[str, Source]]:
+def listed_by_musdb(root: Path, split: str, *, is_wav: bool) -> dict[str, dict[str, Source]]:
     import musdb
 
     tracks = musdb.DB(str(root), subsets="train", split=split, is_wav=is_wav).tracks
@@ -80,7 +80,7 @@ def by_musdb(root: Path, split: str, *, is_wav: bool) -> dict[str, dict[str, Sou
     }
 
 
-def by_us(songs: tuple[Track, ...]) -> dict[str, dict[str, Source]]:
+def sources_of(songs: tuple[Track, ...]) -> dict[str, dict[str, Source]]:
     return {
         song.name: {**song.stems, **({"mixture": song.mixture} if song.mixture else {})}
         for song in songs
@@ -91,45 +91,45 @@ def by_us(songs: tuple[Track, ...]) -> dict[str, dict[str, Source]]:
 def test_wav_files_as_musdb_lists_them(musdb18_hq: Path) -> None:
     found = survey(recipe(validation_fraction=0.5), musdb18_hq, FOUR)
     assert found.layout == "musdb18_hq"
-    assert by_us(found.training) == by_musdb(musdb18_hq, "train", is_wav=True)
-    assert by_us(found.validation) == by_musdb(musdb18_hq, "valid", is_wav=True)
+    assert sources_of(found.training) == listed_by_musdb(musdb18_hq, "train", is_wav=True)
+    assert sources_of(found.validation) == listed_by_musdb(musdb18_hq, "valid", is_wav=True)
     assert [song.name for song in found.validation] == [VALIDATION]
 
 
 @pytest.mark.musdb
 def test_stem_files_as_musdb_lists_them(musdb18: Path, tmp_path: Path) -> None:
-    """musdb itself stumbles over hidden files, so it gets a folder without them."""
+    """musdb itself fails on hidden files, so it gets a folder without them."""
     for path in musdb18.glob("train/[!.]*"):
         (tmp_path / "train").mkdir(exist_ok=True)
         (tmp_path / "train" / path.name).symlink_to(path)
     found = survey(recipe(), tmp_path, FOUR)
     assert found.layout == "musdb18"
-    assert by_us(found.training) == by_musdb(tmp_path, "train", is_wav=False)
-    assert by_us(found.validation) == by_musdb(tmp_path, "valid", is_wav=False)
+    assert sources_of(found.training) == listed_by_musdb(tmp_path, "train", is_wav=False)
+    assert sources_of(found.validation) == listed_by_musdb(tmp_path, "valid", is_wav=False)
 
 
 @pytest.mark.musdb
-def test_streams_sound_as_musdb_hears_them(musdb18: Path) -> None:
+def test_streams_are_decoded_as_by_musdb(musdb18: Path) -> None:
     import musdb
 
     song = survey(recipe(), musdb18, FOUR).validation[0]
-    track = musdb.DB(str(musdb18), subsets="test").tracks[0]  # of the same tones
-    heard = {name: frequency(decode(source)) for name, source in song.stems.items()}
-    assert heard == {name: frequency(source.audio) for name, source in track.sources.items()}
-    assert heard == {"drums": 600, "bass": 900, "other": 1200, "vocals": 1500}
+    track = musdb.DB(str(musdb18), subsets="test").tracks[0]  # with the same tones
+    frequencies = {name: frequency(decode(source)) for name, source in song.stems.items()}
+    assert frequencies == {name: frequency(source.audio) for name, source in track.sources.items()}
+    assert frequencies == {"drums": 600, "bass": 900, "other": 1200, "vocals": 1500}
     assert song.mixture
     assert frequency(decode(song.mixture)) == frequency(track.audio) == 300
 
 
 @pytest.mark.musdb
-def test_the_summary_knows_lengths_and_rates_of_streams(musdb18: Path) -> None:
+def test_the_summary_has_lengths_and_rates_of_streams(musdb18: Path) -> None:
     found = survey(recipe(), musdb18, ("vocals",))
     assert found.summary[0] == "2 songs for training, 1 for validation, 2 s, 44100 Hz"
     assert found.summary[1] == "Stems: bass, drums, other, vocals"
 
 
 @pytest.mark.musdb
-def test_stem_files_that_do_not_do_are_all_named(tmp_path: Path) -> None:
+def test_all_invalid_stem_files_are_named(tmp_path: Path) -> None:
     write_stem_mp4(tmp_path / "train" / "a.stem.mp4", streams=3)
     (tmp_path / "train" / "b.stem.mp4").write_bytes(b"cut short")
     with pytest.raises(DataError) as caught:
@@ -142,7 +142,7 @@ def test_stem_files_that_do_not_do_are_all_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.musdb
-def test_a_stem_that_is_missing_in_wav_files(tmp_path: Path) -> None:
+def test_a_missing_stem_of_wav_files(tmp_path: Path) -> None:
     write(
         tmp_path, "train/a/{mixture,bass,drums,other,vocals}.wav", "train/b/{bass,drums,other}.wav"
     )
@@ -152,7 +152,7 @@ def test_a_stem_that_is_missing_in_wav_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.musdb
-def test_stem_files_lie_in_train(tmp_path: Path) -> None:
+def test_stem_files_must_be_in_train(tmp_path: Path) -> None:
     write_stem_mp4(tmp_path / "a.stem.mp4")
     with pytest.raises(DataError, match=r"no song .* layout musdb18 \(train/NAME\.stem\.mp4\)"):
         survey(recipe(), tmp_path, FOUR)

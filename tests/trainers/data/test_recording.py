@@ -1,4 +1,4 @@
-"""Recordings and their cache. Truth: soundfile's own reading, and laws of what is decoded when."""
+"""Recordings and their cache. Reference: soundfile's own reading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stemcli.audio.encoders import WavSink
 from stemcli.audio.reader import open_audio
 from tests.audio_files import stems_in_one_file, tones, write_audio
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from trainers.data import recording
 from trainers.data.recording import open_recording, open_recordings, require_sound
 from trainers.data.tracks import Source
@@ -24,16 +24,16 @@ from trainers.data.tracks import Source
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of what was decoded into the cache, with the depth."""
-    seen: list[str] = []
+    """Files decoded into the cache, with stream and bit depth."""
+    decoded_files: list[str] = []
     decode = recording._decode
 
-    def note(path: Path, stream: int, rate: int, target: Path, depth: str) -> bool:
-        seen.append(f"{path.name} {stream} {depth}")
+    def record(path: Path, stream: int, rate: int, target: Path, depth: str) -> bool:
+        decoded_files.append(f"{path.name} {stream} {depth}")
         return decode(path, stream, rate, target, depth)
 
-    monkeypatch.setattr(recording, "_decode", note)
-    return seen
+    monkeypatch.setattr(recording, "_decode", record)
+    return decoded_files
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("song.flac", "PCM_24"),
     ],
 )
-def test_what_fits_is_read_in_place_to_the_sample(
+def test_suitable_files_are_read_in_place(
     recordings: Path, decoded: list[str], name: str, subtype: str
 ) -> None:
     path = write_audio(recordings / name, tones(30_000, RATE), RATE, subtype)
@@ -59,12 +59,12 @@ def test_what_fits_is_read_in_place_to_the_sample(
     assert (recording.path, recording.frames, decoded) == (path, 30_000, [])
 
 
-def test_integers_in_place_leave_no_trace_in_the_cache(recordings: Path) -> None:
+def test_integer_files_read_in_place_are_not_cached(recordings: Path) -> None:
     require_sound(open_recording(recordings / "voice.wav", RATE))
     assert not (recordings / "cache").exists()
 
 
-def test_beyond_the_end_there_is_silence_and_mono_is_doubled(recordings: Path) -> None:
+def test_reads_beyond_the_end_are_silent_and_mono_becomes_stereo(recordings: Path) -> None:
     soundfile.write(recordings / "mono.wav", np.full(100, 0.5), RATE)
     recording = open_recording(recordings / "mono.wav", RATE)
     clip = recording.read(90, 20)
@@ -72,8 +72,8 @@ def test_beyond_the_end_there_is_silence_and_mono_is_doubled(recordings: Path) -
     assert not recording.read(200, 20).any()
 
 
-def test_a_recording_is_brought_to_the_rate_of_the_network(recordings: Path) -> None:
-    """A tone keeps its frequency in Hz: 3 s of it have three times as many periods."""
+def test_a_recording_is_resampled_to_the_network_s_rate(recordings: Path) -> None:
+    """A tone keeps its frequency in Hz and its length in seconds."""
     time = np.arange(3 * 44_100) / 44_100
     soundfile.write(recordings / "tone.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44_100)
     recording = open_recording(recordings / "tone.wav", RATE)
@@ -83,10 +83,10 @@ def test_a_recording_is_brought_to_the_rate_of_the_network(recordings: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.ogg", "song.m4a", "song.wav"])
-def test_what_is_decoded_once_is_then_what_stem_hears(
+def test_decoded_files_are_cached_and_equal_the_decoder(
     recordings: Path, decoded: list[str], name: str
 ) -> None:
-    """Reference: the decoded WAV differs from the decoder by the rounding to 16 bits alone."""
+    """Reference: the engine's decoder; the cached WAV differs by rounding to 16 bits only."""
     subtype = "ULAW" if name == "song.wav" else None
     path = write_audio(recordings / name, tones(30_000), 44_100, subtype)
     recording = open_recording(path, 44_100)
@@ -97,8 +97,8 @@ def test_what_is_decoded_once_is_then_what_stem_hears(
     assert decoded == [f"{name} 0 16"]
 
 
-def test_the_cache_knows_content_not_names(recordings: Path, decoded: list[str]) -> None:
-    """Touched or moved, a file is not decoded again; changed, or at another rate, it is."""
+def test_the_cache_depends_on_content_not_on_names(recordings: Path, decoded: list[str]) -> None:
+    """A touched or moved file is not decoded again; a changed one, or another rate, is."""
     path = write_audio(recordings / "song.ogg", tones(20_000), 44_100)
     first = open_recording(path, RATE)
     os.utime(path, (1, 1))
@@ -121,18 +121,20 @@ def test_a_file_is_hashed_once(recordings: Path, monkeypatch: pytest.MonkeyPatch
     assert open_recording(path, RATE) == first
 
 
-def test_audio_streams_of_one_file_are_apart(recordings: Path, decoded: list[str]) -> None:
-    """Stream k holds the sound k times as loud; each is kept on its own."""
+def test_audio_streams_of_one_file_are_cached_separately(
+    recordings: Path, decoded: list[str]
+) -> None:
+    """Each stream has its own level and its own cache file."""
     waves = [level * tones(20_000) for level in (1.0, 0.5, 0.25)]
     path = stems_in_one_file(recordings / "song.stem.mp4", waves, "alac")
     opened = open_recordings([Source(path, stream) for stream in range(3)], 44_100)
-    for each, wave in zip(opened, waves, strict=True):
-        assert np.abs(each.read(0, 20_000) - wave.T).max() < 1e-4
+    for opened_stream, wave in zip(opened, waves, strict=True):
+        assert np.abs(opened_stream.read(0, 20_000) - wave.T).max() < 1e-4
     assert sorted(decoded) == [f"song.stem.mp4 {stream} 16" for stream in range(3)]
 
 
-def test_who_decodes_the_same_at_once_does_no_harm(recordings: Path) -> None:
-    """Each writes under a name of its own; what is left in the end is one whole file."""
+def test_concurrent_decoding_leaves_one_file(recordings: Path) -> None:
+    """Each writes under its own name; one complete file is left at the end."""
     path = write_audio(recordings / "song.ogg", tones(200_000), 44_100)
     opened = open_recordings(8 * [Source(path)], RATE)
     assert len(set(opened)) == 1
@@ -154,7 +156,7 @@ def overwrite(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, empty, overwrite, Path.unlink])
-def test_a_damaged_cache_file_is_made_again(
+def test_a_damaged_cache_file_is_decoded_again(
     recordings: Path, decoded: list[str], damage: Callable[[Path], None]
 ) -> None:
     path = write_audio(recordings / "song.ogg", tones(20_000), 44_100)
@@ -165,7 +167,7 @@ def test_a_damaged_cache_file_is_made_again(
     assert len(decoded) == 2
 
 
-def test_the_size_of_more_than_4_gb_is_read_from_its_own_chunk(tmp_path: Path) -> None:
+def test_sizes_above_4_gb_are_read_from_their_own_chunk(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     sink = WavSink(path, RATE, 2, "16", largest_riff=1000)
     sink.write(tones(5000, RATE))
@@ -175,8 +177,8 @@ def test_the_size_of_more_than_4_gb_is_read_from_its_own_chunk(tmp_path: Path) -
     assert not recording._is_whole(path)
 
 
-def test_what_goes_beyond_full_scale_is_not_clipped(recordings: Path, decoded: list[str]) -> None:
-    """1.5 times full scale stays: what was clipped would no longer add up to a mixture."""
+def test_samples_beyond_full_scale_are_not_clipped(recordings: Path, decoded: list[str]) -> None:
+    """1.5 times full scale is kept: clipped stems would not add up to the mixture."""
     loud = np.repeat(1.5 * np.sin(np.arange(40_000) / 20)[:, None], 2, axis=1)
     soundfile.write(recordings / "loud.wav", loud, 2 * RATE, "FLOAT")
     recording = open_recording(recordings / "loud.wav", RATE)
@@ -184,8 +186,8 @@ def test_what_goes_beyond_full_scale_is_not_clipped(recordings: Path, decoded: l
     assert decoded == ["loud.wav 0 16", "loud.wav 0 32f"]
 
 
-def test_decoding_holds_a_few_blocks_only(recordings: Path) -> None:
-    """Four minutes at 44.1 kHz are 85 MB of floats; less than a tenth is held at any time."""
+def test_decoding_holds_only_a_few_blocks_in_memory(recordings: Path) -> None:
+    """Four minutes at 44.1 kHz are 85 MB of floats; memory stays below a tenth of that."""
     path = recordings / "long.wav"
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
         for _ in range(24):
@@ -230,7 +232,7 @@ def test_missing_recording_is_named(recordings: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [RATE, 2 * RATE])
-def test_numbers_that_are_none_are_refused(recordings: Path, rate: int) -> None:
+def test_nan_samples_are_refused(recordings: Path, rate: int) -> None:
     wave = np.zeros((rate, 2), np.float32)
     wave[rate // 2] = np.nan
     soundfile.write(recordings / "odd.wav", wave, rate, subtype="FLOAT")
@@ -239,7 +241,7 @@ def test_numbers_that_are_none_are_refused(recordings: Path, rate: int) -> None:
             open_recording(recordings / "odd.wav", RATE)
 
 
-def test_silence_is_refused_where_sound_is_needed(recordings: Path) -> None:
+def test_silence_is_refused_where_audio_is_needed(recordings: Path) -> None:
     soundfile.write(recordings / "odd.wav", np.full((RATE, 2), 0.009), RATE)
     recording = open_recording(recordings / "odd.wav", RATE)
     with pytest.raises(DecodeError, match=r"odd\.wav is silent"):
@@ -247,7 +249,7 @@ def test_silence_is_refused_where_sound_is_needed(recordings: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.flac"])
-def test_a_file_that_shrinks_during_the_run_is_named(recordings: Path, name: str) -> None:
+def test_a_file_truncated_during_the_run_is_named(recordings: Path, name: str) -> None:
     path = write_audio(recordings / name, tones(30_000, RATE), RATE)
     recording = open_recording(path, RATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -255,12 +257,12 @@ def test_a_file_that_shrinks_during_the_run_is_named(recordings: Path, name: str
         recording.read(20_000, 10_000)
 
 
-def test_many_are_opened_in_their_order_and_the_first_mistake_is_told(recordings: Path) -> None:
+def test_recordings_are_opened_in_order_and_errors_are_raised(recordings: Path) -> None:
     names = [f"{number}.wav" for number in range(9)]
     for number, name in enumerate(names):
         soundfile.write(recordings / name, np.zeros(100 + number), RATE)
     sources = [Source(recordings / name) for name in names]
-    assert [one.frames for one in open_recordings(sources, RATE)] == list(range(100, 109))
+    assert [opened.frames for opened in open_recordings(sources, RATE)] == list(range(100, 109))
     with pytest.raises(DecodeError, match=r"gone\.wav"):
         open_recordings([*sources, Source(recordings / "gone.wav")], RATE)
 

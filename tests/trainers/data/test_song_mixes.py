@@ -1,4 +1,4 @@
-"""Clips of songs. Truth: songs in which every sample says where it is from, and laws of sums."""
+"""Clips of songs, from synthetic songs whose samples encode where they come from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 
 from model_zoo.errors import ConfigError, DecodeError
 from tests.trainers.commands import RATE
-from tests.trainers.data.hearing import amplitude
+from tests.trainers.data.amplitude import amplitude
 from tests.trainers.data.songs import (
     SECONDS,
     clips_of,
-    place,
+    decode_position,
     with_augmentation,
     with_data,
     write_songs,
@@ -45,29 +45,31 @@ def songs(recordings: Path) -> tuple[Track, ...]:
     return write_songs(recordings / "songs")
 
 
-def test_stems_of_a_clip_are_cut_at_one_place_of_one_song(
+def test_stems_of_a_clip_are_cut_at_the_same_position(
     songs: tuple[Track, ...], plain: Recipe
 ) -> None:
     clips = clips_of(songs, plain)
     for index in range(2 * clips.epoch):
         mixture, stems = clips[index]
-        places = [place(stem) for stem in stems]
-        assert {start for start, _, _ in places} == {places[0][0]}
-        assert {song for _, song, _ in places} == {places[0][1]}
-        assert [stem for _, _, stem in places] == [0, 1, 2]
+        positions = [decode_position(stem) for stem in stems]
+        assert {start for start, _, _ in positions} == {positions[0][0]}
+        assert {song for _, song, _ in positions} == {positions[0][1]}
+        assert [stem for _, _, stem in positions] == [0, 1, 2]
         assert mixture.equal(stems.sum(0))
-        steps = stems[:, 0].diff(dim=-1) * 2**15  # one sample after the other
-        inside = steps[:, : round(SECONDS[places[0][1]] * RATE) - places[0][0] - 1]
+        steps = stems[:, 0].diff(dim=-1) * 2**15  # consecutive samples
+        inside = steps[:, : round(SECONDS[positions[0][1]] * RATE) - positions[0][0] - 1]
         assert (inside == 1).all()
 
 
-def test_an_epoch_hears_every_slot_of_every_song(songs: tuple[Track, ...], plain: Recipe) -> None:
-    """Songs of 2, 3.1, 0.7 and 1 s hold 4, 6, 1 and 2 clips of half a second."""
+def test_an_epoch_has_every_position_of_every_song(songs: tuple[Track, ...], plain: Recipe) -> None:
+    """Songs of 2, 3.1, 0.7 and 1 s have 4, 6, 1 and 2 clips of half a second."""
     clips = clips_of(songs, plain)
     assert clips.epoch == 13
     for epoch in range(3):
         found = [clips.slots.at(index) for index in range(13 * epoch, 13 * epoch + 13)]
-        drawn = [place(clips[index][1][0])[1] for index in range(13 * epoch, 13 * epoch + 13)]
+        drawn = [
+            decode_position(clips[index][1][0])[1] for index in range(13 * epoch, 13 * epoch + 13)
+        ]
         assert [drawn.count(song) for song in range(4)] == [4, 6, 1, 2]
         assert drawn == [slot.song for slot in found]
 
@@ -81,21 +83,23 @@ def test_a_clip_depends_on_seed_and_number_alone(songs: tuple[Track, ...], plain
     assert any(not later[index][0].equal(other[index][0]) for index in later)
 
 
-def test_workers_share_what_one_draws_alone(songs: tuple[Track, ...], plain: Recipe) -> None:
-    """Two ranks with batches of 2 draw in each step what one draws in a batch of 4."""
+def test_workers_share_the_clips_of_a_single_worker(
+    songs: tuple[Track, ...], plain: Recipe
+) -> None:
+    """In each step two ranks with batches of 2 draw what a single one draws in a batch of 4."""
     clips = clips_of(songs, plain)
-    alone = [clips[index][0] for index in numbers(0, 3, 4)]
+    expected = [clips[index][0] for index in numbers(0, 3, 4)]
     ranks = [[clips[index][0] for index in numbers(0, 3, 2, rank, 2)] for rank in (0, 1)]
     for step in range(3):
-        shared = [mix for rank in ranks for mix in rank[2 * step : 2 * step + 2]]
-        whole = alone[4 * step : 4 * step + 4]
-        assert all(one.equal(two) for one, two in zip(shared, whole, strict=True))
+        drawn = [mix for rank in ranks for mix in rank[2 * step : 2 * step + 2]]
+        batch = expected[4 * step : 4 * step + 4]
+        assert all(one.equal(two) for one, two in zip(drawn, batch, strict=True))
 
 
-def test_groups_are_sums_and_the_rest_is_heard_but_not_wanted(
+def test_groups_are_sums_and_other_stems_stay_in_the_mixture(
     songs: tuple[Track, ...], recipe: Recipe
 ) -> None:
-    """Network stems: vocals, and the sum of bass and drums. Network of drums: the rest is there."""
+    """Stems can be sums of files, and the mixture contains stems that the network lacks."""
     grouped = with_data(recipe, groups={"band": ["bass", "drums"]})
     apart = clips_of(songs, grouped)
     for index in range(3):
@@ -108,8 +112,8 @@ def test_groups_are_sums_and_the_rest_is_heard_but_not_wanted(
         assert mixture.equal(alone)
 
 
-def test_wholes_and_parts_are_mixed(recordings: Path, recipe: Recipe) -> None:
-    """Law: of one song or remixed, the stems of a network that names all add up to the mixture."""
+def test_songs_with_groups_or_their_parts_are_mixed(recordings: Path, recipe: Recipe) -> None:
+    """Property: if the network has all stems, they sum to the mixture, remixed or not."""
     parts = write_songs(recordings / "parts", [1.0])
     whole = write_songs(recordings / "whole", [1.0], ("band", "vocals"))
     grouped = with_data(recipe, groups={"band": ["bass", "drums"]})
@@ -123,30 +127,32 @@ def test_wholes_and_parts_are_mixed(recordings: Path, recipe: Recipe) -> None:
             assert mixture.equal(stems.sum(0))
 
 
-def test_a_stem_beside_its_mixture_is_heard_in_it(pair: Track, plain: Recipe) -> None:
-    """Reference: the file of the mixture; in a folder of its own a pair is a song like others."""
+def test_a_stem_with_a_mixture_keeps_that_mixture(pair: Track, plain: Recipe) -> None:
+    """Reference: the mixture file. A song with a stem and a mixture is cut like any other."""
     file, _ = soundfile.read(pair.mixture.path, dtype="float32")
     clips = clips_of([pair], plain, ("vocals",))
     for index in range(4):
-        heard, (wanted,) = clips[index]
-        (start,) = np.flatnonzero(np.abs(file[:, 0] - float(heard[0, 0])) < 1e-6)
-        assert np.abs(heard.numpy() - file[start : start + LENGTH].T).max() < 1e-6
-        assert wanted.abs().max() == pytest.approx(0.4, abs=0.01)
+        mixture_clip, (target,) = clips[index]
+        (start,) = np.flatnonzero(np.abs(file[:, 0] - float(mixture_clip[0, 0])) < 1e-6)
+        assert np.abs(mixture_clip.numpy() - file[start : start + LENGTH].T).max() < 1e-6
+        assert target.abs().max() == pytest.approx(0.4, abs=0.01)
 
 
 def test_the_rest_of_one_song_is_mixed_with_a_stem_of_another(
     recordings: Path, pair: Track, plain: Recipe
 ) -> None:
-    """The other song is a mixture in which the network's stem is silent."""
+    """The other song is a mixture without the network's stem."""
     soundfile.write(recordings / "band.wav", np.full((2 * RATE, 2), 0.25), RATE)
     band = Track("band", {}, Source(recordings / "band.wav"))
     clips = clips_of([band, pair], with_augmentation(plain, remix=ALWAYS), ("vocals",))
-    rests = [heard - wanted[0] for heard, wanted in (clips[index] for index in range(20))]
-    assert {round(rest.std().item(), 1) for rest in rests} == {0.0, 0.2}
+    residuals = [
+        mixture_clip - target[0] for mixture_clip, target in (clips[index] for index in range(20))
+    ]
+    assert {round(residual.std().item(), 1) for residual in residuals} == {0.0, 0.2}
 
 
 def test_missing_stems_are_silent(recordings: Path, plain: Recipe) -> None:
-    """Also where the rest of the clip, and all of the mixture, is digital silence."""
+    """The rest of the clip, and thus the mixture, may be digital silence too."""
     soundfile.write(recordings / "drums.wav", np.zeros((RATE, 2)), RATE)
     song = Track("quiet", {"drums": Source(recordings / "drums.wav")})
     mixture, stems = clips_of([song], plain)[0]
@@ -159,38 +165,38 @@ def test_remixed_stems_come_from_different_songs(songs: tuple[Track, ...], plain
     seen = set()
     for index in range(40):
         mixture, stems = clips[index]
-        places = [place(stem) for stem in stems]
-        assert len({song for _, song, _ in places}) == 3
-        assert [stem for _, _, stem in places] == [0, 1, 2]
+        positions = [decode_position(stem) for stem in stems]
+        assert len({song for _, song, _ in positions}) == 3
+        assert [stem for _, _, stem in positions] == [0, 1, 2]
         assert mixture.equal(stems.sum(0))
-        seen |= {song for _, song, _ in places}
+        seen |= {song for _, song, _ in positions}
     assert seen == {0, 1, 2, 3}
 
 
 def test_the_share_of_remixed_clips(songs: tuple[Track, ...], plain: Recipe) -> None:
     """A quarter of 400, within 4 standard deviations."""
     clips = clips_of(songs, with_augmentation(plain, remix={"chance": 0.25}))
-    places = [[place(stem)[1] for stem in clips[index][1]] for index in range(400)]
-    mixed = sum(len(set(each)) > 1 for each in places)
+    positions = [[decode_position(stem)[1] for stem in clips[index][1]] for index in range(400)]
+    mixed = sum(len(set(songs_of_clip)) > 1 for songs_of_clip in positions)
     assert abs(mixed - 100) < 4 * np.sqrt(400 * 0.25 * 0.75)
 
 
 def test_remixing_avoids_silence(recordings: Path, plain: Recipe) -> None:
-    """A stem that is heard in a fifth of its song: 8 tries find it in 83 of 100 clips or more."""
+    """A stem that sounds in a fifth of its song: 8 tries find it in 83 % of clips or more."""
     wave = np.zeros((10 * RATE, 2))
     wave[8 * RATE :] = 0.5
     soundfile.write(recordings / "vocals.wav", wave, RATE)
     song = Track("song", {"vocals": Source(recordings / "vocals.wav")})
     plain = with_augmentation(plain, remix=ALWAYS)
     clips = clips_of([song], plain, ("vocals",))
-    heard = sum(bool(clips[index][0].any()) for index in range(100))
-    assert heard > 70
+    audible = sum(bool(clips[index][0].any()) for index in range(100))
+    assert audible > 70
     aligned = clips_of([song], with_data(plain, augmentation={}), ("vocals",))
     assert sum(bool(aligned[index][0].any()) for index in range(aligned.epoch)) < 7
 
 
-def test_free_stems_are_always_mixed(recordings: Path, plain: Recipe) -> None:
-    """Each file is one stem; a clip has one file of every stem."""
+def test_free_stems_are_always_remixed(recordings: Path, plain: Recipe) -> None:
+    """Each file is one stem; a clip mixes one file of every stem."""
     songs = [
         Track(f"{song.name}/{name}", {name: source})
         for song in write_songs(recordings / "songs")
@@ -198,13 +204,13 @@ def test_free_stems_are_always_mixed(recordings: Path, plain: Recipe) -> None:
     ]
     clips = clips_of(songs, plain, kind=FreeMixes)
     assert clips.epoch == 3 * 13
-    drawn = [[place(stem) for stem in clips[index][1]] for index in range(60)]
+    drawn = [[decode_position(stem) for stem in clips[index][1]] for index in range(60)]
     assert all([stem for _, _, stem in each] == [0, 1, 2] for each in drawn)
     assert len({tuple(song for _, song, _ in each) for each in drawn}) > 20
 
 
-def test_stages_shorten_and_darken(recordings: Path, plain: Recipe) -> None:
-    """Tones of 500 Hz and 3 kHz: the first of the two steps hears the low one alone."""
+def test_stages_shorten_and_low_pass_clips(recordings: Path, plain: Recipe) -> None:
+    """Tones of 500 Hz and 3 kHz: the first of two steps only contains the low one."""
     time = np.arange(4 * RATE) / RATE
     for name, hz in (("low", 500), ("high", 3000)):
         soundfile.write(recordings / f"{name}.wav", 0.5 * np.sin(2 * np.pi * hz * time), RATE)
@@ -226,8 +232,8 @@ def test_stages_shorten_and_darken(recordings: Path, plain: Recipe) -> None:
     assert (first - early.sum(0)).abs().max() < 1e-6
 
 
-def test_files_of_one_song_must_be_equally_long(recordings: Path, plain: Recipe) -> None:
-    """But for what lossy codecs add, 250 ms at most, in which the shorter one is silent."""
+def test_files_of_a_song_must_have_equal_lengths(recordings: Path, plain: Recipe) -> None:
+    """Lossy codecs may add up to 250 ms, in which the shorter file is silent."""
     names = ("bass", "drums")
     song = Track("song", {name: Source(recordings / f"{name}.wav") for name in names})
     soundfile.write(recordings / "bass.wav", np.full((LENGTH, 2), 0.25), RATE)
@@ -240,13 +246,13 @@ def test_files_of_one_song_must_be_equally_long(recordings: Path, plain: Recipe)
 
 
 @dataclass(frozen=True)
-class Halving:
-    """Stands in for a variation: twice the speed, each stem at a level of its own, and a codec."""
+class FakeVariation:
+    """A fake variation: doubles the speed, scales each stem, and swaps sides as its codec."""
 
     gains: tuple[float, ...]
 
     @classmethod
-    def draw(cls, recipe: AugmentationRecipe, rng: np.random.Generator) -> Halving:
+    def draw(cls, recipe: AugmentationRecipe, rng: np.random.Generator) -> FakeVariation:
         return cls(tuple(rng.uniform(0.5, 1, 9)))
 
     def source_length(self, length: int, sample_rate: int) -> int:
@@ -261,27 +267,27 @@ class Halving:
         return mixture[::-1]
 
 
-def test_variations_change_stems_before_they_are_summed(
+def test_stems_are_varied_before_they_are_summed(
     songs: tuple[Track, ...], plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All else stays as it is; the codec alone parts the mixture from the sum."""
-    monkeypatch.setattr(mixing, "Variation", Halving)
+    """Nothing else changes; the mixture differs from the sum only by the codec."""
+    monkeypatch.setattr(mixing, "Variation", FakeVariation)
     clips = clips_of(songs, plain)
     mixture, stems = clips[1]
     assert mixture.shape == (2, LENGTH)
     assert (mixture.flip(0) - stems.sum(0)).abs().max() < 1e-6
-    marks = (
+    codes = (
         stems[:, 0, 0]
         * 2**15
-        / torch.tensor(Halving.draw(None, np.random.default_rng((5, 1))).gains[:3])
+        / torch.tensor(FakeVariation.draw(None, np.random.default_rng((5, 1))).gains[:3])
     )
-    assert (marks % 1000).round().tolist() == [100, 200, 300]
+    assert (codes % 1000).round().tolist() == [100, 200, 300]
     assert (stems[0, 1].diff()[:100] * 2**15).std() < 1e-2
 
 
 @pytest.fixture
 def pair(recordings: Path) -> Track:
-    """A mixture that is its target and noise."""
+    """A song with a target, and a mixture that is the target plus noise."""
     noise = np.random.default_rng(1).uniform(-0.4, 0.4, (2 * RATE, 2))
     target = np.sin(np.arange(2 * RATE) / 9)[:, None] * (0.4, 0.2)
     for name, wave in (("mixture", target + noise), ("vocals", target)):
@@ -290,44 +296,44 @@ def pair(recordings: Path) -> Track:
     return Track("pair", {"vocals": vocals}, mixture)
 
 
-def test_a_pair_is_cut_at_one_place(pair: Track, plain: Recipe) -> None:
-    """Reference: the files themselves, searched for the place that the clip was cut from."""
+def test_a_pair_is_cut_at_one_position(pair: Track, plain: Recipe) -> None:
+    """Reference: the files, searched for the position of the clip."""
     mixture, _ = soundfile.read(pair.mixture.path, dtype="float32")
     target, _ = soundfile.read(pair.stems["vocals"].path, dtype="float32")
     clips = clips_of([pair], plain, ("vocals",), PairClips)
     assert clips.epoch == 4
     for index in range(4):
-        heard, (wanted,) = clips[index]
-        (start,) = np.flatnonzero(np.abs(mixture[:, 0] - float(heard[0, 0])) < 1e-6)
+        mixture_clip, (target_clip,) = clips[index]
+        (start,) = np.flatnonzero(np.abs(mixture[:, 0] - float(mixture_clip[0, 0])) < 1e-6)
         part = slice(start, start + LENGTH)
-        assert np.abs(heard.numpy() - mixture[part].T).max() < 1e-6
-        assert np.array_equal(wanted.numpy(), target[part].T)
+        assert np.abs(mixture_clip.numpy() - mixture[part].T).max() < 1e-6
+        assert np.array_equal(target_clip.numpy(), target[part].T)
 
 
 def test_a_pair_is_varied_as_two_stems(
     pair: Track, plain: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mixture less its target is the noise at a level of its own."""
-    monkeypatch.setattr(mixing, "Variation", Halving)
+    """The mixture minus the target is the noise, which has its own gain."""
+    monkeypatch.setattr(mixing, "Variation", FakeVariation)
     clips = clips_of([pair], plain, ("vocals",), PairClips)
-    gains = Halving.draw(None, np.random.default_rng((5, 0))).gains
-    heard, (wanted,) = clips[0]
-    assert wanted.abs().max() == pytest.approx(0.4 * gains[0], abs=0.01)
-    assert (heard.flip(0) - wanted).abs().max() == pytest.approx(0.4 * gains[1], abs=0.01)
+    gains = FakeVariation.draw(None, np.random.default_rng((5, 0))).gains
+    mixture_clip, (target,) = clips[0]
+    assert target.abs().max() == pytest.approx(0.4 * gains[0], abs=0.01)
+    assert (mixture_clip.flip(0) - target).abs().max() == pytest.approx(0.4 * gains[1], abs=0.01)
 
 
-def test_pairs_refuse_what_needs_all_stems(pair: Track, plain: Recipe) -> None:
+def test_pairs_refuse_augmentations_that_need_all_stems(pair: Track, plain: Recipe) -> None:
     every = {name: ALWAYS for name in ("remix", "filter", "reverb", "gain", "mono", "time_stretch")}
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as caught:
         clips_of([pair], with_augmentation(plain, **every), ("vocals",), PairClips)
-    assert str(refused.value).endswith(
+    assert str(caught.value).endswith(
         "--set data.augmentation.remix.chance=0 --set data.augmentation.filter.chance=0"
         " --set data.augmentation.reverb.chance=0"
     )
 
 
-def steady(folder: Path, peak: float = 0.0, **levels: float) -> Track:
-    """A constant for each stem, and maybe one other sample at the end of all of them together."""
+def constant_song(folder: Path, peak: float = 0.0, **levels: float) -> Track:
+    """A song with constant stems, whose last samples sum to ``peak`` if it is given."""
     folder.mkdir()
     for name, level in levels.items():
         wave = np.full((2 * RATE, 2), level)
@@ -337,45 +343,48 @@ def steady(folder: Path, peak: float = 0.0, **levels: float) -> Track:
 
 
 def first_levels(clips: SongClips) -> set[tuple[float, ...]]:
-    """The first sample of the mixture and of the stems of some clips."""
+    """The first samples of mixture and stems of some clips."""
     found = [
         (mixture[0, 0], *stems[:, 0, 0]) for mixture, stems in map(clips.__getitem__, range(9))
     ]
     return {tuple(round(float(value), 4) for value in values) for values in found}
 
 
-def test_levelled_networks_hear_clips_as_of_songs_with_a_peak_of_1(
-    recordings: Path, plain: Recipe
-) -> None:
-    """Stems of 0.3 and -0.1 that somewhere add up to 0.8: by hand, 0.3 / 0.8. The peaks of the
-    stems, 0.4 each, would tell nothing of it. Other networks hear the song as it is.
+def test_clips_are_divided_by_the_peak_of_their_song(recordings: Path, plain: Recipe) -> None:
+    """Clips are divided by the peak of their song's mixture, 0.8, not of its stems, 0.4.
+
+    Other networks receive the song unchanged.
     """
-    song = steady(recordings / "song", 0.8, vocals=0.3, band=-0.1)
+    song = constant_song(recordings / "song", 0.8, vocals=0.3, band=-0.1)
     assert first_levels(clips_of([song], plain, NETWORK, needs_peak_level=True)) == {
         (0.25, 0.375, -0.125)
     }
     assert first_levels(clips_of([song], plain, NETWORK)) == {(0.2, 0.3, -0.1)}
 
 
-def test_clips_of_several_songs_have_the_level_of_the_loudest(
+def test_clips_of_several_songs_are_divided_by_the_largest_peak(
     recordings: Path, plain: Recipe
 ) -> None:
-    """Free stems of 0.2 and 0.1, one of which somewhere reaches 0.5; and where the clip itself is
-    louder, with both at 0.4, the clip counts.
+    """Clips are divided by the largest peak of their songs, or by their own if it is larger.
+
+    Free stems are 0.2 with a peak of 0.5, and 0.1; then both are 0.4 and sum to 0.8.
     """
-    loud = steady(recordings / "a", 0.5, vocals=0.2), steady(recordings / "b", band=0.1)
-    clips = clips_of(loud, plain, NETWORK, FreeMixes, needs_peak_level=True)
+    songs_with_peak = (
+        constant_song(recordings / "a", 0.5, vocals=0.2),
+        constant_song(recordings / "b", band=0.1),
+    )
+    clips = clips_of(songs_with_peak, plain, NETWORK, FreeMixes, needs_peak_level=True)
     assert first_levels(clips) == {(0.6, 0.4, 0.2)}
-    even = steady(recordings / "c", vocals=0.4), steady(recordings / "d", band=0.4)
+    even = constant_song(recordings / "c", vocals=0.4), constant_song(recordings / "d", band=0.4)
     clips = clips_of(even, plain, NETWORK, FreeMixes, needs_peak_level=True)
     assert first_levels(clips) == {(1.0, 0.5, 0.5)}
 
 
-def test_a_levelled_pair_has_the_level_of_its_mixture(pair: Track, plain: Recipe) -> None:
-    """Reference: the files, divided by the loudest sample of the mixture."""
+def test_a_pair_is_divided_by_the_peak_of_its_mixture(pair: Track, plain: Recipe) -> None:
+    """Reference: the files, divided by the peak of the mixture."""
     mixture, _ = soundfile.read(pair.mixture.path, dtype="float32")
     as_it_is = clips_of([pair], plain, ("vocals",), PairClips)
-    levelled = clips_of([pair], plain, ("vocals",), PairClips, needs_peak_level=True)
+    divided = clips_of([pair], plain, ("vocals",), PairClips, needs_peak_level=True)
     for index in range(4):
-        for one, other in zip(as_it_is[index], levelled[index], strict=True):
+        for one, other in zip(as_it_is[index], divided[index], strict=True):
             torch.testing.assert_close(other, one / float(np.abs(mixture).max()))

@@ -1,4 +1,4 @@
-"""Splits and summaries. Truth: counts of files written here, and laws of the draw by name."""
+"""Splits and summaries of data folders, and properties of the draw by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def songs(names: list[str]) -> tuple[Track, ...]:
 
 
 @given(names=NAMES, share=st.floats(0, 0.99))
-def test_every_song_is_on_one_side(names: list[str], share: float) -> None:
+def test_every_song_is_in_one_part(names: list[str], share: float) -> None:
     training, held = hold_out(songs(names), share)
     assert sorted(song.name for song in (*training, *held)) == sorted(names)
     assert bool(training) == bool(names)
@@ -31,17 +31,17 @@ def test_every_song_is_on_one_side(names: list[str], share: float) -> None:
 
 
 @given(names=NAMES, more=NAMES)
-def test_more_songs_do_not_move_those_held_out(names: list[str], more: list[str]) -> None:
-    """From the first song on that is held out by its own draw, not as the only one."""
+def test_more_songs_do_not_change_those_held_out(names: list[str], more: list[str]) -> None:
+    """Holds once a song is held out by its own draw, not because there must be at least one."""
     names = [*names, "s3", "b", "c"]  # s3 is drawn below a half
     assert draw("s3") < 0.5
     _, held = hold_out(songs([*dict.fromkeys(names)]), 0.5)
-    _, later = hold_out(songs([*dict.fromkeys([*names, *more])]), 0.5)
-    assert {song.name for song in held} <= {song.name for song in later}
+    _, held_of_more = hold_out(songs([*dict.fromkeys([*names, *more])]), 0.5)
+    assert {song.name for song in held} <= {song.name for song in held_of_more}
 
 
-def test_the_share_is_about_that_of_the_recipe() -> None:
-    """Of 1000 songs a tenth, to three standard deviations of a binomial draw (9.5)."""
+def test_the_held_out_share_is_about_that_of_the_recipe() -> None:
+    """A tenth of 1000 songs, within three standard deviations of a binomial draw (9.5)."""
     _, held = hold_out(songs([f"song {number}" for number in range(1000)]), 0.1)
     assert abs(len(held) - 100) < 3 * 9.5
 
@@ -70,11 +70,11 @@ def test_a_song_is_held_out_of_other_layouts(tmp_path: Path, layout: str) -> Non
     assert (len(found.training), len(found.validation)) == (3, 0)
 
 
-def test_songs_that_the_user_names_are_judged_by_and_not_trained_on(tmp_path: Path) -> None:
+def test_songs_named_by_the_user_are_only_for_validation(tmp_path: Path) -> None:
     write(tmp_path, "data/train/{a,b}/{vocals,drums}.wav", "data/valid/c/{vocals,drums}.wav")
     write(tmp_path, "mine/{mixture,vocals,drums}.wav")
-    named = (tmp_path / "mine", tmp_path / "data" / "train" / "b")
-    found = survey(recipe(validation_fraction=0.9), tmp_path / "data", STEMS, named)
+    validation_folders = (tmp_path / "mine", tmp_path / "data" / "train" / "b")
+    found = survey(recipe(validation_fraction=0.9), tmp_path / "data", STEMS, validation_folders)
     assert [song.name for song in found.training] == ["a"]
     assert paths(found.validation, tmp_path) == {
         "mine": {
@@ -90,20 +90,20 @@ def test_songs_that_the_user_names_are_judged_by_and_not_trained_on(tmp_path: Pa
     )
 
 
-def test_named_folders_are_checked_in_every_layout(tmp_path: Path) -> None:
+def test_validation_folders_are_checked_in_every_layout(tmp_path: Path) -> None:
     write(tmp_path, "data/vocals/a.wav", "data/drums/b.wav", "x/{mixture,vocals}.wav")
     write(tmp_path, "y/{vocals,drums}.wav")
     (tmp_path / "z").mkdir()
-    named = (tmp_path / "x", tmp_path / "y", tmp_path / "z")
+    validation_folders = (tmp_path / "x", tmp_path / "y", tmp_path / "z")
     with pytest.raises(DataError) as caught:
-        survey(recipe(), tmp_path / "data", STEMS, named)
+        survey(recipe(), tmp_path / "data", STEMS, validation_folders)
     assert caught.value.problems == [
         f"{tmp_path / 'z'} contains no audio: use a folder with stems",
         f"{tmp_path / 'x'} has no drums: add it, or use --set data.missing=silence",
     ]
 
 
-def test_a_named_folder_may_hold_the_whole_of_a_group(tmp_path: Path) -> None:
+def test_a_validation_folder_may_have_the_sum_of_a_group(tmp_path: Path) -> None:
     write(tmp_path, f"data/a/{{{','.join(FOUR)}}}.wav", "mine/{vocals,instrumental}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
     found = survey(data, tmp_path / "data", ("vocals", "instrumental"), (tmp_path / "mine",))
@@ -111,7 +111,7 @@ def test_a_named_folder_may_hold_the_whole_of_a_group(tmp_path: Path) -> None:
     assert [sorted(song.stems) for song in found.training] == [sorted(FOUR)]
 
 
-NAMED = {
+VALIDATION_FOLDERS = {
     "tracks": ["{a,b}/{vocals,drums}.wav"],
     "tracks with songs to validate": [
         "train/x/{vocals,drums}.wav",
@@ -121,16 +121,16 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("kind", NAMED)
-def test_a_named_folder_may_hold_songs_in_any_layout(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", VALIDATION_FOLDERS)
+def test_a_validation_folder_may_have_any_layout(tmp_path: Path, kind: str) -> None:
     write(tmp_path / "data", "x/{vocals,drums}.wav")
-    write(tmp_path / "mine", *NAMED[kind])
+    write(tmp_path / "mine", *VALIDATION_FOLDERS[kind])
     found = survey(recipe(), tmp_path / "data", STEMS, (tmp_path / "mine",))
     assert [song.name for song in found.validation] == ["a", "b"]
     assert [song.name for song in found.training] == ["x"]
 
 
-def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
+def test_a_csv_file_names_validation_songs(tmp_path: Path) -> None:
     write(tmp_path, "data/x/{vocals,drums}.wav", "{1,2}.wav")
     table = tmp_path / "mine.csv"
     table.write_text("song,vocals,drums\na,1.wav,2.wav\n")
@@ -139,7 +139,7 @@ def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "sentence"),
+    ("names", "message"),
     [
         (["x/1.wav", "y/2.wav"], "matches no layout of songs: use folders with"),
         (
@@ -150,49 +150,54 @@ def test_a_table_names_songs_to_validate(tmp_path: Path) -> None:
         (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
     ],
 )
-def test_named_folders_without_songs(tmp_path: Path, names: list[str], sentence: str) -> None:
+def test_validation_folders_without_songs(tmp_path: Path, names: list[str], message: str) -> None:
     write(tmp_path / "data", "x/{vocals,drums}.wav")
     write(tmp_path / "mine", *names)
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(DataError, match=message):
         survey(recipe(missing="silence"), tmp_path / "data", STEMS, (tmp_path / "mine",))
 
 
-def test_what_is_offered_for_a_named_song_can_be_typed(tmp_path: Path) -> None:
-    """A group of what the song has; the data have the whole of it and are not refused."""
+def test_the_option_offered_for_a_validation_song_works(tmp_path: Path) -> None:
+    """The song gets a group of its stems; the data, which has the sum, is still accepted."""
     write(tmp_path, "data/x/{vocals,instrumental}.wav", f"mine/a/{{{','.join(FOUR)}}}.wav")
-    given = (tmp_path / "data", ("instrumental",), (tmp_path / "mine",))
+    arguments = (tmp_path / "data", ("instrumental",), (tmp_path / "mine",))
     with pytest.raises(DataError) as caught:
-        survey(recipe(), *given)
-    offered = str(caught.value).split("--set data.groups.instrumental=[")[1].split("]")[0]
-    assert offered == "bass,drums,other"
-    found = survey(recipe(groups={"instrumental": offered.split(",")}), *given)
+        survey(recipe(), *arguments)
+    offered_parts = str(caught.value).split("--set data.groups.instrumental=[")[1].split("]")[0]
+    assert offered_parts == "bass,drums,other"
+    found = survey(recipe(groups={"instrumental": offered_parts.split(",")}), *arguments)
     assert [song.name for song in found.validation] == ["a"]
 
 
-def test_what_a_song_holds_twice_is_used_once(tmp_path: Path) -> None:
-    """In a, c and d there is a sum beside all of its parts, beside some of them, beside none."""
+def test_sums_and_their_parts_are_not_used_twice(tmp_path: Path) -> None:
+    """Songs a, c and d have a sum beside all of its parts, some of them, and none."""
     write(tmp_path, f"a/{{instrumental,{','.join(FOUR)}}}.wav", f"b/{{{','.join(FOUR)}}}.wav")
     write(tmp_path, "c/{vocals,instrumental,bass}.wav", "d/{vocals,instrumental}.wav")
     data = recipe(groups={"instrumental": ["bass", "drums", "other"]})
     found = survey(data, tmp_path, ("vocals", "instrumental"))
-    whole = ["instrumental", "vocals"]
-    assert [sorted(song.stems) for song in found.training] == [[*FOUR], [*FOUR], whole, whole]
+    sum_and_vocals = ["instrumental", "vocals"]
+    assert [sorted(song.stems) for song in found.training] == [
+        [*FOUR],
+        [*FOUR],
+        sum_and_vocals,
+        sum_and_vocals,
+    ]
 
 
-def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+def test_no_songs_left_for_training(tmp_path: Path) -> None:
     write(tmp_path, "a/{vocals,drums}.wav")
     with pytest.raises(DataError, match="--validation uses all songs, and none is left"):
         survey(recipe(), tmp_path, STEMS, (tmp_path / "a",))
 
 
-def test_a_song_in_both_parts_is_said(tmp_path: Path) -> None:
+def test_a_song_name_in_both_parts_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "{train,valid}/a/{vocals,drums}.wav")
     found = survey(recipe(), tmp_path, STEMS)
     assert found.summary[-1] == "Songs with the same name in training and validation: a"
 
 
-def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
-    """Two songs share a kit: the one to validate keeps it, whether the table names it or not."""
+def test_files_of_validation_songs_are_not_trained_on(tmp_path: Path) -> None:
+    """Two songs share a kit: the validation song keeps it, with and without a split column."""
     write(tmp_path, "{a,b,c,kit}.wav")
     rows = [f"{name},{name}.wav,{name if name == 'b' else 'kit'}.wav" for name in "abc"]
     table = tmp_path / "songs.csv"
@@ -211,7 +216,7 @@ def test_a_file_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
         survey(recipe(), table, STEMS)
 
 
-def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
+def test_the_summary_counts_stems_and_reports_irregularities(tmp_path: Path) -> None:
     write(tmp_path, "{a,b}/{vocals,drums}.wav", "a/bass.wav", frames=60 * LENGTH)
     write(tmp_path, "c/{vocals,drums}.wav", rate=2 * RATE, channels=1)
     found = survey(recipe(), tmp_path, STEMS)
@@ -224,16 +229,16 @@ def test_the_summary_counts_stems_and_says_what_is_odd(tmp_path: Path) -> None:
     )
 
 
-def test_files_of_libraries_are_counted_as_files(tmp_path: Path) -> None:
-    """Also those that were paired, of which each has a rate of its own."""
+def test_library_files_are_counted_as_files(tmp_path: Path) -> None:
+    """This includes paired files, which may have different sample rates."""
     write(tmp_path, "instrumentals/{a,b,c}.wav")
     write(tmp_path, "vocals/{d,e,f}.wav", rate=2 * RATE)
     found = survey(recipe(validation_fraction=0.1), tmp_path, ("vocals",))
     assert "to the network's: 3 files at 8000 Hz, 3 files at 16000 Hz" in found.summary[2]
 
 
-def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:
-    """What was written into a pipe as Matroska says nothing of its length."""
+def test_lengths_missing_in_the_header_are_reported(tmp_path: Path) -> None:
+    """Matroska written to a pipe has no length in its header."""
     write(tmp_path, "a/{vocals,drums}.wav")
     piped = ffmpeg("-i", tmp_path / "a" / "vocals.wav", "-f", "matroska", "-")
     (tmp_path / "a" / "mixture.mka").write_bytes(piped)
@@ -243,8 +248,8 @@ def test_lengths_that_no_header_knows_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(18_720, "5 h 12 min"), (200, "3 min 20 s"), (7.4, "7 s"), (3599.6, "1 h 0 min")],
 )
-def test_words_of_time(seconds: float, words: str) -> None:
-    assert words_of_time(seconds) == words
+def test_durations_in_words(seconds: float, text: str) -> None:
+    assert words_of_time(seconds) == text

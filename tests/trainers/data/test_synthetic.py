@@ -1,4 +1,4 @@
-"""Songs made by formula. Truth: laws of sums and seeds, and what networks are to hear in them."""
+"""Synthetic songs: sums, seeds and the properties that make them separable."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def songs() -> list[dict[str, np.ndarray]]:
     return [play(10.0, RATE, np.random.default_rng((1, number))) for number in range(3)]
 
 
-def read(place: Path) -> dict[str, np.ndarray]:
-    return {path.stem: soundfile.read(path, dtype="int16")[0] for path in place.glob("*.wav")}
+def read(folder: Path) -> dict[str, np.ndarray]:
+    return {path.stem: soundfile.read(path, dtype="int16")[0] for path in folder.glob("*.wav")}
 
 
-def test_files_add_up_to_their_mixture_to_the_sample(tmp_path: Path) -> None:
-    places = render_songs(tmp_path / "set", 2, 3.0, RATE, seed=4)
-    assert [place.name for place in places] == ["song_001", "song_002"]
-    for place in places:
-        waves = read(place)
+def test_stems_sum_exactly_to_their_mixture(tmp_path: Path) -> None:
+    folders = render_songs(tmp_path / "set", 2, 3.0, RATE, seed=4)
+    assert [folder.name for folder in folders] == ["song_001", "song_002"]
+    for folder in folders:
+        waves = read(folder)
         mixture = waves.pop("mixture")
         assert waves.keys() == set(NAMES)
         assert mixture.shape == (3 * RATE, 2)
@@ -42,19 +42,19 @@ def test_files_add_up_to_their_mixture_to_the_sample(tmp_path: Path) -> None:
         assert np.abs(mixture).max() <= PEAK * 2**15 + 2
 
 
-def test_a_seed_names_its_songs_however_many_there_are(tmp_path: Path) -> None:
+def test_songs_depend_on_the_seed_not_on_their_count(tmp_path: Path) -> None:
     one = render_songs(tmp_path / "one", 1, 1.0, RATE, seed=4)
     two = render_songs(tmp_path / "two", 2, 1.0, RATE, seed=4)
     other = render_songs(tmp_path / "other", 1, 1.0, RATE, seed=5)
     first, again, second, third = (
-        (place / "mixture.wav").read_bytes() for place in (one[0], *two, other[0])
+        (folder / "mixture.wav").read_bytes() for folder in (one[0], *two, other[0])
     )
     assert first == again
     assert len({first, second, third}) == 3
 
 
-def test_levels_are_those_of_a_song(songs: list[dict[str, np.ndarray]]) -> None:
-    """As far apart as listed; loud songs are turned down as a whole."""
+def test_stem_levels_are_as_listed(songs: list[dict[str, np.ndarray]]) -> None:
+    """Level differences are as listed; loud songs are turned down as a whole."""
     for stems in songs:
         found = [20 * np.log10(np.sqrt(np.square(stems[name]).mean())) for name in NAMES]
         steps = np.array(found) - [LEVELS[name] for name in NAMES]
@@ -63,21 +63,21 @@ def test_levels_are_those_of_a_song(songs: list[dict[str, np.ndarray]]) -> None:
         assert np.abs(sum(stems.values())).max() <= PEAK + 1e-9
 
 
-def test_stems_can_be_parted_by_masks(songs: list[dict[str, np.ndarray]]) -> None:
-    """Reference: the ideal ratio mask, the share of each stem's magnitude, gains 8 dB or more."""
+def test_masks_can_separate_the_stems(songs: list[dict[str, np.ndarray]]) -> None:
+    """The ideal ratio mask, each stem's share of the magnitudes, gains 8 dB or more."""
     window = torch.hann_window(1024)
     for stems in songs:
         waves = torch.stack([torch.from_numpy(stems[name]) for name in NAMES]).float()
         mixture = waves.sum(0)
         size = stft(waves, window, 256).abs()
         masked = stft(mixture, window, 256) * size / (size.sum(0) + 1e-6)
-        parted = istft(masked, window, 256, waves.shape[-1])
-        gained = global_sdr(parted, waves) - global_sdr(mixture.expand_as(waves), waves)
-        assert (gained > 8).all()
+        separated = istft(masked, window, 256, waves.shape[-1])
+        gain = global_sdr(separated, waves) - global_sdr(mixture.expand_as(waves), waves)
+        assert (gain > 8).all()
 
 
-def test_each_stem_has_its_place(songs: list[dict[str, np.ndarray]]) -> None:
-    """Half of the bass lies below 250 Hz, of the others' power a quarter at most but for kicks."""
+def test_only_the_bass_is_mostly_low(songs: list[dict[str, np.ndarray]]) -> None:
+    """Half of the bass's power is below 250 Hz, and at most a third of vocals and other."""
     for stems in songs:
         power = {name: np.abs(np.fft.rfft(stems[name].mean(0))) ** 2 for name in NAMES}
         hz = np.fft.rfftfreq(10 * RATE, 1 / RATE)
@@ -86,24 +86,24 @@ def test_each_stem_has_its_place(songs: list[dict[str, np.ndarray]]) -> None:
         assert max(low["vocals"], low["other"]) < 0.35
 
 
-def test_voices_move_and_rest_while_chords_stand_still(
+def test_voices_vary_more_than_chords(
     songs: list[dict[str, np.ndarray]],
 ) -> None:
-    """From one twentieth of a second to the next the spectrum of a chord stays, a voice's not."""
+    """The spectra of successive 50 ms are more alike for chords than for voices."""
     for stems in songs:
-        alike = {}
+        similarity = {}
         for name in ("vocals", "other"):
             frames = stems[name].mean(0)[: 10 * RATE].reshape(-1, RATE // 20)
-            sizes = np.abs(np.fft.rfft(frames * np.hanning(RATE // 20)))
-            sizes /= np.linalg.norm(sizes, axis=1, keepdims=True) + 1e-9
-            alike[name] = np.median((sizes[1:] * sizes[:-1]).sum(1))
-        assert alike["other"] > alike["vocals"]
+            spectra = np.abs(np.fft.rfft(frames * np.hanning(RATE // 20)))
+            spectra /= np.linalg.norm(spectra, axis=1, keepdims=True) + 1e-9
+            similarity[name] = np.median((spectra[1:] * spectra[:-1]).sum(1))
+        assert similarity["other"] > similarity["vocals"]
         loud = np.abs(stems["vocals"]).max(0).reshape(-1, RATE // 10).max(1) > 1e-3
         assert 0.4 < loud.mean() < 1
 
 
-def test_overtones_are_never_mirrored() -> None:
-    """Of 3 kHz at 16 kHz, the second lies at 6; the third, at 9, would come back at 7."""
+def test_overtones_do_not_alias() -> None:
+    """The second harmonic of 3 kHz is 6 kHz; the third, 9 kHz, would alias to 7 kHz."""
     tone = overtones_of(np.full(RATE, 3000.0), RATE, 10, 1.0)
     size = 2 * np.abs(np.fft.rfft(tone)) / RATE
     assert size[[3000, 6000]] == pytest.approx([1, 0.5], abs=1e-6)
@@ -117,20 +117,20 @@ def test_songs_are_not_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "song_002").exists()
 
 
-def test_the_command_for_people_and_programs(tmp_path: Path) -> None:
+def test_the_command_prints_lines_or_json(tmp_path: Path) -> None:
     words = ["--songs", "1", "--seconds", "1", "--sample-rate", "8000", "--seed", "3"]
-    shown = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
-    assert shown.exit_code == 0
-    assert shown.output == (
+    result = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
+    assert result.exit_code == 0
+    assert result.output == (
         f"1 songs of 1 s written to {tmp_path / 'a'}\nTry: stem data check {tmp_path / 'a'}\n"
     )
-    told = CliRunner().invoke(render_command, [str(tmp_path / "b"), *words, "--json"])
-    assert json.loads(told.output)["songs"] == [str(tmp_path / "b" / "song_001")]
+    json_result = CliRunner().invoke(render_command, [str(tmp_path / "b"), *words, "--json"])
+    assert json.loads(json_result.output)["songs"] == [str(tmp_path / "b" / "song_001")]
     assert soundfile.info(tmp_path / "b" / "song_001" / "vocals.wav").samplerate == 8000
 
 
 @pytest.mark.parametrize("words", [["--songs", "0"], ["--seconds", "0"], ["--sample-rate", "10"]])
-def test_numbers_that_make_no_songs(tmp_path: Path, words: list[str]) -> None:
-    refused = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
-    assert refused.exit_code == 2
+def test_invalid_numbers_are_refused(tmp_path: Path, words: list[str]) -> None:
+    result = CliRunner().invoke(render_command, [str(tmp_path / "a"), *words])
+    assert result.exit_code == 2
     assert not (tmp_path / "a").exists()

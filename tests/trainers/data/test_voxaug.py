@@ -1,7 +1,7 @@
-"""Vocals over instrumentals. Truth: constant sounds, so that a clip tells what was done to it.
+"""Vocals mixed with instrumentals. Recordings are constant, so that clips show what was done.
 
-Shares are binomial: of N clips, N p give or take 4 sqrt(N p (1 - p)), beyond which chance lies once
-in 16,000 tries.
+Shares are binomial: of N clips, N p plus or minus 4 sqrt(N p (1 - p)), which chance exceeds once in
+16,000 tries.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.trainers.commands import RATE
 from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from tests.trainers.data.songs_on_disk import write
-from tests.trainers.frames import learning, with_steps
+from tests.trainers.frames import with_objective, with_steps
 from tests.trainers.runs import CPU
 from trainers.config import Recipe, VoxaugRecipe
 from trainers.data import recording
@@ -36,8 +36,8 @@ BOTH = ("vocals", "instrumental")
 CLIPS = 600
 
 
-def sound(path: Path, *sides: float, seconds: float = 1.0, peak: float = 0.0) -> None:
-    """A constant on each side, and maybe one louder sample at the end."""
+def write_constant(path: Path, *sides: float, seconds: float = 1.0, peak: float = 0.0) -> None:
+    """Write a wave with a constant on each side, and a last sample of ``peak`` if given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wave = np.tile(np.array(sides), (round(seconds * RATE), 1))
     if peak:
@@ -47,10 +47,10 @@ def sound(path: Path, *sides: float, seconds: float = 1.0, peak: float = 0.0) ->
 
 @pytest.fixture
 def libraries(recordings: Path) -> Path:
-    """An instrumental of 0.1 and 0.2, vocals of 0.02 and 0.06: every sum of sides is another."""
+    """An instrumental of 0.1 and 0.2 and vocals of 0.02 and 0.06, whose sums are all different."""
     folder = recordings / "libraries"
-    sound(folder / "instrumentals" / "a.wav", 0.1, 0.2)
-    sound(folder / "vocals" / "deep" / "b.wav", 0.02, 0.06)
+    write_constant(folder / "instrumentals" / "a.wav", 0.1, 0.2)
+    write_constant(folder / "vocals" / "deep" / "b.wav", 0.02, 0.06)
     return folder
 
 
@@ -66,9 +66,9 @@ def mixes(
     """Clips of a tenth of a second."""
     values = {"voxaug": chances, "clip_seconds": 0.1, "layout": "voxaug"}
     songs = survey(data_recipe(**values), folder, tuple(stems)).training
-    taught = with_data(recipe, **values)
+    variant = with_data(recipe, **values)
     return clips_of(
-        songs, taught, tuple(stems), VoxaugMixes, seed, needs_peak_level=needs_peak_level
+        songs, variant, tuple(stems), VoxaugMixes, seed, needs_peak_level=needs_peak_level
     )
 
 
@@ -81,8 +81,8 @@ def sides(clip: torch.Tensor, unit: float) -> tuple[float, float]:
     return left, right
 
 
-def drawn(clips: SongClips) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Vocals in units of a hundredth, and the instrumental in tenths, at the level of the files."""
+def sides_of_clips(clips: SongClips) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Sides of vocals in units of 0.01 and of instrumentals in 0.1, at the level of the files."""
     found = []
     for index in range(CLIPS):
         mixture, (vocals, instrumental) = clips[index]
@@ -92,27 +92,32 @@ def drawn(clips: SongClips) -> list[tuple[tuple[float, float], tuple[float, floa
     return found
 
 
-def test_clips_are_mixed_with_the_chances_of_the_description(
-    libraries: Path, recipe: Recipe
-) -> None:
-    """Without vocals are 1 - 0.98 (1 - 0.025) of all clips; each way has its own share."""
-    found = drawn(mixes(libraries, recipe))
-    sung = [(vocals, band) for vocals, band in found if vocals != (0, 0)]
-    assert_share(CLIPS - len(sung), CLIPS, 1 - 0.98 * 0.975)
-    assert {band for _, band in found} == {(1.0, 2.0), (2.0, 1.0)}
-    assert_share(sum(band == (2.0, 1.0) for _, band in found), CLIPS, 0.5)
-    whole = [(vocals, band) for vocals, band in sung if 0 not in vocals]
-    assert {vocals for vocals, _ in whole} == {(2.0, 6.0), (6.0, 2.0)}
-    assert_share(len(sung) - len(whole), len(sung), 0.025)
-    apart = [(vocals[0] > vocals[1]) != (band[0] > band[1]) for vocals, band in whole]
-    assert_share(sum(apart), len(whole), 0.5)
-    muted = [vocals for vocals, _ in sung if 0 in vocals]
+def test_clips_are_mixed_with_the_documented_chances(libraries: Path, recipe: Recipe) -> None:
+    """1 - 0.98 (1 - 0.025) of all clips lack vocals; the other shares are as documented."""
+    found = sides_of_clips(mixes(libraries, recipe))
+    with_vocals = [(vocals, instrumental) for vocals, instrumental in found if vocals != (0, 0)]
+    assert_share(CLIPS - len(with_vocals), CLIPS, 1 - 0.98 * 0.975)
+    assert {instrumental for _, instrumental in found} == {(1.0, 2.0), (2.0, 1.0)}
+    assert_share(sum(instrumental == (2.0, 1.0) for _, instrumental in found), CLIPS, 0.5)
+    stereo_vocals = [
+        (vocals, instrumental) for vocals, instrumental in with_vocals if 0 not in vocals
+    ]
+    assert {vocals for vocals, _ in stereo_vocals} == {(2.0, 6.0), (6.0, 2.0)}
+    assert_share(len(with_vocals) - len(stereo_vocals), len(with_vocals), 0.025)
+    opposite = [
+        (vocals[0] > vocals[1]) != (instrumental[0] > instrumental[1])
+        for vocals, instrumental in stereo_vocals
+    ]
+    assert_share(sum(opposite), len(stereo_vocals), 0.5)
+    muted = [vocals for vocals, _ in with_vocals if 0 in vocals]
     assert {vocals.index(0) for vocals in muted} == {0, 1}
 
 
-def test_second_vocals_join_the_first(libraries: Path, recipe: Recipe) -> None:
-    """Two of the same sound are 2 + 2 or 2 + 6 on a side, in 0.3 of the clips with vocals."""
-    found = drawn(mixes(libraries, recipe, second_vocals=0.3, mute=0.0, no_vocals=0.0, vocals=1.0))
+def test_second_vocals_are_added(libraries: Path, recipe: Recipe) -> None:
+    """Two of the same vocals are 2 + 2 or 2 + 6 on a side, in 0.3 of the clips."""
+    found = sides_of_clips(
+        mixes(libraries, recipe, second_vocals=0.3, mute=0.0, no_vocals=0.0, vocals=1.0)
+    )
     assert {vocals for vocals, _ in found} == {(2, 6), (6, 2), (4, 12), (12, 4), (8, 8)}
     assert_share(sum(sum(vocals) == 16 for vocals, _ in found), CLIPS, 0.3)
 
@@ -126,7 +131,7 @@ def test_second_vocals_join_the_first(libraries: Path, recipe: Recipe) -> None:
         ({"vocals": 1.0, "no_vocals": 0.0, "mute": 1.0, "swap": 0.0}, {(0, 6), (2, 0)}),
     ],
 )
-def test_chances_of_none_and_of_all(
+def test_chances_of_0_and_1(
     libraries: Path, recipe: Recipe, chances: dict[str, float], vocals: set[tuple[float, float]]
 ) -> None:
     clips = mixes(libraries, recipe, **chances)
@@ -144,25 +149,26 @@ def test_a_clip_depends_on_seed_and_number_alone(libraries: Path, recipe: Recipe
     assert any(not later[index][0].equal(other[index][0]) for index in later)
 
 
-def test_the_network_is_given_the_stems_it_asks_for(libraries: Path, recipe: Recipe) -> None:
+def test_clips_have_the_stems_of_the_network(libraries: Path, recipe: Recipe) -> None:
     both = mixes(libraries, recipe)
-    for place, stem in enumerate(BOTH):
+    for number, stem in enumerate(BOTH):
         alone = mixes(libraries, recipe, (stem,))
         for index in range(5):
             mixture, (only,) = alone[index]
             assert mixture.equal(both[index][0])
-            assert only.equal(both[index][1][place])
+            assert only.equal(both[index][1][number])
 
 
 @pytest.mark.parametrize(("peak", "divisor"), [(0.8, 0.8), (0.0, 0.26)])
-def test_clips_are_brought_to_the_level_of_the_whole_song(
+def test_clips_are_divided_by_the_peak_of_their_recording(
     recordings: Path, recipe: Recipe, peak: float, divisor: float
 ) -> None:
-    """A recording that somewhere reaches 0.8 is divided by that; one that never exceeds its clip's
-    0.2 + 0.06 by the clip's. Networks that hear songs as they are hear clips so, too.
+    """A clip is divided by its recording's peak of 0.8, or else by its own peak of 0.2 + 0.06.
+
+    Other networks receive clips unchanged.
     """
-    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2, seconds=3.0, peak=peak)
-    sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
+    write_constant(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2, seconds=3.0, peak=peak)
+    write_constant(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
     chances = {"vocals": 1.0, "no_vocals": 0.0, "swap": 0.0, "mute": 0.0}
     clips = mixes(recordings / "x", recipe, needs_peak_level=True, **chances)
     mixture, (vocals, _) = clips[1]
@@ -175,7 +181,7 @@ def test_clips_are_brought_to_the_level_of_the_whole_song(
 def test_the_peak_of_a_recording_is_read_once(
     libraries: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process, which remembers nothing itself, finds what was written down."""
+    """Another process, without the peak in memory, reads it from the cache."""
     first = mixes(libraries, recipe, needs_peak_level=True)[0][0]
     recording.recording_peak.cache_clear()
 
@@ -186,25 +192,23 @@ def test_the_peak_of_a_recording_is_read_once(
     assert mixes(libraries, recipe, needs_peak_level=True)[0][0].equal(first)
 
 
-def test_silent_places_of_vocals_are_passed_over(recordings: Path, recipe: Recipe) -> None:
-    """Vocals that rest four fifths of the time: 8 tries for each clip find none in 0.8^8 = 17 %."""
+def test_silent_parts_of_vocals_are_avoided(recordings: Path, recipe: Recipe) -> None:
+    """Vocals are silent for four fifths: all 8 tries for a clip are silent in 0.8^8 = 17 %."""
     wave = np.zeros((10 * RATE, 2))
     wave[: 2 * RATE] = 0.1
-    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
-    sound(recordings / "x" / "vocals" / "b.wav", 0.1, 0.1)
+    write_constant(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
+    write_constant(recordings / "x" / "vocals" / "b.wav", 0.1, 0.1)
     soundfile.write(recordings / "x" / "vocals" / "b.wav", wave, RATE)
     clips = mixes(recordings / "x", recipe, vocals=1.0, no_vocals=0.0, mute=0.0)
     silent = sum(not clips[index][1][0].any() for index in range(400))
     assert_share(silent, 400, 0.8**8)
 
 
-def test_an_own_mixture_is_heard_where_nothing_is_laid_over(
-    recordings: Path, recipe: Recipe
-) -> None:
-    """Its vocals are what the instrumental leaves of it: 0.05."""
-    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
-    sound(recordings / "x" / "mixture" / "a.wav", 0.15, 0.25)
-    sound(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
+def test_a_mixture_file_is_used_where_no_vocals_are_added(recordings: Path, recipe: Recipe) -> None:
+    """Its vocals are the mixture minus the instrumental: 0.05."""
+    write_constant(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.2)
+    write_constant(recordings / "x" / "mixture" / "a.wav", 0.15, 0.25)
+    write_constant(recordings / "x" / "vocals" / "b.wav", 0.02, 0.06)
     clips = mixes(recordings / "x", recipe, vocals=0.0, no_vocals=0.0, swap=0.0)
     mixture, (vocals, instrumental) = clips[0]
     assert sides(mixture, 1.0) == (0.15, 0.25)
@@ -212,11 +216,11 @@ def test_an_own_mixture_is_heard_where_nothing_is_laid_over(
     assert sides(instrumental, 1.0) == (0.1, 0.2)
 
 
-def test_an_epoch_hears_every_part_of_every_instrumental(recordings: Path, recipe: Recipe) -> None:
-    """Of 0.5 and 0.3 s, which hold 5 and 3 clips of a tenth; vocals do not count."""
-    sound(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.1, seconds=0.5)
-    sound(recordings / "x" / "instrumental" / "b.wav", 0.2, 0.2, seconds=0.3)
-    sound(recordings / "x" / "vocals" / "c.wav", 0.02, 0.06, seconds=7.0)
+def test_an_epoch_has_every_part_of_every_instrumental(recordings: Path, recipe: Recipe) -> None:
+    """Instrumentals of 0.5 and 0.3 s have 5 and 3 clips of 0.1 s; vocals do not count."""
+    write_constant(recordings / "x" / "instrumental" / "a.wav", 0.1, 0.1, seconds=0.5)
+    write_constant(recordings / "x" / "instrumental" / "b.wav", 0.2, 0.2, seconds=0.3)
+    write_constant(recordings / "x" / "vocals" / "c.wav", 0.02, 0.06, seconds=7.0)
     clips = mixes(recordings / "x", recipe, vocals=0.0)
     assert clips.epoch == 8
     assert sorted(clips.slots.at(index).song for index in range(8)) == [0] * 5 + [1] * 3
@@ -224,23 +228,28 @@ def test_an_epoch_hears_every_part_of_every_instrumental(recordings: Path, recip
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])
 def test_a_silent_library_is_refused(recordings: Path, recipe: Recipe, name: str) -> None:
-    """Also the one that the network does not give: nothing could be learned from it."""
+    """This also holds for the library that is not the network's target."""
     for library in ("vocals", "instrumentals"):
         level = 0.0 if library == name else 0.1
-        sound(recordings / "x" / library / "a.wav", level, level)
+        write_constant(recordings / "x" / library / "a.wav", level, level)
     other = "instrumental" if name == "vocals" else "vocals"
     with pytest.raises(DataError, match=f"every file in {name}/ is silent: add files with sound"):
         open_data(with_data(recipe), recordings / "x", (), (other,), RATE)
 
 
-def test_songs_to_validate_are_made_of_files_held_out(recordings: Path) -> None:
-    """Instrumental number i with vocals number i modulo their count, as long as the shorter; no
-    file of them is trained on, and the user's own songs come first.
+def test_validation_songs_are_mixed_from_held_out_files(recordings: Path) -> None:
+    """Instrumental i is paired with vocals i modulo their number, cut to the shorter of both.
+
+    Held-out files are not used for training, and the user's own songs have precedence.
     """
     for number in range(12):
-        sound(recordings / "x" / "instrumentals" / f"{number:02d}.wav", 0.1, 0.2, seconds=2.0)
+        write_constant(
+            recordings / "x" / "instrumentals" / f"{number:02d}.wav", 0.1, 0.2, seconds=2.0
+        )
     for number in range(4):
-        sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06, seconds=1.5 + number)
+        write_constant(
+            recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06, seconds=1.5 + number
+        )
     found = survey(data_recipe(validation_fraction=0.4), recordings / "x", BOTH)
     sung = sorted({song.stems["vocals"].path.stem for song in found.validation})
     band = [song.stems["instrumental"].path.stem for song in found.validation]
@@ -275,13 +284,14 @@ def test_small_libraries_keep_all_of_their_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
-@pytest.mark.parametrize("sung", ["{a,b,c}", "{a,b,c,d,e,f,g}", "{e,f,g,h,i}", "{v,w,x,y}"])
-def test_no_song_is_in_both_parts(tmp_path: Path, share: float, sung: str) -> None:
-    """A mixture has the vocals of its song, which may be in the library of vocals; and takes of one
-    name in two folders of a library are one song. Each library keeps something to train on.
+@pytest.mark.parametrize("vocals", ["{a,b,c}", "{a,b,c,d,e,f,g}", "{e,f,g,h,i}", "{v,w,x,y}"])
+def test_no_song_is_in_both_parts(tmp_path: Path, share: float, vocals: str) -> None:
+    """Files of one name are one song, also in mixtures and in several folders of a library.
+
+    Both libraries keep files for training.
     """
     write(tmp_path, "{instrumentals,music}/{a,b,c,d,e,f}.wav", "mixture/{a,b,c,d,e,f}.wav")
-    write(tmp_path, f"{{vocals,acapellas}}/{sung}.wav")
+    write(tmp_path, f"{{vocals,acapellas}}/{vocals}.wav")
     found = survey(data_recipe(layout="voxaug", validation_fraction=share), tmp_path, BOTH)
     trained, held = (
         {source.path.stem for song in songs for source in song.sources}
@@ -295,79 +305,81 @@ def test_no_song_is_in_both_parts(tmp_path: Path, share: float, sung: str) -> No
 
 @pytest.mark.parametrize("name", ["vocals", "second_vocals", "swap", "mute", "no_vocals"])
 @pytest.mark.parametrize("value", [-0.1, 1.1])
-def test_chances_that_are_none(name: str, value: float) -> None:
+def test_chances_must_be_between_0_and_1(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be a share between 0 and 1"):
         VoxaugRecipe(**{name: value})
 
 
-def test_a_network_learns_from_libraries(recordings: Path, recipe: Recipe) -> None:
-    """A whole run, with songs that were made to validate."""
+def test_a_run_on_libraries(recordings: Path, recipe: Recipe) -> None:
+    """A full run, with mixed validation songs."""
     for number in range(3):
-        sound(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
-        sound(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
-    taught = with_data(
-        learning(recipe, "separation", stems=["instrumental"]),
+        write_constant(recordings / "x" / "instrumentals" / f"{number}.wav", 0.1, 0.2)
+        write_constant(recordings / "x" / "vocals" / f"{number}.wav", 0.02, 0.06)
+    variant = with_data(
+        with_objective(recipe, "separation", stems=["instrumental"]),
         clip_seconds=0.5,
         validation_fraction=0.1,
     )
     best = train(
-        with_steps(taught, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None
+        with_steps(variant, 2), recordings / "x", (), recordings / "run", CPU, lambda _: None
     )
     assert best.exists()
 
 
-def test_what_the_libraries_do_themselves_is_refused(libraries: Path, recipe: Recipe) -> None:
-    ways = ("remix", "swap", "gain", "polarity")
-    varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in ways})
+def test_augmentations_that_the_layout_does_itself_are_refused(
+    libraries: Path, recipe: Recipe
+) -> None:
+    names = ("remix", "swap", "gain", "polarity")
+    varied = with_augmentation(with_data(recipe), **{name: {"chance": 0.5} for name in names})
     with pytest.raises(
         ConfigError, match=r"layout voxaug mixes songs and swaps channels"
-    ) as refused:
+    ) as caught:
         mixes(libraries, varied)
     flags = "--set data.augmentation.remix.chance=0 --set data.augmentation.swap.chance=0"
-    assert str(refused.value).endswith(f"Try: --recipe voxaug, or with this recipe {flags}")
+    assert str(caught.value).endswith(f"Try: --recipe voxaug, or with this recipe {flags}")
 
 
-def test_the_default_recipe_offers_the_one_for_libraries(tmp_path: Path) -> None:
+def test_the_default_recipe_suggests_the_recipe_for_libraries(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/{a,b,c}.wav", "vocals/{d,e,f}.wav")
     with pytest.raises(ConfigError, match="Try: --recipe voxaug, or with this recipe --set"):
         open_data(load_recipe("quick"), tmp_path, (), ("vocals",), 8000)
 
 
 @pytest.mark.parametrize(
-    ("names", "layout", "way"),
+    ("names", "layout", "option"),
     [
         ("{a,b}/{vocals,instrumental}.wav", "tracks", ""),
         ("{music,vocals}/a.wav", "stems", "--layout voxaug, or "),
     ],
 )
-def test_chances_that_the_layout_has_no_use_for(
-    tmp_path: Path, names: str, layout: str, way: str
+def test_chances_without_effect_are_refused(
+    tmp_path: Path, names: str, layout: str, option: str
 ) -> None:
-    """What differs from the usual is refused, as it would have no effect; what is typed helps."""
+    """Values that differ from the defaults have no effect and are refused; the options work."""
     write(tmp_path, names)
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as caught:
         inspect(data_recipe(voxaug={"mute": 0.5, "swap": 0.5, "vocals": 1}), tmp_path)
-    assert str(refused.value) == (
-        f"data: voxaug.vocals=1, voxaug.mute=0.5 has no effect in the layout {layout}. Use {way}"
+    assert str(caught.value) == (
+        f"data: voxaug.vocals=1, voxaug.mute=0.5 has no effect in the layout {layout}. Use {option}"
         "--set data.voxaug.vocals=0.98 --set data.voxaug.mute=0.025"
     )
     assert inspect(data_recipe(voxaug={"mute": 0.025, "vocals": 0.98}), tmp_path).problems == ()
-    if way:
+    if option:
         chances = {"mute": 0.5, "vocals": 1}
         assert inspect(data_recipe(layout="voxaug", voxaug=chances), tmp_path).problems == ()
 
 
-def test_heirs_of_the_recipe_train_on_any_layout(tmp_path: Path) -> None:
+def test_recipes_based_on_voxaug_work_with_any_layout(tmp_path: Path) -> None:
     write(tmp_path, "{a,b}/{vocals,bass,drums,other}.wav")
-    heir = load_recipe("voxaug", ("data.layout=auto",))
-    assert survey(heir.data, tmp_path, ("instrumental",)).layout == "tracks"
+    child = load_recipe("voxaug", ("data.layout=auto",))
+    assert survey(child.data, tmp_path, ("instrumental",)).layout == "tracks"
 
 
-def test_nothing_is_offered_that_was_tried(recordings: Path, recipe: Recipe) -> None:
-    """A share is held out already, and libraries of two files have none to spare."""
+def test_the_message_does_not_suggest_what_was_tried(recordings: Path, recipe: Recipe) -> None:
+    """A share is already set, and libraries of two files cannot hold any out."""
     write(recordings, "x/{instrumentals,vocals}/{a,b}.wav")
-    taught = with_data(recipe, layout="voxaug", validation_fraction=0.1)
-    data = open_data(taught, recordings / "x", (), ("instrumental",), RATE)
-    waiting = replace(taught, schedule=replace(taught.schedule, early_stopping_patience=2))
+    variant = with_data(recipe, layout="voxaug", validation_fraction=0.1)
+    data = open_data(variant, recordings / "x", (), ("instrumental",), RATE)
+    patient = replace(variant, schedule=replace(variant.schedule, early_stopping_patience=2))
     with pytest.raises(ConfigError, match=r"no validation songs\. Use --validation DIR$"):
-        check_schedule(waiting, data)
+        check_schedule(patient, data)

@@ -1,7 +1,4 @@
-"""Libraries of vocals and instrumentals: how they are found, named and validated on.
-
-Truth: the names of files that were put there, and the sentences that a user reads.
-"""
+"""Libraries of vocals and instrumentals: how they are detected, read and used for validation."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from trainers.recipes.loading import load_recipe
 BOTH = ("vocals", "instrumental")
 
 
-def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
+def test_libraries_are_folders_of_files_at_any_depth(tmp_path: Path) -> None:
     write(tmp_path, "Instrumentals/{a,deep/er/b}.wav", "vocal/c.flac", "acapellas/d.wav")
     found = survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
     assert paths(found.training, tmp_path) == {
@@ -44,13 +41,13 @@ def test_libraries_are_folders_at_any_depth(tmp_path: Path) -> None:
         (["vocals/c.wav", "mixture/a.wav"], "stems"),
     ],
 )
-def test_auto_looks(tmp_path: Path, names: list[str], layout: str) -> None:
+def test_auto_detects_libraries(tmp_path: Path, names: list[str], layout: str) -> None:
     write(tmp_path, *names)
     assert look(tmp_path) == layout
 
 
-def test_an_empty_library_is_one(tmp_path: Path) -> None:
-    """The sentence is about the library, and not about layouts."""
+def test_an_empty_library_is_detected(tmp_path: Path) -> None:
+    """The error is about the library, not about layouts."""
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
     with pytest.raises(
@@ -59,8 +56,8 @@ def test_an_empty_library_is_one(tmp_path: Path) -> None:
         inspect(data_recipe(), tmp_path)
 
 
-def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
-    """What the sentence offers can be typed: --layout voxaug finds no mistake."""
+def test_pairs_without_mixtures_suggest_libraries(tmp_path: Path) -> None:
+    """The suggested option works: --layout voxaug finds no problem."""
     write(tmp_path, "instrumental/{a,b}.wav", "vocals/{a,c}.wav", "mixture/a.wav")
     for problem in inspect(data_recipe(), tmp_path).problems:
         assert problem.endswith(
@@ -70,7 +67,7 @@ def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "sentence"),
+    ("names", "message"),
     [
         (
             ["instrumentals/a.wav"],
@@ -90,13 +87,13 @@ def test_pairs_that_lack_mixtures_may_be_libraries(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_libraries_that_are_not_there(tmp_path: Path, names: list[str], sentence: str) -> None:
+def test_missing_libraries(tmp_path: Path, names: list[str], message: str) -> None:
     write(tmp_path, *names)
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(DataError, match=message):
         survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
 
 
-def test_libraries_that_are_empty(tmp_path: Path) -> None:
+def test_empty_libraries(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav")
     (tmp_path / "vocals").mkdir()
     with pytest.raises(
@@ -105,7 +102,7 @@ def test_libraries_that_are_empty(tmp_path: Path) -> None:
         survey(data_recipe(layout="voxaug"), tmp_path, BOTH)
 
 
-def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
+def test_mixtures_without_an_instrumental_are_named(tmp_path: Path) -> None:
     write(tmp_path, "instrumentals/a.wav", "mixture/{a,b}.wav", "vocals/c.wav")
     found = inspect(data_recipe(layout="voxaug"), tmp_path)
     mixture = tmp_path / "mixture" / "b.wav"
@@ -116,7 +113,7 @@ def test_mixtures_of_nothing_are_named(tmp_path: Path) -> None:
 
 
 def test_stems_that_no_library_has(tmp_path: Path) -> None:
-    """What is offered for a stem that is a rest of something has no vocals in it."""
+    """The group suggested for an accompaniment does not include vocals."""
     write(tmp_path, "instrumentals/a.wav", "vocals/b.wav")
     with pytest.raises(ConfigError, match=r"--set data.groups.accompaniment=\[instrumental\]$"):
         survey(data_recipe(layout="voxaug"), tmp_path, ("accompaniment",))
@@ -124,10 +121,8 @@ def test_stems_that_no_library_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stems", [("instrumental",), ("vocals",), BOTH])
 @pytest.mark.parametrize("parts", ["instrumental", "bass,drums,other"])
-def test_ordinary_songs_validate_libraries(
-    tmp_path: Path, stems: tuple[str, ...], parts: str
-) -> None:
-    """Recipe voxaug learns from instrumentals; songs may have them whole or in parts."""
+def test_songs_can_validate_libraries(tmp_path: Path, stems: tuple[str, ...], parts: str) -> None:
+    """Songs may have the instrumental as one file or in parts."""
     write(tmp_path, "vox/{instrumentals/a,vocals/b}.wav")
     write(tmp_path, f"songs/{{x,y}}/{{mixture,vocals,{parts}}}.wav")
     found = survey(load_recipe("voxaug").data, tmp_path / "vox", stems, (tmp_path / "songs",))
@@ -135,7 +130,7 @@ def test_ordinary_songs_validate_libraries(
     assert len(found.training) == 2
 
 
-def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
+def test_libraries_can_validate_libraries_and_songs(tmp_path: Path) -> None:
     write(
         tmp_path, "vox/instrumentals/{a,b}.wav", "vox/vocals/c.wav", "more/{music/d,vocals/e}.wav"
     )
@@ -149,7 +144,7 @@ def test_libraries_validate_libraries_and_songs(tmp_path: Path) -> None:
     ]
 
 
-def test_libraries_that_are_all_named_to_validate(tmp_path: Path) -> None:
+def test_libraries_used_entirely_for_validation(tmp_path: Path) -> None:
     write(tmp_path, "{instrumentals/a,vocals/b}.wav")
     with pytest.raises(DataError, match="--validation uses all files, and none is left"):
         survey(data_recipe(), tmp_path, BOTH, (tmp_path,))

@@ -1,4 +1,4 @@
-"""Recipes in which one thing happens, and sounds to hear it by."""
+"""Recipes with single augmentations, and test signals."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from trainers.config.data import AugmentationRecipe
 from trainers.data.augmentation import Variation
 
 RATE = 8000
-WAYS = tuple(entry.name for entry in fields(AugmentationRecipe) if entry.name != "remix")
+AUGMENTATIONS = tuple(entry.name for entry in fields(AugmentationRecipe) if entry.name != "remix")
 
 
-def only(*ways: str, chance: float = 1.0, **ranges: Any) -> AugmentationRecipe:
-    """A recipe of these ways, with these ranges, and no other."""
-    calm = AugmentationRecipe()
+def only(*names: str, chance: float = 1.0, **ranges: Any) -> AugmentationRecipe:
+    """A recipe with these augmentations only, in these ranges."""
+    off = AugmentationRecipe()
     return replace(
-        calm, **{way: replace(getattr(calm, way), chance=chance, **ranges) for way in ways}
+        off, **{name: replace(getattr(off, name), chance=chance, **ranges) for name in names}
     )
 
 
-def varied(recipe: AugmentationRecipe, clip: np.ndarray, seed: int, rate: int) -> np.ndarray:
-    """A single stem called ``voice`` after its variation."""
+def augmented(recipe: AugmentationRecipe, clip: np.ndarray, seed: int, rate: int) -> np.ndarray:
+    """A clip after augmentation, as a single stem."""
     return Variation(recipe, seed).apply({"voice": clip}, clip.shape[1], rate)["voice"]
 
 
@@ -33,7 +33,7 @@ def noise(length: int, seed: int = 0) -> np.ndarray:
 
 
 def impulse(length: int, at: int) -> np.ndarray:
-    """Silence but for one sample of 1 in both channels."""
+    """Silence except for one sample of 1 in both channels."""
     clip = np.zeros((2, length), np.float32)
     clip[:, at] = 1
     return clip

@@ -1,4 +1,4 @@
-"""The command line in this process, in an empty folder."""
+"""Runs the command line in this process, in an empty folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from click.testing import CliRunner, Result
 
 from stemcli.cli.app import stem
 
-Typed = Callable[..., Result]
+RunStem = Callable[..., Result]
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Run ``stem`` with these words, in ``tmp_path``, with a zoo of its own and without MUSDB18."""
+def run_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStem:
+    """Run ``stem`` with these arguments in ``tmp_path``, with its own zoo and without MUSDB18."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEM_HOME", str(tmp_path / ".zoo"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("MUSDB_PATH", raising=False)
-    return lambda *words: CliRunner().invoke(stem, [*map(str, words)], prog_name="stem")
+    return lambda *arguments: CliRunner().invoke(stem, [*map(str, arguments)], prog_name="stem")

@@ -1,4 +1,4 @@
-"""Songs in memory and on disk for evaluations: noise, so that every window has its scores."""
+"""Songs in memory and on disk for evaluations, of noise, so that every window has scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.evaluation.tracks import EvaluationTrack, TrackAudio
 
 RATE = 8000
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")
-"""Of a ``.stem.mp4``, in musdb's order."""
+"""Streams of a ``.stem.mp4``, in musdb's order."""
 
 
 def noise(seed: int, seconds: float = 2.0, channels: int = 1) -> Wave:
@@ -29,7 +29,7 @@ def noise(seed: int, seconds: float = 2.0, channels: int = 1) -> Wave:
 
 @dataclass
 class NoiseTrack:
-    """Vocals and accompaniment; counts how often it was read."""
+    """A track with vocals and accompaniment; counts how often it is read."""
 
     name: str
     seed: int = 0
@@ -50,20 +50,20 @@ class NoiseTrack:
 
 
 @dataclass
-class Leaking:
-    """Estimates with a share of the other stem; counts how often it was asked."""
+class LeakingMethod:
+    """A method whose estimates contain a share of the other stem; records its calls."""
 
     name: str = "leaking"
     share: float = 0.1
-    asked: list[str] = field(default_factory=list)
-    fails: Sequence[str] = ()
+    calls: list[str] = field(default_factory=list)
+    failing: Sequence[str] = ()
 
     def settings(self, track: EvaluationTrack) -> Mapping[str, Any]:
         return {"share": self.share}
 
     def estimate(self, track: EvaluationTrack, sound: TrackAudio) -> Waves:
-        self.asked.append(track.name)
-        if track.name in self.fails:
+        self.calls.append(track.name)
+        if track.name in self.failing:
             raise DecodeError("no estimate for this one")
         voice, band = sound.references.values()
         return {
@@ -78,7 +78,7 @@ def write(path: Path, wave: Wave, rate: int = RATE) -> None:
 
 
 def render_musdb(root: Path, songs: int = 2, seconds: float = 3.0) -> tuple[Path, Path]:
-    """The same songs as MUSDB18-HQ and as MUSDB18 have them; there without loss (ALAC).
+    """Render the same songs in the forms of MUSDB18-HQ and MUSDB18, the latter lossless (ALAC).
 
     Returns:
         Folder with wav files, folder with ``.stem.mp4``.
@@ -99,7 +99,7 @@ def render_musdb(root: Path, songs: int = 2, seconds: float = 3.0) -> tuple[Path
 
 
 def join(folder: Path, file: Path) -> None:
-    """Five wav files as five streams."""
+    """Join five wav files into one file with five streams."""
     inputs = [word for stream in STREAMS for word in ("-i", str(folder / f"{stream}.wav"))]
     maps = [word for number in range(len(STREAMS)) for word in ("-map", f"{number}:a")]
     words = [find_ffmpeg(), "-y", "-loglevel", "error", *inputs, *maps, "-c:a", "alac"]

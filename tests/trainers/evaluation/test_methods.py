@@ -1,4 +1,4 @@
-"""Oracles by laws, and models through the engine."""
+"""Oracle methods, and models through the engine."""
 
 from __future__ import annotations
 
@@ -29,63 +29,69 @@ def tones(*hertz: int) -> torch.Tensor:
     return torch.stack([torch.sin(2 * torch.pi * tone * seconds) for tone in hertz])[:, None]
 
 
-def test_masks_part_what_does_not_share_a_bin() -> None:
-    """Tones far from each other: masks of 0 and 1, but for the skirts of windows."""
+def test_masks_separate_stems_without_common_bins() -> None:
+    """Tones far apart have masks of 0 and 1, apart from window sidelobes."""
     low, high = tones(500, 3000)
-    made = RatioMaskMethod().estimate(TRACK, TrackAudio(low + high, {"a": low, "b": high}, 8000))
-    assert global_sdr(made["a"], low) > 40
-    assert global_sdr(made["b"], high) > 40
+    estimates = RatioMaskMethod().estimate(
+        TRACK, TrackAudio(low + high, {"a": low, "b": high}, 8000)
+    )
+    assert global_sdr(estimates["a"], low) > 40
+    assert global_sdr(estimates["b"], high) > 40
 
 
-def test_masks_share_what_all_stems_have() -> None:
-    """Equal stems get half of the mixture each, which is what each is."""
+def test_masks_divide_common_bins_equally() -> None:
+    """Equal stems get half of the mixture each, which is correct."""
     wave = noise(1, channels=2)
-    made = RatioMaskMethod().estimate(TRACK, TrackAudio(2 * wave, {"a": wave, "b": wave}, 8000))
-    torch.testing.assert_close(made["a"], wave, atol=1e-5, rtol=0)
+    estimates = RatioMaskMethod().estimate(
+        TRACK, TrackAudio(2 * wave, {"a": wave, "b": wave}, 8000)
+    )
+    torch.testing.assert_close(estimates["a"], wave, atol=1e-5, rtol=0)
 
 
 def test_masks_by_hand() -> None:
-    """One stem twice as loud as the other at the same place: 4 / 5 of the mixture, 3 w: 2.4 w."""
+    """A stem twice as loud as the other gets 4 / 5 of the mixture 3 w: 2.4 w."""
     wave = noise(2)
-    made = RatioMaskMethod().estimate(TRACK, TrackAudio(3 * wave, {"a": 2 * wave, "b": wave}, 8000))
-    torch.testing.assert_close(made["a"], 2.4 * wave, atol=1e-5, rtol=0)
+    estimates = RatioMaskMethod().estimate(
+        TRACK, TrackAudio(3 * wave, {"a": 2 * wave, "b": wave}, 8000)
+    )
+    torch.testing.assert_close(estimates["a"], 2.4 * wave, atol=1e-5, rtol=0)
 
 
-def test_masked_stems_add_up_and_accompaniment_is_their_sum() -> None:
+def test_masked_stems_sum_to_the_mixture_and_the_accompaniment() -> None:
     stems = {name: noise(seed) for seed, name in enumerate(("vocals", "drums", "bass"))}
     mixture = sum(stems.values(), torch.zeros(1, 16_000))
     references = {**stems, "accompaniment": stems["drums"] + stems["bass"]}
-    made = RatioMaskMethod().estimate(TRACK, TrackAudio(mixture, references, 8000))
-    assert {*made} == {*references}
-    whole = made["vocals"] + made["accompaniment"]
-    torch.testing.assert_close(whole, mixture, atol=1e-5, rtol=0)
-    torch.testing.assert_close(made["accompaniment"], made["drums"] + made["bass"])
+    estimates = RatioMaskMethod().estimate(TRACK, TrackAudio(mixture, references, 8000))
+    assert {*estimates} == {*references}
+    total = estimates["vocals"] + estimates["accompaniment"]
+    torch.testing.assert_close(total, mixture, atol=1e-5, rtol=0)
+    torch.testing.assert_close(estimates["accompaniment"], estimates["drums"] + estimates["bass"])
 
 
 @pytest.mark.parametrize("samples", [700, 9 * 1024 + 1016, 9 * 1024 + 1])
-def test_masks_serve_the_ends_as_well(samples: int) -> None:
-    """Noise is the same everywhere; so must be what masks leave of it."""
+def test_masks_also_work_at_both_ends(samples: int) -> None:
+    """Noise is stationary, so estimates at the ends must be as good as elsewhere."""
     voice, band = (noise(seed)[:, :samples] for seed in (1, 2))
-    made = RatioMaskMethod().estimate(
+    estimates = RatioMaskMethod().estimate(
         TRACK, TrackAudio(voice + band, {"a": voice, "b": band}, 8000)
     )
     for end in (slice(None, 100), slice(-100, None)):
-        assert global_sdr(made["a"][:, end], voice[:, end]) > 1
+        assert global_sdr(estimates["a"][:, end], voice[:, end]) > 1
 
 
 def test_silence_is_masked_to_silence() -> None:
     silence = torch.zeros(1, 9000)
-    made = RatioMaskMethod().estimate(
+    estimates = RatioMaskMethod().estimate(
         TRACK, TrackAudio(silence, {"a": silence, "b": silence}, 8000)
     )
-    assert not made["a"].any()
+    assert not estimates["a"].any()
 
 
-def test_the_mixture_stands_for_every_stem() -> None:
-    sound = TRACK.load()
-    made = MixtureMethod().estimate(TRACK, sound)
-    assert {*made} == {"vocals", "accompaniment"}
-    assert all(wave.equal(sound.mixture) for wave in made.values())
+def test_the_mixture_is_the_estimate_of_every_stem() -> None:
+    audio = TRACK.load()
+    estimates = MixtureMethod().estimate(TRACK, audio)
+    assert {*estimates} == {"vocals", "accompaniment"}
+    assert all(wave.equal(audio.mixture) for wave in estimates.values())
 
 
 @pytest.fixture
@@ -95,15 +101,15 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("zoo")
-def test_a_model_gives_what_its_user_gets() -> None:
-    """Stems of a full set add up to the mixture, and the rest has MUSDB18's name."""
+def test_a_model_is_scored_with_the_stems_users_get() -> None:
+    """The stems add up to the mixture, and the residual has MUSDB18's name."""
     (method,) = model_methods(["tiny"], {"device": "cpu"})
     wave = noise(3, channels=2)
-    sound = TrackAudio(wave, {"vocals": wave}, 8000)
-    made = method.estimate(TRACK, sound)
-    assert (method.name, {*made}) == ("tiny", {"vocals", "accompaniment"})
-    whole = made["vocals"] + made["accompaniment"]
-    torch.testing.assert_close(whole, sound.mixture, atol=1e-5, rtol=0)
+    audio = TrackAudio(wave, {"vocals": wave}, 8000)
+    estimates = method.estimate(TRACK, audio)
+    assert (method.name, {*estimates}) == ("tiny", {"vocals", "accompaniment"})
+    total = estimates["vocals"] + estimates["accompaniment"]
+    torch.testing.assert_close(total, audio.mixture, atol=1e-5, rtol=0)
     assert method.settings(TRACK)["model"][0][0] == "tiny"
 
 
@@ -115,5 +121,5 @@ def test_models_that_cannot_be_scored() -> None:
         model_methods(["tinny"], {"device": "cpu"})
 
 
-def test_oracles_have_names_of_their_own() -> None:
+def test_names_of_oracles() -> None:
     assert [method.name for method in oracle_methods()] == ["mixture", "ideal ratio mask"]

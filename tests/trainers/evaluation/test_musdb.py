@@ -1,7 +1,6 @@
-"""MUSDB18 in both forms. Truth: musdb's and museval's own reading of the same files.
+"""MUSDB18 in both forms. Reference: the same files read by musdb and scored by museval.
 
-The songs are made by formula; in the ``.stem.mp4`` they lie without loss, so both forms have the
-same scores.
+The songs are synthetic; their ``.stem.mp4`` files are lossless, so both forms have equal scores.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.musdb
 
-QUICK = ("-m", "tiny", "--segment", "0.5", "--device", "cpu", "--listen", "1")
+QUICK_OPTIONS = ("-m", "tiny", "--segment", "0.5", "--device", "cpu", "--listen", "1")
 
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """MUSDB18-HQ and MUSDB18."""
+    """Folders in the form of MUSDB18-HQ and of MUSDB18."""
     return render_musdb(tmp_path_factory.mktemp("musdb"))
 
 
 @pytest.fixture
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A zoo with a small network, in the folder where the commands are typed."""
+    """The working directory of commands, with a small network in its zoo."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEM_HOME", str(tmp_path / ".zoo"))
     monkeypatch.delenv("MUSDB_PATH", raising=False)
@@ -51,17 +50,17 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluate(root: Path | None, output: str, *words: str) -> Result:
-    named = ("--root", str(root)) if root else ()
-    typed = ["eval", "musdb", *named, "--output", output, *QUICK, *words]
-    return CliRunner().invoke(stem, typed, prog_name="stem")
+def evaluate(root: Path | None, output: str, *options: str) -> Result:
+    root_option = ("--root", str(root)) if root else ()
+    command = ["eval", "musdb", *root_option, "--output", output, *QUICK_OPTIONS, *options]
+    return CliRunner().invoke(stem, command, prog_name="stem")
 
 
 def table(output: Path) -> list[dict[str, object]]:
     return json.loads((output / "summary.json").read_text())["rows"]
 
 
-def test_songs_are_musdb_s(trees: tuple[Path, Path]) -> None:
+def test_songs_equal_those_of_musdb(trees: tuple[Path, Path]) -> None:
     import musdb
 
     for root, is_wav in zip(trees, (True, False), strict=True):
@@ -69,34 +68,40 @@ def test_songs_are_musdb_s(trees: tuple[Path, Path]) -> None:
         ours = musdb_tracks(root)
         assert [track.name for track in ours] == [track.name for track in theirs]
         for track, reference in zip(ours, theirs, strict=True):
-            sound = track.load()
-            assert sound.sample_rate == 44100
-            np.testing.assert_array_equal(sound.mixture.T, reference.audio.astype("float32"))
-            for name, wave in sound.references.items():
+            audio = track.load()
+            assert audio.sample_rate == 44100
+            np.testing.assert_array_equal(audio.mixture.T, reference.audio.astype("float32"))
+            for name, wave in audio.references.items():
                 expected = reference.targets[name].audio.astype("float32")
                 np.testing.assert_array_equal(wave.T, expected)
-            assert [*sound.references] == ["vocals", "drums", "bass", "other", "accompaniment"]
+            assert [*audio.references] == [
+                "vocals",
+                "drums",
+                "bass",
+                "other",
+                "accompaniment",
+            ]
 
 
 ORACLES = pytest.param("--oracles", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("oracles", ["--no-oracles", ORACLES])
-def test_both_forms_have_one_table_which_museval_reads(
+def test_both_forms_have_the_same_scores_as_museval(
     trees: tuple[Path, Path], zoo: Path, oracles: str
 ) -> None:
     hq, mp4 = trees
     for root, output in ((hq, "from wav"), (mp4, "from mp4")):
-        done = evaluate(root, output, oracles)
-        assert done.exit_code == 0, done.stderr
-        assert "Published for MUSDB18, which has other songs:" in done.stdout
+        result = evaluate(root, output, oracles)
+        assert result.exit_code == 0, result.stderr
+        assert "Published for MUSDB18, which has other songs:" in result.stdout
     assert table(zoo / "from wav") == table(zoo / "from mp4")
     for method in {str(row["method"]) for row in table(zoo / "from wav")}:
-        museval_agrees(zoo / "from wav", method)
+        assert_museval_agrees(zoo / "from wav", method)
 
 
-def museval_agrees(output: Path, method: str) -> None:
-    """Medians over windows and songs by museval's own aggregation of our files."""
+def assert_museval_agrees(output: Path, method: str) -> None:
+    """museval's own aggregation of our files gives the same medians over windows and songs."""
     from museval import EvalStore
 
     store = EvalStore()
@@ -110,22 +115,22 @@ def museval_agrees(output: Path, method: str) -> None:
             assert row["values"][metric] == pytest.approx(expected, abs=1e-5)  # type: ignore[index]
 
 
-def heard(row: dict[str, Any]) -> dict[str, float]:
-    """Above 100 dB there is nothing but rounding: the mixture has no artefacts."""
+def limited(row: dict[str, Any]) -> dict[str, float]:
+    """The values limited to 100 dB: above is only rounding, as the mixture has no artifacts."""
     return {metric: min(value, 100) for metric, value in row["values"].items()}
 
 
 @pytest.mark.slow
-def test_museval_itself_gives_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
-    """The reference implementation behind the same command."""
+def test_the_museval_backend_gives_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
+    """Reference: museval as the backend of the same command."""
     for backend in ("torch", "museval"):
         assert evaluate(trees[0], backend, "--backend", backend).exit_code == 0
     for ours, theirs in zip(table(zoo / "torch"), table(zoo / "museval"), strict=True):
-        assert heard(ours) == pytest.approx(heard(theirs), abs=1e-3)
+        assert limited(ours) == pytest.approx(limited(theirs), abs=1e-3)
 
 
-def test_museval_as_a_backend() -> None:
-    """Short, in mono: museval itself, through the same door."""
+def test_backends_agree() -> None:
+    """Our backend and museval's agree on a short mono song."""
     reference = torch.stack([noise(1), noise(2)])
     estimate = reference + 0.2 * reference.flip(0) + 0.1 * noise(3)
     ours, theirs = (
@@ -135,19 +140,19 @@ def test_museval_as_a_backend() -> None:
     torch.testing.assert_close(ours.sar, theirs.sar, atol=1e-3, rtol=0)
 
 
-def test_where_museval_has_no_answer() -> None:
+def test_songs_that_museval_cannot_score() -> None:
     silent = torch.zeros(2, 1, 8000)
     with pytest.raises(DecodeError, match=r"museval has no scores of it .*\. Add --backend torch"):
         by_museval(silent, silent, 8000, 8000)
 
 
-def test_a_killed_evaluation_goes_on_to_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
-    whole = evaluate(trees[0], "whole", "--no-oracles")
-    words = ["eval", "musdb", "--root", str(trees[0]), "--output", "killed", *QUICK]
-    words.append("--no-oracles")
+def test_a_killed_evaluation_resumes_to_the_same_table(trees: tuple[Path, Path], zoo: Path) -> None:
+    full = evaluate(trees[0], "full", "--no-oracles")
+    options = ["eval", "musdb", "--root", str(trees[0]), "--output", "killed", *QUICK_OPTIONS]
+    options.append("--no-oracles")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "stemcli", *words, "--json"],
+        [sys.executable, "-m", "stemcli", *options, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
@@ -160,32 +165,34 @@ def test_a_killed_evaluation_goes_on_to_the_same_table(trees: tuple[Path, Path],
     assert not (zoo / "killed" / "summary.json").exists()
     again = evaluate(trees[0], "killed", "--no-oracles")
     assert "of an earlier run reused" in again.stderr
-    assert table(zoo / "killed") == table(zoo / "whole")
+    assert table(zoo / "killed") == table(zoo / "full")
     assert (
         again.stdout.split("method", 1)[1].split("Scores")[0]
-        == (whole.stdout.split("method", 1)[1].split("Scores")[0])
+        == (full.stdout.split("method", 1)[1].split("Scores")[0])
     )
 
 
 def test_windows_of_ten_seconds(trees: tuple[Path, Path], zoo: Path) -> None:
-    done = evaluate(trees[0], "scores", "--win", "10", "--no-oracles")
-    assert done.exit_code == 0
-    assert "median over windows of 10 s" in done.stdout
+    result = evaluate(trees[0], "scores", "--win", "10", "--no-oracles")
+    assert result.exit_code == 0
+    assert "median over windows of 10 s" in result.stdout
     file = next((zoo / "scores" / "tiny" / "test").iterdir())
-    (frame,) = json.loads(file.read_text())["targets"][0]["frames"]  # the song is shorter
+    (frame,) = json.loads(file.read_text())["targets"][0][
+        "frames"
+    ]  # the song is shorter than a window
     assert frame["duration"] == 10.0
 
 
-def test_a_damaged_song_is_named_and_stops_nothing(trees: tuple[Path, Path], zoo: Path) -> None:
+def test_a_damaged_song_does_not_stop_the_others(trees: tuple[Path, Path], zoo: Path) -> None:
     root = zoo / "musdb"
     (root / "test").mkdir(parents=True)
     for file in (trees[1] / "test").iterdir():
         (root / "test" / file.name).symlink_to(file)
     (root / "test" / "Bad - Song.stem.mp4").write_bytes(b"no sound")
-    done = evaluate(root, "scores", "--no-oracles")
-    assert done.exit_code == 1
-    assert "Bad - Song by tiny has no scores: musdb cannot read" in done.stderr
-    assert "1 score missing" in done.stderr
+    result = evaluate(root, "scores", "--no-oracles")
+    assert result.exit_code == 1
+    assert "Bad - Song by tiny has no scores: musdb cannot read" in result.stderr
+    assert "1 score missing" in result.stderr
     assert [row["songs"]["SDR"] for row in table(zoo / "scores")] == [2, 2]  # type: ignore[index]
 
 
@@ -206,8 +213,8 @@ def test_scores_are_stored_in_the_card(trees: tuple[Path, Path], zoo: Path) -> N
     assert score["value"] == round(row["values"]["SDR"], 2)  # type: ignore[index]
 
 
-def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was looked for."""
+def test_folders_without_songs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which files were expected."""
     monkeypatch.setenv("MUSDB_PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"has no songs in test/ \(\*\.stem\.mp4 or folders with"):
         musdb_tracks(None)
@@ -217,7 +224,7 @@ def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_song_that_musdb_cannot_read(tmp_path: Path) -> None:
-    """A stem that is missing is no smaller accompaniment."""
+    """A missing stem is an error, not a quieter accompaniment."""
     (tmp_path / "test" / "A - B").mkdir(parents=True)
     names = ("mixture", "vocals", "drums")
     for name in names:
@@ -233,8 +240,8 @@ def test_a_song_that_musdb_cannot_read(tmp_path: Path) -> None:
         track.load()
 
 
-def test_songs_that_do_not_go_together(tmp_path: Path) -> None:
-    """In mono and whole; then a stem is short, or is no sound: that one is named."""
+def test_songs_with_inconsistent_files(tmp_path: Path) -> None:
+    """Mono songs work; a stem that is too short, unreadable or missing is named."""
     song = tmp_path / "test" / "A - B"
     for name in ("mixture", "vocals", "drums", "bass", "other"):
         write(song / f"{name}.wav", noise(1))
@@ -252,7 +259,7 @@ def test_songs_that_do_not_go_together(tmp_path: Path) -> None:
         track.load()
 
 
-def test_validation_songs_are_musdb_s(trees: tuple[Path, Path], tmp_path: Path) -> None:
+def test_validation_songs_equal_those_of_musdb(trees: tuple[Path, Path], tmp_path: Path) -> None:
     source = next((trees[0] / "test").iterdir())
     for name in ("ANiMAL - Rockshow", "Nobody - Else"):
         (tmp_path / "train").mkdir(exist_ok=True)
@@ -261,10 +268,10 @@ def test_validation_songs_are_musdb_s(trees: tuple[Path, Path], tmp_path: Path) 
     assert len(musdb_tracks(tmp_path, "train")) == 2
 
 
-def test_the_sample_is_fetched_by_musdb(
+def test_the_sample_is_downloaded_by_musdb(
     trees: tuple[Path, Path], zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a network: what musdb would have downloaded is put there in its place."""
+    """Without network access: the fake download links to songs on disk."""
     import musdb
 
     def download(self: musdb.DB, *_: object) -> None:
@@ -274,12 +281,12 @@ def test_the_sample_is_fetched_by_musdb(
     monkeypatch.setattr(musdb.DB, "download", download)
     monkeypatch.setenv("HOME", str(zoo))
     (zoo / "MUSDB18").mkdir()
-    done = evaluate(None, "scores", "--sample", "--no-oracles", "--json")
-    assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["event"] == "evaluated"
+    result = evaluate(None, "scores", "--sample", "--no-oracles", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["event"] == "evaluated"
 
 
-def test_a_sample_that_cannot_be_fetched(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_that_cannot_be_downloaded(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import musdb
 
     def download(self: musdb.DB, *_: object) -> None:
@@ -287,7 +294,7 @@ def test_a_sample_that_cannot_be_fetched(zoo: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(musdb.DB, "download", download)
     monkeypatch.setenv("HOME", str(zoo))
-    done = evaluate(None, "scores", "--sample")
-    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-    assert "cannot be downloaded to" in done.stderr
-    assert "https://doi.org/10.5281/zenodo.1117372" in done.stderr
+    result = evaluate(None, "scores", "--sample")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "cannot be downloaded to" in result.stderr
+    assert "https://doi.org/10.5281/zenodo.1117372" in result.stderr

@@ -1,4 +1,4 @@
-"""What songs of MUSDB18 are called, and what to type where there are none: without ffmpeg."""
+"""Names of MUSDB18 data sets, and errors without songs; needs no ffmpeg."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainers.evaluation.musdb import MusdbTrack, dataset, is_musdb18, musdb_tra
 
 
 @pytest.mark.parametrize(
-    ("count", "seconds", "named"),
+    ("count", "seconds", "name"),
     [
         (50, 240, "MUSDB18-HQ test"),
         (1, 30, "song 0 in the form of MUSDB18-HQ test"),
@@ -19,18 +19,18 @@ from trainers.evaluation.musdb import MusdbTrack, dataset, is_musdb18, musdb_tra
         (50, 7, "50 excerpts of 7 s in the form of MUSDB18-HQ test"),
     ],
 )
-def test_only_all_songs_have_the_name_of_the_data_set(
-    count: int, seconds: float, named: str
+def test_only_the_full_data_set_has_its_name(count: int, seconds: float, name: str) -> None:
+    """MUSDB18 has 50 test songs with a mean length of four minutes (Rafii et al. 2017)."""
+    paths = [Path("test") / f"song {number}" / "mixture.wav" for number in range(count)]
+    tracks = [MusdbTrack(path, "test", {}) for path in paths]
+    assert dataset(tracks, "test", seconds) == name
+    assert is_musdb18(tracks, "test", seconds) == (name == "MUSDB18-HQ test")
+
+
+def test_missing_songs_say_where_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MUSDB18 has 50 songs for tests, of four minutes on the mean (Rafii et al. 2017)."""
-    places = [Path("test") / f"song {number}" / "mixture.wav" for number in range(count)]
-    tracks = [MusdbTrack(place, "test", {}) for place in places]
-    assert dataset(tracks, "test", seconds) == named
-    assert is_musdb18(tracks, "test", seconds) == (named == "MUSDB18-HQ test")
-
-
-def test_where_there_are_no_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to type, and where to get them."""
+    """The message says what to type and where to get the songs."""
     monkeypatch.delenv("MUSDB_PATH", raising=False)
     with pytest.raises(UsageError, match=r"neither --root nor MUSDB_PATH .*zenodo.*--sample"):
         musdb_tracks(None)

@@ -1,4 +1,4 @@
-"""Which stems are judged together, and what is paired with what."""
+"""Which stems are scored together, and how estimates are matched to true stems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainers.evaluation.scoring import (
 )
 from trainers.metrics.bsseval import FrameScores, bss_eval
 
-JUDGE = Scorer(RATE, RATE)
+SCORER = Scorer(RATE, RATE)
 VOICE, DRUMS, BASS = (noise(seed) for seed in (1, 2, 3))
 
 
@@ -28,37 +28,37 @@ def by_name(scores: tuple[StemScores, ...]) -> dict[str, StemScores]:
     return {stem.name: stem for stem in scores}
 
 
-def same(one: StemScores, other: StemScores) -> bool:
+def have_equal_scores(one: StemScores, other: StemScores) -> bool:
     return one.frames == other.frames and one.whole == other.whole
 
 
-def test_the_order_of_estimates_means_nothing() -> None:
-    """By name, never by order, which museval's eval_dir takes from the file system."""
-    true = {"vocals": VOICE, "drums": DRUMS, "bass": BASS}
-    made = {name: wave + 0.1 * noise(9) for name, wave in true.items()}
-    backwards = dict(reversed(made.items()))
-    assert JUDGE(backwards, true) == JUDGE(made, true)
-    assert [stem.name for stem in JUDGE(backwards, true)] == [*true]
+def test_the_order_of_estimates_does_not_matter() -> None:
+    """Stems are matched by name, not by order as in museval's eval_dir."""
+    references = {"vocals": VOICE, "drums": DRUMS, "bass": BASS}
+    estimates = {name: wave + 0.1 * noise(9) for name, wave in references.items()}
+    reversed_estimates = dict(reversed(estimates.items()))
+    assert SCORER(reversed_estimates, references) == SCORER(estimates, references)
+    assert [stem.name for stem in SCORER(reversed_estimates, references)] == [*references]
 
 
 def test_global_scores_by_hand() -> None:
-    """A tenth of the amplitude of the stem itself as error: 20 dB; SI-SDR does not mind a gain."""
-    (voice, _) = JUDGE({"vocals": 1.1 * VOICE, "drums": DRUMS}, {"vocals": VOICE, "drums": DRUMS})
+    """An error of a tenth of the stem itself is 20 dB; SI-SDR ignores a gain."""
+    (voice, _) = SCORER({"vocals": 1.1 * VOICE, "drums": DRUMS}, {"vocals": VOICE, "drums": DRUMS})
     assert voice.whole["global_sdr"] == pytest.approx(20, abs=1e-3)
     assert voice.whole["si_sdr"] > 60
 
 
-def test_a_full_gpu_leaves_it_to_the_processor() -> None:
-    """The network has most of its memory."""
+def test_a_full_gpu_falls_back_to_the_cpu() -> None:
+    """Scoring falls back to the CPU when the network leaves too little GPU memory."""
 
-    def measure(made: torch.Tensor, *others: Any) -> FrameScores:
-        if made.device.type == "meta":
+    def measure(estimate: torch.Tensor, *others: Any) -> FrameScores:
+        if estimate.device.type == "meta":
             raise torch.OutOfMemoryError("no room")
-        return bss_eval(made, *others)
+        return bss_eval(estimate, *others)
 
     waves = {"vocals": VOICE, "drums": DRUMS}
-    made = {"vocals": VOICE + 0.1 * BASS, "drums": DRUMS + 0.1 * BASS}
-    assert Scorer(RATE, RATE, measure, "meta")(made, waves) == JUDGE(made, waves)
+    estimates = {"vocals": VOICE + 0.1 * BASS, "drums": DRUMS + 0.1 * BASS}
+    assert Scorer(RATE, RATE, measure, "meta")(estimates, waves) == SCORER(estimates, waves)
 
 
 @pytest.mark.parametrize(
@@ -75,70 +75,74 @@ def test_a_full_gpu_leaves_it_to_the_processor() -> None:
         (["bass"], [["bass"]]),
     ],
 )
-def test_what_is_judged_together(names: list[str], together: list[list[str]]) -> None:
-    """As museval's eval_mus_track has it: the sum of the others is no stem beside them."""
+def test_stems_scored_together(names: list[str], together: list[list[str]]) -> None:
+    """As in museval's eval_mus_track, the accompaniment is not scored beside its parts."""
     assert scenarios(names) == together
 
 
-def test_vocals_have_the_scores_of_the_pair() -> None:
-    true = {"vocals": VOICE, "drums": DRUMS, "bass": BASS, "accompaniment": DRUMS + BASS}
-    made = {name: wave + 0.1 * noise(9) for name, wave in true.items()}
-    whole = by_name(JUDGE(made, true))
-    pair = by_name(JUDGE({**made}, {name: true[name] for name in ("vocals", "accompaniment")}))
-    three = by_name(JUDGE(made, {name: true[name] for name in ("vocals", "drums", "bass")}))
-    assert same(whole["vocals"], pair["vocals"])
-    assert same(whole["drums"], three["drums"])
-    assert whole["vocals"].frames["SIR"] != three["vocals"].frames["SIR"]
+def test_vocals_have_their_scores_beside_the_accompaniment() -> None:
+    references = {"vocals": VOICE, "drums": DRUMS, "bass": BASS, "accompaniment": DRUMS + BASS}
+    estimates = {name: wave + 0.1 * noise(9) for name, wave in references.items()}
+    scores = by_name(SCORER(estimates, references))
+    pair = by_name(
+        SCORER({**estimates}, {name: references[name] for name in ("vocals", "accompaniment")})
+    )
+    three = by_name(
+        SCORER(estimates, {name: references[name] for name in ("vocals", "drums", "bass")})
+    )
+    assert have_equal_scores(scores["vocals"], pair["vocals"])
+    assert have_equal_scores(scores["drums"], three["drums"])
+    assert scores["vocals"].frames["SIR"] != three["vocals"].frames["SIR"]
 
 
-def test_instrumental_is_the_accompaniment() -> None:
-    true = {"vocals": VOICE, "accompaniment": DRUMS}
-    made = {"instrumental": DRUMS + 0.1 * VOICE, "vocals": VOICE}
-    assert [stem.name for stem in JUDGE(made, true)] == ["vocals", "accompaniment"]
+def test_instrumental_is_matched_to_the_accompaniment() -> None:
+    references = {"vocals": VOICE, "accompaniment": DRUMS}
+    estimates = {"instrumental": DRUMS + 0.1 * VOICE, "vocals": VOICE}
+    assert [stem.name for stem in SCORER(estimates, references)] == ["vocals", "accompaniment"]
 
 
-def test_a_stem_alone_is_judged_beside_the_rest() -> None:
-    """A tenth of the rest leaks in: 20 dB from the stem to that, when both are as loud."""
-    true, made = {"drums": DRUMS, "bass": BASS}, {"drums": DRUMS + 0.1 * BASS}
-    (scores,) = JUDGE(made, true, DRUMS + BASS)
+def test_a_single_stem_is_scored_beside_the_rest() -> None:
+    """A tenth of the equally loud rest leaks in: an SIR of 20 dB."""
+    references, estimates = {"drums": DRUMS, "bass": BASS}, {"drums": DRUMS + 0.1 * BASS}
+    (scores,) = SCORER(estimates, references, DRUMS + BASS)
     assert scores.name == "drums"
     assert median(scores.frames["SIR"]) == pytest.approx(20, abs=0.5)
 
 
-def test_a_stem_alone_in_the_world_has_no_interference() -> None:
-    (scores,) = JUDGE({"drums": DRUMS + 0.1 * BASS}, {"drums": DRUMS}, DRUMS)
+def test_a_stem_without_a_rest_has_no_interference() -> None:
+    (scores,) = SCORER({"drums": DRUMS + 0.1 * BASS}, {"drums": DRUMS}, DRUMS)
     assert median(scores.frames["SDR"]) == pytest.approx(20, abs=0.5)
     assert min(scores.frames["SIR"]) > 100
 
 
 def test_a_silent_stem_has_no_score() -> None:
     silence = torch.zeros_like(VOICE)
-    scores = JUDGE({"vocals": VOICE, "drums": DRUMS}, {"vocals": VOICE, "drums": silence})
+    scores = SCORER({"vocals": VOICE, "drums": DRUMS}, {"vocals": VOICE, "drums": silence})
     drums = by_name(scores)["drums"]
     assert all(math.isnan(value) for value in (*drums.frames["SDR"], *drums.whole.values()))
 
 
-def test_estimates_are_fitted_to_the_song() -> None:
-    true = {"vocals": VOICE, "drums": DRUMS}
-    longer = {name: torch.cat([wave, wave], -1) for name, wave in true.items()}
-    assert JUDGE(longer, true) == JUDGE(true, true)
+def test_estimates_are_cut_to_the_song() -> None:
+    references = {"vocals": VOICE, "drums": DRUMS}
+    longer = {name: torch.cat([wave, wave], -1) for name, wave in references.items()}
+    assert SCORER(longer, references) == SCORER(references, references)
 
 
-def test_what_cannot_be_judged() -> None:
+def test_estimates_that_cannot_be_scored() -> None:
     with pytest.raises(DecodeError, match="guitar is not one of the true stems vocals, drums"):
-        JUDGE({"guitar": VOICE}, {"vocals": VOICE, "drums": DRUMS})
+        SCORER({"guitar": VOICE}, {"vocals": VOICE, "drums": DRUMS})
     with pytest.raises(DecodeError, match="instrumental and no_vocals are two names of one stem"):
-        JUDGE({"instrumental": VOICE, "no_vocals": VOICE}, {"accompaniment": VOICE})
+        SCORER({"instrumental": VOICE, "no_vocals": VOICE}, {"accompaniment": VOICE})
     with pytest.raises(DecodeError, match="vocals contains NaN or infinity"):
-        JUDGE({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
+        SCORER({"vocals": torch.full_like(VOICE, math.nan)}, {"vocals": VOICE})
     with pytest.raises(DecodeError, match="vocals is stereo but the true stem is mono"):
-        JUDGE({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})
+        SCORER({"vocals": VOICE.expand(2, -1)}, {"vocals": VOICE})
 
 
-def test_what_is_installed_is_asked_before_anything_is_measured(
+def test_missing_packages_are_found_before_scoring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And measuring beside a network on the processor is done there."""
+    """With a network on the CPU, scoring runs there too."""
     monkeypatch.setattr("model_zoo.errors.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"museval.*stemcli\[eval\]"):
         find_measure("museval")

@@ -1,4 +1,4 @@
-"""Searches that were never run, for the tests of their results."""
+"""Events and studies of searches without any training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainers.search.trials import TrialEnded, TrialProposed, Trials, TrialStart
 STEPS = (20, 40, 60, 80, 100)
 
 
-def own_space(architecture: str, base: Recipe | None = None) -> Space:
+def built_in_space(architecture: str, base: Recipe | None = None) -> Space:
     base = base or load_recipe(f"tune-{architecture}")
     return read_space(space_text(architecture), architecture, base, own=True)
 
@@ -32,24 +32,24 @@ def plan_of(architecture: str = "melroformer", trials: int = 6) -> Plan:
     return Plan(architecture, base.to_dict(), text, "", trials, seed=3, startup=4)
 
 
-def told(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
-    """The events of a search: the best SDR after each of some steps, or why a trial failed."""
+def events_of(space: Space, scores: dict[int, list[float] | str]) -> Iterator[Event]:
+    """The events of a search, given the best SDR of trials after each of STEPS, or their error."""
     rng = random.Random(7)
-    for number, fate in scores.items():
-        params = {one.name: one.at(rng.random()) for one in space.dimensions}
+    for number, outcome in scores.items():
+        params = {dimension.name: dimension.at(rng.random()) for dimension in space.dimensions}
         changes = space.changes(params)
         yield TrialProposed(number, params, changes, space.shown(changes))
-        if isinstance(fate, str):
-            yield TrialEnded(number, "failed", fate)
+        if isinstance(outcome, str):
+            yield TrialEnded(number, "failed", outcome)
             continue
         yield TrialStarted(number, 1000 * number, 0)
-        for step, best in zip(STEPS, fate, strict=False):
+        for step, best in zip(STEPS, outcome, strict=False):
             yield TrialValidated(number, step, best, best, float(step))
-        if len(fate) == len(STEPS):
+        if len(outcome) == len(STEPS):
             yield TrialEnded(number, "done", "all steps are done")
         else:
             yield TrialEnded(
-                number, "stopped", f"stopped by ASHA after {STEPS[len(fate) - 1]} steps"
+                number, "stopped", f"stopped by ASHA after {STEPS[len(outcome) - 1]} steps"
             )
 
 
@@ -64,23 +64,25 @@ STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": T
 
 
 def write_study(folder: Path, space: Space, trials: Trials) -> None:
-    """Write trials that have ended into ``study.log``."""
+    """Write finished trials to ``study.log``."""
     study = open_study(open_storage(folder), NopPruner())
     for trial in trials:
-        kept = {"values": trial.values, "shown": trial.shown, "reason": trial.reason}
+        user_attrs = {"values": trial.values, "shown": trial.shown, "reason": trial.reason}
         study.add_trial(
             create_trial(
                 state=STATES[trial.state],
                 params=trial.params,
-                distributions={one.name: distribution(one) for one in space.dimensions},
+                distributions={
+                    dimension.name: distribution(dimension) for dimension in space.dimensions
+                },
                 value=trial.sdr if trial.state == "done" else None,
                 intermediate_values=dict(trial.curve),
-                user_attrs={**kept, "seconds": trial.seconds, "parameters": trial.parameters},
+                user_attrs={**user_attrs, "seconds": trial.seconds, "parameters": trial.parameters},
             )
         )
 
 
-FATES: dict[int, list[float] | str] = {
+OUTCOMES: dict[int, list[float] | str] = {
     1: [1.0, 2.0, 3.0, 4.0, 4.5],
     2: [0.5, 0.7],
     3: "A gradient is not finite",

@@ -1,4 +1,4 @@
-"""Optuna's journal of a search. Truth: the trials that were written, and the bytes of the file."""
+"""Optuna's journal of a search. Reference: the trials that were written, and the file's bytes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ import pytest
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
 from model_zoo.errors import CheckpointError, OutputError
-from tests.trainers.search.searches import FATES, own_space, told, trials_of, write_study
+from tests.trainers.search.searches import (
+    OUTCOMES,
+    built_in_space,
+    events_of,
+    trials_of,
+    write_study,
+)
 from trainers.search.journal import STUDY, open_storage, open_study, read_trials, trim
 from trainers.search.plan import STUDY_LOG
 
-SPACE = own_space("melrnn")
-TRIALS = trials_of(told(SPACE, FATES))
+SPACE = built_in_space("melrnn")
+TRIALS = trials_of(events_of(SPACE, OUTCOMES))
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The journal of a search of four trials, a line each, after one for the study."""
+    """The journal of a search: a line for the study, and one for each of four trials."""
     write_study(tmp_path, SPACE, TRIALS)
     return tmp_path / STUDY_LOG
 
@@ -30,9 +36,9 @@ def test_trials_are_read_as_they_were_written(log: Path) -> None:
     assert [*read_trials(log.parent, "SDR")] == [*TRIALS]
 
 
-def test_reading_changes_nothing(log: Path, tmp_path: Path) -> None:
-    whole = log.read_bytes()
-    for content in (whole, whole[:-9], b""):
+def test_reading_does_not_change_the_journal(log: Path, tmp_path: Path) -> None:
+    original = log.read_bytes()
+    for content in (original, original[:-9], b""):
         log.write_bytes(content)
         read_trials(tmp_path, "SDR")
         assert log.read_bytes() == content
@@ -41,21 +47,21 @@ def test_reading_changes_nothing(log: Path, tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_line_that_was_cut_off_is_not_read_and_trimmed(log: Path, tmp_path: Path) -> None:
-    whole = log.read_bytes()
-    kept = len(whole[:-1].rpartition(b"\n")[0]) + 1
-    for length in range(kept, len(whole), 7):
-        log.write_bytes(whole[:length])
+def test_a_truncated_line_is_ignored_and_trimmed(log: Path, tmp_path: Path) -> None:
+    original = log.read_bytes()
+    kept = len(original[:-1].rpartition(b"\n")[0]) + 1
+    for length in range(kept, len(original), 7):
+        log.write_bytes(original[:length])
         assert [*read_trials(tmp_path, "SDR")] == [*TRIALS][:-1]
         trim(tmp_path)
-        assert log.read_bytes() == whole[:kept]
+        assert log.read_bytes() == original[:kept]
         open_study(open_storage(tmp_path), NopPruner()).ask()
-        assert log.read_bytes()[:kept] == whole[:kept]
-        assert log.read_bytes().count(b"\n") == whole.count(b"\n")
+        assert log.read_bytes()[:kept] == original[:kept]
+        assert log.read_bytes().count(b"\n") == original.count(b"\n")
 
 
 def test_a_rung_without_a_decision_is_compared_again(tmp_path: Path) -> None:
-    """Three trials reach the first rung; the second is below the first, and the third above."""
+    """Three trials reach the first rung: the second is worse than the first, the third better."""
     pruner = SuccessiveHalvingPruner(min_resource=20, reduction_factor=2)
     study = open_study(open_storage(tmp_path), pruner)
     log = tmp_path / STUDY_LOG
@@ -71,9 +77,9 @@ def test_a_rung_without_a_decision_is_compared_again(tmp_path: Path) -> None:
         trial_id = trial.number  # a journal with one study counts both alike
         assert optuna.Trial(study, trial_id).should_prune() is is_pruned
     study.tell(1, state=optuna.trial.TrialState.PRUNED)
-    decided = log.read_bytes()
+    after_decision = log.read_bytes()
     trim(tmp_path)
-    assert log.read_bytes() == decided
+    assert log.read_bytes() == after_decision
 
 
 def test_the_study_is_created_once(tmp_path: Path) -> None:
@@ -83,8 +89,8 @@ def test_the_study_is_created_once(tmp_path: Path) -> None:
         assert (tmp_path / STUDY_LOG).read_bytes().count(b"\n") == 1
 
 
-def test_nothing_but_the_journal_is_left(log: Path) -> None:
-    """No lock of Optuna's, which a killed search would leave behind."""
+def test_only_the_journal_is_left(log: Path) -> None:
+    """There is no lock file, which a killed search would leave behind."""
     assert [*log.parent.iterdir()] == [log]
 
 
@@ -101,9 +107,9 @@ def test_a_journal_that_cannot_be_written(
 ) -> None:
     study = open_study(open_storage(tmp_path), NopPruner())
 
-    def is_full(_: int) -> None:
+    def raise_disk_full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", is_full)
+    monkeypatch.setattr(os, "fsync", raise_disk_full)
     with pytest.raises(OutputError, match=r"Cannot write .*study.log \(No space left on device\)"):
         study.ask()

@@ -1,4 +1,4 @@
-"""The plan of a search and its rungs. Truth: what was written, and rungs by hand."""
+"""The plan of a search, and its rungs worked by hand."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "sentence"),
+    ("content", "kind", "message"),
     [
         (None, UsageError, "there is no tune.json"),
         ("{", CheckpointError, "is damaged"),
@@ -62,19 +62,19 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_without_a_plan(
-    tmp_path: Path, content: str | None, kind: type[StemError], sentence: str
+    tmp_path: Path, content: str | None, kind: type[StemError], message: str
 ) -> None:
     if content is not None:
         (tmp_path / PLAN).write_text(content)
-    with pytest.raises(kind, match=sentence):
+    with pytest.raises(kind, match=message):
         read_plan(tmp_path)
 
 
-def test_few_trials_begin_to_learn_early() -> None:
+def test_number_of_random_startup_trials() -> None:
     assert [startup(trials) for trials in (1, 16, 24, 100)] == [4, 4, 6, 10]
 
 
-def test_only_a_search_without_a_study_is_of_an_earlier_version(tmp_path: Path) -> None:
+def test_searches_with_a_study_are_not_of_an_earlier_version(tmp_path: Path) -> None:
     refuse_earlier_version(tmp_path)
     (tmp_path / EARLIER_LOG).touch()
     with pytest.raises(

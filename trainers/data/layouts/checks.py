@@ -163,20 +163,20 @@ def check_stems_of(
     for stem, parts in lacking.items():
         for part in parts:
             of = f" (part of {stem})" if part != stem else ""
-            yield f"{place(song)} has no {part}{of}: add it, or use --set data.missing=silence"
+            yield f"{location(song)} has no {part}{of}: add it, or use --set data.missing=silence"
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
-        yield f"{place(song)} has only {only}: add the mixture or the other stems"
+        yield f"{location(song)} has only {only}: add the mixture or the other stems"
 
 
 def _nothing_to_score(song: Track, stems: tuple[str, ...], groups: Groups) -> str:
     flags = hints(stems, groups, song.stems.keys() & WELL_KNOWN)
     way = f"use {' '.join(flags)}" if flags else "add it, or choose other songs with --validation"
     there = listed([*song.stems, *([MIXTURE] if song.mixture else [])])
-    return f"{place(song)} has no {' or '.join(stems)}, found {there}: {way}"
+    return f"{location(song)} has no {' or '.join(stems)}, found {there}: {way}"
 
 
-def place(song: Track) -> str:
+def location(song: Track) -> str:
     """Return the folder of a song, or its name if it has no folder of its own."""
     parents = {source.path.parent for source in song.sources}
     own = parents.pop() if len(parents) == 1 else None

@@ -70,7 +70,7 @@ def _is_csv(folder: Path, names: Set[str]) -> bool:
 
 
 def _is_musdb18(folder: Path, names: Set[str]) -> bool:
-    return any(stem_files(place) for place in (folder, folder / "train", folder / "test"))
+    return any(stem_files(path) for path in (folder, folder / "train", folder / "test"))
 
 
 def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
@@ -86,7 +86,7 @@ def _is_musdb18_hq(folder: Path, names: Set[str]) -> bool:
 
 def _is_tracks(folder: Path, names: Set[str]) -> bool:
     """Look for non-stem folders with stem files, or with files of the same names."""
-    are_stems = any(stem_name(place) in {*names, MIXTURE} for place in folders(folder))
+    are_stems = any(stem_name(child) in {*names, MIXTURE} for child in folders(folder))
     songs = [song for song in _songs(folder) if stem_name(song) not in {*names, MIXTURE}]
     held = [{stem_name(path) for path in sounds(song)} for song in songs]
     repeated = Counter(name for stems in held for name in stems)
@@ -97,8 +97,8 @@ def _is_tracks(folder: Path, names: Set[str]) -> bool:
 def _is_pairs(folder: Path, names: Set[str]) -> bool:
     """Look for a folder with a file of the same name as one in ``mixture/``."""
     named = {
-        stem_name(place): {stem_name(path) for path in sounds(place, recursive=True)}
-        for place in folders(folder)
+        stem_name(child): {stem_name(path) for path in sounds(child, recursive=True)}
+        for child in folders(folder)
     }
     mixtures = named.pop(MIXTURE, set())
     return any(mixtures & targets for targets in named.values())
@@ -110,7 +110,7 @@ def _is_voxaug(folder: Path, names: Set[str]) -> bool:
 
 def _is_stems(folder: Path, names: Set[str]) -> bool:
     return any(
-        stem_name(place) in names and sounds(place, recursive=True) for place in folders(folder)
+        stem_name(child) in names and sounds(child, recursive=True) for child in folders(folder)
     )
 
 
@@ -154,15 +154,13 @@ def names_of(recipe: DataRecipe, stems: Iterable[str] | None) -> frozenset[str]:
     return frozenset({*(stems or ()), *parts})
 
 
-def read_named(
-    places: Iterable[Path], recipe: DataRecipe, stems: tuple[str, ...] | None
-) -> Listing:
+def read_named(paths: Iterable[Path], recipe: DataRecipe, stems: tuple[str, ...] | None) -> Listing:
     """Read the songs of ``--validation`` and report problems with them.
 
     If the data reserves songs for validation, only these are used; else all.
 
     Args:
-        places: folders of one or more songs, or CSV files.
+        paths: folders of one or more songs, or CSV files.
         recipe: recipe of the data; voxaug folders with unusual names need its layout.
         stems: stems of the network; empty if it trains on mixtures alone.
 
@@ -170,7 +168,7 @@ def read_named(
         FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
         MissingExtraError: MUSDB18 needs musdb.
     """
-    found = [_read(place, recipe, stems) for place in places]
+    found = [_read(path, recipe, stems) for path in paths]
     return Listing(
         validation=tuple(song for one in found for song in one.validation),
         headers={source: info for one in found for source, info in one.headers.items()},
@@ -179,38 +177,38 @@ def read_named(
     )
 
 
-def _read(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> Listing:
-    if place.is_dir() and sounds(place):
-        song, twice = read_song(place, place.name)
+def _read(path: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> Listing:
+    if path.is_dir() and sounds(path):
+        song, twice = read_song(path, path.name)
         return Listing(validation=(song,) if song else (), problems=tuple(twice))
-    if place.is_dir() and not sounds(place, recursive=True):
-        return _refused(f"{place} contains no audio: use a folder with stems")
+    if path.is_dir() and not sounds(path, recursive=True):
+        return _refused(f"{path} contains no audio: use a folder with stems")
     try:
-        layout = _layout(place, recipe, stems)
+        layout = _layout(path, recipe, stems)
     except DataError:
-        return _refused(f"{place} matches no layout of songs: {WANTED}")
-    return _songs_of(place, layout)
+        return _refused(f"{path} matches no layout of songs: {WANTED}")
+    return _songs_of(path, layout)
 
 
-def _layout(place: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> str:
-    if recipe.layout == LIBRARIES and place.is_dir() and has_libraries(place):
+def _layout(path: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> str:
+    if recipe.layout == LIBRARIES and path.is_dir() and has_libraries(path):
         return LIBRARIES
-    return look(place, names_of(recipe, stems), are_mixtures_enough=stems == ())
+    return look(path, names_of(recipe, stems), are_mixtures_enough=stems == ())
 
 
-def _songs_of(place: Path, layout: str) -> Listing:
+def _songs_of(path: Path, layout: str) -> Listing:
     reader = READERS[layout]
     if not reader.holds_songs and not reader.pair:
-        return _refused(f"{place} contains single stems, which have no mixture: {WANTED}")
+        return _refused(f"{path} contains single stems, which have no mixture: {WANTED}")
     try:
-        listing = reader.read(place)
+        listing = reader.read(path)
     except DataError as error:
-        return Listing(problems=tuple(f"{place}: {problem}" for problem in error.problems))
+        return Listing(problems=tuple(f"{path}: {problem}" for problem in error.problems))
     songs: tuple[Track, ...] = listing.validation or listing.training
     if reader.pair:
         songs = reader.pair(listing.training)
     if not songs and not listing.problems:
-        return _refused(f"{place} contains no songs: {WANTED}")
+        return _refused(f"{path} contains no songs: {WANTED}")
     return replace(listing, training=(), validation=songs)
 
 

@@ -166,8 +166,10 @@ def read_pairs(folder: Path) -> Listing:
     """Read one song per file below ``mixture/``; sub-folders are part of the name."""
     named: dict[str, dict[str, Path]] = {}
     problems: list[str] = []
-    for place in folders(folder):
-        named[stem_name(place)], twice = by_name(sounds(place, recursive=True), place)
+    for sub_folder in folders(folder):
+        named[stem_name(sub_folder)], twice = by_name(
+            sounds(sub_folder, recursive=True), sub_folder
+        )
         problems += twice
     mixtures = named.pop(MIXTURE, {})
     way = f": add it, or use {AS_LIBRARIES}" if has_libraries(folder) else ""
@@ -187,13 +189,13 @@ def read_stems(folder: Path) -> Listing:
     """Read every audio file below ``vocals/``, ``drums/`` etc. as a song with that one stem."""
     songs = []
     notes = []
-    for place in folders(folder):
-        if stem_name(place) == MIXTURE:
-            notes.append(f"{place} was skipped: the layout stems makes its own mixtures")
+    for sub_folder in folders(folder):
+        if stem_name(sub_folder) == MIXTURE:
+            notes.append(f"{sub_folder} was skipped: the layout stems makes its own mixtures")
             continue
-        for path in sounds(place, recursive=True):
+        for path in sounds(sub_folder, recursive=True):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            songs.append(Track(name, {stem_name(place): Source(path)}))
+            songs.append(Track(name, {stem_name(sub_folder): Source(path)}))
     return Listing(tuple(songs), notes=tuple(notes))
 
 

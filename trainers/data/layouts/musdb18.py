@@ -59,8 +59,8 @@ def read_musdb18_hq(folder: Path) -> Listing:
         MissingExtraError: musdb is not installed.
     """
     settings = musdb_settings(folder)
-    places = folders(folder / TRAINING) if (folder / TRAINING).is_dir() else []
-    songs = [_wav_song(place, settings) for place in places]
+    song_folders = folders(folder / TRAINING) if (folder / TRAINING).is_dir() else []
+    songs = [_wav_song(song_folder, settings) for song_folder in song_folders]
     return _split([song for song in songs if song.stems], settings, {}, ())
 
 
@@ -93,18 +93,18 @@ def require_ffprobe(package: str) -> None:
         FfmpegMissingError: ffmpeg or ffprobe is not on PATH, or does not start.
     """
     programs = {program: shutil.which(program) for program in ("ffmpeg", PROGRAM)}
-    missing = [program for program, place in programs.items() if not place]
+    missing = [program for program, path in programs.items() if not path]
     if missing:
         raise FfmpegMissingError(
             f"{package} needs {' and '.join(missing)} on PATH. Install ffmpeg with the system's"
             f" package"
             " manager, e.g. apt install ffmpeg"
         )
-    for place in filter(None, programs.values()):
-        wrong = fault(place)
+    for path in filter(None, programs.values()):
+        wrong = fault(path)
         if wrong:
             raise FfmpegMissingError(
-                f"{package} needs {place}, which does not start ({wrong}). Install it again"
+                f"{package} needs {path}, which does not start ({wrong}). Install it again"
             )
 
 

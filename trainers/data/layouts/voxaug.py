@@ -65,23 +65,27 @@ def looks_like_voxaug(folder: Path) -> bool:
 
     A folder of mixtures is allowed, unless vocals share names with mixtures: then they are songs.
     """
-    found = {stem_name(place) for place in folders(folder) if sounds(place, recursive=True)}
-    plain = [place for place in folders(folder) if stem_name(place) in TELLING]
+    found = {
+        stem_name(sub_folder)
+        for sub_folder in folders(folder)
+        if sounds(sub_folder, recursive=True)
+    }
+    plain = [sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) in TELLING]
     both = all({*map(stem_name, plain)} & {*names} for names in LIBRARIES.values())
     return both and found <= {*TELLING, MIXTURE} and not _sung_in_mixtures(folder)
 
 
 def has_libraries(folder: Path) -> bool:
     """Return whether there are folders for both libraries, by any accepted name."""
-    return all(any(_places(folder, stem)) for stem in LIBRARIES)
+    return all(any(_stem_folders(folder, stem)) for stem in LIBRARIES)
 
 
 def _sung_in_mixtures(folder: Path) -> bool:
     """Return whether any vocals share a name with a mixture."""
-    places = [place for place in folders(folder) if stem_name(place) == MIXTURE]
+    sub_folders = [sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) == MIXTURE]
     mixtures, vocals = (
-        {stem_name(path) for place in each for path in sounds(place, recursive=True)}
-        for each in (places, _places(folder, VOCALS))
+        {stem_name(path) for sub_folder in each for path in sounds(sub_folder, recursive=True)}
+        for each in (sub_folders, _stem_folders(folder, VOCALS))
     )
     return bool(mixtures & vocals)
 
@@ -107,18 +111,20 @@ def _made(instrumental: Track, vocals: Track) -> Track:
 def _library(folder: Path, stem: str) -> list[Track]:
     return [
         Track(path.relative_to(folder).with_suffix("").as_posix(), {stem: Source(path)})
-        for place in _places(folder, stem)
-        for path in sounds(place, recursive=True)
+        for sub_folder in _stem_folders(folder, stem)
+        for path in sounds(sub_folder, recursive=True)
     ]
 
 
-def _places(folder: Path, stem: str) -> Iterator[Path]:
-    return (place for place in folders(folder) if stem_name(place) in LIBRARIES[stem])
+def _stem_folders(folder: Path, stem: str) -> Iterator[Path]:
+    return (
+        sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) in LIBRARIES[stem]
+    )
 
 
 def _lacks(folder: Path, stems: list[str]) -> list[str]:
     """Report empty and missing libraries, one sentence per empty one and one for all missing."""
-    absent = [stem for stem in stems if not any(_places(folder, stem))]
+    absent = [stem for stem in stems if not any(_stem_folders(folder, stem))]
     empty = [
         f"{_called(folder, stem)} contains no audio: put {PLAIN[stem]} there, at any depth"
         for stem in stems
@@ -128,7 +134,7 @@ def _lacks(folder: Path, stems: list[str]) -> list[str]:
 
 
 def _absent(folder: Path, stems: list[str]) -> str:
-    names = [place.name for place in folders(folder)]
+    names = [sub_folder.name for sub_folder in folders(folder)]
     required = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
     there = listed(f"{name}/" for name in names) or "no folders"
     near = {PLAIN[stem]: nearest(PLAIN[stem], names) for stem in stems}
@@ -139,16 +145,16 @@ def _absent(folder: Path, stems: list[str]) -> str:
 
 def _called(folder: Path, stem: str) -> str:
     """Return the actual folder names of a library."""
-    return listed(f"{place.name}/" for place in _places(folder, stem))
+    return listed(f"{sub_folder.name}/" for sub_folder in _stem_folders(folder, stem))
 
 
 def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return mixtures by the names of their instrumentals."""
     named: dict[str, Path] = {}
     problems: list[str] = []
-    for place in folders(folder):
-        if stem_name(place) == MIXTURE:
-            found, twice = by_name(sounds(place, recursive=True), place)
+    for sub_folder in folders(folder):
+        if stem_name(sub_folder) == MIXTURE:
+            found, twice = by_name(sounds(sub_folder, recursive=True), sub_folder)
             named |= found
             problems += twice
     return named, problems

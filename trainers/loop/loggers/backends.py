@@ -82,9 +82,9 @@ class ExcerptLogger:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         self.folder = folder / EXCERPTS
-        for step, place in self._steps():
+        for step, path in self._steps():
             if step > first_step:
-                shutil.rmtree(place)
+                shutil.rmtree(path)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Ignore values."""
@@ -109,17 +109,17 @@ class ExcerptLogger:
         """Do nothing: files are complete when written."""
 
     def _path(self, step: int, song: str, name: str, suffix: str) -> Path:
-        place = self.folder / f"step-{step:06}"
-        if not place.exists():
+        path = self.folder / f"step-{step:06}"
+        if not path.exists():
             for _, old in self._steps()[1 : 1 - LATEST]:
                 shutil.rmtree(old)
-        return place / _file_name(song) / f"{_file_name(name.replace('/', '.'))}{suffix}"
+        return path / _file_name(song) / f"{_file_name(name.replace('/', '.'))}{suffix}"
 
     def _steps(self) -> list[tuple[int, Path]]:
         """Existing step folders, in order."""
         found = self.folder.glob("step-*")
-        numbers = [(place.name.removeprefix("step-"), place) for place in found]
-        return sorted((int(number), place) for number, place in numbers if number.isdecimal())
+        numbers = [(path.name.removeprefix("step-"), path) for path in found]
+        return sorted((int(number), path) for number, path in numbers if number.isdecimal())
 
 
 def _file_name(name: str) -> str:

@@ -232,8 +232,8 @@ def _scores(event: Validated, score: str) -> dict[str, float]:
     """Validation scores, under ``sdr/`` or the name of another score."""
     named = {**event.sdr, "mean": event.mean, "best": event.best_mean}
     scores = {f"{score.lower()}/{name}": value for name, value in named.items()}
-    findings = {f"network/{name}": value for name, value in event.findings.items()}
-    return {**scores, **findings}
+    diagnostics = {f"network/{name}": value for name, value in event.diagnostics.items()}
+    return {**scores, **diagnostics}
 
 
 def _table(event: Event) -> str:

@@ -59,7 +59,7 @@ def test_matches_equal_those_of_re(content: bytes, needle: bytes, draw: st.DataO
     pattern = re.compile(needle)
     expected = [match.start() for match in pattern.finditer(content, start, end)]
     with opened(content) as data:
-        assert list(data.places(pattern, start, end, len(needle))) == expected
+        assert list(data.find_all(pattern, start, end, len(needle))) == expected
         assert data.find(needle, start, end) == content.find(needle, start, end)
 
 

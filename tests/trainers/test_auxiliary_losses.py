@@ -1,6 +1,6 @@
-"""Losses that a network finds in itself.
+"""Auxiliary losses, which networks compute themselves.
 
-Truth: sums by hand, and the same step without recomputing.
+Reference: sums by hand, and the same step without activation checkpointing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from model_zoo import registry
 from tests.trainers.commands import RATE
-from tests.trainers.frames import learning
+from tests.trainers.frames import with_objective
 from tests.trainers.runs import batch, fresh
 from trainers.config import ModelRecipe, Recipe
 from trainers.loop.execution import checkpoint_blocks
@@ -32,7 +32,7 @@ def with_vae(recipe: Recipe, weight: float) -> Recipe:
 
 
 @pytest.mark.parametrize("weight", [0.5, 0.0])
-def test_penalties_count_by_their_weight(recordings: Path, recipe: Recipe, weight: float) -> None:
+def test_auxiliary_losses_are_weighted(recordings: Path, recipe: Recipe, weight: float) -> None:
     recipe = with_vae(recipe, weight)
     state, task = fresh(recipe)
     losses = training_step(state, task, batch(recordings, recipe, range(2))).losses
@@ -41,17 +41,17 @@ def test_penalties_count_by_their_weight(recordings: Path, recipe: Recipe, weigh
     assert losses["total"] == pytest.approx(losses["waveform_l1"] + weight * divergence)
 
 
-def test_parts_of_a_batch_are_one_step_of_a_code_book(
+def test_an_accumulated_batch_is_one_step_of_a_code_book(
     recordings: Path, recipe: Recipe, adversarial: Recipe
 ) -> None:
-    """Truth: the batch at once. Estimates that only discriminators learn from count nothing."""
+    """Reference: the undivided batch. Estimates for discriminator steps do not count codes."""
     four, counts = batch(recordings, recipe, range(4)), []
-    coded = learning(recipe, "codes", dropout=0.0, patience=1)
-    losses = {**coded.losses, "generator": 1.0}
-    judged = replace(coded, losses=losses, adversary=adversarial.adversary)
+    recipe_with_codes = with_objective(recipe, "codes", dropout=0.0, patience=1)
+    losses = {**recipe_with_codes.losses, "generator": 1.0}
+    adversarial_recipe = replace(recipe_with_codes, losses=losses, adversary=adversarial.adversary)
     for accumulate in (1, 4):
-        loop = replace(coded.loop, batch_size=4, accumulation_steps=accumulate)
-        state, task = fresh(replace(judged, loop=loop))
+        loop = replace(recipe_with_codes.loop, batch_size=4, accumulation_steps=accumulate)
+        state, task = fresh(replace(adversarial_recipe, loop=loop))
         training_step(state, task, four)
         counts.append((state.separator.network.quantiser.idle, state.separator.diagnostics()))
         assert state.ema.model.diagnostics() == state.separator.diagnostics()
@@ -61,21 +61,21 @@ def test_parts_of_a_batch_are_one_step_of_a_code_book(
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_batch_normalisation_counts_every_part_once(
+def test_batch_normalization_tracks_every_part_once(
     recordings: Path, adversarial: Recipe, accumulate: int
 ) -> None:
-    """Also where discriminators learn from the same parts before."""
+    """Discriminator steps on the same parts do not change the count."""
     sizes = {**registry.architecture("tfswa_resunet").small_options, "stems": ["vocals"]}
     loop = replace(adversarial.loop, accumulation_steps=accumulate)
     state, task = fresh(replace(adversarial, model=ModelRecipe("tfswa_resunet", sizes), loop=loop))
     training_step(state, task, batch(recordings, adversarial, range(2)))
     found = dict(state.separator.named_buffers())
-    counted = {found[name].item() for name in found if name.endswith("batches_tracked")}
-    assert counted == {accumulate}
+    batches_tracked = {found[name].item() for name in found if name.endswith("batches_tracked")}
+    assert batches_tracked == {accumulate}
 
 
 def test_recomputed_blocks_give_the_same_gradient(recordings: Path, recipe: Recipe) -> None:
-    """The noise that a latent variable is sampled with is the same the second time."""
+    """Recomputation samples the latent variable with the same noise."""
     recipe = with_vae(recipe, 0.5)
     two, gradients = batch(recordings, recipe, range(2)), []
     for recompute in (False, True):
