@@ -122,7 +122,7 @@ def test_no_text_takes_long_to_recognize(text: bytes, tmp_path: Path) -> None:
     kind = other_file_kind(path)
     assert time.process_time() - started < 0.5
     assert kind is not None
-    assert kind.is_what == "a text"
+    assert kind.is_what == "a text file"
 
 
 @pytest.mark.parametrize("frames", [3, 100])
