@@ -27,7 +27,8 @@ _STREAMINFO = slice(8, 42)  # after the magic and the header of the first block 
 _ALONE = b"fLaC\x80\0\0\x22"  # the beginning of a file whose only metadata is STREAMINFO
 _WINDOW = 1 << 18  # bytes: two frames of 4096 samples in 8 channels of 32 bits
 _JUNK = 1 << 16  # most bytes to skip before the file or its first frame
-_FRAME = re.compile(rb"(?=(\xff[\xf8\xf9].{14}))", re.DOTALL)
+_FRAME = re.compile(rb"(?=(\xff[\xf8\xf9].{8,14}))", re.DOTALL)
+"""The longest header has 16 bytes; the shortest frame, one channel of silence, has 10."""
 _LONGEST_HEADER = 64  # most bytes of a frame without its samples
 _SIZES = {1: 192, **{code: 144 << code for code in (2, 3, 4, 5)}}
 _SIZES |= {code: 1 << code for code in range(8, 16)}  # samples (RFC 9639, section 9.1.1)
@@ -216,7 +217,7 @@ def _frame(header: bytes, info: bytes) -> tuple[int, int]:
     size_code, rate_code = header[2] >> 4, header[2] & 15
     extra = {6: 1, 7: 2}.get(size_code, 0)
     end = 4 + width + extra + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    if not width or _checksum(header[: end + 1]):
+    if not width or end >= len(header) or _checksum(header[: end + 1]):
         return -1, -1
     size = _SIZES.get(size_code) or int.from_bytes(header[4 + width : 4 + width + extra], "big") + 1
     number = _coded_number(header[4 : 4 + width])

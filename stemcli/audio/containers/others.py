@@ -65,7 +65,7 @@ def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
         movie = _end_of_movie(data, at + 12, end)
         if movie is not None and movie > end:
             return Extent(end, flaw="it ends in the middle of its sound and pictures")
-        if movie is not None and not _leads_on(data, movie, at + 8 + size):
+        if movie is not None and not _leads_on(data, movie + (movie - at) % 2, at + 8 + size):
             return Extent(end, flaw=_DAMAGED_AVI, breaks_off=False)
         at = max(at + 8 + size + size % 2, movie or 0)
         if at >= end or movie is None or not 0 < size < _PLACEHOLDER:
@@ -76,9 +76,9 @@ def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 def _leads_on(data: FileBytes, at: int, end: int) -> bool:
     """Whether another chunk or the end of the file follows the audio and video data.
 
-    It does not if bytes were inserted or lost before.
+    It does not if bytes were inserted or lost before. Chunks have an even length, so ``at`` is an
+    even number of bytes after the beginning of the file, which may follow a tag of any length.
     """
-    at += at % 2
     name, size = data[at : at + 4], data[at + 4 : at + 8]
     if at + 8 > end or len(size) < 4:
         return True

@@ -90,6 +90,21 @@ def test_a_flac_that_ends_in_a_frame_header(more: int, tmp_path: Path) -> None:
     assert "ends at 3.99 s, and 272 samples are missing: the file seems" in doubt_of(path)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("last", [1, 100, 600])
+def test_a_flac_that_ends_in_silence_is_complete(
+    subtype: str, channels: int, last: int, tmp_path: Path
+) -> None:
+    """The last frame, ``last`` samples of silence, is a value per channel: 10 to 20 bytes."""
+    path, frames = tmp_path / "song.flac", 3 * BLOCK + last
+    wave = np.zeros((frames, channels), np.float32)
+    wave[:BLOCK] = 0.25
+    soundfile.write(path, wave, RATE, subtype=subtype)
+    assert np.array_equal(decode(path), wave)
+    assert doubt_of(path) == ""
+
+
 def test_an_excerpt_of_a_cut_flac(tmp_path: Path) -> None:
     path = tmp_path / "song.flac"
     intact = written(path)

@@ -66,7 +66,7 @@ def find_problem(row: Row, odd: Odd, decoded: Decoded) -> str:
 
 
 def _count_problem(row: Row, odd: Odd, missing: int, report: str) -> str:
-    if odd.has_to_be_told:
+    if odd.must_be_reported:
         return "" if report and (missing <= 0) else f"{-missing:+} samples, reported: {report!r}"
     if 0 <= missing < max(odd.padding, 1):
         may_be_reported = odd.is_cut and row.step is None  # half of the last frame may be decoded

@@ -46,7 +46,7 @@ class Odd(NamedTuple):
     parts: tuple[Part, ...]
     is_cut: bool = False
     may_be_refused: bool = False
-    has_to_be_told: bool = False
+    must_be_reported: bool = False
     padding: int = 0
 
 
@@ -96,6 +96,19 @@ def of_length(frames: int) -> Oddity:
     return other
 
 
+def silent_from(share: float) -> Oddity:
+    """Digital silence from a fraction of the song on, whose frames may be the smallest possible."""
+
+    def silent(row: Row) -> Odd | None:
+        wave = sound(row.rate, row.channels).copy()
+        wave[int(len(wave) * share) :] = 0
+        part = Part(row.encode(wave), wave)
+        # ffmpeg does not recognize a transport stream of a few packets.
+        return Odd(part.data, (part,), may_be_refused=not share and row.step is None)
+
+    return silent
+
+
 def cut(share: float, less: int = 0) -> Oddity:
     def broken_off(row: Row) -> Odd | None:
         data = plain(row)
@@ -124,7 +137,7 @@ def appended(row: Row) -> Odd | None:
         return Odd(data, (Part(data, np.concatenate([part.wave for part in both])),))
     if row.family in ALL_READ:
         return Odd(data, both)
-    return Odd(data, both[:1], has_to_be_told=True)
+    return Odd(data, both[:1], must_be_reported=True)
 
 
 ALL_READ = ("ogg", "mp3", "speex", "flac")
@@ -304,7 +317,7 @@ def header_counts(change: Callable[[int], int]) -> Oddity:
         at, form = position
         struct.pack_into(form, data, at, change(*struct.unpack_from(form, data, at)))
         more = change(1000) > 1000 and row.family != "aiff"  # in AIFF another chunk has a count too
-        return Odd(bytes(data), (plain_part(row),), may_be_refused=more, has_to_be_told=more)
+        return Odd(bytes(data), (plain_part(row),), may_be_refused=more, must_be_reported=more)
 
     return wrong
 
@@ -329,6 +342,8 @@ ODDITIES: dict[str, Oddity] = {
     "samples in two chunks": audio_in_two_chunks,
     "even length": of_length(FRAMES + 1),
     "one sample": of_length(1),
+    "silence at the end": silent_from(0.5),
+    "silence": silent_from(0.0),
     "cut in the middle": cut(0.56),
     "cut by a byte": cut(1.0, 1),
     "cut by a few bytes": cut(1.0, 40),
